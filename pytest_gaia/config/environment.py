@@ -1,0 +1,92 @@
+"""The resolved environment: one frozen value, and where each part of it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_gaia.config.secrets import Secret
+
+HTTP_SERVICES = ("gateway", "auth", "asset", "chat")
+"""The services that answer HTTP; ``gateway`` is the entry to all others."""
+
+MEMBERS = (*HTTP_SERVICES, "nats", "postgres")
+"""Everything that an environment can be made of."""
+
+Topology = Literal["microservices", "gateway-only"]
+
+NATS_DISABLED = "disabled"
+"""The URL by which the platform says that an environment has no broker. It is understood, never dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait, in seconds."""
+
+    connect: float = 5.0
+    """for a connection, of any protocol"""
+    answer: float = 30.0
+    """for the answer to one request"""
+    stream: float = 60.0
+    """for a whole event stream"""
+    ready: float = 15.0
+    """for all members to answer before the first test"""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment as this run sees it.
+
+    ``sources`` maps a dotted key (``urls.gateway``, ``nats``, ``timeouts.ready``, ``secrets.api_key``) to the place
+    that its value came from, such as ``--gaia-url``, ``GAIA_NATS_URL`` or ``gaia.toml:12``.
+    """
+
+    name: str
+    topology: Topology = "microservices"
+    urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """service → base URL, without a slash at the end; a service that is missing has no URL of its own"""
+    nats: str | None = None
+    """URL of the broker, ``NATS_DISABLED``, or None where nothing is known of one"""
+    services: tuple[str, ...] = MEMBERS
+    """the members that this environment is expected to run"""
+    required: tuple[str, ...] = ("gateway",)
+    """the members without which nothing is run (exit 12)"""
+    hosts: tuple[str, ...] = ()
+    """host names (``*`` as first label allowed) that belong to this environment and to no other"""
+    timeouts: Timeouts = Timeouts()
+    writes: bool = False
+    """whether a check marked ``writes=True`` may write here"""
+    experimental: bool = True
+    """whether checks marked ``experimental=True`` apply here"""
+    safe_posts: tuple[str, ...] = ()
+    """paths whose POST changes nothing and is allowed everywhere writing is not"""
+    suites: tuple[str, ...] | None = None
+    """suites that run when nothing is selected; None for all"""
+    release: str | None = None
+    """what is deployed, where it is known"""
+    sandbox: bool = False
+    """whether the embedded platform stands behind it"""
+    rehearsal: bool = False
+    """whether this is another environment's shape on the sandbox"""
+    database: Secret | None = None
+    """DSN of PostgreSQL"""
+    api_key: Secret | None = None
+    jwt_secret: Secret | None = None
+    """the HS256 key that signs user tokens, where checks may mint them"""
+    token: Secret | None = None
+    """a ready user token, where there is no ``jwt_secret``"""
+    sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def has_nats(self) -> bool:
+        """Whether there is a broker to talk to."""
+        return self.nats not in (None, NATS_DISABLED)
+
+    @property
+    def label(self) -> str:
+        """The name as people should read it: a rehearsal says that it is one."""
+        return f"{self.name} (REHEARSAL on the sandbox)" if self.rehearsal else self.name

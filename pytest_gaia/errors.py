@@ -1,0 +1,93 @@
+"""Everything that pytest-gaia raises, in one tree.
+
+::
+
+    GaiaError
+    ├── ConfigError            a user's mistake in an option, a variable or a file          exit 4
+    ├── EnvironmentUnavailable a required member cannot be reached, or is not what it claims exit 12
+    ├── SandboxError           the embedded platform could not start or answer               exit 12
+    ├── WriteRefused           a write was stopped before it left the process
+    ├── NotApplicable          the environment does not have what a check needs
+    └── ServiceError           what a client met on the wire
+        ├── Unreachable        no connection: refused, unknown host, broken
+        ├── DeadlineExceeded   connected, but no answer in time
+        └── UnexpectedAnswer   an answer other than the one asked for; holds the whole exchange
+
+A message says what, why, what was tried and what to do. ``nearest`` offers the right name for a wrong one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class GaiaError(Exception):
+    """Base of every error of this package; ``exit_code`` is what a run ends with when the error ends it."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(GaiaError):
+    """A user's mistake in an option, an environment variable or a file. pytest's usage error: exit 4."""
+
+    exit_code = 4
+
+
+class EnvironmentUnavailable(GaiaError):
+    """A required member of the environment cannot be reached, or the environment is not what it claims. Exit 12."""
+
+    exit_code = 12
+
+
+class SandboxError(GaiaError):
+    """The embedded platform could not be started, or its supervisor did not answer. Exit 12."""
+
+    exit_code = 12
+
+
+class WriteRefused(GaiaError):
+    """A write was stopped before it left the process; the message names the environment and the marker."""
+
+
+class NotApplicable(GaiaError):
+    """The environment does not have what a check needs; the plugin turns it into a skip with this reason."""
+
+
+class ServiceError(GaiaError):
+    """What a client met on the wire. ``kind`` is the judge's word for it."""
+
+    kind: ClassVar[str] = "error"
+
+
+class Unreachable(ServiceError):
+    """No connection: refused, unknown host, broken off."""
+
+    kind = "unreachable"
+
+
+class DeadlineExceeded(ServiceError):
+    """Connected, but no answer (or no event) within the deadline."""
+
+    kind = "timeout"
+
+
+class UnexpectedAnswer(ServiceError, AssertionError):
+    """An answer other than the one asked for. Also an ``AssertionError``: for pytest the check failed."""
+
+    kind = "http"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that helps with a wrong name: the nearest right one, if any is near, and the whole list.
+
+    >>> nearest("stagign", ["local", "staging"])
+    'did you mean staging? Known: local, staging.'
+    """
+    names = sorted(known)
+    listing = f"Known: {', '.join(names) or 'none'}."
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}? {listing}" if close else listing
