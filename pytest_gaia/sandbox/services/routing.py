@@ -1,0 +1,139 @@
+"""Routes of one service: the first template that fits wins, slashes are redirected, errors become answers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from pytest_gaia.sandbox.services.asgi import Answer, HttpError, Identity, Request, Stream, read_body
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pytest_gaia.sandbox.services.asgi import Receive, Scope, Send
+
+    Handler = Callable[[Request], Awaitable[object]]
+    Authenticate = Callable[[Request], Awaitable[Identity]]
+
+_log = logging.getLogger(__name__)
+
+
+def match(template: str, path: str) -> dict[str, str] | None:
+    """Return the values of the template's names, or None where the path does not fit.
+
+    >>> match("/personas/{persona_id}", "/personas/7")
+    {'persona_id': '7'}
+    """
+    wanted, given = template.split("/"), path.split("/")
+    if len(wanted) != len(given):
+        return None
+    values = {}
+    for want, got in zip(wanted, given, strict=True):
+        if want.startswith("{") and got:
+            values[want.strip("{}")] = got
+        elif want != got:
+            return None
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method on one path template. ``open`` routes want no credentials, ``hidden`` ones are in no document."""
+
+    method: str
+    template: str
+    handler: Handler
+    open: bool = False
+    hidden: bool = False
+
+
+class Router:
+    """The ASGI application of one service.
+
+    A handler returns an ``Answer``, a ``Stream``, or anything else as the content of a 200 in JSON; it raises
+    ``HttpError`` for an error of its own. What it did not expect is logged and answered with ``crash``.
+    """
+
+    def __init__(self, title: str, authenticate: Authenticate, *, crash: Answer | None = None) -> None:
+        self.title = title
+        self.routes: list[Route] = []
+        self._authenticate = authenticate
+        self._crash = crash or Answer(b"Internal Server Error", 500, "text/plain; charset=utf-8")
+        self.add("GET", "/openapi.json", self._document, open_=True, hidden=True)
+
+    def add(self, method: str, template: str, handler: Handler, *, open_: bool = False, hidden: bool = False) -> None:
+        """Append a route; earlier routes win."""
+        self.routes.append(Route(method, template, handler, open_, hidden))
+
+    def get(self, template: str, *, open_: bool = False) -> Callable[[Handler], Handler]:
+        """Decorate the handler of a GET."""
+        return self._decorator("GET", template, open_)
+
+    def post(self, template: str, *, open_: bool = False) -> Callable[[Handler], Handler]:
+        """Decorate the handler of a POST."""
+        return self._decorator("POST", template, open_)
+
+    def put(self, template: str) -> Callable[[Handler], Handler]:
+        """Decorate the handler of a PUT."""
+        return self._decorator("PUT", template, open_=False)
+
+    def delete(self, template: str) -> Callable[[Handler], Handler]:
+        """Decorate the handler of a DELETE."""
+        return self._decorator("DELETE", template, open_=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        request = Request(scope, await read_body(receive), {})
+        try:
+            answer = await self._answer(request)
+        except HttpError as error:
+            answer = Answer.of({"detail": error.detail}, error.status)
+        except Exception:
+            _log.exception("%s: %s %s", self.title, request.method, request.path)
+            answer = self._crash
+        await answer.send(send)
+
+    async def _answer(self, request: Request) -> Answer | Stream:
+        fitting = [(route, values) for route in self.routes if (values := match(route.template, request.path)) is not None]
+        for route, values in fitting:
+            if route.method == request.method:
+                return await self._run(route, values, request)
+        if fitting:
+            raise HttpError(405, "Method Not Allowed")
+        return self._elsewhere(request)
+
+    async def _run(self, route: Route, values: dict[str, str], request: Request) -> Answer | Stream:
+        request.params = values
+        if not route.open:
+            request.identity = await self._authenticate(request)
+        result = await route.handler(request)
+        return result if isinstance(result, Answer | Stream) else Answer.of(result)
+
+    def _elsewhere(self, request: Request) -> Answer:
+        """Redirect to the same path with or without a slash at the end where that is served, else 404."""
+        other = request.path.rstrip("/") if request.path.endswith("/") else f"{request.path}/"
+        if not other or all(match(route.template, other) is None for route in self.routes):
+            raise HttpError(404, "Not Found")
+        query = request.scope["query_string"].decode()
+        host = request.headers.get("host", "localhost")
+        location = f"http://{host}{quote(other)}{f'?{query}' if query else ''}"
+        return Answer(b"", 307, None, (("location", location),))
+
+    def _decorator(self, method: str, template: str, open_: bool) -> Callable[[Handler], Handler]:
+        def register(handler: Handler) -> Handler:
+            self.add(method, template, handler, open_=open_)
+            return handler
+
+        return register
+
+    async def _document(self, request: Request) -> object:
+        paths: dict[str, dict[str, object]] = {}
+        for route in self.routes:
+            if not route.hidden:
+                operation: dict[str, object] = {"responses": {"200": {"description": "Successful Response"}}}
+                if not route.open:
+                    operation["security"] = [{"HTTPBearer": []}, {"APIKeyHeader": []}]
+                paths.setdefault(route.template, {})[route.method.lower()] = operation
+        return {"openapi": "3.1.0", "info": {"title": self.title, "version": "0.2"}, "paths": paths}
