@@ -1,0 +1,35 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything is made in .venv, from the lock.
+.POSIX:
+.PHONY: demo test lint suites bench lock help
+
+PYTHON = .venv/bin/python
+
+help:
+	@echo 'make demo    run every suite on the embedded platform, and print the verdict'
+	@echo 'make test    check and test this project'
+	@echo 'make lint    only the checks that run no test'
+	@echo 'make bench   measure against the peers; prints one table'
+	@echo 'make lock    renew the lock files (needs uv)'
+
+# anyio and Allure load into every pytest run in which they are installed (0.35 s and 0.1 s); a demo needs neither.
+demo:
+	@ci/setup demo
+	@$(PYTHON) -m pytest suites -p no:anyio -p no:allure_pytest
+
+test: lint
+	@$(PYTHON) -m pytest tests -n 2 -q
+
+lint:
+	@ci/setup test
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@PYTHONPATH=. $(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-logo
+
+bench:
+	@ci/setup bench
+	@$(PYTHON) -m ci.bench
+
+lock:
+	uv lock
+	ci/lock/export
