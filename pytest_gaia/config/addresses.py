@@ -1,0 +1,99 @@
+"""URLs: what a valid one looks like, and whose a host is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
+_DSN_SCHEMES = ("postgresql", "postgres")
+
+
+def http_url(text: str, place: str) -> str:
+    """Return the base URL of a service, without a slash at the end; ``ConfigError`` starts with ``place``."""
+    if not re.match(r"https?://", text, re.IGNORECASE):
+        guess = f"; did you mean http://{text}?" if re.fullmatch(r"[\w.-]+(:\d+)?(/\S*)?", text) else ""
+        raise ConfigError(
+            f"{place}: {mask_url(text)!r} is no URL of a service: it must start with http:// or https://{guess}"
+        )
+    parts = _split(text, place)
+    if parts.username is not None:
+        raise ConfigError(
+            f"{place}: a user or password does not belong in the URL of a service; set GAIA_API_KEY instead."
+        )
+    if parts.query or parts.fragment:
+        raise ConfigError(f"{place}: {text!r} is no base URL: leave out what follows '?' or '#'.")
+    return text.rstrip("/")
+
+
+def http_template(text: str, place: str) -> str:
+    """Check a URL that may hold ``{service}``, and return it as :func:`http_url` does."""
+    for name in re.findall(r"\{(.*?)\}", text):
+        if name != "service":
+            raise ConfigError(f"{place}: unknown placeholder {{{name}}}; the only one is {{service}}.")
+    http_url(text.replace("{service}", HTTP_SERVICES[0]), place)
+    return text.rstrip("/")
+
+
+def nats_url(text: str, place: str) -> str:
+    """Return the URL of a broker, or the word ``disabled``; ``ConfigError`` starts with ``place``."""
+    if text == NATS_DISABLED:
+        return text
+    if "," in text:
+        raise ConfigError(f"{place}: one URL is expected; a server tells its clients about the rest of its cluster.")
+    _check_scheme(text, _NATS_SCHEMES, place, f"a broker, such as nats://localhost:4222, or the word {NATS_DISABLED!r}")
+    _split(text, place)
+    return text.rstrip("/")
+
+
+def database_url(text: str, place: str) -> str:
+    """Return a DSN of PostgreSQL; ``ConfigError`` starts with ``place`` and never shows the value."""
+    _check_scheme(text, _DSN_SCHEMES, place, "a database, such as postgresql://user:password@host:5432/name")
+    hosts_in(text)
+    return text
+
+
+def hosts_in(url: str) -> tuple[str, ...]:
+    """Return the host names of ``url``, lower case: one, or all of a DSN that names several."""
+    parts = urlsplit(url)
+    addresses = [*parts.netloc.rpartition("@")[2].split(","), *parse_qs(parts.query).get("host", [])]
+    hosts = (re.sub(r":\d*$", "", address).strip("[]").rstrip(".").lower() for address in addresses)
+    return tuple(host for host in hosts if host)
+
+
+def matches(host: str, patterns: Iterable[str]) -> bool:
+    """Return whether ``host`` is one of ``patterns``; a ``*.`` in front stands for any labels."""
+    return any(
+        host.endswith(pattern[1:].lower()) if pattern.startswith("*.") else host == pattern.lower()
+        for pattern in patterns
+    )
+
+
+def _check_scheme(text: str, schemes: tuple[str, ...], place: str, example: str) -> None:
+    scheme, separator, _ = text.partition("://")
+    if not separator or scheme.lower() not in schemes:
+        raise ConfigError(f"{place}: not the URL of {example}.")
+
+
+def _split(text: str, place: str) -> SplitResult:
+    shown = mask_url(text)
+    if re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise ConfigError(f"{place}: {shown!r} holds a space or a control character.")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"{place}: {shown!r} is not a URL: {error}.") from None
+    if not host or port == 0:
+        raise ConfigError(
+            f"{place}: {shown!r} names no host." if not host else f"{place}: {shown!r}: port 0 is no port."
+        )
+    return parts

@@ -1,0 +1,143 @@
+"""All environments that a run could choose from, and the one it chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.addresses import matches
+from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.files import RESERVED, SHIPPED, ConfigFile, project_file, shipped_file
+from pytest_gaia.config.layers import Layer, default_layer, file_layer, merge, url_layer, variable_layer
+from pytest_gaia.config.project import PROJECT_FILE
+from pytest_gaia.config.variables import Sourced, Variables, read_variables, variable_name
+from pytest_gaia.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_gaia.config.options import Options
+
+SANDBOX = "sandbox"
+_ADDRESS_KEYS = (*(f"{service.upper()}_URL" for service in HTTP_SERVICES), "NATS_URL", "DATABASE_URL")
+_GIVEN = (*HTTP_SERVICES, "nats")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The environments of the files that a run reads, and its variables."""
+
+    files: tuple[ConfigFile, ...]
+    """lowest first"""
+    variables: Variables
+
+    def names(self) -> tuple[str, ...]:
+        """Return the environments, as shipped first, then the project's own."""
+        return tuple(dict.fromkeys(name for file in self.files for name in file.environments))
+
+    def file_layers(self, name: str) -> tuple[Layer, ...]:
+        """Return what the files say of ``name``, lowest first."""
+        return (default_layer(self.files[0]), *(file_layer(file, name) for file in self.files))
+
+    def owner_of(self, host: str) -> str | None:
+        """Return the environment whose ``hosts`` list ``host``."""
+        for name in self.names():
+            hosts = merge(self.file_layers(name)).table.hosts
+            if isinstance(hosts, tuple) and matches(host, hosts):
+                return name
+        return None
+
+
+def read_catalogue(options: Options) -> Catalogue:
+    """Read the files and variables of a run; raises ``ConfigError`` for a mistake in any of them."""
+    path = options.rootdir / PROJECT_FILE
+    files = (shipped_file(), project_file(path)) if path.exists() else (shipped_file(),)
+    return Catalogue(files, read_variables(options))
+
+
+def choose(options: Options, catalogue: Catalogue) -> Sourced:
+    """Return the name of the environment and what named it; raises ``ConfigError`` for an unknown one."""
+    chosen = _asked_for(options, catalogue)
+    if chosen.value == RESERVED:
+        if not (options.urls or _url_variables(catalogue.variables)):
+            raise ConfigError(f"{chosen.source}: {RESERVED} is what --gaia-url makes; give --gaia-url=http://….")
+        return chosen
+    if chosen.value not in catalogue.names():
+        raise ConfigError(
+            f"{chosen.source}: unknown environment {chosen.value!r}; {nearest(chosen.value, catalogue.names())}"
+        )
+    return chosen
+
+
+def layers_of(name: str, options: Options, catalogue: Catalogue) -> Layer:
+    """Return all settings of ``name`` as one layer: files, then variables, then the command line.
+
+    What stands on the sandbox (itself, or a rehearsal) gets its addresses from there, and takes none from elsewhere.
+    """
+    files = catalogue.file_layers(name)
+    if name == SANDBOX or options.rehearse:
+        _refuse_addresses(name, options, catalogue.variables)
+        return merge(files)
+    return merge([*files, variable_layer(catalogue.variables, name), url_layer(given_urls(options.urls))])
+
+
+def given_urls(values: Iterable[str]) -> Mapping[str, Sourced]:
+    """Return service (or ``nats``) → URL for values of ``--gaia-url``; a bare URL is the gateway's."""
+    given: dict[str, Sourced] = {}
+    for value in values:
+        service, url = _service_and_url(value)
+        if given.get(service, Sourced(url, "")).value != url:
+            raise ConfigError(f"--gaia-url: two different URLs for {service}; give each service once.")
+        given[service] = Sourced(url, "--gaia-url")
+    return given
+
+
+def _service_and_url(value: str) -> tuple[str, str]:
+    service, separator, url = value.partition("=")
+    if not separator or "/" in service or ":" in service:
+        return "gateway", value
+    if service in ("postgres", "database"):
+        raise ConfigError(
+            f"--gaia-url: {service} is not given on the command line, where everybody can read it; "
+            "set GAIA_DATABASE_URL in the environment or in .env."
+        )
+    if service not in _GIVEN:
+        raise ConfigError(f"--gaia-url: unknown service {service!r}; {nearest(service, _GIVEN)}")
+    return service, url
+
+
+def _asked_for(options: Options, catalogue: Catalogue) -> Sourced:
+    if options.env is not None:
+        return Sourced(options.env, "--gaia-env")
+    variable = catalogue.variables.get("GAIA_ENV")
+    if variable is not None:
+        return variable
+    if options.urls:
+        return Sourced(RESERVED, "--gaia-url")
+    urls = _url_variables(catalogue.variables)
+    if urls:
+        return Sourced(RESERVED, urls[0].source)
+    project = catalogue.files[-1]
+    if isinstance(project.gaia.environment, str):
+        return Sourced(project.gaia.environment, project.source("gaia", "environment"))
+    return Sourced(SANDBOX, SHIPPED)
+
+
+def _url_variables(variables: Variables) -> list[Sourced]:
+    found = (variables.get(f"GAIA_{service.upper()}_URL") for service in HTTP_SERVICES)
+    return [variable for variable in found if variable is not None]
+
+
+def _refuse_addresses(name: str, options: Options, variables: Variables) -> None:
+    kind = "a rehearsal runs on the sandbox, which" if options.rehearse else "the sandbox"
+    if options.urls:
+        raise ConfigError(
+            f"--gaia-url: {kind} brings its own addresses. Leave out --gaia-url, or name another environment "
+            "(without --gaia-env, --gaia-url makes one of its own)."
+        )
+    for key in _ADDRESS_KEYS if name == SANDBOX else ():
+        variable = variables.get(variable_name(SANDBOX, key))
+        if variable is not None:
+            raise ConfigError(
+                f"{variable.source}: {variable_name(SANDBOX, key)}: {kind} brings its own addresses; unset it."
+            )

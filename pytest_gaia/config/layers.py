@@ -1,0 +1,111 @@
+"""Layers of settings, each with its sources, and how one is laid over another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import UNSET, Struct, structs
+
+from pytest_gaia.config import addresses
+from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.schema import EnvironmentTable, UrlTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pytest_gaia.config.files import ConfigFile
+    from pytest_gaia.config.variables import Sourced, Variables
+
+Table = TypeVar("Table", bound=Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Settings of one environment from one place, or of several layers laid over one another."""
+
+    table: EnvironmentTable = field(default_factory=EnvironmentTable)
+    """without ``url``: a template is spelled out as ``urls``"""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """dotted key → where its value came from"""
+    named: frozenset[str] = frozenset()
+    """services whose URL was given by name, not by a template"""
+
+
+def file_layer(file: ConfigFile, name: str) -> Layer:
+    """Return what ``file`` says of the environment ``name``; an empty layer where it says nothing."""
+    table = file.environments.get(name, EnvironmentTable())
+    sources = {".".join(key): file.source("env", name, *key) for key in _set_keys(table)}
+    named = frozenset() if table.urls is UNSET else frozenset(key[0] for key in _set_keys(table.urls))
+    template = sources.pop("url", None)
+    if template is not None:
+        table = _spelled_out(table)
+        sources = {".".join(key): template for key in _set_keys(table) if key[0] == "urls"} | sources
+    return Layer(table, sources, named)
+
+
+def default_layer(file: ConfigFile) -> Layer:
+    """Return what ``file`` lays under every environment."""
+    return Layer(file.defaults, {".".join(key): file.source() for key in _set_keys(file.defaults)})
+
+
+def variable_layer(variables: Variables, name: str) -> Layer:
+    """Return the addresses that variables give to the environment ``name``."""
+    given = {service: variables.of(name, f"{service.upper()}_URL") for service in (*HTTP_SERVICES, "nats")}
+    return url_layer({service: found for service, found in given.items() if found})
+
+
+def url_layer(given: Mapping[str, Sourced]) -> Layer:
+    """Return a layer of addresses: service (or ``nats``) → URL. Raises ``ConfigError`` for what is no URL."""
+    sources = {"nats" if service == "nats" else f"urls.{service}": url.source for service, url in given.items()}
+    urls = {
+        service: addresses.http_url(url.value, f"{url.source}: {service}")
+        for service, url in given.items()
+        if service != "nats"
+    }
+    nats = addresses.nats_url(given["nats"].value, f"{given['nats'].source}: nats") if "nats" in given else UNSET
+    table = EnvironmentTable(urls=UrlTable(**urls) if urls else UNSET, nats=nats)
+    return Layer(table, sources, frozenset(urls))
+
+
+def merge(layers: Iterable[Layer]) -> Layer:
+    """Return ``layers`` as one, key by key; later ones win."""
+    merged = Layer()
+    for layer in layers:
+        merged = Layer(
+            _overlay(merged.table, layer.table),
+            {**merged.sources, **layer.sources},
+            merged.named | layer.named,
+        )
+    return merged
+
+
+def _overlay(lower: Table, upper: Table) -> Table:
+    changes = {}
+    for name in upper.__struct_fields__:
+        below, above = getattr(lower, name), getattr(upper, name)
+        if isinstance(below, Struct) and isinstance(above, Struct):
+            changes[name] = _overlay(below, above)
+        elif above is not UNSET:
+            changes[name] = above
+    return structs.replace(lower, **changes)
+
+
+def _spelled_out(table: EnvironmentTable) -> EnvironmentTable:
+    if table.url is UNSET:
+        return table
+    template = table.url.rstrip("/")
+    services = HTTP_SERVICES if "{service}" in template else HTTP_SERVICES[:1]
+    urls = UrlTable(**{service: template.replace("{service}", service) for service in services})
+    if table.urls is not UNSET:
+        urls = _overlay(urls, table.urls)
+    return structs.replace(table, url=UNSET, urls=urls)
+
+
+def _set_keys(table: Struct) -> Iterator[tuple[str, ...]]:
+    for name in table.__struct_fields__:
+        value = getattr(table, name)
+        if isinstance(value, Struct):
+            yield from ((name, *rest) for rest in _set_keys(value))
+        elif value is not UNSET:
+            yield (name,)

@@ -1,0 +1,42 @@
+"""What a run was asked for: the raw inputs of one resolution, before anything is read or checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Raw inputs: the command line as given, the folder of the project, the process environment."""
+
+    rootdir: Path
+    """where ``gaia.toml`` and ``.env`` are looked for"""
+    environ: Mapping[str, str]
+    env: str | None = None
+    """value of ``--gaia-env``"""
+    urls: tuple[str, ...] = ()
+    """values of ``--gaia-url``: ``SERVICE=URL``, or a bare URL for the gateway"""
+    sandbox_without: tuple[str, ...] = ()
+    """values of ``--gaia-sandbox-without``: members, each value one or several with commas between"""
+    sandbox_fixed: bool = False
+    rehearse: bool = False
+
+
+def split_members(values: Iterable[str], option: str = "--gaia-sandbox-without") -> tuple[str, ...]:
+    """Return the members named in ``values`` (``("asset,chat",)`` → ``("asset", "chat")``), each once.
+
+    Raises ``ConfigError`` for a name that is no member of the platform.
+    """
+    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    for name in names:
+        if name not in MEMBERS:
+            raise ConfigError(f"{option}: {name!r} is no member of the platform; {nearest(name, MEMBERS)}")
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,64 @@
+"""The project: is there a ``gaia.toml``, and what does it say of the project as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.config.files import ConfigFile
+
+PROJECT_FILE = "gaia.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What ``[gaia]`` in the project file says; all empty where there is no such file."""
+
+    path: Path | None = None
+    """the project file"""
+    default_environment: str | None = None
+    suites: tuple[Path, ...] = ()
+    """folders whose tests are Gaia checks, each subfolder a suite; empty: no folder is special"""
+
+
+def find_project(rootdir: Path) -> Project:
+    """Return the project at ``rootdir``. Without a ``gaia.toml`` there this costs one look at the file system.
+
+    Raises ``ConfigError`` for a mistake anywhere in the file.
+    """
+    path = rootdir / PROJECT_FILE
+    if not path.exists():
+        return Project()
+    # Decoding loads msgspec; a project without the file must not pay for it.
+    from pytest_gaia.config.files import project_file
+
+    file = project_file(path)
+    environment = file.gaia.environment
+    return Project(
+        path=path,
+        default_environment=environment if isinstance(environment, str) else None,
+        suites=_suites(file, rootdir),
+    )
+
+
+def find_rootdir(start: Path) -> Path:
+    """Return the nearest folder from ``start`` upward that holds a ``gaia.toml``; ``start`` where none does."""
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    return start
+
+
+def _suites(file: ConfigFile, rootdir: Path) -> tuple[Path, ...]:
+    names = file.gaia.suites if isinstance(file.gaia.suites, tuple) else ()
+    for name in names:
+        if not (rootdir / name).is_dir():
+            raise ConfigError(
+                f"{file.source('gaia', 'suites')}: gaia.suites: there is no folder {name!r} beside the file."
+            )
+    return tuple((rootdir / name).resolve() for name in names)

@@ -1,0 +1,86 @@
+"""From raw options to one frozen environment: command line > variable > ``gaia.toml`` > as shipped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.options import Options, split_members
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.config.catalogue import Catalogue
+    from pytest_gaia.config.environment import Environment
+
+# Files are decoded with msgspec, which costs more than a run without Gaia may pay: every import of it is in a function.
+
+
+def resolve(options: Options) -> Environment:
+    """Return the environment of a run, each value with its source.
+
+    An environment on the sandbox (``sandbox=True``, a rehearsal included) has no addresses of its own yet:
+    ``run.stack.bind`` gives it those of a running one. Nothing is sent.
+
+    Raises ``ConfigError`` for a mistake in an option, a variable or a file, and ``EnvironmentUnavailable`` if an
+    address belongs to another environment.
+    """
+    from pytest_gaia.config.catalogue import read_catalogue
+
+    return resolve_from(read_catalogue(options), options)
+
+
+def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
+    """Do as :func:`resolve` with files that are already read."""
+    from pytest_gaia.config.assemble import assemble, find_secrets, refuse_foreign_hosts
+    from pytest_gaia.config.catalogue import SANDBOX, choose, layers_of
+
+    name = choose(options, catalogue)
+    embedded = name.value == SANDBOX or options.rehearse
+    _check_sandbox_options(options, name.value, embedded=embedded)
+    layer = layers_of(name.value, options, catalogue)
+    secrets = {} if embedded else find_secrets(catalogue.variables, name.value)
+    environment = assemble(name, layer, secrets, embedded=embedded, rehearsal=options.rehearse)
+    if not embedded:
+        refuse_foreign_hosts(environment, catalogue)
+    return environment
+
+
+def known_environments(rootdir: Path) -> tuple[str, ...]:
+    """Return the names of the environments of the project at ``rootdir``, as shipped first."""
+    from pytest_gaia.config.catalogue import read_catalogue
+
+    return read_catalogue(Options(rootdir=rootdir, environ={})).names()
+
+
+def resolve_each(options: Options) -> dict[str, Environment | Exception]:
+    """Return each known environment as :func:`resolve` gives it, or the error that it raises.
+
+    ``env`` and ``urls`` of ``options`` are left aside. Raises ``ConfigError`` only for what concerns all of them.
+    """
+    from pytest_gaia.config.catalogue import read_catalogue
+    from pytest_gaia.errors import GaiaError
+
+    catalogue = read_catalogue(options)
+    resolved: dict[str, Environment | Exception] = {}
+    for name in catalogue.names():
+        try:
+            resolved[name] = resolve_from(catalogue, replace(options, env=name, urls=()))
+        except GaiaError as error:
+            resolved[name] = error
+    return resolved
+
+
+def _check_sandbox_options(options: Options, name: str, *, embedded: bool) -> None:
+    without = split_members(options.sandbox_without)
+    if options.rehearse and name in ("sandbox", "adhoc"):
+        raise ConfigError(f"--gaia-rehearse: {name} has no shape of its own to rehearse; add --gaia-env=staging, say.")
+    if embedded:
+        return
+    for given, option in ((without, "--gaia-sandbox-without"), (options.sandbox_fixed, "--gaia-sandbox-fixed")):
+        if given:
+            raise ConfigError(
+                f"{option}: shapes the sandbox, but the environment is {name}. "
+                "Say --gaia-env=sandbox, or add --gaia-rehearse to rehearse it on the sandbox."
+            )
