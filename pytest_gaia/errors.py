@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pytest_gaia.clients.exchanges import Exchange
+
 
 class GaiaError(Exception):
     """Base of every error of this package; ``exit_code`` is what a run ends with when the error ends it."""
@@ -79,6 +81,10 @@ class UnexpectedAnswer(ServiceError, AssertionError):
     """An answer other than the one asked for. Also an ``AssertionError``: for pytest the check failed."""
 
     kind = "http"
+
+    def __init__(self, message: str, exchange: Exchange) -> None:
+        super().__init__(message)
+        self.exchange = exchange
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,1 @@
+"""What people and machines get to see. Text in, text out: nothing here knows pytest."""

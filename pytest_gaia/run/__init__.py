@@ -1,0 +1,1 @@
+"""One run: the sandbox it may need, readiness, what its tests exchanged, and its workers."""

@@ -1,0 +1,1 @@
+"""From outcomes to a verdict: pure functions of plain values."""

@@ -1,0 +1,90 @@
+"""``@pytest.mark.gaia(...)``: what a check says of itself, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.config.environment import HTTP_SERVICES, MEMBERS
+from pytest_gaia.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+
+DIRECT = ":direct"
+
+REQUIRABLE = (*MEMBERS, *(f"{service}{DIRECT}" for service in HTTP_SERVICES), "api_key", "jwt")
+"""What ``requires`` may name: a member; a service at a URL of its own (``asset:direct``); the secret for a purpose."""
+
+MARKER = (
+    "gaia(requires=[], writes=False, core=False, experimental=False, command=None, defect=None): what a check needs. "
+    f"requires: any of {', '.join(REQUIRABLE)}; writes: it changes the environment; core: production rests on it; "
+    "experimental: it may be missing in a release; command: the old test.sh commands that it stands for; "
+    "defect: the known defect (suites/defects.toml) that it runs into."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What one check needs, put together from all its ``gaia`` markers (function, class, module)."""
+
+    requires: frozenset[str] = frozenset()
+    writes: bool = False
+    core: bool = False
+    experimental: bool = False
+    command: frozenset[str] = frozenset()
+    defect: frozenset[str] = frozenset()
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(**{f.name: getattr(self, f.name) | getattr(other, f.name) for f in fields(Needs)})
+
+
+_NAMES = tuple(f.name for f in fields(Needs))
+_NOTHING = Needs()
+
+
+def needs_of(item: pytest.Item) -> Needs:
+    """Read the markers of ``item``. Raises :class:`ConfigError`, with the place, for anything the marker cannot say."""
+    needs = _NOTHING
+    for mark in item.iter_markers("gaia"):
+        try:
+            needs |= _parse(mark.args, mark.kwargs)
+        except ConfigError as error:
+            raise ConfigError(f"{item.nodeid}: {error}") from None
+    return needs
+
+
+def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Needs:
+    if args:
+        raise ConfigError(f"@pytest.mark.gaia takes keywords only, got {args[0]!r}.")
+    for name in kwargs:
+        if name not in _NAMES:
+            raise ConfigError(f"@pytest.mark.gaia has no keyword {name!r}: {nearest(name, _NAMES)}")
+    needs = Needs(
+        requires=_names("requires", kwargs),
+        writes=_flag("writes", kwargs),
+        core=_flag("core", kwargs),
+        experimental=_flag("experimental", kwargs),
+        command=_names("command", kwargs),
+        defect=_names("defect", kwargs),
+    )
+    for required in needs.requires - set(REQUIRABLE):
+        raise ConfigError(f"@pytest.mark.gaia(requires=…) does not know {required!r}: {nearest(required, REQUIRABLE)}")
+    return needs
+
+
+def _names(name: str, kwargs: Mapping[str, Any]) -> frozenset[str]:
+    value = kwargs.get(name, ())
+    listed = (value,) if isinstance(value, str) else value
+    if not isinstance(listed, (list, tuple, set, frozenset)) or not all(isinstance(each, str) for each in listed):
+        raise ConfigError(f"@pytest.mark.gaia({name}=…) takes a name or a list of names, got {value!r}.")
+    return frozenset(listed)
+
+
+def _flag(name: str, kwargs: Mapping[str, Any]) -> bool:
+    value = kwargs.get(name, False)
+    if not isinstance(value, bool):
+        raise ConfigError(f"@pytest.mark.gaia({name}=…) takes True or False, got {value!r}.")
+    return value

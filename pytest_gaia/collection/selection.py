@@ -1,0 +1,42 @@
+"""Which of the collected checks run: the old commands, and the suites that an environment runs by default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.collection.needs import needs_of
+from pytest_gaia.collection.suites import suite_of
+from pytest_gaia.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pytest
+
+    from pytest_gaia.config.environment import Environment
+
+
+def by_command(items: Sequence[pytest.Item], commands: Sequence[str]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Split ``items`` into those that stand for one of the old ``commands``, and the rest.
+
+    Raises :class:`ConfigError` for a command that no collected check stands for.
+    """
+    wanted = frozenset(commands)
+    stands_for = {item: needs_of(item).command for item in items}
+    known = frozenset().union(*stands_for.values())
+    for command in commands:
+        if command not in known:
+            raise ConfigError(f"--gaia-command: no collected check stands for {command!r}: {nearest(command, known)}")
+    return (
+        [item for item in items if stands_for[item] & wanted],
+        [item for item in items if not stands_for[item] & wanted],
+    )
+
+
+def outside_default_suites(path: Path, roots: Sequence[Path], environment: Environment) -> str | None:
+    """Return why a check at ``path`` is not part of the environment's default selection, or None where it is."""
+    suite = suite_of(path, roots)
+    if environment.suites is None or suite is None or suite in environment.suites:
+        return None
+    return f"{environment.name} does not run the suite {suite} unless it is selected"

@@ -1,0 +1,116 @@
+"""Every public fixture. Nothing connects before a test asks for it.
+
+Clients belong to one event loop, so all fixtures that hold one live in the session's loop; the tests that use them
+must run there too (``asyncio_default_test_loop_scope = "session"``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from pytest_gaia.errors import GaiaError
+from pytest_gaia.stash import RUN
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from pytest_gaia.clients.database import DatabaseSession
+    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.messaging import Messaging
+    from pytest_gaia.clients.services import ClientSet
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.run.session import Run
+
+
+@pytest.fixture(scope="session")
+def gaia_run(request: pytest.FixtureRequest) -> Run:
+    """The Gaia side of this run (mostly for other fixtures). Fails where the run does not use Gaia."""
+    run = request.config.stash.get(RUN, None)
+    if run is None:
+        pytest.fail(
+            "this run does not use Gaia: no gaia.toml in the root folder and no --gaia- option. "
+            "Choose an environment (pytest --gaia-env=sandbox), or put an empty gaia.toml beside your pyproject.toml.",
+            pytrace=False,
+        )
+    return run
+
+
+@pytest.fixture(scope="session")
+def gaia_env(gaia_run: Run) -> Environment:
+    """The environment under test, frozen, with every address known. Waits for the sandbox."""
+    try:
+        return gaia_run.environment
+    except GaiaError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def gaia_argument(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What ``--gaia-argument`` gave, in order; empty where nothing was given."""
+    return tuple(request.config.option.gaia_argument)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gaia_clients(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[ClientSet]:
+    """All HTTP clients of the session; they share pools and are closed at its end."""
+    from pytest_gaia.clients.services import ClientSet
+
+    async with ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder) as clients:
+        yield clients
+
+
+@pytest.fixture(scope="session")
+def gateway(gaia_clients: ClientSet) -> HttpClient:
+    """The gateway, with the environment's API key: ``await gateway.get("/api/v0.2/providers")``."""
+    return gaia_clients.http("gateway")
+
+
+@pytest.fixture(scope="session")
+def auth(gaia_clients: ClientSet) -> HttpClient:
+    """The auth service: at its own URL, or through the gateway where a route exists."""
+    return gaia_clients.http("auth")
+
+
+@pytest.fixture(scope="session")
+def asset(gaia_clients: ClientSet) -> HttpClient:
+    """The asset service: at its own URL, or through the gateway where a route exists."""
+    return gaia_clients.http("asset")
+
+
+@pytest.fixture(scope="session")
+def chat(gaia_clients: ClientSet) -> HttpClient:
+    """The chat service: at its own URL, or through the gateway where a route exists."""
+    return gaia_clients.http("chat")
+
+
+@pytest.fixture(scope="session")
+def gaia_tokens(gaia_env: Environment) -> Callable[..., str]:
+    """Make a user token: ``gaia_tokens(user_id, expires_in=60)``; not applicable without the environment's secret."""
+    from functools import partial
+
+    from pytest_gaia.clients.tokens import mint
+    from pytest_gaia.errors import NotApplicable
+
+    if gaia_env.jwt_secret is None:
+        variable = f"GAIA_{gaia_env.name.upper()}_JWT_SECRET"
+        raise NotApplicable(f"no user tokens can be made for {gaia_env.name}: set {variable}")
+    return partial(mint, gaia_env.jwt_secret)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def nats(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Messaging]:
+    """The broker: publish, request, ``async with nats.listening("gaia.>") as events``; drained at the end."""
+    from pytest_gaia.clients.messaging import Messaging
+
+    async with Messaging.connect(gaia_env, gaia_run.guard) as messaging:
+        yield messaging
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def postgres(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[DatabaseSession]:
+    """The platform's database, in a transaction that is rolled back; read-only where writing is forbidden."""
+    raise NotImplementedError
+    yield

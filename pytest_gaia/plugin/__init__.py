@@ -1,0 +1,105 @@
+"""The hooks. Each decides only who has to answer, and delegates; a run that does not use Gaia passes through untouched.
+
+This module is loaded by every pytest run in which the package is installed, so it imports nothing but pytest and what
+costs nothing; everything else is imported by the first hook that needs it (``tests/plugin/test_imports.py`` holds it).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.collection.needs import MARKER
+from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.stash import RUN
+
+if TYPE_CHECKING:
+    from pytest_gaia.run.session import Run
+
+pytest_plugins = ["pytest_gaia.fixtures"]
+
+_LOOKING_ONLY = ("help", "version", "collectonly", "setupplan", "showfixtures", "show_fixtures_per_test", "markers")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, all of them under ``--gaia-``."""
+    group = parser.getgroup("gaia", "tests of the Gaia Platform in one of its environments")
+    add = group.addoption
+    add("--gaia-env", metavar="NAME", help="the environment to test, from gaia.toml or as shipped: sandbox (the "
+        "default), local, dev, staging, production; also GAIA_ENV")  # fmt: skip
+    add("--gaia-url", metavar="SERVICE=URL", action="append", default=[], help="where a service is; repeatable; without "
+        "--gaia-env it makes an environment of its own. A bare URL is the gateway's; also GAIA_<SERVICE>_URL")  # fmt: skip
+    add("--gaia-sandbox-without", metavar="MEMBER,…", action="append", default=[],
+        help="start the sandbox with these members stopped: auth, asset, chat, nats, postgres")  # fmt: skip
+    add("--gaia-sandbox-fixed", action="store_true", help="serve the sandbox without the platform's known defects")
+    add("--gaia-rehearse", action="store_true", help="run the chosen environment's checks on a sandbox of its shape")
+    add("--gaia-command", metavar="NAME", action="append", default=[],
+        help="run the checks that stand for this command of the old test.sh; repeatable")  # fmt: skip
+    add("--gaia-argument", metavar="VALUE", action="append", default=[],
+        help="what the old command was given, such as a provider's name; repeatable")  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve every option into one environment, and start what it needs in the background."""
+    config.addinivalue_line("markers", MARKER)
+    if not _may_use_gaia(config):
+        return
+    from pytest_gaia.plugin.launch import launch
+
+    try:
+        run = launch(config)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from None
+    except EnvironmentUnavailable as error:
+        pytest.exit(str(error), returncode=error.exit_code)
+    if run is None:
+        return
+    config.stash[RUN] = run
+    _register(config, run)
+    if not any(getattr(config.option, name, False) for name in _LOOKING_ONLY):
+        run.start()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what was started."""
+    if run := config.stash.get(RUN, None):
+        run.stop()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand a starting xdist worker the place of the sandbox that all share."""
+    if run := node.config.stash.get(RUN, None):
+        from pytest_gaia.run.workers import tell_worker
+
+        tell_worker(node, run)
+
+
+def _may_use_gaia(config: pytest.Config) -> bool:
+    """Whether there is any sign of Gaia: the cheapest question first, because most runs end here."""
+    option = config.option
+    return bool(
+        option.gaia_env
+        or option.gaia_url
+        or option.gaia_sandbox_without
+        or option.gaia_sandbox_fixed
+        or option.gaia_rehearse
+        or option.gaia_command
+        or (config.rootpath / "gaia.toml").is_file()
+        or any(name.startswith("GAIA_") for name in os.environ)
+    )
+
+
+def _register(config: pytest.Config, run: Run) -> None:
+    from pytest_gaia.plugin.checks import CheckHooks
+    from pytest_gaia.plugin.controller import ControllerHooks
+    from pytest_gaia.run.workers import attach
+
+    config.pluginmanager.register(CheckHooks(run), "gaia-checks")
+    if run.is_worker:
+        attach(config, run)
+    else:
+        config.pluginmanager.register(ControllerHooks(run, config), "gaia-controller")

@@ -1,0 +1,87 @@
+"""From pytest's configuration to a run: read every option once, and decide whether this run uses Gaia at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_gaia.collection.suites import suite_names
+from pytest_gaia.config.options import Options, split_members
+from pytest_gaia.config.project import find_project
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.run.session import Run
+from pytest_gaia.run.workers import process_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
+
+
+def launch(config: pytest.Config) -> Run | None:
+    """Return this process's side of the run, or None where nothing asks for Gaia.
+
+    A project that names its suites' folders uses Gaia only in runs that touch them, or that give a ``--gaia-`` option.
+    Raises :class:`~pytest_gaia.errors.ConfigError` for any mistake in options, variables and files, and
+    :class:`~pytest_gaia.errors.EnvironmentUnavailable` for an environment that is not what it claims.
+    """
+    options = _options(config)
+    project = find_project(config.rootpath)
+    if not (_asked_for(config) or _touches(config, project.suites)):
+        return None
+    if project.path is None and not _asked_for(config) and not _asked_by_variable():
+        return None
+    for suite in suite_names(project.suites):
+        config.addinivalue_line("markers", f"{suite}: the checks of suites/{suite}")
+    return Run(options, resolve(options), project.suites, process_name(config))
+
+
+def selects_nothing(config: pytest.Config, roots: Sequence[Path]) -> bool:
+    """Whether the user left the choice of checks to the environment: no expression, no folder inside of a suite."""
+    option = config.option
+    if option.markexpr or option.keyword or option.gaia_command:
+        return False
+    return all(any(path == root or path in root.parents for root in roots) for path in _paths(config))
+
+
+def _options(config: pytest.Config) -> Options:
+    option = config.option
+    return Options(
+        env=option.gaia_env,
+        urls=tuple(option.gaia_url),
+        sandbox_without=split_members(option.gaia_sandbox_without),
+        sandbox_fixed=option.gaia_sandbox_fixed,
+        rehearse=option.gaia_rehearse,
+        rootdir=config.rootpath,
+        environ=os.environ,
+    )
+
+
+def _asked_for(config: pytest.Config) -> bool:
+    option = config.option
+    return bool(
+        option.gaia_env
+        or option.gaia_url
+        or option.gaia_sandbox_without
+        or option.gaia_sandbox_fixed
+        or option.gaia_rehearse
+        or option.gaia_command
+    )
+
+
+def _asked_by_variable() -> bool:
+    return any(name == "GAIA_ENV" or (name.startswith("GAIA_") and name.endswith("_URL")) for name in os.environ)
+
+
+def _touches(config: pytest.Config, roots: Sequence[Path]) -> bool:
+    """Whether the run's paths and the suites' folders meet. A project that names no folders may use Gaia anywhere."""
+    if not roots:
+        return True
+    related = ((path, root) for path in _paths(config) for root in roots)
+    return any(path == root or path in root.parents or root in path.parents for path, root in related)
+
+
+def _paths(config: pytest.Config) -> list[Path]:
+    directory = config.invocation_params.dir
+    return [Path(os.path.normpath(directory / argument.partition("::")[0])) for argument in config.args]

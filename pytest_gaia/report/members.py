@@ -1,0 +1,51 @@
+"""The environment in words: the header, the table of members, and what to say when it is out of reach."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.report.table import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.run.readiness import MemberState
+
+
+def header(environment: Environment) -> list[str]:
+    """Return the lines that say which environment is tested, and who chose it."""
+    chosen = environment.sources.get("name", "default")
+    lines = [f"gaia: environment {environment.label} (from {chosen}), topology {environment.topology}"]
+    if not environment.sandbox and environment.api_key is None:
+        lines.append(f"gaia: no API key: set GAIA_{environment.name.upper()}_API_KEY, GAIA_API_KEY or a line in .env")
+    return lines
+
+
+def member_table(environment: Environment, states: Sequence[MemberState]) -> list[str]:
+    """Return one aligned line a member: name, state, address, and what is worth knowing."""
+    release = environment.release or next((f"version {s.version}" for s in states if s.version), "unknown")
+    rows = [(f"  {state.member}", state.state, state.endpoint, state.detail) for state in states]
+    return [f"gaia: {environment.label}, release: {release}", *aligned(rows)]
+
+
+def unreachable(environment: Environment, states: Sequence[MemberState], deadline: float) -> list[str]:
+    """Return the message for an environment that cannot be tested: which host, what was tried, what to do."""
+    dead = [state for state in states if not state.reachable and state.member in environment.required]
+    lines = [f"gaia: {environment.label} is out of reach; no test was run."]
+    for state in dead:
+        source = environment.sources.get(f"urls.{state.member}", "default")
+        lines += [
+            f"  {state.member}: {state.endpoint} (from {source}): {state.detail}",
+            f"    tried: {_question(state)}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
+        ]
+    return [
+        *lines,
+        "  do: check the network and the host's name; give another address with --gaia-url SERVICE=URL;",
+        f"      `gaia env show {environment.name}` says where each value comes from.",
+    ]
+
+
+def _question(state: MemberState) -> str:
+    questions = {"nats": "a connection to NATS", "postgres": "a connection to PostgreSQL"}
+    return questions.get(state.member, "GET /health")

@@ -1,0 +1,125 @@
+"""One question to one member, in its own protocol: HTTP health, the greeting of NATS, the handshake of PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
+
+_SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+"""PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, "Message Formats")."""
+
+_LOOPBACK = ("localhost", "127.", "::1")
+_STATES = ("degraded", "unhealthy")
+
+
+class NotYet(Exception):
+    """No good answer, and a later one may be: the machine may be waking."""
+
+
+class Dead(Exception):
+    """No answer, and waiting is not likely to help: unknown host, nothing listens there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A member's answer: ``state`` is None where it says nothing bad of itself."""
+
+    state: str | None = None
+    detail: str = ""
+    version: str | None = None
+
+
+def probe_http(url: str, timeout: float) -> Answer:
+    """``GET url/health``. A 200 is not health: the state is what the body says."""
+    try:
+        with _opener(url).open(f"{url}/health", timeout=timeout) as response:
+            return _health(response.read(64 * 1024))
+    except HTTPError as error:
+        error.close()
+        if error.code >= 500 or error.code == 429:
+            raise NotYet(f"GET /health answered {error.code}") from None
+        return Answer("degraded", f"GET /health answered {error.code}")
+    except URLError as error:
+        raise _classified(error.reason, url) from None
+    except (OSError, ValueError) as error:
+        raise _classified(error, url) from None
+
+
+def probe_nats(url: str, timeout: float) -> Answer:
+    """Connect, and wait for the ``INFO`` line with which every NATS server greets."""
+    address = _address(url, 4222)
+    try:
+        with socket.create_connection(address, timeout=timeout) as connection:
+            connection.settimeout(timeout)
+            greeting = connection.recv(4096)
+    except OSError as error:
+        raise _classified(error, url) from None
+    if not greeting.startswith(b"INFO "):
+        raise Dead(f"what listens on {address[0]}:{address[1]} is not a NATS server")
+    return Answer()
+
+
+def probe_postgres(dsn: str, timeout: float) -> Answer:
+    """Ask for TLS, which every PostgreSQL server answers with one byte before any log-in."""
+    address = _address(dsn, 5432)
+    try:
+        with socket.create_connection(address, timeout=timeout) as connection:
+            connection.settimeout(timeout)
+            connection.sendall(_SSL_REQUEST)
+            reply = connection.recv(1)
+    except OSError as error:
+        raise _classified(error, dsn) from None
+    if reply not in (b"S", b"N"):
+        raise NotYet(f"what listens on {address[0]}:{address[1]} does not answer as PostgreSQL does")
+    return Answer()
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether ``host`` is this machine."""
+    return bool(host) and str(host).startswith(_LOOPBACK)
+
+
+def _opener(url: str) -> OpenerDirector:
+    # HTTP_PROXY must not capture loopback; elsewhere the user's proxy is the way out.
+    if is_loopback(urlsplit(url).hostname):
+        return build_opener(ProxyHandler({}), HTTPHandler(), HTTPSHandler())
+    return build_opener()
+
+
+def _health(body: bytes) -> Answer:
+    try:
+        answer: Any = json.loads(body)
+    except ValueError:
+        return Answer("degraded", "GET /health did not answer JSON")
+    if not isinstance(answer, dict):
+        return Answer("degraded", "GET /health did not answer an object")
+    status, version = answer.get("status"), answer.get("version")
+    state = status if status in _STATES else None
+    return Answer(state, f"says {status!r}" if state else "", str(version) if version is not None else None)
+
+
+def _address(url: str, port: int) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "localhost", parts.port or port
+
+
+def _classified(reason: object, url: str) -> NotYet | Dead:
+    host = urlsplit(url).hostname
+    if isinstance(reason, socket.gaierror):
+        return Dead(f"unknown host {host}")
+    if isinstance(reason, ConnectionRefusedError):
+        problem = Dead if is_loopback(host) else NotYet
+        return problem("connection refused: nothing listens there")
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return Dead(f"the certificate is not trusted: {reason.verify_message}")
+    if isinstance(reason, TimeoutError):
+        return NotYet("no answer in time")
+    if isinstance(reason, ConnectionResetError):
+        return NotYet("the connection was broken off")
+    return NotYet(str(reason) or type(reason).__name__)

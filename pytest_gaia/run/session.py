@@ -1,0 +1,95 @@
+"""The Gaia side of one pytest run: its environment, the sandbox behind it, and what its tests have exchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.run.recorder import Recorder
+from pytest_gaia.run.stack import Stack, bind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.collection.needs import Needs
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.options import Options
+
+MAIN = "main"
+"""the sandbox cell of a run without workers, and the one that the controller looks at"""
+
+
+@dataclass(slots=True)
+class Run:
+    """One process of a run: the controller (or a run without workers), or one xdist worker."""
+
+    options: Options
+    declared: Environment
+    """the environment as it was resolved; a sandbox's addresses are not known in it yet"""
+    roots: tuple[Path, ...]
+    """the suites' root folders"""
+    process: str = MAIN
+    """``main``, or the id of this xdist worker"""
+    stack: Stack | None = None
+    needs: Needs | None = None
+    """what the running test needs"""
+    recorder: Recorder = field(default_factory=Recorder)
+    _environment: Environment | None = None
+    _guard: WriteGuard | None = None
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether this process runs tests for a controller."""
+        return self.process != MAIN
+
+    def start(self) -> None:
+        """Start what the run needs, without waiting for it."""
+        if self.stack is None and self.declared.sandbox:
+            services = self.declared.services if self.declared.rehearsal else None
+            self.stack = Stack.start(
+                without=_without(self.options.sandbox_without, services),
+                topology=self.declared.topology,
+                fixed=self.options.sandbox_fixed,
+            )
+
+    @property
+    def environment(self) -> Environment:
+        """The environment with every address known. Waits for the sandbox the first time it is asked.
+
+        Raises :class:`~pytest_gaia.errors.SandboxError` where that does not come up.
+        """
+        if self._environment is None:
+            if self.stack is not None:
+                self.stack.ready()
+                self._environment = bind(self.declared, self.stack.cell(self.process))
+            else:
+                self._environment = self.declared
+        return self._environment
+
+    @property
+    def guard(self) -> WriteGuard:
+        """What stops forbidden writes of this process."""
+        if self._guard is None:
+            self._guard = WriteGuard(self.environment)
+        return self._guard
+
+    def begin(self, needs: Needs) -> None:
+        """A test begins: forget the last one's exchanges, and let this one write only if it says so."""
+        self.needs = needs
+        self.recorder.clear()
+        if self._guard is not None or needs.writes:
+            self.guard.permit(needs.writes)
+
+    def stop(self) -> None:
+        """Stop the sandbox, if this process started it."""
+        if self.stack is not None and not self.is_worker:
+            self.stack.stop()
+
+
+def _without(asked: tuple[str, ...], services: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Members that the sandbox leaves out: those asked for, and in a rehearsal those that the environment lacks."""
+    if services is None:
+        return asked
+    lacking = tuple(each for each in ("auth", "asset", "chat") if each not in services)
+    return tuple(dict.fromkeys((*asked, *lacking)))

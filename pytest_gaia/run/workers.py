@@ -1,0 +1,32 @@
+"""Controller and workers of pytest-xdist: the only module that speaks of ``workerinput``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.run.session import MAIN
+from pytest_gaia.run.stack import Stack
+
+if TYPE_CHECKING:
+    from pytest_gaia.run.session import Run
+
+_KEY = "gaia_stack"
+
+
+def process_name(config: Any) -> str:
+    """Return the worker's id, or ``main`` for a controller and for a run without workers."""
+    workerinput: dict[str, str] | None = getattr(config, "workerinput", None)
+    return workerinput["workerid"] if workerinput else MAIN
+
+
+def tell_worker(node: Any, run: Run) -> None:
+    """On the controller: hand a starting worker the place of the sandbox that all share."""
+    if run.stack is not None:
+        node.workerinput[_KEY] = str(run.stack.directory)
+
+
+def attach(config: Any, run: Run) -> None:
+    """On a worker: use the controller's sandbox."""
+    if directory := config.workerinput.get(_KEY):
+        run.stack = Stack.attach(Path(directory))
