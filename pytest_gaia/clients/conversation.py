@@ -1,0 +1,130 @@
+"""One attempt of one request: what came back so far, its deadline, and the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, Request, Response
+from pytest_gaia.clients.transport import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.clients.redaction import Redactor
+    from pytest_gaia.clients.transport import Incoming, Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of a check, as it will be tried."""
+
+    service: str
+    via: str
+    route: str
+    outgoing: Outgoing
+    within: float
+    """seconds for the whole answer"""
+
+
+class Conversation:
+    """What is said in one attempt; exactly one :class:`Exchange` is recorded of it."""
+
+    def __init__(self, call: Call, attempt: int, redactor: Redactor, recorder: Callable[[Exchange], None]) -> None:
+        self.call = call
+        self._attempt = attempt
+        self._redactor = redactor
+        self._recorder = recorder
+        self._started = time.time()
+        self._clock = time.perf_counter()
+        self._deadline = asyncio.get_running_loop().time() + call.within
+        self._received: list[bytes] = []
+        self._incoming: Incoming | None = None
+        self._exchange: Exchange | None = None
+
+    def begin(self, incoming: Incoming) -> None:
+        """Take the head of the answer."""
+        self._incoming = incoming
+
+    @property
+    def incoming(self) -> Incoming:
+        """The head of the answer."""
+        if self._incoming is None:
+            raise RuntimeError("no answer has begun")
+        return self._incoming
+
+    def deadline(self) -> asyncio.Timeout:
+        """Return a context that ends, with ``TimeoutError``, when the time for the whole answer is up."""
+        return asyncio.timeout_at(self._deadline)
+
+    async def chunk(self) -> bytes | None:
+        """Return the next piece of the body, or None after the last. Raises :class:`Fault`."""
+        try:
+            async with self.deadline():
+                piece = await anext(self.incoming.chunks, None)
+        except TimeoutError:
+            raise self.late() from None
+        if piece is not None:
+            self._received.append(piece)
+        return piece
+
+    async def body(self) -> bytes:
+        """Return the whole body. Raises :class:`Fault`."""
+        while await self.chunk() is not None:
+            pass
+        return b"".join(self._received)
+
+    def late(self) -> Fault:
+        """Return the fault of a deadline that has passed, with how far the answer had come."""
+        size = sum(map(len, self._received))
+        so_far = f", {size} bytes of the answer came" if self._incoming else ", no byte of an answer came"
+        return Fault("deadline", f"the {self.call.within:g} s for it are up{so_far}")
+
+    @property
+    def text(self) -> str:
+        """The body so far, in the charset that the answer names."""
+        try:
+            return b"".join(self._received).decode(self.incoming.charset, errors="replace")
+        except LookupError:
+            return b"".join(self._received).decode("utf-8", errors="replace")
+
+    def finish(self, error: str | None = None) -> Exchange:
+        """Record the exchange, once, and return it; ``error`` is what failed instead of an answer."""
+        if self._exchange is None:
+            self._exchange = self._make(error)
+            self._recorder(self._exchange)
+        return self._exchange
+
+    def _make(self, error: str | None) -> Exchange:
+        return Exchange(
+            service=self.call.service,
+            via=self.call.via,
+            route=self.call.route,
+            request=self._request(),
+            response=None if error else self._response(),
+            error=error and self._redactor.text(self._with_received(error)),
+            started=self._started,
+            elapsed=time.perf_counter() - self._clock,
+            attempt=self._attempt,
+        )
+
+    def _with_received(self, error: str) -> str:
+        if not self._received:
+            return error
+        return f"{error}; status {self.incoming.status}, received until then: {self.text[:BODY_LIMIT]}"
+
+    def _request(self) -> Request:
+        outgoing = self.call.outgoing
+        body = None if outgoing.body is None else self._capped(outgoing.body.decode("utf-8", errors="replace"))
+        clear = self._redactor
+        return Request(outgoing.method, clear.text(outgoing.url), clear.headers(outgoing.headers), body)
+
+    def _response(self) -> Response:
+        incoming = self.incoming
+        return Response(incoming.status, self._redactor.headers(incoming.headers), self._capped(self.text))
+
+    def _capped(self, text: str) -> str:
+        # Masked before it is cut: half a secret at the edge would not be recognised.
+        return self._redactor.text(text)[:BODY_LIMIT]

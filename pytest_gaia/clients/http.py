@@ -1,0 +1,168 @@
+"""The HTTP client of one service: guarded, recorded, with deadlines, and answers that explain themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import json as jsonlib
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.clients.answers import Answer, Headers
+from pytest_gaia.clients.streams import EventStream, require_events
+from pytest_gaia.clients.transport import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from pytest_gaia.clients.exchanges import Exchange
+    from pytest_gaia.clients.link import Link
+    from pytest_gaia.config.environment import Environment
+
+
+class HttpClient:
+    """Requests to one service of the environment.
+
+    By default it presents the environment's API key (or its token, where there is no key). ``as_user``, ``with_key``
+    and ``anonymous`` return views with another identity that share the connections.
+    """
+
+    def __init__(self, link: Link, identity: Mapping[str, str]) -> None:
+        self._link = link
+        self._identity = identity
+
+    @property
+    def service(self) -> str:
+        """The service that answers: gateway, auth, asset or chat."""
+        return self._link.service
+
+    @property
+    def environment(self) -> Environment:
+        """The environment that the service belongs to."""
+        return self._link.environment
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go; the gateway's URL where the service has none of its own."""
+        return self._link.base_url
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The latest exchanges of this client and its views, oldest first (at most 200)."""
+        return tuple(self._link.exchanges)
+
+    def as_user(self, token: str) -> HttpClient:
+        """Return a view that presents ``token`` as a bearer token, and no API key."""
+        self._link.redactor.learn(token)
+        return HttpClient(self._link, {"authorization": f"Bearer {token}"})
+
+    def with_key(self, key: str) -> HttpClient:
+        """Return a view that presents another API key."""
+        self._link.redactor.learn(key)
+        return HttpClient(self._link, {"x-api-key": key})
+
+    def anonymous(self) -> HttpClient:
+        """Return a view that presents neither key nor token."""
+        return HttpClient(self._link, {})
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        path_params: Mapping[str, object] | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send a request and return the answer, whatever its status; redirects are not followed.
+
+        ``path`` may be a template (``/personas/{persona_id}``) that ``path_params`` fill; it is recorded as the route.
+        ``json`` is encoded as the body, ``content`` sent as it is. ``timeout`` is in seconds, for the whole answer;
+        the environment's ``answer`` where it is not given.
+
+        Raises ``WriteRefused``, ``NotApplicable``, ``Unreachable`` or ``DeadlineExceeded``.
+        """
+        call = self._link.call(
+            method,
+            path,
+            path_params=path_params,
+            params=params,
+            body=_encoded(json, content),
+            headers=self._headers(headers, json=json is not None),
+            within=self.environment.timeouts.answer if timeout is None else timeout,
+        )
+        async with self._link.converse(call) as talk:
+            try:
+                body = await talk.body()
+            except Fault as fault:
+                raise self._link.failed(talk, fault) from fault
+            exchange = talk.finish()
+            return Answer(talk.incoming.status, Headers(talk.incoming.headers), body, talk.text, exchange)
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        """Send a GET; the options are those of :meth:`request`."""
+        return await self.request("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Answer:
+        """Send a POST; the options are those of :meth:`request`."""
+        return await self.request("POST", path, **options)
+
+    async def put(self, path: str, **options: Any) -> Answer:
+        """Send a PUT; the options are those of :meth:`request`."""
+        return await self.request("PUT", path, **options)
+
+    async def patch(self, path: str, **options: Any) -> Answer:
+        """Send a PATCH; the options are those of :meth:`request`."""
+        return await self.request("PATCH", path, **options)
+
+    async def delete(self, path: str, **options: Any) -> Answer:
+        """Send a DELETE; the options are those of :meth:`request`."""
+        return await self.request("DELETE", path, **options)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        *,
+        json: Any = None,
+        method: str = "POST",
+        path_params: Mapping[str, object] | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> AsyncIterator[EventStream]:
+        """Open a stream of server-sent events: ``async with gateway.stream(path, json=…) as events``.
+
+        ``deadline`` is in seconds, for the whole stream; the environment's ``stream`` where it is not given. Raises
+        what :meth:`request` raises, and ``UnexpectedAnswer`` for an answer that is no stream of events.
+        """
+        call = self._link.call(
+            method,
+            path,
+            path_params=path_params,
+            params=params,
+            body=_encoded(json, None),
+            headers={"accept": "text/event-stream", **self._headers(headers, json=json is not None)},
+            within=self.environment.timeouts.stream if deadline is None else deadline,
+        )
+        async with self._link.converse(call) as talk:
+            await require_events(self._link, talk)
+            yield EventStream(self._link, talk)
+            # A check that has seen enough may leave before the end; what it saw is the record.
+            talk.finish()
+
+    def _headers(self, given: Mapping[str, str] | None, *, json: bool) -> dict[str, str]:
+        kind = {"content-type": "application/json"} if json else {}
+        return kind | dict(self._identity) | {name.lower(): value for name, value in (given or {}).items()}
+
+    def __repr__(self) -> str:
+        return f"<HttpClient {self.service} of {self.environment.name}>"
+
+
+def _encoded(json: Any, content: bytes | None) -> bytes | None:
+    if json is None:
+        return content
+    if content is not None:
+        raise ValueError("a request has a json body or content, not both")
+    return jsonlib.dumps(json).encode()

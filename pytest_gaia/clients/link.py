@@ -1,0 +1,110 @@
+"""What the views of one HTTP client share: the way to the service, the rules, and the record of what was said."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.clients import failures
+from pytest_gaia.clients.conversation import Call, Conversation
+from pytest_gaia.clients.paths import fill, query
+from pytest_gaia.clients.retries import Trials
+from pytest_gaia.clients.transport import Fault, Outgoing
+from pytest_gaia.errors import DeadlineExceeded, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from pytest_gaia.clients.exchanges import Exchange
+    from pytest_gaia.clients.guard import WriteGuard
+    from pytest_gaia.clients.redaction import Redactor
+    from pytest_gaia.clients.transport import Transport
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.errors import ServiceError
+
+_REMEMBERED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The way to one service. ``route_of`` turns method and path into the path to ask for (the gateway's, where the
+    service has no URL of its own) and raises ``NotApplicable`` where there is no way.
+    """
+
+    service: str
+    environment: Environment
+    base_url: str
+    guard: WriteGuard
+    redactor: Redactor
+    recorder: Callable[[Exchange], None]
+    transport: Transport
+    via: str
+    route_of: Callable[[str, str], str]
+    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def call(
+        self,
+        method: str,
+        template: str,
+        *,
+        path_params: Mapping[str, object] | None,
+        params: Mapping[str, Any] | None,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        within: float,
+    ) -> Call:
+        """Return the request as it will go out; raises ``WriteRefused`` or ``NotApplicable`` if it must not or cannot."""
+        verb = method.upper()
+        route = self.route_of(verb, template)
+        path = fill(route, path_params)
+        self.guard.check_http(self.service, verb, path.partition("?")[0])
+        outgoing = Outgoing(verb, f"{self.base_url}{path}{query(params)}", tuple(headers.items()), body)
+        return Call(self.service, self.via, route.partition("?")[0], outgoing, within)
+
+    @contextlib.asynccontextmanager
+    async def converse(self, call: Call) -> AsyncIterator[Conversation]:
+        """Send the request, again where that is allowed, and give the conversation once an answer has begun.
+
+        Raises ``Unreachable`` or ``DeadlineExceeded``.
+        """
+        trials = Trials(call.outgoing.method, connect=self.environment.timeouts.connect)
+        async with contextlib.AsyncExitStack() as stack:
+            yield await self._answered(call, trials, stack)
+
+    async def _answered(self, call: Call, trials: Trials, stack: contextlib.AsyncExitStack) -> Conversation:
+        while True:
+            talk = Conversation(call, trials.attempt, self.redactor, self._record)
+            stack.callback(talk.finish, "given up by the check")
+            try:
+                await self._open(talk, trials.connect, stack)
+            except Fault as fault:
+                error = self.failed(talk, fault)
+                pause = trials.pause_after(fault)
+                if pause is None:
+                    raise error from fault
+                await asyncio.sleep(pause)
+            else:
+                return talk
+
+    async def _open(self, talk: Conversation, connect: float, stack: contextlib.AsyncExitStack) -> None:
+        opening = self.transport.open(talk.call.outgoing, connect=min(connect, talk.call.within))
+        try:
+            async with talk.deadline():
+                talk.begin(await stack.enter_async_context(opening))
+        except TimeoutError:
+            raise talk.late() from None
+
+    def failed(self, talk: Conversation, fault: Fault) -> ServiceError:
+        """Record a conversation that broke off, and return the error that tells of it."""
+        exchange = talk.finish(f"{_KINDS[fault.stage]}: {fault.reason}")
+        return failures.explain(fault, exchange, self.environment, self.base_url)
+
+    def _record(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+        self.recorder(exchange)
+
+
+_KINDS = {"connect": Unreachable.kind, "answer": Unreachable.kind, "deadline": DeadlineExceeded.kind}

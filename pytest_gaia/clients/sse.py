@@ -1,0 +1,85 @@
+"""Server-sent events: from the bytes of a stream to events, as the HTML standard reads them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from dataclasses import dataclass
+from typing import Any
+
+DONE = "[DONE]"
+"""The literal by which the platform ends a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event. ``data`` is decoded JSON where it is JSON, else the text as it came, such as ``[DONE]``."""
+
+    data: Any
+    text: str
+    """the data as it came"""
+    name: str = "message"
+    """the ``event`` field"""
+    id: str | None = None
+
+    @property
+    def type(self) -> str | None:
+        """The ``type`` field of the data, or None where there is none."""
+        kind = self.data.get("type") if isinstance(self.data, dict) else None
+        return kind if isinstance(kind, str) else None
+
+
+class Decoder:
+    """Takes a stream piece by piece, cut anywhere, and gives the events that are complete.
+
+    An event at the end that no blank line follows is not an event: the stream was cut.
+    """
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="replace").decode
+        self._rest = ""
+        self._data: list[str] = []
+        self._name = ""
+        self._id: str | None = None
+
+    def feed(self, piece: bytes) -> list[ServerSentEvent]:
+        """Return the events that ``piece`` completes."""
+        events = (self._line(line) for line in self._lines(self._decode(piece)))
+        return [event for event in events if event is not None]
+
+    def _lines(self, text: str) -> list[str]:
+        text = self._rest + text
+        # A carriage return at the end may be half of a line end.
+        held = "\r" if text.endswith("\r") else ""
+        text = text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n")
+        *lines, rest = text.split("\n")
+        self._rest = rest + held
+        return lines
+
+    def _line(self, line: str) -> ServerSentEvent | None:
+        if not line:
+            return self._dispatch()
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "data":
+            self._data.append(value)
+        elif field == "event":
+            self._name = value
+        elif field == "id" and "\0" not in value:
+            self._id = value
+        return None
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        data, name = self._data, self._name or "message"
+        self._data, self._name = [], ""
+        if not data:
+            return None
+        text = "\n".join(data)
+        return ServerSentEvent(_decoded(text), text, name, self._id)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,65 @@
+"""An exchange as text that a person can read: what was sent, what came back, how long it took."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_gaia.clients.exchanges import Exchange
+
+_SHOWN = 4000
+
+
+def transcript(exchange: Exchange) -> str:
+    """Return the whole exchange, indented. Everything in an :class:`Exchange` is masked already."""
+    return "\n".join(f"  {line}".rstrip() for line in _lines(exchange))
+
+
+def _lines(exchange: Exchange) -> Iterator[str]:
+    request, response = exchange.request, exchange.response
+    yield f"{request.method} {request.url}"
+    via = "" if exchange.via == "direct" else f" through the {exchange.via}"
+    milliseconds = exchange.elapsed * 1000
+    yield f"{exchange.service}{via}, route {exchange.route}, attempt {exchange.attempt}, {milliseconds:.0f} ms"
+    yield from _headers(">", request.headers)
+    yield from _body(request.body)
+    if response is None:
+        yield f"no answer: {exchange.error}"
+        return
+    yield f"< {response.status} {_phrase(response.status)}".rstrip()
+    yield from _headers("<", response.headers)
+    yield from _body(response.body)
+
+
+def _headers(sign: str, headers: Mapping[str, str]) -> Iterator[str]:
+    for name, value in headers.items():
+        yield f"{sign} {name}: {value}"
+
+
+def _body(body: str | None) -> Iterator[str]:
+    if not body:
+        return
+    text = _pretty(body)
+    yield ""
+    yield from text[:_SHOWN].splitlines()
+    if len(text) > _SHOWN:
+        yield f"… {len(text) - _SHOWN} more characters"
+    yield ""
+
+
+def _pretty(body: str) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
