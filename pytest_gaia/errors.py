@@ -95,5 +95,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     listing = f"Known: {', '.join(names) or 'none'}."
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    lower = name.lower()
+    # An abbreviation (prod) is far from its word by letters, and yet the likeliest mistake.
+    close = difflib.get_close_matches(lower, names, n=1, cutoff=0.6) or [
+        n for n in names if lower and n.startswith(lower)
+    ]
     return f"did you mean {close[0]}? {listing}" if close else listing

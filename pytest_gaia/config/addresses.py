@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.config.secrets import MASK
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,17 +20,13 @@ _DSN_SCHEMES = ("postgresql", "postgres")
 def http_url(text: str, place: str) -> str:
     """Return the base URL of a service, without a slash at the end; ``ConfigError`` starts with ``place``."""
     if not re.match(r"https?://", text, re.IGNORECASE):
-        guess = f"; did you mean http://{text}?" if re.fullmatch(r"[\w.-]+(:\d+)?(/\S*)?", text) else ""
-        raise ConfigError(
-            f"{place}: {mask_url(text)!r} is no URL of a service: it must start with http:// or https://{guess}"
-        )
+        guess = f"; did you mean http://{text}?" if re.fullmatch(r"[\w.-]+(:\d+)?(/[^\s@]*)?", text) else "."
+        raise ConfigError(f"{place}: {_shown(text)!r} does not start with http:// or https://{guess}")
     parts = _split(text, place)
     if parts.username is not None:
-        raise ConfigError(
-            f"{place}: a user or password does not belong in the URL of a service; set GAIA_API_KEY instead."
-        )
+        raise ConfigError(f"{place}: credentials do not belong in the URL of a service; set GAIA_API_KEY instead.")
     if parts.query or parts.fragment:
-        raise ConfigError(f"{place}: {text!r} is no base URL: leave out what follows '?' or '#'.")
+        raise ConfigError(f"{place}: a base URL is expected: leave out what follows '?' or '#'.")
     return text.rstrip("/")
 
 
@@ -69,6 +65,15 @@ def hosts_in(url: str) -> tuple[str, ...]:
     return tuple(host for host in hosts if host)
 
 
+def host_pattern(text: str, place: str) -> str:
+    """Return a host name, or one with ``*`` as its first label; ``ConfigError`` starts with ``place``."""
+    if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:]+", text):
+        raise ConfigError(
+            f"{place}: {_shown(text)!r} is no host name: no scheme, port or path, '*' only as first label."
+        )
+    return text
+
+
 def matches(host: str, patterns: Iterable[str]) -> bool:
     """Return whether ``host`` is one of ``patterns``; a ``*.`` in front stands for any labels."""
     return any(
@@ -84,16 +89,24 @@ def _check_scheme(text: str, schemes: tuple[str, ...], place: str, example: str)
 
 
 def _split(text: str, place: str) -> SplitResult:
-    shown = mask_url(text)
+    shown = _shown(text)
     if re.search(r"[\s\x00-\x1f\x7f]", text):
         raise ConfigError(f"{place}: {shown!r} holds a space or a control character.")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError(f"{place}: {shown!r} is not a URL: {error}.") from None
-    if not host or port == 0:
-        raise ConfigError(
-            f"{place}: {shown!r} names no host." if not host else f"{place}: {shown!r}: port 0 is no port."
-        )
+    except ValueError:
+        # The parser's own words would show a password that it took for a port.
+        raise ConfigError(f"{place}: {shown!r} is not a URL: look at its port and its brackets.") from None
+    if not host:
+        raise ConfigError(f"{place}: {shown!r} names no host.")
+    if port == 0:
+        raise ConfigError(f"{place}: {shown!r}: 0 is not a port to connect to.")
     return parts
+
+
+def _shown(text: str) -> str:
+    """Return ``text`` with everything masked that could be credentials, however broken the URL is."""
+    scheme, separator, rest = text.rpartition("://")
+    credentials, at, address = rest.rpartition("@")
+    return f"{scheme}{separator}{MASK}@{address}" if at and credentials else text

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.addresses import matches
 from pytest_gaia.config.environment import HTTP_SERVICES
-from pytest_gaia.config.files import RESERVED, SHIPPED, ConfigFile, project_file, shipped_file
+from pytest_gaia.config.files import SHIPPED, ConfigFile, project_file, shipped_file
 from pytest_gaia.config.layers import Layer, default_layer, file_layer, merge, url_layer, variable_layer
 from pytest_gaia.config.project import PROJECT_FILE
+from pytest_gaia.config.reader import ADHOC, SANDBOX
 from pytest_gaia.config.variables import Sourced, Variables, read_variables, variable_name
 from pytest_gaia.errors import ConfigError, nearest
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.options import Options
 
-SANDBOX = "sandbox"
 _ADDRESS_KEYS = (*(f"{service.upper()}_URL" for service in HTTP_SERVICES), "NATS_URL", "DATABASE_URL")
 _GIVEN = (*HTTP_SERVICES, "nats")
 
@@ -58,9 +58,9 @@ def read_catalogue(options: Options) -> Catalogue:
 def choose(options: Options, catalogue: Catalogue) -> Sourced:
     """Return the name of the environment and what named it; raises ``ConfigError`` for an unknown one."""
     chosen = _asked_for(options, catalogue)
-    if chosen.value == RESERVED:
+    if chosen.value == ADHOC:
         if not (options.urls or _url_variables(catalogue.variables)):
-            raise ConfigError(f"{chosen.source}: {RESERVED} is what --gaia-url makes; give --gaia-url=http://….")
+            raise ConfigError(f"{chosen.source}: {ADHOC} is what --gaia-url makes; give --gaia-url=http://….")
         return chosen
     if chosen.value not in catalogue.names():
         raise ConfigError(
@@ -113,10 +113,10 @@ def _asked_for(options: Options, catalogue: Catalogue) -> Sourced:
     if variable is not None:
         return variable
     if options.urls:
-        return Sourced(RESERVED, "--gaia-url")
+        return Sourced(ADHOC, "--gaia-url")
     urls = _url_variables(catalogue.variables)
     if urls:
-        return Sourced(RESERVED, urls[0].source)
+        return Sourced(ADHOC, urls[0].source)
     project = catalogue.files[-1]
     if isinstance(project.gaia.environment, str):
         return Sourced(project.gaia.environment, project.source("gaia", "environment"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
+
+from pytest_gaia.config.secrets import mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +82,10 @@ class Environment:
     token: Secret | None = None
     """a ready user token, where there is no ``jwt_secret``"""
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self))
+        return mask_url(f"Environment({values})")
 
     @property
     def has_nats(self) -> bool:

@@ -33,8 +33,11 @@ def resolve(options: Options) -> Environment:
 
 def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
     """Do as :func:`resolve` with files that are already read."""
-    from pytest_gaia.config.assemble import assemble, find_secrets, refuse_foreign_hosts
-    from pytest_gaia.config.catalogue import SANDBOX, choose, layers_of
+    from pytest_gaia.config.assemble import assemble
+    from pytest_gaia.config.catalogue import choose, layers_of
+    from pytest_gaia.config.credentials import find_secrets
+    from pytest_gaia.config.ownership import refuse_foreign_hosts
+    from pytest_gaia.config.reader import SANDBOX
 
     name = choose(options, catalogue)
     embedded = name.value == SANDBOX or options.rehearse

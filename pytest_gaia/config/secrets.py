@@ -8,6 +8,7 @@ from dataclasses import dataclass
 MASK = "***"
 
 _URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^:/@\s]*):(?P<password>[^@\s]+)@", re.IGNORECASE)
+_NATS_TOKEN = re.compile(r"(?P<scheme>(?:nats|tls|wss?)://)[^:/@\s]+@", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -31,9 +32,10 @@ class Secret:
 
 
 def mask_url(text: str) -> str:
-    """Replace the password of every URL in ``text``.
+    """Replace the password of every URL in ``text``, and the token of a NATS URL.
 
     >>> mask_url("nats://gaia:s3cret@localhost:4222")
     'nats://gaia:***@localhost:4222'
     """
-    return _URL_PASSWORD.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
+    text = _URL_PASSWORD.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
+    return _NATS_TOKEN.sub(rf"\g<scheme>{MASK}@", text)
