@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from pytest_gaia.config.credentials import SECRET_KEYS
-from pytest_gaia.config.environment import HTTP_SERVICES, Environment, Timeouts
+from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, Environment, Timeouts
 from pytest_gaia.config.files import SHIPPED
 from pytest_gaia.config.members import expected_members, required_members
 from pytest_gaia.config.reader import SANDBOX
@@ -53,11 +53,13 @@ def assemble(
     given = _set_values(layer.table.urls, HTTP_SERVICES)
     services = expected_members(name.value, layer, has_database="database" in secrets)
     urls = {service: url for service, url in given.items() if service in services}
-    if not urls and name.value != SANDBOX:
+    settings = _set_values(layer.table, _AS_THEY_ARE)
+    if not urls and settings.get("nats", NATS_DISABLED) == NATS_DISABLED and name.value != SANDBOX:
         raise ConfigError(
             f"{name.source}: environment {name.value} has no address; set `url` in [env.{name.value}] of gaia.toml, "
             "or give --gaia-url=http://…."
         )
+    settings |= {field: Secret(found.value) for field, found in secrets.items()}
     return Environment(
         name=name.value,
         urls=MappingProxyType(urls),
@@ -67,8 +69,7 @@ def assemble(
         sandbox=embedded,
         rehearsal=rehearsal,
         sources=_sources(name, layer, urls, secrets),
-        **_set_values(layer.table, _AS_THEY_ARE),
-        **{field: Secret(found.value) for field, found in secrets.items()},
+        **settings,
     )
 
 

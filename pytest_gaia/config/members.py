@@ -15,24 +15,29 @@ if TYPE_CHECKING:
 
 
 def expected_members(name: str, layer: Layer, *, has_database: bool) -> tuple[str, ...]:
-    """Return the members to expect, in the order of ``MEMBERS``. A URL given by name says that its service is there."""
+    """Return the members to expect, in the order of ``MEMBERS``.
+
+    An address given by name says that its member is there, whatever the topology says.
+    """
     table = layer.table
     if table.services is not UNSET:
         expected: set[str] = set(table.services)
     elif name == ADHOC:
         # Behind a gateway nobody knows of there may be everything; the checks will tell.
         expected = set(HTTP_SERVICES) if "gateway" in layer.named else set()
-        expected |= {"nats"} if table.nats is not UNSET else set()
         expected |= {"postgres"} if has_database else set()
     else:
         expected = {"gateway", "postgres"} if table.topology == "gateway-only" else set(MEMBERS)
     if table.nats == NATS_DISABLED:
         expected.discard("nats")
+    elif table.nats is not UNSET:
+        expected.add("nats")
     expected |= layer.named
     return tuple(member for member in MEMBERS if member in expected)
 
 
 def required_members(name: str, layer: Layer, services: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the members without which nothing is run; raises ``ConfigError`` for one that is not expected at all."""
     if layer.table.required is UNSET:
         return ("gateway",) if "gateway" in services else services[:1]
     for member in layer.table.required:
