@@ -58,8 +58,9 @@ async def gaia_clients(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Cl
     """All HTTP clients of the session; they share pools and are closed at its end."""
     from pytest_gaia.clients.services import ClientSet
 
-    async with ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder) as clients:
-        yield clients
+    clients = ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder)
+    yield clients
+    await clients.aclose()
 
 
 @pytest.fixture(scope="session")

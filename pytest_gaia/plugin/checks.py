@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -48,8 +48,8 @@ class CheckHooks:
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from None
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Leave out what does not apply; let the test write only if it says that it does."""
         if reason := item.stash[DEFAULT_SKIP]:
             _not_applicable(reason)
@@ -57,18 +57,16 @@ class CheckHooks:
         if needs != Needs():
             self._leave_out(needs)
         self.run.begin(needs)
-        try:
-            return (yield)
-        except NotApplicable as reason:
-            _not_applicable(str(reason))
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self) -> Generator[None, None, None]:
+    def pytest_fixture_setup(self) -> Generator[None, object, object]:
+        """A fixture may find that the environment lacks what it stands for."""
+        return (yield from _turning_into_skips())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
         """A client may find only now that the environment lacks what was asked for."""
-        try:
-            return (yield)
-        except NotApplicable as reason:
-            _not_applicable(str(reason))
+        return (yield from _turning_into_skips())
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -106,7 +104,14 @@ class CheckHooks:
 _PREFIX = "not applicable: "
 
 
-def _not_applicable(reason: str) -> Any:
+def _turning_into_skips() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except NotApplicable as reason:
+        _not_applicable(str(reason))
+
+
+def _not_applicable(reason: str) -> NoReturn:
     pytest.skip(f"{_PREFIX}{reason}")
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.run.recorder import Recorder
-from pytest_gaia.run.stack import Stack, bind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_gaia.collection.needs import Needs
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.config.options import Options
+    from pytest_gaia.run.stack import Stack
 
 MAIN = "main"
 """the sandbox cell of a run without workers, and the one that the controller looks at"""
@@ -46,6 +46,8 @@ class Run:
     def start(self) -> None:
         """Start what the run needs, without waiting for it."""
         if self.stack is None and self.declared.sandbox:
+            from pytest_gaia.run.stack import Stack
+
             services = self.declared.services if self.declared.rehearsal else None
             self.stack = Stack.start(
                 without=_without(self.options.sandbox_without, services),
@@ -61,6 +63,8 @@ class Run:
         """
         if self._environment is None:
             if self.stack is not None:
+                from pytest_gaia.run.stack import bind
+
                 self.stack.ready()
                 self._environment = bind(self.declared, self.stack.cell(self.process))
             else:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.run.session import MAIN
-from pytest_gaia.run.stack import Stack
 
 if TYPE_CHECKING:
     from pytest_gaia.run.session import Run
@@ -29,4 +28,6 @@ def tell_worker(node: Any, run: Run) -> None:
 def attach(config: Any, run: Run) -> None:
     """On a worker: use the controller's sandbox."""
     if directory := config.workerinput.get(_KEY):
+        from pytest_gaia.run.stack import Stack
+
         run.stack = Stack.attach(Path(directory))

@@ -1,0 +1,91 @@
+"""A scripted HTTP server, and a project to run pytest in."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ScriptedServer:
+    """A real HTTP server on loopback. ``answers`` maps a path to (status, body) pairs; the last pair stays."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[int, Any]]] = {"/health": [(200, {"status": "healthy", "version": "0.2"})]}
+        self.seen: list[str] = []
+        script = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                script.seen.append(f"{self.command} {self.path}")
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, body = script.next_answer(self.path)
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_DELETE = answer  # noqa: N815 - the names that http.server calls
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
+                """Keep the terminal quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def next_answer(self, path: str) -> tuple[int, Any]:
+        answers = self.answers.get(path, [(404, {"detail": "Not Found"})])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A server that says that it is healthy, until a test scripts something else."""
+    scripted = ScriptedServer()
+    yield scripted
+    scripted.close()
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """An empty project with session loops and a suites folder, and no GAIA_ variables around it."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith(("GAIA_", "PYTEST_ADDOPTS"))]:
+        monkeypatch.delenv(name)
+    pytester.makepyprojecttoml(
+        """
+        [tool.pytest]
+        addopts = ["-p", "no:anyio", "-p", "no:cacheprovider", "--strict-markers"]
+        asyncio_mode = "auto"
+        asyncio_default_fixture_loop_scope = "session"
+        asyncio_default_test_loop_scope = "session"
+        filterwarnings = ["error"]
+        """
+    )
+    pytester.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n')
+    pytester.mkdir("suites")
+    return pytester
+
+
+def add_suite(project: pytest.Pytester, name: str, source: str) -> None:
+    """Write ``suites/<name>/test_<name>.py``."""
+    folder = project.path / "suites" / name
+    folder.mkdir()
+    (folder / f"test_{name}.py").write_text(source)

@@ -1,0 +1,110 @@
+"""The environment is asked once, before the first test, and a run without one ends with one message."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from tests.plugin.conftest import ScriptedServer, add_suite
+
+CHECKS = "def test_one(): pass\ndef test_two(): pass\n"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2"), ("-q",), ("-p", "no:xdist")], ids=" ".join)
+def test_a_dead_gateway_ends_the_run_with_one_message(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    add_suite(project, "health", CHECKS)
+    url = f"http://127.0.0.1:{free_port()}"
+    began = time.monotonic()
+
+    result = project.runpytest_subprocess(f"--gaia-url=gateway={url}", *arguments)
+
+    assert result.ret == 12
+    assert time.monotonic() - began < 15
+    text = result.stdout.str()
+    assert text.count("is out of reach; no test was run") == 1
+    assert f"gateway: {url} (from --gaia-url): connection refused" in text
+    assert "tried: GET /health" in text
+    assert "do: check the network" in text
+    assert "gaia verdict: INFRA" in text
+    assert "passed" not in text
+    assert "Traceback" not in text + result.stderr.str()
+
+
+def test_an_unknown_host_is_named(project: pytest.Pytester) -> None:
+    add_suite(project, "health", CHECKS)
+
+    result = project.runpytest_subprocess("--gaia-url=gateway=http://no-such-host.invalid")
+
+    assert result.ret == 12
+    result.stdout.fnmatch_lines(["*unknown host no-such-host.invalid*"])
+
+
+def test_the_deadline_holds_for_a_host_that_never_answers(project: pytest.Pytester) -> None:
+    add_suite(project, "health", CHECKS)
+    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.quiet.timeouts]\nready = 1.0\nconnect = 0.3\n')
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        result = project.runpytest_subprocess("--gaia-env=quiet", f"--gaia-url=gateway={url}")
+
+    assert result.ret == 12
+    assert time.monotonic() - began < 5
+    result.stdout.fnmatch_lines(["*no answer in time*", "*deadline 1 s*"])
+
+
+def test_a_machine_that_wakes_is_not_a_dead_one(project: pytest.Pytester, server: ScriptedServer) -> None:
+    add_suite(project, "health", CHECKS)
+    server.answers["/health"] = [(503, {}), (502, {}), (200, {"status": "healthy", "version": "7.1"})]
+
+    result = project.runpytest_subprocess(f"--gaia-url=gateway={server.url}")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["gaia: adhoc, release: version 7.1", f"*gateway*woke*{server.url}*attempt 3*"])
+
+
+def test_a_200_that_says_degraded_is_shown_as_degraded(project: pytest.Pytester, server: ScriptedServer) -> None:
+    add_suite(project, "health", CHECKS)
+    server.answers["/health"] = [(200, {"status": "degraded"})]
+
+    result = project.runpytest_subprocess(f"--gaia-url=gateway={server.url}")
+
+    result.stdout.fnmatch_lines(["*gateway*degraded*says 'degraded'*"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one", "workers"])
+def test_the_table_is_shown_once(project: pytest.Pytester, server: ScriptedServer, arguments: tuple[str, ...]) -> None:
+    add_suite(project, "health", CHECKS)
+
+    result = project.runpytest_subprocess(f"--gaia-url=gateway={server.url}", *arguments)
+
+    result.assert_outcomes(passed=2)
+    assert result.stdout.str().count("gaia: adhoc, release:") == 1
+    result.stdout.fnmatch_lines(["*environment adhoc (from --gaia-url)*"])
+
+
+def test_a_proxy_does_not_capture_loopback(
+    project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_suite(project, "health", CHECKS)
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+
+    assert project.runpytest_subprocess(f"--gaia-url=gateway={server.url}").ret == 0
+
+
+@pytest.mark.parametrize("flag", ["--collect-only", "--fixtures", "--markers", "--help"])
+def test_looking_asks_nobody(project: pytest.Pytester, server: ScriptedServer, flag: str) -> None:
+    add_suite(project, "health", CHECKS)
+
+    result = project.runpytest_subprocess(f"--gaia-url=gateway={server.url}", flag)
+
+    assert result.ret == 0
+    assert server.seen == []
