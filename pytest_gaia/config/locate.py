@@ -56,7 +56,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     """
     held: list[str] = []
     start = 1
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         if not held:
             start = number
         held.append(line)

@@ -1,0 +1,198 @@
+"""Every mistake in ``gaia.toml`` gets one message: file, line, key, what is wrong, the nearest right name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.project import find_project
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MISTAKES = {
+    "an unknown key": (
+        '[env.preview]\nurl = "https://{service}.example"\nwritable = true\n',
+        "gaia.toml:3: env.preview.writable: unknown key; did you mean writes?",
+    ),
+    "an unknown key without a near one lists all": (
+        "[env.preview]\nzzz = 1\n",
+        "gaia.toml:2: env.preview.zzz: unknown key; Known: experimental, hosts, nats, release, required, safe_posts,",
+    ),
+    "an unknown service": (
+        '[env.preview.urls]\n\n# comment\ngatway = "http://x"\n',
+        "gaia.toml:4: env.preview.urls.gatway: unknown key; did you mean gateway?",
+    ),
+    "an unknown service in an inline table": (
+        '[env]\npreview = { urls = { chta = "http://x" } }\n',
+        "gaia.toml:2: env.preview.urls.chta: unknown key; did you mean chat?",
+    ),
+    "an unknown timeout": (
+        "[env.staging.timeouts]\nreddy = 3\n",
+        "gaia.toml:2: env.staging.timeouts.reddy: unknown key; did you mean ready?",
+    ),
+    "a string for a number": (
+        '[env.staging.timeouts]\nready = "3s"\n',
+        "gaia.toml:2: env.staging.timeouts.ready: expected a number, got a string",
+    ),
+    "a timeout of nothing": (
+        "[env.staging]\ntimeouts.ready = 0\n",
+        "gaia.toml:2: env.staging.timeouts.ready: expected a number > 0",
+    ),
+    "a string for a truth value": (
+        '[env.staging]\nwrites = "no"\n',
+        "gaia.toml:2: env.staging.writes: expected true or false, got a string",
+    ),
+    "a string for a list": (
+        '[env.staging]\nhosts = "x.example"\n',
+        "gaia.toml:2: env.staging.hosts: expected a list, got a string",
+    ),
+    "a number in a list of strings": (
+        '[env.staging]\nsuites = ["health", 3]\n',
+        "gaia.toml:2: env.staging.suites: expected a string, got a number",
+    ),
+    "a value for a table": ("env = 3\n", "gaia.toml:1: env: expected tables, such as [env.preview]."),
+    "a value for an environment": ("[env]\nstaging = 3\n", "gaia.toml:2: env.staging: expected a table, written"),
+    "an unknown topology": (
+        '[env.staging]\ntopology = "gateway_only"\n',
+        "gaia.toml:2: env.staging.topology: unknown value 'gateway_only'; did you mean gateway-only?",
+    ),
+    "an unknown member": (
+        '[env.staging]\nservices = [\n  "gateway",\n  "assets",\n]\n',
+        "gaia.toml:2: env.staging.services: unknown value 'assets'; did you mean asset?",
+    ),
+    "a table of another name": (
+        '[envs.preview]\nurl = "http://x"\n',
+        "gaia.toml:1: envs: unknown table; did you mean env?",
+    ),
+    "an environment at the top": (
+        '\n[staging]\nurl = "http://x"\n',
+        "gaia.toml:2: staging: unknown table; an environment is written [env.staging].",
+    ),
+    "an unknown default": (
+        '[gaia]\nenvironment = "stagign"\n',
+        "gaia.toml:2: gaia.environment: unknown environment 'stagign'; did you mean staging?",
+    ),
+    "an unknown setting of the project": (
+        '[gaia]\nsuite = ["x"]\n',
+        "gaia.toml:2: gaia.suite: unknown key; did you mean suites?",
+    ),
+    "a folder of suites that is not there": (
+        '[gaia]\nsuites = ["checks"]\n',
+        "gaia.toml:2: gaia.suites: there is no folder 'checks' beside the file.",
+    ),
+    "a reserved name": ('[env.adhoc]\nurl = "http://x"\n', "gaia.toml:1: env.adhoc: this name is taken"),
+    "a name that no variable can hold": ('[env."My Env"]\nurl = "http://x"\n', "gaia.toml:1: env.My Env: the name of"),
+    "a URL without a scheme": (
+        '[env.preview]\nurl = "localhost:8666"\n',
+        "gaia.toml:2: env.preview.url: 'localhost:8666' does not start with http:// or https://; did you mean",
+    ),
+    "a URL of another scheme": (
+        '[env.preview.urls]\nauth = "ftp://x"\n',
+        "gaia.toml:2: env.preview.urls.auth: 'ftp://x' does not start with http:// or https://.",
+    ),
+    "a URL without a host": (
+        '[env.preview]\nurl = "http://"\n',
+        "gaia.toml:2: env.preview.url: 'http://' names no host.",
+    ),
+    "a URL with a bad port": (
+        '[env.preview]\nurl = "http://x:86666"\n',
+        "gaia.toml:2: env.preview.url: 'http://x:86666' is not a URL: look at its port",
+    ),
+    "a URL with port 0": (
+        '[env.preview]\nurl = "http://x:0"\n',
+        "gaia.toml:2: env.preview.url: 'http://x:0': 0 is not a",
+    ),
+    "a URL with a space": (
+        '[env.preview]\nurl = "http://x y"\n',
+        "gaia.toml:2: env.preview.url: 'http://x y' holds a space",
+    ),
+    "a URL with a query": (
+        '[env.preview]\nurl = "http://x/?a=1"\n',
+        "gaia.toml:2: env.preview.url: a base URL is expected",
+    ),
+    "another placeholder": (
+        '[env.preview]\nurl = "http://{name}.example"\n',
+        "gaia.toml:2: env.preview.url: unknown placeholder {name}; the only one is {service}.",
+    ),
+    "a broker that is no URL": (
+        '[env.preview]\nnats = "none"\n',
+        "gaia.toml:2: env.preview.nats: not the URL of a broker, such as nats://localhost:4222, or the word 'disabled'",
+    ),
+    "several brokers": (
+        '[env.preview]\nnats = "nats://a,nats://b"\n',
+        "gaia.toml:2: env.preview.nats: one URL is expected",
+    ),
+    "a URL for the sandbox": (
+        '[env.sandbox]\nwrites = true\nurl = "http://x"\n',
+        "gaia.toml:3: env.sandbox.url: the sandbox brings its own addresses",
+    ),
+    "a URL among the hosts": (
+        '[env.staging]\nhosts = ["https://x.example"]\n',
+        "gaia.toml:2: env.staging.hosts: 'https://x.example' is no host name",
+    ),
+    "a star in the middle of a host": (
+        '[env.staging]\nhosts = ["gaia-*.example"]\n',
+        "gaia.toml:2: env.staging.hosts: 'gaia-*.example' is no host name",
+    ),
+    "a safe POST that is no path": (
+        '[env.staging]\nsafe_posts = ["POST /x"]\n',
+        "gaia.toml:2: env.staging.safe_posts: 'POST /x' is no path",
+    ),
+    "a line that is no TOML": ("[gaia]\n\nwrites: true\n", "gaia.toml:3: not valid TOML: "),
+    "a list that is never closed": ('[gaia]\nsuites = [\n  "a",\n\n', "gaia.toml:2: not valid TOML: "),
+    "a string that is never closed": ('[gaia]\nenvironment = "dev\n', "gaia.toml:2: not valid TOML: "),
+    "a table declared twice": ("[env.a]\n[env.a]\n", "gaia.toml:2: not valid TOML: "),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_in_the_project_file_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ConfigError) as caught:
+        find_project(tmp_path)
+
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "variable"),
+    [
+        ('api_key = "hunter2"', "GAIA_STAGING_API_KEY (or GAIA_API_KEY)"),
+        ('jwt_secret = "hunter2"', "GAIA_STAGING_JWT_SECRET (or GAIA_JWT_SECRET)"),
+        ('token = "hunter2"', "GAIA_STAGING_TOKEN (or GAIA_TOKEN)"),
+        ('database = "postgresql://u:hunter2@h/d"', "GAIA_STAGING_DATABASE_URL (or GAIA_DATABASE_URL)"),
+        ('password = "hunter2"', "GAIA_STAGING_DATABASE_URL"),
+        ('nats = "nats://u:hunter2@h:4222"', "GAIA_STAGING_NATS_URL (or GAIA_NATS_URL)"),
+        ('nats = "nats://hunter2@h:4222"', "GAIA_STAGING_NATS_URL"),
+        ('url = "https://u:hunter2@h"', "GAIA_STAGING_API_KEY"),
+        ('urls.chat = "https://u:hunter2@h"', "GAIA_STAGING_API_KEY"),
+    ],
+)
+def test_a_secret_in_the_project_file_is_refused_and_not_repeated(tmp_path: Path, line: str, variable: str) -> None:
+    (tmp_path / "gaia.toml").write_text(f"[env.staging]\n{line}\n", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=r"gaia\.toml:2: env\.staging\.\S+: a secret does not belong") as caught:
+        find_project(tmp_path)
+
+    assert variable in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_project_file_in_another_encoding_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_bytes(b'[gaia]\nenvironment = "d\xe9v"\n')
+
+    with pytest.raises(ConfigError, match=r"gaia\.toml: not UTF-8 \(byte 23\)"):
+        find_project(tmp_path)
+
+
+def test_a_folder_named_like_the_project_file_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").mkdir()
+
+    with pytest.raises(ConfigError, match=r"gaia\.toml: cannot be read"):
+        find_project(tmp_path)
