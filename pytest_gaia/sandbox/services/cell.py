@@ -80,7 +80,7 @@ def build_cell(settings: CellSettings) -> CellApps:
     services = {
         "gateway": gateway_service(identities, database, settings.backends, fixed=settings.fixed),
         "auth": auth_service(identities, database),
-        "asset": asset_service(identities, database),
+        "asset": asset_service(identities, database, fixed=settings.fixed),
         "chat": chat_service(identities, database, fixed=settings.fixed),
     }
     apps = {name: Faulty(app, name, faults) for name, app in services.items()}

@@ -101,7 +101,7 @@ class Faults:
     ) -> Fault:
         """Give ``member`` a fault. Raises ``ConfigError`` for an unknown member, kind or argument, or a wrong value."""
         _check_member(member, kind)
-        if times is not None and (not isinstance(times, int) or times < 1):
+        if times is not None and (times < 1):
             raise ConfigError(f"Fault {kind}: times must be a whole number of at least 1, not {times!r}.")
         verb = method.upper() if method else None
         fault = Fault(member, kind, _complete(kind, arguments), route, verb, times)

@@ -61,27 +61,12 @@ class Router:
         self.routes: list[Route] = []
         self._authenticate = authenticate
         self._crash = crash or Answer(b"Internal Server Error", 500, "text/plain; charset=utf-8")
-        self.add("GET", "/openapi.json", self._document, open_=True, hidden=True)
+        self.add("GET /openapi.json", self._document, open_=True, hidden=True)
 
-    def add(self, method: str, template: str, handler: Handler, *, open_: bool = False, hidden: bool = False) -> None:
-        """Append a route; earlier routes win."""
+    def add(self, rule: str, handler: Handler, *, open_: bool = False, hidden: bool = False) -> None:
+        """Append a route, such as ``"GET /health"``; earlier routes win."""
+        method, template = rule.split(" ")
         self.routes.append(Route(method, template, handler, open_, hidden))
-
-    def get(self, template: str, *, open_: bool = False) -> Callable[[Handler], Handler]:
-        """Decorate the handler of a GET."""
-        return self._decorator("GET", template, open_)
-
-    def post(self, template: str, *, open_: bool = False) -> Callable[[Handler], Handler]:
-        """Decorate the handler of a POST."""
-        return self._decorator("POST", template, open_)
-
-    def put(self, template: str) -> Callable[[Handler], Handler]:
-        """Decorate the handler of a PUT."""
-        return self._decorator("PUT", template, open_=False)
-
-    def delete(self, template: str) -> Callable[[Handler], Handler]:
-        """Decorate the handler of a DELETE."""
-        return self._decorator("DELETE", template, open_=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -90,13 +75,16 @@ class Router:
             answer = await self._answer(request)
         except HttpError as error:
             answer = Answer.of({"detail": error.detail}, error.status)
-        except Exception:
+        # A service answers 500 to what it did not expect, whatever that is; the log has it all.
+        except Exception:  # noqa: BLE001
             _log.exception("%s: %s %s", self.title, request.method, request.path)
             answer = self._crash
         await answer.send(send)
 
     async def _answer(self, request: Request) -> Answer | Stream:
-        fitting = [(route, values) for route in self.routes if (values := match(route.template, request.path)) is not None]
+        fitting = [
+            (route, values) for route in self.routes if (values := match(route.template, request.path)) is not None
+        ]
         for route, values in fitting:
             if route.method == request.method:
                 return await self._run(route, values, request)
@@ -120,13 +108,6 @@ class Router:
         host = request.headers.get("host", "localhost")
         location = f"http://{host}{quote(other)}{f'?{query}' if query else ''}"
         return Answer(b"", 307, None, (("location", location),))
-
-    def _decorator(self, method: str, template: str, open_: bool) -> Callable[[Handler], Handler]:
-        def register(handler: Handler) -> Handler:
-            self.add(method, template, handler, open_=open_)
-            return handler
-
-        return register
 
     async def _document(self, request: Request) -> object:
         paths: dict[str, dict[str, object]] = {}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from asyncpg import Connection
 
 USER_ID = "6a1a0000-0000-4000-8000-000000000001"
@@ -30,7 +32,7 @@ ADD_PERSONA = """
 
 def schema() -> str:
     """Return the SQL that creates the platform's tables in an empty database."""
-    return files(__package__).joinpath("schema.sql").read_text("utf-8")
+    return Path(__file__).with_name("schema.sql").read_text("utf-8")
 
 
 def key_hash(api_key: str) -> str:
@@ -53,7 +55,7 @@ async def seed(connection: Connection, api_key: str) -> None:
     await connection.execute(ADD_PERSONA, *persona_values(MU, "system"))
 
 
-def persona_values(persona: dict[str, object], created_by: str) -> tuple[object, ...]:
+def persona_values(persona: Mapping[str, object], created_by: str) -> tuple[object, ...]:
     """Return the parameters of ``ADD_PERSONA``."""
     traits = (json.dumps(persona.get(name) or {}) for name in ("personality_traits", "capabilities"))
     return (persona["name"], persona["description"], persona["system_prompt"], *traits, created_by)

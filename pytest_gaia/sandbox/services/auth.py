@@ -1,0 +1,104 @@
+"""The auth service: validates keys and tokens; what needs Supabase fails, as there is none behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.sandbox.services.asgi import HttpError
+from pytest_gaia.sandbox.services.clock import naive_now
+from pytest_gaia.sandbox.services.routing import Router
+from pytest_gaia.sandbox.services.validation import OPTIONAL_STRING, STRING, json_object, validated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_gaia.sandbox.services.asgi import Request
+    from pytest_gaia.sandbox.services.database import Database
+    from pytest_gaia.sandbox.services.identity import Identities
+    from pytest_gaia.sandbox.services.routing import Handler
+    from pytest_gaia.sandbox.services.validation import Field
+
+_CREDENTIALS = {"email": STRING, "password": STRING}
+
+
+def auth_service(identities: Identities, database: Database) -> Router:
+    """Build the auth service."""
+    router = Router("Gaia Auth Service", identities.authenticate)
+    auth = Auth(identities, database)
+    for rule, handler in (
+        ("GET /health", auth.health),
+        ("GET /status", auth.status),
+        ("POST /auth/validate", auth.validate),
+        ("POST /auth/register", _without_supabase("Registration", _CREDENTIALS)),
+        ("POST /auth/login", _without_supabase("Login", _CREDENTIALS)),
+        ("POST /auth/refresh", _without_supabase("Token refresh", {"refresh_token": STRING})),
+        ("POST /auth/logout", auth.logout),
+        ("POST /internal/validate", auth.internal_validate),
+    ):
+        router.add(rule, handler, open_=True)
+    return router
+
+
+class Auth:
+    """The handlers of the auth service."""
+
+    def __init__(self, identities: Identities, database: Database) -> None:
+        self._identities = identities
+        self._database = database
+
+    async def health(self, request: Request) -> object:
+        """Tell how the service and its database are."""
+        up = await self._database.answers()
+        word = "healthy" if up else "unhealthy"
+        return {
+            "service": "auth",
+            "status": word,
+            "timestamp": naive_now(),
+            "database": {"status": word, "database": "postgresql", "responsive": up},
+            "supabase": {"status": "healthy", "service": "supabase", "url": None, "responsive": True},
+            "version": "0.2",
+        }
+
+    async def status(self, request: Request) -> object:
+        """Tell what the service can do."""
+        features = ("jwt_validation", "api_key_validation", "supabase_auth", "user_registration")
+        return {
+            "service": "auth",
+            "version": "0.2",
+            "environment": "development",
+            "debug": False,
+            "features": dict.fromkeys(features, True),
+        }
+
+    async def validate(self, request: Request) -> object:
+        """Validate a token or a key; always 200, the answer says whether it is valid."""
+        content = validated(request.body, {"token": OPTIONAL_STRING, "api_key": OPTIONAL_STRING})
+        if content.get("token") and (user := self._identities.user_of_token(content["token"])):
+            return {"valid": True, "auth_type": "jwt", "user_id": user, "error": None}
+        key = content.get("api_key")
+        if key and (user := await self._identities.user_of_key(key, any_key=request.any_key)):
+            return {"valid": True, "auth_type": "api_key", "user_id": user, "error": None}
+        error = "No valid authentication credentials provided"
+        return {"valid": False, "auth_type": "none", "user_id": None, "error": error}
+
+    async def logout(self, request: Request) -> object:
+        """Forget nothing: tokens are not stored."""
+        return {"message": "Logged out successfully"}
+
+    async def internal_validate(self, request: Request) -> object:
+        """Repeat what another service already knows of a user."""
+        content = json_object(request.body)
+        return {
+            "valid": bool(content.get("user_id")),
+            "auth_type": content.get("auth_type", "none"),
+            "user_id": content.get("user_id"),
+            "api_key": content.get("api_key"),
+        }
+
+
+def _without_supabase(action: str, fields: Mapping[str, Field]) -> Handler:
+    async def refuse(request: Request) -> object:
+        validated(request.body, fields)
+        raise HttpError(400, f"{action} failed: 'NoneType' object has no attribute 'auth'")
+
+    return refuse

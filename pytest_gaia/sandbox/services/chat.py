@@ -1,0 +1,177 @@
+"""The chat service: conversations, and everything that is served beside them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from pytest_gaia.sandbox.services.asgi import Stream
+from pytest_gaia.sandbox.services.llm import complete
+from pytest_gaia.sandbox.services.models import add_models
+from pytest_gaia.sandbox.services.performance import add_performance
+from pytest_gaia.sandbox.services.personas import add_personas
+from pytest_gaia.sandbox.services.pricing import add_pricing
+from pytest_gaia.sandbox.services.providers import add_providers
+from pytest_gaia.sandbox.services.routing import Router
+from pytest_gaia.sandbox.services.streaming import Streaming, add_streaming
+from pytest_gaia.sandbox.services.usage import add_usage
+from pytest_gaia.sandbox.services.validation import OPTIONAL_BOOLEAN, OPTIONAL_STRING, STRING, Field, validated
+
+if TYPE_CHECKING:
+    from pytest_gaia.sandbox.services.asgi import Request
+    from pytest_gaia.sandbox.services.database import Database
+    from pytest_gaia.sandbox.services.identity import Identities
+
+CHAT_REQUEST = {
+    "message": STRING,
+    "stream": OPTIONAL_BOOLEAN,
+    "provider": Field((str,), "string", optional=True, choices=("claude", "openai", "gemini", "mistral")),
+    "activity": OPTIONAL_STRING,
+    "persona_id": OPTIONAL_STRING,
+    "model": OPTIONAL_STRING,
+    "priority": Field((str,), "string", optional=True, choices=("speed", "quality", "balanced", "vr", "cost")),
+}
+
+
+def chat_service(identities: Identities, database: Database, *, fixed: bool = False) -> Router:
+    """Build the chat service."""
+    router = Router("Gaia Chat Service", identities.authenticate)
+    histories = Histories()
+    streaming = Streaming(histories)
+    chat = Chat(database, histories, streaming)
+    router.add("GET /health", chat.health, open_=True)
+    router.add("GET /chat/status", chat.short_status)
+    router.add("POST /chat/multi-provider", chat.complete)
+    router.add("POST /chat/", chat.complete_plainly)
+    router.add("POST /chat/reload-prompt", chat.reload_prompt)
+    router.add("DELETE /chat/history", chat.clear)
+    router.add("POST /api/v0.2/chat", chat.complete)
+    router.add("GET /api/v0.2/chat/status", chat.status)
+    router.add("DELETE /api/v0.2/chat/history", chat.clear)
+    router.add("POST /api/v0.2/chat/reload-prompt", chat.reload_prompt)
+    add_streaming(router, streaming, CHAT_REQUEST)
+    add_providers(router, fixed=fixed)
+    add_models(router, fixed=fixed)
+    add_pricing(router, fixed=fixed)
+    add_usage(router, fixed=fixed)
+    add_personas(router, database)
+    add_performance(router)
+    router.add("GET /api/v0.2/", chat.info, open_=True)
+    router.add("GET /api/v0.2/health", chat.version_health, open_=True)
+    return router
+
+
+class Histories:
+    """What each user and the models have said, in memory: the release was not seen to write ``chat_messages``."""
+
+    def __init__(self) -> None:
+        self._messages: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+
+    def add(self, user_id: str, message: str, answer: str) -> None:
+        """Append a message and its answer."""
+        self._messages[user_id] += [("user", message), ("assistant", answer)]
+
+    def count(self, user_id: str) -> int:
+        """Return the number of messages, answers included."""
+        return len(self._messages[user_id])
+
+    def clear(self, user_id: str) -> None:
+        """Forget what one user and the models have said."""
+        self._messages.pop(user_id, None)
+
+
+class Chat:
+    """The handlers of plain conversations."""
+
+    def __init__(self, database: Database, histories: Histories, streaming: Streaming) -> None:
+        self._database = database
+        self._histories = histories
+        self._streaming = streaming
+
+    async def complete(self, request: Request) -> object:
+        """Answer a message, or stream the answer where the message asks for that."""
+        wish = validated(request.body, CHAT_REQUEST)
+        completion = complete(wish)
+        if wish.get("stream"):
+            return Stream(self._streaming.events(request, wish, completion))
+        if not request.dry:
+            self._histories.add(request.user_id, wish["message"], completion.text)
+        tokens = {"input_tokens": completion.input_tokens, "output_tokens": completion.output_tokens}
+        return {
+            "response": completion.text,
+            "provider": completion.model.provider,
+            "model": completion.model.id,
+            "usage": {**tokens, "total_tokens": completion.total_tokens},
+            "response_time_ms": completion.milliseconds,
+            "reasoning": completion.reasoning,
+            "fallback_used": False,
+        }
+
+    async def complete_plainly(self, request: Request) -> object:
+        """Answer a message without figures."""
+        wish = validated(request.body, CHAT_REQUEST)
+        completion = complete(wish)
+        if not request.dry:
+            self._histories.add(request.user_id, wish["message"], completion.text)
+        figures = dict.fromkeys(("usage", "response_time_ms", "reasoning", "fallback_used"))
+        return {
+            "response": completion.text,
+            "provider": completion.model.provider,
+            "model": completion.model.id,
+            **figures,
+        }
+
+    async def short_status(self, request: Request) -> object:
+        """Tell how much has been said."""
+        count = self._histories.count(request.user_id)
+        return {"message_count": count, "has_history": count > 0}
+
+    async def status(self, request: Request) -> object:
+        """Tell how much has been said, with the version of the API."""
+        count = self._histories.count(request.user_id)
+        return {"message_count": count, "has_history": count > 0, "api_version": "v0.2"}
+
+    async def clear(self, request: Request) -> object:
+        """Forget what has been said."""
+        if not request.dry:
+            self._histories.clear(request.user_id)
+        return {"status": "success", "message": "Chat history cleared", "api_version": "v0.2"}
+
+    async def reload_prompt(self, request: Request) -> object:
+        """Read the system prompt again: personas are read from the database at each use."""
+        return {"status": "success", "message": "System prompt reloaded", "api_version": "v0.2"}
+
+    async def health(self, request: Request) -> object:
+        """Tell how the service and its database are; of the broker it says connected, whatever is true."""
+        up = await self._database.answers()
+        return {
+            "service": "chat",
+            "status": "healthy" if up else "unhealthy",
+            "version": "0.2",
+            "database": {"status": "connected" if up else "disconnected"},
+            "nats": {"status": "connected"},
+        }
+
+    async def version_health(self, request: Request) -> object:
+        """Say that this version of the API is served."""
+        return {"status": "healthy", "version": "0.2"}
+
+    async def info(self, request: Request) -> object:
+        """Introduce this version of the API."""
+        paths = {
+            "chat": "/chat",
+            "chat_stream": "/chat/stream",
+            "providers": "/providers",
+            "models": "/models",
+            "asset_pricing": "/assets/pricing",
+            "usage_tracking": "/usage",
+            "personas": "/personas",
+            "performance": "/performance",
+        }
+        return {
+            "version": "0.2",
+            "status": "stable",
+            "description": "Unified streaming chat with personas, pricing and usage tracking",
+            "features": ["streaming", "model selection", "personas", "usage tracking"],
+            "endpoints": {name: f"/api/v0.2{path}" for name, path in paths.items()},
+        }
