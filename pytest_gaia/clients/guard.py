@@ -69,9 +69,13 @@ class WriteGuard:
     def check_sql(self, statement: str) -> None:
         """Raise :class:`WriteRefused` for a statement that does not start like one that reads, unless permitted."""
         if not self.open and not reads_only(statement):
-            raise self.refusal(f"SQL ({shorten(statement)})")
+            raise self.refuse_sql(statement)
 
-    def refusal(self, what: str, *, hint: str = "") -> WriteRefused:
+    def refuse_sql(self, statement: str, *, by: str | None = None) -> WriteRefused:
+        """Return the error for a statement that writes; ``by`` is who refused it, where it had left the process."""
+        return self.refusal(f"SQL ({shorten(statement)})", by=by)
+
+    def refusal(self, what: str, *, by: str | None = None, hint: str = "") -> WriteRefused:
         """Return the error for a write: what was about to go out, where to, and which key opens the door."""
         name = self._environment.label
         if not self._environment.writes:
@@ -81,7 +85,8 @@ class WriteGuard:
         else:
             why = f"the test is not marked as one that writes, and environment {name} is closed by default"
             todo = f"Mark the test {MARKER}; it then cleans up what it writes."
-        return WriteRefused(f"refused before it left the process: {what}.\nWhy: {why}.\n{todo}{hint}")
+        who = f"refused by {by}" if by else "refused before it left the process"
+        return WriteRefused(f"{who}: {what}.\nWhy: {why}.\n{todo}{hint}")
 
     def _safe_posts(self) -> str:
         return ", ".join(self._environment.safe_posts) or "none"

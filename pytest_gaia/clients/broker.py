@@ -1,0 +1,215 @@
+"""The wire below the messaging client, and the only importer of nats.
+
+Faults of nats-py 2.16 that end here:
+
+* Connecting to a dead port takes 120 s. The port is tried first, and one deadline holds for everything.
+* After a restart of the server it waits 2 s. Here 0.1 s, for as long as the session lives.
+* ``drain`` raises while the connection is away, and may hang on a half-open one. It is bounded, then closed.
+* Attempts end silently, and refused subscriptions too. What the library tells its error callback is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+
+from pytest_gaia.clients.reasons import reason_of
+from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.errors import DeadlineExceeded, ServiceError, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+    from nats.js import JetStreamContext
+
+    from pytest_gaia.config.environment import Environment
+
+_PORT = 4222
+_RECONNECT_WAIT = 0.1
+_CLOSING = 2.0
+
+_T = TypeVar("_T")
+
+
+class Broker:
+    """One connection to the broker of an environment; it comes back by itself after the broker was away."""
+
+    def __init__(self, environment: Environment, name: str) -> None:
+        self._environment = environment
+        self._name = name
+        self._url = environment.nats or ""
+        self._client: Client | None = None
+        self._connected = asyncio.Event()
+        self._complaints: list[Exception] = []
+        self._listeners: set[Callable[[], None]] = set()
+
+    async def open(self) -> Client:
+        """Return the connected client. Raises ``Unreachable`` within the environment's ``connect`` timeout."""
+        if self._client is None or self._client.is_closed:
+            self._client = await self._dial()
+        if not self._client.is_connected:
+            await self._wait_for_reconnect()
+        return self._client
+
+    async def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> None:
+        """Send a message and wait until the broker has taken it."""
+        client = await self.open()
+        with self._translated(f"publishing on {subject}"):
+            await client.publish(subject, payload, headers=headers)
+            await self._flush(client)
+
+    async def request(self, subject: str, payload: bytes, timeout: float, headers: dict[str, str] | None) -> Msg:
+        """Send a request and return the reply."""
+        client = await self.open()
+        with self._translated(f"a request on {subject}", timeout):
+            return await client.request(subject, payload, timeout=timeout, headers=headers)
+
+    @contextlib.asynccontextmanager
+    async def subscription(
+        self, subjects: tuple[str, ...], take: Callable[[str, bytes], None], broken: Callable[[], None]
+    ) -> AsyncIterator[None]:
+        """Call ``take`` with each message while the context lasts, and ``broken`` when the connection breaks."""
+        client = await self.open()
+
+        async def handle(message: Msg) -> None:
+            take(message.subject, message.data)
+
+        subscriptions: list[Subscription] = []
+        self._listeners.add(broken)
+        try:
+            with self._translated(f"listening on {', '.join(subjects)}"):
+                for subject in subjects:
+                    subscriptions.append(await client.subscribe(subject, cb=handle))
+                # Only when the broker has answered does it send what others publish from now on.
+                await self._flush(client)
+            yield
+        finally:
+            self._listeners.discard(broken)
+            for subscription in subscriptions:
+                # A connection that was closed meanwhile has no subscriptions left.
+                with contextlib.suppress(nats.errors.ConnectionClosedError, nats.errors.BadSubscriptionError):
+                    await subscription.unsubscribe()
+
+    async def jetstream(self, what: str, ask: Callable[[JetStreamContext], Awaitable[_T]]) -> _T:
+        """Return what ``ask`` gets from JetStream; ``what`` says in errors what was asked."""
+        client = await self.open()
+        with self._translated(what):
+            return await ask(client.jetstream(timeout=self._environment.timeouts.connect))
+
+    async def aclose(self) -> None:
+        """Drain and close; closes at once where the connection is away. Never takes more than four seconds."""
+        client, self._client = self._client, None
+        if client is None or client.is_closed:
+            return
+        try:
+            await asyncio.wait_for(client.drain(), _CLOSING)
+        except (nats.errors.Error, TimeoutError, OSError):
+            await _close(client)
+
+    async def _dial(self) -> Client:
+        client, self._complaints = Client(), []
+        try:
+            async with asyncio.timeout(self._environment.timeouts.connect):
+                await self._probe()
+                await self._connect(client)
+        except TimeoutError:
+            await _close(client)
+            raise self._unreachable("it takes connections but does not speak NATS, or the host is silent") from None
+        except (nats.errors.Error, OSError) as error:
+            await _close(client)
+            raise self._unreachable(self._complaint() or reason_of(error)) from None
+        # From here on it may come back whenever the broker does; each call bounds how long it waits for that.
+        client.options["max_reconnect_attempts"] = -1
+        self._connected.set()
+        return client
+
+    async def _connect(self, client: Client) -> None:
+        # A dict, because the library's own annotation of reconnect_time_wait is narrower than what it takes.
+        options: dict[str, Any] = {
+            "name": self._name,
+            "connect_timeout": self._environment.timeouts.connect,
+            "max_reconnect_attempts": 1,
+            "reconnect_time_wait": _RECONNECT_WAIT,
+            "drain_timeout": _CLOSING,
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_disconnect,
+            "reconnected_cb": self._on_reconnect,
+        }
+        await client.connect(self._url, **options)
+
+    async def _probe(self) -> None:
+        url = urlsplit(self._url)
+        _, writer = await asyncio.open_connection(url.hostname, url.port or _PORT)
+        writer.close()
+        await writer.wait_closed()
+
+    async def _wait_for_reconnect(self) -> None:
+        seconds = self._environment.timeouts.connect
+        try:
+            await asyncio.wait_for(self._connected.wait(), seconds)
+        except TimeoutError:
+            client, self._client = self._client, None
+            if client is not None:
+                await _close(client)
+            raise self._unreachable(f"the connection broke and did not come back in {seconds:g} s") from None
+
+    async def _flush(self, client: Client) -> None:
+        self._complaints.clear()
+        await client.flush(timeout=max(1, int(self._environment.timeouts.connect)))
+        complaint = self._complaint()
+        if complaint is not None:
+            raise nats.errors.Error(complaint)
+
+    def _complaint(self) -> str | None:
+        return reason_of(self._complaints[-1]) if self._complaints else None
+
+    async def _on_error(self, error: Exception) -> None:
+        self._complaints.append(error)
+
+    async def _on_disconnect(self) -> None:
+        self._connected.clear()
+        for broken in tuple(self._listeners):
+            broken()
+
+    async def _on_reconnect(self) -> None:
+        self._connected.set()
+
+    def _unreachable(self, reason: str) -> Unreachable:
+        source = self._environment.sources.get("nats", "default")
+        return Unreachable(
+            f"nats cannot be reached at {mask_url(self._url)}: {reason}.\n"
+            f"The URL comes from {source}, environment {self._environment.label}.\n"
+            f"Start the broker, or name another one with GAIA_NATS_URL (the word disabled says that there is none)."
+        )
+
+    @contextlib.contextmanager
+    def _translated(self, what: str, seconds: float | None = None) -> Iterator[None]:
+        seconds = self._environment.timeouts.connect if seconds is None else seconds
+        try:
+            yield
+        except nats.errors.NoRespondersError:
+            raise Unreachable(f"{what}: nobody answers there. Is the service that should answer running?") from None
+        except nats.js.errors.NoStreamResponseError:
+            raise ServiceError(f"{what}: no stream takes this subject") from None
+        except (nats.errors.TimeoutError, TimeoutError):
+            raise DeadlineExceeded(f"{what}: no answer within {seconds:g} s") from None
+        except (nats.errors.ConnectionClosedError, nats.errors.ConnectionReconnectingError, OSError) as error:
+            raise self._unreachable(reason_of(error)) from None
+        except nats.errors.Error as error:
+            raise ServiceError(f"{what}: {str(error) or type(error).__name__}") from None
+
+
+async def _close(client: Client) -> None:
+    try:
+        await asyncio.wait_for(client.close(), _CLOSING)
+    except (nats.errors.Error, TimeoutError, OSError, AssertionError):
+        # A client that never got as far as connecting asserts that it did; there is nothing to close in it.
+        return

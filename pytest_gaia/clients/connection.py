@@ -1,0 +1,141 @@
+"""The wire below the database client, and the only importer of asyncpg.
+
+Faults of asyncpg and of what stands between it and the server, that end here:
+
+* Closing waits for ever on a connection that is in use. It is bounded; then the connection is terminated.
+* A cached plan whose table was altered meanwhile breaks the transaction. Statements are not cached.
+* Transaction poolers know neither prepared statements nor startup parameters. None are used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+from pytest_gaia.clients.reasons import is_loopback, reason_of
+from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.errors import DeadlineExceeded, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from pytest_gaia.config.environment import Timeouts
+
+_CLOSING = 2.0
+
+READ_ONLY_REFUSALS = (asyncpg.ReadOnlySQLTransactionError, asyncpg.ActiveSQLTransactionError)
+"""How the server refuses a write, or a switch to writing, in a transaction that only reads."""
+
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+
+
+class Connection:
+    """One connection, made when it is first used and again after it was lost; used by one statement at a time."""
+
+    def __init__(self, dsn: str, timeouts: Timeouts, *, source: str) -> None:
+        self._dsn = _plain_scheme(dsn)
+        self._timeouts = timeouts
+        self._source = source
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._lock = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def exclusive(self, *, reopen: bool = True) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        """Give the connection to one user at a time; raises ``Unreachable`` or ``DeadlineExceeded`` for its faults.
+
+        With ``reopen`` False a connection that was lost is not made again: what was begun on it is gone.
+        """
+        async with self._lock:
+            if not reopen and (self._connection is None or self._connection.is_closed()):
+                raise self._unreachable("the connection broke during the test; the server has rolled back what it did")
+            connection = await self._open()
+            with self._translated():
+                yield connection
+
+    async def aclose(self) -> None:
+        """Close; terminates the connection where that takes more than two seconds."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            await asyncio.wait_for(connection.close(timeout=_CLOSING), _CLOSING)
+        except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            connection.terminate()
+
+    async def _open(self) -> asyncpg.Connection[asyncpg.Record]:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        seconds = self._timeouts.connect
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncpg.connect(self._dsn, timeout=seconds, **self._options())
+        except TimeoutError:
+            raise self._unreachable(f"no answer within {seconds:g} s") from None
+        except (asyncpg.PostgresError, *_LOST) as error:
+            raise self._unreachable(reason_of(error)) from None
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"statement_cache_size": 0}
+        url = urlsplit(self._dsn)
+        if is_loopback(url.hostname or "") and "sslmode" not in parse_qs(url.query):
+            # Asking a server on this machine for TLS costs a round trip and gains nothing.
+            options["ssl"] = False
+        return options
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
+            answer, lock = self._timeouts.answer, self._timeouts.connect
+            limits = f"statement_timeout is {answer:g} s, lock_timeout {lock:g} s"
+            raise DeadlineExceeded(f"postgres gave up a statement: {error} ({limits})") from error
+        except _LOST as error:
+            raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
+
+    def _unreachable(self, reason: str) -> Unreachable:
+        return Unreachable(
+            f"postgres cannot be used at {mask_url(self._dsn)}: {reason}.\n"
+            f"The DSN comes from {self._source}. Start the server, or correct the DSN."
+        )
+
+
+async def roll_back(wire: asyncpg.Connection[asyncpg.Record], mark: str) -> bool:
+    """Roll the transaction back; return whether the savepoint ``mark`` still stood, so that it was the same one."""
+    try:
+        await wire.execute(f"ROLLBACK TO SAVEPOINT {mark}; ROLLBACK")
+    except (asyncpg.InvalidSavepointSpecificationError, asyncpg.NoActiveSQLTransactionError):
+        if wire.is_in_transaction():
+            await wire.execute("ROLLBACK")
+        return False
+    except asyncio.CancelledError:
+        # Whoever uses the connection next must not find this transaction still open.
+        wire.terminate()
+        raise
+    return True
+
+
+def settings(timeouts: Timeouts) -> str:
+    """Return the statements that bound what follows in the transaction. Startup parameters would not pass a pooler."""
+    answer, lock = int(timeouts.answer * 1000), int(timeouts.connect * 1000)
+    return f"SET LOCAL statement_timeout = {answer}; SET LOCAL lock_timeout = {lock}"
+
+
+def _plain_scheme(dsn: str) -> str:
+    scheme, mark, rest = dsn.partition("://")
+    # postgresql+asyncpg:// is SQLAlchemy's way to write it, and what the platform's own variables hold.
+    return f"{scheme.partition('+')[0]}{mark}{rest}"

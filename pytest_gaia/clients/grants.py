@@ -1,0 +1,100 @@
+"""Whether the role of a DSN may write: the guard behind the read-only facade."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import WriteRefused
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.sessions import Session
+    from pytest_gaia.config.environment import Environment
+
+_LISTED = 12
+
+# A role can do what every role can that it is a member of, whether it inherits from it or has to SET ROLE first.
+_GRANTS = """
+WITH able AS (
+    SELECT oid, rolname FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')
+), attributes AS (
+    SELECT format('role %I is %s', r.rolname, a.name) AS grant_text
+    FROM able JOIN pg_roles r USING (oid),
+         LATERAL (VALUES ('SUPERUSER', r.rolsuper), ('CREATEROLE', r.rolcreaterole), ('CREATEDB', r.rolcreatedb),
+                         ('REPLICATION', r.rolreplication)) AS a(name, held)
+    WHERE a.held
+), powers AS (
+    SELECT format('member of %I', rolname)
+    FROM able
+    WHERE rolname IN ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program', 'pg_signal_backend',
+                      'pg_maintain', 'pg_create_subscription', 'pg_checkpoint')
+), relations AS (
+    SELECT format('%s on %I.%I', string_agg(DISTINCT p.name, ', ' ORDER BY p.name), n.nspname, c.relname)
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace,
+         LATERAL (VALUES ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE')) AS p(name)
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+      AND EXISTS (
+          SELECT FROM able
+          WHERE has_table_privilege(able.oid, c.oid, p.name)
+             OR CASE WHEN p.name IN ('INSERT', 'UPDATE') THEN has_any_column_privilege(able.oid, c.oid, p.name) END)
+    GROUP BY n.nspname, c.relname
+), sequences AS (
+    SELECT format('UPDATE on sequence %I.%I', n.nspname, c.relname)
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'S' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+      AND EXISTS (SELECT FROM able WHERE has_sequence_privilege(able.oid, c.oid, 'UPDATE, USAGE'))
+), containers AS (
+    SELECT format('CREATE in schema %I', nspname)
+    FROM pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+      AND EXISTS (SELECT FROM able WHERE has_schema_privilege(able.oid, pg_namespace.oid, 'CREATE'))
+    UNION ALL
+    SELECT format('CREATE in database %I', current_database())
+    WHERE EXISTS (SELECT FROM able WHERE has_database_privilege(able.oid, current_database(), 'CREATE'))
+)
+SELECT grant_text FROM (
+    TABLE attributes UNION ALL TABLE powers UNION ALL TABLE relations UNION ALL TABLE sequences UNION ALL TABLE containers
+) AS every
+ORDER BY 1
+"""
+
+
+async def write_grants(session: Session) -> tuple[str, ...]:
+    """Return everything by which the role of the session could write, as sentences; empty for a role that only reads."""
+    return tuple(row["grant_text"] for row in await session.fetch(_GRANTS))
+
+
+async def require_read_only_role(session: Session, environment: Environment) -> None:
+    """Raise ``WriteRefused`` where the role may write; the message names the grants and how to make another role."""
+    grants = await write_grants(session)
+    if not grants:
+        return
+    role, database = await _who(session)
+    shown = "\n".join(f"  {grant}" for grant in grants[:_LISTED])
+    more = f"\n  … and {len(grants) - _LISTED} more" if len(grants) > _LISTED else ""
+    source = environment.sources.get("secrets.database", "the configuration")
+    raise WriteRefused(
+        f"refused to use the database of {environment.label}: its role {role} may write, and {environment.name} forbids "
+        f"writing (writes = false).\nIts grants:\n{shown}{more}\n"
+        f"Give the DSN (from {source}) a role that only reads:\n{recipe(database)}"
+    )
+
+
+def recipe(database: str, role: str = "gaia_readonly", schema: str = "public") -> str:
+    """Return the SQL that makes a role which passes :func:`require_read_only_role`."""
+    lines = (
+        f"CREATE ROLE {role} LOGIN PASSWORD '…'",
+        f'GRANT CONNECT ON DATABASE "{database}" TO {role}',
+        f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
+        f"ALTER ROLE {role} SET default_transaction_read_only = on",
+        f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC",
+    )
+    return "\n".join(f"  {line};" for line in lines)
+
+
+async def _who(session: Session) -> tuple[str, str]:
+    row = await session.fetchrow("SELECT current_user AS role, current_database() AS database")
+    return (row["role"], row["database"]) if row else ("unknown", "unknown")

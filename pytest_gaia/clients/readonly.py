@@ -1,0 +1,101 @@
+"""The read-only facade: for every environment, and every test, that may not write.
+
+Neither a parser nor a setting is trusted with this. A setting (``default_transaction_read_only``) is switched off by a
+statement, and so is a ``READ ONLY`` transaction until its first query. Here each call is a transaction of its own:
+``BEGIN READ ONLY``, a first query, after which the server refuses to switch, then the statement of the check, by a
+protocol that carries one statement only, then ``ROLLBACK``. There is no call that carries more, and no attribute that
+leads to the connection.
+
+It is a seat belt. The guard is a role without write grants: see :mod:`pytest_gaia.clients.grants`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from pytest_gaia.clients.connection import READ_ONLY_REFUSALS, settings
+from pytest_gaia.clients.guard import reads_only
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    import asyncpg
+
+    from pytest_gaia.clients.connection import Connection
+    from pytest_gaia.clients.guard import WriteGuard
+    from pytest_gaia.config.environment import Timeouts
+
+Call = Literal["fetch", "fetchrow", "fetchval"]
+
+# Session locks outlive the transaction in which they were taken; left behind, one could hold up a deployment.
+_END = "ROLLBACK; SELECT pg_advisory_unlock_all()"
+
+
+class ReadOnlySession:
+    """``fetch``, ``fetchrow`` and ``fetchval``; whatever writes raises ``WriteRefused``."""
+
+    __slots__ = ("_ask", "_refuse")
+
+    def __init__(self, connection: Connection, guard: WriteGuard, timeouts: Timeouts) -> None:
+        self._ask = _reader(connection, guard, timeouts)
+        self._refuse = guard.refuse_sql
+
+    async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+        """Return all rows."""
+        rows: list[asyncpg.Record] = await self._ask("fetch", statement, values)
+        return rows
+
+    async def fetchrow(self, statement: str, *values: Any) -> asyncpg.Record | None:
+        """Return the first row, or None."""
+        row: asyncpg.Record | None = await self._ask("fetchrow", statement, values)
+        return row
+
+    async def fetchval(self, statement: str, *values: Any) -> Any:
+        """Return the first column of the first row, or None."""
+        return await self._ask("fetchval", statement, values)
+
+    async def execute(self, statement: str, *values: Any) -> NoReturn:
+        """Raise ``WriteRefused``: this call could carry several statements, so it is not sent at all."""
+        del values
+        raise self._refuse(statement)
+
+    async def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> NoReturn:
+        """Raise ``WriteRefused``."""
+        del rows
+        raise self._refuse(statement)
+
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Give a context that does nothing: each call is undone by itself already."""
+        return contextlib.nullcontext()
+
+
+def _reader(
+    connection: Connection, guard: WriteGuard, timeouts: Timeouts
+) -> Callable[[Call, str, Sequence[Any]], Awaitable[Any]]:
+    begin = f"BEGIN READ ONLY; SELECT 1; {settings(timeouts)}"
+
+    async def ask(call: Call, statement: str, values: Sequence[Any]) -> Any:
+        if not reads_only(statement):
+            raise guard.refuse_sql(statement)
+        async with connection.exclusive() as wire:
+            await wire.execute(begin)
+            try:
+                return await getattr(wire, call)(statement, *values)
+            except READ_ONLY_REFUSALS as error:
+                raise guard.refuse_sql(statement, by=f"the database ({error})") from None
+            finally:
+                await _end(wire)
+
+    return ask
+
+
+async def _end(wire: asyncpg.Connection[asyncpg.Record]) -> None:
+    if wire.is_closed():
+        return
+    try:
+        await wire.execute(_END)
+    except BaseException:
+        # Cancelled, or lost: whoever uses the connection next must not find this transaction still open.
+        wire.terminate()
+        raise
