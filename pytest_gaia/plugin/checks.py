@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_gaia.collection.applicability import why_not
+from pytest_gaia.collection.loops import settle_loops
 from pytest_gaia.collection.needs import Needs, needs_of
 from pytest_gaia.collection.selection import by_command, outside_default_suites
 from pytest_gaia.collection.suites import mark_suites
@@ -38,6 +39,7 @@ class CheckHooks:
         mark_suites(items, self.run.roots)
         default = selects_nothing(config, self.run.roots)
         try:
+            settle_loops(items)
             for item in items:
                 item.stash[NEEDS] = needs_of(item)
                 outside = outside_default_suites(item.path, self.run.roots, self.run.declared) if default else None
