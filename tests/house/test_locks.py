@@ -1,0 +1,45 @@
+"""The two lock files say the same: uv.lock, and what was written out of it for machines without uv."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", re.MULTILINE)
+
+
+def locked() -> dict[str, set[str]]:
+    versions: dict[str, set[str]] = {}
+    for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]:
+        versions.setdefault(package["name"], set()).add(package.get("version", ""))
+    return versions
+
+
+def pinned(profile: str) -> dict[str, str]:
+    return dict(PIN.findall((ROOT / "ci" / "lock" / f"{profile}.txt").read_text()))
+
+
+@pytest.mark.parametrize("profile", ["demo", "test", "bench"])
+def test_every_pin_is_the_locked_version(profile: str) -> None:
+    pins = pinned(profile)
+
+    assert pins
+    assert {name: version for name, version in pins.items() if version not in locked().get(name, set())} == {}
+
+
+def test_every_profile_holds_the_smaller_ones_and_the_largest_holds_the_lock() -> None:
+    demo, test, bench = (set(pinned(profile)) for profile in ("demo", "test", "bench"))
+
+    assert demo < test < bench
+    assert set(locked()) - {"pytest-gaia"} == bench
+
+
+def test_every_pin_has_its_hashes() -> None:
+    for profile in ("demo", "test", "bench"):
+        text = (ROOT / "ci" / "lock" / f"{profile}.txt").read_text()
+        entries = [entry for entry in re.split(r"\n(?=\S)", text) if "==" in entry]
+        assert all("--hash=sha256:" in entry for entry in entries)
