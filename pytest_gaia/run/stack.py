@@ -1,0 +1,244 @@
+"""The sandbox as the processes of a run see it: started by one of them, shared by all.
+
+Everything here is synchronous and can be called from any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.secrets import Secret
+from pytest_gaia.errors import ConfigError, SandboxError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_gaia.config.environment import Environment, Topology
+
+_STOP_SECONDS = 10.0
+_CALL_SECONDS = 30.0
+_POLL_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One isolated platform of the sandbox: its addresses and credentials, which stay out of ``repr``."""
+
+    name: str
+    urls: Mapping[str, str]
+    """service → base URL; connections to a service that does not run are refused"""
+    nats: str = field(repr=False)
+    """URL of the cell's account on the broker, or ``disabled``"""
+    dsn: str = field(repr=False)
+    api_key: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+
+
+class Stack:
+    """The servers of one sandbox. Every method may raise :class:`~pytest_gaia.errors.SandboxError`."""
+
+    def __init__(self, directory: Path, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.directory = directory
+        self._process = process
+        self._known: dict[str, Any] | None = None
+
+    @classmethod
+    def start(cls, *, without: Iterable[str] = (), topology: Topology = "microservices", fixed: bool = False) -> Stack:
+        """Start a sandbox and return at once; :meth:`ready` waits for it.
+
+        ``without`` names members that do not run, ``fixed`` serves the platform without its known defects. The sandbox
+        ends with :meth:`stop`, and with this process, however that ends. Raises ``ConfigError`` for an unknown member.
+        """
+        left_out = tuple(without)
+        for member in left_out:
+            if member not in MEMBERS:
+                raise ConfigError(f"The sandbox has no member {member!r}: {nearest(member, MEMBERS)}")
+        from pytest_gaia.sandbox import directories
+        from pytest_gaia.sandbox.request import Request
+
+        try:
+            directory, lock = directories.create_run()
+        except OSError as error:
+            raise SandboxError(f"No directory could be made for the sandbox: {error}. Set TMPDIR to one.") from error
+        try:
+            Request(_secret(), _secret(), left_out, topology, fixed).write(directory)
+            process = _spawn(directory, lock)
+        except OSError as error:
+            raise SandboxError(f"The sandbox could not be started in {directory}: {error}") from error
+        finally:
+            os.close(lock)
+        return cls(directory, process)
+
+    @classmethod
+    def attach(cls, directory: Path) -> Self:
+        """Return the sandbox that another process of this run has started."""
+        return cls(directory)
+
+    def ready(self, timeout: float = 30) -> None:
+        """Wait until the sandbox serves, at most ``timeout`` seconds. Raises ``SandboxError`` that says why it does not."""
+        deadline = time.monotonic() + timeout
+        while self._known is None and not self._look():
+            if time.monotonic() > deadline:
+                raise SandboxError(f"The sandbox was not ready after {timeout:g} s.{self._log()}")
+            time.sleep(_POLL_SECONDS)
+
+    def cell(self, name: str) -> Cell:
+        """Return a cell, made at the first call for its name. Wait for :meth:`ready` before."""
+        known = self._details["cells"].get(name) or self._call("POST", f"/cells/{name}")
+        return Cell(**{**known, "urls": MappingProxyType(known["urls"])})
+
+    def fresh_database(self, cell: str) -> str:
+        """Return the DSN of a new database with the platform's tables and first rows, which nobody else uses."""
+        dsn: str = self._call("POST", f"/cells/{cell}/databases")["dsn"]
+        return dsn
+
+    def drop_database(self, cell: str, dsn: str) -> None:
+        """Drop such a database, in the background, with whatever is connected to it."""
+        self._call("DELETE", f"/cells/{cell}/databases", {"dsn": dsn})
+
+    def fault(self, cell: str, member: str, kind: str, **arguments: object) -> None:
+        """Give a service of a cell a fault; ``stop`` lets connections be refused. Raises ``ConfigError`` for a wrong one.
+
+        The other kinds and their arguments are those of :mod:`pytest_gaia.sandbox.services.faults`.
+        """
+        self._call("POST", f"/cells/{cell}/faults", {**arguments, "member": member, "kind": kind})
+
+    def heal(self, cell: str) -> None:
+        """Remove all faults of a cell."""
+        self._call("DELETE", f"/cells/{cell}/faults")
+
+    def stop_member(self, member: str) -> None:
+        """Stop ``nats`` or ``postgres``, which all cells share."""
+        self._call("POST", f"/members/{member}/stop")
+
+    def start_member(self, member: str) -> None:
+        """Start ``nats`` or ``postgres`` again, at the address that it had."""
+        self._call("POST", f"/members/{member}/start")
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Stage of the start → seconds after the supervisor's first line."""
+        return MappingProxyType(self._details["timings"])
+
+    def stop(self) -> None:
+        """End the sandbox and wait until nothing of it is left. Does nothing the second time, or if it is not ours."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self.directory.exists():
+            from pytest_gaia.sandbox.leftovers import clear
+
+            clear(self.directory)
+
+    @property
+    def _details(self) -> dict[str, Any]:
+        if self._known is None:
+            raise SandboxError("The sandbox was asked for something before it was ready: call ready() first.")
+        return self._known
+
+    def _look(self) -> bool:
+        """Whether the sandbox serves. Raises ``SandboxError`` if it never will."""
+        from pytest_gaia.sandbox.directories import ERROR, READY, is_held
+
+        # In this order: a supervisor that has ended has written before.
+        ended = self._process.poll() is not None if self._process else not is_held(self.directory)
+        try:
+            self._known = json.loads((self.directory / READY).read_text("utf-8"))
+        except FileNotFoundError:
+            if not ended:
+                return False
+            raise SandboxError(self._failure(self.directory / ERROR)) from None
+        return True
+
+    def _failure(self, report: Path) -> str:
+        try:
+            return report.read_text("utf-8")
+        except FileNotFoundError:
+            return f"The sandbox's supervisor ended before it was ready.{self._log()}"
+
+    def _log(self) -> str:
+        from pytest_gaia.sandbox.directories import LOG
+
+        try:
+            end = (self.directory / LOG).read_text("utf-8", "replace")[-2000:].strip()
+        except OSError:
+            return ""
+        return f" Its log ends:\n{end}" if end else ""
+
+    def _call(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Call the supervisor. A mistake of the caller comes back as ``ConfigError``."""
+        from http.client import HTTPConnection, HTTPException
+
+        connection = HTTPConnection("127.0.0.1", self._details["control"], timeout=_CALL_SECONDS)
+        try:
+            headers = {"Authorization": f"Bearer {self._details['token']}"}
+            connection.request(method, path, json.dumps(content or {}), headers)
+            response = connection.getresponse()
+            answer: dict[str, Any] = json.loads(response.read())
+        except (OSError, HTTPException, ValueError) as error:
+            raise SandboxError(f"The sandbox does not answer ({method} {path}): {error}.{self._log()}") from error
+        finally:
+            connection.close()
+        if response.status == 400:
+            raise ConfigError(answer["error"])
+        if response.status != 200:
+            raise SandboxError(f"The sandbox failed at {method} {path}: {answer['error']}")
+        return answer
+
+
+def bind(environment: Environment, cell: Cell) -> Environment:
+    """Return ``environment`` with the addresses and credentials of ``cell``.
+
+    A rehearsal keeps the shape of its environment: a service without a URL of its own stays without, a broker that is
+    disabled stays disabled.
+    """
+    rehearsal = not environment.sandbox or environment.rehearsal
+    urls = {name: url for name, url in cell.urls.items() if not rehearsal or name in (environment.urls or ("gateway",))}
+    nats = environment.nats if rehearsal and not environment.has_nats else cell.nats
+    filled = ("nats", "database", "secrets.api_key", "secrets.jwt_secret", *(f"urls.{name}" for name in urls))
+    return replace(
+        environment,
+        urls=MappingProxyType(urls),
+        nats=nats,
+        hosts=(),
+        sandbox=True,
+        rehearsal=rehearsal,
+        database=Secret(cell.dsn),
+        api_key=Secret(cell.api_key),
+        jwt_secret=Secret(cell.jwt_secret),
+        token=None,
+        sources=MappingProxyType({**environment.sources, **dict.fromkeys(filled, "sandbox")}),
+    )
+
+
+def _secret() -> str:
+    return os.urandom(24).hex()
+
+
+def _spawn(directory: Path, lock: int) -> subprocess.Popen[bytes]:
+    """Start the supervisor in a session of its own, where Ctrl-C does not reach it. It inherits the lock."""
+    from pytest_gaia.sandbox.directories import LOG
+
+    program = Path(__file__).parents[1] / "sandbox" / "__main__.py"
+    # -P: nothing of the current folder is imported by mistake. -W: the user's own warning filters are not for it.
+    command = (sys.executable, "-P", "-W", "ignore", str(program), str(directory))
+    with (directory / LOG).open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - this interpreter and our own program
+            command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, pass_fds=(lock,)
+        )

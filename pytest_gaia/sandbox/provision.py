@@ -1,0 +1,97 @@
+"""From nothing, or from the cache, to a PostgreSQL server that runs and holds the template of the platform's tables."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.cluster import OWNER, SUPERUSER, TEMPLATE
+from pytest_gaia.sandbox.postgres import PostgresServer
+from pytest_gaia.sandbox.waiting import succeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from pytest_gaia.sandbox.cluster import Cluster
+    from pytest_gaia.sandbox.processes import Child
+
+_log = logging.getLogger(__name__)
+
+_UNPACK_SECONDS = 30.0
+_MAKE_SECONDS = 120.0
+
+
+async def started_server(cluster: Cluster, unpacking: Child | None, libraries: Awaitable[None]) -> PostgresServer:
+    """Return the running server of ``cluster``, which may already be unpacking.
+
+    A cluster that is not in the cache, or is damaged there, is made; ``libraries`` is awaited before asyncpg is used.
+    Raises ``SandboxError`` with the end of the log of what failed.
+    """
+    server = PostgresServer(cluster.binaries, cluster.run, cluster.home, cluster.account)
+    if unpacking is None or not await _started(cluster, server, unpacking):
+        await libraries
+        await _make_once(cluster, server)
+    return server
+
+
+async def _started(cluster: Cluster, server: PostgresServer, unpacking: Child) -> bool:
+    """Start the server on what was in the cache; False, and nothing is left in the cache, if that is damaged."""
+    if await succeeded(unpacking, "Unpacking the cluster", _UNPACK_SECONDS) and cluster.complete:
+        try:
+            await server.start()
+        except SandboxError as error:
+            _log.warning("The cluster in the cache is damaged: %s", error)
+        else:
+            return True
+    cluster.archive.discard()
+    return False
+
+
+async def _make_once(cluster: Cluster, server: PostgresServer) -> None:
+    """Make the cluster, unless another run is about to: then wait for it and take what it made."""
+    while True:
+        with cluster.archive.try_lock() as mine:
+            if mine:
+                unpacking = cluster.unpack()
+                if unpacking is None or not await _started(cluster, server, unpacking):
+                    await _make(cluster, server)
+                return
+        await asyncio.sleep(0.005)
+
+
+async def _make(cluster: Cluster, server: PostgresServer) -> None:
+    what = f"Making a cluster with {cluster.binaries.initdb}"
+    making = cluster.initialise()
+    if not await succeeded(making, what, _MAKE_SECONDS):
+        raise SandboxError(f"{what} in {cluster.home} failed. Its log ends:\n{making.tail()}")
+    await server.start()
+    await _create_template(cluster, server)
+    await server.stop()
+    await _store(cluster)
+    await server.start()
+
+
+async def _create_template(cluster: Cluster, server: PostgresServer) -> None:
+    from asyncpg import connect
+
+    admin = await connect(server.dsn(SUPERUSER, cluster.password, "postgres"), ssl=False)
+    await admin.execute(f"CREATE ROLE {OWNER} LOGIN")
+    await admin.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
+    await admin.close()
+    connection = await connect(server.dsn(SUPERUSER, cluster.password, TEMPLATE), ssl=False)
+    await connection.execute(f"SET ROLE {OWNER}")
+    await connection.execute(cluster.schema)
+    await connection.close()
+
+
+async def _store(cluster: Cluster) -> None:
+    """Pack the stopped cluster for the next runs. What goes wrong is logged: this run does not need it."""
+    try:
+        with cluster.archive.draft() as file:
+            packing = cluster.archive.pack(cluster.home, file, cluster.log, cluster.account)
+            if not await succeeded(packing, "Packing the cluster", _UNPACK_SECONDS):
+                raise OSError(packing.tail())
+    except (OSError, SandboxError) as error:
+        _log.warning("The cluster could not be kept for the next run: %s", error)

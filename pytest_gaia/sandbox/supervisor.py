@@ -1,0 +1,163 @@
+"""The supervisor: starts the platform of one run, says where it is, and ends it with the run.
+
+It ends when its standard input ends, when the process that started it is gone, or at a signal. The servers are
+launched before the event loop and the libraries are imported, so that they come up meanwhile.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.accounts import reachable, server_account
+from pytest_gaia.sandbox.binaries import find_nats, find_postgres
+from pytest_gaia.sandbox.broker import Broker
+from pytest_gaia.sandbox.cluster import Cluster
+from pytest_gaia.sandbox.directories import ERROR, READY, write_private
+from pytest_gaia.sandbox.leftovers import end_children, reclaim
+from pytest_gaia.sandbox.request import Request
+
+if TYPE_CHECKING:
+    from pytest_gaia.sandbox.platform import Platform
+    from pytest_gaia.sandbox.processes import Child
+
+_PARENT_SECONDS = 0.2
+
+# Read by its path: importing the services takes as long as starting PostgreSQL.
+_SCHEMA = Path(__file__).parent / "services" / "schema.sql"
+
+
+class Supervisor:
+    """One run's sandbox in ``directory``, which holds its request and its lock."""
+
+    def __init__(self, directory: Path) -> None:
+        self._began = time.monotonic()
+        self._directory = directory
+        self._request = Request.read(directory)
+        self._timings: dict[str, float] = {}
+
+    def run(self) -> int:
+        """Start, serve until the end of the run, and leave nothing. Return the exit code: 1 if the start failed."""
+        gc.disable()
+        try:
+            broker, cluster, unpacking = self._launch()
+            import asyncio
+
+            asyncio.run(self._supervise(broker, cluster, unpacking))
+        except SandboxError as error:
+            self._report(str(error))
+            return 1
+        except Exception as error:
+            self._report(f"The sandbox failed to start: {type(error).__name__}: {error}")
+            raise
+        shutil.rmtree(self._directory, ignore_errors=True)
+        return 0
+
+    def _launch(self) -> tuple[Broker, Cluster, Child | None]:
+        """Find the programs and start what can be started without a library."""
+        nats, postgres = find_nats(), find_postgres()
+        account = server_account()
+        if account is not None:
+            # PostgreSQL's user has to get to its own folder. The name of this one cannot be guessed, and what is
+            # private in it is closed by itself.
+            self._directory.chmod(0o711)
+        broker = Broker(nats, self._directory)
+        if "nats" not in self._request.without:
+            broker.launch()
+        cluster = Cluster(reachable(postgres, account), account, self._directory, _SCHEMA.read_text("utf-8"))
+        unpacking = cluster.unpack()
+        self._mark("launched")
+        return broker, cluster, unpacking
+
+    async def _supervise(self, broker: Broker, cluster: Cluster, unpacking: Child | None) -> None:
+        import asyncio
+
+        ended = asyncio.ensure_future(_end_of_run())
+        starting = asyncio.ensure_future(self._start(broker, cluster, unpacking))
+        await asyncio.wait((ended, starting), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            end_children(self._directory)
+            return
+        platform = starting.result()
+        gc.enable()
+        clearing = asyncio.ensure_future(asyncio.to_thread(reclaim))
+        await asyncio.wait((ended, clearing))
+        await platform.close()
+
+    async def _start(self, broker: Broker, cluster: Cluster, unpacking: Child | None) -> Platform:
+        """Bring the platform up and say where it is."""
+        import asyncio
+
+        from pytest_gaia.sandbox.libraries import load
+        from pytest_gaia.sandbox.provision import started_server
+
+        libraries = asyncio.ensure_future(asyncio.to_thread(load))
+        server = await started_server(cluster, unpacking, libraries)
+        self._mark("postgres")
+        await libraries
+        self._mark("libraries")
+        from pytest_gaia.sandbox.platform import Platform
+
+        platform = await Platform.open(self._request, broker, server, cluster.password)
+        self._mark("platform")
+        await self._publish(platform)
+        return platform
+
+    async def _publish(self, platform: Platform) -> None:
+        """Open the control interface and write the file for which the run waits."""
+        from pytest_gaia.sandbox.control import Control
+        from pytest_gaia.sandbox.platform import MAIN
+        from pytest_gaia.sandbox.ports import ReservedPort
+        from pytest_gaia.sandbox.web import HttpServer
+
+        token = os.urandom(16).hex()
+        port = ReservedPort()
+        await HttpServer(Control(platform, token), port).start()
+        cell = (await platform.cells.get(MAIN)).endpoints.as_json()
+        self._mark("ready")
+        content = {"control": port.number, "token": token, "cells": {MAIN: cell}, "timings": self._timings}
+        write_private(self._directory / READY, json.dumps(content))
+
+    def _mark(self, stage: str) -> None:
+        self._timings[stage] = round(time.monotonic() - self._began, 4)
+
+    def _report(self, message: str) -> None:
+        """Leave the message for the run, and nothing else but the logs."""
+        end_children(self._directory)
+        for entry in self._directory.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+        write_private(self._directory / ERROR, message)
+
+
+async def _end_of_run() -> None:
+    """Return when the run is over: at the end of standard input, at a signal, or when the process that started it is
+    gone (a child that it forked may still hold the pipe)."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    parent = os.getppid()
+
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            over.set()
+
+    loop.add_reader(sys.stdin.fileno(), read)
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(each, over.set)
+    while not over.is_set() and os.getppid() == parent:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), _PARENT_SECONDS)

@@ -1,0 +1,26 @@
+"""Waiting for child processes without holding up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import SandboxError
+
+if TYPE_CHECKING:
+    from pytest_gaia.sandbox.processes import Child
+
+
+async def succeeded(child: Child, what: str, within: float) -> bool:
+    """Wait until a child ends by itself and say whether it ended well.
+
+    Raises ``SandboxError`` that begins with ``what`` if it has not ended after ``within`` seconds.
+    """
+    deadline = time.monotonic() + within
+    while child.running:
+        if time.monotonic() > deadline:
+            child.process.kill()
+            raise SandboxError(f"{what} took longer than {within:.0f} s. Its log ends:\n{child.tail()}")
+        await asyncio.sleep(0.001)
+    return child.process.returncode == 0
