@@ -17,10 +17,11 @@ from pytest_gaia.stash import RUN
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from pytest_gaia.clients.database import DatabaseSession
+    from pytest_gaia.clients.database import Database
     from pytest_gaia.clients.http import HttpClient
     from pytest_gaia.clients.messaging import Messaging
     from pytest_gaia.clients.services import ClientSet
+    from pytest_gaia.clients.sessions import Session
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.run.session import Run
 
@@ -57,6 +58,7 @@ def gaia_argument(request: pytest.FixtureRequest) -> tuple[str, ...]:
 async def gaia_clients(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[ClientSet]:
     """All HTTP clients of the session; they share pools and are closed at its end."""
     from pytest_gaia.clients.services import ClientSet
+    from pytest_gaia.clients.sessions import Session
 
     clients = ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder)
     yield clients
@@ -106,12 +108,38 @@ async def nats(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Messaging]
     """The broker: publish, request, ``async with nats.listening("gaia.>") as events``; drained at the end."""
     from pytest_gaia.clients.messaging import Messaging
 
-    async with Messaging.connect(gaia_env, gaia_run.guard) as messaging:
-        yield messaging
+    messaging = await Messaging.connect(gaia_env, gaia_run.guard)
+    yield messaging
+    await messaging.aclose()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gaia_database(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Database]:
+    """The connection that all database tests of this process share; ``postgres`` is what a test wants."""
+    from pytest_gaia.clients.database import Database
+
+    database = Database(gaia_env, gaia_run.guard)
+    yield database
+    await database.aclose()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def postgres(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[DatabaseSession]:
-    """The platform's database, in a transaction that is rolled back; read-only where writing is forbidden."""
-    raise NotImplementedError
-    yield
+async def postgres(gaia_database: Database) -> AsyncIterator[Session]:
+    """The platform's database in a transaction that is rolled back; read-only wherever writing is not permitted."""
+    async with gaia_database.test_transaction() as session:
+        yield session
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def postgres_fresh(gaia_run: Run, gaia_env: Environment, gaia_database: Database) -> AsyncIterator[Session]:
+    """A database of the test's own, with the platform's tables and first rows; its statements commit. Sandbox only."""
+    from pytest_gaia.errors import NotApplicable
+
+    if gaia_run.stack is None:
+        raise NotApplicable(f"{gaia_env.name} has no databases to give away; only the sandbox has")
+    dsn = gaia_run.stack.fresh_database(gaia_run.process)
+    try:
+        async with gaia_database.fresh(dsn) as session:
+            yield session
+    finally:
+        gaia_run.stack.drop_database(gaia_run.process, dsn)
