@@ -48,6 +48,9 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 }
 """kind → its arguments and their defaults"""
 
+COMMON: Mapping[str, Any] = {"route": None, "method": None, "times": None}
+"""the arguments that every kind takes"""
+
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "delay": (int, float),
     "status": (int,),
@@ -55,6 +58,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "after": (int,),
     "move": (str,),
     "before": (str,),
+    "route": (str,),
+    "method": (str,),
+    "times": (int,),
 }
 
 STATELESS = ("gateway", "auth")
@@ -89,22 +95,12 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
-    def add(
-        self,
-        member: str,
-        kind: str,
-        *,
-        route: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-        **arguments: object,
-    ) -> Fault:
+    def add(self, member: str, kind: str, **arguments: object) -> Fault:
         """Give ``member`` a fault. Raises ``ConfigError`` for an unknown member, kind or argument, or a wrong value."""
         _check_member(member, kind)
-        if times is not None and (times < 1):
-            raise ConfigError(f"Fault {kind}: times must be a whole number of at least 1, not {times!r}.")
-        verb = method.upper() if method else None
-        fault = Fault(member, kind, _complete(kind, arguments), route, verb, times)
+        complete = _complete(kind, arguments)
+        route, method, times = (complete.pop(name) for name in COMMON)
+        fault = Fault(member, kind, complete, route, method.upper() if method else None, times)
         self._faults.append(fault)
         return fault
 
@@ -143,17 +139,20 @@ def _check_member(member: str, kind: str) -> None:
         raise ConfigError(f"Fault noop: {member} writes nothing itself; give the fault to chat or asset.")
 
 
-def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, object]:
-    """Return the arguments with the defaults filled in."""
-    known = KINDS[kind]
-    for name, value in arguments.items():
+def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """Return the arguments, all of them checked, with the defaults filled in."""
+    known = {**KINDS[kind], **COMMON}
+    given = {name: value for name, value in arguments.items() if name not in COMMON or value is not None}
+    for name, value in given.items():
         if name not in known:
-            expected = nearest(name, [*known, "route", "method", "times"])
-            raise ConfigError(f"Fault {kind} has no argument {name!r}: {expected}")
+            raise ConfigError(f"Fault {kind} has no argument {name!r}: {nearest(name, known)}")
         wanted = _TYPES.get(name)
         if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
             raise ConfigError(f"Fault {kind}: {name} must be {wanted[-1].__name__}, not {value!r}.")
-    missing = [name for name, default in known.items() if default is REQUIRED and name not in arguments]
+    missing = [name for name, default in known.items() if default is REQUIRED and name not in given]
     if missing:
         raise ConfigError(f"Fault {kind} needs {' and '.join(missing)}.")
-    return {**known, **arguments}
+    complete = {**known, **given}
+    if complete["times"] is not None and complete["times"] < 1:
+        raise ConfigError(f"Fault {kind}: times must be at least 1, not {complete['times']}.")
+    return complete

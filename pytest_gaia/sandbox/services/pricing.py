@@ -39,15 +39,18 @@ _PRICING: dict[str, dict[str, object]] = {
     "claude": {"model": "token_based", "cost_per_1k_tokens": 0.008},
     "openai_gpt": {"model": "token_based", "cost_per_1k_tokens": 0.01},
 }
-_CAPABILITIES = {
-    "dalle": ["image_generation", "tier_management"],
-    "meshy": ["3d_generation", "texture_generation"],
+_DETAILS: dict[str, dict[str, object]] = {
+    "dalle": {"capabilities": ["image_generation", "tier_management"], "tier_count": len(DALLE_TIERS)},
+    "meshy": {"capabilities": ["3d_generation", "texture_generation"], "operations": list(MESHY_OPERATIONS)},
+    "stability": {"capabilities": ["image_generation"]},
+    "claude": {"capabilities": ["chat"]},
+    "openai_gpt": {"capabilities": ["chat"]},
 }
 _COMPARED = {
-    "image_generation": {"stability": {"standard": 0.01, "hd": 0.02}, "dalle": {"standard": 0.04, "hd": 0.08}},
+    "image_generation": {"stability": {"standard": 0.01, "hd": 0.02}},
     "text_to_3d": {"meshy": {"standard": 0.2, "hd": 0.4}},
 }
-"""operation → provider → quality → USD for one"""
+"""operation → provider → quality → USD for one; DALL-E is sold in tiers and not compared"""
 
 ANALYSED_DAYS = 30
 
@@ -171,8 +174,6 @@ async def analytics(request: Request) -> object:
 
 async def providers(request: Request) -> object:
     """List the providers that have a price."""
-    dalle = {"capabilities": _CAPABILITIES["dalle"], "tier_count": len(DALLE_TIERS)}
-    meshy = {"capabilities": _CAPABILITIES["meshy"], "operations": list(MESHY_OPERATIONS)}
     listed = [
         {
             "name": name,
@@ -181,9 +182,9 @@ async def providers(request: Request) -> object:
             "last_updated": naive_now(),
             **details,
         }
-        for name, details in (("dalle", dalle), ("meshy", meshy))
+        for name, details in _DETAILS.items()
     ]
-    supported = ["tier_based", "credit_based", "per_image", "token_based"]
+    supported = list(dict.fromkeys(one["pricing_model"] for one in listed))
     return {"providers": listed, "total_providers": len(listed), "supported_models": supported}
 
 
