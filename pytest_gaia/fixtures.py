@@ -58,7 +58,6 @@ def gaia_argument(request: pytest.FixtureRequest) -> tuple[str, ...]:
 async def gaia_clients(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[ClientSet]:
     """All HTTP clients of the session; they share pools and are closed at its end."""
     from pytest_gaia.clients.services import ClientSet
-    from pytest_gaia.clients.sessions import Session
 
     clients = ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder)
     yield clients

@@ -14,7 +14,7 @@ from pytest_gaia.collection.suites import mark_suites
 from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError, UnexpectedAnswer
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.report.exchanges import summary
-from pytest_gaia.verdict.defects import Defect, explaining, load_defects
+from pytest_gaia.verdict.defects import Defect, explaining, load_defects, require_known
 from pytest_gaia.verdict.outcomes import KNOWN_DEFECT, NOT_APPLICABLE
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class CheckHooks:
         try:
             settle_loops(items)
             for item in items:
-                item.stash[NEEDS] = needs_of(item)
+                item.stash[NEEDS] = needs = needs_of(item)
+                require_known(needs.defect, self.defects, item.nodeid)
                 outside = outside_default_suites(item.path, self.run.roots, self.run.declared) if default else None
                 item.stash[DEFAULT_SKIP] = outside
             if config.option.gaia_command:

@@ -42,14 +42,16 @@ def load_defects(roots: Iterable[Path]) -> Mapping[str, Defect]:
     return defects
 
 
-def explaining(ids: Iterable[str], defects: Mapping[str, Defect], exchange: Exchange) -> Defect | None:
-    """Return the defect among ``ids`` that explains ``exchange``. Raises :class:`ConfigError` for an unknown id."""
+def require_known(ids: Iterable[str], defects: Mapping[str, Defect], where: str) -> None:
+    """Raise :class:`ConfigError` for an id in a marker at ``where`` that no file lists."""
     for each in ids:
         if each not in defects:
-            raise ConfigError(f"@pytest.mark.gaia(defect=…) does not know {each!r}: {nearest(each, defects)}")
-        if defects[each].explains(exchange):
-            return defects[each]
-    return None
+            raise ConfigError(f"{where}: @pytest.mark.gaia(defect=…) does not know {each!r}: {nearest(each, defects)}")
+
+
+def explaining(ids: Iterable[str], defects: Mapping[str, Defect], exchange: Exchange) -> Defect | None:
+    """Return the defect among the known ``ids`` that explains ``exchange``."""
+    return next((defects[each] for each in sorted(ids) if defects[each].explains(exchange)), None)
 
 
 _KEYS: Mapping[str, type] = {"what": str, "routes": list, "status": list}

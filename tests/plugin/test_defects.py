@@ -74,6 +74,15 @@ def test_a_wrong_answer_is_not_excused(models: pytest.Pytester, server: Scripted
     result.stdout.fnmatch_lines(["gaia verdict: FAIL on adhoc: 1 failed"])
 
 
+def test_a_defect_that_no_file_lists_is_a_usage_error(models: pytest.Pytester, server: ScriptedServer) -> None:
+    (models.path / "suites" / "defects.toml").write_text(DEFECTS.replace("models-shadowed", "models-hidden"))
+
+    result = run(models, server)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*does not know 'models-shadowed': *models-hidden*"])
+
+
 def test_where_the_defect_is_mended_the_check_passes(models: pytest.Pytester, server: ScriptedServer) -> None:
     server.answers["/api/v0.2/models/capabilities"] = [(200, {"capabilities": ["chat"]})]
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gaia.clients.exchanges import Exchange, Request, Response
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.verdict.defects import explaining, load_defects
+from pytest_gaia.verdict.defects import explaining, load_defects, require_known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +60,8 @@ def test_a_project_without_the_file_has_no_defects(tmp_path: Path) -> None:
 def test_an_unknown_id_gets_the_nearest(tmp_path: Path) -> None:
     defects = load_defects(write(tmp_path, DEFECTS))
 
-    with pytest.raises(ConfigError, match="'model-shadowed': did you mean models-shadowed"):
-        explaining(["model-shadowed"], defects, exchange("/", 404))
+    with pytest.raises(ConfigError, match="test_shadowed: .*'model-shadowed': did you mean models-shadowed"):
+        require_known(["model-shadowed"], defects, "test_models.py::test_shadowed")
 
 
 @pytest.mark.parametrize(
