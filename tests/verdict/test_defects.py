@@ -60,7 +60,7 @@ def test_a_project_without_the_file_has_no_defects(tmp_path: Path) -> None:
 def test_an_unknown_id_gets_the_nearest(tmp_path: Path) -> None:
     defects = load_defects(write(tmp_path, DEFECTS))
 
-    with pytest.raises(ConfigError, match="test_shadowed: .*'model-shadowed': did you mean models-shadowed"):
+    with pytest.raises(ConfigError, match=r"test_shadowed: .*'model-shadowed': did you mean models-shadowed"):
         require_known(["model-shadowed"], defects, "test_models.py::test_shadowed")
 
 
