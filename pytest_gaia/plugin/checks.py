@@ -14,6 +14,7 @@ from pytest_gaia.collection.suites import mark_suites
 from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError, UnexpectedAnswer
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.report.exchanges import summary
+from pytest_gaia.run.workers import tell_mistake
 from pytest_gaia.verdict.defects import Defect, explaining, load_defects, require_known
 from pytest_gaia.verdict.outcomes import KNOWN_DEFECT, NOT_APPLICABLE
 
@@ -49,7 +50,11 @@ class CheckHooks:
                 items[:], others = by_command(items, config.option.gaia_command)
                 config.hook.pytest_deselected(items=others)
         except ConfigError as error:
-            raise pytest.UsageError(str(error)) from None
+            if not self.run.is_worker:
+                raise pytest.UsageError(str(error)) from None
+            # An exception would end the worker, and that looks like a crash. Without tests it ends in order.
+            tell_mistake(config, str(error))
+            items.clear()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

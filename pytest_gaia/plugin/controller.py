@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.report import footer, members
 from pytest_gaia.run.readiness import probe_members
+from pytest_gaia.run.workers import mistake_of
 from pytest_gaia.verdict import outcomes as words
 from pytest_gaia.verdict.defects import load_defects
 from pytest_gaia.verdict.outcomes import Outcomes
@@ -31,6 +32,7 @@ class ControllerHooks:
         self.config = config
         self.outcomes = Outcomes()
         self.started = False
+        self.mistake: str | None = None
 
     @property
     def terminal(self) -> TerminalReporter | None:
@@ -77,9 +79,17 @@ class ControllerHooks:
         outcome = getattr(report, "gaia_outcome", None)
         return (outcome, _LETTERS[outcome], outcome.upper()) if outcome else None
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker may have found the user's mistake; all workers find the same one."""
+        self.mistake = self.mistake or mistake_of(node)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Turn a run without evidence, or without an environment, into an exit code that says so."""
+        if self.mistake:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            return
         verdict = self.outcomes.verdict
         ran = self.started and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
         if self.outcomes.unavailable or (ran and exitstatus == pytest.ExitCode.OK and verdict.exit_code):
@@ -87,7 +97,9 @@ class ControllerHooks:
 
     def pytest_terminal_summary(self) -> None:
         """Print the verdict last, and before it what it rests on."""
-        if not self.started:
+        if self.mistake:
+            self._write([f"ERROR: {self.mistake}"], red=True)
+        if self.mistake or not self.started:
             return
         if self.config.get_verbosity() >= 0:
             self._write(footer.notes(self.outcomes, load_defects(self.run.roots)))

@@ -129,6 +129,12 @@ class Stack:
         """Stage of the start → seconds after the supervisor's first line."""
         return MappingProxyType(self._details["timings"])
 
+    def wait(self) -> None:
+        """Block until the sandbox ends by itself; raises ``SandboxError``, because it should not. A signal interrupts."""
+        if self._process is not None:
+            self._process.wait()
+        raise SandboxError(f"The sandbox has ended by itself.{self._log()}")
+
     def stop(self) -> None:
         """End the sandbox and wait until nothing of it is left. Does nothing the second time, or if it is not ours."""
         process, self._process = self._process, None

@@ -1,4 +1,4 @@
-"""Controller and workers of pytest-xdist: the only module that speaks of ``workerinput``."""
+"""Controller and workers of pytest-xdist: the only module that speaks of ``workerinput`` and ``workeroutput``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pytest_gaia.run.session import MAIN
 if TYPE_CHECKING:
     from pytest_gaia.run.session import Run
 
-_KEY = "gaia_stack"
+_STACK = "gaia_stack"
+_MISTAKE = "gaia_mistake"
 
 
 def process_name(config: Any) -> str:
@@ -22,12 +23,23 @@ def process_name(config: Any) -> str:
 def tell_worker(node: Any, run: Run) -> None:
     """On the controller: hand a starting worker the place of the sandbox that all share."""
     if run.stack is not None:
-        node.workerinput[_KEY] = str(run.stack.directory)
+        node.workerinput[_STACK] = str(run.stack.directory)
 
 
 def attach(config: Any, run: Run) -> None:
     """On a worker: use the controller's sandbox."""
-    if directory := config.workerinput.get(_KEY):
+    if directory := config.workerinput.get(_STACK):
         from pytest_gaia.run.stack import Stack
 
         run.stack = Stack.attach(Path(directory))
+
+
+def tell_mistake(config: Any, message: str) -> None:
+    """On a worker: hand the user's mistake to the controller, which has the terminal and the exit code."""
+    config.workeroutput[_MISTAKE] = message
+
+
+def mistake_of(node: Any) -> str | None:
+    """On the controller: the mistake that a worker found, if it ended in order and found one."""
+    output: dict[str, str] = getattr(node, "workeroutput", {})
+    return output.get(_MISTAKE)

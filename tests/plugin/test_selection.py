@@ -42,7 +42,6 @@ def test_direct(): raise AssertionError("must not run")
 def test_list(gaia_argument): assert gaia_argument == ("Mu",)
 """,
     )
-    project.plugins = []
     return project
 
 
@@ -128,3 +127,13 @@ def test_a_wrong_marker_is_a_usage_error(
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: *test_models.py::test_wrong: {message}"])
+
+
+def test_workers_report_a_wrong_marker_once_and_not_as_a_crash(small: pytest.Pytester, server: ScriptedServer) -> None:
+    add_suite(small, "models", "import pytest\n@pytest.mark.gaia(require='nats')\ndef test_wrong(): pass\n")
+
+    result = run(small, server, "-n", "2")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.stdout.str().count("has no keyword 'require'") == 1
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
