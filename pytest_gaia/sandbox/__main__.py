@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -12,7 +11,9 @@ def main() -> int:
     if len(sys.argv) != 2:
         sys.stderr.write("usage: python -m pytest_gaia.sandbox DIRECTORY (use 'gaia sandbox up')\n")
         return 2
-    logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    from pytest_gaia.sandbox import bytecode
+
+    bytecode.keep()
     from pytest_gaia.sandbox.supervisor import Supervisor
 
     return Supervisor(Path(sys.argv[1])).run()

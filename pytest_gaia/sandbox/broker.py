@@ -61,10 +61,10 @@ class Broker:
 
     async def stop(self) -> None:
         """Stop the server; streams that are kept in files survive."""
-        import asyncio
+        from pytest_gaia.sandbox.waiting import ended
 
         if self._child is not None:
-            await asyncio.to_thread(self._child.end, signal.SIGTERM, _STOP_SECONDS)
+            await ended(self._child, signal.SIGTERM, _STOP_SECONDS)
             self._record.unlink(missing_ok=True)
 
     async def url(self, cell: str) -> str:

@@ -29,6 +29,8 @@ SUPERUSER = "postgres"
 OWNER = "gaia"
 """the role of the services and the tests: it owns the databases, and is no superuser"""
 TEMPLATE = "gaia_template"
+FIRST = "gaia_main"
+"""a database that is there from the start: the first cell need not wait for a clone"""
 
 _INITDB = ("--no-sync", "--no-instructions", "--wal-segsize=1", "--encoding=UTF8", "--auth=scram-sha-256")
 _LOCALE = ("--no-locale",)

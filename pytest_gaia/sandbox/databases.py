@@ -9,7 +9,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.sandbox.cluster import OWNER, SUPERUSER, TEMPLATE
+from pytest_gaia.sandbox.cloning import clone
+from pytest_gaia.sandbox.cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,6 +34,8 @@ class Databases:
         self._owner_password = os.urandom(16).hex()
         self._admin: Connection | None = None
         self._turn = asyncio.Lock()
+        self._sealing: asyncio.Task[None] | None = None
+        self._names: set[str] = set()
         self._missing: list[str] = []
         self._ready: deque[str] = deque()
         self._numbers = itertools.count(1)
@@ -43,28 +46,35 @@ class Databases:
         return self._server.dsn(OWNER, self._owner_password, database)
 
     async def prepare(self, seed: Seed, api_key: str) -> None:
-        """Once a run: give the owner a password, put the first rows into the template and seal it."""
+        """Once a run: give the owner a password, and put the first rows into the first database.
+
+        The template gets them in the background; :meth:`create` waits for it.
+        """
         from asyncpg import connect
 
-        template = await connect(self._server.dsn(SUPERUSER, self._password, TEMPLATE), ssl=False)
-        await template.execute(f"ALTER ROLE {OWNER} PASSWORD '{self._owner_password}'")
-        await seed(template, api_key)
-        await template.close()
-        admin = await self._connection()
-        await admin.execute(f"ALTER DATABASE {TEMPLATE} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
-        # A clone would wait a tenth of a second for a connection that is still on its way out.
-        while await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = $1", TEMPLATE):
-            await asyncio.sleep(0.001)
+        first = await connect(self._server.dsn(SUPERUSER, self._password, FIRST), ssl=False)
+        await first.execute(f"ALTER ROLE {OWNER} PASSWORD '{self._owner_password}'")
+        await seed(first, api_key)
+        await first.close()
+        self._names.add(FIRST)
+        self._sealing = asyncio.ensure_future(self._seal(seed, api_key))
 
     async def create(self, database: str) -> None:
-        """Make a database; while the server is stopped, remember to make it at :meth:`resume`."""
+        """Make a database if there is none of that name; while the server is stopped, remember it for :meth:`resume`."""
+        if database in self._names:
+            return
         if not self._server.running:
             self._missing.append(database)
             return
+        await self.sealed()
         async with self._turn:
-            admin = await self._connection()
-            strategy = "STRATEGY FILE_COPY" if admin.get_server_version().major >= 15 else ""
-            await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE {TEMPLATE} OWNER {OWNER} {strategy}')
+            await clone(await self._connection(), database)
+        self._names.add(database)
+
+    async def sealed(self) -> None:
+        """Wait until the template is complete, and closed to everybody."""
+        if self._sealing is not None:
+            await asyncio.shield(self._sealing)
 
     async def resume(self) -> None:
         """Make what was asked for while the server was stopped."""
@@ -104,6 +114,16 @@ class Databases:
         if self._server.running:
             async with self._turn:
                 await (await self._connection()).execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+    async def _seal(self, seed: Seed, api_key: str) -> None:
+        """Put the first rows into the template and close it: a connection to it would disturb the cloning."""
+        from asyncpg import connect
+
+        template = await connect(self._server.dsn(SUPERUSER, self._password, TEMPLATE), ssl=False)
+        await seed(template, api_key)
+        await template.close()
+        admin = await self._connection()
+        await admin.execute(f"ALTER DATABASE {TEMPLATE} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
 
     async def _connection(self) -> Connection:
         from asyncpg import connect

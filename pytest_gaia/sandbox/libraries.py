@@ -36,8 +36,8 @@ def _import_uvicorn() -> None:
 
         package.Config = uvicorn.config.Config  # type: ignore[attr-defined]  # what uvicorn/__init__.py does
         import uvicorn.lifespan.off
-        import uvicorn.protocols.http.httptools_impl  # noqa: F401
+        import uvicorn.protocols.http.httptools_impl
     except ImportError:
         for name in [each for each in sys.modules if each.partition(".")[0] == "uvicorn"]:
             del sys.modules[name]
-        import uvicorn  # noqa: F401
+        import uvicorn

@@ -41,6 +41,7 @@ class Platform:
         platform = cls(postgres, broker, databases, Cells(request, databases, broker))
         await platform.cells.get(MAIN)
         if "postgres" in request.without:
+            await databases.sealed()
             await platform.switch("postgres", on=False)
         return platform
 

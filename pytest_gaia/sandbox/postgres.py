@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.ports import HOST, ReservedPort
 from pytest_gaia.sandbox.processes import RECORDS, Child, spawn
+from pytest_gaia.sandbox.waiting import ended
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,7 @@ class PostgresServer:
     async def stop(self) -> None:
         """Stop the server at once, closing every connection in order. What it holds is kept."""
         if self._child is not None:
-            await asyncio.to_thread(self._child.end, signal.SIGINT, _STOP_SECONDS)
+            await ended(self._child, signal.SIGINT, _STOP_SECONDS)
             self._record.unlink(missing_ok=True)
 
     def _launch(self) -> Child:
@@ -114,9 +115,10 @@ class PostgresServer:
             if lines[_READY_LINE:] and lines[_READY_LINE].strip() == "ready":
                 return True
             if time.monotonic() > deadline:
-                message = f"PostgreSQL was not ready after {_START_SECONDS:.0f} s. Its log ends:\n{child.tail()}"
-                child.end(signal.SIGQUIT, _STOP_SECONDS)
-                raise SandboxError(message)
+                await ended(child, signal.SIGQUIT, _STOP_SECONDS)
+                raise SandboxError(
+                    f"PostgreSQL was not ready after {_START_SECONDS:.0f} s. Its log ends:\n{child.tail()}"
+                )
             await asyncio.sleep(0.001)
         return False
 

@@ -49,16 +49,6 @@ class Child:
         """Return the end of what it wrote."""
         return tail(self.log)
 
-    def end(self, request: signal.Signals, within: float) -> None:
-        """Ask it to end, wait, and kill it after ``within`` seconds. Blocks."""
-        if self.running:
-            self.process.send_signal(request)
-        try:
-            self.process.wait(within)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
 
 def spawn(
     command: Sequence[str | Path],
@@ -77,7 +67,7 @@ def spawn(
     """
     identity = {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": ()}
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603, PLW1509 - fixed programs; what runs after the fork is one system call
+        process = subprocess.Popen(  # noqa: S603 - fixed programs; what runs after the fork is one system call
             command,
             cwd="/",
             stdin=source or subprocess.DEVNULL,

@@ -7,7 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.sandbox.cluster import OWNER, SUPERUSER, TEMPLATE
+from pytest_gaia.sandbox.cloning import clone
+from pytest_gaia.sandbox.cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
 from pytest_gaia.sandbox.postgres import PostgresServer
 from pytest_gaia.sandbox.waiting import succeeded
 
@@ -31,8 +32,7 @@ async def started_server(cluster: Cluster, unpacking: Child | None, libraries: A
     """
     server = PostgresServer(cluster.binaries, cluster.run, cluster.home, cluster.account)
     if unpacking is None or not await _started(cluster, server, unpacking):
-        await libraries
-        await _make_once(cluster, server)
+        await _make_once(cluster, server, libraries)
     return server
 
 
@@ -49,41 +49,51 @@ async def _started(cluster: Cluster, server: PostgresServer, unpacking: Child) -
     return False
 
 
-async def _make_once(cluster: Cluster, server: PostgresServer) -> None:
+async def _make_once(cluster: Cluster, server: PostgresServer, libraries: Awaitable[None]) -> None:
     """Make the cluster, unless another run is about to: then wait for it and take what it made."""
     while True:
         with cluster.archive.try_lock() as mine:
             if mine:
                 unpacking = cluster.unpack()
                 if unpacking is None or not await _started(cluster, server, unpacking):
-                    await _make(cluster, server)
+                    await _make(cluster, server, libraries)
                 return
         await asyncio.sleep(0.005)
 
 
-async def _make(cluster: Cluster, server: PostgresServer) -> None:
+async def _make(cluster: Cluster, server: PostgresServer, libraries: Awaitable[None]) -> None:
     what = f"Making a cluster with {cluster.binaries.initdb}"
     making = cluster.initialise()
     if not await succeeded(making, what, _MAKE_SECONDS):
         raise SandboxError(f"{what} in {cluster.home} failed. Its log ends:\n{making.tail()}")
     await server.start()
-    await _create_template(cluster, server)
+    await libraries
+    await _create_databases(cluster, server)
     await server.stop()
     await _store(cluster)
     await server.start()
 
 
-async def _create_template(cluster: Cluster, server: PostgresServer) -> None:
+async def _create_databases(cluster: Cluster, server: PostgresServer) -> None:
+    """Make the template and the first database, both with the platform's tables.
+
+    A new cluster has three databases, of three hundred files each. One becomes the template, and one that nobody needs
+    goes: every later run unpacks what is left.
+    """
     from asyncpg import connect
 
     admin = await connect(server.dsn(SUPERUSER, cluster.password, "postgres"), ssl=False)
     await admin.execute(f"CREATE ROLE {OWNER} LOGIN")
-    await admin.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
+    await admin.execute("ALTER DATABASE template0 WITH IS_TEMPLATE false")
+    await admin.execute("DROP DATABASE template0")
+    await admin.execute(f"ALTER DATABASE template1 RENAME TO {TEMPLATE}")
+    await admin.execute(f"ALTER DATABASE {TEMPLATE} OWNER TO {OWNER}")
+    template = await connect(server.dsn(SUPERUSER, cluster.password, TEMPLATE), ssl=False)
+    await template.execute(f"SET ROLE {OWNER}")
+    await template.execute(cluster.schema)
+    await template.close()
+    await clone(admin, FIRST)
     await admin.close()
-    connection = await connect(server.dsn(SUPERUSER, cluster.password, TEMPLATE), ssl=False)
-    await connection.execute(f"SET ROLE {OWNER}")
-    await connection.execute(cluster.schema)
-    await connection.close()
 
 
 async def _store(cluster: Cluster) -> None:

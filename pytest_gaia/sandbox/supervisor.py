@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import shutil
 import signal
@@ -48,6 +49,7 @@ class Supervisor:
     def run(self) -> int:
         """Start, serve until the end of the run, and leave nothing. Return the exit code: 1 if the start failed."""
         gc.disable()
+        logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
         try:
             broker, cluster, unpacking = self._launch()
             import asyncio

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from pytest_gaia.errors import SandboxError
 
 if TYPE_CHECKING:
+    import signal
+
     from pytest_gaia.sandbox.processes import Child
 
 
@@ -24,3 +26,13 @@ async def succeeded(child: Child, what: str, within: float) -> bool:
             raise SandboxError(f"{what} took longer than {within:.0f} s. Its log ends:\n{child.tail()}")
         await asyncio.sleep(0.001)
     return child.process.returncode == 0
+
+
+async def ended(child: Child, request: signal.Signals, within: float) -> None:
+    """Ask a child to end and wait until it has; it is killed after ``within`` seconds."""
+    child.process.send_signal(request)
+    deadline = time.monotonic() + within
+    while child.running:
+        if time.monotonic() > deadline:
+            child.process.kill()
+        await asyncio.sleep(0.001)

@@ -1,0 +1,23 @@
+"""Cloning the template database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pytest_gaia.sandbox.cluster import OWNER, TEMPLATE
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
+
+
+async def clone(admin: Connection, database: str) -> None:
+    """Make ``database`` as a copy of the template."""
+    # A clone would wait a tenth of a second for a connection to the template that is still on its way out.
+    while await admin.fetchval(_CONNECTIONS, TEMPLATE):
+        await asyncio.sleep(0.001)
+    # Copying files takes a third of the time of writing pages to the log, but PostgreSQL 14 knows no other way.
+    strategy = "STRATEGY FILE_COPY" if admin.get_server_version().major >= 15 else ""
+    await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE {TEMPLATE} OWNER {OWNER} {strategy}')
