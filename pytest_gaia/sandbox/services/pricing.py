@@ -42,9 +42,6 @@ _PRICING: dict[str, dict[str, object]] = {
 _DETAILS: dict[str, dict[str, object]] = {
     "dalle": {"capabilities": ["image_generation", "tier_management"], "tier_count": len(DALLE_TIERS)},
     "meshy": {"capabilities": ["3d_generation", "texture_generation"], "operations": list(MESHY_OPERATIONS)},
-    "stability": {"capabilities": ["image_generation"]},
-    "claude": {"capabilities": ["chat"]},
-    "openai_gpt": {"capabilities": ["chat"]},
 }
 _COMPARED = {
     "image_generation": {"stability": {"standard": 0.01, "hd": 0.02}},
@@ -173,7 +170,7 @@ async def analytics(request: Request) -> object:
 
 
 async def providers(request: Request) -> object:
-    """List the providers that have a price."""
+    """List the providers of assets, and every way in which a provider may be priced."""
     listed = [
         {
             "name": name,
@@ -184,7 +181,7 @@ async def providers(request: Request) -> object:
         }
         for name, details in _DETAILS.items()
     ]
-    supported = list(dict.fromkeys(one["pricing_model"] for one in listed))
+    supported = list(dict.fromkeys(pricing["model"] for pricing in _PRICING.values()))
     return {"providers": listed, "total_providers": len(listed), "supported_models": supported}
 
 
