@@ -1,0 +1,13 @@
+"""The ``gaia`` command."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line of this process; the console script ``gaia``. Exits 4 for a user's mistake."""
+    # typer costs 0.1 s, and this package is on the way to others of its modules.
+    from pytest_gaia.cli.app import run
+
+    raise SystemExit(run(sys.argv[1:]))

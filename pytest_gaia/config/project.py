@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,4 +62,5 @@ def _suites(file: ConfigFile, rootdir: Path) -> tuple[Path, ...]:
             raise ConfigError(
                 f"{file.source('gaia', 'suites')}: gaia.suites: there is no folder {name!r} beside the file."
             )
-    return tuple((rootdir / name).resolve() for name in names)
+    # As pytest does with its paths: made absolute, but links are not followed, so that the two can be compared.
+    return tuple(rootdir.absolute() / name for name in map(os.path.normpath, names))

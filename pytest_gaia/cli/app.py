@@ -1,0 +1,83 @@
+"""Putting the commands together, and turning every user's mistake into one line and exit code 4."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pytest_gaia import __version__
+from pytest_gaia.cli import environments, sandbox, testing
+from pytest_gaia.errors import ConfigError, GaiaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_USAGE_ERROR = 2
+"""what typer exits with where pytest, and so ``gaia``, says 4"""
+
+HELP = """\
+Test the Gaia Platform in one of its environments, or in a sandbox of its own.
+
+\b
+  gaia env list                    the environments, and the one that a run would use
+  gaia env show staging            every value, and where it comes from
+  gaia sandbox up                  keep a whole platform running; Ctrl-C ends it
+  gaia test --staging providers    what an old test.sh command stands for, run by pytest
+  pytest --gaia-env=staging        everything that staging runs
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    given, extra = split_extra(arguments)
+    try:
+        typer.main.get_command(build())(args=given, prog_name="gaia", obj=extra)
+    except GaiaError as error:
+        typer.echo(f"gaia: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader has gone (gaia env list | head -1). Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as end:
+        return ConfigError.exit_code if end.code == _USAGE_ERROR else int(end.code or 0)
+    return 0
+
+
+def split_extra(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split ``gaia test … -- …`` at the ``--``: what follows it is pytest's."""
+    if "--" not in arguments or arguments[:1] != ["test"]:
+        return list(arguments), []
+    at = arguments.index("--")
+    return list(arguments[:at]), list(arguments[at + 1 :])
+
+
+def build() -> typer.Typer:
+    """Return the application, all commands attached."""
+    # Plain help reads the same on a terminal and in a pipe, and loads nothing more.
+    app = typer.Typer(
+        name="gaia", help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    app.callback()(_top)
+    app.add_typer(environments.app, name="env")
+    app.add_typer(sandbox.app, name="sandbox")
+    app.command("test", help=testing.HELP, epilog=testing.commands_help())(testing.run_command)
+    return app
+
+
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gaia {__version__}")
+        raise typer.Exit

@@ -1,0 +1,117 @@
+"""``gaia env``: which environments there are, and what each is made of."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pytest_gaia.cli.settings import described, plain
+from pytest_gaia.cli.tables import show_table
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import find_rootdir
+from pytest_gaia.config.resolve import known_environments, resolve, resolve_each
+from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.errors import GaiaError
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.environment import Environment
+
+app = typer.Typer(help="Which environments there are, and what each is made of.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of a table.")]
+
+LIST_HELP = """\
+List the environments of this project: as shipped, and those of gaia.toml.
+
+The last column names the one that a run from this folder would use, and what chose it.
+"""
+
+SHOW_HELP = """\
+Show every value of an environment, and where it comes from. Secrets are masked.
+
+\b
+  gaia env show                        the one that a run from this folder would use
+  gaia env show staging
+  gaia env show staging --json | jq .settings.nats
+"""
+
+
+def options_here(env: str | None = None) -> Options:
+    """Return the options of a run from this folder; the project is looked for upward from it."""
+    return Options(rootdir=find_rootdir(Path.cwd()), environ=os.environ, env=env)
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Return the environments whose names begin with ``incomplete``, for shell completion."""
+    try:
+        return [name for name in known_environments(find_rootdir(Path.cwd())) if name.startswith(incomplete)]
+    except GaiaError:
+        # In the middle of a completion a message would garble the line; the command itself will say it.
+        return []
+
+
+@app.command("list", help=LIST_HELP)
+def list_environments(as_json: AsJson = False) -> None:
+    """List the environments; those that cannot be resolved are named on standard error."""
+    options = options_here()
+    found = resolve_each(options)
+    chosen = resolve(options)
+    environments = [each for each in found.values() if not isinstance(each, Exception)]
+    if chosen.name not in found:
+        environments.append(chosen)
+    if as_json:
+        typer.echo(json.dumps([_summary(each, chosen) for each in environments], indent=2))
+    else:
+        show_table(
+            ("name", "topology", "writes", "gateway", "nats", "used here"),
+            [[str(value or "") for value in _row(each, chosen)] for each in environments],
+        )
+    for name, error in found.items():
+        if isinstance(error, Exception):
+            typer.echo(f"gaia: {name}: {error}", err=True)
+
+
+@app.command("show", help=SHOW_HELP)
+def show_environment(
+    name: Annotated[
+        str | None, typer.Argument(help="Its name; without one, what a run would use.", autocompletion=complete_name)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one environment."""
+    environment = resolve(options_here(name))
+    settings = described(environment)
+    if name is not None:
+        # Resolved as if by --gaia-env, which nobody gave.
+        settings[0] = replace(settings[0], source="command line")
+    if as_json:
+        values = {each.key: {"value": each.value, "source": each.source} for each in settings}
+        typer.echo(json.dumps({"name": environment.name, "settings": values}, indent=2))
+    else:
+        show_table(
+            ("setting", "from", "value"),
+            [(each.key, each.source or "-", each.text) for each in settings if each.relevant],
+        )
+
+
+def _summary(environment: Environment, chosen: Environment) -> dict[str, object]:
+    return {
+        "name": environment.name,
+        "topology": environment.topology,
+        "writes": environment.writes,
+        "gateway": environment.urls.get("gateway"),
+        "nats": mask_url(environment.nats) if environment.nats else None,
+        "chosen_by": chosen.sources["name"] if environment.name == chosen.name else None,
+    }
+
+
+def _row(environment: Environment, chosen: Environment) -> list[object]:
+    values = _summary(environment, chosen)
+    if environment.sandbox:
+        values |= {"gateway": "its own", "nats": "its own"}
+    return [plain(value) if isinstance(value, bool) else value for value in values.values()]

@@ -1,0 +1,74 @@
+"""The values of an environment as people and JSON readers see them: masked, each with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.assemble import SETTINGS
+from pytest_gaia.config.credentials import SECRET_KEYS
+from pytest_gaia.config.secrets import MASK, Secret, mask_url
+from pytest_gaia.config.variables import variable_name
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.environment import Environment
+
+Value = str | bool | float | list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value of an environment."""
+
+    key: str
+    """dotted, such as ``urls.gateway``"""
+    value: Value
+    """for JSON; a secret is masked"""
+    source: str | None
+    """where it came from; None where there is no value"""
+    text: str
+    """for people"""
+    relevant: bool = True
+    """whether people want to see it"""
+
+
+def described(environment: Environment) -> list[Setting]:
+    """Return every setting of ``environment``, those without a value included."""
+    return [_describe(environment, key) for key in SETTINGS]
+
+
+def plain(value: Value) -> str:
+    """Return ``value`` as people read it."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g} s"
+    return ", ".join(value) or "none" if isinstance(value, list) else value
+
+
+def _describe(environment: Environment, key: str) -> Setting:
+    group, _, name = key.rpartition(".")
+    value, source = _value(environment, group, name), environment.sources.get(key)
+    if environment.sandbox and (group in ("urls", "secrets") or key == "nats"):
+        return Setting(key, value, source, "its own, known when it runs")
+    if group == "secrets" and value is None:
+        specific, general = variable_name(environment.name, SECRET_KEYS[name]), f"GAIA_{SECRET_KEYS[name]}"
+        return Setting(key, None, None, f"not set ({specific} or {general})")
+    if group == "urls" and value is None:
+        return Setting(key, None, None, "none of its own", relevant=name in environment.services)
+    text = "all" if key == "suites" and value is None else plain(value)
+    return Setting(key, value, source, text)
+
+
+def _value(environment: Environment, group: str, name: str) -> Value:
+    if group == "urls":
+        return environment.urls.get(name)
+    value = getattr(environment.timeouts if group == "timeouts" else environment, name)
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, tuple):
+        return list(value)
+    result: Value = mask_url(value) if isinstance(value, str) else value
+    return result

@@ -1,0 +1,30 @@
+"""A table: drawn on a terminal, plain aligned lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from pytest_gaia.report.table import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to standard output. Cells are plain text; colours follow ``NO_COLOR``."""
+    if not sys.stdout.isatty():
+        for line in aligned([columns, *rows]):
+            typer.echo(line)
+        return
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=SIMPLE, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)

@@ -1,0 +1,90 @@
+"""``gaia test``: an old command line, run as the pytest selection that it stands for."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import textwrap
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_gaia.cli.environments import complete_name
+from pytest_gaia.cli.old_commands import BATCHES, COMMANDS
+from pytest_gaia.cli.selection import environment_options, select
+from pytest_gaia.config.project import find_project, find_rootdir
+from pytest_gaia.errors import ConfigError
+
+HELP = """\
+Run the checks that stand for a command of the old test.sh, and print the pytest selection.
+
+\b
+  gaia test health
+  gaia test --prod chat "Test"
+  gaia test --staging provider-models openai
+  gaia test --url http://localhost:8666 all
+  gaia test --dev personas-all -- -x --junitxml=personas.xml
+
+Without a flag the environment is that of every run: GAIA_ENV, gaia.toml, or the sandbox. What follows `--` goes to
+pytest. The exit code is pytest's: 0 passed, 1 failed, 4 a mistake, 12 the environment could not be reached.
+"""
+
+
+def complete_command(incomplete: str) -> list[str]:
+    """Return the commands and batches that begin with ``incomplete``, for shell completion."""
+    return [name for name in (*COMMANDS, *BATCHES) if name.startswith(incomplete)]
+
+
+def commands_help() -> str:
+    """Return the list of commands as it stands below the options: by suite."""
+    suites = dict.fromkeys(command.suite for command in COMMANDS.values())
+    rows = [
+        (suite, [" ".join((name, *each.arguments)) for name, each in COMMANDS.items() if each.suite == suite])
+        for suite in suites
+    ]
+    text = [f"{suite + ':':13}{', '.join(names)}" for suite, names in (*rows, ("batches", list(BATCHES)))]
+    wrap = textwrap.TextWrapper(76, initial_indent="  ", subsequent_indent=" " * 15, break_on_hyphens=False)
+    return "\n".join(["\b", "Commands, by suite:", *(line for each in text for line in wrap.wrap(each))])
+
+
+def run_command(
+    context: typer.Context,
+    command: Annotated[
+        str, typer.Argument(metavar="COMMAND", help="A command or a batch.", autocompletion=complete_command)
+    ],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="ARG", help="What the command takes.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="Test local.")] = False,
+    dev: Annotated[bool, typer.Option("--dev", help="Test dev.")] = False,
+    staging: Annotated[bool, typer.Option("--staging", help="Test staging.")] = False,
+    prod: Annotated[bool, typer.Option("--prod", "--production", help="Test production.")] = False,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Test whatever answers there; read-only.")] = None,
+    env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Test this environment.", autocompletion=complete_name)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the selection and run nothing.")] = False,
+) -> None:
+    """Print the selection and become pytest."""
+    flags = {"local": local, "dev": dev, "staging": staging, "prod": prod}
+    selection = select(command, arguments or [])
+    before = (*_suites(), *environment_options(flags, url, env))
+    after = tuple(context.obj or ())
+    typer.echo(shlex.join(("pytest", *before, *selection.shown, *after)))
+    if not dry_run:
+        sys.stdout.flush()
+        # In the place of this process: signals, the terminal and the exit code are then pytest's own. S606: no shell
+        # is meant to see the arguments.
+        os.execv(sys.executable, [sys.executable, "-m", "pytest", *before, *selection.options, *after])  # noqa: S606
+
+
+def _suites() -> tuple[str, ...]:
+    """Return the folders of the project's suites as this folder sees them, and the root where it is another folder."""
+    here = Path.cwd()
+    root = find_rootdir(here)
+    project = find_project(root)
+    if not project.suites:
+        problem = "gaia.toml names no suites" if project.path else "there is no gaia.toml here or in a folder above"
+        raise ConfigError(f'{problem}, so there is nothing to run. Name the suites there: [gaia] suites = ["suites"].')
+    folders = tuple(os.path.relpath(suite, here) for suite in project.suites)
+    return folders if root == here else (*folders, f"--rootdir={os.path.relpath(root, here)}")
