@@ -113,7 +113,8 @@ class ControllerHooks:
         except SandboxError as error:
             return [f"gaia: the sandbox did not start; no test was run.\n{error}"]
         deadline = environment.timeouts.ready
-        states = probe_members(environment, deadline=deadline, waiting=self._show_waiting)
+        stopped = self.run.options.sandbox_without
+        states = probe_members(environment, deadline=deadline, stopped=stopped, waiting=self._show_waiting)
         if self.config.get_verbosity() >= 0:
             self._write(members.member_table(environment, states))
         if any(not state.reachable and state.member in environment.required for state in states):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
 
 READY, WOKE, DEGRADED, UNHEALTHY, UNREACHABLE = "ready", "woke", "degraded", "unhealthy", "unreachable"
-VIA_GATEWAY, DISABLED, ABSENT = "via gateway", "disabled", "not configured"
+VIA_GATEWAY, DISABLED, ABSENT, STOPPED = "via gateway", "disabled", "not configured", "stopped"
 
 _PAUSE = 0.1
 _SLOW_START = 2.0
@@ -49,19 +49,23 @@ class MemberState:
 
 
 def probe_members(
-    environment: Environment, *, deadline: float, waiting: Callable[[tuple[str, ...]], None] = lambda _: None
+    environment: Environment,
+    *,
+    deadline: float,
+    stopped: tuple[str, ...] = (),
+    waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> tuple[MemberState, ...]:
     """Ask all members of ``environment`` at once; return one state each within ``deadline`` seconds.
 
-    ``waiting`` is called about five times a second with the members that have not answered yet.
+    ``stopped`` are members that are down because the user wants them down: they are not asked. ``waiting`` is called about five times a second with the members that have not answered yet.
     """
     until = time.monotonic() + deadline
     states: dict[str, MemberState] = {}
     answers: queue.SimpleQueue[MemberState] = queue.SimpleQueue()
     pending: dict[str, str] = {}
     for member, endpoint, probe in _targets(environment):
-        if probe is None:
-            states[member] = MemberState(member, endpoint)
+        if probe is None or member in stopped:
+            states[member] = MemberState(member, endpoint) if probe is None else _stopped(member, endpoint)
             continue
         pending[member] = endpoint
         arguments = (member, endpoint, probe, until, answers)
@@ -78,6 +82,10 @@ def probe_members(
     for member, endpoint in pending.items():
         states[member] = MemberState(member, UNREACHABLE, endpoint, "no answer", 1, deadline)
     return tuple(states[member] for member in MEMBERS if member in states)
+
+
+def _stopped(member: str, endpoint: str) -> MemberState:
+    return MemberState(member, STOPPED, endpoint, "as asked")
 
 
 def _targets(environment: Environment) -> Iterator[tuple[str, str, Callable[[float], Answer] | None]]:

@@ -1,0 +1,95 @@
+"""The sandbox can be shaped from the command line, and says so when it cannot start."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import add_suite
+
+ASSETS = """
+import pytest
+
+@pytest.mark.gaia(requires=["asset"])
+async def test_asset(gateway):
+    (await gateway.get("/api/v1/assets/00000000-0000-4000-8000-000000000000")).expect(404)
+
+async def test_health(gateway):
+    assert (await gateway.get("/health")).expect(200).field("version") == "0.2"
+"""
+
+
+def test_a_member_that_is_left_out_fails_what_needs_it(project: pytest.Pytester) -> None:
+    add_suite(project, "assets", ASSETS)
+
+    result = project.runpytest_subprocess("--gaia-sandbox-without=asset")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*asset*stopped*as asked*", "E*gateway answered 503*", "E*Service asset unavailable*"])
+
+
+def test_a_rehearsal_says_so_and_keeps_the_shape(project: pytest.Pytester) -> None:
+    add_suite(
+        project,
+        "health",
+        """
+def test_shape(gaia_env):
+    assert gaia_env.name == "staging"
+    assert gaia_env.rehearsal
+    assert not gaia_env.has_nats
+    assert set(gaia_env.urls) == {"gateway"}
+    assert gaia_env.urls["gateway"].startswith("http://127.0.0.1:")
+""",
+    )
+
+    result = project.runpytest_subprocess("--gaia-env=staging", "--gaia-rehearse")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "gaia: environment staging (REHEARSAL on the sandbox)*",
+            "gaia verdict: PASS on staging (REHEARSAL on the sandbox): 1 passed",
+        ]
+    )
+
+
+def test_an_unknown_member_is_a_usage_error(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess("--gaia-sandbox-without=assets")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*'assets' is no member of the platform*did you mean asset*"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one", "workers"])
+def test_a_sandbox_that_cannot_start_ends_the_run_with_one_message(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    add_suite(project, "assets", ASSETS)
+    monkeypatch.setenv("GAIA_PG_BIN", str(project.path))
+
+    result = project.runpytest_subprocess(*arguments)
+
+    assert result.ret == 12
+    text = result.stdout.str()
+    assert text.count("the sandbox did not start; no test was run") == 1
+    assert "GAIA_PG_BIN" in text
+    assert "Traceback" not in text
+    assert "gaia verdict: INFRA" in text
+
+
+def test_an_unknown_environment_gets_the_nearest_name(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess("--gaia-env=stagign")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *did you mean staging*"])
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_another_environments_host_is_refused_before_the_first_request(project: pytest.Pytester) -> None:
+    add_suite(project, "assets", ASSETS)
+
+    result = project.runpytest_subprocess(
+        "--gaia-env=staging", "--gaia-url=gateway=https://gaia-gateway-production.fly.dev"
+    )
+
+    assert result.ret == 12
+    assert "production" in result.stderr.str()
