@@ -24,6 +24,8 @@ READY, WOKE, DEGRADED, UNHEALTHY, UNREACHABLE = "ready", "woke", "degraded", "un
 VIA_GATEWAY, DISABLED, ABSENT, STOPPED = "via gateway", "disabled", "not configured", "stopped"
 
 _PAUSE = 0.1
+_GRACE = 0.05
+"""seconds past the deadline in which a probe that ended with it can still say what it saw"""
 _SLOW_START = 2.0
 """seconds; a first answer that takes longer than this came from a machine that had to wake"""
 _SURE_AFTER = 3
@@ -57,7 +59,8 @@ def probe_members(
 ) -> tuple[MemberState, ...]:
     """Ask all members of ``environment`` at once; return one state each within ``deadline`` seconds.
 
-    ``stopped`` are members that are down because the user wants them down: they are not asked. ``waiting`` is called about five times a second with the members that have not answered yet.
+    ``stopped`` are members that are down because the user wants them down: they are not asked. ``waiting`` is called
+    about five times a second with the members that have not answered yet.
     """
     until = time.monotonic() + deadline
     states: dict[str, MemberState] = {}
@@ -71,7 +74,7 @@ def probe_members(
         arguments = (member, endpoint, probe, until, answers)
         # A daemon: a look-up that hangs in the system's resolver must not hold up the end of the run.
         threading.Thread(target=_watch, args=arguments, daemon=True, name=f"gaia-probe-{member}").start()
-    while pending and (left := until + 0.5 - time.monotonic()) > 0:
+    while pending and (left := until + _GRACE - time.monotonic()) > 0:
         try:
             state = answers.get(timeout=min(0.2, left))
         except queue.Empty:
