@@ -43,11 +43,14 @@ _DETAILS: dict[str, dict[str, object]] = {
     "dalle": {"capabilities": ["image_generation", "tier_management"], "tier_count": len(DALLE_TIERS)},
     "meshy": {"capabilities": ["3d_generation", "texture_generation"], "operations": list(MESHY_OPERATIONS)},
 }
-_COMPARED = {
-    "image_generation": {"stability": {"standard": 0.01, "hd": 0.02}},
-    "text_to_3d": {"meshy": {"standard": 0.2, "hd": 0.4}},
+_QUALITY_PRICES = {
+    "dalle": {"standard": 0.04, "hd": 0.08},
+    "stability": {"standard": 0.01, "hd": 0.02},
+    "meshy": {"standard": 0.2, "hd": 0.4},
 }
-"""operation → provider → quality → USD for one; DALL-E is sold in tiers and not compared"""
+"""provider → quality → USD for one"""
+_COMPARED = {"image_generation": ("stability",), "text_to_3d": ("meshy",)}
+"""operation → providers, the cheapest first; DALL-E is sold in tiers and not compared"""
 
 ANALYSED_DAYS = 30
 
@@ -121,14 +124,15 @@ class Pricing:
         """Return what an operation would cost at each provider, the cheapest first."""
         operation, quantity = required_query(request, "operation"), whole_number(request, "quantity", 1)
         quality = request.query.get("quality", "standard")
+        prices = {provider: _price(provider, quality) for provider in _COMPARED.get(operation, ())}
         offers = [
             {
                 "provider": provider,
-                "cost_per_unit": prices.get(quality, prices["standard"]),
-                "total_cost": money(prices.get(quality, prices["standard"]) * quantity),
+                "cost_per_unit": price,
+                "total_cost": money(price * quantity),
                 "model": _PRICING[provider]["model"],
             }
-            for provider, prices in _COMPARED.get(operation, {}).items()
+            for provider, price in prices.items()
         ]
         if not offers:
             raise mistake(400, f"Unsupported operation: {operation}", fixed=self._fixed)
@@ -205,3 +209,8 @@ def _day(request: Request, name: str, default: date) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise HttpError(400, f"Invalid {name}: {text}") from None
+
+
+def _price(provider: str, quality: str) -> float:
+    """Return USD for one unit; a quality that is unknown costs what a usual one does."""
+    return _QUALITY_PRICES.get(provider, {}).get(quality, RATES[provider].price)

@@ -1,0 +1,61 @@
+"""One cell of a sandbox as these tests talk to it."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import jwt
+
+if TYPE_CHECKING:
+    import httpx
+
+    from pytest_gaia.run.stack import Cell, Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One cell, and a client of its gateway (by key) that also takes the URLs of the other services."""
+
+    stack: Stack
+    cell: Cell
+    client: httpx.AsyncClient
+
+    async def ask(self, request: str, *, service: str = "gateway", **more: Any) -> httpx.Response:
+        """Send a request such as ``"GET /health"``."""
+        method, path = request.split(" ")
+        return await self.client.request(method, self.cell.urls[service] + path, **more)
+
+    async def content(self, request: str, **more: Any) -> Any:
+        """Send a request that must be answered with 200, and return the JSON."""
+        answer = await self.ask(request, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def rows(self, query: str, *values: object) -> list[asyncpg.Record]:
+        """Run SQL in the cell's database."""
+        connection = await asyncpg.connect(self.cell.dsn)
+        try:
+            return await connection.fetch(query, *values)
+        finally:
+            await connection.close()
+
+    def bearer(self, subject: str | None = None, **claims: Any) -> dict[str, str]:
+        """Return the header of a user's token; of a new user where no ``subject`` is given."""
+        secret = claims.pop("secret", self.cell.jwt_secret)
+        user = {"sub": subject or str(uuid.uuid4()), "aud": "authenticated", "exp": int(time.time()) + 600}
+        return {"Authorization": f"Bearer {jwt.encode({**user, **claims}, secret, algorithm='HS256')}"}
+
+    def fault(self, member: str, kind: str, **arguments: Any) -> None:
+        """Give a service of the cell a fault; it is gone after the test."""
+        self.stack.fault(self.cell.name, member, kind, **arguments)
+
+
+def events_of(answer: httpx.Response) -> list[Any]:
+    """Return the events of a stream in their order, JSON decoded."""
+    data = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
+    return [json.loads(one) if one.startswith("{") else one for one in data]
