@@ -105,9 +105,7 @@ class Pricing:
         quantity = wish.get("quantity", 1)
         if not isinstance(quantity, int) or quantity < 0:
             raise mistake(400, "Valid quantity required", fixed=self._fixed)
-        price = (
-            _COMPARED.get(operation, {}).get(provider, {}).get(wish.get("quality", "standard"), RATES[provider].price)
-        )
+        price = _price(provider, wish.get("quality", "standard"))
         fee = DALLE_TIERS[0]["monthly_fee"] if provider == "dalle" else 0.0
         return {
             "provider": provider,
