@@ -142,11 +142,12 @@ class Stack:
             return
         if process.stdin is not None:
             process.stdin.close()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        deadline = time.monotonic() + _STOP_SECONDS
+        # Popen.wait with a timeout looks only every 50 ms.
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+            time.sleep(_POLL_SECONDS)
         if self.directory.exists():
             from pytest_gaia.sandbox.leftovers import clear
 
@@ -239,12 +240,13 @@ def _secret() -> str:
 
 def _spawn(directory: Path, lock: int) -> subprocess.Popen[bytes]:
     """Start the supervisor in a session of its own, where Ctrl-C does not reach it. It inherits the lock."""
-    from pytest_gaia.sandbox.directories import LOG
+    from pytest_gaia.sandbox.directories import LOG, private_log
 
     program = Path(__file__).parents[1] / "sandbox" / "__main__.py"
     # -P: nothing of the current folder is imported by mistake. -W: the user's own warning filters are not for it.
     command = (sys.executable, "-P", "-W", "ignore", str(program), str(directory))
-    with (directory / LOG).open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - this interpreter and our own program
+    with private_log(directory / LOG) as log:
+        # This very interpreter, with a program of this package.
+        return subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, pass_fds=(lock,)
         )

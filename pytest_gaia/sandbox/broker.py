@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.ports import HOST, ReservedPort
-from pytest_gaia.sandbox.processes import RECORDS, Child, spawn
+from pytest_gaia.sandbox.processes import Child, spawn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +29,7 @@ class Broker:
         self.port = ReservedPort()
         self._program = program
         self._folder = run / "nats"
-        self._log = run / "nats.log"
-        self._record = run / RECORDS / "nats"
+        self._run = run
         self._passwords: list[str] = []
         self._cells: dict[str, int] = {}
         self._child: Child | None = None
@@ -44,7 +44,7 @@ class Broker:
     def launch(self) -> None:
         """Start the server without waiting for it. Raises ``SandboxError``."""
         try:
-            self._child = spawn((self._program, "-c", self._folder / "nats.conf"), self._log, record=self._record)
+            self._child = spawn(self._run, "nats", (self._program, "-c", self._folder / "nats.conf"))
         except OSError as error:
             raise SandboxError(f"{self._program} does not run: {error}") from error
 
@@ -65,7 +65,6 @@ class Broker:
 
         if self._child is not None:
             await ended(self._child, signal.SIGTERM, _STOP_SECONDS)
-            self._record.unlink(missing_ok=True)
 
     async def url(self, cell: str) -> str:
         """Return the URL of the cell's account, which is declared now if all others are taken."""
@@ -88,7 +87,7 @@ class Broker:
         configuration.write_text(
             f'listen: "{HOST}:{self.port.number}"\n'
             f"server_name: gaia_sandbox\n"
-            f'jetstream {{ store_dir: "{self._folder}", max_memory_store: 256MB, max_file_store: 256MB }}\n'
+            f"jetstream {{ store_dir: {json.dumps(str(self._folder))}, max_memory_store: 256MB, max_file_store: 256MB }}\n"
             f"accounts {{\n{accounts}\n}}\n",
             "utf-8",
         )
@@ -99,10 +98,10 @@ class Broker:
 
         if self._child is None:
             return
-        before = self._log.read_bytes().count(_RELOADED)
+        before = self._child.log.read_bytes().count(_RELOADED)
         self._child.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + _START_SECONDS
-        while self._log.read_bytes().count(_RELOADED) == before:
+        while self._child.log.read_bytes().count(_RELOADED) == before:
             if time.monotonic() > deadline:
                 raise SandboxError(f"NATS did not take new accounts. Its log ends:\n{self._child.tail()}")
             await asyncio.sleep(0.002)

@@ -6,12 +6,32 @@ Without them a supervisor compiles everything it imports anew, which takes longe
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from pytest_gaia.sandbox.directories import cache_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
 
 
 def keep() -> None:
     """Let what is imported from here on be kept between runs."""
     if sys.dont_write_bytecode and (cache := cache_directory()) is not None:
-        sys.pycache_prefix = str(cache / "bytecode")
-        sys.dont_write_bytecode = False
+        sys.meta_path.insert(0, _Redirection(str(cache / "bytecode")))
+
+
+class _Redirection:
+    """Finds nothing, but is asked first: it says where the module that is about to be found is kept.
+
+    The standard library is installed with its compiled modules, and these are used as ever.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._otherwise = sys.pycache_prefix
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
+        standard = name.partition(".")[0] in sys.stdlib_module_names
+        sys.dont_write_bytecode = standard
+        sys.pycache_prefix = self._otherwise if standard else self._place

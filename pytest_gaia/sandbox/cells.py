@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pytest_gaia.sandbox.broker import Broker
     from pytest_gaia.sandbox.databases import Databases
     from pytest_gaia.sandbox.request import Request
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 STOP = "stop"
 """the kind of fault that the servers do themselves: connections are refused"""
@@ -88,6 +91,8 @@ class Cells:
 
     async def get(self, name: str) -> Cell:
         """Return the cell, made at the first call. Raises ``SandboxError`` if it cannot be made."""
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot name a cell: use up to 40 letters, digits, dashes and underscores.")
         if name not in self._cells:
             self._cells[name] = asyncio.ensure_future(self._make(name))
         try:

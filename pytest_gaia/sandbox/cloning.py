@@ -16,7 +16,8 @@ _CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
 async def clone(admin: Connection, database: str) -> None:
     """Make ``database`` as a copy of the template."""
     # A clone would wait a tenth of a second for a connection to the template that is still on its way out.
-    while await admin.fetchval(_CONNECTIONS, TEMPLATE):
+    # The server tells nobody when that is gone: it has to be asked.
+    while await admin.fetchval(_CONNECTIONS, TEMPLATE):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     # Copying files takes a third of the time of writing pages to the log, but PostgreSQL 14 knows no other way.
     strategy = "STRATEGY FILE_COPY" if admin.get_server_version().major >= 15 else ""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SUPERUSER = "postgres"
 OWNER = "gaia"
 """the role of the services and the tests: it owns the databases, and is no superuser"""
-TEMPLATE = "gaia_template"
+TEMPLATE = "platform"
 FIRST = "gaia_main"
 """a database that is there from the start: the first cell need not wait for a clone"""
 
@@ -52,11 +52,6 @@ class Cluster:
         return self.run / "postgres"
 
     @property
-    def log(self) -> Path:
-        """What the programs that make, pack and unpack a cluster write."""
-        return self.run / "cluster.log"
-
-    @property
     def password(self) -> str:
         """The superuser's password."""
         return (self.home / "password").read_text("utf-8")
@@ -69,7 +64,7 @@ class Cluster:
     def unpack(self) -> Child | None:
         """Start to unpack the cluster; None where that is not in the cache."""
         self._empty_home()
-        return self.archive.unpack(self.home, self.log, self.account)
+        return self.archive.unpack(self.run, self.home, self.account)
 
     def initialise(self) -> Child:
         """Start to make a new cluster. Raises ``SandboxError``."""
@@ -80,7 +75,8 @@ class Cluster:
         locale = (*_LOCALE, *(_LOCALE_SINCE_17 if _major(self.binaries.initdb) >= 17 else ()))
         where = ("-D", self.home / "data", "-U", SUPERUSER, f"--pwfile={secret}")
         try:
-            return spawn((self.binaries.initdb, *where, *_INITDB, *locale), self.log, account=self.account)
+            command = (self.binaries.initdb, *where, *_INITDB, *locale)
+            return spawn(self.run, "initdb", command, account=self.account)
         except OSError as error:
             raise SandboxError(f"{self.binaries.initdb} does not run: {error}") from error
 
@@ -100,6 +96,7 @@ class Cluster:
 
 
 def _major(initdb: Path) -> int:
-    answer = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found by us
+    # The program was found by this package, or named by the user.
+    answer = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     found = re.search(r"\d+", answer.stdout)
     return int(found.group()) if found else 0

@@ -67,7 +67,8 @@ class Control:
             return 400, {"error": str(error)}
         except GaiaError as error:
             return 500, {"error": str(error)}
-        except Exception as error:
+        # Whatever it is, the caller shall read it instead of waiting.
+        except Exception as error:  # noqa: BLE001
             _log.exception("%s %s", method, path)
             return 500, {"error": f"{type(error).__name__}: {error}"}
 

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pytest_gaia.errors import SandboxError
+from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.sandbox.cloning import clone
 from pytest_gaia.sandbox.cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Seed = Callable[[Connection, str], Awaitable[None]]
 
+_FRESH = "fresh_"
 _AHEAD = 2
 """clones that are kept ready, once somebody has asked for one"""
 
@@ -34,6 +35,7 @@ class Databases:
         self._owner_password = os.urandom(16).hex()
         self._admin: Connection | None = None
         self._turn = asyncio.Lock()
+        self._filling = asyncio.Lock()
         self._sealing: asyncio.Task[None] | None = None
         self._names: set[str] = set()
         self._missing: list[str] = []
@@ -88,7 +90,9 @@ class Databases:
         return name
 
     def drop(self, database: str) -> None:
-        """Drop a database, without making anybody wait for it."""
+        """Drop a fresh database, without making anybody wait for it. Raises ``ConfigError`` for any other."""
+        if not database.startswith(_FRESH):
+            raise ConfigError(f"{database!r} is no database that was made to be dropped.")
         self._in_background(self._drop(database))
 
     async def close(self) -> None:
@@ -102,13 +106,14 @@ class Databases:
     async def _new(self) -> str:
         if not self._server.running:
             raise SandboxError("PostgreSQL is stopped: no database can be made until it is started again.")
-        name = f"gaia_fresh_{next(self._numbers)}"
+        name = f"{_FRESH}{next(self._numbers)}"
         await self.create(name)
         return name
 
     async def _fill(self) -> None:
-        while len(self._ready) < _AHEAD and self._server.running:
-            self._ready.append(await self._new())
+        async with self._filling:
+            while len(self._ready) < _AHEAD and self._server.running:
+                self._ready.append(await self._new())
 
     async def _drop(self, database: str) -> None:
         if self._server.running:

@@ -12,6 +12,7 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 PREFIX = "pytest-gaia-"
 """What the name of every run's directory begins with, followed by the user's number."""
@@ -24,7 +25,8 @@ ERROR = "error.txt"
 """appears instead if it could not start: why, and what to do"""
 LOG = "supervisor.log"
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - the place for files in memory on Linux, not a temporary file of ours
+# The place for files in memory on Linux, not a temporary file with a fixed name.
+MEMORY = Path("/dev/shm")  # noqa: S108
 ENOUGH = 512 * 1024 * 1024
 """bytes that have to be free in memory for a run to live there"""
 
@@ -87,6 +89,11 @@ def write_private(path: Path, content: str) -> None:
     draft.replace(path)
 
 
+def private_log(path: Path) -> BinaryIO:
+    """Open a log to write at its end, which only this user may read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
+
+
 def _hold(directory: Path) -> int:
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -106,14 +113,13 @@ def _cache_candidates() -> list[Path]:
     environ = os.environ
     if chosen := environ.get("GAIA_CACHE_DIR"):
         return [Path(chosen)]
-    candidates = []
-    xdg, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
-    if os.path.isabs(xdg):
-        candidates.append(Path(xdg, "pytest-gaia"))
-    if os.path.isabs(home):
-        candidates.append(Path(home, "Library/Caches" if sys.platform == "darwin" else ".cache", "pytest-gaia"))
-    candidates.append(Path(tempfile.gettempdir(), f"pytest-gaia.cache-{os.geteuid()}"))
-    return candidates
+    in_home = Path(environ.get("HOME", ""), "Library/Caches" if sys.platform == "darwin" else ".cache", "pytest-gaia")
+    candidates = (
+        Path(environ.get("XDG_CACHE_HOME", ""), "pytest-gaia"),
+        in_home,
+        Path(tempfile.gettempdir(), f"pytest-gaia.cache-{os.geteuid()}"),
+    )
+    return [candidate for candidate in candidates if candidate.is_absolute()]
 
 
 def _is_own(directory: Path) -> bool:

@@ -13,7 +13,9 @@ def load() -> None:
     """Import everything that serves and that talks to PostgreSQL. Raises ``SandboxError`` for what is not installed."""
     try:
         _import_uvicorn()
-        import asyncpg  # noqa: F401 - imported for those who import it later
+
+        # Imported for those who import them later.
+        import asyncpg  # noqa: F401
         import httptools  # noqa: F401
 
         import pytest_gaia.sandbox.control  # noqa: F401

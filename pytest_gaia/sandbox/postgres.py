@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.ports import HOST, ReservedPort
-from pytest_gaia.sandbox.processes import RECORDS, Child, spawn
+from pytest_gaia.sandbox.processes import Child, spawn
 from pytest_gaia.sandbox.waiting import ended
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ class PostgresServer:
 
     def __init__(self, binaries: PostgresBinaries, run: Path, home: Path, account: Account | None) -> None:
         self.port = ReservedPort()
-        self.log = run / "postgres.log"
+        self._run = run
         self._binaries = binaries
-        self._record = run / RECORDS / "postgres"
         self._data = home / "data"
         self._account = account
         self._child: Child | None = None
@@ -93,7 +92,6 @@ class PostgresServer:
         """Stop the server at once, closing every connection in order. What it holds is kept."""
         if self._child is not None:
             await ended(self._child, signal.SIGINT, _STOP_SECONDS)
-            self._record.unlink(missing_ok=True)
 
     def _launch(self) -> Child:
         (self._data / "postmaster.pid").unlink(missing_ok=True)
@@ -101,7 +99,7 @@ class PostgresServer:
         arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         command = [self._binaries.postgres, "-D", self._data, *arguments]
         # SIGQUIT: PostgreSQL ends its own processes and gives its shared memory back, without a checkpoint.
-        return spawn(command, self.log, account=self._account, record=self._record, on_death=signal.SIGQUIT)
+        return spawn(self._run, "postgres", command, account=self._account, on_death=signal.SIGQUIT)
 
     async def _accepts(self, child: Child) -> bool:
         """Wait until the server says that it is ready, in the file that pg_ctl reads. False if it ended instead."""

@@ -10,11 +10,13 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pytest_gaia.sandbox.directories import private_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 RECORDS = "children"
 """The folder of a run's directory with one file for each child: its number and when it started."""
@@ -51,23 +53,28 @@ class Child:
 
 
 def spawn(
+    run: Path,
+    name: str,
     command: Sequence[str | Path],
-    log: Path,
     *,
     account: Account | None = None,
-    record: Path | None = None,
     on_death: signal.Signals = signal.SIGKILL,
     source: IO[bytes] | None = None,
     sink: IO[bytes] | None = None,
 ) -> Child:
-    """Start a child in ``/`` that writes to the end of ``log``. Call it on the main thread only.
+    """Start a child of ``run`` that writes to the end of ``name.log`` there. Call it on the main thread only.
 
     On Linux the kernel sends it ``on_death`` when the *thread* that started it ends, which is how it follows a killed
     supervisor. ``source`` and ``sink`` are its standard input and output. Raises ``OSError``.
     """
-    identity = {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": ()}
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - fixed programs; what runs after the fork is one system call
+    identity: dict[str, Any] = {}
+    if account is not None:
+        identity = {"user": account.uid, "group": account.gid, "extra_groups": ()}
+    log = run / f"{name}.log"
+    with private_log(log) as output:
+        # The programs are fixed. Between fork and exec the function makes two system calls and takes no lock, which
+        # is safe in spite of threads.
+        process = subprocess.Popen(  # noqa: S603
             command,
             cwd="/",
             stdin=source or subprocess.DEVNULL,
@@ -75,12 +82,12 @@ def spawn(
             stderr=output,
             umask=0o077,
             env=_environment(),
-            preexec_fn=_follow_parent(on_death),
-            **identity,  # type: ignore[arg-type]  # the three keywords of Popen, or none
+            preexec_fn=_follow_parent(on_death),  # noqa: PLW1509
+            **identity,
         )
-    if record is not None:
-        record.parent.mkdir(mode=0o700, exist_ok=True)
-        record.write_text(f"{process.pid} {started_at(process.pid)}")
+    records = run / RECORDS
+    records.mkdir(mode=0o700, exist_ok=True)
+    (records / name).write_text(f"{process.pid} {started_at(process.pid)}")
     return Child(process, log)
 
 
@@ -88,12 +95,13 @@ def started_at(pid: int) -> str | None:
     """Return when a process started, in whatever words the system has; None if there is no such process."""
     if sys.platform == "linux":
         try:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
+            fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
         except OSError:
             return None
         return None if fields[0] in "ZX" else fields[19]
-    listing = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603
+    # A fixed program, and a number.
+    command = ("/bin/ps", "-o", "lstart=", "-p", str(pid))
+    listing = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     return "_".join(listing.stdout.split()) or None
 
 
@@ -140,8 +148,10 @@ def _follow_parent(request: signal.Signals) -> Callable[[], None] | None:
         return None
     parent = os.getpid()
 
+    prctl = _prctl
+
     def follow() -> None:
-        _prctl(_PR_SET_PDEATHSIG, int(request))
+        prctl(_PR_SET_PDEATHSIG, int(request))
         if os.getppid() != parent:
             os.kill(os.getpid(), request)
 

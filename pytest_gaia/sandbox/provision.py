@@ -100,7 +100,7 @@ async def _store(cluster: Cluster) -> None:
     """Pack the stopped cluster for the next runs. What goes wrong is logged: this run does not need it."""
     try:
         with cluster.archive.draft() as file:
-            packing = cluster.archive.pack(cluster.home, file, cluster.log, cluster.account)
+            packing = cluster.archive.pack(cluster.run, cluster.home, file, cluster.account)
             if not await succeeded(packing, "Packing the cluster", _UNPACK_SECONDS):
                 raise OSError(packing.tail())
     except (OSError, SandboxError) as error:

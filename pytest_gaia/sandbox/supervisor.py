@@ -92,6 +92,7 @@ class Supervisor:
             end_children(self._directory)
             return
         platform = starting.result()
+        gc.freeze()
         gc.enable()
         clearing = asyncio.ensure_future(asyncio.to_thread(reclaim))
         await asyncio.wait((ended, clearing))
