@@ -49,10 +49,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def split_extra(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split ``gaia test … -- …`` at the ``--``: what follows it is pytest's."""
-    if "--" not in arguments or arguments[:1] != ["test"]:
-        return list(arguments), []
-    at = arguments.index("--")
-    return list(arguments[:at]), list(arguments[at + 1 :])
+    words = list(arguments)
+    if "--" not in words or words[0] != "test":
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
 
 
 def build() -> typer.Typer:

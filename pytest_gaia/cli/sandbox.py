@@ -14,6 +14,7 @@ import typer
 from pytest_gaia.cli.environments import complete_name, options_here
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.options import split_members
 from pytest_gaia.config.secrets import mask_url
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ def up(
     from pytest_gaia.run.session import Run
 
     options = replace(
-        options_here(like), sandbox_without=tuple(without or ()), sandbox_fixed=fixed, rehearse=like != "sandbox"
+        options_here(like),
+        sandbox_without=split_members(without or (), "--without"),
+        sandbox_fixed=fixed,
+        rehearse=like != "sandbox",
     )
     run = Run(options, resolve(options), roots=())
     try:

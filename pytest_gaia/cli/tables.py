@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to standard output. Cells are plain text; colours follow ``NO_COLOR``."""
+    """Write a table to standard output. Cells are plain text."""
     if not sys.stdout.isatty():
         for line in aligned([columns, *rows]):
             typer.echo(line)
@@ -24,7 +25,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=SIMPLE, header_style="bold", pad_edge=False)
+    # NO_COLOR asks for no escape sequences at all; rich alone would leave the bold ones.
+    style = "" if os.environ.get("NO_COLOR") else "bold"
+    table = Table(*columns, box=SIMPLE, header_style=style, pad_edge=False)
     for row in rows:
         table.add_row(*map(Text, row))
     Console(highlight=False).print(table)

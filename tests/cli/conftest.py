@@ -1,0 +1,74 @@
+"""A project to stand in, and ways to run ``gaia`` there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GAIA = Path(sys.executable).with_name("gaia")
+
+PROJECT = """\
+[gaia]
+suites = ["checks"]
+
+[env.preview]
+url = "https://{service}.preview.example"
+"""
+
+
+class Outcome(NamedTuple):
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one folder of suites and one environment of its own; the current folder, without variables."""
+    for name in list(os.environ):
+        if name.startswith("GAIA_"):
+            monkeypatch.delenv(name)
+    (tmp_path / "checks" / "health").mkdir(parents=True)
+    (tmp_path / "gaia.toml").write_text(PROJECT, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gaia(project: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run one command line in this process, standing in the project."""
+    from pytest_gaia.cli.app import run
+
+    def call(*arguments: str) -> Outcome:
+        code = run(arguments)
+        return Outcome(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def gaia_process(project: Path) -> Callable[..., Outcome]:
+    """Run the installed script in a process of its own, standing in the project."""
+
+    def call(*arguments: str, **variables: str) -> Outcome:
+        done = subprocess.run(
+            [GAIA, *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **variables},
+            timeout=60,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call

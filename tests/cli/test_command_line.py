@@ -1,0 +1,95 @@
+"""The command line as a whole: help that teaches, version, completion, and usage mistakes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia import __version__
+from tests.cli.conftest import GAIA, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Gaia = Callable[..., Outcome]
+
+
+@pytest.mark.parametrize(
+    ("command", "example"),
+    [
+        ((), "gaia env show staging"),
+        (("env", "show"), "gaia env show staging --json"),
+        (("sandbox", "up"), "gaia sandbox up --as staging"),
+        (("test",), 'gaia test --prod chat "Test"'),
+    ],
+)
+def test_help_shows_examples(gaia: Gaia, command: tuple[str, ...], example: str) -> None:
+    code, out, _ = gaia(*command, "--help")
+
+    assert code == 0
+    assert example in out
+
+
+def test_no_command_shows_the_help(gaia: Gaia) -> None:
+    code, out, err = gaia()
+
+    assert code == 4
+    assert "gaia env list" in out + err
+
+
+def test_version(gaia_process: Gaia) -> None:
+    assert gaia_process("--version") == (0, f"gaia {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("envs",), "No such command 'envs'. Did you mean 'env'?"),
+        (("env", "lsit"), "No such command 'lsit'. Did you mean 'list'?"),
+        (("env", "list", "--jsno"), "No such option: --jsno (Possible options: --json)"),
+        (("test",), "Missing argument 'COMMAND'"),
+        (("sandbox", "up", "--as"), "Option '--as' requires an argument"),
+    ],
+)
+def test_a_usage_mistake_exits_4_and_helps(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = gaia(*arguments)
+
+    assert (code, out) == (4, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("gaia env show sta", ["staging"]),
+        ("gaia env show p", ["production", "preview"]),
+        ("gaia test perf", ["performance-summary", "performance-all"]),
+        ("gaia test --env pre", ["preview"]),
+        ("gaia sandbox up --as lo", ["local"]),
+    ],
+)
+def test_the_shell_completes_names(project: Path, words: str, expected: list[str]) -> None:
+    environment = {
+        **os.environ,
+        "_GAIA_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+
+    done = subprocess.run([GAIA], capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+    assert set(expected) <= set(done.stdout.split())
+
+
+def test_completion_stays_silent_where_the_project_file_is_broken(project: Path) -> None:
+    (project / "gaia.toml").write_text("=", encoding="utf-8")
+    environment = {**os.environ, "_GAIA_COMPLETE": "complete_bash", "COMP_WORDS": "gaia env show s", "COMP_CWORD": "3"}
+
+    done = subprocess.run([GAIA], capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+    assert (done.stdout.strip(), done.stderr) == ("", "")
