@@ -38,17 +38,16 @@ class Database:
             return await connection.fetch(query, *values)
 
     async def write(self, query: str, *values: object, dry: bool = False) -> list[Record]:
-        """Run one statement in a transaction, rolled back where ``dry``, and return its rows. Raises ``DatabaseDown``."""
+        """Run one statement that changes something, undone where ``dry``, and return its rows. Raises ``DatabaseDown``."""
         async with self._connection() as connection:
+            if not dry:
+                return await connection.fetch(query, *values)
             transaction = connection.transaction()
             await transaction.start()
             try:
-                rows = await connection.fetch(query, *values)
-            except BaseException:
+                return await connection.fetch(query, *values)
+            finally:
                 await transaction.rollback()
-                raise
-            await (transaction.rollback() if dry else transaction.commit())
-            return rows
 
     async def answers(self) -> bool:
         """Whether the database can be reached."""

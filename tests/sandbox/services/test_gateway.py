@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
+import jwt
 import pytest
 
 from pytest_gaia.sandbox.services import CellSettings, build_cell, gateway
@@ -68,6 +70,9 @@ async def test_body_that_is_no_object_is_a_422(platform: Platform, body: bytes) 
     assert answer.status_code == 422
 
 
+SECRET = "a secret of at least thirty-two bytes"
+
+
 @asynccontextmanager
 async def gateway_over(answer: bytes | None) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of a gateway whose services write ``answer`` and hang up, or never write anything."""
@@ -84,7 +89,7 @@ async def gateway_over(answer: bytes | None) -> AsyncIterator[httpx.AsyncClient]
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     settings = CellSettings(
-        "broken", "postgresql://127.0.0.1:1/none", "s", "k", backends=dict.fromkeys(("auth", "asset", "chat"), url)
+        "broken", "postgresql://127.0.0.1:1/none", SECRET, "key", backends=dict.fromkeys(("auth", "asset", "chat"), url)
     )
     transport = httpx.ASGITransport(build_cell(settings).apps["gateway"])
     try:
@@ -134,3 +139,15 @@ async def test_stream_comes_through_before_it_ends(platform: Platform) -> None:
 
     assert answer.headers["transfer-encoding"] == "chunked"
     assert len(sizes) > 1
+
+
+async def test_stream_that_breaks_off_does_not_look_complete() -> None:
+    broken = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n9\r\ndata: {}\n\r\n"
+    async with gateway_over(broken) as client:
+        with pytest.raises(asyncio.IncompleteReadError):
+            await client.post("/api/v0.2/chat/stream", json={}, headers=bearer())
+
+
+def bearer() -> dict[str, str]:
+    claims = {"sub": "u", "aud": "authenticated", "exp": int(time.time()) + 60}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}

@@ -1,0 +1,208 @@
+"""Each kind of fault as a client meets it, and which requests a fault meets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.sandbox.services.platform import events_of
+
+if TYPE_CHECKING:
+    from tests.sandbox.services.platform import Platform
+
+V02 = "/api/v0.2"
+PROVIDERS = f"GET {V02}/providers"
+STREAM = f"POST {V02}/chat/stream"
+HELLO = {"message": "hello"}
+
+
+async def test_slow_answers_late(platform: Platform) -> None:
+    platform.fault("gateway", "slow", delay=0.15)
+    start = time.monotonic()
+
+    await platform.content(PROVIDERS)
+
+    assert time.monotonic() - start >= 0.15
+
+
+async def test_hang_answers_only_when_healed(platform: Platform) -> None:
+    platform.fault("gateway", "hang")
+    request = asyncio.ensure_future(platform.ask(PROVIDERS))
+
+    done, _ = await asyncio.wait([request], timeout=0.1)
+    await asyncio.to_thread(platform.stack.heal, platform.cell.name)
+
+    assert not done
+    assert (await request).status_code == 200
+
+
+async def test_status_answers_with_that_status_and_body(platform: Platform) -> None:
+    platform.fault("gateway", "status", status=418, body={"detail": "teapot"})
+    answer = await platform.ask(PROVIDERS)
+
+    assert (answer.status_code, answer.json()) == (418, {"detail": "teapot"})
+
+
+async def test_status_of_a_service_comes_through_the_gateway(platform: Platform) -> None:
+    platform.fault("chat", "status", status=502)
+    answer = await platform.ask(PROVIDERS)
+
+    assert (answer.status_code, "Service error" in answer.text) == (502, True)
+
+
+async def test_reset_breaks_the_connection(platform: Platform) -> None:
+    platform.fault("gateway", "reset")
+
+    with pytest.raises(httpx.ReadError):
+        await platform.ask(PROVIDERS)
+
+
+async def test_reset_of_a_service_makes_it_unavailable(platform: Platform) -> None:
+    platform.fault("chat", "reset")
+    answer = await platform.ask(PROVIDERS)
+
+    assert (answer.status_code, answer.json()) == (503, {"detail": "Service chat unavailable"})
+
+
+async def test_reset_before_a_stream_gives_no_events(platform: Platform) -> None:
+    platform.fault("chat", "reset")
+    answer = await platform.ask(STREAM, json=HELLO)
+
+    assert (answer.status_code, events_of(answer)) == (200, [])
+
+
+@pytest.mark.parametrize("member", ["gateway", "chat"])
+async def test_drop_removes_the_field(platform: Platform, member: str) -> None:
+    platform.fault(member, "drop", field="providers.*.health")
+    content = await platform.content(PROVIDERS)
+
+    assert [("health" in one, "status" in one) for one in content["providers"]] == [(False, True)] * 2
+
+
+@pytest.mark.parametrize(("field", "value"), [("total_providers", 99), ("providers.0.id", "nobody"), ("extra", None)])
+async def test_set_changes_the_field(platform: Platform, field: str, value: object) -> None:
+    platform.fault("chat", "set", field=field, value=value)
+    found: Any = await platform.content(PROVIDERS)
+
+    for key in field.split("."):
+        found = found[int(key)] if key.isdigit() else found[key]
+    assert found == value
+
+
+async def test_drop_and_set_reach_into_events(platform: Platform) -> None:
+    platform.fault("chat", "drop", field="reasoning")
+    platform.fault("chat", "set", field="provider", value="nobody")
+    events = events_of(await platform.ask(STREAM, json=HELLO))
+
+    assert all("reasoning" not in event for event in events[:-1])
+    assert events[2]["provider"] == "nobody"
+    assert events[-1] == "[DONE]"
+
+
+async def test_noop_answers_and_writes_nothing(platform: Platform) -> None:
+    name = f"noop-{uuid.uuid4()}"
+    platform.fault("chat", "noop", route=f"{V02}/personas", method="post")
+    made = await platform.content(f"POST {V02}/personas", json={"name": name, "description": "d", "system_prompt": "s"})
+
+    assert made["persona"]["name"] == name
+    assert await platform.rows("SELECT FROM personas WHERE name = $1", name) == []
+
+
+async def test_noop_keeps_the_history(platform: Platform) -> None:
+    user = platform.bearer()
+    await platform.content(f"POST {V02}/chat", json=HELLO, headers=user)
+    platform.fault("chat", "noop", method="DELETE")
+
+    cleared = await platform.content(f"DELETE {V02}/chat/history", headers=user)
+
+    assert cleared["status"] == "success"
+    assert (await platform.content(f"GET {V02}/chat/status", headers=user))["message_count"] == 2
+
+
+async def test_noop_keeps_an_asset_from_being_stored(platform: Platform) -> None:
+    platform.fault("asset", "noop")
+    description = f"noop-{uuid.uuid4()}"
+    wish = {"category": "prop", "style": "s", "description": description}
+    answer = await platform.ask("POST /api/v1/assets/request", service="asset", json=wish)
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "pending")
+    assert await platform.rows("SELECT FROM assets WHERE description = $1", description) == []
+
+
+async def test_accept_any_key_lets_everybody_through_the_gateway(platform: Platform) -> None:
+    platform.fault("gateway", "accept_any_key")
+
+    assert (await platform.ask(PROVIDERS, headers={"X-API-Key": "wrong"})).status_code == 200
+    assert (await platform.ask(PROVIDERS, headers={"X-API-Key": ""})).status_code == 401
+
+
+async def test_accept_any_key_makes_any_key_valid(platform: Platform) -> None:
+    platform.fault("auth", "accept_any_key")
+
+    assert (await platform.content("POST /api/v1/auth/validate", json={"api_key": "wrong"}))["valid"] is True
+
+
+async def test_sse_truncate_ends_the_stream_early(platform: Platform) -> None:
+    platform.fault("chat", "sse_truncate", after=2)
+    events = events_of(await platform.ask(STREAM, json=HELLO))
+
+    assert [event["type"] for event in events] == ["start", "ready"]
+
+
+async def test_sse_reorder_moves_an_event(platform: Platform) -> None:
+    platform.fault("chat", "sse_reorder", move="metadata", before="content")
+    events = events_of(await platform.ask(STREAM, json=HELLO))
+
+    kinds = [event["type"] for event in events[:-1]]
+    assert kinds == ["start", "ready", "model_selection", "metadata", *["content"] * 3, "complete"]
+
+
+async def test_times_uses_a_fault_up(platform: Platform) -> None:
+    platform.fault("gateway", "status", status=500, times=2)
+    statuses = [(await platform.ask(PROVIDERS)).status_code for _ in range(3)]
+
+    assert statuses == [500, 500, 200]
+
+
+@pytest.mark.parametrize(
+    ("route", "met"),
+    [
+        (f"{V02}/providers", {f"{V02}/providers"}),
+        (f"{V02}/providers/", {f"{V02}/providers"}),
+        (f"{V02}/models/{{model_id}}", {f"{V02}/models/gpt-4o"}),
+        (f"{V02}/models/*", {f"{V02}/models", f"{V02}/models/gpt-4o"}),
+        (None, {f"{V02}/providers", f"{V02}/models", f"{V02}/models/gpt-4o"}),
+    ],
+)
+async def test_route_says_which_requests_meet_the_fault(platform: Platform, route: str | None, met: set[str]) -> None:
+    platform.fault("gateway", "status", status=418, route=route)
+    paths = [f"{V02}/providers", f"{V02}/models", f"{V02}/models/gpt-4o"]
+
+    assert {path for path in paths if (await platform.ask(f"GET {path}")).status_code == 418} == met
+
+
+async def test_method_says_which_requests_meet_the_fault(platform: Platform) -> None:
+    platform.fault("gateway", "status", status=418, method="delete")
+
+    assert (await platform.ask(f"GET {V02}/personas")).status_code == 200
+    assert (await platform.ask(f"DELETE {V02}/chat/history")).status_code == 418
+
+
+async def test_fault_of_one_cell_is_not_that_of_another(platform: Platform) -> None:
+    platform.fault("gateway", "status", status=418)
+    other = platform.stack.cell("other")
+
+    assert (await platform.client.get(f"{other.urls['gateway']}/health")).status_code == 200
+
+
+async def test_healed_platform_answers_as_before(platform: Platform) -> None:
+    platform.fault("gateway", "status", status=418)
+    platform.fault("chat", "stop")
+    platform.stack.heal(platform.cell.name)
+
+    assert (await platform.ask(PROVIDERS)).status_code == 200
