@@ -1,0 +1,31 @@
+"""One sandbox for the tests that leave it as they found it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.run.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gaia.run.stack import Cell
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Give a sandbox in which everything runs."""
+    stack = Stack.start()
+    try:
+        stack.ready()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="session")
+def cell(stack: Stack) -> Cell:
+    """Give the sandbox's first cell."""
+    return stack.cell("main")
