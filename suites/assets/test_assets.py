@@ -1,0 +1,83 @@
+"""Assets, through the gateway and at the asset service's own URL.
+
+A complete request is never sent: it would have an asset generated, which costs money and cannot be taken back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from suites.members import NOWHERE, require_up
+from suites.shapes import COUNT, MOMENT, OBJECT, TEXT, each, equal, named, shaped
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.http import HttpClient
+    from suites.shapes import Shape
+
+pytestmark = pytest.mark.gaia(requires=["asset"])
+
+LISTING: Shape = {"assets": each(OBJECT), "total": COUNT}
+INCOMPLETE = {"type": "image", "prompt": "nothing at all"}
+
+
+@pytest.mark.gaia(defect="assets-redirect")
+async def test_the_gateway_lists_the_assets(gateway: HttpClient) -> None:
+    content = shaped((await gateway.get("/api/v1/assets")).expect(200), LISTING)
+    assert content["total"] >= len(content["assets"])
+
+
+async def test_an_unknown_asset_is_not_found(gateway: HttpClient) -> None:
+    answer = await gateway.get("/api/v1/assets/{asset_id}", path_params={"asset_id": NOWHERE})
+    assert answer.expect(404).field("detail")
+
+
+@pytest.mark.gaia(writes=True, defect="posts-with-a-body")
+async def test_a_request_that_says_nothing_is_refused(gateway: HttpClient) -> None:
+    answer = await gateway.post("/api/v1/assets/generate", json={"name": "nothing at all"})
+    assert "missing" in answer.expect(422).field("detail")
+
+
+@pytest.mark.gaia(requires=["asset:direct"])
+async def test_the_service_lists_its_assets(gateway: HttpClient, asset: HttpClient) -> None:
+    await require_up(gateway, "asset")
+    shape: Shape = {"assets": each(OBJECT), "total": COUNT, "message": TEXT, "timestamp": MOMENT}
+    content = shaped((await asset.get("/api/v1/assets/")).expect(200), shape)
+    assert content["total"] >= len(content["assets"])
+
+
+@pytest.mark.gaia(requires=["asset:direct"])
+async def test_the_service_asks_who_wants_its_assets(gateway: HttpClient, asset: HttpClient) -> None:
+    await require_up(gateway, "asset")
+    (await asset.get("/api/v1/assets/")).expect(200)
+    (await asset.anonymous().get("/api/v1/assets/")).expect(401)
+
+
+@pytest.mark.gaia(requires=["asset:direct"], writes=True)
+@pytest.mark.parametrize(
+    ("content", "missing"),
+    [
+        pytest.param(INCOMPLETE, {"category", "style"}, id="of another form"),
+        pytest.param({"category": "image", "description": "nothing at all"}, {"style"}, id="without style"),
+    ],
+)
+async def test_the_service_names_what_a_request_lacks(
+    gateway: HttpClient, asset: HttpClient, content: dict[str, Any], missing: set[str]
+) -> None:
+    await require_up(gateway, "asset")
+    answer = (await asset.post("/api/v1/assets/request", json=content)).expect(422)
+    shaped(answer, {"detail": each({"type": TEXT, "loc": each(TEXT), "msg": TEXT})})
+    assert missing <= {problem["loc"][-1] for problem in answer.field("detail") if problem["type"] == "missing"}
+
+
+@pytest.mark.gaia(requires=["asset:direct"])
+async def test_the_service_introduces_itself(gateway: HttpClient, asset: HttpClient) -> None:
+    await require_up(gateway, "asset")
+    described: Shape = {"service": TEXT, "version": TEXT, "description": TEXT, "endpoints": named(TEXT, least=1)}
+    content = shaped((await asset.anonymous().get("/")).expect(200), described)
+    (await asset.anonymous().get(content["endpoints"]["health"])).expect(200)
+    alive: Shape = {"status": equal("ok"), "service": equal("asset-service"), "message": TEXT, "timestamp": MOMENT}
+    shaped((await asset.anonymous().get("/api/v1/assets/test")).expect(200), alive)
+    parts: Shape = {"status": equal("healthy"), "timestamp": MOMENT, "services": named(TEXT, least=1)}
+    shaped((await asset.anonymous().get("/api/v1/assets/health")).expect(200), parts)

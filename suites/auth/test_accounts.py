@@ -1,0 +1,69 @@
+"""Accounts. They live in Supabase; without it the platform answers 400, which is no defect.
+
+Nothing here makes an account unless the user names one: an account cannot be removed again through the platform.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.answers import Answer
+    from pytest_gaia.clients.http import HttpClient
+
+# None of these is read-only for the platform, whatever it answers.
+pytestmark = pytest.mark.gaia(requires=["auth"], writes=True)
+
+REGISTER, LOGIN, REFRESH = (f"/api/v1/auth/{action}" for action in ("register", "login", "refresh"))
+NOBODY = "nobody@gaia-test.invalid"
+TOO_SHORT = "Gx1!"
+
+
+async def refused(client: HttpClient, path: str, content: dict[str, str]) -> Answer:
+    """Return the answer to a request that the platform has to refuse; what was secret must not be in it."""
+    answer = (await client.anonymous().post(path, json=content)).expect(400, 401, 422)
+    secret = content.get("password") or content.get("refresh_token")
+    if secret and secret in answer.text:
+        raise answer.unexpected("repeats a secret that it was sent")
+    return answer
+
+
+@pytest.mark.gaia(command="auth-register")
+async def test_an_account_is_not_made_with_a_password_that_is_none(
+    gateway: HttpClient, gaia_argument: tuple[str, ...]
+) -> None:
+    if len(gaia_argument) == 2:
+        content = dict(zip(("email", "password"), gaia_argument, strict=True))
+        (await gateway.anonymous().post(REGISTER, json=content)).expect(200, 201, 400)
+        return
+    answer = await refused(gateway, REGISTER, {"email": NOBODY, "password": TOO_SHORT})
+    assert answer.field("detail")
+
+
+@pytest.mark.gaia(command="auth-login")
+async def test_nobody_is_logged_in_without_an_account(gateway: HttpClient, gaia_argument: tuple[str, ...]) -> None:
+    if len(gaia_argument) == 2:
+        content = dict(zip(("email", "password"), gaia_argument, strict=True))
+        (await gateway.anonymous().post(LOGIN, json=content)).expect(200, 400, 401)
+        return
+    answer = await refused(gateway, LOGIN, {"email": NOBODY, "password": "Gaia-test-0!"})
+    assert answer.field("detail")
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "missing"),
+    [
+        pytest.param(REGISTER, {"email": NOBODY}, "password", id="register"),
+        pytest.param(LOGIN, {"email": NOBODY}, "password", id="login"),
+        pytest.param(LOGIN, {"password": "Gaia-test-0!"}, "email", id="login without e-mail"),
+        pytest.param(REFRESH, {}, "refresh_token", id="refresh"),
+    ],
+)
+async def test_what_is_missing_is_named(gateway: HttpClient, path: str, content: dict[str, str], missing: str) -> None:
+    assert missing in (await gateway.anonymous().post(path, json=content)).expect(422).field("detail")
+
+
+async def test_a_made_up_token_is_not_refreshed(gateway: HttpClient) -> None:
+    assert (await refused(gateway, REFRESH, {"refresh_token": "gaia-test-refresh-token"})).field("detail")

@@ -1,0 +1,82 @@
+"""Keys and tokens: what is valid is said to be, with its user, and nothing else is."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from suites.forgeries import FORGERIES
+from suites.members import require_up
+from suites.shapes import NOTHING, TEXT, UUID, equal, shaped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.clients.answers import Answer
+    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.config.environment import Environment
+    from suites.shapes import Shape
+
+pytestmark = pytest.mark.gaia(requires=["auth"])
+
+INVALID: Shape = {"valid": equal(False), "auth_type": equal("none"), "user_id": NOTHING, "error": TEXT}
+
+
+def valid(kind: str, user_id: str | None = None) -> Shape:
+    """Return the shape of an answer that takes a key or token as valid."""
+    user = equal(user_id) if user_id else UUID
+    return {"valid": equal(True), "auth_type": equal(kind), "user_id": user, "error": NOTHING}
+
+
+async def validated(client: HttpClient, **content: Any) -> Answer:
+    """Ask whether a key or token is valid: the service at its own URL, or the gateway."""
+    path = "/auth/validate" if client.service == "auth" else "/api/v1/auth/validate"
+    return (await client.anonymous().post(path, json=content)).expect(200)
+
+
+@pytest.mark.gaia(requires=["api_key"], core=True)
+async def test_the_key_of_this_run_is_valid_and_another_is_not(
+    gateway: HttpClient, gaia_env: Environment, unique_name: str
+) -> None:
+    assert gaia_env.api_key is not None
+    shaped(await validated(gateway, api_key=gaia_env.api_key.reveal()), valid("api_key"))
+    shaped(await validated(gateway, api_key=unique_name), INVALID)
+
+
+@pytest.mark.gaia(requires=["jwt"])
+async def test_a_token_is_valid_for_its_user(gateway: HttpClient, gaia_tokens: Callable[..., str]) -> None:
+    user_id = str(uuid.uuid4())
+    shaped(await validated(gateway, token=gaia_tokens(user_id)), valid("jwt", user_id))
+
+
+@pytest.mark.gaia(requires=["jwt"])
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_a_forged_token_is_not_valid(
+    gateway: HttpClient, gaia_tokens: Callable[..., str], forgery: Callable[[Callable[..., str]], str]
+) -> None:
+    shaped(await validated(gateway, token=forgery(gaia_tokens)), INVALID)
+
+
+@pytest.mark.gaia(core=True)
+@pytest.mark.parametrize("content", [{}, {"api_key": ""}, {"token": ""}], ids=["nothing", "no key", "no token"])
+async def test_nothing_is_not_valid(gateway: HttpClient, content: dict[str, str]) -> None:
+    shaped(await validated(gateway, **content), INVALID)
+
+
+@pytest.mark.gaia(requires=["auth:direct", "api_key", "jwt"])
+async def test_the_service_itself_says_the_same(
+    gateway: HttpClient,
+    auth: HttpClient,
+    gaia_env: Environment,
+    gaia_tokens: Callable[..., str],
+    unique_name: str,
+) -> None:
+    await require_up(gateway, "auth")
+    assert gaia_env.api_key is not None
+    user_id = str(uuid.uuid4())
+    shaped(await validated(auth, api_key=gaia_env.api_key.reveal()), valid("api_key"))
+    shaped(await validated(auth, token=gaia_tokens(user_id)), valid("jwt", user_id))
+    shaped(await validated(auth, token=gaia_tokens(user_id, expires_in=-60)), INVALID)
+    shaped(await validated(auth, api_key=unique_name), INVALID)

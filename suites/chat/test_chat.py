@@ -1,0 +1,90 @@
+"""Conversations: one message, one answer, and the history of both."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.shapes import COUNT, FLAG, TEXT, equal, shaped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.clients.http import HttpClient
+    from suites.shapes import Shape
+
+pytestmark = pytest.mark.gaia(requires=["chat"])
+
+CHAT = "/api/v0.2/chat"
+GREETING = "Say hello."
+
+REPLY: Shape = {
+    "response": TEXT,
+    "provider": TEXT,
+    "model": TEXT,
+    "usage": {"input_tokens": COUNT, "output_tokens": COUNT, "total_tokens": COUNT},
+    "response_time_ms": COUNT,
+    "reasoning": TEXT,
+    "fallback_used": FLAG,
+}
+
+
+@pytest.mark.gaia(core=True, command="chat")
+async def test_a_message_is_answered_and_its_tokens_add_up(gateway: HttpClient, command_argument: str | None) -> None:
+    answer = await gateway.post(CHAT, json={"message": command_argument or GREETING, "stream": False})
+    usage = shaped(answer.expect(200), REPLY)["usage"]
+    assert usage["input_tokens"] > 0
+    assert usage["output_tokens"] > 0
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+
+
+@pytest.mark.gaia(core=True, command="chat")
+async def test_the_answer_is_of_a_model_of_its_provider(gateway: HttpClient) -> None:
+    reply = shaped((await gateway.post(CHAT, json={"message": GREETING, "stream": False})).expect(200), REPLY)
+    route = "/api/v0.2/providers/{provider}/models"
+    models = (await gateway.get(route, path_params={"provider": reply["provider"]})).expect(200).field("models")
+    assert reply["model"] in [model["id"] for model in models]
+
+
+@pytest.mark.gaia(core=True)
+@pytest.mark.parametrize("content", [{}, {"message": None}, {"message": 7}], ids=["missing", "null", "a number"])
+async def test_a_message_that_is_no_text_is_refused_by_name(gateway: HttpClient, content: dict[str, object]) -> None:
+    assert "message" in (await gateway.post(CHAT, json=content)).expect(422).field("detail")
+
+
+@pytest.mark.gaia(defect="chat-stream-wrapped")
+async def test_a_message_can_ask_for_a_stream(gateway: HttpClient) -> None:
+    async with gateway.stream(CHAT, json={"message": GREETING, "stream": True}) as events:
+        kinds = [event.type for event in await events.collect()]
+    assert kinds[0] == "start"
+    assert "content" in kinds
+
+
+@pytest.mark.gaia(requires=["jwt"], writes=True, command="clear")
+@pytest.mark.parametrize("history", ["/api/v0.2/chat/stream/history", "/api/v0.2/chat/history"])
+async def test_a_cleared_history_is_empty(gateway: HttpClient, gaia_tokens: Callable[..., str], history: str) -> None:
+    # A user of the check's own, so that nobody else's conversation is counted or forgotten.
+    user = gateway.as_user(gaia_tokens(str(uuid.uuid4())))
+    async with user.stream("/api/v0.2/chat/stream", json={"message": GREETING}) as events:
+        await events.collect()
+    before = (await user.get("/api/v0.2/chat/stream/status")).expect(200)
+    assert before.field("has_history")
+    assert before.field("message_count") == 2, "a message and its answer"
+    shaped((await user.delete(history)).expect(200), {"status": equal("success"), "message": TEXT})
+    after = (await user.get("/api/v0.2/chat/stream/status")).expect(200)
+    assert after.field("message_count") == 0
+    assert after.field("has_history") is False
+
+
+@pytest.mark.gaia(requires=["jwt"], writes=True)
+async def test_histories_of_two_users_are_apart(gateway: HttpClient, gaia_tokens: Callable[..., str]) -> None:
+    one, other = (gateway.as_user(gaia_tokens(str(uuid.uuid4()))) for _ in range(2))
+    try:
+        async with one.stream("/api/v0.2/chat/stream", json={"message": GREETING}) as events:
+            await events.collect()
+        assert (await one.get("/api/v0.2/chat/stream/status")).expect(200).field("message_count") == 2
+        assert (await other.get("/api/v0.2/chat/stream/status")).expect(200).field("message_count") == 0
+    finally:
+        await one.delete("/api/v0.2/chat/stream/history")

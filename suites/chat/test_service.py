@@ -1,0 +1,31 @@
+"""The chat service at its own URL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.chat.test_chat import GREETING, REPLY
+from suites.shapes import TEXT, shaped
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.http import HttpClient
+
+pytestmark = pytest.mark.gaia(requires=["chat", "chat:direct"], writes=True)
+
+
+async def test_several_providers_stand_behind_one_answer(chat: HttpClient) -> None:
+    answer = (await chat.post("/chat/multi-provider", json={"message": GREETING})).expect(200)
+    usage = shaped(answer, REPLY)["usage"]
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] > 0
+
+
+async def test_a_plain_message_is_answered(chat: HttpClient) -> None:
+    answer = (await chat.post("/chat/", json={"message": GREETING})).expect(200)
+    shaped(answer, {"response": TEXT, "provider": TEXT, "model": TEXT})
+
+
+async def test_the_service_itself_asks_who_is_there(chat: HttpClient) -> None:
+    assert (await chat.get("/chat/status")).expect(200).field("message_count") >= 0
+    (await chat.anonymous().get("/chat/status")).expect(401)

@@ -1,0 +1,66 @@
+"""What several suites share: recognisable names, personas that are cleaned up, and the answers of the rate-limited root."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from suites.personas.lifecycle import ROUTE, Personas
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pytest_gaia.clients.answers import Answer
+    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.config.environment import Environment
+
+PREFIX = "gaia-test-"
+"""Whatever a check makes in an environment has a name that begins like this."""
+
+ROOT_LIMIT = 60
+"""how often one client may ask for the gateway's root in a minute"""
+
+
+@pytest.fixture
+def unique_name() -> str:
+    """A name that no other run uses, and that shows where it comes from."""
+    return f"{PREFIX}{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def command_argument(gaia_argument: tuple[str, ...]) -> str | None:
+    """The first argument of the old command, where one was given."""
+    return gaia_argument[0] if gaia_argument else None
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def personas(gateway: HttpClient, unique_name: str) -> AsyncIterator[Personas]:
+    """Make personas by ``await personas.create()``; what is left of them goes at the end, also after a failure."""
+    made = Personas(gateway, unique_name)
+    yield made
+    for persona_id in made.ids:
+        (await gateway.delete(ROUTE, path_params={"persona_id": persona_id})).expect(200, 404)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def root_answers(gateway: HttpClient, gaia_env: Environment) -> list[Answer]:
+    """The gateway's root, asked for once, or in the sandbox more often than its rate limit allows.
+
+    All checks share these answers, because whoever asks after them is told to wait for a minute.
+    """
+    times = ROOT_LIMIT + 5 if gaia_env.sandbox else 1
+    return [await gateway.anonymous().get("/") for _ in range(times)]
+
+
+@pytest.fixture
+def anonymous(gateway: HttpClient) -> HttpClient:
+    """The gateway, asked without key and token."""
+    return gateway.anonymous()
+
+
+def pytest_make_parametrize_id(val: Any) -> str | None:
+    """Show paths in ids without the part that all of them share."""
+    return val.removeprefix("/api/v0.2/") if isinstance(val, str) and val.startswith("/api/v0.2/") else None

@@ -1,0 +1,90 @@
+"""What the services leave in the database, and what the database refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.personas.lifecycle import ROUTE, Personas
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.sessions import Session
+    from pytest_gaia.config.environment import Environment
+
+pytestmark = pytest.mark.gaia(requires=["postgres"])
+
+_PERSONA = "SELECT name, description, personality_traits, is_active FROM personas WHERE id = $1"
+_KEY = "SELECT is_active, expires_at, last_used_at FROM api_keys WHERE key_hash = $1"
+
+
+@pytest.mark.gaia(requires=["api_key"])
+async def test_of_a_key_only_its_hash_is_stored(postgres: Session, gaia_env: Environment) -> None:
+    assert gaia_env.api_key is not None
+    key = gaia_env.api_key.reveal()
+    row = await postgres.fetchrow(_KEY, hashlib.sha256(key.encode()).hexdigest())
+    assert row is not None, "the key that this run uses has no row"
+    assert row["is_active"]
+    assert await postgres.fetchval("SELECT count(*) FROM api_keys WHERE key_hash = $1 OR name = $1", key) == 0
+
+
+@pytest.mark.gaia(requires=["api_key", "chat"])
+async def test_a_call_with_a_key_notes_when(postgres: Session, gateway: HttpClient, gaia_env: Environment) -> None:
+    assert gaia_env.api_key is not None
+    digest = hashlib.sha256(gaia_env.api_key.reveal().encode()).hexdigest()
+    before = await postgres.fetchval("SELECT last_used_at FROM api_keys WHERE key_hash = $1", digest)
+    (await gateway.get("/api/v0.2/providers")).expect(200)
+    after = await postgres.fetchval("SELECT last_used_at FROM api_keys WHERE key_hash = $1", digest)
+    assert after is not None
+    assert before is None or after > before
+
+
+@pytest.mark.gaia(requires=["chat"], writes=True)
+async def test_a_persona_is_a_row_for_as_long_as_it_is_there(
+    postgres: Session, gateway: HttpClient, personas: Personas
+) -> None:
+    made = await personas.create()
+    persona_id, params = uuid.UUID(made["id"]), {"persona_id": made["id"]}
+    row = await postgres.fetchrow(_PERSONA, persona_id)
+    assert row is not None, "the persona that was made has no row"
+    assert (row["name"], row["description"], row["is_active"]) == (made["name"], made["description"], True)
+    assert _decoded(row["personality_traits"]) == made["personality_traits"]
+    (await gateway.put(ROUTE, path_params=params, json={"description": "changed by a check"})).expect(200)
+    row = await postgres.fetchrow(_PERSONA, persona_id)
+    assert row is not None
+    assert row["description"] == "changed by a check"
+    (await gateway.delete(ROUTE, path_params=params)).expect(200)
+    assert await postgres.fetchrow(_PERSONA, persona_id) is None
+
+
+@pytest.mark.gaia(writes=True)
+async def test_with_a_user_its_keys_go(postgres: Session, unique_name: str) -> None:
+    user_id = await postgres.fetchval(
+        "INSERT INTO users (email, name) VALUES ($1, $1) RETURNING id", f"{unique_name}@example.com"
+    )
+    digest = hashlib.sha256(unique_name.encode()).hexdigest()
+    added = "INSERT INTO api_keys (user_id, key_hash, name, permissions) VALUES ($1, $2, $3, '{}')"
+    await postgres.execute(added, user_id, digest, unique_name)
+    assert await postgres.fetchrow(_KEY, digest) is not None
+    await postgres.execute("DELETE FROM users WHERE id = $1", user_id)
+    assert await postgres.fetchrow(_KEY, digest) is None
+
+
+@pytest.mark.gaia(writes=True)
+async def test_with_a_persona_its_being_chosen_goes(postgres: Session, unique_name: str) -> None:
+    persona_id = await postgres.fetchval(
+        "INSERT INTO personas (name, description, system_prompt) VALUES ($1, '', '') RETURNING id", unique_name
+    )
+    chosen = "INSERT INTO user_persona_preferences (user_id, persona_id) VALUES ($1, $2)"
+    await postgres.execute(chosen, unique_name, persona_id)
+    await postgres.execute("DELETE FROM personas WHERE id = $1", persona_id)
+    left = await postgres.fetchval("SELECT count(*) FROM user_persona_preferences WHERE user_id = $1", unique_name)
+    assert left == 0
+
+
+def _decoded(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value

@@ -1,0 +1,69 @@
+"""Health: a 200 says nothing; what the body says has to be what the services show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.members import ask, require_up
+from suites.shapes import MOMENT, TEXT, named, one_of, shaped, some
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.answers import Answer
+    from pytest_gaia.clients.http import HttpClient
+
+HEALTH = {"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": MOMENT, "version": TEXT}
+
+
+@pytest.mark.gaia(core=True, command="health")
+async def test_the_gateway_says_of_the_services_what_they_show(gateway: HttpClient) -> None:
+    content = shaped((await gateway.anonymous().get("/health")).expect(200), HEALTH)
+    answers = {service: (await ask(gateway, service)).status for service in ("auth", "asset", "chat")}
+    down = [service for service, status in answers.items() if status == 503]
+    if content["status"] == "healthy":
+        assert not down, "healthy, and yet a service is down"
+    elif content["status"] == "degraded":
+        assert down, f"degraded, and yet every service answers: {answers}"
+
+
+@pytest.mark.gaia(core=True, command="health")
+async def test_the_gateway_reaches_its_database(gateway: HttpClient) -> None:
+    answer = (await gateway.anonymous().get("/health")).expect(200)
+    if answer.field("status") == "unhealthy":
+        raise answer.unexpected("says that the database is down")
+
+
+@pytest.mark.parametrize(
+    "service",
+    [pytest.param(name, marks=pytest.mark.gaia(requires=[name])) for name in ("auth", "asset", "chat")],
+)
+@pytest.mark.gaia(core=True, command="health")
+async def test_the_service_answers_behind_the_gateway(gateway: HttpClient, service: str) -> None:
+    await require_up(gateway, service)
+
+
+@pytest.mark.gaia(core=True)
+def test_the_root_introduces_the_platform(root_answers: list[Answer]) -> None:
+    content = shaped(root_answers[0].expect(200), {"message": TEXT, "versions": named(TEXT, least=1), "note": TEXT})
+    assert {"v0.2", "v1"} <= content["versions"].keys()
+
+
+@pytest.mark.gaia(requires=["chat"], core=True)
+async def test_version_0_2_describes_itself(anonymous: HttpClient) -> None:
+    described = {"version": TEXT, "status": TEXT, "description": TEXT, "features": some(TEXT), "endpoints": named(TEXT)}
+    content = shaped((await anonymous.get("/api/v0.2/")).expect(200), described)
+    wanted = {
+        "chat",
+        "chat_stream",
+        "providers",
+        "models",
+        "asset_pricing",
+        "usage_tracking",
+        "personas",
+        "performance",
+    }
+    assert wanted <= content["endpoints"].keys()
+    health = shaped((await anonymous.get("/api/v0.2/health")).expect(200), {"status": TEXT, "version": TEXT})
+    assert health["version"] == content["version"]
+    assert health["status"] == "healthy"

@@ -1,0 +1,45 @@
+"""What older clients still ask for: version 1 of the API, and the calculator that the first release came with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.shapes import TEXT, shaped
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.http import HttpClient
+
+
+@pytest.mark.gaia(requires=["chat"])
+async def test_version_1_answers_a_message(gateway: HttpClient) -> None:
+    reply = shaped(
+        (await gateway.post("/api/v1/chat", json={"message": "Say hello."})).expect(200),
+        {"response": TEXT, "provider": TEXT, "model": TEXT},
+    )
+    models = await gateway.get("/api/v0.2/providers/{provider}/models", path_params={"provider": reply["provider"]})
+    assert reply["model"] in [model["id"] for model in models.expect(200).field("models")]
+
+
+@pytest.mark.gaia(requires=["chat"])
+async def test_version_1_asks_for_the_message(gateway: HttpClient) -> None:
+    assert "message" in (await gateway.post("/api/v1/chat", json={})).expect(422).field("detail")
+
+
+@pytest.mark.gaia(requires=["chat"], writes=True)
+async def test_version_1_clears_the_history_that_it_counts(gateway: HttpClient) -> None:
+    (await gateway.post("/api/v1/chat", json={"message": "Say hello."})).expect(200)
+    (await gateway.delete("/api/v1/chat/history")).expect(200)
+    assert (await gateway.get("/api/v1/chat/status")).expect(200).field("message_count") == 0
+
+
+@pytest.mark.gaia(requires=["chat"])
+@pytest.mark.parametrize("path", ["/api/v1/chat/personas", "/api/v1/filesystem"])
+async def test_what_is_no_longer_served_is_not_found(gateway: HttpClient, path: str) -> None:
+    assert (await gateway.get(path)).expect(404).field("detail")
+
+
+@pytest.mark.parametrize(("a", "b"), [(2, 3), (-7, 7), (0.5, 0.25)])
+async def test_the_calculator_adds(anonymous: HttpClient, a: float, b: float) -> None:
+    assert (await anonymous.post("/calculator/add", json={"a": a, "b": b})).expect(200).field("result") == a + b

@@ -1,0 +1,88 @@
+"""What services say on the broker when they start and stop. They have to be restarted for that: in the sandbox only."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.errors import DeadlineExceeded, NotApplicable
+from suites.members import ask, require_up
+from suites.shapes import MOMENT, OBJECT, TEXT, equal, mismatches, some
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pytest_gaia.clients.events import EventLog
+    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.messaging import Messaging
+    from pytest_gaia.run.session import Run
+    from suites.shapes import Shape
+
+    Restart = Callable[[str], Awaitable[None]]
+
+pytestmark = pytest.mark.gaia(requires=["nats"], writes=True)
+
+READY, HEALTH = "gaia.service.ready", "gaia.service.health"
+
+READY_EVENTS: dict[str, Shape] = {
+    "auth": {"service": equal("auth"), "status": equal("ready")},
+    "asset": {"service": equal("asset-service"), "status": equal("ready"), "capabilities": some(TEXT)},
+    "chat": {"service": equal("chat"), "status": equal("ready"), "timestamp": TEXT},
+}
+
+
+@pytest.fixture
+def restart(gaia_run: Run) -> Restart:
+    """Restart one service; what it says is published when this returns."""
+    stack = gaia_run.stack
+    if stack is None:
+        raise NotApplicable("services are restarted in the sandbox only")
+
+    async def restart(service: str) -> None:
+        try:
+            await asyncio.to_thread(stack.fault, gaia_run.process, service, "stop")
+        finally:
+            await asyncio.to_thread(stack.heal, gaia_run.process)
+
+    return restart
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        pytest.param("auth", marks=pytest.mark.gaia(requires=["auth"], defect="auth-is-silent")),
+        pytest.param("asset", marks=pytest.mark.gaia(requires=["asset"])),
+        pytest.param("chat", marks=pytest.mark.gaia(requires=["chat"])),
+    ],
+)
+async def test_a_service_says_that_it_is_ready(
+    nats: Messaging, gateway: HttpClient, restart: Restart, service: str
+) -> None:
+    await require_up(gateway, service)
+    async with nats.listening("gaia.>") as events:
+        await restart(service)
+        try:
+            event = await events.wait_for(subject=READY, within=0.5)
+        except DeadlineExceeded as error:
+            answer = await ask(gateway, service)
+            raise answer.unexpected(
+                f"has {service} behind it, which answers but did not announce itself: {error}"
+            ) from None
+    assert not list(mismatches(event.data, READY_EVENTS[service]))
+
+
+async def test_the_gateway_says_that_it_stops_starts_and_is_well(nats: Messaging, restart: Restart) -> None:
+    async with nats.listening("gaia.service.>") as events:
+        await restart("gateway")
+        said = [await _of_the_gateway(events, subject) for subject in (HEALTH, HEALTH, READY)]
+    # These are JSON inside of a JSON string; the client decodes both.
+    shape: Shape = {"service_name": equal("gateway"), "status": TEXT, "timestamp": MOMENT, "details": OBJECT}
+    assert not [problem for data in said for problem in mismatches(data, shape)]
+    assert [data["status"] for data in said] == ["stopping", "starting", "healthy"]
+    assert [event.subject for event in events.seen] == [HEALTH, HEALTH, READY]
+
+
+async def _of_the_gateway(events: EventLog, subject: str) -> Any:
+    return (await events.wait_for(subject=subject, within=2.0)).data

@@ -1,0 +1,135 @@
+"""Personas: a persona that was made can be read, chosen, changed and removed, and then it is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.members import NOWHERE
+from suites.personas.lifecycle import COLLECTION, PERSONA, ROUTE, Personas, persona_in
+from suites.shapes import COUNT, TEXT, each, equal, shaped
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.http import HttpClient
+
+pytestmark = pytest.mark.gaia(requires=["chat"])
+
+CURRENT = "/api/v0.2/personas/current"
+CHOICE = "/api/v0.2/personas/set"
+
+
+@pytest.mark.gaia(command="personas-list")
+async def test_the_list_counts_its_personas(gateway: HttpClient) -> None:
+    answer = (await gateway.get(COLLECTION)).expect(200)
+    shape = {"success": equal(True), "personas": each(PERSONA), "total": COUNT, "message": TEXT}
+    content = shaped(answer, shape)
+    names = [persona["name"] for persona in content["personas"]]
+    assert content["total"] == len(names) == len(set(names))
+    assert str(content["total"]) in content["message"]
+
+
+@pytest.mark.gaia(command="personas-current")
+async def test_there_is_always_a_current_persona(gateway: HttpClient) -> None:
+    assert persona_in((await gateway.get(CURRENT)).expect(200))["is_active"]
+
+
+@pytest.mark.gaia(writes=True, command="personas-create")
+async def test_a_new_persona_is_what_was_asked_for(personas: Personas) -> None:
+    wish = personas.wish()
+    persona = await personas.create(**wish)
+    assert {name: persona[name] for name in wish} == wish
+    assert persona["is_active"]
+    assert persona["id"] in await personas.listed()
+
+
+@pytest.mark.gaia(writes=True, command="personas-get")
+async def test_a_persona_is_read_as_it_was_made(personas: Personas, command_argument: str | None) -> None:
+    if command_argument:
+        assert persona_in((await personas.read(command_argument)).expect(200))["id"] == command_argument
+        return
+    made = await personas.create()
+    read = persona_in((await personas.read(made["id"])).expect(200))
+    same = ("id", "name", "description", "system_prompt", "personality_traits", "capabilities", "created_by")
+    assert {name: read[name] for name in same} == {name: made[name] for name in same}
+
+
+@pytest.mark.gaia(writes=True, command="personas-set")
+async def test_the_chosen_persona_is_the_current_one(
+    gateway: HttpClient, personas: Personas, command_argument: str | None
+) -> None:
+    before = persona_in((await gateway.get(CURRENT)).expect(200))["id"]
+    chosen = command_argument or (await personas.create())["id"]
+    try:
+        answer = (await gateway.post(CHOICE, json={"persona_id": chosen})).expect(200)
+        content = shaped(answer, {"success": equal(True), "persona_id": equal(chosen), "persona_name": TEXT})
+        assert content["persona_name"] in answer.field("message")
+        assert persona_in((await gateway.get(CURRENT)).expect(200))["id"] == chosen
+    finally:
+        # Whoever uses this key gets back what was chosen; a persona made up for an empty list cannot be chosen.
+        (await gateway.post(CHOICE, json={"persona_id": before})).expect(200, 404)
+
+
+@pytest.mark.gaia(writes=True)
+async def test_a_change_changes_what_it_names_and_nothing_else(gateway: HttpClient, personas: Personas) -> None:
+    made = await personas.create()
+    change = {"description": "changed by a check"}
+    answer = await gateway.put(ROUTE, path_params={"persona_id": made["id"]}, json=change)
+    assert persona_in(answer.expect(200))["description"] == change["description"]
+    read = persona_in((await personas.read(made["id"])).expect(200))
+    same = ("id", "name", "system_prompt", "personality_traits", "capabilities")
+    assert {name: read[name] for name in same} == {name: made[name] for name in same}
+    assert read["description"] == change["description"]
+
+
+@pytest.mark.gaia(writes=True)
+async def test_a_removed_persona_is_gone(gateway: HttpClient, personas: Personas) -> None:
+    made = await personas.create()
+    answer = (await gateway.delete(ROUTE, path_params={"persona_id": made["id"]})).expect(200)
+    shaped(answer, {"success": equal(True), "persona_id": equal(made["id"])})
+    assert made["id"] in (await personas.read(made["id"])).expect(404).field("detail")
+    assert made["id"] not in await personas.listed()
+
+
+@pytest.mark.gaia(writes=True)
+async def test_a_name_is_taken_once(gateway: HttpClient, personas: Personas) -> None:
+    made = await personas.create()
+    again = await gateway.post(COLLECTION, json=personas.wish(name=made["name"]))
+    if again.status < 400:
+        personas.ids.append(again.field("persona.id"))
+        raise again.unexpected("made a second persona of the same name")
+    assert persona_in((await personas.read(made["id"])).expect(200))["name"] == made["name"]
+
+
+@pytest.mark.parametrize("persona_id", [NOWHERE, "no-uuid"])
+async def test_an_unknown_persona_is_not_found(personas: Personas, persona_id: str) -> None:
+    assert persona_id in (await personas.read(persona_id)).expect(404).field("detail")
+
+
+@pytest.mark.gaia(writes=True)
+async def test_an_unknown_persona_cannot_be_chosen(gateway: HttpClient) -> None:
+    assert NOWHERE in (await gateway.post(CHOICE, json={"persona_id": NOWHERE})).expect(404).field("detail")
+
+
+@pytest.mark.gaia(writes=True)
+@pytest.mark.parametrize("field", ["name", "description", "system_prompt"])
+async def test_a_persona_without_what_it_needs_is_refused_by_name(
+    gateway: HttpClient, personas: Personas, field: str
+) -> None:
+    wish = personas.wish()
+    del wish[field]
+    assert field in (await gateway.post(COLLECTION, json=wish)).expect(422).field("detail")
+
+
+@pytest.mark.gaia(writes=True, command="personas-initialize")
+async def test_the_first_persona_is_made_only_once(gateway: HttpClient) -> None:
+    path = "/api/v0.2/personas/initialize-default"
+    first, second = [persona_in((await gateway.post(path)).expect(200)) for _ in range(2)]
+    assert first["id"] == second["id"]
+    answer = await gateway.get(ROUTE, path_params={"persona_id": first["id"]})
+    assert persona_in(answer.expect(200))["name"] == first["name"]
+
+
+@pytest.mark.gaia(writes=True, defect="posts-with-a-body")
+async def test_the_first_persona_is_made_by_a_request_with_a_body(gateway: HttpClient) -> None:
+    persona_in((await gateway.post("/api/v0.2/personas/initialize-default", json={})).expect(200))

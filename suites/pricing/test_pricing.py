@@ -1,0 +1,122 @@
+"""What assets cost: price lists, estimates, comparisons, and what was spent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from suites.shapes import AMOUNT, COUNT, DAY, MOMENT, TEXT, each, equal, named, shaped, some
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.http import HttpClient
+    from suites.shapes import Shape
+
+pytestmark = pytest.mark.gaia(requires=["chat"])
+
+PRICING = "/api/v0.2/assets/pricing"
+CENT = 0.01
+
+TIER: Shape = {
+    "name": TEXT,
+    "monthly_fee": AMOUNT,
+    "images_per_minute": COUNT,
+    "monthly_limit": COUNT,
+    "standard_cost": AMOUNT,
+    "hd_cost": AMOUNT,
+}
+PRICE_LIST: Shape = {
+    "pricing": {"model": TEXT, "provider": TEXT, "last_updated": MOMENT},
+    "effective_date": MOMENT,
+    "currency": equal("USD"),
+}
+
+
+async def providers(gateway: HttpClient) -> list[dict[str, Any]]:
+    """Return the providers that have prices."""
+    one: Shape = {
+        "name": TEXT,
+        "pricing_model": TEXT,
+        "status": TEXT,
+        "last_updated": MOMENT,
+        "capabilities": some(TEXT),
+    }
+    answer = (await gateway.get(f"{PRICING}/providers")).expect(200)
+    shape: Shape = {"providers": some(one), "total_providers": COUNT, "supported_models": some(TEXT)}
+    content = shaped(answer, shape)
+    assert content["total_providers"] == len(content["providers"])
+    assert {provider["pricing_model"] for provider in content["providers"]} <= set(content["supported_models"])
+    return list(content["providers"])
+
+
+@pytest.mark.gaia(core=True, command="pricing-providers")
+async def test_the_providers_are_counted_and_none_is_there_twice(gateway: HttpClient) -> None:
+    names = [provider["name"] for provider in await providers(gateway)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.gaia(core=True, command="pricing-current")
+async def test_a_provider_has_the_kind_of_prices_that_the_list_says(
+    gateway: HttpClient, command_argument: str | None
+) -> None:
+    kinds = {provider["name"]: provider["pricing_model"] for provider in await providers(gateway)}
+    for name in [command_argument] if command_argument else kinds:
+        answer = (await gateway.get(f"{PRICING}/current", params={"provider": name})).expect(200)
+        pricing = shaped(answer, PRICE_LIST)["pricing"]
+        assert pricing["provider"] == name
+        assert pricing["model"] == kinds[name]
+
+
+@pytest.mark.gaia(core=True, command="dalle-tiers")
+async def test_a_higher_tier_costs_more_and_allows_more(gateway: HttpClient) -> None:
+    answer = (await gateway.get(f"{PRICING}/cost-estimator/dalle-tiers")).expect(200)
+    shape: Shape = {
+        "provider": equal("dalle"),
+        "pricing_model": TEXT,
+        "tiers": some(TIER),
+        "currency": equal("USD"),
+        "billing_cycle": TEXT,
+    }
+    tiers = shaped(answer, shape)["tiers"]
+    for field in ("monthly_fee", "images_per_minute", "monthly_limit"):
+        assert [tier[field] for tier in tiers] == sorted({tier[field] for tier in tiers}), field
+    assert all(0 < tier["standard_cost"] <= tier["hd_cost"] for tier in tiers)
+    listed = (await gateway.get(f"{PRICING}/current", params={"provider": "dalle"})).expect(200)
+    assert listed.field("pricing.tiers") == tiers
+
+
+@pytest.mark.gaia(core=True, command="meshy-packages")
+async def test_a_bigger_package_makes_a_credit_no_dearer(gateway: HttpClient) -> None:
+    answer = (await gateway.get(f"{PRICING}/cost-estimator/meshy-packages")).expect(200)
+    shape: Shape = {
+        "provider": equal("meshy"),
+        "pricing_model": TEXT,
+        "packages": some({"name": TEXT, "credits": COUNT, "cost": AMOUNT}),
+        "operations": named(COUNT, least=1),
+        "currency": equal("USD"),
+    }
+    packages = shaped(answer, shape)["packages"]
+    assert [package["credits"] for package in packages] == sorted({package["credits"] for package in packages})
+    per_credit = [package["cost"] / package["credits"] for package in packages]
+    assert per_credit == sorted(per_credit, reverse=True)
+
+
+@pytest.mark.gaia(core=True, command="pricing-analytics")
+async def test_costs_by_provider_add_up_to_the_total(gateway: HttpClient) -> None:
+    answer = (await gateway.get(f"{PRICING}/analytics")).expect(200)
+    counts = ("total_images", "total_3d_models", "total_tokens", "total_credits")
+    shape: Shape = {
+        "period": {"start_date": DAY, "end_date": DAY},
+        "total_cost": AMOUNT,
+        "cost_breakdown": named(AMOUNT, least=1),
+        "usage_metrics": dict.fromkeys(counts, COUNT),
+        "cost_trends": each({"date": DAY, "daily_cost": AMOUNT}),
+        "top_cost_operations": each({"operation": TEXT, "cost": AMOUNT, "count": COUNT}),
+    }
+    content = shaped(answer, shape)
+    assert content["total_cost"] == pytest.approx(sum(content["cost_breakdown"].values()), abs=CENT)
+    assert content["period"]["start_date"] <= content["period"]["end_date"]
+    days = [trend["date"] for trend in content["cost_trends"]]
+    assert days == sorted(set(days))
+    costs = [operation["cost"] for operation in content["top_cost_operations"]]
+    assert costs == sorted(costs, reverse=True)

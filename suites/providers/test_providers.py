@@ -1,0 +1,131 @@
+"""The providers of language models: what they offer, how they are, what they have served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from suites.shapes import AMOUNT, COUNT, MOMENT, SHARE, TEXT, equal, maybe, named, one_of, shaped, some
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.http import HttpClient
+    from suites.shapes import Shape
+
+pytestmark = pytest.mark.gaia(requires=["chat"])
+
+PROVIDERS = "/api/v0.2/providers"
+STATE = one_of("healthy", "degraded", "warning", "unhealthy", "unknown")
+
+PROVIDER: Shape = {
+    "id": TEXT,
+    "name": TEXT,
+    "status": TEXT,
+    "health": STATE,
+    "models": some(TEXT),
+    "capabilities": some(TEXT),
+    "last_health_check": maybe(MOMENT),
+}
+MODEL: Shape = {
+    "id": TEXT,
+    "name": TEXT,
+    "capabilities": some(TEXT),
+    "max_tokens": COUNT,
+    "context_window": COUNT,
+    "pricing": {"input_tokens_per_million": AMOUNT, "output_tokens_per_million": AMOUNT},
+}
+STATS: Shape = {
+    "requests_count": COUNT,
+    "total_tokens": COUNT,
+    "total_cost": AMOUNT,
+    "avg_response_time_ms": AMOUNT,
+    "error_count": COUNT,
+    "error_rate": SHARE,
+    "last_request": maybe(MOMENT),
+}
+
+
+async def listed(gateway: HttpClient) -> list[dict[str, Any]]:
+    """Return the providers as the platform lists them."""
+    answer = (await gateway.get(PROVIDERS)).expect(200)
+    return list(shaped(answer, {"providers": some(PROVIDER)})["providers"])
+
+
+@pytest.mark.gaia(core=True, command="providers")
+async def test_the_list_counts_its_providers(gateway: HttpClient) -> None:
+    answer = (await gateway.get(PROVIDERS)).expect(200)
+    shape: Shape = {"providers": some(PROVIDER), "total_providers": COUNT, "health_status": TEXT, "timestamp": MOMENT}
+    content = shaped(answer, shape)
+    ids = [provider["id"] for provider in content["providers"]]
+    assert content["total_providers"] == len(ids) == len(set(ids))
+    healthy = all(provider["health"] == "healthy" for provider in content["providers"])
+    assert (content["health_status"] == "all_healthy") == healthy
+
+
+@pytest.mark.gaia(core=True, command="provider-models")
+async def test_a_provider_has_the_models_that_the_list_says(gateway: HttpClient, command_argument: str | None) -> None:
+    models_of = {provider["id"]: provider["models"] for provider in await listed(gateway)}
+    for provider in [command_argument] if command_argument else models_of:
+        route = "/api/v0.2/providers/{provider}/models"
+        answer = (await gateway.get(route, path_params={"provider": provider})).expect(200)
+        content = shaped(answer, {"provider": equal(provider), "models": some(MODEL), "total": COUNT})
+        assert content["total"] == len(content["models"])
+        assert {model["id"] for model in content["models"]} == set(models_of[provider])
+        for model in content["models"]:
+            assert 0 < model["max_tokens"] <= model["context_window"], model["id"]
+            assert 0 < model["pricing"]["input_tokens_per_million"] <= model["pricing"]["output_tokens_per_million"]
+
+
+async def test_an_unknown_provider_has_no_models(gateway: HttpClient, unique_name: str) -> None:
+    answer = await gateway.get("/api/v0.2/providers/{provider}/models", path_params={"provider": unique_name})
+    assert unique_name in answer.expect(404).field("detail")
+
+
+@pytest.mark.gaia(core=True, command="provider-health")
+async def test_health_tells_of_every_provider(gateway: HttpClient) -> None:
+    one: Shape = {"status": STATE, "response_time_ms": AMOUNT, "last_check": MOMENT, "error_rate": SHARE}
+    answer = (await gateway.get("/api/v0.2/providers/health")).expect(200)
+    content = shaped(answer, {"overall_status": STATE, "providers": named(one, least=1), "timestamp": MOMENT})
+    assert content["providers"].keys() == {provider["id"] for provider in await listed(gateway)}
+    healthy = all(provider["status"] == "healthy" for provider in content["providers"].values())
+    assert (content["overall_status"] == "healthy") == healthy
+
+
+@pytest.mark.gaia(core=True, command="provider-stats")
+async def test_statistics_add_up(gateway: HttpClient) -> None:
+    summary: Shape = {
+        "total_requests": COUNT,
+        "total_tokens": COUNT,
+        "total_cost": AMOUNT,
+        "total_errors": COUNT,
+        "overall_error_rate": SHARE,
+    }
+    answer = (await gateway.get("/api/v0.2/providers/stats")).expect(200)
+    content = shaped(answer, {"provider_stats": named(STATS, least=1), "summary": summary, "timestamp": MOMENT})
+    stats, total = content["provider_stats"].values(), content["summary"]
+    assert total["total_requests"] == sum(one["requests_count"] for one in stats)
+    assert total["total_tokens"] == sum(one["total_tokens"] for one in stats)
+    assert total["total_errors"] == sum(one["error_count"] for one in stats)
+    assert total["total_cost"] == pytest.approx(sum(one["total_cost"] for one in stats), abs=0.01)
+    assert total["overall_error_rate"] == pytest.approx(_rate(total["total_errors"], total["total_requests"]), abs=1e-4)
+    for one in stats:
+        assert one["error_rate"] == pytest.approx(_rate(one["error_count"], one["requests_count"]), abs=1e-4)
+
+
+@pytest.mark.gaia(defect="provider-routes")
+async def test_a_single_provider_is_described(gateway: HttpClient) -> None:
+    provider = (await listed(gateway))[0]
+    answer = await gateway.get("/api/v0.2/providers/{provider}", path_params={"provider": provider["id"]})
+    assert shaped(answer.expect(200), {"id": TEXT, "name": TEXT})["id"] == provider["id"]
+
+
+@pytest.mark.gaia(defect="provider-routes")
+@pytest.mark.parametrize("part", ["health", "stats"])
+async def test_a_single_provider_tells_of_itself(gateway: HttpClient, part: str) -> None:
+    provider = (await listed(gateway))[0]["id"]
+    answer = await gateway.get(f"/api/v0.2/providers/{{provider}}/{part}", path_params={"provider": provider})
+    shaped(answer.expect(200), {"provider": equal(provider), "error_rate": SHARE})
+
+
+def _rate(errors: int, requests: int) -> float:
+    return errors / requests if requests else 0.0

@@ -1,0 +1,84 @@
+"""Keys: nobody comes in without one or with a wrong one, and no key comes back out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.shapes import TEXT, shaped
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.answers import Answer
+    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.config.environment import Environment
+
+PROTECTED = ["/api/v0.2/providers", "/api/v0.2/models", "/api/v0.2/usage/current", "/api/v0.2/personas"]
+
+pytestmark = pytest.mark.gaia(core=True)
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+async def test_without_a_key_nobody_comes_in(anonymous: HttpClient, path: str) -> None:
+    shaped((await anonymous.get(path)).expect(401), {"detail": TEXT})
+
+
+async def test_every_read_that_declares_to_be_protected_is(anonymous: HttpClient) -> None:
+    paths = (await anonymous.get("/openapi.json")).expect(200).field("paths")
+    protected = [path for path, methods in paths.items() if methods.get("get", {}).get("security")]
+    assert len(protected) >= len(PROTECTED)
+    answers = {path: await anonymous.get(path, path_params=_placeholders(path)) for path in protected}
+    open_to_all = [f"{path}: {answer.status}" for path, answer in answers.items() if answer.status != 401]
+    assert not open_to_all
+
+
+async def test_without_a_key_nobody_chats(anonymous: HttpClient) -> None:
+    (await anonymous.post("/api/v0.2/chat", json={"message": "hello", "stream": False})).expect(401)
+    (await anonymous.post("/api/v0.2/chat/stream", json={"message": "hello"})).expect(401)
+
+
+@pytest.mark.gaia(requires=["api_key", "chat"])
+@pytest.mark.parametrize("path", PROTECTED)
+async def test_a_wrong_key_is_refused_where_the_right_one_is_not(
+    gateway: HttpClient, unique_name: str, path: str
+) -> None:
+    refused = (await gateway.with_key(unique_name).get(path)).expect(403)
+    # With the database down every key is refused: only together with this do the 403s prove anything.
+    (await gateway.get(path)).expect(200)
+    assert unique_name not in refused.text
+
+
+@pytest.mark.gaia(requires=["api_key", "chat"])
+async def test_a_key_is_the_whole_key(gateway: HttpClient, gaia_env: Environment) -> None:
+    assert gaia_env.api_key is not None
+    key = gaia_env.api_key.reveal()
+    for wrong in (key[:-1], key + "x", key.swapcase(), f"{key}' OR 'a'='a"):
+        assert (await gateway.with_key(wrong).get("/api/v0.2/providers")).status in (401, 403)
+    (await gateway.get("/api/v0.2/providers")).expect(200)
+
+
+@pytest.mark.gaia(requires=["api_key"])
+async def test_a_key_in_the_address_opens_nothing(anonymous: HttpClient, unique_name: str) -> None:
+    for name in ("api_key", "x-api-key", "key", "token"):
+        (await anonymous.get("/api/v0.2/providers", params={name: unique_name})).expect(401)
+
+
+@pytest.mark.gaia(requires=["api_key", "chat"])
+async def test_no_answer_repeats_the_key(gateway: HttpClient, gaia_env: Environment) -> None:
+    assert gaia_env.api_key is not None
+    key = gaia_env.api_key.reveal()
+    answers = [await gateway.get(path) for path in (*PROTECTED, "/api/v0.2/nothing-here", "/health")]
+    assert not [_where(answer) for answer in answers if key in answer.text or key in " ".join(answer.headers.values())]
+
+
+async def test_a_path_that_there_is_not_is_not_found(gateway: HttpClient, anonymous: HttpClient) -> None:
+    for client in (gateway, anonymous):
+        shaped((await client.get("/api/v0.2/nothing-here")).expect(404), {"detail": TEXT})
+
+
+def _placeholders(path: str) -> dict[str, str]:
+    return {part.strip("{}"): "gaia-test-nothing" for part in path.split("/") if part.startswith("{")}
+
+
+def _where(answer: Answer) -> str:
+    return f"{answer.exchange.route}: {answer.status}"

@@ -1,0 +1,33 @@
+"""User tokens: a forged one opens nothing that a good one opens."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.forgeries import FORGERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.clients.http import HttpClient
+
+pytestmark = pytest.mark.gaia(core=True, requires=["jwt", "chat"])
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_a_forged_token_is_refused_where_a_good_one_is_not(
+    gateway: HttpClient, gaia_tokens: Callable[..., str], forgery: Callable[[Callable[..., str]], str]
+) -> None:
+    bad = forgery(gaia_tokens)
+    refused = (await gateway.as_user(bad).get("/api/v0.2/providers")).expect(401)
+    (await gateway.as_user(gaia_tokens(str(uuid.uuid4()))).get("/api/v0.2/providers")).expect(200)
+    assert bad not in refused.text
+
+
+async def test_another_scheme_carries_no_token(gateway: HttpClient, gaia_tokens: Callable[..., str]) -> None:
+    token = gaia_tokens(str(uuid.uuid4()))
+    for header in (token, f"Basic {token}", "Bearer"):
+        (await gateway.anonymous().get("/api/v0.2/providers", headers={"authorization": header})).expect(401)

@@ -1,0 +1,76 @@
+"""Streamed answers: which events come, in which order, and whether they tell one story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from suites.shapes import AMOUNT, COUNT, FLAG, MOMENT, STRING, TEXT, mismatches, named
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.http import HttpClient
+    from suites.shapes import Shape
+
+pytestmark = pytest.mark.gaia(requires=["chat"], core=True, command="stream")
+
+STREAM = "/api/v0.2/chat/stream"
+DONE = "[DONE]"
+
+EVENTS: dict[str, Shape] = {
+    "start": {"timestamp": MOMENT},
+    "ready": {"timestamp": MOMENT, "parallel_fetch_ms": AMOUNT, "cache_hits": named(FLAG)},
+    "model_selection": {"model": TEXT, "provider": TEXT, "reasoning": TEXT},
+    "content": {"content": STRING, "provider": TEXT, "model": TEXT},
+    "metadata": {"response_time_ms": COUNT, "fallback_used": FLAG, "total_tokens": COUNT},
+    "complete": {"timestamp": MOMENT, "response_length": COUNT},
+}
+
+
+async def streamed(gateway: HttpClient, message: str = "Tell me a short story.") -> list[Any]:
+    """Stream an answer and return the data of all its events."""
+    async with gateway.stream(STREAM, json={"message": message, "activity": "generic"}) as events:
+        return [event.data for event in await events.collect()]
+
+
+def of_type(events: list[Any], kind: str) -> list[dict[str, Any]]:
+    """Return the events of one type."""
+    return [event for event in events if isinstance(event, dict) and event.get("type") == kind]
+
+
+async def test_events_come_in_their_order_and_the_stream_says_that_it_is_done(
+    gateway: HttpClient, command_argument: str | None
+) -> None:
+    events = await streamed(gateway, command_argument or "Say hello.")
+    assert events, "the stream has no event"
+    assert events[-1] == DONE
+    kinds = [event["type"] if isinstance(event, dict) else event for event in events[:-1]]
+    contents = [kind for kind in kinds if kind == "content"]
+    assert contents, "no content"
+    assert kinds == ["start", "ready", "model_selection", *contents, "metadata", "complete"]
+
+
+async def test_every_event_has_what_its_type_needs(gateway: HttpClient) -> None:
+    events = await streamed(gateway)
+    problems = [
+        f"event {place}, {event['type']}: {problem}"
+        for place, event in enumerate(events[:-1])
+        for problem in mismatches(event, EVENTS[event["type"]])
+    ]
+    assert not problems
+    assert {event["type"] for event in events[:-1]} == EVENTS.keys()
+
+
+async def test_the_contents_are_as_long_as_the_end_says(gateway: HttpClient) -> None:
+    events = await streamed(gateway)
+    text = "".join(event["content"] for event in of_type(events, "content"))
+    assert text.strip()
+    assert [event["response_length"] for event in of_type(events, "complete")] == [len(text)]
+    assert [event["total_tokens"] > 0 for event in of_type(events, "metadata")] == [True]
+
+
+async def test_all_contents_are_of_the_model_that_was_selected(gateway: HttpClient) -> None:
+    events = await streamed(gateway)
+    selected = of_type(events, "model_selection")[0]
+    source = (selected["provider"], selected["model"])
+    assert {(event["provider"], event["model"]) for event in of_type(events, "content")} == {source}
