@@ -179,12 +179,12 @@ def test_health():
 def test_the_selection_is_run_by_pytest_whose_exit_code_counts(gaia_process: Gaia, project: Path) -> None:
     (project / "checks" / "health" / "test_health.py").write_text(CHECK, encoding="utf-8")
 
-    passed = gaia_process("test", "--env", "sandbox", "chat", "Test", "--", "-p", "no:cacheprovider")
-    failed = gaia_process("test", "--env", "sandbox", "chat", "Other", "--", "-p", "no:cacheprovider")
+    passed = gaia_process("test", "--env", "sandbox", "chat", "Test", "--", "-p", "no:anyio")
+    failed = gaia_process("test", "--env", "sandbox", "chat", "Other", "--", "-p", "no:anyio")
     mistaken = gaia_process("test", "--env", "sandbx", "chat", "Test")
 
     first, _, rest = passed.out.partition("\n")
-    assert first == "pytest checks --gaia-env=sandbox --gaia-command=chat --gaia-argument=Test -p no:cacheprovider"
+    assert first == "pytest checks --gaia-env=sandbox --gaia-command=chat --gaia-argument=Test -p no:anyio"
     assert "1 passed" in rest
     assert passed.code == 0
     assert failed.code == 1

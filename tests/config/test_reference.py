@@ -1,0 +1,73 @@
+"""The reference says what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_gaia.config.assemble import SETTINGS
+from pytest_gaia.config.credentials import SECRET_KEYS
+from pytest_gaia.config.files import shipped_file
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.resolve import known_environments, resolve
+from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, TimeoutTable, UrlTable, keys_of
+
+REFERENCE = (Path(__file__).parents[2] / "docs/reference/configuration.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(key for key in keys_of(EnvironmentTable) if key not in ("urls", "timeouts")),
+        *(f"urls.{key}" for key in keys_of(UrlTable)),
+        *(f"timeouts.{key}" for key in keys_of(TimeoutTable)),
+    ],
+)
+def test_every_key_of_an_environment_is_in_the_table(key: str) -> None:
+    assert f"`{key}`" in "".join(line for line in REFERENCE.splitlines() if line.startswith("|"))
+
+
+def test_every_key_of_the_project_is_in_the_example() -> None:
+    for key in keys_of(GaiaTable):
+        assert f"\n{key} = " in REFERENCE
+
+
+def test_every_variable_is_described() -> None:
+    for name in ("GATEWAY_URL", "AUTH_URL", "ASSET_URL", "CHAT_URL", "NATS_URL", *SECRET_KEYS.values()):
+        assert f"`GAIA_{name}`" in REFERENCE
+
+
+def test_the_shipped_environments_are_as_described(tmp_path: Path) -> None:
+    rows = {line.split("|")[1].strip(" `"): line for line in REFERENCE.splitlines() if line.startswith("| `")}
+    for name in known_environments(tmp_path):
+        environment = resolve(Options(rootdir=tmp_path, environ={}, env=name))
+        cells = [cell.strip(" `") for cell in rows[name].split("|")[2:-1]]
+        assert cells[0] == environment.topology
+        assert cells[2] in (environment.nats, "its own")
+        assert cells[3] == ("yes" if environment.writes else "no")
+        assert cells[4] == ("all" if environment.suites is None else ", ".join(environment.suites))
+
+
+def test_the_safe_posts_are_as_described() -> None:
+    posts = shipped_file().defaults.safe_posts
+    assert isinstance(posts, tuple)
+    assert all(f"`{path}`" in REFERENCE for path in posts)
+
+
+def test_the_example_is_a_valid_project(tmp_path: Path) -> None:
+    (tmp_path / "suites").mkdir()
+    example = REFERENCE.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "gaia.toml").write_text(example, encoding="utf-8")
+
+    preview = resolve(Options(rootdir=tmp_path, environ={}, env="preview"))
+
+    assert preview.urls["chat"] == "https://gaia-chat-preview.fly.dev"
+    assert preview.writes
+
+
+def test_every_setting_that_is_shown_has_a_source(tmp_path: Path) -> None:
+    dev = resolve(Options(rootdir=tmp_path, environ={"GAIA_API_KEY": "k"}, env="dev"))
+
+    absent = {"release", "secrets.database", "secrets.jwt_secret", "secrets.token"}
+    assert set(dev.sources) == set(SETTINGS) - absent
