@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_gaia.sandbox.services.asgi import HttpError
 from pytest_gaia.sandbox.services.catalogue import HAIKU, MODELS, OMNI, Model, of_provider
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 WORDS_IN_CHUNK = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """One answer of a model."""
 
     model: Model

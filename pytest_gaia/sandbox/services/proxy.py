@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -22,8 +21,7 @@ class LengthMismatch(Exception):
     """The request declares another length than its body has, and cannot be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request for a backend. ``headers`` may declare a ``content-length``; otherwise the body's is sent."""
 
     method: str
@@ -41,8 +39,7 @@ class Call:
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """The beginning of an answer; ``chunks`` is its body as it comes."""
 
     status: int

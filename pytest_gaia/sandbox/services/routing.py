@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from pytest_gaia.sandbox.services.asgi import Answer, HttpError, Identity, Request, Stream, read_body
@@ -38,8 +37,7 @@ def match(template: str, path: str) -> dict[str, str] | None:
     return values
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """One method on one path template. ``open`` routes want no credentials, ``hidden`` ones are in no document."""
 
     method: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_gaia.sandbox.services.asgi import HttpError
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from pytest_gaia.sandbox.services.asgi import Request
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """What a field may be: one of ``types``, and of ``choices`` where there are any."""
 
     types: tuple[type, ...]
