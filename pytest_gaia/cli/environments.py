@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,13 +36,14 @@ Show every value of an environment, and where it comes from. Secrets are masked.
 \b
   gaia env show                        the one that a run from this folder would use
   gaia env show staging
+  gaia env show --url http://localhost:9000
   gaia env show staging --json | jq .settings.nats
 """
 
 
-def options_here(env: str | None = None) -> Options:
+def options_here(env: str | None = None, env_source: str = "command line", urls: tuple[str, ...] = ()) -> Options:
     """Return the options of a run from this folder; the project is looked for upward from it."""
-    return Options(rootdir=find_rootdir(Path.cwd()), environ=os.environ, env=env)
+    return Options(rootdir=find_rootdir(Path.cwd()), environ=os.environ, env=env, env_source=env_source, urls=urls)
 
 
 def complete_name(incomplete: str) -> list[str]:
@@ -81,14 +81,14 @@ def show_environment(
     name: Annotated[
         str | None, typer.Argument(help="Its name; without one, what a run would use.", autocompletion=complete_name)
     ] = None,
+    url: Annotated[
+        list[str] | None, typer.Option(metavar="SERVICE=URL", help="As --gaia-url of a run; repeatable.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one environment."""
-    environment = resolve(options_here(name))
+    environment = resolve(options_here(name, urls=tuple(url or ())))
     settings = described(environment)
-    if name is not None:
-        # Resolved as if by --gaia-env, which nobody gave.
-        settings[0] = replace(settings[0], source="command line")
     if as_json:
         values = {each.key: {"value": each.value, "source": each.source} for each in settings}
         typer.echo(json.dumps({"name": environment.name, "settings": values}, indent=2))

@@ -66,7 +66,7 @@ def up(
     from pytest_gaia.run.session import Run
 
     options = replace(
-        options_here(like),
+        options_here(like, "--as"),
         sandbox_without=split_members(without or (), "--without"),
         sandbox_fixed=fixed,
         rehearse=like != "sandbox",

@@ -108,7 +108,7 @@ def _service_and_url(value: str) -> tuple[str, str]:
 
 def _asked_for(options: Options, catalogue: Catalogue) -> Sourced:
     if options.env is not None:
-        return Sourced(options.env, "--gaia-env")
+        return Sourced(options.env, options.env_source)
     variable = catalogue.variables.get("GAIA_ENV")
     if variable is not None:
         return variable

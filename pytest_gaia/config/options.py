@@ -22,6 +22,8 @@ class Options:
     environ: Mapping[str, str]
     env: str | None = None
     """value of ``--gaia-env``"""
+    env_source: str = "--gaia-env"
+    """what gave ``env``, for messages"""
     urls: tuple[str, ...] = ()
     """values of ``--gaia-url``: ``SERVICE=URL``, or a bare URL for the gateway"""
     sandbox_without: tuple[str, ...] = ()

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 MASK = "***"
 
-_URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^:/@\s]*):(?P<password>[^@\s]+)@", re.IGNORECASE)
+# A scheme starts at a word's start, and every part has a bound: without that, a long text takes minutes.
+_URL_PASSWORD = re.compile(
+    r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,19}://)(?P<user>[^:/@\s]{0,99}):(?P<password>[^@\s]{1,999})@",
+    re.IGNORECASE,
+)
 _NATS_TOKEN = re.compile(r"(?P<scheme>(?:nats|tls|wss?)://)[^:/@\s]+@", re.IGNORECASE)
 
 

@@ -134,7 +134,7 @@ def test_people_get_addresses_the_place_of_the_logs_and_lines_to_copy(project: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--as", "stagign"), "did you mean staging?"),
+        (("--as", "stagign"), "gaia: --as: unknown environment 'stagign'; did you mean staging?"),
         (("--without", "assets"), "--without: 'assets' is no member of the platform; did you mean asset?"),
     ],
 )
