@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 from collections import deque
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import ConfigError, SandboxError
@@ -13,7 +14,7 @@ from pytest_gaia.sandbox.cloning import clone
 from pytest_gaia.sandbox.cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from asyncpg import Connection
 
@@ -34,7 +35,7 @@ class Databases:
         self._password = password
         self._owner_password = os.urandom(16).hex()
         self._admin: Connection | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._filling = asyncio.Lock()
         self._sealing: asyncio.Task[None] | None = None
         self._names: set[str] = set()
@@ -65,18 +66,20 @@ class Databases:
         """Make a database if there is none of that name; while the server is stopped, remember it for :meth:`resume`."""
         if database in self._names:
             return
-        if not self._server.running:
-            self._missing.append(database)
-            return
-        await self.sealed()
-        async with self._turn:
+        async with self.turn():
+            if not self._server.running:
+                self._missing.append(database)
+                return
             await clone(await self._connection(), database)
-        self._names.add(database)
+            self._names.add(database)
 
-    async def sealed(self) -> None:
-        """Wait until the template is complete, and closed to everybody."""
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until the template is complete and nothing else is under way, and keep it so for the block."""
         if self._sealing is not None:
             await asyncio.shield(self._sealing)
+        async with self._lock:
+            yield
 
     async def resume(self) -> None:
         """Make what was asked for while the server was stopped."""
@@ -116,8 +119,8 @@ class Databases:
                 self._ready.append(await self._new())
 
     async def _drop(self, database: str) -> None:
-        if self._server.running:
-            async with self._turn:
+        async with self.turn():
+            if self._server.running:
                 await (await self._connection()).execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
     async def _seal(self, seed: Seed, api_key: str) -> None:

@@ -41,7 +41,6 @@ class Platform:
         platform = cls(postgres, broker, databases, Cells(request, databases, broker))
         await platform.cells.get(MAIN)
         if "postgres" in request.without:
-            await databases.sealed()
             await platform.switch("postgres", on=False)
         return platform
 
@@ -76,7 +75,8 @@ class Platform:
 
     async def _switch_postgres(self, *, on: bool) -> None:
         if not on:
-            await self.postgres.stop()
+            async with self.databases.turn():
+                await self.postgres.stop()
         elif not self.postgres.running:
             await self.postgres.start()
             await self.databases.resume()

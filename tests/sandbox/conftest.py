@@ -29,3 +29,14 @@ def stack() -> Iterator[Stack]:
 def cell(stack: Stack) -> Cell:
     """Give the sandbox's first cell."""
     return stack.cell("main")
+
+
+@pytest.fixture(scope="session")
+def own() -> Iterator[Stack]:
+    """Give a second sandbox, for tests that stop the servers which all cells share."""
+    stack = Stack.start()
+    try:
+        stack.ready()
+        yield stack
+    finally:
+        stack.stop()

@@ -70,7 +70,9 @@ def children(directory: Path) -> dict[str, int]:
 
 def mentioning(directory: Path) -> list[int]:
     """Return the processes with the directory in their command lines: the supervisor, the servers and their helpers."""
-    listing = subprocess.run(("ps", "-eww", "-o", "pid=,stat=,args="), capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        ("ps", "-eww", "-o", "pid=,stat=,args="), capture_output=True, text=True, check=True
+    ).stdout
     rows = (line.split(maxsplit=2) for line in listing.splitlines())
     return [int(pid) for pid, state, arguments in rows if not state.startswith("Z") and directory.name in arguments]
 

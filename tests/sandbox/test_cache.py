@@ -143,7 +143,9 @@ def test_a_cache_directory_that_others_can_write_to_is_not_trusted(cache: Path) 
     assert directories.cache_directory() is None
 
 
-def test_modules_are_compiled_once_where_python_does_not_keep_them(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_are_compiled_once_where_python_does_not_keep_them(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
     start()

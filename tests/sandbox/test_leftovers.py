@@ -127,7 +127,9 @@ def test_a_directory_that_was_never_finished_is_cleared_later(place: Path) -> No
     assert not old.exists()
 
 
-def test_directories_of_other_users_and_links_are_left_alone(place: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_directories_of_other_users_and_links_are_left_alone(
+    place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     precious = tmp_path_factory.mktemp("precious")
     (precious / directories.REQUEST).touch()
     (place / f"{directories.PREFIX}{os.geteuid()}-link").symlink_to(precious)

@@ -1,0 +1,176 @@
+"""The sandbox's PostgreSQL: closed to others, a database for each cell, fresh ones on demand, stopped and started."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from pytest_gaia.errors import ConfigError, SandboxError
+from pytest_gaia.run.stack import Stack
+
+if TYPE_CHECKING:
+    from pytest_gaia.run.stack import Cell
+
+TABLES = {"users", "api_keys", "chat_messages", "assets", "personas", "user_persona_preferences"}
+TABLE_NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+
+
+async def ask(dsn: str, query: str) -> object:
+    """Return the first value of a query."""
+    connection = await asyncpg.connect(dsn, ssl=False)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def run(dsn: str, statement: str) -> None:
+    """Run statements."""
+    connection = await asyncpg.connect(dsn, ssl=False)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def tables(dsn: str) -> set[str]:
+    """Return the names of the tables of a database."""
+    connection = await asyncpg.connect(dsn, ssl=False)
+    try:
+        return {row[0] for row in await connection.fetch(TABLE_NAMES)}
+    finally:
+        await connection.close()
+
+
+def with_password(dsn: str, password: str) -> str:
+    """Return the DSN with another password, or none."""
+    parts = urlsplit(dsn)
+    user = f"{parts.username}:{password}" if password else str(parts.username)
+    return urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}"))
+
+
+async def test_a_cell_has_the_platforms_tables_and_first_rows(cell: Cell) -> None:
+    assert await tables(cell.dsn) == TABLES
+    assert await ask(cell.dsn, "SELECT count(*) FROM users") == 1
+    assert await ask(cell.dsn, "SELECT count(*) FROM api_keys") == 1
+    assert await ask(cell.dsn, "SELECT name FROM personas") == "Mu"
+
+
+async def test_text_is_unicode(cell: Cell) -> None:
+    assert await ask(cell.dsn, "SHOW server_encoding") == "UTF8"
+    assert await ask(cell.dsn, "SELECT upper('ärger')") == "ÄRGER"
+
+
+@pytest.mark.parametrize("password", ["", "wrong"])
+async def test_nobody_gets_in_without_the_password(cell: Cell, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    with pytest.raises((asyncpg.InvalidPasswordError, asyncpg.InternalServerError, asyncpg.InterfaceError)):
+        await ask(with_password(cell.dsn, password), "SELECT 1")
+
+
+async def test_the_role_is_no_superuser_and_owns_its_tables(cell: Cell) -> None:
+    assert await ask(cell.dsn, "SHOW is_superuser") == "off"
+    assert await ask(cell.dsn, "SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'users'") is True
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await run(cell.dsn, "CREATE DATABASE another")
+
+
+async def test_it_listens_on_one_address_and_on_no_socket_file(stack: Stack, cell: Cell) -> None:
+    with pytest.raises(OSError):
+        await ask(cell.dsn.replace("@127.0.0.1:", "@127.0.0.2:"), "SELECT 1")
+    assert not [path for path in stack.directory.rglob("*") if path.is_socket()]
+
+
+async def test_cells_do_not_see_each_others_rows(stack: Stack, cell: Cell) -> None:
+    other = stack.cell("rows")
+    await run(other.dsn, "INSERT INTO users (email) VALUES ('other@example.com')")
+
+    assert await ask(cell.dsn, "SELECT count(*) FROM users WHERE email = 'other@example.com'") == 0
+    assert await ask(other.dsn, "SELECT count(*) FROM users WHERE email = 'other@example.com'") == 1
+
+
+async def test_fresh_databases_are_complete_and_apart(stack: Stack) -> None:
+    made = [stack.fresh_database("main") for _ in range(4)]
+    await run(made[0], "DELETE FROM personas")
+
+    assert len(set(made)) == 4
+    assert [await ask(dsn, "SELECT count(*) FROM personas") for dsn in made] == [0, 1, 1, 1]
+
+
+async def test_a_fresh_database_is_dropped_with_whoever_uses_it(stack: Stack) -> None:
+    dsn = stack.fresh_database("main")
+    connection = await asyncpg.connect(dsn, ssl=False)
+
+    stack.drop_database("main", dsn)
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        for _ in range(200):
+            await connection.fetchval("SELECT 1")
+            await asyncio.sleep(0.01)
+    connection.terminate()
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        await ask(dsn, "SELECT 1")
+
+
+def test_only_fresh_databases_can_be_dropped(stack: Stack, cell: Cell) -> None:
+    with pytest.raises(ConfigError, match="gaia_main"):
+        stack.drop_database("main", cell.dsn)
+
+
+async def test_nothing_can_connect_to_the_template(cell: Cell) -> None:
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="not currently accepting connections"):
+        await ask(cell.dsn.replace("gaia_main", "platform"), "SELECT 1")
+
+
+def test_another_cell_costs_little(stack: Stack) -> None:
+    stack.cell("warm")
+    took = []
+    for number in range(5):
+        began = time.perf_counter()
+        stack.cell(f"quick{number}")
+        took.append(time.perf_counter() - began)
+
+    # 15 ms on a quiet machine; a bound that only a mistake can break on a busy one.
+    assert min(took) < 0.05
+
+
+async def test_stopped_and_started_the_server_has_the_same_address_and_rows(own: Stack) -> None:
+    dsn = own.cell("main").dsn
+    await run(dsn, "INSERT INTO users (email) VALUES ('kept@example.com')")
+
+    own.stop_member("postgres")
+    with pytest.raises(ConnectionRefusedError):
+        await ask(dsn, "SELECT 1")
+    own.start_member("postgres")
+
+    assert await ask(dsn, "SELECT count(*) FROM users WHERE email = 'kept@example.com'") == 1
+
+
+async def test_a_cell_made_while_the_server_is_stopped_has_its_database_later(own: Stack) -> None:
+    own.stop_member("postgres")
+    later = own.cell("later")
+    own.start_member("postgres")
+
+    assert await tables(later.dsn) == TABLES
+
+
+def test_a_fresh_database_cannot_be_had_while_the_server_is_stopped(own: Stack) -> None:
+    own.stop_member("postgres")
+    try:
+        with pytest.raises(SandboxError, match="PostgreSQL is stopped"):
+            own.fresh_database("main")
+    finally:
+        own.start_member("postgres")
+
+
+def test_stopping_what_is_stopped_and_starting_what_runs_is_no_error(own: Stack) -> None:
+    for member in ("postgres", "nats"):
+        own.start_member(member)
+        own.stop_member(member)
+        own.stop_member(member)
+        own.start_member(member)
