@@ -65,6 +65,7 @@ class Answer:
 
     def json(self) -> Any:
         """Return the decoded body; :class:`UnexpectedAnswer` where it is not JSON."""
+        __tracebackhide__ = True
         try:
             return json.loads(self.body)
         except ValueError as error:
@@ -75,6 +76,7 @@ class Answer:
 
         Raises :class:`UnexpectedAnswer` with the whole exchange.
         """
+        __tracebackhide__ = True
         if self.status in statuses or (not statuses and 200 <= self.status < 300):
             return self
         wanted = " or ".join(str(status) for status in statuses) or "2xx"
@@ -85,6 +87,7 @@ class Answer:
 
         Raises :class:`UnexpectedAnswer` that says how far the path leads and what is there.
         """
+        __tracebackhide__ = True
         value, walked = self.json(), "the answer"
         for name in path.split("."):
             found = _step(value, name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, Request, Response
-from pytest_gaia.clients.transport import Fault
+from pytest_gaia.clients.transport import Fault, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,18 +30,24 @@ class Call:
 
 
 class Conversation:
-    """What is said in one attempt; exactly one :class:`Exchange` is recorded of it."""
+    """What is said in one attempt; exactly one :class:`Exchange` is recorded of it.
 
-    def __init__(self, call: Call, attempt: int, redactor: Redactor, recorder: Callable[[Exchange], None]) -> None:
+    ``until`` is the event loop's time at which the whole answer has to be there, with all attempts.
+    """
+
+    def __init__(
+        self, call: Call, attempt: int, until: float, redactor: Redactor, recorder: Callable[[Exchange], None]
+    ) -> None:
         self.call = call
         self._attempt = attempt
         self._redactor = redactor
         self._recorder = recorder
         self._started = time.time()
         self._clock = time.perf_counter()
-        self._deadline = asyncio.get_running_loop().time() + call.within
+        self._deadline = until
         self._received: list[bytes] = []
         self._incoming: Incoming | None = None
+        self.progress = Progress()
         self._exchange: Exchange | None = None
 
     def begin(self, incoming: Incoming) -> None:
@@ -78,9 +84,12 @@ class Conversation:
 
     def late(self) -> Fault:
         """Return the fault of a deadline that has passed, with how far the answer had come."""
-        size = sum(map(len, self._received))
-        so_far = f", {size} bytes of the answer came" if self._incoming else ", no byte of an answer came"
-        return Fault("deadline", f"the {self.call.within:g} s for it are up{so_far}")
+        up = f"the {self.call.within:g} s for it are up"
+        if not self.progress.connected:
+            return Fault("connect", f"{up} before there was a connection")
+        if self._incoming is None:
+            return Fault("deadline", f"{up}, no byte of an answer came")
+        return Fault("deadline", f"{up}, {sum(map(len, self._received))} bytes of the answer came")
 
     @property
     def text(self) -> str:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.clients.answers import Answer, Headers
 from pytest_gaia.clients.streams import EventStream, require_events
 from pytest_gaia.clients.transport import Fault
+from pytest_gaia.config.secrets import Secret
+from pytest_gaia.errors import GaiaError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from pytest_gaia.clients.conversation import Call
     from pytest_gaia.clients.exchanges import Exchange
-    from pytest_gaia.clients.link import Link
+    from pytest_gaia.clients.link import Identity, Link
     from pytest_gaia.config.environment import Environment
 
 
@@ -25,7 +28,7 @@ class HttpClient:
     and ``anonymous`` return views with another identity that share the connections.
     """
 
-    def __init__(self, link: Link, identity: Mapping[str, str]) -> None:
+    def __init__(self, link: Link, identity: Identity) -> None:
         self._link = link
         self._identity = identity
 
@@ -52,12 +55,12 @@ class HttpClient:
     def as_user(self, token: str) -> HttpClient:
         """Return a view that presents ``token`` as a bearer token, and no API key."""
         self._link.redactor.learn(token)
-        return HttpClient(self._link, {"authorization": f"Bearer {token}"})
+        return HttpClient(self._link, {"authorization": Secret(f"Bearer {token}")})
 
     def with_key(self, key: str) -> HttpClient:
         """Return a view that presents another API key."""
         self._link.redactor.learn(key)
-        return HttpClient(self._link, {"x-api-key": key})
+        return HttpClient(self._link, {"x-api-key": Secret(key)})
 
     def anonymous(self) -> HttpClient:
         """Return a view that presents neither key nor token."""
@@ -89,35 +92,49 @@ class HttpClient:
             path_params=path_params,
             params=params,
             body=_encoded(json, content),
-            headers=self._headers(headers, json=json is not None),
+            headers=_headers(headers, json=json is not None),
+            identity=self._identity,
             within=self.environment.timeouts.answer if timeout is None else timeout,
         )
+        __tracebackhide__ = True
+        try:
+            return await self._answer(call)
+        except GaiaError as error:
+            # What happened is in the message; for a check, it happened where it asked.
+            raise error.with_traceback(None) from None
+
+    async def _answer(self, call: Call) -> Answer:
         async with self._link.converse(call) as talk:
             try:
                 body = await talk.body()
             except Fault as fault:
-                raise self._link.failed(talk, fault) from fault
+                raise self._link.failed(talk, fault) from None
             exchange = talk.finish()
             return Answer(talk.incoming.status, Headers(talk.incoming.headers), body, talk.text, exchange)
 
     async def get(self, path: str, **options: Any) -> Answer:
         """Send a GET; the options are those of :meth:`request`."""
+        __tracebackhide__ = True
         return await self.request("GET", path, **options)
 
     async def post(self, path: str, **options: Any) -> Answer:
         """Send a POST; the options are those of :meth:`request`."""
+        __tracebackhide__ = True
         return await self.request("POST", path, **options)
 
     async def put(self, path: str, **options: Any) -> Answer:
         """Send a PUT; the options are those of :meth:`request`."""
+        __tracebackhide__ = True
         return await self.request("PUT", path, **options)
 
     async def patch(self, path: str, **options: Any) -> Answer:
         """Send a PATCH; the options are those of :meth:`request`."""
+        __tracebackhide__ = True
         return await self.request("PATCH", path, **options)
 
     async def delete(self, path: str, **options: Any) -> Answer:
         """Send a DELETE; the options are those of :meth:`request`."""
+        __tracebackhide__ = True
         return await self.request("DELETE", path, **options)
 
     @contextlib.asynccontextmanager
@@ -143,7 +160,8 @@ class HttpClient:
             path_params=path_params,
             params=params,
             body=_encoded(json, None),
-            headers={"accept": "text/event-stream", **self._headers(headers, json=json is not None)},
+            headers={"accept": "text/event-stream", **_headers(headers, json=json is not None)},
+            identity=self._identity,
             within=self.environment.timeouts.stream if deadline is None else deadline,
         )
         async with self._link.converse(call) as talk:
@@ -151,10 +169,6 @@ class HttpClient:
             yield EventStream(self._link, talk)
             # A check that has seen enough may leave before the end; what it saw is the record.
             talk.finish()
-
-    def _headers(self, given: Mapping[str, str] | None, *, json: bool) -> dict[str, str]:
-        kind = {"content-type": "application/json"} if json else {}
-        return kind | dict(self._identity) | {name.lower(): value for name, value in (given or {}).items()}
 
     def __repr__(self) -> str:
         return f"<HttpClient {self.service} of {self.environment.name}>"
@@ -166,3 +180,8 @@ def _encoded(json: Any, content: bytes | None) -> bytes | None:
     if content is not None:
         raise ValueError("a request has a json body or content, not both")
     return jsonlib.dumps(json).encode()
+
+
+def _headers(given: Mapping[str, str] | None, *, json: bool) -> dict[str, str]:
+    kind = {"content-type": "application/json"} if json else {}
+    return kind | {name.lower(): value for name, value in (given or {}).items()}

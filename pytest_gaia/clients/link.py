@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ from pytest_gaia.clients.conversation import Call, Conversation
 from pytest_gaia.clients.paths import fill, query
 from pytest_gaia.clients.retries import Trials
 from pytest_gaia.clients.transport import Fault, Outgoing
+from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import DeadlineExceeded, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
 
     from pytest_gaia.clients.exchanges import Exchange
     from pytest_gaia.clients.guard import WriteGuard
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 200
 
+Identity = Mapping[str, Secret]
+"""The headers by which a client says who it is; secrets, so that no traceback shows them."""
 
-@dataclass(frozen=True, slots=True)
+
+# No repr: pytest shows arguments in tracebacks, and a link's would fill pages.
+@dataclass(frozen=True, slots=True, repr=False)
 class Link:
     """The way to one service. ``route_of`` turns method and path into the path to ask for (the gateway's, where the
     service has no URL of its own) and raises ``NotApplicable`` where there is no way.
@@ -54,14 +60,19 @@ class Link:
         params: Mapping[str, Any] | None,
         body: bytes | None,
         headers: Mapping[str, str],
+        identity: Identity,
         within: float,
     ) -> Call:
-        """Return the request as it will go out; raises ``WriteRefused`` or ``NotApplicable`` if it must not or cannot."""
+        """Return the request as it will go out; raises ``WriteRefused`` or ``NotApplicable`` if it must not or cannot.
+
+        ``headers`` win over those of ``identity``.
+        """
         verb = method.upper()
         route = self.route_of(verb, template)
         path = fill(route, path_params)
         self.guard.check_http(self.service, verb, path.partition("?")[0])
-        outgoing = Outgoing(verb, f"{self.base_url}{path}{query(params)}", tuple(headers.items()), body)
+        shown = {name: secret.reveal() for name, secret in identity.items()} | dict(headers)
+        outgoing = Outgoing(verb, f"{self.base_url}{path}{query(params)}", tuple(shown.items()), body)
         return Call(self.service, self.via, route.partition("?")[0], outgoing, within)
 
     @contextlib.asynccontextmanager
@@ -70,13 +81,14 @@ class Link:
 
         Raises ``Unreachable`` or ``DeadlineExceeded``.
         """
-        trials = Trials(call.outgoing.method, connect=self.environment.timeouts.connect)
+        trials = Trials(call.outgoing.method, connect=min(self.environment.timeouts.connect, call.within))
         async with contextlib.AsyncExitStack() as stack:
             yield await self._answered(call, trials, stack)
 
     async def _answered(self, call: Call, trials: Trials, stack: contextlib.AsyncExitStack) -> Conversation:
+        until = asyncio.get_running_loop().time() + call.within
         while True:
-            talk = Conversation(call, trials.attempt, self.redactor, self._record)
+            talk = Conversation(call, trials.attempt, until, self.redactor, self._record)
             stack.callback(talk.finish, "given up by the check")
             try:
                 await self._open(talk, trials.connect, stack)
@@ -84,13 +96,13 @@ class Link:
                 error = self.failed(talk, fault)
                 pause = trials.pause_after(fault)
                 if pause is None:
-                    raise error from fault
+                    raise error from None
                 await asyncio.sleep(pause)
             else:
                 return talk
 
     async def _open(self, talk: Conversation, connect: float, stack: contextlib.AsyncExitStack) -> None:
-        opening = self.transport.open(talk.call.outgoing, connect=min(connect, talk.call.within))
+        opening = self.transport.open(talk.call.outgoing, talk.progress, connect=connect)
         try:
             async with talk.deadline():
                 talk.begin(await stack.enter_async_context(opening))

@@ -20,10 +20,12 @@ _NAMES = (
 )
 # The quotes of a JSON string that itself stands in a JSON string are escaped, however often: \" or \\\".
 _JSON_STRING = re.compile(
-    rf'(?P<head>(?P<quote>\\*")(?:{_NAMES})(?P=quote)\s*:\s*)(?P=quote)(?:(?!(?P=quote))(?:\\\\.|\\"|[^\n]))*?(?P=quote)',
+    rf'(?P<head>(?P<quote>(?<!\\)\\*")(?:{_NAMES})(?P=quote)\s*:\s*)(?P=quote)(?:(?!(?P=quote))(?:\\\\.|\\"|[^\n]))*?(?P=quote)',
     re.IGNORECASE,
 )
-_JSON_OTHER = re.compile(rf'(?P<head>\\*"(?:{_NAMES})\\*"\s*:\s*)(?!null|true|false)[^\s"\\\[{{,}}\]]+', re.IGNORECASE)
+_JSON_OTHER = re.compile(
+    rf'(?P<head>(?<!\\)\\*"(?:{_NAMES})\\*"\s*:\s*)(?!null|true|false)[^\s"\\\[{{,}}\]]+', re.IGNORECASE
+)
 _PARAMETER = re.compile(rf"(?P<head>(?:^|[?&])(?:{_NAMES})=)[^&\s\"']+", re.IGNORECASE)
 _TOKEN = re.compile(r"\beyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*)?")
 

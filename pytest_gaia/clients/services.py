@@ -11,13 +11,15 @@ from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.routes import through_gateway
 from pytest_gaia.clients.transport import Transport
 from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import NotApplicable, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pytest_gaia.clients.exchanges import Exchange
     from pytest_gaia.clients.guard import WriteGuard
+    from pytest_gaia.clients.link import Identity
     from pytest_gaia.config.environment import Environment
 
 
@@ -80,11 +82,11 @@ class ClientSet:
             self._transports[base_url] = Transport(base_url)
         return self._transports[base_url]
 
-    def _identity(self) -> Mapping[str, str]:
+    def _identity(self) -> Identity:
         if self._environment.api_key is not None:
-            return {"x-api-key": self._environment.api_key.reveal()}
+            return {"x-api-key": self._environment.api_key}
         if self._environment.token is not None:
-            return {"authorization": f"Bearer {self._environment.token.reveal()}"}
+            return {"authorization": Secret(f"Bearer {self._environment.token.reveal()}")}
         return {}
 
 

@@ -42,11 +42,12 @@ class EventStream:
         return self
 
     async def __anext__(self) -> ServerSentEvent:
+        __tracebackhide__ = True
         while not self._ready:
             try:
                 piece = await self._talk.chunk()
             except Fault as fault:
-                raise self._link.failed(self._talk, fault) from fault
+                raise self._link.failed(self._talk, fault) from None
             if piece is None:
                 self._talk.finish()
                 raise StopAsyncIteration
@@ -69,6 +70,6 @@ async def require_events(link: Link, talk: Conversation) -> None:
     try:
         await talk.body()
     except Fault as fault:
-        raise link.failed(talk, fault) from fault
+        raise link.failed(talk, fault) from None
     problem = f"answered {talk.incoming.status} with {kind}, expected 200 with text/event-stream"
     raise unexpected(talk.finish(), problem)

@@ -2,8 +2,9 @@
 
 Three faults of httpx 0.28 end here:
 
-* A request that is cancelled while others wait leaves its slot of the pool taken for good (httpcore #1093). A pool in
-  which anything was cancelled or failed is retired: it serves what is in flight, new requests get a new one.
+* A request that is cancelled while it waits for a connection leaves a slot of the pool taken for good (httpcore
+  #1093). Requests wait here, in front of the pool, never in it; and a pool in which anything was cancelled or failed
+  is retired: it serves what is in flight, new requests get a new one.
 * ``HTTP_PROXY`` captures 127.0.0.1. Loopback never goes through a proxy; other hosts do as the environment says.
 * A connection that the server closed while it was idle shows as a protocol error. :class:`Fault` says so (``stale``).
 """
@@ -15,7 +16,7 @@ import contextlib
 import functools
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,21 +26,49 @@ from pytest_gaia.clients.reasons import is_loopback, reason_of
 from pytest_gaia.errors import GaiaError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 
 # Below the five seconds after which uvicorn closes an idle connection: who closes first is then never in doubt.
 _KEEPALIVE = 4.0
-_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=_KEEPALIVE)
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=_KEEPALIVE)
+
+CONNECTIONS = 100
+"""requests to one base URL that may be under way at a time; more wait for their turn"""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request as it goes out."""
+    """A request as it goes out. It shows its method only: all else may hold secrets, and pytest shows arguments."""
 
     method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | None = None
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a request has come, as httpcore's trace tells it."""
+
+    opened: bool = False
+    """it opens a connection of its own"""
+    connected: bool = False
+    half_open: _Closable | None = None
+    """the socket while TLS is negotiated on it; httpcore forgets it when it is cancelled at that time"""
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take note of an event of httpcore."""
+        if event == "connection.connect_tcp.started":
+            self.opened = True
+        elif event == "connection.connect_tcp.complete":
+            self.half_open = info["return_value"]
+        elif event == "http11.send_request_headers.started":
+            self.connected = True
+            self.half_open = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +102,36 @@ class _Pool:
 class Transport:
     """A keep-alive pool to one base URL, for one event loop."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, connections: int = CONNECTIONS) -> None:
         self._url = urlsplit(base_url)
+        self._turns = asyncio.Semaphore(connections)
         self._pool: _Pool | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def open(self, request: Outgoing, *, connect: float) -> AsyncIterator[Incoming]:
-        """Send ``request`` and give the answer as soon as its head is there.
+    async def open(self, request: Outgoing, progress: Progress, *, connect: float) -> AsyncIterator[Incoming]:
+        """Send ``request`` and give the answer as soon as its head is there; ``progress`` tells how far it has come.
 
         ``connect`` bounds connecting, in seconds; everything after it is for the caller to bound. Raises :class:`Fault`.
         """
-        fresh = _Connections()
-        async with self._lease() as client:
-            with _faults(fresh):
-                message = _message(request, connect, fresh)
-                response = await client.send(message, stream=True)
+        async with self._turns, self._lease() as client:
+            response = await self._send(client, _message(request, connect, progress), progress)
             try:
-                yield Incoming(response.status_code, _pairs(response), _charset(response), _chunks(response, fresh))
+                yield Incoming(response.status_code, _pairs(response), _charset(response), _chunks(response, progress))
             finally:
                 await response.aclose()
 
+    async def _send(self, client: httpx.AsyncClient, message: httpx.Request, progress: Progress) -> httpx.Response:
+        try:
+            with _faults(progress):
+                return await client.send(message, stream=True)
+        except BaseException:
+            if progress.half_open is not None:
+                self._in_background(progress.half_open.aclose())
+            raise
+
     async def aclose(self) -> None:
-        """Close every connection; what is in flight fails."""
+        """Close every connection that is not in use; the others are closed by whoever still uses them."""
         if self._pool is not None:
             self._retire(self._pool)
         if self._closing:
@@ -135,8 +171,11 @@ class Transport:
     def _close_unused(self, pool: _Pool) -> None:
         if not pool.retired or pool.users:
             return
+        self._in_background(pool.client.aclose())
+
+    def _in_background(self, closing: Coroutine[Any, Any, None]) -> None:
         # A task of its own: whoever was cancelled here may be cancelled again and would leave the sockets open.
-        task = asyncio.get_running_loop().create_task(pool.client.aclose(), name="gaia-http-close")
+        task = asyncio.get_running_loop().create_task(closing, name="gaia-http-close")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -146,28 +185,17 @@ class Transport:
         return httpx.AsyncClient(verify=verify, trust_env=not local, limits=_LIMITS, follow_redirects=False)
 
 
-@dataclass(slots=True)
-class _Connections:
-    """Whether this request opened a connection of its own, told by httpcore's trace."""
-
-    opened: bool = False
-
-    async def trace(self, event: str, _: object) -> None:
-        if event == "connection.connect_tcp.started":
-            self.opened = True
-
-
 @contextlib.contextmanager
-def _faults(connections: _Connections) -> Iterator[None]:
+def _faults(progress: Progress) -> Iterator[None]:
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
         raise Fault("connect", reason_of(error)) from error
     except httpx.TransportError as error:
-        raise Fault("answer", reason_of(error), stale=not connections.opened) from error
+        raise Fault("answer", reason_of(error), stale=not progress.opened) from error
 
 
-def _message(request: Outgoing, connect: float, connections: _Connections) -> httpx.Request:
+def _message(request: Outgoing, connect: float, progress: Progress) -> httpx.Request:
     headers = [("user-agent", f"pytest-gaia/{__version__}"), ("accept", "*/*"), ("accept-encoding", "gzip, deflate")]
     given = {name.lower() for name, _ in request.headers}
     timeout = httpx.Timeout(None, connect=connect)
@@ -176,12 +204,12 @@ def _message(request: Outgoing, connect: float, connections: _Connections) -> ht
         request.url,
         headers=[pair for pair in headers if pair[0] not in given] + list(request.headers),
         content=request.body,
-        extensions={"timeout": timeout.as_dict(), "trace": connections.trace},
+        extensions={"timeout": timeout.as_dict(), "trace": progress.trace},
     )
 
 
-async def _chunks(response: httpx.Response, connections: _Connections) -> AsyncIterator[bytes]:
-    with _faults(connections):
+async def _chunks(response: httpx.Response, progress: Progress) -> AsyncIterator[bytes]:
+    with _faults(progress):
         async for chunk in response.aiter_bytes():
             yield chunk
 

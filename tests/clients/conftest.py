@@ -1,0 +1,50 @@
+"""Clients on environments that a test describes itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest_asyncio
+
+from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.services import ClientSet
+from pytest_gaia.config.environment import Environment, Timeouts
+from pytest_gaia.config.secrets import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from pytest_gaia.clients.exchanges import Exchange
+
+    Connect = Callable[..., ClientSet]
+
+KEY = "key-of-the-environment"
+
+
+def environment(name: str = "sandbox", **values: Any) -> Environment:
+    """Return an environment with short timeouts, an API key and whatever else is given."""
+    defaults: dict[str, Any] = {
+        "timeouts": Timeouts(connect=2.0, answer=2.0, stream=2.0, ready=2.0),
+        "api_key": Secret(KEY),
+        "writes": True,
+    }
+    return Environment(name, **(defaults | values))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def connect() -> AsyncIterator[Connect]:
+    """Return a function from base URLs (by service) to the clients of them; closes them at the end."""
+    made: list[ClientSet] = []
+
+    def build(
+        urls: dict[str, str], *, permitted: bool = True, record: list[Exchange] | None = None, **values: Any
+    ) -> ClientSet:
+        where = environment(urls=urls, **values)
+        guard = WriteGuard(where)
+        guard.permit(permitted)
+        made.append(ClientSet(where, guard, (record if record is not None else []).append))
+        return made[-1]
+
+    yield build
+    for clients in made:
+        await clients.aclose()

@@ -1,0 +1,289 @@
+"""What httpx 0.28 does wrong on the wire, and what the client makes of it. Each fault is first shown to be there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.http import HttpClient
+from pytest_gaia.clients.link import Link
+from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.clients.transport import Transport
+from pytest_gaia.errors import DeadlineExceeded, GaiaError, ServiceError, Unreachable
+from tests.clients.conftest import environment
+from tests.clients.peers import Received, always, answer, peer, silent, unused_port
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pytest_gaia.clients.exchanges import Exchange
+    from tests.clients.conftest import Connect
+
+POOL = 2
+
+
+async def slow(_: Received, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(0.02)
+    writer.write(answer(200, {}))
+    await writer.drain()
+
+
+async def cancel_under_contention(get: Callable[[], Awaitable[object]]) -> None:
+    """Cancel requests in every stage of waiting for a connection and for an answer."""
+
+    async def one(after: float) -> None:
+        try:
+            await asyncio.wait_for(get(), after)
+        except (TimeoutError, httpx.HTTPError, ServiceError):
+            return
+
+    for _ in range(6):
+        await asyncio.gather(*(one(0.005 + 0.002 * number) for number in range(30)))
+
+
+def client_with_pool(url: str, size: int) -> tuple[HttpClient, Transport]:
+    where = environment(urls={"gateway": url})
+    transport = Transport(url, connections=size)
+    link = Link(
+        service="gateway",
+        environment=where,
+        base_url=url,
+        guard=WriteGuard(where),
+        redactor=Redactor(),
+        recorder=lambda _: None,
+        transport=transport,
+        via="direct",
+        route_of=lambda _, path: path,
+    )
+    return HttpClient(link, {}), transport
+
+
+async def test_plain_httpx_loses_its_pool_to_cancelled_requests() -> None:
+    """The fault itself (httpcore #1093): if this fails, a new httpx may have mended it."""
+    limits = httpx.Limits(max_connections=POOL, max_keepalive_connections=POOL)
+    async with peer(slow) as server, httpx.AsyncClient(limits=limits, trust_env=False) as plain:
+        await cancel_under_contention(lambda: plain.get(server.url))
+        with pytest.raises(httpx.PoolTimeout):
+            await plain.get(server.url, timeout=httpx.Timeout(2.0, pool=0.3))
+
+
+async def test_cancelled_requests_under_contention_do_not_poison_the_pool() -> None:
+    async with peer(slow) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        await cancel_under_contention(lambda: client.get("/x"))
+        statuses = [(await client.get("/x")).status for _ in range(5)]
+        await transport.aclose()
+    assert statuses == [200] * 5
+
+
+async def test_requests_that_wait_beside_a_cancelled_one_are_answered() -> None:
+    async with peer(slow) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        others = [asyncio.create_task(client.get("/other")) for _ in range(20)]
+        await cancel_under_contention(lambda: client.get("/x"))
+        assert [answered.status for answered in await asyncio.gather(*others)] == [200] * 20
+        await transport.aclose()
+
+
+async def test_a_deadline_does_not_poison_the_pool_either() -> None:
+    async def first_hangs(request: Received, writer: asyncio.StreamWriter) -> None:
+        if request.target == "/hang":
+            await asyncio.Event().wait()
+        writer.write(answer(200, {}))
+        await writer.drain()
+
+    async with peer(first_hangs) as server:
+        client, transport = client_with_pool(server.url, 1)
+        for _ in range(3):
+            with pytest.raises(DeadlineExceeded):
+                await client.get("/hang", timeout=0.05)
+        assert (await client.get("/x")).status == 200
+        await transport.aclose()
+
+
+async def test_closing_leaves_neither_tasks_nor_sockets() -> None:
+    before = asyncio.all_tasks()
+    async with peer(slow) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        await cancel_under_contention(lambda: client.get("/x"))
+        await transport.aclose()
+        await transport.aclose()
+    assert asyncio.all_tasks() == before
+
+
+@pytest.fixture
+def _proxied(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
+
+
+@pytest.mark.usefixtures("_proxied")
+async def test_plain_httpx_lets_a_proxy_capture_loopback() -> None:
+    """The fault itself: if this fails, a new httpx may have mended it."""
+    async with peer(always(200, {})) as server, httpx.AsyncClient() as plain:
+        with pytest.raises(httpx.ConnectError):
+            await plain.get(server.url)
+
+
+@pytest.mark.usefixtures("_proxied")
+async def test_a_proxy_does_not_capture_loopback(connect: Connect) -> None:
+    async with peer(always(200, {})) as server:
+        for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
+            assert (await connect({"gateway": url}).http("gateway").get("/x")).status == 200
+
+
+async def test_a_proxy_is_used_for_other_hosts(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with peer(always(200, {"by": "proxy"})) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        gateway = connect({"gateway": "http://gaia.invalid"}).http("gateway")
+        assert (await gateway.get("/x")).json() == {"by": "proxy"}
+    assert proxy.received[0].target == "http://gaia.invalid/x"
+
+
+async def closes_when_idle(request: Received, writer: asyncio.StreamWriter) -> None:
+    """Answer the first request of a connection, and hang up when a second one comes on it."""
+    if request.target == "/second" and request.connection == 1:
+        writer.transport.abort()
+        return
+    writer.write(answer(200, {"connection": request.connection}))
+    await writer.drain()
+
+
+async def test_plain_httpx_fails_on_a_stale_connection() -> None:
+    """The fault itself: if this fails, a new httpx may have mended it."""
+    async with peer(closes_when_idle) as server, httpx.AsyncClient(trust_env=False) as plain:
+        await plain.get(f"{server.url}/first")
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            await plain.get(f"{server.url}/second")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_a_stale_connection_is_replaced_once_for_a_method_that_may_repeat(connect: Connect, method: str) -> None:
+    seen: list[Exchange] = []
+    async with peer(closes_when_idle) as server:
+        gateway = connect({"gateway": server.url}, record=seen).http("gateway")
+        await gateway.get("/first")
+        answered = await gateway.request(method, "/second")
+    assert answered.json() == {"connection": 2}
+    assert [(each.route, each.attempt, each.status) for each in seen] == [
+        ("/first", 1, 200),
+        ("/second", 1, None),
+        ("/second", 2, 200),
+    ]
+
+
+async def test_a_post_on_a_stale_connection_is_never_sent_twice(connect: Connect) -> None:
+    async with peer(closes_when_idle) as server:
+        gateway = connect({"gateway": server.url}).http("gateway")
+        await gateway.get("/first")
+        with pytest.raises(Unreachable, match="broke the connection off"):
+            await gateway.post("/second", json={})
+        assert [each.target for each in server.received] == ["/first", "/second"]
+        # and the client is not stuck with the dead connection
+        assert (await gateway.post("/third", json={})).status == 200
+
+
+async def test_a_connection_that_breaks_on_its_first_request_is_a_fault_of_the_service(connect: Connect) -> None:
+    async def reset(_: Received, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with peer(reset) as server:
+        with pytest.raises(Unreachable, match="broke the connection off"):
+            await connect({"gateway": server.url}).http("gateway").get("/x")
+    assert len(server.received) == 1
+
+
+async def test_an_answer_that_is_cut_short_is_told_with_what_came(connect: Connect) -> None:
+    async def cut(_: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this")
+        await writer.drain()
+        writer.close()
+
+    async with peer(cut) as server:
+        gateway = connect({"gateway": server.url}).http("gateway")
+        with pytest.raises(Unreachable, match="only this"):
+            await gateway.get("/x")
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_dead_port_is_told_in_time_after_trying_again(connect: Connect, method: str) -> None:
+    url = f"http://127.0.0.1:{unused_port()}"
+    seen: list[Exchange] = []
+    gateway = connect({"gateway": url}, record=seen, sources={"urls.gateway": "GAIA_GATEWAY_URL"}).http("gateway")
+    started = time.monotonic()
+    with pytest.raises(Unreachable) as caught:
+        await gateway.request(method, "/x")
+    assert time.monotonic() - started < 2.5
+    message = str(caught.value)
+    assert message.startswith(f"gateway cannot be reached at {url}: connection refused (3 attempts).")
+    assert "GAIA_GATEWAY_URL" in message
+    assert "--gaia-url gateway=URL" in message
+    assert [each.attempt for each in seen] == [1, 2, 3]
+    assert all((each.error or "").startswith("unreachable: ") for each in seen)
+
+
+async def test_a_service_that_comes_up_while_connecting_is_reached(connect: Connect) -> None:
+    port = unused_port()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(200, {}))
+        await writer.drain()
+        writer.close()
+
+    async def come_up() -> asyncio.Server:
+        await asyncio.sleep(0.2)
+        return await asyncio.start_server(script, "127.0.0.1", port)
+
+    coming = asyncio.create_task(come_up())
+    answered = await connect({"gateway": f"http://127.0.0.1:{port}"}).http("gateway").post("/x", json={})
+    (await coming).close()
+    assert (answered.status, answered.exchange.attempt) == (200, 3)
+
+
+async def test_an_unknown_host_is_told_by_name(connect: Connect) -> None:
+    with pytest.raises(Unreachable, match=r"gateway cannot be reached at http://gaia\.invalid: "):
+        await connect({"gateway": "http://gaia.invalid"}).http("gateway").get("/x")
+
+
+async def test_a_port_that_takes_connections_and_is_silent_is_told_at_the_deadline(connect: Connect) -> None:
+    async with silent() as port:
+        with pytest.raises(DeadlineExceeded):
+            await connect({"gateway": f"http://127.0.0.1:{port}"}).http("gateway").get("/x", timeout=0.2)
+
+
+async def test_a_host_that_does_not_finish_connecting_is_told_as_unreachable(connect: Connect) -> None:
+    async with silent() as port:
+        with pytest.raises(Unreachable, match="before there was a connection"):
+            await connect({"gateway": f"https://127.0.0.1:{port}"}).http("gateway").get("/x", timeout=0.3)
+
+
+async def test_a_plain_port_behind_https_is_a_clear_error(connect: Connect) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer(400, {}))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(Unreachable, match="SSL"):
+        await connect({"gateway": url}).http("gateway").get("/x")
+    server.close()
+
+
+async def test_a_client_on_another_loop_says_what_to_configure() -> None:
+    async with peer(always(200, {})) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        await client.get("/x")
+        with pytest.raises(GaiaError, match="asyncio_default_test_loop_scope"):
+            await asyncio.to_thread(asyncio.run, client.get("/x"))
+        await transport.aclose()
