@@ -94,10 +94,11 @@ def gaia_tokens(gaia_env: Environment) -> Callable[..., str]:
     from functools import partial
 
     from pytest_gaia.clients.tokens import mint
+    from pytest_gaia.config.variables import variable_name
     from pytest_gaia.errors import NotApplicable
 
     if gaia_env.jwt_secret is None:
-        variable = f"GAIA_{gaia_env.name.upper()}_JWT_SECRET"
+        variable = variable_name(gaia_env.name, "JWT_SECRET")
         raise NotApplicable(f"no user tokens can be made for {gaia_env.name}: set {variable}")
     return partial(mint, gaia_env.jwt_secret)
 

@@ -9,6 +9,7 @@ from pytest_gaia.clients.connection import Connection
 from pytest_gaia.clients.grants import require_read_only_role
 from pytest_gaia.clients.readonly import ReadOnlySession
 from pytest_gaia.clients.sessions import WritingSession, rolled_back
+from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import NotApplicable
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ class Database:
 
     def __init__(self, environment: Environment, guard: WriteGuard) -> None:
         if environment.database is None:
-            name = environment.name.upper().replace("-", "_")
             raise NotApplicable(
-                f"{environment.label} has no database to look into: set GAIA_{name}_DATABASE_URL (or GAIA_DATABASE_URL) "
+                f"{environment.label} has no database to look into: set "
+                f"{variable_name(environment.name, 'DATABASE_URL')} (or GAIA_DATABASE_URL) "
                 f"to the DSN of a role that only reads"
             )
         self._environment = environment

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.collection.needs import DIRECT
+from pytest_gaia.config.variables import variable_name
 
 if TYPE_CHECKING:
     from pytest_gaia.collection.needs import Needs
@@ -27,14 +28,13 @@ def why_not(needs: Needs, environment: Environment) -> str | None:
 
 def _missing(required: str, environment: Environment) -> str | None:
     name = environment.name
-    prefix = f"GAIA_{name.upper()}_"
     if required.endswith(DIRECT):
         service = required.removesuffix(DIRECT)
         return None if service in environment.urls else f"{name} gives {service} no URL of its own"
     if required == "nats" and not environment.has_nats:
         return f"{name} has no broker (nats = {environment.nats or 'not configured'})"
     if required == "postgres" and environment.database is None:
-        return f"no database is configured for {name}: set {prefix}DATABASE_URL"
+        return f"no database is configured for {name}: set {variable_name(name, 'DATABASE_URL')}"
     if required == "jwt" and environment.jwt_secret is None:
-        return f"no user tokens can be made for {name}: set {prefix}JWT_SECRET"
+        return f"no user tokens can be made for {name}: set {variable_name(name, 'JWT_SECRET')}"
     return None

@@ -16,6 +16,8 @@ from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.stash import RUN
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_gaia.run.session import Run
 
 pytest_plugins = ["pytest_gaia.fixtures"]
@@ -88,9 +90,15 @@ def _may_use_gaia(config: pytest.Config) -> bool:
         or option.gaia_sandbox_fixed
         or option.gaia_rehearse
         or option.gaia_command
-        or (config.rootpath / "gaia.toml").is_file()
+        or _has_project(config.rootpath, marked=config.inipath is not None)
         or any(name.startswith("GAIA_") for name in os.environ)
     )
+
+
+def _has_project(root: Path, *, marked: bool) -> bool:
+    """Whether there is a ``gaia.toml``: in pytest's root, or above it where no file of pytest's marks the root."""
+    folders = (root,) if marked else (root, *root.parents)
+    return any((folder / "gaia.toml").is_file() for folder in folders)
 
 
 def _register(config: pytest.Config, run: Run) -> None:

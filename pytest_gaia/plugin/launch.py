@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.options import Options, split_members
-from pytest_gaia.config.project import find_project
+from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
@@ -27,7 +27,7 @@ def launch(config: pytest.Config) -> Run | None:
     :class:`~pytest_gaia.errors.EnvironmentUnavailable` for an environment that is not what it claims.
     """
     options = _options(config)
-    project = find_project(config.rootpath)
+    project = find_project(options.rootdir)
     if not (_asked_for(config) or _touches(config, project.suites)):
         return None
     if project.path is None and not _asked_for(config) and not _asked_by_variable():
@@ -53,7 +53,7 @@ def _options(config: pytest.Config) -> Options:
         sandbox_without=split_members(option.gaia_sandbox_without),
         sandbox_fixed=option.gaia_sandbox_fixed,
         rehearse=option.gaia_rehearse,
-        rootdir=config.rootpath,
+        rootdir=config.rootpath if config.inipath else find_rootdir(config.rootpath),
         environ=os.environ,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.variables import variable_name
 from pytest_gaia.report.table import aligned
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ def header(environment: Environment) -> list[str]:
     chosen = environment.sources.get("name", "default")
     lines = [f"gaia: environment {environment.label} (from {chosen}), topology {environment.topology}"]
     if not environment.sandbox and environment.api_key is None:
-        lines.append(f"gaia: no API key: set GAIA_{environment.name.upper()}_API_KEY, GAIA_API_KEY or a line in .env")
+        lines.append(
+            f"gaia: no API key: set {variable_name(environment.name, 'API_KEY')}, GAIA_API_KEY or a line in .env"
+        )
     return lines
 
 
