@@ -191,11 +191,12 @@ class Stack:
     def _call(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Call the supervisor. A mistake of the caller comes back as ``ConfigError``."""
         from http.client import HTTPConnection, HTTPException
+        from urllib.parse import quote
 
         connection = HTTPConnection("127.0.0.1", self._details["control"], timeout=_CALL_SECONDS)
         try:
             headers = {"Authorization": f"Bearer {self._details['token']}"}
-            connection.request(method, path, json.dumps(content or {}), headers)
+            connection.request(method, quote(path), json.dumps(content or {}), headers)
             response = connection.getresponse()
             answer: dict[str, Any] = json.loads(response.read())
         except (OSError, HTTPException, ValueError) as error:

@@ -19,6 +19,7 @@ _ACCOUNTS = 16
 """accounts that are declared at a time; starting with more takes longer"""
 _START_SECONDS = 10.0
 _STOP_SECONDS = 3.0
+_GREETING_SECONDS = 1.0
 _RELOADED = b"Reloaded server configuration"
 
 
@@ -107,14 +108,15 @@ class Broker:
             await asyncio.sleep(0.002)
 
     async def _listens(self) -> bool:
-        """Whether the server greets: then its accounts can be used."""
+        """Whether the server greets: then its accounts can be used. Whoever has taken its port does not."""
         import asyncio
 
         try:
-            reader, writer = await asyncio.open_connection(HOST, self.port.number)
+            async with asyncio.timeout(_GREETING_SECONDS):
+                reader, writer = await asyncio.open_connection(HOST, self.port.number)
+                try:
+                    return (await reader.readline()).startswith(b"INFO ")
+                finally:
+                    writer.close()
         except OSError:
             return False
-        try:
-            return (await reader.readline()).startswith(b"INFO ")
-        finally:
-            writer.close()

