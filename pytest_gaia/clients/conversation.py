@@ -47,6 +47,7 @@ class Conversation:
         self._deadline = until
         self._received: list[bytes] = []
         self._incoming: Incoming | None = None
+        self._fault: Fault | None = None
         self.progress = Progress()
         self._exchange: Exchange | None = None
 
@@ -66,12 +67,18 @@ class Conversation:
         return asyncio.timeout_at(self._deadline)
 
     async def chunk(self) -> bytes | None:
-        """Return the next piece of the body, or None after the last. Raises :class:`Fault`."""
+        """Return the next piece of the body, or None after the last. Raises :class:`Fault`, and then always the same."""
+        if self._fault is not None:
+            raise self._fault
         try:
             async with self.deadline():
                 piece = await anext(self.incoming.chunks, None)
         except TimeoutError:
-            raise self.late() from None
+            self._fault = self.late()
+            raise self._fault from None
+        except Fault as fault:
+            self._fault = fault
+            raise
         if piece is not None:
             self._received.append(piece)
         return piece

@@ -1,0 +1,113 @@
+"""The questions a check asks an answer, and what they say when it is not as it should be."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from pytest_gaia.clients.answers import Answer, Headers
+from pytest_gaia.clients.exchanges import Exchange, Request, Response
+from pytest_gaia.clients.transcript import transcript
+from pytest_gaia.errors import UnexpectedAnswer
+
+BODY = {"summary": {"total_cost": 1.5, "none": None}, "providers": [{"id": "claude"}, {"id": "openai"}], "empty": {}}
+
+
+def exchange(status: int, body: str, *, error: str | None = None) -> Exchange:
+    response = None if error else Response(status, {"content-type": "application/json"}, body)
+    request = Request("GET", "http://h/x", {"accept": "*/*"})
+    return Exchange("gateway", "direct", "/x", request, response, error, started=0.0, elapsed=0.0123)
+
+
+def answered(status: int = 200, body: str = json.dumps(BODY)) -> Answer:
+    return Answer(status, Headers([("Content-Type", "application/json")]), body.encode(), body, exchange(status, body))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("summary.total_cost", 1.5),
+        ("summary.none", None),
+        ("providers.0.id", "claude"),
+        ("providers.-1.id", "openai"),
+        ("providers", BODY["providers"]),
+    ],
+)
+def test_a_field_is_found_by_its_path(path: str, value: object) -> None:
+    assert answered().field(path) == value
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("cost", "has no field 'cost': the answer has summary, providers, empty"),
+        ("summary.cost", "has no field 'summary.cost': summary has total_cost, none"),
+        ("providers.2.id", "providers is a list of 2"),
+        ("providers.first", "providers is a list of 2"),
+        ("summary.total_cost.cents", "summary.total_cost is float"),
+        ("summary.none.x", "summary.none is null"),
+        ("empty.x", "empty has no fields"),
+    ],
+)
+def test_a_missing_field_says_how_far_the_path_leads(path: str, why: str) -> None:
+    with pytest.raises(UnexpectedAnswer) as caught:
+        answered().field(path)
+    assert why in str(caught.value)
+    assert "GET http://h/x" in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, ()), (204, ()), (404, (404,)), (409, (200, 409))])
+def test_an_expected_status_gives_the_answer_back(status: int, expected: tuple[int, ...]) -> None:
+    given = answered(status)
+    assert given.expect(*expected) is given
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "wanted"), [(500, (), "2xx"), (200, (404,), "404"), (301, (200, 201), "200 or 201")]
+)
+def test_an_unexpected_status_says_both(status: int, expected: tuple[int, ...], wanted: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match=f"gateway answered {status}, expected {wanted}"):
+        answered(status).expect(*expected)
+
+
+def test_an_answer_that_is_not_json_is_shown() -> None:
+    with pytest.raises(UnexpectedAnswer, match=r"answered something that is not JSON[\s\S]*<html>"):
+        answered(body="<html>").json()
+
+
+def test_headers_are_found_in_any_case_and_joined() -> None:
+    headers = Headers([("X-A", "1"), ("x-a", "2"), ("B", "3")])
+    assert (headers["x-A"], headers["b"], headers.get("c"), len(headers), list(headers)) == (
+        "1, 2",
+        "3",
+        None,
+        2,
+        ["x-a", "b"],
+    )
+
+
+def test_an_answer_shows_no_secret_in_its_repr() -> None:
+    given = Answer(200, Headers([("x", "hidden-value")]), b"hidden-value", "hidden-value", exchange(200, "***"))
+    assert repr(given) == "<Answer 200 to GET http://h/x>"
+    assert "hidden-value" not in repr(given.headers)
+
+
+def test_a_transcript_without_an_answer_says_what_failed() -> None:
+    text = transcript(exchange(0, "", error="unreachable: connection refused"))
+    assert text.splitlines() == [
+        "  GET http://h/x",
+        "  gateway, route /x, attempt 1, 12 ms",
+        "  > accept: */*",
+        "  no answer: unreachable: connection refused",
+    ]
+
+
+def test_a_transcript_of_a_long_answer_says_how_much_is_left_out() -> None:
+    assert "… 1000 more characters" in transcript(exchange(299, "x" * 5000))
+
+
+def test_an_exchange_travels_between_processes() -> None:
+    given = exchange(200, "{}")
+    assert pickle.loads(pickle.dumps(given)) == given

@@ -1,0 +1,115 @@
+"""Closed by default: who may write, and what the refusal says."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_gaia.clients.guard import WriteGuard, reads_only, shorten
+from pytest_gaia.errors import WriteRefused
+from tests.clients.conftest import environment
+
+
+def guard(*, allowed: bool, marked: bool, name: str = "production") -> WriteGuard:
+    made = WriteGuard(environment(name, writes=allowed, safe_posts=("/api/v0.2/chat",)))
+    made.permit(marked)
+    return made
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "post", "PROPFIND"])
+@pytest.mark.parametrize(("allowed", "marked"), [(False, False), (False, True), (True, False)])
+def test_a_write_takes_the_marker_and_the_environment(method: str, allowed: bool, marked: bool) -> None:
+    with pytest.raises(WriteRefused):
+        guard(allowed=allowed, marked=marked).check_http("gateway", method, "/x")
+    guard(allowed=True, marked=True).check_http("gateway", method, "/x")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "get"])
+def test_a_safe_method_always_goes(method: str) -> None:
+    guard(allowed=False, marked=False).check_http("gateway", method, "/x")
+
+
+def test_a_listed_post_goes_and_nothing_beside_it() -> None:
+    closed = guard(allowed=False, marked=False)
+    closed.check_http("gateway", "POST", "/api/v0.2/chat")
+    for method, path in (
+        ("DELETE", "/api/v0.2/chat"),
+        ("POST", "/api/v0.2/chat/"),
+        ("POST", "/api/v0.2/chat/../personas"),
+        ("POST", "/API/v0.2/chat"),
+        ("POST", "/api/v0.2/chat/history"),
+    ):
+        with pytest.raises(WriteRefused):
+            closed.check_http("gateway", method, path)
+
+
+def test_the_refusal_where_writing_is_forbidden_names_the_environment_and_what_was_stopped() -> None:
+    with pytest.raises(WriteRefused) as caught:
+        guard(allowed=False, marked=True).check_http("chat", "DELETE", "/api/v0.2/personas/7")
+    message = str(caught.value)
+    assert message.startswith("refused before it left the process: DELETE /api/v0.2/personas/7 to chat.")
+    assert (
+        "environment production forbids writing (writes = false), not even with @pytest.mark.gaia(writes=True)"
+        in message
+    )
+    assert "POSTs that are safe here: /api/v0.2/chat." in message
+
+
+def test_the_refusal_without_the_marker_names_the_marker() -> None:
+    with pytest.raises(WriteRefused) as caught:
+        guard(allowed=True, marked=False, name="dev").check_http("chat", "PUT", "/x")
+    assert "the test is not marked as one that writes, and environment dev is closed by default" in str(caught.value)
+    assert "Mark the test @pytest.mark.gaia(writes=True)" in str(caught.value)
+
+
+def test_the_permission_ends_with_the_test() -> None:
+    shared = guard(allowed=True, marked=True)
+    shared.check_http("gateway", "DELETE", "/x")
+    shared.permit(False)
+    with pytest.raises(WriteRefused):
+        shared.check_http("gateway", "DELETE", "/x")
+
+
+def test_publishing_below_gaia_test_always_goes() -> None:
+    guard(allowed=False, marked=False).check_publish("gaia.test.anything.at.all")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["gaia.test", "gaia.test.", "gaia.tests.x", "gaia.service.ready", "GAIA.TEST.x", ">", "$JS.API.STREAM.CREATE.X"],
+)
+def test_publishing_elsewhere_is_a_write(subject: str) -> None:
+    with pytest.raises(WriteRefused, match=r"a message on .*[\s\S]*gaia\.test\.>"):
+        guard(allowed=True, marked=False).check_publish(subject)
+    guard(allowed=True, marked=True).check_publish(subject)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT 1", "  -- hi\n/* there */ (select 1)", "with x as (select 1) table x", "VALUES (1)", "show all"],
+)
+def test_a_statement_that_reads_goes(statement: str) -> None:
+    assert reads_only(statement)
+    guard(allowed=False, marked=False).check_sql(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO x VALUES (1)",
+        "",
+        ";",
+        "-- SELECT 1",
+        "/* SELECT */ DROP TABLE x",
+        "SET x = 1",
+        "COPY x TO '/x'",
+        "DO $$ $$",
+    ],
+)
+def test_a_statement_that_does_not_start_like_one_that_reads_is_refused(statement: str) -> None:
+    with pytest.raises(WriteRefused, match="SQL"):
+        guard(allowed=True, marked=False).check_sql(statement)
+    guard(allowed=True, marked=True).check_sql(statement)
+
+
+def test_a_long_statement_is_shortened_in_the_message() -> None:
+    assert shorten("INSERT\n   INTO x " + "y" * 200) == "INSERT INTO x " + "y" * 105 + "…"
