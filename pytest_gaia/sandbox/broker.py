@@ -88,7 +88,7 @@ class Broker:
         configuration.write_text(
             f'listen: "{HOST}:{self.port.number}"\n'
             f"server_name: gaia_sandbox\n"
-            f"jetstream {{ store_dir: {json.dumps(str(self._folder))}, max_memory_store: 256MB, max_file_store: 256MB }}\n"
+            f"jetstream {{ store_dir: {json.dumps(str(self._folder), ensure_ascii=False)}, max_memory_store: 256MB, max_file_store: 256MB }}\n"
             f"accounts {{\n{accounts}\n}}\n",
             "utf-8",
         )

@@ -50,26 +50,25 @@ class Control:
     ) -> None:
         """Serve one call."""
         body = await _body(receive)
-        if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):
-            status, content = 401, {"error": "wrong token"}
-        else:
-            status, content = await self._answer(scope["method"], scope["path"], body)
+        status, content = await self._answer(scope, body)
         encoded = json.dumps(content).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(encoded)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": encoded})
 
-    async def _answer(self, method: str, path: str, body: bytes) -> tuple[int, object]:
+    async def _answer(self, scope: Mapping[str, Any], body: bytes) -> tuple[int, object]:
+        if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):
+            return 401, {"error": "wrong token"}
+        parts = scope["path"].strip("/").split("/")
         try:
-            content = json.loads(body or b"{}")
-            return 200, await self._dispatch(method, path.strip("/").split("/"), content)
+            return 200, await self._dispatch(scope["method"], parts, json.loads(body or b"{}"))
         except (ConfigError, ValueError) as error:
             return 400, {"error": str(error)}
         except GaiaError as error:
             return 500, {"error": str(error)}
         # Whatever it is, the caller shall read it instead of waiting.
         except Exception as error:  # noqa: BLE001
-            _log.exception("%s %s", method, path)
+            _log.exception("%s %s", scope["method"], scope["path"])
             return 500, {"error": f"{type(error).__name__}: {error}"}
 
     async def _dispatch(self, method: str, parts: list[str], content: Mapping[str, Any]) -> object:
@@ -92,10 +91,10 @@ class Control:
                 raise ConfigError(f"There is no {method} /{'/'.join(parts)}.")
         return {}
 
-    async def _fault(self, name: str, *, member: str, kind: str, **arguments: object) -> object:
+    async def _fault(self, name: str, *, member: str, kind: str, **arguments: Any) -> object:
         cell = self._platform.cells.existing(name)
         if kind != STOP:
-            cell.apps.faults.add(member, kind, **arguments)  # type: ignore[arg-type]  # checked there
+            cell.apps.faults.add(member, kind, **arguments)
         elif member not in cell.servers:
             raise ConfigError(
                 f"Only a service of a cell can be stopped, not {member!r}: {nearest(member, cell.servers)}"

@@ -30,10 +30,20 @@ MEMORY = Path("/dev/shm")  # noqa: S108
 ENOUGH = 512 * 1024 * 1024
 """bytes that have to be free in memory for a run to live there"""
 
+# Where temporary files of all users are, if TMPDIR is a place of root's own.
+_SHARED = ("/tmp", "/var/tmp")  # noqa: S108
+
 
 def roots() -> list[Path]:
     """Return the places that runs may live in, the best first."""
-    return [root for root in dict.fromkeys((MEMORY, Path(tempfile.gettempdir()))) if root.is_dir()]
+    places = dict.fromkeys(Path(place) for place in (MEMORY, tempfile.gettempdir(), *_SHARED))
+    return [place for place in places if place.is_dir()]
+
+
+def is_open(directory: Path) -> bool:
+    """Whether everybody may enter a directory. Raises ``OSError`` where there is none."""
+    path = directory.resolve()
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 
 
 def create_run() -> tuple[Path, int]:
@@ -41,16 +51,17 @@ def create_run() -> tuple[Path, int]:
 
     Raises ``OSError`` where no place can be written to.
     """
+    failure: OSError | None = None
     for root in roots():
-        if root != MEMORY or _has_room(root):
+        # As root, the server of another user has to get there.
+        if (root != MEMORY or _has_room(root)) and (os.geteuid() != 0 or is_open(root)):
             try:
                 directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.geteuid()}-", dir=root))
-            except OSError:
-                if root != MEMORY:
-                    raise
+            except OSError as error:
+                failure = error
                 continue
             return directory, _hold(directory)
-    raise FileNotFoundError("there is no temporary directory")
+    raise failure or FileNotFoundError("there is no temporary directory that the servers can use")
 
 
 def is_held(directory: Path) -> bool:

@@ -97,7 +97,7 @@ class PostgresServer:
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         options = {**_SETTINGS, **_since(self._data), "port": str(self.port.number)}
         arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        command = [self._binaries.postgres, "-D", self._data, *arguments]
+        command: list[str | Path] = [self._binaries.postgres, "-D", self._data, *arguments]
         # SIGQUIT: PostgreSQL ends its own processes and gives its shared memory back, without a checkpoint.
         return spawn(self._run, "postgres", command, account=self._account, on_death=signal.SIGQUIT)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import tarfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.sandbox import directories
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

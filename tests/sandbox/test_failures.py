@@ -106,6 +106,7 @@ def test_initdb_that_fails_shows_its_last_words(tmp_path: Path, monkeypatch: pyt
 
 def test_no_place_for_a_directory_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_gaia.sandbox.directories.ENOUGH", 1 << 60)
+    monkeypatch.setattr("pytest_gaia.sandbox.directories._SHARED", ())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
 
     with pytest.raises(SandboxError, match="Set TMPDIR"):

@@ -107,6 +107,7 @@ def test_a_process_that_got_the_number_of_a_dead_one_is_left_alone(tmp_path: Pat
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory in which the only runs are those of the test."""
     monkeypatch.setattr(directories, "MEMORY", tmp_path)
+    monkeypatch.setattr(directories, "_SHARED", ())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path
 

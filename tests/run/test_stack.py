@@ -1,0 +1,155 @@
+"""The sandbox from a run's side: attached to by other processes, silent about secrets, bound to an environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, Environment
+from pytest_gaia.config.secrets import Secret
+from pytest_gaia.errors import ConfigError, SandboxError
+from pytest_gaia.run.stack import Cell, Stack, bind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CELL = Cell(
+    "main",
+    MappingProxyType({name: f"http://127.0.0.1:{port}" for port, name in enumerate(HTTP_SERVICES, 7000)}),
+    "nats://cell0:hidden@127.0.0.1:7100",
+    "postgresql://gaia:hidden@127.0.0.1:7200/gaia_main",
+    "hidden",
+    "hidden",
+)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """Give a sandbox that runs."""
+    stack = Stack.start()
+    try:
+        stack.ready()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def test_starting_does_not_wait() -> None:
+    stack = Stack.start()
+    try:
+        with pytest.raises(SandboxError, match=r"call ready\(\) first"):
+            stack.cell("main")
+    finally:
+        stack.stop()
+
+
+def test_starting_loads_no_server_and_no_client_library() -> None:
+    program = (
+        "import sys; from pytest_gaia.run.stack import Stack; stack = Stack.start(); stack.ready(); stack.cell('main')\n"
+        "stack.stop()\n"
+        "print(sorted({'asyncio', 'asyncpg', 'nats', 'uvicorn', 'httpx', 'ssl', 'ctypes'} & set(sys.modules)))"
+    )
+    answer = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True)
+
+    assert answer.stdout.strip() == "[]"
+
+
+def test_another_process_attaches_to_it(stack: Stack) -> None:
+    attached = Stack.attach(stack.directory)
+    attached.ready()
+
+    assert attached.cell("gw7") == stack.cell("gw7")
+    attached.stop()
+    assert stack.directory.exists()
+
+
+def test_attaching_to_what_is_gone_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="ended before it was ready"):
+        Stack.attach(tmp_path).ready()
+
+
+def test_many_threads_can_ask_at_once(stack: Stack) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        same = list(pool.map(lambda _: stack.cell("threads"), range(16)))
+        different = list(pool.map(lambda number: stack.cell(f"thread{number}"), range(8)))
+
+    assert len({cell.dsn for cell in same}) == 1
+    assert len({cell.dsn for cell in different}) == 8
+
+
+def test_it_survives_the_end_of_the_thread_that_started_it() -> None:
+    started: list[Stack] = []
+    thread = threading.Thread(target=lambda: started.append(Stack.start()))
+    thread.start()
+    thread.join()
+    (stack,) = started
+    try:
+        stack.ready()
+        stack.cell("gw0")
+    finally:
+        stack.stop()
+
+
+def test_a_member_that_is_unknown_is_named() -> None:
+    with pytest.raises(ConfigError, match="did you mean asset"):
+        Stack.start(without=["asets"])
+
+
+def test_the_start_is_measured(stack: Stack) -> None:
+    stages = ["launched", "postgres", "libraries", "platform", "ready"]
+
+    assert list(stack.timings) == stages
+    assert 0 < stack.timings["launched"] <= stack.timings["ready"] < 30
+
+
+def test_nothing_secret_is_shown(stack: Stack) -> None:
+    cell = stack.cell("main")
+    environment = bind(Environment("sandbox", sandbox=True), cell)
+
+    shown = f"{cell!r} {cell} {stack!r} {environment!r}"
+
+    for secret in (cell.api_key, cell.jwt_secret, cell.dsn, cell.dsn.split(":")[2].split("@")[0]):
+        assert secret not in shown
+
+
+def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
+    bound = bind(Environment("sandbox", sandbox=True, writes=True), CELL)
+
+    assert bound.urls == CELL.urls
+    assert bound.nats == CELL.nats
+    assert bound.database == Secret(CELL.dsn)
+    assert (bound.api_key, bound.jwt_secret) == (Secret("hidden"), Secret("hidden"))
+    assert bound.sources["urls.chat"] == bound.sources["nats"] == bound.sources["secrets.api_key"] == "sandbox"
+    assert bound.sandbox
+    assert not bound.rehearsal
+    assert bound.writes
+
+
+def test_a_rehearsal_keeps_the_shape_of_its_environment() -> None:
+    staging = Environment(
+        "staging",
+        "gateway-only",
+        urls={"gateway": "https://gaia-gateway-staging.fly.dev"},
+        nats=NATS_DISABLED,
+        hosts=("gaia-gateway-staging.fly.dev",),
+        token=Secret("a real one"),
+        rehearsal=True,
+        sandbox=True,
+    )
+
+    bound = bind(staging, CELL)
+
+    assert bound.urls == {"gateway": CELL.urls["gateway"]}
+    assert bound.nats == NATS_DISABLED
+    assert bound.token is None
+    assert bound.hosts == ()
+    assert bound.rehearsal
+    assert bound.topology == "gateway-only"
+    assert "REHEARSAL" in bound.label
