@@ -13,7 +13,11 @@ from pytest_gaia.config.variables import variable_name
 if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
 
-Value = str | bool | float | list[str] | None
+Value = str | bool | int | float | list[str] | None
+
+
+_UNLIMITED = {"suites": "all", "tolerance.budget": "any number"}
+"""what a value that is not set means"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ def plain(value: Value) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g} s"
+    if isinstance(value, int):
+        return str(value)
     return ", ".join(value) or "none" if isinstance(value, list) else value
 
 
@@ -58,14 +64,14 @@ def _describe(environment: Environment, key: str) -> Setting:
         return Setting(key, None, None, f"not set ({specific} or {general})")
     if group == "urls" and value is None:
         return Setting(key, None, None, "none of its own", relevant=name in environment.services)
-    text = "all" if key == "suites" and value is None else plain(value)
+    text = _UNLIMITED.get(key, "not set") if value is None else plain(value)
     return Setting(key, value, source, text)
 
 
 def _value(environment: Environment, group: str, name: str) -> Value:
     if group == "urls":
         return environment.urls.get(name)
-    value = getattr(environment.timeouts if group == "timeouts" else environment, name)
+    value = getattr(getattr(environment, group) if group in ("timeouts", "tolerance") else environment, name)
     if isinstance(value, Secret):
         return MASK
     if isinstance(value, tuple):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-from msgspec import UNSET, Struct
+from typing import TYPE_CHECKING
 
 from pytest_gaia.config.credentials import SECRET_KEYS
 from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, Environment, Timeouts
 from pytest_gaia.config.files import SHIPPED
 from pytest_gaia.config.members import expected_members, required_members
 from pytest_gaia.config.reader import SANDBOX
+from pytest_gaia.config.schema import set_values
 from pytest_gaia.config.secrets import Secret
+from pytest_gaia.config.tolerance import TOLERANCE_KEYS, tolerance_of
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from pytest_gaia.config.layers import Layer
     from pytest_gaia.config.variables import Sourced
@@ -33,14 +33,16 @@ SETTINGS = (
     "hosts",
     "writes",
     "experimental",
+    "core_only",
     "safe_posts",
     "suites",
     *(f"timeouts.{name}" for name in ("connect", "answer", "stream", "ready")),
+    *(f"tolerance.{key}" for key in TOLERANCE_KEYS),
 )
 """Every key of ``Environment.sources``, in the order in which people are shown them."""
 
 _OPTIONAL = ("release", "nats", *(key for key in SETTINGS if key.startswith(("urls.", "secrets."))))
-_AS_THEY_ARE = ("topology", "nats", "hosts", "writes", "experimental", "safe_posts", "suites", "release")
+_AS_THEY_ARE = ("topology", "nats", "hosts", "writes", "experimental", "core_only", "safe_posts", "suites", "release")
 
 
 def assemble(
@@ -50,10 +52,10 @@ def assemble(
 
     Raises ``ConfigError`` where settings contradict each other or no address is known.
     """
-    given = _set_values(layer.table.urls, HTTP_SERVICES)
+    given = set_values(layer.table.urls)
     services = expected_members(name.value, layer, has_database="database" in secrets)
     urls = {service: url for service, url in given.items() if service in services}
-    settings = _set_values(layer.table, _AS_THEY_ARE)
+    settings = {key: value for key, value in set_values(layer.table).items() if key in _AS_THEY_ARE}
     if not urls and settings.get("nats", NATS_DISABLED) == NATS_DISABLED and name.value != SANDBOX:
         raise ConfigError(
             f"{name.source}: environment {name.value} has no address; set `url` in [env.{name.value}] of gaia.toml, "
@@ -65,19 +67,13 @@ def assemble(
         urls=MappingProxyType(urls),
         services=services,
         required=required_members(name.value, layer, services),
-        timeouts=Timeouts(**_set_values(layer.table.timeouts, ("connect", "answer", "stream", "ready"))),
+        timeouts=Timeouts(**set_values(layer.table.timeouts)),
+        tolerance=tolerance_of(name.value, set_values(layer.table.tolerance)),
         sandbox=embedded,
         rehearsal=rehearsal,
         sources=_sources(name, layer, urls, secrets),
         **settings,
     )
-
-
-def _set_values(table: object, keys: Iterable[str]) -> dict[str, Any]:
-    """Return the values that are set; for the others the defaults of ``Environment`` hold."""
-    if not isinstance(table, Struct):
-        return {}
-    return {key: value for key in keys if (value := getattr(table, key)) is not UNSET}
 
 
 def _sources(name: Sourced, layer: Layer, urls: Mapping[str, str], secrets: Mapping[str, Sourced]) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.config.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,10 +65,14 @@ class Environment:
     """whether a check marked ``writes=True`` may write here"""
     experimental: bool = True
     """whether checks marked ``experimental=True`` apply here"""
+    core_only: bool = False
+    """whether only checks marked ``core=True`` run when nothing is selected"""
     safe_posts: tuple[str, ...] = ()
     """paths whose POST changes nothing and is allowed everywhere writing is not"""
     suites: tuple[str, ...] | None = None
     """suites that run when nothing is selected; None for all"""
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    """which failures gate here"""
     release: str | None = None
     """what is deployed, where it is known"""
     sandbox: bool = False

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_gaia.config.locate import broken_line, key_lines, nearest_line
+from pytest_gaia.config.decoding import decode
+from pytest_gaia.config.documents import parse, read_text
+from pytest_gaia.config.locate import key_lines, nearest_line
 from pytest_gaia.config.reader import Reader
-from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, decode
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.config.schema import EnvironmentTable, GaiaTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,25 +51,8 @@ def shipped_file() -> ConfigFile:
 
 def project_file(path: Path) -> ConfigFile:
     """Return the project file at ``path``; raises ``ConfigError`` that names the line, the key and the right name."""
-    text = _read(path)
-    document = _parse(text, path.name)
+    text = read_text(path, path.name)
+    document = parse(text, path.name)
     lines = key_lines(text)
     reader = Reader(path.name, lines, tuple(shipped_file().environments))
     return ConfigFile(path.name, reader.environments(document), gaia=reader.settings(document), lines=lines)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name}: not UTF-8 (byte {error.start}); save the file as UTF-8.") from None
-    except OSError as error:
-        raise ConfigError(f"{path.name}: cannot be read: {error.strerror}.") from None
-
-
-def _parse(text: str, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem = re.sub(r" \(at .*\)$", "", str(error))
-        raise ConfigError(f"{name}:{broken_line(text, error)}: not valid TOML: {problem}.") from None

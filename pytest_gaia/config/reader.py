@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import UNSET, Struct
 
 from pytest_gaia.config import addresses
+from pytest_gaia.config.decoding import TableError, decode
 from pytest_gaia.config.locate import nearest_line
-from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, TableError, decode
+from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, set_values
+from pytest_gaia.config.tolerance import contradiction
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import ConfigError, nearest
 
@@ -106,6 +108,12 @@ class Reader:
         for path in table.safe_posts if table.safe_posts is not UNSET else ():
             if not path.startswith("/"):
                 raise self._error((*key, "safe_posts"), f"{path!r} is no path: it must start with '/'.")
+        self._check_tolerance(key, table)
+
+    def _check_tolerance(self, key: Path, table: EnvironmentTable) -> None:
+        found = contradiction(key[-1], set_values(table.tolerance))
+        if found:
+            raise self._error((*key, "tolerance", found[0]), found[1])
 
     def _place(self, key: Path) -> str:
         return f"{self.file}:{nearest_line(self.lines, key)}: {'.'.join(key)}"

@@ -6,13 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.options import Options, split_members
+from pytest_gaia.config.tolerance import tolerance_of
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_gaia.config.catalogue import Catalogue
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.tolerance import Tolerance
 
 # Files are decoded with msgspec, which costs more than a run without Gaia may pay: every import of it is in a function.
 
@@ -55,6 +58,17 @@ def known_environments(rootdir: Path) -> tuple[str, ...]:
     from pytest_gaia.config.catalogue import read_catalogue
 
     return read_catalogue(Options(rootdir=rootdir, environ={})).names()
+
+
+def known_tolerances(rootdir: Path) -> Mapping[str, Tolerance]:
+    """Return the tolerance of each environment of the project at ``rootdir``, from its files alone."""
+    from pytest_gaia.config.catalogue import read_catalogue
+    from pytest_gaia.config.layers import merge
+    from pytest_gaia.config.schema import set_values
+
+    catalogue = read_catalogue(Options(rootdir=rootdir, environ={}))
+    tables = {name: merge(catalogue.file_layers(name)).table.tolerance for name in catalogue.names()}
+    return {name: tolerance_of(name, set_values(table)) for name, table in tables.items()}
 
 
 def resolve_each(options: Options) -> dict[str, Environment | Exception]:

@@ -1,23 +1,18 @@
-"""The tables of ``gaia.toml`` as types, and the translation of what is wrong with a table into plain words."""
+"""The tables of ``gaia.toml`` as types."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from pytest_gaia.config.environment import MEMBERS, Topology
-from pytest_gaia.errors import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.config.locate import Path
+# At run time, because msgspec reads the annotations.
+from pytest_gaia.config.environment import Topology  # noqa: TC001
+from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeaning  # noqa: TC001
 
 Member: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=3600)]
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
 
 
 class UrlTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +33,17 @@ class TimeoutTable(Struct, frozen=True, forbid_unknown_fields=True):
     ready: Seconds | UnsetType = UNSET
 
 
+class ToleranceTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[env.NAME.tolerance]``; the meaning of each key is that of ``Tolerance``."""
+
+    kind: ToleranceKind | UnsetType = UNSET
+    budget: Count | UnsetType = UNSET
+    least_executed: Count | UnsetType = UNSET
+    longest_rule_days: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    xfail: XfailMeaning | UnsetType = UNSET
+    skip: SkipMeaning | UnsetType = UNSET
+
+
 class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[env.NAME]``. What is not set here is left to the layer below."""
 
@@ -50,8 +56,10 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     required: tuple[Member, ...] | UnsetType = UNSET
     hosts: tuple[str, ...] | UnsetType = UNSET
     timeouts: TimeoutTable | UnsetType = UNSET
+    tolerance: ToleranceTable | UnsetType = UNSET
     writes: bool | UnsetType = UNSET
     experimental: bool | UnsetType = UNSET
+    core_only: bool | UnsetType = UNSET
     safe_posts: tuple[str, ...] | UnsetType = UNSET
     suites: tuple[str, ...] | UnsetType = UNSET
     release: str | UnsetType = UNSET
@@ -64,59 +72,8 @@ class GaiaTable(Struct, frozen=True, forbid_unknown_fields=True):
     suites: tuple[str, ...] | UnsetType = UNSET
 
 
-Table = TypeVar("Table", bound=Struct)
-
-
-class TableError(ValueError):
-    """What is wrong with a table, in plain words, and the key (relative to the table) at which it is."""
-
-    def __init__(self, key: Path, problem: str) -> None:
-        super().__init__(problem)
-        self.key = key
-
-
-def decode(values: Mapping[str, Any], table: type[Table]) -> Table:
-    """Return ``values`` as ``table``; raises :class:`TableError` for an unknown key or a value of a wrong type."""
-    try:
-        return msgspec.convert(values, table)
-    except msgspec.ValidationError as error:
-        raise _explain(str(error), table) from None
-
-
-def keys_of(table: type[Struct]) -> tuple[str, ...]:
-    """Return the keys that ``table`` knows."""
-    return table.__struct_fields__
-
-
-_LOCATION = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
-_WORDS = {
-    "`str`": "a string",
-    "`bool`": "true or false",
-    "`float`": "a number",
-    "`int`": "a number",
-    "`array`": "a list",
-    "`object`": "a table",
-}
-_TABLES: Mapping[Path, type[Struct]] = {("urls",): UrlTable, ("timeouts",): TimeoutTable}
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "topology": get_args(Topology),
-    "services": MEMBERS,
-    "required": MEMBERS,
-}
-
-
-def _explain(message: str, table: type[Struct]) -> TableError:
-    location = _LOCATION.fullmatch(message)
-    problem, place = (location["problem"], location["path"]) if location else (message, None)
-    key: Path = tuple(re.sub(r"\[.*?\]", "", place).split(".")) if place else ()
-    unknown = _UNKNOWN.fullmatch(problem)
-    if unknown:
-        name = unknown["key"]
-        return TableError((*key, name), f"unknown key; {nearest(name, keys_of(_TABLES.get(key, table)))}")
-    choice = re.fullmatch(r"Invalid enum value '(.*)'", problem)
-    if choice and key and key[-1] in _CHOICES:
-        return TableError(key, f"unknown value {choice[1]!r}; {nearest(choice[1], _CHOICES[key[-1]])}")
-    for type_name, words in _WORDS.items():
-        problem = problem.replace(type_name, words)
-    return TableError(key, problem[:1].lower() + problem[1:])
+def set_values(table: object) -> dict[str, Any]:
+    """Return the values that are set in ``table``; nothing for a table that is not set itself."""
+    if not isinstance(table, Struct):
+        return {}
+    return {key: value for key in table.__struct_fields__ if (value := getattr(table, key)) is not UNSET}

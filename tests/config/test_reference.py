@@ -8,10 +8,11 @@ import pytest
 
 from pytest_gaia.config.assemble import SETTINGS
 from pytest_gaia.config.credentials import SECRET_KEYS
+from pytest_gaia.config.decoding import keys_of
 from pytest_gaia.config.files import shipped_file
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import known_environments, resolve
-from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, TimeoutTable, UrlTable, keys_of
+from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, TimeoutTable, ToleranceTable, UrlTable
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/configuration.md").read_text(encoding="utf-8")
 
@@ -19,9 +20,10 @@ REFERENCE = (Path(__file__).parents[2] / "docs/reference/configuration.md").read
 @pytest.mark.parametrize(
     "key",
     [
-        *(key for key in keys_of(EnvironmentTable) if key not in ("urls", "timeouts")),
+        *(key for key in keys_of(EnvironmentTable) if key not in ("urls", "timeouts", "tolerance")),
         *(f"urls.{key}" for key in keys_of(UrlTable)),
         *(f"timeouts.{key}" for key in keys_of(TimeoutTable)),
+        *(f"tolerance.{key}" for key in keys_of(ToleranceTable)),
     ],
 )
 def test_every_key_of_an_environment_is_in_the_table(key: str) -> None:

@@ -1,0 +1,95 @@
+"""From plain values to a typed table, and the translation of what is wrong with them into plain words."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+from msgspec import Struct, structs
+
+from pytest_gaia.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_gaia.config.locate import Path
+
+Table = TypeVar("Table", bound=Struct)
+
+
+class TableError(ValueError):
+    """What is wrong with a table, in plain words, and the key (relative to the table) at which it is."""
+
+    def __init__(self, key: Path, problem: str) -> None:
+        super().__init__(problem)
+        self.key = key
+
+
+def decode(values: Mapping[str, Any], table: type[Table]) -> Table:
+    """Return ``values`` as ``table``; raises :class:`TableError` for an unknown key or a value of a wrong type."""
+    try:
+        return msgspec.convert(values, table)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), table) from None
+
+
+def keys_of(table: type[Struct]) -> tuple[str, ...]:
+    """Return the keys that ``table`` knows."""
+    return table.__struct_fields__
+
+
+_LOCATION = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<key>.*)`", re.DOTALL)
+_CHOICE = re.compile(r"Invalid enum value '(?P<value>.*)'", re.DOTALL)
+_TYPES = re.compile(r"`([a-z_]+(?: \| [a-z_]+)*)`")
+_WORDS = {
+    "str": "a string",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a number",
+    "array": "a list",
+    "object": "a table",
+    "date": "a date, such as 2030-01-31",
+}
+
+
+def _explain(message: str, table: type[Struct]) -> TableError:
+    location = _LOCATION.fullmatch(message)
+    problem, place = (location["problem"], location["path"]) if location else (message, None)
+    key: Path = tuple(re.sub(r"\[.*?\]", "", place).split(".")) if place else ()
+    if unknown := _UNKNOWN.fullmatch(problem):
+        name = unknown["key"]
+        return TableError((*key, name), f"unknown key; {nearest(name, keys_of(_table_at(table, key)))}")
+    if missing := _MISSING.fullmatch(problem):
+        return TableError(key, f"the key `{missing['key']}` is missing.")
+    if choice := _CHOICE.fullmatch(problem):
+        known = _choices_at(table, key)
+        return TableError(key, f"unknown value {choice['value']!r}; {nearest(choice['value'], known)}")
+    problem = problem.replace(" | null`", "`")
+    problem = _TYPES.sub(lambda match: " or ".join(_WORDS.get(each, each) for each in match[1].split(" | ")), problem)
+    return TableError(key, problem[:1].lower() + problem[1:])
+
+
+def _table_at(table: type[Struct], key: Path) -> type[Struct]:
+    """Return the table below ``table`` at ``key``."""
+    for name in key:
+        field = next(each for each in structs.fields(table) if each.name == name)
+        table = next(part for part in _parts(field.type) if isinstance(part, type) and issubclass(part, Struct))
+    return table
+
+
+def _choices_at(table: type[Struct], key: Path) -> tuple[str, ...]:
+    """Return the words that are allowed at ``key``."""
+    field = next(each for each in structs.fields(_table_at(table, key[:-1])) if each.name == key[-1])
+    words = (word for part in _parts(field.type) if get_origin(part) is Literal for word in get_args(part))
+    return tuple(dict.fromkeys(words))
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """Yield ``kind`` and the types that it is put together from."""
+    yield kind
+    if get_origin(kind) is not Literal:
+        for part in get_args(kind):
+            yield from _parts(part)

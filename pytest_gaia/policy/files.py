@@ -1,0 +1,125 @@
+"""Reading ``expectations/*.toml``: one file a rule, strictly, every mistake with its place."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.decoding import TableError, decode
+from pytest_gaia.config.documents import parse, read_text
+from pytest_gaia.config.locate import key_lines, nearest_line
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy import selectors
+from pytest_gaia.policy.checks import as_list, mistakes
+from pytest_gaia.policy.match import KEYS, Match
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.schema import RuleTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_gaia.config.tolerance import Tolerance
+
+FOLDER = "expectations"
+"""below each folder of suites"""
+
+DRAFT = ".draft.toml"
+"""End of the name of a rule that nobody owns yet; such files are never read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the files of a project hold."""
+
+    rules: tuple[Rule, ...]
+    mistakes: tuple[str, ...]
+    """each starts with file, line and key"""
+
+
+def load(roots: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> RuleSet:
+    """Return the rules of the folders ``expectations`` below ``roots``.
+
+    ``environments`` are all that the project knows. Raises ``ConfigError`` for the first mistake, and says how many
+    more there are.
+    """
+    reading = read(roots, environments, rootdir=rootdir)
+    if reading.mistakes:
+        first, *more = reading.mistakes
+        rest = f"\n{len(more)} more: `gaia policy lint` shows them." if more else ""
+        raise ConfigError(f"{first}{rest}")
+    return RuleSet(reading.rules)
+
+
+def read(roots: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> Reading:
+    """Return the rules and all mistakes of the folders ``expectations`` below ``roots``."""
+    rules: dict[str, Rule] = {}
+    found: list[str] = []
+    for path in rule_files(roots):
+        place = os.path.relpath(path, rootdir).replace(os.sep, "/")
+        try:
+            rule = read_rule(path, place, environments)
+        except ConfigError as error:
+            found.append(str(error))
+            continue
+        if rule.id in rules:
+            found.append(f"{place}:1: the rule {rule.id} is in {rules[rule.id].place} too; an id is used once.")
+        rules[rule.id] = rule
+    return Reading(tuple(rules.values()), tuple(found))
+
+
+def rule_files(roots: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files of rules, without drafts."""
+    for root in roots:
+        folder = root / FOLDER
+        yield from sorted(path for path in folder.glob("*.toml") if not path.name.endswith(DRAFT))
+
+
+def read_rule(path: Path, place: str, environments: Mapping[str, Tolerance]) -> Rule:
+    """Return the rule in the file at ``path``; raises ``ConfigError`` that starts with ``place``, line and key."""
+    return rule_from(read_text(path, place), place, environments)
+
+
+def rule_from(text: str, place: str, environments: Mapping[str, Tolerance]) -> Rule:
+    """Return the rule that ``text`` is; the name of the file, the end of ``place``, is its id."""
+    name = place.rpartition("/")[2].removesuffix(".toml")
+    if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ConfigError(f"{place}:1: a rule is named in lower-case letters, digits and single '-', not {name!r}.")
+    document = parse(text, place)
+    try:
+        table = decode(document, RuleTable)
+    except TableError as error:
+        raise _error(text, place, error.key, str(error)) from None
+    for key, problem in mistakes(table, environments):
+        raise _error(text, place, key, problem)
+    return _rule(name, place, table)
+
+
+def _rule(name: str, place: str, table: RuleTable) -> Rule:
+    capabilities = [str(each) for each in as_list(table.when.capability)]
+    return Rule(
+        id=name,
+        why=table.why.strip(),
+        issue=table.issue.strip(),
+        owner=table.owner.strip(),
+        added=table.added,
+        expires=table.expires,
+        environments=tuple(table.environments),
+        selectors=tuple(dict.fromkeys(map(selectors.parse, table.tests))),
+        expect=table.expect,
+        phases=frozenset(map(str, as_list(table.phase or "call"))),
+        when=tuple((each.removeprefix("!"), not each.startswith("!")) for each in capabilities),
+        match=Match(**{key: tuple(as_list(getattr(table.match, key))) for key in KEYS}),
+        max_tests=table.max_tests,
+        widened=table.widened,
+        place=place,
+    )
+
+
+def _error(text: str, place: str, key: tuple[str, ...], problem: str) -> ConfigError:
+    line = nearest_line(key_lines(text), key)
+    name = f"{'.'.join(key)}: " if key else ""
+    return ConfigError(f"{place}:{line}: {name}{problem}")

@@ -1,0 +1,82 @@
+"""One rule: what is expected of which tests, where, until when, why, and who answers for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pytest_gaia.policy.match import Match, mismatch
+from pytest_gaia.policy.subjects import PHASES
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from pytest_gaia.policy.selectors import Selector
+    from pytest_gaia.policy.subjects import Context, Symptom
+
+Expect = Literal["fails", "flaky", "passes", "skips"]
+"""``fails``: it fails, every time; ``flaky``: it may; ``passes``: a carve-out of a broader rule; ``skips``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One file of ``expectations/``, decoded and checked."""
+
+    id: str
+    """name of the file, without ``.toml``"""
+    why: str
+    issue: str
+    owner: str
+    added: date
+    expires: date
+    """the first day on which the rule excuses nothing any more"""
+    environments: tuple[str, ...]
+    selectors: tuple[Selector, ...]
+    expect: Expect = "fails"
+    phases: frozenset[str] = frozenset({"call"})
+    when: tuple[tuple[str, bool], ...] = ()
+    """(capability, whether it must have been observed)"""
+    match: Match = field(default_factory=Match)
+    max_tests: int | None = None
+    """the most tests that it may excuse in one run"""
+    widened: str | None = None
+    """why it covers more than it did; ``gaia policy ratchet`` asks for it"""
+    place: str = field(default="", compare=False)
+    """its file, relative to the root of the project"""
+
+    @property
+    def conditions(self) -> int:
+        """How many conditions it has beside its selector: of two equally specific rules, the one with more wins."""
+        return len(self.when) + len(self.match.keys)
+
+    def days_left(self, today: date) -> int:
+        """Return on how many days, from ``today`` on, it still applies; 0 or less if it has expired."""
+        return (self.expires - today).days
+
+    def inapplicable(self, context: Context) -> str | None:
+        """Return why the rule does not apply under ``context``, or None where it does."""
+        if context.tolerance.kind == "zero":
+            return f"{context.environment} excuses nothing"
+        if context.environment not in self.environments:
+            return f"environment {context.environment} is not among {', '.join(self.environments)}"
+        if self.days_left(context.today) <= 0:
+            return f"expired {self.expires}"
+        for capability, wanted in self.when:
+            if (capability in context.capabilities) != wanted:
+                seen, needed = ("was not observed", capability) if wanted else ("was observed", f"!{capability}")
+                return f"capability {capability} {seen}, rule needs {needed}"
+        return None
+
+    def refusal(self, symptom: Symptom) -> tuple[str, ...]:
+        """Return what keeps the rule from excusing ``symptom``; empty if it excuses it. Rules of ``passes`` never do."""
+        if self.expect not in ("fails", "flaky"):
+            return (f"it expects {self.expect}, not a failure",)
+        phase = (
+            () if symptom.phase in self.phases else (f"phase {symptom.phase}, expected {'|'.join(self.phase_names)}",)
+        )
+        return phase + mismatch(self.match, symptom)
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        """The phases in the order in which they happen."""
+        return tuple(phase for phase in PHASES if phase in self.phases)

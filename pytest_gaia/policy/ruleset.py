@@ -1,0 +1,136 @@
+"""All rules of a project, and which of them speaks for a test."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy.selectors import keys_of, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.policy.selectors import Rank
+    from pytest_gaia.policy.subjects import Context, Subject
+
+Loser = tuple["Rule", str]
+"""A rule that is about a test and does not speak for it, and why."""
+
+
+class RuleSet:
+    """The rules of a project. Their order makes no difference to anything."""
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        self.rules: tuple[Rule, ...] = tuple(sorted(rules, key=lambda rule: rule.id))
+        self._by_key: Mapping[str, list[Rule]] = _index(self.rules)
+        self._views: dict[Context, _View] = {}
+
+    def standing(self, subject: Subject, context: Context) -> Standing:
+        """Return which rules speak for ``subject``. Tests that the same rules cover share one answer."""
+        view = self._views.get(context)
+        if view is None:
+            view = self._views[context] = _View(self._by_key, context)
+        return view.standing(subject)
+
+    def ties(self, subjects: Iterable[Subject], context: Context) -> None:
+        """Raise ``ConfigError`` if equally specific rules expect different things of one of ``subjects``."""
+        for subject in subjects:
+            tied = self.standing(subject, context).tied
+            if tied:
+                claims = ", ".join(f"{rule.id} expects {rule.expect} ({rule.place})" for rule in tied)
+                raise ConfigError(
+                    f"{subject.node}: equally specific rules disagree in {context.environment}: {claims}. "
+                    "Name the test more exactly in one of them, or give it one more condition."
+                )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How rules stand to one test under one context."""
+
+    keys: tuple[str, ...]
+    """the selectors, as texts, that cover the test and occur in rules, the most specific first"""
+    winners: tuple[Rule, ...]
+    """equally specific rules that agree in what they expect; each has a ``match`` of its own"""
+    tied: tuple[Rule, ...]
+    """equally specific rules that disagree; then there are no winners"""
+    view: _View = field(repr=False, compare=False)
+
+    @property
+    def expect(self) -> str | None:
+        """What the winners expect, or None where no rule speaks for the test."""
+        return self.winners[0].expect if self.winners else None
+
+    @cached_property
+    def losers(self) -> tuple[Loser, ...]:
+        """Every other rule that is about the test, and why it does not speak for it, in the order of ids."""
+        covering = {rule.id: rule for key in self.keys for rule in self.view.by_key[key]}
+        others = (covering[each] for each in sorted(covering) if covering[each] not in self.winners)
+        return tuple((rule, self._why_not(rule)) for rule in others)
+
+    def _why_not(self, rule: Rule) -> str:
+        inapplicable = rule.inapplicable(self.view.context)
+        if inapplicable:
+            return inapplicable
+        if rule in self.tied:
+            return f"equally specific rules disagree: {', '.join(each.id for each in self.tied if each != rule)}"
+        best = (self.winners or self.tied)[0]
+        if self._rank(best) > self._rank(rule):
+            return f"rule {best.id} is more specific"
+        return f"rule {best.id} has more conditions"
+
+    def _rank(self, rule: Rule) -> Rank:
+        return max(selector.rank for selector in rule.selectors if selector.text in self.keys)
+
+
+class _View:
+    """The rules as they stand under one context: those that do not apply are left out once, not once a test."""
+
+    def __init__(self, by_key: Mapping[str, list[Rule]], context: Context) -> None:
+        self.by_key = by_key
+        self.context = context
+        applicable = {rule.id for rules in by_key.values() for rule in rules if rule.inapplicable(context) is None}
+        self._best = {
+            key: _most_conditions(rule for rule in rules if rule.id in applicable) for key, rules in by_key.items()
+        }
+        self._known: dict[tuple[str, ...], Standing] = {}
+
+    def standing(self, subject: Subject) -> Standing:
+        keys = tuple(key for key in keys_of(subject) if key in self.by_key)
+        known = self._known.get(keys)
+        if known is None:
+            known = self._known[keys] = self._decide(keys)
+        return known
+
+    def _decide(self, keys: tuple[str, ...]) -> Standing:
+        # Services and markers are equally specific: their rules compete with one another.
+        for _, equal in groupby(keys, key=_rank_of):
+            best = _most_conditions(rule for key in equal for rule in self._best[key])
+            if best:
+                agree = len({rule.expect for rule in best}) == 1
+                return Standing(keys, best if agree else (), () if agree else best, self)
+        return Standing(keys, (), (), self)
+
+
+def _index(rules: Iterable[Rule]) -> Mapping[str, list[Rule]]:
+    index: defaultdict[str, list[Rule]] = defaultdict(list)
+    for rule in rules:
+        for selector in rule.selectors:
+            index[selector.text].append(rule)
+    return dict(index)
+
+
+def _rank_of(key: str) -> Rank:
+    return parse(key).rank
+
+
+def _most_conditions(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return those of ``rules`` that have the most conditions, each once."""
+    found = {rule.id: rule for rule in rules}
+    most = max((rule.conditions for rule in found.values()), default=0)
+    return tuple(found[each] for each in sorted(found) if found[each].conditions == most)

@@ -1,0 +1,65 @@
+"""What rules are held against: a test, how it failed, and the circumstances of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.environment import MEMBERS
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from pytest_gaia.config.tolerance import Tolerance
+
+PHASES = ("setup", "call", "teardown")
+
+KINDS = ("assertion", "http", "timeout", "unreachable", "error", "crash")
+"""How a test can fail: an assertion; an unexpected answer; no answer in time; no connection; any other exception; the
+end of the process that ran it."""
+
+CAPABILITIES = MEMBERS
+"""What a rule can be bound to: the members of the platform that were seen to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a selector looks at: one collected test."""
+
+    node: str
+    """pytest's node id, relative to the root of the project"""
+    markers: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
+    """the members of the platform that it uses"""
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """How one phase of a test failed; what is not known is None. A rule's ``match`` is held against it."""
+
+    phase: str
+    """one of ``PHASES``"""
+    kind: str
+    """one of ``KINDS``"""
+    message: str = ""
+    status: int | None = None
+    service: str | None = None
+    via: str | None = None
+    """``direct`` or ``gateway``"""
+    route: str | None = None
+    """path template"""
+    method: str | None = None
+    sqlstate: str | None = None
+    nats: str | None = None
+    """reason that the broker or its client gave"""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The circumstances under which a run is judged. A replay judges the same evidence under others."""
+
+    environment: str
+    capabilities: frozenset[str]
+    """those of ``CAPABILITIES`` that were observed"""
+    today: date
+    tolerance: Tolerance
