@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
+from suites.naming import new_name
 from suites.personas.lifecycle import ROUTE, Personas
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.http import HttpClient
     from pytest_gaia.config.environment import Environment
 
-PREFIX = "gaia-test-"
-"""Whatever a check makes in an environment has a name that begins like this."""
-
 ROOT_LIMIT = 60
 """how often one client may ask for the gateway's root in a minute"""
 
@@ -27,7 +24,7 @@ ROOT_LIMIT = 60
 @pytest.fixture
 def unique_name() -> str:
     """A name that no other run uses, and that shows where it comes from."""
-    return f"{PREFIX}{uuid.uuid4().hex[:12]}"
+    return new_name()
 
 
 @pytest.fixture

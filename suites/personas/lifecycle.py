@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from suites.shapes import FLAG, MOMENT, OBJECT, STRING, TEXT, maybe, shaped
+from suites.shapes import FLAG, MOMENT, OBJECT, STRING, TEXT, each, maybe, shaped
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.answers import Answer
@@ -57,10 +57,10 @@ class Personas:
         """Ask for one persona."""
         return await self._gateway.get(ROUTE, path_params={"persona_id": persona_id})
 
-    async def listed(self) -> set[str]:
-        """Return the ids of all personas in the list."""
+    async def listed(self) -> list[dict[str, Any]]:
+        """Return all personas of the list."""
         answer = (await self._gateway.get(COLLECTION)).expect(200)
-        return {persona["id"] for persona in answer.field("personas")}
+        return list(shaped(answer, {"personas": each(PERSONA)})["personas"])
 
 
 def persona_in(answer: Answer) -> dict[str, Any]:

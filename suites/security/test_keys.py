@@ -63,7 +63,7 @@ async def test_a_key_in_the_address_opens_nothing(anonymous: HttpClient, unique_
         (await anonymous.get("/api/v0.2/providers", params={name: unique_name})).expect(401)
 
 
-@pytest.mark.gaia(requires=["api_key", "chat"])
+@pytest.mark.gaia(requires=["api_key"])
 async def test_no_answer_repeats_the_key(gateway: HttpClient, gaia_env: Environment) -> None:
     assert gaia_env.api_key is not None
     key = gaia_env.api_key.reveal()

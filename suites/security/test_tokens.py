@@ -31,3 +31,4 @@ async def test_another_scheme_carries_no_token(gateway: HttpClient, gaia_tokens:
     token = gaia_tokens(str(uuid.uuid4()))
     for header in (token, f"Basic {token}", "Bearer"):
         (await gateway.anonymous().get("/api/v0.2/providers", headers={"authorization": header})).expect(401)
+    (await gateway.as_user(token).get("/api/v0.2/providers")).expect(200)

@@ -1,0 +1,78 @@
+"""The suites of this repository, collected once and run in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.suites.census import VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One collected check."""
+
+    id: str
+    requires: frozenset[str]
+    command: frozenset[str]
+    defect: frozenset[str]
+    writes: bool
+    core: bool
+
+    @property
+    def suite(self) -> str:
+        """The suite that it belongs to."""
+        return self.id.split("/")[1]
+
+    @property
+    def function(self) -> str:
+        """Its file and function, without the values of its parameters."""
+        return self.id.partition("[")[0]
+
+
+def run_suites(
+    *arguments: str, variables: Mapping[str, str] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run pytest on the suites, from the root folder, without the variables that would choose an environment."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GAIA_", "PYTEST_"))}
+    command = [sys.executable, "-m", "pytest", "-p", "no:allure_pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**inherited, **(variables or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="package")
+def checks(tmp_path_factory: pytest.TempPathFactory) -> list[Check]:
+    """Every check of the suites."""
+    file = tmp_path_factory.mktemp("census") / "checks.json"
+    result = run_suites("suites", "--collect-only", "-q", "-p", "tests.suites.census", variables={VARIABLE: str(file)})
+    assert result.returncode == 0, result.stdout + result.stderr
+    return [
+        Check(
+            id=one["id"],
+            requires=frozenset(one["requires"]),
+            command=frozenset(one["command"]),
+            defect=frozenset(one["defect"]),
+            writes=one["writes"],
+            core=one["core"],
+        )
+        for one in json.loads(file.read_text(encoding="utf-8"))
+    ]

@@ -1,0 +1,53 @@
+"""What became of each check in a run of its own process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from tests.suites.conftest import run_suites
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``word`` is passed, failed, error or skipped; ``message`` what the report says of it."""
+
+    word: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One run: exit code, output, and the outcome of each check by its id."""
+
+    code: int
+    output: str
+    checks: Mapping[str, Outcome]
+
+    def of(self, *words: str) -> set[str]:
+        """Return the ids of all checks with one of these outcomes."""
+        return {name for name, outcome in self.checks.items() if outcome.word in words}
+
+
+def run(directory: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> Outcomes:
+    """Run the suites with these arguments; ``directory`` is for the report."""
+    report = directory / "report.xml"
+    result = run_suites("suites", "-q", "--tb=short", f"--junitxml={report}", *arguments, variables=variables)
+    # The report is this test's own, written a moment ago.
+    cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
+    return Outcomes(result.returncode, result.stdout + result.stderr, dict(_outcome(case) for case in cases))
+
+
+def _outcome(case: ElementTree.Element) -> tuple[str, Outcome]:
+    path = case.attrib["classname"].replace(".", "/")
+    name = f"{path}.py::{case.attrib['name']}"
+    for tag, word in (("failure", "failed"), ("error", "error"), ("skipped", "skipped")):
+        found = case.find(tag)
+        if found is not None:
+            return name, Outcome(word, f"{found.get('message')}\n{found.text}")
+    return name, Outcome("passed")

@@ -1,0 +1,119 @@
+"""The same suites on a platform that this run did not start, known by its addresses only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from pytest_gaia.run.stack import Stack
+from tests.suites.conftest import ROOT
+from tests.suites.outcomes import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_gaia.run.stack import Cell
+    from tests.suites.conftest import Check
+    from tests.suites.outcomes import Outcomes
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A platform of this module's own."""
+    stack = Stack.start()
+    try:
+        stack.ready()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def lab(stack: Stack) -> Cell:
+    """Where that platform is."""
+    return stack.cell("main")
+
+
+def run_in_lab(directory: Path, cell: Cell, *arguments: str, writes: bool) -> Outcomes:
+    """Run the suites in a project whose ``gaia.toml`` describes the platform as an environment named lab."""
+    urls = "\n".join(f'{service} = "{url}"' for service, url in cell.urls.items())
+    (directory / "gaia.toml").write_text(
+        f'[gaia]\nsuites = ["{ROOT / "suites"}"]\n\n[env.lab]\nwrites = {str(writes).lower()}\n'
+        f"\n[env.lab.urls]\n{urls}\n",
+        encoding="utf-8",
+    )
+    secrets = {
+        "GAIA_LAB_API_KEY": cell.api_key,
+        "GAIA_LAB_JWT_SECRET": cell.jwt_secret,
+        "GAIA_LAB_NATS_URL": cell.nats,
+    }
+    if writes:
+        secrets["GAIA_LAB_DATABASE_URL"] = cell.dsn
+    options = (f"--rootdir={directory}", f"--confcutdir={ROOT}", "--gaia-env=lab", *arguments)
+    return run(directory, *options, variables=secrets)
+
+
+async def left_over(cell: Cell) -> dict[str, int]:
+    """Return table → rows that a check made and left."""
+    connection = await asyncpg.connect(cell.dsn, ssl=False)
+    try:
+        named = {"users": "email", "personas": "name", "api_keys": "name", "assets": "name"}
+        counts = {
+            table: await connection.fetchval(f"SELECT count(*) FROM {table} WHERE {column} LIKE 'gaia-test-%'")
+            for table, column in named.items()
+        }
+        counts["user_persona_preferences"] = await connection.fetchval(
+            "SELECT count(*) FROM user_persona_preferences JOIN personas ON id = persona_id WHERE name <> 'Mu'"
+        )
+        return {table: count for table, count in counts.items() if count}
+    finally:
+        await connection.close()
+
+
+async def test_every_check_runs_there_and_leaves_nothing(checks: list[Check], lab: Cell, tmp_path: Path) -> None:
+    result = run_in_lab(tmp_path, lab, writes=True)
+    assert result.code == 0, result.output
+    defects = {check.id for check in checks if check.defect}
+    elsewhere = {name for name in result.of("skipped") - defects if "sandbox only" in result.checks[name].message}
+    assert result.of("passed") == {check.id for check in checks} - defects - elsewhere
+    assert {name.partition("::")[0] for name in elsewhere} == {
+        "suites/messaging/test_announcements.py",
+        "suites/security/test_limits.py",
+    }
+    assert await left_over(lab) == {}
+
+
+async def test_a_check_that_fails_leaves_nothing_either(stack: Stack, lab: Cell, tmp_path: Path) -> None:
+    route = "/api/v0.2/personas/{persona_id}"
+    stack.fault("main", "gateway", "set", route=route, method="GET", field="persona.name", value="another")
+    try:
+        result = run_in_lab(tmp_path, lab, "-m", "personas", writes=True)
+    finally:
+        stack.heal("main")
+    assert len(result.of("failed")) > 2, result.output
+    assert result.of("error") == set()
+    assert await left_over(lab) == {}
+
+
+async def test_where_writing_is_forbidden_no_check_tries_to(checks: list[Check], lab: Cell, tmp_path: Path) -> None:
+    result = run_in_lab(tmp_path, lab, writes=False)
+    assert result.code == 0, result.output
+    writing = {check.id for check in checks if check.writes}
+    assert writing <= result.of("skipped")
+    core = {check.id for check in checks if check.core and "limits" not in check.id}
+    assert core <= result.of("passed")
+    assert "writes" not in " ".join(result.checks[name].message for name in result.of("failed"))
+
+
+@pytest.mark.parametrize("command", [("chat", "Test"), ("personas-get", None), ("model-info", "gpt-4o-mini")])
+async def test_a_command_that_only_reads_runs_where_writing_is_forbidden(
+    checks: list[Check], lab: Cell, tmp_path: Path, command: tuple[str, str | None]
+) -> None:
+    name, argument = command
+    options = [f"--gaia-command={name}", *([f"--gaia-argument={argument}"] if argument else [])]
+    result = run_in_lab(tmp_path, lab, *options, writes=False)
+    assert result.code == 0, result.output
+    assert result.of("passed") == {check.id for check in checks if name in check.command}

@@ -1,0 +1,56 @@
+"""The whole set on the sandbox: as it is, without its defects, without a service, in any order, on two workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.suites.outcomes import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.suites.conftest import Check
+
+
+def test_every_check_passes_or_meets_its_defect(checks: list[Check], tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.code == 0, result.output
+    assert result.checks.keys() == {check.id for check in checks}
+    assert result.of("failed", "error") == set()
+    assert result.of("skipped") == {check.id for check in checks if check.defect}
+    for name in result.of("skipped"):
+        assert "known defect" in result.checks[name].message
+
+
+def test_every_check_passes_where_the_defects_are_gone(checks: list[Check], tmp_path: Path) -> None:
+    result = run(tmp_path, "--gaia-sandbox-fixed")
+    assert result.code == 0, result.output
+    assert result.of("passed") == {check.id for check in checks}
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_order_and_workers_change_nothing(checks: list[Check], tmp_path: Path, workers: str) -> None:
+    result = run(tmp_path, "-n", workers, "-p", "tests.suites.shuffled")
+    assert result.code == 0, result.output
+    assert result.of("passed") == {check.id for check in checks if not check.defect}
+
+
+@pytest.mark.parametrize("service", ["auth", "asset", "chat"])
+def test_without_a_service_its_checks_fail_and_no_others(checks: list[Check], tmp_path: Path, service: str) -> None:
+    result = run(tmp_path, f"--gaia-sandbox-without={service}")
+    assert result.code == 1, result.output
+    assert result.of("error") == set()
+    needing = {check.id for check in checks if service in check.requires}
+    assert result.of("failed") == needing
+    if service == "asset":
+        for name in needing:
+            assert "503" in result.checks[name].message, name
+            assert "Service asset unavailable" in result.checks[name].message, name
+
+
+def test_without_the_broker_its_checks_fail_and_no_others(checks: list[Check], tmp_path: Path) -> None:
+    result = run(tmp_path, "--gaia-sandbox-without=nats")
+    assert result.code == 1, result.output
+    assert result.of("failed", "error") == {check.id for check in checks if "nats" in check.requires}
