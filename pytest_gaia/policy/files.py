@@ -40,13 +40,18 @@ class Reading:
     """each starts with file, line and key"""
 
 
-def load(roots: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> RuleSet:
-    """Return the rules of the folders ``expectations`` below ``roots``.
+def folders_of(roots: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the folders of rules that there are below the folders of suites."""
+    return tuple(folder for root in roots if (folder := root / FOLDER).is_dir())
+
+
+def load(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> RuleSet:
+    """Return the rules of ``folders``; messages and rules name files relative to ``rootdir``.
 
     ``environments`` are all that the project knows. Raises ``ConfigError`` for the first mistake, and says how many
     more there are.
     """
-    reading = read(roots, environments, rootdir=rootdir)
+    reading = read(folders, environments, rootdir=rootdir)
     if reading.mistakes:
         first, *more = reading.mistakes
         rest = f"\n{len(more)} more: `gaia policy lint` shows them." if more else ""
@@ -54,11 +59,11 @@ def load(roots: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdi
     return RuleSet(reading.rules)
 
 
-def read(roots: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> Reading:
-    """Return the rules and all mistakes of the folders ``expectations`` below ``roots``."""
+def read(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> Reading:
+    """Return the rules and all mistakes of ``folders``."""
     rules: dict[str, Rule] = {}
     found: list[str] = []
-    for path in rule_files(roots):
+    for path in rule_files(folders):
         place = os.path.relpath(path, rootdir).replace(os.sep, "/")
         try:
             rule = read_rule(path, place, environments)
@@ -71,10 +76,9 @@ def read(roots: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdi
     return Reading(tuple(rules.values()), tuple(found))
 
 
-def rule_files(roots: Iterable[Path]) -> Iterator[Path]:
+def rule_files(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the files of rules, without drafts."""
-    for root in roots:
-        folder = root / FOLDER
+    for folder in folders:
         yield from sorted(path for path in folder.glob("*.toml") if not path.name.endswith(DRAFT))
 
 
