@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 _ACCOUNTS = 16
 """accounts that are declared at a time; starting with more takes longer"""
 _START_SECONDS = 10.0
+_ATTEMPTS = 3
 _STOP_SECONDS = 3.0
-_GREETING_SECONDS = 1.0
+_GREETING_SECONDS = 0.5
 _RELOADED = b"Reloaded server configuration"
 
 
@@ -34,6 +35,7 @@ class Broker:
         self._passwords: list[str] = []
         self._cells: dict[str, int] = {}
         self._child: Child | None = None
+        self._started = False
         self._folder.mkdir(mode=0o700)
         self._declare()
 
@@ -50,15 +52,21 @@ class Broker:
             raise SandboxError(f"{self._program} does not run: {error}") from error
 
     async def ready(self) -> None:
-        """Wait until the server takes connections. Raises ``SandboxError`` with the end of its log."""
-        import asyncio
+        """Wait until the server takes connections. Raises ``SandboxError`` with the end of its log.
 
-        deadline = time.monotonic() + _START_SECONDS
-        while not await self._listens():
-            if not self.running or time.monotonic() > deadline:
-                log = self._child.tail() if self._child else ""
+        If somebody was quicker to take the port, the server moves to another one, unless it has had clients before.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            if await self._accepts():
+                self._started = True
+                return
+            log = self._child.tail() if self._child else ""
+            if self._started or "address already in use" not in log or attempt == _ATTEMPTS:
                 raise SandboxError(f"NATS did not start ({self._program}). Its log ends:\n{log}")
-            await asyncio.sleep(0.002)
+            self.port.release()
+            self.port = ReservedPort()
+            self._write()
+            self.launch()
 
     async def stop(self) -> None:
         """Stop the server; streams that are kept in files survive."""
@@ -76,9 +84,23 @@ class Broker:
                 await self._reload()
         return f"nats://cell{number}:{self._passwords[number]}@{HOST}:{self.port.number}"
 
+    async def _accepts(self) -> bool:
+        """Wait until the server takes connections; False if it ends instead, or is not ready in time."""
+        import asyncio
+
+        deadline = time.monotonic() + _START_SECONDS
+        while not await self._listens():
+            if not self.running or time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.002)
+        return True
+
     def _declare(self) -> None:
-        """Write the configuration with some more accounts."""
+        """Add some accounts to the configuration."""
         self._passwords += [os.urandom(16).hex() for _ in range(_ACCOUNTS)]
+        self._write()
+
+    def _write(self) -> None:
         accounts = "\n".join(
             f'  cell{number}: {{ jetstream: enabled, users: [ {{ user: "cell{number}", password: "{password}" }} ] }}'
             for number, password in enumerate(self._passwords)

@@ -53,9 +53,7 @@ class Databases:
 
         The template gets them in the background; :meth:`create` waits for it.
         """
-        from asyncpg import connect
-
-        first = await connect(self._server.dsn(SUPERUSER, self._password, FIRST), ssl=False)
+        first = await self._server.connect(SUPERUSER, self._password, FIRST)
         await first.execute(f"ALTER ROLE {OWNER} PASSWORD '{self._owner_password}'")
         await seed(first, api_key)
         await first.close()
@@ -125,19 +123,15 @@ class Databases:
 
     async def _seal(self, seed: Seed, api_key: str) -> None:
         """Put the first rows into the template and close it: a connection to it would disturb the cloning."""
-        from asyncpg import connect
-
-        template = await connect(self._server.dsn(SUPERUSER, self._password, TEMPLATE), ssl=False)
+        template = await self._server.connect(SUPERUSER, self._password, TEMPLATE)
         await seed(template, api_key)
         await template.close()
         admin = await self._connection()
         await admin.execute(f"ALTER DATABASE {TEMPLATE} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
 
     async def _connection(self) -> Connection:
-        from asyncpg import connect
-
         if self._admin is None or self._admin.is_closed():
-            self._admin = await connect(self._server.dsn(SUPERUSER, self._password, "postgres"), ssl=False)
+            self._admin = await self._server.connect(SUPERUSER, self._password, "postgres")
         return self._admin
 
     def _in_background(self, work: Awaitable[None]) -> None:

@@ -36,7 +36,7 @@ class Platform:
         """Return the platform with its cell ``main``, in the shape that ``request`` asks for."""
         databases = Databases(postgres, password)
         await databases.prepare(seed, request.api_key)
-        if "nats" not in request.without:
+        if request.has_broker:
             await broker.ready()
         platform = cls(postgres, broker, databases, Cells(request, databases, broker))
         await platform.cells.get(MAIN)

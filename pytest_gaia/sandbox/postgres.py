@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from asyncpg import Connection
+
     from pytest_gaia.sandbox.binaries import PostgresBinaries
     from pytest_gaia.sandbox.processes import Account
 
@@ -40,7 +42,7 @@ _SETTINGS = {
     "dynamic_shared_memory_type": "mmap",
     "shared_buffers": "32MB",
     "huge_pages": "off",
-    "max_connections": "200",
+    "max_connections": "500",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
@@ -51,6 +53,7 @@ _SETTINGS_SINCE = {16: {"scram_iterations": "1"}, 18: {"io_method": "sync"}}
 _READY_LINE = 7
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
 _ATTEMPTS = 3
 
 
@@ -74,6 +77,12 @@ class PostgresServer:
     def dsn(self, user: str, password: str, database: str) -> str:
         """Return where a database of this server is reached."""
         return f"postgresql://{user}:{password}@{HOST}:{self.port.number}/{database}"
+
+    async def connect(self, user: str, password: str, database: str) -> Connection:
+        """Connect to a database of this server."""
+        import asyncpg
+
+        return await asyncpg.connect(self.dsn(user, password, database), ssl=False, timeout=_CONNECT_SECONDS)
 
     async def start(self) -> None:
         """Start the server and wait until it takes connections. Raises ``SandboxError`` with the end of its log."""

@@ -80,15 +80,13 @@ async def _create_databases(cluster: Cluster, server: PostgresServer) -> None:
     A new cluster has three databases, of three hundred files each. One becomes the template, and one that nobody needs
     goes: every later run unpacks what is left.
     """
-    from asyncpg import connect
-
-    admin = await connect(server.dsn(SUPERUSER, cluster.password, "postgres"), ssl=False)
+    admin = await server.connect(SUPERUSER, cluster.password, "postgres")
     await admin.execute(f"CREATE ROLE {OWNER} LOGIN")
     await admin.execute("ALTER DATABASE template0 WITH IS_TEMPLATE false")
     await admin.execute("DROP DATABASE template0")
     await admin.execute(f"ALTER DATABASE template1 RENAME TO {TEMPLATE}")
     await admin.execute(f"ALTER DATABASE {TEMPLATE} OWNER TO {OWNER}")
-    template = await connect(server.dsn(SUPERUSER, cluster.password, TEMPLATE), ssl=False)
+    template = await server.connect(SUPERUSER, cluster.password, TEMPLATE)
     await template.execute(f"SET ROLE {OWNER}")
     await template.execute(cluster.schema)
     await template.close()

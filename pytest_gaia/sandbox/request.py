@@ -33,6 +33,11 @@ class Request:
         there = ("gateway",) if self.topology == "gateway-only" else HTTP_SERVICES
         return tuple(service for service in there if service not in self.without)
 
+    @property
+    def has_broker(self) -> bool:
+        """Whether the broker runs from the start."""
+        return self.topology != "gateway-only" and "nats" not in self.without
+
     def write(self, directory: Path) -> None:
         """Store the request for the supervisor of ``directory``, readable by this user only."""
         write_private(directory / REQUEST, json.dumps(asdict(self)))

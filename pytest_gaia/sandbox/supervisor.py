@@ -24,12 +24,16 @@ from pytest_gaia.sandbox.binaries import find_nats, find_postgres
 from pytest_gaia.sandbox.broker import Broker
 from pytest_gaia.sandbox.cluster import Cluster
 from pytest_gaia.sandbox.directories import ERROR, READY, write_private
-from pytest_gaia.sandbox.leftovers import end_children, reclaim
+from pytest_gaia.sandbox.leftovers import clear, end_children, reclaim
 from pytest_gaia.sandbox.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from pytest_gaia.sandbox.platform import Platform
     from pytest_gaia.sandbox.processes import Child
+
+_log = logging.getLogger(__name__)
 
 _PARENT_SECONDS = 0.2
 
@@ -61,7 +65,6 @@ class Supervisor:
         except Exception as error:
             self._report(f"The sandbox failed to start: {type(error).__name__}: {error}")
             raise
-        shutil.rmtree(self._directory, ignore_errors=True)
         return 0
 
     def _launch(self) -> tuple[Broker, Cluster, Child | None]:
@@ -73,7 +76,7 @@ class Supervisor:
             # private in it is closed by itself.
             self._directory.chmod(0o711)
         broker = Broker(nats, self._directory)
-        if "nats" not in self._request.without:
+        if self._request.has_broker:
             broker.launch()
         cluster = Cluster(reachable(postgres, account), account, self._directory, _SCHEMA.read_text("utf-8"))
         unpacking = cluster.unpack()
@@ -89,14 +92,21 @@ class Supervisor:
         if not starting.done():
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
-            end_children(self._directory)
-            return
-        platform = starting.result()
+        else:
+            await self._serve(starting.result(), ended)
+        clear(self._directory)
+
+    async def _serve(self, platform: Platform, ended: Awaitable[None]) -> None:
+        """Serve until the end of the run, and stop everything. What goes wrong is logged: nobody waits any more."""
+        import asyncio
+
         gc.freeze()
         gc.enable()
-        clearing = asyncio.ensure_future(asyncio.to_thread(reclaim))
-        await asyncio.wait((ended, clearing))
-        await platform.close()
+        during: list[object] = await asyncio.gather(asyncio.to_thread(reclaim), ended, return_exceptions=True)
+        after: list[object] = await asyncio.gather(platform.close(), return_exceptions=True)
+        for error in (*during, *after):
+            if isinstance(error, BaseException):
+                _log.error("at the end of the run", exc_info=error)
 
     async def _start(self, broker: Broker, cluster: Cluster, unpacking: Child | None) -> Platform:
         """Bring the platform up and say where it is."""

@@ -23,6 +23,7 @@ async def succeeded(child: Child, what: str, within: float) -> bool:
     while child.running:
         if time.monotonic() > deadline:
             child.process.kill()
+            child.process.wait()
             raise SandboxError(f"{what} took longer than {within:.0f} s. Its log ends:\n{child.tail()}")
         await asyncio.sleep(0.001)
     return child.process.returncode == 0
