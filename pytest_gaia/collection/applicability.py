@@ -35,6 +35,8 @@ def _missing(required: str, environment: Environment) -> str | None:
         return f"{name} has no broker (nats = {environment.nats or 'not configured'})"
     if required == "postgres" and environment.database is None:
         return f"no database is configured for {name}: set {variable_name(name, 'DATABASE_URL')}"
+    if required == "api_key" and environment.api_key is None:
+        return f"no API key is configured for {name}: set {variable_name(name, 'API_KEY')}"
     if required == "jwt" and environment.jwt_secret is None:
         return f"no user tokens can be made for {name}: set {variable_name(name, 'JWT_SECRET')}"
     return None

@@ -63,12 +63,13 @@ async def test_a_persona_is_a_row_for_as_long_as_it_is_there(
 
 @pytest.mark.gaia(writes=True)
 async def test_with_a_user_its_keys_go(postgres: Session, unique_name: str) -> None:
-    user_id = await postgres.fetchval(
-        "INSERT INTO users (email, name) VALUES ($1, $1) RETURNING id", f"{unique_name}@example.com"
+    user_id = uuid.uuid4()
+    await postgres.execute(
+        "INSERT INTO users (id, email, name) VALUES ($1, $2, $2)", user_id, f"{unique_name}@example.com"
     )
     digest = hashlib.sha256(unique_name.encode()).hexdigest()
-    added = "INSERT INTO api_keys (user_id, key_hash, name, permissions) VALUES ($1, $2, $3, '{}')"
-    await postgres.execute(added, user_id, digest, unique_name)
+    added = "INSERT INTO api_keys (id, user_id, key_hash, name, permissions) VALUES ($1, $2, $3, $4, '{}')"
+    await postgres.execute(added, uuid.uuid4(), user_id, digest, unique_name)
     assert await postgres.fetchrow(_KEY, digest) is not None
     await postgres.execute("DELETE FROM users WHERE id = $1", user_id)
     assert await postgres.fetchrow(_KEY, digest) is None
@@ -76,9 +77,9 @@ async def test_with_a_user_its_keys_go(postgres: Session, unique_name: str) -> N
 
 @pytest.mark.gaia(writes=True)
 async def test_with_a_persona_its_being_chosen_goes(postgres: Session, unique_name: str) -> None:
-    persona_id = await postgres.fetchval(
-        "INSERT INTO personas (name, description, system_prompt) VALUES ($1, '', '') RETURNING id", unique_name
-    )
+    persona_id = uuid.uuid4()
+    added = "INSERT INTO personas (id, name, description, system_prompt) VALUES ($1, $2, '', '')"
+    await postgres.execute(added, persona_id, unique_name)
     chosen = "INSERT INTO user_persona_preferences (user_id, persona_id) VALUES ($1, $2)"
     await postgres.execute(chosen, unique_name, persona_id)
     await postgres.execute("DELETE FROM personas WHERE id = $1", persona_id)

@@ -52,13 +52,13 @@ async def test_a_wrong_key_is_refused_where_the_right_one_is_not(
 async def test_a_key_is_the_whole_key(gateway: HttpClient, gaia_env: Environment) -> None:
     assert gaia_env.api_key is not None
     key = gaia_env.api_key.reveal()
-    for wrong in (key[:-1], key + "x", key.swapcase(), f"{key}' OR 'a'='a"):
-        assert (await gateway.with_key(wrong).get("/api/v0.2/providers")).status in (401, 403)
+    for wrong in {key[:-1], key + "x", key.swapcase(), f"{key}' OR 'a'='a"} - {key}:
+        (await gateway.with_key(wrong).get("/api/v0.2/providers")).expect(401, 403)
     (await gateway.get("/api/v0.2/providers")).expect(200)
 
 
-@pytest.mark.gaia(requires=["api_key"])
 async def test_a_key_in_the_address_opens_nothing(anonymous: HttpClient, unique_name: str) -> None:
+    # Not the right key, which would end up in logs: a platform that looked at it would answer 403.
     for name in ("api_key", "x-api-key", "key", "token"):
         (await anonymous.get("/api/v0.2/providers", params={name: unique_name})).expect(401)
 

@@ -44,8 +44,9 @@ def run(directory: Path, *arguments: str, variables: Mapping[str, str] | None = 
 
 
 def _outcome(case: ElementTree.Element) -> tuple[str, Outcome]:
-    path = case.attrib["classname"].replace(".", "/")
-    name = f"{path}.py::{case.attrib['name']}"
+    # With another root folder, ids begin below the suites.
+    path = case.attrib["classname"].replace(".", "/").removeprefix("suites/")
+    name = f"suites/{path}.py::{case.attrib['name']}"
     for tag, word in (("failure", "failed"), ("error", "error"), ("skipped", "skipped")):
         found = case.find(tag)
         if found is not None:

@@ -1,0 +1,61 @@
+"""A check applies where the environment declares to have what the check needs."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from pytest_gaia.collection.applicability import why_not
+from pytest_gaia.collection.needs import Needs
+from pytest_gaia.config.environment import NATS_DISABLED, Environment
+from pytest_gaia.config.secrets import Secret
+
+
+def environment(**fields: Any) -> Environment:
+    """An environment that has everything, but for ``fields``."""
+    usual: dict[str, Any] = {
+        "name": "lab",
+        "urls": MappingProxyType(dict.fromkeys(("gateway", "auth", "asset", "chat"), "http://127.0.0.1:1")),
+        "nats": "nats://127.0.0.1:1",
+        "writes": True,
+        "database": Secret("postgres://lab"),
+        "api_key": Secret("key"),
+        "jwt_secret": Secret("secret"),
+    }
+    return Environment(**(usual | fields))
+
+
+def needs(*requires: str, **flags: bool) -> Needs:
+    """What a check says that it needs."""
+    return Needs(requires=frozenset(requires), **flags)
+
+
+EVERYTHING = needs("asset", "asset:direct", "nats", "postgres", "api_key", "jwt", writes=True, experimental=True)
+
+
+def test_a_check_applies_where_everything_is_there() -> None:
+    assert why_not(EVERYTHING, environment()) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"writes": False}, "it writes, and lab forbids writing"),
+        ({"experimental": False}, "it is experimental, and lab runs no experimental checks"),
+        ({"urls": MappingProxyType({})}, "lab gives asset no URL of its own"),
+        ({"nats": NATS_DISABLED}, "lab has no broker (nats = disabled)"),
+        ({"nats": None}, "lab has no broker (nats = not configured)"),
+        ({"database": None}, "no database is configured for lab: set GAIA_LAB_DATABASE_URL"),
+        ({"api_key": None}, "no API key is configured for lab: set GAIA_LAB_API_KEY"),
+        ({"jwt_secret": None}, "no user tokens can be made for lab: set GAIA_LAB_JWT_SECRET"),
+    ],
+)
+def test_a_check_does_not_apply_where_something_is_not(fields: dict[str, Any], reason: str) -> None:
+    assert why_not(EVERYTHING, environment(**fields)) == reason
+
+
+def test_a_service_that_is_only_declared_is_enough() -> None:
+    # Whether it answers is what the check finds out.
+    assert why_not(needs("asset", "chat"), environment(urls=MappingProxyType({}))) is None
