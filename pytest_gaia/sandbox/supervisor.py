@@ -102,8 +102,8 @@ class Supervisor:
 
         gc.freeze()
         gc.enable()
-        during: list[object] = await asyncio.gather(asyncio.to_thread(reclaim), ended, return_exceptions=True)
-        after: list[object] = await asyncio.gather(platform.close(), return_exceptions=True)
+        during: tuple[object, ...] = await asyncio.gather(asyncio.to_thread(reclaim), ended, return_exceptions=True)
+        after: tuple[object, ...] = await asyncio.gather(platform.close(), return_exceptions=True)
         for error in (*during, *after):
             if isinstance(error, BaseException):
                 _log.error("at the end of the run", exc_info=error)
