@@ -27,15 +27,19 @@ if TYPE_CHECKING:
 
 _CLOSING = 2.0
 
+# By so much longer than the server's own limit does the client wait, for the server to say so.
+_MARGIN = 1.0
+
 READ_ONLY_REFUSALS = (asyncpg.ReadOnlySQLTransactionError, asyncpg.ActiveSQLTransactionError)
 """How the server refuses a write, or a switch to writing, in a transaction that only reads."""
+
+SYNTAX_ERROR = asyncpg.PostgresSyntaxError
 
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
-    asyncpg.InterfaceError,
     OSError,
 )
 
@@ -51,17 +55,21 @@ class Connection:
         self._lock = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def exclusive(self, *, reopen: bool = True) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    async def exclusive(self, *, begins: bool = False) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
         """Give the connection to one user at a time; raises ``Unreachable`` or ``DeadlineExceeded`` for its faults.
 
-        With ``reopen`` False a connection that was lost is not made again: what was begun on it is gone.
+        Only what ``begins`` something connects, and connects again. What was begun on a connection that was lost is
+        gone; the rest of it must not run on another, where it would be no part of anything.
         """
         async with self._lock:
-            if not reopen and (self._connection is None or self._connection.is_closed()):
-                raise self._unreachable("the connection broke during the test; the server has rolled back what it did")
-            connection = await self._open()
-            with self._translated():
-                yield connection
+            wire = await self._open() if begins else self._still_open()
+            try:
+                async with asyncio.timeout(self._timeouts.answer + _MARGIN):
+                    with self._translated(wire):
+                        yield wire
+            except TimeoutError:
+                wire.terminate()
+                raise DeadlineExceeded(self._silent()) from None
 
     async def aclose(self) -> None:
         """Close; terminates the connection where that takes more than two seconds."""
@@ -72,6 +80,16 @@ class Connection:
             await asyncio.wait_for(connection.close(timeout=_CLOSING), _CLOSING)
         except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
             connection.terminate()
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is no connection (any more)."""
+        return self._connection is None or self._connection.is_closed()
+
+    def _still_open(self) -> asyncpg.Connection[asyncpg.Record]:
+        if self._connection is None or self._connection.is_closed():
+            raise self._unreachable("the connection broke before; the server has rolled back what was done on it")
+        return self._connection
 
     async def _open(self) -> asyncpg.Connection[asyncpg.Record]:
         if self._connection is None or self._connection.is_closed():
@@ -85,7 +103,7 @@ class Connection:
                 return await asyncpg.connect(self._dsn, timeout=seconds, **self._options())
         except TimeoutError:
             raise self._unreachable(f"no answer within {seconds:g} s") from None
-        except (asyncpg.PostgresError, *_LOST) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, *_LOST) as error:
             raise self._unreachable(reason_of(error)) from None
 
     def _options(self) -> dict[str, Any]:
@@ -97,15 +115,30 @@ class Connection:
         return options
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, wire: asyncpg.Connection[asyncpg.Record]) -> Iterator[None]:
         try:
             yield
         except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
+            if self._connection is None:
+                raise self._unreachable("the client was closed while a statement ran") from error
             answer, lock = self._timeouts.answer, self._timeouts.connect
             limits = f"statement_timeout is {answer:g} s, lock_timeout {lock:g} s"
             raise DeadlineExceeded(f"postgres gave up a statement: {error} ({limits})") from error
         except _LOST as error:
             raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
+        except asyncpg.InterfaceError as error:
+            # Most of these are mistakes in a call, and are raised as they are.
+            if not wire.is_closed():
+                raise
+            raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
+        except asyncpg.InternalClientError as error:
+            # What asyncpg says of a connection that the server ends while it sends.
+            wire.terminate()
+            raise self._unreachable("the connection broke") from error
+
+    def _silent(self) -> str:
+        seconds = self._timeouts.answer + _MARGIN
+        return f"postgres at {mask_url(self._dsn)} did not answer a statement within {seconds:g} s, nor stop it itself"
 
     def _unreachable(self, reason: str) -> Unreachable:
         return Unreachable(
@@ -139,3 +172,11 @@ def _plain_scheme(dsn: str) -> str:
     scheme, mark, rest = dsn.partition("://")
     # postgresql+asyncpg:// is SQLAlchemy's way to write it, and what the platform's own variables hold.
     return f"{scheme.partition('+')[0]}{mark}{rest}"
+
+
+def carries_several(error: asyncpg.PostgresSyntaxError) -> bool:
+    """Return whether the server refused a call because it carries more than one statement.
+
+    It is a syntax error like others, in the server's language, and the only one that has no position in the text.
+    """
+    return not error.position

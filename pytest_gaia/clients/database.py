@@ -56,9 +56,13 @@ class Database:
     async def fresh(self, dsn: str) -> AsyncIterator[Session]:
         """Give a session on a database of the test's own, in which each statement commits by itself."""
         connection = Connection(dsn, self._environment.timeouts, source="the sandbox")
+        session = WritingSession(connection, depth=0)
         try:
-            yield WritingSession(connection, depth=0)
+            async with connection.exclusive(begins=True):
+                pass
+            yield session
         finally:
+            session.end()
             await connection.aclose()
 
     async def aclose(self) -> None:

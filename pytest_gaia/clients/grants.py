@@ -17,47 +17,49 @@ _GRANTS = """
 WITH able AS (
     SELECT oid, rolname FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')
 ), attributes AS (
-    SELECT format('role %I is %s', r.rolname, a.name) AS grant_text
+    SELECT CASE WHEN r.rolname = current_user THEN 1 ELSE 2 END AS rank,
+           format('role %I is %s', r.rolname, a.name) AS grant_text
     FROM able JOIN pg_roles r USING (oid),
          LATERAL (VALUES ('SUPERUSER', r.rolsuper), ('CREATEROLE', r.rolcreaterole), ('CREATEDB', r.rolcreatedb),
                          ('REPLICATION', r.rolreplication)) AS a(name, held)
     WHERE a.held
 ), powers AS (
-    SELECT format('member of %I', rolname)
+    SELECT 3, format('member of %I', rolname)
     FROM able
     WHERE rolname IN ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program', 'pg_signal_backend',
-                      'pg_maintain', 'pg_create_subscription', 'pg_checkpoint')
+                      'pg_create_subscription')
 ), relations AS (
-    SELECT format('%s on %I.%I', string_agg(DISTINCT p.name, ', ' ORDER BY p.name), n.nspname, c.relname)
+    SELECT 4, format('%s on %I.%I', string_agg(DISTINCT p.name, ', ' ORDER BY p.name), n.nspname, c.relname)
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace,
-         LATERAL (VALUES ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE')) AS p(name)
+         LATERAL (VALUES ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('OWNERSHIP')) AS p(name)
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
       AND EXISTS (
           SELECT FROM able
-          WHERE has_table_privilege(able.oid, c.oid, p.name)
-             OR CASE WHEN p.name IN ('INSERT', 'UPDATE') THEN has_any_column_privilege(able.oid, c.oid, p.name) END)
+          WHERE CASE WHEN p.name = 'OWNERSHIP' THEN c.relowner = able.oid
+                     WHEN p.name IN ('INSERT', 'UPDATE') THEN has_any_column_privilege(able.oid, c.oid, p.name)
+                     ELSE has_table_privilege(able.oid, c.oid, p.name) END)
     GROUP BY n.nspname, c.relname
 ), sequences AS (
-    SELECT format('UPDATE on sequence %I.%I', n.nspname, c.relname)
+    SELECT 5, format('UPDATE on sequence %I.%I', n.nspname, c.relname)
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'S' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
       AND EXISTS (SELECT FROM able WHERE has_sequence_privilege(able.oid, c.oid, 'UPDATE, USAGE'))
 ), containers AS (
-    SELECT format('CREATE in schema %I', nspname)
+    SELECT 6, format('CREATE in schema %I', nspname)
     FROM pg_namespace
     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
       AND EXISTS (SELECT FROM able WHERE has_schema_privilege(able.oid, pg_namespace.oid, 'CREATE'))
     UNION ALL
-    SELECT format('CREATE in database %I', current_database())
+    SELECT 6, format('CREATE in database %I', current_database())
     WHERE EXISTS (SELECT FROM able WHERE has_database_privilege(able.oid, current_database(), 'CREATE'))
 )
 SELECT grant_text FROM (
     TABLE attributes UNION ALL TABLE powers UNION ALL TABLE relations UNION ALL TABLE sequences UNION ALL TABLE containers
 ) AS every
-ORDER BY 1
+ORDER BY rank, grant_text
 """
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from pytest_gaia.clients.connection import READ_ONLY_REFUSALS, settings
+from pytest_gaia.clients.connection import READ_ONLY_REFUSALS, SYNTAX_ERROR, carries_several, settings
 from pytest_gaia.clients.guard import reads_only
 
 if TYPE_CHECKING:
@@ -78,12 +78,16 @@ def _reader(
     async def ask(call: Call, statement: str, values: Sequence[Any]) -> Any:
         if not reads_only(statement):
             raise guard.refuse_sql(statement)
-        async with connection.exclusive() as wire:
+        async with connection.exclusive(begins=True) as wire:
             await wire.execute(begin)
             try:
                 return await getattr(wire, call)(statement, *values)
             except READ_ONLY_REFUSALS as error:
                 raise guard.refuse_sql(statement, by=f"the database ({error})") from None
+            except SYNTAX_ERROR as error:
+                if not carries_several(error):
+                    raise
+                raise guard.refuse_sql(statement, by="the database (one statement at a time)") from None
             finally:
                 await _end(wire)
 

@@ -49,31 +49,41 @@ class WritingSession:
     def __init__(self, connection: Connection, *, depth: int) -> None:
         self._connection = connection
         self._depth = depth
+        self._ended = False
+
+    def end(self) -> None:
+        """Take nothing more: a statement after the end would be no part of the transaction, and stay."""
+        self._ended = True
 
     async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
         """Return all rows."""
-        async with self._connection.exclusive() as connection:
+        async with self._wire() as connection:
             return await connection.fetch(statement, *values)
 
     async def fetchrow(self, statement: str, *values: Any) -> asyncpg.Record | None:
         """Return the first row, or None."""
-        async with self._connection.exclusive() as connection:
+        async with self._wire() as connection:
             return await connection.fetchrow(statement, *values)
 
     async def fetchval(self, statement: str, *values: Any) -> Any:
         """Return the first column of the first row, or None."""
-        async with self._connection.exclusive() as connection:
+        async with self._wire() as connection:
             return await connection.fetchval(statement, *values)
 
     async def execute(self, statement: str, *values: Any) -> str:
         """Run a statement (several, where there are no values) and return its status."""
-        async with self._connection.exclusive() as connection:
+        async with self._wire() as connection:
             return await connection.execute(statement, *values)
 
     async def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of values."""
-        async with self._connection.exclusive() as connection:
+        async with self._wire() as connection:
             await connection.executemany(statement, rows)
+
+    def _wire(self) -> contextlib.AbstractAsyncContextManager[asyncpg.Connection[asyncpg.Record]]:
+        if self._ended:
+            raise GaiaError("this database session belongs to a test that has ended; ask for the fixture in each test")
+        return self._connection.exclusive()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -108,19 +118,28 @@ async def rolled_back(connection: Connection, timeouts: Timeouts) -> AsyncIterat
     Raises ``GaiaError`` at the end where the test ended the transaction itself: what it wrote may have stayed.
     """
     session = WritingSession(connection, depth=1)
-    async with connection.exclusive() as wire:
+    async with connection.exclusive(begins=True) as wire:
         await wire.execute(f"BEGIN; {settings(timeouts)}; SAVEPOINT {_MARK}")
     try:
         yield session
-    finally:
-        await _undo(connection)
+    except BaseException as error:
+        session.end()
+        if problem := await _undo(connection):
+            error.add_note(problem)
+        raise
+    session.end()
+    if problem := await _undo(connection):
+        raise GaiaError(problem)
 
 
-async def _undo(connection: Connection) -> None:
-    async with connection.exclusive(reopen=False) as wire:
-        intact = await roll_back(wire, _MARK)
-    if not intact:
-        raise GaiaError(
-            "the test ended the transaction that keeps it apart from other tests (COMMIT or ROLLBACK): what it wrote "
-            "may have stayed.\nUse session.transaction() for a part that is undone, or postgres_fresh to commit."
-        )
+async def _undo(connection: Connection) -> str | None:
+    """Roll back; return what is wrong with that, if anything is."""
+    if connection.lost:
+        return "The connection to the database broke during the test; the server has rolled back what it did."
+    async with connection.exclusive() as wire:
+        if await roll_back(wire, _MARK):
+            return None
+    return (
+        "the test ended the transaction that keeps it apart from other tests (COMMIT or ROLLBACK): what it wrote may "
+        "have stayed.\nUse session.transaction() for a part that is undone, or postgres_fresh to commit."
+    )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import pytest
 import pytest_asyncio
 
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.config.secrets import Secret
+from pytest_gaia.run.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from pytest_gaia.clients.exchanges import Exchange
 
@@ -48,3 +52,42 @@ async def connect() -> AsyncIterator[Connect]:
     yield build
     for clients in made:
         await clients.aclose()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Give a sandbox, for its real servers."""
+    stack = Stack.start()
+    try:
+        stack.ready()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@dataclass(frozen=True)
+class OwnDatabase:
+    """A database with the platform's tables, of one test alone."""
+
+    owner: str
+    """DSN of the role that owns the tables"""
+    superuser: str
+    """DSN of the superuser"""
+
+    def of(self, role: str, password: str) -> str:
+        """Return the DSN of another role."""
+        return _as(self.owner, role, password)
+
+
+@pytest.fixture
+def database(stack: Stack) -> Iterator[OwnDatabase]:
+    """Give a database of the test's own on a real server."""
+    owner = stack.fresh_database("main")
+    password = (stack.directory / "postgres" / "password").read_text()
+    yield OwnDatabase(owner, _as(owner, "postgres", password))
+    stack.drop_database("main", owner)
+
+
+def _as(dsn: str, role: str, password: str) -> str:
+    url = urlsplit(dsn)
+    return url._replace(netloc=f"{role}:{password}@{url.hostname}:{url.port}").geturl()

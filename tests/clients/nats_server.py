@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import urllib.request
@@ -58,6 +59,8 @@ class NatsServer:
         """Freeze the server: its connections stand and nothing comes over them."""
         assert self._child is not None
         self._child.send_signal(signal.SIGSTOP)
+        # The signal takes a moment; until then the server still answers.
+        await asyncio.to_thread(os.waitpid, self._child.pid, os.WUNTRACED)
 
     async def connections(self) -> list[dict[str, Any]]:
         """Return what the server knows of its clients."""
