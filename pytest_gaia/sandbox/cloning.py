@@ -19,6 +19,5 @@ async def clone(admin: Connection, database: str) -> None:
     # The server tells nobody when that is gone: it has to be asked.
     while await admin.fetchval(_CONNECTIONS, TEMPLATE):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
-    # Copying files takes a third of the time of writing pages to the log, but PostgreSQL 14 knows no other way.
-    strategy = "STRATEGY FILE_COPY" if admin.get_server_version().major >= 15 else ""
-    await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE {TEMPLATE} OWNER {OWNER} {strategy}')
+    # Copying files takes a third of the time that writing their pages to the log does.
+    await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE {TEMPLATE} OWNER {OWNER} STRATEGY FILE_COPY')

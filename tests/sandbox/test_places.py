@@ -129,6 +129,16 @@ def test_without_any_server_the_message_says_what_to_install(monkeypatch: pytest
             find()
 
 
+def test_a_postgres_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("postgres", "initdb"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 13.9 (Debian)'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("GAIA_PG_BIN", str(tmp_path))
+
+    with pytest.raises(SandboxError, match=r"is postgres \(PostgreSQL\) 13\.9 \(Debian\)\. The sandbox needs 15"):
+        find_postgres()
+
+
 @pytest.mark.skipif(not INSTALLED, reason="this system has no PostgreSQL of its own")
 def test_a_postgres_of_the_system_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_PG_BIN", str(INSTALLED[-1].parent))
