@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -29,7 +30,8 @@ class TableError(ValueError):
 def decode(values: Mapping[str, Any], table: type[Table]) -> Table:
     """Return ``values`` as ``table``; raises :class:`TableError` for an unknown key or a value of a wrong type."""
     try:
-        return msgspec.convert(values, table)
+        # TOML has dates of its own; a string that looks like one is a mistake.
+        return msgspec.convert(values, table, builtin_types=(date, datetime))
     except msgspec.ValidationError as error:
         raise _explain(str(error), table) from None
 
@@ -49,9 +51,11 @@ _WORDS = {
     "bool": "true or false",
     "float": "a number",
     "int": "a number",
+    "whole_number": "a whole number",
     "array": "a list",
     "object": "a table",
     "date": "a date, such as 2030-01-31",
+    "datetime": "a date with a time",
 }
 
 
@@ -67,9 +71,17 @@ def _explain(message: str, table: type[Struct]) -> TableError:
     if choice := _CHOICE.fullmatch(problem):
         known = _choices_at(table, key)
         return TableError(key, f"unknown value {choice['value']!r}; {nearest(choice['value'], known)}")
-    problem = problem.replace(" | null`", "`")
-    problem = _TYPES.sub(lambda match: " or ".join(_WORDS.get(each, each) for each in match[1].split(" | ")), problem)
-    return TableError(key, problem[:1].lower() + problem[1:])
+    return TableError(key, _in_words(problem))
+
+
+def _in_words(problem: str) -> str:
+    """Return msgspec's sentence with the names of TOML's types."""
+    expected, got, found = problem.replace(" | null`", "`").partition(", got ")
+    expected = expected.replace("`int", "`whole_number").replace("| int", "| whole_number")
+    words = _TYPES.sub(
+        lambda match: " or ".join(_WORDS.get(each, each) for each in match[1].split(" | ")), f"{expected}{got}{found}"
+    )
+    return words[:1].lower() + words[1:]
 
 
 def _table_at(table: type[Struct], key: Path) -> type[Struct]:

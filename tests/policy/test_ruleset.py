@@ -1,0 +1,158 @@
+"""Which of several rules speaks for a test, and what is said of the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy.match import Match
+from pytest_gaia.policy.ruleset import RuleSet
+from tests.policy.build import EXPIRES, TODAY, answered, context, rule, subject
+
+NODE = "suites/personas/test_crud.py::TestCreate::test_name[a]"
+TEST = subject(NODE, markers=("experimental",), services=("chat",))
+LADDER = (
+    "all",
+    "service:chat",
+    "suites/personas",
+    "suites/personas/test_crud.py",
+    "suites/personas/test_crud.py::TestCreate",
+    "suites/personas/test_crud.py::TestCreate::test_name",
+    NODE,
+)
+
+
+@pytest.mark.parametrize("index", range(1, len(LADDER)))
+def test_the_most_specific_selector_wins(index: int) -> None:
+    broad, narrow = (
+        rule("broad", LADDER[index - 1], match=Match(status=(1,), via=("x",))),
+        rule("narrow", LADDER[index]),
+    )
+    standing = RuleSet([narrow, broad]).standing(TEST, context())
+
+    assert standing.winners == (narrow,)
+    assert standing.losers == ((broad, "rule narrow is more specific"),)
+
+
+def test_of_equally_specific_rules_the_one_with_more_conditions_wins() -> None:
+    plain, bound = rule("a", "suites/personas"), rule("b", "suites/personas", when=(("chat", False),))
+    standing = RuleSet([plain, bound]).standing(TEST, context())
+
+    assert standing.winners == (bound,)
+    assert standing.losers == ((plain, "rule b has more conditions"),)
+
+
+def test_equal_rules_that_agree_both_speak() -> None:
+    one, other = rule("one", "service:chat"), rule("other", "marker:experimental", match=Match(status=(404,)))
+    standing = RuleSet([one, other]).standing(TEST, context())
+
+    assert standing.winners == (one, other)
+    assert standing.expect == "fails"
+    assert [each.id for each in standing.winners if not each.refusal(answered(404))] == ["other"]
+
+
+def test_a_rule_that_does_not_apply_leaves_the_word_to_a_broader_one() -> None:
+    broad = rule("broad", "suites/personas")
+
+    for narrow, why in (
+        (rule("narrow", NODE, expires=TODAY), f"expired {TODAY}"),
+        (rule("narrow", NODE, environments=("dev",)), "environment staging is not among dev"),
+        (rule("narrow", NODE, when=(("chat", True),)), "capability chat was not observed, rule needs chat"),
+    ):
+        standing = RuleSet([broad, narrow]).standing(TEST, context())
+        assert standing.winners == (broad,)
+        assert standing.losers == ((narrow, why),)
+
+
+def test_a_rule_switches_itself_off_where_its_capability_answers() -> None:
+    bound = rule("bound", NODE, when=(("chat", False),))
+    rules = RuleSet([bound])
+
+    assert rules.standing(TEST, context("staging", "gateway")).winners == (bound,)
+    assert rules.standing(TEST, context("staging", "chat")).losers == (
+        (bound, "capability chat was observed, rule needs !chat"),
+    )
+
+
+def test_a_rule_applies_up_to_the_day_before_it_expires() -> None:
+    rules = RuleSet([rule("short", NODE)])
+
+    assert rules.standing(TEST, context(today=EXPIRES - timedelta(1))).winners
+    assert not rules.standing(TEST, context(today=EXPIRES)).winners
+    assert not rules.standing(TEST, context(today=date(2099, 1, 1))).winners
+
+
+def test_nothing_speaks_where_the_tolerance_is_zero_even_if_named() -> None:
+    named = rule("named", NODE, environments=("production", "staging"))
+    standing = RuleSet([named]).standing(TEST, context("production"))
+
+    assert standing.winners == ()
+    assert standing.losers == ((named, "production excuses nothing"),)
+
+
+def test_a_carve_out_is_more_specific_and_excuses_nothing() -> None:
+    broad = rule("broad", "suites/personas")
+    carve_out = rule("carve-out", NODE, expect="passes", match=Match())
+    standing = RuleSet([broad, carve_out]).standing(TEST, context())
+
+    assert standing.expect == "passes"
+    assert [each.refusal(answered(503)) for each in standing.winners] == [("it expects passes, not a failure",)]
+
+
+def test_a_tie_that_disagrees_has_no_winner_and_is_the_users_mistake() -> None:
+    fails, flaky = rule("one", "service:chat"), rule("other", "marker:experimental", expect="flaky")
+    rules = RuleSet([fails, flaky])
+    standing = rules.standing(TEST, context())
+
+    assert standing.winners == ()
+    assert standing.losers == (
+        (fails, "equally specific rules disagree: other"),
+        (flaky, "equally specific rules disagree: one"),
+    )
+    with pytest.raises(ConfigError) as caught:
+        rules.ties([subject("suites/other/test_x.py::test_y"), TEST], context())
+    message = str(caught.value)
+    assert message.startswith(NODE)
+    assert "one expects fails (suites/expectations/one.toml)" in message
+    assert "other expects flaky" in message
+    rules.ties([TEST], context("dev"))
+
+
+def test_a_more_specific_rule_settles_a_tie() -> None:
+    tie = [rule("one", "service:chat"), rule("other", "marker:experimental", expect="flaky")]
+    standing = RuleSet([*tie, rule("settles", NODE)]).standing(TEST, context())
+
+    assert [each.id for each in standing.winners] == ["settles"]
+    assert [why for _, why in standing.losers] == ["rule settles is more specific"] * 2
+
+
+def test_a_rule_with_several_selectors_speaks_through_its_most_specific_one() -> None:
+    several = rule("several", "all", NODE, "suites/other")
+
+    standing = RuleSet([several, rule("function", LADDER[-2])]).standing(TEST, context())
+
+    assert standing.winners == (several,)
+
+
+@pytest.mark.parametrize(
+    ("phases", "phase", "refusal"),
+    [
+        ({"call"}, "setup", ("phase setup, expected call",)),
+        ({"call"}, "teardown", ("phase teardown, expected call",)),
+        ({"teardown", "setup"}, "call", ("phase call, expected setup|teardown",)),
+        ({"setup"}, "setup", ()),
+    ],
+)
+def test_only_the_named_phase_is_excused(phases: set[str], phase: str, refusal: tuple[str, ...]) -> None:
+    assert rule("r", "all", phases=frozenset(phases)).refusal(replace(answered(503), phase=phase)) == refusal
+
+
+def test_tests_that_no_rule_is_about_share_one_answer() -> None:
+    rules = RuleSet([rule("r", NODE)])
+    one = rules.standing(subject("suites/a.py::test_b"), context())
+
+    assert (one.winners, one.losers, one.expect) == ((), (), None)
+    assert rules.standing(subject("suites/c.py::test_d"), context()) is one
