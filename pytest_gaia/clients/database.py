@@ -33,7 +33,12 @@ class Database:
         self._environment = environment
         self._guard = guard
         source = environment.sources.get("secrets.database", "the configuration")
-        self._connection = Connection(environment.database.reveal(), environment.timeouts, source=source)
+        self._connection = Connection(
+            environment.database.reveal(),
+            environment.timeouts,
+            source=source,
+            prepares=environment.sandbox and environment.writes,
+        )
         self._trusted = False
 
     @contextlib.asynccontextmanager

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+import re
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pytest_gaia.clients.connection import roll_back, settings
+from pytest_gaia.clients.connection import STALE_STATEMENT, roll_back, settings
+from pytest_gaia.clients.guard import reads_only
 from pytest_gaia.errors import GaiaError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     import asyncpg
 
     from pytest_gaia.clients.connection import Connection
     from pytest_gaia.config.environment import Timeouts
+
+    Wire = asyncpg.Connection[asyncpg.Record]
+
+
+_MARK = "gaia_test"
+
+# Words of statements after which prepared ones may no longer fit. It is looked for anywhere: being wrong costs little.
+_ALTERS = re.compile(r"\b(create|alter|drop|rename|set|reset|do|call|discard)\b", re.IGNORECASE)
+
+_T = TypeVar("_T")
 
 
 class Session(Protocol):
@@ -49,7 +61,10 @@ class WritingSession:
     def __init__(self, connection: Connection, *, depth: int) -> None:
         self._connection = connection
         self._depth = depth
+        self._wrote = False
         self._ended = False
+        self.altered = False
+        """whether a statement may have altered a table"""
 
     def end(self) -> None:
         """Take nothing more: a statement after the end would be no part of the transaction, and stay."""
@@ -57,30 +72,44 @@ class WritingSession:
 
     async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
         """Return all rows."""
-        async with self._wire() as connection:
-            return await connection.fetch(statement, *values)
+        return await self._run(statement, lambda wire: wire.fetch(statement, *values))
 
     async def fetchrow(self, statement: str, *values: Any) -> asyncpg.Record | None:
         """Return the first row, or None."""
-        async with self._wire() as connection:
-            return await connection.fetchrow(statement, *values)
+        return await self._run(statement, lambda wire: wire.fetchrow(statement, *values))
 
     async def fetchval(self, statement: str, *values: Any) -> Any:
         """Return the first column of the first row, or None."""
-        async with self._wire() as connection:
-            return await connection.fetchval(statement, *values)
+        return await self._run(statement, lambda wire: wire.fetchval(statement, *values))
 
     async def execute(self, statement: str, *values: Any) -> str:
         """Run a statement (several, where there are no values) and return its status."""
-        async with self._wire() as connection:
-            return await connection.execute(statement, *values)
+        return await self._run(statement, lambda wire: wire.execute(statement, *values))
 
     async def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of values."""
-        async with self._wire() as connection:
-            await connection.executemany(statement, rows)
+        return await self._run(statement, lambda wire: wire.executemany(statement, rows))
 
-    def _wire(self) -> contextlib.AbstractAsyncContextManager[asyncpg.Connection[asyncpg.Record]]:
+    async def _run(self, statement: str, call: Callable[[Wire], Awaitable[_T]]) -> _T:
+        async with self._wire() as wire:
+            try:
+                return await call(wire)
+            except STALE_STATEMENT:
+                if self._wrote or self._depth == 0:
+                    raise
+                # Nothing but reading came before: the transaction can be taken up from its start.
+                await wire.execute(f"ROLLBACK TO SAVEPOINT {_MARK}")
+                return await call(wire)
+            finally:
+                await self._note(statement, wire)
+
+    async def _note(self, statement: str, wire: Wire) -> None:
+        self._wrote = self._wrote or not reads_only(statement)
+        if _ALTERS.search(statement) and not wire.is_closed():
+            self.altered = True
+            await wire.reload_schema_state()
+
+    def _wire(self) -> contextlib.AbstractAsyncContextManager[Wire]:
         if self._ended:
             raise GaiaError("this database session belongs to a test that has ended; ask for the fixture in each test")
         return self._connection.exclusive()
@@ -108,9 +137,6 @@ def _savepoint(name: str) -> tuple[str, str, str]:
     return f"SAVEPOINT {name}", f"RELEASE SAVEPOINT {name}", undo
 
 
-_MARK = "gaia_test"
-
-
 @contextlib.asynccontextmanager
 async def rolled_back(connection: Connection, timeouts: Timeouts) -> AsyncIterator[WritingSession]:
     """Give a session in a transaction that is rolled back at the end.
@@ -124,21 +150,24 @@ async def rolled_back(connection: Connection, timeouts: Timeouts) -> AsyncIterat
         yield session
     except BaseException as error:
         session.end()
-        if problem := await _undo(connection):
+        if problem := await _undo(connection, session):
             error.add_note(problem)
         raise
     session.end()
-    if problem := await _undo(connection):
+    if problem := await _undo(connection, session):
         raise GaiaError(problem)
 
 
-async def _undo(connection: Connection) -> str | None:
+async def _undo(connection: Connection, session: WritingSession) -> str | None:
     """Roll back; return what is wrong with that, if anything is."""
     if connection.lost:
         return "The connection to the database broke during the test; the server has rolled back what it did."
     async with connection.exclusive() as wire:
-        if await roll_back(wire, _MARK):
-            return None
+        intact = await roll_back(wire, _MARK)
+        if session.altered:
+            await wire.reload_schema_state()
+    if intact:
+        return None
     return (
         "the test ended the transaction that keeps it apart from other tests (COMMIT or ROLLBACK): what it wrote may "
         "have stayed.\nUse session.transaction() for a part that is undone, or postgres_fresh to commit."

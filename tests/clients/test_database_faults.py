@@ -114,26 +114,45 @@ async def test_plain_asyncpg_trips_over_a_plan_whose_table_was_altered(database:
     await other.close()
 
 
-async def test_a_table_that_another_alters_does_not_break_a_test(database: OwnDatabase) -> None:
+EVERYTHING = "SELECT * FROM personas"
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+async def test_a_table_that_another_alters_does_not_break_a_test(database: OwnDatabase, sandbox: bool) -> None:
     other = await asyncpg.connect(database.owner, ssl=False)
-    async with opened(database.owner) as client:
-        async with client.test_transaction() as session:
-            await session.fetch("SELECT * FROM personas")
-        await other.execute("ALTER TABLE personas ADD COLUMN mood text")
-        async with client.test_transaction() as session:
-            row = await session.fetchrow("SELECT * FROM personas")
+    async with opened(database.owner, sandbox=sandbox, permitted=True) as client:
+        for column in ("mood", "taste"):
+            async with client.test_transaction() as session:
+                await session.fetch(EVERYTHING)
+            await other.execute(f"ALTER TABLE personas ADD COLUMN {column} text")
+            async with client.test_transaction() as session:
+                assert await session.fetchval("SELECT 1") == 1
+                row = await session.fetchrow(EVERYTHING)
+                await session.execute(ADD, "Nu")
+                assert await session.fetchval("SELECT count(*) FROM personas") == 2
+            assert row is not None
+            assert column in row
+            async with client.test_transaction() as session:
+                assert await session.fetchval("SELECT count(*) FROM personas") == 1
     await other.close()
-    assert row is not None
-    assert "mood" in row
 
 
-async def test_a_table_that_a_test_alters_does_not_break_the_next(database: OwnDatabase) -> None:
-    async with opened(database.owner) as client:
-        async with client.test_transaction() as session:
-            await session.execute("ALTER TABLE personas ADD COLUMN mood text")
-            assert "mood" in (await session.fetchrow("SELECT * FROM personas") or ())
-        async with client.test_transaction() as session:
-            assert "mood" not in (await session.fetchrow("SELECT * FROM personas") or ("mood",))
+@pytest.mark.parametrize("sandbox", [True, False])
+async def test_a_table_that_a_test_alters_breaks_neither_it_nor_the_next(database: OwnDatabase, sandbox: bool) -> None:
+    async with opened(database.owner, sandbox=sandbox, permitted=True) as client:
+        for _ in range(2):
+            async with client.test_transaction() as session:
+                assert "mood" not in (await session.fetchrow(EVERYTHING) or ("mood",))
+                await session.execute("ALTER TABLE personas ADD COLUMN mood text")
+                assert "mood" in (await session.fetchrow(EVERYTHING) or ())
+
+
+async def test_in_the_sandbox_a_statement_is_prepared_once_for_all_tests(database: OwnDatabase) -> None:
+    async with pooler(database.owner) as seen, opened(seen.dsn) as client:
+        for _ in range(3):
+            async with client.test_transaction() as session:
+                await session.fetch("SELECT name FROM personas WHERE name = $1", "Mu")
+    assert len(seen.statements) == 1
 
 
 async def break_off(session: Session) -> None:
