@@ -6,6 +6,7 @@ Without them a supervisor compiles everything it imports anew, which takes longe
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.sandbox.directories import cache_directory
@@ -24,14 +25,23 @@ def keep() -> None:
 class _Redirection:
     """Finds nothing, but is asked first: it says where the module that is about to be found is kept.
 
-    The standard library is installed with its compiled modules, and these are used as ever.
+    What was installed with compiled modules beside the sources, as the standard library is, is used as ever.
     """
 
     def __init__(self, place: str) -> None:
         self._place = place
         self._otherwise = sys.pycache_prefix
+        self._compiled: dict[str, bool] = {}
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
-        standard = name.partition(".")[0] in sys.stdlib_module_names
-        sys.dont_write_bytecode = standard
-        sys.pycache_prefix = self._otherwise if standard else self._place
+        package = name.partition(".")[0]
+        if package not in self._compiled:
+            self._compiled[package] = package in sys.stdlib_module_names or _is_compiled(package)
+        sys.dont_write_bytecode = self._compiled[package]
+        sys.pycache_prefix = self._otherwise if self._compiled[package] else self._place
+
+
+def _is_compiled(package: str) -> bool:
+    places = (Path(entry, package) for entry in sys.path)
+    found = next((place for place in places if place.is_dir()), None)
+    return found is not None and (found / "__pycache__").is_dir()

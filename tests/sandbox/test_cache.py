@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+import pytest_gaia
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.sandbox import directories
 
@@ -147,13 +149,18 @@ def test_a_cache_directory_that_others_can_write_to_is_not_trusted(cache: Path) 
 
 
 def test_modules_are_compiled_once_where_python_does_not_keep_them(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    package = Path(pytest_gaia.__file__).parent
+    without = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, tmp_path / "source" / package.name, ignore=without)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "source"))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
     start()
 
-    kept = {path.name.split(".")[0] for path in (cache / "bytecode").rglob("*.pyc")}
-    assert {"supervisor", "connection"} <= kept
+    kept = [path.relative_to(cache) for path in (cache / "bytecode").rglob("*.pyc")]
+    assert {"supervisor", "gateway"} <= {path.name.split(".")[0] for path in kept}
     # The standard library has its own, which are used.
-    assert "asyncio" not in {path.parent.name for path in (cache / "bytecode").rglob("*.pyc")}
+    assert "asyncio" not in {path.parent.name for path in kept}
+    assert not list((tmp_path / "source").rglob("*.pyc"))

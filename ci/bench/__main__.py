@@ -1,0 +1,72 @@
+"""``python ci/bench``: how fast the sandbox is on this machine, as numbers and as ratios to pytest-postgresql.
+
+``uv run --group bench python ci/bench`` brings the peer. Nothing else should run meanwhile; it takes a minute.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from statistics import median
+
+import isolation
+import starts
+
+ROUNDS = 3
+TESTS = 60
+
+
+def main() -> int:
+    """Measure everything in alternating rounds and print it. Return 1 if a target is missed."""
+    met = [*_starts()]
+    met += _isolation()
+    return 0 if all(met) else 1
+
+
+def _starts() -> list[bool]:
+    first, cached = starts.rounds(ROUNDS)
+    print(f"start of the sandbox, median of {ROUNDS}")
+    return [
+        _line("ready, nothing cached", median(each.ready for each in first), "s", at_most=1.0),
+        _line("ready, from the cache", median(each.ready for each in cached), "s", at_most=0.35),
+        _line("one more cell", 1000 * median(each.cell for each in cached), "ms", at_most=50),
+        _line("stopped, nothing left", 1000 * median(each.stop for each in cached), "ms"),
+    ]
+
+
+def _isolation() -> list[bool]:
+    contenders = {
+        "rollback": partial(isolation.ours, "postgres"),
+        "own database": partial(isolation.ours, "postgres_fresh"),
+        "no database": isolation.floor,
+    }
+    missing = isolation.peer_is_missing()
+    if missing is None:
+        contenders["pytest-postgresql"] = isolation.peer
+    costs: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        for name, measure in contenders.items():
+            costs[name].append(1000 * isolation.per_test(measure, TESTS))
+    print(f"\ncost of one test, median of {ROUNDS}")
+    for name, each in costs.items():
+        _line(name, median(each), "ms")
+    if missing:
+        print(f"no ratio: {missing}")
+        return []
+    peer = median(costs["pytest-postgresql"])
+    return [
+        _line("pytest-postgresql / rollback", peer / median(costs["rollback"]), "x", at_least=20),
+        _line("pytest-postgresql / own database", peer / median(costs["own database"]), "x", at_least=4),
+    ]
+
+
+def _line(what: str, value: float, unit: str, *, at_most: float | None = None, at_least: float | None = None) -> bool:
+    met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+    target = f"at most {at_most:g}" if at_most is not None else f"at least {at_least:g}" if at_least is not None else ""
+    verdict = "" if not target else "  ok" if met else "  MISSED"
+    print(f"  {what:36}{value:9.2f} {unit:3} {target:14}{verdict}")
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""How long a sandbox takes to start, and a further cell to be made."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from pytest_gaia.run.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One sandbox: seconds until it was ready, for a further cell, and until nothing was left of it."""
+
+    ready: float
+    cell: float
+    stop: float
+
+
+def started() -> Start:
+    """Start a sandbox, make five more cells, and stop it."""
+    began = time.perf_counter()
+    stack = Stack.start()
+    try:
+        stack.ready()
+        ready = time.perf_counter() - began
+        cells = [_cell(stack, f"gw{number}") for number in range(5)]
+    finally:
+        ending = time.perf_counter()
+        stack.stop()
+    return Start(ready, median(cells), time.perf_counter() - ending)
+
+
+def rounds(count: int) -> tuple[list[Start], list[Start]]:
+    """Return starts with an empty cache and starts from the cache, ``count`` of each, in turn."""
+    first, cached = [], []
+    for _ in range(count):
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["GAIA_CACHE_DIR"] = str(Path(cache, "cache"))
+            first.append(started())
+            cached.append(started())
+    return first, cached
+
+
+def _cell(stack: Stack, name: str) -> float:
+    began = time.perf_counter()
+    stack.cell(name)
+    return time.perf_counter() - began
