@@ -1,6 +1,6 @@
-"""``python ci/bench``: how fast the sandbox is on this machine, as numbers and as ratios to pytest-postgresql.
+"""``make bench`` (``python -m ci.bench``): how fast the sandbox is on this machine, as numbers and as ratios to pytest-postgresql.
 
-``uv run --group bench python ci/bench`` brings the peer. Nothing else should run meanwhile; it takes a minute.
+It brings the peer. Nothing else should run meanwhile; it takes a minute.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import sys
 from functools import partial
 from statistics import median
 
-import isolation
-import starts
+from ci.bench import isolation, starts
 
 ROUNDS = 3
 TESTS = 60

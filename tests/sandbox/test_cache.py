@@ -6,16 +6,13 @@ import os
 import shutil
 import subprocess
 import tarfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 import pytest_gaia
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.sandbox import directories
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
