@@ -82,9 +82,9 @@ class Control:
             case ("DELETE", "cells", name, "faults"):
                 await self._platform.cells.existing(name).heal()
             case ("POST", "cells", _, "databases"):
-                return {"dsn": self._platform.databases.dsn(await self._platform.databases.fresh())}
+                return {"dsn": self._platform.databases.dsn(await self._platform.fresh.take())}
             case ("DELETE", "cells", _, "databases"):
-                self._platform.databases.drop(content["dsn"].rpartition("/")[2])
+                self._platform.fresh.give_back(content["dsn"].rpartition("/")[2])
             case ("POST", "members", member, "stop" | "start" as action):
                 await self._platform.switch(member, on=action == "start")
             case _:

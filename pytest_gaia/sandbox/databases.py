@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.sandbox.cloning import clone
 from pytest_gaia.sandbox.cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
 
@@ -22,10 +19,6 @@ if TYPE_CHECKING:
 
     Seed = Callable[[Connection, str], Awaitable[None]]
 
-_FRESH = "fresh_"
-_AHEAD = 2
-"""clones that are kept ready, once somebody has asked for one"""
-
 
 class Databases:
     """Makes and drops databases on one server. All work goes over one connection, one statement at a time."""
@@ -36,13 +29,14 @@ class Databases:
         self._owner_password = os.urandom(16).hex()
         self._admin: Connection | None = None
         self._lock = asyncio.Lock()
-        self._filling = asyncio.Lock()
         self._sealing: asyncio.Task[None] | None = None
         self._names: set[str] = set()
         self._missing: list[str] = []
-        self._ready: deque[str] = deque()
-        self._numbers = itertools.count(1)
-        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def available(self) -> bool:
+        """Whether the server runs."""
+        return self._server.running
 
     def dsn(self, database: str) -> str:
         """Return where the services and the tests reach a database."""
@@ -84,42 +78,17 @@ class Databases:
         while self._missing:
             await self.create(self._missing.pop())
 
-    async def fresh(self) -> str:
-        """Return the name of a new database, from those made ahead if there is one."""
-        name = self._ready.popleft() if self._ready else await self._new()
-        self._in_background(self._fill())
-        return name
-
-    def drop(self, database: str) -> None:
-        """Drop a fresh database, without making anybody wait for it. Raises ``ConfigError`` for any other."""
-        if not database.startswith(_FRESH):
-            raise ConfigError(f"{database!r} is no database that was made to be dropped.")
-        self._in_background(self._drop(database))
-
-    async def close(self) -> None:
-        """Let go of the server."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._admin is not None:
-            self._admin.terminate()
-
-    async def _new(self) -> str:
-        if not self._server.running:
-            raise SandboxError("PostgreSQL is stopped: no database can be made until it is started again.")
-        name = f"{_FRESH}{next(self._numbers)}"
-        await self.create(name)
-        return name
-
-    async def _fill(self) -> None:
-        async with self._filling:
-            while len(self._ready) < _AHEAD and self._server.running:
-                self._ready.append(await self._new())
-
-    async def _drop(self, database: str) -> None:
+    async def drop(self, database: str) -> None:
+        """Drop a database, with whoever uses it; while the server is stopped, it stays."""
         async with self.turn():
             if self._server.running:
                 await (await self._connection()).execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+                self._names.discard(database)
+
+    def close(self) -> None:
+        """Let go of the server."""
+        if self._admin is not None:
+            self._admin.terminate()
 
     async def _seal(self, seed: Seed, api_key: str) -> None:
         """Put the first rows into the template and close it: a connection to it would disturb the cloning."""
@@ -133,8 +102,3 @@ class Databases:
         if self._admin is None or self._admin.is_closed():
             self._admin = await self._server.connect(SUPERUSER, self._password, "postgres")
         return self._admin
-
-    def _in_background(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

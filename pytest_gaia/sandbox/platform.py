@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.sandbox.cells import Cells
 from pytest_gaia.sandbox.databases import Databases
+from pytest_gaia.sandbox.fresh import FreshDatabases
 from pytest_gaia.sandbox.services import seed
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Platform:
         self.postgres = postgres
         self.broker = broker
         self.databases = databases
+        self.fresh = FreshDatabases(databases)
         self.cells = cells
 
     @classmethod
@@ -63,7 +65,8 @@ class Platform:
     async def close(self) -> None:
         """Stop everything, the services first."""
         await self.cells.close()
-        await self.databases.close()
+        await self.fresh.close()
+        self.databases.close()
         await asyncio.gather(self.broker.stop(), self.postgres.stop())
 
     async def _switch_broker(self, *, on: bool) -> None:

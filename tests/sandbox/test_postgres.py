@@ -127,6 +127,17 @@ async def test_a_fresh_database_is_dropped_with_whoever_uses_it(stack: Stack) ->
     connection.terminate()
 
 
+async def test_many_databases_that_are_given_back_are_all_dropped(stack: Stack, cell: Cell) -> None:
+    taken = [stack.fresh_database("main") for _ in range(25)]
+    assert len(set(taken)) == 25
+
+    for dsn in taken:
+        stack.drop_database("main", dsn)
+
+    for dsn in taken:
+        assert await gone(dsn)
+
+
 def test_only_fresh_databases_can_be_dropped(stack: Stack, cell: Cell) -> None:
     with pytest.raises(ConfigError, match="gaia_main"):
         stack.drop_database("main", cell.dsn)
