@@ -5,9 +5,12 @@ Nothing here makes an account unless the user names one: an account cannot be re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_gaia.config.secrets import Secret
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.answers import Answer
@@ -30,23 +33,35 @@ async def refused(client: HttpClient, path: str, content: dict[str, str]) -> Ans
     return answer
 
 
+@dataclass(frozen=True)
+class Account:
+    """The account that the user named. pytest shows what a check is given, so the password stays hidden."""
+
+    email: str
+    password: Secret
+
+
+@pytest.fixture
+def account(gaia_argument: tuple[str, ...]) -> Account | None:
+    """The account that the old command was given, where it was given one."""
+    return Account(gaia_argument[0], Secret(gaia_argument[1])) if len(gaia_argument) == 2 else None
+
+
 @pytest.mark.gaia(command="auth-register")
 async def test_an_account_is_not_made_with_a_password_that_is_none(
-    gateway: HttpClient, gaia_argument: tuple[str, ...]
+    gateway: HttpClient, account: Account | None
 ) -> None:
-    if len(gaia_argument) == 2:
-        content = dict(zip(("email", "password"), gaia_argument, strict=True))
-        (await gateway.anonymous().post(REGISTER, json=content)).expect(200, 201, 400)
+    if account:
+        (await _sent(gateway, REGISTER, account)).expect(200, 201, 400)
         return
     answer = await refused(gateway, REGISTER, {"email": NOBODY, "password": TOO_SHORT})
     assert answer.field("detail")
 
 
 @pytest.mark.gaia(command="auth-login")
-async def test_nobody_is_logged_in_without_an_account(gateway: HttpClient, gaia_argument: tuple[str, ...]) -> None:
-    if len(gaia_argument) == 2:
-        content = dict(zip(("email", "password"), gaia_argument, strict=True))
-        (await gateway.anonymous().post(LOGIN, json=content)).expect(200, 400, 401)
+async def test_nobody_is_logged_in_without_an_account(gateway: HttpClient, account: Account | None) -> None:
+    if account:
+        (await _sent(gateway, LOGIN, account)).expect(200, 400, 401)
         return
     answer = await refused(gateway, LOGIN, {"email": NOBODY, "password": "Gaia-test-0!"})
     assert answer.field("detail")
@@ -67,3 +82,7 @@ async def test_what_is_missing_is_named(gateway: HttpClient, path: str, content:
 
 async def test_a_made_up_token_is_not_refreshed(gateway: HttpClient) -> None:
     assert (await refused(gateway, REFRESH, {"refresh_token": "gaia-test-refresh-token"})).field("detail")
+
+
+async def _sent(gateway: HttpClient, path: str, account: Account) -> Answer:
+    return await gateway.anonymous().post(path, json={"email": account.email, "password": account.password.reveal()})

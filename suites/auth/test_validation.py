@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.secrets import Secret
 from suites.forgeries import FORGERIES
 from suites.members import require_up
 from suites.shapes import NOTHING, TEXT, UUID, equal, shaped
@@ -30,10 +31,14 @@ def valid(kind: str, user_id: str | None = None) -> Shape:
     return {"valid": equal(True), "auth_type": equal(kind), "user_id": user, "error": NOTHING}
 
 
-async def validated(client: HttpClient, **content: Any) -> Answer:
-    """Ask whether a key or token is valid: the service at its own URL, or the gateway."""
+async def validated(client: HttpClient, **content: Secret) -> Answer:
+    """Ask whether a key or token is valid: the service at its own URL, or the gateway.
+
+    What is asked for stays hidden, because pytest shows the arguments of what fails.
+    """
     path = "/auth/validate" if client.service == "auth" else "/api/v1/auth/validate"
-    return (await client.anonymous().post(path, json=content)).expect(200)
+    answer = await client.anonymous().post(path, json={name: value.reveal() for name, value in content.items()})
+    return answer.expect(200)
 
 
 @pytest.mark.gaia(requires=["api_key"], core=True)
@@ -41,14 +46,14 @@ async def test_the_key_of_this_run_is_valid_and_another_is_not(
     gateway: HttpClient, gaia_env: Environment, unique_name: str
 ) -> None:
     assert gaia_env.api_key is not None
-    shaped(await validated(gateway, api_key=gaia_env.api_key.reveal()), valid("api_key"))
-    shaped(await validated(gateway, api_key=unique_name), INVALID)
+    shaped(await validated(gateway, api_key=gaia_env.api_key), valid("api_key"))
+    shaped(await validated(gateway, api_key=Secret(unique_name)), INVALID)
 
 
 @pytest.mark.gaia(requires=["jwt"])
 async def test_a_token_is_valid_for_its_user(gateway: HttpClient, gaia_tokens: Callable[..., str]) -> None:
     user_id = str(uuid.uuid4())
-    shaped(await validated(gateway, token=gaia_tokens(user_id)), valid("jwt", user_id))
+    shaped(await validated(gateway, token=Secret(gaia_tokens(user_id))), valid("jwt", user_id))
 
 
 @pytest.mark.gaia(requires=["jwt"])
@@ -56,13 +61,13 @@ async def test_a_token_is_valid_for_its_user(gateway: HttpClient, gaia_tokens: C
 async def test_a_forged_token_is_not_valid(
     gateway: HttpClient, gaia_tokens: Callable[..., str], forgery: Callable[[Callable[..., str]], str]
 ) -> None:
-    shaped(await validated(gateway, token=forgery(gaia_tokens)), INVALID)
+    shaped(await validated(gateway, token=Secret(forgery(gaia_tokens))), INVALID)
 
 
 @pytest.mark.gaia(core=True)
 @pytest.mark.parametrize("content", [{}, {"api_key": ""}, {"token": ""}], ids=["nothing", "no key", "no token"])
 async def test_nothing_is_not_valid(gateway: HttpClient, content: dict[str, str]) -> None:
-    shaped(await validated(gateway, **content), INVALID)
+    shaped(await validated(gateway, **{name: Secret(value) for name, value in content.items()}), INVALID)
 
 
 @pytest.mark.gaia(requires=["auth:direct", "api_key", "jwt"])
@@ -76,7 +81,7 @@ async def test_the_service_itself_says_the_same(
     await require_up(gateway, "auth")
     assert gaia_env.api_key is not None
     user_id = str(uuid.uuid4())
-    shaped(await validated(auth, api_key=gaia_env.api_key.reveal()), valid("api_key"))
-    shaped(await validated(auth, token=gaia_tokens(user_id)), valid("jwt", user_id))
-    shaped(await validated(auth, token=gaia_tokens(user_id, expires_in=-60)), INVALID)
-    shaped(await validated(auth, api_key=unique_name), INVALID)
+    shaped(await validated(auth, api_key=gaia_env.api_key), valid("api_key"))
+    shaped(await validated(auth, token=Secret(gaia_tokens(user_id))), valid("jwt", user_id))
+    shaped(await validated(auth, token=Secret(gaia_tokens(user_id, expires_in=-60))), INVALID)
+    shaped(await validated(auth, api_key=Secret(unique_name)), INVALID)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.secrets import Secret
 from suites.personas.lifecycle import ROUTE, Personas
 
 if TYPE_CHECKING:
@@ -24,21 +26,20 @@ _KEY = "SELECT is_active, expires_at, last_used_at FROM api_keys WHERE key_hash 
 
 @pytest.mark.gaia(requires=["api_key"])
 async def test_of_a_key_only_its_hash_is_stored(postgres: Session, gaia_env: Environment) -> None:
-    assert gaia_env.api_key is not None
-    key = gaia_env.api_key.reveal()
-    row = await postgres.fetchrow(_KEY, hashlib.sha256(key.encode()).hexdigest())
+    row = await postgres.fetchrow(_KEY, _digest(gaia_env.api_key))
     assert row is not None, "the key that this run uses has no row"
     assert row["is_active"]
-    assert await postgres.fetchval("SELECT count(*) FROM api_keys WHERE key_hash = $1 OR name = $1", key) == 0
+    stored = await postgres.fetch("SELECT key_hash, name FROM api_keys")
+    assert [row["name"] for row in stored if not re.fullmatch("[0-9a-f]{64}", row["key_hash"])] == []
+    assert not any(row["name"] and _digest(Secret(row["name"])) == row["key_hash"] for row in stored)
 
 
 @pytest.mark.gaia(requires=["api_key", "chat"])
 async def test_a_call_with_a_key_notes_when(postgres: Session, gateway: HttpClient, gaia_env: Environment) -> None:
-    assert gaia_env.api_key is not None
-    digest = hashlib.sha256(gaia_env.api_key.reveal().encode()).hexdigest()
-    before = await postgres.fetchval("SELECT last_used_at FROM api_keys WHERE key_hash = $1", digest)
+    used = "SELECT last_used_at FROM api_keys WHERE key_hash = $1"
+    before = await postgres.fetchval(used, _digest(gaia_env.api_key))
     (await gateway.get("/api/v0.2/providers")).expect(200)
-    after = await postgres.fetchval("SELECT last_used_at FROM api_keys WHERE key_hash = $1", digest)
+    after = await postgres.fetchval(used, _digest(gaia_env.api_key))
     assert after is not None
     assert before is None or after > before
 
@@ -67,7 +68,7 @@ async def test_with_a_user_its_keys_go(postgres: Session, unique_name: str) -> N
     await postgres.execute(
         "INSERT INTO users (id, email, name) VALUES ($1, $2, $2)", user_id, f"{unique_name}@example.com"
     )
-    digest = hashlib.sha256(unique_name.encode()).hexdigest()
+    digest = _digest(Secret(unique_name))
     added = "INSERT INTO api_keys (id, user_id, key_hash, name, permissions) VALUES ($1, $2, $3, $4, '{}')"
     await postgres.execute(added, uuid.uuid4(), user_id, digest, unique_name)
     assert await postgres.fetchrow(_KEY, digest) is not None
@@ -85,6 +86,12 @@ async def test_with_a_persona_its_being_chosen_goes(postgres: Session, unique_na
     await postgres.execute("DELETE FROM personas WHERE id = $1", persona_id)
     left = await postgres.fetchval("SELECT count(*) FROM user_persona_preferences WHERE user_id = $1", unique_name)
     assert left == 0
+
+
+def _digest(key: Secret | None) -> str:
+    """Return what is stored of a key."""
+    assert key is not None
+    return hashlib.sha256(key.reveal().encode()).hexdigest()
 
 
 def _decoded(value: object) -> object:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.secrets import Secret
 from suites.forgeries import FORGERIES
 
 if TYPE_CHECKING:
@@ -21,14 +22,18 @@ pytestmark = pytest.mark.gaia(core=True, requires=["jwt", "chat"])
 async def test_a_forged_token_is_refused_where_a_good_one_is_not(
     gateway: HttpClient, gaia_tokens: Callable[..., str], forgery: Callable[[Callable[..., str]], str]
 ) -> None:
-    bad = forgery(gaia_tokens)
-    refused = (await gateway.as_user(bad).get("/api/v0.2/providers")).expect(401)
+    bad = Secret(forgery(gaia_tokens))
+    refused = (await gateway.as_user(bad.reveal()).get("/api/v0.2/providers")).expect(401)
     (await gateway.as_user(gaia_tokens(str(uuid.uuid4()))).get("/api/v0.2/providers")).expect(200)
-    assert bad not in refused.text
+    if bad.reveal() in refused.text:
+        raise refused.unexpected("repeats the token")
 
 
-async def test_another_scheme_carries_no_token(gateway: HttpClient, gaia_tokens: Callable[..., str]) -> None:
-    token = gaia_tokens(str(uuid.uuid4()))
-    for header in (token, f"Basic {token}", "Bearer"):
-        (await gateway.anonymous().get("/api/v0.2/providers", headers={"authorization": header})).expect(401)
-    (await gateway.as_user(token).get("/api/v0.2/providers")).expect(200)
+async def test_another_scheme_carries_no_token(
+    gateway: HttpClient, anonymous: HttpClient, gaia_tokens: Callable[..., str]
+) -> None:
+    token = Secret(gaia_tokens(str(uuid.uuid4())))
+    for scheme in ("", "Basic "):
+        answer = await anonymous.get("/api/v0.2/providers", headers={"authorization": f"{scheme}{token.reveal()}"})
+        answer.expect(401)
+    (await gateway.as_user(token.reveal()).get("/api/v0.2/providers")).expect(200)
