@@ -19,10 +19,9 @@ REQUIRABLE = (*MEMBERS, *(f"{service}{DIRECT}" for service in HTTP_SERVICES), "a
 """What ``requires`` may name: a member; a service at a URL of its own (``asset:direct``); the secret for a purpose."""
 
 MARKER = (
-    "gaia(requires=[], writes=False, core=False, experimental=False, command=None, defect=None): what a check needs. "
+    "gaia(requires=[], writes=False, core=False, experimental=False, command=None): what a check needs. "
     f"requires: any of {', '.join(REQUIRABLE)}; writes: it changes the environment; core: production rests on it; "
-    "experimental: it may be missing in a release; command: the old test.sh commands that it stands for; "
-    "defect: the known defect (suites/defects.toml) that it runs into."
+    "experimental: it may be missing in a release; command: the old test.sh commands that it stands for."
 )
 
 
@@ -35,7 +34,11 @@ class Needs:
     core: bool = False
     experimental: bool = False
     command: frozenset[str] = frozenset()
-    defect: frozenset[str] = frozenset()
+
+    @property
+    def services(self) -> frozenset[str]:
+        """The members of the platform among ``requires``, however they are to be reached."""
+        return frozenset(each.removesuffix(DIRECT) for each in self.requires) & frozenset(MEMBERS)
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(**{f.name: getattr(self, f.name) | getattr(other, f.name) for f in fields(Needs)})
@@ -68,7 +71,6 @@ def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Needs:
         core=_flag("core", kwargs),
         experimental=_flag("experimental", kwargs),
         command=_names("command", kwargs),
-        defect=_names("defect", kwargs),
     )
     for required in needs.requires - set(REQUIRABLE):
         raise ConfigError(f"@pytest.mark.gaia(requires=…) does not know {required!r}: {nearest(required, REQUIRABLE)}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_gaia.collection.needs import Needs
     from pytest_gaia.config.environment import Environment
 
 
@@ -34,9 +35,13 @@ def by_command(items: Sequence[pytest.Item], commands: Sequence[str]) -> tuple[l
     )
 
 
-def outside_default_suites(path: Path, roots: Sequence[Path], environment: Environment) -> str | None:
-    """Return why a check at ``path`` is not part of the environment's default selection, or None where it is."""
+def outside_default_selection(path: Path, needs: Needs, roots: Sequence[Path], environment: Environment) -> str | None:
+    """Return why a check at ``path`` is not part of what ``environment`` runs by itself, or None where it is."""
     suite = suite_of(path, roots)
-    if environment.suites is None or suite is None or suite in environment.suites:
+    if suite is None:
         return None
-    return f"{environment.name} does not run the suite {suite} unless it is selected"
+    if environment.suites is not None and suite not in environment.suites:
+        return f"{environment.name} does not run the suite {suite} unless it is selected"
+    if environment.core_only and not needs.core:
+        return f"{environment.name} runs only core checks unless others are selected"
+    return None

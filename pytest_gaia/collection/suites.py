@@ -33,3 +33,13 @@ def mark_suites(items: Iterable[pytest.Item], roots: Sequence[Path]) -> None:
         suite = suite_of(item.path, roots)
         if suite is not None:
             item.add_marker(marks.setdefault(suite, getattr(pytest.mark, suite)))
+
+
+def project_node(item: pytest.Item, roots: Sequence[Path], rootdir: Path) -> str:
+    """Return the node id of ``item`` as rules write it: relative to the project, wherever pytest's own root folder is."""
+    root = next((root for root in roots if root in item.path.parents), None)
+    if root is None:
+        return item.nodeid
+    base = rootdir if rootdir in root.parents else root.parent
+    _, separator, inside = item.nodeid.partition("::")
+    return f"{item.path.relative_to(base).as_posix()}{separator}{inside}"

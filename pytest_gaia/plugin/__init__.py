@@ -7,6 +7,7 @@ costs nothing; everything else is imported by the first hook that needs it (``te
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +17,7 @@ from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.stash import RUN
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
 
 pytest_plugins = ["pytest_gaia.fixtures"]
@@ -41,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the checks that stand for this command of the old test.sh; repeatable")  # fmt: skip
     add("--gaia-argument", metavar="VALUE", action="append", default=[],
         help="what the old command was given, such as a provider's name; repeatable")  # fmt: skip
+    add("--gaia-record", metavar="FILE", type=Path, help="write the raw evidence of every test to FILE, as it happens "
+        "(JSON Lines; `gaia replay FILE` judges it again)")  # fmt: skip
+    add("--gaia-report", metavar="FILE", type=Path, help="write the verdict and every judgement to FILE (JSON)")
 
 
 @pytest.hookimpl(trylast=True)
@@ -53,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     try:
         run = launch(config)
+        if run is not None:
+            _register(config, run)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None
     except EnvironmentUnavailable as error:
@@ -60,7 +65,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if run is None:
         return
     config.stash[RUN] = run
-    _register(config, run)
     if not any(getattr(config.option, name, False) for name in _LOOKING_ONLY):
         run.start()
 
@@ -103,11 +107,33 @@ def _has_project(root: Path, *, marked: bool) -> bool:
 
 def _register(config: pytest.Config, run: Run) -> None:
     from pytest_gaia.plugin.checks import CheckHooks
-    from pytest_gaia.plugin.controller import ControllerHooks
+    from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.workers import attach
 
-    config.pluginmanager.register(CheckHooks(run), "gaia-checks")
+    judging = Judging.of(run, excusing=not config.option.runxfail)
+    config.pluginmanager.register(CheckHooks(run, judging), "gaia-checks")
     if run.is_worker:
         attach(config, run)
     else:
-        config.pluginmanager.register(ControllerHooks(run, config), "gaia-controller")
+        _register_controller(config, run, judging)
+    if run.declared.tolerance.xfail == "fails" and not _distributes(config):
+        # pytest's own switch: marks of xfail mean nothing then. Not on a controller, whose options workers inherit.
+        config.option.runxfail = True
+
+
+def _distributes(config: pytest.Config) -> bool:
+    option = config.option
+    return not hasattr(config, "workerinput") and bool(
+        getattr(option, "numprocesses", None) or getattr(option, "tx", None)
+    )
+
+
+def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
+    from pytest_gaia.plugin.controller import ControllerHooks
+    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.plugin.witness import WitnessHooks
+
+    result = Result(run, judging, config)
+    witness = WitnessHooks(result.add)
+    config.pluginmanager.register(witness, "gaia-witness")
+    config.pluginmanager.register(ControllerHooks(run, result, witness, config), "gaia-controller")

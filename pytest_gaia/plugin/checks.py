@@ -9,52 +9,51 @@ import pytest
 from pytest_gaia.collection.applicability import why_not
 from pytest_gaia.collection.loops import settle_loops
 from pytest_gaia.collection.needs import Needs, needs_of
-from pytest_gaia.collection.selection import by_command, outside_default_suites
-from pytest_gaia.collection.suites import mark_suites
-from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError, UnexpectedAnswer
+from pytest_gaia.collection.selection import by_command, outside_default_selection
+from pytest_gaia.collection.suites import mark_suites, project_node
+from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError
+from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.launch import selects_nothing
+from pytest_gaia.policy.subjects import Subject
 from pytest_gaia.report.exchanges import summary
-from pytest_gaia.run.workers import tell_mistake
-from pytest_gaia.verdict.defects import Defect, explaining, load_defects, require_known
-from pytest_gaia.verdict.outcomes import KNOWN_DEFECT, NOT_APPLICABLE
+from pytest_gaia.run.workers import tell_deselected, tell_mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
+    from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
+    from pytest_gaia.verdict.evidence import Phase
 
 NEEDS: pytest.StashKey[Needs] = pytest.StashKey()
+SUBJECT: pytest.StashKey[Subject] = pytest.StashKey()
 DEFAULT_SKIP: pytest.StashKey[str | None] = pytest.StashKey()
+IN_CALL: pytest.StashKey[bool] = pytest.StashKey()
 
 
 class CheckHooks:
     """Registered where tests run: in every xdist worker, or in the one process of a run without workers."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, judging: Judging) -> None:
         self.run = run
-        self.defects = load_defects(run.roots)
+        self.judging = judging
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Mark suites before ``-m`` looks at markers, read what each check needs, and apply ``--gaia-command``."""
-        mark_suites(items, self.run.roots)
-        default = selects_nothing(config, self.run.roots)
         try:
-            settle_loops(items)
-            for item in items:
-                item.stash[NEEDS] = needs = needs_of(item)
-                require_known(needs.defect, self.defects, item.nodeid)
-                outside = outside_default_suites(item.path, self.run.roots, self.run.declared) if default else None
-                item.stash[DEFAULT_SKIP] = outside
-            if config.option.gaia_command:
-                items[:], others = by_command(items, config.option.gaia_command)
-                config.hook.pytest_deselected(items=others)
+            self._prepare(config, items)
         except ConfigError as error:
             if not self.run.is_worker:
                 raise pytest.UsageError(str(error)) from None
             # An exception would end the worker, and that looks like a crash. Without tests it ends in order.
             tell_mistake(config, str(error))
             items.clear()
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """A worker's controller does not hear what was deselected: it is told when the worker ends."""
+        if self.run.is_worker and items:
+            tell_deselected(items[0].config, [item.nodeid for item in items])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -72,22 +71,57 @@ class CheckHooks:
         return (yield from _turning_into_skips())
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self) -> Generator[None, object, object]:
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """A client may find only now that the environment lacks what was asked for."""
-        return (yield from _turning_into_skips())
+        item.stash[IN_CALL] = True
+        try:
+            return (yield from _turning_into_skips())
+        finally:
+            item.stash[IN_CALL] = False
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_makereport")
+    def note_native_xfail(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Outermost wrapper: what pytest's own xfail made of a phase belongs into the evidence."""
+        report = yield
+        phases.note_native_xfail(report)
+        return report
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Innermost wrapper: the terminal, ``-x``, ``--lf`` and JUnit all see the outcome as it is judged here."""
+        """Innermost wrapper: the terminal, ``-x``, ``--lf``, JUnit and Allure all see the outcome as judged here."""
         report = yield
-        reason = _reason(report)
-        if reason and reason.startswith(_PREFIX):
-            _name(report, NOT_APPLICABLE, reason.removeprefix(_PREFIX))
-        elif report.failed:
-            self._explain(item, call, report)
+        phase = phases.phase_of(report, call, self._redact)
+        phases.attach(report, phase)
+        # A subtest makes its report while its test is still in its call.
+        is_subtest = item.stash.get(IN_CALL, False)
+        if phase.outcome == "not applicable":
+            phases.name_outcome(item, report, "not applicable")
+        elif phase.outcome == "failed":
+            self._judge_failure(item, report, phase)
+        elif phase.outcome == "passed" and phase.when == "call" and not is_subtest:
+            self._judge_pass(item, report)
+        if phase.when == "teardown":
+            self._attach_details(item, report)
         return report
+
+    def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        run = self.run
+        mark_suites(items, run.roots)
+        settle_loops(items)
+        default = selects_nothing(config, run.roots)
+        for item in items:
+            item.stash[NEEDS] = needs = needs_of(item)
+            markers = frozenset(marker.name for marker in item.iter_markers())
+            node = project_node(item, run.roots, run.options.rootdir)
+            item.stash[SUBJECT] = Subject(node, markers, frozenset(needs.services))
+            item.stash[DEFAULT_SKIP] = (
+                outside_default_selection(item.path, needs, run.roots, run.declared) if default else None
+            )
+        if config.option.gaia_command:
+            items[:], others = by_command(items, config.option.gaia_command)
+            config.hook.pytest_deselected(items=others)
 
     def _leave_out(self, needs: Needs) -> None:
         try:
@@ -97,19 +131,42 @@ class CheckHooks:
         if reason := why_not(needs, environment):
             _not_applicable(reason)
 
-    def _explain(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """A failure is a known defect only if the check says so and the answer is that defect's very own."""
-        error = call.excinfo.value if call.excinfo else None
-        if report.when == "call" and isinstance(error, UnexpectedAnswer):
-            defect = explaining(item.stash[NEEDS].defect, self.defects, error.exchange)
-            if defect is not None:
-                _excuse(item, report, defect)
-                return
-        if exchanges := self.run.recorder.exchanges:
+    def _judge_failure(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
+        excuse = self.judging.excuse(item.stash[SUBJECT], phase)
+        if excuse.rule is not None:
+            rule = excuse.rule
+            phases.excuse_report(item, report, f"expected failure: {rule.id}: {rule.why}")
+            phases.name_outcome(item, report, "expected failure", [rule.id])
+            return
+        if excuse.refusals:
+            report.sections.append(("expectations", excuse.text))
+        if self._tolerated(item, phase):
+            phases.excuse_report(item, report, f"tolerated: {report.longreprtext}")
+            phases.name_outcome(item, report, "tolerated")
+        elif exchanges := self.run.recorder.exchanges:
             report.sections.append(("what the test exchanged with the platform", summary(exchanges)))
 
+    def _tolerated(self, item: pytest.Item, phase: Phase) -> bool:
+        open_environment = self.judging.context.tolerance.kind == "open"
+        return open_environment and phase.when == "call" and not item.stash[NEEDS].core
 
-_PREFIX = "not applicable: "
+    def _judge_pass(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        standing = self.judging.standing(item.stash[SUBJECT])
+        if standing.expect == "fails":
+            phases.name_outcome(item, report, "unexpected pass", [rule.id for rule in standing.winners])
+
+    def _attach_details(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        subject = item.stash[SUBJECT]
+        vars(report)["gaia_test"] = {
+            "markers": sorted(subject.markers),
+            "services": sorted(subject.services),
+            "core": item.stash[NEEDS].core,
+            "subject": subject.node if subject.node != item.nodeid else "",
+            "exchanges": phases.wires(self.run.recorder.exchanges),
+        }
+
+    def _redact(self, text: str) -> str:
+        return self.run.redactor.text(text)
 
 
 def _turning_into_skips() -> Generator[None, object, object]:
@@ -120,23 +177,4 @@ def _turning_into_skips() -> Generator[None, object, object]:
 
 
 def _not_applicable(reason: str) -> NoReturn:
-    pytest.skip(f"{_PREFIX}{reason}")
-
-
-def _reason(report: pytest.TestReport) -> str | None:
-    """Return why a test was skipped, or None where it was not."""
-    if report.skipped and isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2]).removeprefix("Skipped: ")
-    return None
-
-
-def _excuse(item: pytest.Item, report: pytest.TestReport, defect: Defect) -> None:
-    path, line, _ = item.location
-    report.outcome = "skipped"
-    report.longrepr = (path, (line or 0) + 1, f"{KNOWN_DEFECT}: {defect.id}: {defect.what}")
-    _name(report, KNOWN_DEFECT, defect.id)
-
-
-def _name(report: pytest.TestReport, outcome: str, reason: str) -> None:
-    # Plain attributes, because those are what a report keeps on its way from an xdist worker to the controller.
-    vars(report).update(gaia_outcome=outcome, gaia_reason=reason)
+    pytest.skip(f"{phases.NOT_APPLICABLE}{reason}")

@@ -38,7 +38,7 @@ class Answer:
 def probe_http(url: str, timeout: float) -> Answer:
     """``GET url/health``. A 200 is not health: the state is what the body says."""
     try:
-        with _opener(url).open(f"{url}/health", timeout=timeout) as response:
+        with opener(url).open(f"{url}/health", timeout=timeout) as response:
             return _health(response.read(64 * 1024))
     except HTTPError as error:
         error.close()
@@ -85,7 +85,8 @@ def is_loopback(host: str | None) -> bool:
     return bool(host) and str(host).startswith(_LOOPBACK)
 
 
-def _opener(url: str) -> OpenerDirector:
+def opener(url: str) -> OpenerDirector:
+    """Return what opens ``url``: directly on loopback, through the user's proxy elsewhere."""
     # HTTP_PROXY must not capture loopback; elsewhere the user's proxy is the way out.
     if is_loopback(urlsplit(url).hostname):
         return build_opener(ProxyHandler({}), HTTPHandler(), HTTPSHandler())

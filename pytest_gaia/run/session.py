@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.run.handoff import Handoff
 from pytest_gaia.run.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -35,8 +37,10 @@ class Run:
     needs: Needs | None = None
     """what the running test needs"""
     recorder: Recorder = field(default_factory=Recorder)
+    handoff: Handoff = field(default_factory=Handoff)
     _environment: Environment | None = None
     _guard: WriteGuard | None = None
+    _redactor: Redactor | None = None
 
     @property
     def is_worker(self) -> bool:
@@ -78,6 +82,17 @@ class Run:
             self._guard = WriteGuard(self.environment)
         return self._guard
 
+    @property
+    def redactor(self) -> Redactor:
+        """What masks the secrets of this run in everything that is kept or shown."""
+        if self._redactor is None:
+            self._redactor = Redactor.of(self.environment)
+        return self._redactor
+
+    def capabilities(self) -> frozenset[str]:
+        """The members of the platform that were seen to answer before the first test."""
+        return self.handoff.read()
+
     def begin(self, needs: Needs) -> None:
         """A test begins: forget the last one's exchanges, and let this one write only if it says so."""
         self.needs = needs
@@ -86,7 +101,8 @@ class Run:
             self.guard.permit(needs.writes)
 
     def stop(self) -> None:
-        """Stop the sandbox, if this process started it."""
+        """Stop the sandbox, if this process started it, and remove what was handed over."""
+        self.handoff.close()
         if self.stack is not None and not self.is_worker:
             self.stack.stop()
 

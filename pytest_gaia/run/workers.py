@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from pytest_gaia.run.session import Run
 
 _STACK = "gaia_stack"
+_HANDOFF = "gaia_handoff"
 _MISTAKE = "gaia_mistake"
+_DESELECTED = "gaia_deselected"
 
 
 def process_name(config: Any) -> str:
@@ -21,13 +23,15 @@ def process_name(config: Any) -> str:
 
 
 def tell_worker(node: Any, run: Run) -> None:
-    """On the controller: hand a starting worker the place of the sandbox that all share."""
+    """On the controller: hand a starting worker the places of the sandbox and of what will be observed."""
     if run.stack is not None:
         node.workerinput[_STACK] = str(run.stack.directory)
+    node.workerinput[_HANDOFF] = str(run.handoff.open())
 
 
 def attach(config: Any, run: Run) -> None:
-    """On a worker: use the controller's sandbox."""
+    """On a worker: use the controller's sandbox, and see what it sees."""
+    run.handoff.attach(Path(config.workerinput[_HANDOFF]))
     if directory := config.workerinput.get(_STACK):
         from pytest_gaia.run.stack import Stack
 
@@ -37,6 +41,17 @@ def attach(config: Any, run: Run) -> None:
 def tell_mistake(config: Any, message: str) -> None:
     """On a worker: hand the user's mistake to the controller, which has the terminal and the exit code."""
     config.workeroutput[_MISTAKE] = message
+
+
+def tell_deselected(config: Any, nodes: list[str]) -> None:
+    """On a worker: hand the controller the node ids that were deselected."""
+    config.workeroutput.setdefault(_DESELECTED, []).extend(nodes)
+
+
+def deselected_of(node: Any) -> list[str]:
+    """On the controller: the node ids that a worker has deselected."""
+    output: dict[str, list[str]] = getattr(node, "workeroutput", {})
+    return output.get(_DESELECTED, [])
 
 
 def mistake_of(node: Any) -> str | None:

@@ -23,7 +23,7 @@ LISTING: Shape = {"assets": each(OBJECT), "total": COUNT}
 INCOMPLETE = {"type": "image", "prompt": "nothing at all"}
 
 
-@pytest.mark.gaia(experimental=True, defect="assets-redirect")
+@pytest.mark.gaia(experimental=True)
 async def test_the_gateway_lists_the_assets(gateway: HttpClient) -> None:
     content = shaped((await gateway.get("/api/v1/assets")).expect(200), LISTING)
     assert content["total"] >= len(content["assets"])
@@ -34,7 +34,7 @@ async def test_an_unknown_asset_is_not_found(gateway: HttpClient) -> None:
     assert answer.expect(404).field("detail")
 
 
-@pytest.mark.gaia(writes=True, experimental=True, defect="posts-with-a-body")
+@pytest.mark.gaia(writes=True, experimental=True)
 async def test_a_request_that_says_nothing_is_refused(gateway: HttpClient) -> None:
     answer = await gateway.post("/api/v1/assets/generate", json={"name": "nothing at all"})
     assert "missing" in answer.expect(422).field("detail")

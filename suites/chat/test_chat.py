@@ -68,7 +68,6 @@ async def test_a_message_that_is_no_text_is_refused_by_name(gateway: HttpClient,
     assert "message" in (await gateway.post(CHAT, json=content)).expect(422).field("detail")
 
 
-@pytest.mark.gaia(defect="chat-stream-wrapped")
 async def test_a_message_can_ask_for_a_stream(gateway: HttpClient) -> None:
     async with gateway.stream(CHAT, json={"message": GREETING, "stream": True}) as events:
         kinds = [event.type for event in await events.collect()]

@@ -91,7 +91,6 @@ async def test_an_unknown_model_is_not_found(gateway: HttpClient, unique_name: s
     assert unique_name in answer.expect(404).field("detail")
 
 
-@pytest.mark.gaia(defect="models-shadowed")
 @pytest.mark.parametrize("name", ["capabilities", "priorities", "contexts"])
 async def test_what_models_can_be_chosen_by_is_listed(gateway: HttpClient, name: str) -> None:
     shaped((await gateway.get(f"/api/v0.2/models/{name}")).expect(200), {name: some(TEXT)})

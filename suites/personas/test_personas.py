@@ -135,6 +135,6 @@ async def test_the_first_persona_is_made_only_once(gateway: HttpClient, personas
     assert listed[0] == listed[1] != set()
 
 
-@pytest.mark.gaia(writes=True, defect="posts-with-a-body")
+@pytest.mark.gaia(writes=True)
 async def test_the_first_persona_is_made_by_a_request_with_a_body(gateway: HttpClient) -> None:
     shaped((await gateway.post(INITIALIZE, json={})).expect(200), {"success": equal(True)})

@@ -60,12 +60,10 @@ async def test_offers_are_compared_and_the_cheapest_is_first(gateway: HttpClient
     assert content["cheapest_provider"] == content["providers"][0]["provider"]
 
 
-@pytest.mark.gaia(defect="pricing-unknown-provider")
 async def test_prices_of_an_unknown_provider_are_not_found(gateway: HttpClient, unique_name: str) -> None:
     answer = await gateway.get("/api/v0.2/assets/pricing/current", params={"provider": unique_name})
     assert unique_name in answer.expect(404).field("detail")
 
 
-@pytest.mark.gaia(defect="mistakes-as-server-errors")
 async def test_an_estimate_without_a_provider_is_a_mistake_of_the_caller(gateway: HttpClient) -> None:
     assert "provider" in (await gateway.post(ESTIMATE, json={})).expect(400, 422).field("detail")

@@ -112,14 +112,12 @@ async def test_statistics_add_up(gateway: HttpClient) -> None:
         assert one["error_rate"] == pytest.approx(_rate(one["error_count"], one["requests_count"]), abs=1e-4)
 
 
-@pytest.mark.gaia(defect="provider-routes")
 async def test_a_single_provider_is_described(gateway: HttpClient) -> None:
     provider = (await listed(gateway))[0]
     answer = await gateway.get("/api/v0.2/providers/{provider}", path_params={"provider": provider["id"]})
     assert shaped(answer.expect(200), {"id": TEXT, "name": TEXT})["id"] == provider["id"]
 
 
-@pytest.mark.gaia(defect="provider-routes")
 @pytest.mark.parametrize("part", ["health", "stats"])
 async def test_a_single_provider_tells_of_itself(gateway: HttpClient, part: str) -> None:
     provider = (await listed(gateway))[0]["id"]

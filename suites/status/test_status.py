@@ -67,7 +67,7 @@ async def test_an_invalidated_cache_forgets_an_activity(gateway: HttpClient, uni
     assert unique_name not in await _cached_activities(gateway)
 
 
-@pytest.mark.gaia(writes=True, defect="posts-with-a-body")
+@pytest.mark.gaia(writes=True)
 async def test_a_cache_is_invalidated_by_a_request_with_a_body(gateway: HttpClient) -> None:
     await _invalidate(gateway, json={})
 
@@ -77,7 +77,7 @@ async def test_the_prompt_is_reloaded(gateway: HttpClient) -> None:
     shaped((await gateway.post("/api/v0.2/chat/reload-prompt")).expect(200), OBJECT)
 
 
-@pytest.mark.gaia(writes=True, defect="posts-with-a-body")
+@pytest.mark.gaia(writes=True)
 async def test_the_prompt_is_reloaded_by_a_request_with_a_body(gateway: HttpClient) -> None:
     shaped((await gateway.post("/api/v0.2/chat/reload-prompt", json={})).expect(200), OBJECT)
 

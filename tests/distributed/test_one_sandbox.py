@@ -72,7 +72,7 @@ async def test_after_the_crash(gateway):
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["gaia verdict: FAIL on sandbox: 1 failed"])
+    result.stdout.fnmatch_lines(["gaia verdict: REJECT on sandbox: 1 crashed, 1 passed"])
 
 
 def test_xdist_can_be_absent(project: pytest.Pytester) -> None:

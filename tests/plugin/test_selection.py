@@ -60,7 +60,7 @@ def test_an_environment_runs_its_own_suites(
         [
             "gaia: not applicable",
             "*5 × small does not run the suite personas unless it is selected",
-            "gaia verdict: PASS on small: 1 passed, 5 not applicable",
+            "gaia verdict: PROMOTE on small: 1 passed, 5 not applicable",
             "*1 passed, 5 not applicable in*",
         ]
     )
@@ -77,7 +77,7 @@ def test_a_selection_replaces_the_default_and_says_what_does_not_apply(
             "*1 × it writes, and small forbids writing",
             "*1 × small has no broker (nats = disabled)",
             "*1 × small gives asset no URL of its own",
-            "gaia verdict: PASS on small: 1 passed, 3 not applicable",
+            "gaia verdict: PROMOTE on small: 1 passed, 3 not applicable",
         ]
     )
 
@@ -86,7 +86,7 @@ def test_a_run_in_which_nothing_applies_is_no_evidence(small: pytest.Pytester, s
     result = run(small, server, "-k", "write or event")
 
     assert result.ret == 11
-    result.stdout.fnmatch_lines(["gaia verdict: NO EVIDENCE on small*"])
+    result.stdout.fnmatch_lines(["gaia verdict: HOLD on small*"])
 
 
 def test_a_suite_is_a_marker_under_strict_markers(small: pytest.Pytester, server: ScriptedServer) -> None:

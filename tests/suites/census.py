@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.collection.needs import needs_of
+from pytest_gaia.config.resolve import known_tolerances
+from pytest_gaia.policy.files import FOLDER, load
 
 if TYPE_CHECKING:
     import pytest
+
+    from pytest_gaia.policy.rules import Rule
 
 VARIABLE = "SUITES_CENSUS"
 """the variable that names the file to write"""
@@ -19,8 +23,21 @@ VARIABLE = "SUITES_CENSUS"
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write one object for each check."""
-    checks = [{"id": item.nodeid, **_plain(asdict(needs_of(item)))} for item in session.items]
+    root = session.config.rootpath
+    rules = load([root / "suites" / FOLDER], known_tolerances(root), rootdir=root).rules
+    checks = [
+        {"id": item.nodeid, "defect": _defects(item, rules), **_plain(asdict(needs_of(item)))} for item in session.items
+    ]
     Path(os.environ[VARIABLE]).write_text(json.dumps(checks), encoding="utf-8")
+
+
+def _defects(item: pytest.Item, rules: tuple[Rule, ...]) -> list[str]:
+    """The rules by which the check is expected to fail on the sandbox: they name their tests one by one."""
+    names = {item.nodeid, item.nodeid.partition("[")[0]}
+    named = (
+        (rule.id, {selector.text for selector in rule.selectors}) for rule in rules if "sandbox" in rule.environments
+    )
+    return [rule for rule, texts in named if texts & names]
 
 
 def _plain(needs: dict[str, object]) -> dict[str, object]:

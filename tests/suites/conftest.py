@@ -28,6 +28,7 @@ class Check:
     requires: frozenset[str]
     command: frozenset[str]
     defect: frozenset[str]
+    """the rules by which it is expected to fail on the sandbox"""
     writes: bool
     core: bool
 

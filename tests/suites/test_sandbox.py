@@ -21,18 +21,18 @@ def test_every_check_passes_or_meets_its_defect(checks: list[Check], tmp_path: P
     assert result.of("failed", "error") == set()
     assert result.of("skipped") == {check.id for check in checks if check.defect}
     for name in result.of("skipped"):
-        assert "known defect" in result.checks[name].message
+        assert "expected failure" in result.checks[name].message
 
 
 def test_every_check_passes_where_the_defects_are_gone(checks: list[Check], tmp_path: Path) -> None:
     result = run(tmp_path, "--gaia-sandbox-fixed")
-    assert result.code == 0, result.output
     assert result.of("passed") == {check.id for check in checks}
+    # And the rules that list the defects are out of date: that is drift, and no green run.
+    assert result.code == 10, result.output
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_order_and_workers_change_nothing(checks: list[Check], tmp_path: Path, workers: str) -> None:
-    result = run(tmp_path, "-n", workers, "-p", "tests.suites.shuffled")
+def test_order_and_workers_change_nothing(checks: list[Check], tmp_path: Path) -> None:
+    result = run(tmp_path, "-n", "2", "-p", "tests.suites.shuffled")
     assert result.code == 0, result.output
     assert result.of("passed") == {check.id for check in checks if not check.defect}
 

@@ -1,0 +1,106 @@
+"""What a run comes to: its record on disk as it happens, and at its end the judgement of all of it."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia import __version__
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.plugin.launch import selects_nothing
+from pytest_gaia.verdict.evidence import SCHEMA, RunEnd, RunStart, encode
+from pytest_gaia.verdict.judged import Judged, judge_run
+from pytest_gaia.verdict.report import write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.run.readiness import MemberState
+    from pytest_gaia.run.session import Run
+    from pytest_gaia.verdict.evidence import Line, TestRecord
+
+_OWN_CODES = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
+"""pytest's exit codes that say more than a verdict could"""
+
+
+class Result:
+    """Collects records, writes them to ``--gaia-record``, judges them, and writes ``--gaia-report``."""
+
+    def __init__(self, run: Run, judging: Judging, config: pytest.Config) -> None:
+        self.run = run
+        self.judging = judging
+        self.records: list[TestRecord] = []
+        self.judged: Judged | None = None
+        self.unavailable = ""
+        self._start = _start_line(run.declared)
+        self._begun = False
+        self._complete = selects_nothing(config, run.roots)
+        self._record = _opened(config.option.gaia_record, "--gaia-record")
+        self._report = _opened(config.option.gaia_report, "--gaia-report")
+
+    def add(self, record: TestRecord) -> None:
+        """Keep one record, and write it down at once, so that a run that is killed leaves what it knew."""
+        self.records.append(record)
+        if self._begun:
+            self._write(record)
+
+    def begin(self, environment: Environment, states: Sequence[MemberState]) -> None:
+        """The environment has been observed: from now on records are written as they come."""
+        release = environment.release or next((state.version for state in states if state.version), "")
+        self._start = _start_line(environment, release, self.run.capabilities())
+        self._open_record()
+
+    def close(self, pytest_exit: int, planned: int, *, deselected: bool) -> int:
+        """Judge everything, write the report, and return the exit code of the run."""
+        if not self._begun:
+            self._open_record()
+        end = RunEnd(_now(), pytest_exit, planned, self._complete and not deselected, self.unavailable)
+        self._write(end)
+        self.judged = judge_run(self._start, self.records, end, self.judging.rules, self.judging.context)
+        if self._report is not None:
+            write_report(self._report, self.judged)
+        return pytest_exit if pytest_exit in _OWN_CODES else self.judged.verdict.exit_code
+
+    def _open_record(self) -> None:
+        self._begun = True
+        self._write(self._start)
+        for record in self.records:
+            self._write(record)
+
+    def _write(self, line: Line) -> None:
+        if self._record is not None:
+            with self._record.open("ab") as file:
+                file.write(encode(line))
+
+
+def _start_line(environment: Environment, release: str = "", observed: frozenset[str] = frozenset()) -> RunStart:
+    return RunStart(
+        schema=SCHEMA,
+        environment=environment.name,
+        topology=environment.topology,
+        started=_now(),
+        capabilities=tuple(sorted(observed)),
+        rehearsal=environment.rehearsal,
+        release=release,
+        version=__version__,
+    )
+
+
+def _opened(path: Path | None, option: str) -> Path | None:
+    """Empty the file, and find out now, not at the end, whether it can be written."""
+    if path is None:
+        return None
+    try:
+        path.write_bytes(b"")
+    except OSError as error:
+        raise ConfigError(f"{option}={path}: cannot be written: {error.strerror}.") from None
+    return path
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

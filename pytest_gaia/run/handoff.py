@@ -1,0 +1,55 @@
+"""What the controller has observed, for the workers to judge by.
+
+All processes of a run must judge by one observation, and workers start before it is made. So the controller names a
+file when it starts them, and writes it before it sends them the first test.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_FILE = "capabilities.json"
+
+
+@dataclass(slots=True)
+class Handoff:
+    """One end of the handing over: the controller's, or a worker's."""
+
+    _directory: Path | None = None
+    _own: bool = False
+    _observed: frozenset[str] | None = None
+
+    def open(self) -> Path:
+        """On the controller: return the folder in which workers will find the observation."""
+        if self._directory is None:
+            self._directory, self._own = Path(tempfile.mkdtemp(prefix="gaia-handoff-")), True
+        return self._directory
+
+    def attach(self, directory: Path) -> None:
+        """On a worker: look for the observation in ``directory``."""
+        self._directory = directory
+
+    def write(self, capabilities: frozenset[str]) -> None:
+        """On the controller: hand over which capabilities were observed."""
+        self._observed = capabilities
+        if self._directory is not None:
+            draft = self._directory / f"{_FILE}.draft"
+            draft.write_text(json.dumps(sorted(capabilities)), encoding="utf-8")
+            draft.replace(self._directory / _FILE)
+
+    def read(self) -> frozenset[str]:
+        """Return the observed capabilities; none where nothing was observed, because what was not seen is not there."""
+        if self._observed is None:
+            path = self._directory / _FILE if self._directory else None
+            known = json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else []
+            self._observed = frozenset(known)
+        return self._observed
+
+    def close(self) -> None:
+        """On the controller: remove the folder."""
+        if self._own and self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)

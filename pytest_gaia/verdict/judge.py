@@ -1,0 +1,175 @@
+"""The judge: a pure function of raw evidence, rules, environment, observed capabilities and date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pytest_gaia.policy.subjects import Subject, Symptom
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.policy.ruleset import RuleSet, Standing
+    from pytest_gaia.policy.subjects import Context
+    from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
+
+Outcome = Literal[
+    "passed",
+    "failed",
+    "error",
+    "crashed",
+    "not collected",
+    "expected failure",
+    "tolerated",
+    "unexpected pass",
+    "skipped",
+    "not applicable",
+    "incomplete",
+    "deselected",
+]
+
+EXECUTED: frozenset[Outcome] = frozenset(
+    ("passed", "failed", "error", "crashed", "expected failure", "tolerated", "unexpected pass")
+)
+"""what a test that ran can come to"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one test came to under one environment's rules."""
+
+    node: str
+    outcome: Outcome
+    gates: bool = False
+    """whether it alone rejects the release"""
+    why: str = ""
+    rules: tuple[str, ...] = ()
+    """the rules that decided it"""
+    losers: tuple[tuple[str, str], ...] = ()
+    """rules that cover the test and did not decide it, each with the reason"""
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """What the rules say to one failed phase: the rule that excuses it, or what kept each from doing so."""
+
+    rule: Rule | None = None
+    native: str | None = None
+    """the reason of pytest's own xfail, where that is accepted"""
+    refusals: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def excused(self) -> bool:
+        """Whether the failure was expected."""
+        return self.rule is not None or self.native is not None
+
+    @property
+    def text(self) -> str:
+        """What a failed test says of the rules that did not excuse it."""
+        return "\n".join(f"rule {rule} did not excuse: {why}" for rule, why in self.refusals)
+
+
+def subject_of(record: TestRecord) -> Subject:
+    """Return what selectors look at."""
+    return Subject(record.subject or record.node, frozenset(record.markers), frozenset(record.services))
+
+
+def judge(record: TestRecord, rules: RuleSet, context: Context) -> Judgement:
+    """Judge one test. Only an explicit pass is a pass; what is not known gates, or holds."""
+    if record.state in ("crashed", "not collected"):
+        outcome: Outcome = "crashed" if record.state == "crashed" else "not collected"
+        return Judgement(record.node, outcome, gates=True, why=record.message)
+    if record.state == "deselected":
+        return Judgement(record.node, "deselected")
+    standing = rules.standing(subject_of(record), context)
+    failed = [phase for phase in record.phases if phase.outcome == "failed"]
+    if failed:
+        return _failed(record, failed, standing, context)
+    if left_out := next((phase for phase in record.phases if phase.outcome != "passed"), None):
+        return _left_out(record, left_out, standing, context)
+    return _passed(record, standing, context)
+
+
+def excuse(phase: Phase, standing: Standing, context: Context) -> Excuse:
+    """Hold one failed phase against the rules that stand for its test."""
+    symptom = _symptom(phase)
+    refusals: list[tuple[str, str]] = []
+    for rule in standing.winners:
+        refused = rule.refusal(symptom)
+        if not refused:
+            return Excuse(rule=rule)
+        refusals.append((rule.id, ", ".join(refused)))
+    native = phase.xfail if context.tolerance.xfail == "expected" else None
+    return Excuse(native=native, refusals=tuple(refusals))
+
+
+def _symptom(phase: Phase) -> Symptom:
+    failure: Failure | None = phase.failure
+    if failure is None:
+        return Symptom(phase.when, "error")
+    return Symptom(
+        phase.when,
+        failure.kind,
+        failure.message,
+        failure.status,
+        failure.service,
+        failure.via,
+        failure.route,
+        failure.method,
+        failure.sqlstate,
+        failure.nats,
+    )
+
+
+def _failed(record: TestRecord, failed: Iterable[Phase], standing: Standing, context: Context) -> Judgement:
+    held = [(phase, excuse(phase, standing, context)) for phase in failed]
+    losers = _losers(standing)
+    unexcused = [(phase, answer) for phase, answer in held if not answer.excused]
+    if not unexcused:
+        rules = tuple(dict.fromkeys(answer.rule.id for _, answer in held if answer.rule))
+        causes = (answer.rule.why if answer.rule else f"xfail: {answer.native}" for _, answer in held)
+        why = "; ".join(dict.fromkeys(causes))
+        return Judgement(record.node, "expected failure", why=why, rules=rules, losers=losers)
+    refusals = tuple(refusal for _, answer in unexcused for refusal in answer.refusals)
+    why = "\n".join(text for phase, answer in unexcused for text in (_short(phase), answer.text) if text)
+    if context.tolerance.kind == "open" and not record.core and all(phase.when == "call" for phase, _ in unexcused):
+        return Judgement(record.node, "tolerated", why=why, losers=losers + refusals)
+    outcome: Outcome = "failed" if any(phase.when == "call" for phase, _ in unexcused) else "error"
+    return Judgement(record.node, outcome, gates=True, why=why, losers=losers + refusals)
+
+
+def _left_out(record: TestRecord, phase: Phase, standing: Standing, context: Context) -> Judgement:
+    losers = _losers(standing)
+    if phase.outcome == "not applicable":
+        return Judgement(record.node, "not applicable", why=phase.reason, losers=losers)
+    listed = tuple(rule.id for rule in standing.winners if rule.expect == "skips")
+    allowed = context.tolerance.skip == "allowed" or (context.tolerance.skip == "listed" and bool(listed))
+    return Judgement(record.node, "skipped", gates=not allowed, why=phase.reason, rules=listed, losers=losers)
+
+
+def _passed(record: TestRecord, standing: Standing, context: Context) -> Judgement:
+    losers = _losers(standing)
+    if {"setup", "call", "teardown"} - {phase.when for phase in record.phases}:
+        return Judgement(record.node, "incomplete", why=record.message or "it did not run to its end", losers=losers)
+    if record.attempt > 1 and context.tolerance.kind == "zero":
+        why = f"passed on attempt {record.attempt}: a retry is no pass here"
+        return Judgement(record.node, "failed", gates=True, why=why, losers=losers)
+    if expecting := [rule for rule in standing.winners if rule.expect == "fails"]:
+        rules = tuple(rule.id for rule in expecting)
+        why = f"expected to fail by {', '.join(rules)}"
+        return Judgement(record.node, "unexpected pass", why=why, rules=rules, losers=losers)
+    why = f"passed on attempt {record.attempt}" if record.attempt > 1 else ""
+    return Judgement(record.node, "passed", why=why, rules=tuple(rule.id for rule in standing.winners), losers=losers)
+
+
+def _losers(standing: Standing) -> tuple[tuple[str, str], ...]:
+    return tuple((rule.id, why) for rule, why in standing.losers)
+
+
+def _short(phase: Phase) -> str:
+    if phase.failure is None:
+        return f"{phase.when} failed"
+    first = phase.failure.message.strip().partition("\n")[0]
+    return f"{phase.when}: {phase.failure.exception}: {first}"

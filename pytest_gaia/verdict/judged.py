@@ -1,0 +1,99 @@
+"""A judged run: every judgement, the verdict, and what people ask about them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
+from pytest_gaia.verdict.judge import judge, subject_of
+from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.policy.ruleset import RuleSet
+    from pytest_gaia.policy.subjects import Context
+    from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord
+    from pytest_gaia.verdict.judge import Judgement, Outcome
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judged:
+    """One run under one environment's rules on one day."""
+
+    start: RunStart
+    end: RunEnd | None
+    context: Context
+    rules: tuple[Rule, ...]
+    """all rules that the run was judged by, applicable or not"""
+    judgements: tuple[Judgement, ...]
+    verdict: Verdict
+    gating_in_production: int
+    """how many tests would gate under production's rules"""
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        """Outcome → tests."""
+        return Counter(judgement.outcome for judgement in self.judgements)
+
+    @property
+    def excused(self) -> int:
+        """How many failures were let through."""
+        return excused(self.judgements)
+
+    def using(self, rule: Rule) -> int:
+        """How many failures ``rule`` excused."""
+        return sum(each.outcome == "expected failure" and rule.id in each.rules for each in self.judgements)
+
+
+def judge_run(
+    start: RunStart,
+    records: Sequence[TestRecord],
+    end: RunEnd | None,
+    rules: RuleSet,
+    context: Context,
+) -> Judged:
+    """Judge a run. The same arguments give the same result: a replay is this very call with other rules or dates."""
+    final = [record for record in records if record.state != "retried"]
+    judgements = tuple(judge(record, rules, context) for record in final)
+    facts = _facts(final, end, rules, context)
+    verdict = decide(judgements, rules.rules, facts, context)
+    production = dataclasses.replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
+    gating = sum(judge(record, rules, production).gates for record in final)
+    return Judged(start, end, context, rules.rules, judgements, verdict, gating)
+
+
+def _facts(records: Sequence[TestRecord], end: RunEnd | None, rules: RuleSet, context: Context) -> Facts:
+    if end is None:
+        return Facts(planned=len(records), interrupted="the run was killed before its end")
+    unused: tuple[str, ...] = ()
+    # In a selection, a rule without tests says nothing; in a complete run it is a rule too many.
+    if end.complete:
+        covered = {rule.id for record in records for rule in _speaking(record, rules, context)}
+        active = (rule.id for rule in rules.rules if rule.inapplicable(context) is None)
+        unused = tuple(rule for rule in active if rule not in covered)
+    return Facts(
+        planned=end.planned,
+        unavailable=end.unavailable,
+        interrupted=_interrupted(records, end),
+        unused=unused,
+    )
+
+
+def _speaking(record: TestRecord, rules: RuleSet, context: Context) -> Sequence[Rule]:
+    standing = rules.standing(subject_of(record), context)
+    return (*standing.winners, *(rule for rule, _ in standing.losers))
+
+
+def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
+    reasons = {2: "the run was interrupted", 3: "pytest failed inside", 4: "pytest was called wrongly"}
+    if end.pytest_exit == 1 and not any(_failed(record) for record in records):
+        return "pytest counted a failure that no record shows"
+    return reasons.get(end.pytest_exit, "")
+
+
+def _failed(record: TestRecord) -> bool:
+    return record.state in ("crashed", "not collected") or any(phase.outcome == "failed" for phase in record.phases)

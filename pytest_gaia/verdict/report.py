@@ -1,0 +1,141 @@
+"""The verdict file: one JSON document that says what a run came to and why. Versioned, with a published schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from pytest_gaia.policy.rules import Rule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.verdict.judged import Judged
+
+FORMAT: Literal["gaia-verdict/1"] = "gaia-verdict/1"
+
+
+class RuleUse(msgspec.Struct, frozen=True):
+    """One rule, and what it did in this run."""
+
+    id: str
+    why: str
+    issue: str
+    owner: str
+    expires: str
+    days_left: int
+    """0 or less: it has expired and excuses nothing"""
+    applies: str
+    """empty, or why the rule does not apply to this run"""
+    excused: int
+    """tests whose failure it excused"""
+
+
+class JudgedTest(msgspec.Struct, frozen=True):
+    """One test, and the rules that decided what it came to."""
+
+    node: str
+    outcome: str
+    gates: bool
+    why: str
+    rules: tuple[str, ...]
+    losers: tuple[tuple[str, str], ...]
+    """rules that cover the test and did not decide it, each with the reason"""
+
+
+class VerdictFile(msgspec.Struct, frozen=True):
+    """The document that ``--gaia-report`` writes."""
+
+    format: Literal["gaia-verdict/1"]
+    verdict: Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
+    exit_code: int
+    reasons: tuple[str, ...]
+    environment: str
+    rehearsal: bool
+    topology: str
+    release: str
+    capabilities: tuple[str, ...]
+    tolerance: Literal["open", "listed", "zero"]
+    judged_as_of: str
+    """the day whose rules were in force, ISO 8601"""
+    started: str
+    finished: str
+    counts: dict[str, int]
+    excused: int
+    budget: int | None
+    gating_in_production: int
+    policy: str
+    """SHA-256 of the rules that were in force"""
+    rules: tuple[RuleUse, ...]
+    tests: tuple[JudgedTest, ...]
+
+
+def verdict_file(judged: Judged) -> VerdictFile:
+    """Return the document for one judged run."""
+    context = judged.context
+    return VerdictFile(
+        format=FORMAT,
+        verdict=judged.verdict.word,
+        exit_code=judged.verdict.exit_code,
+        reasons=judged.verdict.reasons,
+        environment=context.environment,
+        rehearsal=judged.start.rehearsal,
+        topology=judged.start.topology,
+        release=judged.start.release,
+        capabilities=tuple(sorted(context.capabilities)),
+        tolerance=context.tolerance.kind,
+        judged_as_of=context.today.isoformat(),
+        started=judged.start.started,
+        finished=judged.end.finished if judged.end else "",
+        counts=dict(sorted(judged.counts.items())),
+        excused=judged.excused,
+        budget=context.tolerance.budget,
+        gating_in_production=judged.gating_in_production,
+        policy=policy_digest(judged.rules),
+        rules=tuple(_use(rule, judged) for rule in judged.rules),
+        tests=tuple(
+            JudgedTest(each.node, each.outcome, each.gates, each.why, each.rules, each.losers)
+            for each in judged.judgements
+        ),
+    )
+
+
+def write_report(path: Path, judged: Judged) -> None:
+    """Write the document to ``path``, whole or not at all."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2) + b"\n")
+    draft.replace(path)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the document."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:pytest-gaia:{FORMAT}",
+        **msgspec.json.schema(VerdictFile),
+    }
+
+
+def policy_digest(rules: tuple[Rule, ...]) -> str:
+    """Return the SHA-256 of all rules, whatever the order and the spelling of their files."""
+    plain = [{name: getattr(rule, name) for name in _RULE_FIELDS} for rule in rules]
+    return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
+
+
+_RULE_FIELDS = tuple(field.name for field in dataclasses.fields(Rule) if field.name != "path")
+
+
+def _use(rule: Rule, judged: Judged) -> RuleUse:
+    return RuleUse(
+        id=rule.id,
+        why=rule.why,
+        issue=rule.issue,
+        owner=rule.owner,
+        expires=rule.expires.isoformat(),
+        days_left=rule.days_left(judged.context.today),
+        applies=rule.inapplicable(judged.context) or "",
+        excused=judged.using(rule),
+    )

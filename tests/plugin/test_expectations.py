@@ -1,0 +1,188 @@
+"""A failure is excused by a rule's selector, phase, kind and signature together, and by nothing less."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.plugin.conftest import add_suite
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import ScriptedServer
+
+RULE = """
+why = "the route is shadowed"
+issue = "GAIA-1"
+owner = "@models"
+added = 2026-11-01
+expires = 2099-01-01
+environments = ["small"]
+tests = ["suites/models/test_models.py::test_capabilities"]
+expect = "fails"
+match = { status = [404, 503] }
+"""
+
+CHECK = """
+def test_something_passes(): pass
+
+async def test_capabilities(gateway):
+    answer = await gateway.get("/api/v0.2/models/capabilities")
+    answer.expect(200)
+    assert answer.json() == {"capabilities": ["chat"]}
+"""
+
+ROUTE = "/api/v0.2/models/capabilities"
+TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nlongest_rule_days = 100000\n'
+
+
+@pytest.fixture
+def models(project: pytest.Pytester) -> pytest.Pytester:
+    project.makefile(".toml", gaia=TOML)
+    add_suite(project, "models", CHECK)
+    add_rule(project, "models-shadowed", RULE)
+    return project
+
+
+def add_rule(project: pytest.Pytester, name: str, text: str) -> None:
+    folder = project.path / "suites" / "expectations"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.toml").write_text(text)
+
+
+def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> pytest.RunResult:
+    return project.runpytest_subprocess("--gaia-env=small", f"--gaia-url=gateway={server.url}", *arguments)
+
+
+def report(project: pytest.Pytester) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((project.path / "verdict.json").read_text())
+    return document
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+def test_what_the_rule_says_is_excused_everywhere(
+    models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
+
+    result = run(models, server, "-x", "--junitxml=junit.xml", "--gaia-report=verdict.json", *workers)
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "gaia: expected failures",
+            "*1  ×  models-shadowed  GAIA-1  @models * days left  the route is shadowed",
+            "gaia: under production's rules: 1 would gate",
+            "gaia verdict: PROMOTE on small: 1 passed, 1 expected failure",
+        ]
+    )
+    junit = (models.path / "junit.xml").read_text()
+    assert 'failures="0"' in junit
+    assert 'skipped="1"' in junit
+    assert '<property name="gaia_rule" value="models-shadowed" />' in junit
+    document = report(models)
+    assert (document["verdict"], document["exit_code"], document["excused"]) == ("PROMOTE", 0, 1)
+    judged = {test["node"]: test for test in document["tests"]}["suites/models/test_models.py::test_capabilities"]
+    assert (judged["outcome"], judged["gates"], judged["rules"]) == ("expected failure", False, ["models-shadowed"])
+
+
+def test_another_status_is_not_excused_and_the_failure_says_why(
+    models: pytest.Pytester, server: ScriptedServer
+) -> None:
+    server.answers[ROUTE] = [(500, {"detail": "broken"})]
+
+    result = run(models, server)
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["rule models-shadowed did not excuse: status 500, expected 404|503"])
+    result.stdout.fnmatch_lines(["gaia verdict: REJECT on small: 1 failed, 1 passed"])
+
+
+def test_a_failed_assertion_is_not_excused_by_a_status(models: pytest.Pytester, server: ScriptedServer) -> None:
+    server.answers[ROUTE] = [(200, {"capabilities": []})]
+
+    result = run(models, server)
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["rule models-shadowed did not excuse: no status, expected 404|503"])
+
+
+def test_an_unexpected_pass_is_drift(models: pytest.Pytester, server: ScriptedServer) -> None:
+    server.answers[ROUTE] = [(200, {"capabilities": ["chat"]})]
+
+    result = run(models, server)
+
+    assert result.ret == 10
+    result.stdout.fnmatch_lines(
+        [
+            "*test_capabilities: unexpected pass*",
+            "gaia verdict: DRIFT on small: 1 tests passed that rule models-shadowed*",
+        ]
+    )
+
+
+def test_a_rule_that_covers_nothing_is_drift_in_a_complete_run_only(
+    models: pytest.Pytester, server: ScriptedServer
+) -> None:
+    server.answers[ROUTE] = [(404, {})]
+    add_rule(models, "long-gone", RULE.replace("::test_capabilities", "::test_removed"))
+
+    assert run(models, server, "-m", "models").ret == 0
+    result = run(models, server)
+
+    assert result.ret == 10
+    result.stdout.fnmatch_lines(["gaia verdict: DRIFT on small: rule long-gone covers no test*"])
+
+
+def test_an_expired_rule_excuses_nothing_and_warns(models: pytest.Pytester, server: ScriptedServer) -> None:
+    server.answers[ROUTE] = [(404, {})]
+    add_rule(models, "models-shadowed", RULE.replace("2099-01-01", "2026-11-02"))
+
+    result = run(models, server)
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*rule models-shadowed expired 2026-11-02 and excuses nothing; ask @models (GAIA-1)"])
+
+
+def test_runxfail_judges_without_excusing(models: pytest.Pytester, server: ScriptedServer) -> None:
+    server.answers[ROUTE] = [(404, {})]
+
+    assert run(models, server, "--runxfail").ret == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (("status =", "statuz ="), "*models-shadowed.toml:10:*statuz*did you mean status*"),
+        (("owner", "owners"), "*models-shadowed.toml:*owners*did you mean owner*"),
+        (('"small"', '"smal"'), "*models-shadowed.toml:*smal*did you mean small*"),
+        (('"small"', '"production"'), "*models-shadowed.toml:*production*"),
+        (('expect = "fails"', 'expect = "fail"'), "*models-shadowed.toml:*expect*fail*"),
+        (("match = { status = [404, 503] }", ""), "*models-shadowed.toml:*match*"),
+    ],
+)
+def test_a_wrong_rule_ends_the_run_before_any_test(
+    models: pytest.Pytester, server: ScriptedServer, wrong: tuple[str, str], message: str
+) -> None:
+    add_rule(models, "models-shadowed", RULE.replace(*wrong))
+
+    result = run(models, server)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+    assert server.seen == []
+
+
+def test_a_record_is_written_as_tests_end(models: pytest.Pytester, server: ScriptedServer) -> None:
+    server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
+
+    run(models, server, "--gaia-record=run.jsonl")
+
+    lines = [json.loads(line) for line in (models.path / "run.jsonl").read_text().splitlines()]
+    assert [line["line"] for line in lines] == ["run", "test", "test", "end"]
+    failed = next(line for line in lines if "capabilities" in line.get("node", ""))
+    call = next(phase for phase in failed["phases"] if phase["when"] == "call")
+    assert call["outcome"] == "failed"
+    assert call["failure"] == call["failure"] | {"kind": "http", "status": 404, "route": ROUTE, "service": "gateway"}
+    assert [(wire["method"], wire["status"]) for wire in failed["exchanges"]] == [("GET", 404)]
