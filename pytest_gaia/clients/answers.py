@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transcript import transcript
 from pytest_gaia.errors import UnexpectedAnswer
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_gaia.clients.exchanges import Exchange
+
+__tracebackhide__ = hide
 
 
 class Headers(Mapping[str, str]):
@@ -65,7 +68,6 @@ class Answer:
 
     def json(self) -> Any:
         """Return the decoded body; :class:`UnexpectedAnswer` where it is not JSON."""
-        __tracebackhide__ = True
         try:
             return json.loads(self.body)
         except ValueError as error:
@@ -76,7 +78,6 @@ class Answer:
 
         Raises :class:`UnexpectedAnswer` with the whole exchange.
         """
-        __tracebackhide__ = True
         if self.status in statuses or (not statuses and 200 <= self.status < 300):
             return self
         wanted = " or ".join(str(status) for status in statuses) or "2xx"
@@ -87,7 +88,6 @@ class Answer:
 
         Raises :class:`UnexpectedAnswer` that says how far the path leads and what is there.
         """
-        __tracebackhide__ = True
         value, walked = self.json(), "the answer"
         for name in path.split("."):
             found = _step(value, name)

@@ -20,6 +20,7 @@ import nats.js.errors
 from nats.aio.client import Client
 
 from pytest_gaia.clients.reasons import reason_of
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, Unreachable
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from pytest_gaia.config.environment import Environment
+
+__tracebackhide__ = hide
 
 _PORT = 4222
 _RECONNECT_WAIT = 0.1
@@ -48,6 +51,7 @@ class Broker:
         self._url = environment.nats or ""
         self._client: Client | None = None
         self._connected = asyncio.Event()
+        self._broken = asyncio.Event()
         self._complaints: list[Exception] = []
         self._listeners: set[Callable[[], None]] = set()
 
@@ -163,7 +167,19 @@ class Broker:
 
     async def _flush(self, client: Client) -> None:
         self._complaints.clear()
-        await client.flush(timeout=max(1, int(self._environment.timeouts.connect)))
+        self._broken.clear()
+        flushing = asyncio.ensure_future(client.flush(timeout=max(1, int(self._environment.timeouts.connect))))
+        breaking = asyncio.ensure_future(self._broken.wait())
+        try:
+            # The answer to a flush is lost with its connection; nats-py would wait for it until the time is up.
+            await asyncio.wait((flushing, breaking), return_when=asyncio.FIRST_COMPLETED)
+            if self._broken.is_set() or not client.is_connected:
+                raise self._unreachable("the connection broke; what was just sent may be lost")
+            await flushing
+        finally:
+            flushing.cancel()
+            breaking.cancel()
+            await asyncio.gather(flushing, breaking, return_exceptions=True)
         complaint = self._complaint()
         if complaint is not None:
             raise nats.errors.Error(complaint)
@@ -172,10 +188,13 @@ class Broker:
         return reason_of(self._complaints[-1]) if self._complaints else None
 
     async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, (nats.errors.StaleConnectionError, OSError)):
+            self._broken.set()
         self._complaints.append(error)
 
     async def _on_disconnect(self) -> None:
         self._connected.clear()
+        self._broken.set()
         for broken in tuple(self._listeners):
             broken()
 

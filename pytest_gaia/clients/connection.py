@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,12 +20,17 @@ import asyncpg
 
 from pytest_gaia.clients.reasons import is_loopback, reason_of
 from pytest_gaia.config.secrets import mask_url
-from pytest_gaia.errors import DeadlineExceeded, Unreachable
+from pytest_gaia.errors import DeadlineExceeded, GaiaError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from pytest_gaia.config.environment import Timeouts
+
+hide_sql = methodcaller("errisinstance", (GaiaError, asyncpg.PostgresError))
+"""Like :func:`pytest_gaia.clients.tracebacks.hide`, and for what the server says of a statement, too."""
+
+__tracebackhide__ = hide_sql
 
 _CLOSING = 2.0
 
@@ -33,6 +39,9 @@ _MARGIN = 1.0
 
 READ_ONLY_REFUSALS = (asyncpg.ReadOnlySQLTransactionError, asyncpg.ActiveSQLTransactionError)
 """How the server refuses a write, or a switch to writing, in a transaction that only reads."""
+
+SERVER_ERROR = asyncpg.PostgresError
+"""What the server says of a statement."""
 
 SYNTAX_ERROR = asyncpg.PostgresSyntaxError
 

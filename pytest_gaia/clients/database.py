@@ -9,6 +9,7 @@ from pytest_gaia.clients.connection import Connection
 from pytest_gaia.clients.grants import require_read_only_role
 from pytest_gaia.clients.readonly import ReadOnlySession
 from pytest_gaia.clients.sessions import WritingSession, rolled_back
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import NotApplicable
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.guard import WriteGuard
     from pytest_gaia.clients.sessions import Session
     from pytest_gaia.config.environment import Environment
+
+__tracebackhide__ = hide
 
 
 class Database:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.clients.payloads import decode
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__tracebackhide__ = hide
 
 _LISTED = 20
 _WIDTH = 160

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.errors import WriteRefused
 
 if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
+
+__tracebackhide__ = hide
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.clients.answers import Answer, Headers
 from pytest_gaia.clients.streams import EventStream, require_events
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transport import Fault
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import GaiaError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.exchanges import Exchange
     from pytest_gaia.clients.link import Identity, Link
     from pytest_gaia.config.environment import Environment
+
+__tracebackhide__ = hide
 
 
 class HttpClient:
@@ -96,7 +99,6 @@ class HttpClient:
             identity=self._identity,
             within=self.environment.timeouts.answer if timeout is None else timeout,
         )
-        __tracebackhide__ = True
         try:
             return await self._answer(call)
         except GaiaError as error:
@@ -114,27 +116,22 @@ class HttpClient:
 
     async def get(self, path: str, **options: Any) -> Answer:
         """Send a GET; the options are those of :meth:`request`."""
-        __tracebackhide__ = True
         return await self.request("GET", path, **options)
 
     async def post(self, path: str, **options: Any) -> Answer:
         """Send a POST; the options are those of :meth:`request`."""
-        __tracebackhide__ = True
         return await self.request("POST", path, **options)
 
     async def put(self, path: str, **options: Any) -> Answer:
         """Send a PUT; the options are those of :meth:`request`."""
-        __tracebackhide__ = True
         return await self.request("PUT", path, **options)
 
     async def patch(self, path: str, **options: Any) -> Answer:
         """Send a PATCH; the options are those of :meth:`request`."""
-        __tracebackhide__ = True
         return await self.request("PATCH", path, **options)
 
     async def delete(self, path: str, **options: Any) -> Answer:
         """Send a DELETE; the options are those of :meth:`request`."""
-        __tracebackhide__ = True
         return await self.request("DELETE", path, **options)
 
     @contextlib.asynccontextmanager

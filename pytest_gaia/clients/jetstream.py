@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.clients.events import Event
 from pytest_gaia.clients.payloads import decode, encode
+from pytest_gaia.clients.tracebacks import hide
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from pytest_gaia.clients.broker import Broker
     from pytest_gaia.clients.guard import WriteGuard
+
+__tracebackhide__ = hide
 
 
 class JetStream:

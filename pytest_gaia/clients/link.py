@@ -13,6 +13,7 @@ from pytest_gaia.clients import failures
 from pytest_gaia.clients.conversation import Call, Conversation
 from pytest_gaia.clients.paths import fill, query
 from pytest_gaia.clients.retries import Trials
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transport import Fault, Outgoing
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import DeadlineExceeded, Unreachable
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.transport import Transport
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.errors import ServiceError
+
+__tracebackhide__ = hide
 
 _REMEMBERED = 200
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.clients.events import Event, EventLog
 from pytest_gaia.clients.payloads import decode, encode
 from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.errors import NotApplicable
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.guard import WriteGuard
     from pytest_gaia.clients.jetstream import JetStream
     from pytest_gaia.config.environment import Environment
+
+__tracebackhide__ = hide
 
 CLIENT_NAME = "pytest-gaia"
 

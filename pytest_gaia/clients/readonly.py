@@ -14,7 +14,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from pytest_gaia.clients.connection import READ_ONLY_REFUSALS, SYNTAX_ERROR, carries_several, settings
+from pytest_gaia.clients.connection import (
+    READ_ONLY_REFUSALS,
+    SERVER_ERROR,
+    SYNTAX_ERROR,
+    carries_several,
+    hide_sql,
+    settings,
+)
 from pytest_gaia.clients.guard import reads_only
 
 if TYPE_CHECKING:
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.connection import Connection
     from pytest_gaia.clients.guard import WriteGuard
     from pytest_gaia.config.environment import Timeouts
+
+__tracebackhide__ = hide_sql
 
 Call = Literal["fetch", "fetchrow", "fetchval"]
 
@@ -43,17 +52,17 @@ class ReadOnlySession:
 
     async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
         """Return all rows."""
-        rows: list[asyncpg.Record] = await self._ask("fetch", statement, values)
+        rows: list[asyncpg.Record] = await self._run("fetch", statement, values)
         return rows
 
     async def fetchrow(self, statement: str, *values: Any) -> asyncpg.Record | None:
         """Return the first row, or None."""
-        row: asyncpg.Record | None = await self._ask("fetchrow", statement, values)
+        row: asyncpg.Record | None = await self._run("fetchrow", statement, values)
         return row
 
     async def fetchval(self, statement: str, *values: Any) -> Any:
         """Return the first column of the first row, or None."""
-        return await self._ask("fetchval", statement, values)
+        return await self._run("fetchval", statement, values)
 
     async def execute(self, statement: str, *values: Any) -> NoReturn:
         """Raise ``WriteRefused``: this call could carry several statements, so it is not sent at all."""
@@ -64,6 +73,13 @@ class ReadOnlySession:
         """Raise ``WriteRefused``."""
         del rows
         raise self._refuse(statement)
+
+    async def _run(self, call: Call, statement: str, values: Sequence[Any]) -> Any:
+        try:
+            return await self._ask(call, statement, values)
+        except SERVER_ERROR as error:
+            # What the server says is for the check; the way it took through asyncpg tells nobody anything.
+            raise error.with_traceback(None) from None
 
     def transaction(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Give a context that does nothing: each call is undone by itself already."""

@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pytest_gaia.clients.connection import STALE_STATEMENT, roll_back, settings
+from pytest_gaia.clients.connection import SERVER_ERROR, STALE_STATEMENT, hide_sql, roll_back, settings
 from pytest_gaia.clients.guard import reads_only
 from pytest_gaia.errors import GaiaError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Timeouts
 
     Wire = asyncpg.Connection[asyncpg.Record]
+
+__tracebackhide__ = hide_sql
 
 
 _MARK = "gaia_test"
@@ -91,6 +93,13 @@ class WritingSession:
         return await self._run(statement, lambda wire: wire.executemany(statement, rows))
 
     async def _run(self, statement: str, call: Callable[[Wire], Awaitable[_T]]) -> _T:
+        try:
+            return await self._call(statement, call)
+        except SERVER_ERROR as error:
+            # What the server says is for the check; the way it took through asyncpg tells nobody anything.
+            raise error.with_traceback(None) from None
+
+    async def _call(self, statement: str, call: Callable[[Wire], Awaitable[_T]]) -> _T:
         async with self._wire() as wire:
             try:
                 return await call(wire)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.answers import Headers, unexpected
 from pytest_gaia.clients.sse import Decoder
+from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transport import Fault
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.conversation import Conversation
     from pytest_gaia.clients.link import Link
     from pytest_gaia.clients.sse import ServerSentEvent
+
+__tracebackhide__ = hide
 
 
 class EventStream:
@@ -42,7 +45,6 @@ class EventStream:
         return self
 
     async def __anext__(self) -> ServerSentEvent:
-        __tracebackhide__ = True
         while not self._ready:
             try:
                 piece = await self._talk.chunk()

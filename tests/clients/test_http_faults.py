@@ -266,6 +266,24 @@ async def test_a_host_that_does_not_finish_connecting_is_told_as_unreachable(con
             await connect({"gateway": f"https://127.0.0.1:{port}"}).http("gateway").get("/x", timeout=0.3)
 
 
+async def test_a_request_that_is_cancelled_while_tls_is_negotiated_closes_its_socket(connect: Connect) -> None:
+    """httpcore forgets the socket at that moment, and Python complains of it in some later test."""
+    closed = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    gateway = connect({"gateway": f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"}).http("gateway")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(gateway.get("/x"), 0.2)
+    await asyncio.wait_for(closed.wait(), 2)
+    server.close()
+
+
 async def test_a_plain_port_behind_https_is_a_clear_error(connect: Connect) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
