@@ -69,11 +69,6 @@ class WriteGuard:
             return
         raise self.refusal(f"a message on {subject}", hint=" Publishing below gaia.test.> is always allowed.")
 
-    def check_sql(self, statement: str) -> None:
-        """Raise :class:`WriteRefused` for a statement that does not start like one that reads, unless permitted."""
-        if not self.open and not reads_only(statement):
-            raise self.refuse_sql(statement)
-
     def refuse_sql(self, statement: str, *, by: str | None = None) -> WriteRefused:
         """Return the error for a statement that writes; ``by`` is who refused it, where it had left the process."""
         return self.refusal(f"SQL ({shorten(statement)})", by=by)

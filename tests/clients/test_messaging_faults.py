@@ -10,6 +10,7 @@ import nats
 import nats.errors
 import pytest
 
+from pytest_gaia.clients import broker
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.messaging import Messaging
 from pytest_gaia.config.environment import Timeouts
@@ -105,6 +106,24 @@ async def test_a_server_that_stays_away_is_told_in_time_and_taken_up_again_later
             await client.publish("gaia.test.x", 1)
             await events.wait_for(within=2)
         await client.aclose()
+
+
+async def test_after_the_last_attempt_to_come_back_a_call_dials_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "RECONNECTS", 2)
+    before = asyncio.all_tasks()
+    async with nats_server(tmp_path) as server:
+        client = await messaging(server.url)
+        await server.stop()
+        # nats-py gives up without a word.
+        await _until(lambda: client._broker._client is not None and client._broker._client.is_closed)
+        with pytest.raises(Unreachable, match="connection refused"):
+            await client.publish("gaia.test.x", 1)
+        await server.start()
+        await client.publish("gaia.test.x", 1)
+        await client.aclose()
+    await _until(lambda: asyncio.all_tasks() == before)
 
 
 async def test_plain_nats_cannot_drain_while_the_server_is_away(tmp_path: Path) -> None:
