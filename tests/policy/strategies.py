@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
 from pytest_gaia.policy.match import Match
-from pytest_gaia.policy.selectors import parse
+from pytest_gaia.policy.selectors import keys_of, parse
 from pytest_gaia.policy.subjects import KINDS, PHASES, Context, Subject, Symptom
 from tests.policy.build import ENVIRONMENTS, TODAY, rule
 
@@ -69,35 +70,77 @@ matches = st.builds(
     message=_some(("UNAVAILABLE", "not  found")),
 ).filter(lambda match: bool(match.keys))
 
-conditions = st.lists(
-    st.tuples(st.sampled_from(SERVICES), st.booleans()), max_size=2, unique_by=lambda each: each[0]
-).map(tuple)
 
-
-@st.composite
-def rules(draw: st.DrawFn, rule_id: str = "new") -> Rule:
-    """A rule that the files could hold; carve-outs and expired ones included."""
-    expect = draw(st.sampled_from(("fails", "fails", "flaky", "passes")))
-    return rule(
-        rule_id,
-        *{each.text: None for each in draw(st.lists(selectors, min_size=1, max_size=3))},
-        expect=expect,
-        match=Match() if expect == "passes" else draw(matches),
-        phases=frozenset(draw(st.sets(st.sampled_from(PHASES), min_size=1))),
-        when=draw(conditions),
-        environments=tuple(draw(st.sets(st.sampled_from(("dev", "staging", "production")), min_size=1))),
-        expires=TODAY + timedelta(draw(st.sampled_from((-1, 0, 1, 9)))),
-    )
-
-
-@st.composite
-def rule_lists(draw: st.DrawFn) -> list[Rule]:
-    """Up to six rules with ids of their own."""
-    return [draw(rules(f"rule-{number}")) for number in range(draw(st.integers(0, 6)))]
+def matches_of(failure: Symptom) -> st.SearchStrategy[Match]:
+    """Signatures that fit ``failure``, in one or several fields."""
+    known = [key for key in ("kind", "status", "service", "via") if getattr(failure, key) is not None]
+    keys = st.lists(st.sampled_from(known), min_size=1, unique=True)
+    return keys.map(lambda chosen: Match(**{key: (getattr(failure, key),) for key in chosen}))
 
 
 contexts = st.builds(
     lambda name, observed: Context(name, observed, TODAY, ENVIRONMENTS[name]),
-    st.sampled_from(("dev", "staging", "production")),
+    st.sampled_from(("staging", "staging", "staging", "dev", "production")),
     st.frozensets(st.sampled_from(SERVICES)),
 )
+
+FLAWS = ("selectors", "match", "phases", "when", "environments", "expires")
+"""what can keep a rule from excusing a failure"""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A test that failed, and where."""
+
+    test: Subject
+    symptom: Symptom
+    circumstances: Context
+
+
+failures = st.builds(Failed, subjects, symptoms, contexts)
+
+
+@st.composite
+def rules(draw: st.DrawFn, failed: Failed, rule_id: str = "new") -> Rule:
+    """A rule that the files could hold. What it says fits ``failed``, but for one field at most."""
+    flaw = draw(st.sampled_from(("none", *FLAWS)))
+    expect = draw(st.sampled_from(("fails", "fails", "fails", "flaky", "passes")))
+    selector = selectors if flaw == "selectors" else st.sampled_from(keys_of(failed.test)).map(parse)
+    match = matches if flaw == "match" else matches_of(failed.symptom)
+    phases = [phase for phase in PHASES if (phase == failed.symptom.phase) != (flaw == "phases")]
+    names = [name for name in ENVIRONMENTS if (name == failed.circumstances.environment) != (flaw == "environments")]
+    return rule(
+        rule_id,
+        draw(selector).text,
+        expect=expect,
+        match=Match() if expect == "passes" else draw(match),
+        phases=frozenset(draw(st.lists(st.sampled_from(phases), min_size=1))),
+        when=draw(conditions(failed.circumstances, holding=flaw != "when")),
+        environments=tuple(draw(st.lists(st.sampled_from(names), min_size=1, unique=True))),
+        expires=TODAY + timedelta(draw(st.sampled_from((-1, 0) if flaw == "expires" else (1, 9)))),
+    )
+
+
+def conditions(circumstances: Context, *, holding: bool) -> st.SearchStrategy[tuple[tuple[str, bool], ...]]:
+    """Conditions that hold under ``circumstances``, or of which none does."""
+    names = st.lists(st.sampled_from(SERVICES), min_size=not holding, max_size=2, unique=True)
+    return names.map(lambda some: tuple((name, (name in circumstances.capabilities) == holding) for name in some))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A failure, and the rules of a project."""
+
+    failed: Failed
+    rules: list[Rule]
+    new: Rule
+    """one that is not among ``rules``"""
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    """A failure under up to four rules, often none."""
+    failed = draw(failures)
+    count = draw(st.sampled_from((0, 0, 1, 2, 4)))
+    known = [draw(rules(failed, f"rule-{number}")) for number in range(count)]
+    return Scene(failed, known, draw(rules(failed)))
