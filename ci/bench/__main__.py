@@ -1,4 +1,4 @@
-"""``make bench`` (``python -m ci.bench``): how fast the sandbox is on this machine, as numbers and as ratios to pytest-postgresql.
+"""``make bench`` (``python -m ci.bench``): how fast the sandbox is here, and against pytest-postgresql.
 
 It brings the peer. Nothing else should run meanwhile; it takes a minute.
 """
@@ -6,13 +6,11 @@ It brings the peer. Nothing else should run meanwhile; it takes a minute.
 from __future__ import annotations
 
 import sys
-from functools import partial
 from statistics import median
 
 from ci.bench import isolation, starts
 
 ROUNDS = 3
-TESTS = 60
 
 
 def main() -> int:
@@ -34,28 +32,20 @@ def _starts() -> list[bool]:
 
 
 def _isolation() -> list[bool]:
-    contenders = {
-        "rollback": partial(isolation.ours, "postgres"),
-        "own database": partial(isolation.ours, "postgres_fresh"),
-        "no database": isolation.floor,
-    }
-    missing = isolation.peer_is_missing()
-    if missing is None:
-        contenders["pytest-postgresql"] = isolation.peer
-    costs: dict[str, list[float]] = {name: [] for name in contenders}
+    ways = {way.name: way for way in isolation.contenders()}
     for _ in range(ROUNDS):
-        for name, measure in contenders.items():
-            costs[name].append(1000 * isolation.per_test(measure, TESTS))
-    print(f"\ncost of one test, median of {ROUNDS}")
-    for name, each in costs.items():
-        _line(name, median(each), "ms")
-    if missing:
-        print(f"no ratio: {missing}")
+        for way in ways.values():
+            way.run()
+    print(f"\ncost of one test, from the best of {ROUNDS} runs")
+    for way in ways.values():
+        _line(way.name, way.cost, "ms")
+    if missing := isolation.peer_is_missing():
+        print(f"  no ratio: {missing}")
         return []
-    peer = median(costs["pytest-postgresql"])
+    peer = ways["pytest-postgresql"].cost
     return [
-        _line("pytest-postgresql / rollback", peer / median(costs["rollback"]), "x", at_least=20),
-        _line("pytest-postgresql / own database", peer / median(costs["own database"]), "x", at_least=4),
+        _line("pytest-postgresql / rollback", peer / ways["rollback"].cost, "x", at_least=20),
+        _line("pytest-postgresql / own database", peer / ways["own database"].cost, "x", at_least=4),
     ]
 
 
