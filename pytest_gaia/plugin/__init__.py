@@ -43,6 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what the old command was given, such as a provider's name; repeatable")  # fmt: skip
     add("--gaia-record", metavar="FILE", type=Path, help="write the raw evidence of every test to FILE, as it happens "
         "(JSON Lines; `gaia replay FILE` judges it again)")  # fmt: skip
+    add("--gaia-subjects", metavar="FILE", type=Path, help="write what rules can select to FILE (JSON), for `gaia "
+        "policy`; use it with --collect-only")  # fmt: skip
     add("--gaia-report", metavar="FILE", type=Path, help="write the verdict and every judgement to FILE (JSON)")
 
 
@@ -65,6 +67,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if run is None:
         return
     config.stash[RUN] = run
+    if _distributes(config):
+        # Workers look for their root folder anew, and could find another one: files have come since.
+        config.option.rootdir = str(config.rootpath)
     if not any(getattr(config.option, name, False) for name in _LOOKING_ONLY):
         run.start()
 

@@ -14,7 +14,7 @@ from pytest_gaia.collection.suites import mark_suites, project_node
 from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError
 from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.launch import selects_nothing
-from pytest_gaia.policy.subjects import Subject
+from pytest_gaia.policy.subjects import Subject, write_subjects
 from pytest_gaia.report.exchanges import summary
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
 
@@ -49,6 +49,12 @@ class CheckHooks:
             # An exception would end the worker, and that looks like a crash. Without tests it ends in order.
             tell_mistake(config, str(error))
             items.clear()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write down what rules can select, if asked."""
+        path = session.config.option.gaia_subjects
+        if path is not None and not self.run.is_worker:
+            write_subjects(path, [item.stash[SUBJECT] for item in session.items])
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """A worker's controller does not hear what was deselected: it is told when the worker ends."""

@@ -77,7 +77,7 @@ class ControllerHooks:
             return
         if self.config.get_verbosity() >= 0:
             self._write(footer.notes(judged))
-        self._write([footer.verdict_line(self.run.declared, judged)], red=judged.verdict.exit_code != 0)
+        self._write([footer.verdict_line(self.run.declared.label, judged)], red=judged.verdict.exit_code != 0)
 
     def _not_ready(self) -> list[str]:
         """Wait for the environment; return the message for the user if it does not come."""

@@ -10,6 +10,7 @@ from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.options import Options, split_members
 from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import resolve
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
 
@@ -26,6 +27,7 @@ def launch(config: pytest.Config) -> Run | None:
     Raises :class:`~pytest_gaia.errors.ConfigError` for any mistake in options, variables and files, and
     :class:`~pytest_gaia.errors.EnvironmentUnavailable` for an environment that is not what it claims.
     """
+    _refuse_ambiguous_files(config)
     options = _options(config)
     project = find_project(options.rootdir)
     if not (_asked_for(config) or _touches(config, project.suites)):
@@ -35,6 +37,24 @@ def launch(config: pytest.Config) -> Run | None:
     for suite in suite_names(project.suites):
         config.addinivalue_line("markers", f"{suite}: the checks of suites/{suite}")
     return Run(options, resolve(options), project.suites, process_name(config))
+
+
+def _refuse_ambiguous_files(config: pytest.Config) -> None:
+    """Refuse ``--gaia-record /elsewhere/file``, which pytest has taken for a test when it looked for its root folder.
+
+    It looks before it knows a plugin's options, and an existing file outside of the project moves the root.
+    """
+    words = config.invocation_params.args
+    for option in _FILES:
+        path: Path | None = getattr(config.option, option.lstrip("-").replace("-", "_"))
+        if path is not None and option in words and config.invocation_params.dir not in path.absolute().parents:
+            raise ConfigError(
+                f"{option} {path}: write it with an equals sign, {option}={path}. "
+                "Otherwise pytest takes the file for a test and looks for the project around it."
+            )
+
+
+_FILES = ("--gaia-record", "--gaia-report", "--gaia-subjects")
 
 
 def selects_nothing(config: pytest.Config, roots: Sequence[Path]) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.environment import MEMBERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
+    from pathlib import Path
 
     from pytest_gaia.config.tolerance import Tolerance
 
@@ -63,3 +66,17 @@ class Context:
     """those of ``CAPABILITIES`` that were observed"""
     today: date
     tolerance: Tolerance
+
+
+def write_subjects(path: Path, subjects: Iterable[Subject]) -> None:
+    """Write ``subjects`` to ``path``: a JSON list of objects with node, markers and services."""
+    plain = [
+        {"node": each.node, "markers": sorted(each.markers), "services": sorted(each.services)} for each in subjects
+    ]
+    path.write_text(json.dumps(plain), encoding="utf-8")
+
+
+def read_subjects(path: Path) -> list[Subject]:
+    """Read what :func:`write_subjects` has written."""
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    return [Subject(each["node"], frozenset(each["markers"]), frozenset(each["services"])) for each in plain]

@@ -10,7 +10,6 @@ from pytest_gaia.report.table import aligned
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_gaia.config.environment import Environment
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.verdict.judge import Outcome
     from pytest_gaia.verdict.judged import Judged
@@ -29,12 +28,18 @@ def notes(judged: Judged) -> list[str]:
     ]
 
 
-def verdict_line(environment: Environment, judged: Judged) -> str:
-    """Return the one line that says how the run ended."""
+def gating(judged: Judged) -> list[str]:
+    """Return a line for each test that gates: where, what it came to, and the first reason."""
+    lines = ((each.node, each.outcome, each.why.partition("\n")[0]) for each in judged.judgements if each.gates)
+    return _titled("gating", [f"  {node}: {outcome}: {why}" for node, outcome, why in lines])
+
+
+def verdict_line(label: str, judged: Judged) -> str:
+    """Return the one line that says how the run ended; ``label`` is the environment as people should read it."""
     verdict = judged.verdict
     counts = [f"{judged.counts[outcome]} {outcome}" for outcome in _SHOWN if judged.counts[outcome]]
     reasons = verdict.reasons if verdict.word != "PROMOTE" else ()
-    return f"gaia verdict: {verdict.word} on {environment.label}: {', '.join([*reasons, *_new(counts, reasons)])}"
+    return f"gaia verdict: {verdict.word} on {label}: {', '.join([*reasons, *_new(counts, reasons)])}"
 
 
 _SHOWN: tuple[Outcome, ...] = (

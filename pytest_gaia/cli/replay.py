@@ -1,0 +1,87 @@
+"""``gaia replay``: judge a recorded run again, under another environment's rules or on another day."""
+
+from __future__ import annotations
+
+import datetime
+
+# typer reads the annotations when it builds the command.
+from pathlib import Path  # noqa: TC003
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from pytest_gaia.cli.environments import complete_name, options_here
+from pytest_gaia.config.project import find_project
+from pytest_gaia.config.resolve import known_tolerances
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.policy.files import folders_of, load
+from pytest_gaia.policy.subjects import Context
+from pytest_gaia.report import footer
+from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.verdict.judged import judge_run
+from pytest_gaia.verdict.report import verdict_file, write_report
+
+if TYPE_CHECKING:
+    from pytest_gaia.verdict.judged import Judged
+
+HELP = """\
+Judge a recorded run again. The record is what `pytest --gaia-record FILE` has written; nothing is run.
+
+Ends with the exit code of the verdict: 0 PROMOTE, 1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
+
+\b
+  gaia replay run.jsonl                        by the rules as they are now
+  gaia replay run.jsonl --as-env production    would this run go to production?
+  gaia replay run.jsonl --as-of 2026-12-24     which rules will have expired by then?
+"""
+
+
+def replay_run(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-record.")],
+    as_env: Annotated[
+        str | None, typer.Option(help="Judge by this environment's rules.", autocompletion=complete_name)
+    ] = None,
+    as_of: Annotated[
+        datetime.datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Judge as on this day.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict file as well.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the verdict file to standard output instead.")] = False,
+) -> None:
+    """Judge, show, and exit with the verdict's code."""
+    judged = judge_again(run, as_env, as_of.date() if as_of else None)
+    if report is not None:
+        write_report(report, judged)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2).decode())
+    else:
+        for line in (*footer.gating(judged), *footer.notes(judged), footer.verdict_line(_label(judged), judged)):
+            typer.echo(line)
+    raise typer.Exit(judged.verdict.exit_code)
+
+
+def judge_again(path: Path, environment: str | None, day: datetime.date | None) -> Judged:
+    """Judge the run at ``path`` under ``environment`` (its own by default) as on ``day`` (today by default).
+
+    Raises :class:`~pytest_gaia.errors.ConfigError` for a file that is no recorded run and an unknown environment.
+    """
+    recorded = read_run(path)
+    rootdir = options_here().rootdir
+    tolerances = known_tolerances(rootdir)
+    name = environment or recorded.start.environment
+    if name not in tolerances:
+        raise ConfigError(f"there is no environment {name!r}: {nearest(name, tolerances)}")
+    rules = load(folders_of(find_project(rootdir).suites), tolerances, rootdir=rootdir)
+    today = day or datetime.datetime.now(datetime.UTC).date()
+    context = Context(name, frozenset(recorded.start.capabilities), today, tolerances[name])
+    return judge_run(recorded.start, recorded.tests, recorded.end, rules, context)
+
+
+def _label(judged: Judged) -> str:
+    start, name = judged.start, judged.context.environment
+    rehearsal = " (REHEARSAL on the sandbox)" if start.rehearsal else ""
+    return (
+        f"{name}{rehearsal}"
+        if name == start.environment
+        else f"{name}, replaying a run of {start.environment}{rehearsal}"
+    )
