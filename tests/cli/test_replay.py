@@ -1,0 +1,108 @@
+"""``gaia replay``: the same evidence under other rules and on other days."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RunEnd, RunStart, TestRecord, encode
+from pytest_gaia.verdict.report import VerdictFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+RULE = """
+why = "personas are not there yet"
+issue = "GAIA-412"
+owner = "@persona-team"
+added = 2026-11-01
+expires = 2026-12-24
+environments = ["staging"]
+tests = ["suites/personas"]
+expect = "fails"
+match = { status = 503 }
+"""
+
+PASSED = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "suites" / "expectations").mkdir(parents=True)
+    (tmp_path / "suites" / "expectations" / "personas.toml").write_text(RULE)
+    (tmp_path / "gaia.toml").write_text('[gaia]\nsuites = ["suites"]\n[env.staging.tolerance]\nleast_executed = 1\n')
+    failed = (PASSED[0], Phase("call", "failed", failure=Failure("http", status=503)), PASSED[2])
+    lines = (
+        RunStart(SCHEMA, "staging", "gateway-only", "2026-11-23T12:00:00Z", ("gateway",)),
+        TestRecord("suites/health/test_health.py::test_health", "ran", PASSED, core=True),
+        TestRecord("suites/personas/test_personas.py::test_list", "ran", failed),
+        RunEnd("2026-11-23T12:01:00Z", 0, 2),
+    )
+    (tmp_path / "run.jsonl").write_bytes(b"".join(encode(line) for line in lines))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_same_rules_give_the_same_verdict(gaia: Callable[..., Outcome]) -> None:
+    result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23")
+
+    assert result.code == 0, result.err
+    assert "1  ×  personas  GAIA-412  @persona-team  31 days left" in result.out
+    assert "gaia verdict: PROMOTE on staging: 1 passed, 1 expected failure" in result.out
+
+
+def test_production_rejects_and_names_the_same_test(gaia: Callable[..., Outcome]) -> None:
+    result = gaia("replay", "run.jsonl", "--as-env", "production", "--as-of", "2026-11-23")
+
+    assert result.code == 1
+    assert "suites/personas/test_personas.py::test_list: failed" in result.out
+    assert "gaia verdict: REJECT on production, replaying a run of staging" in result.out
+
+
+def test_on_the_day_of_its_end_a_rule_excuses_nothing(gaia: Callable[..., Outcome]) -> None:
+    assert gaia("replay", "run.jsonl", "--as-of", "2026-12-23").code == 0
+    assert gaia("replay", "run.jsonl", "--as-of", "2026-12-24").code == 1
+
+
+def test_the_verdict_file_can_be_had_on_standard_output_and_on_disk(
+    gaia: Callable[..., Outcome], project: Path
+) -> None:
+    import msgspec
+
+    result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23", "--json", "--report", "verdict.json")
+
+    document = msgspec.json.decode(result.out, type=VerdictFile)
+    assert (document.verdict, document.judged_as_of) == ("PROMOTE", "2026-11-23")
+    assert json.loads((project / "verdict.json").read_text()) == json.loads(result.out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--as-env", "prodution"), "did you mean production"),
+        (("--as-of", "yesterday"), "yesterday"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(
+    gaia: Callable[..., Outcome], arguments: tuple[str, ...], message: str
+) -> None:
+    result = gaia("replay", "run.jsonl", *arguments)
+
+    assert result.code == 4
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_run_that_was_killed_is_not_evidence_enough(gaia: Callable[..., Outcome], project: Path) -> None:
+    lines = (project / "run.jsonl").read_bytes().splitlines(keepends=True)
+    (project / "run.jsonl").write_bytes(b"".join(lines[:-1]) + lines[-1][:10])
+
+    result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23")
+
+    assert result.code == 11
+    assert "the run was killed before its end" in result.out

@@ -1,0 +1,24 @@
+"""The verdict file is what its published schema says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pytest_gaia.verdict.report import FORMAT, schema
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json"
+
+
+def test_the_published_schema_is_the_codes() -> None:
+    assert json.loads(PUBLISHED.read_text(encoding="utf-8")) == schema(), (
+        "write it anew: python -c 'import json; from pytest_gaia.verdict.report import schema; "
+        f"print(json.dumps(schema(), indent=2))' > {PUBLISHED.name}"
+    )
+
+
+def test_the_schema_names_the_format_and_every_verdict() -> None:
+    properties = schema()["$defs"]["VerdictFile"]["properties"]
+
+    assert properties["format"]["enum"] == [FORMAT]
+    assert set(properties["verdict"]["enum"]) == {"PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"}
