@@ -2,7 +2,7 @@
 
 Faults of nats-py 2.16 that end here:
 
-* Connecting to a dead port takes 120 s. The port is tried first, and one deadline holds for everything.
+* Connecting to a dead port takes 120 s. Here it is tried twice, and one deadline holds for everything.
 * After a restart of the server it waits 2 s. Here 0.1 s, for a minute; a call after that dials anew.
 * ``drain`` raises while the connection is away, and may hang on a half-open one. It is bounded, then closed.
 * Attempts end silently, and refused subscriptions too. What the library tells its error callback is raised.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import nats.errors
 import nats.js.errors
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = hide
 
-_PORT = 4222
 _RECONNECT_WAIT = 0.1
 
 RECONNECTS = 600
@@ -126,7 +124,6 @@ class Broker:
         client, self._complaints = Client(), []
         try:
             async with asyncio.timeout(self._environment.timeouts.connect):
-                await self._probe()
                 await self._connect(client)
         except TimeoutError:
             await _close(client)
@@ -152,12 +149,6 @@ class Broker:
             "reconnected_cb": self._on_reconnect,
         }
         await client.connect(self._url, **options)
-
-    async def _probe(self) -> None:
-        url = urlsplit(self._url)
-        _, writer = await asyncio.open_connection(url.hostname, url.port or _PORT)
-        writer.close()
-        await writer.wait_closed()
 
     async def _wait_for_reconnect(self) -> None:
         seconds = self._environment.timeouts.connect

@@ -37,6 +37,9 @@ __tracebackhide__ = hide_sql
 
 Call = Literal["fetch", "fetchrow", "fetchval"]
 
+BEGIN = "BEGIN READ ONLY; SELECT 1"
+"""From the first query on the server refuses to switch the transaction to writing."""
+
 # Session locks outlive the transaction in which they were taken; left behind, one could hold up a deployment.
 _END = "ROLLBACK; SELECT pg_advisory_unlock_all()"
 
@@ -89,7 +92,7 @@ class ReadOnlySession:
 def _reader(
     connection: Connection, guard: WriteGuard, timeouts: Timeouts
 ) -> Callable[[Call, str, Sequence[Any]], Awaitable[Any]]:
-    begin = f"BEGIN READ ONLY; SELECT 1; {settings(timeouts)}"
+    begin = f"{BEGIN}; {settings(timeouts)}"
 
     async def ask(call: Call, statement: str, values: Sequence[Any]) -> Any:
         if not reads_only(statement):

@@ -81,6 +81,24 @@ async def test_cancelled_requests_under_contention_do_not_poison_the_pool() -> N
     assert statuses == [200] * 5
 
 
+async def test_no_more_requests_are_under_way_than_connections_are_allowed() -> None:
+    under_way: list[int] = [0]
+    most: list[int] = [0]
+
+    async def count(request: Received, writer: asyncio.StreamWriter) -> None:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        await slow(request, writer)
+        under_way[0] -= 1
+
+    async with peer(count) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        answers = await asyncio.gather(*(client.get("/x") for _ in range(10)))
+        await transport.aclose()
+    assert [each.status for each in answers] == [200] * 10
+    assert most == [POOL]
+
+
 async def test_requests_that_wait_beside_a_cancelled_one_are_answered() -> None:
     async with peer(slow) as server:
         client, transport = client_with_pool(server.url, POOL)
@@ -177,6 +195,21 @@ async def test_a_stale_connection_is_replaced_once_for_a_method_that_may_repeat(
         ("/second", 1, None),
         ("/second", 2, 200),
     ]
+
+
+async def test_after_a_stale_connection_no_other_that_was_idle_is_used(connect: Connect) -> None:
+    async def first_three_are_stale(request: Received, writer: asyncio.StreamWriter) -> None:
+        if request.target == "/second" and request.connection <= 3:
+            writer.transport.abort()
+            return
+        await slow(request, writer)
+
+    async with peer(first_three_are_stale) as server:
+        gateway = connect({"gateway": server.url}).http("gateway")
+        await asyncio.gather(*(gateway.get("/first") for _ in range(3)))
+        assert server.connections == 3
+        assert (await gateway.get("/second")).status == 200
+    assert server.connections == 4
 
 
 async def test_a_post_on_a_stale_connection_is_never_sent_twice(connect: Connect) -> None:

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from pytest_gaia.clients.readonly import ReadOnlySession
+from pytest_gaia.clients.readonly import BEGIN, ReadOnlySession
 from pytest_gaia.errors import WriteRefused
 from tests.clients.test_database import opened
 
@@ -54,6 +54,18 @@ async def session(database: OwnDatabase, admin: object) -> AsyncIterator[ReadOnl
     async with opened(database.superuser, name="dev", sandbox=False) as client, client.test_transaction() as given:
         assert isinstance(given, ReadOnlySession)
         yield given
+
+
+async def test_the_server_lets_a_transaction_be_switched_until_its_first_query(database: OwnDatabase) -> None:
+    """The fault of doing without: neither a setting nor BEGIN READ ONLY alone stops anybody."""
+    plain = await asyncpg.connect(database.owner, ssl=False, server_settings={"default_transaction_read_only": "on"})
+    await plain.execute("BEGIN READ ONLY; SET transaction_read_only = off; CREATE TABLE made (a int); ROLLBACK")
+    await plain.execute("SET default_transaction_read_only = off")
+    await plain.execute("CREATE TABLE made (a int)")
+    await plain.execute(BEGIN)
+    with pytest.raises(asyncpg.ActiveSQLTransactionError):
+        await plain.execute("SET transaction_read_only = off")
+    await plain.close()
 
 
 async def test_it_reads(session: ReadOnlySession) -> None:
