@@ -107,6 +107,13 @@ def always(status: int = 200, body: Any = None, *, headers: dict[str, str] | Non
     return script
 
 
+async def slow(_: Received, writer: asyncio.StreamWriter) -> None:
+    """Answer after 20 ms, so that requests at a time meet."""
+    await asyncio.sleep(0.02)
+    writer.write(answer(200, {}))
+    await writer.drain()
+
+
 async def _read(reader: asyncio.StreamReader, connection: int) -> Received:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *rest = head.removesuffix("\r\n\r\n").split("\r\n")

@@ -1,0 +1,133 @@
+"""The connection pool: what httpx 0.28 loses when requests are cancelled, and that the client does not lose it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.http import HttpClient
+from pytest_gaia.clients.link import Link
+from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.clients.transport import Transport
+from pytest_gaia.errors import DeadlineExceeded, GaiaError, ServiceError
+from tests.clients.conftest import environment
+from tests.clients.peers import Received, always, answer, peer, slow
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+POOL = 2
+
+
+async def cancel_under_contention(get: Callable[[], Awaitable[object]]) -> None:
+    """Cancel requests in every stage of waiting for a connection and for an answer."""
+
+    async def one(after: float) -> None:
+        try:
+            await asyncio.wait_for(get(), after)
+        except (TimeoutError, httpx.HTTPError, ServiceError):
+            return
+
+    for _ in range(6):
+        await asyncio.gather(*(one(0.005 + 0.002 * number) for number in range(30)))
+
+
+def client_with_pool(url: str, size: int) -> tuple[HttpClient, Transport]:
+    where = environment(urls={"gateway": url})
+    transport = Transport(url, connections=size)
+    link = Link(
+        service="gateway",
+        environment=where,
+        base_url=url,
+        guard=WriteGuard(where),
+        redactor=Redactor(),
+        recorder=lambda _: None,
+        transport=transport,
+        via="direct",
+        route_of=lambda _, path: path,
+    )
+    return HttpClient(link, {}), transport
+
+
+async def test_plain_httpx_loses_its_pool_to_cancelled_requests() -> None:
+    """The fault itself (httpcore #1093): if this fails, a new httpx may have mended it."""
+    limits = httpx.Limits(max_connections=POOL, max_keepalive_connections=POOL)
+    async with peer(slow) as server, httpx.AsyncClient(limits=limits, trust_env=False) as plain:
+        await cancel_under_contention(lambda: plain.get(server.url))
+        with pytest.raises(httpx.PoolTimeout):
+            await plain.get(server.url, timeout=httpx.Timeout(2.0, pool=0.3))
+
+
+async def test_cancelled_requests_under_contention_do_not_poison_the_pool() -> None:
+    async with peer(slow) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        await cancel_under_contention(lambda: client.get("/x"))
+        statuses = [(await client.get("/x")).status for _ in range(5)]
+        await transport.aclose()
+    assert statuses == [200] * 5
+
+
+async def test_no_more_requests_are_under_way_than_connections_are_allowed() -> None:
+    under_way: list[int] = [0]
+    most: list[int] = [0]
+
+    async def count(request: Received, writer: asyncio.StreamWriter) -> None:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        await slow(request, writer)
+        under_way[0] -= 1
+
+    async with peer(count) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        answers = await asyncio.gather(*(client.get("/x") for _ in range(10)))
+        await transport.aclose()
+    assert [each.status for each in answers] == [200] * 10
+    assert most == [POOL]
+
+
+async def test_requests_that_wait_beside_a_cancelled_one_are_answered() -> None:
+    async with peer(slow) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        others = [asyncio.create_task(client.get("/other")) for _ in range(20)]
+        await cancel_under_contention(lambda: client.get("/x"))
+        assert [answered.status for answered in await asyncio.gather(*others)] == [200] * 20
+        await transport.aclose()
+
+
+async def test_a_deadline_does_not_poison_the_pool_either() -> None:
+    async def first_hangs(request: Received, writer: asyncio.StreamWriter) -> None:
+        if request.target == "/hang":
+            await asyncio.Event().wait()
+        writer.write(answer(200, {}))
+        await writer.drain()
+
+    async with peer(first_hangs) as server:
+        client, transport = client_with_pool(server.url, 1)
+        for _ in range(3):
+            with pytest.raises(DeadlineExceeded):
+                await client.get("/hang", timeout=0.05)
+        assert (await client.get("/x")).status == 200
+        await transport.aclose()
+
+
+async def test_closing_leaves_neither_tasks_nor_sockets() -> None:
+    before = asyncio.all_tasks()
+    async with peer(slow) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        await cancel_under_contention(lambda: client.get("/x"))
+        await transport.aclose()
+        await transport.aclose()
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_client_on_another_loop_says_what_to_configure() -> None:
+    async with peer(always(200, {})) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        await client.get("/x")
+        with pytest.raises(GaiaError, match="asyncio_default_test_loop_scope"):
+            await asyncio.to_thread(asyncio.run, client.get("/x"))
+        await transport.aclose()
