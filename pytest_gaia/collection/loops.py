@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 CLIENT_FIXTURES = frozenset({"gateway", "auth", "asset", "chat", "nats", "postgres", "postgres_fresh"})
 """The fixtures that hold something which belongs to one event loop."""
 
-_SESSION = pytest.mark.asyncio(loop_scope="session")
-
 
 def settle_loops(items: Iterable[pytest.Item]) -> None:
     """Move every asynchronous test that uses a client into the session's loop, unless it chose a loop itself.
@@ -35,7 +33,7 @@ def settle_loops(items: Iterable[pytest.Item]) -> None:
             )
         if not marker.kwargs.get("loop_scope"):
             # In front, because the closest marker is the one that counts.
-            item.add_marker(_SESSION, append=False)
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 def _uses_client(item: pytest.Item) -> bool:

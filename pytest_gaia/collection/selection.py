@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.collection.needs import needs_of
-from pytest_gaia.collection.suites import suite_of
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import pytest
 
@@ -35,9 +33,8 @@ def by_command(items: Sequence[pytest.Item], commands: Sequence[str]) -> tuple[l
     )
 
 
-def outside_default_selection(path: Path, needs: Needs, roots: Sequence[Path], environment: Environment) -> str | None:
-    """Return why a check at ``path`` is not part of what ``environment`` runs by itself, or None where it is."""
-    suite = suite_of(path, roots)
+def outside_default_selection(suite: str | None, needs: Needs, environment: Environment) -> str | None:
+    """Return why a check of ``suite`` is not part of what ``environment`` runs by itself, or None where it is."""
     if suite is None:
         return None
     if environment.suites is not None and suite not in environment.suites:

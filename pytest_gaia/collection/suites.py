@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,29 +18,49 @@ def suite_names(roots: Iterable[Path]) -> tuple[str, ...]:
     return tuple(sorted(folder.name for folder in folders if any(folder.glob("test_*.py"))))
 
 
-def suite_of(path: Path, roots: Sequence[Path]) -> str | None:
-    """Return the suite that the test file at ``path`` belongs to, or None outside of all suites."""
-    for root in roots:
-        if root in path.parents:
-            parts = path.relative_to(root).parts
-            return parts[0] if len(parts) > 1 else None
-    return None
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a test file stands in the project."""
+
+    suite: str | None = None
+    """the suite that it belongs to, or None outside of all suites"""
+    path: str | None = None
+    """its path as rules write it: relative to the project, wherever pytest's own root folder is; None outside"""
 
 
-def mark_suites(items: Iterable[pytest.Item], roots: Sequence[Path]) -> None:
+class Places:
+    """The place of every test file. Thousands of tests share a file, so each file is looked at once."""
+
+    def __init__(self, roots: Sequence[Path], rootdir: Path) -> None:
+        self._roots = roots
+        self._rootdir = rootdir
+        self._known: dict[Path, Place] = {}
+
+    def of(self, item: pytest.Item) -> Place:
+        """Return the place of the file that ``item`` is in."""
+        place = self._known.get(item.path)
+        if place is None:
+            place = self._known[item.path] = self._find(item.path)
+        return place
+
+    def node(self, item: pytest.Item) -> str:
+        """Return the node id of ``item`` as rules write it."""
+        path = self.of(item).path
+        return item.nodeid if path is None else f"{path}{item.nodeid[item.nodeid.find('::') :]}"
+
+    def _find(self, path: Path) -> Place:
+        root = next((root for root in self._roots if root in path.parents), None)
+        if root is None:
+            return Place()
+        base = self._rootdir if self._rootdir in root.parents else root.parent
+        parts = path.relative_to(root).parts
+        return Place(parts[0] if len(parts) > 1 else None, path.relative_to(base).as_posix())
+
+
+def mark_suites(items: Iterable[pytest.Item], places: Places) -> None:
     """Give every item the marker of its suite, one shared mark object a suite."""
     marks: dict[str, pytest.MarkDecorator] = {}
     for item in items:
-        suite = suite_of(item.path, roots)
+        suite = places.of(item).suite
         if suite is not None:
             item.add_marker(marks.setdefault(suite, getattr(pytest.mark, suite)))
-
-
-def project_node(item: pytest.Item, roots: Sequence[Path], rootdir: Path) -> str:
-    """Return the node id of ``item`` as rules write it: relative to the project, wherever pytest's own root folder is."""
-    root = next((root for root in roots if root in item.path.parents), None)
-    if root is None:
-        return item.nodeid
-    base = rootdir if rootdir in root.parents else root.parent
-    _, separator, inside = item.nodeid.partition("::")
-    return f"{item.path.relative_to(base).as_posix()}{separator}{inside}"

@@ -10,7 +10,7 @@ from pytest_gaia.collection.applicability import why_not
 from pytest_gaia.collection.loops import settle_loops
 from pytest_gaia.collection.needs import Needs, needs_of
 from pytest_gaia.collection.selection import by_command, outside_default_selection
-from pytest_gaia.collection.suites import mark_suites, project_node
+from pytest_gaia.collection.suites import Places, mark_suites
 from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError
 from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.launch import selects_nothing
@@ -98,33 +98,39 @@ class CheckHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Innermost wrapper: the terminal, ``-x``, ``--lf``, JUnit and Allure all see the outcome as judged here."""
         report = yield
+        if report.passed:
+            phases.attach_pass(report, call)
+            # A subtest makes its report while its test is still in its call.
+            if report.when == "call" and not item.stash.get(IN_CALL, False):
+                self._judge_pass(item, report)
+        else:
+            self._judge_other(item, call, report)
+        if report.when == "teardown":
+            self._attach_details(item, report)
+        return report
+
+    def _judge_other(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         phase = phases.phase_of(report, call, self._redact)
         phases.attach(report, phase)
-        # A subtest makes its report while its test is still in its call.
-        is_subtest = item.stash.get(IN_CALL, False)
         if phase.outcome == "not applicable":
             phases.name_outcome(item, report, "not applicable")
         elif phase.outcome == "failed":
             self._judge_failure(item, report, phase)
-        elif phase.outcome == "passed" and phase.when == "call" and not is_subtest:
-            self._judge_pass(item, report)
-        if phase.when == "teardown":
-            self._attach_details(item, report)
-        return report
 
     def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         run = self.run
-        mark_suites(items, run.roots)
+        places = Places(run.roots, run.options.rootdir)
+        mark_suites(items, places)
         settle_loops(items)
         default = selects_nothing(config, run.roots)
+        # Thousands of tests have the same few sets of markers.
+        shared: dict[frozenset[str], frozenset[str]] = {}
         for item in items:
             item.stash[NEEDS] = needs = needs_of(item)
-            markers = frozenset(marker.name for marker in item.iter_markers())
-            node = project_node(item, run.roots, run.options.rootdir)
-            item.stash[SUBJECT] = Subject(node, markers, frozenset(needs.services))
-            item.stash[DEFAULT_SKIP] = (
-                outside_default_selection(item.path, needs, run.roots, run.declared) if default else None
-            )
+            names = frozenset(marker.name for marker in item.iter_markers())
+            item.stash[SUBJECT] = Subject(places.node(item), shared.setdefault(names, names), needs.services)
+            suite = places.of(item).suite
+            item.stash[DEFAULT_SKIP] = outside_default_selection(suite, needs, run.declared) if default else None
         if config.option.gaia_command:
             items[:], others = by_command(items, config.option.gaia_command)
             config.hook.pytest_deselected(items=others)

@@ -21,21 +21,25 @@ NOT_APPLICABLE = "not applicable: "
 
 
 def phase_of(report: pytest.TestReport, call: pytest.CallInfo[None], redact: Callable[[str], str]) -> Phase:
-    """Return what happened in one phase, before anything is judged."""
+    """Return what happened in a phase that did not pass, before anything is judged."""
     if report.skipped:
         reason = _skip_reason(report)
         applies = not reason.startswith(NOT_APPLICABLE)
         outcome = "skipped" if applies else "not applicable"
         return Phase(report.when or "call", outcome, call.duration, reason=reason.removeprefix(NOT_APPLICABLE))  # type: ignore[arg-type]  # one of the two literals
-    failure = failure_of(call.excinfo.value, redact) if call.excinfo else None
-    if report.failed and failure is None:
-        failure = Failure("error", message=redact(str(report.longrepr)))
-    return Phase(report.when or "call", "failed" if report.failed else "passed", call.duration, failure)
+    known = failure_of(call.excinfo.value, redact) if call.excinfo else None
+    failure = known or Failure("error", message=redact(str(report.longrepr)))
+    return Phase(report.when or "call", "failed", call.duration, failure)
 
 
 def attach(report: pytest.TestReport, phase: Phase) -> None:
     """Put the evidence of one phase on its report. Plain values survive the way from an xdist worker."""
     vars(report)["gaia_phase"] = msgspec.to_builtins(phase)
+
+
+def attach_pass(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+    """Do the same for a phase that passed, as nearly all do: three values, and no way round."""
+    vars(report)["gaia_phase"] = {"when": report.when, "outcome": "passed", "duration": call.duration}
 
 
 def attached(report: pytest.TestReport) -> dict[str, Any] | None:

@@ -99,12 +99,18 @@ class _View:
             key: _most_conditions(rule for rule in rules if rule.id in applicable) for key, rules in by_key.items()
         }
         self._known: dict[tuple[str, ...], Standing] = {}
+        # A test is asked about several times: when it has run, and again for each judgement of the whole run.
+        self._by_node: dict[str, tuple[Subject, Standing]] = {}
 
     def standing(self, subject: Subject) -> Standing:
+        asked = self._by_node.get(subject.node)
+        if asked is not None and asked[0] == subject:
+            return asked[1]
         keys = tuple(key for key in keys_of(subject) if key in self.by_key)
         known = self._known.get(keys)
         if known is None:
             known = self._known[keys] = self._decide(keys)
+        self._by_node[subject.node] = (subject, known)
         return known
 
     def _decide(self, keys: tuple[str, ...]) -> Standing:

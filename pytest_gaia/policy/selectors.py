@@ -56,11 +56,17 @@ def parse(text: str) -> Selector:
 
 def keys_of(subject: Subject) -> tuple[str, ...]:
     """Return the texts of all selectors that cover ``subject``, the most specific first."""
-    groups = (
-        *(f"service:{service}" for service in sorted(subject.services)),
-        *(f"marker:{marker}" for marker in sorted(subject.markers)),
+    groups = _groups_of(subject.services, subject.markers)
+    return (*_names_of(subject.node), *_paths_of(subject.node.partition("::")[0]), *groups)
+
+
+@lru_cache(maxsize=4096)
+def _groups_of(services: frozenset[str], markers: frozenset[str]) -> tuple[str, ...]:
+    return (
+        *(f"service:{service}" for service in sorted(services)),
+        *(f"marker:{marker}" for marker in sorted(markers)),
+        "all",
     )
-    return (*_names_of(subject.node), *_paths_of(subject.node.partition("::")[0]), *groups, "all")
 
 
 def _names_of(node: str) -> Iterator[str]:

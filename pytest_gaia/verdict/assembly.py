@@ -21,7 +21,8 @@ class _Open:
 
     attempt: int
     worker: str
-    phases: list[Phase] = field(default_factory=list)
+    phases: list[Mapping[str, Any]] = field(default_factory=list)
+    """plain values, as they came"""
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Assembly:
             test = None
         if test is None:
             test = self._open[node] = _Open(attempt, worker)
-        test.phases.append(msgspec.convert(phase, Phase))
+        test.phases.append(phase)
 
     def complete(self, node: str, details: Mapping[str, Any]) -> None:
         """Close a test after its teardown. ``details`` are markers, services, core and exchanges, as plain values."""
@@ -75,12 +76,14 @@ class Assembly:
         test = self._open.pop(node)
         if state != "retried":
             self.known.add(node)
-        record = TestRecord(node, state, tuple(test.phases), attempt=test.attempt, worker=test.worker, **more)
+        phases = msgspec.convert(test.phases, tuple[Phase, ...])
+        record = TestRecord(node, state, phases, attempt=test.attempt, worker=test.worker, **more)
         self.sink(record)
 
 
 def _details(details: Mapping[str, Any]) -> dict[str, Any]:
-    exchanges = msgspec.convert(details.get("exchanges", ()), tuple[Wire, ...])
+    wires = details.get("exchanges", ())
+    exchanges = msgspec.convert(wires, tuple[Wire, ...]) if wires else ()
     return {
         "markers": tuple(details.get("markers", ())),
         "services": tuple(details.get("services", ())),

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
+from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.verdict.judge import judge, subject_of
 from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.ruleset import RuleSet
     from pytest_gaia.policy.subjects import Context
     from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord
     from pytest_gaia.verdict.judge import Judgement, Outcome
@@ -49,6 +49,9 @@ class Judged:
         return sum(each.outcome == "expected failure" and rule.id in each.rules for each in self.judgements)
 
 
+_NO_RULES = RuleSet()
+
+
 def judge_run(
     start: RunStart,
     records: Sequence[TestRecord],
@@ -62,7 +65,8 @@ def judge_run(
     facts = _facts(final, end, rules, context)
     verdict = decide(judgements, rules.rules, facts, context)
     production = dataclasses.replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
-    gating = sum(judge(record, rules, production).gates for record in final)
+    # No rule can name production, so none has to be asked.
+    gating = sum(judge(record, _NO_RULES, production).gates for record in final)
     return Judged(start, end, context, rules.rules, judgements, verdict, gating)
 
 
@@ -72,7 +76,7 @@ def _facts(records: Sequence[TestRecord], end: RunEnd | None, rules: RuleSet, co
     unused: tuple[str, ...] = ()
     # In a selection, a rule without tests says nothing; in a complete run it is a rule too many.
     if end.complete:
-        covered = {rule.id for record in records for rule in _speaking(record, rules, context)}
+        covered = _covering(records, rules, context)
         active = (rule.id for rule in rules.rules if rule.inapplicable(context) is None)
         unused = tuple(rule for rule in active if rule not in covered)
     return Facts(
@@ -83,9 +87,12 @@ def _facts(records: Sequence[TestRecord], end: RunEnd | None, rules: RuleSet, co
     )
 
 
-def _speaking(record: TestRecord, rules: RuleSet, context: Context) -> Sequence[Rule]:
-    standing = rules.standing(subject_of(record), context)
-    return (*standing.winners, *(rule for rule, _ in standing.losers))
+def _covering(records: Sequence[TestRecord], rules: RuleSet, context: Context) -> set[str]:
+    """The rules that are about any of the tests. Tests that the same rules cover share one standing."""
+    standings = {id(standing): standing for standing in (rules.standing(subject_of(r), context) for r in records)}
+    rivals = (rule for standing in standings.values() for rule, _ in standing.losers)
+    winners = (rule for standing in standings.values() for rule in standing.winners)
+    return {rule.id for rule in (*winners, *rivals)}
 
 
 def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
