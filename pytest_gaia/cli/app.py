@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia import __version__
-from pytest_gaia.cli import environments, replay, sandbox, testing
+from pytest_gaia.cli import environments, policy, replay, sandbox, testing
 from pytest_gaia.errors import ConfigError, GaiaError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia env show staging            every value, and where it comes from
   gaia sandbox up                  keep a whole platform running; Ctrl-C ends it
   gaia test --staging providers    what an old test.sh command stands for, run by pytest
+  gaia policy list                 which failures are expected where, and until when
   gaia replay run.jsonl            judge a recorded run again
   pytest --gaia-env=staging        everything that staging runs
 """
@@ -66,6 +67,7 @@ def build() -> typer.Typer:
     app.callback()(_top)
     app.add_typer(environments.app, name="env")
     app.add_typer(sandbox.app, name="sandbox")
+    app.add_typer(policy.app, name="policy")
     app.command("replay", help=replay.HELP)(replay.replay_run)
     app.command("test", help=testing.HELP, epilog=testing.commands_help())(testing.run_command)
     return app

@@ -19,7 +19,7 @@ def key_lines(text: str) -> dict[Path, int]:
     """Return the line (from 1) on which each key of the valid TOML ``text`` starts, tables included."""
     lines: dict[Path, int] = {}
     table: Path = ()
-    for number, statement in _statements(text):
+    for number, statement in statements(text):
         found = tomllib.loads(statement)
         if statement.lstrip().startswith("["):
             table = _deepest(found)
@@ -44,11 +44,11 @@ def broken_line(text: str, error: tomllib.TOMLDecodeError) -> int:
     reported = _REPORTED.search(str(error))
     if reported:
         return int(reported[1])
-    unfinished = [number for number, statement in _statements(text) if not _parses(statement)]
+    unfinished = [number for number, statement in statements(text) if not _parses(statement)]
     return unfinished[0] if unfinished else text.count("\n") + 1
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
+def statements(text: str) -> Iterator[tuple[int, str]]:
     """Yield (first line, text) of each header and each key with its whole value.
 
     A statement that goes over several lines holds an open bracket or quote until its last line, so that no shorter

@@ -87,9 +87,14 @@ def read_rule(path: Path, place: str, environments: Mapping[str, Tolerance]) -> 
     return rule_from(read_text(path, place), place, environments)
 
 
+def rule_id(place: str) -> str:
+    """Return the id of the rule in the file at ``place``."""
+    return place.rpartition("/")[2].removesuffix(".toml")
+
+
 def rule_from(text: str, place: str, environments: Mapping[str, Tolerance]) -> Rule:
     """Return the rule that ``text`` is; the name of the file, the end of ``place``, is its id."""
-    name = place.rpartition("/")[2].removesuffix(".toml")
+    name = rule_id(place)
     if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ConfigError(f"{place}:1: a rule is named in lower-case letters, digits and single '-', not {name!r}.")
     document = parse(text, place)

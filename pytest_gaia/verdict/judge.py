@@ -94,7 +94,7 @@ def judge(record: TestRecord, rules: RuleSet, context: Context) -> Judgement:
 
 def excuse(phase: Phase, standing: Standing, context: Context) -> Excuse:
     """Hold one failed phase against the rules that stand for its test."""
-    symptom = _symptom(phase)
+    symptom = symptom_of(phase)
     refusals: list[tuple[str, str]] = []
     for rule in standing.winners:
         refused = rule.refusal(symptom)
@@ -105,7 +105,8 @@ def excuse(phase: Phase, standing: Standing, context: Context) -> Excuse:
     return Excuse(native=native, refusals=tuple(refusals))
 
 
-def _symptom(phase: Phase) -> Symptom:
+def symptom_of(phase: Phase) -> Symptom:
+    """Return what a rule's signature is held against."""
     failure: Failure | None = phase.failure
     if failure is None:
         return Symptom(phase.when, "error")

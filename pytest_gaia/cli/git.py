@@ -1,0 +1,49 @@
+"""What git knows of files as they were."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def files_at(reference: str, folder: Path, *, rootdir: Path) -> dict[str, str]:
+    """Return path (relative to ``rootdir``) → text of the files right below ``folder`` as they were at ``reference``.
+
+    Raises ``ConfigError`` outside of a repository, for an unknown reference, and where there is no git.
+    """
+    where = folder.relative_to(rootdir).as_posix()
+    _git(["rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"], rootdir, reference)
+    listing = _git(["ls-tree", "-z", "--name-only", reference, f"{where}/"], rootdir, reference).decode()
+    paths = [path for path in listing.split("\0") if path.endswith(".toml")]
+    asked = "".join(f"{reference}:./{path}\n" for path in paths).encode()
+    return dict(zip(paths, _contents(_git(["cat-file", "--batch"], rootdir, reference, asked)), strict=True))
+
+
+def _contents(batch: bytes) -> list[str]:
+    """Split what ``git cat-file --batch`` answers: a line with the size, the content, a line break."""
+    found: list[str] = []
+    at = 0
+    while at < len(batch):
+        end = batch.index(b"\n", at)
+        size = int(batch[at:end].rpartition(b" ")[2])
+        found.append(batch[end + 1 : end + 1 + size].decode("utf-8-sig"))
+        at = end + size + 2
+    return found
+
+
+def _git(arguments: Sequence[str], rootdir: Path, reference: str, given: bytes = b"") -> bytes:
+    try:
+        # S603, S607: git is found on PATH as everywhere; no shell, and the reference stands behind a subcommand.
+        done = subprocess.run(["git", *arguments], cwd=rootdir, input=given, capture_output=True, check=False)  # noqa: S603, S607
+    except FileNotFoundError:
+        raise ConfigError("--base: there is no git on PATH.") from None
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip() or "it is no commit of this repository"
+        raise ConfigError(f"--base: git does not know {reference!r}: {said}")
+    return done.stdout

@@ -1,0 +1,116 @@
+"""The rules of the project that this folder belongs to, and the tests that they are held against."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pytest_gaia.cli.environments import options_here
+from pytest_gaia.config.project import find_project
+from pytest_gaia.config.resolve import known_tolerances, resolve
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.policy.files import Reading, folders_of, load, read
+from pytest_gaia.policy.subjects import Context, read_subjects
+from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.verdict.judge import subject_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_gaia.config.tolerance import Tolerance
+    from pytest_gaia.policy.ruleset import RuleSet
+    from pytest_gaia.policy.subjects import Subject
+    from pytest_gaia.verdict.evidence import RecordedRun
+
+AsOf = Annotated[
+    datetime | None, typer.Option("--as-of", metavar="DATE", formats=["%Y-%m-%d"], help="As on this day, not today.")
+]
+FromRun = Annotated[
+    Path | None, typer.Option("--run", metavar="FILE", help="Take the tests from this recorded run; collect none.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProject:
+    """A project whose ``gaia.toml`` names folders of suites."""
+
+    rootdir: Path
+    roots: tuple[Path, ...]
+    tolerances: Mapping[str, Tolerance]
+    """environment → what it tolerates"""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of rules."""
+        return folders_of(self.roots)
+
+    def reading(self) -> Reading:
+        """Return the rules, and what is wrong with files."""
+        return read(self.folders, self.tolerances, rootdir=self.rootdir)
+
+    def rules(self) -> RuleSet:
+        """Return the rules; raises ``ConfigError`` for a mistake in any file."""
+        return load(self.folders, self.tolerances, rootdir=self.rootdir)
+
+    def context(self, environment: str, today: date, run: RecordedRun | None = None) -> Context:
+        """Return the circumstances of a run in ``environment``: as recorded, or else with all that is declared for it.
+
+        Raises ``ConfigError`` for an unknown environment.
+        """
+        if environment not in self.tolerances:
+            raise ConfigError(f"unknown environment {environment!r}; {nearest(environment, self.tolerances)}")
+        observed = run.start.capabilities if run else resolve(options_here(environment)).services
+        return Context(environment, frozenset(observed), today, self.tolerances[environment])
+
+    def subjects(self, run: Path | None) -> list[Subject]:
+        """Return the tests of a recorded run, or else what pytest collects now."""
+        if run is not None:
+            return list(
+                dict.fromkeys(subject_of(record) for record in read_run(run).tests if record.state != "not collected")
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            return self._collect(Path(folder) / "subjects.json")
+
+    def _collect(self, path: Path) -> list[Subject]:
+        # In the sandbox everything is collected, whatever GAIA_ENV says; nothing is started by looking.
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--collect-only",
+            "-qq",
+            "-p",
+            "no:cacheprovider",
+            "--gaia-env=sandbox",
+        ]
+        where = [f"--rootdir={self.rootdir}", f"--gaia-subjects={path}", *map(str, self.roots)]
+        # S603: no shell, and every word is ours.
+        found = subprocess.run(  # noqa: S603
+            [*command, *where], cwd=self.rootdir, capture_output=True, text=True, check=False
+        )
+        if found.returncode != 0 or not path.is_file():
+            said = "\n".join((found.stdout + found.stderr).strip().splitlines()[-15:])
+            raise ConfigError(f"pytest could not collect the tests (exit {found.returncode}):\n{said}")
+        return read_subjects(path)
+
+
+def policy_here() -> PolicyProject:
+    """Return the project of this folder; raises ``ConfigError`` where none names suites."""
+    rootdir = options_here().rootdir
+    project = find_project(rootdir)
+    if not project.suites:
+        problem = "gaia.toml names no suites" if project.path else "there is no gaia.toml here or in a folder above"
+        raise ConfigError(f'{problem}, so there are no rules. Name the suites there: [gaia] suites = ["suites"].')
+    return PolicyProject(rootdir, project.suites, known_tolerances(rootdir))
+
+
+def day(as_of: datetime | None) -> date:
+    """Return the day that was asked for, or today (UTC, as in every run)."""
+    return (as_of or datetime.now(UTC)).date()

@@ -1,0 +1,92 @@
+"""What rules have done in recorded runs: which still excuse something, and which only stand there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.verdict.judged import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A rule, or a part of one, that the runs did not need."""
+
+    rule: Rule
+    why: str
+    nodes: tuple[str, ...] = ()
+    """tests that passed in every run though the rule still excuses others; empty where it excused nothing"""
+
+
+@dataclass(slots=True)
+class _Use:
+    """One rule in one run."""
+
+    inapplicable: str | None
+    passed: set[str] = field(default_factory=set)
+    excused: set[str] = field(default_factory=set)
+
+    @property
+    def clean(self) -> bool:
+        """Whether its tests ran, and none of them needed it."""
+        return bool(self.passed) and not self.excused
+
+
+def idle(rules: Iterable[Rule], runs: Sequence[Judged], *, clean_runs: int) -> list[Idle]:
+    """Return the rules that excused nothing in any of ``runs``, the oldest run first.
+
+    A flaky rule is idle only after ``clean_runs`` runs in a row in which its tests passed. A rule of whose environments
+    none was run, or whose tests were not run, is not judged at all.
+    """
+    used = [_uses(run) for run in runs]
+    found = [_idle(rule, [each[rule.id] for each in used if rule.id in each], clean_runs) for rule in rules]
+    return [each for each in found if each is not None]
+
+
+def _uses(run: Judged) -> dict[str, _Use]:
+    """Return id → what became of each rule that names the environment of ``run``."""
+    named = (rule for rule in run.rules if run.context.environment in rule.environments)
+    uses = {rule.id: _Use(rule.inapplicable(run.context)) for rule in named}
+    for judgement in run.judgements:
+        for rule in judgement.rules:
+            if judgement.outcome in ("passed", "unexpected pass"):
+                uses[rule].passed.add(judgement.node)
+            elif judgement.outcome in ("expected failure", "skipped"):
+                uses[rule].excused.add(judgement.node)
+    return uses
+
+
+def _idle(rule: Rule, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
+    if rule.expect == "passes" or not uses:
+        return None
+    reasons = [use.inapplicable for use in uses if use.inapplicable]
+    if len(reasons) == len(uses):
+        return Idle(rule, f"never applied: {reasons[-1]}")
+    if rule.expect == "flaky":
+        return _flaky(rule, uses, clean_runs)
+    passed, excused = _all(use.passed for use in uses), _all(use.excused for use in uses)
+    if passed and not excused:
+        return Idle(rule, f"excused nothing: {len(passed)} tests passed in {_runs(len(uses))}")
+    healed = tuple(sorted(passed - excused))
+    return Idle(rule, f"{len(healed)} of its tests passed every time", healed) if healed else None
+
+
+def _flaky(rule: Rule, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
+    clean = 0
+    for use in reversed(uses):
+        if not use.clean:
+            break
+        clean += 1
+    return Idle(rule, f"stale: its tests passed in the last {_runs(clean)}") if clean >= clean_runs else None
+
+
+def _all(sets: Iterable[set[str]]) -> set[str]:
+    return set().union(*sets)
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
