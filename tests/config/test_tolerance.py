@@ -35,7 +35,7 @@ def test_the_shipped_environments_tolerate_less_the_closer_they_are_to_users(tmp
         "staging": "listed",
         "production": "zero",
     }
-    assert found["staging"].budget == 40
+    assert found["staging"].budget == 130
     assert found["staging"].least_executed == 50
     assert found["production"] == ZERO
 
