@@ -6,7 +6,6 @@ costs nothing; everything else is imported by the first hook that needs it (``te
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,20 @@ import pytest
 
 from pytest_gaia.collection.needs import MARKER
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.plugin.signs import may_use_gaia, only_looks
 from pytest_gaia.stash import RUN
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pytest_gaia.plugin.ending import ProcessEnd
     from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
 
 pytest_plugins = ["pytest_gaia.fixtures"]
 
-_LOOKING_ONLY = ("help", "version", "collectonly", "setupplan", "showfixtures", "show_fixtures_per_test", "markers")
+_WATCH: pytest.StashKey[ProcessEnd] = pytest.StashKey()
+"""while it is not known that a run does not use Gaia, and that it has come to its end"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve every option into one environment, and start what it needs in the background."""
     config.addinivalue_line("markers", MARKER)
-    if not _may_use_gaia(config):
+    if _WATCH not in config.stash:
         return
     from pytest_gaia.plugin.launch import launch
 
@@ -70,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _distributes(config):
         # Workers look for their root folder anew, and could find another one: files have come since.
         config.option.rootdir = str(config.rootpath)
-    if not any(getattr(config.option, name, False) for name in _LOOKING_ONLY):
+    if not only_looks(config.option):
         run.start()
 
 
@@ -87,27 +91,6 @@ def pytest_configure_node(node: Any) -> None:
         from pytest_gaia.run.workers import tell_worker
 
         tell_worker(node, run)
-
-
-def _may_use_gaia(config: pytest.Config) -> bool:
-    """Whether there is any sign of Gaia: the cheapest question first, because most runs end here."""
-    option = config.option
-    return bool(
-        option.gaia_env
-        or option.gaia_url
-        or option.gaia_sandbox_without
-        or option.gaia_sandbox_fixed
-        or option.gaia_rehearse
-        or option.gaia_command
-        or _has_project(config.rootpath, marked=config.inipath is not None)
-        or any(name.startswith("GAIA_") for name in os.environ)
-    )
-
-
-def _has_project(root: Path, *, marked: bool) -> bool:
-    """Whether there is a ``gaia.toml``: in pytest's root, or above it where no file of pytest's marks the root."""
-    folders = (root,) if marked else (root, *root.parents)
-    return any((folder / "gaia.toml").is_file() for folder in folders)
 
 
 def _register(config: pytest.Config, run: Run) -> None:

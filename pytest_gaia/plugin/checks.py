@@ -14,6 +14,7 @@ from pytest_gaia.collection.suites import Places, mark_suites
 from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError
 from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.launch import selects_nothing
+from pytest_gaia.plugin.phases import Evidence
 from pytest_gaia.policy.subjects import Subject, write_subjects
 from pytest_gaia.report.exchanges import summary
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 NEEDS: pytest.StashKey[Needs] = pytest.StashKey()
 SUBJECT: pytest.StashKey[Subject] = pytest.StashKey()
 DEFAULT_SKIP: pytest.StashKey[str | None] = pytest.StashKey()
+EVIDENCE: pytest.StashKey[Evidence] = pytest.StashKey()
 IN_CALL: pytest.StashKey[bool] = pytest.StashKey()
 
 
@@ -64,6 +66,7 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Leave out what does not apply; let the test write only if it says that it does."""
+        item.stash[EVIDENCE].begin()
         if reason := item.stash[DEFAULT_SKIP]:
             _not_applicable(reason)
         needs = item.stash[NEEDS]
@@ -86,10 +89,13 @@ class CheckHooks:
             item.stash[IN_CALL] = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_makereport")
-    def note_native_xfail(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Outermost wrapper: what pytest's own xfail made of a phase belongs into the evidence."""
+    def pytest_gaia_hand_over(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Outermost wrapper: pytest's own xfail has spoken; with its last report, a test hands over its evidence."""
         report = yield
-        phases.note_native_xfail(report)
+        evidence = item.stash[EVIDENCE]
+        evidence.note_native_xfail(report)
+        if report.when == "teardown":
+            vars(report)["gaia_test"] = self._record(item, evidence)
         return report
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -99,19 +105,17 @@ class CheckHooks:
         """Innermost wrapper: the terminal, ``-x``, ``--lf``, JUnit and Allure all see the outcome as judged here."""
         report = yield
         if report.passed:
-            phases.attach_pass(report, call)
+            item.stash[EVIDENCE].add_pass(call.when, call.duration)
             # A subtest makes its report while its test is still in its call.
-            if report.when == "call" and not item.stash.get(IN_CALL, False):
+            if call.when == "call" and not item.stash.get(IN_CALL, False):
                 self._judge_pass(item, report)
         else:
             self._judge_other(item, call, report)
-        if report.when == "teardown":
-            self._attach_details(item, report)
         return report
 
     def _judge_other(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        phase = phases.phase_of(report, call, self._redact)
-        phases.attach(report, phase)
+        phase = phases.phase_of(report, call, self.run.redactor.text)
+        item.stash[EVIDENCE].add(phase)
         if phase.outcome == "not applicable":
             phases.name_outcome(item, report, "not applicable")
         elif phase.outcome == "failed":
@@ -127,6 +131,7 @@ class CheckHooks:
         shared: dict[frozenset[str], frozenset[str]] = {}
         for item in items:
             item.stash[NEEDS] = needs = needs_of(item)
+            item.stash[EVIDENCE] = Evidence()
             names = frozenset(marker.name for marker in item.iter_markers())
             item.stash[SUBJECT] = Subject(places.node(item), shared.setdefault(names, names), needs.services)
             suite = places.of(item).suite
@@ -167,18 +172,19 @@ class CheckHooks:
         if standing.expect == "fails":
             phases.name_outcome(item, report, "unexpected pass", [rule.id for rule in standing.winners])
 
-    def _attach_details(self, item: pytest.Item, report: pytest.TestReport) -> None:
+    def _record(self, item: pytest.Item, evidence: Evidence) -> dict[str, object]:
+        """The fields of a ``TestRecord``, as plain values."""
         subject = item.stash[SUBJECT]
-        vars(report)["gaia_test"] = {
-            "markers": sorted(subject.markers),
-            "services": sorted(subject.services),
+        return {
+            "phases": evidence.phases,
+            "markers": tuple(subject.markers),
+            "services": tuple(subject.services),
             "core": item.stash[NEEDS].core,
-            "subject": subject.node if subject.node != item.nodeid else "",
             "exchanges": phases.wires(self.run.recorder.exchanges),
+            "attempt": getattr(item, "execution_count", 1),
+            "earlier": evidence.earlier,
+            "subject": "" if subject.node == item.nodeid else subject.node,
         }
-
-    def _redact(self, text: str) -> str:
-        return self.run.redactor.text(text)
 
 
 def _turning_into_skips() -> Generator[None, object, object]:

@@ -32,20 +32,36 @@ def phase_of(report: pytest.TestReport, call: pytest.CallInfo[None], redact: Cal
     return Phase(report.when or "call", "failed", call.duration, failure)
 
 
-def attach(report: pytest.TestReport, phase: Phase) -> None:
-    """Put the evidence of one phase on its report. Plain values survive the way from an xdist worker."""
-    vars(report)["gaia_phase"] = msgspec.to_builtins(phase)
+class Evidence:
+    """What a test's reports have shown so far, as plain values, which survive the way from an xdist worker."""
 
+    def __init__(self) -> None:
+        self.phases: list[dict[str, Any]] = []
+        self.earlier: list[dict[str, Any]] = []
+        """what failed in attempts before"""
 
-def attach_pass(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-    """Do the same for a phase that passed, as nearly all do: three values, and no way round."""
-    vars(report)["gaia_phase"] = {"when": report.when, "outcome": "passed", "duration": call.duration}
+    def add(self, phase: Phase) -> None:
+        """Add a phase that did not pass."""
+        self.phases.append(msgspec.to_builtins(phase))
 
+    def add_pass(self, when: str, duration: float) -> None:
+        """Add a phase that passed, as nearly all do: three values, and no way round."""
+        self.phases.append({"when": when, "outcome": "passed", "duration": duration})
 
-def attached(report: pytest.TestReport) -> dict[str, Any] | None:
-    """Return the evidence that :func:`attach` put on a report."""
-    phase: dict[str, Any] | None = getattr(report, "gaia_phase", None)
-    return phase
+    def begin(self) -> None:
+        """An attempt begins; what failed in those before is kept apart."""
+        self.earlier += [phase for phase in self.phases if phase["outcome"] == "failed"]
+        self.phases.clear()
+
+    def note_native_xfail(self, report: pytest.TestReport) -> None:
+        """After pytest's own xfail has spoken, keep what it made of the latest phase."""
+        phase = self.phases[-1]
+        if reason := getattr(report, "wasxfail", None):
+            phase["xfail"] = str(reason)
+        if report.failed and phase["outcome"] == "passed":
+            # A strict xfail that passed: for pytest, and for us, a failure of its own.
+            failure = Failure("assertion", "XPASS", str(report.longrepr))
+            phase.update(outcome="failed", failure=msgspec.to_builtins(failure))
 
 
 def name_outcome(item: pytest.Item, report: pytest.TestReport, outcome: str, rules: Iterable[str] = ()) -> None:
@@ -62,19 +78,6 @@ def excuse_report(item: pytest.Item, report: pytest.TestReport, reason: str) -> 
     path, line, _ = item.location
     report.outcome = "skipped"
     report.longrepr = (path, (line or 0) + 1, reason)
-
-
-def note_native_xfail(report: pytest.TestReport) -> None:
-    """After pytest's own xfail has spoken, keep in the evidence what it made of the phase."""
-    phase = attached(report)
-    if phase is None:
-        return
-    if reason := getattr(report, "wasxfail", None):
-        phase["xfail"] = str(reason)
-    if report.failed and phase["outcome"] == "passed":
-        # A strict xfail that passed: for pytest, and for us, a failure of its own.
-        failure = Failure("assertion", "XPASS", str(report.longrepr))
-        phase.update(outcome="failed", failure=msgspec.to_builtins(failure))
 
 
 def wires(exchanges: Iterable[Exchange]) -> list[Any]:

@@ -45,7 +45,7 @@ class WitnessHooks:
         """A run without workers: these tests were collected, and left out by the user."""
         self.deselected = self.deselected or bool(items)
         for item in items:
-            self.assembly.without_run(item.nodeid, "deselected")
+            self.assembly.without_end(item.nodeid, "deselected")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -53,31 +53,28 @@ class WitnessHooks:
         self.mistake = self.mistake or mistake_of(node)
         for nodeid in deselected_of(node):
             self.deselected = True
-            self.assembly.without_run(nodeid, "deselected")
+            self.assembly.without_end(nodeid, "deselected")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be collected is evidence that is missing."""
         if report.failed:
-            self.assembly.without_run(report.nodeid, "not collected", report.longreprtext)
+            self.assembly.without_end(report.nodeid, "not collected", report.longreprtext)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """One phase of one test, or the end of the worker that ran it."""
-        node = getattr(report, "node", None)
-        worker = node.gateway.id if node is not None else "main"
-        if report.when == _CRASH:
-            self.assembly.crashed(report.nodeid, report.longreprtext, worker)
-            return
-        phase = getattr(report, "gaia_phase", None)
-        if phase is None:
-            return
-        # pytest-rerunfailures counts attempts from 0.
-        attempt = getattr(report, "rerun", 0) + 1
-        self.assembly.phase(report.nodeid, phase, attempt=attempt, worker=worker)
-        if report.when == "teardown":
-            self.assembly.complete(report.nodeid, getattr(report, "gaia_test", {}))
+        """The evidence comes with the last phase of a test; a worker that ends sends none."""
+        evidence = getattr(report, "gaia_test", None)
+        if evidence is not None:
+            self.assembly.complete(report.nodeid, evidence, _worker(report))
+        elif report.when == _CRASH:
+            self.assembly.without_end(report.nodeid, "crashed", report.longreprtext, _worker(report))
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Show an outcome of ours by its own name."""
         outcome = getattr(report, "gaia_outcome", None)
         # A test that does not apply, or fails as expected, still passes its other phases.
         return (outcome, _LETTERS[outcome], outcome.upper()) if outcome else None
+
+
+def _worker(report: pytest.TestReport) -> str:
+    node = getattr(report, "node", None)
+    return node.gateway.id if node is not None else "main"

@@ -19,7 +19,7 @@ SCHEMA = 1
 """version of the format; a reader refuses a newer one"""
 
 PhaseOutcome = Literal["passed", "failed", "skipped", "not applicable"]
-State = Literal["ran", "retried", "crashed", "not collected", "deselected", "never ran"]
+State = Literal["ran", "crashed", "not collected", "deselected", "never ran"]
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -81,6 +81,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="test", ta
     """the members of the platform that it says it needs"""
     core: bool = False
     attempt: int = 1
+    earlier: tuple[Phase, ...] = ()
+    """what failed in the attempts before this one"""
     worker: str = "main"
     message: str = ""
     """what is known of a test that did not run"""

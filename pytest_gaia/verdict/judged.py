@@ -60,13 +60,12 @@ def judge_run(
     context: Context,
 ) -> Judged:
     """Judge a run. The same arguments give the same result: a replay is this very call with other rules or dates."""
-    final = [record for record in records if record.state != "retried"]
-    judgements = tuple(judge(record, rules, context) for record in final)
-    facts = _facts(final, end, rules, context)
+    judgements = tuple(judge(record, rules, context) for record in records)
+    facts = _facts(records, end, rules, context)
     verdict = decide(judgements, rules.rules, facts, context)
     production = dataclasses.replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
     # No rule can name production, so none has to be asked.
-    gating = sum(judge(record, _NO_RULES, production).gates for record in final)
+    gating = sum(judge(record, _NO_RULES, production).gates for record in records)
     return Judged(start, end, context, rules.rules, judgements, verdict, gating)
 
 
