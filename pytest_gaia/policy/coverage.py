@@ -62,7 +62,8 @@ class Coverage:
     def hint(self, text: str) -> str:
         """Return the nearest selector that covers something, as the end of a sentence."""
         kind = parse(text).kind
-        known = [key for key in self.tests if parse(key).kind == kind]
+        # A service that covers nothing is spelled right: its name was checked when the file was read.
+        known = [key for key in self.tests if parse(key).kind == kind] if kind != "service" else []
         close = difflib.get_close_matches(text, known, n=1)
         return f"; did you mean {close[0]}?" if close else ""
 

@@ -29,7 +29,9 @@ def ratchet(
         old = before.get(name)
         if new.widened is not None and (old is None or new.widened != old.widened):
             continue
-        texts = widenings(old, new) if old else [f"cannot be compared: {unreadable[name]}"] * (name in unreadable)
+        texts = widenings(old, new) if old else []
+        if name in unreadable:
+            texts = [f"cannot be compared: {unreadable[name]}"]
         found += [Finding("error", "widened", name, new.place, text) for text in texts]
     for name, old in sorted(before.items()):
         if name not in after and old.expect == "passes":

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from pytest_gaia.policy.match import Match
+from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.selectors import keys_of, parse
 from pytest_gaia.policy.subjects import KINDS, PHASES, Context, Subject, Symptom
 from tests.policy.build import ENVIRONMENTS, TODAY, rule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.policy.ruleset import Standing
 
 PARTS = ("persona", "personas", "a", "ab")
 SERVICES = ("gateway", "chat", "asset")
@@ -95,6 +99,16 @@ class Failed:
     test: Subject
     symptom: Symptom
     circumstances: Context
+
+
+def standing(rules: Iterable[Rule], failed: Failed) -> Standing:
+    """How ``rules`` stand to the test that failed."""
+    return RuleSet(rules).standing(failed.test, failed.circumstances)
+
+
+def excusing(rules: Iterable[Rule], failed: Failed) -> list[str]:
+    """The ids of the rules that excuse the failure."""
+    return [each.id for each in standing(rules, failed).winners if not each.refusal(failed.symptom)]
 
 
 failures = st.builds(Failed, subjects, symptoms, contexts)

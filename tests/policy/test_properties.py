@@ -16,22 +16,11 @@ from tests.policy import strategies as some
 from tests.policy.build import answered, context, rule, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from random import Random
 
     from pytest_gaia.policy.match import Match
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.ruleset import Standing
     from pytest_gaia.policy.selectors import Selector
     from pytest_gaia.policy.subjects import Subject, Symptom
-
-
-def standing(rules: Iterable[Rule], failed: some.Failed) -> Standing:
-    return RuleSet(rules).standing(failed.test, failed.circumstances)
-
-
-def excusing(rules: Iterable[Rule], failed: some.Failed) -> list[str]:
-    return [each.id for each in standing(rules, failed).winners if not each.refusal(failed.symptom)]
 
 
 def covered_by_hand(selector: Selector, test: Subject) -> bool:
@@ -48,7 +37,7 @@ def covered_by_hand(selector: Selector, test: Subject) -> bool:
 @settings(max_examples=300)
 def test_adding_a_rule_never_excuses_what_it_does_not_cover_and_match(scene: some.Scene) -> None:
     new, failed = scene.new, scene.failed
-    before, after = excusing(scene.rules, failed), excusing([*scene.rules, new], failed)
+    before, after = some.excusing(scene.rules, failed), some.excusing([*scene.rules, new], failed)
     event(f"excused before: {bool(before)}, after: {bool(after)}")
 
     if after and not before:
@@ -66,14 +55,14 @@ def test_adding_a_rule_never_excuses_what_it_does_not_cover_and_match(scene: som
 def test_the_order_of_files_makes_no_difference(scene: some.Scene, random: Random) -> None:
     shuffled = list(scene.rules)
     random.shuffle(shuffled)
-    one, other = (standing(each, scene.failed) for each in (scene.rules, shuffled))
+    one, other = (some.standing(each, scene.failed) for each in (scene.rules, shuffled))
 
     assert (one.winners, one.tied, one.losers) == (other.winners, other.tied, other.losers)
 
 
 @given(some.scenes())
 def test_every_rule_about_a_test_is_a_winner_or_a_loser_with_a_reason(scene: some.Scene) -> None:
-    found = standing(scene.rules, scene.failed)
+    found = some.standing(scene.rules, scene.failed)
     losers = [each for each, _ in found.losers]
     test = scene.failed.test
     about = {each.id for each in scene.rules if any(covered_by_hand(part, test) for part in each.selectors)}
@@ -135,6 +124,6 @@ def test_the_helpers_above_tell_excused_from_not_excused() -> None:
     rules = [rule("covering", "suites/personas")]
     inside, outside = (subject(f"suites/{name}/test_a.py::test_a") for name in ("personas", "other"))
 
-    assert excusing(rules, some.Failed(inside, answered(503), context())) == ["covering"]
-    assert not excusing(rules, some.Failed(inside, answered(500), context()))
-    assert not excusing(rules, some.Failed(outside, answered(503), context()))
+    assert some.excusing(rules, some.Failed(inside, answered(503), context())) == ["covering"]
+    assert not some.excusing(rules, some.Failed(inside, answered(500), context()))
+    assert not some.excusing(rules, some.Failed(outside, answered(503), context()))
