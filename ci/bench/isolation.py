@@ -97,7 +97,7 @@ def contenders() -> list[Contender]:
     """Return who is measured here; the peer only where it can run."""
     ways = [
         Contender("rollback", partial(ours, "postgres"), 400),
-        Contender("own database", partial(ours, "postgres_fresh"), 60),
+        Contender("own database", partial(ours, "postgres_fresh"), 30),
         Contender("no database", floor, 400),
     ]
     return ways if peer_is_missing() else [*ways, Contender("pytest-postgresql", peer, 40)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _PREFIX = "fresh_"
 _AHEAD = 2
 """clones that are kept ready, once somebody has asked for one"""
-_UNWANTED = 16
+_UNWANTED = 32
 """databases that may wait to be dropped, of eight megabytes each"""
 
 
