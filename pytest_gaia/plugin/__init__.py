@@ -19,14 +19,10 @@ from pytest_gaia.stash import RUN
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from pytest_gaia.plugin.ending import ProcessEnd
     from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
 
 pytest_plugins = ["pytest_gaia.fixtures"]
-
-_WATCH: pytest.StashKey[ProcessEnd] = pytest.StashKey()
-"""while it is not known that a run does not use Gaia, and that it has come to its end"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,12 +48,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--gaia-report", metavar="FILE", type=Path, help="write the verdict and every judgement to FILE (JSON)")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Generator[None]:
+    """From here on, code of the project runs, and could end the run."""
+    if not _may_use_gaia(early_config, early_config.known_args_namespace):
+        return (yield)
+    from pytest_gaia.plugin.ending import conftests_guarded
+
+    return (yield from conftests_guarded(early_config, args))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
+    """Nothing but its verdict ends a run of Gaia with 0."""
+    if not _may_use_gaia(config, config.option):
+        return (yield)
+    from pytest_gaia.plugin.ending import settled
+
+    return (yield from settled(config))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve every option into one environment, and start what it needs in the background."""
     config.addinivalue_line("markers", MARKER)
-    if _WATCH not in config.stash:
+    if not _may_use_gaia(config, config.option):
         return
+    from pytest_gaia.plugin.ending import UNUSED
     from pytest_gaia.plugin.launch import launch
 
     try:
@@ -69,6 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except EnvironmentUnavailable as error:
         pytest.exit(str(error), returncode=error.exit_code)
     if run is None:
+        config.stash[UNUSED] = True
         return
     config.stash[RUN] = run
     if _distributes(config):
@@ -91,6 +109,10 @@ def pytest_configure_node(node: Any) -> None:
         from pytest_gaia.run.workers import tell_worker
 
         tell_worker(node, run)
+
+
+def _may_use_gaia(config: pytest.Config, option: Any) -> bool:
+    return may_use_gaia(option, config.rootpath, marked=config.inipath is not None)
 
 
 def _register(config: pytest.Config, run: Run) -> None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import SandboxError
+from pytest_gaia.plugin.ending import VERDICT
+from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.report import footer, members
 from pytest_gaia.run.capabilities import observe
 from pytest_gaia.run.readiness import probe_members
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from _pytest.terminal import TerminalReporter
 
@@ -29,7 +31,6 @@ class ControllerHooks:
         self.result = result
         self.witness = witness
         self.config = config
-        self.started = False
 
     @property
     def terminal(self) -> TerminalReporter | None:
@@ -43,9 +44,8 @@ class ControllerHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Between collection and the first test: is the environment there? If not, no test is run."""
-        if self.config.option.collectonly:
+        if only_looks(self.config.option):
             return None
-        self.started = True
         # xdist's controller collects nothing itself; a run without workers that selected nothing has nothing to wait for.
         if not (self._distributes() or session.items):
             return None
@@ -55,17 +55,16 @@ class ControllerHooks:
             return True
         return None
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Judge what was recorded, write it down, and end with the verdict's exit code."""
-        if self.witness.mistake:
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
-            return
-        if not self.started:
-            return
-        self.witness.assembly.finish()
-        planned = len(self.witness.assembly.planned)
-        session.exitstatus = self.result.close(int(exitstatus), planned, deselected=self.witness.deselected)
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Judge what was recorded, write it down, and end with the verdict's exit code, whatever other hooks do."""
+        try:
+            return (yield)
+        finally:
+            if self.witness.mistake:
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            elif not only_looks(self.config.option):
+                session.exitstatus = self.config.stash[VERDICT] = self._judged(int(session.exitstatus))
 
     def pytest_terminal_summary(self) -> None:
         """Print the verdict last, and before it what it rests on."""
@@ -78,6 +77,11 @@ class ControllerHooks:
         if self.config.get_verbosity() >= 0:
             self._write(footer.notes(judged))
         self._write([footer.verdict_line(self.run.declared.label, judged)], red=judged.verdict.exit_code != 0)
+
+    def _judged(self, exitstatus: int) -> int:
+        self.witness.assembly.finish()
+        planned = len(self.witness.assembly.planned)
+        return self.result.close(exitstatus, planned, deselected=self.witness.deselected)
 
     def _not_ready(self) -> list[str]:
         """Wait for the environment; return the message for the user if it does not come."""

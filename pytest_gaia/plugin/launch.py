@@ -11,6 +11,7 @@ from pytest_gaia.config.options import Options, split_members
 from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.plugin.signs import asks_for_gaia
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
 
@@ -30,9 +31,9 @@ def launch(config: pytest.Config) -> Run | None:
     _refuse_ambiguous_files(config)
     options = _options(config)
     project = find_project(options.rootdir)
-    if not (_asked_for(config) or _touches(config, project.suites)):
+    if not (asks_for_gaia(config.option) or _touches(config, project.suites)):
         return None
-    if project.path is None and not _asked_for(config) and not _asked_by_variable():
+    if project.path is None and not asks_for_gaia(config.option) and not _asked_by_variable():
         return None
     for suite in suite_names(project.suites):
         config.addinivalue_line("markers", f"{suite}: the checks of suites/{suite}")
@@ -75,18 +76,6 @@ def _options(config: pytest.Config) -> Options:
         rehearse=option.gaia_rehearse,
         rootdir=config.rootpath if config.inipath else find_rootdir(config.rootpath),
         environ=os.environ,
-    )
-
-
-def _asked_for(config: pytest.Config) -> bool:
-    option = config.option
-    return bool(
-        option.gaia_env
-        or option.gaia_url
-        or option.gaia_sandbox_without
-        or option.gaia_sandbox_fixed
-        or option.gaia_rehearse
-        or option.gaia_command
     )
 
 

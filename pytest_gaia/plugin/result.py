@@ -95,6 +95,8 @@ def _opened(path: Path | None, option: str) -> Path | None:
     """Empty the file, and find out now, not at the end, whether it can be written."""
     if path is None:
         return None
+    # A test may change the working directory.
+    path = path.absolute()
     try:
         path.write_bytes(b"")
     except OSError as error:

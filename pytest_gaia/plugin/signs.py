@@ -1,0 +1,60 @@
+"""Whether a run uses Gaia, from the command line, the variables and the files alone: read in every run of pytest."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ASKING = (
+    "gaia_env",
+    "gaia_url",
+    "gaia_sandbox_without",
+    "gaia_sandbox_fixed",
+    "gaia_rehearse",
+    "gaia_command",
+    "gaia_argument",
+    "gaia_record",
+    "gaia_report",
+    "gaia_subjects",
+)
+_LOOKING = (
+    "help",
+    "version",
+    "collectonly",
+    "setupplan",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "markers",
+    "cacheshow",
+)
+
+
+def asks_for_gaia(option: Any) -> bool:
+    """Whether an option of this package's is given."""
+    return any(getattr(option, name, None) for name in _ASKING)
+
+
+def only_looks(option: Any) -> bool:
+    """Whether pytest was asked to show something instead of running tests: such a run has no verdict."""
+    return any(getattr(option, name, None) for name in _LOOKING)
+
+
+def may_use_gaia(option: Any, root: Path, *, marked: bool) -> bool:
+    """Whether there is any sign of Gaia: the cheapest question first, because most runs end here.
+
+    ``marked`` says that a file of pytest's own marks ``root``.
+    """
+    return (
+        asks_for_gaia(option)
+        or _has_project(root, marked=marked)
+        or any(name.startswith("GAIA_") for name in os.environ)
+    )
+
+
+def _has_project(root: Path, *, marked: bool) -> bool:
+    """Whether there is a ``gaia.toml``: in pytest's root, or above it where no file of pytest's marks the root."""
+    folders = (root,) if marked else (root, *root.parents)
+    return any((folder / "gaia.toml").is_file() for folder in folders)
