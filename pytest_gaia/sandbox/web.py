@@ -7,6 +7,7 @@ second to stop, for each of the four services of each cell.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 import time
@@ -33,7 +34,14 @@ class HttpServer:
     def __init__(self, app: Any, port: ReservedPort) -> None:
         self.port = port
         self._config = Config(
-            app, http="httptools", ws="none", lifespan="off", loop="asyncio", log_config=None, access_log=False
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
         )
         self._state = ServerState()
         self._server: asyncio.Server | None = None
@@ -73,6 +81,14 @@ class _Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.server_state.default_headers = _default_headers(int(time.time()))
         super().on_message_begin()
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    """Whether a message is worth keeping: a request that was cut off with its server is no error of anybody's."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+logging.getLogger("uvicorn.error").addFilter(_is_error)
 
 
 def _reset(transport: asyncio.Transport) -> None:

@@ -121,8 +121,8 @@ def test_the_cache_is_in_the_users_cache_directory(tmp_path: Path, monkeypatch: 
     assert found.is_relative_to(tmp_path / "home")
 
 
-@pytest.mark.parametrize("home", [None, "", "relative"])
-def test_without_a_home_the_cache_is_a_private_temporary_directory(
+@pytest.mark.parametrize("home", [None, "", "relative", "/dev/null"])
+def test_without_a_usable_home_the_cache_is_a_private_temporary_directory(
     home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GAIA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):

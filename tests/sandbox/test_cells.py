@@ -85,6 +85,20 @@ def test_stopping_a_service_breaks_its_open_connections(stack: Stack, faulty: Ce
     connection.close()
 
 
+def test_a_request_that_is_cut_off_is_no_error_in_the_log(stack: Stack, faulty: Cell) -> None:
+    stack.fault("faulty", "auth", "hang")
+    parts = urlsplit(faulty.urls["auth"])
+    with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=5) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: auth\r\n\r\n")
+        # The answer to another request: by then the first one hangs.
+        assert get(f"{faulty.urls['gateway']}/health") == 200
+
+        stack.fault("faulty", "auth", "stop")
+
+        assert connection.recv(1) == b""
+    assert "Traceback" not in (stack.directory / "supervisor.log").read_text()
+
+
 def test_a_stopped_service_is_a_503_through_the_gateway(stack: Stack, faulty: Cell) -> None:
     url, key = f"{faulty.urls['gateway']}/api/v0.2/personas/current", {"X-API-Key": faulty.api_key}
     assert get(url, key) == 200
