@@ -1,0 +1,56 @@
+"""Staging, rehearsed: its rules excuse what they say and nothing else, and production would not have it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tests.suites.conftest import ROOT, run_suites
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REHEARSAL = ("--gaia-env=staging", "--gaia-rehearse", "-q")
+
+
+def verdict(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def nodes(document: dict[str, Any], outcome: str) -> set[str]:
+    return {test["node"] for test in document["tests"] if test["outcome"] == outcome}
+
+
+def replay(record: Path, report: Path, environment: str) -> int:
+    command = "import sys; from pytest_gaia.cli.app import run; sys.exit(run(sys.argv[1:]))"
+    arguments = ["replay", str(record), "--as-env", environment, "--report", str(report)]
+    done = subprocess.run([sys.executable, "-c", command, *arguments], cwd=ROOT, capture_output=True, check=False)
+    return done.returncode
+
+
+def test_what_staging_excuses_production_names(tmp_path: Path) -> None:
+    record, staging, production = (tmp_path / name for name in ("run.jsonl", "staging.json", "production.json"))
+
+    result = run_suites(*REHEARSAL, f"--gaia-record={record}", f"--gaia-report={staging}", "-n", "2")
+
+    assert result.returncode == 0, result.stdout
+    assert "PROMOTE on staging (REHEARSAL on the sandbox)" in result.stdout
+    document = verdict(staging)
+    assert document["rehearsal"] is True
+    assert replay(record, production, "production") == 1
+    assert verdict(production)["verdict"] == "REJECT"
+    assert nodes(verdict(production), "failed") == nodes(document, "expected failure") != set()
+    again = tmp_path / "again.json"
+    assert replay(record, again, "staging") == 0
+    assert verdict(again)["tests"] == document["tests"]
+
+
+def test_another_failure_does_not_hide_behind_the_expected_one() -> None:
+    result = run_suites(*REHEARSAL, "-m", "personas", "-p", "tests.suites.breaking")
+
+    assert result.returncode == 1, result.stdout
+    assert "rule staging-personas did not excuse: status 500, expected 404|503" in result.stdout
+    assert "gaia verdict: REJECT" in result.stdout
