@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.failures import failed
 from pytest_gaia.sandbox.ports import HOST, ReservedPort
 from pytest_gaia.sandbox.processes import Child, spawn
 
@@ -62,7 +63,7 @@ class Broker:
                 return
             log = self._child.tail() if self._child else ""
             if self._started or "address already in use" not in log or attempt == _ATTEMPTS:
-                raise SandboxError(f"NATS did not start ({self._program}). Its log ends:\n{log}")
+                raise failed(f"NATS did not start ({self._program})", log)
             self.port.release()
             self.port = ReservedPort()
             self._write()
@@ -126,7 +127,7 @@ class Broker:
         deadline = time.monotonic() + _START_SECONDS
         while self._child.log.read_bytes().count(_RELOADED) == before:
             if time.monotonic() > deadline:
-                raise SandboxError(f"NATS did not take new accounts. Its log ends:\n{self._child.tail()}")
+                raise failed("NATS did not take new accounts", self._child.tail())
             await asyncio.sleep(0.002)
 
     async def _listens(self) -> bool:

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.failures import failed
 from pytest_gaia.sandbox.ports import HOST, ReservedPort
 from pytest_gaia.sandbox.processes import Child, spawn
 from pytest_gaia.sandbox.waiting import ended
@@ -93,7 +93,7 @@ class PostgresServer:
                 return
             message = self._child.tail()
             if self._started or "could not bind" not in message or attempt == _ATTEMPTS:
-                raise SandboxError(f"PostgreSQL did not start ({self._binaries.postgres}). Its log ends:\n{message}")
+                raise failed(f"PostgreSQL did not start ({self._binaries.postgres})", message)
             self.port.release()
             self.port = ReservedPort()
 
@@ -123,9 +123,7 @@ class PostgresServer:
                 return True
             if time.monotonic() > deadline:
                 await ended(child, signal.SIGQUIT, _STOP_SECONDS)
-                raise SandboxError(
-                    f"PostgreSQL was not ready after {_START_SECONDS:.0f} s. Its log ends:\n{child.tail()}"
-                )
+                raise failed(f"PostgreSQL was not ready after {_START_SECONDS:.0f} s", child.tail())
             await asyncio.sleep(0.001)
         return False
 

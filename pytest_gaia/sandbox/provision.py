@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.cloning import clone
 from pytest_gaia.sandbox.cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
+from pytest_gaia.sandbox.failures import NO_SPACE, failed
 from pytest_gaia.sandbox.postgres import PostgresServer
 from pytest_gaia.sandbox.waiting import succeeded
 
@@ -38,7 +39,10 @@ async def started_server(cluster: Cluster, unpacking: Child | None, libraries: A
 
 async def _started(cluster: Cluster, server: PostgresServer, unpacking: Child) -> bool:
     """Start the server on what was in the cache; False, and nothing is left in the cache, if that is damaged."""
-    if await succeeded(unpacking, "Unpacking the cluster", _UNPACK_SECONDS) and cluster.complete:
+    unpacked = await succeeded(unpacking, "Unpacking the cluster", _UNPACK_SECONDS)
+    if NO_SPACE in unpacking.tail():
+        raise failed(f"There is no room for the cluster in {cluster.home}", unpacking.tail())
+    if unpacked and cluster.complete:
         try:
             await server.start()
         except SandboxError as error:
@@ -65,7 +69,7 @@ async def _make(cluster: Cluster, server: PostgresServer, libraries: Awaitable[N
     what = f"Making a cluster with {cluster.binaries.initdb}"
     making = cluster.initialise()
     if not await succeeded(making, what, _MAKE_SECONDS):
-        raise SandboxError(f"{what} in {cluster.home} failed. Its log ends:\n{making.tail()}")
+        raise failed(f"{what} in {cluster.home} failed", making.tail())
     await server.start()
     await libraries
     await _create_databases(cluster, server)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.failures import failed
 
 if TYPE_CHECKING:
     import signal
@@ -24,7 +24,7 @@ async def succeeded(child: Child, what: str, within: float) -> bool:
         if time.monotonic() > deadline:
             child.process.kill()
             child.process.wait()
-            raise SandboxError(f"{what} took longer than {within:.0f} s. Its log ends:\n{child.tail()}")
+            raise failed(f"{what} took longer than {within:.0f} s", child.tail())
         await asyncio.sleep(0.001)
     return child.process.returncode == 0
 

@@ -7,16 +7,14 @@ import resource
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.stack import Stack
 from tests.sandbox.processes import mentioning
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def failure() -> str:
@@ -150,3 +148,47 @@ def test_the_supervisor_alone_says_how_it_is_used() -> None:
     assert answer.returncode == 2
     assert "gaia sandbox up" in answer.stderr
     assert os.linesep + "Traceback" not in answer.stderr
+
+
+IN_LITTLE_ROOM = """
+import sys, tempfile
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.run.stack import Stack
+from pytest_gaia.sandbox import directories
+
+directories.ENOUGH = 1 << 60
+tempfile.tempdir = sys.argv[1]
+stack = Stack.start()
+try:
+    stack.ready()
+except SandboxError as error:
+    print(error)
+finally:
+    stack.stop()
+print("left behind" if stack.directory.exists() else "nothing left")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can make a small file system")
+@pytest.mark.parametrize("cached", [True, False])
+def test_no_room_says_where_and_what_to_do(cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIA_CACHE_DIR", str(tmp_path / "cache"))
+    if cached:
+        stack = Stack.start()
+        stack.ready()
+        stack.stop()
+    place = Path(tempfile.mkdtemp())
+    # In a mount namespace of its own: nobody else sees the file system, and it goes with its last process.
+    mount = 'mount -t tmpfs -o size=8M,mode=1777 none "$1" && exec "$2" -c "$3" "$1"'
+    command = ("unshare", "-m", "sh", "-c", mount, "sh", place, sys.executable, IN_LITTLE_ROOM)
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    place.rmdir()
+    if "Operation not permitted" in answer.stderr:
+        pytest.skip("this root may not mount")
+
+    assert "No space left on device" in answer.stdout
+    assert str(place) in answer.stdout
+    assert "set TMPDIR" in answer.stdout
+    assert "nothing left" in answer.stdout
+    # The archive is not to blame.
+    assert bool(list(tmp_path.glob("cache/cluster-*.tar"))) == cached
