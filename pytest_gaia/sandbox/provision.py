@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
@@ -15,6 +16,7 @@ from pytest_gaia.sandbox.waiting import succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from pathlib import Path
 
     from pytest_gaia.sandbox.cluster import Cluster
     from pytest_gaia.sandbox.processes import Child
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _UNPACK_SECONDS = 30.0
+_FULL = 1024 * 1024
+"""bytes"""
 _MAKE_SECONDS = 120.0
 
 
@@ -40,8 +44,8 @@ async def started_server(cluster: Cluster, unpacking: Child | None, libraries: A
 async def _started(cluster: Cluster, server: PostgresServer, unpacking: Child) -> bool:
     """Start the server on what was in the cache; False, and nothing is left in the cache, if that is damaged."""
     unpacked = await succeeded(unpacking, "Unpacking the cluster", _UNPACK_SECONDS)
-    if NO_SPACE in unpacking.tail():
-        raise failed(f"There is no room for the cluster in {cluster.home}", unpacking.tail())
+    if not unpacked and _is_full(cluster.home):
+        raise failed(f"The cluster could not be unpacked in {cluster.home}", unpacking.tail() or NO_SPACE)
     if unpacked and cluster.complete:
         try:
             await server.start()
@@ -51,6 +55,12 @@ async def _started(cluster: Cluster, server: PostgresServer, unpacking: Child) -
             return True
     cluster.archive.discard()
     return False
+
+
+def _is_full(directory: Path) -> bool:
+    """Whether there is no room left, not even for the log that would say so."""
+    room = os.statvfs(directory)
+    return room.f_bavail * room.f_frsize < _FULL
 
 
 async def _make_once(cluster: Cluster, server: PostgresServer, libraries: Awaitable[None]) -> None:
