@@ -83,4 +83,4 @@ def _covering(rule: Rule, standing: Standing) -> list[str]:
 
 def _judged(records: Sequence[TestRecord], standing: Standing, context: Context) -> list[Judgement]:
     rules = RuleSet([*standing.winners, *(rule for rule, _ in standing.losers)])
-    return [judge(record, rules, context) for record in records if record.state != "retried"]
+    return [judge(record, rules, context) for record in records]

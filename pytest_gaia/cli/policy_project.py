@@ -96,8 +96,10 @@ class PolicyProject:
             [*command, *where], cwd=self.rootdir, capture_output=True, text=True, check=False
         )
         if found.returncode != 0 or not path.is_file():
-            said = "\n".join((found.stdout + found.stderr).strip().splitlines()[-15:])
-            raise ConfigError(f"pytest could not collect the tests (exit {found.returncode}):\n{said}")
+            raise ConfigError(
+                f"pytest could not collect the tests (exit {found.returncode}); `pytest --collect-only` shows all of it.\n"
+                f"{_said(found.stdout + found.stderr)}"
+            )
         return read_subjects(path)
 
 
@@ -109,6 +111,12 @@ def policy_here() -> PolicyProject:
         problem = "gaia.toml names no suites" if project.path else "there is no gaia.toml here or in a folder above"
         raise ConfigError(f'{problem}, so there are no rules. Name the suites there: [gaia] suites = ["suites"].')
     return PolicyProject(rootdir, project.suites, known_tolerances(rootdir))
+
+
+def _said(output: str) -> str:
+    """Return what pytest said of its errors, without the way that led there."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return "\n".join([line for line in lines if line.startswith(("E  ", "ERROR "))] or lines[-5:])
 
 
 def day(as_of: datetime | None) -> date:

@@ -46,7 +46,8 @@ passed in one of the runs and failed in another is drafted as flaky.
 PRUNE_HELP = """\
 Name the rules that recorded runs did not need. Exits 1 if there are any.
 
-Give the runs oldest first. A rule whose tests were not run is left alone.
+Named are a rule that excused nothing though its tests ran, tests that passed in every run though their rule still
+excuses others, and a flaky rule after enough clean runs in a row. A rule whose tests were not run is left alone.
 """
 
 
@@ -69,6 +70,8 @@ def diff(
     count = sum(len(nodes) for _, _, nodes in found)
     verb = "was excused" if recorded else "may be excused"
     typer.echo(f"{count} of what {verb} in {one} would gate in {other}")
+    if there.tolerance.kind == "open" and not recorded:
+        typer.echo(f"The tolerance of {other} is open: only core checks gate there.")
     for rule, why, nodes in found:
         echo_lines(["", f"{rule}: {why}", *(f"  {node}" for node in nodes)])
 

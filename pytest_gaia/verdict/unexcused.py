@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from pytest_gaia.verdict.evidence import RecordedRun
     from pytest_gaia.verdict.judged import Judged
 
-EXCUSED = ("expected failure",)
-
-
 def unexcused(runs: Sequence[tuple[RecordedRun, Judged]]) -> Iterator[Failing]:
     """Yield the first failure of each test in each run that no rule excuses; flaky if the test has passed as well."""
     passed = {
@@ -26,10 +23,11 @@ def unexcused(runs: Sequence[tuple[RecordedRun, Judged]]) -> Iterator[Failing]:
         if each.outcome == "passed"
     }
     for run, judged in runs:
-        excused = {each.node for each in judged.judgements if each.outcome in EXCUSED}
+        excused = {each.node for each in judged.judgements if each.outcome == "expected failure"}
         environment = judged.context.environment
         for record in run.tests:
-            failed = next((phase for phase in record.phases if phase.outcome == "failed"), None)
+            phases = (*record.phases, *record.earlier)
+            failed = next((phase for phase in phases if phase.outcome == "failed"), None)
             if failed is not None and record.node not in excused:
                 flaky = (environment, record.node) in passed
                 yield Failing(environment, subject_of(record), symptom_of(failed), flaky)

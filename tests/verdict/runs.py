@@ -1,0 +1,48 @@
+"""Recorded runs as a run would have left them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RecordedRun, RunEnd, RunStart, TestRecord, encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNAVAILABLE = Failure(
+    kind="http",
+    exception="UnexpectedAnswer",
+    message="gateway answered 503, expected 200",
+    status=503,
+    service="chat",
+    via="gateway",
+    route="/api/v1/chat",
+    method="GET",
+)
+
+
+def passed(node: str, **more: Any) -> TestRecord:
+    """A test that passed."""
+    return TestRecord(node, "ran", tuple(Phase(when, "passed") for when in ("setup", "call", "teardown")), **more)
+
+
+def failed(node: str, failure: Failure = UNAVAILABLE, **more: Any) -> TestRecord:
+    """A test whose call failed."""
+    phases = (Phase("setup", "passed"), Phase("call", "failed", failure=failure), Phase("teardown", "passed"))
+    return TestRecord(node, "ran", phases, **more)
+
+
+def run(
+    *tests: TestRecord, environment: str = "staging", day: int = 15, capabilities: tuple[str, ...] = ()
+) -> RecordedRun:
+    """A run of ``tests`` in March 2030 that came to its end."""
+    start = RunStart(SCHEMA, environment, "gateway-only", f"2030-03-{day:02}T10:00:00+00:00", capabilities)
+    broken = any(phase.outcome == "failed" for test in tests for phase in test.phases)
+    return RecordedRun(start, tests, RunEnd(f"2030-03-{day:02}T10:01:00+00:00", int(broken), planned=len(tests)))
+
+
+def record(path: Path, recorded: RecordedRun) -> Path:
+    """Write ``recorded`` as ``--gaia-record`` does."""
+    end = [encode(recorded.end)] if recorded.end else []
+    path.write_bytes(b"".join([encode(recorded.start), *map(encode, recorded.tests), *end]))
+    return path
