@@ -27,9 +27,9 @@ def environment(**fields: Any) -> Environment:
     return Environment(**(usual | fields))
 
 
-def needs(*requires: str, **flags: bool) -> Needs:
+def needs(*requires: str, writes: bool = False, experimental: bool = False) -> Needs:
     """What a check says that it needs."""
-    return Needs(requires=frozenset(requires), **flags)
+    return Needs(requires=frozenset(requires), writes=writes, experimental=experimental)
 
 
 EVERYTHING = needs("asset", "asset:direct", "nats", "postgres", "api_key", "jwt", writes=True, experimental=True)
