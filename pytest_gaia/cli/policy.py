@@ -18,9 +18,11 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.findings import Finding
 from pytest_gaia.policy.lint import lint
 from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.verdict.judge import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 app = typer.Typer(help="What failures are expected where, why, and until when.", no_args_is_help=True)
 app.command("diff", help=policy_runs.DIFF_HELP)(policy_runs.diff)
@@ -88,6 +90,7 @@ def lint_rules(run: FromRun = None, as_of: AsOf = None, as_json: AsJson = False)
     reading = project.reading()
     found = [_mistake(each) for each in reading.mistakes]
     if not found:
+        _warn_of_a_part(run)
         found = lint(reading.rules, project.subjects(run), project.tolerances, day(as_of))
     if as_json:
         echo_json([asdict(each) for each in found])
@@ -116,12 +119,19 @@ def explain(
         inside = [each for each in subjects if each.startswith((f"{node}[", f"{node}::", f"{node}/"))]
         hint = f"it stands for several, such as {inside[0]}" if inside else _near(node, list(subjects))
         raise ConfigError(f"there is no test {node!r}; {hint}")
-    records = [each for each in recorded.tests if each.node == node] if recorded else []
+    records = [each for each in recorded.tests if subject_of(each).node == node] if recorded else []
     standing = project.rules().standing(subjects[node], context)
     if as_json:
         echo_json(explained_json(subjects[node], standing, records, context))
     else:
         echo_lines(explained(subjects[node], standing, records, context, recorded=recorded is not None))
+
+
+def _warn_of_a_part(run: Path | None) -> None:
+    """A selection cannot tell a rule about a test that was not selected from a rule about none."""
+    end = read_run(run).end if run else None
+    if run is not None and (end is None or not end.complete):
+        typer.echo(f"gaia: {run} is not a run of all tests; rules about the others are called unused.", err=True)
 
 
 def _mistake(text: str) -> Finding:

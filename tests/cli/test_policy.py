@@ -107,6 +107,17 @@ def test_lint_takes_tests_from_a_recorded_run(gaia: Gaia, project: Path, recorde
     assert gaia("policy", "lint", f"--run={recorded}", AS_OF) == (0, "1 rules: 0 errors, 0 warnings\n", "")
 
 
+def test_lint_says_that_a_run_of_some_tests_is_not_enough(gaia: Gaia, project: Path) -> None:
+    write_rule(project)
+    path = record(project / "run.jsonl", run(passed(B), complete=False))
+
+    code, out, err = gaia("policy", "lint", f"--run={path}", AS_OF)
+
+    assert code == 1
+    assert "error: unused: checks/expectations/chat-cut-over.toml" in out
+    assert err == f"gaia: {path} is not a run of all tests; rules about the others are called unused.\n"
+
+
 def test_warnings_alone_do_not_fail_lint(gaia: Gaia, project: Path, recorded: Path) -> None:
     write_rule(project)
 

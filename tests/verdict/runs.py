@@ -33,12 +33,17 @@ def failed(node: str, failure: Failure = UNAVAILABLE, **more: Any) -> TestRecord
 
 
 def run(
-    *tests: TestRecord, environment: str = "staging", day: int = 15, capabilities: tuple[str, ...] = ()
+    *tests: TestRecord,
+    environment: str = "staging",
+    day: int = 15,
+    capabilities: tuple[str, ...] = (),
+    complete: bool = True,
 ) -> RecordedRun:
     """A run of ``tests`` in March 2030 that came to its end."""
     start = RunStart(SCHEMA, environment, "gateway-only", f"2030-03-{day:02}T10:00:00+00:00", capabilities)
     broken = any(phase.outcome == "failed" for test in tests for phase in test.phases)
-    return RecordedRun(start, tests, RunEnd(f"2030-03-{day:02}T10:01:00+00:00", int(broken), planned=len(tests)))
+    end = RunEnd(f"2030-03-{day:02}T10:01:00+00:00", int(broken), planned=len(tests), complete=complete)
+    return RecordedRun(start, tests, end)
 
 
 def record(path: Path, recorded: RecordedRun) -> Path:

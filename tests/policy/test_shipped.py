@@ -1,0 +1,51 @@
+"""The rules of this repository's own suites."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.resolve import known_tolerances
+from pytest_gaia.policy.files import folders_of, load
+
+if TYPE_CHECKING:
+    from pytest_gaia.policy.rules import Rule
+
+ROOT = Path(__file__).parents[2]
+RULES = load(folders_of([ROOT / "suites"]), known_tolerances(ROOT), rootdir=ROOT).rules
+
+
+def gaia(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("GAIA_", "PYTEST_"))}
+    command = [str(Path(sys.executable).with_name("gaia")), "policy", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_lint_finds_no_error_on_the_day_of_the_youngest_rule() -> None:
+    # On a day of their own: that a rule has expired by now must not turn this red, but `gaia policy lint`.
+    done = gaia("lint", f"--as-of={max(rule.added for rule in RULES)}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "error:" not in done.stdout
+
+
+def test_files_are_written_in_the_one_way() -> None:
+    assert gaia("fmt", "--check").stdout == ""
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_rule_is_capped_and_binds_to_what_is_observed_or_to_an_environment_of_its_own(rule: Rule) -> None:
+    assert rule.max_tests is not None
+    assert rule.when or len(rule.environments) == 1
+
+
+def test_a_defect_is_expected_wherever_the_platform_is_imitated() -> None:
+    everywhere = [rule for rule in RULES if "sandbox" in rule.environments]
+
+    assert everywhere
+    assert all(rule.environments == ("sandbox", "local", "dev", "staging") for rule in everywhere)
