@@ -51,7 +51,7 @@ def wait_for(condition: object, seconds: float) -> None:
 
 def processes_of(directory: Path) -> list[str]:
     """Command lines of all processes that mention the sandbox's folder."""
-    table = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    table = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     return [line for line in table.splitlines() if directory.name in line]
 
 
