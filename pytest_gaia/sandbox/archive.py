@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.sandbox.processes import Account
 
-_LAYOUT = "4"
+_LAYOUT = "5"
 """Part of every key: raise it when what is packed changes its meaning."""
 
 _KEPT = 4

@@ -32,9 +32,19 @@ TEMPLATE = "platform"
 FIRST = "gaia_main"
 """a database that is there from the start: the first cell need not wait for a clone"""
 
-_INITDB = ("--no-sync", "--no-instructions", "--wal-segsize=1", "--encoding=UTF8", "--auth=scram-sha-256")
-_LOCALE = ("--no-locale",)
-_LOCALE_SINCE_17 = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+_INITDB = (
+    "--no-sync",
+    "--no-instructions",
+    "--wal-segsize=1",
+    "--encoding=UTF8",
+    "--auth=scram-sha-256",
+    "--no-locale",
+)
+# The first also for initdb's own servers: one that crashes shall leave nothing outside of its folder.
+_SINCE = {
+    16: ("-c", "dynamic_shared_memory_type=mmap"),
+    17: ("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Cluster:
     @cached_property
     def archive(self) -> Archive:
         """The cluster's place in the cache."""
-        return Archive(cache_directory(), (self.binaries.version, *_INITDB, *_LOCALE_SINCE_17, OWNER, self.schema))
+        return Archive(cache_directory(), (self.binaries.version, *_INITDB, OWNER, self.schema))
 
     def unpack(self) -> Child | None:
         """Start to unpack the cluster; None where that is not in the cache."""
@@ -72,10 +82,12 @@ class Cluster:
         secret = self.home / "password"
         secret.write_text(os.urandom(16).hex(), "utf-8")
         self._give(secret)
-        locale = (*_LOCALE, *(_LOCALE_SINCE_17 if _major(self.binaries.initdb) >= 17 else ()))
-        where = ("-D", self.home / "data", "-U", SUPERUSER, f"--pwfile={secret}")
+        version = _major(self.binaries.initdb)
+        newer = [word for since, words in _SINCE.items() if version >= since for word in words]
+        # What a program that crashes leaves in shared memory is found by its files: initdb must not remove them.
+        where: tuple[str | Path, ...] = ("-D", self.home / "data", "-U", SUPERUSER, f"--pwfile={secret}", "--no-clean")
         try:
-            command = (self.binaries.initdb, *where, *_INITDB, *locale)
+            command = (self.binaries.initdb, *where, *_INITDB, *newer)
             return spawn(self.run, "initdb", command, account=self.account)
         except OSError as error:
             raise SandboxError(f"{self.binaries.initdb} does not run: {error}") from error

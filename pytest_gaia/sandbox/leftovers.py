@@ -35,7 +35,7 @@ def reclaim() -> list[Path]:
 def clear(directory: Path) -> None:
     """End what still runs of a run, and remove its directory. Blocks."""
     end_children(directory)
-    _free_shared_memory(directory / "postgres" / "data" / "postmaster.pid")
+    free_shared_memory(directory)
     # A process that was just killed may have had the last word: then there is one more file to remove.
     for _ in range(3):
         shutil.rmtree(directory, ignore_errors=True)
@@ -61,11 +61,12 @@ def _is_left(directory: Path) -> bool:
     return (directory / REQUEST).exists() or time.time() - status.st_mtime > _UNFINISHED_SECONDS
 
 
-def _free_shared_memory(status: Path) -> None:
+def free_shared_memory(directory: Path) -> None:
     """Give back the segment by which a killed PostgreSQL marked its cluster as in use, if nobody is attached to it."""
     if sys.platform != "linux":
         return
     try:
+        status = directory / "postgres" / "data" / "postmaster.pid"
         key, _, segment = status.read_text().splitlines()[_SHMKEY_LINE].strip().partition(" ")
         listing = Path("/proc/sysvipc/shm").read_text().splitlines()
     except (OSError, IndexError):

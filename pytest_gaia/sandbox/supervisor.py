@@ -24,7 +24,7 @@ from pytest_gaia.sandbox.binaries import find_nats, find_postgres
 from pytest_gaia.sandbox.broker import Broker
 from pytest_gaia.sandbox.cluster import Cluster
 from pytest_gaia.sandbox.directories import ERROR, READY, write_private
-from pytest_gaia.sandbox.leftovers import clear, end_children, reclaim
+from pytest_gaia.sandbox.leftovers import clear, end_children, free_shared_memory, reclaim
 from pytest_gaia.sandbox.request import Request
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ class Supervisor:
     def _report(self, message: str) -> None:
         """Leave the message for the run, and nothing else but the logs."""
         end_children(self._directory)
+        free_shared_memory(self._directory)
         for entry in self._directory.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
