@@ -6,6 +6,7 @@ costs nothing; everything else is imported by the first hook that needs it (``te
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,12 +119,14 @@ def _may_use_gaia(config: pytest.Config, option: Any) -> bool:
 def _register(config: pytest.Config, run: Run) -> None:
     from pytest_gaia.plugin.checks import CheckHooks
     from pytest_gaia.plugin.judging import Judging
-    from pytest_gaia.run.workers import attach
+    from pytest_gaia.plugin.ledger import LedgerHooks
+    from pytest_gaia.run.workers import attach, tell_left_out
 
     judging = Judging.of(run, excusing=not config.option.runxfail)
-    config.pluginmanager.register(CheckHooks(run, judging), "gaia-checks")
+    _add(config, "gaia-checks", CheckHooks(run, judging))
     if run.is_worker:
         attach(config, run)
+        _add(config, "gaia-ledger", LedgerHooks(partial(tell_left_out, config)))
     else:
         _register_controller(config, run, judging)
     if run.declared.tolerance.xfail == "fails" and not _distributes(config):
@@ -139,11 +142,21 @@ def _distributes(config: pytest.Config) -> bool:
 
 
 def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
+    from pytest_gaia.clients.redaction import Redactor
     from pytest_gaia.plugin.controller import ControllerHooks
+    from pytest_gaia.plugin.ledger import LedgerHooks
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.witness import WitnessHooks
 
     result = Result(run, judging, config)
-    witness = WitnessHooks(result.add)
-    config.pluginmanager.register(witness, "gaia-witness")
-    config.pluginmanager.register(ControllerHooks(run, result, witness, config), "gaia-controller")
+    witness = WitnessHooks(result.add, Redactor.of(run.declared).text)
+    _add(config, "gaia-witness", witness)
+    _add(config, "gaia-ledger", LedgerHooks(witness.left_out))
+    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config))
+
+
+def _add(config: pytest.Config, name: str, hooks: object) -> None:
+    if config.pluginmanager.register(hooks, name) is None:
+        raise ConfigError(
+            f"-p no:{name}: this part cannot be left out, there would be no verdict; -p no:gaia leaves out all."
+        )

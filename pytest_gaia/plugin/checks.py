@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +14,7 @@ from pytest_gaia.collection.suites import Places, mark_suites
 from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError
 from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.launch import selects_nothing
-from pytest_gaia.plugin.phases import Evidence
+from pytest_gaia.plugin.phases import DoesNotApply, Evidence
 from pytest_gaia.policy.subjects import Subject, write_subjects
 from pytest_gaia.report.exchanges import summary
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
@@ -31,6 +31,7 @@ SUBJECT: pytest.StashKey[Subject] = pytest.StashKey()
 DEFAULT_SKIP: pytest.StashKey[str | None] = pytest.StashKey()
 EVIDENCE: pytest.StashKey[Evidence] = pytest.StashKey()
 IN_CALL: pytest.StashKey[bool] = pytest.StashKey()
+RAISED: pytest.StashKey[BaseException | None] = pytest.StashKey()
 
 
 class CheckHooks:
@@ -68,7 +69,7 @@ class CheckHooks:
         """Leave out what does not apply; let the test write only if it says that it does."""
         item.stash[EVIDENCE].begin()
         if reason := item.stash[DEFAULT_SKIP]:
-            _not_applicable(reason)
+            raise DoesNotApply(reason)
         needs = item.stash[NEEDS]
         if needs != Needs():
             self._leave_out(needs)
@@ -89,11 +90,17 @@ class CheckHooks:
             item.stash[IN_CALL] = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_makereport")
-    def pytest_gaia_hand_over(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_gaia_hand_over(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Outermost wrapper: pytest's own xfail has spoken; with its last report, a test hands over its evidence."""
+        item.stash[RAISED] = _raised(call)
         report = yield
         evidence = item.stash[EVIDENCE]
         evidence.note_native_xfail(report)
+        # A subtest makes its report while its test is still in its call.
+        if call.when == "call" and evidence.passed and not item.stash.get(IN_CALL, False):
+            self._judge_pass(item, report)
         if report.when == "teardown":
             vars(report)["gaia_test"] = self._record(item, evidence)
         return report
@@ -104,17 +111,15 @@ class CheckHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Innermost wrapper: the terminal, ``-x``, ``--lf``, JUnit and Allure all see the outcome as judged here."""
         report = yield
-        if report.passed:
+        # Hooks can take the exception away, or put it there (that of a unittest.TestCase).
+        raised = _raised(call) or item.stash[RAISED]
+        if report.passed and raised is None:
             item.stash[EVIDENCE].add_pass(call.when, call.duration)
-            # A subtest makes its report while its test is still in its call.
-            if call.when == "call" and not item.stash.get(IN_CALL, False):
-                self._judge_pass(item, report)
         else:
-            self._judge_other(item, call, report)
+            self._judge_other(item, report, phases.phase_of(report, call, raised, self.run.redactor.text))
         return report
 
-    def _judge_other(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        phase = phases.phase_of(report, call, self.run.redactor.text)
+    def _judge_other(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
         item.stash[EVIDENCE].add(phase)
         if phase.outcome == "not applicable":
             phases.name_outcome(item, report, "not applicable")
@@ -146,7 +151,7 @@ class CheckHooks:
         except SandboxError as error:
             pytest.fail(str(error), pytrace=False)
         if reason := why_not(needs, environment):
-            _not_applicable(reason)
+            raise DoesNotApply(reason)
 
     def _judge_failure(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
         excuse = self.judging.excuse(item.stash[SUBJECT], phase)
@@ -187,12 +192,12 @@ class CheckHooks:
         }
 
 
+def _raised(call: pytest.CallInfo[None]) -> BaseException | None:
+    return call.excinfo.value if call.excinfo else None
+
+
 def _turning_into_skips() -> Generator[None, object, object]:
     try:
         return (yield)
     except NotApplicable as reason:
-        _not_applicable(str(reason))
-
-
-def _not_applicable(reason: str) -> NoReturn:
-    pytest.skip(f"{phases.NOT_APPLICABLE}{reason}")
+        raise DoesNotApply(str(reason)) from None

@@ -80,8 +80,9 @@ class ControllerHooks:
 
     def _judged(self, exitstatus: int) -> int:
         self.witness.assembly.finish()
-        planned = len(self.witness.assembly.planned)
-        return self.result.close(exitstatus, planned, deselected=self.witness.deselected)
+        witness = self.witness
+        planned = len(witness.assembly.planned)
+        return self.result.close(exitstatus, planned, deselected=witness.deselected, lost=witness.lost)
 
     def _not_ready(self) -> list[str]:
         """Wait for the environment; return the message for the user if it does not come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def launch(config: pytest.Config) -> Run | None:
         return None
     if project.path is None and not asks_for_gaia(config.option) and not _asked_by_variable():
         return None
+    _refuse_lost_asserts()
     for suite in suite_names(project.suites):
         config.addinivalue_line("markers", f"{suite}: the checks of suites/{suite}")
     return Run(options, resolve(options), project.suites, process_name(config))
@@ -56,6 +58,21 @@ def _refuse_ambiguous_files(config: pytest.Config) -> None:
 
 
 _FILES = ("--gaia-record", "--gaia-report", "--gaia-subjects")
+
+
+def _refuse_lost_asserts() -> None:
+    """Refuse ``python -O``: pytest brings back the asserts of test files, and no others."""
+    if sys.flags.optimize:
+        raise ConfigError(
+            "python runs with -O (or PYTHONOPTIMIZE is set), which drops every assert outside of test files: "
+            "checks would pass that check nothing. Run pytest without it."
+        )
+
+
+def selects_everything(config: pytest.Config, roots: Sequence[Path]) -> bool:
+    """Whether everything is to be run that the environment runs by itself, without any narrowing."""
+    narrowing = ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
+    return selects_nothing(config, roots) and not any(getattr(config.option, name, None) for name in narrowing)
 
 
 def selects_nothing(config: pytest.Config, roots: Sequence[Path]) -> bool:

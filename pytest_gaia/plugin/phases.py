@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
+from _pytest.outcomes import Skipped
 
 from pytest_gaia.verdict.evidence import Failure, Phase, Wire
 from pytest_gaia.verdict.symptoms import failure_of
@@ -12,24 +14,41 @@ from pytest_gaia.verdict.symptoms import failure_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import pytest
-
     from pytest_gaia.clients.exchanges import Exchange
 
-NOT_APPLICABLE = "not applicable: "
-"""how the reason of a skip begins that means: the environment does not have what the check needs"""
+
+class DoesNotApply(Skipped):
+    """The environment does not have what the test needs. A class of its own, because any test can give any reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not applicable: {reason}")
+        self.reason = reason
 
 
-def phase_of(report: pytest.TestReport, call: pytest.CallInfo[None], redact: Callable[[str], str]) -> Phase:
-    """Return what happened in a phase that did not pass, before anything is judged."""
-    if report.skipped:
-        reason = _skip_reason(report)
-        applies = not reason.startswith(NOT_APPLICABLE)
-        outcome = "skipped" if applies else "not applicable"
-        return Phase(report.when or "call", outcome, call.duration, reason=reason.removeprefix(NOT_APPLICABLE))  # type: ignore[arg-type]  # one of the two literals
-    known = failure_of(call.excinfo.value, redact) if call.excinfo else None
+def phase_of(
+    report: pytest.TestReport,
+    call: pytest.CallInfo[None],
+    raised: BaseException | None,
+    redact: Callable[[str], str],
+) -> Phase:
+    """Return what happened in a phase that did not pass, before anything is judged.
+
+    What was ``raised`` counts, whatever a hook has made of the report.
+    """
+    if isinstance(raised, DoesNotApply):
+        return Phase(call.when, "not applicable", call.duration, reason=redact(raised.reason))
+    if isinstance(raised, Skipped) or _was_not_run(raised, call.when):
+        return Phase(call.when, "skipped", call.duration, reason=redact(str(raised)))
+    if raised is None and report.skipped:
+        return Phase(call.when, "skipped", call.duration, reason=redact(skip_reason(report)))
+    known = failure_of(raised, redact) if raised else None
     failure = known or Failure("error", message=redact(str(report.longrepr)))
-    return Phase(report.when or "call", "failed", call.duration, failure)
+    return Phase(call.when, "failed", call.duration, failure)
+
+
+def _was_not_run(raised: BaseException | None, when: str) -> bool:
+    """Whether pytest's own xfail kept the test from running: that is a skip by another name."""
+    return isinstance(raised, pytest.xfail.Exception) and (when == "setup" or str(raised).startswith("[NOTRUN]"))
 
 
 class Evidence:
@@ -56,12 +75,22 @@ class Evidence:
     def note_native_xfail(self, report: pytest.TestReport) -> None:
         """After pytest's own xfail has spoken, keep what it made of the latest phase."""
         phase = self.phases[-1]
-        if reason := getattr(report, "wasxfail", None):
+        reason = getattr(report, "wasxfail", None)
+        if reason is not None:
             phase["xfail"] = str(reason)
+            if phase["outcome"] == "failed" and phase["when"] != "call":
+                # What a test expects to fail is its call: a broken fixture is an error.
+                report.outcome = "failed"
+                del report.wasxfail
         if report.failed and phase["outcome"] == "passed":
             # A strict xfail that passed: for pytest, and for us, a failure of its own.
             failure = Failure("assertion", "XPASS", str(report.longrepr))
-            phase.update(outcome="failed", failure=msgspec.to_builtins(failure))
+            phase.update(outcome="failed", failure=msgspec.to_builtins(failure), passed_against_xfail=True)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing but passes has been seen in this attempt."""
+        return all(phase["outcome"] == "passed" for phase in self.phases)
 
 
 def name_outcome(item: pytest.Item, report: pytest.TestReport, outcome: str, rules: Iterable[str] = ()) -> None:
@@ -99,6 +128,7 @@ def wires(exchanges: Iterable[Exchange]) -> list[Any]:
     ]
 
 
-def _skip_reason(report: pytest.TestReport) -> str:
+def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return what was given as the reason of a skip."""
     text = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.plugin.launch import selects_nothing
+from pytest_gaia.plugin.launch import selects_everything
 from pytest_gaia.verdict.evidence import SCHEMA, RunEnd, RunStart, encode
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import write_report
@@ -39,7 +39,7 @@ class Result:
         self.unavailable = ""
         self._start = _start_line(run.declared)
         self._begun = False
-        self._complete = selects_nothing(config, run.roots)
+        self._complete = selects_everything(config, run.roots)
         self._record = _opened(config.option.gaia_record, "--gaia-record")
         self._report = _opened(config.option.gaia_report, "--gaia-report")
 
@@ -55,11 +55,12 @@ class Result:
         self._start = _start_line(environment, release, self.run.capabilities())
         self._open_record()
 
-    def close(self, pytest_exit: int, planned: int, *, deselected: bool) -> int:
-        """Judge everything, write the report, and return the exit code of the run."""
+    def close(self, pytest_exit: int, planned: int, *, deselected: bool, lost: Sequence[str]) -> int:
+        """Judge everything, write the report, and return the exit code of the run. ``lost`` are workers."""
         if not self._begun:
             self._open_record()
-        end = RunEnd(_now(), pytest_exit, planned, self._complete and not deselected, self.unavailable)
+        complete = self._complete and not deselected
+        end = RunEnd(_now(), pytest_exit, planned, complete, self.unavailable, tuple(lost))
         self._write(end)
         self.judged = judge_run(self._start, self.records, end, self.judging.rules, self.judging.context)
         if self._report is not None:

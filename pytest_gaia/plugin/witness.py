@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.run.workers import deselected_of, mistake_of
+from pytest_gaia.plugin.phases import skip_reason
+from pytest_gaia.run.workers import deselected_of, left_out_of, mistake_of
 from pytest_gaia.verdict.assembly import Assembly
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ class WitnessHooks:
     arrive here.
     """
 
-    def __init__(self, sink: Callable[[TestRecord], None]) -> None:
+    def __init__(self, sink: Callable[[TestRecord], None], redact: Callable[[str], str]) -> None:
         self.assembly = Assembly(sink)
+        self._redact = redact
         self.deselected = False
+        self.lost: list[str] = []
+        """workers that ended before their time"""
         self.mistake: str | None = None
         """the user's mistake that a worker found; all workers find the same one"""
 
@@ -48,17 +52,26 @@ class WitnessHooks:
             self.assembly.without_end(item.nodeid, "deselected")
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
         """A worker that ends in order says what it knows."""
         self.mistake = self.mistake or mistake_of(node)
+        self.left_out(left_out_of(node))
+        if error is not None:
+            self.lost.append(f"worker {node.gateway.id}")
         for nodeid in deselected_of(node):
             self.deselected = True
             self.assembly.without_end(nodeid, "deselected")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be collected is evidence that is missing."""
-        if report.failed:
-            self.assembly.without_end(report.nodeid, "not collected", report.longreprtext)
+        """A file that cannot be collected, or leaves itself out, is evidence that is missing."""
+        if not report.passed:
+            reason = skip_reason(report) if report.skipped else report.longreprtext
+            self.assembly.not_collected(report.nodeid, self._redact(reason), skipped=report.skipped)
+
+    def left_out(self, nodes: Sequence[str]) -> None:
+        """These tests were collected, and a hook took them out without a word."""
+        for node in nodes:
+            self.assembly.without_end(node, "never ran", "a hook took it out after it was collected")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The evidence comes with the last phase of a test; a worker that ends sends none."""
@@ -66,7 +79,7 @@ class WitnessHooks:
         if evidence is not None:
             self.assembly.complete(report.nodeid, evidence, _worker(report))
         elif report.when == _CRASH:
-            self.assembly.without_end(report.nodeid, "crashed", report.longreprtext, _worker(report))
+            self.assembly.crashed(report.nodeid, report.longreprtext, _worker(report))
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Show an outcome of ours by its own name."""

@@ -14,6 +14,7 @@ _STACK = "gaia_stack"
 _HANDOFF = "gaia_handoff"
 _MISTAKE = "gaia_mistake"
 _DESELECTED = "gaia_deselected"
+_LEFT_OUT = "gaia_left_out"
 
 
 def process_name(config: Any) -> str:
@@ -52,6 +53,17 @@ def deselected_of(node: Any) -> list[str]:
     """On the controller: the node ids that a worker has deselected."""
     output: dict[str, list[str]] = getattr(node, "workeroutput", {})
     return output.get(_DESELECTED, [])
+
+
+def tell_left_out(config: Any, nodes: list[str]) -> None:
+    """On a worker: hand the controller the node ids that vanished between collection and the first test."""
+    config.workeroutput[_LEFT_OUT] = nodes
+
+
+def left_out_of(node: Any) -> list[str]:
+    """On the controller: the node ids that vanished on a worker."""
+    output: dict[str, list[str]] = getattr(node, "workeroutput", {})
+    return output.get(_LEFT_OUT, [])
 
 
 def mistake_of(node: Any) -> str | None:

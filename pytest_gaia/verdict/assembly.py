@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_gaia.verdict.evidence import TestRecord
+from pytest_gaia.verdict.evidence import Phase, TestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,16 +35,28 @@ class Assembly:
         record = msgspec.convert(
             {"line": "test", "node": node, "state": "ran", "worker": worker, **evidence}, TestRecord
         )
-        self._known.add(node)
-        self.sink(record)
+        self._hand_on(record)
 
     def without_end(self, node: str, state: State, message: str = "", worker: str = "main") -> None:
-        """Hand on a test that did not run to its end: deselected, not collected, or its worker ended. Once each."""
+        """Hand on a test that did not run to its end: deselected, or never begun. A node that is known is left out."""
         if node not in self._known:
-            self._known.add(node)
-            self.sink(TestRecord(node, state, message=message, worker=worker))
+            self._hand_on(TestRecord(node, state, message=message, worker=worker))
+
+    def crashed(self, node: str, message: str, worker: str) -> None:
+        """Hand on the test during which a worker ended, even if the same test has come to its end elsewhere."""
+        self._hand_on(TestRecord(node, "crashed", message=message, worker=worker))
+
+    def not_collected(self, node: str, message: str, *, skipped: bool) -> None:
+        """Hand on a file that could not be collected, or that skipped itself as a whole. Every worker finds it so."""
+        if node not in self._known:
+            left_out = (Phase("collect", "skipped", reason=message),) if skipped else ()
+            self._hand_on(TestRecord(node, "not collected", left_out, message=message))
 
     def finish(self) -> None:
         """Hand on what was selected and is not known to have ended."""
         for node in self.planned:
             self.without_end(node, "never ran", _ENDED)
+
+    def _hand_on(self, record: TestRecord) -> None:
+        self._known.add(record.node)
+        self.sink(record)

@@ -42,6 +42,7 @@ class Phase(msgspec.Struct, frozen=True, omit_defaults=True):
     """One phase of one test (or one subtest, which counts as a call)."""
 
     when: str
+    """``setup``, ``call``, ``teardown``; ``collect`` for a file that was left out as a whole"""
     outcome: PhaseOutcome
     duration: float = 0.0
     """seconds"""
@@ -50,6 +51,8 @@ class Phase(msgspec.Struct, frozen=True, omit_defaults=True):
     """why it was skipped or does not apply"""
     xfail: str | None = None
     """the reason of pytest's own xfail, where that excused the failure"""
+    passed_against_xfail: bool = False
+    """it passed, and pytest's own strict xfail made a failure of that"""
     subtest: str = ""
 
 
@@ -117,6 +120,8 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """whether all checks were selected that the environment runs by itself"""
     unavailable: str = ""
     """why the environment could not be tested, if it could not"""
+    lost: tuple[str, ...] = ()
+    """workers that ended before their time"""
 
 
 Line: TypeAlias = RunStart | TestRecord | RunEnd

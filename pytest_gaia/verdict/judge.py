@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pytest_gaia.policy.match import mismatch
 from pytest_gaia.policy.subjects import Subject, Symptom
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ EXECUTED: frozenset[Outcome] = frozenset(
     ("passed", "failed", "error", "crashed", "expected failure", "tolerated", "unexpected pass")
 )
 """what a test that ran can come to"""
+
+_PASSED = "the test passed, and its own strict xfail says that it must not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +81,19 @@ def subject_of(record: TestRecord) -> Subject:
 
 def judge(record: TestRecord, rules: RuleSet, context: Context) -> Judgement:
     """Judge one test. Only an explicit pass is a pass; what is not known gates, or holds."""
-    if record.state in ("crashed", "not collected"):
-        outcome: Outcome = "crashed" if record.state == "crashed" else "not collected"
-        return Judgement(record.node, outcome, gates=True, why=record.message)
+    if record.state == "crashed" or (record.state == "not collected" and not record.phases):
+        return Judgement(record.node, record.state, gates=True, why=record.message)
     if record.state == "deselected":
         return Judgement(record.node, "deselected")
     standing = rules.standing(subject_of(record), context)
+    if standing.tied:
+        return _disputed(record, standing)
     failed = [phase for phase in record.phases if phase.outcome == "failed"]
     if failed:
         return _failed(record, failed, standing, context)
+    if (record.attempt > 1 or record.earlier) and context.tolerance.kind == "zero":
+        why = f"it failed before attempt {max(record.attempt, 2)}: a retry is no pass here"
+        return Judgement(record.node, "failed", gates=True, why=why, losers=_losers(standing))
     if left_out := next((phase for phase in record.phases if phase.outcome != "passed"), None):
         return _left_out(record, left_out, standing, context)
     return _passed(record, standing, context)
@@ -97,12 +104,12 @@ def excuse(phase: Phase, standing: Standing, context: Context) -> Excuse:
     symptom = symptom_of(phase)
     refusals: list[tuple[str, str]] = []
     for rule in standing.winners:
-        refused = rule.refusal(symptom)
+        refused = (_PASSED,) if phase.passed_against_xfail else rule.refusal(symptom)
         if not refused:
             return Excuse(rule=rule)
         refusals.append((rule.id, ", ".join(refused)))
-    native = phase.xfail if context.tolerance.xfail == "expected" else None
-    return Excuse(native=native, refusals=tuple(refusals))
+    accepted = context.tolerance.xfail == "expected" and phase.when == "call" and not phase.passed_against_xfail
+    return Excuse(native=phase.xfail if accepted else None, refusals=tuple(refusals))
 
 
 def symptom_of(phase: Phase) -> Symptom:
@@ -145,18 +152,22 @@ def _left_out(record: TestRecord, phase: Phase, standing: Standing, context: Con
     losers = _losers(standing)
     if phase.outcome == "not applicable":
         return Judgement(record.node, "not applicable", why=phase.reason, losers=losers)
-    listed = tuple(rule.id for rule in standing.winners if rule.expect == "skips")
+    symptom = Symptom(phase.when, "", phase.reason)
+    listed = tuple(rule.id for rule in standing.winners if rule.expect == "skips" and not mismatch(rule.match, symptom))
     allowed = context.tolerance.skip == "allowed" or (context.tolerance.skip == "listed" and bool(listed))
     return Judgement(record.node, "skipped", gates=not allowed, why=phase.reason, rules=listed, losers=losers)
+
+
+def _disputed(record: TestRecord, standing: Standing) -> Judgement:
+    claims = ", ".join(f"{rule.id} expects {rule.expect}" for rule in standing.tied)
+    why = f"equally specific rules disagree about it: {claims}"
+    return Judgement(record.node, "error", gates=True, why=why, losers=_losers(standing))
 
 
 def _passed(record: TestRecord, standing: Standing, context: Context) -> Judgement:
     losers = _losers(standing)
     if {"setup", "call", "teardown"} - {phase.when for phase in record.phases}:
         return Judgement(record.node, "incomplete", why=record.message or "it did not run to its end", losers=losers)
-    if record.attempt > 1 and context.tolerance.kind == "zero":
-        why = f"passed on attempt {record.attempt}: a retry is no pass here"
-        return Judgement(record.node, "failed", gates=True, why=why, losers=losers)
     if expecting := [rule for rule in standing.winners if rule.expect == "fails"]:
         rules = tuple(rule.id for rule in expecting)
         why = f"expected to fail by {', '.join(rules)}"

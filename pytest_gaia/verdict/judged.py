@@ -95,11 +95,18 @@ def _covering(records: Sequence[TestRecord], rules: RuleSet, context: Context) -
 
 
 def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
-    reasons = {2: "the run was interrupted", 3: "pytest failed inside", 4: "pytest was called wrongly"}
+    if end.lost:
+        return f"ended before their time: {', '.join(end.lost)}"
     if end.pytest_exit == 1 and not any(_failed(record) for record in records):
         return "pytest counted a failure that no record shows"
-    return reasons.get(end.pytest_exit, "")
+    return "" if end.pytest_exit in _JUDGED else _ENDINGS.get(end.pytest_exit, f"pytest ended with {end.pytest_exit}")
+
+
+_JUDGED = (0, 1, 5)
+"""pytest's exit codes of which records say more: all passed, some failed, nothing selected"""
+_ENDINGS = {2: "the run was interrupted", 3: "pytest failed inside", 4: "pytest was called wrongly"}
 
 
 def _failed(record: TestRecord) -> bool:
-    return record.state in ("crashed", "not collected") or any(phase.outcome == "failed" for phase in record.phases)
+    without_phases = record.state in ("crashed", "not collected") and not record.phases
+    return without_phases or any(phase.outcome == "failed" for phase in record.phases)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_gaia.verdict.evidence import RecordedRun
     from pytest_gaia.verdict.judged import Judged
 
+
 def unexcused(runs: Sequence[tuple[RecordedRun, Judged]]) -> Iterator[Failing]:
     """Yield the first failure of each test in each run that no rule excuses; flaky if the test has passed as well."""
     passed = {

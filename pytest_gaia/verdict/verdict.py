@@ -96,7 +96,8 @@ def _holding(
 
 
 def _over_their_caps(judgements: Sequence[Judgement], rules: Sequence[Rule]) -> list[str]:
-    used = Counter(rule for each in judgements if each.outcome == "expected failure" for rule in each.rules)
+    let_through = ("expected failure", "skipped")
+    used = Counter(rule for each in judgements if each.outcome in let_through for rule in each.rules)
     capped = ((rule, used[rule.id]) for rule in rules if rule.max_tests is not None)
     return [
         f"rule {rule.id} excused {count} tests, its max_tests is {rule.max_tests}"
