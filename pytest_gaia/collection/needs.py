@@ -40,6 +40,12 @@ class Needs:
         """The members of the platform among ``requires``, however they are to be reached."""
         return frozenset(each.removesuffix(DIRECT) for each in self.requires) & frozenset(MEMBERS)
 
+    @property
+    def flags(self) -> frozenset[str]:
+        """What it says of itself in one word, which rules select as they do a marker: ``core``, ``experimental``."""
+        said = {"core": self.core, "experimental": self.experimental}
+        return frozenset(word for word, holds in said.items() if holds)
+
     def __or__(self, other: Needs) -> Needs:
         return Needs(**{f.name: getattr(self, f.name) | getattr(other, f.name) for f in fields(Needs)})
 

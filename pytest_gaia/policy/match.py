@@ -17,7 +17,7 @@ CRASH = "crash"
 class Match:
     """What a rule asks of a failure. A field that is empty asks nothing; a field with several values asks for one of them.
 
-    A crash is matched only where ``kind`` names it.
+    A crash is never matched: it always gates.
     """
 
     kind: Values = ()
@@ -43,8 +43,8 @@ KEYS = tuple(item.name for item in fields(Match))
 def mismatch(match: Match, symptom: Symptom) -> tuple[str, ...]:
     """Return what keeps ``symptom`` from matching, such as ``status 500, expected 404|503``; empty if it matches."""
     problems = [_problem(match, symptom, key) for key in match.keys]
-    if symptom.kind == CRASH and not match.kind:
-        problems.append("kind crash, which a rule must name")
+    if symptom.kind == CRASH:
+        problems.append("kind crash, which always gates")
     return tuple(problem for problem in problems if problem)
 
 

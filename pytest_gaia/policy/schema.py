@@ -14,7 +14,7 @@ Status: TypeAlias = Annotated[int, Meta(ge=100, le=599)]
 Service: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
 Via: TypeAlias = Literal["direct", "gateway"]
 Method: TypeAlias = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
-Kind: TypeAlias = Literal["assertion", "http", "timeout", "unreachable", "error", "crash"]
+Kind: TypeAlias = Literal["assertion", "http", "timeout", "unreachable", "error"]
 Phase: TypeAlias = Literal["setup", "call", "teardown"]
 
 

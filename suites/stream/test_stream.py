@@ -30,7 +30,9 @@ EVENTS: dict[str, Fields] = {
 async def streamed(gateway: HttpClient, message: str = "Tell me a short story.") -> list[Any]:
     """Stream an answer and return the data of all its events."""
     async with gateway.stream(STREAM, json={"message": message, "activity": "generic"}) as events:
-        return [event.data for event in await events.collect()]
+        received = [event.data for event in await events.collect()]
+    assert received, "the stream has no event"
+    return received
 
 
 def of_type(events: list[Any], kind: str) -> list[dict[str, Any]]:
@@ -46,7 +48,6 @@ async def test_events_come_in_their_order_and_the_stream_says_that_it_is_done(
     gateway: HttpClient, command_argument: str | None
 ) -> None:
     events = await streamed(gateway, command_argument or "Say hello.")
-    assert events, "the stream has no event"
     assert events[-1] == DONE
     kinds = [_type(event) for event in events[:-1]]
     contents = [kind for kind in kinds if kind == "content"]
