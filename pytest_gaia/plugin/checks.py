@@ -137,7 +137,7 @@ class CheckHooks:
         for item in items:
             item.stash[NEEDS] = needs = needs_of(item)
             item.stash[EVIDENCE] = Evidence()
-            names = frozenset(marker.name for marker in item.iter_markers())
+            names = frozenset(marker.name for marker in item.iter_markers()) | needs.flags
             item.stash[SUBJECT] = Subject(places.node(item), shared.setdefault(names, names), needs.services)
             suite = places.of(item).suite
             item.stash[DEFAULT_SKIP] = outside_default_selection(suite, needs, run.declared) if default else None
