@@ -45,7 +45,7 @@ def _isolation() -> list[bool]:
     peer = ways["pytest-postgresql"].cost
     return [
         _line("pytest-postgresql / rollback", peer / ways["rollback"].cost, "x", at_least=20),
-        _line("pytest-postgresql / own database", peer / ways["own database"].cost, "x", at_least=4),
+        _line("pytest-postgresql / own database", peer / ways["own database"].cost, "x"),
     ]
 
 
