@@ -1,6 +1,6 @@
-"""``make bench`` (``python -m ci.bench``): how fast the sandbox is here, and against pytest-postgresql.
+"""``make bench`` (``python -m ci.bench``): the sandbox against pytest-postgresql, the plugin against plain pytest.
 
-It brings the peer. Nothing else should run meanwhile; it takes a minute.
+It brings the peer. Nothing else should run meanwhile; it takes some minutes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from statistics import median
 
-from ci.bench import isolation, starts
+from ci.bench import imports, isolation, judging, starts
 
 ROUNDS = 3
 
@@ -17,6 +17,8 @@ def main() -> int:
     """Measure everything in alternating rounds and print it. Return 1 if a target is missed."""
     met = [*_starts()]
     met += _isolation()
+    met += _plugin()
+    met += _judging()
     return 0 if all(met) else 1
 
 
@@ -46,6 +48,27 @@ def _isolation() -> list[bool]:
     return [
         _line("pytest-postgresql / rollback", peer / ways["rollback"].cost, "x", at_least=20),
         _line("pytest-postgresql / own database", peer / ways["own database"].cost, "x"),
+    ]
+
+
+def _plugin() -> list[bool]:
+    print("\nwhat the plugin adds to a run without Gaia")
+    return [_line("added by importing the plugin", imports.added_milliseconds(), "ms", at_most=20)]
+
+
+def _judging() -> list[bool]:
+    tests, rules = judging.FILES * judging.TESTS, judging.RULES
+    print(f"\n{tests} tests under {rules} rules, processor time, best of {ROUNDS} runs")
+    ways = judging.rounds(ROUNDS)
+    for way in ways.values():
+        _line(f"{way.name}: run", way.run, "s")
+        _line(f"{way.name}: collection", way.collection, "s")
+    plain, judged = ways["plain pytest"], ways["judged"]
+    used, peer = max(judged.memory), max(plain.memory)
+    return [
+        _line("judged: added to the run", 100 * (judged.run / plain.run - 1), "%", at_most=5),
+        _line("judged: added to collection", judged.collection - plain.collection, "s", at_most=0.5),
+        _line("judged: memory a test", 1024 * (used - peer) / tests, "KB", at_most=4),
     ]
 
 

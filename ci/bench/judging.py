@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 from dataclasses import dataclass, field
@@ -14,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.bench.processes import megabytes, seconds_of, usage_of
+
 if TYPE_CHECKING:
-    import resource
     from collections.abc import Iterator
 
 FILES, TESTS, RULES = 100, 100, 1000
@@ -61,12 +58,22 @@ class Contender:
     memory: list[float] = field(default_factory=list)
     """peak of the process, MB"""
 
+    @property
+    def run(self) -> float:
+        """Seconds of the quickest run."""
+        return min(self.runs)
+
+    @property
+    def collection(self) -> float:
+        """Seconds of the quickest collection."""
+        return min(self.collections)
+
     def measure(self, project: Path) -> None:
         """Run it once, and collect it once."""
-        self.collections.append(_timed(project, *self.arguments, "--collect-only", "-qq")[0])
-        seconds, peak = _timed(project, *self.arguments)
-        self.runs.append(seconds)
-        self.memory.append(peak)
+        self.collections.append(seconds_of(project, *self.arguments, "--collect-only"))
+        usage = usage_of(project, *self.arguments)
+        self.runs.append(usage.ru_utime + usage.ru_stime)
+        self.memory.append(megabytes(usage))
 
 
 def rounds(count: int) -> dict[str, Contender]:
@@ -84,25 +91,6 @@ def rounds(count: int) -> dict[str, Contender]:
             for contender in contenders:
                 contender.measure(project)
     return {contender.name: contender for contender in contenders}
-
-
-def _timed(project: Path, *arguments: str) -> tuple[float, float]:
-    plugins = ("anyio", "allure_pytest", "hypothesispytest", "rerunfailures", "cacheprovider", "xdist")
-    off = [word for plugin in plugins for word in ("-p", f"no:{plugin}")]
-    command = [sys.executable, "-m", "pytest", "-q", "-q", "--no-header", *off, *arguments]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GAIA_")}
-    environment["PYTHONPATH"] = str(project)
-    child = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise RuntimeError(f"the run failed: {json.dumps(command)}")
-    # Seconds of the processor, not of the clock: neighbours on the machine do not count.
-    return usage.ru_utime + usage.ru_stime, _megabytes(usage)
-
-
-def _megabytes(usage: resource.struct_rusage) -> float:
-    # Linux counts in kilobytes, macOS in bytes.
-    return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
 
 
 def _write(project: Path) -> None:

@@ -1,0 +1,42 @@
+"""One run of pytest in a process of its own, and what it took of the machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import resource
+    from pathlib import Path
+
+_OFF = ("anyio", "allure_pytest", "hypothesispytest", "rerunfailures", "cacheprovider", "xdist")
+"""plugins that are installed here and that a user of this one need not have"""
+
+
+def usage_of(project: Path, *arguments: str) -> resource.struct_rusage:
+    """Run pytest in ``project`` and return what it used. Raises ``RuntimeError`` if the run is not green."""
+    off = [word for plugin in _OFF for word in ("-p", f"no:{plugin}")]
+    command = [sys.executable, "-m", "pytest", "-q", "-q", "--no-header", *off, *arguments]
+    # Compiled modules are what users have, whatever this shell says of writing them.
+    dropped = ("GAIA_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    environment["PYTHONPATH"] = str(project)
+    child = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise RuntimeError(f"the run failed: {' '.join(command)}")
+    return usage
+
+
+def seconds_of(project: Path, *arguments: str) -> float:
+    """Return the seconds of processor time of one run: neighbours on the machine do not count."""
+    usage = usage_of(project, *arguments)
+    return usage.ru_utime + usage.ru_stime
+
+
+def megabytes(usage: resource.struct_rusage) -> float:
+    """Return the peak of memory."""
+    # Linux counts in kilobytes, macOS in bytes.
+    return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
