@@ -74,9 +74,15 @@ class ControllerHooks:
         judged = self.result.judged
         if judged is None:
             return
+        self._write(footer.gating(judged, shown=self._failures()))
         if self.config.get_verbosity() >= 0:
             self._write(footer.notes(judged))
         self._write([footer.verdict_line(self.run.declared.label, judged)], red=judged.verdict.exit_code != 0)
+
+    def _failures(self) -> frozenset[str]:
+        """The tests that pytest itself has shown to fail; a skip or a retry gates without a word of pytest's."""
+        stats = self.terminal.stats if self.terminal is not None else {}
+        return frozenset(report.nodeid for kind in ("failed", "error") for report in stats.get(kind, ()))
 
     def _judged(self, exitstatus: int) -> int:
         self.witness.assembly.finish()

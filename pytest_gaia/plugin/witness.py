@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pytest_gaia.verdict.evidence import TestRecord
 
 _LETTERS = {"not applicable": "n", "expected failure": "e", "tolerated": "t", "unexpected pass": "U"}
+_RETRIED = "rerun"
+"""the outcome by which pytest-rerunfailures announces another attempt"""
 _CRASH = "???"
 """what a report says of its phase when the worker ended that should have written it"""
 
@@ -31,6 +33,8 @@ class WitnessHooks:
         self.assembly = Assembly(sink)
         self._redact = redact
         self.deselected = False
+        self._retried: set[tuple[str, str]] = set()
+        """(test, worker) of which another attempt is to come"""
         self.lost: list[str] = []
         """workers that ended before their time"""
         self.mistake: str | None = None
@@ -75,11 +79,20 @@ class WitnessHooks:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The evidence comes with the last phase of a test; a worker that ends sends none."""
+        worker = _worker(report)
+        if report.when == _CRASH:
+            self.assembly.crashed(report.nodeid, report.longreprtext, worker)
+            return
+        if report.outcome == _RETRIED:
+            self._retried.add((report.nodeid, worker))
         evidence = getattr(report, "gaia_test", None)
-        if evidence is not None:
-            self.assembly.complete(report.nodeid, evidence, _worker(report))
-        elif report.when == _CRASH:
-            self.assembly.crashed(report.nodeid, report.longreprtext, _worker(report))
+        if evidence is None:
+            return
+        if (report.nodeid, worker) in self._retried:
+            # What failed in this attempt comes with the evidence of the next one.
+            self._retried.remove((report.nodeid, worker))
+            return
+        self.assembly.complete(report.nodeid, evidence, worker)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Show an outcome of ours by its own name."""

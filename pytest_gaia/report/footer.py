@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.report.table import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.verdict.judge import Outcome
@@ -28,9 +28,10 @@ def notes(judged: Judged) -> list[str]:
     ]
 
 
-def gating(judged: Judged) -> list[str]:
-    """Return a line for each test that gates: where, what it came to, and the first reason."""
-    lines = ((each.node, each.outcome, each.why.partition("\n")[0]) for each in judged.judgements if each.gates)
+def gating(judged: Judged, shown: Container[str] = ()) -> list[str]:
+    """Return a line for each test that gates: where, what it came to, and the first reason. ``shown`` are left out."""
+    gates = (each for each in judged.judgements if each.gates and each.node not in shown)
+    lines = ((each.node, each.outcome, each.why.partition("\n")[0]) for each in gates)
     return _titled("gating", [f"  {node}: {outcome}: {why}" for node, outcome, why in lines])
 
 

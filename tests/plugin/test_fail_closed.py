@@ -1,0 +1,188 @@
+"""No run without evidence is green: selection, skips, marks and rules. Every known way is tried, one by one.
+
+The ways that end a run, and those of hooks and options, are in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.plugin.ways import FAILS, PASSES, RULE, ZERO, Way, attempt, check, verdict, way_of
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.plugin.conftest import ScriptedServer
+
+IMPORT = "import pytest\n"
+SKIPPED = "@pytest.mark.skip(reason='later')\ndef test_skipped(): assert False\n"
+FLAKY = "seen = []\ndef test_flaky():\n    seen.append(1)\n    assert len(seen) > 1\n"
+MARKED = "@pytest.mark.xfail({})\ndef test_marked(): assert False\n"
+
+CONTROL = (
+    Way("nothing at all", 0, "PROMOTE"),
+    Way("an expected failure", 0, "PROMOTE", PASSES + FAILS, rule=RULE),
+    Way("a pass on a retry", 0, "PROMOTE", FLAKY, args=("--reruns=1",)),
+    Way("an expected failure by mark", 0, "PROMOTE", IMPORT + PASSES + MARKED.format("")),
+)
+
+SELECTION = (
+    Way("by keyword", 11, "HOLD", args=("-k", "nothing")),
+    Way("by marker", 11, "HOLD", args=("-m", "not small")),
+    Way("by name", 11, "HOLD", args=("--deselect=suites/small",)),
+    Way("an ignored folder", 11, "HOLD", args=("--ignore=suites/small",)),
+    Way("no tests in the suite", 11, "HOLD", source=""),
+    Way("too few", 11, "HOLD", tolerance="least_executed = 2", says="1 tests ran, at least 2 must"),
+    Way("a path that is not there", 4, "HOLD", args=("suites/small/test_gone.py",)),
+    Way("a command that nothing stands for", 4, "HOLD", args=("--gaia-command=deploy",)),
+)
+
+SKIPS = (
+    Way("everything", 11, "HOLD", IMPORT + SKIPPED, says="no test passed"),
+    Way("one, in zero", 1, "REJECT", PASSES + IMPORT + SKIPPED, tolerance=ZERO),
+    Way("one that no rule lists", 1, "REJECT", PASSES + IMPORT + SKIPPED, tolerance='skip = "listed"'),
+    Way(
+        "one whose rule lists another reason", 1, "REJECT", PASSES + IMPORT + SKIPPED.replace("skipped", "fails"),
+        tolerance='skip = "listed"', rule=RULE.replace('kind = "assertion", message = "broken"', 'message = "never"')
+        + 'expect = "skips"\n',
+    ),
+    Way("a module", 11, "HOLD", IMPORT + "pytest.skip('later', allow_module_level=True)\n" + FAILS),
+    Way("a module, in zero", 1, "REJECT", IMPORT + "pytest.importorskip('not_there')\n" + FAILS, tolerance=ZERO),
+    Way("SkipTest", 11, "HOLD", "import unittest\ndef test_skips(): raise unittest.SkipTest('later')\n"),
+    Way("inside of an expected failure", 11, "HOLD", IMPORT + "def test_fails(): pytest.skip('later')\n", rule=RULE),
+    Way(
+        "one that poses as not applicable, in zero", 1, "REJECT",
+        IMPORT + PASSES + "def test_skips(): pytest.skip('not applicable: really')\n", tolerance=ZERO,
+    ),
+    Way("what does not apply", 11, "HOLD", IMPORT + "@pytest.mark.gaia(requires=['postgres'])\n" + PASSES),
+    Way(
+        "what ceases to apply on a retry, in zero", 1, "REJECT",
+        PASSES + "from pytest_gaia.errors import NotApplicable\nseen = []\ndef test_fickle():\n"
+        "    seen.append(1)\n    assert len(seen) > 1\n    raise NotApplicable('gone')\n",
+        args=("--reruns=1",), tolerance=ZERO,
+    ),
+)  # fmt: skip
+
+
+BROKEN = "import pytest\n@pytest.fixture\ndef broken():\n    {}\n\n{}def test_fails(broken): assert {}, 'broken'\n"
+XFAIL = "@pytest.mark.xfail\n"
+
+MARKS = (
+    Way("everything", 11, "HOLD", IMPORT + MARKED.format("")),
+    Way(
+        "not run, and counted as run", 11, "HOLD", IMPORT + PASSES + MARKED.format("run=False"),
+        tolerance="least_executed = 2",
+    ),
+    Way("in zero", 1, "REJECT", IMPORT + PASSES + MARKED.format(""), tolerance=ZERO),
+    Way("strict, in zero", 1, "REJECT", IMPORT + PASSES + MARKED.format("strict=True"), tolerance=ZERO),
+    Way("not run, in zero", 1, "REJECT", IMPORT + PASSES + MARKED.format("run=False"), tolerance=ZERO),
+    Way("in code, in zero", 1, "REJECT", IMPORT + PASSES + "def test_x(): pytest.xfail('later')\n", tolerance=ZERO),
+    Way("a broken fixture", 1, "REJECT", PASSES + BROKEN.format("assert False, 'broken'", XFAIL, False)),
+    Way("a broken teardown", 1, "REJECT", PASSES + BROKEN.format("yield; assert False", XFAIL, False)),
+    Way("in a fixture", 11, "HOLD", BROKEN.format("pytest.xfail('later')", "", False), tolerance="least_executed = 1"),
+)  # fmt: skip
+
+RULES = (
+    Way("a typo in a key", 4, None, FAILS, rule=RULE.replace("owner", "owners"), says="did you mean owner"),
+    Way("a typo in an environment", 4, None, FAILS, rule=RULE.replace("small", "smal"), says="did you mean small"),
+    Way("without a signature", 4, None, FAILS, rule=RULE.partition("match")[0], says="match"),
+    Way("an empty signature", 4, None, FAILS, rule=RULE.partition("match")[0] + "match = {}\n", says="match"),
+    Way("in zero", 4, None, FAILS, rule=RULE, tolerance=ZERO, says="small tolerates nothing"),
+    Way("expired", 1, "REJECT", FAILS, rule=RULE.replace("2099-01-01", "2026-11-02"), says="excuses nothing"),
+    Way("of another environment", 1, "REJECT", FAILS, rule=RULE.replace("small", "staging")),
+    Way("of another test", 1, "REJECT", FAILS, rule=RULE.replace("::test_fails", "::test_fail")),
+    Way("another kind", 1, "REJECT", FAILS.replace("assert False, 'broken'", "raise OSError('broken')"), rule=RULE),
+    Way("another message", 1, "REJECT", FAILS.replace("broken", "torn"), rule=RULE, says="the-rule did not excuse"),
+    Way("another status", 1, "REJECT", FAILS, rule=RULE.replace("match = { ", "match = { status = 503, ")),
+    Way("another phase", 1, "REJECT", BROKEN.format("assert False, 'broken'", "", True), rule=RULE),
+    Way("in teardown", 1, "REJECT", BROKEN.format("yield; assert False, 'broken'", "", False), rule=RULE),
+    Way("over the budget", 11, "HOLD", PASSES + FAILS, rule=RULE, tolerance="budget = 0", says="the budget is 0"),
+    Way(
+        "over its cap", 11, "HOLD", PASSES + FAILS + FAILS.replace("fails", "more"),
+        rule=RULE.replace("::test_fails", "") + "max_tests = 1\n", says="its max_tests is 1",
+    ),
+    Way("everything fails as expected", 11, "HOLD", FAILS, rule=RULE, says="no test passed"),
+    Way("nothing fails any more", 10, "DRIFT", PASSES + FAILS.replace("False", "True"), rule=RULE),
+    Way(
+        "a strict mark that passes", 1, "REJECT", "import pytest\n@pytest.mark.xfail(strict=True)\ndef test_fails(): pass\n",
+        rule=RULE.replace(', message = "broken"', ""), says="XPASS(strict)",
+    ),
+    Way("a pass on a retry, in zero", 1, "REJECT", PASSES + FLAKY, args=("--reruns=1",), tolerance=ZERO, says="no pass here"),
+)  # fmt: skip
+
+
+@way_of(CONTROL)
+def test_a_run_with_evidence_is_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+@way_of(SELECTION)
+def test_leaving_out_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+@way_of(SKIPS)
+def test_skipping_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+@way_of(MARKS)
+def test_marking_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+@way_of(RULES)
+def test_a_rule_that_does_not_fit_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+def test_rules_that_disagree_are_not_green(project: pytest.Pytester, server: ScriptedServer) -> None:
+    way = Way("disagreeing", 1, "REJECT", PASSES + FAILS, rule=RULE)
+    other = (
+        RULE.partition("match")[0].replace("small", "small", 1)
+        + 'expect = "passes"\nwhen = { capability = ["gateway", "!nats"] }\n'
+    )
+    (project.path / "suites" / "expectations").mkdir()
+    (project.path / "suites" / "expectations" / "the-other.toml").write_text(other)
+
+    result = attempt(way, project, server.url)
+
+    assert (result.ret, verdict(project)["verdict"]) == (1, "REJECT")
+
+
+def test_the_last_failures_alone_are_no_complete_run(project: pytest.Pytester, server: ScriptedServer) -> None:
+    way = Way(
+        "last failed",
+        11,
+        "HOLD",
+        PASSES + FAILS,
+        args=("--lf",),
+        apart=True,
+        tolerance="least_executed = 2",
+    )
+    settings = project.path / "pyproject.toml"
+    settings.write_text(settings.read_text().replace('"-p", "no:cacheprovider", ', ""))
+    first = attempt(way, project, server.url)
+    (project.path / "suites" / "small" / "test_small.py").write_text(PASSES + FAILS.replace("False", "'repaired'"))
+
+    second = project.runpytest_subprocess(
+        "--gaia-env=small",
+        f"--gaia-url=gateway={server.url}",
+        "-p",
+        "no:hypothesispytest",
+        "--gaia-report=verdict.json",
+        *way.args,
+    )
+
+    assert (first.ret, second.ret) == (1, 11)
+    assert verdict(project)["counts"] == {"passed": 1}
