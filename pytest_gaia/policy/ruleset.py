@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.policy.selectors import keys_of, parse
+from pytest_gaia.policy.selectors import keys_around, names_of, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -100,18 +100,27 @@ class _View:
         }
         self._known: dict[tuple[str, ...], Standing] = {}
         # A test is asked about several times: when it has run, and again for each judgement of the whole run.
+        self._tails: dict[tuple[str, frozenset[str], frozenset[str]], tuple[str, ...]] = {}
         self._by_node: dict[str, tuple[Subject, Standing]] = {}
 
     def standing(self, subject: Subject) -> Standing:
         asked = self._by_node.get(subject.node)
         if asked is not None and asked[0] == subject:
             return asked[1]
-        keys = tuple(key for key in keys_of(subject) if key in self.by_key)
+        keys = self._keys(subject)
         known = self._known.get(keys)
         if known is None:
             known = self._known[keys] = self._decide(keys)
         self._by_node[subject.node] = (subject, known)
         return known
+
+    def _keys(self, subject: Subject) -> tuple[str, ...]:
+        """The selectors that cover ``subject`` and occur in rules. Tests of one file differ in their names alone."""
+        around = (subject.node.partition("::")[0], subject.services, subject.markers)
+        tail = self._tails.get(around)
+        if tail is None:
+            tail = self._tails[around] = tuple(key for key in keys_around(subject) if key in self.by_key)
+        return (*(name for name in names_of(subject.node) if name in self.by_key), *tail)
 
     def _decide(self, keys: tuple[str, ...]) -> Standing:
         # Services and markers are equally specific: their rules compete with one another.

@@ -8,7 +8,6 @@ of them is more specific, is never a matter of opinion.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -56,20 +55,20 @@ def parse(text: str) -> Selector:
 
 def keys_of(subject: Subject) -> tuple[str, ...]:
     """Return the texts of all selectors that cover ``subject``, the most specific first."""
-    groups = _groups_of(subject.services, subject.markers)
-    return (*_names_of(subject.node), *_paths_of(subject.node.partition("::")[0]), *groups)
+    return (*names_of(subject.node), *keys_around(subject))
 
 
-@lru_cache(maxsize=4096)
-def _groups_of(services: frozenset[str], markers: frozenset[str]) -> tuple[str, ...]:
+def keys_around(subject: Subject) -> tuple[str, ...]:
+    """Return those of :func:`keys_of` that cover more than its class: file, folders, members, markers, all."""
     return (
-        *(f"service:{service}" for service in sorted(services)),
-        *(f"marker:{marker}" for marker in sorted(markers)),
+        *_paths_of(subject.node.partition("::")[0]),
+        *(f"service:{service}" for service in sorted(subject.services)),
+        *(f"marker:{marker}" for marker in sorted(subject.markers)),
         "all",
     )
 
 
-def _names_of(node: str) -> Iterator[str]:
+def names_of(node: str) -> Iterator[str]:
     """Yield the node itself, then the function (without parameters) and the classes around it."""
     path, separator, rest = node.partition("::")
     if not separator:
@@ -83,7 +82,6 @@ def _names_of(node: str) -> Iterator[str]:
         name = name.rpartition("::")[0]
 
 
-@lru_cache(maxsize=4096)
 def _paths_of(path: str) -> tuple[str, ...]:
     parts = path.split("/")
     return tuple("/".join(parts[:length]) for length in range(len(parts), 0, -1))

@@ -92,6 +92,12 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="test", ta
     subject: str = ""
     """the node id as rules know it, where pytest's differs: in a run whose root folder is not the project's"""
 
+    @property
+    def clean(self) -> bool:
+        """Whether it ran at the first attempt, and nothing of it failed or was left out."""
+        at_once = self.state == "ran" and self.attempt == 1 and not self.earlier
+        return at_once and all(phase.outcome == "passed" for phase in self.phases)
+
 
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_field="line"):
     """The circumstances of a run, known before its first test."""

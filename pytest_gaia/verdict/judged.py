@@ -65,7 +65,7 @@ def judge_run(
     verdict = decide(judgements, rules.rules, facts, context)
     production = dataclasses.replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
     # No rule can name production, so none has to be asked.
-    gating = sum(judge(record, _NO_RULES, production).gates for record in records)
+    gating = sum(judge(record, _NO_RULES, production).gates for record in records if not record.clean)
     return Judged(start, end, context, rules.rules, judgements, verdict, gating)
 
 
