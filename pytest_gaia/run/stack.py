@@ -83,6 +83,18 @@ class Stack:
         """Return the sandbox that another process of this run has started."""
         return cls(directory)
 
+    def __enter__(self) -> Self:
+        """Wait until it serves; leaving the block ends it."""
+        try:
+            self.ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def ready(self, timeout: float = 30) -> None:
         """Wait until the sandbox serves, at most ``timeout`` seconds. Raises ``SandboxError`` that says why it does not."""
         deadline = time.monotonic() + timeout

@@ -57,12 +57,8 @@ async def connect() -> AsyncIterator[Connect]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """Give a sandbox, for its real servers."""
-    stack = Stack.start()
-    try:
-        stack.ready()
+    with Stack.start() as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,8 @@ CELL = Cell(
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Give a sandbox that runs."""
-    stack = Stack.start()
-    try:
-        stack.ready()
+    with Stack.start() as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 def test_starting_does_not_wait() -> None:

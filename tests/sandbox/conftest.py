@@ -17,12 +17,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """Give a sandbox in which everything runs."""
-    stack = Stack.start()
-    try:
-        stack.ready()
+    with Stack.start() as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +30,5 @@ def cell(stack: Stack) -> Cell:
 @pytest.fixture(scope="session")
 def own() -> Iterator[Stack]:
     """Give a second sandbox, for tests that stop the servers which all cells share."""
-    stack = Stack.start()
-    try:
-        stack.ready()
+    with Stack.start() as stack:
         yield stack
-    finally:
-        stack.stop()

@@ -168,12 +168,8 @@ def test_what_holds_secrets_is_readable_by_this_user_only(stack: Stack) -> None:
 @pytest.fixture(scope="module")
 def partial() -> Iterator[Stack]:
     """A sandbox in which not everything runs."""
-    stack = Stack.start(without=("asset", "postgres", "nats"))
-    try:
-        stack.ready()
+    with Stack.start(without=("asset", "postgres", "nats")) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 def test_what_is_left_out_refuses_connections_in_every_cell(partial: Stack) -> None:

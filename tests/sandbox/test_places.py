@@ -34,12 +34,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's programs 
 @contextmanager
 def started() -> Iterator[Stack]:
     """Run a sandbox."""
-    stack = Stack.start()
-    try:
-        stack.ready()
+    with Stack.start() as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture

@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A platform of this module's own."""
-    stack = Stack.start()
-    try:
-        stack.ready()
+    with Stack.start() as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture

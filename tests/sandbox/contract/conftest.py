@@ -25,12 +25,8 @@ STOPPED = {"nats-down": "nats", "db-down": "postgres"}
 @contextmanager
 def running(**shape: Any) -> Iterator[Stack]:
     """Start a sandbox and stop it afterwards."""
-    stack = Stack.start(**shape)
-    try:
-        stack.ready()
+    with Stack.start(**shape) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _stack(*, fixed: bool) -> Iterator[Stack]:
-    stack = Stack.start(fixed=fixed)
-    try:
-        stack.ready()
+    with Stack.start(fixed=fixed) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="session")
