@@ -31,6 +31,7 @@ class ControllerHooks:
         self.result = result
         self.witness = witness
         self.config = config
+        self._shown = False
 
     @property
     def terminal(self) -> TerminalReporter | None:
@@ -71,13 +72,19 @@ class ControllerHooks:
         if self.witness.mistake:
             self._write([f"ERROR: {self.witness.mistake}"], red=True)
             return
-        judged = self.result.judged
+        judged, self._shown = self.result.judged, True
         if judged is None:
             return
         self._write(footer.gating(judged, shown=self._failures()))
         if self.config.get_verbosity() >= 0:
             self._write(footer.notes(judged))
         self._write([footer.verdict_line(self.run.declared.label, judged)], red=judged.verdict.exit_code != 0)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """pytest has no summary after an internal error, nor where a hook has ended the run: show the verdict here."""
+        if not self._shown:
+            self.pytest_terminal_summary()
 
     def _failures(self) -> frozenset[str]:
         """The tests that pytest itself has shown to fail; a skip or a retry gates without a word of pytest's."""

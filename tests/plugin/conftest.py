@@ -72,7 +72,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     pytester.makepyprojecttoml(
         """
         [tool.pytest]
-        addopts = ["-p", "no:anyio", "-p", "no:cacheprovider", "--strict-markers"]
+        addopts = ["-p", "no:anyio", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--strict-markers"]
         asyncio_mode = "auto"
         asyncio_default_fixture_loop_scope = "session"
         asyncio_default_test_loop_scope = "session"

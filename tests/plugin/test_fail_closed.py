@@ -178,8 +178,6 @@ def test_the_last_failures_alone_are_no_complete_run(project: pytest.Pytester, s
     second = project.runpytest_subprocess(
         "--gaia-env=small",
         f"--gaia-url=gateway={server.url}",
-        "-p",
-        "no:hypothesispytest",
         "--gaia-report=verdict.json",
         *way.args,
     )

@@ -1,0 +1,134 @@
+"""No run without evidence is green: whoever ends it, wherever, and whatever they end it with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.plugin.ways import FAILS, PASSES, RULE, ZERO, Way, check, way_of
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.plugin.conftest import ScriptedServer
+
+EXIT = "pytest.exit('enough', returncode=0)"
+TEST = "import pytest\ndef test_ends(): {}\n"
+FIXTURE = "import pytest\n@pytest.fixture\ndef ending():\n    {}\n\ndef test_ends(ending): pass\n"
+HOOK = "import os, pytest, sys\ndef pytest_{}: {}\n"
+UNJUDGED = "no verdict: the run was ended before it was judged"
+
+PYTEST_EXIT = (
+    Way("in a test", 11, "HOLD", PASSES + TEST.format(EXIT), says="1 tests did not run to their end"),
+    Way("in a setup", 11, "HOLD", PASSES + FIXTURE.format(EXIT)),
+    Way("in the last teardown", 11, "HOLD", PASSES + FIXTURE.format(f"yield; {EXIT}")),
+    Way("after an excused failure", 11, "HOLD", FAILS + TEST.format(EXIT), rule=RULE),
+    Way("in a file", 2, "REJECT", f"import pytest\n{EXIT}\n"),
+    Way("in a file, and on", 1, "REJECT", f"import pytest\n{EXIT}\n", args=("--continue-on-collection-errors",)),
+    Way("while configuring", 11, None, conftest=HOOK.format("configure()", EXIT), says=UNJUDGED),
+    Way("while starting", 11, None, conftest=HOOK.format("sessionstart()", EXIT), says=UNJUDGED),
+    Way("while collecting", 11, "HOLD", conftest=HOOK.format("collection()", EXIT)),
+    Way("before the tests", 11, "HOLD", conftest=HOOK.format("runtestloop()", EXIT)),
+    Way("after the tests", 1, "REJECT", FAILS, conftest=HOOK.format("sessionfinish()", EXIT)),
+    Way("at the very end", 1, "REJECT", FAILS, conftest=HOOK.format("unconfigure()", EXIT), apart=True),
+    Way(
+        "with a code of its own", 11, "HOLD", says="pytest ended with 7",
+        conftest=HOOK.format("runtest_logfinish()", "pytest.exit('enough', returncode=7)"),
+    ),
+)  # fmt: skip
+
+SYSTEM_EXIT = (
+    Way("in a test", 1, "REJECT", PASSES + TEST.format("raise SystemExit(0)")),
+    Way("in a setup", 1, "REJECT", PASSES + FIXTURE.format("raise SystemExit(0)")),
+    Way("in a teardown", 1, "REJECT", PASSES + FIXTURE.format("yield; raise SystemExit(0)")),
+    Way("in a file", 3, "HOLD", "raise SystemExit(0)\n", apart=True),
+    Way(
+        "in conftest.py", 4, None, conftest="import sys\nsys.exit()\n", apart=True, says="conftest.py has ended the run"
+    ),
+    Way("while starting", 3, None, conftest=HOOK.format("sessionstart()", "sys.exit(0)"), apart=True),
+    Way("after the tests", 1, "REJECT", FAILS, conftest=HOOK.format("sessionfinish()", "sys.exit(0)"), apart=True),
+    Way("at the very end", 1, "REJECT", FAILS, conftest=HOOK.format("unconfigure()", "sys.exit(0)"), apart=True),
+)
+
+PROCESS_ENDS = (
+    Way("in a test", 11, None, PASSES + "import os\n" + TEST.format("os._exit(0)"), apart=True),
+    Way("in a setup", 11, None, PASSES + "import os\n" + FIXTURE.format("os._exit(0)"), apart=True),
+    Way("in a file", 11, None, "import os\nos._exit(0)\n", apart=True),
+    Way("in conftest.py", 11, None, conftest="import os\nos._exit(0)\n", apart=True),
+    Way("at the very end", 1, "REJECT", FAILS, conftest=HOOK.format("unconfigure()", "os._exit(0)"), apart=True),
+    Way("by a signal", -9, None, "import os\n" + TEST.format("os.kill(os.getpid(), 9)"), apart=True),
+)
+
+STOPPED = (
+    Way("by the user", 2, "HOLD", PASSES + TEST.format("raise KeyboardInterrupt"), apart=True),
+    Way("by a hook", 2, "HOLD", PASSES + FAILS, conftest=HOOK.format("runtest_teardown(item)", "item.session.shouldstop = 'x'")),
+    Way("by a failing hook", 11, "HOLD", conftest=HOOK.format("sessionfinish(session)", "session.exitstatus = 1")),
+    Way("at the first failure", 1, "REJECT", FAILS + PASSES, args=("-x",)),
+    Way("at the second failure", 1, "REJECT", FAILS + FAILS.replace("fails", "too") + PASSES, args=("--maxfail=2",)),
+    Way("by a file that is broken", 2, "REJECT", "import not_there\n"),
+    Way("not by a file that is broken", 1, "REJECT", "import not_there\n", args=("--continue-on-collection-errors",)),
+)  # fmt: skip
+
+UNREACHABLE = Way("unreachable", 12, "INFRA", says="is out of reach; no test was run")
+
+KILL = "import os\n" + TEST.format("os.kill(os.getpid(), 9)")
+LATE = "import os\ndef pytest_sessionfinish(session):\n    if hasattr(session.config, 'workerinput'): os._exit(0)\n"
+
+WORKERS = (
+    Way("killed", 1, "REJECT", PASSES + KILL, args=("-n2",), says="1 crashed"),
+    Way("killed, under a rule", 1, "REJECT", PASSES + KILL.replace("ends", "fails"), args=("-n2",), rule=RULE),
+    Way("killed, and retried in zero", 1, "REJECT", PASSES + KILL, args=("-n1", "--reruns=1"), tolerance=ZERO),
+    Way("all killed", 1, "REJECT", KILL + KILL.replace("ends", "more") + PASSES, args=("-n2", "--max-worker-restart=0")),
+    Way("ended in a test", 1, "REJECT", PASSES + "import os\n" + TEST.format("os._exit(0)"), args=("-n1",)),
+    Way("ended in a file", 11, "HOLD", "import os\nos._exit(0)\n", args=("-n1", "--max-worker-restart=0")),
+    Way(
+        "ended after its tests", 11, "HOLD", conftest=LATE,
+        args=("-n1", "--max-worker-restart=0"), says="ended before their time: worker gw0",
+    ),
+    Way("pytest.exit in a test", 3, "HOLD", PASSES + TEST.format(EXIT), args=("-n1",)),
+    Way("pytest.exit in a file", 1, "REJECT", f"import pytest\n{EXIT}\n", args=("-n1",)),
+    Way(
+        "a worker's hook that leaves out what fails", 11, "HOLD", PASSES + FAILS, args=("-n1",),
+        conftest="def pytest_collection_modifyitems(items): items[:] = [i for i in items if 'passes' in i.name]\n",
+        says="1 tests did not run to their end",
+    ),
+)  # fmt: skip
+
+
+@way_of(PYTEST_EXIT)
+def test_pytest_exit_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+@way_of(SYSTEM_EXIT)
+def test_system_exit_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+@way_of(PROCESS_ENDS)
+def test_the_end_of_the_process_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+@way_of(STOPPED)
+def test_stopping_early_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+def test_an_environment_out_of_reach_is_not_green(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(UNREACHABLE, project, "http://127.0.0.1:1", monkeypatch)
+
+
+@way_of(tuple(replace(way, apart=True) for way in WORKERS))
+def test_the_end_of_a_worker_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
