@@ -122,7 +122,8 @@ def _register(config: pytest.Config, run: Run) -> None:
     from pytest_gaia.plugin.ledger import LedgerHooks
     from pytest_gaia.run.workers import attach, tell_left_out
 
-    judging = Judging.of(run, excusing=not config.option.runxfail)
+    # Without pytest's own plugin for marks (-p no:skipping) there is no such option.
+    judging = Judging.of(run, excusing=not getattr(config.option, "runxfail", False))
     _add(config, "gaia-checks", CheckHooks(run, judging))
     if run.is_worker:
         attach(config, run)

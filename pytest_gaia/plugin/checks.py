@@ -56,8 +56,12 @@ class CheckHooks:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write down what rules can select, if asked."""
         path = session.config.option.gaia_subjects
-        if path is not None and not self.run.is_worker:
+        if path is None or self.run.is_worker:
+            return
+        try:
             write_subjects(path, [item.stash[SUBJECT] for item in session.items])
+        except OSError as error:
+            raise pytest.UsageError(f"--gaia-subjects={path}: cannot be written: {error.strerror}.") from None
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """A worker's controller does not hear what was deselected: it is told when the worker ends."""

@@ -78,6 +78,7 @@ class ControllerHooks:
         self._write(footer.gating(judged, shown=self._failures()))
         if self.config.get_verbosity() >= 0:
             self._write(footer.notes(judged))
+        self._write([f"ERROR: {message}" for message in self.result.unwritten], red=True)
         self._write([footer.verdict_line(self.run.declared.label, judged)], red=judged.verdict.exit_code != 0)
 
     @pytest.hookimpl(tryfirst=True)

@@ -37,6 +37,8 @@ class Result:
         self.records: list[TestRecord] = []
         self.judged: Judged | None = None
         self.unavailable = ""
+        self.unwritten: list[str] = []
+        """one message for each file that could not be written"""
         self._start = _start_line(run.declared)
         self._begun = False
         self._complete = selects_everything(config, run.roots)
@@ -63,9 +65,10 @@ class Result:
         end = RunEnd(_now(), pytest_exit, planned, complete, self.unavailable, tuple(lost))
         self._write(end)
         self.judged = judge_run(self._start, self.records, end, self.judging.rules, self.judging.context)
-        if self._report is not None:
-            write_report(self._report, self.judged)
-        return pytest_exit if pytest_exit in _OWN_CODES else self.judged.verdict.exit_code
+        self._write_report(self.judged)
+        code = pytest_exit if pytest_exit in _OWN_CODES else self.judged.verdict.exit_code
+        # Who asks for evidence and does not get it has not been told that all is well.
+        return code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
 
     def _open_record(self) -> None:
         self._begun = True
@@ -74,9 +77,23 @@ class Result:
             self._write(record)
 
     def _write(self, line: Line) -> None:
-        if self._record is not None:
+        if self._record is None:
+            return
+        try:
             with self._record.open("ab") as file:
                 file.write(encode(line))
+        except OSError as error:
+            self.unwritten.append(_cannot_be_written("--gaia-record", self._record, error))
+            # A record with a gap is worse than one that ends.
+            self._record = None
+
+    def _write_report(self, judged: Judged) -> None:
+        if self._report is None:
+            return
+        try:
+            write_report(self._report, judged)
+        except OSError as error:
+            self.unwritten.append(_cannot_be_written("--gaia-report", self._report, error))
 
 
 def _start_line(environment: Environment, release: str = "", observed: frozenset[str] = frozenset()) -> RunStart:
@@ -101,8 +118,12 @@ def _opened(path: Path | None, option: str) -> Path | None:
     try:
         path.write_bytes(b"")
     except OSError as error:
-        raise ConfigError(f"{option}={path}: cannot be written: {error.strerror}.") from None
+        raise ConfigError(_cannot_be_written(option, path, error)) from None
     return path
+
+
+def _cannot_be_written(option: str, path: Path, error: OSError) -> str:
+    return f"{option}={path}: cannot be written: {error.strerror}."
 
 
 def _now() -> str:
