@@ -107,7 +107,18 @@ class Answer:
 
 def unexpected(exchange: Exchange, problem: str) -> UnexpectedAnswer:
     """Return the error with the whole exchange in its message; ``problem`` follows the name of the service."""
-    return UnexpectedAnswer(f"{exchange.service} {problem}\n\n{transcript(exchange)}", exchange)
+    return UnexpectedAnswer(f"{exchange.service} {problem}{_hint(exchange)}\n\n{transcript(exchange)}", exchange)
+
+
+def _hint(exchange: Exchange) -> str:
+    """What to do about a 401 to a request that carried no credentials: most likely none are configured."""
+    sent = {name.lower() for name in exchange.request.headers}
+    if exchange.status != 401 or sent & {"authorization", "x-api-key"}:
+        return ""
+    return (
+        "\nNo credentials were sent. If this check was not meant to be anonymous, configure an API key: "
+        "GAIA_<ENVIRONMENT>_API_KEY, GAIA_API_KEY, or a line in .env."
+    )
 
 
 def _step(value: Any, name: str) -> tuple[Any] | None:

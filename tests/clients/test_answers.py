@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from pytest_gaia.clients.answers import Answer, Headers
+from pytest_gaia.clients.answers import Answer, Headers, unexpected
 from pytest_gaia.clients.exchanges import Exchange, Request, Response
 from pytest_gaia.clients.transcript import transcript
 from pytest_gaia.errors import UnexpectedAnswer
@@ -111,3 +111,15 @@ def test_a_transcript_of_a_long_answer_says_how_much_is_left_out() -> None:
 def test_an_exchange_travels_between_processes() -> None:
     given = exchange(200, "{}")
     assert pickle.loads(pickle.dumps(given)) == given
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "hinted"),
+    [(401, {}, True), (401, {"X-API-Key": "***"}, False), (401, {"authorization": "***"}, False), (403, {}, False)],
+)
+def test_a_401_without_credentials_says_what_to_configure(status: int, headers: dict[str, str], hinted: bool) -> None:
+    exchange = Exchange(
+        "gateway", "direct", "/x", Request("GET", "http://h/x", headers), Response(status, {}, "{}"), None, 0.0, 0.01
+    )
+
+    assert ("GAIA_<ENVIRONMENT>_API_KEY" in str(unexpected(exchange, "answered"))) is hinted
