@@ -46,9 +46,10 @@ class Cell:
 class Stack:
     """The servers of one sandbox. Every method may raise :class:`~pytest_gaia.errors.SandboxError`."""
 
-    def __init__(self, directory: Path, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, directory: Path, process: subprocess.Popen[bytes] | None = None, hold: int | None = None) -> None:
         self.directory = directory
         self._process = process
+        self._hold = hold
         self._known: dict[str, Any] | None = None
 
     @classmethod
@@ -67,16 +68,18 @@ class Stack:
 
         try:
             directory, lock = directories.create_run()
+            hold = directories.hold(directory, directories.STARTER)
         except OSError as error:
             raise SandboxError(f"No directory could be made for the sandbox: {error}. Set TMPDIR to one.") from error
         try:
             Request(_secret(), _secret(), left_out, topology, fixed).write(directory)
             process = _spawn(directory, lock)
         except OSError as error:
+            os.close(hold)
             raise SandboxError(f"The sandbox could not be started in {directory}: {error}") from error
         finally:
             os.close(lock)
-        return cls(directory, process)
+        return cls(directory, process, hold)
 
     @classmethod
     def attach(cls, directory: Path) -> Self:
@@ -164,6 +167,9 @@ class Stack:
             from pytest_gaia.sandbox.leftovers import clear
 
             clear(self.directory)
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
 
     @property
     def _details(self) -> dict[str, Any]:

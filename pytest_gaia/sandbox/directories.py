@@ -1,7 +1,7 @@
 """Where a sandbox keeps its files: one directory for each run, one cache for each user.
 
-A run's directory is held by a file lock for as long as its supervisor lives, so that a directory that nobody holds is
-known to be a leftover. Only the standard library is imported: the process that starts a sandbox needs this, too.
+A run's directory is held by a file lock for as long as its supervisor lives, and by another one for as long as the
+process that started it may want to read why it has ended. A directory that nobody holds is known to be a leftover. Only the standard library is imported: the process that starts a sandbox needs this, too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ PREFIX = "pytest-gaia-"
 """What the name of every run's directory begins with, followed by the user's number."""
 
 LOCK = "lock"
+"""held by the supervisor"""
+STARTER = "starter.lock"
+"""held by the process that has started it"""
 REQUEST = "request.json"
 READY = "stack.json"
 """appears, complete, when the sandbox serves"""
@@ -60,14 +63,21 @@ def create_run() -> tuple[Path, int]:
             except OSError as error:
                 failure = error
                 continue
-            return directory, _hold(directory)
+            return directory, hold(directory)
     raise failure or FileNotFoundError("there is no temporary directory that the servers can use")
 
 
-def is_held(directory: Path) -> bool:
-    """Whether the supervisor of this run's directory is alive (or about to be)."""
+def hold(directory: Path, lock: str = LOCK) -> int:
+    """Hold a run's directory until the descriptor that is returned is closed. Raises ``OSError``."""
+    descriptor = os.open(directory / lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def is_held(directory: Path, lock: str = LOCK) -> bool:
+    """Whether somebody holds this run's directory: by default, whether its supervisor is alive (or about to be)."""
     try:
-        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(directory / lock, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -103,12 +113,6 @@ def write_private(path: Path, content: str) -> None:
 def private_log(path: Path) -> BinaryIO:
     """Open a log to write at its end, which only this user may read."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
-
-
-def _hold(directory: Path) -> int:
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
 
 
 def _has_room(root: Path) -> bool:

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_gaia.sandbox.directories import PREFIX, REQUEST, is_held, roots
+from pytest_gaia.sandbox.directories import LOCK, PREFIX, REQUEST, STARTER, is_held, roots
 from pytest_gaia.sandbox.processes import RECORDS, end_recorded
 
 # PostgreSQL at SIGTERM would wait for its clients; at SIGQUIT it ends its own processes at once.
@@ -25,7 +25,7 @@ _IPC_RMID = 0
 
 
 def reclaim() -> list[Path]:
-    """Clear away every run of this user whose supervisor is gone. Return what was removed. Blocks."""
+    """Clear away every run of this user whose supervisor and whose starter are gone. Return what was removed. Blocks."""
     found = [each for root in roots() for each in root.glob(f"{PREFIX}{os.geteuid()}-*") if _is_left(each)]
     for directory in found:
         clear(directory)
@@ -56,7 +56,10 @@ def _is_left(directory: Path) -> bool:
         status = directory.lstat()
     except OSError:
         return False
-    if status.st_uid != os.geteuid() or directory.is_symlink() or is_held(directory):
+    if status.st_uid != os.geteuid() or directory.is_symlink():
+        return False
+    # One that could not start is held by its starter, which has yet to read why.
+    if is_held(directory, LOCK) or is_held(directory, STARTER):
         return False
     return (directory / REQUEST).exists() or time.time() - status.st_mtime > _UNFINISHED_SECONDS
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.sandbox import directories, leftovers
 from pytest_gaia.sandbox.processes import RECORDS, started_at
@@ -58,6 +59,23 @@ def test_a_run_that_lives_is_left_alone(stack: Stack) -> None:
 
     assert stack.directory.exists()
     stack.cell("main")
+
+
+def test_a_run_that_could_not_start_keeps_its_reason_until_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAIA_PG_BIN", str(tmp_path))
+    stack = Stack.start()
+    try:
+        assert eventually(lambda: not directories.is_held(stack.directory))
+
+        leftovers.reclaim()
+
+        with pytest.raises(SandboxError, match="GAIA_PG_BIN"):
+            stack.ready()
+    finally:
+        stack.stop()
+    assert not stack.directory.exists()
 
 
 def test_servers_without_a_supervisor_are_ended(tmp_path: Path) -> None:
