@@ -51,7 +51,10 @@ def replay_run(
     """Judge, show, and exit with the verdict's code."""
     judged = judge_again(run, as_env, as_of.date() if as_of else None)
     if report is not None:
-        write_report(report, judged)
+        try:
+            write_report(report, judged)
+        except OSError as error:
+            raise ConfigError(f"--report={report}: cannot be written: {error.strerror}.") from None
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2).decode())
     else:

@@ -46,7 +46,9 @@ class Cell:
 class Stack:
     """The servers of one sandbox. Every method may raise :class:`~pytest_gaia.errors.SandboxError`."""
 
-    def __init__(self, directory: Path, process: subprocess.Popen[bytes] | None = None, hold: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, process: subprocess.Popen[bytes] | None = None, hold: int | None = None
+    ) -> None:
         self.directory = directory
         self._process = process
         self._hold = hold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -104,10 +105,21 @@ def verdict_file(judged: Judged) -> VerdictFile:
 
 
 def write_report(path: Path, judged: Judged) -> None:
-    """Write the document to ``path``, whole or not at all."""
+    """Write the document to ``path``, whole or not at all. Raises ``OSError``."""
+    path = path.resolve()
+    document = msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2) + b"\n"
+    if path.exists() and not path.is_file():
+        # A device or a pipe takes what is written. To replace it would destroy it.
+        path.write_bytes(document)
+        return
     draft = path.with_name(f"{path.name}.draft")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2) + b"\n")
-    draft.replace(path)
+    try:
+        draft.write_bytes(document)
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def schema() -> dict[str, Any]:

@@ -106,3 +106,11 @@ def test_a_run_that_was_killed_is_not_evidence_enough(gaia: Callable[..., Outcom
 
     assert result.code == 11
     assert "the run was killed before its end" in result.out
+
+
+def test_a_report_that_cannot_be_written_is_one_message(project: Path, gaia: Callable[..., Outcome]) -> None:
+    result = gaia("replay", "run.jsonl", "--report", str(project))
+
+    assert result.code == 4
+    assert f"--report={project}: cannot be written: " in result.err
+    assert "Traceback" not in result.err
