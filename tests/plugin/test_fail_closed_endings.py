@@ -86,6 +86,7 @@ WORKERS = (
         args=("-n1", "--max-worker-restart=0"), says="ended before their time: worker gw0",
     ),
     Way("pytest.exit in a test", 3, "HOLD", PASSES + TEST.format(EXIT), args=("-n1",)),
+    Way("stopped at the first failure", 2, "REJECT", FAILS + PASSES, args=("-n1", "-x")),
     Way("pytest.exit in a file", 1, "REJECT", f"import pytest\n{EXIT}\n", args=("-n1",)),
     Way(
         "a worker's hook that leaves out what fails", 11, "HOLD", PASSES + FAILS, args=("-n1",),

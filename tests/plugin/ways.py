@@ -56,10 +56,15 @@ class Way:
 def attempt(way: Way, project: pytest.Pytester, url: str, *more: str) -> pytest.RunResult:
     """Run pytest that way in ``project``, in which an earlier run has left its PROMOTE."""
     write(way, project)
+    without_allure = () if "--alluredir=allure" in way.args else ("-p", "no:allure_pytest")
     arguments = (
-        "-p", "no:allure_pytest", "--gaia-env=small", f"--gaia-url=gateway={url}",
-        "--gaia-report=verdict.json", *more, *way.args,
-    )  # fmt: skip
+        *without_allure,
+        "--gaia-env=small",
+        f"--gaia-url=gateway={url}",
+        "--gaia-report=verdict.json",
+        *more,
+        *way.args,
+    )
     if way.apart:
         return project.runpytest_subprocess(*arguments)
     return project.runpytest_inprocess(*arguments)
