@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request
@@ -66,5 +67,5 @@ def _answers(environment: Environment, question: Question) -> bool:
     except HTTPError as error:
         error.close()
         return error.code not in _NO_PROOF
-    except OSError:
+    except (OSError, HTTPException):
         return False

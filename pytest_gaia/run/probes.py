@@ -6,10 +6,21 @@ import json
 import socket
 import ssl
 from dataclasses import dataclass
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
+from urllib.request import (
+    HTTPHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    build_opener,
+    getproxies,
+    proxy_bypass,
+)
+
+from pytest_gaia.config.secrets import mask_url
 
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, "Message Formats")."""
@@ -46,9 +57,13 @@ def probe_http(url: str, timeout: float) -> Answer:
             raise NotYet(f"GET /health answered {error.code}") from None
         return Answer("degraded", f"GET /health answered {error.code}")
     except URLError as error:
-        raise _classified(error.reason, url) from None
+        raise _on_the_way(error.reason, url) from None
     except (OSError, ValueError) as error:
-        raise _classified(error, url) from None
+        raise _on_the_way(error, url) from None
+    except IncompleteRead:
+        raise NotYet("the connection was broken off") from None
+    except HTTPException:
+        raise Dead("what listens there does not speak HTTP") from None
 
 
 def probe_nats(url: str, timeout: float) -> Answer:
@@ -88,15 +103,24 @@ def is_loopback(host: str | None) -> bool:
 def opener(url: str) -> OpenerDirector:
     """Return what opens ``url``: directly on loopback, through the user's proxy elsewhere."""
     # HTTP_PROXY must not capture loopback; elsewhere the user's proxy is the way out.
-    if is_loopback(urlsplit(url).hostname):
+    if _proxy(url) is None:
         return build_opener(ProxyHandler({}), HTTPHandler(), HTTPSHandler())
     return build_opener()
+
+
+def _proxy(url: str) -> str | None:
+    """Return the URL of the user's proxy for ``url``, None where it is opened directly."""
+    parts = urlsplit(url)
+    if is_loopback(parts.hostname) or proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _health(body: bytes) -> Answer:
     try:
         answer: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Answer("degraded", "GET /health did not answer JSON")
     if not isinstance(answer, dict):
         return Answer("degraded", "GET /health did not answer an object")
@@ -106,8 +130,18 @@ def _health(body: bytes) -> Answer:
 
 
 def _address(url: str, port: int) -> tuple[str, int]:
-    parts = urlsplit(url)
+    # Of a DSN that names several hosts, the first.
+    parts = urlsplit(f"//{urlsplit(url).netloc.rpartition('@')[2].partition(',')[0]}")
     return parts.hostname or "localhost", parts.port or port
+
+
+def _on_the_way(reason: object, url: str) -> NotYet | Dead:
+    """Classify what was met on the way to ``url``: where there is a proxy, it is the proxy that was met."""
+    proxy = _proxy(url)
+    if proxy is None or isinstance(reason, ssl.SSLError):
+        return _classified(reason, url)
+    problem = _classified(reason, proxy)
+    return type(problem)(f"{problem} (through the proxy {mask_url(proxy)})")
 
 
 def _classified(reason: object, url: str) -> NotYet | Dead:
@@ -119,6 +153,8 @@ def _classified(reason: object, url: str) -> NotYet | Dead:
         return problem("connection refused: nothing listens there")
     if isinstance(reason, ssl.SSLCertVerificationError):
         return Dead(f"the certificate is not trusted: {reason.verify_message}")
+    if isinstance(reason, ssl.SSLError) and reason.reason == "WRONG_VERSION_NUMBER":
+        return Dead("what listens there does not speak TLS; is it http://?")
     if isinstance(reason, TimeoutError):
         return NotYet("no answer in time")
     if isinstance(reason, ConnectionResetError):
