@@ -70,7 +70,7 @@ class Answer:
         """Return the decoded body; :class:`UnexpectedAnswer` where it is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.unexpected(f"answered something that is not JSON ({error})") from None
 
     def expect(self, *statuses: int) -> Answer:

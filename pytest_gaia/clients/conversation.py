@@ -129,7 +129,7 @@ class Conversation:
     def _with_received(self, error: str) -> str:
         if not self._received:
             return error
-        return f"{error}; status {self.incoming.status}, received until then: {self.text[:BODY_LIMIT]}"
+        return f"{error}; status {self.incoming.status}, received until then: {self._capped(self.text)}"
 
     def _request(self) -> Request:
         outgoing = self.call.outgoing

@@ -29,7 +29,7 @@ def decode(payload: bytes) -> Any:
         return payload
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return _decoded_again(value) if isinstance(value, str) else value
 
@@ -37,6 +37,6 @@ def decode(payload: bytes) -> Any:
 def _decoded_again(text: str) -> Any:
     try:
         inner = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return inner if isinstance(inner, (dict, list)) else text

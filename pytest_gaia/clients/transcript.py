@@ -28,7 +28,7 @@ def _lines(exchange: Exchange) -> Iterator[str]:
     yield from _headers(">", request.headers)
     yield from _body(request.body)
     if response is None:
-        yield f"no answer: {exchange.error}"
+        yield from _cut(f"no answer: {exchange.error}")
         return
     yield f"< {response.status} {_phrase(response.status)}".rstrip()
     yield from _headers("<", response.headers)
@@ -43,18 +43,21 @@ def _headers(sign: str, headers: Mapping[str, str]) -> Iterator[str]:
 def _body(body: str | None) -> Iterator[str]:
     if not body:
         return
-    text = _pretty(body)
     yield ""
+    yield from _cut(_pretty(body))
+    yield ""
+
+
+def _cut(text: str) -> Iterator[str]:
     yield from text[:_SHOWN].splitlines()
     if len(text) > _SHOWN:
         yield f"… {len(text) - _SHOWN} more characters"
-    yield ""
 
 
 def _pretty(body: str) -> str:
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
 
 

@@ -191,6 +191,8 @@ def _faults(progress: Progress) -> Iterator[None]:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
         raise Fault("connect", reason_of(error)) from error
+    except httpx.DecodingError as error:
+        raise Fault("answer", f"its body is not encoded as its content-encoding says ({error})") from error
     except httpx.TransportError as error:
         raise Fault("answer", reason_of(error), stale=not progress.opened) from error
 

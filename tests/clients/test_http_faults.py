@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from pytest_gaia.errors import DeadlineExceeded, Unreachable
+from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, Unreachable
 from tests.clients.peers import Received, always, answer, peer, silent, slow, unused_port
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.exchanges import Exchange
     from tests.clients.conftest import Connect
+    from tests.clients.peers import Script
 
 
 @pytest.fixture
@@ -212,3 +213,37 @@ async def test_a_plain_port_behind_https_is_a_clear_error(connect: Connect) -> N
     with pytest.raises(Unreachable, match="SSL"):
         await connect({"gateway": url}).http("gateway").get("/x")
     server.close()
+
+
+def raw(data: bytes) -> Script:
+    """Answer every request with these bytes."""
+
+    async def respond(request: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        writer.close()
+
+    return respond
+
+
+async def test_a_body_that_is_not_the_gzip_that_it_claims_is_a_clear_error(connect: Connect) -> None:
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\nxx"
+    async with peer(raw(data)) as server:
+        with pytest.raises(Unreachable, match="its body is not encoded as its content-encoding says"):
+            await connect({"gateway": server.url}).http("gateway").get("/x")
+
+
+async def test_a_body_nested_without_end_is_not_json(connect: Connect) -> None:
+    body = b'{"a":' * 5000
+    async with peer(raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as server:
+        reply = await connect({"gateway": server.url}).http("gateway").get("/x")
+        with pytest.raises(UnexpectedAnswer, match="not JSON"):
+            reply.json()
+
+
+async def test_a_long_answer_that_was_cut_is_shown_in_part(connect: Connect) -> None:
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + b"x" * 50_000
+    async with peer(raw(data)) as server:
+        with pytest.raises(Unreachable, match=r"received until then: xxxx") as broken:
+            await connect({"gateway": server.url}).http("gateway").get("/x")
+    assert len(str(broken.value)) < 6000
