@@ -53,7 +53,14 @@ def nats_url(text: str, place: str) -> str:
 def database_url(text: str, place: str) -> str:
     """Return a DSN of PostgreSQL; ``ConfigError`` starts with ``place`` and never shows the value."""
     _check_scheme(text, _DSN_SCHEMES, place, "a database, such as postgresql://user:password@host:5432/name")
-    hosts_in(text)
+    try:
+        addresses = urlsplit(text).netloc.rpartition("@")[2].split(",")
+    except ValueError:
+        addresses = ["["]
+    if not all(re.fullmatch(r"(\[[^][]+\]|[^][:]*)(:\d*)?", address) for address in addresses):
+        raise ConfigError(
+            f"{place}: not a URL: look at its ports and its brackets; it may hold a secret, and is not shown."
+        )
     return text
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 SECRET_KEYS = {"database": "DATABASE_URL", "api_key": "API_KEY", "jwt_secret": "JWT_SECRET", "token": "TOKEN"}
 """field of the environment → last part of the variable that holds it"""
 
+_HEADERS = ("api_key", "token")
+"""what is sent as it is"""
+
 
 def find_secrets(variables: Variables, name: str) -> dict[str, Sourced]:
     """Return field → secret for the environment ``name``; raises ``ConfigError`` for one that cannot be right."""
@@ -22,6 +25,11 @@ def find_secrets(variables: Variables, name: str) -> dict[str, Sourced]:
         if not secret.value.isprintable() or secret.value != secret.value.strip():
             raise ConfigError(
                 f"{secret.source}: {field}: holds a line break, a control character, or spaces at its ends; "
+                "the value is not shown because it is a secret."
+            )
+        if field in _HEADERS and not secret.value.isascii():
+            raise ConfigError(
+                f"{secret.source}: {field}: holds a character outside of ASCII, and is sent in a header of HTTP; "
                 "the value is not shown because it is a secret."
             )
     if "database" in secrets:

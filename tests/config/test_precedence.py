@@ -157,6 +157,9 @@ def test_requiring_what_is_not_expected_is_a_mistake(options: Options) -> None:
         ({"GAIA_NATS_URL": "off"}, "GAIA_NATS_URL: nats: not the URL of a broker"),
         ({"GAIA_API_KEY": "hunter2\n"}, "GAIA_API_KEY: api_key: holds a line break"),
         ({"GAIA_TOKEN": " hunter2"}, "GAIA_TOKEN: token: holds a line break, a control character, or spaces"),
+        ({"GAIA_API_KEY": "hunter2é"}, "GAIA_API_KEY: api_key: holds a character outside of ASCII"),
+        ({"GAIA_DATABASE_URL": "postgresql://me:hunter2@[::1/d"}, "GAIA_DATABASE_URL: database: not a URL: look at"),
+        ({"GAIA_DATABASE_URL": "postgresql://me@h:hunter2/d"}, "GAIA_DATABASE_URL: database: not a URL: look at"),
         ({"GAIA_DATABASE_URL": "me:hunter2@h/d"}, "GAIA_DATABASE_URL: database: not the URL of a database"),
     ],
 )
