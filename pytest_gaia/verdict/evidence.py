@@ -13,8 +13,10 @@ import msgspec
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+# gc=False: records refer to nothing that could refer back, and tens of thousands of them need not be looked through.
 SCHEMA = 1
 """version of the format; a reader refuses a newer one"""
 
@@ -22,7 +24,7 @@ PhaseOutcome = Literal["passed", "failed", "skipped", "not applicable"]
 State = Literal["ran", "crashed", "not collected", "deselected", "never ran"]
 
 
-class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How one phase failed; the fields are those of :class:`~pytest_gaia.policy.subjects.Symptom`."""
 
     kind: str
@@ -38,7 +40,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     nats: str | None = None
 
 
-class Phase(msgspec.Struct, frozen=True, omit_defaults=True):
+class Phase(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One phase of one test (or one subtest, which counts as a call)."""
 
     when: str
@@ -56,7 +58,7 @@ class Phase(msgspec.Struct, frozen=True, omit_defaults=True):
     subtest: str = ""
 
 
-class Wire(msgspec.Struct, frozen=True, omit_defaults=True):
+class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One exchange, without bodies."""
 
     method: str
@@ -70,7 +72,7 @@ class Wire(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: int = 1
 
 
-class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="test", tag_field="line"):
+class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="test", tag_field="line"):
     """Everything that is known of one test."""
 
     __test__ = False
@@ -141,6 +143,7 @@ class RecordedRun(msgspec.Struct, frozen=True):
     end: RunEnd | None
 
 
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError)
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
@@ -160,18 +163,48 @@ def read_run(path: Path) -> RecordedRun:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     # What follows the last line break is a line that was being written when the run was killed.
-    complete = content[: content.rfind(b"\n") + 1].splitlines()
-    lines = [_decoded(path, number, text) for number, text in enumerate(complete, 1)]
-    if not lines or not isinstance(lines[0], RunStart):
-        raise ConfigError(f"{path}: not a recorded run: it does not begin with a run line (see --gaia-record).")
-    if lines[0].schema > SCHEMA:
-        raise ConfigError(f"{path}: written in format {lines[0].schema}, this pytest-gaia reads up to {SCHEMA}.")
-    tests = tuple(line for line in lines if isinstance(line, TestRecord))
-    return RecordedRun(lines[0], tests, next((line for line in lines if isinstance(line, RunEnd)), None))
+    first, *rest = content[: content.rfind(b"\n") + 1].splitlines() or [b""]
+    start = _start(path, first)
+    lines = [_decoded(path, number, text) for number, text in enumerate(rest, 2)]
+    end = lines[-1] if lines and isinstance(lines[-1], RunEnd) else None
+    return RecordedRun(start, tuple(_tests(path, lines[:-1] if end else lines)), end)
+
+
+def _tests(path: Path, lines: Iterable[Line]) -> Iterator[TestRecord]:
+    for number, line in enumerate(lines, 2):
+        if not isinstance(line, TestRecord):
+            raise ConfigError(f"{path}:{number}: a second run begins or ends here; a file holds one.")
+        yield line
+
+
+def _start(path: Path, text: bytes) -> RunStart:
+    """Read the first line, and the version of all others in it, before anything that a newer version may have changed."""
+    try:
+        version = msgspec.json.decode(text, type=_Version).schema
+    except _MALFORMED:
+        if text:
+            _decoded(path, 1, text)
+        raise ConfigError(
+            f"{path}: not a recorded run: it does not begin with a run line (see --gaia-record)."
+        ) from None
+    if version > SCHEMA:
+        raise ConfigError(f"{path}: written in format {version}, this pytest-gaia reads up to {SCHEMA}.")
+    try:
+        return msgspec.json.decode(text, type=RunStart)
+    except _MALFORMED as error:
+        raise _no_line(path, 1, error) from None
+
+
+class _Version(msgspec.Struct, tag="run", tag_field="line"):
+    schema: int
 
 
 def _decoded(path: Path, number: int, text: bytes) -> Line:
     try:
         return _DECODER.decode(text)
-    except msgspec.MsgspecError as error:
-        raise ConfigError(f"{path}:{number}: not a line of a recorded run: {error}") from None
+    except _MALFORMED as error:
+        raise _no_line(path, number, error) from None
+
+
+def _no_line(path: Path, number: int, error: Exception) -> ConfigError:
+    return ConfigError(f"{path}:{number}: not a line of a recorded run: {error}")

@@ -80,6 +80,7 @@ def _facts(records: Sequence[TestRecord], end: RunEnd | None, rules: RuleSet, co
         unused = tuple(rule for rule in active if rule not in covered)
     return Facts(
         planned=end.planned,
+        missing=end.planned - len({record.node for record in records if record.state in _SELECTED}),
         unavailable=end.unavailable,
         interrupted=_interrupted(records, end),
         unused=unused,
@@ -102,6 +103,8 @@ def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
     return "" if end.pytest_exit in _JUDGED else _ENDINGS.get(end.pytest_exit, f"pytest ended with {end.pytest_exit}")
 
 
+_SELECTED = ("ran", "crashed", "never ran")
+"""states of tests that were selected"""
 _JUDGED = (0, 1, 5)
 """pytest's exit codes of which records say more: all passed, some failed, nothing selected"""
 _ENDINGS = {2: "the run was interrupted", 3: "pytest failed inside", 4: "pytest was called wrongly"}

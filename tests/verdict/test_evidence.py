@@ -1,0 +1,127 @@
+"""A recorded run can be read back, even one that was killed; anything else is refused with its place."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.verdict.evidence import SCHEMA, Phase, Wire, encode, read_run
+from tests.verdict.runs import UNAVAILABLE, failed, passed, record, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = run(
+    passed("suites/a/test_a.py::test_a[with\nbreaks\u2028 and ü]", markers=("a", "core"), core=True),
+    failed(
+        "suites/a/test_a.py::test_b",
+        UNAVAILABLE,
+        exchanges=(Wire("GET", "/health", "gateway", "direct", 0.25, status=503),),
+        attempt=2,
+        earlier=(Phase("call", "failed", 0.5, UNAVAILABLE),),
+        worker="gw1",
+    ),
+    capabilities=("gateway", "nats"),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return record(tmp_path / "run.jsonl", RUN)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ConfigError) as error:
+        read_run(path)
+    return str(error.value)
+
+
+def test_what_was_written_is_read(path: Path) -> None:
+    assert read_run(path) == RUN
+
+
+def test_every_line_is_one_line(path: Path) -> None:
+    assert [json.loads(line)["line"] for line in path.read_bytes().split(b"\n")[:-1]] == ["run", "test", "test", "end"]
+
+
+@pytest.mark.parametrize("left", range(1, 4))
+def test_a_run_that_was_killed_between_two_lines_is_read(path: Path, left: int) -> None:
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:left]))
+
+    found = read_run(path)
+
+    assert (found.start, found.tests, found.end) == (RUN.start, RUN.tests[: left - 1], None)
+
+
+def test_a_run_that_was_killed_anywhere_within_a_line_is_read_up_to_it(path: Path) -> None:
+    content = path.read_bytes()
+    end_of_start = content.index(b"\n") + 1
+    for cut in range(end_of_start, len(content)):
+        path.write_bytes(content[:cut])
+
+        found = read_run(path)
+
+        assert found.tests == RUN.tests[: content[:cut].count(b"\n") - 1]
+        assert found.end is None
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b'{"line": "test", "node": "a"', "truncated"),
+        (b'{"line": "test", "node": "a", "state": "fine"}', "Invalid enum value 'fine'"),
+        (b'{"line": "test", "node": "a", "state": "ran", "phases": [{"when": "call"}]}', "`$.phases[0]`"),
+        (b'{"line": "tests"}', "Invalid value 'tests'"),
+        (b"hello", "malformed"),
+        (b"", "truncated"),
+        (b'{"line": "test", "node": "a\xff", "state": "ran"}', "utf-8"),
+    ],
+)
+def test_a_malformed_line_is_named(path: Path, line: bytes, problem: str) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], line + b"\n", *lines[2:]]))
+
+    message = refused(path)
+
+    assert message.startswith(f"{path}:3: not a line of a recorded run: ")
+    assert problem in message
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b'{"line": "run"}', encode(passed("suites/a/test_a.py::test_a"))])
+def test_what_is_no_recorded_run_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+    assert refused(path) == f"{path}: not a recorded run: it does not begin with a run line (see --gaia-record)."
+
+
+@pytest.mark.parametrize("content", [b'{"verdict": "PROMOTE"}\n', b"[]\n", b"\x00\n", b"\xff\n", b'{"line": "run"}\n'])
+def test_a_first_line_that_is_malformed_is_named(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+    assert refused(path).startswith(f"{path}:1: not a line of a recorded run: ")
+
+
+def test_a_newer_format_is_refused_before_anything_in_it_is_read(path: Path) -> None:
+    newer = {"line": "run", "schema": SCHEMA + 1, "environment": {"name": "staging"}}
+    path.write_text(json.dumps(newer) + "\n" + '{"line": "something new"}\n')
+
+    assert refused(path) == f"{path}: written in format {SCHEMA + 1}, this pytest-gaia reads up to {SCHEMA}."
+
+
+def test_two_runs_in_one_file_are_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes() * 2)
+
+    assert refused(path) == f"{path}:4: a second run begins or ends here; a file holds one."
+
+
+def test_what_comes_after_the_end_is_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + encode(passed("suites/a/test_a.py::test_c")))
+
+    assert ":4: a second run begins or ends here" in refused(path)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert refused(tmp_path / "gone.jsonl") == f"{tmp_path / 'gone.jsonl'}: cannot be read: No such file or directory"

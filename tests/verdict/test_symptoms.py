@@ -1,0 +1,144 @@
+"""From an exception to its kind, and to what it knows of the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+import httpx
+import nats.errors
+import nats.js.errors
+import pytest
+
+from pytest_gaia.clients.exchanges import Exchange, Request, Response
+from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable, WriteRefused
+from pytest_gaia.verdict.symptoms import MESSAGE_LIMIT, failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXCHANGE = Exchange(
+    service="chat",
+    via="gateway",
+    route="/api/v1/chat/{conversation_id}",
+    request=Request("POST", "https://gateway/api/v1/chat/7", {}),
+    response=Response(503, {}, "{}"),
+    error=None,
+    started=0.0,
+    elapsed=0.25,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (AssertionError("x"), "assertion"),
+        (pytest.fail.Exception("x"), "error"),
+        (UnexpectedAnswer("x", EXCHANGE), "http"),
+        (DeadlineExceeded("x"), "timeout"),
+        (TimeoutError(), "timeout"),
+        (nats.errors.TimeoutError(), "timeout"),
+        (Unreachable("x"), "unreachable"),
+        (ConnectionRefusedError(111, "refused"), "unreachable"),
+        (BrokenPipeError(), "unreachable"),
+        (ServiceError("x"), "error"),
+        (WriteRefused("x"), "error"),
+        (ValueError("x"), "error"),
+        (SystemExit(0), "error"),
+        (httpx.ReadError("x"), "error"),
+        (asyncpg.UndefinedTableError("x"), "error"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
+)
+def test_every_exception_has_a_kind(error: BaseException, kind: str) -> None:
+    found = failure_of(error)
+
+    assert (found.kind, found.exception) == (kind, type(error).__name__)
+
+
+def test_an_unexpected_answer_tells_what_went_over_the_wire() -> None:
+    found = failure_of(UnexpectedAnswer("chat answered 503", EXCHANGE))
+
+    assert (found.status, found.service, found.via, found.method) == (503, "chat", "gateway", "POST")
+    assert found.route == "/api/v1/chat/{conversation_id}"
+    assert found.message == "chat answered 503"
+
+
+def test_an_exchange_without_an_answer_has_no_status() -> None:
+    silent = Exchange("chat", "direct", "/", Request("GET", "/", {}), None, "unreachable: reset", 0.0, 0.1)
+
+    assert failure_of(UnexpectedAnswer("x", silent)).status is None
+
+
+def raised(make: Callable[[], None]) -> BaseException:
+    try:
+        make()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is asked for
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def from_a_cause() -> None:
+    try:
+        raise asyncpg.InsufficientPrivilegeError("permission denied for table users")
+    except asyncpg.PostgresError as error:
+        raise ServiceError("the statement failed") from error
+
+
+def from_a_context() -> None:
+    try:
+        raise nats.errors.NoRespondersError
+    except nats.errors.Error:
+        raise DeadlineExceeded("no answer on gaia.test")  # noqa: B904 - the context is what is tested
+
+
+def hiding_its_context() -> None:
+    try:
+        raise asyncpg.UniqueViolationError("twice")
+    except asyncpg.PostgresError:
+        raise AssertionError("of its own") from None
+
+
+@pytest.mark.parametrize(
+    ("make", "sqlstate", "reason"),
+    [(from_a_cause, "42501", None), (from_a_context, None, "NoRespondersError"), (hiding_its_context, None, None)],
+)
+def test_the_reason_is_found_down_the_chain(make: Callable[[], None], sqlstate: str | None, reason: str | None) -> None:
+    found = failure_of(raised(make))
+
+    assert (found.sqlstate, found.nats) == (sqlstate, reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "sqlstate"),
+    [
+        (asyncpg.UndefinedTableError("x"), "42P01"),
+        (asyncpg.QueryCanceledError("x"), "57014"),
+        (asyncpg.ReadOnlySQLTransactionError("x"), "25006"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_sqlstate_is_that_of_the_server(error: BaseException, sqlstate: str) -> None:
+    assert failure_of(error).sqlstate == sqlstate
+
+
+def test_the_reason_of_the_stream_is_told() -> None:
+    assert failure_of(nats.js.errors.NotFoundError(code=404)).nats == "NotFoundError"
+
+
+def test_a_chain_that_bites_its_tail_has_an_end() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+
+    assert failure_of(one).sqlstate is None
+
+
+def test_secrets_are_masked_before_the_message_is_cut() -> None:
+    secret = "sk-live-0123456789"
+    text = "x" * (MESSAGE_LIMIT - 8) + secret
+
+    found = failure_of(AssertionError(text), Redactor([secret]).text)
+
+    assert len(found.message) <= MESSAGE_LIMIT
+    assert secret[:8] not in found.message
