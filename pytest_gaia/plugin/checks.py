@@ -71,7 +71,8 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Leave out what does not apply; let the test write only if it says that it does."""
-        item.stash[EVIDENCE].begin()
+        if EVIDENCE not in item.stash:
+            item.stash[EVIDENCE] = Evidence()
         if reason := item.stash[DEFAULT_SKIP]:
             raise DoesNotApply(reason)
         needs = item.stash[NEEDS]
@@ -140,7 +141,6 @@ class CheckHooks:
         shared: dict[frozenset[str], frozenset[str]] = {}
         for item in items:
             item.stash[NEEDS] = needs = needs_of(item)
-            item.stash[EVIDENCE] = Evidence()
             names = frozenset(marker.name for marker in item.iter_markers()) | needs.flags
             item.stash[SUBJECT] = Subject(places.node(item), shared.setdefault(names, names), needs.services)
             suite = places.of(item).suite
@@ -185,13 +185,12 @@ class CheckHooks:
         """The fields of a ``TestRecord``, as plain values."""
         subject = item.stash[SUBJECT]
         return {
-            "phases": evidence.phases,
+            **evidence.hand_over(),
             "markers": tuple(subject.markers),
             "services": tuple(subject.services),
             "core": item.stash[NEEDS].core,
             "exchanges": phases.wires(self.run.recorder.exchanges),
             "attempt": getattr(item, "execution_count", 1),
-            "earlier": evidence.earlier,
             "subject": "" if subject.node == item.nodeid else subject.node,
         }
 

@@ -54,9 +54,11 @@ def _was_not_run(raised: BaseException | None, when: str) -> bool:
 class Evidence:
     """What a test's reports have shown so far, as plain values, which survive the way from an xdist worker."""
 
+    __slots__ = ("earlier", "phases")
+
     def __init__(self) -> None:
         self.phases: list[dict[str, Any]] = []
-        self.earlier: list[dict[str, Any]] = []
+        self.earlier: tuple[dict[str, Any], ...] = ()
         """what failed in attempts before"""
 
     def add(self, phase: Phase) -> None:
@@ -67,10 +69,12 @@ class Evidence:
         """Add a phase that passed, as nearly all do: three values, and no way round."""
         self.phases.append({"when": when, "outcome": "passed", "duration": duration})
 
-    def begin(self) -> None:
-        """An attempt begins; what failed in those before is kept apart."""
-        self.earlier += [phase for phase in self.phases if phase["outcome"] == "failed"]
-        self.phases.clear()
+    def hand_over(self) -> dict[str, Any]:
+        """Return what this attempt has shown, and keep only what the next one has to know of it."""
+        given = {"phases": self.phases, "earlier": self.earlier}
+        self.earlier += tuple(phase for phase in self.phases if phase["outcome"] == "failed")
+        self.phases = []
+        return given
 
     def note_native_xfail(self, report: pytest.TestReport) -> None:
         """After pytest's own xfail has spoken, keep what it made of the latest phase."""

@@ -79,13 +79,16 @@ class WitnessHooks:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The evidence comes with the last phase of a test; a worker that ends sends none."""
+        # Taken off the report, because the terminal keeps every report until the end.
+        evidence = vars(report).pop("gaia_test", None)
+        if evidence is None and report.when != _CRASH and report.outcome != _RETRIED:
+            return
         worker = _worker(report)
         if report.when == _CRASH:
             self.assembly.crashed(report.nodeid, report.longreprtext, worker)
             return
         if report.outcome == _RETRIED:
             self._retried.add((report.nodeid, worker))
-        evidence = getattr(report, "gaia_test", None)
         if evidence is None:
             return
         if (report.nodeid, worker) in self._retried:
