@@ -69,9 +69,14 @@ class Standing:
     @cached_property
     def losers(self) -> tuple[Loser, ...]:
         """Every other rule that is about the test, and why it does not speak for it, in the order of ids."""
-        covering = {rule.id: rule for key in self.keys for rule in self.view.by_key[key]}
+        covering = self.covering
         others = (covering[each] for each in sorted(covering) if covering[each] not in self.winners)
         return tuple((rule, self._why_not(rule)) for rule in others)
+
+    @property
+    def covering(self) -> dict[str, Rule]:
+        """Every rule that is about the test, by its id."""
+        return {rule.id: rule for key in self.keys for rule in self.view.by_key[key]}
 
     def _why_not(self, rule: Rule) -> str:
         inapplicable = rule.inapplicable(self.view.context)

@@ -90,9 +90,7 @@ def _facts(records: Sequence[TestRecord], end: RunEnd | None, rules: RuleSet, co
 def _covering(records: Sequence[TestRecord], rules: RuleSet, context: Context) -> set[str]:
     """The rules that are about any of the tests. Tests that the same rules cover share one standing."""
     standings = {id(standing): standing for standing in (rules.standing(subject_of(r), context) for r in records)}
-    rivals = (rule for standing in standings.values() for rule, _ in standing.losers)
-    winners = (rule for standing in standings.values() for rule in standing.winners)
-    return {rule.id for rule in (*winners, *rivals)}
+    return {rule for standing in standings.values() for rule in standing.covering}
 
 
 def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
