@@ -69,10 +69,11 @@ class ControllerHooks:
 
     def pytest_terminal_summary(self) -> None:
         """Print the verdict last, and before it what it rests on."""
+        self._shown = True
         if self.witness.mistake:
             self._write([f"ERROR: {self.witness.mistake}"], red=True)
             return
-        judged, self._shown = self.result.judged, True
+        judged = self.result.judged
         if judged is None:
             return
         self._write(footer.gating(judged, shown=self._failures()))
