@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 
 def suite_names(roots: Iterable[Path]) -> tuple[str, ...]:
-    """Return the names of all suites: the folders below ``roots`` that hold tests."""
-    folders = (folder for root in roots if root.is_dir() for folder in root.iterdir())
+    """Return the names of all suites: the folders below ``roots`` that hold tests.
+
+    Raises ``ConfigError`` for a root that cannot be read.
+    """
+    try:
+        folders = [folder for root in roots if root.is_dir() for folder in root.iterdir()]
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}.") from None
     return tuple(sorted(folder.name for folder in folders if any(folder.glob("test_*.py"))))
 
 

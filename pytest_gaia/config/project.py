@@ -50,7 +50,7 @@ def find_project(rootdir: Path) -> Project:
 def find_rootdir(start: Path) -> Path:
     """Return the nearest folder from ``start`` upward that holds a ``gaia.toml``; ``start`` where none does."""
     for folder in (start, *start.parents):
-        if (folder / PROJECT_FILE).is_file():
+        if (folder / PROJECT_FILE).exists():
             return folder
     return start
 

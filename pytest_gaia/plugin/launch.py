@@ -11,7 +11,7 @@ from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.options import Options, split_members
 from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import resolve
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.plugin.signs import asks_for_gaia
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pytest
+
+    from pytest_gaia.config.environment import Environment
 
 
 def launch(config: pytest.Config) -> Run | None:
@@ -37,9 +39,23 @@ def launch(config: pytest.Config) -> Run | None:
     if project.path is None and not asks_for_gaia(config.option) and not _asked_by_variable():
         return None
     _refuse_lost_asserts()
-    for suite in suite_names(project.suites):
+    suites = suite_names(project.suites)
+    for suite in suites:
         config.addinivalue_line("markers", f"{suite}: the checks of suites/{suite}")
-    return Run(options, resolve(options), project.suites, process_name(config))
+    environment = resolve(options)
+    if project.suites:
+        _refuse_unknown_suites(environment, suites)
+    return Run(options, environment, project.suites, process_name(config))
+
+
+def _refuse_unknown_suites(environment: Environment, suites: Sequence[str]) -> None:
+    """Refuse a project's own choice of suites that names one which is not there: it would silently not be run."""
+    source = environment.sources.get("suites", "default")
+    for suite in environment.suites or ():
+        if source != "default" and suite not in suites:
+            raise ConfigError(
+                f"{source}: env.{environment.name}.suites: there is no suite {suite!r}: {nearest(suite, suites)}"
+            )
 
 
 def _refuse_ambiguous_files(config: pytest.Config) -> None:

@@ -57,4 +57,4 @@ def may_use_gaia(option: Any, root: Path, *, marked: bool) -> bool:
 def _has_project(root: Path, *, marked: bool) -> bool:
     """Whether there is a ``gaia.toml``: in pytest's root, or above it where no file of pytest's marks the root."""
     folders = (root,) if marked else (root, *root.parents)
-    return any((folder / "gaia.toml").is_file() for folder in folders)
+    return any((folder / "gaia.toml").exists() for folder in folders)

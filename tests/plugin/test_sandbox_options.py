@@ -93,3 +93,26 @@ def test_another_environments_host_is_refused_before_the_first_request(project: 
 
     assert result.ret == 12
     assert "production" in result.stderr.str()
+
+
+def test_an_environment_that_names_a_suite_which_is_not_there_is_a_usage_error(project: pytest.Pytester) -> None:
+    add_suite(project, "health", "def test_one(): pass\n")
+    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.staging]\nsuites = ["helth"]\n')
+
+    result = project.runpytest_subprocess("--gaia-env=staging", "--gaia-rehearse")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: gaia.toml:4: env.staging.suites: there is no suite 'helth': did you mean health? *"]
+    )
+
+
+def test_a_project_file_that_is_a_folder_is_a_usage_error(project: pytest.Pytester) -> None:
+    add_suite(project, "health", "def test_one(): pass\n")
+    (project.path / "gaia.toml").unlink()
+    (project.path / "gaia.toml").mkdir()
+
+    result = project.runpytest_subprocess()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: gaia.toml: cannot be read: Is a directory."])
