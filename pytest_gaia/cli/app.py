@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,12 @@ def run(arguments: Sequence[str]) -> int:
         # The reader has gone (gaia env list | head -1). Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        typer.echo(f"gaia: nothing more can be written: {error.strerror}.", err=True)
+        return ConfigError.exit_code
     except SystemExit as end:
         return ConfigError.exit_code if end.code == _USAGE_ERROR else int(end.code or 0)
     return 0

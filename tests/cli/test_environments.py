@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from tests.cli.conftest import GAIA, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Gaia = Callable[..., Outcome]
 
@@ -216,3 +216,11 @@ def test_a_reader_that_goes_away_is_no_error(project: Path) -> None:
     )
 
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="only Linux has a device that is always full")
+def test_a_full_disk_is_one_message(project: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([GAIA, "env", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (4, "gaia: nothing more can be written: No space left on device.\n")
