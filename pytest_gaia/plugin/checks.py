@@ -22,6 +22,8 @@ from pytest_gaia.run.workers import tell_deselected, tell_mistake
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from _pytest.subtests import SubtestContext
+
     from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
     from pytest_gaia.verdict.evidence import Phase
@@ -40,6 +42,8 @@ class CheckHooks:
     def __init__(self, run: Run, judging: Judging) -> None:
         self.run = run
         self.judging = judging
+        self.latest = Evidence()
+        """of the test that has made the latest report"""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -53,8 +57,11 @@ class CheckHooks:
             tell_mistake(config, str(error))
             items.clear()
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write down what rules can select, if asked."""
+        """Look at what other hooks have added; write down what rules can select, if asked."""
+        if added := [item for item in session.items if SUBJECT not in item.stash]:
+            self._describe(session.config, added)
         path = session.config.option.gaia_subjects
         if path is None or self.run.is_worker:
             return
@@ -71,8 +78,6 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Leave out what does not apply; let the test write only if it says that it does."""
-        if EVIDENCE not in item.stash:
-            item.stash[EVIDENCE] = Evidence()
         if reason := item.stash[DEFAULT_SKIP]:
             raise DoesNotApply(reason)
         needs = item.stash[NEEDS]
@@ -101,14 +106,22 @@ class CheckHooks:
         """Outermost wrapper: pytest's own xfail has spoken; with its last report, a test hands over its evidence."""
         item.stash[RAISED] = _raised(call)
         report = yield
-        evidence = item.stash[EVIDENCE]
-        evidence.note_native_xfail(report)
+        evidence = self.latest = _evidence(item)
+        evidence.note_native_xfail(report, self._redact)
         # A subtest makes its report while its test is still in its call.
         if call.when == "call" and evidence.passed and not item.stash.get(IN_CALL, False):
             self._judge_pass(item, report)
         if report.when == "teardown":
             vars(report)["gaia_test"] = self._record(item, evidence)
+            # The next test may be left out before it begins.
+            self.run.recorder.clear()
         return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A subtest says its name only now, when its phase has been judged."""
+        context: SubtestContext | None = getattr(report, "context", None)
+        if context is not None:
+            self.latest.name_subtest(context.msg, context.kwargs)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -119,19 +132,29 @@ class CheckHooks:
         # Hooks can take the exception away, or put it there (that of a unittest.TestCase).
         raised = _raised(call) or item.stash[RAISED]
         if report.passed and raised is None:
-            item.stash[EVIDENCE].add_pass(call.when, call.duration)
+            _evidence(item).add_pass(call.when, call.duration)
         else:
-            self._judge_other(item, report, phases.phase_of(report, call, raised, self.run.redactor.text))
+            self._judge_other(item, report, phases.phase_of(report, call, raised, self._redact))
         return report
 
+    def _redact(self, text: str) -> str:
+        # Asked for only now: a test that passes may run before the sandbox is there.
+        return self.run.redactor.text(text)
+
     def _judge_other(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
-        item.stash[EVIDENCE].add(phase)
+        _evidence(item).add(phase)
         if phase.outcome == "not applicable":
             phases.name_outcome(item, report, "not applicable")
         elif phase.outcome == "failed":
             self._judge_failure(item, report, phase)
 
     def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        self._describe(config, items)
+        if config.option.gaia_command:
+            items[:], others = by_command(items, config.option.gaia_command)
+            config.hook.pytest_deselected(items=others)
+
+    def _describe(self, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         run = self.run
         places = Places(run.roots, run.options.rootdir)
         mark_suites(items, places)
@@ -145,9 +168,6 @@ class CheckHooks:
             item.stash[SUBJECT] = Subject(places.node(item), shared.setdefault(names, names), needs.services)
             suite = places.of(item).suite
             item.stash[DEFAULT_SKIP] = outside_default_selection(suite, needs, run.declared) if default else None
-        if config.option.gaia_command:
-            items[:], others = by_command(items, config.option.gaia_command)
-            config.hook.pytest_deselected(items=others)
 
     def _leave_out(self, needs: Needs) -> None:
         try:
@@ -193,6 +213,13 @@ class CheckHooks:
             "attempt": getattr(item, "execution_count", 1),
             "subject": "" if subject.node == item.nodeid else subject.node,
         }
+
+
+def _evidence(item: pytest.Item) -> Evidence:
+    known = item.stash.get(EVIDENCE, None)
+    if known is None:
+        known = item.stash[EVIDENCE] = Evidence()
+    return known
 
 
 def _raised(call: pytest.CallInfo[None]) -> BaseException | None:

@@ -12,7 +12,7 @@ from pytest_gaia.verdict.evidence import Failure, Phase, Wire
 from pytest_gaia.verdict.symptoms import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_gaia.clients.exchanges import Exchange
 
@@ -76,20 +76,26 @@ class Evidence:
         self.phases = []
         return given
 
-    def note_native_xfail(self, report: pytest.TestReport) -> None:
+    def note_native_xfail(self, report: pytest.TestReport, redact: Callable[[str], str]) -> None:
         """After pytest's own xfail has spoken, keep what it made of the latest phase."""
         phase = self.phases[-1]
         reason = getattr(report, "wasxfail", None)
         if reason is not None:
-            phase["xfail"] = str(reason)
+            phase["xfail"] = redact(str(reason))
             if phase["outcome"] == "failed" and phase["when"] != "call":
                 # What a test expects to fail is its call: a broken fixture is an error.
                 report.outcome = "failed"
                 del report.wasxfail
         if report.failed and phase["outcome"] == "passed":
             # A strict xfail that passed: for pytest, and for us, a failure of its own.
-            failure = Failure("assertion", "XPASS", str(report.longrepr))
+            failure = Failure("assertion", "XPASS", redact(str(report.longrepr)))
             phase.update(outcome="failed", failure=msgspec.to_builtins(failure), passed_against_xfail=True)
+
+    def name_subtest(self, message: str | None, values: Mapping[str, object]) -> None:
+        """Say of which subtest the latest phase was."""
+        if self.phases:
+            named = ", ".join(f"{name}={value}" for name, value in values.items())
+            self.phases[-1]["subtest"] = " ".join(part for part in (message, named) if part)
 
     @property
     def passed(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.handoff import Handoff
 from pytest_gaia.run.recorder import Recorder
 
@@ -86,7 +87,11 @@ class Run:
     def redactor(self) -> Redactor:
         """What masks the secrets of this run in everything that is kept or shown."""
         if self._redactor is None:
-            self._redactor = Redactor.of(self.environment)
+            try:
+                self._redactor = Redactor.of(self.environment)
+            except SandboxError:
+                # A sandbox that does not answer has told nobody its secrets; the message that says so must get out.
+                return Redactor.of(self.declared)
         return self._redactor
 
     def capabilities(self) -> frozenset[str]:

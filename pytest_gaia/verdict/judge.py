@@ -94,8 +94,11 @@ def judge(record: TestRecord, rules: RuleSet, context: Context) -> Judgement:
     if (record.attempt > 1 or record.earlier) and context.tolerance.kind == "zero":
         why = f"it failed before attempt {max(record.attempt, 2)}: a retry is no pass here"
         return Judgement(record.node, "failed", gates=True, why=why, losers=_losers(standing))
-    if left_out := next((phase for phase in record.phases if phase.outcome != "passed"), None):
-        return _left_out(record, left_out, standing, context)
+    left_out = [phase for phase in record.phases if phase.outcome != "passed"]
+    if left_out:
+        # What was skipped counts, even if something else did not apply.
+        skipped = next((phase for phase in left_out if phase.outcome == "skipped"), left_out[0])
+        return _left_out(record, skipped, standing, context)
     return _passed(record, standing, context)
 
 
@@ -183,5 +186,6 @@ def _losers(standing: Standing) -> tuple[tuple[str, str], ...]:
 def _short(phase: Phase) -> str:
     if phase.failure is None:
         return f"{phase.when} failed"
+    where = f"{phase.when}, subtest {phase.subtest}" if phase.subtest else phase.when
     first = phase.failure.message.strip().partition("\n")[0]
-    return f"{phase.when}: {phase.failure.exception}: {first}"
+    return f"{where}: {phase.failure.exception}: {first}"

@@ -137,7 +137,7 @@ def policy_digest(rules: tuple[Rule, ...]) -> str:
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
 
 
-_RULE_FIELDS = tuple(field.name for field in dataclasses.fields(Rule) if field.name != "path")
+_RULE_FIELDS = tuple(field.name for field in dataclasses.fields(Rule) if field.compare)
 
 
 def _use(rule: Rule, judged: Judged) -> RuleUse:

@@ -69,6 +69,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
     for name in [name for name in os.environ if name.startswith(("GAIA_", "PYTEST_ADDOPTS"))]:
         monkeypatch.delenv(name)
+    # With it, what a run leaves in a buffer when its process is ended would not be missed.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     pytester.makepyprojecttoml(
         """
         [tool.pytest]

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 WRAPPER = "import pytest\n@pytest.hookimpl(wrapper=True, tryfirst=True)\ndef pytest_{}:\n    {}\n    report = yield\n    {}\n    return report\n"
 REPORT = "runtest_makereport(item, call)"
 
+ADDED = """
+import pytest
+
+def fails(): assert False, "broken"
+
+def pytest_collection_modifyitems(items):
+    items.append(pytest.Function.from_parent(items[0].parent, name="test_added", callobj=fails))
+"""
+
 COLLECTION = (
     Way("a hook that empties", 11, "HOLD", conftest="def pytest_collection_modifyitems(items): items.clear()\n"),
     Way(
@@ -30,6 +39,13 @@ COLLECTION = (
         "one that is last of all", 11, "HOLD", PASSES + FAILS,
         conftest="import pytest\n@pytest.hookimpl(trylast=True)\n"
         "def pytest_collection_modifyitems(session): session.items = session.items[:1]\n",
+    ),
+    Way("a hook that adds what fails", 1, "REJECT", conftest=ADDED),
+    Way(
+        "a hook before every setup",
+        1,
+        "REJECT",
+        conftest="import pytest\n@pytest.hookimpl(tryfirst=True)\ndef pytest_runtest_setup(): assert False\n",
     ),
     Way("no collection", 11, "HOLD", conftest="def pytest_collection(): return True\n"),
     Way("no loop", 11, "HOLD", conftest="import pytest\n@pytest.hookimpl(tryfirst=True)\ndef pytest_runtestloop(): return True\n"),

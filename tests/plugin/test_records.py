@@ -1,0 +1,201 @@
+"""The recorded evidence: nothing is missing from it, a killed run leaves what it knew, and no secret is in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.verdict.evidence import RecordedRun, TestRecord, read_run
+from tests.plugin.conftest import add_suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plugin.conftest import ScriptedServer
+
+KEY = "sk-live-0123456789abcdef"
+FILE = "suites/small/test_small.py"
+TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n'
+
+CHECKS = """
+import os, pytest
+
+def test_passes(subtests):
+    with subtests.test("one of them", number=1):
+        pass
+
+def test_fails(): assert False, "broken"
+def test_left_out(): pass
+def test_dies():
+    if "PYTEST_XDIST_WORKER" in os.environ: os._exit(1)
+@pytest.mark.xfail(run=False, reason="later")
+def test_not_run(): pass
+@pytest.mark.gaia(requires=["postgres"], core=True)
+def test_does_not_apply(): pass
+"""
+STOPS = "def test_fails(): assert False\ndef test_too_late(): pass\n"
+
+
+@pytest.fixture
+def small(project: pytest.Pytester) -> pytest.Pytester:
+    (project.path / "gaia.toml").write_text(TOML)
+    add_suite(project, "small", CHECKS)
+    (project.path / "suites" / "small" / "test_broken.py").write_text("import not_there\n")
+    (project.path / "suites" / "small" / "test_skipped.py").write_text(
+        "import pytest\npytest.importorskip('not_there')\n"
+    )
+    return project
+
+
+def arguments(server: ScriptedServer, *more: str) -> tuple[str, ...]:
+    given = (
+        "-p",
+        "no:allure_pytest",
+        "--gaia-env=small",
+        f"--gaia-url=gateway={server.url}",
+        "--gaia-record=run.jsonl",
+    )
+    return (*given, *more)
+
+
+def recorded(project: pytest.Pytester) -> dict[str, TestRecord]:
+    run = read_run(project.path / "run.jsonl")
+    assert run.end is not None
+    assert len({test.node for test in run.tests}) == len(run.tests)
+    return {test.node.removeprefix(f"{FILE}::"): test for test in run.tests}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "workers"])
+def test_whatever_becomes_of_a_test_it_has_a_record(
+    small: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    # Workers of the run that this test may itself be part of have set it.
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    small.runpytest_subprocess(
+        *arguments(server, "--continue-on-collection-errors", f"--deselect={FILE}::test_left_out", *workers)
+    )
+
+    found = recorded(small)
+    assert {name: test.state for name, test in found.items()} == {
+        "test_passes": "ran",
+        "test_fails": "ran",
+        "test_left_out": "deselected",
+        "test_dies": "crashed" if workers else "ran",
+        "test_not_run": "ran",
+        "test_does_not_apply": "ran",
+        "suites/small/test_broken.py": "not collected",
+        "suites/small/test_skipped.py": "not collected",
+    }
+    assert "No module named 'not_there'" in found["suites/small/test_broken.py"].message
+    assert [phase.outcome for phase in found["suites/small/test_skipped.py"].phases] == ["skipped"]
+    assert [(phase.when, phase.subtest) for phase in found["test_passes"].phases] == [
+        ("setup", ""),
+        ("call", "one of them number=1"),
+        ("call", ""),
+        ("teardown", ""),
+    ]
+    assert "small" in found["test_passes"].markers
+    assert (found["test_does_not_apply"].services, found["test_does_not_apply"].core) == (("postgres",), True)
+    assert found["test_fails"].worker.startswith("gw" if workers else "main")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+def test_what_was_never_begun_has_a_record(
+    small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    (small.path / FILE).write_text(STOPS)
+
+    small.runpytest_subprocess(*arguments(server, FILE, "-x", *workers))
+
+    assert {name: test.state for name, test in recorded(small).items()} == {
+        "test_fails": "ran",
+        "test_too_late": "never ran",
+    }
+
+
+WAITS = """
+import threading
+
+def test_first(): assert False, "broken"
+def test_waits():
+    threading.Event().wait(10)
+"""
+
+
+def wait_for(path: Path, text: bytes, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while not (path.exists() and text in path.read_bytes()):
+        assert time.monotonic() < deadline, "the record has not been written"
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+            raise AssertionError("the run has ended by itself")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+def test_a_killed_run_leaves_what_it_knew(
+    small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    (small.path / FILE).write_text(WAITS)
+    command = (sys.executable, "-m", "pytest", *arguments(server, FILE, *workers))
+    process = small.popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(small.path / "run.jsonl", b"test_first", process)
+    finally:
+        process.kill()
+        process.wait()
+
+    run = read_run(small.path / "run.jsonl")
+    assert run == RecordedRun(run.start, run.tests, None)
+    assert [(test.node, test.state) for test in run.tests] == [(f"{FILE}::test_first", "ran")]
+
+
+SECRETS = """
+import os, pytest
+
+KEY = os.environ["GAIA_SMALL_API_KEY"]
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtdSJ9.c2lnbmF0dXJl"
+
+@pytest.fixture
+def broken(): raise RuntimeError(f"key {KEY}")
+
+def test_passes(): pass
+def test_asserts(gaia_env): assert gaia_env.api_key.reveal() == "another"
+def test_sends(): raise ValueError({"Authorization": f"Bearer {TOKEN}", "api_key": KEY})
+def test_needs(broken): pass
+def test_skips(): pytest.skip(f"not with {KEY}")
+def test_marks(): pytest.xfail(f"not with {KEY}")
+@pytest.mark.xfail(reason=f"not with {KEY}", strict=True)
+def test_passes_anyway(): pass
+def test_in_part(subtests):
+    with subtests.test("one"):
+        assert KEY == "another"
+def test_says(): raise SystemExit(f"gaia --key={KEY}")
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+def test_no_secret_is_kept(
+    small: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("GAIA_SMALL_API_KEY", KEY)
+    (small.path / FILE).write_text(SECRETS)
+    (small.path / "suites" / "small" / "test_broken.py").write_text(f"{SECRETS}\nraise RuntimeError(KEY)\n")
+    (small.path / "suites" / "small" / "test_skipped.py").write_text(
+        f"{SECRETS}\npytest.skip(KEY, allow_module_level=True)\n"
+    )
+
+    small.runpytest_subprocess(
+        *arguments(server, "--continue-on-collection-errors", "--gaia-report=verdict.json", *workers)
+    )
+
+    found = recorded(small)
+    kept = (small.path / "run.jsonl").read_text() + (small.path / "verdict.json").read_text()
+    assert len(found) == 11
+    assert KEY not in kept
+    assert "eyJzdWIiOiJtdSJ9" not in kept
+    assert kept.count("***") >= 10

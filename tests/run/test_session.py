@@ -1,0 +1,28 @@
+"""One process of a run: what it knows when the sandbox does not answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.run.session import Run
+from pytest_gaia.run.stack import Stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_messages_get_out_and_stay_masked_where_the_sandbox_does_not_answer(tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text("no space left on device")
+    variables = {"GAIA_STAGING_API_KEY": "sk-live-0123456789"}
+    options = Options(env="staging", rootdir=tmp_path, environ=variables)
+    run = Run(options, resolve(options), (), stack=Stack.attach(tmp_path))
+
+    with pytest.raises(SandboxError, match="no space left on device"):
+        _ = run.environment
+
+    assert run.redactor.text("sent sk-live-0123456789") == "sent ***"

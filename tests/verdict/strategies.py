@@ -1,0 +1,139 @@
+"""Random evidence from a small world, so that rules meet it often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from pytest_gaia.policy.subjects import PHASES, Context, Subject, Symptom
+from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RecordedRun, RunEnd, RunStart, TestRecord
+from tests.policy import strategies as policy
+from tests.policy.build import TODAY
+
+if TYPE_CHECKING:
+    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.verdict.evidence import State
+
+STATES: tuple[State, ...] = (*("ran",) * 12, "crashed", "not collected", "deselected", "never ran")
+TEXTS = st.text(max_size=12)
+
+
+def failure_of(symptom: Symptom, exception: str = "Error") -> Failure:
+    """The evidence that has this symptom."""
+    return Failure(
+        symptom.kind,
+        exception,
+        symptom.message,
+        symptom.status,
+        symptom.service,
+        symptom.via,
+        symptom.route,
+        symptom.method,
+    )
+
+
+def record_of(test: Subject, symptom: Symptom) -> TestRecord:
+    """The record of ``test``, which failed with ``symptom`` and passed its other phases."""
+    failed = Phase(symptom.phase, "failed", failure=failure_of(symptom))
+    phases = tuple(failed if when == symptom.phase else Phase(when, "passed") for when in PHASES)
+    return TestRecord(test.node, "ran", phases, markers=tuple(test.markers), services=tuple(test.services))
+
+
+@st.composite
+def failures(draw: st.DrawFn, when: str) -> Phase:
+    """A phase that failed, with or without marks of pytest's own."""
+    xfail = draw(st.sampled_from((None, None, None, None, "", "later")))
+    against = xfail is None and draw(st.sampled_from((False, False, False, True)))
+    return Phase(when, "failed", failure=failure_of(draw(policy.symptoms)), xfail=xfail, passed_against_xfail=against)
+
+
+def phases(when: str) -> st.SearchStrategy[Phase]:
+    """What one phase may have come to."""
+    left_out = st.sampled_from(("passed", "skipped", "not applicable"))
+    return st.one_of(failures(when), st.builds(Phase, st.just(when), left_out, reason=TEXTS))
+
+
+def passing(*when: str) -> st.SearchStrategy[tuple[Phase, ...]]:
+    """Phases that passed."""
+    return st.just(tuple(Phase(each, "passed") for each in when))
+
+
+HISTORIES = st.one_of(
+    passing(*PHASES),
+    passing(*PHASES),
+    st.tuples(passing("setup"), failures("call").map(lambda phase: (phase,)), passing("teardown")).map(
+        lambda parts: parts[0] + parts[1] + parts[2]
+    ),
+    st.lists(st.sampled_from((*PHASES, "call")), max_size=4).flatmap(lambda kinds: st.tuples(*map(phases, kinds))),
+)
+"""the phases of one test: a clean pass, a failure in the call, or anything"""
+
+
+@st.composite
+def records(draw: st.DrawFn) -> TestRecord:
+    """One test, in any state, with any phases."""
+    subject = draw(policy.subjects)
+    state = draw(st.sampled_from(STATES))
+    return TestRecord(
+        subject.node,
+        state,
+        draw(HISTORIES) if state == "ran" else (),
+        markers=tuple(sorted(subject.markers)),
+        services=tuple(sorted(subject.services)),
+        core=draw(st.booleans()),
+        attempt=draw(st.sampled_from((1, 1, 1, 2))),
+        message=draw(TEXTS),
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recorded run, the rules of a project, and the circumstances."""
+
+    run: RecordedRun
+    rules: list[Rule]
+    context: Context
+
+
+@st.composite
+def ends(draw: st.DrawFn, count: int) -> RunEnd | None:
+    """How a run of ``count`` tests may have ended."""
+    if draw(st.sampled_from((True, *(False,) * 9))):
+        return None
+    return RunEnd(
+        "2030-03-15T10:01:00+00:00",
+        pytest_exit=draw(st.sampled_from((*(0,) * 9, 1, 1, 2, 5, 7))),
+        planned=draw(st.sampled_from((*(count,) * 9, count + 1, 0))),
+        complete=draw(st.booleans()),
+        unavailable=draw(st.sampled_from((*("",) * 9, "out of reach"))),
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Up to four tests under up to four rules, each of which fits one of the failures but for one field at most."""
+    tests = draw(st.lists(records(), max_size=4))
+    circumstances = draw(policy.contexts)
+    failing = [policy.Failed(*found, circumstances) for test in tests for found in failures_of(test)]
+    failing = failing or [policy.Failed(draw(policy.subjects), draw(policy.symptoms), circumstances)]
+    rules = [draw(policy.rules(draw(st.sampled_from(failing)), f"rule-{n}")) for n in range(draw(st.integers(0, 4)))]
+    start = RunStart(
+        SCHEMA, circumstances.environment, "full", f"{TODAY}T10:00:00+00:00", tuple(circumstances.capabilities)
+    )
+    return Case(RecordedRun(start, tuple(tests), draw(ends(len(tests)))), rules, circumstances)
+
+
+def failures_of(test: TestRecord) -> list[tuple[Subject, Symptom]]:
+    """What a test is to selectors, and each of its failures."""
+    subject = Subject(test.node, frozenset(test.markers), frozenset(test.services))
+    failed = [phase for phase in test.phases if phase.outcome == "failed" and phase.failure]
+    return [
+        (
+            subject,
+            Symptom(phase.when, each.kind, each.message, each.status, each.service, each.via, each.route, each.method),
+        )
+        for phase in failed
+        if (each := phase.failure) is not None
+    ]

@@ -1,0 +1,201 @@
+"""What is known of a run as a whole, and what a replay makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.verdict.assembly import Assembly
+from pytest_gaia.verdict.evidence import Phase, TestRecord
+from pytest_gaia.verdict.judged import Judged, judge_run
+from pytest_gaia.verdict.report import policy_digest, verdict_file
+from tests.policy.build import EXPIRES, TODAY, context, rule
+from tests.verdict.runs import failed, passed, run
+
+if TYPE_CHECKING:
+    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.verdict.evidence import RecordedRun
+
+A, B = "suites/personas/test_crud.py::test_a", "suites/personas/test_crud.py::test_b"
+PERSONAS = rule("personas", "suites/personas")
+
+
+def judged(recorded: RecordedRun, *rules: Rule, environment: str = "staging", **more: Any) -> Judged:
+    circumstances = replace(context(environment, *recorded.start.capabilities), **more)
+    return judge_run(recorded.start, recorded.tests, recorded.end, RuleSet(rules), circumstances)
+
+
+def ending(recorded: RecordedRun, **changes: Any) -> RecordedRun:
+    assert recorded.end is not None
+    return msgspec.structs.replace(recorded, end=msgspec.structs.replace(recorded.end, **changes))
+
+
+def test_a_run_that_passed_is_promoted() -> None:
+    found = judged(run(passed(A), passed(B)))
+
+    assert (found.verdict.word, found.excused, found.gating_in_production) == ("PROMOTE", 0, 0)
+
+
+def test_a_run_that_was_killed_holds() -> None:
+    killed = msgspec.structs.replace(run(passed(A)), end=None)
+
+    found = judged(killed).verdict
+
+    assert (found.word, found.reasons) == ("HOLD", ("the run was killed before its end",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"pytest_exit": 2}, "the run was interrupted"),
+        ({"pytest_exit": 3}, "pytest failed inside"),
+        ({"pytest_exit": 4}, "pytest was called wrongly"),
+        ({"pytest_exit": 7}, "pytest ended with 7"),
+        ({"pytest_exit": 1}, "pytest counted a failure that no record shows"),
+        ({"lost": ("worker gw1", "worker gw2")}, "ended before their time: worker gw1, worker gw2"),
+        ({"planned": 3}, "nothing is known of 1 selected tests"),
+        ({"planned": 0}, "nothing was selected"),
+    ],
+)
+def test_an_end_that_does_not_fit_holds(changes: dict[str, Any], reason: str) -> None:
+    found = judged(ending(run(passed(A), passed(B)), **changes)).verdict
+
+    assert (found.word, found.reasons) == ("HOLD", (reason,))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        TestRecord("suites/x.py", "not collected", (Phase("collect", "skipped"),)),
+        TestRecord(B, "deselected"),
+        passed(A),
+    ],
+    ids=["a file", "a deselected test", "the same test twice"],
+)
+def test_a_missing_test_is_not_made_up_for_by_another_record(extra: TestRecord) -> None:
+    short = ending(run(passed(A), extra), planned=2)
+
+    assert "nothing is known of 1 selected tests" in judged(short).verdict.reasons
+
+
+def test_what_could_not_be_reached_is_infra_whatever_else_there_is() -> None:
+    found = judged(ending(run(failed(A)), unavailable="gateway is out of reach")).verdict
+
+    assert (found.word, found.exit_code, found.reasons) == ("INFRA", 12, ("gateway is out of reach",))
+
+
+def test_a_rule_that_covers_nothing_is_drift_only_where_everything_was_selected() -> None:
+    elsewhere = rule("elsewhere", "suites/gone")
+
+    assert judged(run(passed(A)), elsewhere).verdict.reasons == ("rule elsewhere covers no test",)
+    assert judged(run(passed(A), complete=False), elsewhere).verdict.word == "PROMOTE"
+
+
+@pytest.mark.parametrize(
+    "inactive",
+    [{"expires": TODAY}, {"environments": ("dev",)}, {"when": (("chat", True),)}],
+    ids=["expired", "elsewhere", "condition"],
+)
+def test_a_rule_that_does_not_apply_is_not_missed(inactive: dict[str, Any]) -> None:
+    assert judged(run(passed(A)), rule("idle", "suites/gone", **inactive)).verdict.word == "PROMOTE"
+
+
+def test_a_rule_that_loses_to_a_more_specific_one_is_not_unused() -> None:
+    exact = rule("exact", A)
+
+    assert judged(run(failed(A), passed("suites/x.py::test_x")), PERSONAS, exact).verdict.word == "PROMOTE"
+
+
+def test_what_would_gate_in_production_is_counted() -> None:
+    skipped = TestRecord(B, "ran", (Phase("setup", "skipped", reason="later"), Phase("teardown", "passed")))
+
+    found = judged(run(failed(A), skipped, passed("suites/x.py::test_x")), PERSONAS)
+
+    assert (found.verdict.word, found.gating_in_production) == ("PROMOTE", 2)
+
+
+def test_a_replay_under_another_day_or_environment_judges_the_same_evidence_anew() -> None:
+    recorded = run(failed(A), passed("suites/x.py::test_x"))
+
+    assert judged(recorded, PERSONAS).verdict.word == "PROMOTE"
+    assert judged(recorded, PERSONAS, today=EXPIRES).verdict.word == "REJECT"
+    assert judged(recorded, PERSONAS, environment="production").verdict.word == "REJECT"
+
+
+def test_the_policy_is_known_by_its_content() -> None:
+    one, other = rule("one", "suites/a"), rule("other", "suites/b")
+
+    assert policy_digest((one, other)) == policy_digest((replace(one, place="elsewhere.toml"), other))
+    assert policy_digest((one, other)) != policy_digest((one, replace(other, max_tests=3)))
+
+
+def test_the_verdict_file_names_rules_and_losers() -> None:
+    broad, expired = rule("broad", "all"), rule("expired", A, expires=TODAY)
+
+    document = verdict_file(judged(run(failed(A), passed("suites/x.py::test_x")), PERSONAS, broad, expired))
+
+    assert {use.id: (use.excused, use.applies, use.days_left) for use in document.rules} == {
+        "broad": (0, "", 13),
+        "expired": (0, f"expired {TODAY}", 0),
+        "personas": (1, "", 13),
+    }
+    found = next(test for test in document.tests if test.node == A)
+    assert found.rules == ("personas",)
+    assert dict(found.losers) == {"broad": "rule personas is more specific", "expired": f"expired {TODAY}"}
+    assert (document.verdict, document.excused, document.counts) == (
+        "DRIFT",
+        1,
+        {"expected failure": 1, "unexpected pass": 1},
+    )
+
+
+# From reports to records
+
+
+@pytest.fixture
+def records() -> list[TestRecord]:
+    return []
+
+
+@pytest.fixture
+def assembly(records: list[TestRecord]) -> Assembly:
+    return Assembly(records.append)
+
+
+def states(records: list[TestRecord]) -> list[tuple[str, str]]:
+    return [(record.node, record.state) for record in records]
+
+
+def test_what_was_selected_and_is_not_heard_of_never_ran(assembly: Assembly, records: list[TestRecord]) -> None:
+    assembly.plan([A, B])
+    assembly.plan([A, B])
+    assembly.complete(B, {"phases": []}, "gw0")
+
+    assembly.finish()
+
+    assert states(records) == [(B, "ran"), (A, "never ran")]
+
+
+def test_a_crash_is_kept_beside_a_pass_of_the_same_test_elsewhere(
+    assembly: Assembly, records: list[TestRecord]
+) -> None:
+    assembly.plan([A])
+    assembly.complete(A, {"phases": []}, "gw0")
+    assembly.crashed(A, "worker gw1 crashed", "gw1")
+
+    assembly.finish()
+
+    assert states(records) == [(A, "ran"), (A, "crashed")]
+
+
+def test_a_file_that_all_workers_fail_to_collect_is_one_record(assembly: Assembly, records: list[TestRecord]) -> None:
+    for _ in range(2):
+        assembly.not_collected("suites/x.py", "ImportError", skipped=False)
+
+    assembly.finish()
+
+    assert states(records) == [("suites/x.py", "not collected")]

@@ -1,0 +1,183 @@
+"""What holds of every run under every set of rules."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from pytest_gaia.config.tolerance import tolerance_of
+from pytest_gaia.policy.match import mismatch
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.selectors import keys_of
+from pytest_gaia.policy.subjects import Subject
+from pytest_gaia.verdict.evidence import encode, read_run
+from pytest_gaia.verdict.judge import EXECUTED, Judgement, judge, subject_of
+from pytest_gaia.verdict.judged import Judged, judge_run
+from pytest_gaia.verdict.report import verdict_file
+from tests.policy.strategies import Scene, scenes
+from tests.verdict import strategies as some
+from tests.verdict.runs import passed, record
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.verdict.evidence import RecordedRun
+
+cases = some.cases()
+
+
+def judged(case: some.Case, run: RecordedRun | None = None, rules: list[Rule] | None = None) -> Judged:
+    recorded = run or case.run
+    return judge_run(
+        recorded.start, recorded.tests, recorded.end, RuleSet(case.rules if rules is None else rules), case.context
+    )
+
+
+def let_through(judgement: Judgement) -> bool:
+    return judgement.outcome in ("expected failure", "tolerated", "skipped", "not applicable") and not judgement.gates
+
+
+@given(cases)
+@settings(max_examples=300)
+def test_only_a_rule_that_covers_and_matches_excuses(case: some.Case) -> None:
+    rules = {rule.id: rule for rule in case.rules}
+    for test, found in zip(case.run.tests, judged(case).judgements, strict=True):
+        if found.outcome != "expected failure":
+            continue
+        event("an expected failure by a rule" if found.rules else "an expected failure by a mark")
+        failed = [phase for phase in test.phases if phase.outcome == "failed"]
+        assert failed
+        assert not any(phase.passed_against_xfail for phase in failed)
+        assert case.context.environment != "production"
+        for each in (rules[name] for name in found.rules):
+            assert any(selector.text in keys_of(subject_of(test)) for selector in each.selectors)
+            assert case.context.environment in each.environments
+            assert each.expires > case.context.today
+        signatures = [symptom for _, symptom in some.failures_of(test)]
+        for phase, symptom in zip(failed, signatures, strict=True):
+            by_rule = any(
+                not mismatch(rules[name].match, symptom) and phase.when in rules[name].phases for name in found.rules
+            )
+            assert by_rule or (phase.xfail is not None and phase.when == "call")
+
+
+@given(scenes())
+@settings(max_examples=300)
+def test_adding_a_rule_excuses_nothing_that_it_does_not_cover_and_match(scene: Scene) -> None:
+    failed, new = scene.failed, scene.new
+    test, circumstances = some.record_of(failed.test, failed.symptom), failed.circumstances
+    before = judge(test, RuleSet(scene.rules), circumstances)
+    after = judge(test, RuleSet([*scene.rules, new]), circumstances)
+    event(f"before: {before.outcome}, after: {after.outcome}")
+
+    if after.outcome == "expected failure" and before.outcome != "expected failure":
+        assert after.rules == (new.id,)
+        assert any(selector.text in keys_of(failed.test) for selector in new.selectors)
+        assert mismatch(new.match, failed.symptom) == ()
+        assert failed.symptom.phase in new.phases
+        assert new.expect in ("fails", "flaky")
+        assert circumstances.environment in new.environments
+        assert new.expires > circumstances.today
+    if before.gates and not after.gates:
+        assert after.outcome == "expected failure"
+
+
+@given(cases, st.randoms())
+def test_the_order_of_rules_makes_no_difference(case: some.Case, random: Random) -> None:
+    shuffled = list(case.rules)
+    random.shuffle(shuffled)
+
+    assert verdict_file(judged(case)) == verdict_file(judged(case, rules=shuffled))
+
+
+@given(cases, st.randoms())
+def test_the_order_of_tests_makes_no_difference_to_the_verdict(case: some.Case, random: Random) -> None:
+    tests = list(case.run.tests)
+    random.shuffle(tests)
+    shuffled = type(case.run)(case.run.start, tuple(tests), case.run.end)
+    one, other = judged(case), judged(case, shuffled)
+
+    assert (one.verdict.word, one.counts, sorted(one.verdict.reasons)) == (
+        other.verdict.word,
+        other.counts,
+        sorted(other.verdict.reasons),
+    )
+
+
+@given(cases)
+def test_a_replay_gives_the_same_verdict_file(case: some.Case) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        replayed = read_run(record(Path(folder) / "run.jsonl", case.run))
+
+    assert replayed == case.run
+    assert verdict_file(judged(case, replayed)) == verdict_file(judged(case))
+
+
+@given(cases)
+def test_a_run_that_is_cut_off_is_never_promoted(case: some.Case) -> None:
+    lines = [encode(case.run.start), *map(encode, case.run.tests)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.jsonl"
+        path.write_bytes(b"".join(lines))
+        cut = read_run(path)
+
+    assert judged(case, cut).verdict.word in ("REJECT", "HOLD")
+
+
+@given(cases)
+def test_zero_excuses_nothing(case: some.Case) -> None:
+    zero = replace(case.context, environment="production", tolerance=tolerance_of("production", {}))
+    forged = [replace(rule, environments=(*rule.environments, "production")) for rule in case.rules]
+    for test in case.run.tests:
+        found = judge(test, RuleSet(forged), zero)
+
+        assert found.outcome not in ("expected failure", "tolerated", "unexpected pass")
+        assert found == replace(judge(test, RuleSet(), zero), losers=found.losers)
+        unclean = any(phase.outcome in ("failed", "skipped") for phase in test.phases) or test.attempt > 1
+        if test.state == "ran" and unclean:
+            assert found.gates
+
+
+@given(cases)
+def test_only_a_run_with_evidence_is_promoted(case: some.Case) -> None:
+    found = judged(case)
+    if found.verdict.word != "PROMOTE":
+        return
+    event("promoted")
+    tolerance, end = case.context.tolerance, case.run.end
+    assert end is not None
+    assert end.pytest_exit in (0, 1, 5)
+    assert not end.unavailable
+    assert not any(each.gates for each in found.judgements)
+    assert found.counts["passed"] + found.counts["unexpected pass"] > 0
+    assert not found.counts["incomplete"]
+    assert sum(found.counts[outcome] for outcome in EXECUTED) >= tolerance.least_executed
+    assert tolerance.budget is None or found.excused <= tolerance.budget
+    assert end.planned <= len({test.node for test in case.run.tests if test.state != "deselected"})
+
+
+@given(cases)
+def test_a_pass_has_passed_in_all_three_phases(case: some.Case) -> None:
+    for test, found in zip(case.run.tests, judged(case).judgements, strict=True):
+        if found.outcome in ("passed", "unexpected pass"):
+            assert {phase.when for phase in test.phases} >= {"setup", "call", "teardown"}
+            assert all(phase.outcome == "passed" for phase in test.phases)
+
+
+@given(cases)
+def test_what_gates_says_why_it_does(case: some.Case) -> None:
+    for test, found in zip(case.run.tests, judged(case).judgements, strict=True):
+        if found.gates and test.state == "ran" and any(phase.outcome == "failed" for phase in test.phases):
+            assert found.why
+
+
+def test_a_subject_is_what_the_record_says() -> None:
+    test = passed("x.py::test_a", markers=("slow",), services=("chat",))
+
+    assert subject_of(test) == Subject("x.py::test_a", frozenset({"slow"}), frozenset({"chat"}))
