@@ -87,7 +87,13 @@ def _watch_process(config: pytest.Config) -> None:
     end, process = os._exit, os.getpid()
 
     def watched(status: int) -> NoReturn:
-        end(exit_code(config, status) if os.getpid() == process else status)
+        if os.getpid() != process:
+            end(status)
+        code = exit_code(config, status)
+        # The verdict may still be in a buffer, which nobody else would write out now.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        end(code)
 
     def release() -> None:
         os._exit = end
