@@ -60,8 +60,11 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Look at what other hooks have added; write down what rules can select, if asked."""
-        if added := [item for item in session.items if SUBJECT not in item.stash]:
-            self._describe(session.config, added)
+        try:
+            self._describe(session.config, [item for item in session.items if SUBJECT not in item.stash])
+        except ConfigError as error:
+            # pytest comes here even after the hook above has raised this very error.
+            raise pytest.UsageError(str(error)) from None
         path = session.config.option.gaia_subjects
         if path is None or self.run.is_worker:
             return
