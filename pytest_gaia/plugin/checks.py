@@ -33,7 +33,6 @@ SUBJECT: pytest.StashKey[Subject] = pytest.StashKey()
 DEFAULT_SKIP: pytest.StashKey[str | None] = pytest.StashKey()
 EVIDENCE: pytest.StashKey[Evidence] = pytest.StashKey()
 IN_CALL: pytest.StashKey[bool] = pytest.StashKey()
-RAISED: pytest.StashKey[BaseException | None] = pytest.StashKey()
 
 
 class CheckHooks:
@@ -43,7 +42,9 @@ class CheckHooks:
         self.run = run
         self.judging = judging
         self.latest = Evidence()
-        """of the test that has made the latest report"""
+        """of the test that makes, or has made, the latest report"""
+        self.raised: pytest.ExceptionInfo[BaseException] | None = None
+        """in the phase of which a report is being made"""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -107,9 +108,11 @@ class CheckHooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Outermost wrapper: pytest's own xfail has spoken; with its last report, a test hands over its evidence."""
-        item.stash[RAISED] = _raised(call)
-        report = yield
         evidence = self.latest = _evidence(item)
+        self.raised = call.excinfo
+        report = yield
+        # An exception holds all its frames: it must not outlive its report.
+        self.raised = None
         evidence.note_native_xfail(report, self._redact)
         # A subtest makes its report while its test is still in its call.
         if call.when == "call" and evidence.passed and not item.stash.get(IN_CALL, False):
@@ -133,11 +136,12 @@ class CheckHooks:
         """Innermost wrapper: the terminal, ``-x``, ``--lf``, JUnit and Allure all see the outcome as judged here."""
         report = yield
         # Hooks can take the exception away, or put it there (that of a unittest.TestCase).
-        raised = _raised(call) or item.stash[RAISED]
+        raised = call.excinfo or self.raised
         if report.passed and raised is None:
-            _evidence(item).add_pass(call.when, call.duration)
+            self.latest.add_pass(call.when, call.duration)
         else:
-            self._judge_other(item, report, phases.phase_of(report, call, raised, self._redact))
+            error = raised.value if raised else None
+            self._judge_other(item, report, phases.phase_of(report, call, error, self._redact))
         return report
 
     def _redact(self, text: str) -> str:
@@ -145,7 +149,7 @@ class CheckHooks:
         return self.run.redactor.text(text)
 
     def _judge_other(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
-        _evidence(item).add(phase)
+        self.latest.add(phase)
         if phase.outcome == "not applicable":
             phases.name_outcome(item, report, "not applicable")
         elif phase.outcome == "failed":
@@ -223,10 +227,6 @@ def _evidence(item: pytest.Item) -> Evidence:
     if known is None:
         known = item.stash[EVIDENCE] = Evidence()
     return known
-
-
-def _raised(call: pytest.CallInfo[None]) -> BaseException | None:
-    return call.excinfo.value if call.excinfo else None
 
 
 def _turning_into_skips() -> Generator[None, object, object]:
