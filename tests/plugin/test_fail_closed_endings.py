@@ -72,6 +72,10 @@ STOPPED = (
 UNREACHABLE = Way("unreachable", 12, "INFRA", says="is out of reach; no test was run")
 
 KILL = "import os\n" + TEST.format("os.kill(os.getpid(), 9)")
+RANDOM = (
+    "import pytest, uuid\n@pytest.mark.parametrize('name', [uuid.uuid4()], ids=str)\ndef test_random(name): pass\n"
+    + PASSES
+)
 LATE = "import os\ndef pytest_sessionfinish(session):\n    if hasattr(session.config, 'workerinput'): os._exit(0)\n"
 
 WORKERS = (
@@ -86,6 +90,7 @@ WORKERS = (
         args=("-n1", "--max-worker-restart=0"), says="ended before their time: worker gw0",
     ),
     Way("pytest.exit in a test", 3, "HOLD", PASSES + TEST.format(EXIT), args=("-n1",)),
+    Way("workers that collect different tests", 1, "REJECT", RANDOM, args=("-n2",)),
     Way("stopped at the first failure", 2, "REJECT", FAILS + PASSES, args=("-n1", "-x")),
     Way("pytest.exit in a file", 1, "REJECT", f"import pytest\n{EXIT}\n", args=("-n1",)),
     Way(

@@ -93,6 +93,7 @@ REPORTS = (
 )  # fmt: skip
 
 TESTS = (
+    Way("one that returns what it should assert", 1, "REJECT", PASSES + "def test_fails(): return False\n"),
     Way(
         "one that deletes exchanges",
         1,
@@ -123,6 +124,7 @@ TESTS = (
 )
 
 OPTIONS = (
+    Way("other names of files", 11, "HOLD", FAILS, args=("-o", "python_files=check_*.py")),
     Way("only collecting", 0, None, FAILS, args=("--collect-only",)),
     Way("only planning", 0, None, FAILS, args=("--setup-plan",)),
     Way("only setting up", 11, "HOLD", FAILS, args=("--setup-only",)),
