@@ -5,6 +5,8 @@
     GaiaError
     ├── ConfigError            a user's mistake in an option, a variable or a file          exit 4
     ├── EnvironmentUnavailable a required member cannot be reached, or is not what it claims exit 12
+    ├── DeployFailed           what was to be deployed does not run, or not everywhere       exit 1
+    ├── DeployUnavailable      the deploy tool was rate-limited, or did not answer           exit 12
     ├── SandboxError           the embedded platform could not start or answer               exit 12
     ├── WriteRefused           a write was stopped before it left the process
     ├── NotApplicable          the environment does not have what a check needs
@@ -41,6 +43,16 @@ class ConfigError(GaiaError):
 
 class EnvironmentUnavailable(GaiaError):
     """A required member of the environment cannot be reached, or the environment is not what it claims. Exit 12."""
+
+    exit_code = 12
+
+
+class DeployFailed(GaiaError):
+    """What was to be deployed does not run, or not everywhere; the message says what was done. Exit 1."""
+
+
+class DeployUnavailable(GaiaError):
+    """The deploy tool was rate-limited or did not answer, and did not recover in time: nothing is proved. Exit 12."""
 
     exit_code = 12
 

@@ -1,0 +1,122 @@
+"""What deploy files say, whatever tool they are for: frozen values, each with the file, line and key that it stands at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Source = Literal["fly", "compose"]
+Form = Literal["service", "gateway-only"]
+"""one file a service (``fly.auth.staging.toml``), or one for a gateway that stands alone (``fly.staging.toml``)"""
+Autostop = Literal["off", "stop", "suspend"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands."""
+
+    file: str
+    """relative to the project, as people type it"""
+    line: int
+    """from 1"""
+    key: str = ""
+    """dotted, such as ``http_service.min_machines_running``"""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.key}" if self.key else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One health check. Durations are seconds; None where the file does not say."""
+
+    kind: Literal["http", "tcp", "command"]
+    port: int | None
+    """the internal port that is asked; None for the port of the service around it"""
+    path: str | None
+    method: str
+    interval: float | None
+    timeout: float | None
+    grace: float | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One port of an app that is reachable from outside of its machine."""
+
+    kind: Literal["http_service", "services", "ports", "expose"]
+    """the table that declares it; ``ports`` and ``expose`` are compose's"""
+    internal_port: int | None
+    protocol: str
+    """``http``, ``tcp`` or ``udp``"""
+    ports: tuple[int, ...]
+    """from outside; empty for a private one"""
+    force_https: bool
+    autostop: Autostop | None
+    autostart: bool | None
+    min_machines: int | None
+    checks: tuple[Check, ...]
+    """only those that belong to this port, and so are effective on it"""
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app (Fly) or service (compose) of one environment."""
+
+    service: str
+    """the platform's name of what it runs: gateway, auth, asset, chat, nats, postgres, or another"""
+    environment: str
+    form: Form
+    name: str
+    """of the app on Fly; of the service in a compose file"""
+    path: Path
+    """the deploy file"""
+    image: str | None = None
+    """a reference that the file names; None where it is built"""
+    dockerfile: str | None = None
+    region: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    served: tuple[Served, ...] = ()
+    loose_checks: tuple[Check, ...] = ()
+    """checks that are on no served port: nothing waits for them"""
+    memory_mb: int | None = None
+    cpus: int | None = None
+    cpu_kind: str | None = None
+    strategy: str | None = None
+    release_command: str | None = None
+    depends_on: tuple[str, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """dotted key as in the file → where it stands"""
+    comments: Mapping[int, str] = field(default_factory=dict)
+    """line → comment on it, without the sign"""
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """the file as parsed; for compose, the service's part"""
+
+    def place(self, *key: str) -> Place:
+        """Return where ``key`` stands, or the nearest table around it, or the head of the file."""
+        for length in range(len(key), 0, -1):
+            found = self.places.get(".".join(key[:length]))
+            if found is not None:
+                return found
+        return next(iter(self.places.values()), Place(self.path.name, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """All apps that the deploy files name for one environment."""
+
+    environment: str
+    source: Source
+    folder: Path
+    apps: tuple[App, ...]
+
+    def app(self, service: str) -> App | None:
+        """Return the app that runs ``service``; where both forms are there, the one of a file of its own."""
+        found = [app for app in self.apps if app.service == service]
+        return min(found, key=lambda app: app.form != "service", default=None)

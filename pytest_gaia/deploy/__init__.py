@@ -1,0 +1,1 @@
+"""The deploy hook: one contract, and thin adapters around the tools that carry it out."""

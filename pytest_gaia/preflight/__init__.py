@@ -1,0 +1,1 @@
+"""Checks of deploy files before anything is deployed: parity, safety, and the difference of two environments. Pure."""
