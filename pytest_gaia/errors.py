@@ -7,6 +7,7 @@
     ├── EnvironmentUnavailable a required member cannot be reached, or is not what it claims exit 12
     ├── DeployFailed           what was to be deployed does not run, or not everywhere       exit 1
     ├── DeployUnavailable      the deploy tool was rate-limited, or did not answer           exit 12
+    ├── DeployLocked           somebody else is deploying to that environment                exit 13
     ├── SandboxError           the embedded platform could not start or answer               exit 12
     ├── WriteRefused           a write was stopped before it left the process
     ├── NotApplicable          the environment does not have what a check needs
@@ -55,6 +56,12 @@ class DeployUnavailable(GaiaError):
     """The deploy tool was rate-limited or did not answer, and did not recover in time: nothing is proved. Exit 12."""
 
     exit_code = 12
+
+
+class DeployLocked(GaiaError):
+    """Another roll-out of the same environment is under way; nothing was done. Exit 13."""
+
+    exit_code = 13
 
 
 class SandboxError(GaiaError):

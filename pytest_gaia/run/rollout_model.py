@@ -1,0 +1,179 @@
+"""What a roll-out is made of: what is planned, what came of it, and whom it tells meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pytest_gaia.errors import DeployFailed, DeployUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_gaia.deploy.contract import Observation
+
+Action: TypeAlias = Literal["deploy", "rollback"]
+
+StepOutcome: TypeAlias = Literal[
+    "deployed",
+    "unchanged",
+    "deployed_with_tool_error",
+    "phantom",
+    "failed",
+    "split",
+    "unavailable",
+    "in doubt",
+    "not begun",
+    "planned",
+]
+"""What became of one service: what was judged (``deploy.outcome``), or why nothing was.
+
+``unavailable`` the tool was rate-limited or did not answer; ``in doubt`` the roll-out ended in the middle of it;
+``not begun`` it ended before; ``planned`` nothing but the commands was asked for.
+"""
+
+GOOD: frozenset[StepOutcome] = frozenset({"deployed", "unchanged", "deployed_with_tool_error", "planned"})
+
+_INTERRUPTED = 130
+"""what a shell says of a command that Ctrl-C has ended"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One service of a roll-out."""
+
+    service: str
+    app: str
+    config: Path | None = None
+    """its deploy file; None for a hook that needs none"""
+    image: str | None = None
+    """what to deploy or to go back to; None: what the deploy file builds or names"""
+    origin: str = ""
+    """for a rollback: how ``image`` was found"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Which services are deployed, or rolled back, in which order and how."""
+
+    environment: str
+    rootdir: Path
+    """folder of gaia.toml; the journal is kept in ``.gaia/deployments`` of it"""
+    steps: tuple[Step, ...]
+    action: Action = "deploy"
+    region: str | None = None
+    rebuild: bool = False
+    remote_only: bool = True
+    deadline: float = 600.0
+    """seconds for one service"""
+    options: tuple[str, ...] = ()
+    """what else a command line needs to go on with it: ``--region fra``"""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of one service."""
+
+    service: str
+    app: str
+    outcome: StepOutcome
+    reason: str = ""
+    """one sentence, for every outcome that is not plainly good"""
+    elapsed: float = 0.0
+    """seconds"""
+    attempts: int = 0
+    """how many times the tool was asked to deploy"""
+    release: int | None = None
+    image: str | None = None
+    digests: tuple[str, ...] = ()
+    """of all machines that serve, each once; more than one is a split deployment"""
+    commands: tuple[tuple[str, ...], ...] = ()
+    """the exact command lines that ran, or that would"""
+    before: Observation | None = None
+    after: Observation | None = None
+    tail: tuple[str, ...] = ()
+    """the tool's last lines, secrets masked"""
+
+    @property
+    def good(self) -> bool:
+        """Whether the roll-out may go on to the next service."""
+        return self.outcome in GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """What became of a roll-out; one step for each service that was asked for, in their order."""
+
+    environment: str
+    action: Action
+    steps: tuple[StepResult, ...]
+    started: str
+    """ISO 8601, UTC"""
+    elapsed: float
+    """seconds"""
+    dry_run: bool = False
+    go_on: str = ""
+    """the command line that goes on where this stopped; empty where all is done"""
+    notes: tuple[str, ...] = field(default=())
+    """what people should know besides, such as an earlier roll-out that was interrupted"""
+
+    @property
+    def good(self) -> bool:
+        """Whether every service is where it should be."""
+        return all(step.good for step in self.steps)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all there, 12 the tool was not available, 130 interrupted, 1 anything else."""
+        outcomes = {step.outcome for step in self.steps}
+        if self.good:
+            return 0
+        if "in doubt" in outcomes or outcomes <= GOOD | {"not begun"}:
+            return _INTERRUPTED
+        return DeployUnavailable.exit_code if "unavailable" in outcomes else DeployFailed.exit_code
+
+    @property
+    def problem(self) -> str:
+        """What stopped it, in one sentence; empty where nothing did."""
+        stopped = next((step for step in self.steps if not step.good), None)
+        return "" if stopped is None else f"{stopped.service} ({stopped.app}): {stopped.outcome}: {stopped.reason}"
+
+    def images(self) -> Mapping[str, str]:
+        """Return service → image reference, of those that are known to run one."""
+        return {step.service: step.image for step in self.steps if step.good and step.image}
+
+    def check(self) -> None:
+        """Raise ``DeployUnavailable`` or ``DeployFailed``, with what was done and how to go on, unless all is good."""
+        if self.good:
+            return
+        kind = DeployUnavailable if self.exit_code == DeployUnavailable.exit_code else DeployFailed
+        done = ", ".join(step.service for step in self.steps if step.good) or "nothing"
+        raise kind(f"{self.environment}: {self.problem} Done before it: {done}. To go on: {self.go_on}")
+
+
+class RolloutInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or a signal like it, in the middle of a roll-out; ``result`` says what was done and how to go on."""
+
+    def __init__(self, result: RolloutResult) -> None:
+        super().__init__(f"interrupted; to go on: {result.go_on}")
+        self.result = result
+
+
+class Progress:
+    """Whom a roll-out tells what it is doing. This one listens to nothing; override what is to be shown."""
+
+    def begun(self, rollout: Rollout) -> None:
+        """The roll-out has begun."""
+
+    def waiting(self, service: str, text: str) -> None:
+        """``service`` is being worked at; ``text`` says what for, or what is being waited for. Comes often."""
+
+    def line(self, service: str, text: str) -> None:
+        """The tool has written one line, secrets masked."""
+
+    def ended(self, step: StepResult) -> None:
+        """One service has come to its end."""
+
+    def note(self, text: str) -> None:
+        """Something that people should know, and that stops nothing."""
