@@ -101,6 +101,18 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
         return at_once and all(phase.outcome == "passed" for phase in self.phases)
 
 
+class MemberSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One member of the platform, as it was seen before the first test."""
+
+    member: str
+    state: str
+    """``ready``, ``woke``, ``degraded`` …, as the table of members shows it"""
+    version: str | None = None
+    """what it says of itself"""
+    cold_start_ms: float | None = None
+    """milliseconds from the first question to the first answer; no part of any latency of the run"""
+
+
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_field="line"):
     """The circumstances of a run, known before its first test."""
 
@@ -115,6 +127,8 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     release: str = ""
     version: str = ""
     """of pytest-gaia"""
+    members: tuple[MemberSeen, ...] = ()
+    """what each member was seen to be before the first test"""
 
 
 class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_field="line"):
@@ -130,6 +144,8 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """why the environment could not be tested, if it could not"""
     lost: tuple[str, ...] = ()
     """workers that ended before their time"""
+    changed: tuple[str, ...] = ()
+    """what was another at the end than before the first test, one sentence each: two releases, and evidence of neither"""
 
 
 Line: TypeAlias = RunStart | TestRecord | RunEnd

@@ -83,6 +83,7 @@ def _facts(records: Sequence[TestRecord], end: RunEnd | None, rules: RuleSet, co
         missing=end.planned - len({record.node for record in records if record.state in _SELECTED}),
         unavailable=end.unavailable,
         interrupted=_interrupted(records, end),
+        changed=end.changed,
         unused=unused,
     )
 

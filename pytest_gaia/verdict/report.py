@@ -11,6 +11,9 @@ import msgspec
 
 from pytest_gaia.policy.rules import Rule
 
+# At run time, because msgspec reads the annotations.
+from pytest_gaia.verdict.evidence import MemberSeen  # noqa: TC001
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -59,6 +62,8 @@ class VerdictFile(msgspec.Struct, frozen=True):
     topology: str
     release: str
     capabilities: tuple[str, ...]
+    members: tuple[MemberSeen, ...]
+    """what each member was seen to be before the first test"""
     tolerance: Literal["open", "listed", "zero"]
     judged_as_of: str
     """the day whose rules were in force, ISO 8601"""
@@ -87,6 +92,7 @@ def verdict_file(judged: Judged) -> VerdictFile:
         topology=judged.start.topology,
         release=judged.start.release,
         capabilities=tuple(sorted(context.capabilities)),
+        members=judged.start.members,
         tolerance=context.tolerance.kind,
         judged_as_of=context.today.isoformat(),
         started=judged.start.started,

@@ -33,6 +33,8 @@ class Facts:
     """why the environment could not be tested"""
     interrupted: str = ""
     """why the run ended before its time"""
+    changed: tuple[str, ...] = ()
+    """what was another at the end than before the first test"""
     unused: tuple[str, ...] = ()
     """active rules that cover no test of a complete run"""
 
@@ -93,7 +95,8 @@ def _holding(
             f"{spent} failures were excused, the budget is {tolerance.budget}",
         ),
     )
-    return [reason for holds, reason in checks if holds] + _over_their_caps(judgements, rules)
+    found = [reason for holds, reason in checks if holds]
+    return [*found, *facts.changed, *_over_their_caps(judgements, rules)]
 
 
 def _over_their_caps(judgements: Sequence[Judgement], rules: Sequence[Rule]) -> list[str]:

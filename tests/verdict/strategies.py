@@ -108,6 +108,7 @@ def ends(draw: st.DrawFn, count: int) -> RunEnd | None:
         planned=draw(st.sampled_from((*(count,) * 9, count + 1, 0))),
         complete=draw(st.booleans()),
         unavailable=draw(st.sampled_from((*("",) * 9, "out of reach"))),
+        changed=draw(st.sampled_from((*((),) * 9, ("gateway: version 0.3, it was 0.2",)))),
     )
 
 

@@ -59,6 +59,7 @@ def test_a_run_that_was_killed_holds() -> None:
         ({"lost": ("worker gw1", "worker gw2")}, "ended before their time: worker gw1, worker gw2"),
         ({"planned": 3}, "nothing is known of 1 selected tests"),
         ({"planned": 0}, "nothing was selected"),
+        ({"changed": ("gateway: version 0.3, it was 0.2",)}, "gateway: version 0.3, it was 0.2"),
     ],
 )
 def test_an_end_that_does_not_fit_holds(changes: dict[str, Any], reason: str) -> None:
