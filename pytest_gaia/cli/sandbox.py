@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pytest_gaia.cli.environments import complete_name, options_here
+from pytest_gaia.cli.signals import Ended, until_signalled
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.config.environment import HTTP_SERVICES
 from pytest_gaia.config.options import split_members
 from pytest_gaia.config.secrets import mask_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
-
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.run.stack import Stack
 
@@ -39,10 +35,6 @@ Start a whole platform on this machine (PostgreSQL, NATS, gateway, auth, asset, 
 It listens on loopback only, on free ports. The `export` lines that it prints let pytest, curl or a service of yours
 use it from another shell. Nothing is kept when it ends.
 """
-
-
-class Ended(BaseException):
-    """A signal asked this process to end."""
 
 
 @app.callback()
@@ -73,7 +65,7 @@ def up(
     )
     run = Run(options, resolve(options), roots=())
     try:
-        with _until_signalled():
+        with until_signalled():
             run.start()
             environment = run.environment
             assert run.stack is not None
@@ -118,27 +110,3 @@ def _show_lines(environment: Environment, stack: Stack) -> None:
 def _show_json(environment: Environment, stack: Stack) -> None:
     known = {"shape": environment.name, "variables": exports(environment), "logs": str(stack.directory)}
     typer.echo(json.dumps(known))
-
-
-@contextmanager
-def _until_signalled() -> Iterator[None]:
-    """Raise ``Ended`` at the first SIGINT, SIGTERM or SIGHUP. Afterwards they are ignored, so that stopping can finish."""
-    # A signal that the shell has us ignore (nohup, a background job) stays ignored.
-    heeded = [
-        each for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN
-    ]
-
-    def ignore() -> None:
-        for each in heeded:
-            signal.signal(each, signal.SIG_IGN)
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        ignore()
-        raise Ended
-
-    for each in heeded:
-        signal.signal(each, end)
-    try:
-        yield
-    finally:
-        ignore()
