@@ -1,0 +1,212 @@
+"""Keys: the one that signs, from a variable, and those that are trusted, one file each in the project."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+# At run time, because msgspec reads the annotations.
+from datetime import datetime  # noqa: TC003
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pytest_gaia.config.decoding import TableError, decode
+from pytest_gaia.config.documents import parse, read_text
+from pytest_gaia.config.locate import key_lines, nearest_line
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion import sshsig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
+
+
+class KeyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``keys/NAME.toml``: whom the project trusts, and as what."""
+
+    public_key: str
+    """PEM (``-----BEGIN PUBLIC KEY-----``) or one line of SSH (``ssh-ed25519 AAAA…``)"""
+    roles: tuple[str, ...]
+    """such as ``ci``, ``release-manager``, ``security``"""
+    identities: tuple[str, ...] = ()
+    """e-mail addresses of its owner, as they stand in commits"""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A public key that the project trusts."""
+
+    name: str
+    keyid: str
+    """SHA-256 (hex) of the key as SubjectPublicKeyInfo in DER"""
+    raw: bytes
+    roles: tuple[str, ...]
+    identities: tuple[str, ...] = ()
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Whether this key has signed ``message``, by itself or through ``ssh-keygen -Y sign``."""
+        if not signature.startswith(sshsig.MAGIC):
+            return _verifies(self.raw, signature, message)
+        try:
+            found = sshsig.parse(signature)
+            signed = found.message(message)
+        except ValueError:
+            return False
+        return (
+            found.namespace == sshsig.NAMESPACE
+            and found.public == self.raw
+            and _verifies(self.raw, found.signature, signed)
+        )
+
+    def valid_at(self, moment: datetime) -> bool:
+        """Whether the key was in force at ``moment``."""
+        begun = self.not_before is None or self.not_before <= moment
+        return begun and (self.not_after is None or moment <= self.not_after)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key. It does not show itself."""
+
+    keyid: str
+    source: str
+    """what named it, for messages"""
+    _private: Ed25519PrivateKey
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the Ed25519 signature of ``message``."""
+        return self._private.sign(message)
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.keyid[:12]}, from {self.source})"
+
+
+def signing_key(environ: Mapping[str, str]) -> SigningKey | None:
+    """Return the key that ``GAIA_SIGNING_KEY`` holds or ``GAIA_SIGNING_KEY_FILE`` names; None where neither is set.
+
+    Raises ``ConfigError`` for a file that cannot be read and for what is no Ed25519 key; it never shows the key.
+    """
+    text, source = environ.get(KEY_VARIABLE), KEY_VARIABLE
+    if not text:
+        name = environ.get(KEY_FILE_VARIABLE)
+        if not name:
+            return None
+        source = f"{KEY_FILE_VARIABLE}={name}"
+        text = read_text(Path(name), source)
+    private = _load_private(text, source)
+    return SigningKey(key_id(private.public_key().public_bytes_raw()), source, private)
+
+
+def trusted_keys(folder: Path) -> tuple[TrustedKey, ...]:
+    """Return the keys of ``folder``, by name; none where there is no such folder.
+
+    Raises ``ConfigError`` with file and line for a malformed file, and for one key under two names.
+    """
+    keys: dict[str, TrustedKey] = {}
+    for path in sorted(folder.glob("*.toml")):
+        key = _read_key(path)
+        if key.keyid in keys:
+            raise ConfigError(f"{_shown(path)}: the same key as {keys[key.keyid].name}; one key has one name.")
+        keys[key.keyid] = key
+    return tuple(keys.values())
+
+
+def key_id(raw: bytes) -> str:
+    """Return the id of a raw Ed25519 public key: SHA-256 (hex) of its SubjectPublicKeyInfo in DER (RFC 8410)."""
+    return hashlib.sha256(bytes.fromhex("302a300506032b6570032100") + raw).hexdigest()
+
+
+def _read_key(path: Path) -> TrustedKey:
+    name = _shown(path)
+    text = read_text(path, name)
+    lines = key_lines(text) if (document := parse(text, name)) else {}
+    try:
+        file = decode(document, KeyFile)
+    except TableError as error:
+        place = f"{name}:{nearest_line(lines, error.key)}"
+        raise ConfigError(f"{place}: {'.'.join(error.key) or 'key'}: {error}") from None
+    try:
+        raw = raw_public(file.public_key)
+    except ValueError as error:
+        raise ConfigError(f"{name}:{nearest_line(lines, ('public_key',))}: public_key: {error}.") from None
+    for key in ("not_before", "not_after"):
+        moment = getattr(file, key)
+        if moment is not None and moment.tzinfo is None:
+            raise ConfigError(
+                f"{name}:{nearest_line(lines, (key,))}: {key}: say the zone, such as 2027-01-31T00:00:00Z."
+            )
+    return TrustedKey(path.stem, key_id(raw), raw, file.roles, file.identities, file.not_before, file.not_after)
+
+
+def raw_public(text: str) -> bytes:
+    """Return the 32 bytes of an Ed25519 public key, given as PEM or as a line of SSH. Raises ``ValueError``."""
+    words = text.split()
+    if words[:1] == ["ssh-ed25519"] and len(words) > 1:
+        return sshsig.raw_public(base64.b64decode(words[1], validate=True))
+    if "PRIVATE" in text:
+        raise ValueError("this is a private key; a file that is committed holds the public one")
+    _require()
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if isinstance(key, Ed25519PublicKey):
+        return key.public_bytes_raw()
+    raise ValueError("no Ed25519 key: neither PEM (-----BEGIN PUBLIC KEY-----) nor a line that begins with ssh-ed25519")
+
+
+def _load_private(text: str, source: str) -> Ed25519PrivateKey:
+    _require()
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+
+    load = load_ssh_private_key if "OPENSSH" in text else load_pem_private_key
+    try:
+        key = load(text.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # Without the cause: its text could hold parts of the key.
+        problem = "no private key that can be read: PKCS#8 in PEM, or OpenSSH's form, without a passphrase"
+        raise ConfigError(f"{source}: {problem}. `gaia key create` makes one.") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{source}: not an Ed25519 key. `gaia key create` makes one.")
+    return key
+
+
+def _verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
+    _require()
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _require() -> None:
+    try:
+        import cryptography  # noqa: F401  # only whether it is there
+    except ImportError:
+        raise ConfigError(
+            "signatures need the package cryptography, which is not installed: pip install 'pytest-gaia[sign]'."
+        ) from None
+
+
+def _shown(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

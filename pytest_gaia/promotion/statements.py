@@ -1,0 +1,217 @@
+"""What is written into the ledger: in-toto statements, one typed predicate for each kind of evidence.
+
+Format: in-toto Statement v1 (https://in-toto.io/Statement/v1). A run is a ``test-result/v0.1`` and a gate's decision an
+SVR v0.2, both as in-toto's attestation repository defines them; in-toto has no predicate for a deployment, a sign-off,
+a waiver or a rollback, so that these are types of our own. Fields that a foreign type does not have stand under a key
+that is a URI, as its parsing rules ask for.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+
+RUN = "https://in-toto.io/attestation/test-result/v0.1"
+GATE = "https://in-toto.io/attestation/svr/v0.2"
+DEPLOYMENT = "urn:pytest-gaia:deployment/1"
+SIGNOFF = "urn:pytest-gaia:signoff/1"
+WAIVER = "urn:pytest-gaia:waiver/1"
+ROLLBACK = "urn:pytest-gaia:rollback/1"
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What a statement is about: the image of one service, by its digest alone."""
+
+    name: str
+    digest: dict[str, str]
+    """algorithm → hex, such as ``{"sha256": "…"}``"""
+
+
+class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file that a statement rests on (in-toto ResourceDescriptor)."""
+
+    name: str
+    digest: dict[str, str]
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """The place of a statement in its ledger. It is signed with it, so that no entry can be moved, left out or replayed."""
+
+    ledger: str
+    """id of the ledger: random, from its first entry on"""
+    sequence: int
+    """from 1"""
+    previous: str
+    """SHA-256 (hex) of the envelope before this one, as its bytes are stored; empty for the first"""
+
+
+class RunDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``test-result/v0.1`` has no field for."""
+
+    environment: str
+    bundle: str
+    verdict: Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
+    plan: str
+    """SHA-256 of the sealed plan"""
+    planned: int
+    missing: tuple[str, ...] = ()
+    """sealed tests of which the run has no pass and no excuse"""
+    counts: dict[str, int] = {}
+    flaky: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+    """tests whose failure a rule excused"""
+    suites: tuple[str, ...] = ()
+    """suites of which at least one test ran"""
+    core_failed: tuple[str, ...] = ()
+    core_passed: int = 0
+    experimental_run: int = 0
+    """executed tests that are marked experimental"""
+    slo: tuple[SloResult, ...] = ()
+    digests: dict[str, str] = {}
+    """service → digest observed to run, at the end of the run; empty where nothing could be observed"""
+    drift: str = ""
+    """how what ran differed from the bundle, or changed while the suites ran"""
+    rehearsal: bool = False
+    started: str
+    finished: str
+    fence: int = 0
+    """fencing number of the lock under which it ran; 0: none was held"""
+
+
+class SloResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One service level objective, measured."""
+
+    route: str
+    percentile: float
+    samples: int
+    measured_ms: float | None
+    warn_ms: float | None
+    fail_ms: float
+    status: Literal["passed", "warned", "failed", "inconclusive"]
+    why: str = ""
+
+
+class RunPredicate(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "passed": "passedTests",
+        "warned": "warnedTests",
+        "failed": "failedTests",
+        "details": "urn:pytest-gaia:run/1",
+    },
+):
+    """``test-result/v0.1``: PASSED if every sealed test passed, WARNED if some were excused or flaky, else FAILED."""
+
+    result: Literal["PASSED", "WARNED", "FAILED"]
+    configuration: tuple[Resource, ...]
+    """gaia.toml, the sealed plan, the rules, the deploy files, the verdict file and the record"""
+    passed: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    details: RunDetails
+
+
+class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment of a bundle to an environment, as it was observed."""
+
+    environment: str
+    bundle: str
+    outcome: Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
+    reason: str = ""
+    services: dict[str, str]
+    """service → digest observed"""
+    releases: dict[str, int] = {}
+    time: str
+    rehearsal: bool = False
+    """whether it was a rollback's rehearsal"""
+    fence: int = 0
+
+
+class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's word for one item of the checklist, for one bundle."""
+
+    environment: str
+    bundle: str
+    item: str
+    """id of the item, such as ``security-review``; or ``release`` for the release as a whole"""
+    role: str
+    signer: str
+    why: str = ""
+    evidence: tuple[str, ...] = ()
+    """links, or digests of files"""
+    time: str
+    until: str
+    """after this moment it is worth nothing (ISO 8601)"""
+
+
+class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that is let go, for a reason and for a while. Stands first in every report."""
+
+    environment: str
+    bundle: str
+    item: str
+    role: str
+    signer: str
+    why: str
+    time: str
+    until: str
+
+
+class GatePredicate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """SVR v0.2: only what is proved is listed; what is missing is not proved."""
+
+    verifier: dict[str, object]
+    """``id`` of what decided, and ``policies``: digests of the settings it decided by"""
+    time_created: str
+    properties: tuple[str, ...]
+    """such as ``GAIA_STAGING_VALIDATED``"""
+    decision: GateDetails = msgspec.field(name="urn:pytest-gaia:gate/1")
+
+
+class GateDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision in words, and the evidence that it rests on."""
+
+    environment: str
+    bundle: str
+    verdict: Literal["PROMOTE", "REJECT", "HOLD", "DRIFT", "INFRA"]
+    reasons: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    """SHA-256 of each envelope that it rests on"""
+    waived: tuple[str, ...] = ()
+    fence: int = 0
+
+
+class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True):
+    """An environment went back to an earlier bundle; the one that it left is quarantined."""
+
+    environment: str
+    bundle: str
+    """the one that was left"""
+    target: str
+    """the one that runs now"""
+    why: str
+    outcome: Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
+    services: dict[str, str]
+    time: str
+    rehearsal: bool = False
+    fence: int = 0
+
+
+Predicate: TypeAlias = (
+    RunPredicate | DeploymentPredicate | SignoffPredicate | WaiverPredicate | GatePredicate | RollbackPredicate
+)
+
+PREDICATES: dict[str, type[Predicate]] = {
+    RUN: RunPredicate,
+    DEPLOYMENT: DeploymentPredicate,
+    SIGNOFF: SignoffPredicate,
+    WAIVER: WaiverPredicate,
+    GATE: GatePredicate,
+    ROLLBACK: RollbackPredicate,
+}
+"""predicateType → the type that its predicate is read as"""

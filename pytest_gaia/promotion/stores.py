@@ -1,0 +1,84 @@
+"""Where envelopes are kept: a folder with one file an entry. A git reference is the other store (``git_store``)."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = re.compile(r"(\d{6})\.json")
+
+
+class Taken(Exception):
+    """Somebody else has written an entry of this number in the meantime."""
+
+
+class Store(Protocol):
+    """Keeps numbered entries, and never writes one twice."""
+
+    name: str
+    """as messages show it"""
+
+    def read(self) -> dict[int, bytes]:
+        """Return number → envelope, in order."""
+        ...
+
+    def add(self, number: int, content: bytes) -> None:
+        """Keep one more entry, whole or not at all; raises :class:`Taken` if there is one of this number."""
+        ...
+
+
+class FolderStore:
+    """``NNNNNN.json``, one an entry. Raises ``ConfigError`` where the folder cannot be read or written."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+
+    def read(self) -> dict[int, bytes]:
+        """Return number → envelope; nothing where there is no folder yet."""
+        try:
+            found = {int(match[1]): path for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))}
+            return {number: found[number].read_bytes() for number in sorted(found)}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise self._error("read", error) from None
+
+    def add(self, number: int, content: bytes) -> None:
+        """Write the entry beside its place first, so that a full disk or a kill leaves no half of one."""
+        path = self.folder / f"{number:06}.json"
+        draft = self.folder / f".{number:06}.{os.getpid()}.draft"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # A link, unlike a rename, fails where the name is taken.
+            os.link(draft, path)
+            _sync(self.folder)
+        except FileExistsError:
+            raise Taken from None
+        except OSError as error:
+            raise self._error("written", error) from None
+        finally:
+            with suppress(OSError):
+                draft.unlink()
+
+    def _error(self, what: str, error: OSError) -> ConfigError:
+        return ConfigError(f"{self.name}: the ledger cannot be {what}: {error.strerror}. Nothing was changed.")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
