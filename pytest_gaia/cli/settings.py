@@ -65,13 +65,16 @@ def _describe(environment: Environment, key: str) -> Setting:
     if group == "urls" and value is None:
         return Setting(key, None, None, "none of its own", relevant=name in environment.services)
     text = _UNLIMITED.get(key, "not set") if value is None else plain(value)
-    return Setting(key, value, source, text)
+    return Setting(key, value, source, text, relevant=group != "deploy" or environment.deploy is not None)
 
 
 def _value(environment: Environment, group: str, name: str) -> Value:
     if group == "urls":
         return environment.urls.get(name)
-    value = getattr(getattr(environment, group) if group in ("timeouts", "tolerance") else environment, name)
+    if group == "deploy" and environment.deploy is None:
+        return None
+    part = getattr(environment, group) if group in ("timeouts", "tolerance", "deploy") else environment
+    value = getattr(part, "source" if name == "from" else name)
     if isinstance(value, Secret):
         return MASK
     if isinstance(value, tuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.credentials import SECRET_KEYS
-from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, Environment, Timeouts
+from pytest_gaia.config.deployment import deploy_settings
+from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, DeploySettings, Environment, Timeouts
 from pytest_gaia.config.files import SHIPPED
 from pytest_gaia.config.members import expected_members, required_members
 from pytest_gaia.config.reader import SANDBOX
@@ -38,11 +40,24 @@ SETTINGS = (
     "suites",
     *(f"timeouts.{name}" for name in ("connect", "answer", "stream", "ready")),
     *(f"tolerance.{key}" for key in TOLERANCE_KEYS),
+    "from",
+    *(f"deploy.{item.name}" for item in fields(DeploySettings)),
 )
 """Every key of ``Environment.sources``, in the order in which people are shown them."""
 
-_OPTIONAL = ("release", "nats", *(key for key in SETTINGS if key.startswith(("urls.", "secrets."))))
-_AS_THEY_ARE = ("topology", "nats", "hosts", "writes", "experimental", "core_only", "safe_posts", "suites", "release")
+_OPTIONAL = ("release", "nats", "from", *(key for key in SETTINGS if key.startswith(("urls.", "secrets.", "deploy."))))
+_AS_THEY_ARE = (
+    "topology",
+    "nats",
+    "hosts",
+    "writes",
+    "experimental",
+    "core_only",
+    "safe_posts",
+    "suites",
+    "release",
+    "source",
+)
 
 
 def assemble(
@@ -69,6 +84,7 @@ def assemble(
         required=required_members(name.value, layer, services),
         timeouts=Timeouts(**set_values(layer.table.timeouts)),
         tolerance=tolerance_of(name.value, set_values(layer.table.tolerance)),
+        deploy=deploy_settings(name.value, layer),
         sandbox=embedded,
         rehearsal=rehearsal,
         sources=_sources(name, layer, urls, secrets),

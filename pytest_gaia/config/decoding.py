@@ -38,7 +38,7 @@ def decode(values: Mapping[str, Any], table: type[Table]) -> Table:
 
 def keys_of(table: type[Struct]) -> tuple[str, ...]:
     """Return the keys that ``table`` knows."""
-    return table.__struct_fields__
+    return table.__struct_encode_fields__
 
 
 _LOCATION = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
@@ -87,14 +87,14 @@ def _in_words(problem: str) -> str:
 def _table_at(table: type[Struct], key: Path) -> type[Struct]:
     """Return the table below ``table`` at ``key``."""
     for name in key:
-        field = next(each for each in structs.fields(table) if each.name == name)
+        field = next(each for each in structs.fields(table) if each.encode_name == name)
         table = next(part for part in _parts(field.type) if isinstance(part, type) and issubclass(part, Struct))
     return table
 
 
 def _choices_at(table: type[Struct], key: Path) -> tuple[str, ...]:
     """Return the words that are allowed at ``key``."""
-    field = next(each for each in structs.fields(_table_at(table, key[:-1])) if each.name == key[-1])
+    field = next(each for each in structs.fields(_table_at(table, key[:-1])) if each.encode_name == key[-1])
     words = (word for part in _parts(field.type) if get_origin(part) is Literal for word in get_args(part))
     return tuple(dict.fromkeys(words))
 

@@ -22,6 +22,12 @@ MEMBERS = (*HTTP_SERVICES, "nats", "postgres")
 
 Topology = Literal["microservices", "gateway-only"]
 
+DeployFiles = Literal["fly", "compose"]
+"""The tool whose deploy files an environment is read from."""
+
+HookName = Literal["fly", "compose", "command", "plugin"]
+"""How an environment is deployed: one of the two tools, any executable, or a hook of the project's ``conftest.py``."""
+
 NATS_DISABLED = "disabled"
 """The URL by which the platform says that an environment has no broker. It is understood, never dialled."""
 
@@ -38,6 +44,25 @@ class Timeouts:
     """for a whole event stream"""
     ready: float = 15.0
     """for all members to answer before the first test"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploySettings:
+    """How an environment is deployed: ``[env.NAME.deploy]``."""
+
+    hook: HookName
+    command: tuple[str, ...] = ()
+    """for the hook ``command``: the executable and its arguments"""
+    services: tuple[str, ...] = ()
+    """what is deployed when nothing is selected; empty for every service that has a deploy file"""
+    deadline: float = 600.0
+    """seconds for one service"""
+    answers: int = 3
+    """good answers in a row that readiness asks for after a deployment"""
+    org: str | None = None
+    """the organisation on Fly"""
+    secrets: tuple[str, ...] = ()
+    """names of the secrets that the platform needs there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +100,10 @@ class Environment:
     """which failures gate here"""
     release: str | None = None
     """what is deployed, where it is known"""
+    source: DeployFiles | None = None
+    """the tool whose deploy files give addresses, services and topology (``from``); None where none do"""
+    deploy: DeploySettings | None = None
+    """how it is deployed; None for an environment that is not deployed from here"""
     sandbox: bool = False
     """whether the embedded platform stands behind it"""
     rehearsal: bool = False

@@ -103,9 +103,9 @@ def _spelled_out(table: EnvironmentTable) -> EnvironmentTable:
 
 
 def _set_keys(table: Struct) -> Iterator[tuple[str, ...]]:
-    for name in table.__struct_fields__:
+    for name, key in zip(table.__struct_fields__, table.__struct_encode_fields__, strict=True):
         value = getattr(table, name)
         if isinstance(value, Struct):
-            yield from ((name, *rest) for rest in _set_keys(value))
+            yield from ((key, *rest) for rest in _set_keys(value))
         elif value is not UNSET:
-            yield (name,)
+            yield (key,)

@@ -25,6 +25,10 @@ class Project:
     default_environment: str | None = None
     suites: tuple[Path, ...] = ()
     """folders whose tests are Gaia checks, each subfolder a suite; empty: no folder is special"""
+    deploy_files: Path | None = None
+    """the folder of the deploy files, where the file names one"""
+    allowed_differences: tuple[str, ...] | None = None
+    """what the deploy files of staging and production may differ in; None where the file does not say"""
 
 
 def find_project(rootdir: Path) -> Project:
@@ -39,12 +43,22 @@ def find_project(rootdir: Path) -> Project:
     from pytest_gaia.config.files import project_file
 
     file = project_file(path)
-    environment = file.gaia.environment
+    environment, differences = file.gaia.environment, file.gaia.allowed_differences
     return Project(
         path=path,
         default_environment=environment if isinstance(environment, str) else None,
         suites=_suites(file, rootdir),
+        deploy_files=rootdir / file.gaia.deploy_files if isinstance(file.gaia.deploy_files, str) else None,
+        allowed_differences=differences if isinstance(differences, tuple) else None,
     )
+
+
+def deploy_folder(rootdir: Path) -> Path:
+    """Return the folder of the deploy files of the project at ``rootdir``: what ``gaia.toml`` says, or ``rootdir``.
+
+    Whether it is there is not looked at. Raises ``ConfigError`` for a mistake in the project file.
+    """
+    return find_project(rootdir).deploy_files or rootdir
 
 
 def find_rootdir(start: Path) -> Path:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.config.environment import Topology  # noqa: TC001
+from pytest_gaia.config.environment import DeployFiles, HookName, Topology  # noqa: TC001
 from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeaning  # noqa: TC001
 
 Member: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
@@ -44,6 +44,18 @@ class ToleranceTable(Struct, frozen=True, forbid_unknown_fields=True):
     skip: SkipMeaning | UnsetType = UNSET
 
 
+class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[env.NAME.deploy]``; the meaning of each key is that of ``DeploySettings``."""
+
+    hook: HookName | UnsetType = UNSET
+    command: Annotated[tuple[str, ...], Meta(min_length=1)] | UnsetType = UNSET
+    services: tuple[Member, ...] | UnsetType = UNSET
+    deadline: Annotated[float, Meta(gt=0, le=7200)] | UnsetType = UNSET
+    answers: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+    org: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+    secrets: tuple[str, ...] | UnsetType = UNSET
+
+
 class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[env.NAME]``. What is not set here is left to the layer below."""
 
@@ -63,6 +75,8 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     safe_posts: tuple[str, ...] | UnsetType = UNSET
     suites: tuple[str, ...] | UnsetType = UNSET
     release: str | UnsetType = UNSET
+    source: DeployFiles | UnsetType = field(default=UNSET, name="from")
+    deploy: DeployTable | UnsetType = UNSET
 
 
 class GaiaTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +84,10 @@ class GaiaTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     environment: str | UnsetType = UNSET
     suites: tuple[str, ...] | UnsetType = UNSET
+    deploy_files: str | UnsetType = UNSET
+    """folder of the deploy files, relative to the project file"""
+    allowed_differences: tuple[str, ...] | UnsetType = UNSET
+    """what the deploy files of staging and production may differ in"""
 
 
 def set_values(table: object) -> dict[str, Any]:

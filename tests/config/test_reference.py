@@ -12,7 +12,7 @@ from pytest_gaia.config.decoding import keys_of
 from pytest_gaia.config.files import shipped_file
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import known_environments, resolve
-from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, TimeoutTable, ToleranceTable, UrlTable
+from pytest_gaia.config.schema import DeployTable, EnvironmentTable, GaiaTable, TimeoutTable, ToleranceTable, UrlTable
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/configuration.md").read_text(encoding="utf-8")
 
@@ -20,10 +20,11 @@ REFERENCE = (Path(__file__).parents[2] / "docs/reference/configuration.md").read
 @pytest.mark.parametrize(
     "key",
     [
-        *(key for key in keys_of(EnvironmentTable) if key not in ("urls", "timeouts", "tolerance")),
+        *(key for key in keys_of(EnvironmentTable) if key not in ("urls", "timeouts", "tolerance", "deploy")),
         *(f"urls.{key}" for key in keys_of(UrlTable)),
         *(f"timeouts.{key}" for key in keys_of(TimeoutTable)),
         *(f"tolerance.{key}" for key in keys_of(ToleranceTable)),
+        *(f"deploy.{key}" for key in keys_of(DeployTable)),
     ],
 )
 def test_every_key_of_an_environment_is_in_the_table(key: str) -> None:
@@ -71,5 +72,6 @@ def test_the_example_is_a_valid_project(tmp_path: Path) -> None:
 def test_every_setting_that_is_shown_has_a_source(tmp_path: Path) -> None:
     dev = resolve(Options(rootdir=tmp_path, environ={"GAIA_API_KEY": "k"}, env="dev"))
 
-    absent = {"release", "secrets.database", "secrets.jwt_secret", "secrets.token"}
+    absent = {"release", "secrets.database", "secrets.jwt_secret", "secrets.token", "from"}
+    absent |= {key for key in SETTINGS if key.startswith("deploy.")}
     assert set(dev.sources) == set(SETTINGS) - absent

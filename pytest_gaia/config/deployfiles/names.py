@@ -1,0 +1,63 @@
+"""Names of deploy files: ``fly.SERVICE.ENVIRONMENT.toml``, and ``fly.ENVIRONMENT.toml`` for a gateway that stands alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.environment import MEMBERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.config.deployfiles.model import Form
+
+_OTHER_SPELLINGS = {"prod": "production", "stage": "staging", "development": "dev"}
+"""how file names spell an environment → its name"""
+
+_OTHER_SERVICES = {"db": "postgres", "database": "postgres", "postgresql": "postgres"}
+
+
+@dataclass(frozen=True, slots=True)
+class FlyFile:
+    """One deploy file, by its name."""
+
+    path: Path
+    service: str
+    environment: str
+    spelling: str
+    """the environment as the file's name has it, such as ``prod``"""
+    form: Form
+
+
+def fly_names(folder: Path) -> list[FlyFile]:
+    """Return the files in ``folder`` that are named for an environment, in the order of their names.
+
+    ``fly.toml`` and ``fly.SERVICE.toml`` name none, and are left aside.
+    """
+    found = (_understood(path) for path in sorted(folder.glob("fly.*.toml")) if path.is_file())
+    return [file for file in found if file is not None]
+
+
+def spellings(environment: str) -> tuple[str, ...]:
+    """Return how file names may spell ``environment``, its own name first."""
+    return (environment, *(other for other, name in _OTHER_SPELLINGS.items() if name == environment))
+
+
+def service_name(name: str) -> str:
+    """Return the platform's name for what a file calls ``name``: ``auth-service`` → ``auth``, ``db`` → ``postgres``."""
+    short = name.removesuffix("-service").removesuffix("_service")
+    return _OTHER_SERVICES.get(short, short)
+
+
+def _understood(path: Path) -> FlyFile | None:
+    match path.name.split(".")[1:-1]:
+        case [spelling] if service_name(spelling) not in MEMBERS:
+            return FlyFile(path, "gateway", _name(spelling), spelling, "gateway-only")
+        case [service, spelling]:
+            return FlyFile(path, service_name(service), _name(spelling), spelling, "service")
+    return None
+
+
+def _name(spelling: str) -> str:
+    return _OTHER_SPELLINGS.get(spelling, spelling)

@@ -1,0 +1,102 @@
+"""Finding and reading the deploy files of a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.deployfiles import compose, fly
+from pytest_gaia.config.deployfiles.model import Deployment
+from pytest_gaia.config.deployfiles.names import FlyFile, fly_names, spellings
+from pytest_gaia.config.project import find_rootdir
+from pytest_gaia.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.config.deployfiles.model import App, Source
+
+COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml")
+"""what docker compose looks for, the project's usual name first"""
+
+COMPOSE_ENVIRONMENT = "local"
+"""the environment that a compose file is for, as the platform has it"""
+
+_KNOWN_ORDER = ("local", "dev", "staging", "production")
+
+
+def read_deployment(folder: Path, environment: str, source: Source) -> Deployment:
+    """Return what the deploy files in ``folder`` say of ``environment``.
+
+    Raises ``ConfigError``: no such folder, no files (with the names that were tried), two files for one app, and with
+    file, line and key whatever in a file cannot be understood.
+    """
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{shown(folder)}: there is no such folder, and deploy files were to be read from it; "
+            "set `deploy_files` in [gaia] of gaia.toml to the folder that holds them."
+        )
+    apps = _fly_apps(folder, environment) if source == "fly" else _compose_apps(folder, environment)
+    return Deployment(environment, source, folder, apps)
+
+
+def find_environments(folder: Path) -> tuple[str, ...]:
+    """Return the environments that have deploy files in ``folder``; none where there is no such folder."""
+    found = {file.environment for file in fly_names(folder)}
+    if compose_file(folder) is not None:
+        found.add(COMPOSE_ENVIRONMENT)
+    return tuple(sorted(found, key=lambda name: (_place_in_order(name), name)))
+
+
+def compose_file(folder: Path) -> Path | None:
+    """Return the compose file in ``folder``, if there is one."""
+    return next((folder / name for name in COMPOSE_FILES if (folder / name).is_file()), None)
+
+
+def shown(path: Path) -> str:
+    """Return ``path`` as people type it, from the project's folder where it is inside of it."""
+    root = find_rootdir(path if path.is_dir() else path.parent)
+    return str(path.relative_to(root)) if root in path.parents else str(path)
+
+
+def _place_in_order(name: str) -> int:
+    return _KNOWN_ORDER.index(name) if name in _KNOWN_ORDER else len(_KNOWN_ORDER)
+
+
+def _fly_apps(folder: Path, environment: str) -> tuple[App, ...]:
+    files = [file for file in fly_names(folder) if environment in (file.environment, file.spelling)]
+    if not files:
+        raise _nothing_found(folder, environment)
+    _refuse_twins(files)
+    return tuple(
+        fly.read_app(file.path, shown(file.path), service=file.service, environment=file.spelling, form=file.form)
+        for file in files
+    )
+
+
+def _compose_apps(folder: Path, environment: str) -> tuple[App, ...]:
+    path = compose_file(folder)
+    if path is None:
+        raise ConfigError(
+            f"{environment}: there is no compose file; looked in {shown(folder)} for {', '.join(COMPOSE_FILES)}."
+        )
+    return compose.read_apps(path, shown(path), environment=environment)
+
+
+def _nothing_found(folder: Path, environment: str) -> ConfigError:
+    tried = [f"fly.{part}{name}.toml" for name in spellings(environment) for part in ("", "SERVICE.")]
+    there = find_environments(folder)
+    return ConfigError(
+        f"{environment}: there are no deploy files for it; looked in {shown(folder)} for {', '.join(tried)}. "
+        f"Of the environments that have some, {nearest(environment, there)}"
+    )
+
+
+def _refuse_twins(files: list[FlyFile]) -> None:
+    seen: dict[tuple[str, str], FlyFile] = {}
+    for file in files:
+        twin = seen.setdefault((file.service, file.form), file)
+        if twin is not file:
+            raise ConfigError(
+                f"{shown(file.path)}: {shown(twin.path)} is for {file.service} of {file.environment} as well; "
+                "nobody can tell which of the two is deployed. Keep one of them."
+            )

@@ -1,0 +1,157 @@
+"""Reading values of one table of a deploy file; a value of a wrong type becomes a message with its place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MEGABYTE = 1024 * 1024
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a deploy file, and where it stands. Every method raises ``ConfigError`` with file, line and key."""
+
+    file: str
+    values: Mapping[str, Any]
+    places: Mapping[str, Place]
+    """of the whole file"""
+    step: tuple[str, ...] = ()
+    """this table's own key"""
+
+    def place(self, *key: str) -> Place:
+        """Return where ``key`` of this table stands, or the closest table around it."""
+        whole = (*self.step, *key)
+        for length in range(len(whole), 0, -1):
+            found = self.places.get(".".join(whole[:length]))
+            if found is not None:
+                return found
+        return Place(self.file, 1)
+
+    def error(self, key: str, problem: str) -> ConfigError:
+        """Return the error that says what is wrong with ``key``."""
+        place = self.place(key)
+        return ConfigError(f"{place}: {problem}" if place.key else f"{place}: {key}: {problem}")
+
+    def text(self, key: str) -> str | None:
+        """Return a string."""
+        value = self.values.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        raise self.error(key, f"expected a string, got {shown_type(value)}.")
+
+    def flag(self, key: str) -> bool | None:
+        """Return true or false."""
+        value = self.values.get(key)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self.error(key, f"expected true or false, got {shown_type(value)}.")
+
+    def whole(self, key: str) -> int | None:
+        """Return a whole number of 0 or more; the tools take one in quotes as well."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            return int(value)
+        raise self.error(key, f"expected a whole number, got {shown_type(value)}.")
+
+    def choice(self, key: str, known: tuple[str, ...]) -> str | None:
+        """Return one of the words ``known``."""
+        value = self.text(key)
+        if value is not None and value not in known:
+            raise self.error(key, f"unknown value {value!r}; {nearest(value, known)}")
+        return value
+
+    def table(self, key: str) -> Table:
+        """Return the table below this one; an empty one where there is none."""
+        value = self.values.get(key)
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise self.error(key, f"expected a table, got {shown_type(value)}.")
+        return self._below(value, key)
+
+    def tables(self, key: str) -> list[Table]:
+        """Return the tables of a list; one that stands alone counts as a list of one."""
+        value = self.values.get(key)
+        if value is None:
+            return []
+        if isinstance(value, dict):
+            return [self._below(value, key)]
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            raise self.error(key, f"expected a list of tables, got {shown_type(value)}.")
+        return [self._below(each, f"{key}[{number}]") for number, each in enumerate(value)]
+
+    def texts(self, key: str) -> dict[str, str]:
+        """Return the table of strings at ``key``; numbers and truth values are written out, as the tools do."""
+        table = self.table(key)
+        for name, value in table.values.items():
+            if isinstance(value, dict | list):
+                raise table.error(name, f"expected a string, got {shown_type(value)}.")
+        return {name: written_out(value) for name, value in table.values.items()}
+
+    def duration(self, key: str, unit: float) -> float | None:
+        """Return seconds; a bare number counts ``unit`` seconds each."""
+        value = self.values.get(key)
+        if value is None or value == "":
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value * unit
+        if isinstance(value, str) and re.fullmatch(rf"({_DURATION_PART.pattern})+", value):
+            return sum(float(count) * _SECONDS[name] for count, name in _DURATION_PART.findall(value))
+        raise self.error(key, f'expected a duration, such as "15s" or "1m30s", got {shown_value(value)}.')
+
+    def megabytes(self, key: str, *, bare: float = 1.0) -> int | None:
+        """Return a size such as ``"2gb"`` in MB (of 1024 · 1024 bytes); a bare number counts ``bare`` MB each."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        found = _SIZE.fullmatch(str(value)) if isinstance(value, int | float | str) else None
+        if found is None or isinstance(value, bool):
+            raise self.error(key, f'expected a size, such as "512mb" or "2gb", got {shown_value(value)}.')
+        factors = {"": bare, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": _MEGABYTE}
+        # "512b" is a number of bytes; "512" is a number of whatever the tool counts in.
+        unit = found[2].lower()
+        factor = 1 / _MEGABYTE if not unit and str(value).strip().lower().endswith("b") else factors[unit]
+        return int(float(found[1]) * factor)
+
+    def _below(self, values: Mapping[str, Any], step: str) -> Table:
+        return Table(self.file, values, self.places, (*self.step, step))
+
+
+def written_out(value: object) -> str:
+    """Return a plain value as the tools put it into the environment of a process."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def shown_type(value: object) -> str:
+    """Return the kind of ``value`` in plain words."""
+    words: dict[type, str] = {
+        bool: "true or false",
+        str: "a string",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a table",
+    }
+    return words.get(type(value), "a date" if hasattr(value, "isoformat") else type(value).__name__)
+
+
+def shown_value(value: object) -> str:
+    """Return ``value`` itself where it is short and plain, its kind otherwise."""
+    return repr(value) if isinstance(value, str | int | float) and len(str(value)) <= 40 else shown_type(value)
