@@ -1,0 +1,61 @@
+"""``python -m pytest_gaia.deploy fly|compose < request.json``: a built-in adapter by the contract of an executable.
+
+A command of a project's own can hand requests on to it, changed or not. The reply is the one line on standard output;
+the tool's lines go to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pytest_gaia.deploy.contract import EXIT_STATUSES, Reply, Request
+from pytest_gaia.deploy.registry import BUILT_IN, built_in
+from pytest_gaia.errors import ConfigError, GaiaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EXIT_CODES = {status: code for code, status in EXIT_STATUSES.items()} | {"failed": 1}
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str], source: str) -> int:
+    """Carry out the request in ``source``, print the reply, and return the exit code of the contract."""
+    try:
+        hook = built_in(_only(arguments))
+        reply = hook.run(_request(source), _log)
+    except GaiaError as error:
+        _log(str(error))
+        reply, code = Reply(status="failed", message=str(error)), error.exit_code
+    else:
+        code = _EXIT_CODES[reply.status]
+    sys.stdout.write(f"{msgspec.json.encode(reply).decode()}\n")
+    return code
+
+
+def _only(arguments: Sequence[str]) -> str:
+    if len(arguments) != 1:
+        raise ConfigError(f"usage: python -m pytest_gaia.deploy {'|'.join(BUILT_IN)} < request.json")
+    return arguments[0]
+
+
+def _request(source: str) -> Request:
+    try:
+        return msgspec.json.decode(source, type=Request)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"standard input is no request of a deploy hook (one JSON object): {error}") from None
+
+
+def _log(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:], sys.stdin.read()))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

@@ -1,0 +1,159 @@
+"""The hook ``compose``: services of a compose file on this machine. ``up`` does, ``ps`` says what came of it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec.structs import replace
+
+from pytest_gaia.deploy.compose_errors import is_temporary, mistake_in
+from pytest_gaia.deploy.compose_shapes import containers, digest_of, images
+from pytest_gaia.deploy.contract import Observation, Reply
+from pytest_gaia.deploy.masking import masker
+from pytest_gaia.deploy.process import find_tool, run_tool
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_gaia.deploy.compose_shapes import Container
+    from pytest_gaia.deploy.contract import Machine, Request
+    from pytest_gaia.deploy.process import Finished
+
+    Command: TypeAlias = tuple[str, ...]
+
+_TOOL = "docker"
+_INSTALL = "Install Docker with its compose plugin (version 2)."
+_QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
+_SPARE = 0.1
+"""share of the deadline that is left to `up` after its own, so that it can say what it was waiting for"""
+_VERBS = ("up", "build", "ps")
+_INSPECT = ("container", "inspect", "--format", "{{.Id}} {{.Image}} {{.State.OOMKilled}}")
+_IMAGES = ("image", "inspect", "--format", "{{.Id}} {{json .RepoDigests}}")
+
+
+class ComposeHook:
+    """Deploys one service of a compose file. Regions and remote builders mean nothing here."""
+
+    name = "compose"
+
+    def run(self, request: Request, log: Callable[[str], None]) -> Reply:
+        """Carry out one phase. Raises ``ConfigError`` for what only the user can mend."""
+        if request.config is None:
+            raise ConfigError(f"compose: no compose file is known for {request.service} of {request.environment}.")
+        if request.region is not None:
+            raise ConfigError("--region: compose runs everything on this machine; leave it out.")
+        job = _Job(request, log)
+        if request.phase == "plan" or (request.dry_run and request.phase != "observe"):
+            return Reply(status="done", commands=job.commands(), message=job.remark())
+        return job.observe() if request.phase == "observe" else job.deploy()
+
+
+class _Job:
+    """One phase for one service."""
+
+    def __init__(self, request: Request, log: Callable[[str], None]) -> None:
+        self._request = request
+        self._log = log
+        self._redact = masker()
+        self._until = time.monotonic() + request.deadline
+        going_back = request.phase == "rollback"
+        self._image = request.previous if going_back and request.previous else request.image
+
+    def commands(self) -> tuple[Command, ...]:
+        """Return what deploys the service: exactly what would be, or has been, run."""
+        wait = str(max(1, int(self._request.deadline * (1 - _SPARE))))
+        up = ("up", "--detach", "--wait", "--wait-timeout", wait)
+        if self._image:
+            # The other services keep the images that they run: without --no-deps, those of the file would replace them.
+            return ((*self._compose("--file", "-"), *up, "--no-build", "--no-deps", self._request.app),)
+        rebuilt = ((*self._compose(), "build", "--no-cache", "--pull", self._request.app),)
+        return (*(rebuilt if self._request.rebuild else ()), (*self._compose(), *up, self._request.app))
+
+    def remark(self) -> str:
+        """Return what the commands alone do not show."""
+        return f"standard input: {self._override()}" if self._image else ""
+
+    def deploy(self) -> Reply:
+        """Run the commands. ``up`` also fails if a one-shot container ends well, so ``ps`` has the last word."""
+        for command in self.commands():
+            finished = self._run(command, stdin=self._override() if self._image else None)
+            if not finished.ok:
+                return self._failed(command, finished)
+        return Reply(status="done", commands=self.commands(), image=self._image)
+
+    def observe(self) -> Reply:
+        """Say which containers of the service there are, and which image each of them really runs."""
+        listing = (*self._compose(), "ps", "--all", "--format", "json", self._request.app)
+        finished = self._run(listing)
+        if not finished.ok:
+            return self._failed(listing, finished)
+        observation = self._observation([each for each in self._read(finished) if each.service == self._request.app])
+        image = observation.machines[0].image if observation.machines else None
+        return Reply(status="done", commands=(listing,), image=image, observation=observation)
+
+    def _observation(self, found: Sequence[Container]) -> Observation:
+        return Observation(
+            app=self._request.app,
+            exists=bool(found),
+            machines=self._machines(found) if found else (),
+            hostname=next((f"localhost:{each.port}" for each in found if each.port), None),
+            taken=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+    def _machines(self, found: Sequence[Container]) -> tuple[Machine, ...]:
+        ids = [each.id for each in found]
+        inspected = self._run((_TOOL, *_INSPECT, *ids)).stdout
+        named = sorted({words[1] for line in inspected.splitlines() if len(words := line.split()) > 1})
+        referred = self._run((_TOOL, *_IMAGES, *named)).stdout if named else ""
+        known = images(inspected, referred)
+        wanted = digest_of(self._image)
+        return tuple(each.machine(known[full], wanted) for each in found for full in known if full.startswith(each.id))
+
+    def _failed(self, command: Command, finished: Finished) -> Reply:
+        text = "\n".join(finished.stderr_tail)
+        last = next((line for line in reversed(finished.stderr_tail) if line.strip()), "it said nothing")
+        verb = next((word for word in command if word in _VERBS), "")
+        shown = f"docker compose {verb}"
+        if why := mistake_in(text):
+            raise ConfigError(f"{shown}: {why}. It said: {last}")
+        reply = Reply(status="failed", commands=(command,), image=self._image, tail=finished.stderr_tail)
+        if finished.timed_out:
+            return replace(reply, message=f"{shown} did not end within {self._request.deadline:g} s, and was ended.")
+        if is_temporary(text):
+            return replace(reply, status="retry", message=f"{shown}: {last}")
+        if verb == "up" and self._all_well():
+            why = f"{shown} ended with {finished.exit_code}, as it does where a one-shot container has ended well."
+            return replace(reply, status="done", message=why)
+        return replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}")
+
+    def _all_well(self) -> bool:
+        finished = self._run((*self._compose(), "ps", "--all", "--format", "json"))
+        found = self._read(finished) if finished.ok else ()
+        running = {each.service for each in found if each.state == "running"}
+        return self._request.app in running and all(each.well for each in found)
+
+    def _read(self, finished: Finished) -> tuple[Container, ...]:
+        try:
+            return containers(finished.stdout)
+        except ValueError as problem:
+            raise ConfigError(f"docker compose ps: its output is no JSON ({problem}): {_INSTALL}") from None
+
+    def _override(self) -> str:
+        return json.dumps({"services": {self._request.app: {"image": self._image}}})
+
+    def _compose(self, *options: str) -> Command:
+        return (_TOOL, "compose", "--file", str(self._request.config), *options)
+
+    def _run(self, command: Command, stdin: str | None = None) -> Finished:
+        return run_tool(
+            (find_tool(_TOOL, install=_INSTALL), *command[1:]),
+            deadline=max(0.0, self._until - time.monotonic()),
+            stdin=stdin,
+            env=_QUIET,
+            log=self._log,
+            redact=self._redact,
+        )
