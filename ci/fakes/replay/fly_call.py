@@ -1,0 +1,102 @@
+"""One call of ``fly``: its command line, the state, what it says."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import faults
+from .fly_errors import NO_APP_NAME, NOT_LOGGED_IN, ToolError, no_such_app, refused
+from .fly_machines import launched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .flags import Line
+    from .state import Store
+
+LONGEST = 120.0
+"""seconds that a slow call may take at most: nothing hangs"""
+
+
+@dataclass
+class Call:
+    """One call, as its command sees it."""
+
+    command: str
+    line: Line
+    store: Store
+    chatty: bool = False
+
+    @property
+    def name(self) -> str:
+        """The app that the call is about; empty if none was named."""
+        return str(self.line.get("app") or "")
+
+    def app(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the app that the call is about. Raise ``ToolError`` if there is none."""
+        if not self.name:
+            raise ToolError(NO_APP_NAME)
+        if self.name not in state["apps"]:
+            raise no_such_app(self.name)
+        return state["apps"][self.name]  # type: ignore[no-any-return] # the file is JSON
+
+    def fault(self, state: dict[str, Any], *kinds: str) -> faults.Fault | None:
+        """Return the fault of one of ``kinds`` that this call shows, counted down."""
+        return faults.take(state, self.name or None, self.command, *kinds)
+
+    def stop_if(self, kind: str, state: dict[str, Any], error: Callable[[], ToolError]) -> None:
+        """Raise ``error`` if the call shows the fault ``kind``."""
+        if self.fault(state, kind):
+            raise error()
+
+    def before(self) -> None:
+        """Show the faults that any command shows, before it does anything."""
+        machine = next(iter(self.line.arguments), "")
+        with self.store.change() as state:
+            self.stop_if("not-logged-in", state, lambda: ToolError(NOT_LOGGED_IN))
+            self.stop_if("unauthorised", state, lambda: refused(self.command, machine, status=401))
+            self.stop_if("rate-limited", state, lambda: refused(self.command, machine, status=429))
+            self.stop_if("server-error", state, lambda: refused(self.command, machine, status=503))
+            self._put_to_sleep(state)
+            self.chatty = self.fault(state, "chatter") is not None
+        if self.command != "deploy":
+            self.linger()
+
+    def _put_to_sleep(self, state: dict[str, Any]) -> None:
+        app = state["apps"].get(self.name, {"machines": []})
+        machines = [each for each in app["machines"] if launched(each)]
+        if machines and not app.get("slept") and self.fault(state, "suspended"):
+            app["slept"] = True
+            for machine in machines:
+                machine["state"] = "suspended"
+
+    def linger(self) -> None:
+        """Take the time that the fault ``slow`` says. A signal ends it."""
+        with self.store.change() as state:
+            slow = self.fault(state, "slow")
+        if slow:
+            threading.Event().wait(min(slow.number or 1.0, LONGEST))
+
+    def follow(self, seconds: float) -> None:
+        """Stay until a signal comes, at most so long."""
+        threading.Event().wait(min(seconds, LONGEST))
+
+    def say(self, text: str) -> None:
+        """Print to standard output, at once."""
+        print(text, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print to standard error, at once."""
+        print(text, file=sys.stderr, flush=True)
+
+    def print_json(self, value: Any) -> None:
+        """Print JSON with four spaces, as flyctl does; with the fault ``chatter``, among other lines."""
+        if self.chatty:
+            self.say('Update available 0.4.31 -> v0.4.40.\nRun "fly version update" to upgrade.\n{not json, [really')
+        self.say(json.dumps(value, indent=4))
+        if self.chatty:
+            self.say("\nWARN Metrics token unavailable: you may be rate limited {see the docs}")

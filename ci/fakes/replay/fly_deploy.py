@@ -1,0 +1,220 @@
+"""``fly deploy``: a release, an image, machines updated one by one, and the ways in which that ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .fly_errors import ToolError, lease_held
+from .fly_machines import ASLEEP, crash, launched, new_machine, settle, show_checks, start
+from .fly_shapes import REGISTRY, RELEASE_COMMAND, Json, digest_of, event, seeded_release, tag_of
+
+if TYPE_CHECKING:
+    from . import faults
+    from .fly_call import Call
+
+
+def deploy(call: Call) -> None:
+    """Carry out ``fly deploy``. The state is unlocked between its steps, so that others see it half done."""
+    file, text = _config(call)
+    with call.store.change() as state:
+        app = call.app(state)
+        if call.line.get("build-only"):
+            call.say(f"image found: {_image(call, state, app, file, text)['reference']}")
+            return
+        if not call.line.get("detach"):
+            call.stop_if("lease-held", state, lambda: lease_held(_first_id(app)))
+        image = _image(call, state, app, file, text)
+        entry = _release(call, app, image)
+        call.say(f"\nWatch your deployment at https://fly.io/apps/{app['name']}/monitoring\n")
+        app["config"] = file
+        _release_command(call, state, app, file, image, entry)
+        _first_machines(call, app, file)
+        identities = sorted(each["id"] for each in app["machines"] if launched(each))
+    Rollout(call, file, image, entry, identities).run()
+
+
+def _config(call: Call) -> tuple[Json, str]:
+    path = Path(call.line.get("config") or "fly.toml")
+    if not path.exists():
+        return {}, ""
+    text = path.read_text(encoding="utf-8")
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        raise ToolError(f"failed loading app config from {path}: toml: {error}") from None
+
+
+def _first_id(app: Json) -> str:
+    return next((each["id"] for each in app["machines"] if launched(each)), "0")
+
+
+def _image(call: Call, state: dict[str, Any], app: Json, file: Json, text: str) -> Json:
+    reference = call.line.get("image") or file.get("build", {}).get("image")
+    if reference:
+        return _found(call, state, reference)
+    if call.line.get("no-cache"):
+        app["builds"] = app.get("builds", 0) + 1
+    source = state.get("source", "v1")
+    digest = digest_of("build", app["name"], text, source, str(app.get("builds", 0)))
+    number = app["releases"][-1]["version"] + 1 if app["releases"] else 1
+    reference = f"{REGISTRY}/{app['name']}:{tag_of(app['name'], number, digest)}"
+    call.note("==> Verifying app config\n--> Verified app config\n==> Building image")
+    call.say(f"--> Building image done\nimage: {reference}\nimage size: 181 MB")
+    state.setdefault("images", {})[reference] = digest
+    return {"reference": reference, "digest": digest}
+
+
+def _found(call: Call, state: dict[str, Any], reference: str) -> Json:
+    call.note(f"Searching for image '{reference}' remotely...")
+    digest = reference.partition("@")[2] or state.get("images", {}).get(reference)
+    gone = call.fault(state, "image-gone")
+    if gone or (not digest and reference.startswith(f"{REGISTRY}/")):
+        raise ToolError(
+            f'failed to fetch an image or build from source: could not find image "{reference}"',
+        )
+    call.note("image found: img_" + digest_of(reference)[7:23])
+    return {"reference": reference, "digest": digest or digest_of("pulled", reference)}
+
+
+def _release(call: Call, app: Json, image: Json) -> Json:
+    number = app["releases"][-1]["version"] + 1 if app["releases"] else 1
+    entry = seeded_release(app["name"], number, image["reference"])
+    entry |= {"status": "running", "strategy": call.line.get("strategy") or "rolling"}
+    app["releases"].append(entry)
+    return entry
+
+
+def _release_command(call: Call, state: dict[str, Any], app: Json, file: Json, image: Json, entry: Json) -> None:
+    command = file.get("deploy", {}).get("release_command")
+    fails = call.fault(state, "release-command-fails")
+    if not (command or fails) or call.line.get("skip-release-command"):
+        return
+    runner = next((each for each in app["machines"] if each["group"] == RELEASE_COMMAND), None)
+    runner = runner or new_machine(app, file, group=RELEASE_COMMAND)
+    settle(runner, file, image, entry, state="destroyed")
+    call.note(f"Running {app['name']} release_command: {command or 'migrate'}")
+    if not fails:
+        call.note(f"  release_command {runner['id']} completed successfully")
+        return
+    runner["state"] = "stopped"
+    crash(runner, code=1, for_want_of_memory=False)
+    entry["status"] = "failed"
+    call.note(f"Error: release_command failed running on machine {runner['id']} with exit code 1.")
+    raise ToolError(
+        f"release command failed - aborting deployment. error release_command machine {runner['id']} exited with "
+        "non-zero status of 1"
+    )
+
+
+def _first_machines(call: Call, app: Json, file: Json) -> None:
+    if any(launched(each) for each in app["machines"]):
+        return
+    call.say("No machines in group app, launching a new machine")
+    new_machine(app, file, region=call.line.get("region"))
+    if call.line.get("ha", True) and not file.get("mounts"):
+        call.say("Creating a second machine to increase service availability")
+        new_machine(app, file, region=call.line.get("region"))
+
+
+class Rollout:
+    """The machines of one deployment, one after the other."""
+
+    def __init__(self, call: Call, file: Json, image: Json, entry: Json, identities: list[str]) -> None:
+        self.call, self.file, self.image, self.entry, self.identities = call, file, image, entry, identities
+
+    def run(self) -> None:
+        """Update every machine, unless a fault says otherwise, and write the release's last status."""
+        try:
+            self._machines()
+        except BaseException as error:
+            self._end("interrupted" if not isinstance(error, ToolError) else "failed")
+            raise
+        self._end("complete")
+        with self.call.store.change() as state:
+            if self.call.fault(state, "tool-error-after-success"):
+                why = "failed to set final release status: server returned a non-200 status code: 429"
+                raise ToolError(why)
+        if os.environ.get("FLY_EMIT_RELEASE_JSON") == "1":
+            ref = {"id": self.entry["id"], "version": self.entry["version"], "image_ref": self.image["reference"]}
+            self.call.say(json.dumps(ref, separators=(",", ":")))
+        self.call.say(f"\nVisit your newly deployed app at https://{self.call.name}.fly.dev/")
+
+    def _machines(self) -> None:
+        self.call.say(f"Updating existing machines in '{self.call.name}' with {self.entry['strategy']} strategy")
+        with self.call.store.change() as state:
+            phantom = self.call.fault(state, "phantom")
+            split = self.call.fault(state, "split")
+            reverting = self.call.fault(state, "reverting")
+            if split and len(self.identities) < 2:
+                self._twin(state)
+        for index, identity in enumerate(self.identities):
+            if index == len(self.identities) - 1:
+                self.call.linger()
+            if split and index == len(self.identities) - 1:
+                self._refuse(identity)
+                return
+            with self.call.store.change() as state:
+                machine = self._machine(state, identity)
+                if not phantom:
+                    self._update(state, machine, reverting)
+            self.call.note(f" ✔ Machine {identity} [app] update succeeded")
+
+    def _twin(self, state: dict[str, Any]) -> None:
+        app = self.call.app(state)
+        first = self._machine(state, self.identities[0])
+        twin = new_machine(app, self.file)
+        twin |= {
+            key: json.loads(json.dumps(first[key])) for key in ("state", "image_ref", "config", "checks", "region")
+        }
+        self.identities.append(twin["id"])
+
+    def _machine(self, state: dict[str, Any], identity: str) -> Json:
+        return next(each for each in self.call.app(state)["machines"] if each["id"] == identity)
+
+    def _refuse(self, identity: str) -> None:
+        why = f"failed to update machine {identity}: failed to update VM {identity}: could not reserve resource for machine"
+        if self.entry["strategy"] == "immediate":
+            self.call.note(f"Continuing after error: {why}")
+            return
+        raise ToolError(why)
+
+    def _update(self, state: dict[str, Any], machine: Json, reverting: faults.Fault | None) -> None:
+        before = {key: machine[key] for key in ("image_ref", "config", "checks", "instance_id", "version")}
+        asleep = machine["state"] in ASLEEP
+        settle(machine, self.file, self.image, self.entry, state=machine["state"] if asleep else "started")
+        if reverting:
+            machine["revert"] = {"after": int(reverting.number or 1), "to": json.loads(json.dumps(before))}
+        self._sicken(state, machine)
+
+    def _sicken(self, state: dict[str, Any], machine: Json) -> None:
+        identity = machine["id"]
+        if self.call.fault(state, "oom"):
+            crash(machine, code=137, for_want_of_memory=True)
+            self.call.note(f"Smoke checks for {identity} failed: the app appears to be crashing")
+            raise ToolError(f"smoke checks for {identity} failed: the app appears to be crashing")
+        if self.call.fault(state, "unhealthy"):
+            show_checks(machine, "critical", "500 Internal Server Error")
+            if not self.call.line.get("detach"):
+                raise ToolError(
+                    f"timeout reached waiting for health checks to pass for machine {identity}: failed to get VM "
+                    f"{identity}: net/http: request canceled",
+                    hint="You can increase the timeout with the --wait-timeout flag",
+                )
+
+    def _end(self, status: str) -> None:
+        with self.call.store.change() as state:
+            for each in self.call.app(state)["releases"]:
+                if each["id"] == self.entry["id"]:
+                    each["status"] = status
+
+
+def wake(machine: Json) -> None:
+    """Start a machine that sleeps; starting one that runs changes nothing."""
+    if machine["state"] in ASLEEP:
+        start(machine)
+    else:
+        machine["events"] = [event("start", "started"), *machine["events"]][:10]

@@ -1,0 +1,153 @@
+"""Machines as the Machines API has them, and what happens to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .fly_shapes import LAUNCHED, RELEASE_COMMAND, Json, digest_of, event, image_ref, machine_id, now
+
+ASLEEP = ("stopped", "suspended")
+
+
+def served(config: Json) -> list[Json]:
+    """Return the services of a deploy file as a machine's config has them."""
+    tables = [*([config["http_service"]] if "http_service" in config else []), *config.get("services", [])]
+    return [_service(table, is_http=table is config.get("http_service")) for table in tables]
+
+
+def _service(table: Json, *, is_http: bool) -> Json:
+    checks = [{"type": "http", **check} for check in [*table.get("checks", []), *table.get("http_checks", [])]]
+    checks += [{"type": "tcp", **check} for check in table.get("tcp_checks", [])]
+    autostop = table.get("auto_stop_machines", False)
+    ports = table.get("ports") or [{"port": 80, "handlers": ["http"]}, {"port": 443, "handlers": ["tls", "http"]}]
+    return {
+        "protocol": "tcp" if is_http else table.get("protocol", "tcp"),
+        "internal_port": table.get("internal_port", 8080),
+        "autostop": {"off": False, "stop": True}.get(autostop, autostop) if isinstance(autostop, str) else autostop,
+        "autostart": table.get("auto_start_machines", True),
+        "min_machines_running": table.get("min_machines_running", 0),
+        "ports": ports,
+        "checks": [{"port": table.get("internal_port", 8080), **check} for check in checks],
+    }
+
+
+def check_names(config: Json) -> list[str]:
+    """Return the names of a machine's checks, as ``servicecheck-00-http-8000``."""
+    names: list[str] = []
+    for service in config.get("services", []):
+        for check in service["checks"]:
+            names.append(f"servicecheck-{len(names):02}-{check['type']}-{check['port']}")
+    return names + list(config.get("checks", {}))
+
+
+def guest(config: Json) -> Json:
+    """Return the size that a deploy file asks for."""
+    tables = config.get("vm") or [{}]
+    table = tables[0] if isinstance(tables, list) else tables
+    memory = table.get("memory", table.get("memory_mb", 256))
+    if isinstance(memory, str):
+        number = float(memory.lower().removesuffix("b").rstrip("gm"))
+        memory = int(number * 1024) if "g" in memory.lower() else int(number)
+    return {"cpu_kind": table.get("cpu_kind", "shared"), "cpus": table.get("cpus", 1), "memory_mb": memory}
+
+
+def new_machine(app: Json, file: Json, *, group: str = "app", region: str | None = None) -> Json:
+    """Add a machine that runs nothing yet to ``app`` and return it. ``file`` is the deploy file, parsed."""
+    number = app["made"] = app.get("made", 0) + 1
+    identity = machine_id(app["name"], number)
+    machine: Json = {
+        "id": identity,
+        "name": f"quiet-harbour-{int(identity[:4], 16) % 10000}",
+        "state": "created",
+        "region": region or file.get("primary_region") or app["region"],
+        "image_ref": {},
+        "instance_id": "",
+        "version": "",
+        "private_ip": f"fdaa:0:{identity[:4]}:a7b:{identity[4:8]}:{identity[8:12]}:2:1",
+        "created_at": now(),
+        "updated_at": now(),
+        "config": {},
+        "events": [],
+        "checks": [],
+        "host_status": "ok",
+        "group": group,
+    }
+    app["machines"].append(machine)
+    return machine
+
+
+def settle(machine: Json, file: Json, image: Json, release: Json, *, state: str = "started") -> None:
+    """Make ``machine`` run ``image`` as ``release`` says, with every check passing if it is started."""
+    group = machine.get("group", "app")
+    machine["image_ref"] = image_ref(image["reference"], image["digest"])
+    machine["instance_id"] = machine["version"] = "01" + digest_of(machine["id"], release["id"])[7:31].upper()
+    machine["config"] = {
+        "env": {**file.get("env", {}), "FLY_PROCESS_GROUP": group, "PRIMARY_REGION": machine["region"]},
+        "guest": machine["config"].get("guest") or guest(file),
+        "image": image["reference"],
+        "metadata": {
+            "fly_flyctl_version": "0.4.31",
+            "fly_platform_version": LAUNCHED,
+            "fly_process_group": group,
+            "fly_release_id": release["id"],
+            "fly_release_version": str(release["version"]),
+        },
+        "services": [] if group == RELEASE_COMMAND else served(file),
+        "checks": {}
+        if group == RELEASE_COMMAND
+        else {name: dict(each) for name, each in file.get("checks", {}).items()},
+        "restart": {"policy": "on-failure", "max_retries": 10},
+    }
+    machine["updated_at"] = now()
+    machine["events"] = [event("update", "replaced"), *machine["events"]][:10]
+    machine["state"] = state
+    if state == "started":
+        start(machine)
+    else:
+        show_checks(machine, "warning", "the machine hasn't started")
+
+
+def start(machine: Json) -> None:
+    """Start a machine: cold, since a deployment throws its snapshot away."""
+    machine["state"] = "started"
+    machine["updated_at"] = now()
+    machine["events"] = [event("start", "started"), *machine["events"]][:10]
+    show_checks(machine, "passing", '200 OK Output: "{\\"status\\":\\"healthy\\"}"')
+
+
+def show_checks(machine: Json, status: str, output: str) -> None:
+    """Give all checks of a machine one status."""
+    names = check_names(machine["config"])
+    machine["checks"] = [{"name": each, "status": status, "output": output, "updated_at": now()} for each in names]
+
+
+def crash(machine: Json, *, code: int, for_want_of_memory: bool) -> None:
+    """Let the machine's process end by itself, as the kernel or the process does."""
+    ended: Json = {
+        "exit_code": code,
+        "guest_exit_code": code,
+        "oom_killed": for_want_of_memory,
+        "requested_stop": False,
+    }
+    ended |= {"restarting": True, "guest_signal": -1, "signal": -1, "exited_at": now()}
+    machine["events"] = [event("exit", "stopped", exit_event=ended, restart_count=1), *machine["events"]][:10]
+    show_checks(machine, "critical", "connect: connection refused")
+
+
+def shown(machine: Json) -> Json:
+    """Return a machine as it is printed: without what only this stand-in knows, without what is empty in reality."""
+    hidden = {"group", "revert"}
+    printed = {key: value for key, value in machine.items() if key not in hidden}
+    if machine["host_status"] != "ok":
+        printed["incomplete_config"] = printed.pop("config")
+    return printed
+
+
+def launched(machine: Json) -> bool:
+    """Return whether ``fly status`` and ``fly deploy`` see the machine."""
+    return machine["state"] != "destroyed" and machine.get("group") != RELEASE_COMMAND
+
+
+def find(app: Json, identity: str) -> Any:
+    """Return the machine of that id, or None."""
+    return next((each for each in app["machines"] if each["id"] == identity), None)

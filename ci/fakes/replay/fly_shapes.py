@@ -1,0 +1,159 @@
+"""The JSON that flyctl prints: Go's names from GraphQL types, snake_case from those of the Machines API."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+REGISTRY = "registry.fly.io"
+RELEASE_COMMAND = "fly_app_release_command"
+LAUNCHED = "v2"
+"""``fly_platform_version`` of the machines that ``fly deploy`` looks after"""
+Json = dict[str, Any]
+
+
+def now() -> str:
+    """Return the time as the API writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds() -> int:
+    """Return the time as events have it."""
+    return int(datetime.now(UTC).timestamp() * 1000)
+
+
+def digest_of(*parts: str) -> str:
+    """Return a digest that follows from ``parts`` alone."""
+    return "sha256:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def machine_id(app: str, number: int) -> str:
+    """Return the id of an app's machine, 14 hexadecimal digits like a real one."""
+    return digest_of("machine", app, str(number))[7:21]
+
+
+def tag_of(app: str, release: int, digest: str) -> str:
+    """Return a tag like those that a build makes: ``deployment-`` and 26 letters and digits."""
+    return "deployment-01" + digest_of(app, str(release), digest)[7:31].upper()
+
+
+def image_ref(reference: str, digest: str) -> Json:
+    """Return a machine's ``image_ref``. ``reference`` is ``registry/repository[:tag][@digest]``."""
+    name = reference.partition("@")[0]
+    path, _, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    registry, _, folders = path.partition("/") if "." in path.partition("/")[0] else ("registry-1.docker.io", "", path)
+    repository = f"{folders}/{last}" if folders else last
+    return {"registry": registry, "repository": repository, "tag": tag, "digest": digest, "labels": {}}
+
+
+def organization(slug: str) -> Json:
+    """Return the organisation as GraphQL has it."""
+    return {
+        "ID": digest_of("org", slug)[7:21],
+        "InternalNumericID": "731",
+        "Name": slug.title(),
+        "RemoteBuilderImage": "",
+        "RemoteBuilderApp": None,
+        "Slug": slug,
+        "RawSlug": slug,
+        "Type": "SHARED",
+        "PaidPlan": True,
+        "Settings": None,
+    }
+
+
+def listed_app(app: Json) -> Json:
+    """Return an app as ``fly apps list --json`` prints it; what the query does not ask for is empty."""
+    current = app["releases"][-1] if app["releases"] else None
+    return {
+        "ID": app["name"],
+        "InternalNumericID": 0,
+        "Name": app["name"],
+        "State": "",
+        "Status": status_of(app),
+        "Deployed": bool(app["releases"]),
+        "Hostname": app["hostname"],
+        "AppURL": "",
+        "Version": 0,
+        "NetworkID": 0,
+        "Network": "",
+        "Release": None,
+        "Organization": {**organization(app["org"]), "ID": "", "InternalNumericID": "", "PaidPlan": False},
+        "Secrets": None,
+        "CurrentRelease": current and {**release(current), "ID": "", "Version": 0, "Description": "", "ImageRef": ""},
+        "Releases": {"Nodes": None},
+        "IPAddresses": {"Nodes": None},
+        "PlatformVersion": "machines",
+    }
+
+
+def app_status(app: Json, shown: list[Json]) -> Json:
+    """Return an app as ``fly status --json`` prints it."""
+    org = organization(app["org"])
+    return {
+        "AppURL": "",
+        "Deployed": bool(app["releases"]),
+        "Hostname": app["hostname"],
+        "ID": app["name"],
+        "Machines": shown,
+        "Name": app["name"],
+        "Organization": {key: org[key] for key in ("ID", "InternalNumericID", "Name", "Slug", "RawSlug", "PaidPlan")},
+        "PlatformVersion": "machines",
+        "Status": status_of(app),
+        "Version": app["releases"][-1]["version"] if app["releases"] else 0,
+    }
+
+
+def status_of(app: Json) -> str:
+    """Return an app's status: it says nothing of its health."""
+    if not app["releases"]:
+        return "pending"
+    awake = [machine for machine in app["machines"] if machine["state"] not in ("suspended", "stopped", "destroyed")]
+    return "deployed" if awake or not app["machines"] else "suspended"
+
+
+def release(entry: Json) -> Json:
+    """Return one of ``fly releases --json``; what the query does not ask for is empty."""
+    return {
+        "ID": entry["id"],
+        "Version": entry["version"],
+        "Stable": entry["status"] == "complete",
+        "InProgress": False,
+        "Reason": "",
+        "Description": entry["description"],
+        "Status": entry["status"],
+        "DeploymentStrategy": "",
+        "Metadata": None,
+        "User": {"ID": "", "Name": "", "Email": entry["user"], "EnablePaidHobby": False},
+        "EvaluationID": "",
+        "CreatedAt": entry["created_at"],
+        "ImageRef": entry["image_ref"],
+    }
+
+
+def seeded_release(app: str, number: int, reference: str) -> Json:
+    """Return a release that is complete, as the state file keeps it."""
+    return {
+        "id": digest_of("release", app, str(number))[7:27],
+        "version": number,
+        "status": "complete",
+        "description": "Release",
+        "user": "ci@gaia.example",
+        "created_at": now(),
+        "image_ref": reference,
+        "strategy": "rolling",
+    }
+
+
+def event(kind: str, status: str, **request: Any) -> Json:
+    """Return one event of a machine."""
+    entry = {
+        "id": digest_of("event", kind, str(milliseconds()))[7:33],
+        "type": kind,
+        "status": status,
+        "source": "flyd" if kind in ("start", "exit") else "user",
+        "timestamp": milliseconds(),
+    }
+    return {**entry, "request": request} if request else entry

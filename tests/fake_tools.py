@@ -1,0 +1,162 @@
+"""The stand-ins of ``ci/fakes`` on the path of a test, with a cloud of their own in the test's temporary folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ci.fakes.replay import fly_machines, fly_shapes
+from ci.fakes.replay.state import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+FAKES = Path(__file__).parents[1] / "ci" / "fakes"
+TOOLS = ("fly", "flyctl", "docker")
+FILE = {
+    "primary_region": "lhr",
+    "http_service": {
+        "internal_port": 8000,
+        "checks": [{"path": "/health", "method": "GET", "interval": "15s", "timeout": "5s"}],
+    },
+}
+"""what the deploy file of a seeded app says"""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call of a stand-in."""
+
+    tool: str
+    argv: tuple[str, ...]
+    exit: int
+    env: dict[str, str]
+    """``FLY_…`` and ``NO_COLOR``; a token shows as ``set``"""
+    cwd: str
+
+
+class FakeTools:
+    """``fly`` and ``docker`` as a test sees them: seed the cloud, set faults, read what was called."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+        self._store = Store(folder / "state.json")
+        for tool in TOOLS:
+            if (FAKES / tool).exists():
+                (folder / tool).symlink_to(FAKES / tool)
+        with self.state():
+            """Written once, so that the stand-ins find it beside them."""
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def state(self) -> AbstractContextManager[dict[str, Any]]:
+        """Change the state file as you like; nothing else can meanwhile."""
+        return self._store.change()
+
+    def app(
+        self,
+        name: str,
+        *,
+        machines: int = 1,
+        reference: str | None = None,
+        release: int = 1,
+        region: str = "lhr",
+        memory_mb: int = 2048,
+        state: str = "started",
+        secrets: Sequence[str] = (),
+        file: dict[str, Any] | None = None,
+    ) -> None:
+        """Put an app there that is deployed and healthy; with ``machines=0``, one that never was deployed."""
+        app: dict[str, Any] = {"name": name, "org": "gaia", "region": region, "hostname": f"{name}.fly.dev"}
+        app |= {
+            "releases": [],
+            "machines": [],
+            "secrets": list(secrets),
+            "config": {**FILE, **(file or {})},
+            "logs": [],
+        }
+        reference = reference or f"{fly_shapes.REGISTRY}/{name}:deployment-{release:026}"
+        digest = reference.partition("@")[2] or fly_shapes.digest_of("seed", reference)
+        with self.state() as cloud:
+            cloud["apps"][name] = app
+            cloud.setdefault("images", {})[reference] = digest
+            for number in range(1, release + 1) if machines else ():
+                app["releases"].append(fly_shapes.seeded_release(name, number, reference))
+            for _ in range(machines):
+                machine = fly_machines.new_machine(app, app["config"], region=region)
+                image = {"reference": reference, "digest": digest}
+                fly_machines.settle(machine, app["config"], image, app["releases"][-1], state=state)
+                machine["config"]["guest"]["memory_mb"] = memory_mb
+
+    def platform(
+        self, environment: str, services: Sequence[str] = ("gateway", "auth", "asset", "chat"), **how: Any
+    ) -> None:
+        """Put ``gaia-<service>-<environment>`` there for each service; ``how`` as for ``app``."""
+        for service in services:
+            self.app(f"gaia-{service}-{environment}", **how)
+
+    def fault(self, target: str, *faults: str) -> None:
+        """Let ``target`` (an app, or ``*``) show these faults, after those that it shows already."""
+        with self.state() as cloud:
+            cloud["faults"].setdefault(target, []).extend(faults)
+            if target in cloud["apps"]:
+                cloud["apps"][target].pop("slept", None)
+
+    def heal(self, target: str | None = None) -> None:
+        """Take the faults of ``target`` away; without it, all."""
+        with self.state() as cloud:
+            cloud["faults"] = {key: each for key, each in cloud["faults"].items() if target not in (None, key)}
+
+    def new_source(self, name: str) -> None:
+        """Let the next build give other images: somebody committed something."""
+        with self.state() as cloud:
+            cloud["source"] = name
+
+    def without(self, *tools: str) -> None:
+        """Take tools away, and every folder of the path that has one of that name."""
+        for tool in tools:
+            (self.folder / tool).unlink(missing_ok=True)
+        folders = [
+            each for each in os.environ["PATH"].split(os.pathsep) if not any((Path(each) / t).exists() for t in tools)
+        ]
+        kept = [str(self.folder), str(Path(sys.executable).parent), *folders]
+        self._monkeypatch.setenv("PATH", os.pathsep.join(dict.fromkeys(kept)))
+
+    def calls(self, tool: str | None = None, *words: str) -> list[ToolCall]:
+        """Return the calls so far, oldest first: of one tool, that begin with ``words``."""
+        calls = [ToolCall(**{**each, "argv": tuple(each["argv"])}) for each in self._store.read()["calls"]]
+        return [each for each in calls if tool in (None, each.tool) and each.argv[: len(words)] == words]
+
+    def machines(self, app: str) -> list[dict[str, Any]]:
+        """Return the machines of an app that serve, as the API has them."""
+        return [each for each in self._store.read()["apps"][app]["machines"] if fly_machines.launched(each)]
+
+    def digests(self, app: str) -> set[str]:
+        """Return the digests that an app's machines run."""
+        return {each["image_ref"]["digest"] for each in self.machines(app)}
+
+    def releases(self, app: str) -> list[dict[str, Any]]:
+        """Return an app's releases, oldest first."""
+        found: list[dict[str, Any]] = self._store.read()["apps"][app]["releases"]
+        return found
+
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a tool as a shell would."""
+        environment = {**os.environ, **variables}
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=environment)
+
+
+@pytest.fixture
+def fake_tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> FakeTools:
+    """The stand-ins for ``fly``, ``flyctl`` and ``docker`` first on the path, with an empty cloud."""
+    monkeypatch.delenv("GAIA_FAKE_STATE", raising=False)
+    for name in [each for each in os.environ if each.startswith("FLY_")]:
+        monkeypatch.delenv(name)
+    return FakeTools(tmp_path_factory.mktemp("tools"), monkeypatch)
