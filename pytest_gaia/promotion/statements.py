@@ -20,6 +20,7 @@ DEPLOYMENT = "urn:pytest-gaia:deployment/1"
 SIGNOFF = "urn:pytest-gaia:signoff/1"
 WAIVER = "urn:pytest-gaia:waiver/1"
 ROLLBACK = "urn:pytest-gaia:rollback/1"
+CHECK = "urn:pytest-gaia:check/1"
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -202,8 +203,27 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True):
     fence: int = 0
 
 
+class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tool has found about one item of the checklist, for one bundle."""
+
+    environment: str
+    """the environment that the bundle is to go to"""
+    bundle: str
+    item: str
+    status: Literal["proved", "failed", "inconclusive"]
+    why: str
+    findings: tuple[str, ...] = ()
+    time: str
+
+
 Predicate: TypeAlias = (
-    RunPredicate | DeploymentPredicate | SignoffPredicate | WaiverPredicate | GatePredicate | RollbackPredicate
+    RunPredicate
+    | DeploymentPredicate
+    | SignoffPredicate
+    | WaiverPredicate
+    | GatePredicate
+    | RollbackPredicate
+    | CheckPredicate
 )
 
 PREDICATES: dict[str, type[Predicate]] = {
@@ -213,5 +233,6 @@ PREDICATES: dict[str, type[Predicate]] = {
     WAIVER: WaiverPredicate,
     GATE: GatePredicate,
     ROLLBACK: RollbackPredicate,
+    CHECK: CheckPredicate,
 }
 """predicateType → the type that its predicate is read as"""

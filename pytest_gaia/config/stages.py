@@ -1,0 +1,48 @@
+"""The way of a release through the environments: what each stage asks of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A time in which nothing is promoted into an environment."""
+
+    begins: datetime
+    until: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """A service level objective: how long a route may take."""
+
+    route: str
+    """method and template, such as ``GET /api/v0.2/personas/{persona_id}``"""
+    fail_ms: float
+    warn_ms: float | None = None
+    percentile: float = 95.0
+    least_samples: int = 20
+    """with fewer, nothing is concluded"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What promotes a bundle into one environment."""
+
+    previous: str | None = None
+    """the environment that it has to come from (``from`` in gaia.toml); None for the first"""
+    suites: tuple[str, ...] | None = None
+    """suites that its run must cover; None for the environment's own choice"""
+    soak: timedelta = timedelta(0)
+    """how long the bundle must have run well in ``previous``"""
+    evidence_age: timedelta = timedelta(days=7)
+    """evidence that is older proves nothing any more"""
+    sign: tuple[str, ...] = ()
+    """roles that must have signed the release as a whole"""
+    require_signed: bool = False
+    """whether evidence counts only with a trusted signature"""
+    freezes: tuple[Freeze, ...] = ()
+    slos: tuple[Slo, ...] = ()

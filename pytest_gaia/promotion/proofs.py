@@ -1,0 +1,246 @@
+"""How each thing that a gate asks for is shown from evidence. Pure; every function answers with one finding."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.promotion.items import Finding, failed, missing, proved, stale
+from pytest_gaia.promotion.statements import (
+    CheckPredicate,
+    DeploymentPredicate,
+    GatePredicate,
+    RollbackPredicate,
+    RunPredicate,
+    SignoffPredicate,
+)
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from pytest_gaia.promotion.situation import Evidence, Situation
+
+_RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
+_STABLE_RUNS = 2
+"""how many runs in a row must have passed for an environment to be called stable"""
+
+
+def passed_run(situation: Situation, environment: str) -> Finding:
+    """The newest run of the bundle there was complete, fresh, and came to PROMOTE."""
+    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    run = situation.newest(RunPredicate, environment)
+    if run is None:
+        return missing(f"no run of this bundle in {environment} counts as evidence", again)
+    details = run.says.details
+    if details.verdict in ("REJECT", "DRIFT"):
+        return failed(f"the newest run in {environment} came to {details.verdict}", run, next=again)
+    if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
+        count = len(details.missing)
+        lacking = f"; {count} of {details.planned} sealed tests were not passed" if count else ""
+        return missing(f"the newest run in {environment} proves nothing: {details.verdict}{lacking}", again)
+    if not situation.fresh(run):
+        return stale(f"the newest run in {environment} is of {_day(run)}", run, next=again)
+    return proved(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE", run)
+
+
+def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...]) -> Finding:
+    """The newest run there passed, and at least one test of each of ``suites`` ran in it."""
+    finding = passed_run(situation, environment)
+    run = situation.newest(RunPredicate, environment)
+    if finding.status != "proved" or run is None:
+        return finding
+    lacking = sorted(set(suites) - set(run.says.details.suites))
+    if lacking:
+        return missing(f"the run in {environment} left out {', '.join(lacking)}")
+    return proved(f"{', '.join(suites)} ran in {environment}", run)
+
+
+def passed_gate(situation: Situation, environment: str) -> Finding:
+    """The newest decision of the gate of ``environment`` about this bundle is PROMOTE, and still holds."""
+    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    gate = situation.newest(GatePredicate, environment)
+    if gate is None:
+        return missing(f"this bundle has not passed the gate of {environment}", again)
+    if gate.says.decision.verdict != "PROMOTE":
+        return failed(f"the gate of {environment} said {gate.says.decision.verdict}", gate, next=again)
+    if not situation.fresh(gate):
+        return stale(f"the gate of {environment} decided on {_day(gate)}", gate, next=again)
+    if other := situation.running_elsewhere(environment, gate):
+        return failed(f"{environment} runs another bundle since: {other[:12]}", gate, next=again)
+    return proved(f"it passed the gate of {environment} on {_day(gate)}", gate)
+
+
+def soaked(situation: Situation, environment: str) -> Finding:
+    """The bundle has been running in ``environment`` for as long as the stage asks, and no run said otherwise."""
+    need = situation.stage.soak
+    deployment = next(
+        (each for each in situation.evidence(DeploymentPredicate, environment) if each.says.outcome in _RUNS_WELL), None
+    )
+    if deployment is None:
+        return missing(f"nothing shows that the bundle was deployed to {environment}")
+    age = situation.now - deployment.time
+    if age < need:
+        return missing(f"deployed to {environment} {_span(age)} ago, {_span(need)} are asked; wait {_span(need - age)}")
+    bad = [run for run in situation.evidence(RunPredicate, environment) if run.says.details.verdict == "REJECT"]
+    if bad and bad[-1].time > deployment.time:
+        return failed(f"a run in {environment} failed on {_day(bad[-1])}, while it soaked", bad[-1])
+    return proved(f"in {environment} since {_day(deployment)}", deployment)
+
+
+def stable(situation: Situation, environment: str) -> Finding:
+    """The newest runs of the bundle there all passed, with nothing that failed first and passed when tried again."""
+    runs = situation.evidence(RunPredicate, environment)[-_STABLE_RUNS:]
+    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    if len(runs) < _STABLE_RUNS:
+        return missing(f"{len(runs)} of {_STABLE_RUNS} runs in {environment}", again)
+    for run in runs:
+        if run.says.details.verdict != "PROMOTE":
+            return failed(f"a run of {_day(run)} came to {run.says.details.verdict}", run, next=again)
+        if run.says.details.flaky:
+            return failed(f"flaky on {_day(run)}: {', '.join(run.says.details.flaky[:3])}", run, next=again)
+    return proved(f"the last {_STABLE_RUNS} runs in {environment} passed", *runs)
+
+
+def core_passed(situation: Situation, environment: str) -> Finding:
+    """Every core check of the newest run there passed by itself; a rule's excuse is not enough."""
+    run = situation.newest(RunPredicate, environment)
+    if run is None or passed_run(situation, environment).status != "proved":
+        return missing(f"no passed run in {environment} shows it")
+    details = run.says.details
+    if details.core_failed:
+        return failed(f"core checks failed: {', '.join(details.core_failed[:3])}", run)
+    if not details.core_passed:
+        return missing(f"no core check ran in {environment}")
+    return proved(f"{details.core_passed} core checks passed in {environment}", run)
+
+
+def performs(situation: Situation, environment: str) -> Finding:
+    """Every objective was measured in the newest run there, and met. Too few samples conclude nothing."""
+    run = situation.newest(RunPredicate, environment)
+    if run is None or not run.says.details.slo:
+        return missing(f"no objective was measured in {environment}", f"set [[env.{environment}.slo]] in gaia.toml")
+    by_status = {status: [slo.route for slo in run.says.details.slo if slo.status == status] for status in _SLO}
+    if by_status["failed"]:
+        return failed(f"too slow: {', '.join(by_status['failed'])}", run)
+    if by_status["inconclusive"]:
+        return missing(f"too few samples of {', '.join(by_status['inconclusive'])}")
+    if not situation.fresh(run):
+        return stale(f"measured on {_day(run)}", run)
+    warned = f"; close to its limit: {', '.join(by_status['warned'])}" if by_status["warned"] else ""
+    return proved(f"{len(run.says.details.slo)} objectives met{warned}", run)
+
+
+_SLO = ("passed", "warned", "failed", "inconclusive")
+
+
+def rollback_ready(situation: Situation, environment: str) -> Finding:
+    """A rollback from this bundle was rehearsed in ``environment`` after it was deployed there, and worked."""
+    again = f"gaia rollback rehearse {environment} --bundle {situation.bundle.short}"
+    rehearsals = [each for each in situation.evidence(RollbackPredicate, environment) if each.says.rehearsal]
+    if not rehearsals:
+        return missing(f"no rollback from this bundle was rehearsed in {environment}", again)
+    latest = rehearsals[-1]
+    if latest.says.outcome not in _RUNS_WELL:
+        return failed(f"the rehearsal of {_day(latest)} came to {latest.says.outcome}", latest, next=again)
+    if not situation.fresh(latest):
+        return stale(f"rehearsed on {_day(latest)}", latest, next=again)
+    return proved(f"rehearsed in {environment} on {_day(latest)}", latest)
+
+
+def checked(situation: Situation, item: str, command: str) -> Finding:
+    """A tool has looked at the item for this bundle, and found nothing."""
+    found = [each for each in situation.evidence(CheckPredicate) if each.says.item == item]
+    if not found:
+        return missing("nobody has looked", command)
+    latest = found[-1]
+    if latest.says.status == "failed":
+        return failed(latest.says.why, latest, next=command)
+    if latest.says.status == "inconclusive":
+        return missing(latest.says.why, command)
+    if not situation.fresh(latest):
+        return stale(f"looked at on {_day(latest)}", latest, next=command)
+    return proved(latest.says.why, latest)
+
+
+def signed(situation: Situation, item: str, roles: tuple[str, ...]) -> Finding:
+    """A person in one of ``roles``, who is not an author of the bundle, has signed the item, and it still holds."""
+    role = roles[0]
+    command = f"gaia signoff {item} --env {situation.environment} --bundle {situation.bundle.short} --role {role}"
+    found = [
+        each for each in situation.evidence(SignoffPredicate) if each.says.item == item and each.says.role in roles
+    ]
+    if not found:
+        return missing(f"not signed by {' or '.join(roles)}", command)
+    latest = found[-1]
+    if not _in_force(latest, situation):
+        return stale(f"signed by {latest.says.signer} until {latest.says.until}", latest, next=command)
+    return Finding("signed", f"{latest.says.signer} ({latest.says.role}), until {latest.says.until}", (latest.sha256,))
+
+
+def deployed(situation: Situation) -> Finding:
+    """The newest deployment of the bundle to the environment was seen to run, and nothing has replaced it."""
+    environment = situation.environment
+    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    latest = situation.newest(DeploymentPredicate)
+    if latest is None:
+        return missing(f"nothing shows that the bundle was deployed to {environment}", again)
+    if latest.says.outcome not in _RUNS_WELL:
+        return failed(f"{latest.says.outcome}: {latest.says.reason}", latest, next=again)
+    if differing := _differing(situation, latest.says.services):
+        return missing(f"what runs is not the bundle: {', '.join(differing)}", again)
+    if other := situation.running_elsewhere(environment, latest):
+        return missing(f"{environment} runs another bundle since: {other[:12]}", again)
+    return proved(f"seen to run on {_day(latest)}", latest)
+
+
+def undrifted(situation: Situation) -> Finding:
+    """What ran at the end of the newest run was still the bundle, and the run came after the deployment."""
+    run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)
+    again = f"gaia promote {situation.environment} --bundle {situation.bundle.short}"
+    if run is None or deployment is None:
+        return missing("nothing was observed", again)
+    if run.entry.sequence < deployment.entry.sequence:
+        return missing("it was deployed again after the run", again)
+    if run.says.details.drift:
+        return missing(run.says.details.drift, again)
+    if differing := _differing(situation, run.says.details.digests):
+        return missing(f"at the end of the run another image ran: {', '.join(differing)}", again)
+    return proved("what ran until the end of the run was the bundle", run)
+
+
+def not_quarantined(situation: Situation) -> Finding:
+    """The bundle was not rolled back anywhere."""
+    for entry in situation.entries:
+        says = entry.predicate
+        if isinstance(says, RollbackPredicate) and says.bundle == situation.bundle.id and not says.rehearsal:
+            why = f"it was rolled back from {says.environment} on {says.time[:10]}: {says.why}; make a new bundle"
+            return Finding("failed", why, (entry.sha256,), "gaia bundle create")
+    return proved("it was never rolled back")
+
+
+def not_frozen(situation: Situation) -> Finding:
+    """No freeze is in force."""
+    for freeze in situation.stage.freezes:
+        if freeze.begins <= situation.now < freeze.until:
+            return missing(f"frozen until {freeze.until.isoformat()}: {freeze.why}")
+    return proved("no freeze is in force")
+
+
+def _differing(situation: Situation, observed: dict[str, str]) -> list[str]:
+    wanted = situation.bundle.digests
+    return sorted(service for service, digest in wanted.items() if observed.get(service) != digest)
+
+
+def _in_force(signoff: Evidence[SignoffPredicate], situation: Situation) -> bool:
+    return situation.now <= datetime.fromisoformat(signoff.says.until)
+
+
+def _day(evidence: Evidence[Any]) -> str:
+    return f"{evidence.time:%Y-%m-%d %H:%M}"
+
+
+def _span(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return (
+        f"{minutes // 1440} d {minutes % 1440 // 60} h" if minutes >= 1440 else f"{minutes // 60} h {minutes % 60} min"
+    )

@@ -1,0 +1,128 @@
+"""What a gate decides from: one bundle on its way into one environment, and the evidence that counts for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pytest_gaia.promotion.statements import (
+    CheckPredicate,
+    DeploymentPredicate,
+    GatePredicate,
+    Predicate,
+    RollbackPredicate,
+    RunPredicate,
+    SignoffPredicate,
+    WaiverPredicate,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pytest_gaia.config.stages import Stage
+    from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.keys import TrustedKey
+    from pytest_gaia.promotion.ledger import Entry
+
+P = TypeVar("P", bound=Predicate)
+
+EVIDENCE_ROLE = "ci"
+"""the role that a key must have to testify what machines did; people sign with roles of their own"""
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""evidence from further in the future than clocks differ is none"""
+
+_OF_PEOPLE = (SignoffPredicate, WaiverPredicate)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence(Generic[P]):
+    """One entry that counts, read as what it is."""
+
+    entry: Entry
+    says: P
+    time: datetime
+
+    @property
+    def sha256(self) -> str:
+        """How a decision refers to it."""
+        return self.entry.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A bundle on its way into ``environment``. Everything that a decision rests on is in here."""
+
+    environment: str
+    stage: Stage
+    bundle: Bundle
+    entries: tuple[Entry, ...]
+    now: datetime
+
+    def evidence(self, kind: type[P], environment: str | None = None) -> list[Evidence[P]]:
+        """Return what counts of ``kind`` about this bundle in an environment (its own by default), oldest first.
+
+        Does not count: what is about another bundle or other images, is not signed as the stage asks, lies in the
+        future, or was a rehearsal on the sandbox.
+        """
+        wanted = environment or self.environment
+        return [
+            Evidence(entry, entry.predicate, entry.time)
+            for entry in self.entries
+            if isinstance(entry.predicate, kind)
+            and entry.time is not None
+            and entry.time <= self.now + CLOCK_SKEW
+            and _about(entry.predicate) == (wanted, self.bundle.id)
+            and entry.subjects == self.bundle.subjects()
+            and self._may_say(entry)
+        ]
+
+    def newest(self, kind: type[P], environment: str | None = None) -> Evidence[P] | None:
+        """Return the latest of :meth:`evidence`: what came before it is history."""
+        found = self.evidence(kind, environment)
+        return found[-1] if found else None
+
+    def fresh(self, evidence: Evidence[Any]) -> bool:
+        """Whether ``evidence`` is young enough to prove anything."""
+        return self.now - evidence.time <= self.stage.evidence_age
+
+    def running_elsewhere(self, environment: str, since: Evidence[Any]) -> str:
+        """Return the bundle that another deployment has put in the place of this one after ``since``; '' for none."""
+        for entry in self.entries:
+            says = entry.predicate
+            if entry.sequence <= since.entry.sequence or not isinstance(says, DeploymentPredicate | RollbackPredicate):
+                continue
+            arrived = says.target if isinstance(says, RollbackPredicate) else says.bundle
+            if says.environment == environment and arrived != self.bundle.id and not says.rehearsal:
+                return arrived
+        return ""
+
+    def _may_say(self, entry: Entry) -> bool:
+        if not self.stage.require_signed and not entry.signed:
+            return True
+        if isinstance(entry.predicate, _OF_PEOPLE):
+            return bool(approvers(entry, self.bundle))
+        return any(EVIDENCE_ROLE in key.roles for key in entry.signers)
+
+
+def approvers(entry: Entry, bundle: Bundle) -> tuple[TrustedKey, ...]:
+    """Return the keys behind a sign-off or waiver that may say it: in the role it names, and not an author's."""
+    role = getattr(entry.predicate, "role", "")
+    authors = {author.lower() for author in bundle.authors}
+    return tuple(
+        key
+        for key in entry.signers
+        if role in key.roles and not authors & {identity.lower() for identity in key.identities}
+    )
+
+
+def _about(predicate: Predicate) -> tuple[str, str]:
+    if isinstance(predicate, RunPredicate):
+        return ("", "") if predicate.details.rehearsal else (predicate.details.environment, predicate.details.bundle)
+    if isinstance(predicate, GatePredicate):
+        return predicate.decision.environment, predicate.decision.bundle
+    return predicate.environment, predicate.bundle
+
+
+__all__ = ["CLOCK_SKEW", "EVIDENCE_ROLE", "CheckPredicate", "Evidence", "Situation", "approvers"]
