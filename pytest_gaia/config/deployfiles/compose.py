@@ -1,17 +1,135 @@
-"""A compose file: what it says of each service."""
+"""A compose file: what it says of each service.
+
+It is read as it is committed: of ``${NAME:-default}`` the default counts, and no variable of whoever reads it. Services of
+a profile, which ``docker compose up`` leaves out, are left out here too.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.deployfiles.compose_health import health_check
+from pytest_gaia.config.deployfiles.compose_ports import served_ports
+from pytest_gaia.config.deployfiles.interpolation import interpolated
+from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.config.deployfiles.names import service_name
+from pytest_gaia.config.deployfiles.values import Table, shown_type, written_out
+from pytest_gaia.config.deployfiles.yaml_values import read_yaml, yaml_comments
+from pytest_gaia.config.documents import read_text
+from pytest_gaia.config.environment import MEMBERS
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from pytest_gaia.config.deployfiles.model import App
+_BYTE = 1 / (1024 * 1024)
+_IMAGES = {"nats": "nats", "postgres": "postgres", "postgresql": "postgres", "pgvector": "postgres"}
+"""last part of an image's name → what it runs"""
 
 
 def read_apps(path: Path, name: str, *, environment: str) -> tuple[App, ...]:
-    """Return the services of the compose file at ``path``; messages and places call it ``name``."""
-    raise ConfigError(f"{name}: compose files of {environment} at {path} cannot be read yet.")
+    """Return the services of the compose file at ``path``; messages and places call it ``name``.
+
+    Raises ``ConfigError`` that names file, line and key for a file that cannot be read or understood, or that has none
+    of the platform's services.
+    """
+    text = read_text(path, name)
+    document, places = read_yaml(text, name)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{name}:1: expected a compose file with the key `services`, got {shown_type(document)}.")
+    top = Table(name, interpolated(document), places)
+    services = top.table("services")
+    started = [table for table in map(services.table, services.values) if not table.list("profiles")]
+    names = _platform_names(started)
+    if not set(names.values()) & set(MEMBERS):
+        raise _no_platform(top, services)
+    comments = yaml_comments(text)
+    return tuple(
+        _app(table, path=path, service=names[table.step[-1]], environment=environment, comments=comments)
+        for table in started
+    )
+
+
+def _app(table: Table, *, path: Path, service: str, environment: str, comments: Mapping[int, str]) -> App:
+    environ, environ_places = _environment(table)
+    image, dockerfile = _image_and_dockerfile(table)
+    return App(
+        service=service,
+        environment=environment,
+        form="service",
+        name=table.step[-1],
+        path=path,
+        image=image,
+        dockerfile=dockerfile,
+        env=environ,
+        served=served_ports(table, health_check(table)),
+        memory_mb=_memory(table),
+        depends_on=tuple(service_name(each) for each in table.names("depends_on")),
+        places=_own_places(table, environ_places),
+        comments=comments,
+        document=table.values,
+    )
+
+
+def _platform_names(tables: list[Table]) -> dict[str, str]:
+    """Return service of the file → the platform's name for it: by its own name, or else by its image."""
+    names = {table.step[-1]: service_name(table.step[-1]) for table in tables}
+    for table in tables:
+        image = (table.text("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
+        member = _IMAGES.get(image)
+        if member is not None and member not in names.values() and names[table.step[-1]] not in MEMBERS:
+            names[table.step[-1]] = member
+    return names
+
+
+def _no_platform(top: Table, services: Table) -> ConfigError:
+    there = ", ".join(services.values) or "none"
+    return top.error(
+        "services",
+        f"none of them is the platform's: looked for {', '.join(MEMBERS)} (or gateway-service, …; db), found {there}. "
+        "Services of a profile do not count: `docker compose up` leaves them out.",
+    )
+
+
+def _environment(table: Table) -> tuple[dict[str, str], dict[str, Place]]:
+    """Return the variables, given as a table or as a list of ``NAME=value``, and where they stand.
+
+    One without a value comes from whoever starts the platform, and is left out.
+    """
+    given = table.values.get("environment")
+    if not isinstance(given, list):
+        values = table.texts("environment")
+        known = {name: value for name, value in values.items() if table.table("environment").values[name] is not None}
+        return known, {name: table.place("environment", name) for name in known}
+    found: dict[str, str] = {}
+    places: dict[str, Place] = {}
+    for number, entry in enumerate(given):
+        name, equals, value = written_out(entry).partition("=")
+        if equals:
+            line = table.place(f"environment[{number}]")
+            found[name] = value
+            places[name] = Place(line.file, line.line, f"{line.key}.{name}")
+    return found, places
+
+
+def _image_and_dockerfile(table: Table) -> tuple[str | None, str | None]:
+    build = table.values.get("build")
+    if build is None:
+        return table.text("image"), None
+    if isinstance(build, str):
+        return table.text("image"), f"{build.rstrip('/')}/Dockerfile"
+    return table.text("image"), table.table("build").text("dockerfile") or "Dockerfile"
+
+
+def _memory(table: Table) -> int | None:
+    limits = table.table("deploy").table("resources").table("limits")
+    found = limits.megabytes("memory", bare=_BYTE)
+    return found if found is not None else table.megabytes("mem_limit", bare=_BYTE)
+
+
+def _own_places(table: Table, environ: Mapping[str, Place]) -> dict[str, Any]:
+    """Return the places of this service alone, and those of ``app`` and ``env.NAME``, as a Fly file would have them."""
+    own = ".".join(table.step)
+    places = {key: place for key, place in table.places.items() if key == own or key.startswith((f"{own}.", f"{own}["))}
+    return places | {"app": table.place()} | {f"env.{name}": place for name, place in environ.items()}

@@ -75,10 +75,7 @@ def _service(table: Table, checks: list[Check]) -> Served:
 
 
 def _handlers(port: Table) -> list[str]:
-    value = port.values.get("handlers", [])
-    if not isinstance(value, list):
-        raise port.error("handlers", 'expected a list, such as ["tls", "http"].')
-    return [str(each) for each in value]
+    return [str(each) for each in port.list("handlers")]
 
 
 def _numbers(port: Table) -> tuple[int, ...]:

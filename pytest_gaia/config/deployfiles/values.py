@@ -10,7 +10,7 @@ from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _MEGABYTE = 1024 * 1024
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
@@ -82,7 +82,7 @@ class Table:
             value = {}
         if not isinstance(value, dict):
             raise self.error(key, f"expected a table, got {shown_type(value)}.")
-        return self._below(value, key)
+        return self.below(value, key)
 
     def tables(self, key: str) -> list[Table]:
         """Return the tables of a list; one that stands alone counts as a list of one."""
@@ -90,10 +90,24 @@ class Table:
         if value is None:
             return []
         if isinstance(value, dict):
-            return [self._below(value, key)]
+            return [self.below(value, key)]
         if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
             raise self.error(key, f"expected a list of tables, got {shown_type(value)}.")
-        return [self._below(each, f"{key}[{number}]") for number, each in enumerate(value)]
+        return [self.below(each, f"{key}[{number}]") for number, each in enumerate(value)]
+
+    def list(self, key: str) -> Sequence[Any]:
+        """Return a list of whatever."""
+        value = self.values.get(key)
+        if value is None:
+            return ()
+        if isinstance(value, list):
+            return value
+        raise self.error(key, f"expected a list, got {shown_type(value)}.")
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """Return a list of names, or the keys of a table."""
+        value = self.values.get(key)
+        return tuple(value) if isinstance(value, dict) else tuple(map(written_out, self.list(key)))
 
     def texts(self, key: str) -> dict[str, str]:
         """Return the table of strings at ``key``; numbers and truth values are written out, as the tools do."""
@@ -128,7 +142,8 @@ class Table:
         factor = 1 / _MEGABYTE if not unit and str(value).strip().lower().endswith("b") else factors[unit]
         return int(float(found[1]) * factor)
 
-    def _below(self, values: Mapping[str, Any], step: str) -> Table:
+    def below(self, values: Mapping[str, Any], step: str) -> Table:
+        """Return ``values``, which stand below this table at ``step``, as a table."""
         return Table(self.file, values, self.places, (*self.step, step))
 
 

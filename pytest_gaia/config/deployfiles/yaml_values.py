@@ -1,0 +1,166 @@
+"""Reading a YAML text into plain values, each with the line it stands on. Nothing in the text is ever executed.
+
+PyYAML parses; the values are built here, for four reasons: it gives no lines, it reads YAML 1.1 where compose reads 1.2
+(``2222:22`` is a port mapping, not the number 133342), it takes a key that is given twice, and a few lines of aliases make
+it build billions of values.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import yaml
+
+from pytest_gaia.config.deployfiles.places import Step, add_place
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.deployfiles.model import Place
+
+MOST_CHARACTERS = 1_000_000
+MOST_VALUES = 20_000
+_DEEPEST = 60
+
+Pair: TypeAlias = "tuple[yaml.Node, yaml.Node]"
+
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+_LONGEST_NUMBER = 20
+_RESOLVER = yaml.resolver.Resolver()
+_STRING = "tag:yaml.org,2002:str"
+_MERGE = "<<"
+
+
+def read_yaml(text: str, name: str) -> tuple[Any, dict[str, Place]]:
+    """Return the document that ``text`` is, and the place of every key; elements of lists are numbered from 0.
+
+    Raises ``ConfigError`` with file and line for a text that is no YAML, gives a key twice, or unfolds to more than
+    ``MOST_VALUES`` values.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError(
+            f"{name}: {len(text):,} characters are more than a deploy file can have ({MOST_CHARACTERS:,})."
+        )
+    try:
+        root = yaml.SafeLoader(text).get_single_node()
+        builder = _Builder(name)
+        return (None if root is None else builder.build(root, ())), builder.places
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(
+            f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem or error.context}."
+        ) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, int(error.position)) + 1
+        raise ConfigError(f"{name}:{line}: not valid YAML: a control character stands in it.") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: not a deploy file: its values are nested too deep.") from None
+
+
+def yaml_comments(text: str) -> dict[int, str]:
+    """Return line → comment on it, for the valid YAML ``text``."""
+    lines = text.split("\n")
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.ScalarToken):
+            _blank_out(lines, token.start_mark, token.end_mark, whole=token.style in ("|", ">"))
+    found = ((number, re.search(r"(?:^|\s)#(.*)", line)) for number, line in enumerate(lines, start=1))
+    return {number: match[1].strip() for number, match in found if match}
+
+
+def _blank_out(lines: list[str], start: yaml.Mark, end: yaml.Mark, *, whole: bool) -> None:
+    """Blank the part between two marks; of a block (``whole``) every line but the first, which may have a comment."""
+    for number in range(start.line + whole, min(end.line + (0 if whole else 1), len(lines))):
+        first = start.column if number == start.line else 0
+        last = end.column if number == end.line else len(lines[number])
+        lines[number] = lines[number][:first] + "x" * (last - first) + lines[number][last:]
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Builds values from nodes and notes where they stand."""
+
+    name: str
+    places: dict[str, Place] = field(default_factory=dict)
+    _built: int = 0
+
+    def build(self, node: yaml.Node, step: Step) -> Any:
+        self._built += 1
+        if self._built > MOST_VALUES or len(step) > _DEEPEST:
+            raise self._error(node, "its aliases unfold to more values than a deploy file can have.")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, step)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._element(each, step, number) for number, each in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        return scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, step: Step) -> dict[str, Any]:
+        values = {}
+        for key, value in self._pairs(node, len(step)):
+            add_place(self.places, (*step, key.value), self.name, key.start_mark.line + 1)
+            values[key.value] = self.build(value, (*step, key.value))
+        return values
+
+    def _element(self, node: yaml.Node, step: Step, number: int) -> Any:
+        if not step:
+            return self.build(node, (f"[{number}]",))
+        element = (*step[:-1], f"{step[-1]}[{number}]")
+        add_place(self.places, element, self.name, node.start_mark.line + 1)
+        return self.build(node, element)
+
+    def _pairs(self, node: yaml.MappingNode, depth: int) -> list[Pair]:
+        """Return the keys and values of ``node``, those that ``<<`` merges in included; its own go first."""
+        own: dict[str, Pair] = {}
+        merged: dict[str, Pair] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, "a key must be plain text.")
+            if key.value == _MERGE and key.style is None:
+                for pair in self._merged(value, depth + 1):
+                    merged.setdefault(pair[0].value, pair)
+            elif key.value in own:
+                raise self._error(key, f"the key {key.value!r} is given twice.")
+            else:
+                own[key.value] = (key, value)
+        return list((merged | own).values())
+
+    def _merged(self, node: yaml.Node, depth: int) -> list[Pair]:
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        pairs = []
+        for source in sources:
+            self._built += 1
+            if self._built > MOST_VALUES or depth > _DEEPEST:
+                raise self._error(node, "its aliases unfold to more values than a deploy file can have.")
+            if not isinstance(source, yaml.MappingNode):
+                raise self._error(source, "only a table can be merged in with '<<'.")
+            pairs += self._pairs(source, depth)
+            self._built += len(pairs)
+        return pairs
+
+    def _error(self, node: yaml.Node, problem: str) -> ConfigError:
+        return ConfigError(f"{self.name}:{node.start_mark.line + 1}: not a deploy file: {problem}")
+
+
+def scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
+    """Return the value of ``node`` by the core schema of YAML 1.2; what is quoted or tagged as text stays text."""
+    text: str = node.value
+    value = text if node.style is not None else _plain(text)
+    if node.tag == _STRING and not isinstance(value, str):
+        # PyYAML's stubs leave the resolver untyped.
+        untagged = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+        return text if untagged != _STRING else value
+    return value
+
+
+def _plain(text: str) -> str | int | float | bool | None:
+    if text in (text.lower(), text.capitalize(), text.upper()) and text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if _WHOLE.fullmatch(text) and len(text) < _LONGEST_NUMBER:
+        return int(text)
+    if _BASED.fullmatch(text) and len(text) < _LONGEST_NUMBER:
+        return int(text, 0)
+    return float(text) if _NUMBER.fullmatch(text) else text
