@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from pytest_gaia.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,6 +47,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 600.0
     """seconds that the phase may take"""
     dry_run: bool = False
+    directory: str | None = None
+    """absolute path of the project, which the tool is run in and which a build sees; None: the working directory"""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +103,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """the tool's last lines, secrets masked"""
 
 
+class UnknownApp(ConfigError):
+    """The tool knows no app of that name, or not for this user: nothing was ever deployed there."""
+
+
 class DeployHook(Protocol):
     """A way to deploy. It judges nothing: it does, and says what the tool said."""
 
@@ -109,6 +117,6 @@ class DeployHook(Protocol):
 
         A tool that fails is a reply (``failed``), one that should be asked again another (``retry``: rate limit, 5xx,
         no network, a lease that somebody holds). Raises ``ConfigError`` for what only the user can mend: the tool is
-        not installed, nobody is logged in, the app is unknown.
+        not installed, nobody is logged in; ``UnknownApp`` where the tool knows no such app.
         """
         ...
