@@ -262,12 +262,25 @@ def scale_memory(call: Call) -> None:
 
 
 def logs(call: Call) -> None:
-    """``fly logs [--no-tail]``: without ``--no-tail`` it goes on until a signal, here for a few seconds at most."""
+    """``fly logs [--no-tail] [--json]``: without ``--no-tail`` it goes on until a signal, here a few seconds at most.
+
+    With ``--json`` one object after the other, each on several lines.
+    """
     state = call.store.read()
-    for line in call.app(state).get("logs", []):
-        call.say(line)
+    app = call.app(state)
+    for line in app.get("logs", []):
+        if call.line.get("json"):
+            call.print_json(_entry(app, line))
+        else:
+            call.say(line)
     if not call.line.get("no-tail"):
         call.follow(float(state.get("follow_seconds", 2)))
+
+
+def _entry(app: dict[str, Any], message: str) -> dict[str, Any]:
+    first = next((each for each in app["machines"] if launched(each)), {"id": "", "region": app["region"]})
+    place = {"instance": first["id"], "region": first["region"], "meta": {"instance": first["id"]}}
+    return {"level": "info", "message": message, "timestamp": shapes.now(), **place}
 
 
 def clusters(call: Call) -> None:
