@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec.structs import replace
 
 from pytest_gaia.deploy.compose_errors import is_temporary, mistake_in
-from pytest_gaia.deploy.compose_shapes import containers, digest_of, images
+from pytest_gaia.deploy.compose_shapes import containers, images
 from pytest_gaia.deploy.contract import Observation, Reply
 from pytest_gaia.deploy.masking import masker
+from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.deploy.process import find_tool, run_tool
 from pytest_gaia.errors import ConfigError
 
@@ -75,12 +76,13 @@ class _Job:
 
     def remark(self) -> str:
         """Return what the commands alone do not show."""
-        return f"standard input: {self._override()}" if self._image else ""
+        return f"standard input: {self._override(self._image)}" if self._image else ""
 
     def deploy(self) -> Reply:
         """Run the commands. ``up`` also fails if a one-shot container ends well, so ``ps`` has the last word."""
+        override = self._override(self._found_here()) if self._image else None
         for command in self.commands():
-            finished = self._run(command, stdin=self._override() if self._image else None)
+            finished = self._run(command, stdin=override)
             if not finished.ok:
                 return self._failed(command, finished)
         return Reply(status="done", commands=self.commands(), image=self._image)
@@ -110,7 +112,7 @@ class _Job:
         named = sorted({words[1] for line in inspected.splitlines() if len(words := line.split()) > 1})
         referred = self._run((_TOOL, *_IMAGES, *named)).stdout if named else ""
         known = images(inspected, referred)
-        wanted = digest_of(self._image)
+        wanted = digest_of(self._image or "")
         return tuple(each.machine(known[full], wanted) for each in found for full in known if full.startswith(each.id))
 
     def _failed(self, command: Command, finished: Finished) -> Reply:
@@ -142,8 +144,14 @@ class _Job:
         except ValueError as problem:
             raise ConfigError(f"docker compose ps: its output is no JSON ({problem}): {_INSTALL}") from None
 
-    def _override(self) -> str:
-        return json.dumps({"services": {self._request.app: {"image": self._image}}})
+    def _override(self, image: str | None) -> str:
+        return json.dumps({"services": {self._request.app: {"image": image}}})
+
+    def _found_here(self) -> str | None:
+        """An image that was built here has an id and no digest: of no registry, and so only known by the id alone."""
+        digest = digest_of(self._image or "")
+        known = digest is not None and self._run((_TOOL, "image", "inspect", "--format", "{{.Id}}", digest)).ok
+        return digest if known else self._image
 
     def _compose(self, *options: str) -> Command:
         return (_TOOL, "compose", "--file", str(self._request.config), *options)

@@ -102,12 +102,6 @@ def images(inspected: str, referred: str) -> Mapping[str, Image]:
     }
 
 
-def digest_of(reference: str | None) -> str | None:
-    """Return the digest that an image reference ends with, if it does."""
-    digest = (reference or "").rpartition("@")[2]
-    return digest if digest.startswith("sha256:") else None
-
-
 def repository_of(reference: str) -> str:
     """Return an image reference without tag and digest.
 

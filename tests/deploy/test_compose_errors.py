@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_gaia.deploy.compose_errors import is_temporary, mistake_in
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", "start"),
+        ("permission denied while trying to connect to the Docker daemon socket", "group docker"),
+        ("docker: 'compose' is not a docker command.\nSee 'docker --help'", "compose plugin"),
+        ("unknown shorthand flag: 'f' in -f", "compose plugin"),
+        ("no such service: gatway", "no such service"),
+        ("no configuration file provided: not found", "is missing"),
+        ("open /srv/docker-compose.yml: no such file or directory", "is missing"),
+        ("yaml: line 3: mapping values are not allowed in this context", "malformed"),
+        ("validating /srv/compose.yaml: services.gateway additional properties 'imge' not allowed", "malformed"),
+        ('service "gateway" refers to undefined network gaia: invalid compose project', "malformed"),
+        ("required variable KEY is missing a value: set it", "not set"),
+        ("Error response from daemon: pull access denied for gaia/gateway", "docker login"),
+        ("Error response from daemon: manifest for gaia/gateway:9 not found: manifest unknown", "not there"),
+        ("unauthorized: authentication required", "login"),
+    ],
+)
+def test_what_only_the_user_can_mend(said: str, meaning: str) -> None:
+    assert meaning in mistake_in(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "toomanyrequests: You have reached your pull rate limit.",
+        "received unexpected HTTP status: 503 Service Unavailable",
+        "unexpected status code 502 Bad Gateway",
+        "net/http: TLS handshake timeout",
+        "dial tcp: lookup registry-1.docker.io: no such host",
+        "dial tcp 10.0.0.1:443: i/o timeout",
+        "read: connection reset by peer",
+    ],
+)
+def test_what_may_go_away_by_itself(said: str) -> None:
+    assert is_temporary(said)
+    assert not mistake_in(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "container gaia-gateway-1 is unhealthy",
+        "container gaia-gateway-1 exited (1)",
+        'failed to solve: process "/bin/sh -c make" did not complete successfully: exit code: 2',
+        'exec: "run": stat run: no such file or directory: unknown',
+        "driver failed programming external connectivity: Bind for 0.0.0.0:8666 failed: port is already allocated",
+    ],
+)
+def test_what_is_a_deployment_that_failed(said: str) -> None:
+    assert not mistake_in(said)
+    assert not is_temporary(said)
