@@ -39,7 +39,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     image: str | None = None
     """reference to deploy, best with a digest; None: what the deploy file builds or names"""
     previous: str | None = None
-    """for ``rollback``: the reference to go back to"""
+    """for ``rollback``, and for the plan of one: the reference to go back to"""
     region: str | None = None
     rebuild: bool = False
     remote_only: bool = True

@@ -109,7 +109,8 @@ def deploy_arguments(request: Request) -> tuple[str, ...]:
 
     Raises ``ConfigError`` where it is not said what to deploy, or what to go back to.
     """
-    back = request.phase == "rollback"
+    # A plan with an earlier image is the plan of going back to it.
+    back = request.phase == "rollback" or request.previous is not None
     image = request.previous if back else request.image
     if back and not image:
         raise ConfigError(f"{request.app}: there is no image to go back to; name one with --to.")

@@ -51,6 +51,8 @@ class Step:
     """what to deploy or to go back to; None: what the deploy file builds or names"""
     origin: str = ""
     """for a rollback: how ``image`` was found"""
+    checks_required: bool = True
+    """whether a machine without a health check is not well"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class Rollout:
     remote_only: bool = True
     deadline: float = 600.0
     """seconds for one service"""
-    options: tuple[str, ...] = ()
-    """what else a command line needs to go on with it: ``--region fra``"""
+    refused: str = ""
+    """why this may only be looked at (a dry run), not done"""
 
 
 @dataclass(frozen=True, slots=True)

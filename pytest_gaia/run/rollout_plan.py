@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.run.rollout_model import Rollout
+from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.run.order import in_order
+from pytest_gaia.run.rollout_model import Rollout, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.deployfiles.model import App, Deployment
+    from pytest_gaia.config.environment import DeploySettings, Environment
+
+ALL = "all"
+"""what stands for every service that can be deployed"""
 
 
 def plan_rollout(
@@ -30,9 +36,123 @@ def plan_rollout(
 
     ``deployment`` is what the deploy files say; None where the hook needs none (a command, a plugin). ``images`` is
     service → reference. With ``check`` a deploy file that no deployment may use (no effective health check on a served
-    port) is refused; without, it is left to the dry run that it is for.
+    port) is refused; without, ``Rollout.refused`` says so: a dry run may show it.
 
     Raises ``ConfigError``: the environment has no deployment, an unknown service, one without a deploy file, an image
     for a service that is not deployed, a refused deploy file.
     """
-    raise NotImplementedError
+    settings = settings_of(environment)
+    apps = apps_of(environment, deployment)
+    chosen = choose(environment, deployment, apps, services)
+    wanted = dict(images or {})
+    _check_images(wanted, chosen, environment.name, rebuild=rebuild)
+    refused = "" if deployment is None else _refused(deployment, [apps[each] for each in chosen])
+    if check and refused:
+        raise ConfigError(refused)
+    return Rollout(
+        environment=environment.name,
+        rootdir=rootdir,
+        steps=tuple(step_of(service, apps.get(service), wanted.get(service)) for service in chosen),
+        region=region,
+        rebuild=rebuild,
+        remote_only=remote_only,
+        deadline=settings.deadline,
+        refused=refused,
+    )
+
+
+def settings_of(environment: Environment) -> DeploySettings:
+    """Return how ``environment`` is deployed; ``ConfigError`` where it is not."""
+    if environment.sandbox:
+        raise ConfigError(
+            f"{environment.label} runs on the embedded platform, which nothing is deployed to. "
+            "Name an environment that has deploy files (gaia env list), or start the platform: gaia sandbox up."
+        )
+    if environment.deploy is None:
+        raise ConfigError(
+            f"{environment.name} has no deployment: nothing says how it is deployed. In gaia.toml, say "
+            f'`from = "fly"` or `from = "compose"` in [env.{environment.name}], or name a hook in '
+            f"[env.{environment.name}.deploy]."
+        )
+    return environment.deploy
+
+
+def apps_of(environment: Environment, deployment: Deployment | None) -> Mapping[str, App]:
+    """Return service → the app that runs it. In a gateway-only environment a file for that form comes first."""
+    if deployment is None:
+        return {}
+    alone = environment.topology == "gateway-only"
+    apps: dict[str, App] = {}
+    for app in deployment.apps:
+        preferred = app.form == ("gateway-only" if alone and app.service == "gateway" else "service")
+        if app.service not in apps or preferred:
+            apps[app.service] = app
+    return apps
+
+
+def choose(
+    environment: Environment, deployment: Deployment | None, apps: Mapping[str, App], asked: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the services to deploy, in their order; ``ConfigError`` for one that cannot be."""
+    can = in_order(apps if deployment is not None else environment.services)
+    names = asked or settings_of(environment).services or can
+    if ALL in names:
+        names = can
+    for name in names:
+        if name not in can:
+            raise ConfigError(_unknown(name, environment, deployment, can))
+    if not names:
+        raise ConfigError(f"{environment.name}: no service to deploy; {_looked(deployment)}.")
+    return in_order(names)
+
+
+def step_of(service: str, app: App | None, image: str | None, origin: str = "") -> Step:
+    """Return the step for ``service``; without an ``app`` the service's own name is the tool's as well."""
+    if app is None:
+        return Step(service, service, None, image, origin, checks_required=False)
+    # A container of compose may have no check, and neither may an app that serves nothing.
+    checked = app.path.suffix == ".toml" and any(port.checks for port in app.served)
+    return Step(service, app.name, app.path.absolute(), image, origin, checks_required=checked)
+
+
+def _unknown(name: str, environment: Environment, deployment: Deployment | None, can: Iterable[str]) -> str:
+    if name in MEMBERS and deployment is not None:
+        have = ", ".join(can) or "no service"
+        return (
+            f"{name} has no deploy file for {environment.name}: {_looked(deployment)}, and found {have}. "
+            f"Add its file, or leave {name} out of --services."
+        )
+    return f"{environment.name} has no service {name!r}; {nearest(name, can)} Nothing was changed."
+
+
+def _looked(deployment: Deployment | None) -> str:
+    if deployment is None:
+        return "set `services` in its [env.….deploy] of gaia.toml"
+    what = "docker-compose.yml" if deployment.source == "compose" else f"fly.*.{deployment.environment}.toml"
+    return f"looked for {what} in {deployment.folder}"
+
+
+def _check_images(images: Mapping[str, str], chosen: Sequence[str], environment: str, *, rebuild: bool) -> None:
+    for service in images:
+        if service not in chosen:
+            raise ConfigError(
+                f"an image is given for {service}, which is not among the services to deploy to {environment}: "
+                f"{', '.join(chosen)}. Add it to --services, or leave its image out."
+            )
+    if images and rebuild:
+        raise ConfigError("--rebuild builds an image and --image names one that is built; give one of them.")
+
+
+def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
+    """Return why the deploy files of ``chosen`` may not be deployed; an empty text where they may."""
+    from pytest_gaia.preflight.lint import refusals
+
+    files = {app.path.name for app in chosen}
+    found = [finding for finding in refusals(deployment) if finding.place.file.rsplit("/", 1)[-1] in files]
+    if not found:
+        return ""
+    lines = "".join(f"\n  {each.place}: {each.what}. {each.why} Do: {each.mend}." for each in found)
+    return (
+        f"{deployment.environment} is not deployed: its deploy files do not allow to judge what comes of it, or would "
+        f"do harm. Nothing was changed.{lines}\nAll that is wrong with them: gaia config lint {deployment.environment}"
+    )

@@ -1,0 +1,134 @@
+"""Planning a rollback: to which image each service goes back, and how that is known.
+
+The target is the last image that was seen to run well here, other than what runs now; where nothing here has seen one,
+the newest complete release that the tool tells of. What was once rolled back from is no target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.run.journal import Journal
+from pytest_gaia.run.order import in_order
+from pytest_gaia.run.rollback_history import History, SeenWell
+from pytest_gaia.run.rollout_journal import KEPT
+from pytest_gaia.run.rollout_model import Rollout, Step
+from pytest_gaia.run.rollout_plan import apps_of, choose, settings_of, step_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_gaia.config.deployfiles.model import App, Deployment
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.deploy.contract import Observation
+    from pytest_gaia.run.journal import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """What a rollback has to see before it can be planned."""
+
+    observe: Callable[[Step], Observation]
+    """what runs of a service"""
+    earlier: Callable[[str, Observation], tuple[str, str] | None]
+    """app and what runs of it → an earlier image, and which the tool says that it is; None where it knows of none"""
+
+
+def plan_rollback(
+    environment: Environment,
+    deployment: Deployment | None,
+    eyes: Eyes,
+    *,
+    rootdir: Path,
+    services: Sequence[str] = (),
+    targets: Mapping[str, str] | None = None,
+) -> Rollout:
+    """Return what going back comes to, in reverse order: the gateway first.
+
+    Without ``services`` it is what the last roll-out changed, with those that it went on from; where the journal knows
+    of none, every service. ``targets`` is service → image; of the others it is looked for. A rollback that was
+    interrupted goes on with its own targets.
+
+    Raises ``ConfigError``: no deployment, an unknown service, nothing to go back to, the last roll-out was itself a
+    rollback (going back further has to be said).
+    """
+    settings = settings_of(environment)
+    apps = apps_of(environment, deployment)
+    history = History(_entries(rootdir, environment.name), environment.name)
+    given = dict(targets or {}) or ({} if services else history.interrupted_rollback())
+    asked = services or tuple(given) or tuple(each for each in history.changed_last() if each in apps or not apps)
+    chosen = choose(environment, deployment, apps, asked)
+    if left_out := [service for service in given if service not in chosen]:
+        raise ConfigError(f"--to names {', '.join(left_out)}, which --services leaves out. Nothing was changed.")
+    search = _Search(apps, history, eyes, Journal(rootdir, environment.name).folder / KEPT)
+    steps = tuple(search.steps(chosen, given, strict=bool(asked)))
+    if not steps:
+        raise ConfigError(_nothing(environment.name, chosen))
+    return Rollout(environment.name, rootdir, steps, "rollback", deadline=settings.deadline)
+
+
+class _Search:
+    """Finds the target of each service."""
+
+    def __init__(self, apps: Mapping[str, App], history: History, eyes: Eyes, kept: Path) -> None:
+        self._apps = apps
+        self._history = history
+        self._eyes = eyes
+        self._kept = kept
+
+    def steps(self, services: Sequence[str], given: Mapping[str, str], *, strict: bool) -> Iterator[Step]:
+        """Yield the steps in reverse order; with ``strict``, a service that cannot go back is a ``ConfigError``."""
+        for service in reversed(in_order(services)):
+            if service in given:
+                yield self._step(service, given[service], "as asked for", self._history.seen(service, given[service]))
+            elif step := self._found(service):
+                yield step
+            elif strict:
+                raise ConfigError(_nothing(self._history.environment, [service]))
+
+    def _found(self, service: str) -> Step | None:
+        self._history.refuse_to_go_further(service)
+        now = self._eyes.observe(step_of(service, self._apps.get(service), None))
+        if seen := self._history.last_well(service, now):
+            return self._step(service, seen.image, f"seen to run well until {seen.when}", seen)
+        if earlier := self._eyes.earlier(now.app, now):
+            image, which = earlier
+            return self._step(service, image, f"{which}; by the tool's word alone: nothing here has seen it run", None)
+        return None
+
+    def _step(self, service: str, image: str, origin: str, seen: SeenWell | None) -> Step:
+        app = self._apps.get(service)
+        step = step_of(service, app, image, origin)
+        if step.config is None or (kept := self._kept_file(seen, step.config)) is None:
+            return step
+        return Step(service, step.app, kept, image, f"{origin}, with its deploy file of then", step.checks_required)
+
+    def _kept_file(self, seen: SeenWell | None, today: Path) -> Path | None:
+        """Return the deploy file as it was then; None where it is not known, or could not be used from elsewhere."""
+        # A compose file names other files, relative to its own folder; Fly's is whole without them if nothing is built.
+        if seen is None or not seen.config or today.suffix != ".toml":
+            return None
+        kept = self._kept / seen.config
+        return kept.absolute() if kept.is_file() else None
+
+
+def _entries(rootdir: Path, environment: str) -> tuple[Entry, ...]:
+    journal = Journal(rootdir, environment)
+    try:
+        return journal.entries()
+    except OSError as problem:
+        raise ConfigError(
+            f"the journal {journal.path} cannot be read: {problem.strerror}. It says what to go back to. "
+            "Make it readable, or name the images: --to SERVICE=IMAGE. Nothing was changed."
+        ) from None
+
+
+def _nothing(environment: str, services: Sequence[str]) -> str:
+    return (
+        f"{environment}: there is nothing to go back to for {', '.join(services)}: neither has the journal an image "
+        "that was seen to run well there, other than what runs now, nor does the tool tell of an earlier complete "
+        "release. Name it: --to SERVICE=IMAGE. Nothing was changed."
+    )

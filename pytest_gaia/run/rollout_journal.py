@@ -1,0 +1,172 @@
+"""What a roll-out writes down: before and after each step, and a copy of the deploy file that was used."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import hashlib
+import os
+import secrets
+import socket
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.run.journal import Entry, Journal, outcomes, unfinished
+from pytest_gaia.run.references import digests, running_image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_gaia.deploy.contract import Observation
+    from pytest_gaia.run.rollout_model import Progress, Rollout, Step, StepResult
+
+KEPT = "files"
+"""folder of the copies, in that of the journals"""
+
+_CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601, in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def who() -> str:
+    """Return ``user@host``; in CI, the user who started the job."""
+    name = next((os.environ[each] for each in _CI_USERS if os.environ.get(each)), "")
+    return f"{name or _account()}@{socket.gethostname()}"
+
+
+def holder(action: str) -> Mapping[str, str]:
+    """Return what others are told of this process while it holds the lock."""
+    return {"action": action, "by": who(), "process": str(os.getpid()), "since": utc_now()}
+
+
+class Recorder:
+    """Writes the journal of one roll-out. What cannot be written stops it only while nothing has been changed."""
+
+    def __init__(self, rollout: Rollout, progress: Progress) -> None:
+        self._rollout = rollout
+        self._progress = progress
+        self._journal = Journal(rollout.rootdir, rollout.environment)
+        self._run = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._begun = False
+        self._before: dict[str, tuple[str, str]] = {}
+        """service → image before, and name of the kept deploy file"""
+
+    @property
+    def lock(self) -> Path:
+        """The file by which roll-outs of this environment exclude each other."""
+        return self._journal.folder / f"{self._rollout.environment}.lock"
+
+    def interrupted_before(self) -> tuple[str, ...]:
+        """Return a note on the last roll-out, if it never came to its end, and pass it on."""
+        try:
+            lines = unfinished(self._journal.entries())
+        except OSError as problem:
+            raise ConfigError(_unusable(self._journal.path, problem)) from None
+        if not lines:
+            return ()
+        states = ", ".join(f"{service} {outcome}" for service, outcome in outcomes(lines).items())
+        note = (
+            f"the {lines[0].action} of {lines[0].when} by {lines[0].who} never came to its end: {states}. "
+            "Every service is observed again before it is touched."
+        )
+        self._progress.note(note)
+        return (note,)
+
+    def begin(self) -> None:
+        """Write down what is about to be done; ``ConfigError`` where that is not possible."""
+        steps = self._rollout.steps
+        targets = {step.service: step.image for step in steps if step.image}
+        services = tuple(step.service for step in steps)
+        try:
+            self._add("begin", who=who(), services=services, targets=targets)
+        except OSError as problem:
+            raise ConfigError(_unusable(self._journal.path, problem)) from None
+        self._begun = True
+
+    def knows(self, step: Step, seen: Observation) -> bool:
+        """Whether the service was last brought to what was seen to run by a roll-out with the same deploy file."""
+        try:
+            entries, config = self._journal.entries(), _name(step.config) if step.config else ""
+        except OSError as problem:
+            raise ConfigError(_unusable(self._journal.path, problem)) from None
+        ends = [
+            each for each in entries if each.event == "end" and each.service == step.service and each.app == step.app
+        ]
+        return bool(ends) and ends[-1].well and ends[-1].config == config and ends[-1].image == running_image(seen)
+
+    def start(self, step: Step, before: Observation, *, well: bool) -> None:
+        """Write down that ``step`` is about to be taken; ``ConfigError`` where that is not possible."""
+        image = running_image(before)
+        try:
+            self._before[step.service] = image, self._keep(step)
+            self._add(
+                "start", service=step.service, app=step.app, image=image, digests=digests(before),
+                release=before.release, well=well,
+            )  # fmt: skip
+        except OSError as problem:
+            raise ConfigError(f"{_unusable(self._journal.path, problem)} {step.service} was not touched.") from None
+
+    def end(self, step: Step, result: StepResult) -> None:
+        """Write down what became of ``step``."""
+        was, config = self._before.get(step.service, ("", ""))
+        self._add_or_note(
+            "end", service=step.service, app=step.app, outcome=result.outcome, reason=result.reason,
+            image=result.image or "", was=was, digests=result.digests, release=result.release,
+            well=result.good, config=config if result.good else "", elapsed=round(result.elapsed, 3),
+        )  # fmt: skip
+
+    def finish(self, outcome: str) -> None:
+        """Write down how the roll-out has ended, if it was begun."""
+        if self._begun:
+            self._add_or_note("finish", outcome=outcome)
+
+    def _add_or_note(self, event: str, **values: object) -> None:
+        try:
+            self._add(event, **values)
+        except OSError as problem:
+            self._progress.note(
+                f"the journal {self._journal.path} could not be written ({problem.strerror}): what is said here is "
+                "not kept, and a rollback will not know of it."
+            )
+
+    def _add(self, event: str, **values: object) -> None:
+        entry = {"event": event, "run": self._run, "when": utc_now(), "action": self._rollout.action, **values}
+        self._journal.add(Entry(**entry))  # type: ignore[arg-type]
+
+    def _keep(self, step: Step) -> str:
+        """Keep a copy of the deploy file; return its name."""
+        if step.config is None:
+            return ""
+        name = _name(step.config)
+        kept = self._journal.folder / KEPT / name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if not kept.exists():
+            half = kept.with_name(f".{name}.{os.getpid()}")
+            half.touch(mode=0o600)
+            half.write_bytes(step.config.read_bytes())
+            half.replace(kept)
+        return name
+
+
+def _name(config: Path) -> str:
+    """Return the name of a deploy file's copy: by what it holds, so that each content is kept once."""
+    return f"{hashlib.sha256(config.read_bytes()).hexdigest()[:16]}{config.suffix}"
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return str(os.getuid())
+
+
+def _unusable(path: Path, problem: OSError) -> str:
+    return (
+        f"the journal {path} cannot be used: {problem.strerror}. Without it nobody could tell what was deployed, nor "
+        "go back to it; make its folder writable. Nothing was changed."
+    )
