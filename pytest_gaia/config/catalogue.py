@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import UNSET
 
 from pytest_gaia.config.addresses import matches
 from pytest_gaia.config.environment import HTTP_SERVICES
@@ -16,7 +18,9 @@ from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
+    from pytest_gaia.config.deployfiles.model import Deployment
     from pytest_gaia.config.options import Options
 
 _ADDRESS_KEYS = (*(f"{service.upper()}_URL" for service in HTTP_SERVICES), "NATS_URL", "DATABASE_URL")
@@ -30,6 +34,9 @@ class Catalogue:
     files: tuple[ConfigFile, ...]
     """lowest first"""
     variables: Variables
+    rootdir: Path
+    _read: dict[str, Deployment] = field(default_factory=dict, compare=False, repr=False)
+    """deploy files that have been read"""
 
     def names(self) -> tuple[str, ...]:
         """Return the environments, as shipped first, then the project's own."""
@@ -39,20 +46,55 @@ class Catalogue:
         """Return what the files say of ``name``, lowest first."""
         return (default_layer(self.files[0]), *(file_layer(file, name) for file in self.files))
 
-    def owner_of(self, host: str) -> str | None:
-        """Return the environment whose ``hosts`` list ``host``."""
-        for name in self.names():
-            hosts = merge(self.file_layers(name)).table.hosts
-            if isinstance(hosts, tuple) and matches(host, hosts):
-                return name
-        return None
+    def layers(self, name: str) -> tuple[Layer, ...]:
+        """Return what the files say of ``name``, with what its deploy files say below the project's own words."""
+        layers = self.file_layers(name)
+        deployment = self.deployment(name)
+        if deployment is None:
+            return layers
+        from pytest_gaia.config.deployed import deployed_layer, without_addresses
+
+        default, shipped, *project = layers
+        return (default, without_addresses(shipped), deployed_layer(deployment, shipped), *project)
+
+    def deployment(self, name: str) -> Deployment | None:
+        """Return the deploy files that ``from`` of ``name`` asks for; None where it asks for none."""
+        source = merge(self.file_layers(name)).table.source
+        if source is UNSET:
+            return None
+        if name not in self._read:
+            # Reading them costs more than a run without them may pay.
+            from pytest_gaia.config.deployfiles.read import read_deployment
+
+            folder = self.files[-1].gaia.deploy_files
+            self._read[name] = read_deployment(self.rootdir / (folder or ""), name, source)
+        return self._read[name]
+
+    def stated_hosts(self, name: str) -> tuple[str, ...]:
+        """Return the hosts that ``gaia.toml`` and the shipped file list for ``name``."""
+        hosts = merge(self.file_layers(name)).table.hosts
+        return hosts if isinstance(hosts, tuple) else ()
+
+    def owners_of(self, host: str) -> tuple[str, ...]:
+        """Return the environments whose ``hosts`` list ``host``, or whose deploy files name it."""
+        return tuple(n for n in self.names() if matches(host, (*self.stated_hosts(n), *self._deployed_hosts(n))))
+
+    def _deployed_hosts(self, name: str) -> tuple[str, ...]:
+        try:
+            deployment = self.deployment(name)
+        except ConfigError:
+            # Another environment's broken file must not stop this one's run; its stated hosts still guard it.
+            return ()
+        from pytest_gaia.config.deployed import hosts_of
+
+        return hosts_of(deployment) if deployment is not None else ()
 
 
 def read_catalogue(options: Options) -> Catalogue:
     """Read the files and variables of a run; raises ``ConfigError`` for a mistake in any of them."""
     path = options.rootdir / PROJECT_FILE
     files = (shipped_file(), project_file(path)) if path.exists() else (shipped_file(),)
-    return Catalogue(files, read_variables(options))
+    return Catalogue(files, read_variables(options), options.rootdir)
 
 
 def choose(options: Options, catalogue: Catalogue) -> Sourced:
@@ -74,7 +116,7 @@ def layers_of(name: str, options: Options, catalogue: Catalogue) -> Layer:
 
     What stands on the sandbox (itself, or a rehearsal) gets its addresses from there, and takes none from elsewhere.
     """
-    files = catalogue.file_layers(name)
+    files = catalogue.layers(name)
     if name == SANDBOX or options.rehearse:
         _refuse_addresses(name, options, catalogue.variables)
         return merge(files)

@@ -22,8 +22,9 @@ def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None
         urls["secrets.database"] = environment.database.reveal()
     for key, url in urls.items():
         for host in addresses.hosts_in(url):
-            owner = catalogue.owner_of(host)
-            if owner not in (None, environment.name) and not addresses.matches(host, environment.hosts):
+            others = [name for name in catalogue.owners_of(host) if name != environment.name]
+            if others and not addresses.matches(host, catalogue.stated_hosts(environment.name)):
+                owner = others[0]
                 raise EnvironmentUnavailable(
                     f"{environment.name}: {key} (from {environment.sources[key]}) is {host}, which belongs to {owner}. "
                     f"Nothing was sent. To run against {owner}, say --gaia-env={owner}; if the host is "

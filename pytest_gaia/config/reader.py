@@ -85,6 +85,7 @@ class Reader:
                 raise self._secret_error((*key, setting), _SECRETS[setting])
         table = self._table(key, values, EnvironmentTable)
         self._check_values(key, table)
+        self._refuse_deployed_sandbox(key, table)
         return table
 
     def _table(self, key: Path, values: object, kind: type[Table]) -> Table:
@@ -109,6 +110,11 @@ class Reader:
             if not path.startswith("/"):
                 raise self._error((*key, "safe_posts"), f"{path!r} is no path: it must start with '/'.")
         self._check_tolerance(key, table)
+
+    def _refuse_deployed_sandbox(self, key: Path, table: EnvironmentTable) -> None:
+        for setting, value in (("from", table.source), ("deploy", table.deploy)):
+            if key[-1] == SANDBOX and value is not UNSET:
+                raise self._error((*key, setting), "the sandbox is not deployed; it comes with this package.")
 
     def _check_tolerance(self, key: Path, table: EnvironmentTable) -> None:
         found = contradiction(key[-1], set_values(table.tolerance))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.config.deployfiles.fly_ports import served_ports
@@ -35,6 +36,8 @@ def read_app(path: Path, name: str, *, service: str, environment: str, form: For
     app_name = top.text("app")
     if not app_name:
         raise top.error("app", 'the name of the app is missing; write app = "gaia-…" at the top of the file.')
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", app_name):
+        raise top.error("app", f"{app_name!r} is no name of an app: lower-case letters, digits and '-'.")
     build, deploy = top.table("build"), top.table("deploy")
     served, loose = served_ports(top)
     return App(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.deployfiles import compose, fly
+from pytest_gaia.config.deployfiles import fly
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.names import FlyFile, fly_names, spellings
 from pytest_gaia.config.project import find_rootdir
@@ -79,6 +79,9 @@ def _compose_apps(folder: Path, environment: str) -> tuple[App, ...]:
         raise ConfigError(
             f"{environment}: there is no compose file; looked in {shown(folder)} for {', '.join(COMPOSE_FILES)}."
         )
+    # PyYAML is for those who read compose files alone.
+    from pytest_gaia.config.deployfiles import compose
+
     return compose.read_apps(path, shown(path), environment=environment)
 
 

@@ -1,0 +1,142 @@
+"""What a deployment looks like from outside: its addresses, its topology, the members that it runs."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pytest_gaia.config.deployfiles.interpolation import is_open
+from pytest_gaia.config.environment import HTTP_SERVICES, MEMBERS, NATS_DISABLED
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.deployfiles.model import App, Deployment, Place, Served, Source
+    from pytest_gaia.config.environment import Topology
+
+BACKENDS = HTTP_SERVICES[1:]
+"""the services behind the gateway"""
+
+FLY_DOMAIN = "fly.dev"
+NATS_PORT = 4222
+
+_SECURE, _PLAIN = 443, 80
+_PRIVATE_ENDS = (".internal", ".flycast", ".local", ".localhost")
+
+
+def http_address(app: App, source: Source) -> tuple[str, Place] | None:
+    """Return the URL by which ``app`` is reached from outside; None for one that is private, or speaks no HTTP."""
+    served = [each for each in app.served if each.ports and each.protocol != "udp"]
+    if source == "compose":
+        best = min(served, key=lambda each: not each.checks, default=None)
+        return None if best is None else (f"http://localhost:{best.ports[0]}", best.place)
+    speaking = [each for each in served if each.protocol == "http"]
+    if not speaking:
+        return None
+    ports = {port for each in speaking for port in each.ports}
+    if _SECURE in ports or _PLAIN in ports:
+        return f"{'https' if _SECURE in ports else 'http'}://{app.name}.{FLY_DOMAIN}", app.place("app")
+    return f"https://{app.name}.{FLY_DOMAIN}:{min(ports)}", app.place("app")
+
+
+def broker_address(deployment: Deployment) -> tuple[str, Place] | None:
+    """Return the URL of the broker as it is reached from outside, or ``disabled``; None where the files name none.
+
+    What the services are told (``NATS_URL``) is often an address inside of their own network; then the broker's own app
+    says where it is reached, if it is.
+    """
+    told = _told_broker(deployment)
+    if told is not None and told[0] == NATS_DISABLED:
+        return told
+    app = deployment.app("nats")
+    own = _broker_app_address(app, deployment.source) if app is not None else None
+    if own is not None or told is None:
+        return own
+    return None if is_open(told[0]) or is_private(told[0]) else told
+
+
+def topology(deployment: Deployment) -> tuple[Topology, Place] | None:
+    """Return the topology; None where nothing is said of a gateway.
+
+    A gateway stands alone when the addresses of the services that it is given are its own machine, or when there are
+    neither such addresses nor services.
+    """
+    gateway = deployment.app("gateway")
+    if gateway is None:
+        return None
+    given = _given_addresses(gateway)
+    elsewhere = [key for key, url in given.items() if not is_local(url)]
+    if elsewhere:
+        return "microservices", gateway.place("env", elsewhere[0])
+    if given:
+        return "gateway-only", gateway.place("env", next(iter(given)))
+    alone = not any(app.service in BACKENDS for app in deployment.apps)
+    return "gateway-only" if alone else "microservices", gateway.place("app")
+
+
+def members(deployment: Deployment) -> tuple[str, ...]:
+    """Return the members that the deployment runs, or that its gateway is told to find elsewhere."""
+    found = {app.service for app in deployment.apps}
+    gateway = deployment.app("gateway")
+    if gateway is not None:
+        found |= {_service(key) for key, url in _given_addresses(gateway).items() if not is_local(url)}
+    # On Fly the database is a service of its own, with no deploy file.
+    if deployment.source == "fly" or any("DATABASE_URL" in app.env for app in deployment.apps):
+        found.add("postgres")
+    return tuple(member for member in MEMBERS if member in found)
+
+
+def is_local(url: str) -> bool:
+    """Return whether ``url`` stays on the machine that asks."""
+    host = _host(url)
+    return host == "localhost" or host.endswith(".localhost") or _is_address(host, loopback=True)
+
+
+def is_private(url: str) -> bool:
+    """Return whether ``url`` leads nowhere from outside of the network that the services share."""
+    host = _host(url)
+    return "." not in host or host.endswith(_PRIVATE_ENDS) or _is_address(host, loopback=False)
+
+
+def _given_addresses(gateway: App) -> dict[str, str]:
+    keys = (f"{service.upper()}_SERVICE_URL" for service in BACKENDS)
+    return {key: gateway.env[key] for key in keys if gateway.env.get(key)}
+
+
+def _service(key: str) -> str:
+    return key.partition("_")[0].lower()
+
+
+def _told_broker(deployment: Deployment) -> tuple[str, Place] | None:
+    apps = sorted(deployment.apps, key=lambda app: app.service != "gateway")
+    told = ((app.env["NATS_URL"], app.place("env", "NATS_URL")) for app in apps if app.env.get("NATS_URL"))
+    return next(told, None)
+
+
+def _broker_app_address(app: App, source: Source) -> tuple[str, Place] | None:
+    served = [each for each in app.served if each.ports]
+    if not served:
+        return None
+    own = next((each for each in served if each.internal_port == NATS_PORT), served[0])
+    if source == "compose":
+        return f"nats://localhost:{own.ports[0]}", own.place
+    return f"nats://{app.name}.{FLY_DOMAIN}:{_broker_port(own)}", app.place("app")
+
+
+def _broker_port(served: Served) -> int:
+    raw = served.kind == "services" and NATS_PORT not in served.ports
+    return served.ports[0] if raw else NATS_PORT
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _is_address(host: str, *, loopback: bool) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified or (not loopback and address.is_private)
