@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,8 @@ The last column names the one that a run from this folder would use, and what ch
 
 SHOW_HELP = """\
 Show every value of an environment, and where it comes from. Secrets are masked.
+
+An environment that reads deploy files shows what they say of each app, with file, line and key.
 
 \b
   gaia env show                        the one that a run from this folder would use
@@ -87,16 +90,25 @@ def show_environment(
     as_json: AsJson = False,
 ) -> None:
     """Show one environment."""
-    environment = resolve(options_here(name, urls=tuple(url or ())))
+    from pytest_gaia.cli.deploy_values import deploy_values
+    from pytest_gaia.config.deployfiles.read import deployment_of
+
+    options = options_here(name, urls=tuple(url or ()))
+    environment = resolve(options)
     settings = described(environment)
+    deployment = deployment_of(environment, options.rootdir)
+    deployed = deploy_values(deployment) if deployment is not None else []
     if as_json:
         values = {each.key: {"value": each.value, "source": each.source} for each in settings}
-        typer.echo(json.dumps({"name": environment.name, "settings": values}, indent=2))
-    else:
-        show_table(
-            ("setting", "from", "value"),
-            [(each.key, each.source or "-", each.text) for each in settings if each.relevant],
-        )
+        apps = [asdict(each) for each in deployed] if deployment is not None else None
+        typer.echo(json.dumps({"name": environment.name, "settings": values, "deployment": apps}, indent=2))
+        return
+    rows = [(each.key, each.source or "-", each.text) for each in settings if each.relevant]
+    show_table(("setting", "from", "value"), rows)
+    if deployed:
+        typer.echo()
+        rows = [(f"{each.service}: {each.key}", each.source, each.text) for each in deployed]
+        show_table(("deployment", "from", "value"), rows)
 
 
 def _summary(environment: Environment, chosen: Environment) -> dict[str, object]:

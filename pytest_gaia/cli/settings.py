@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Value = str | bool | int | float | list[str] | None
 
 
-_UNLIMITED = {"suites": "all", "tolerance.budget": "any number"}
+_UNLIMITED = {"suites": "all", "tolerance.budget": "any number", "deploy.services": "all that have a deploy file"}
 """what a value that is not set means"""
 
 
@@ -75,6 +75,8 @@ def _value(environment: Environment, group: str, name: str) -> Value:
         return None
     part = getattr(environment, group) if group in ("timeouts", "tolerance", "deploy") else environment
     value = getattr(part, "source" if name == "from" else name)
+    if (group, name, value) == ("deploy", "services", ()):
+        return None
     if isinstance(value, Secret):
         return MASK
     if isinstance(value, tuple):

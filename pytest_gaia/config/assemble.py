@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_gaia.config.layers import Layer
     from pytest_gaia.config.variables import Sourced
 
+_DEPLOY = tuple(f"deploy.{item.name}" for item in fields(DeploySettings))
+
 SETTINGS = (
     "name",
     "topology",
@@ -41,11 +43,11 @@ SETTINGS = (
     *(f"timeouts.{name}" for name in ("connect", "answer", "stream", "ready")),
     *(f"tolerance.{key}" for key in TOLERANCE_KEYS),
     "from",
-    *(f"deploy.{item.name}" for item in fields(DeploySettings)),
+    *_DEPLOY,
 )
 """Every key of ``Environment.sources``, in the order in which people are shown them."""
 
-_OPTIONAL = ("release", "nats", "from", *(key for key in SETTINGS if key.startswith(("urls.", "secrets.", "deploy."))))
+_OPTIONAL = ("release", "nats", "from", *_DEPLOY, *(key for key in SETTINGS if key.startswith(("urls.", "secrets."))))
 _AS_THEY_ARE = (
     "topology",
     "nats",
@@ -100,5 +102,8 @@ def _sources(name: Sourced, layer: Layer, urls: Mapping[str, str], secrets: Mapp
         **{f"secrets.{field}": secret.source for field, secret in secrets.items()},
         "name": name.source,
     }
+    if "from" in found or "deploy.hook" in found:
+        # Without a hook of its own, an environment is deployed by the tool whose files it reads.
+        found = dict.fromkeys(_DEPLOY, SHIPPED) | {"deploy.hook": found.get("from", SHIPPED)} | found
     known = (key for key in SETTINGS if key in found or key not in _OPTIONAL)
     return MappingProxyType({key: found.get(key, SHIPPED) for key in known})

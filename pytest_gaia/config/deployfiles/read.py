@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.deployfiles import fly
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.names import FlyFile, fly_names, spellings
-from pytest_gaia.config.project import find_rootdir
+from pytest_gaia.config.project import deploy_folder, find_rootdir
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_gaia.config.deployfiles.model import App, Source
+    from pytest_gaia.config.environment import Environment
 
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml")
 """what docker compose looks for, the project's usual name first"""
@@ -37,6 +38,17 @@ def read_deployment(folder: Path, environment: str, source: Source) -> Deploymen
         )
     apps = _fly_apps(folder, environment) if source == "fly" else _compose_apps(folder, environment)
     return Deployment(environment, source, folder, apps)
+
+
+def deployment_of(environment: Environment, rootdir: Path) -> Deployment | None:
+    """Return the deploy files of ``environment``, which ``from`` asks for, or a hook that works by them.
+
+    None for an environment that has no use for any. Raises ``ConfigError`` as :func:`read_deployment` does.
+    """
+    source = environment.source
+    if source is None and environment.deploy is not None and environment.deploy.hook in ("fly", "compose"):
+        source = "fly" if environment.deploy.hook == "fly" else "compose"
+    return None if source is None else read_deployment(deploy_folder(rootdir), environment.name, source)
 
 
 def find_environments(folder: Path) -> tuple[str, ...]:
