@@ -12,6 +12,8 @@ from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.report import footer, members
 from pytest_gaia.run.capabilities import observe
 from pytest_gaia.run.readiness import probe_members
+from pytest_gaia.run.settling import demand_of
+from pytest_gaia.run.watching import look_again
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.witness import WitnessHooks
+    from pytest_gaia.run.readiness import MemberState
     from pytest_gaia.run.session import Run
+
+
+_CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
+"""ends of a run that hold anyway, and after which nobody wants to wait"""
 
 
 class ControllerHooks:
@@ -32,6 +39,10 @@ class ControllerHooks:
         self.witness = witness
         self.config = config
         self._shown = False
+        self._met: tuple[MemberState, ...] = ()
+        """what the members were before the first test; empty where none was run"""
+        self._noted: tuple[str, ...] = ()
+        """what was seen at the end, and is no reason for a verdict"""
 
     @property
     def terminal(self) -> TerminalReporter | None:
@@ -51,7 +62,6 @@ class ControllerHooks:
         if not (self._distributes() or session.items):
             return None
         if problem := self._not_ready():
-            self.result.unavailable = "the environment could not be tested"
             self._write(problem, red=True)
             return True
         return None
@@ -78,7 +88,7 @@ class ControllerHooks:
             return
         self._write(footer.gating(judged, shown=self._failures()))
         if self.config.get_verbosity() >= 0:
-            self._write(footer.notes(judged))
+            self._write([*footer.notes(judged), *(f"gaia: {sentence}" for sentence in self._noted)])
         self._write([f"ERROR: {message}" for message in self.result.unwritten], red=True)
         self._write([footer.verdict_line(self.run.declared.label, judged)], red=judged.verdict.exit_code != 0)
 
@@ -95,6 +105,7 @@ class ControllerHooks:
 
     def _judged(self, exitstatus: int) -> int:
         self.witness.assembly.finish()
+        self._look_again(exitstatus)
         witness = self.witness
         planned = len(witness.assembly.planned)
         return self.result.close(exitstatus, planned, deselected=witness.deselected, lost=witness.lost)
@@ -104,17 +115,40 @@ class ControllerHooks:
         try:
             environment = self.run.environment
         except SandboxError as error:
+            self.result.unavailable = "the sandbox did not start"
             return ["gaia: the sandbox did not start; no test was run.", str(error)]
         deadline = environment.timeouts.ready
-        stopped = self.run.options.sandbox_without
-        states = probe_members(environment, deadline=deadline, stopped=stopped, waiting=self._show_waiting)
+        states = probe_members(
+            environment,
+            deadline=deadline,
+            demand=demand_of(environment),
+            stopped=self.run.options.sandbox_without,
+            waiting=self._show_waiting,
+        )
         if self.config.get_verbosity() >= 0:
             self._write(members.member_table(environment, states))
-        if any(not state.reachable and state.member in environment.required for state in states):
-            return members.unreachable(environment, states, deadline)
-        self.run.handoff.write(observe(environment, states))
+        missing = members.missing(environment, states)
+        if missing:
+            self.result.unavailable = members.reasons(missing)
+        else:
+            self.run.handoff.write(observe(environment, states))
+            self._met = states
         self.result.begin(environment, states)
-        return []
+        return members.not_ready(environment, missing, deadline) if missing else []
+
+    def _look_again(self, exitstatus: int) -> None:
+        """Ask at the end who is still there. The sandbox belongs to this run alone; nobody else can change it."""
+        if not self._met or self.run.declared.sandbox or exitstatus in _CUT_SHORT:
+            return
+        environment = self.run.environment
+        try:
+            ending = look_again(environment, self._met, deadline=environment.timeouts.ready, waiting=self._show_waiting)
+        except KeyboardInterrupt:
+            self.result.changed = ("the last look at the environment was interrupted",)
+            return
+        self.result.unavailable = "; ".join(ending.gone)
+        self.result.changed = ending.changed
+        self._noted = ending.noted
 
     def _show_waiting(self, pending: tuple[str, ...]) -> None:
         if self.terminal is not None and self.terminal.isatty:

@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.launch import selects_everything
-from pytest_gaia.verdict.evidence import SCHEMA, RunEnd, RunStart, encode
+from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import write_report
 
@@ -37,6 +37,8 @@ class Result:
         self.records: list[TestRecord] = []
         self.judged: Judged | None = None
         self.unavailable = ""
+        self.changed: tuple[str, ...] = ()
+        """what of the environment was another at the end than before the first test"""
         self.unwritten: list[str] = []
         """one message for each file that could not be written"""
         self._start = _start_line(run.declared)
@@ -54,7 +56,8 @@ class Result:
     def begin(self, environment: Environment, states: Sequence[MemberState]) -> None:
         """The environment has been observed: from now on records are written as they come."""
         release = environment.release or next((state.version for state in states if state.version), "")
-        self._start = _start_line(environment, release, self.run.capabilities())
+        seen = (MemberSeen(s.member, s.state, s.version, s.cold_start_ms, s.detail) for s in states)
+        self._start = _start_line(environment, release, self.run.capabilities(), tuple(seen))
         self._open_record()
 
     def close(self, pytest_exit: int, planned: int, *, deselected: bool, lost: Sequence[str]) -> int:
@@ -62,7 +65,7 @@ class Result:
         if not self._begun:
             self._open_record()
         complete = self._complete and not deselected
-        end = RunEnd(_now(), pytest_exit, planned, complete, self.unavailable, tuple(lost))
+        end = RunEnd(_now(), pytest_exit, planned, complete, self.unavailable, tuple(lost), self.changed)
         self._write(end)
         self.judged = judge_run(self._start, self.records, end, self.judging.rules, self.judging.context)
         self._write_report(self.judged)
@@ -96,7 +99,12 @@ class Result:
             self.unwritten.append(_cannot_be_written("--gaia-report", self._report, error))
 
 
-def _start_line(environment: Environment, release: str = "", observed: frozenset[str] = frozenset()) -> RunStart:
+def _start_line(
+    environment: Environment,
+    release: str = "",
+    observed: frozenset[str] = frozenset(),
+    members: tuple[MemberSeen, ...] = (),
+) -> RunStart:
     return RunStart(
         schema=SCHEMA,
         environment=environment.name,
@@ -106,6 +114,7 @@ def _start_line(environment: Environment, release: str = "", observed: frozenset
         rehearsal=environment.rehearsal,
         release=release,
         version=__version__,
+        members=members,
     )
 
 

@@ -32,23 +32,43 @@ def member_table(environment: Environment, states: Sequence[MemberState]) -> lis
     return [f"gaia: {environment.label}, release: {release}", *aligned(rows)]
 
 
-def unreachable(environment: Environment, states: Sequence[MemberState], deadline: float) -> list[str]:
+def missing(environment: Environment, states: Sequence[MemberState]) -> tuple[MemberState, ...]:
+    """Return the required members that are out of reach, or did not do what was demanded of them."""
+    return tuple(s for s in states if s.member in environment.required and s.asked and not (s.reachable and s.settled))
+
+
+def reasons(absent: Sequence[MemberState]) -> str:
+    """Return what kept the run from its first test, in one line."""
+    return "; ".join(f"{state.member}: {state.detail}" for state in absent)
+
+
+def not_ready(environment: Environment, absent: Sequence[MemberState], deadline: float) -> list[str]:
     """Return the message for an environment that cannot be tested: which host, what was tried, what to do."""
-    dead = [state for state in states if not state.reachable and state.member in environment.required]
-    lines = [f"gaia: {environment.label} is out of reach; no test was run."]
-    for state in dead:
+    gone = [state for state in absent if not state.reachable]
+    lines = [f"gaia: {environment.label} is {'out of reach' if gone else 'not ready'}; no test was run."]
+    for state in absent:
         source = environment.sources.get(f"urls.{state.member}", "default")
         lines += [
             f"  {state.member}: {state.endpoint} (from {source}): {state.detail}",
             f"    tried: {_question(state)}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
         ]
+    return [*lines, *(_when_gone(environment) if gone else _when_unsettled(environment))]
+
+
+def _when_gone(environment: Environment) -> list[str]:
     return [
-        *lines,
         "  do: check the network and the host's name; give another address with --gaia-url SERVICE=URL;",
         f"      `gaia env show {environment.name}` says where each value comes from.",
     ]
 
 
+def _when_unsettled(environment: Environment) -> list[str]:
+    return [
+        f"  do: `gaia monitor {environment.name}` shows how it goes on; `gaia logs {environment.name}`, why;",
+        f"      `ready` in [env.{environment.name}.timeouts] of gaia.toml is how long it may take.",
+    ]
+
+
 def _question(state: MemberState) -> str:
-    questions = {"nats": "a connection to NATS", "postgres": "a connection to PostgreSQL"}
+    questions = {"nats": "PING to NATS", "postgres": "a connection to PostgreSQL"}
     return questions.get(state.member, "GET /health")

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request
 
 from pytest_gaia.run.probes import opener
-from pytest_gaia.run.readiness import ABSENT, DISABLED, STOPPED, UNREACHABLE, VIA_GATEWAY
+from pytest_gaia.run.readiness import NOT_ASKED, UNREACHABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ QUESTIONS = (
 
 def observe(environment: Environment, states: Sequence[MemberState]) -> frozenset[str]:
     """Return the members that answer. A service counts if it answers through the gateway, where there is one."""
-    absent = (ABSENT, DISABLED, STOPPED, UNREACHABLE, VIA_GATEWAY)
+    absent = (*NOT_ASKED, UNREACHABLE)
     seen = {state.member for state in states if state.state not in absent}
     if "gateway" not in seen:
         return frozenset(seen)

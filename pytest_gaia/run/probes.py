@@ -1,8 +1,9 @@
-"""One question to one member, in its own protocol: HTTP health, the greeting of NATS, the handshake of PostgreSQL."""
+"""One question to one member, in its own protocol: HTTP health, the handshake of PostgreSQL."""
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -26,11 +27,19 @@ _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, "Message Formats")."""
 
 _LOOPBACK = ("localhost", "127.", "::1")
+_WELL = ("healthy", "ok")
 _STATES = ("degraded", "unhealthy")
+_LONGEST = 80
+"""characters of a word of somebody else's that are shown"""
 
 
 class NotYet(Exception):
     """No good answer, and a later one may be: the machine may be waking."""
+
+    def __init__(self, problem: str, retry_after: float | None = None) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
+        """seconds that the server asks for"""
 
 
 class Dead(Exception):
@@ -44,6 +53,14 @@ class Answer:
     state: str | None = None
     detail: str = ""
     version: str | None = None
+    vouched: bool = True
+    """whether it says itself that all is well; one that says nothing of that has an answer, and no more"""
+
+    @property
+    def said(self) -> str:
+        """What the member says of itself, for people."""
+        state = self.state or "healthy"
+        return f"{state}, version {self.version}" if self.version else state
 
 
 def probe_http(url: str, timeout: float) -> Answer:
@@ -54,7 +71,7 @@ def probe_http(url: str, timeout: float) -> Answer:
     except HTTPError as error:
         error.close()
         if error.code >= 500 or error.code == 429:
-            raise NotYet(f"GET /health answered {error.code}") from None
+            raise NotYet(f"GET /health answered {error.code}", _retry_after(error)) from None
         return Answer("degraded", f"GET /health answered {error.code}")
     except URLError as error:
         raise _on_the_way(error.reason, url) from None
@@ -66,30 +83,16 @@ def probe_http(url: str, timeout: float) -> Answer:
         raise Dead("what listens there does not speak HTTP") from None
 
 
-def probe_nats(url: str, timeout: float) -> Answer:
-    """Connect, and wait for the ``INFO`` line with which every NATS server greets."""
-    address = _address(url, 4222)
-    try:
-        with socket.create_connection(address, timeout=timeout) as connection:
-            connection.settimeout(timeout)
-            greeting = connection.recv(4096)
-    except OSError as error:
-        raise _classified(error, url) from None
-    if not greeting.startswith(b"INFO "):
-        raise Dead(f"what listens on {address[0]}:{address[1]} is not a NATS server")
-    return Answer()
-
-
 def probe_postgres(dsn: str, timeout: float) -> Answer:
     """Ask for TLS, which every PostgreSQL server answers with one byte before any log-in."""
-    address = _address(dsn, 5432)
+    address = address_of(dsn, 5432)
     try:
         with socket.create_connection(address, timeout=timeout) as connection:
             connection.settimeout(timeout)
             connection.sendall(_SSL_REQUEST)
             reply = connection.recv(1)
     except OSError as error:
-        raise _classified(error, dsn) from None
+        raise classified(error, dsn) from None
     if reply not in (b"S", b"N"):
         raise NotYet(f"what listens on {address[0]}:{address[1]} does not answer as PostgreSQL does")
     return Answer()
@@ -125,12 +128,22 @@ def _health(body: bytes) -> Answer:
     if not isinstance(answer, dict):
         return Answer("degraded", "GET /health did not answer an object")
     status, version = answer.get("status"), answer.get("version")
-    state = status if status in _STATES else None
-    return Answer(state, f"says {status!r}" if state else "", str(version) if version is not None else None)
+    release = str(version)[:_LONGEST] if version is not None else None
+    if status is None:
+        return Answer(version=release, vouched=False)
+    if status in _WELL:
+        return Answer(version=release)
+    return Answer(status if status in _STATES else "degraded", f"says {str(status)[:_LONGEST]!r}", release)
 
 
-def _address(url: str, port: int) -> tuple[str, int]:
-    # Of a DSN that names several hosts, the first.
+def _retry_after(error: HTTPError) -> float | None:
+    """Return the seconds of ``Retry-After``. A date is left out: it would have to be held against another clock."""
+    value = (error.headers.get("Retry-After") or "").strip()
+    return float(value) if re.fullmatch("[0-9]{1,4}", value) else None
+
+
+def address_of(url: str, port: int) -> tuple[str, int]:
+    """Return host and port of ``url``; of a DSN that names several hosts, the first."""
     parts = urlsplit(f"//{urlsplit(url).netloc.rpartition('@')[2].partition(',')[0]}")
     return parts.hostname or "localhost", parts.port or port
 
@@ -139,12 +152,13 @@ def _on_the_way(reason: object, url: str) -> NotYet | Dead:
     """Classify what was met on the way to ``url``: where there is a proxy, it is the proxy that was met."""
     proxy = _proxy(url)
     if proxy is None or isinstance(reason, ssl.SSLError):
-        return _classified(reason, url)
-    problem = _classified(reason, proxy)
+        return classified(reason, url)
+    problem = classified(reason, proxy)
     return type(problem)(f"{problem} (through the proxy {mask_url(proxy)})")
 
 
-def _classified(reason: object, url: str) -> NotYet | Dead:
+def classified(reason: object, url: str) -> NotYet | Dead:
+    """Return what the problem ``reason``, met when ``url`` was asked, says of waiting."""
     host = urlsplit(url).hostname
     if isinstance(reason, socket.gaierror):
         return Dead(f"unknown host {host}")

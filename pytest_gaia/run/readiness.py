@@ -1,4 +1,4 @@
-"""Is the environment there? All members are asked at once, until each has answered or one deadline has passed.
+"""Is the environment there? All members are asked at once, until each has settled or one deadline has passed.
 
 Only the standard library is used: this runs before the first test, in every run, and must cost nothing but the wait.
 """
@@ -11,23 +11,26 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import HTTP_SERVICES, MEMBERS, NATS_DISABLED
-from pytest_gaia.config.secrets import mask_url
-from pytest_gaia.run.probes import Answer, Dead, NotYet, probe_http, probe_nats, probe_postgres
+from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.run.probes import Dead, NotYet
+from pytest_gaia.run.settling import ONE_ANSWER, Pauses, Row, as_it_should
+from pytest_gaia.run.targets import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.run.probes import Answer
+    from pytest_gaia.run.settling import Demand
+    from pytest_gaia.run.targets import Target
 
-READY, WOKE, DEGRADED, UNHEALTHY, UNREACHABLE = "ready", "woke", "degraded", "unhealthy", "unreachable"
-VIA_GATEWAY, DISABLED, ABSENT, STOPPED = "via gateway", "disabled", "not configured", "stopped"
+READY, WOKE, DEGRADED, UNHEALTHY = "ready", "woke", "degraded", "unhealthy"
+UNSETTLED, UNREACHABLE, STOPPED = "unsettled", "unreachable", "stopped"
+NOT_ASKED = (VIA_GATEWAY, DISABLED, ABSENT, STOPPED)
+"""states of members that there was nothing to ask of"""
 
-_PAUSE = 0.1
 _GRACE = 0.05
 """seconds past the deadline in which a probe that ended with it can still say what it saw"""
-_SLOW_START = 2.0
-"""seconds; a first answer that takes longer than this came from a machine that had to wake"""
 _SURE_AFTER = 3
 """how many times in a row a failure that will not mend itself is seen before it is believed"""
 
@@ -42,104 +45,161 @@ class MemberState:
     detail: str = ""
     attempts: int = 0
     elapsed: float = 0.0
+    """seconds until it had settled"""
     version: str | None = None
+    cold_start_ms: float | None = None
+    """milliseconds from the first question to the first answer. It is no part of any latency of the run"""
+    settled: bool = True
+    """whether it did what was demanded of it"""
 
     @property
     def reachable(self) -> bool:
         """Whether something answered there; a member that is not there to be asked counts as well."""
         return self.state != UNREACHABLE
 
+    @property
+    def asked(self) -> bool:
+        """Whether there was anything to ask."""
+        return self.state not in NOT_ASKED
+
 
 def probe_members(
     environment: Environment,
     *,
     deadline: float,
+    demand: Demand = ONE_ANSWER,
     stopped: tuple[str, ...] = (),
     waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> tuple[MemberState, ...]:
     """Ask all members of ``environment`` at once; return one state each within ``deadline`` seconds.
 
     ``stopped`` are members that are down because the user wants them down: they are not asked. ``waiting`` is called
-    about five times a second with the members that have not answered yet.
+    about five times a second with the members that have not settled yet.
     """
-    until = time.monotonic() + deadline
+    asking = _Asking(environment, demand, time.monotonic() + deadline)
     states: dict[str, MemberState] = {}
-    answers: queue.SimpleQueue[MemberState] = queue.SimpleQueue()
-    pending: dict[str, str] = {}
-    for member, endpoint, probe in _targets(environment):
-        if probe is None or member in stopped:
-            states[member] = MemberState(member, endpoint) if probe is None else _stopped(member, endpoint)
-            continue
-        pending[member] = endpoint
-        arguments = (member, endpoint, probe, until, answers)
-        # A daemon: a look-up that hangs in the system's resolver must not hold up the end of the run.
-        threading.Thread(target=_watch, args=arguments, daemon=True, name=f"gaia-probe-{member}").start()
-    while pending and (left := until + _GRACE - time.monotonic()) > 0:
-        try:
-            state = answers.get(timeout=min(0.2, left))
-        except queue.Empty:
-            waiting(tuple(pending))
-            continue
-        states[state.member] = state
-        pending.pop(state.member)
-    for member, endpoint in pending.items():
-        states[member] = MemberState(member, UNREACHABLE, endpoint, "no answer", 1, deadline)
+    pending: dict[str, _Watch] = {}
+    for target in targets(environment):
+        if target.ask is None:
+            states[target.member] = MemberState(target.member, target.endpoint)
+        elif target.member in stopped:
+            states[target.member] = MemberState(target.member, STOPPED, target.endpoint, "as asked")
+        else:
+            pending[target.member] = asking.begin(target)
+    try:
+        states |= asking.collect(pending, waiting)
+    finally:
+        asking.over.set()
+    # What is left hangs in its last question.
+    states |= {member: watch.state() for member, watch in pending.items()}
     return tuple(states[member] for member in MEMBERS if member in states)
 
 
-def _stopped(member: str, endpoint: str) -> MemberState:
-    return MemberState(member, STOPPED, endpoint, "as asked")
+class _Asking:
+    """One round: a thread for each member, and where their states arrive."""
+
+    def __init__(self, environment: Environment, demand: Demand, until: float) -> None:
+        self.environment = environment
+        self.demand = demand
+        self.until = until
+        self.over = threading.Event()
+        self.states: queue.SimpleQueue[MemberState] = queue.SimpleQueue()
+
+    def begin(self, target: Target) -> _Watch:
+        watch = _Watch(self, target)
+        # A daemon: a look-up that hangs in the system's resolver must not hold up the end of the run.
+        threading.Thread(target=watch.run, daemon=True, name=f"gaia-probe-{target.member}").start()
+        return watch
+
+    def collect(self, pending: dict[str, _Watch], waiting: Callable[[tuple[str, ...]], None]) -> dict[str, MemberState]:
+        """Return what arrives before the deadline, and take it out of ``pending``."""
+        states: dict[str, MemberState] = {}
+        while pending and (left := self.until + _GRACE - time.monotonic()) > 0:
+            try:
+                state = self.states.get(timeout=min(0.2, left))
+            except queue.Empty:
+                waiting(tuple(pending))
+                continue
+            states[state.member] = state
+            pending.pop(state.member)
+        return states
 
 
-def _targets(environment: Environment) -> Iterator[tuple[str, str, Callable[[float], Answer] | None]]:
-    """Yield member, endpoint (or the state, where there is nothing to ask) and how to ask it."""
-    wait = environment.timeouts.connect
-    for service in HTTP_SERVICES:
-        if url := environment.urls.get(service):
-            yield service, url, lambda left, url=url: probe_http(url, min(left, max(wait, _SLOW_START)))  # type: ignore[misc]  # mypy cannot type a default argument of a lambda
-        elif service in environment.services:
-            yield service, VIA_GATEWAY, None
-    if environment.nats == NATS_DISABLED:
-        yield "nats", DISABLED, None
-    elif url := environment.nats:
-        yield "nats", mask_url(url), lambda left, url=url: probe_nats(url, min(left, wait))  # type: ignore[misc]  # as above
-    if environment.database is not None:
-        dsn = environment.database.reveal()
-        yield "postgres", mask_url(dsn), lambda left: probe_postgres(dsn, min(left, wait))
-    elif "postgres" in environment.services:
-        yield "postgres", ABSENT, None
+class _Watch:
+    """Asks one member until it has settled, until it is surely dead, or until the deadline."""
+
+    def __init__(self, asking: _Asking, target: Target) -> None:
+        self.asking = asking
+        self.target = target
+        self.began = time.monotonic()
+        self.attempts = self.sure = 0
+        self.first: float | None = None
+        """seconds to the first answer"""
+        self.first_attempt = 0
+        demand = asking.demand
+        self.row = Row(demand.answers, target.member in demand.healthy)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def run(self) -> None:
+        """Ask, and hand over one state."""
+        pauses = Pauses()
+        pause = 0.0
+        while (left := self.asking.until - time.monotonic()) > 0 and not self.asking.over.wait(min(pause, left)):
+            try:
+                settled = self._ask(self.asking.until - time.monotonic())
+            except NotYet as problem:
+                self._missed(str(problem), sure=False)
+                pause = pauses.after_none(problem.retry_after)
+            except Dead as problem:
+                self._missed(str(problem), sure=True)
+                if self.sure >= _SURE_AFTER and not self.asking.demand.patient:
+                    break
+                pause = pauses.after_none()
+            else:
+                if settled:
+                    break
+                pause = pauses.after_answer() if self.row.length else pauses.after_none()
+        self.asking.states.put(self.state())
+
+    def _ask(self, left: float) -> bool:
+        assert self.target.ask is not None
+        self.attempts += 1
+        answer = self.target.ask(max(left, _GRACE))
+        if self.first is None:
+            self.first, self.first_attempt = self.elapsed, self.attempts
+        self.sure = 0
+        return self.row.take(answer, well=as_it_should(self.asking.environment, self.target.member, answer))
+
+    def _missed(self, problem: str, *, sure: bool) -> None:
+        self.sure = self.sure + 1 if sure else 0
+        self.row.broken(problem)
+
+    def state(self) -> MemberState:
+        """Return what the member is as far as it is known by now."""
+        answer, first = self.row.last, self.first
+        state, detail = _described(answer, self.row)
+        if state == READY and first is not None and (self.first_attempt > 1 or first > SLOW_START):
+            state, detail = WOKE, f"first answer after {first:.1f} s, attempt {self.first_attempt}"
+        return MemberState(
+            self.target.member,
+            state,
+            self.target.endpoint,
+            detail,
+            self.attempts,
+            self.elapsed,
+            answer.version if answer else None,
+            None if first is None else round(first * 1000, 1),
+            self.row.settled,
+        )
 
 
-def _watch(
-    member: str,
-    endpoint: str,
-    probe: Callable[[float], Answer],
-    until: float,
-    answers: queue.SimpleQueue[MemberState],
-) -> None:
-    """Ask one member until it answers, until it is surely dead, or until the deadline; put its state into ``answers``."""
-    began = time.monotonic()
-    attempts = sure = 0
-    detail = "no answer"
-    while (left := until - time.monotonic()) > 0:
-        attempts += 1
-        try:
-            answer = probe(left)
-        except NotYet as problem:
-            detail, sure = str(problem), 0
-        except Dead as problem:
-            detail, sure = str(problem), sure + 1
-            if sure >= _SURE_AFTER:
-                break
-        else:
-            answers.put(_answered(member, endpoint, answer, attempts, time.monotonic() - began))
-            return
-        threading.Event().wait(min(_PAUSE, max(0.0, until - time.monotonic())))
-    answers.put(MemberState(member, UNREACHABLE, endpoint, detail, attempts, time.monotonic() - began))
-
-
-def _answered(member: str, endpoint: str, answer: Answer, attempts: int, elapsed: float) -> MemberState:
-    state, detail = answer.state or READY, answer.detail
-    if state == READY and (attempts > 1 or elapsed > _SLOW_START):
-        state, detail = WOKE, f"answered after {elapsed:.1f} s, attempt {attempts}"
-    return MemberState(member, state, endpoint, detail, attempts, elapsed, answer.version)
+def _described(answer: Answer | None, row: Row) -> tuple[str, str]:
+    """Return the state of a member, and what is worth knowing of it."""
+    if answer is None:
+        return UNREACHABLE, row.problem or "no answer"
+    if row.settled:
+        return answer.state or READY, answer.detail
+    return answer.state if answer.state and not row.missed else UNSETTLED, row.reason

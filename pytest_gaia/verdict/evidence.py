@@ -111,6 +111,8 @@ class MemberSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """what it says of itself"""
     cold_start_ms: float | None = None
     """milliseconds from the first question to the first answer; no part of any latency of the run"""
+    detail: str = ""
+    """what else is worth knowing: why it is not ready, how it woke"""
 
 
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_field="line"):

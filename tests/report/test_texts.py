@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.secrets import Secret
-from pytest_gaia.report.members import header, member_table
+from pytest_gaia.report.members import header, member_table, missing, not_ready
 from pytest_gaia.report.table import aligned
 from pytest_gaia.run.readiness import MemberState
 
@@ -36,3 +36,32 @@ def test_the_release_is_what_the_environment_says_or_what_was_observed() -> None
 
     assert member_table(Environment("dev"), observed)[0] == "gaia: dev, release: version 0.2"
     assert member_table(Environment("dev", release="2026.11"), observed)[0] == "gaia: dev, release: 2026.11"
+
+
+def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
+    states = [
+        MemberState("gateway", "unsettled", settled=False),
+        MemberState("auth", "unreachable"),
+        MemberState("chat", "unreachable"),
+        MemberState("asset", "via gateway"),
+        MemberState("nats", "degraded"),
+    ]
+    environment = Environment("dev", required=("gateway", "auth", "asset", "nats"))
+
+    assert [state.member for state in missing(environment, states)] == ["gateway", "auth"]
+
+
+def test_what_answers_and_does_not_settle_is_not_said_to_be_out_of_reach() -> None:
+    state = MemberState("gateway", "unsettled", "http://g", "GET /health answered 503", 9, 45.0, settled=False)
+    away = MemberState("nats", "unreachable", "nats://n", "no answer", 3, 1.0)
+    environment = Environment("dev", sources={"urls.gateway": "gaia.toml:3"})
+
+    assert not_ready(environment, [state], 45) == [
+        "gaia: dev is not ready; no test was run.",
+        "  gateway: http://g (from gaia.toml:3): GET /health answered 503",
+        "    tried: GET /health, 9 times in 45.0 s (deadline 45 s)",
+        "  do: `gaia monitor dev` shows how it goes on; `gaia logs dev`, why;",
+        "      `ready` in [env.dev.timeouts] of gaia.toml is how long it may take.",
+    ]
+    assert not_ready(environment, [state, away], 45)[0] == "gaia: dev is out of reach; no test was run."
+    assert "    tried: PING to NATS, 3 times in 1.0 s (deadline 45 s)" in not_ready(environment, [away], 45)

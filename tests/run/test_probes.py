@@ -50,6 +50,9 @@ def page(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
 
 
+HEALTHY = b'{"status": "healthy"}'
+
+
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
@@ -76,6 +79,23 @@ def test_a_body_that_is_not_json_is_degraded(says: Listener, body: bytes) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (HEALTHY, Answer()),
+        (b'{"status": "ok", "version": 7}', Answer(version="7")),
+        (b"{}", Answer(vouched=False)),
+        (b'{"status": null}', Answer(vouched=False)),
+        (b'{"status": "unhealthy"}', Answer("unhealthy", "says 'unhealthy'")),
+        (b'{"status": "starting"}', Answer("degraded", "says 'starting'")),
+        (b'{"status": {"gateway": "healthy"}}', Answer("degraded", "says \"{'gateway': 'healthy'}\"")),
+    ],
+    ids=repr,
+)
+def test_health_is_what_the_body_says(says: Listener, body: bytes, answer: Answer) -> None:
+    assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == answer
+
+
 def test_https_to_a_server_without_tls_asks_whether_it_is_http(says: Listener) -> None:
     with pytest.raises(Dead, match="does not speak TLS; is it http://"):
         probe_http(f"https://127.0.0.1:{says(page(b'{}'))}", 5)
@@ -96,7 +116,7 @@ def test_a_proxy_that_cannot_be_reached_is_named_without_its_password(
 def test_loopback_needs_no_proxy(no_proxy: None, monkeypatch: pytest.MonkeyPatch, says: Listener) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://no-such-proxy.invalid:3128")
 
-    assert probe_http(f"http://127.0.0.1:{says(page(b'{}'))}", 5) == Answer()
+    assert probe_http(f"http://127.0.0.1:{says(page(HEALTHY))}", 5) == Answer()
 
 
 def test_the_first_of_several_databases_is_asked(says: Listener) -> None:

@@ -1,0 +1,140 @@
+"""The environment is looked at again after the last test: a suite that ran on two releases proves nothing of either."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.plugin.conftest import ScriptedServer, add_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKS = "def test_one(): pass\ndef test_two(): pass\n"
+IMPATIENT = '[gaia]\nsuites = ["suites"]\n[env.here]\ntopology = "gateway-only"\n[env.here.timeouts]\nready = 1.0\n'
+WORKERS = pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+
+
+def says(status: str, version: str = "0.2") -> tuple[int, dict[str, str]]:
+    return 200, {"status": status, "version": version}
+
+
+def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> tuple[pytest.RunResult, dict[str, Any]]:
+    """Run the checks against ``server``; give the result and the verdict file."""
+    project.makefile(".toml", gaia=IMPATIENT)
+    url = f"--gaia-url=gateway={server.url}"
+    result = project.runpytest_subprocess("--gaia-env=here", url, "--gaia-report=v.json", *arguments)
+    return result, json.loads((project.path / "v.json").read_text())
+
+
+@WORKERS
+def test_another_release_at_the_end_holds(
+    project: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    add_suite(project, "health", CHECKS)
+    server.answers["/health"] = [says("healthy", "0.2"), says("healthy", "0.3")]
+
+    result, verdict = run(project, server, *workers)
+
+    assert (result.ret, verdict["verdict"]) == (11, "HOLD")
+    assert verdict["reasons"] == ["gateway is version 0.3 at the end, it was 0.2"]
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["gaia verdict: HOLD on here: gateway is version 0.3 at the end, it was 0.2, 2 passed"])
+
+
+@WORKERS
+def test_a_gateway_that_is_gone_at_the_end_makes_it_infra(
+    project: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    add_suite(project, "health", "def test_one(): pass\ndef test_two(): assert False\n")
+    server.answers["/health"] = [says("healthy"), (503, {})]
+
+    result, verdict = run(project, server, *workers)
+
+    assert (result.ret, verdict["verdict"]) == (12, "INFRA")
+    assert verdict["reasons"] == ["gateway answered before the first test and no longer does: GET /health answered 503"]
+    result.assert_outcomes(passed=1, failed=1)
+
+
+def test_a_gateway_that_got_worse_holds(project: pytest.Pytester, server: ScriptedServer) -> None:
+    add_suite(project, "health", CHECKS)
+    server.answers["/health"] = [says("healthy"), says("unhealthy")]
+
+    _, verdict = run(project, server)
+
+    assert verdict["verdict"] == "HOLD"
+    assert "gateway was ready before the first test and is unhealthy at the end" in verdict["reasons"][0]
+
+
+def test_a_failure_is_worth_more_than_another_release(project: pytest.Pytester, server: ScriptedServer) -> None:
+    add_suite(project, "health", "def test_one(): assert False\n")
+    server.answers["/health"] = [says("healthy", "0.2"), says("healthy", "0.3")]
+
+    assert run(project, server)[1]["verdict"] == "REJECT"
+
+
+@pytest.fixture
+def chat() -> Iterator[ScriptedServer]:
+    scripted = ScriptedServer()
+    yield scripted
+    scripted.close()
+
+
+def test_what_is_not_required_and_gone_is_only_told(
+    project: pytest.Pytester, server: ScriptedServer, chat: ScriptedServer
+) -> None:
+    add_suite(project, "health", CHECKS)
+    chat.answers["/health"] = [says("healthy"), (503, {})]
+
+    result, verdict = run(project, server, f"--gaia-url=chat={chat.url}")
+
+    assert (result.ret, verdict["verdict"]) == (0, "PROMOTE")
+    result.stdout.fnmatch_lines(["gaia: chat answered before the first test and no longer does: *503"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["import pytest\ndef test_one(): pytest.exit('enough')", "def test_one(): raise KeyboardInterrupt"],
+    ids=["exit", "ctrl-c"],
+)
+def test_a_run_that_was_cut_short_does_not_wait_for_it(
+    project: pytest.Pytester, server: ScriptedServer, body: str
+) -> None:
+    add_suite(project, "health", body)
+
+    run(project, server)
+
+    assert server.seen.count("GET /health") == 1
+
+
+def test_a_run_without_an_environment_asks_no_more(project: pytest.Pytester, server: ScriptedServer) -> None:
+    add_suite(project, "health", CHECKS)
+    server.answers["/health"] = [(429, {})]
+
+    result, verdict = run(project, server)
+
+    assert (result.ret, verdict["verdict"]) == (12, "INFRA")
+    assert verdict["reasons"] == ["gateway: GET /health answered 429"]
+    assert verdict["members"][0]["state"] == "unreachable"
+    assert verdict["members"][0]["detail"] == "GET /health answered 429"
+
+
+def test_the_first_answer_is_kept_apart_from_what_the_checks_measure(
+    project: pytest.Pytester, server: ScriptedServer
+) -> None:
+    add_suite(project, "health", "async def test_one(gateway):\n    await gateway.get('/health')\n")
+    server.answers["/health"] = [(503, {}), says("healthy")]
+
+    result, verdict = run(project, server, "--gaia-record=run.jsonl")
+
+    assert result.ret == 0
+    lines = [json.loads(line) for line in (project.path / "run.jsonl").read_text().splitlines()]
+    gateway = next(member for member in lines[0]["members"] if member["member"] == "gateway")
+    assert (gateway["state"], gateway["version"]) == ("woke", "0.2")
+    assert gateway["cold_start_ms"] > 0
+    assert verdict["members"][0] == gateway
+    # The check's own request, and nothing of readiness: that asked three times.
+    assert [exchange["route"] for exchange in lines[1]["exchanges"]] == ["/health"]
+    assert server.seen.count("GET /health") == 4

@@ -1,0 +1,94 @@
+"""Members that misbehave: a real HTTP server that gives scripted answers, and a listener that speaks its own protocol."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class Says:
+    """One answer to ``GET /health``."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    held: threading.Event | None = None
+    """the answer waits for it"""
+
+
+def healthy(version: str = "0.2") -> Says:
+    return Says(body={"status": "healthy", "version": version})
+
+
+def says(status: str, version: str = "0.2") -> Says:
+    return Says(body={"status": status, "version": version})
+
+
+class Member:
+    """An HTTP service. ``answers`` are given one after the other; the last one stays."""
+
+    def __init__(self, *answers: Says) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+        member = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                member.asked += 1
+                answer = member.answers.pop(0) if len(member.answers) > 1 else member.answers[0]
+                if answer.held is not None:
+                    answer.held.wait(30)
+                data = json.dumps(answer.body).encode()
+                self.send_response(answer.status)
+                for name, value in {**answer.headers, "Content-Length": str(len(data))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
+                """Keep the terminal quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = int(self.server.server_port)
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@contextmanager
+def listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Let ``serve`` have every connection to a port, each on a thread of its own; give the port."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def handle(connection: socket.socket) -> None:
+        with connection:
+            serve(connection)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=handle, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield int(server.getsockname()[1])
+    finally:
+        # Wakes the thread that waits in accept, which closing alone does not.
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
