@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia import __version__
-from pytest_gaia.cli import environments, policy, replay, sandbox, testing
+from pytest_gaia.cli import (
+    deploy,
+    environments,
+    logs,
+    policy,
+    replay,
+    rollback,
+    sandbox,
+    scale,
+    stages,
+    testing,
+)
 from pytest_gaia.errors import ConfigError, GaiaError
 
 if TYPE_CHECKING:
@@ -27,6 +38,12 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia env show staging            every value, and where it comes from
   gaia sandbox up                  keep a whole platform running; Ctrl-C ends it
   gaia test --staging providers    what an old test.sh command stands for, run by pytest
+  gaia deploy staging              every service in its order, observed and judged
+  gaia quick-test staging          health, status, providers, models; full-test runs everything
+  gaia deploy-and-test staging     both, in one run
+  gaia rollback staging            back to what was last seen to run well
+  gaia scale staging chat --count 2
+  gaia logs staging chat --follow
   gaia policy list                 which failures are expected where, and until when
   gaia replay run.jsonl            judge a recorded run again
   pytest --gaia-env=staging        everything that staging runs
@@ -57,9 +74,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def split_extra(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split ``gaia test … -- …`` at the ``--``: what follows it is pytest's."""
+    """Split ``gaia test … -- …``, and its like, at the ``--``: what follows it is pytest's."""
     words = list(arguments)
-    if "--" not in words or words[0] != "test":
+    if "--" not in words or words[0] not in ("test", *stages.PASSED_ON):
         return words, []
     at = words.index("--")
     return words[:at], words[at + 1 :]
@@ -76,6 +93,13 @@ def build() -> typer.Typer:
     app.add_typer(sandbox.app, name="sandbox")
     app.add_typer(policy.app, name="policy")
     app.command("replay", help=replay.HELP)(replay.replay_run)
+    app.command("deploy", help=deploy.HELP)(deploy.deploy_environment)
+    app.command("deploy-and-test", help=stages.DEPLOY_HELP)(stages.deploy_and_test)
+    app.command("quick-test", help=stages.QUICK_HELP)(stages.quick_test)
+    app.command("full-test", help=stages.FULL_HELP)(stages.full_test)
+    app.command("rollback", help=rollback.HELP)(rollback.roll_back_environment)
+    app.command("scale", help=scale.HELP)(scale.scale_service)
+    app.command("logs", help=logs.HELP)(logs.show_logs)
     app.command("test", help=testing.HELP, epilog=testing.commands_help())(testing.run_command)
     return app
 

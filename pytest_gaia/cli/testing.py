@@ -68,7 +68,7 @@ def run_command(
     """Print the selection and become pytest."""
     flags = {"local": local, "dev": dev, "staging": staging, "prod": prod}
     selection = select(command, arguments or [])
-    before = (*_suites(), *environment_options(flags, url, env))
+    before = (*project_suites(), *environment_options(flags, url, env))
     after = tuple(context.obj or ())
     typer.echo(shlex.join(("pytest", *before, *selection.shown, *after)))
     if not dry_run:
@@ -78,7 +78,7 @@ def run_command(
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *before, *selection.options, *after])  # noqa: S606
 
 
-def _suites() -> tuple[str, ...]:
+def project_suites() -> tuple[str, ...]:
     """Return the folders of the project's suites as this folder sees them, and the root where it is another folder."""
     here = Path.cwd()
     root = find_rootdir(here)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.deployfiles.read import find_environments, read_deployment
 from pytest_gaia.config.environment import MEMBERS
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.run.order import in_order
 from pytest_gaia.run.rollout_model import Rollout, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_gaia.config.deployfiles.model import App, Deployment
@@ -147,12 +149,21 @@ def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
     """Return why the deploy files of ``chosen`` may not be deployed; an empty text where they may."""
     from pytest_gaia.preflight.lint import refusals
 
-    files = {app.path.name for app in chosen}
-    found = [finding for finding in refusals(deployment) if finding.place.file.rsplit("/", 1)[-1] in files]
+    files = {app.place().file for app in chosen}
+    found = [each for each in refusals(deployment, _beside(deployment)) if each.place.file in files]
     if not found:
         return ""
-    lines = "".join(f"\n  {each.place}: {each.what}. {each.why} Do: {each.mend}." for each in found)
+    lines = "".join(f"\n  {each.place}: {each.text}. {each.why} Do: {each.mend}." for each in found)
     return (
         f"{deployment.environment} is not deployed: its deploy files do not allow to judge what comes of it, or would "
         f"do harm. Nothing was changed.{lines}\nAll that is wrong with them: gaia config lint {deployment.environment}"
     )
+
+
+def _beside(deployment: Deployment) -> Iterator[Deployment]:
+    """Yield the project's other deployments by the same tool."""
+    for name in find_environments(deployment.folder):
+        # A mistake in the files of another environment is no reason not to deploy this one; the lint says it.
+        with suppress(ConfigError):
+            if name != deployment.environment:
+                yield read_deployment(deployment.folder, name, deployment.source)

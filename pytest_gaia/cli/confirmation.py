@@ -1,0 +1,44 @@
+"""Asking before something is done that people may not have meant."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def is_production(environment: str) -> bool:
+    """Whether ``environment`` goes by the name of production."""
+    return environment in ("production", "prod") or environment.startswith(("production-", "prod-"))
+
+
+def confirm(environment: str, what: str, given: str | None, details: Sequence[str] = ()) -> None:
+    """Return if ``what`` may be done to ``environment``; raise ``ConfigError`` (4) if not: nothing was done then.
+
+    ``given`` is ``--confirm``: the environment's name. Without it production asks for the name to be typed, any other
+    for y; without a terminal nobody can be asked.
+    """
+    if given is not None:
+        if given != environment:
+            raise ConfigError(f"--confirm {given}: but the environment is {environment}. Nothing was done.")
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"{what} has to be confirmed, and there is no terminal to ask at. Add --confirm {environment} if it is "
+            "meant. Nothing was done."
+        )
+    for line in details:
+        typer.echo(line, err=True)
+    typed = is_production(environment)
+    question = f"Type its name ({environment}) to go on: " if typed else "Go on? [y/N] "
+    # On standard error, so that standard output holds the result alone.
+    typer.echo(f"{what}. {question}", nl=False, err=True)
+    answer = sys.stdin.readline().strip()
+    if answer != environment if typed else answer.lower() not in ("y", "yes"):
+        raise ConfigError("not confirmed. Nothing was done.")

@@ -1,0 +1,100 @@
+"""``gaia deploy``: an environment's services in their order, each observed and judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pytest_gaia.cli.confirmation import confirm, is_production
+from pytest_gaia.cli.deployments import (
+    AsJson,
+    Confirm,
+    DryRun,
+    EnvironmentName,
+    Services,
+    target,
+)
+from pytest_gaia.run.rollout_options import split_images, split_services
+
+if TYPE_CHECKING:
+    from pytest_gaia.deploy.contract import DeployHook
+    from pytest_gaia.run.rollout_model import Rollout
+
+HELP = """\
+Deploy an environment: nats and postgres first, then auth, asset and chat, then the gateway.
+
+\b
+  gaia deploy staging
+  gaia deploy staging --services auth,gateway --region fra
+  gaia deploy staging --image auth=registry.fly.io/gaia-auth-dev@sha256:…
+  gaia deploy production --dry-run
+
+Each service is observed, deployed, observed until what is wanted runs everywhere, and judged; the first that fails
+ends it. Production asks for its name to be typed, or for --confirm production.
+
+\b
+Exit codes: 0 deployed, or already there; 1 failed, phantom (the tool said that it is done, and it is not) or split
+(different images run); 4 a mistake; 12 the deploy tool was rate-limited or did not answer; 13 somebody else is
+deploying there; 130 interrupted. After all but 0 the command that goes on is printed.
+"""
+
+Region = Annotated[str | None, typer.Option(metavar="REGION", help="The primary region, such as fra.")]
+RemoteOnly = Annotated[
+    bool, typer.Option("--remote-only/--no-remote-only", help="Build on the platform's machines, not on this one.")
+]
+
+
+def deploy_environment(
+    env: EnvironmentName,
+    services: Services = None,
+    region: Region = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[SERVICE=]IMAGE", help="Deploy this image instead of building one; repeatable."),
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build without anything from earlier builds.")] = False,
+    remote_only: RemoteOnly = True,
+    confirmed: Confirm = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Plan, ask where production is meant, and roll out."""
+    from pytest_gaia.run.rollout_plan import plan_rollout
+
+    there = target(env)
+    names = split_services(services)
+    rollout = plan_rollout(
+        there.environment,
+        there.deployment,
+        rootdir=there.rootdir,
+        services=names,
+        images=split_images(image, names, "--image"),
+        region=region,
+        rebuild=rebuild,
+        remote_only=remote_only,
+        check=not dry_run,
+    )
+    if not dry_run and (is_production(rollout.environment) or confirmed is not None):
+        listed = ", ".join(step.service for step in rollout.steps)
+        confirm(rollout.environment, f"This deploys {listed} to {rollout.environment}", confirmed)
+    carry_out(rollout, there.hook(), dry_run=dry_run, as_json=as_json)
+
+
+def carry_out(rollout: Rollout, hook: DeployHook, *, dry_run: bool, as_json: bool) -> None:
+    """Roll out, show how far it came, and end with its exit code."""
+    from pytest_gaia.cli.progress import shown_progress
+    from pytest_gaia.cli.rollout_shown import show_result
+    from pytest_gaia.run.interrupts import like_interrupts
+    from pytest_gaia.run.rollout import RolloutInterrupted, roll_out
+
+    if rollout.refused:
+        typer.echo(f"gaia: {rollout.refused}", err=True)
+    try:
+        with like_interrupts(), shown_progress() as progress:
+            result = roll_out(rollout, hook, progress=progress, dry_run=dry_run)
+    except RolloutInterrupted as interruption:
+        result = interruption.result
+    show_result(result, as_json=as_json)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)

@@ -1,0 +1,62 @@
+"""What the commands that operate an environment begin with: its settings, its deploy files, its hook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pytest_gaia.cli.environments import complete_name, options_here
+from pytest_gaia.config.resolve import resolve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.config.deployfiles.model import Deployment
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.deploy.contract import DeployHook
+
+EnvironmentName = Annotated[
+    str, typer.Argument(metavar="ENV", help="The environment.", autocompletion=complete_name, show_default=False)
+]
+Services = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--services", "-s", metavar="SERVICE,…", help='Only these, as "auth,chat" or "auth chat"; repeatable. all: all.'
+    ),
+]
+Confirm = Annotated[
+    str | None,
+    typer.Option("--confirm", metavar="ENV", help="The environment's name once more, instead of being asked."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the exact commands, one a line; change nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
+
+INTERRUPTED = 130
+"""what a shell says of a command that Ctrl-C has ended"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An environment that can be operated."""
+
+    environment: Environment
+    deployment: Deployment | None
+    """None where its hook needs no deploy files"""
+    rootdir: Path
+
+    def hook(self) -> DeployHook:
+        """Return the hook that deploys it; ``ConfigError`` where there is none."""
+        from pytest_gaia.deploy.registry import hook_for
+
+        return hook_for(self.environment, rootdir=self.rootdir)
+
+
+def target(name: str) -> Target:
+    """Return what the settings and the deploy files say of ``name``; ``ConfigError`` for a mistake in them."""
+    from pytest_gaia.config.deployfiles.read import deployment_of
+
+    options = options_here(name)
+    environment = resolve(options)
+    return Target(environment, deployment_of(environment, options.rootdir), options.rootdir)

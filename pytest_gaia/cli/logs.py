@@ -1,0 +1,106 @@
+"""``gaia logs``: what the services of an environment have written lately."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pytest_gaia.cli.deployments import EnvironmentName, Target, target
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.config.deployfiles.model import App
+    from pytest_gaia.deploy.fly_shapes import LogLine
+
+HELP = """\
+Show what the services of an environment have written lately, secrets masked.
+
+\b
+  gaia logs staging
+  gaia logs staging auth --follow
+  gaia logs local gateway
+  gaia logs production --json | jq .message
+
+With --json, one JSON object a line. Ctrl-C ends --follow.
+
+\b
+Exit codes: 0 done, 1 the tool failed, 4 a mistake, 12 the tool was rate-limited or did not answer.
+"""
+
+
+def show_logs(
+    env: EnvironmentName,
+    service: Annotated[
+        str | None, typer.Argument(metavar="[SERVICE]", help="One service; without it, each in turn.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C; takes one service.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,
+) -> None:
+    """Write the lines to standard output, and what the tool says of itself to standard error."""
+    from pytest_gaia.run.interrupts import like_interrupts
+
+    there = target(env)
+    apps = _apps(there, service)
+    if follow and len(apps) > 1:
+        names = ", ".join(app.service for app in apps)
+        raise ConfigError(f"--follow takes one service: gaia logs {env} SERVICE --follow, with one of {names}.")
+    try:
+        with like_interrupts():
+            for app in apps:
+                _show(there, app, follow=follow, as_json=as_json)
+    except KeyboardInterrupt:
+        # The way to end --follow, and so no failure.
+        return
+
+
+def _apps(there: Target, service: str | None) -> list[App]:
+    from pytest_gaia.run.rollout_plan import apps_of, choose, settings_of
+
+    environment = there.environment
+    if settings_of(environment).hook not in ("fly", "compose") or there.deployment is None:
+        raise ConfigError(
+            f"{environment.name} is deployed by the hook {settings_of(environment).hook!r}, which tells of no logs; "
+            "only those of apps on Fly and of compose services can be shown."
+        )
+    apps = apps_of(environment, there.deployment)
+    return [apps[name] for name in choose(environment, there.deployment, apps, [service] if service else ["all"])]
+
+
+def _show(there: Target, app: App, *, follow: bool, as_json: bool) -> None:
+    write = _writer(app, as_json=as_json)
+    if there.deployment is not None and there.deployment.source == "compose":
+        from pytest_gaia.deploy import compose_logs
+        from pytest_gaia.deploy.fly_shapes import LogLine
+
+        compose_logs.logs(app.path, app.name, lambda text: write(LogLine(message=text)), follow=follow, log=_say)
+        return
+    from pytest_gaia.deploy import fly_operations
+
+    fly_operations.logs(app.name, write, follow=follow, log=_say)
+
+
+def _writer(app: App, *, as_json: bool) -> Callable[[LogLine], None]:
+    def write(line: LogLine) -> None:
+        if as_json:
+            values = {
+                "service": app.service,
+                "app": app.name,
+                "time": line.timestamp or None,
+                "level": line.level or None,
+                "machine": line.instance or None,
+                "region": line.region or None,
+                "message": line.message,
+            }
+            typer.echo(json.dumps(values))
+        else:
+            typer.echo(" ".join(part for part in (app.service, line.timestamp, line.level, line.message) if part))
+
+    return write
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,99 @@
+"""``gaia quick-test``, ``full-test`` and ``deploy-and-test``: a stage's checks, run by pytest."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from pytest_gaia.cli.confirmation import confirm, is_production
+from pytest_gaia.cli.deployments import Confirm, EnvironmentName, Services, target
+from pytest_gaia.cli.environments import options_here
+from pytest_gaia.cli.selection import select
+from pytest_gaia.cli.testing import project_suites
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.run.rollout_options import split_services
+
+PASSED_ON = ("quick-test", "full-test", "deploy-and-test")
+"""commands whose words after `--` go to pytest"""
+
+_CODES = """\
+What follows `--` goes to pytest. The exit code is pytest's: 0 passed, 1 failed, 4 a mistake, 11 not enough evidence,
+12 the environment is out of reach.
+"""
+
+QUICK_HELP = f"""\
+Ask an environment for its health, status, providers, models and caches.
+
+\b
+  gaia quick-test staging
+  gaia quick-test production -- -x
+
+{_CODES}"""
+
+FULL_HELP = f"""\
+Run everything that an environment runs.
+
+\b
+  gaia full-test dev
+  gaia full-test staging -- -n 4 --junitxml=staging.xml
+
+{_CODES}"""
+
+DEPLOY_HELP = f"""\
+Deploy an environment, wait until it is ready, and run everything that it runs.
+
+\b
+  gaia deploy-and-test staging
+  gaia deploy-and-test staging --services auth,gateway --quick
+  gaia deploy-and-test production --confirm production
+
+A deployment that fails ends it before the first test. {_CODES}"""
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the selection and run nothing.")]
+
+
+def quick_test(context: typer.Context, env: EnvironmentName, dry_run: DryRun = False) -> None:
+    """Become pytest, with the batch `all`."""
+    _become_pytest(context, env, select("all", ()).options, dry_run=dry_run)
+
+
+def full_test(context: typer.Context, env: EnvironmentName, dry_run: DryRun = False) -> None:
+    """Become pytest, with nothing selected."""
+    _become_pytest(context, env, (), dry_run=dry_run)
+
+
+def deploy_and_test(
+    context: typer.Context,
+    env: EnvironmentName,
+    services: Services = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Run what quick-test runs, not everything.")] = False,
+    confirmed: Confirm = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Become pytest, which deploys first."""
+    from pytest_gaia.run.rollout_plan import apps_of, choose
+
+    there = target(env)
+    names = choose(
+        there.environment, there.deployment, apps_of(there.environment, there.deployment), split_services(services)
+    )
+    deploying = ("--gaia-deploy", *((f"--gaia-deploy-services={','.join(names)}",) if services else ()))
+    if not dry_run and (is_production(env) or confirmed is not None):
+        confirm(env, f"This deploys {', '.join(names)} to {env}, and tests it", confirmed)
+    selection = select("all", ()).options if quick else ()
+    _become_pytest(context, env, (*deploying, *selection), dry_run=dry_run)
+
+
+def _become_pytest(context: typer.Context, env: str, options: tuple[str, ...], *, dry_run: bool) -> None:
+    resolve(options_here(env))
+    words = (*project_suites(), f"--gaia-env={env}", *options, *(context.obj or ()))
+    typer.echo(shlex.join(("pytest", *words)))
+    if not dry_run:
+        sys.stdout.flush()
+        # As in `gaia test`: in the place of this process, so that signals, the terminal and the exit code are pytest's
+        # own. S606: no shell is meant to see the arguments.
+        os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
