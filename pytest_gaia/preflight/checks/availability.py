@@ -1,0 +1,103 @@
+"""Checks of what keeps a service there: machines, memory, and who may stop them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.preflight.files import PRODUCTION
+from pytest_gaia.preflight.findings import Found, check
+from pytest_gaia.preflight.standing import inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gaia.config.deployfiles.model import App, Place
+    from pytest_gaia.preflight.files import DeployFiles
+
+LEAST_MACHINES = 2
+LEAST_MEMORY_MB = 2048
+
+_STATEFUL = ("nats", "postgres")
+"""a second machine of one of these is a second broker or database, unless it is made a cluster"""
+
+
+@check(
+    "too-few-machines",
+    "error",
+    "Production keeps fewer than two machines of a service running",
+    "With one machine, every deployment and every failure of a host is an outage.",
+)
+def too_few_machines(files: DeployFiles) -> Iterator[Found]:
+    """Find services of production without ``min_machines_running`` of 2 or more."""
+    for app in _in_production(files):
+        for served in app.served:
+            count = served.min_machines or 0
+            if app.service not in _STATEFUL and count < LEAST_MACHINES:
+                what = (
+                    f"{app.name} keeps {count} running" if served.min_machines is not None else f"{app.name} names none"
+                )
+                mend = f"write min_machines_running = {LEAST_MACHINES}"
+                yield Found(inside(app, served.place, "min_machines_running"), what, mend, PRODUCTION)
+
+
+@check(
+    "too-little-memory",
+    "error",
+    "A service of production has less than 2 GB of memory",
+    "Under load it is ended for want of memory, in the middle of requests; what was measured with 2 GB does not hold.",
+)
+def too_little_memory(files: DeployFiles) -> Iterator[Found]:
+    """Find services of production that say less, or nothing."""
+    for app in _in_production(files):
+        if app.service in _STATEFUL or (app.memory_mb or 0) >= LEAST_MEMORY_MB:
+            continue
+        what = (
+            f"{app.name} has {app.memory_mb} MB" if app.memory_mb else f"the file of {app.name} says nothing of memory"
+        )
+        yield Found(_memory_place(app), what, 'write memory = "2gb" in [[vm]]', PRODUCTION)
+
+
+def _memory_place(app: App) -> Place:
+    keys = ("memory_mb", "memory", "size")
+    known = (app.places.get(f"vm.{key}") for key in keys)
+    return next((place for place in known if place is not None), app.place("vm"))
+
+
+@check(
+    "autostop",
+    "error",
+    "Fly may stop machines of production",
+    "The next request waits for a start of seconds, and whoever listens on the broker misses what is sent meanwhile.",
+)
+def autostop(files: DeployFiles) -> Iterator[Found]:
+    """Find ``auto_stop_machines`` that is not off."""
+    for app in _in_production(files):
+        for served in app.served:
+            if served.autostop in ("stop", "suspend"):
+                what = f"auto_stop_machines of {app.name} is {served.autostop}"
+                mend = 'write auto_stop_machines = "off"'
+                yield Found(inside(app, served.place, "auto_stop_machines"), what, mend, PRODUCTION)
+
+
+@check(
+    "never-woken",
+    "error",
+    "Machines are stopped when idle, and nothing starts them again",
+    "After the first quiet hour the service is gone until somebody starts it by hand.",
+)
+def never_woken(files: DeployFiles) -> Iterator[Found]:
+    """Find autostop without autostart."""
+    for environment, app in files.apps("fly"):
+        for served in app.served:
+            if served.autostop in ("stop", "suspend") and served.autostart is False:
+                what = f"{app.name} stops idle machines, and auto_start_machines is false"
+                yield Found(
+                    inside(app, served.place, "auto_start_machines"),
+                    what,
+                    "write auto_start_machines = true",
+                    environment,
+                )
+
+
+def _in_production(files: DeployFiles) -> Iterator[App]:
+    return (app for environment, app in files.apps("fly") if environment == PRODUCTION)

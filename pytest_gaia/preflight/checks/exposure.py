@@ -1,0 +1,91 @@
+"""Checks of what is open to whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.preflight.findings import Found, check
+from pytest_gaia.preflight.standing import inside, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gaia.config.deployfiles.model import App, Place
+    from pytest_gaia.preflight.files import DeployFiles
+
+_PLAIN_HTTP_PORT = 80
+_LOOPBACK = ("127.", "[::1]", "::1", "localhost")
+
+
+@check(
+    "force-https",
+    "error",
+    "A public port answers plain HTTP",
+    "A client that forgets the s sends its API key in clear text, and gets an answer instead of a redirect.",
+)
+def force_https(files: DeployFiles) -> Iterator[Found]:
+    """Find port 80 without ``force_https``."""
+    for environment, app in files.apps("fly"):
+        for served in app.served:
+            if served.protocol == "http" and _PLAIN_HTTP_PORT in served.ports and not served.force_https:
+                what = f"port 80 of {app.name} does not lead to HTTPS"
+                yield Found(inside(app, served.place, "force_https"), what, "write force_https = true", environment)
+
+
+@check(
+    "broker-behind-http",
+    "error",
+    "A broker or database is served as HTTP",
+    "Fly's proxy then speaks HTTP to it: clients of NATS or PostgreSQL get no connection, whatever the health check says.",
+    refuses=True,
+)
+def broker_behind_http(files: DeployFiles) -> Iterator[Found]:
+    """Find NATS and PostgreSQL behind ``[http_service]``, or behind a handler for HTTP."""
+    protocols = {"nats": "NATS", "postgres": "PostgreSQL"}
+    for environment, app in files.apps("fly"):
+        for served in app.served:
+            # Its monitoring port does speak HTTP, and may be served beside the other.
+            is_only = all(each.protocol == "http" for each in app.served)
+            if app.service in protocols and served.protocol == "http" and is_only:
+                what = f"{app.name} is behind {served.kind}, and speaks {protocols[app.service]}"
+                mend = 'serve its port with [[services]], protocol = "tcp", and [[services.ports]] without handlers'
+                yield Found(served.place, what, mend, environment)
+
+
+@check(
+    "open-database",
+    "warning",
+    "A database is reachable from everywhere",
+    "Its password is all that stands between it and whoever scans the network.",
+)
+def open_database(files: DeployFiles) -> Iterator[Found]:
+    """Find published ports of PostgreSQL: to the internet on Fly, to all interfaces in a compose file."""
+    for environment, app in files.apps("fly"):
+        for served in app.served:
+            if app.service == "postgres" and served.ports:
+                what = f"{app.name} is published on port {served.ports[0]}"
+                yield Found(served.place, what, "remove the ports: apps reach it at .internal or .flycast", environment)
+    for environment, app in files.apps("compose"):
+        for place, published in _published(app) if app.service == "postgres" else ():
+            what = f"{app.name} is published on all interfaces ({published})"
+            yield Found(place, what, f'write "127.0.0.1:{published}"', environment)
+
+
+def _published(app: App) -> Iterator[tuple[Place, str]]:
+    """Yield (place, mapping) of each port that a compose service publishes on all interfaces."""
+    ports = app.document.get("ports")
+    for number, entry in enumerate(ports if isinstance(ports, list) else ()):
+        mapping = _on_all(entry)
+        if mapping:
+            yield standing(app, f"ports[{number}]"), mapping
+
+
+def _on_all(entry: Any) -> str | None:
+    """Return the mapping where ``entry`` publishes a port on all interfaces."""
+    if isinstance(entry, dict):
+        host = str(entry.get("host_ip", ""))
+        mapping = f"{entry['published']}:{entry.get('target', '')}" if entry.get("published") else ""
+    else:
+        host, _, _ = str(entry).rpartition(":")[0].rpartition(":")
+        mapping = str(entry) if ":" in str(entry) else ""
+    return mapping if mapping and not host.startswith(_LOOPBACK) else None

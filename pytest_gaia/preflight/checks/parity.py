@@ -1,0 +1,59 @@
+"""Checks that staging is what production will be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.preflight.difference import WHOLE_SERVICE, difference
+from pytest_gaia.preflight.files import PRODUCTION, STAGING
+from pytest_gaia.preflight.findings import Found, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gaia.preflight.difference import Row
+    from pytest_gaia.preflight.files import DeployFiles
+
+
+@check(
+    "undeclared-difference",
+    "error",
+    "Staging and production differ in something that is not listed",
+    "What staging does differently, it does not prove for production.",
+)
+def undeclared_difference(files: DeployFiles) -> Iterator[Found]:
+    """Find differences outside of ``allowed_differences``. Whole services are looked at by ``missing-service``."""
+    for row in _differences(files):
+        if not row.allowed and row.aspect != WHOLE_SERVICE:
+            what = (
+                f"{row.aspect} of {row.service} is {_shown(row.right)} here, and {_shown(row.left)} in {row.left_place}"
+            )
+            mend = f'make them equal, or list "{row.aspect}" in allowed_differences of gaia.toml'
+            yield Found(row.place, what, mend, PRODUCTION)
+
+
+@check(
+    "unused-difference",
+    "note",
+    "An allowed difference does not occur",
+    "It would let the next difference of that kind pass in silence.",
+)
+def unused_difference(files: DeployFiles) -> Iterator[Found]:
+    """Find entries of ``allowed_differences`` in ``gaia.toml`` that nothing needs."""
+    if files.allowed.place is None or not (files.deployment(STAGING) and files.deployment(PRODUCTION)):
+        return
+    used = {row.allowed_by for row in _differences(files)}
+    for entry in files.allowed.entries:
+        if entry not in used:
+            yield Found(files.allowed.place, f'"{entry}" is allowed to differ, and does not', "remove the entry")
+
+
+def _differences(files: DeployFiles) -> list[Row]:
+    staging, production = files.deployment(STAGING), files.deployment(PRODUCTION)
+    if staging is None or production is None:
+        return []
+    return difference(staging, production, files.allowed.entries)
+
+
+def _shown(value: str | None) -> str:
+    return "not set" if value is None else value

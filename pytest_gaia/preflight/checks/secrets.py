@@ -1,0 +1,157 @@
+"""Checks of credentials: those that stand in a file, and those that are set nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_gaia.preflight.credentials import is_literal, is_secret_name, secret_shape
+from pytest_gaia.preflight.findings import Found, check
+from pytest_gaia.preflight.standing import env_place
+from pytest_gaia.preflight.texts import app_texts, workflow_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gaia.config.deployfiles.model import App, Place
+    from pytest_gaia.preflight.files import DeployFiles, Secrets
+    from pytest_gaia.preflight.texts import Text
+
+
+class _Credential(NamedTuple):
+    """A text of a file that is a credential."""
+
+    text: Text
+    kind: str
+    environment: str | None
+    is_throwaway: bool
+    """whether it opens nothing but a container on a developer's machine"""
+
+
+@check(
+    "credential",
+    "error",
+    "A credential stands in a file",
+    "Whoever can read the repository, or any old copy of it, can use the credential; removing the line does not undo that.",
+)
+def credential(files: DeployFiles) -> Iterator[Found]:
+    """Find passwords in URLs, known shapes of tokens, and literals in variables that are named after a secret."""
+    for each in _credentials(files):
+        if not each.is_throwaway:
+            mend = f"{_setting(each)}, remove the line, and make a new credential: this one is known"
+            yield Found(each.text.place, _seen(each), mend, each.environment)
+
+
+@check(
+    "local-credential",
+    "warning",
+    "A compose file has a password in it",
+    "It opens only a local container, but passwords that stand in files get copied to where they open more.",
+)
+def local_credential(files: DeployFiles) -> Iterator[Found]:
+    """Find literal passwords of containers."""
+    for each in _credentials(files):
+        if each.is_throwaway:
+            mend = "write ${NAME:?} and set NAME in .env, which is not committed"
+            yield Found(each.text.place, _seen(each), mend, each.environment)
+
+
+def _seen(each: _Credential) -> str:
+    where = "a comment" if each.text.is_comment else each.text.name or "a line"
+    return f"{where} holds {each.kind}"
+
+
+def _setting(each: _Credential) -> str:
+    if each.environment is None:
+        return "take it from the CI's own secrets"
+    return f"set it with `fly secrets set {each.text.name or 'NAME'}=…`"
+
+
+def _credentials(files: DeployFiles) -> Iterator[_Credential]:
+    """Yield every credential, one a line."""
+    seen: set[tuple[str, int]] = set()
+    for each in _candidates(files):
+        place = each.text.place.file, each.text.place.line
+        if place not in seen:
+            seen.add(place)
+            yield each
+
+
+def _candidates(files: DeployFiles) -> Iterator[_Credential]:
+    for deployment in files.deployments:
+        local = deployment.source == "compose"
+        for app in deployment.apps:
+            for text in app_texts(app, deployment.source):
+                kind, by_shape = _kind(text)
+                if kind:
+                    throwaway = local and (not by_shape or kind == "a password in a URL")
+                    yield _Credential(text, kind, deployment.environment, throwaway)
+    for workflow in files.workflows:
+        for text in workflow_texts(workflow):
+            kind, _ = _kind(text)
+            if kind:
+                yield _Credential(text, kind, None, is_throwaway=False)
+
+
+def _kind(text: Text) -> tuple[str | None, bool]:
+    """Return which credential ``text`` is, if any, and whether its shape alone tells."""
+    shape = secret_shape(text.value)
+    if shape:
+        return shape, True
+    is_secret = text.is_variable and is_secret_name(text.name) and is_literal(text.value)
+    return ("the literal value of a secret" if is_secret else None), False
+
+
+@check(
+    "secret-in-env",
+    "error",
+    "A secret of the platform stands among the plain variables",
+    "Plain variables are shown by `fly config show`, in logs of deployments and to everybody who reads the file.",
+)
+def secret_in_env(files: DeployFiles) -> Iterator[Found]:
+    """Find names of ``deploy.secrets`` with a literal value that ``credential`` does not see as one."""
+    for environment, app in files.apps("fly"):
+        needed = files.secrets.get(environment)
+        for name in needed.names if needed else ():
+            value = app.env.get(name)
+            if value is not None and not _is_seen(app, name):
+                what = f"{name} of {app.name} is a plain variable, and gaia.toml lists it as a secret"
+                mend = f"remove the line, and set it with `fly secrets set {name}=… -a {app.name}`"
+                yield Found(env_place(app, name), what, mend, environment)
+
+
+def _is_seen(app: App, name: str) -> bool:
+    return any(_kind(text)[0] for text in app_texts(app, "fly") if text.is_variable and text.name == name)
+
+
+@check(
+    "secret-unset",
+    "error",
+    "A secret that the platform needs is set nowhere",
+    "The service starts without it and fails at the first request that needs it.",
+)
+def secret_unset(files: DeployFiles) -> Iterator[Found]:
+    """Find names of ``deploy.secrets`` that no app of the environment has: on Fly where it was asked, in compose files."""
+    for deployment in files.deployments:
+        needed = files.secrets.get(deployment.environment)
+        apps = deployment.apps
+        if needed is None or not apps:
+            continue
+        if deployment.source == "fly":
+            if not all(app.name in files.set_secrets for app in apps):
+                continue
+            there = frozenset[str]().union(*(files.set_secrets[app.name] for app in apps))
+            mend = "`fly secrets set {name}=… -a APP`"
+        else:
+            if any("env_file" in app.document for app in apps):
+                continue
+            there = frozenset[str]()
+            mend = "hand it to the service that needs it: environment: {{{name}: ${{{name}:?}}}}"
+        plain = {name for app in apps for name in app.env}
+        yield from _unset(deployment.environment, needed, there | plain, mend)
+
+
+def _unset(environment: str, needed: Secrets, there: frozenset[str], mend: str) -> Iterator[Found]:
+    for name in needed.names:
+        if name not in there:
+            place: Place = needed.place
+            yield Found(place, f"{name} is set for no app of {environment}", mend.format(name=name), environment)

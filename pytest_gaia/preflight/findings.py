@@ -1,0 +1,94 @@
+"""What a check of deploy files is, and what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_gaia.config.deployfiles.model import Place
+    from pytest_gaia.preflight.files import DeployFiles
+
+Severity = Literal["error", "warning", "note"]
+"""``error`` gates; ``warning`` gates where that is asked for (``--strict``); ``note`` never does"""
+
+_RANK: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
+
+
+class Found(NamedTuple):
+    """What one check has found at one place."""
+
+    place: Place
+    text: str
+    """what is there, in one sentence without a full stop; never the value of a secret"""
+    mend: str
+    """what to write instead"""
+    environment: str | None = None
+    """the environment that it concerns; None for all"""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what it is called, how much it weighs, and how it looks."""
+
+    id: str
+    severity: Severity
+    topic: str
+    """the module that it belongs to, such as ``health``"""
+    title: str
+    why: str
+    """why it matters, in one or two sentences"""
+    look: Callable[[DeployFiles], Iterable[Found]]
+    refuses: bool = False
+    """whether what it finds stops a deployment: nothing could be proved after it, or it could harm another environment"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong, where, why it matters and what to do."""
+
+    check: str
+    severity: Severity
+    place: Place
+    text: str
+    why: str
+    mend: str
+    environment: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "check": self.check,
+            "severity": self.severity,
+            "environment": self.environment,
+            "file": self.place.file,
+            "line": self.place.line,
+            "key": self.place.key or None,
+            "what": self.text,
+            "why": self.why,
+            "mend": self.mend,
+        }
+
+
+def check(
+    identifier: str, severity: Severity, title: str, why: str, *, refuses: bool = False
+) -> Callable[[Callable[[DeployFiles], Iterable[Found]]], Check]:
+    """Make a function that looks at a project into a check of that name; its topic is the module that it stands in."""
+
+    def made(look: Callable[[DeployFiles], Iterable[Found]]) -> Check:
+        topic = look.__module__.rpartition(".")[2]
+        return Check(identifier, severity, topic, title, why, look, refuses)
+
+    return made
+
+
+def finding(by: Check, found: Found) -> Finding:
+    """Return what ``by`` has found as the finding that people see."""
+    return Finding(by.id, by.severity, found.place, found.text, by.why, found.mend, found.environment)
+
+
+def order(each: Finding) -> tuple[int, str, int, str, str]:
+    """Errors first, then by file and line."""
+    return _RANK[each.severity], each.place.file, each.place.line, each.check, each.text

@@ -1,0 +1,62 @@
+"""All checks over all deploy files, and those that stop a deployment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.preflight.allowances import OWN_CHECKS, read_allowances, settle
+from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.findings import finding, order
+from pytest_gaia.preflight.registry import CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pytest_gaia.config.deployfiles.model import Deployment
+    from pytest_gaia.preflight.findings import Check, Finding
+
+ALL_CHECKS: tuple[Check, ...] = (*CHECKS, *OWN_CHECKS)
+"""every check, those of allowances included"""
+
+_ASKING = ("secret-unset",)
+"""what only a deploy tool can answer"""
+
+
+def lint(files: DeployFiles, environment: str | None = None) -> list[Finding]:
+    """Return what is wrong with ``files``, errors first.
+
+    With ``environment`` only what concerns it is returned; it is compared with all the others all the same.
+    """
+    unasked = () if files.set_secrets else _ASKING
+    names = [each.id for each in ALL_CHECKS]
+    findings = settle(list(_look(files, CHECKS)), read_allowances(files), names, unasked)
+    if environment is not None:
+        findings = [each for each in findings if _concerns(each, environment, files)]
+    return sorted(findings, key=order)
+
+
+def refusals(deployment: Deployment, beside: Iterable[Deployment] = ()) -> list[Finding]:
+    """Return what must be mended before ``deployment`` goes out: its health could not be judged, or it harms another.
+
+    It is compared with the deployments ``beside`` it. What a comment allows with a reason is no refusal.
+    """
+    files = DeployFiles((deployment, *beside))
+    findings = list(_look(files, [each for each in CHECKS if each.refuses]))
+    explained = [allowance for allowance in read_allowances(files) if allowance.reason]
+    left = settle(findings, explained, (), ())
+    refusing = {each.id for each in CHECKS if each.refuses}
+    own = [each for each in left if each.check in refusing and each.environment == deployment.environment]
+    return sorted(own, key=order)
+
+
+def _look(files: DeployFiles, checks: Sequence[Check]) -> Iterator[Finding]:
+    for each in checks:
+        for found in each.look(files):
+            yield finding(each, found)
+
+
+def _concerns(each: Finding, environment: str, files: DeployFiles) -> bool:
+    if each.environment is not None:
+        return each.environment == environment
+    deployment = files.deployment(environment)
+    return deployment is None or each.place.file in {app.place().file for app in deployment.apps}

@@ -1,0 +1,66 @@
+"""Which environment a command of a CI file deploys to, tests, or rolls back."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_gaia.preflight.spelling import environment_name, is_environment
+
+if TYPE_CHECKING:
+    from pytest_gaia.preflight.workflows.model import Command, Job
+
+_TOOL = r"(?:^|[\s;&|(/])"
+_DEPLOYS = re.compile(
+    rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|{_TOOL}gaia\s+deploy(?:-and-test)?\b|{_TOOL}deploy\.sh\b|"
+    rf"{_TOOL}manage\.sh\s+deploy|--gaia-deploy\b|uses superfly/flyctl-actions[^ ]*@\S+ .*\bargs=[^=]*\bdeploy\b",
+    re.IGNORECASE,
+)
+_BY_FLY = re.compile(rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|\bflyctl-actions", re.IGNORECASE)
+_TESTS = re.compile(rf"{_TOOL}(?:pytest|gaia\s+(?:test|quick-test|full-test))\b", re.IGNORECASE)
+_ROLLS_BACK = re.compile(r"\broll[-_ ]?back", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z]+")
+
+
+def deploys(command: Command) -> bool:
+    """Whether ``command`` deploys something."""
+    return bool(_DEPLOYS.search(command.text)) and not _says_rollback(command.text)
+
+
+def deploys_by_fly(command: Command) -> bool:
+    """Whether it calls flyctl itself."""
+    return deploys(command) and bool(_BY_FLY.search(command.text))
+
+
+def tests(command: Command) -> bool:
+    """Whether it runs tests."""
+    return bool(_TESTS.search(command.text))
+
+
+def rolls_back(command: Command) -> bool:
+    """Whether ``command``, or the step that it is in, says that it rolls back."""
+    return _says_rollback(command.text) or bool(_ROLLS_BACK.search(command.step))
+
+
+def environments_of(command: Command, job: Job) -> frozenset[str]:
+    """Return the environments that ``command`` deploys to: those it names, or else those that its job does."""
+    for text in (command.text, job.environment or "", job.name, command.step):
+        named = frozenset(environment_name(word) for word in _words(text) if is_environment(word))
+        if named:
+            return named
+    return frozenset()
+
+
+def deployed_by(job: Job) -> frozenset[str]:
+    """Return the environments that ``job`` deploys to."""
+    found = (environments_of(command, job) for command in job.commands if deploys(command) and not command.on_failure)
+    return frozenset[str]().union(*found)
+
+
+def _says_rollback(text: str) -> bool:
+    return bool(_ROLLS_BACK.search(re.sub(r"(?:^|\s)#.*", "", text)))
+
+
+def _words(text: str) -> list[str]:
+    # A path or an option may hold the name: fly.auth.production.toml, --env=staging.
+    return [word.lower() for word in _WORD.findall(text)]

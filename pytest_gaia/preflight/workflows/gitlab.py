@@ -1,0 +1,100 @@
+"""GitLab CI: ``.gitlab-ci.yml``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.preflight.workflows.model import Job, Variable
+from pytest_gaia.preflight.workflows.scripts import Script, commands
+from pytest_gaia.preflight.workflows.yaml_file import YamlFile, as_list, as_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gaia.preflight.workflows.model import Command
+
+_NO_JOBS = {
+    "stages", "variables", "default", "include", "workflow", "image", "services", "cache", "before_script",
+    "after_script", "spec",
+}  # fmt: skip
+_STAGES = (".pre", "build", "test", "deploy", ".post")
+_DEEPEST = 11
+"""as many levels of ``extends`` as GitLab follows"""
+
+
+def jobs(file: YamlFile) -> tuple[Job, ...]:
+    """Return the jobs of the pipeline; templates, whose names begin with a dot, are no jobs."""
+    bodies = {
+        name: _extended(file, as_table(body), _DEEPEST)
+        for name, body in file.document.items()
+        if name not in _NO_JOBS and not name.startswith(".") and isinstance(body, dict)
+    }
+    given = as_list(file.document.get("stages"))
+    stages = [".pre", *map(str, given), ".post"] if given else list(_STAGES)
+    return tuple(_job(file, name, body, bodies, stages) for name, body in bodies.items())
+
+
+def variables(file: YamlFile) -> Iterator[Variable]:
+    """Yield every variable of the pipeline and its jobs."""
+    yield from file.variables("variables")
+    for name, body in file.document.items():
+        if isinstance(body, dict) and name not in _NO_JOBS:
+            yield from file.variables(name, "variables")
+
+
+def _extended(file: YamlFile, body: dict[str, Any], depth: int) -> dict[str, Any]:
+    """Return ``body`` with what it extends laid under it."""
+    base: dict[str, Any] = {}
+    for name in as_list(body.get("extends")) if depth else ():
+        base |= _extended(file, as_table(file.document.get(str(name))), depth - 1)
+    return base | body
+
+
+def _job(file: YamlFile, name: str, body: dict[str, Any], bodies: dict[str, dict[str, Any]], stages: list[str]) -> Job:
+    environment = body.get("environment")
+    named = environment.get("name") if isinstance(environment, dict) else environment
+    return Job(
+        name=name,
+        place=file.place(name),
+        needs=_needs(body, bodies, stages),
+        environment=str(named) if named else None,
+        by_hand="manual" in _when(body) or body.get("trigger") is not None,
+        alone=bool(body.get("resource_group")),
+        commands=tuple(_commands(file, name, body)),
+    )
+
+
+def _needs(body: dict[str, Any], bodies: dict[str, dict[str, Any]], stages: list[str]) -> tuple[str, ...]:
+    if "needs" in body:
+        given = (each.get("job", "") if isinstance(each, dict) else each for each in as_list(body["needs"]))
+        return tuple(str(each) for each in given if each)
+    own = _stage(body)
+    earlier = stages[: stages.index(own)] if own in stages else []
+    return tuple(name for name, other in bodies.items() if _stage(other) in earlier)
+
+
+def _stage(body: dict[str, Any]) -> str:
+    return str(body.get("stage", "test"))
+
+
+def _when(body: dict[str, Any]) -> set[str]:
+    """Return the words that say when the job runs, those of its rules included."""
+    rules = (as_table(rule).get("when") for rule in as_list(body.get("rules")))
+    return {str(when) for when in (body.get("when"), *rules) if when}
+
+
+def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Command]:
+    on_failure, ignored = "on_failure" in _when(body), body.get("allow_failure") is True
+    for key in ("before_script", "script", "after_script"):
+        given = body.get(key)
+        for number, text in enumerate(_flat(given)):
+            step = f"{key}[{number}]" if isinstance(given, list) else key
+            script = Script(text, file.place(name, step), name, on_failure, ignored or key == "after_script")
+            yield from commands(script, file.lines)
+
+
+def _flat(given: object) -> list[str]:
+    """Return the lines of a script; lists within it are taken apart, as GitLab does."""
+    if isinstance(given, list):
+        return [text for each in given for text in _flat(each)]
+    return [] if given is None else [str(given)]

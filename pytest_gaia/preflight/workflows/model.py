@@ -1,0 +1,85 @@
+"""What a CI file says, whatever CI it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_gaia.config.deployfiles.model import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable that the file gives to jobs."""
+
+    name: str
+    value: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of a script, or one action with its inputs; lines that are continued make one command."""
+
+    text: str
+    place: Place
+    step: str = ""
+    """the name of its step"""
+    on_failure: bool = False
+    """whether it runs because something before it failed"""
+    in_loop: bool = False
+    """whether it is inside of a loop, which ends when something is reached"""
+    is_ignored: bool = False
+    """whether the job goes on when it fails"""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job."""
+
+    name: str
+    place: Place
+    needs: tuple[str, ...] = ()
+    """jobs that must have ended well before; for GitLab without ``needs``, all of the stages before"""
+    environment: str | None = None
+    """the environment that the job says it deploys to, as it is spelled there"""
+    by_hand: bool = False
+    """whether only a person starts it"""
+    alone: bool = False
+    """whether another run of it has to wait until this one has ended"""
+    commands: tuple[Command, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """One CI file."""
+
+    file: str
+    name: str
+    """how other workflows call it"""
+    jobs: tuple[Job, ...]
+    lines: tuple[str, ...]
+    """the text, line by line"""
+    after: tuple[str, ...] = ()
+    """names of workflows that must have ended before it starts"""
+    variables: tuple[Variable, ...] = ()
+    comments: Mapping[int, str] = field(default_factory=dict)
+    """line → comment on it, without the sign"""
+
+    def job(self, name: str) -> Job | None:
+        """Return the job of that name."""
+        return next((job for job in self.jobs if job.name == name), None)
+
+    def before(self, job: Job) -> tuple[Job, ...]:
+        """Return all jobs that must have ended well before ``job``, directly or not."""
+        found: dict[str, Job] = {}
+        waiting = list(job.needs)
+        while waiting:
+            needed = self.job(waiting.pop())
+            if needed is not None and needed.name not in found:
+                found[needed.name] = needed
+                waiting += needed.needs
+        return tuple(found.values())
