@@ -13,6 +13,7 @@ from pytest_gaia.deploy.fly_errors import classify, explain
 from pytest_gaia.deploy.fly_operations import sleeping, wake_commands
 from pytest_gaia.deploy.fly_shapes import emitted
 from pytest_gaia.deploy.fly_tool import FlyTool
+from pytest_gaia.deploy.masking import masker
 from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
@@ -101,7 +102,8 @@ class FlyHook:
         )
 
     def _spoken(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        return (self._tool.name, *arguments)
+        mask = masker()
+        return (self._tool.name, *(mask(word) for word in arguments))
 
 
 def deploy_arguments(request: Request) -> tuple[str, ...]:

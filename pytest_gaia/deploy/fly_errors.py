@@ -16,9 +16,12 @@ _TEMPORARY = (
     r"|connection (?:refused|reset)|network is unreachable|temporary failure in name resolution|i/o timeout"
     r"|tls handshake timeout|unexpected eof|: eof\b|context deadline exceeded"
 )
-_DENIED = r"unauthori[sz]ed|not authori[sz]ed|\b40[13]\b|forbidden|invalid token|token.*(?:expired|invalid|revoked)"
+_DENIED = (
+    r"unauthori[sz]ed|not authori[sz]ed|must be authenticated|\b40[13]\b|forbidden|invalid token"
+    r"|token.*(?:expired|invalid|revoked)"
+)
 _SIGNS: tuple[tuple[Failure, str], ...] = (
-    ("not-logged-in", r"no access token available|not logged in|must be authenticated|flyctl auth login"),
+    ("not-logged-in", r"no access token available|not logged in|flyctl auth login"),
     # Before what is temporary: the sentence of a machine that is gone speaks of a lease, too.
     ("other", r"machine not found"),
     ("temporary", _TEMPORARY),

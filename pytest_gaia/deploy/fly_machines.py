@@ -111,9 +111,10 @@ class _Machine(msgspec.Struct):
 
     def crashed(self) -> bool:
         """Whether it crashed after it was last started."""
-        events = self.events or []
-        started = max((event.timestamp for event in events if event.type == "start"), default=0)
-        return any(event.is_crash() and event.timestamp > started for event in events)
+        # Newest first; those of one moment stay in the order of the API, which is the same.
+        events = sorted(self.events or [], key=lambda event: event.timestamp, reverse=True)
+        last = next((event for event in events if event.type == "start" or event.is_crash()), None)
+        return last is not None and last.type != "start"
 
     def observed(self) -> Machine:
         """What the contract says of it."""

@@ -1,4 +1,4 @@
-"""What operating apps on Fly takes besides deploying: waking, scaling, reading logs, keeping what is deployed.
+"""What operating apps on Fly takes besides deploying: waking, scaling, reading logs.
 
 Raises as ``fly_apps`` does. ``log`` takes flyctl's lines as they come, secrets masked.
 """
@@ -16,7 +16,6 @@ from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pytest_gaia.deploy.contract import Observation
     from pytest_gaia.deploy.process import Finished
@@ -117,12 +116,6 @@ def logs(
     entries = _Entries(take, log)
     arguments = ("logs", "-a", app, *(() if follow else ("--no-tail",)), "--json")
     _must(tool, tool.act(*arguments, deadline=math.inf if follow else _RECENT, log=log, out=entries.add), app)
-
-
-def save_config(app: str, path: Path, *, tool: FlyTool | None = None) -> None:
-    """Write the configuration that ``app`` is deployed with to ``path``, as TOML: a way back needs it."""
-    tool = tool or FlyTool()
-    _must(tool, tool.act("config", "save", "-a", app, "-c", str(path), "--yes", deadline=_RECENT), app)
 
 
 class _Entries:

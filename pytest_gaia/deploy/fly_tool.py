@@ -42,7 +42,7 @@ class FlyTool:
     """flyctl. ``wait`` waits a number of seconds; ``attempts`` is how often a question is asked in all."""
 
     def __init__(self, *, wait: Callable[[float], object] | None = None, attempts: int = 5) -> None:
-        self._wait = wait or threading.Event().wait
+        self._wait = threading.Event().wait if wait is None else wait
         self._attempts = attempts
 
     @cached_property

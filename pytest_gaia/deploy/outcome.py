@@ -74,9 +74,10 @@ def judge(tool: Reply, before: Observation, after: Observation, wanted: Wanted) 
             # Nothing was replaced: good if nothing had to be, and no excuse for a tool that failed.
             return Outcome("failed", _said(tool)) if tool.status in ("failed", "retry") else Outcome("unchanged")
         return Outcome("deployed") if tool.status in ("done", "unchanged") else _in_spite(tool)
+    says_done = tool.status in ("done", "unchanged")
     if _is_split(after, wanted):
-        return Outcome("split", reason)
-    if tool.status in ("done", "unchanged"):
+        return Outcome("split", reason if says_done else f"{reason}; {_said(tool)}")
+    if says_done:
         return Outcome("phantom", f"the tool said that it is done, but {reason}")
     return Outcome("failed", f"{_said(tool)}; {reason}")
 
@@ -166,7 +167,7 @@ def _in_spite(tool: Reply) -> Outcome:
 
 
 def _said(tool: Reply) -> str:
-    return f"the tool failed: {tool.message}" if tool.message else "the tool failed"
+    return tool.message.rstrip(". ") or "the tool failed"
 
 
 def _short(digest: str | None) -> str:

@@ -105,7 +105,7 @@ def run_tool(
         if (sink := log if stream == "stderr" else out) is None:
             return
         shown = mask(line.rstrip("\n"))
-        if stream == "stderr":
+        if stream == "stderr" and shown.strip():
             tail.append(shown)
         sink(shown)
 
