@@ -9,14 +9,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.policy.selectors import keys_around, names_of, parse
+from pytest_gaia.policy.selectors import keys_of, parse
+from pytest_gaia.policy.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.policy.selectors import Rank
-    from pytest_gaia.policy.subjects import Context, Subject
+    from pytest_gaia.policy.subjects import Context
 
 Loser = tuple["Rule", str]
 """A rule that is about a test and does not speak for it, and why."""
@@ -29,12 +30,17 @@ class RuleSet:
         self.rules: tuple[Rule, ...] = tuple(sorted(rules, key=lambda rule: rule.id))
         self._by_key: Mapping[str, list[Rule]] = _index(self.rules)
         self._views: dict[Context, _View] = {}
+        self._latest: _View | None = None
 
     def standing(self, subject: Subject, context: Context) -> Standing:
         """Return which rules speak for ``subject``. Tests that the same rules cover share one answer."""
-        view = self._views.get(context)
-        if view is None:
-            view = self._views[context] = _View(self._by_key, context)
+        view = self._latest
+        # A run asks ten thousand times under the very same context, and to compare one takes longer than to answer.
+        if view is None or view.context is not context:
+            view = self._views.get(context)
+            if view is None:
+                view = self._views[context] = _View(self._by_key, context)
+            self._latest = view
         return view.standing(subject)
 
     def ties(self, subjects: Iterable[Subject], context: Context) -> None:
@@ -67,11 +73,21 @@ class Standing:
         return self.winners[0].expect if self.winners else None
 
     @cached_property
+    def speaking(self) -> tuple[str, ...]:
+        """The ids of the winners."""
+        return tuple(rule.id for rule in self.winners)
+
+    @cached_property
     def losers(self) -> tuple[Loser, ...]:
         """Every other rule that is about the test, and why it does not speak for it, in the order of ids."""
         covering = self.covering
         others = (covering[each] for each in sorted(covering) if covering[each] not in self.winners)
         return tuple((rule, self._why_not(rule)) for rule in others)
+
+    @cached_property
+    def silent(self) -> tuple[tuple[str, str], ...]:
+        """The losers by their ids."""
+        return tuple((rule.id, why) for rule, why in self.losers)
 
     @property
     def covering(self) -> dict[str, Rule]:
@@ -104,28 +120,29 @@ class _View:
             key: _most_conditions(rule for rule in rules if rule.id in applicable) for key, rules in by_key.items()
         }
         self._known: dict[tuple[str, ...], Standing] = {}
-        # A test is asked about several times: when it has run, and again for each judgement of the whole run.
-        self._tails: dict[tuple[str, frozenset[str], frozenset[str]], tuple[str, ...]] = {}
-        self._by_node: dict[str, tuple[Subject, Standing]] = {}
+        # Tests that differ in their parameters alone differ in one selector alone. A test is asked about several times.
+        self._functions: dict[tuple[str, frozenset[str], frozenset[str]], Standing] = {}
 
     def standing(self, subject: Subject) -> Standing:
-        asked = self._by_node.get(subject.node)
-        if asked is not None and asked[0] == subject:
-            return asked[1]
-        keys = self._keys(subject)
+        node = subject.node
+        names = node.find("::")
+        # What stands before the names is a path, which may hold brackets of its own.
+        bracket = node.find("[", names) if names >= 0 else -1
+        about = (node if bracket < 0 else node[:bracket], subject.services, subject.markers)
+        function = self._functions.get(about)
+        if function is None:
+            function = self._functions[about] = self._of(self._keys(Subject(about[0], subject.markers, subject.services)))
+        return self._of((node, *function.keys)) if bracket >= 0 and node in self.by_key else function
+
+    def _of(self, keys: tuple[str, ...]) -> Standing:
         known = self._known.get(keys)
         if known is None:
             known = self._known[keys] = self._decide(keys)
-        self._by_node[subject.node] = (subject, known)
         return known
 
     def _keys(self, subject: Subject) -> tuple[str, ...]:
-        """The selectors that cover ``subject`` and occur in rules. Tests of one file differ in their names alone."""
-        around = (subject.node.partition("::")[0], subject.services, subject.markers)
-        tail = self._tails.get(around)
-        if tail is None:
-            tail = self._tails[around] = tuple(key for key in keys_around(subject) if key in self.by_key)
-        return (*(name for name in names_of(subject.node) if name in self.by_key), *tail)
+        """The selectors that cover ``subject`` and occur in rules."""
+        return tuple(key for key in keys_of(subject) if key in self.by_key)
 
     def _decide(self, keys: tuple[str, ...]) -> Standing:
         # Services and markers are equally specific: their rules compete with one another.

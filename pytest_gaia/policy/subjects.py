@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pytest_gaia.config.environment import MEMBERS
 
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ CAPABILITIES = MEMBERS
 """What a rule can be bound to: the members of the platform that were seen to answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """What a selector looks at: one collected test."""
 
     node: str

@@ -12,6 +12,9 @@ import msgspec
 
 from pytest_gaia.errors import ConfigError
 
+# At run time, because msgspec reads the annotations.
+from pytest_gaia.verdict.deployment import DeploymentSeen  # noqa: TC001
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -97,8 +100,10 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     @property
     def clean(self) -> bool:
         """Whether it ran at the first attempt, and nothing of it failed or was left out."""
-        at_once = self.state == "ran" and self.attempt == 1 and not self.earlier
-        return at_once and all(phase.outcome == "passed" for phase in self.phases)
+        if self.state != "ran" or self.attempt != 1 or self.earlier:
+            return False
+        # Every test of a run is asked, some of them twice: a generator costs more than the answer.
+        return not [phase for phase in self.phases if phase.outcome != "passed"]
 
 
 class MemberSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -131,6 +136,8 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """of pytest-gaia"""
     members: tuple[MemberSeen, ...] = ()
     """what each member was seen to be before the first test"""
+    deployment: DeploymentSeen | None = None
+    """what was seen to be deployed before the first test; None where the environment has no deployment"""
 
 
 class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_field="line"):
@@ -148,6 +155,8 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """workers that ended before their time"""
     changed: tuple[str, ...] = ()
     """what was another at the end than before the first test, one sentence each: two releases, and evidence of neither"""
+    undeployed: str = ""
+    """why what this run was to deploy does not run, if it does not"""
 
 
 Line: TypeAlias = RunStart | TestRecord | RunEnd

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from pytest_gaia.policy.match import mismatch
-from pytest_gaia.policy.subjects import Subject, Symptom
+from pytest_gaia.policy.subjects import PHASES, Subject, Symptom
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +42,7 @@ EXECUTED: frozenset[Outcome] = frozenset(
 _PASSED = "the test passed, and its own strict xfail says that it must not"
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, gc=False):
     """What one test came to under one environment's rules."""
 
     node: str
@@ -76,30 +78,45 @@ class Excuse:
 
 def subject_of(record: TestRecord) -> Subject:
     """Return what selectors look at."""
-    return Subject(record.subject or record.node, frozenset(record.markers), frozenset(record.services))
+    return Subject(record.subject or record.node, _as_set(record.markers), _as_set(record.services))
+
+
+# Ten thousand tests have the same few sets of markers.
+_as_set = lru_cache(maxsize=256)(frozenset[str])
 
 
 def judge(record: TestRecord, rules: RuleSet, context: Context) -> Judgement:
     """Judge one test. Only an explicit pass is a pass; what is not known gates, or holds."""
+    return judge_by(rules.standing(subject_of(record), context), record, context)
+
+
+def judge_by(standing: Standing, record: TestRecord, context: Context) -> Judgement:
+    """Judge one test by the rules that stand for it."""
     if record.state == "crashed" or (record.state == "not collected" and not record.phases):
         return Judgement(record.node, record.state, gates=True, why=record.message)
     if record.state == "deselected":
         return Judgement(record.node, "deselected")
-    standing = rules.standing(subject_of(record), context)
     if standing.tied:
         return _disputed(record, standing)
+    if record.clean:
+        return _passed(record, standing)
+    return _other(record, standing, context)
+
+
+def _other(record: TestRecord, standing: Standing, context: Context) -> Judgement:
+    """Judge a test that did not pass at once, or of which not everything is known."""
     failed = [phase for phase in record.phases if phase.outcome == "failed"]
     if failed:
         return _failed(record, failed, standing, context)
     if (record.attempt > 1 or record.earlier) and context.tolerance.kind == "zero":
         why = f"it failed before attempt {max(record.attempt, 2)}: a retry is no pass here"
-        return Judgement(record.node, "failed", gates=True, why=why, losers=_losers(standing))
+        return Judgement(record.node, "failed", gates=True, why=why, losers=standing.silent)
     left_out = [phase for phase in record.phases if phase.outcome != "passed"]
     if left_out:
         # What was skipped counts, even if something else did not apply.
         skipped = next((phase for phase in left_out if phase.outcome == "skipped"), left_out[0])
         return _left_out(record, skipped, standing, context)
-    return _passed(record, standing, context)
+    return _passed(record, standing)
 
 
 def excuse(phase: Phase, standing: Standing, context: Context) -> Excuse:
@@ -136,7 +153,7 @@ def symptom_of(phase: Phase) -> Symptom:
 
 def _failed(record: TestRecord, failed: Iterable[Phase], standing: Standing, context: Context) -> Judgement:
     held = [(phase, excuse(phase, standing, context)) for phase in failed]
-    losers = _losers(standing)
+    losers = standing.silent
     unexcused = [(phase, answer) for phase, answer in held if not answer.excused]
     if not unexcused:
         rules = tuple(dict.fromkeys(answer.rule.id for _, answer in held if answer.rule))
@@ -152,7 +169,7 @@ def _failed(record: TestRecord, failed: Iterable[Phase], standing: Standing, con
 
 
 def _left_out(record: TestRecord, phase: Phase, standing: Standing, context: Context) -> Judgement:
-    losers = _losers(standing)
+    losers = standing.silent
     if phase.outcome == "not applicable":
         return Judgement(record.node, "not applicable", why=phase.reason, losers=losers)
     symptom = Symptom(phase.when, "", phase.reason)
@@ -164,23 +181,22 @@ def _left_out(record: TestRecord, phase: Phase, standing: Standing, context: Con
 def _disputed(record: TestRecord, standing: Standing) -> Judgement:
     claims = ", ".join(f"{rule.id} expects {rule.expect}" for rule in standing.tied)
     why = f"equally specific rules disagree about it: {claims}"
-    return Judgement(record.node, "error", gates=True, why=why, losers=_losers(standing))
+    return Judgement(record.node, "error", gates=True, why=why, losers=standing.silent)
 
 
-def _passed(record: TestRecord, standing: Standing, context: Context) -> Judgement:
-    losers = _losers(standing)
-    if {"setup", "call", "teardown"} - {phase.when for phase in record.phases}:
+def _passed(record: TestRecord, standing: Standing) -> Judgement:
+    losers = standing.silent
+    if not _WHOLE.issubset([phase.when for phase in record.phases]):
         return Judgement(record.node, "incomplete", why=record.message or "it did not run to its end", losers=losers)
-    if expecting := [rule for rule in standing.winners if rule.expect == "fails"]:
-        rules = tuple(rule.id for rule in expecting)
-        why = f"expected to fail by {', '.join(rules)}"
-        return Judgement(record.node, "unexpected pass", why=why, rules=rules, losers=losers)
+    if standing.expect == "fails":
+        why = f"expected to fail by {', '.join(standing.speaking)}"
+        return Judgement(record.node, "unexpected pass", why=why, rules=standing.speaking, losers=losers)
     why = f"passed on attempt {record.attempt}" if record.attempt > 1 else ""
-    return Judgement(record.node, "passed", why=why, rules=tuple(rule.id for rule in standing.winners), losers=losers)
+    return Judgement(record.node, "passed", why=why, rules=standing.speaking, losers=losers)
 
 
-def _losers(standing: Standing) -> tuple[tuple[str, str], ...]:
-    return tuple((rule.id, why) for rule, why in standing.losers)
+_WHOLE = frozenset(PHASES)
+"""the phases of a test that ran to its end"""
 
 
 def _short(phase: Phase) -> str:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
 from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.verdict.judge import judge, subject_of
+from pytest_gaia.verdict.judge import judge, judge_by, subject_of
 from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.policy.ruleset import Standing
     from pytest_gaia.policy.subjects import Context
     from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord
     from pytest_gaia.verdict.judge import Judgement, Outcome
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Judged:
     """One run under one environment's rules on one day."""
 
@@ -34,10 +37,10 @@ class Judged:
     gating_in_production: int
     """how many tests would gate under production's rules"""
 
-    @property
+    @cached_property
     def counts(self) -> Counter[Outcome]:
         """Outcome → tests."""
-        return Counter(judgement.outcome for judgement in self.judgements)
+        return Counter([judgement.outcome for judgement in self.judgements])
 
     @property
     def excused(self) -> int:
@@ -46,7 +49,13 @@ class Judged:
 
     def using(self, rule: Rule) -> int:
         """How many failures ``rule`` excused."""
-        return sum(each.outcome == "expected failure" and rule.id in each.rules for each in self.judgements)
+        return self._using[rule.id]
+
+    @cached_property
+    def _using(self) -> Counter[str]:
+        # Counted once for all rules: a run can have as many rules as tests.
+        excused = (each.rules for each in self.judgements if each.outcome == "expected failure")
+        return Counter(rule for rules in excused for rule in rules)
 
 
 _NO_RULES = RuleSet()
@@ -60,8 +69,9 @@ def judge_run(
     context: Context,
 ) -> Judged:
     """Judge a run. The same arguments give the same result: a replay is this very call with other rules or dates."""
-    judgements = tuple(judge(record, rules, context) for record in records)
-    facts = _facts(records, end, rules, context)
+    standings = [rules.standing(subject_of(record), context) for record in records]
+    judgements = tuple(map(judge_by, standings, records, repeat(context)))
+    facts = _facts(records, end, standings, rules, context)
     verdict = decide(judgements, rules.rules, facts, context)
     production = dataclasses.replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
     # No rule can name production, so none has to be asked.
@@ -69,13 +79,19 @@ def judge_run(
     return Judged(start, end, context, rules.rules, judgements, verdict, gating)
 
 
-def _facts(records: Sequence[TestRecord], end: RunEnd | None, rules: RuleSet, context: Context) -> Facts:
+def _facts(
+    records: Sequence[TestRecord],
+    end: RunEnd | None,
+    standings: Iterable[Standing],
+    rules: RuleSet,
+    context: Context,
+) -> Facts:
     if end is None:
         return Facts(planned=len(records), interrupted="the run was killed before its end")
     unused: tuple[str, ...] = ()
     # In a selection, a rule without tests says nothing; in a complete run it is a rule too many.
     if end.complete:
-        covered = _covering(records, rules, context)
+        covered = _covering(standings)
         active = (rule.id for rule in rules.rules if rule.inapplicable(context) is None)
         unused = tuple(rule for rule in active if rule not in covered)
     return Facts(
@@ -84,14 +100,15 @@ def _facts(records: Sequence[TestRecord], end: RunEnd | None, rules: RuleSet, co
         unavailable=end.unavailable,
         interrupted=_interrupted(records, end),
         changed=end.changed,
+        undeployed=end.undeployed,
         unused=unused,
     )
 
 
-def _covering(records: Sequence[TestRecord], rules: RuleSet, context: Context) -> set[str]:
+def _covering(standings: Iterable[Standing]) -> set[str]:
     """The rules that are about any of the tests. Tests that the same rules cover share one standing."""
-    standings = {id(standing): standing for standing in (rules.standing(subject_of(r), context) for r in records)}
-    return {rule for standing in standings.values() for rule in standing.covering}
+    each_once = {id(standing): standing for standing in standings}.values()
+    return {rule for standing in each_once for rule in standing.covering}
 
 
 def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -138,7 +139,7 @@ def test_zero_excuses_nothing(case: some.Case) -> None:
         found = judge(test, RuleSet(forged), zero)
 
         assert found.outcome not in ("expected failure", "tolerated", "unexpected pass")
-        assert found == replace(judge(test, RuleSet(), zero), losers=found.losers)
+        assert found == msgspec.structs.replace(judge(test, RuleSet(), zero), losers=found.losers)
         unclean = any(phase.outcome in ("failed", "skipped") for phase in test.phases) or test.attempt > 1
         if test.state == "ran" and unclean:
             assert found.gates
