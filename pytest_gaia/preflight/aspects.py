@@ -39,9 +39,9 @@ ASPECTS: dict[str, str] = {
 """aspect → what it is"""
 
 _COVERED = re.compile(
-    r"app|primary_region|env|build\.(?:image|dockerfile)|vm(?:\[\d+\])?\.(?:size|memory|memory_mb|cpus|cpu_kind)|"
+    r"app|primary_region|env|build\.(?:image|dockerfile)|vm\.(?:size|memory|memory_mb|cpus|cpu_kind)|"
     r"deploy\.(?:strategy|release_command)|image|environment|depends_on|ports|expose|healthcheck|"
-    r"(?:http_service|services(?:\[\d+\])?)\.(?:internal_port|protocol|force_https|auto_stop_machines|"
+    r"(?:http_service|services)\.(?:internal_port|protocol|force_https|auto_stop_machines|"
     r"auto_start_machines|min_machines_running|checks|ports|http_checks|tcp_checks)|checks"
 )
 """keys of a file that an aspect of their own speaks for"""
@@ -97,7 +97,7 @@ def _served(app: App, served: Served) -> Iterator[tuple[str, Value]]:
             "auto_start_machines",
         ),
         "min_machines": (served.min_machines, "min_machines_running"),
-        "checks": ("; ".join(_check(each) for each in served.checks) or None, "checks"),
+        "checks": ("; ".join(_check(each) for each in served.checks) or "none", "checks"),
     }
     for aspect, (value, key) in said.items():
         if value is not None:
@@ -119,9 +119,9 @@ def _numbered(aspect: str, number: int) -> str:
 def _rest(app: App) -> Iterator[tuple[str, str, Place]]:
     """Yield (key, value, place) of every value that no aspect speaks for."""
     for step, text in _flat(app.document, ()):
-        key = ".".join(step)
-        if not any(_COVERED.fullmatch(".".join(step[:length])) for length in range(1, len(step) + 1)):
-            yield key, text, standing(app, *step)
+        plain = [part.partition("[")[0] for part in step]
+        if not any(_COVERED.fullmatch(".".join(plain[:length])) for length in range(1, len(step) + 1)):
+            yield ".".join(step), text, standing(app, *step)
 
 
 def _flat(node: Any, step: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

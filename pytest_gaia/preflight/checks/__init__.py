@@ -1,1 +1,1 @@
-"""The checks, one module a topic, one function a check."""
+"""The checks: one module a topic, one function a check."""

@@ -24,7 +24,7 @@ _WORD = re.compile(r"[A-Za-z]+")
 
 def deploys(command: Command) -> bool:
     """Whether ``command`` deploys something."""
-    return bool(_DEPLOYS.search(command.text)) and not _says_rollback(command.text)
+    return bool(_DEPLOYS.search(command.text)) and not _ROLLS_BACK.search(command.text)
 
 
 def deploys_by_fly(command: Command) -> bool:
@@ -39,7 +39,7 @@ def tests(command: Command) -> bool:
 
 def rolls_back(command: Command) -> bool:
     """Whether ``command``, or the step that it is in, says that it rolls back."""
-    return _says_rollback(command.text) or bool(_ROLLS_BACK.search(command.step))
+    return bool(_ROLLS_BACK.search(command.text) or _ROLLS_BACK.search(command.step))
 
 
 def environments_of(command: Command, job: Job) -> frozenset[str]:
@@ -55,10 +55,6 @@ def deployed_by(job: Job) -> frozenset[str]:
     """Return the environments that ``job`` deploys to."""
     found = (environments_of(command, job) for command in job.commands if deploys(command) and not command.on_failure)
     return frozenset[str]().union(*found)
-
-
-def _says_rollback(text: str) -> bool:
-    return bool(_ROLLS_BACK.search(re.sub(r"(?:^|\s)#.*", "", text)))
 
 
 def _words(text: str) -> list[str]:

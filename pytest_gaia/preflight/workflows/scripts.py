@@ -16,6 +16,8 @@ _BEGINS = re.compile(r"(?:^|[;&|]\s*|\bdo\s+|\bthen\s+)(?:while|until|for)\b")
 _ENDS = re.compile(r"(?:^|[;&|]\s*)done\b")
 _IGNORED = re.compile(r"\|\|\s*(?:true|:|exit\s+0)\s*(?:$|[;)])")
 
+_COMMENT = re.compile(r"(?:^|\s)#[^\"']*$")
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -50,8 +52,8 @@ def _joined(text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield (command, its lines as they are written), comments left out."""
     held: list[str] = []
     for line in text.splitlines():
-        stripped = line.strip()
-        if not held and (not stripped or stripped.startswith("#")):
+        stripped = _COMMENT.sub("", line).strip()
+        if not held and not stripped:
             continue
         held.append(stripped)
         if not stripped.endswith("\\"):
