@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ci.fakes.replay import faults as faults_of
 from ci.fakes.replay import fly_machines, fly_shapes
+from ci.fakes.replay.digests import digest_of
 from ci.fakes.replay.state import Store
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class FakeTools:
             "logs": [],
         }
         reference = reference or f"{fly_shapes.REGISTRY}/{name}:deployment-{release:026}"
-        digest = reference.partition("@")[2] or fly_shapes.digest_of("seed", reference)
+        digest = reference.partition("@")[2] or digest_of("seed", reference)
         with self.state() as cloud:
             cloud["apps"][name] = app
             cloud.setdefault("images", {})[reference] = digest
@@ -104,6 +106,9 @@ class FakeTools:
 
     def fault(self, target: str, *faults: str) -> None:
         """Let ``target`` (an app, or ``*``) show these faults, after those that it shows already."""
+        unknown = {faults_of.Fault.parse(each).kind for each in faults} - {*faults_of.FLY, *faults_of.DOCKER}
+        if unknown:
+            raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; see ci/fakes/fly --fake-help")
         with self.state() as cloud:
             cloud["faults"].setdefault(target, []).extend(faults)
             if target in cloud["apps"]:
@@ -146,6 +151,11 @@ class FakeTools:
         """Return an app's releases, oldest first."""
         found: list[dict[str, Any]] = self._store.read()["apps"][app]["releases"]
         return found
+
+    def logged(self, app: str, *lines: str) -> None:
+        """Add lines to an app's log."""
+        with self.state() as cloud:
+            cloud["apps"][app]["logs"].extend(lines)
 
     def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a tool as a shell would."""

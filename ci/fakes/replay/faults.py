@@ -13,6 +13,47 @@ TIMED = ("slow", "reverting")
 """kinds whose number is not a count: seconds, and how many listings still show the new image"""
 
 
+FLY = {
+    "rate-limited": "the API answers 429",
+    "server-error": "the API answers 503",
+    "list-fails": "`machine list` fails as it does for any answer of the API: machines could not be retrieved",
+    "not-logged-in": "nobody is logged in",
+    "unauthorised": "the token may not do this",
+    "lease-held": "somebody else deploys: a machine's lease is held (deploy, machine start, scale)",
+    "phantom": "a deployment ends well and updates nothing",
+    "split": "a deployment fails before its last machine",
+    "reverting": "machines go back to their image; the number: listings that still show the new one (1)",
+    "suspended": "all machines sleep, from the next call on; a deployment updates them and wakes none",
+    "slow": "each call takes a number of seconds (1); a deployment takes them before its last machine",
+    "unhealthy": "checks of the new image do not pass; the deployment gives up waiting, an immediate one does not wait",
+    "oom": "the new image runs out of memory",
+    "release-command-fails": "the release command ends with 1",
+    "image-gone": "the registry has no such image",
+    "tool-error-after-success": "a deployment does all that it should, and ends with 1",
+    "chatter": "other lines stand around JSON on standard output",
+}
+DOCKER = {
+    "daemon-down": "the daemon does not answer (target docker)",
+    "unauthorised": "the socket is not for this user (target docker)",
+    "no-compose": "docker has no compose plugin (target docker)",
+    "array": "`compose ps` prints one array, as older versions do (target docker)",
+    "chatter": "a warning stands before the output of `compose ps` (target docker)",
+    "slow": "a service, or with target docker every call, takes a number of seconds (1)",
+    "rate-limited": "a service's image cannot be pulled: toomanyrequests",
+    "server-error": "a service's image cannot be pulled: 503",
+    "image-gone": "a service's image is not there",
+    "build-fails": "a service's image cannot be built",
+    "phantom": "`up` leaves a service's containers as they were",
+    "split": "`up` replaces only the first container of a service",
+    "unhealthy": "a service's check does not pass",
+    "starting": "a service's check gives no answer in time",
+    "crash": "a service ends with 1",
+    "oom": "a service is killed for want of memory",
+    "one-shot": "a service ends with 0",
+    "tool-error-after-success": "`up --wait` does all that it should, and ends with 1 (target docker)",
+}
+
+
 class Fault(NamedTuple):
     """One fault, parsed."""
 

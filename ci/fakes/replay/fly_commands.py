@@ -1,13 +1,13 @@
-"""What each command of ``fly`` does, but for ``deploy``."""
+"""The commands of ``fly`` that only tell."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from . import fly_shapes as shapes
-from .fly_deploy import wake
-from .fly_errors import ToolError, lease_held
-from .fly_machines import find, launched, new_machine, settle, shown
+from .digests import digest_of
+from .fly_errors import ToolError
+from .fly_machines import find, launched, shown
 
 if TYPE_CHECKING:
     from .fly_call import Call
@@ -98,32 +98,6 @@ def _revert(app: dict[str, Any]) -> None:
         del machine["revert"]
 
 
-def machine_start(call: Call) -> None:
-    """``fly machine start ID…``."""
-    with call.store.change() as state:
-        app = call.app(state)
-        for identity in call.line.arguments:
-            machine = find(app, identity)
-            if machine is None:
-                raise ToolError(f"failed to get VM {identity}: machine not found")
-            call.stop_if("lease-held", state, lambda held=identity: lease_held(held))  # type: ignore[misc]
-            wake(machine)
-            call.say(f"{identity} has been started")
-
-
-def machine_stop(call: Call) -> None:
-    """``fly machine stop ID…`` and ``suspend``."""
-    verb = call.command.split()[-1]
-    with call.store.change() as state:
-        app = call.app(state)
-        for identity in call.line.arguments:
-            machine = find(app, identity)
-            if machine is None:
-                raise ToolError(f"failed to get VM {identity}: machine not found")
-            machine["state"] = {"stop": "stopped", "suspend": "suspended"}[verb]
-            call.say(f"{identity} has been successfully {machine['state']}")
-
-
 def machine_wait(call: Call) -> None:
     """``fly machine wait ID --state S -w D``: it answers at once, since nothing changes here by itself."""
     identity = next(iter(call.line.arguments), "")
@@ -189,7 +163,7 @@ def config_show(call: Call) -> None:
 def secrets_list(call: Call) -> None:
     """``fly secrets list [--json]``: names and digests, never a value."""
     names = call.app(call.store.read()).get("secrets", [])
-    rows = [{"name": name, "digest": shapes.digest_of("secret", name)[7:23], "status": "Deployed"} for name in names]
+    rows = [{"name": name, "digest": digest_of("secret", name)[7:23], "status": "Deployed"} for name in names]
     if call.line.get("json"):
         call.print_json(rows)
         return
@@ -212,53 +186,6 @@ def scale_show(call: Call) -> None:
     size = f"{row['CPUKind']}\t{row['CPUs']}\t{row['Memory']} MB"
     call.say(f"VM Resources for app: {app['name']}\n\nGroups\nNAME\tCOUNT\tKIND\tCPUS\tMEMORY\tREGIONS")
     call.say(f"app\t{row['Count']}\t{size}\t{','.join(f'{key}({value})' for key, value in counts.items())}")
-
-
-def scale_count(call: Call) -> None:
-    """``fly scale count N --yes``."""
-    wanted = next(iter(call.line.arguments), "").rpartition("=")[2]
-    if not wanted.isdecimal():
-        raise ToolError("accepts at least 1 arg(s), received 0" if not wanted else f"invalid count {wanted}")
-    with call.store.change() as state:
-        app = call.app(state)
-        machines = [each for each in app["machines"] if launched(each)]
-        call.stop_if("lease-held", state, lambda: lease_held(machines[0]["id"] if machines else "0"))
-        if not call.line.get("yes"):
-            raise ToolError("yes flag must be specified when not running interactively")
-        if not machines:
-            raise ToolError("there are no active machines for this app. Run `fly deploy` to create one")
-        call.say(f"App '{app['name']}' is going to be scaled according to this plan:")
-        for each in machines[int(wanted) :]:
-            app["machines"].remove(each)
-            call.say(f"Destroyed {each['id']} group:app region:{each['region']}")
-        for _ in range(int(wanted) - len(machines)):
-            twin = _twin(app, machines[0], call.line.get("region"))
-            call.say(f"Created {twin['id']} group:app region:{twin['region']}")
-
-
-def _twin(app: dict[str, Any], model: dict[str, Any], region: str | None) -> dict[str, Any]:
-    twin = new_machine(app, app.get("config", {}), region=region or model["region"])
-    image = {"reference": model["config"]["image"], "digest": model["image_ref"]["digest"]}
-    settle(twin, app.get("config", {}), image, app["releases"][-1])
-    return twin
-
-
-def scale_memory(call: Call) -> None:
-    """``fly scale memory MB``: a new release, machines started again."""
-    wanted = next(iter(call.line.arguments), "").lower().removesuffix("mb")
-    if not wanted.isdecimal():
-        raise ToolError(f"failed to parse memory: invalid size: '{wanted}'")
-    if int(wanted) % 256:
-        raise ToolError(f"invalid config: memory must be a multiple of 256: {wanted}")
-    with call.store.change() as state:
-        app = call.app(state)
-        for each in app["machines"]:
-            if launched(each):
-                call.stop_if("lease-held", state, lambda held=each["id"]: lease_held(held))  # type: ignore[misc]
-                each["config"].setdefault("guest", {})["memory_mb"] = int(wanted)
-                wake(each)
-                call.note(f"Updating machine {each['id']}\n  Machine {each['id']} has been updated!")
-    call.say(f"Scaled VM Memory to '{int(wanted)} MB'")
 
 
 def logs(call: Call) -> None:

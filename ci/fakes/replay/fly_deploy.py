@@ -8,9 +8,10 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .digests import digest_of
 from .fly_errors import ToolError, lease_held
-from .fly_machines import ASLEEP, crash, launched, new_machine, settle, show_checks, start
-from .fly_shapes import REGISTRY, RELEASE_COMMAND, Json, digest_of, event, seeded_release, tag_of
+from .fly_machines import ASLEEP, crash, launched, new_machine, settle, show_checks
+from .fly_shapes import REGISTRY, RELEASE_COMMAND, Json, seeded_release, tag_of
 
 if TYPE_CHECKING:
     from . import faults
@@ -25,13 +26,15 @@ def deploy(call: Call) -> None:
         if call.line.get("build-only"):
             call.say(f"image found: {_image(call, state, app, file, text)['reference']}")
             return
-        if not call.line.get("detach"):
-            call.stop_if("lease-held", state, lambda: lease_held(_first_id(app)))
         image = _image(call, state, app, file, text)
         entry = _release(call, app, image)
         call.say(f"\nWatch your deployment at https://fly.io/apps/{app['name']}/monitoring\n")
         app["config"] = file
         _release_command(call, state, app, file, image, entry)
+        if call.fault(state, "lease-held") or _is_alive(app.get("leased_by")):
+            entry["status"] = "failed"
+            raise lease_held(_first_id(app), deploying=True)
+        app["leased_by"] = os.getpid()
         _first_machines(call, app, file)
         identities = sorted(each["id"] for each in app["machines"] if launched(each))
     Rollout(call, file, image, entry, identities).run()
@@ -40,7 +43,10 @@ def deploy(call: Call) -> None:
 def _config(call: Call) -> tuple[Json, str]:
     path = Path(call.line.get("config") or "fly.toml")
     if not path.exists():
-        return {}, ""
+        if call.line.get("config"):
+            raise ToolError(f"failed loading app config from {path}: open {path}: no such file or directory")
+        deployed = call.app(call.store.read()).get("config", {})
+        return deployed, json.dumps(deployed)
     text = path.read_text(encoding="utf-8")
     try:
         return tomllib.loads(text), text
@@ -50,6 +56,19 @@ def _config(call: Call) -> tuple[Json, str]:
 
 def _first_id(app: Json) -> str:
     return next((each["id"] for each in app["machines"] if launched(each)), "0")
+
+
+def _is_alive(process: int | None) -> bool:
+    """Return whether the process of another deployment still runs: it holds the leases."""
+    if process is None:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _image(call: Call, state: dict[str, Any], app: Json, file: Json, text: str) -> Json:
@@ -113,11 +132,12 @@ def _release_command(call: Call, state: dict[str, Any], app: Json, file: Json, i
 def _first_machines(call: Call, app: Json, file: Json) -> None:
     if any(launched(each) for each in app["machines"]):
         return
+    region = call.line.get("primary-region") or call.line.get("region")
     call.say("No machines in group app, launching a new machine")
-    new_machine(app, file, region=call.line.get("region"))
+    new_machine(app, file, region=region)
     if call.line.get("ha", True) and not file.get("mounts"):
         call.say("Creating a second machine to increase service availability")
-        new_machine(app, file, region=call.line.get("region"))
+        new_machine(app, file, region=region)
 
 
 class Rollout:
@@ -155,8 +175,8 @@ class Rollout:
             if index == len(self.identities) - 1:
                 self.call.linger()
             if split and index == len(self.identities) - 1:
-                self._refuse(identity)
-                return
+                why = "could not reserve resource for machine: insufficient memory available to fulfill request"
+                raise ToolError(f"failed to update machine {identity}: failed to update VM {identity}: {why}")
             with self.call.store.change() as state:
                 machine = self._machine(state, identity)
                 if not phantom:
@@ -175,13 +195,6 @@ class Rollout:
     def _machine(self, state: dict[str, Any], identity: str) -> Json:
         return next(each for each in self.call.app(state)["machines"] if each["id"] == identity)
 
-    def _refuse(self, identity: str) -> None:
-        why = f"failed to update machine {identity}: failed to update VM {identity}: could not reserve resource for machine"
-        if self.entry["strategy"] == "immediate":
-            self.call.note(f"Continuing after error: {why}")
-            return
-        raise ToolError(why)
-
     def _update(self, state: dict[str, Any], machine: Json, reverting: faults.Fault | None) -> None:
         before = {key: machine[key] for key in ("image_ref", "config", "checks", "instance_id", "version")}
         asleep = machine["state"] in ASLEEP
@@ -192,13 +205,16 @@ class Rollout:
 
     def _sicken(self, state: dict[str, Any], machine: Json) -> None:
         identity = machine["id"]
+        waits = self.entry["strategy"] != "immediate" and not self.call.line.get("detach")
         if self.call.fault(state, "oom"):
             crash(machine, code=137, for_want_of_memory=True)
+            if not waits:
+                return
             self.call.note(f"Smoke checks for {identity} failed: the app appears to be crashing")
             raise ToolError(f"smoke checks for {identity} failed: the app appears to be crashing")
         if self.call.fault(state, "unhealthy"):
             show_checks(machine, "critical", "500 Internal Server Error")
-            if not self.call.line.get("detach"):
+            if waits:
                 raise ToolError(
                     f"timeout reached waiting for health checks to pass for machine {identity}: failed to get VM "
                     f"{identity}: net/http: request canceled",
@@ -207,14 +223,8 @@ class Rollout:
 
     def _end(self, status: str) -> None:
         with self.call.store.change() as state:
-            for each in self.call.app(state)["releases"]:
+            app = self.call.app(state)
+            app["leased_by"] = None
+            for each in app["releases"]:
                 if each["id"] == self.entry["id"]:
                     each["status"] = status
-
-
-def wake(machine: Json) -> None:
-    """Start a machine that sleeps; starting one that runs changes nothing."""
-    if machine["state"] in ASLEEP:
-        start(machine)
-    else:
-        machine["events"] = [event("start", "started"), *machine["events"]][:10]

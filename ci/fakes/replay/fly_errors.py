@@ -54,10 +54,11 @@ def no_such_app(name: str) -> ToolError:
     return ToolError(f'Could not find App "{name}"')
 
 
-def lease_held(machine: str) -> ToolError:
+def lease_held(machine: str, *, deploying: bool = False) -> ToolError:
     """Return what the tool says while somebody else deploys."""
+    before = "failed to acquire leases: Unrecoverable error" if deploying else "failed to obtain lease"
     holder = "9af60c27-ee17-55df-bb0a-4f369e59839a@tokens.fly.io"
     return ToolError(
-        f"failed to acquire lease on machine {machine}: failed to get lease on VM {machine}: machine ID {machine} "
+        f"{before}: failed to get lease on VM {machine}: machine ID {machine} "
         f"lease currently held by {holder}, expires at {now()}"
     )

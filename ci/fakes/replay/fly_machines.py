@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .fly_shapes import LAUNCHED, RELEASE_COMMAND, Json, digest_of, event, image_ref, machine_id, now
+from .digests import digest_of
+from .fly_shapes import LAUNCHED, RELEASE_COMMAND, Json, event, image_ref, machine_id, now
 
 ASLEEP = ("stopped", "suspended")
 

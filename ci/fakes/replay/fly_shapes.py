@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from typing import Any
+
+from .digests import digest_of
 
 REGISTRY = "registry.fly.io"
 RELEASE_COMMAND = "fly_app_release_command"
@@ -21,11 +22,6 @@ def now() -> str:
 def milliseconds() -> int:
     """Return the time as events have it."""
     return int(datetime.now(UTC).timestamp() * 1000)
-
-
-def digest_of(*parts: str) -> str:
-    """Return a digest that follows from ``parts`` alone."""
-    return "sha256:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def machine_id(app: str, number: int) -> str:
