@@ -25,7 +25,7 @@ def find_json(text: str) -> Any:
     decoder = msgspec.json.Decoder()
     try:
         return decoder.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         found = list(_values(text))
     if not found:
         raise NotJson("it printed no JSON")
