@@ -67,7 +67,7 @@ def compose_file(folder: Path) -> Path | None:
 def shown(path: Path) -> str:
     """Return ``path`` as people type it, from the project's folder where it is inside of it."""
     root = find_rootdir(path if path.is_dir() else path.parent)
-    return str(path.relative_to(root)) if root in path.parents else str(path)
+    return str(path.relative_to(root)) if root in (path, *path.parents) else str(path)
 
 
 def _place_in_order(name: str) -> int:
@@ -89,7 +89,7 @@ def _compose_apps(folder: Path, environment: str) -> tuple[App, ...]:
     path = compose_file(folder)
     if path is None:
         raise ConfigError(
-            f"{environment}: there is no compose file; looked in {shown(folder)} for {', '.join(COMPOSE_FILES)}."
+            f"there is no compose file for {environment}; looked in {shown(folder)} for {', '.join(COMPOSE_FILES)}."
         )
     # PyYAML is for those who read compose files alone.
     from pytest_gaia.config.deployfiles import compose
@@ -101,7 +101,7 @@ def _nothing_found(folder: Path, environment: str) -> ConfigError:
     tried = [f"fly.{part}{name}.toml" for name in spellings(environment) for part in ("", "SERVICE.")]
     there = find_environments(folder)
     return ConfigError(
-        f"{environment}: there are no deploy files for it; looked in {shown(folder)} for {', '.join(tried)}. "
+        f"there are no deploy files for {environment}; looked in {shown(folder)} for {', '.join(tried)}. "
         f"Of the environments that have some, {nearest(environment, there)}"
     )
 

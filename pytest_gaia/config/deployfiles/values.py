@@ -66,7 +66,7 @@ class Table:
             return value
         if isinstance(value, str) and value.isascii() and value.isdigit():
             return int(value)
-        raise self.error(key, f"expected a whole number, got {shown_type(value)}.")
+        raise self.error(key, f"expected a whole number of 0 or more, got {shown_value(value)}.")
 
     def choice(self, key: str, known: tuple[str, ...]) -> str | None:
         """Return one of the words ``known``."""
@@ -163,6 +163,7 @@ def shown_type(value: object) -> str:
         float: "a number",
         list: "a list",
         dict: "a table",
+        type(None): "nothing",
     }
     return words.get(type(value), "a date" if hasattr(value, "isoformat") else type(value).__name__)
 

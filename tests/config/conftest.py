@@ -1,0 +1,20 @@
+"""What tests of deploy files stand in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.config.deploying import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def deployed(tmp_path: Path) -> Project:
+    """A project whose staging reads Fly's files from ``deploy``."""
+    made = Project(tmp_path)
+    made.settings('[env.staging]\nfrom = "fly"\n')
+    return made

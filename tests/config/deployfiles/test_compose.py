@@ -1,0 +1,210 @@
+"""A compose file, read service by service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.deployfiles.read import read_deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_gaia.config.deployfiles.model import App
+
+    Compose = Callable[[str], dict[str, App]]
+
+WHOLE = """\
+x-common: &common
+  restart: unless-stopped
+  environment: &variables
+    LOG_LEVEL: ${LOG_LEVEL:-info}     # everybody's
+
+services:
+  gateway:
+    <<: *common
+    build:
+      context: .
+      dockerfile: gateway/Dockerfile
+    ports: ["8666:8000"]
+    environment:
+      <<: *variables
+      AUTH_SERVICE_URL: http://auth-service:8000
+      WORKERS: 4
+      TRACE: false
+      FROM_SHELL:
+    depends_on:
+      db: {condition: service_healthy}
+      auth-service:
+        condition: service_started
+    healthcheck:
+      test: ["CMD", "curl", "-f", "http://localhost:8000/health"]
+      interval: 30s
+      timeout: 10s
+      start_period: 1m30s
+    deploy:
+      replicas: 2
+      resources:
+        limits:
+          memory: 512M
+
+  auth-service:
+    image: gaia/auth:1.2
+    environment:
+      - LOG_LEVEL=debug
+      - FROM_SHELL
+      - "URL=http://x/?a=b"
+    depends_on: [db]
+    mem_limit: 1g
+
+  bus:
+    image: docker.io/library/nats:2.10-alpine
+    command: ["-js"]
+
+  db:
+    image: postgres:15
+    healthcheck:
+      test: pg_isready -U gaia
+
+  pgadmin:
+    image: dpage/pgadmin4
+    profiles: [tools]
+"""
+
+
+def test_services_go_by_the_platforms_names(compose: Compose) -> None:
+    apps = compose(WHOLE)
+
+    assert {service: app.name for service, app in apps.items()} == {
+        "gateway": "gateway",
+        "auth": "auth-service",
+        "nats": "bus",
+        "postgres": "db",
+    }
+
+
+def test_a_service_of_a_profile_is_not_started_and_not_read(compose: Compose) -> None:
+    assert "pgadmin" not in compose(WHOLE)
+
+
+def test_an_environment_is_a_table_or_a_list(compose: Compose) -> None:
+    apps = compose(WHOLE)
+
+    assert apps["gateway"].env == {
+        "LOG_LEVEL": "info",
+        "AUTH_SERVICE_URL": "http://auth-service:8000",
+        "WORKERS": "4",
+        "TRACE": "false",
+    }
+    assert apps["auth"].env == {"LOG_LEVEL": "debug", "URL": "http://x/?a=b"}
+
+
+def test_every_value_knows_its_line_wherever_it_was_merged_from(compose: Compose) -> None:
+    apps = compose(WHOLE)
+
+    assert str(apps["gateway"].place("app")) == "deploy/docker-compose.yml:7: services.gateway"
+    assert apps["gateway"].place("env", "LOG_LEVEL").line == 4
+    assert str(apps["gateway"].place("env", "WORKERS")).endswith(":16: services.gateway.environment.WORKERS")
+    assert str(apps["auth"].place("env", "URL")).endswith(":39: services.auth-service.environment.URL")
+    assert apps["auth"].place("services", "auth-service", "mem_limit").line == 41
+
+
+def test_a_service_knows_its_own_places_alone(compose: Compose) -> None:
+    assert not [key for key in compose(WHOLE)["auth"].places if "gateway" in key]
+
+
+def test_images_build_memory_and_dependencies(compose: Compose) -> None:
+    apps = compose(WHOLE)
+
+    assert (apps["gateway"].image, apps["gateway"].dockerfile) == (None, "gateway/Dockerfile")
+    assert (apps["auth"].image, apps["auth"].dockerfile) == ("gaia/auth:1.2", None)
+    assert (apps["gateway"].memory_mb, apps["auth"].memory_mb, apps["nats"].memory_mb) == (512, 1024, None)
+    assert apps["gateway"].depends_on == ("postgres", "auth")
+    assert apps["auth"].depends_on == ("postgres",)
+
+
+def test_a_health_check_that_asks_a_url_is_an_http_check(compose: Compose) -> None:
+    served = compose(WHOLE)["gateway"].served[0]
+
+    check = served.checks[0]
+    assert (check.kind, check.port, check.path) == ("http", 8000, "/health")
+    assert (check.interval, check.timeout, check.grace) == (30, 10, 90)
+    assert (check.place.line, check.place.key) == (23, "services.gateway.healthcheck")
+    assert (served.protocol, served.min_machines) == ("http", 2)
+
+
+def test_a_service_without_ports_keeps_its_health_check(compose: Compose) -> None:
+    served = compose(WHOLE)["postgres"].served
+
+    assert [(each.kind, each.ports, each.checks[0].kind) for each in served] == [("expose", (), "command")]
+
+
+def test_comments_are_kept_with_their_lines(compose: Compose) -> None:
+    assert compose(WHOLE)["gateway"].comments == {4: "everybody's"}
+
+
+@pytest.mark.parametrize(
+    ("test", "kind", "path"),
+    [
+        ('["CMD-SHELL", "wget -qO- http://127.0.0.1:8000/health || exit 1"]', "http", "/health"),
+        ("curl -f http://localhost:8000", "http", "/"),
+        ("curl -f 'http://localhost:8000/api/health'", "http", "/api/health"),
+        ('["CMD", "nc", "-z", "localhost", "8000"]', "command", None),
+    ],
+)
+def test_a_health_check_is_understood_however_it_is_written(
+    compose: Compose, test: str, kind: str, path: str | None
+) -> None:
+    apps = compose(f"services:\n  gateway:\n    expose: [8000]\n    healthcheck:\n      test: {test}\n")
+
+    check = apps["gateway"].served[0].checks[0]
+    assert (check.kind, check.path) == (kind, path)
+
+
+@pytest.mark.parametrize("healthcheck", ['{test: ["NONE"]}', "{test: ls, disable: true}", "{interval: 3s}", "{}", ""])
+def test_a_health_check_that_is_switched_off_is_none(compose: Compose, healthcheck: str) -> None:
+    apps = compose(f"services:\n  gateway:\n    expose: [8000]\n    healthcheck: {healthcheck}\n")
+
+    assert apps["gateway"].served[0].checks == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("${A:-b}", "b"),
+        ("${A-b}", "b"),
+        ("${A:-}", ""),
+        ("x${A:-${B:-c}}y", "xcy"),
+        ("${A}", "${A}"),
+        ("$A", "$A"),
+        ("${A:?must be set}", "${A:?must be set}"),
+        ("$$A and $${B:-c}", "$A and ${B:-c}"),
+        ("${A:-http://x:1/?y=z}", "http://x:1/?y=z"),
+    ],
+)
+def test_of_a_variable_its_default_counts(compose: Compose, written: str, value: str) -> None:
+    apps = compose(f"services:\n  gateway:\n    environment:\n      V: '{written}'\n")
+
+    assert apps["gateway"].env["V"] == value
+
+
+def test_no_variable_of_the_reader_counts(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSWORD", "of-the-reader")
+    apps = compose("services:\n  gateway:\n    environment:\n      P: ${PASSWORD:-x}\n      Q: ${PASSWORD}\n")
+
+    assert apps["gateway"].env == {"P": "x", "Q": "${PASSWORD}"}
+
+
+def test_a_name_goes_before_an_image(compose: Compose) -> None:
+    apps = compose("services:\n  backup:\n    image: postgres:15\n  postgres:\n    image: postgres:15\n")
+
+    assert set(apps) == {"backup", "postgres"}
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml"])
+def test_all_names_of_compose_files_are_known(name: str, folder: Path, write: Callable[[str, str], Path]) -> None:
+    write(name, "services:\n  gateway: {image: g}\n")
+
+    assert read_deployment(folder, "local", "compose").apps[0].path.name == name

@@ -1,0 +1,148 @@
+"""Ports and health checks of a ``fly.*.toml``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.config.deployfiles.model import App
+
+    Fly = Callable[[str], App]
+
+HTTP = 'app = "a"\n[http_service]\ninternal_port = 8000\n'
+
+
+def test_an_http_service_is_reached_by_the_two_ports_of_the_web(fly: Fly) -> None:
+    served = fly(HTTP).served[0]
+
+    assert (served.kind, served.internal_port, served.protocol, served.ports) == (
+        "http_service",
+        8000,
+        "http",
+        (80, 443),
+    )
+    assert (served.force_https, served.autostop, served.autostart, served.min_machines) == (False, None, None, None)
+    assert served.place.key == "http_service"
+
+
+@pytest.mark.parametrize(
+    ("written", "meaning"),
+    [("true", "stop"), ("false", "off"), ('"off"', "off"), ('"stop"', "stop"), ('"suspend"', "suspend")],
+)
+def test_autostop_has_five_spellings(fly: Fly, written: str, meaning: str) -> None:
+    assert fly(f"{HTTP}auto_stop_machines = {written}\n").served[0].autostop == meaning
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ('"15s"', 15),
+        ('"1m30s"', 90),
+        ('"500ms"', 0.5),
+        ('"1h"', 3600),
+        ('"1.5s"', 1.5),
+        ("10000", 10),
+        ('""', None),
+    ],
+)
+def test_a_bare_number_in_a_check_is_milliseconds(fly: Fly, written: str, seconds: float | None) -> None:
+    check = fly(f"{HTTP}[[http_service.checks]]\ninterval = {written}\ntimeout = {written}\ngrace_period = {written}\n")
+
+    found = check.served[0].checks[0]
+    assert (found.interval, found.timeout, found.grace) == (seconds, seconds, seconds)
+
+
+def test_each_check_keeps_its_own_line(fly: Fly) -> None:
+    app = fly(f'{HTTP}[[http_service.checks]]\npath = "/health"\n[[http_service.checks]]\npath = "/ready"\n')
+
+    found = [(check.kind, check.path, check.place.line) for check in app.served[0].checks]
+    assert found == [("http", "/health", 4), ("http", "/ready", 6)]
+    assert app.places["http_service.checks[1].path"].line == 7
+
+
+def test_services_have_ports_handlers_and_checks_of_three_spellings(fly: Fly) -> None:
+    app = fly(
+        """\
+        app = "a"
+        [[services]]
+        internal_port = "8000"
+        protocol = "tcp"
+        [[services.ports]]
+        port = 80
+        handlers = ["http"]
+        force_https = true
+        [[services.ports]]
+        port = 443
+        handlers = ["tls", "http"]
+        [[services.tcp_checks]]
+        interval = "10s"
+        [[services.http_checks]]
+        path = "/health"
+        method = "head"
+        [[services.checks]]
+        type = "http"
+        path = "/ready"
+        [[services]]
+        internal_port = 4222
+        [[services.ports]]
+        start_port = 4222
+        end_port = 4224
+        """
+    )
+
+    web, broker = app.served
+    assert (web.internal_port, web.protocol, web.ports, web.force_https) == (8000, "http", (80, 443), True)
+    assert [(each.kind, each.path, each.method) for each in web.checks] == [
+        ("tcp", None, "GET"),
+        ("http", "/health", "HEAD"),
+        ("http", "/ready", "GET"),
+    ]
+    assert (broker.protocol, broker.ports, broker.checks, broker.place.line) == ("tcp", (4222, 4223, 4224), (), 20)
+
+
+def test_a_check_of_services_beside_an_http_service_is_on_no_port(fly: Fly) -> None:
+    app = fly(f'{HTTP}[[services.http_checks]]\npath = "/health"\n')
+
+    assert [each.kind for each in app.served] == ["http_service"]
+    assert not app.served[0].checks
+    assert [(each.path, each.place.key, each.place.line) for each in app.loose_checks] == [
+        ("/health", "services.http_checks", 4)
+    ]
+
+
+def test_a_check_at_the_top_belongs_to_the_port_that_it_asks(fly: Fly) -> None:
+    app = fly(
+        f"""{HTTP}
+[checks.default]
+type = "http"
+path = "/health"
+[checks.named]
+port = 8000
+[checks.elsewhere]
+port = 9100
+type = "tcp"
+"""
+    )
+
+    assert [(each.kind, each.port, each.place.key) for each in app.served[0].checks] == [
+        ("http", 8000, "checks.default"),
+        ("tcp", 8000, "checks.named"),
+    ]
+    assert [each.place.key for each in app.loose_checks] == ["checks.elsewhere"]
+
+
+def test_a_check_of_an_app_without_ports_is_on_no_port(fly: Fly) -> None:
+    app = fly('app = "a"\n[checks.alive]\ntype = "script"\nport = 4222\n')
+
+    assert app.served == ()
+    assert [each.kind for each in app.loose_checks] == ["command"]
+
+
+def test_udp_is_udp(fly: Fly) -> None:
+    app = fly('app = "a"\n[[services]]\nprotocol = "udp"\ninternal_port = 53\n[[services.ports]]\nport = 53\n')
+
+    assert (app.served[0].protocol, app.served[0].ports) == ("udp", (53,))
