@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia import hookspecs
 from pytest_gaia.collection.needs import MARKER
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.plugin.signs import may_use_gaia, only_looks
@@ -20,10 +21,16 @@ from pytest_gaia.stash import RUN
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from pytest_gaia.plugin.deployment import Deployment
     from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
 
 pytest_plugins = ["pytest_gaia.fixtures"]
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let projects implement the hooks of this package."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +54,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--gaia-subjects", metavar="FILE", type=Path, help="write what rules can select to FILE (JSON), for `gaia "
         "policy`; use it with --collect-only")  # fmt: skip
     add("--gaia-report", metavar="FILE", type=Path, help="write the verdict and every judgement to FILE (JSON)")
+    add("--gaia-deploy", action="store_true", help="deploy the environment once, after collection and before the first "
+        "test; without it, what is deployed is only looked at")  # fmt: skip
+    add("--gaia-deploy-services", metavar="SERVICE,…", action="append", default=[],
+        help="with --gaia-deploy: only these services; repeatable; all: every one")  # fmt: skip
+    add("--gaia-deploy-image", metavar="SERVICE=IMAGE", action="append", default=[],
+        help="with --gaia-deploy: deploy this image instead of building one; repeatable")  # fmt: skip
+    add("--gaia-deploy-region", metavar="REGION", help="with --gaia-deploy: the primary region, such as fra")
+    add("--gaia-deploy-rebuild", action="store_true", help="with --gaia-deploy: build without earlier builds")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -153,7 +168,17 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
     witness = WitnessHooks(result.add, Redactor.of(run.declared).text)
     _add(config, "gaia-witness", witness)
     _add(config, "gaia-ledger", LedgerHooks(witness.left_out))
-    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config))
+    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, _deployment(config, run)))
+
+
+def _deployment(config: pytest.Config, run: Run) -> Deployment | None:
+    """Most runs have none, and must not pay for what it imports."""
+    given = any(getattr(config.option, name) for name in vars(config.option) if name.startswith("gaia_deploy"))
+    if run.declared.deploy is None and not given:
+        return None
+    from pytest_gaia.plugin.deployment import Deployment
+
+    return Deployment.of(run, config)
 
 
 def _add(config: pytest.Config, name: str, hooks: object) -> None:

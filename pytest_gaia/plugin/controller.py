@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.errors import SandboxError
+from pytest_gaia.errors import ConfigError, DeployLocked, SandboxError
 from pytest_gaia.plugin.ending import VERDICT
+from pytest_gaia.plugin.rollout_shown import write
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.report import footer, members
 from pytest_gaia.run.capabilities import observe
 from pytest_gaia.run.readiness import probe_members
 from pytest_gaia.run.settling import demand_of
 from pytest_gaia.run.watching import look_again
+from pytest_gaia.run.workers import hold_back
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from _pytest.terminal import TerminalReporter
 
+    from pytest_gaia.errors import GaiaError
+    from pytest_gaia.plugin.deployment import Deployment
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.witness import WitnessHooks
     from pytest_gaia.run.readiness import MemberState
@@ -33,11 +37,22 @@ _CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytes
 class ControllerHooks:
     """Registered once a run: on xdist's controller, or in the one process of a run without workers."""
 
-    def __init__(self, run: Run, result: Result, witness: WitnessHooks, config: pytest.Config) -> None:
+    def __init__(
+        self,
+        run: Run,
+        result: Result,
+        witness: WitnessHooks,
+        config: pytest.Config,
+        deployment: Deployment | None = None,
+    ) -> None:
         self.run = run
         self.result = result
         self.witness = witness
         self.config = config
+        self.deployment = deployment
+        self._deploys = deployment is not None and deployment.asked
+        self._refused: GaiaError | None = None
+        """why nothing was deployed, where that is the user's to mend"""
         self._shown = False
         self._met: tuple[MemberState, ...] = ()
         """what the members were before the first test; empty where none was run"""
@@ -51,7 +66,7 @@ class ControllerHooks:
 
     def pytest_report_header(self) -> list[str]:
         """Say which environment this is before anything is collected."""
-        return members.header(self.run.declared)
+        return [*members.header(self.run.declared), *(self.deployment.header() if self.deployment else ())]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -61,10 +76,21 @@ class ControllerHooks:
         # xdist's controller collects nothing itself; a run without workers that selected nothing has nothing to wait for.
         if not (self._distributes() or session.items):
             return None
-        if problem := self._not_ready():
-            self._write(problem, red=True)
-            return True
-        return None
+        if self._deploys and self.config.pluginmanager.hasplugin("dsession"):
+            # Workers are still collecting, and nothing is deployed for tests that cannot be collected.
+            return None
+        if self._deploys and session.testsfailed and not self.config.option.continue_on_collection_errors:
+            # pytest ends the run for it.
+            return None
+        return None if self._may_begin() else True
+
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
+        """A run with workers deploys when all of them have collected, and before the first of them begins."""
+        scheduler = yield
+        if self._deploys:
+            hold_back(scheduler, lambda: self._collected() and self._may_begin())
+        return scheduler
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
@@ -72,16 +98,16 @@ class ControllerHooks:
         try:
             return (yield)
         finally:
-            if self.witness.mistake:
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            if self._mistake:
+                session.exitstatus = self._refused.exit_code if self._refused else pytest.ExitCode.USAGE_ERROR
             elif not only_looks(self.config.option):
                 session.exitstatus = self.config.stash[VERDICT] = self._judged(int(session.exitstatus))
 
     def pytest_terminal_summary(self) -> None:
         """Print the verdict last, and before it what it rests on."""
         self._shown = True
-        if self.witness.mistake:
-            self._write([f"ERROR: {self.witness.mistake}"], red=True)
+        if mistake := self._mistake:
+            self._write([f"ERROR: {mistake}"], red=True)
             return
         judged = self.result.judged
         if judged is None:
@@ -98,6 +124,10 @@ class ControllerHooks:
         if not self._shown:
             self.pytest_terminal_summary()
 
+    @property
+    def _mistake(self) -> str | None:
+        return self.witness.mistake or (str(self._refused) if self._refused else None)
+
     def _failures(self) -> frozenset[str]:
         """The tests that pytest itself has shown to fail; a skip or a retry gates without a word of pytest's."""
         stats = self.terminal.stats if self.terminal is not None else {}
@@ -109,6 +139,26 @@ class ControllerHooks:
         witness = self.witness
         planned = len(witness.assembly.planned)
         return self.result.close(exitstatus, planned, deselected=witness.deselected, lost=witness.lost)
+
+    def _collected(self) -> bool:
+        """Whether the workers have found something to run, and nothing that they could not read."""
+        broken = [each.node for each in self.result.records if each.state == "not collected" and not each.phases]
+        if self.witness.assembly.planned and not broken:
+            return True
+        why = f"{', '.join(broken)} could not be collected" if broken else "nothing was selected"
+        self._write([f"gaia: {why}: nothing was deployed, and no test was run."], red=True)
+        return False
+
+    def _may_begin(self) -> bool:
+        """Deploy, if this run is asked to, and wait for the environment; return whether tests may run."""
+        try:
+            problem = self.deployment.begin(self.result, self.terminal) if self.deployment else []
+        except (ConfigError, DeployLocked) as refusal:
+            self._refused = refusal
+            return False
+        problem = problem or self._not_ready()
+        self._write(problem, red=True)
+        return not problem
 
     def _not_ready(self) -> list[str]:
         """Wait for the environment; return the message for the user if it does not come."""
@@ -143,11 +193,12 @@ class ControllerHooks:
         environment = self.run.environment
         try:
             ending = look_again(environment, self._met, deadline=environment.timeouts.ready, waiting=self._show_waiting)
+            deployed = self.deployment.look_again() if self.deployment else ()
         except KeyboardInterrupt:
             self.result.changed = ("the last look at the environment was interrupted",)
             return
         self.result.unavailable = "; ".join(ending.gone)
-        self.result.changed = ending.changed
+        self.result.changed = (*ending.changed, *deployed)
         self._noted = ending.noted
 
     def _show_waiting(self, pending: tuple[str, ...]) -> None:
@@ -159,6 +210,4 @@ class ControllerHooks:
 
     def _write(self, lines: Sequence[str], *, red: bool = False) -> None:
         if self.terminal is not None:
-            self.terminal.ensure_newline()
-            for line in lines:
-                self.terminal.write_line(line, red=red)
+            write(self.terminal, lines, red=red)

@@ -6,6 +6,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.readiness import MemberState
     from pytest_gaia.run.session import Run
+    from pytest_gaia.verdict.deployment import DeploymentSeen
     from pytest_gaia.verdict.evidence import Line, TestRecord
 
 _OWN_CODES = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
@@ -39,6 +41,10 @@ class Result:
         self.unavailable = ""
         self.changed: tuple[str, ...] = ()
         """what of the environment was another at the end than before the first test"""
+        self.undeployed = ""
+        """why what this run was to deploy does not run"""
+        self.deployment: DeploymentSeen | None = None
+        """what is deployed, as far as it is known"""
         self.unwritten: list[str] = []
         """one message for each file that could not be written"""
         self._start = _start_line(run.declared)
@@ -57,15 +63,26 @@ class Result:
         """The environment has been observed: from now on records are written as they come."""
         release = environment.release or next((state.version for state in states if state.version), "")
         seen = (MemberSeen(s.member, s.state, s.version, s.cold_start_ms, s.detail) for s in states)
-        self._start = _start_line(environment, release, self.run.capabilities(), tuple(seen))
+        start = _start_line(environment, release, self.run.capabilities(), tuple(seen))
+        self._start = structs.replace(start, deployment=self.deployment)
         self._open_record()
 
     def close(self, pytest_exit: int, planned: int, *, deselected: bool, lost: Sequence[str]) -> int:
         """Judge everything, write the report, and return the exit code of the run. ``lost`` are workers."""
         if not self._begun:
+            self._start = structs.replace(self._start, deployment=self.deployment)
             self._open_record()
         complete = self._complete and not deselected
-        end = RunEnd(_now(), pytest_exit, planned, complete, self.unavailable, tuple(lost), self.changed)
+        end = RunEnd(
+            finished=_now(),
+            pytest_exit=pytest_exit,
+            planned=planned,
+            complete=complete,
+            unavailable=self.unavailable,
+            lost=tuple(lost),
+            changed=self.changed,
+            undeployed=self.undeployed,
+        )
         self._write(end)
         self.judged = judge_run(self._start, self.records, end, self.judging.rules, self.judging.context)
         self._write_report(self.judged)

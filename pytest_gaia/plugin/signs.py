@@ -19,6 +19,11 @@ _ASKING = (
     "gaia_record",
     "gaia_report",
     "gaia_subjects",
+    "gaia_deploy",
+    "gaia_deploy_services",
+    "gaia_deploy_image",
+    "gaia_deploy_region",
+    "gaia_deploy_rebuild",
 )
 _LOOKING = (
     "help",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.run.session import MAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_gaia.run.session import Run
 
 _STACK = "gaia_stack"
@@ -37,6 +39,23 @@ def attach(config: Any, run: Run) -> None:
         from pytest_gaia.run.stack import Stack
 
         run.stack = Stack.attach(Path(directory))
+
+
+def hold_back(scheduler: Any, may_begin: Callable[[], bool]) -> None:
+    """On the controller: let no worker begin before all have collected and ``may_begin`` has agreed.
+
+    It is asked once. A scheduler that was never told to begin has nothing pending, and so ends the run in order.
+    """
+    schedule: Callable[[], None] = scheduler.schedule
+    answers: list[bool] = []
+
+    def held() -> None:
+        if not answers:
+            answers.append(may_begin())
+        if answers[0]:
+            schedule()
+
+    scheduler.schedule = held
 
 
 def tell_mistake(config: Any, message: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from pytest_gaia.policy.rules import Rule
 
 # At run time, because msgspec reads the annotations.
+from pytest_gaia.verdict.deployment import DeploymentSeen  # noqa: TC001
 from pytest_gaia.verdict.evidence import MemberSeen  # noqa: TC001
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class VerdictFile(msgspec.Struct, frozen=True):
     capabilities: tuple[str, ...]
     members: tuple[MemberSeen, ...]
     """what each member was seen to be before the first test"""
+    deployment: DeploymentSeen | None
+    """what was deployed, and what this run has done to it; null for an environment without a deployment"""
+    changed: tuple[str, ...]
+    """what was another at the end than before the first test"""
     tolerance: Literal["open", "listed", "zero"]
     judged_as_of: str
     """the day whose rules were in force, ISO 8601"""
@@ -93,6 +98,8 @@ def verdict_file(judged: Judged) -> VerdictFile:
         release=judged.start.release,
         capabilities=tuple(sorted(context.capabilities)),
         members=judged.start.members,
+        deployment=judged.start.deployment,
+        changed=judged.end.changed if judged.end else (),
         tolerance=context.tolerance.kind,
         judged_as_of=context.today.isoformat(),
         started=judged.start.started,
@@ -130,10 +137,11 @@ def write_report(path: Path, judged: Judged) -> None:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the document."""
+    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(VerdictFile)))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:pytest-gaia:{FORMAT}",
-        **msgspec.json.schema(VerdictFile),
+        **fields,
     }
 
 

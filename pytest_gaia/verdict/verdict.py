@@ -35,6 +35,8 @@ class Facts:
     """why the run ended before its time"""
     changed: tuple[str, ...] = ()
     """what was another at the end than before the first test"""
+    undeployed: str = ""
+    """why what was to be deployed does not run"""
     unused: tuple[str, ...] = ()
     """active rules that cover no test of a complete run"""
 
@@ -57,7 +59,7 @@ def decide(judgements: Sequence[Judgement], rules: Sequence[Rule], facts: Facts,
     counts = Counter(judgement.outcome for judgement in judgements)
     reasons: dict[Word, list[str]] = {
         "INFRA": [facts.unavailable] if facts.unavailable else [],
-        "REJECT": _gating(judgements),
+        "REJECT": [*([facts.undeployed] if facts.undeployed else []), *_gating(judgements)],
         "HOLD": _holding(judgements, counts, rules, facts, context),
         "DRIFT": _drifting(judgements, facts) if context.tolerance.kind != "open" else [],
     }

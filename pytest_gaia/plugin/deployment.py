@@ -1,0 +1,215 @@
+"""What is deployed: by this run where it is asked to, and looked at before the first test and after the last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.config.deployfiles.read import deployment_of
+from pytest_gaia.deploy.drift import images
+from pytest_gaia.deploy.inprocess import PluginHook
+from pytest_gaia.deploy.registry import hook_for
+from pytest_gaia.errors import ConfigError, DeployUnavailable
+from pytest_gaia.plugin.rollout_shown import TerminalProgress, write
+from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.report import deployed as report
+from pytest_gaia.run.deployed import Sight, changes, look_at
+from pytest_gaia.run.interrupts import like_interrupts
+from pytest_gaia.run.rollout import RolloutInterrupted, plan_rollout, roll_out
+from pytest_gaia.run.rollout_options import split_images, split_services
+from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.deploy.contract import DeployHook, Request
+    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.run.rollout_model import Rollout, RolloutResult, Step, StepResult
+    from pytest_gaia.run.session import Run
+
+HOOK = "pytest_gaia_deploy"
+_COMPANIONS = ("gaia_deploy_services", "gaia_deploy_image", "gaia_deploy_region", "gaia_deploy_rebuild")
+
+
+class Deployment:
+    """The deployment of one run's environment. It lives where the user is; workers know nothing of it."""
+
+    def __init__(
+        self, environment: Environment, config: pytest.Config, rollout: Rollout | None, whole: Rollout
+    ) -> None:
+        self.result: RolloutResult | None = None
+        """what this run's deployment came to"""
+        self._environment = environment
+        self._config = config
+        self._rollout = rollout
+        self._whole = whole
+        self._before: tuple[Sight, ...] = ()
+        self._notes: list[str] = []
+
+    @classmethod
+    def of(cls, run: Run, config: pytest.Config) -> Deployment | None:
+        """Return the deployment of the run's environment; None where there is nothing to deploy or to look at.
+
+        Raises ``ConfigError`` for every reason not to deploy that can be known before anything is collected.
+        """
+        option, environment = config.option, run.declared
+        asked = _asked(option, environment)
+        if not asked and (environment.deploy is None or environment.sandbox or only_looks(option)):
+            return None
+        rootdir = run.options.rootdir
+        files = None if environment.sandbox else deployment_of(environment, rootdir)
+        rollout = None
+        if asked:
+            services = split_services(option.gaia_deploy_services or None, "--gaia-deploy-services")
+            rollout = plan_rollout(
+                environment,
+                files,
+                rootdir=rootdir,
+                services=services,
+                images=split_images(option.gaia_deploy_image, services, "--gaia-deploy-image"),
+                region=option.gaia_deploy_region,
+                rebuild=option.gaia_deploy_rebuild,
+            )
+        return cls(environment, config, rollout, plan_rollout(environment, files, rootdir=rootdir, check=False))
+
+    @property
+    def asked(self) -> bool:
+        """Whether this run deploys."""
+        return self._rollout is not None
+
+    @property
+    def seen(self) -> DeploymentSeen:
+        """What is known now, as evidence."""
+        done = {step.service: step for step in self.result.steps} if self.result else {}
+        sights = {sight.service: sight for sight in self._before}
+        return DeploymentSeen(
+            hook=self._hook_name,
+            services=tuple(
+                _service(step, sights.get(step.service), done.get(step.service)) for step in self._steps().values()
+            ),
+            by_this_run=self.result is not None,
+            started=self.result.started if self.result else "",
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+
+    def header(self) -> list[str]:
+        """Return what the header says of it."""
+        return [report.intention(self._rollout, self._hook_name)] if self._rollout else []
+
+    def begin(self, result: Result, terminal: TerminalReporter | None) -> list[str]:
+        """Deploy, if this run is asked to, and look what runs; return what to tell the user if no test may run.
+
+        Raises ``ConfigError`` for what only the user can mend, ``DeployLocked``, and ``KeyboardInterrupt``.
+        """
+        if self._rollout is not None:
+            try:
+                self._deploy(self._rollout, terminal)
+            finally:
+                result.deployment = self.seen
+        done = self.result
+        if done is not None and not done.good:
+            if done.exit_code == DeployUnavailable.exit_code:
+                result.unavailable = f"the deployment did not come about: {done.problem}"
+            else:
+                result.undeployed = f"the deployment failed: {done.problem}"
+            return report.failure(done)
+        self._look()
+        result.deployment = self.seen
+        if terminal is not None and terminal.verbosity >= 0:
+            write(terminal, report.table(self._environment.label, self.seen))
+        return []
+
+    def look_again(self) -> tuple[str, ...]:
+        """Look after the last test; return a sentence for each service that is no longer what the first test met."""
+        watched = {sight.service for sight in self._before if sight.observation is not None}
+        again = replace(self._whole, steps=tuple(step for name, step in self._steps().items() if name in watched))
+        return tuple(changes(self._before, self._sights(again)))
+
+    def _deploy(self, rollout: Rollout, terminal: TerminalReporter | None) -> None:
+        hook = self._hook()
+        try:
+            with like_interrupts():
+                self.result = roll_out(rollout, hook, progress=TerminalProgress(terminal, hook.name))
+        except RolloutInterrupted as interruption:
+            self.result = interruption.result
+            if terminal is not None:
+                write(terminal, report.interruption(interruption.result), red=True)
+            raise
+        self._notes += self.result.notes
+
+    def _look(self) -> None:
+        """What this run has just deployed is known, and not asked again."""
+        done = self.result.steps if self.result else ()
+        known = {step.service: Sight(step.service, step.app, step.after) for step in done if step.after is not None}
+        rest = tuple(step for step in self._whole.steps if step.service not in known)
+        self._before = (*known.values(), *self._sights(replace(self._whole, steps=rest)))
+
+    def _steps(self) -> dict[str, Step]:
+        """Everything that the environment is made of, and what this run deploys besides."""
+        return {step.service: step for step in (*self._whole.steps, *(self._rollout.steps if self._rollout else ()))}
+
+    def _sights(self, rollout: Rollout) -> tuple[Sight, ...]:
+        try:
+            hook = self._hook()
+        except ConfigError as error:
+            return tuple(Sight(step.service, step.app, problem=str(error)) for step in rollout.steps)
+        return look_at(rollout, hook)
+
+    def _hook(self) -> DeployHook:
+        own = bool(self._config.hook.pytest_gaia_deploy.get_hookimpls())
+        if own and self._hook_name != "plugin":
+            self._notes.append(f"{HOOK} is not asked: the hook of {self._environment.name} is {self._hook_name}")
+        plugin_hook = PluginHook(self._call, HOOK) if own else None
+        return hook_for(self._environment, plugin_hook, rootdir=self._whole.rootdir)
+
+    def _call(self, request: Request, log: Callable[[str], None]) -> object:
+        try:
+            return self._config.hook.pytest_gaia_deploy(request=request, log=log)
+        except (pytest.skip.Exception, pytest.fail.Exception) as outcome:
+            # They are no kind of Exception, and would end the run as a crash of pytest.
+            raise RuntimeError(f"a test's outcome, {type(outcome).__name__}: {outcome}") from outcome
+
+    @property
+    def _hook_name(self) -> str:
+        return self._environment.deploy.hook if self._environment.deploy else ""
+
+
+def _asked(option: Any, environment: Environment) -> bool:
+    """Whether this run deploys; ``ConfigError`` where it says so and must not."""
+    if not option.gaia_deploy:
+        given = next((name for name in _COMPANIONS if getattr(option, name)), None)
+        if given is not None:
+            raise ConfigError(f"--{given.replace('_', '-')} says what is deployed, and nothing is: add --gaia-deploy.")
+        return False
+    if only_looks(option):
+        raise ConfigError(
+            "--gaia-deploy changes what runs, and this run only looks (--collect-only or the like): leave one of the "
+            f"two out. The commands alone are shown by: gaia deploy {environment.name} --dry-run"
+        )
+    if getattr(option, "looponfail", False):
+        raise ConfigError("--gaia-deploy deploys once a run, and --looponfail runs again and again: leave one out.")
+    return True
+
+
+def _service(step: Step, sight: Sight | None, done: StepResult | None) -> ServiceSeen:
+    observation = sight.observation if sight else None
+    if observation is None and done is not None:
+        observation = done.after
+    machines = observation.machines if observation else ()
+    return ServiceSeen(
+        service=step.service,
+        app=step.app,
+        outcome=done.outcome if done else "",
+        reason=done.reason if done else sight.problem if sight else "",
+        release=observation.release if observation else None,
+        images=images(observation) if observation else (),
+        machines=len(machines) if observation else None,
+        passing=sum(machine.passing for machine in machines),
+        checks=sum(machine.checks for machine in machines),
+        elapsed=round(done.elapsed, 3) if done else 0.0,
+    )

@@ -1,0 +1,92 @@
+"""What is deployed, in words: before the tests, and where a deployment went wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.report.table import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_gaia.run.rollout_model import Rollout, RolloutResult, StepResult
+    from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
+
+_SHORT = 19
+"""characters of a digest that tell it from others: ``sha256:`` and twelve more"""
+_TAIL = 15
+"""of the tool's last lines, how many are shown where it failed"""
+
+
+def intention(rollout: Rollout, hook: str) -> str:
+    """Return the line of the header that says what is going to be deployed."""
+    services = ", ".join(step.service for step in rollout.steps)
+    return f"gaia: deploys {services} to {rollout.environment} with {hook}, before the first test"
+
+
+def table(label: str, seen: DeploymentSeen) -> list[str]:
+    """Return one aligned line a service: what runs, how well, and what this run has done to it."""
+    if not seen.services:
+        return []
+    shown = [each for each in seen.services if each.machines is not None or each.outcome]
+    did = "deployed by this run" if seen.by_this_run else "observed"
+    lines = [f"gaia: {label} is {did} ({seen.hook})", *aligned([_row(each) for each in shown])] if shown else []
+    return [*lines, *_unseen(seen), *(f"gaia: note: {note}" for note in seen.notes)]
+
+
+def ending(step: StepResult) -> str:
+    """Return what became of one service, in one line."""
+    outcome = step.outcome.replace("_", " ")
+    return f"  {step.service}: {outcome}" + (f": {step.reason}" if step.reason else "")
+
+
+def failure(result: RolloutResult) -> list[str]:
+    """Return the message for a deployment that did not succeed: what was done, what was said, how to go on."""
+    lines = [f"gaia: {result.environment} is not deployed as asked; no test was run."]
+    for step in result.steps:
+        lines.append(ending(step))
+        lines += [] if step.good else [f"    {step.service} | {line}" for line in step.tail[-_TAIL:]]
+    return [*lines, *_go_on(result)]
+
+
+def interruption(result: RolloutResult) -> list[str]:
+    """Return the message for a deployment that was interrupted."""
+    head = f"gaia: the deployment of {result.environment} was interrupted; no test was run."
+    return [head, *(ending(step) for step in result.steps), *_go_on(result)]
+
+
+def _go_on(result: RolloutResult) -> list[str]:
+    return [f"  to go on: {result.go_on}"] if result.go_on else []
+
+
+def _row(seen: ServiceSeen) -> tuple[str, ...]:
+    release = f"release {seen.release}" if seen.release is not None else ""
+    images = ", ".join(each[:_SHORT] if each.startswith("sha256:") else each for each in seen.images)
+    return (f"  {seen.service}", seen.app, _state(seen), release, images, _health(seen), seen.reason)
+
+
+def _state(seen: ServiceSeen) -> str:
+    if seen.outcome:
+        return seen.outcome.replace("_", " ")
+    return "runs" if seen.machines else "not deployed"
+
+
+def _health(seen: ServiceSeen) -> str:
+    if not seen.machines:
+        return ""
+    machines = f"{seen.machines} machine{'s' if seen.machines > 1 else ''}"
+    return f"{machines}, {seen.passing} of {seen.checks} checks pass" if seen.checks else f"{machines}, no checks"
+
+
+def _unseen(seen: DeploymentSeen) -> Iterator[str]:
+    """Yield why services could not be observed; most often it is one reason for all of them."""
+    reasons: dict[str, list[str]] = {}
+    for each in seen.services:
+        if each.machines is None and not each.outcome:
+            reasons.setdefault(each.reason, []).append(each.service)
+    for reason, services in reasons.items():
+        yield f"gaia: note: what is deployed is not known of {_listed(services)}: {reason}"
+
+
+def _listed(services: Sequence[str]) -> str:
+    return ", ".join(services)
