@@ -11,19 +11,20 @@ if TYPE_CHECKING:
 Failure: TypeAlias = Literal["not-logged-in", "unauthorised", "unknown-app", "temporary", "other"]
 
 _TEMPORARY = (
-    r"rate.?limit|too many requests|\b429\b|\b50[0234]\b|internal server error|bad gateway|service unavailable"
+    r"rate.?limit|too many requests|status\D{0,8}(?:429|5\d\d)\b|internal server error|bad gateway|service unavailable"
     r"|gateway time-?out|lease currently held|failed to (?:acquire|obtain) leases?|no such host"
     r"|connection (?:refused|reset)|network is unreachable|temporary failure in name resolution|i/o timeout"
     r"|tls handshake timeout|unexpected eof|: eof\b|context deadline exceeded"
 )
 _DENIED = (
-    r"unauthori[sz]ed|not authori[sz]ed|must be authenticated|\b40[13]\b|forbidden|invalid token"
+    r"unauthori[sz]ed|not authori[sz]ed|must be authenticated|status\D{0,8}40[13]\b|forbidden|invalid token"
     r"|token.*(?:expired|invalid|revoked)"
 )
 _SIGNS: tuple[tuple[Failure, str], ...] = (
     ("not-logged-in", r"no access token available|not logged in|flyctl auth login"),
-    # Before what is temporary: the sentence of a machine that is gone speaks of a lease, too.
-    ("other", r"machine not found"),
+    # Before what is temporary, since the sentences of these name it too: a machine that is gone, and an image that is
+    # bad, are no better later.
+    ("other", r"machine not found|(?:health|smoke) checks|release.command"),
     ("temporary", _TEMPORARY),
     ("unauthorised", _DENIED),
     ("unknown-app", r"could not find app|app not found|could not resolve app"),

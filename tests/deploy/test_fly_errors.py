@@ -32,6 +32,8 @@ def ended(*lines: str, code: int | None = 1, **how: object) -> Finished:
         ("Error: failed to obtain lease: failed to get lease on VM 8e61: machine not found", "other"),
         ("Error: release command failed - aborting deployment", "other"),
         ("Error: smoke checks for 148e429f failed: the app appears to be crashing", "other"),
+        ("Error: timeout reached waiting for health checks to pass for machine 1: context deadline exceeded", "other"),
+        ('Error: could not find image "registry.fly.io/gaia-auth:503"', "other"),
         ("✖ Failed: nothing", "other"),
     ],
 )
