@@ -1,4 +1,4 @@
-"""From raw options to one frozen environment: command line > variable > ``gaia.toml`` > as shipped."""
+"""From raw options to one frozen environment: command line > variable > ``gaia.toml`` > deploy files > as shipped."""
 
 from __future__ import annotations
 

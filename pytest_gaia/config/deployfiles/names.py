@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.deployfiles.model import Form
 
-_OTHER_SPELLINGS = {"prod": "production", "stage": "staging", "development": "dev"}
+OTHER_SPELLINGS = {"prod": "production", "stage": "staging", "development": "dev"}
 """how file names spell an environment → its name"""
 
 _OTHER_SERVICES = {"db": "postgres", "database": "postgres", "postgresql": "postgres"}
@@ -41,7 +41,7 @@ def fly_names(folder: Path) -> list[FlyFile]:
 
 def spellings(environment: str) -> tuple[str, ...]:
     """Return how file names may spell ``environment``, its own name first."""
-    return (environment, *(other for other, name in _OTHER_SPELLINGS.items() if name == environment))
+    return (environment, *(other for other, name in OTHER_SPELLINGS.items() if name == environment))
 
 
 def service_name(name: str) -> str:
@@ -60,4 +60,4 @@ def _understood(path: Path) -> FlyFile | None:
 
 
 def _name(spelling: str) -> str:
-    return _OTHER_SPELLINGS.get(spelling, spelling)
+    return OTHER_SPELLINGS.get(spelling, spelling)
