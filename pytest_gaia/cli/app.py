@@ -11,6 +11,7 @@ import typer
 
 from pytest_gaia import __version__
 from pytest_gaia.cli import (
+    config_files,
     deploy,
     environments,
     logs,
@@ -44,6 +45,7 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia rollback staging            back to what was last seen to run well
   gaia scale staging chat --count 2
   gaia logs staging chat --follow
+  gaia config lint                 what is wrong with deploy files, before anything is deployed
   gaia policy list                 which failures are expected where, and until when
   gaia replay run.jsonl            judge a recorded run again
   pytest --gaia-env=staging        everything that staging runs
@@ -90,6 +92,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_top)
     app.add_typer(environments.app, name="env")
+    app.add_typer(config_files.app, name="config")
     app.add_typer(sandbox.app, name="sandbox")
     app.add_typer(policy.app, name="policy")
     app.command("replay", help=replay.HELP)(replay.replay_run)

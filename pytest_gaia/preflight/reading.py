@@ -9,7 +9,8 @@ from pytest_gaia.config.deployfiles import compose, fly
 from pytest_gaia.config.deployfiles.model import Deployment, Place
 from pytest_gaia.config.deployfiles.names import fly_names
 from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, compose_file, shown
-from pytest_gaia.config.project import PROJECT_FILE, deploy_folder, find_project
+from pytest_gaia.config.locate import nearest_line
+from pytest_gaia.config.project import PROJECT_FILE, deploy_folder
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, DeployFiles, Secrets
@@ -17,32 +18,37 @@ from pytest_gaia.preflight.spelling import KNOWN
 from pytest_gaia.preflight.workflows.read import read_workflows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.environment import Topology
+    from pytest_gaia.config.files import ConfigFile
 
 
-def read_deploy_files(rootdir: Path, environments: Iterable[Environment] = ()) -> DeployFiles:
+def read_deploy_files(rootdir: Path) -> DeployFiles:
     """Return the deploy files of the project at ``rootdir``; ``deployments`` is empty where it has none.
 
-    ``environments`` are what the project says of them: hosts, topology, secrets. Unlike a deployment, the checks read
-    all files of an environment, those that contradict each other included: to say so is what they are for.
+    Unlike a deployment, the checks read all files of an environment, those that contradict each other included: to say so
+    is what they are for. Of ``gaia.toml`` they take what it says itself, whatever variables and deploy files say.
 
     Raises ``ConfigError`` with file and line for a file that cannot be read or understood, and for an entry of
     ``allowed_differences`` that names nothing.
     """
+    # Decoding loads msgspec, which only a project that has deploy files needs.
+    from pytest_gaia.config.files import project_file, shipped_file
+
     folder = deploy_folder(rootdir)
     if not folder.is_dir():
         raise ConfigError(f"{shown(folder)}: there is no such folder; `deploy_files` in [gaia] of gaia.toml names it.")
-    known = tuple(environments)
+    path = rootdir / PROJECT_FILE
+    own = project_file(path) if path.exists() else None
     return DeployFiles(
         deployments=tuple(_deployments(folder)),
         workflows=read_workflows(rootdir),
-        allowed=_allowed(rootdir),
-        claims={each.name: each.topology for each in known if _is_said(each, "topology")},
-        hosts={each.name: each.hosts for each in known},
-        secrets=_secrets(known),
+        allowed=_allowed(own),
+        claims=_claims(own),
+        hosts=_hosts(shipped_file()) | _hosts(own),
+        secrets=_secrets(own),
     )
 
 
@@ -69,35 +75,35 @@ def _deployments(folder: Path) -> Iterator[Deployment]:
             yield Deployment(environment, "compose", folder, composed)
 
 
-def _allowed(rootdir: Path) -> Allowed:
-    entries = find_project(rootdir).allowed_differences
-    if entries is None:
+def _allowed(own: ConfigFile | None) -> Allowed:
+    entries = own.gaia.allowed_differences if own else None
+    if own is None or not isinstance(entries, tuple):
         return Allowed()
-    from pytest_gaia.config.documents import read_text
-    from pytest_gaia.config.locate import key_lines, nearest_line
-
-    lines = key_lines(read_text(rootdir / PROJECT_FILE, PROJECT_FILE))
-    place = Place(PROJECT_FILE, nearest_line(lines, ("gaia", "allowed_differences")), "gaia.allowed_differences")
+    place = _place(own, "gaia", "allowed_differences")
     check_allowed(entries, f"{place.file}:{place.line}")
     return Allowed(entries, place)
 
 
-def _secrets(environments: Iterable[Environment]) -> dict[str, Secrets]:
+def _claims(own: ConfigFile | None) -> dict[str, Topology]:
+    said = {name: table.topology for name, table in own.environments.items()} if own else {}
+    return {name: topology for name, topology in said.items() if isinstance(topology, str)}
+
+
+def _hosts(file: ConfigFile | None) -> dict[str, tuple[str, ...]]:
+    said = {name: table.hosts for name, table in file.environments.items()} if file else {}
+    return {name: hosts for name, hosts in said.items() if isinstance(hosts, tuple)}
+
+
+def _secrets(own: ConfigFile | None) -> dict[str, Secrets]:
+    from pytest_gaia.config.schema import DeployTable
+
     found = {}
-    for each in environments:
-        if each.deploy is not None and each.deploy.secrets:
-            place = _place(each.sources.get("deploy.secrets", ""), f"env.{each.name}.deploy.secrets")
-            found[each.name] = Secrets(each.deploy.secrets, place)
+    for name, table in own.environments.items() if own else ():
+        names = table.deploy.secrets if isinstance(table.deploy, DeployTable) else ()
+        if own is not None and isinstance(names, tuple) and names:
+            found[name] = Secrets(names, _place(own, "env", name, "deploy", "secrets"))
     return found
 
 
-def _is_said(environment: Environment, key: str) -> bool:
-    """Whether ``gaia.toml`` itself says ``key``, and no deploy file or default does."""
-    return environment.sources.get(key, "").startswith(f"{PROJECT_FILE}:")
-
-
-def _place(source: str, key: str) -> Place:
-    """Return the place that a source such as ``gaia.toml:12`` names."""
-    file, _, rest = source.partition(":")
-    line = rest.partition(":")[0]
-    return Place(file or PROJECT_FILE, int(line) if line.isdigit() else 1, key)
+def _place(file: ConfigFile, *key: str) -> Place:
+    return Place(file.name, nearest_line(file.lines, key), ".".join(key))

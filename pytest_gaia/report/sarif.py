@@ -1,0 +1,66 @@
+"""Findings as SARIF 2.1.0, which GitHub, GitLab and editors show beside the lines that they are about."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_gaia.preflight.findings import Check, Finding
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_ROOT = "SRCROOT"
+
+
+def sarif(findings: Sequence[Finding], checks: Sequence[Check], *, version: str, prefix: str = "") -> dict[str, Any]:
+    """Return one log with one run: all ``checks`` as rules, and ``findings`` as results.
+
+    ``version`` is this package's; ``prefix`` is the project's folder within its repository, such as ``services/``.
+    """
+    rules = {each.id: number for number, each in enumerate(checks)}
+    driver = {
+        "name": "gaia config lint",
+        "semanticVersion": version,
+        "informationUri": "https://pypi.org/project/pytest-gaia/",
+        "rules": [_rule(each) for each in checks],
+    }
+    results = [_result(each, rules[each.check], prefix) for each in findings]
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(check: Check) -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "name": "".join(word.capitalize() for word in check.id.split("-")),
+        "shortDescription": {"text": f"{check.title}."},
+        "fullDescription": {"text": check.why},
+        "help": {"text": f"{check.title}. {check.why}"},
+        "defaultConfiguration": {"level": check.severity},
+        "properties": {"tags": ["deployment", check.topic]},
+    }
+
+
+def _result(finding: Finding, rule: int, prefix: str) -> dict[str, Any]:
+    location = {
+        "physicalLocation": {
+            "artifactLocation": {"uri": quote(f"{prefix}{finding.place.file}"), "uriBaseId": _ROOT},
+            "region": {"startLine": finding.place.line},
+        }
+    }
+    return {
+        "ruleId": finding.check,
+        "ruleIndex": rule,
+        "level": finding.severity,
+        "message": {"text": f"{finding.text}. {finding.why} Do: {finding.mend}."},
+        "locations": [location],
+        "partialFingerprints": {"gaiaFinding/v1": _fingerprint((finding.check, finding.place.file, finding.text))},
+    }
+
+
+def _fingerprint(parts: Iterable[str]) -> str:
+    """Return what stays the same when lines move: a finding that is known is not shown as a new one."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
