@@ -30,3 +30,5 @@ def parse(text: str, name: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         problem = re.sub(r" \(at .*\)$", "", str(error))
         raise ConfigError(f"{name}:{broken_line(text, error)}: not valid TOML: {problem}.") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: its values are nested too deep to be read.") from None

@@ -71,21 +71,28 @@ def known_tolerances(rootdir: Path) -> Mapping[str, Tolerance]:
     return {name: tolerance_of(name, set_values(table)) for name, table in tables.items()}
 
 
-def resolve_each(options: Options) -> dict[str, Environment | Exception]:
+def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environment | Exception]:
     """Return each known environment as :func:`resolve` gives it, or the error that it raises.
 
-    ``env`` and ``urls`` of ``options`` are left aside. Raises ``ConfigError`` only for what concerns all of them.
+    ``env`` and ``urls`` of ``options`` are left aside. With ``apart``, a variable that names no environment
+    (``GAIA_GATEWAY_URL``) counts for the one alone that a run would use, which is among them even if no file knows it.
+    Raises ``ConfigError`` only for what concerns all of them.
     """
-    from pytest_gaia.config.catalogue import read_catalogue
+    from pytest_gaia.config.catalogue import choose, read_catalogue
     from pytest_gaia.errors import GaiaError
 
     catalogue = read_catalogue(options)
+    used = choose(options, catalogue).value if apart else None
+    others = replace(catalogue, variables=replace(catalogue.variables, named_only=True)) if apart else catalogue
     resolved: dict[str, Environment | Exception] = {}
     for name in catalogue.names():
+        known = catalogue if name == used else others
         try:
-            resolved[name] = resolve_from(catalogue, replace(options, env=name, urls=()))
+            resolved[name] = resolve_from(known, replace(options, env=name, urls=()))
         except GaiaError as error:
             resolved[name] = error
+    if used is not None and used not in resolved:
+        resolved[used] = resolve_from(catalogue, options)
     return resolved
 
 

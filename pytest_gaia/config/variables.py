@@ -26,6 +26,8 @@ class Variables:
 
     environ: Mapping[str, str]
     dotenv: Mapping[str, tuple[str, int]]
+    named_only: bool = False
+    """whether only variables count that name their environment, so that no other environment's value is taken"""
 
     def get(self, name: str) -> Sourced | None:
         """Return the variable ``name`` itself."""
@@ -36,7 +38,8 @@ class Variables:
 
     def of(self, environment: str, key: str) -> Sourced | None:
         """Return ``GAIA_<ENVIRONMENT>_<key>``, or else ``GAIA_<key>``; never another environment's variable."""
-        return self.get(variable_name(environment, key)) or self.get(f"GAIA_{key}")
+        named = self.get(variable_name(environment, key))
+        return named if named or self.named_only else self.get(f"GAIA_{key}")
 
 
 def variable_name(environment: str, key: str) -> str:

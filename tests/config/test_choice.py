@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options, split_members
 from pytest_gaia.config.resolve import known_environments, resolve, resolve_each
+from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -218,3 +220,31 @@ def test_one_broken_environment_does_not_hide_the_others(options: Options) -> No
     assert isinstance(resolved["empty"], ConfigError)
     assert "environment empty has no address; set `url` in [env.empty]" in str(resolved["empty"])
     assert not isinstance(resolved["preview"], Exception)
+
+
+def test_apart_a_variable_without_an_environment_counts_for_the_one_in_use_alone(tmp_path: Path) -> None:
+    variables = {
+        "GAIA_ENV": "local",
+        "GAIA_GATEWAY_URL": "http://127.0.0.1:7001",
+        "GAIA_API_KEY": "k",
+        "GAIA_STAGING_CHAT_URL": "http://127.0.0.1:7002",
+    }
+
+    found = resolve_each(Options(rootdir=tmp_path, environ=variables), apart=True)
+
+    local, staging = found["local"], found["staging"]
+    assert isinstance(local, Environment)
+    assert isinstance(staging, Environment)
+    assert (local.urls["gateway"], local.api_key) == ("http://127.0.0.1:7001", Secret("k"))
+    assert (staging.urls["gateway"], staging.api_key) == ("https://gaia-gateway-staging.fly.dev", None)
+    assert staging.urls["chat"] == "http://127.0.0.1:7002"
+
+
+def test_apart_an_environment_that_only_a_variable_makes_is_among_them(tmp_path: Path) -> None:
+    options = Options(rootdir=tmp_path, environ={"GAIA_GATEWAY_URL": "http://127.0.0.1:7001"})
+
+    found = resolve_each(options, apart=True)["adhoc"]
+
+    assert isinstance(found, Environment)
+    assert found.urls == {"gateway": "http://127.0.0.1:7001"}
+    assert "adhoc" not in resolve_each(options)

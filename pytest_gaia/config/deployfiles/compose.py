@@ -45,17 +45,14 @@ def read_apps(path: Path, name: str, *, environment: str) -> tuple[App, ...]:
     if not set(names.values()) & set(MEMBERS):
         raise _no_platform(top, services)
     comments = yaml_comments(text)
-    return tuple(
-        _app(table, path=path, service=names[table.step[-1]], environment=environment, comments=comments)
-        for table in started
-    )
+    return tuple(_app(table, names, path=path, environment=environment, comments=comments) for table in started)
 
 
-def _app(table: Table, *, path: Path, service: str, environment: str, comments: Mapping[int, str]) -> App:
+def _app(table: Table, names: Mapping[str, str], *, path: Path, environment: str, comments: Mapping[int, str]) -> App:
     environ, environ_places = _environment(table)
     image, dockerfile = _image_and_dockerfile(table)
     return App(
-        service=service,
+        service=names[table.step[-1]],
         environment=environment,
         form="service",
         name=table.step[-1],
@@ -65,7 +62,7 @@ def _app(table: Table, *, path: Path, service: str, environment: str, comments: 
         env=environ,
         served=served_ports(table, health_check(table)),
         memory_mb=_memory(table),
-        depends_on=tuple(service_name(each) for each in table.names("depends_on")),
+        depends_on=tuple(names.get(each, service_name(each)) for each in table.names("depends_on")),
         places=_own_places(table, environ_places),
         comments=comments,
         document=table.values,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.config.locate import statements
+from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,8 +23,15 @@ def toml_places(text: str, file: str) -> dict[str, Place]:
     """Return dotted key → place for the valid TOML ``text``.
 
     Elements of an array of tables are numbered from 0 (``services[1].internal_port``); the key without numbers stands
-    for the first of them.
+    for the first of them. Raises ``ConfigError`` for tables that are nested too deep to be walked through.
     """
+    try:
+        return _places(text, file)
+    except RecursionError:
+        raise ConfigError(f"{file}: its values are nested too deep to be read.") from None
+
+
+def _places(text: str, file: str) -> dict[str, Place]:
     places: dict[str, Place] = {}
     last: dict[Step, int] = {}
     table: Step = ()

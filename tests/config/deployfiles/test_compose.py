@@ -56,7 +56,7 @@ services:
       - LOG_LEVEL=debug
       - FROM_SHELL
       - "URL=http://x/?a=b"
-    depends_on: [db]
+    depends_on: [db, bus]
     mem_limit: 1g
 
   bus:
@@ -122,7 +122,7 @@ def test_images_build_memory_and_dependencies(compose: Compose) -> None:
     assert (apps["auth"].image, apps["auth"].dockerfile) == ("gaia/auth:1.2", None)
     assert (apps["gateway"].memory_mb, apps["auth"].memory_mb, apps["nats"].memory_mb) == (512, 1024, None)
     assert apps["gateway"].depends_on == ("postgres", "auth")
-    assert apps["auth"].depends_on == ("postgres",)
+    assert apps["auth"].depends_on == ("postgres", "nats")
 
 
 def test_a_health_check_that_asks_a_url_is_an_http_check(compose: Compose) -> None:

@@ -141,6 +141,13 @@ def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
     assert message_of(folder, "dev") == "deploy/fly.dev.toml: not UTF-8 (byte 7); save the file as UTF-8."
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000 + "]" * 5000, ".".join("a" * 5000) + " = 1"])
+def test_a_tower_of_tables_is_refused(folder: Path, write: Write, text: str) -> None:
+    write("fly.dev.toml", f'app = "a"\n{text}\n')
+
+    assert message_of(folder, "dev") == "deploy/fly.dev.toml: its values are nested too deep to be read."
+
+
 FLY = {
     "no TOML": ('app = "a"\n[env\n', "2: not valid TOML: "),
     "a key given twice": ('app = "a"\napp = "b"\n', "2: not valid TOML: "),
