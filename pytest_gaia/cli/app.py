@@ -15,12 +15,14 @@ from pytest_gaia.cli import (
     deploy,
     environments,
     logs,
+    monitor,
     policy,
     replay,
     rollback,
     sandbox,
     scale,
     stages,
+    status,
     testing,
 )
 from pytest_gaia.errors import ConfigError, GaiaError
@@ -45,6 +47,8 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia rollback staging            back to what was last seen to run well
   gaia scale staging chat --count 2
   gaia logs staging chat --follow
+  gaia status                      all environments at once, and what is ahead of what
+  gaia monitor staging             how it is, again and again
   gaia config lint                 what is wrong with deploy files, before anything is deployed
   gaia policy list                 which failures are expected where, and until when
   gaia replay run.jsonl            judge a recorded run again
@@ -100,6 +104,8 @@ def build() -> typer.Typer:
     app.command("deploy-and-test", help=stages.DEPLOY_HELP)(stages.deploy_and_test)
     app.command("quick-test", help=stages.QUICK_HELP)(stages.quick_test)
     app.command("full-test", help=stages.FULL_HELP)(stages.full_test)
+    app.command("status", help=status.HELP)(status.show_status)
+    app.command("monitor", help=monitor.HELP)(monitor.monitor_environment)
     app.command("rollback", help=rollback.HELP)(rollback.roll_back_environment)
     app.command("scale", help=scale.HELP)(scale.scale_service)
     app.command("logs", help=logs.HELP)(logs.show_logs)

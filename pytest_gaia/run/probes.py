@@ -36,10 +36,12 @@ _LONGEST = 80
 class NotYet(Exception):
     """No good answer, and a later one may be: the machine may be waking."""
 
-    def __init__(self, problem: str, retry_after: float | None = None) -> None:
+    def __init__(self, problem: str, retry_after: float | None = None, *, answered: bool = False) -> None:
         super().__init__(problem)
         self.retry_after = retry_after
         """seconds that the server asks for"""
+        self.answered = answered
+        """whether something did answer, with an error"""
 
 
 class Dead(Exception):
@@ -71,7 +73,7 @@ def probe_http(url: str, timeout: float) -> Answer:
     except HTTPError as error:
         error.close()
         if error.code >= 500 or error.code == 429:
-            raise NotYet(f"GET /health answered {error.code}", _retry_after(error)) from None
+            raise NotYet(f"GET /health answered {error.code}", _retry_after(error), answered=True) from None
         return Answer("degraded", f"GET /health answered {error.code}")
     except URLError as error:
         raise _on_the_way(error.reason, url) from None
