@@ -42,7 +42,10 @@ class Envelope(msgspec.Struct, frozen=True, rename={"payload_type": "payloadType
 class Signer(Protocol):
     """What can sign bytes."""
 
-    keyid: str
+    @property
+    def keyid(self) -> str:
+        """A hint at the key."""
+        ...
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature of ``message``."""

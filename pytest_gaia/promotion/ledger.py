@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pytest_gaia.promotion.dsse import PAYLOAD_TYPE, Envelope, signed_by, wrap
+from pytest_gaia.promotion.git_reference import Taken
 from pytest_gaia.promotion.statements import PREDICATES, STATEMENT, Chain, Predicate, Subject
-from pytest_gaia.promotion.stores import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pytest_gaia.promotion.statements import (
-    CheckPredicate,
     DeploymentPredicate,
     GatePredicate,
     Predicate,
@@ -34,6 +33,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 """evidence from further in the future than clocks differ is none"""
 
 _OF_PEOPLE = (SignoffPredicate, WaiverPredicate)
+_UNDER_LOCK = (RunPredicate, DeploymentPredicate, GatePredicate, RollbackPredicate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Situation:
         """Return what counts of ``kind`` about this bundle in an environment (its own by default), oldest first.
 
         Does not count: what is about another bundle or other images, is not signed as the stage asks, lies in the
-        future, or was a rehearsal on the sandbox.
+        future, was a rehearsal on the sandbox, or was written by a promotion that had lost its lock.
         """
         wanted = environment or self.environment
         return [
@@ -76,6 +76,7 @@ class Situation:
             and _about(entry.predicate) == (wanted, self.bundle.id)
             and entry.subjects == self.bundle.subjects()
             and self._may_say(entry)
+            and not self._overtaken(entry)
         ]
 
     def newest(self, kind: type[P], environment: str | None = None) -> Evidence[P] | None:
@@ -98,6 +99,17 @@ class Situation:
                 return arrived
         return ""
 
+    def _overtaken(self, entry: Entry) -> bool:
+        """Whether somebody had taken the environment's lock over before this was written."""
+        if not isinstance(entry.predicate, _UNDER_LOCK):
+            return False
+        fence, (environment, _) = _fence(entry.predicate), _about(entry.predicate)
+        return any(
+            _fence(each.predicate) > fence and _about(each.predicate)[0] == environment and self._may_say(each)
+            for each in self.entries
+            if each.sequence < entry.sequence
+        )
+
     def _may_say(self, entry: Entry) -> bool:
         if not self.stage.require_signed and not entry.signed:
             return True
@@ -117,12 +129,19 @@ def approvers(entry: Entry, bundle: Bundle) -> tuple[TrustedKey, ...]:
     )
 
 
-def _about(predicate: Predicate) -> tuple[str, str]:
+def _fence(predicate: Predicate | None) -> int:
+    if isinstance(predicate, RunPredicate):
+        return predicate.details.fence
+    if isinstance(predicate, GatePredicate):
+        return predicate.decision.fence
+    return getattr(predicate, "fence", 0)
+
+
+def _about(predicate: Predicate | None) -> tuple[str, str]:
+    if predicate is None:
+        return "", ""
     if isinstance(predicate, RunPredicate):
         return ("", "") if predicate.details.rehearsal else (predicate.details.environment, predicate.details.bundle)
     if isinstance(predicate, GatePredicate):
         return predicate.decision.environment, predicate.decision.bundle
     return predicate.environment, predicate.bundle
-
-
-__all__ = ["CLOCK_SKEW", "EVIDENCE_ROLE", "CheckPredicate", "Evidence", "Situation", "approvers"]

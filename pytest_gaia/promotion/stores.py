@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.git_reference import Taken
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = re.compile(r"(\d{6})\.json")
-
-
-class Taken(Exception):
-    """Somebody else has written an entry of this number in the meantime."""
 
 
 class Store(Protocol):
@@ -54,7 +52,7 @@ class FolderStore:
     def add(self, number: int, content: bytes) -> None:
         """Write the entry beside its place first, so that a full disk or a kill leaves no half of one."""
         path = self.folder / f"{number:06}.json"
-        draft = self.folder / f".{number:06}.{os.getpid()}.draft"
+        draft = self.folder / f".{number:06}.{secrets.token_hex(4)}.draft"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as file:

@@ -1,0 +1,300 @@
+"""The ledger: whatever is changed, removed, moved or repeated in it is found, with public keys alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.errors import ConfigError, DeployUnavailable
+from pytest_gaia.promotion.dsse import pae
+from pytest_gaia.promotion.git_reference import GitReference
+from pytest_gaia.promotion.git_store import GitStore
+from pytest_gaia.promotion.keys import trusted_keys
+from pytest_gaia.promotion.ledger import Ledger
+from pytest_gaia.promotion.statements import CHECK, CheckPredicate, Subject
+from pytest_gaia.promotion.stores import FolderStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.promotion.keys import SigningKey
+    from tests.promotion.conftest import Keyring
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def check(number: int = 0, *, time: datetime = NOW) -> CheckPredicate:
+    return CheckPredicate(
+        environment="staging", bundle="b", item=f"item-{number}", status="proved", why="seen", time=time.isoformat()
+    )
+
+
+def append(ledger: Ledger, key: SigningKey | None, count: int = 1) -> None:
+    for number in range(count):
+        signers = [key] if key else []
+        ledger.append(CHECK, [Subject("auth", {"sha256": "ab"})], check(number), signers=signers)
+
+
+@pytest.fixture
+def key(keyring: Keyring) -> SigningKey:
+    return keyring.make("ci", "ci")
+
+
+@pytest.fixture
+def ledger(keyring: Keyring, key: SigningKey, tmp_path: Path) -> Ledger:
+    """Four signed entries in a folder."""
+    ledger = keyring.ledger(tmp_path / "ledger")
+    append(ledger, key, 4)
+    return ledger
+
+
+def files(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "ledger").iterdir())
+
+
+def test_what_is_written_is_read_back_with_who_signed_it(ledger: Ledger) -> None:
+    entries = ledger.entries()
+    assert [entry.predicate for entry in entries] == [check(number) for number in range(4)]
+    assert {signer.name for entry in entries for signer in entry.signers} == {"ci"}
+    assert ledger.problems() == ()
+    assert ledger.head == entries[-1].sha256
+
+
+def test_the_encoding_that_is_signed_is_that_of_the_protocol() -> None:
+    # The example of DSSE's protocol.md.
+    assert pae("http://example.com/HelloWorld", b"hello world") == (
+        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
+
+
+def test_an_empty_ledger_is_whole_and_has_no_head(keyring: Keyring, tmp_path: Path) -> None:
+    ledger = keyring.ledger(tmp_path / "ledger")
+    assert (ledger.entries(), ledger.problems(), ledger.head) == ((), (), "")
+
+
+def test_every_changed_byte_is_found(ledger: Ledger, tmp_path: Path) -> None:
+    path = files(tmp_path)[1]
+    content = path.read_bytes()
+    payload = json.loads(content)["payload"].encode()
+    signature = json.loads(content)["signatures"][0]["sig"].encode()
+    places = [content.index(payload) + at for at in range(0, len(payload) - 4, 31)]
+    places += [content.index(signature) + at for at in range(0, len(signature) - 4, 7)]
+    for at in places:
+        path.write_bytes(content[:at] + (b"A" if content[at : at + 1] != b"A" else b"B") + content[at + 1 :])
+        assert ledger.problems(), f"byte {at}"
+
+
+def test_the_payload_of_another_statement_under_an_old_signature_is_found(ledger: Ledger, tmp_path: Path) -> None:
+    path = files(tmp_path)[1]
+    envelope = json.loads(path.read_bytes())
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    statement["predicate"]["status"] = "failed"
+    envelope["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+    path.write_text(json.dumps(envelope))
+    assert any("entry 2: signed, but by no key that is trusted" in each for each in ledger.problems())
+
+
+def test_a_signature_that_was_taken_off_breaks_the_next_link(ledger: Ledger, tmp_path: Path) -> None:
+    path = files(tmp_path)[1]
+    envelope = json.loads(path.read_bytes())
+    envelope["signatures"] = []
+    path.write_text(json.dumps(envelope))
+    entries = ledger.entries()
+    assert not entries[1].signed
+    assert "does not follow the entry before it" in entries[2].problem
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_removed_entry_is_found(ledger: Ledger, tmp_path: Path, number: int) -> None:
+    files(tmp_path)[number].unlink()
+    assert any("entries between them were removed" in each for each in ledger.problems())
+
+
+def test_the_newest_removed_is_found_by_the_head_that_was_noted(ledger: Ledger, tmp_path: Path) -> None:
+    head = ledger.head
+    assert ledger.problems(head) == ()
+    files(tmp_path)[-1].unlink()
+    assert ledger.problems() == ()
+    assert ledger.problems(head) == (
+        f"no entry has the hash {head}: entries were removed, or it is another ledger's head",
+    )
+
+
+def test_two_entries_that_changed_places_are_found(ledger: Ledger, tmp_path: Path) -> None:
+    first, second = files(tmp_path)[1:3]
+    contents = first.read_bytes(), second.read_bytes()
+    second.write_bytes(contents[0])
+    first.write_bytes(contents[1])
+    assert "entry 2: stands at another place than it was written for: moved, or written twice" in ledger.problems()
+
+
+def test_an_entry_that_is_played_again_is_found(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "ledger" / "000005.json").write_bytes(files(tmp_path)[1].read_bytes())
+    assert ledger.problems() == ("entry 5: stands at another place than it was written for: moved, or written twice",)
+
+
+def test_an_entry_of_another_ledger_is_found(keyring: Keyring, key: SigningKey, ledger: Ledger, tmp_path: Path) -> None:
+    other = keyring.ledger(tmp_path / "other")
+    append(other, key, 4)
+    files(tmp_path)[3].write_bytes((tmp_path / "other" / "000004.json").read_bytes())
+    assert ledger.problems() == (
+        "entry 4: does not follow the entry before it, which was changed, replaced or removed",
+    )
+
+
+def test_a_key_that_nobody_trusts_signs_nothing(keyring: Keyring, ledger: Ledger) -> None:
+    stranger = keyring.make("stranger", "ci")
+    (keyring.folder / "stranger.toml").unlink()
+    append(ledger, stranger)
+    assert ledger.entries()[-1].signers == ()
+    assert any(each.startswith("entry 5: signed, but by no key that is trusted") for each in ledger.problems())
+
+
+def test_a_key_that_has_run_out_signs_nothing(keyring: Keyring, tmp_path: Path) -> None:
+    key = keyring.make("old", "ci", extra="not_after = 2026-01-01T00:00:00Z")
+    ledger = keyring.ledger(tmp_path / "ledger")
+    append(ledger, key)
+    assert ledger.entries()[0].signers == ()
+
+
+def test_an_unsigned_entry_says_so(keyring: Keyring, tmp_path: Path) -> None:
+    ledger = keyring.ledger(tmp_path / "ledger")
+    append(ledger, None)
+    (entry,) = ledger.entries()
+    assert (entry.signed, entry.signers, entry.problem) == (False, (), "")
+
+
+def test_clocks_may_differ_a_little_and_no_more(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:
+    ledger = keyring.ledger(tmp_path / "ledger")
+    for minutes in (0, -4, -20):
+        ledger.append(CHECK, [], check(time=NOW + timedelta(minutes=minutes)), signers=[key])
+    problems = [entry.problem for entry in ledger.entries()]
+    assert problems[:2] == ["", ""]
+    assert "is dated" in problems[2]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"nonsense", b'{"payload": "!", "payloadType": "x", "signatures": []}', b"\xff\xfe"]
+)
+def test_a_file_that_is_no_envelope_is_a_problem_and_no_crash(ledger: Ledger, tmp_path: Path, content: bytes) -> None:
+    files(tmp_path)[1].write_bytes(content)
+    assert any(each.startswith("entry 2: cannot be read") for each in ledger.problems())
+
+
+def test_a_statement_of_an_unknown_type_is_a_problem(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:
+    ledger = keyring.ledger(tmp_path / "ledger")
+    ledger.append("urn:other:1", [], check(), signers=[key])
+    assert ledger.problems() == ("entry 1: of an unknown type urn:other:1",)
+
+
+def test_many_writers_at_once_lose_nothing(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:
+    ledger = keyring.ledger(tmp_path / "ledger")
+    writers = [threading.Thread(target=append, args=(ledger, key, 3)) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(ledger.entries()) == 12
+    assert ledger.problems() == ()
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:
+    (tmp_path / "ledger").write_text("a file")
+    ledger = keyring.ledger(tmp_path / "ledger")
+    with pytest.raises(ConfigError, match=r"ledger: the ledger cannot be (read|written): .*Nothing was changed"):
+        append(ledger, key)
+
+
+def test_nothing_but_whole_entries_is_left_behind(ledger: Ledger, tmp_path: Path) -> None:
+    assert ledger.head
+    assert [path.name for path in files(tmp_path)] == [f"{number:06}.json" for number in range(1, 5)]
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> tuple[Path, Path]:
+    """Two clones of one bare repository."""
+    shared = tmp_path / "shared.git"
+    subprocess.run(["git", "init", "-q", "--bare", shared], check=True)
+    pair = tmp_path / "one", tmp_path / "two"
+    for clone in pair:
+        subprocess.run(["git", "clone", "-q", shared, clone], check=True, capture_output=True)
+    return pair
+
+
+def in_git(folder: Path, keyring: Keyring, remote: str | None = "origin") -> Ledger:
+    return Ledger(GitStore(GitReference(folder, "refs/gaia/ledger", remote)), trusted_keys(keyring.folder))
+
+
+def test_a_git_reference_keeps_entries_and_leaves_the_work_tree_alone(
+    clones: tuple[Path, Path], keyring: Keyring, key: SigningKey
+) -> None:
+    one, two = (in_git(clone, keyring) for clone in clones)
+    append(one, key, 2)
+    append(two, key, 2)
+    assert [entry.sequence for entry in one.entries()] == [1, 2, 3, 4]
+    assert one.problems() == ()
+    assert git(clones[0], "status", "--porcelain") == ""
+
+
+def test_two_machines_at_once_write_one_after_the_other(
+    clones: tuple[Path, Path], keyring: Keyring, key: SigningKey
+) -> None:
+    ledgers = [in_git(clone, keyring) for clone in clones]
+    writers = [threading.Thread(target=append, args=(ledger, key, 3)) for ledger in ledgers]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(ledgers[0].entries()) == 6
+    assert ledgers[0].problems() == ()
+
+
+def test_a_rewritten_reference_is_found_by_the_head(
+    clones: tuple[Path, Path], keyring: Keyring, key: SigningKey
+) -> None:
+    ledger = in_git(clones[0], keyring, None)
+    append(ledger, key, 3)
+    head = ledger.head
+    git(clones[0], "update-ref", "refs/gaia/ledger", "refs/gaia/ledger~1")
+    assert ledger.problems() == ()
+    assert ledger.problems(head)
+
+
+def test_a_remote_out_of_reach_changes_nothing(clones: tuple[Path, Path], keyring: Keyring, key: SigningKey) -> None:
+    git(clones[0], "remote", "set-url", "origin", "https://127.0.0.1:1/none.git")
+    with pytest.raises(DeployUnavailable, match="the remote is out of reach"):
+        append(in_git(clones[0], keyring), key)
+    assert git(clones[0], "for-each-ref", "refs/gaia") == ""
+
+
+def test_no_repository_is_one_message(tmp_path: Path, keyring: Keyring, key: SigningKey) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match="refs/gaia/ledger: git: not a git repository"):
+        append(in_git(folder, keyring, None), key)
+
+
+def test_an_export_is_read_by_another_implementation(ledger: Ledger, key: SigningKey) -> None:
+    """securesystemslib is not installed here: what it would do is done with cryptography alone, from the bytes."""
+    store: Any = ledger.store
+    for content in store.read().values():
+        envelope = json.loads(content)
+        body = base64.b64decode(envelope["payload"])
+        signature = base64.b64decode(envelope["signatures"][0]["sig"])
+        key._private.public_key().verify(signature, b"DSSEv1 28 application/vnd.in-toto+json %d " % len(body) + body)
+        assert json.loads(body)["_type"] == "https://in-toto.io/Statement/v1"
+
+
+def test_a_ledger_is_in_a_folder_by_default(ledger: Ledger) -> None:
+    assert isinstance(ledger.store, FolderStore)
