@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.services import ClientSet
     from pytest_gaia.clients.sessions import Session
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.preflight.files import DeployFiles
     from pytest_gaia.run.session import Run
 
 
@@ -46,6 +47,18 @@ def gaia_env(gaia_run: Run) -> Environment:
         return gaia_run.environment
     except GaiaError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def gaia_deployments(gaia_run: Run) -> DeployFiles:
+    """The project's deploy files, read: ``gaia_deployments.deployments``; not applicable where it has none."""
+    from pytest_gaia.errors import NotApplicable
+    from pytest_gaia.preflight.reading import read_deploy_files
+
+    files = read_deploy_files(gaia_run.options.rootdir)
+    if not files.deployments:
+        raise NotApplicable("the project has no deploy files (fly.SERVICE.ENV.toml, docker-compose.yml)")
+    return files
 
 
 @pytest.fixture

@@ -89,9 +89,9 @@ class CheckHooks:
             self._leave_out(needs)
         self.run.begin(needs)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self) -> Generator[None, object, object]:
-        """A fixture may find that the environment lacks what it stands for."""
+    @pytest.hookimpl(wrapper=True, specname="pytest_runtest_setup")
+    def pytest_gaia_setup(self) -> Generator[None, object, object]:
+        """A fixture may find that the environment lacks what it stands for; pytest raises it anew for each of its tests."""
         return (yield from _turning_into_skips())
 
     @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""Every check, in the order in which the reference lists them."""
+"""All checks, in the order in which the reference lists them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,35 @@
+"""The project's own deploy files, before anything is deployed: one check a topic of ``gaia config lint``.
+
+In an environment that has deploy files, what concerns it is looked at; anywhere else, all of them. Warnings do not fail.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.preflight.lint import ALL_CHECKS, lint
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.preflight.files import DeployFiles
+    from pytest_gaia.preflight.findings import Finding
+
+TOPICS = tuple(dict.fromkeys(check.topic for check in ALL_CHECKS if check.severity == "error"))
+
+
+@pytest.fixture(scope="module")
+def errors(gaia_deployments: DeployFiles, gaia_env: Environment) -> dict[str, list[Finding]]:
+    """Topic → what is wrong."""
+    environment = gaia_env.name if gaia_deployments.deployment(gaia_env.name) else None
+    found = [each for each in lint(gaia_deployments, environment) if each.severity == "error"]
+    topics = {check.id: check.topic for check in ALL_CHECKS}
+    return {topic: [each for each in found if topics[each.check] == topic] for topic in TOPICS}
+
+
+@pytest.mark.gaia(core=True)
+@pytest.mark.parametrize("topic", TOPICS)
+def test_deploy_files_are_right(errors: dict[str, list[Finding]], topic: str) -> None:
+    lines = [f"{each.place}: {each.check}: {each.text}; {each.mend}" for each in errors[topic]]
+    assert not lines, "\n".join([f"{len(lines)} wrong", *lines])
