@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pytest_gaia.deploy import fly_apps
@@ -18,7 +20,7 @@ from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pytest_gaia.deploy.contract import Request
     from pytest_gaia.deploy.process import Finished
@@ -57,8 +59,8 @@ class FlyHook:
 
     def _deploy(self, request: Request, arguments: tuple[str, ...], log: Callable[[str], None]) -> Reply:
         until = time.monotonic() + request.deadline
-        directory = Path(request.directory) if request.directory else None
-        finished = self._tool.act(*arguments, deadline=request.deadline, log=log, out=log, directory=directory)
+        with _folder(request) as directory:
+            finished = self._tool.act(*arguments, deadline=request.deadline, log=log, out=log, directory=directory)
         if not finished.ok:
             return self._failure(request, arguments, finished)
         woken, problem = self._wake(request.app, until, log)
@@ -133,6 +135,16 @@ def deploy_arguments(request: Request) -> tuple[str, ...]:
     )
     # Unless it is told otherwise, the number of retries is whatever Fly has set for everybody on that day.
     return (*arguments, "--wait-timeout", _seconds(_HEALTHY_WITHIN, limit), "--deploy-retries", "0", "--yes")
+
+
+@contextmanager
+def _folder(request: Request) -> Iterator[Path | None]:
+    """Where flyctl runs. Without a deploy file it would take any fly.toml there for the app's own."""
+    if request.config is None:
+        with TemporaryDirectory(prefix="gaia-deploy-") as empty:
+            yield Path(empty)
+    else:
+        yield Path(request.directory) if request.directory else None
 
 
 def _seconds(most: int, limit: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,8 +16,6 @@ from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import a_request
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_gaia.deploy.outcome import Outcome
     from tests.fake_tools import FakeTools
 
@@ -229,12 +228,28 @@ def test_it_goes_back_to_an_image_without_its_release_command(fake_tools: FakeTo
     assert (reply.release, fake_tools.digests(APP)) == (43, {NEW})
 
 
-def test_it_runs_in_the_folder_of_the_project(fake_tools: FakeTools, hook: FlyHook, tmp_path: Path) -> None:
+def test_it_runs_in_the_folder_of_the_project(
+    fake_tools: FakeTools, hook: FlyHook, deploy_file: str, tmp_path: Path
+) -> None:
     fake_tools.app(APP)
+
+    run(hook, directory=str(tmp_path), config=deploy_file)
+
+    assert fake_tools.calls("fly", "deploy")[0].cwd == str(tmp_path)
+
+
+def test_without_a_deploy_file_no_other_is_taken_for_it(
+    fake_tools: FakeTools, hook: FlyHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_tools.app(APP)
+    (tmp_path / "fly.toml").write_text('app = "blog"\n')
+    monkeypatch.chdir(tmp_path)
 
     run(hook, directory=str(tmp_path))
 
-    assert fake_tools.calls("fly", "deploy")[0].cwd == str(tmp_path)
+    folder = fake_tools.calls("fly", "deploy")[0].cwd
+    assert folder != str(tmp_path)
+    assert not Path(folder).exists()
 
 
 def test_it_wakes_what_the_deployment_left_asleep(fake_tools: FakeTools, hook: FlyHook) -> None:
