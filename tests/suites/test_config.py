@@ -1,0 +1,50 @@
+"""The suite of deploy files: red for files with mistakes, green for files without, and silent where there are none."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from tests.suites.conftest import ROOT, run_suites
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+FILES = ROOT / "tests" / "preflight" / "files"
+
+
+def run_config(directory: Path, kind: str | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the suite in a project that holds one of the sets of files, or none."""
+    toml = directory / "gaia.toml"
+    if kind is not None:
+        shutil.copytree(FILES / kind, directory, dirs_exist_ok=True)
+    text = toml.read_text(encoding="utf-8") if toml.exists() else "[gaia]\n"
+    toml.write_text(text.replace("[gaia]\n", f'[gaia]\nsuites = ["{ROOT / "suites"}"]\n', 1), encoding="utf-8")
+    options = (f"--rootdir={directory}", f"--confcutdir={ROOT}", "-m", "config", "-q", "--gaia-env=sandbox")
+    return run_suites("suites", *options, *arguments)
+
+
+def test_files_with_mistakes_turn_every_topic_red(tmp_path: Path) -> None:
+    result = run_config(tmp_path, "broken", "--tb=short")
+
+    assert result.returncode == 1, result.stdout
+    assert "gaia verdict: REJECT on sandbox: 11 failed" in result.stdout
+    # Place, check and mend of a finding stand in the report of its test.
+    assert "fly.gateway.production.toml:15: env.DATABASE_URL: shared-database" in result.stdout
+    assert "give production a database server of its own" in result.stdout
+    assert "hunter2" not in result.stdout
+
+
+def test_files_without_mistakes_are_green(tmp_path: Path) -> None:
+    result = run_config(tmp_path, "corrected")
+
+    assert result.returncode == 0, result.stdout
+    assert "11 passed" in result.stdout
+
+
+def test_a_project_without_files_proves_nothing(tmp_path: Path) -> None:
+    result = run_config(tmp_path, None)
+
+    assert "11 not applicable" in result.stdout
+    assert result.returncode == 11, result.stdout
