@@ -1,0 +1,231 @@
+"""A release on its way to production, with every piece of evidence that it needs: what an honest pipeline leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pytest_gaia.config.stages import Stage
+from pytest_gaia.promotion.bundle import Bundle, Component
+from pytest_gaia.promotion.gate import Gate, evaluate
+from pytest_gaia.promotion.situation import Situation
+from pytest_gaia.promotion.statements import (
+    CHECK,
+    DEPLOYMENT,
+    GATE,
+    ROLLBACK,
+    RUN,
+    SIGNOFF,
+    WAIVER,
+    CheckPredicate,
+    DeploymentPredicate,
+    Predicate,
+    RollbackPredicate,
+    RunDetails,
+    RunPredicate,
+    SignoffPredicate,
+    SloResult,
+    Subject,
+    WaiverPredicate,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.promotion.items import Group
+    from pytest_gaia.promotion.keys import SigningKey
+    from tests.promotion.conftest import Keyring
+
+START = datetime(2026, 11, 2, 9, tzinfo=UTC)
+SUITES = ("health", "providers", "messaging", "database")
+STAGES = {
+    "local": Stage(),
+    "dev": Stage(previous="local"),
+    "staging": Stage(previous="dev", soak=timedelta(hours=12), require_signed=True),
+    "production": Stage(
+        previous="staging", soak=timedelta(hours=24), sign=("release-manager",), suites=("health",), require_signed=True
+    ),
+}
+
+
+def made_bundle(seed: str = "a", **changes: Any) -> Bundle:
+    """Return a bundle of two images."""
+    images = {service: f"sha256:{service}{seed}" for service in ("auth", "gateway")}
+    values: dict[str, Any] = {
+        "created": START.isoformat(),
+        "kind": "registry",
+        "commit": f"c0ffee{seed}",
+        "authors": ("dev@example.org",),
+        "components": tuple(Component(name, f"registry/{name}@{digest}", digest) for name, digest in images.items()),
+    }
+    return Bundle(**values | changes)
+
+
+@dataclass
+class Release:
+    """Writes evidence as the pipeline does, one hour after the other."""
+
+    keyring: Keyring
+    folder: Path
+    bundle: Bundle = field(default_factory=made_bundle)
+    now: datetime = START
+    keys: dict[str, SigningKey] = field(default_factory=dict)
+    about: tuple[Subject, ...] | None = None
+    """what statements are about, if not the bundle's images"""
+
+    def __post_init__(self) -> None:
+        if not self.keys:
+            self.keys = {
+                "ci": self.keyring.make("ci", "ci"),
+                "rita": self.keyring.make("rita", "release-manager", identities=("rita@example.org",)),
+                "sam": self.keyring.make("sam", "security", identities=("sam@example.org",)),
+                "dev": self.keyring.make("dev", "release-manager", "security", identities=("DEV@example.org",)),
+            }
+
+    def wait(self, hours: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(hours=hours)
+
+    def write(self, kind: str, predicate: Predicate, by: str | None = "ci") -> None:
+        """Append one statement, signed by one of the keys; None: by nobody."""
+        self.wait(0.1)
+        signers = [self.keys[by]] if by else []
+        about = self.bundle.subjects() if self.about is None else self.about
+        self.keyring.ledger(self.folder).append(kind, about, predicate, signers=signers)
+
+    def deploy(self, environment: str, by: str | None = "ci", **changes: Any) -> None:
+        """It was deployed, and seen to run."""
+        says = DeploymentPredicate(
+            environment=environment,
+            bundle=self.bundle.id,
+            outcome="deployed",
+            services=self.bundle.digests,
+            time=self.now.isoformat(),
+        )
+        self.write(DEPLOYMENT, msgspec.structs.replace(says, **changes), by)
+
+    def run(self, environment: str, by: str | None = "ci", result: Any = "PASSED", **changes: Any) -> None:
+        """Its suites ran."""
+        details = RunDetails(
+            environment=environment,
+            bundle=self.bundle.id,
+            verdict="PROMOTE",
+            plan="ab" * 32,
+            planned=40,
+            suites=SUITES,
+            core_passed=12,
+            slo=(SloResult(route="GET /health", percentile=95, samples=60, measured_ms=20, warn_ms=None, fail_ms=100, status="passed"),),
+            digests=self.bundle.digests,
+            started=self.now.isoformat(),
+            finished=self.now.isoformat(),
+        )  # fmt: skip
+        details = msgspec.structs.replace(details, **changes)
+        self.write(RUN, RunPredicate(result=result, configuration=(), details=details), by)
+
+    def decide(self, environment: str, only: Group | None = None) -> Gate:
+        """Ask the gate."""
+        entries = self.keyring.ledger(self.folder).entries()
+        return evaluate(Situation(environment, STAGES[environment], self.bundle, entries, self.now), only=only)
+
+    def gate(self, environment: str, by: str | None = "ci", **changes: Any) -> None:
+        """The gate decides, and its decision is kept."""
+        says = self.decide(environment).predicate(self.now, {})
+        decision = msgspec.structs.replace(says.decision, **changes)
+        self.write(GATE, msgspec.structs.replace(says, decision=decision), by)
+
+    def sign(self, item: str, environment: str, by: str | None, role: str, **changes: Any) -> None:
+        """A person signs."""
+        says = SignoffPredicate(
+            environment=environment,
+            bundle=self.bundle.id,
+            item=item,
+            role=role,
+            signer=by or "somebody",
+            time=self.now.isoformat(),
+            until=(self.now + timedelta(days=7)).isoformat(),
+        )
+        self.write(SIGNOFF, msgspec.structs.replace(says, **changes), by)
+
+    def waive(self, item: str, environment: str, by: str | None, role: str, **changes: Any) -> None:
+        """A person lets an item go."""
+        says = WaiverPredicate(
+            environment=environment,
+            bundle=self.bundle.id,
+            item=item,
+            role=role,
+            signer=by or "somebody",
+            why="the partner needs it today",
+            time=self.now.isoformat(),
+            until=(self.now + timedelta(days=2)).isoformat(),
+        )
+        self.write(WAIVER, msgspec.structs.replace(says, **changes), by)
+
+    def check(self, item: str, environment: str, by: str | None = "ci", **changes: Any) -> None:
+        """A tool has looked."""
+        says = CheckPredicate(
+            environment=environment,
+            bundle=self.bundle.id,
+            item=item,
+            status="proved",
+            why="nothing found",
+            time=self.now.isoformat(),
+        )
+        self.write(CHECK, msgspec.structs.replace(says, **changes), by)
+
+    def roll_back(self, environment: str, by: str | None = "ci", **changes: Any) -> None:
+        """It was rolled back; a rehearsal unless said otherwise."""
+        says = RollbackPredicate(
+            environment=environment,
+            bundle=self.bundle.id,
+            target="earlier",
+            why="rehearsal",
+            outcome="deployed",
+            services={},
+            time=self.now.isoformat(),
+            rehearsal=True,
+        )
+        self.write(ROLLBACK, msgspec.structs.replace(says, **changes), by)
+
+    def through_local(self) -> None:
+        """Pass the first stage."""
+        self.deploy("local", None)
+        self.run("local", None)
+        self.gate("local", None)
+
+    def through_dev(self) -> None:
+        """Pass the second stage."""
+        self.sign("feature-complete", "dev", "rita", "release-manager")
+        self.check("no-breaking-api-change", "dev")
+        self.deploy("dev")
+        self.run("dev")
+        self.run("dev")
+        self.gate("dev")
+
+    def through_staging(self) -> None:
+        """Pass the third stage, half a day later."""
+        self.wait(13)
+        self.check("no-experimental-features", "staging")
+        self.deploy("staging")
+        self.run("staging")
+        self.gate("staging")
+
+    def ready_for_production(self) -> None:
+        """Show all that the last edge asks for, a day later."""
+        self.roll_back("staging")
+        self.wait(25)
+        self.sign("security-review", "production", "sam", "security")
+        self.sign("release", "production", "rita", "release-manager")
+
+    def into_production(self) -> None:
+        """Be deployed and tested there."""
+        self.deploy("production")
+        self.run("production")
+
+    def all_but(self, *left_out: str) -> None:
+        """Walk the whole way, but leave out some steps, named as the methods are."""
+        for step in ("through_local", "through_dev", "through_staging", "ready_for_production", "into_production"):
+            if step not in left_out:
+                getattr(self, step)()

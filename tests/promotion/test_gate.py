@@ -1,0 +1,106 @@
+"""The gate, asked about an honest release: at every stage, and what it says while something is still missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.promotion.checklist import CHECKLIST
+from tests.promotion.release import Release, made_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.promotion.conftest import Keyring
+
+
+@pytest.fixture
+def release(keyring: Keyring, tmp_path: Path) -> Release:
+    return Release(keyring, tmp_path / "ledger")
+
+
+def test_an_honest_release_goes_the_whole_way(release: Release) -> None:
+    words = []
+    for environment, step in (
+        ("local", release.through_local),
+        ("dev", release.through_dev),
+        ("staging", release.through_staging),
+    ):
+        step()
+        words.append(release.decide(environment).verdict)
+    release.ready_for_production()
+    assert release.decide("production", "edge").verdict == "PROMOTE"
+    assert release.decide("production").verdict == "HOLD"
+    release.into_production()
+    assert [*words, release.decide("production").verdict] == ["PROMOTE"] * 4
+
+
+def test_an_empty_ledger_promotes_nothing(release: Release) -> None:
+    for environment in ("local", "dev", "staging", "production"):
+        gate = release.decide(environment)
+        assert (gate.verdict, gate.exit_code) == ("HOLD", 11)
+
+
+def test_every_item_of_the_pipeline_is_asked_at_its_edge(release: Release) -> None:
+    asked = {item.id for name in ("dev", "staging", "production") for item in release.decide(name).items}
+    assert len(CHECKLIST) == 11
+    assert {item.id for item in CHECKLIST} <= asked
+
+
+def test_what_is_missing_names_the_command_that_brings_it(release: Release) -> None:
+    release.all_but("ready_for_production", "into_production")
+    by_id = {item.id: item.finding for item in release.decide("production").items}
+    short = release.bundle.short
+    assert by_id["security-review"].next == (
+        f"gaia signoff security-review --env production --bundle {short} --role security"
+    )
+    assert by_id["rollback-ready"].next == f"gaia rollback rehearse staging --bundle {short}"
+    assert by_id["soaked"].why.startswith("deployed to staging 0 h")
+
+
+def test_a_waiver_lets_an_item_go_and_says_so(release: Release) -> None:
+    release.all_but("ready_for_production", "into_production")
+    release.wait(25)
+    release.sign("security-review", "production", "sam", "security")
+    release.sign("release", "production", "rita", "release-manager")
+    assert release.decide("production", "edge").verdict == "HOLD"
+    release.waive("rollback-ready", "production", "rita", "release-manager")
+    gate = release.decide("production", "edge")
+    assert (gate.verdict, gate.waived) == ("PROMOTE", ("rollback-ready",))
+    assert "waived by rita (release-manager)" in next(i.finding.why for i in gate.items if i.id == "rollback-ready")
+
+
+def test_a_decision_lists_what_was_proved_and_what_it_rests_on(release: Release) -> None:
+    release.all_but()
+    gate = release.decide("production")
+    says = gate.predicate(release.now, {"gaia.toml": "ab"})
+    known = {entry.sha256 for entry in release.keyring.ledger(release.folder).entries()}
+    assert "GAIA_SECURITY_REVIEW" in says.properties
+    assert set(says.decision.evidence) <= known
+    assert len(says.decision.evidence) > 5
+
+
+def test_a_decision_is_the_same_whenever_it_is_asked(release: Release) -> None:
+    release.all_but()
+    assert release.decide("production") == release.decide("production")
+
+
+def test_a_bundles_id_does_not_depend_on_order_or_on_when_it_was_made() -> None:
+    bundle = made_bundle()
+    turned = made_bundle(created="2027-01-01T00:00:00+00:00", components=bundle.components[::-1])
+    assert turned.id == bundle.id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"commit": "other"},
+        {"migration_head": "0042"},
+        {"configs": {"fly.auth.staging.toml": "ab"}},
+        {"authors": ("eve@example.org",)},
+        {"kind": "local"},
+    ],
+)
+def test_any_other_content_is_another_bundle(changes: dict[str, Any]) -> None:
+    assert made_bundle(**changes).id != made_bundle().id
