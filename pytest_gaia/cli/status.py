@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pytest_gaia.cli.confirmation import INTERRUPTED
+
 # typer reads the annotations when it builds the command.
 from pytest_gaia.cli.environments import AsJson, complete_name, options_here
 from pytest_gaia.cli.tables import show_table
@@ -37,7 +39,7 @@ Any other is asked directly, which may wake it.
 
 \b
 Exit codes: 0 each environment is as somebody may want it; 1 one is degraded or unknown; 4 a mistake; 12 nothing could
-be observed.
+be observed; 130 interrupted.
 """
 
 _DEGRADED = 1
@@ -55,13 +57,20 @@ def show_status(
     as_json: AsJson = False,
 ) -> None:
     """Observe, show, and exit with what was seen."""
+    from pytest_gaia.deploy.process import ending
+    from pytest_gaia.run.interrupts import like_interrupts
     from pytest_gaia.run.observing import histories, observe_all
     from pytest_gaia.run.pipeline import leads
 
     environments = _chosen(names or ())
     rootdir = options_here().rootdir
-    with _waiting(environments):
-        views = observe_all(environments, rootdir, deadline=timeout)
+    try:
+        with like_interrupts(), _waiting(environments):
+            views = observe_all(environments, rootdir, deadline=timeout)
+    except KeyboardInterrupt:
+        # Tools that are being waited for would go on without anybody to hear them.
+        ending.set()
+        raise typer.Exit(INTERRUPTED) from None
     found = leads(views, histories(environments, rootdir))
     (_show_json if as_json else _show)(views, found)
     code = exit_code(views)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from functools import cached_property
 from pathlib import PurePath
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.fly_errors import classify, explain
 from pytest_gaia.deploy.fly_json import NotJson, find_json
-from pytest_gaia.deploy.process import find_tool, run_tool
+from pytest_gaia.deploy.process import ending, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class FlyTool:
     """flyctl. ``wait`` waits a number of seconds; ``attempts`` is how often a question is asked in all."""
 
     def __init__(self, *, wait: Callable[[float], object] | None = None, attempts: int = 5) -> None:
-        self._wait = threading.Event().wait if wait is None else wait
+        self._wait = ending.wait if wait is None else wait
         self._attempts = attempts
 
     @cached_property

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+ending = threading.Event()
+"""Set when this process is about to end: tools that other threads wait for are ended then, and none is started."""
+
 _Line: TypeAlias = tuple[str, str | None]
 """name of the stream, and a line of it; None for its end"""
 
@@ -92,8 +95,10 @@ def run_tool(
 
     The tool runs in a session of its own. At the deadline, and when anything is raised here (Ctrl-C), its whole group
     gets SIGTERM and after ``grace`` seconds SIGKILL; the same goes for what it leaves in its group when it ends. A
-    second Ctrl-C kills at once. Raises ``ConfigError`` where it cannot be run.
+    second Ctrl-C kills at once. A thread that Ctrl-C does not reach gets ``KeyboardInterrupt`` once ``ending`` is set.
+    Raises ``ConfigError`` where it cannot be run.
     """
+    _go_on()
     began = time.monotonic()
     mask = redact or masker()
     tail: deque[str] = deque(maxlen=TAIL)
@@ -210,6 +215,7 @@ def _follow(
     """Hand every line to ``take`` until both streams have ended; return whether the process ended in time."""
     streams, ended = 2, False
     while streams and (left := until - time.monotonic()) > 0:
+        _go_on()
         if not ended and process.poll() is not None:
             # What it left running would keep the streams open.
             ended = True
@@ -227,6 +233,11 @@ def _follow(
     with suppress(subprocess.TimeoutExpired):
         process.wait(max(0.0, until - time.monotonic()))
     return process.poll() is not None
+
+
+def _go_on() -> None:
+    if ending.is_set():
+        raise KeyboardInterrupt
 
 
 def _signal(group: int, number: signal.Signals) -> None:

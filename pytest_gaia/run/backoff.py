@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from pytest_gaia.deploy.process import ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ _LOOK_EVERY = 2.0
 
 
 def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)
+    ending.wait(seconds)
 
 
 def _spread(least: float, most: float) -> float:

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pytest_gaia.run.pipeline import History
     from pytest_gaia.run.sampling import Reading
 
+_FOR_THE_TOOL = 0.8
+"""share of the time in which the tool has to say what runs, so that there is some left to ask what is awake"""
 HEALTH = "health"
 """what an environment was seen by, of which no deploy tool can tell"""
 
@@ -108,7 +111,7 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     files = deployment_of(environment, rootdir)
     rollout = plan_rollout(environment, files, rootdir=rootdir, services=(ALL,), check=False)
     hook = hook_for(environment, rootdir=rootdir)
-    sights = look_at(rollout, hook)
+    sights = look_at(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)
     awake = [sight.service for sight in sights if _is_awake(sight)]
     readings = {each.member: each for each in sample(environment, deadline=deadline, members=awake)}
     known = apps_of(environment, files)

@@ -236,3 +236,22 @@ def test_a_tool_that_is_missing_is_one_clear_message(tmp_path: Path, monkeypatch
         f"fly is not installed, or not on PATH: looked for fly and flyctl in {tmp_path}. Install flyctl. "
         "Nothing was changed."
     )
+
+
+def test_what_other_threads_wait_for_ends_with_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = threading.Event()
+    monkeypatch.setattr(process_module, "ending", ending)
+    ended = []
+
+    def wait() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            run_tool(["sh", "-c", "echo begun >&2; exec sleep 300"], deadline=300, log=lambda _: ending.set())
+        ended.append(True)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join(60)
+
+    assert ended
+    with pytest.raises(KeyboardInterrupt):
+        run_tool(["sh", "-c", "exit 0"], deadline=10)

@@ -21,8 +21,8 @@ class Says:
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    held: threading.Event | None = None
-    """the answer waits for it"""
+    first: Callable[[], object] | None = None
+    """what happens between the question and the answer"""
 
 
 def healthy(version: str = "0.2") -> Says:
@@ -45,8 +45,8 @@ class Member:
             def do_GET(self) -> None:
                 member.asked += 1
                 answer = member.answers.pop(0) if len(member.answers) > 1 else member.answers[0]
-                if answer.held is not None:
-                    answer.held.wait(30)
+                if answer.first is not None:
+                    answer.first()
                 data = json.dumps(answer.body).encode()
                 self.send_response(answer.status)
                 for name, value in {**answer.headers, "Content-Length": str(len(data))}.items():

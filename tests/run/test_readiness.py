@@ -173,7 +173,7 @@ def test_a_machine_that_wakes_is_shown_with_its_first_answer(member: Start) -> N
 
 def test_a_question_that_hangs_at_the_deadline_keeps_what_was_known(member: Start) -> None:
     never = threading.Event()
-    server = member(healthy(), Says(held=never))
+    server = member(healthy(), Says(first=lambda: never.wait(30)))
 
     state = gateway(server, deadline=1)
     never.set()
@@ -198,7 +198,7 @@ def test_after_a_deployment_it_may_still_come() -> None:
 
 def test_members_are_asked_at_once_and_reported_in_order(member: Start) -> None:
     release = threading.Event()
-    slow = member(Says(200, {"status": "healthy"}, held=release))
+    slow = member(Says(200, {"status": "healthy"}, first=lambda: release.wait(30)))
     released = member(healthy())
     waited: list[tuple[str, ...]] = []
 

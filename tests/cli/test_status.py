@@ -1,0 +1,336 @@
+"""``gaia status``: against stand-ins for fly and docker, real HTTP servers, and a sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.run.journal import Entry, Journal
+from tests.cli.conftest import GAIA, Outcome
+from tests.cli.test_sandbox import heeding_signals, processes_of
+from tests.run.deploy_files import write_fly_files
+from tests.run.scripted import Member, Says, healthy, says
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.fake_tools import FakeTools
+
+    Gaia = Callable[..., Outcome]
+
+__all__ = ["heeding_signals"]
+BACKENDS = ("gateway", "auth", "chat")
+OLD, NEW = f"sha256:{'0' * 63}1", f"sha256:{'0' * 63}2"
+COMPOSE = """\
+services:
+  gateway:
+    image: gaia/gateway:1
+    ports: ["8666:8000"]
+    healthcheck: {test: ["CMD", "true"]}
+  auth-service:
+    image: gaia/auth:1
+    healthcheck: {test: ["CMD", "true"]}
+"""
+
+
+@pytest.fixture
+def member() -> Iterator[Callable[..., Member]]:
+    started: list[Member] = []
+
+    def start(*answers: Says) -> Member:
+        started.append(Member(*answers))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def deployed(project: Path, fake_tools: FakeTools, member: Callable[..., Member]) -> FakeTools:
+    """Staging and production on Fly, all well, on the same images; each service answers."""
+    url = member(healthy()).url
+    text = "".join(
+        f'[env.{name}]\nfrom = "fly"\nnats = "disabled"\n[env.{name}.urls]\n'
+        + "".join(f'{service} = "{url}"\n' for service in BACKENDS)
+        for name in ("staging", "production")
+    )
+    (project / "gaia.toml").write_text(f'[gaia]\ndeploy_files = "deploy"\n{text}')
+    for name in ("staging", "production"):
+        write_fly_files(project / "deploy", name, *BACKENDS)
+        for service in BACKENDS:
+            put(fake_tools, service, name, OLD, machines=2 if name == "production" else 1)
+    return fake_tools
+
+
+def put(cloud: FakeTools, service: str, environment: str, digest: str, **how: Any) -> None:
+    cloud.app(f"gaia-{service}-{environment}", reference=f"registry.fly.io/gaia-{service}@{digest}", **how)
+
+
+def rows(out: str) -> dict[str, list[str]]:
+    """The first table: environment → its other columns."""
+    head, _, _ = out.partition("\n\n")
+    return {line.split()[0]: line.split()[1:] for line in head.splitlines()[1:]}
+
+
+def test_two_environments_that_are_well_and_run_the_same(gaia: Gaia, deployed: FakeTools) -> None:
+    code, out, err = gaia("status", "staging", "production")
+
+    assert (code, err) == (0, "")
+    assert rows(out) == {"staging": ["healthy", "fly"], "production": ["healthy", "fly"]}
+    assert "pipeline: staging and production run the same" in out
+    (line,) = (line for line in out.splitlines() if line.split()[:2] == ["production", "auth"])
+    assert line.split()[2:] == ["healthy", "v1", OLD[:19], "2", "started"]
+
+
+def test_what_is_ahead_of_what(gaia: Gaia, deployed: FakeTools, project: Path) -> None:
+    for service in ("auth", "chat"):
+        put(deployed, service, "staging", NEW, release=2)
+
+    assert "pipeline: staging is ahead of production: auth, chat\n" in gaia("status", "staging", "production").out
+
+    for digest in (NEW, OLD):
+        Journal(project, "staging").add(
+            Entry(event="end", run="r", when="", service="chat", well=True, digests=(digest,))
+        )
+        Journal(project, "production").add(
+            Entry(event="end", run="r", when="", service="auth", well=True, digests=(NEW if digest == OLD else OLD,))
+        )
+    put(deployed, "auth", "production", NEW)
+    put(deployed, "auth", "staging", OLD)
+    out = gaia("status", "staging", "production").out
+    assert "pipeline: production is ahead of staging: auth\n" in out
+    assert "pipeline: staging is ahead of production: chat\n" in out
+
+
+def test_the_states_of_apps(gaia: Gaia, deployed: FakeTools) -> None:
+    put(deployed, "auth", "staging", OLD, state="suspended")
+    with deployed.state() as cloud:
+        del cloud["apps"]["gaia-chat-staging"]
+        cloud["apps"]["gaia-auth-production"]["machines"][0]["checks"][0]["status"] = "critical"
+        cloud["apps"]["gaia-chat-production"]["machines"][1]["state"] = "suspended"
+        for machine in cloud["apps"]["gaia-gateway-production"]["machines"]:
+            machine["state"] = "suspended"
+
+    code, out, _ = gaia("status", "staging", "production", "--json")
+
+    assert code == 1
+    found = {each["name"]: each for each in json.loads(out)["environments"]}
+    apps = {(name, app["service"]): (app["state"], app["why"]) for name, each in found.items() for app in each["apps"]}
+    assert apps["staging", "gateway"] == ("healthy", "")
+    # Its deploy file keeps one machine running.
+    assert apps["staging", "auth"] == (
+        "degraded",
+        "every machine sleeps, and deploy/fly.auth.staging.toml keeps 1 running",
+    )
+    assert apps["staging", "chat"] == ("not deployed", "")
+    assert apps["production", "auth"][0] == "degraded"
+    assert "passes 0 of 1 health checks" in apps["production", "auth"][1]
+    assert apps["production", "chat"] == ("healthy", "")
+    assert apps["production", "gateway"][0] == "degraded"
+    assert (found["staging"]["state"], found["staging"]["as_expected"]) == ("degraded", False)
+
+
+def test_an_app_that_may_sleep_is_suspended_and_is_not_woken(
+    gaia: Gaia, deployed: FakeTools, project: Path, member: Callable[..., Member]
+) -> None:
+    for service in BACKENDS:
+        file = project / "deploy" / f"fly.{service}.staging.toml"
+        file.write_text(file.read_text().replace("min_machines_running = 1", "min_machines_running = 0"))
+        put(deployed, service, "staging", OLD, state="suspended")
+    server = member(healthy())
+    text = (project / "gaia.toml").read_text()
+    (project / "gaia.toml").write_text(text.replace('gateway = "http', f'gateway = "{server.url}" # "http'))
+
+    code, out, _ = gaia("status", "staging")
+
+    assert (code, rows(out)) == (0, {"staging": ["suspended", "fly"]})
+    assert server.asked == 0
+    assert not deployed.calls("fly", "machine", "start")
+
+
+def test_what_an_awake_app_says_of_itself_counts(
+    gaia: Gaia, deployed: FakeTools, project: Path, member: Callable[..., Member]
+) -> None:
+    text = (project / "gaia.toml").read_text()
+    (project / "gaia.toml").write_text(
+        text.replace('auth = "http', f'auth = "{member(says("unhealthy")).url}" # "http')
+    )
+
+    code, out, _ = gaia("status", "staging")
+
+    assert code == 1
+    assert "auth: says 'unhealthy'" in out
+
+
+def test_nothing_deployed_is_as_somebody_may_want_it(gaia: Gaia, deployed: FakeTools) -> None:
+    with deployed.state() as cloud:
+        cloud["apps"].clear()
+
+    code, out, _ = gaia("status", "staging")
+
+    assert code == 0
+    assert "staging      not deployed  fly" in out
+
+
+def test_a_gateway_that_stands_alone(
+    gaia: Gaia, project: Path, fake_tools: FakeTools, member: Callable[..., Member]
+) -> None:
+    url = member(says("degraded")).url
+    (project / "gaia.toml").write_text(
+        f'[gaia]\ndeploy_files = "deploy"\n[env.staging]\nfrom = "fly"\n[env.staging.urls]\ngateway = "{url}"\n'
+    )
+    write_fly_files(project / "deploy", "staging", "gateway")
+    (project / "deploy" / "fly.gateway.staging.toml").rename(project / "deploy" / "fly.staging.toml")
+    put(fake_tools, "gateway", "staging", OLD)
+
+    code, out, _ = gaia("status", "staging")
+
+    assert (code, rows(out)) == (0, {"staging": ["gateway-only", "fly"]})
+    assert [line.split()[1:] for line in out.splitlines() if line.endswith("gateway-only")] == [
+        [service, "gateway-only"] for service in ("auth", "asset", "chat")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("not-logged-in", "fly auth login"), ("unauthorised", "may not do this"), (None, "fly is not installed")],
+)
+def test_a_tool_that_fails_makes_its_environments_unknown_and_the_rest_is_shown(
+    gaia: Gaia, deployed: FakeTools, project: Path, member: Callable[..., Member], fault: str | None, why: str
+) -> None:
+    with (project / "gaia.toml").open("a") as file:
+        file.write(f'[env.preview]\nurl = "{member(healthy()).url}"\nservices = ["gateway"]\n')
+    if fault:
+        deployed.fault("*", fault)
+    else:
+        deployed.without("fly", "flyctl")
+
+    code, out, _ = gaia("status", "staging", "preview")
+
+    assert code == 1
+    assert rows(out)["staging"][:2] == ["unknown", "fly"]
+    assert why in out
+    assert rows(out)["preview"] == ["running", "health"]
+    assert gaia("status", "staging").code == 12
+
+
+def test_a_malformed_deploy_file_makes_its_environment_unknown(gaia: Gaia, deployed: FakeTools, project: Path) -> None:
+    (project / "deploy" / "fly.auth.staging.toml").write_text("app = \n")
+
+    code, out, err = gaia("status", "staging", "production")
+
+    assert (code, err) == (1, "")
+    assert "deploy/fly.auth.staging.toml:1" in out
+    assert rows(out)["production"] == ["healthy", "fly"]
+
+
+def test_a_tool_that_goes_on_failing_is_not_waited_for_longer_than_asked(
+    project: Path, deployed: FakeTools, gaia_process: Gaia
+) -> None:
+    deployed.fault("*", "rate-limited")
+
+    code, out, _ = gaia_process("status", "staging", "--timeout", "1")
+
+    assert code == 12
+    assert "no answer within 1 s" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_it_and_the_tools_that_it_waits_for(
+    project: Path, deployed: FakeTools, number: signal.Signals, heeding_signals: None
+) -> None:
+    deployed.fault("*", "slow:60")
+    with subprocess.Popen([GAIA, "status", "staging"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while len(processes_of(str(deployed.folder))) < len(BACKENDS):
+            assert process.poll() is None
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, out, err) == (130, b"", b"")
+    assert processes_of(str(deployed.folder)) == {}
+
+
+def test_a_chattering_tool_is_understood(gaia: Gaia, deployed: FakeTools) -> None:
+    deployed.fault("*", "chatter")
+
+    assert gaia("status", "staging").code == 0
+
+
+@pytest.fixture
+def compose(project: Path, fake_tools: FakeTools) -> FakeTools:
+    (project / "gaia.toml").write_text('[gaia]\ndeploy_files = "deploy"\n[env.local]\nfrom = "compose"\n')
+    (project / "deploy").mkdir()
+    (project / "deploy" / "docker-compose.yml").write_text(COMPOSE)
+    return fake_tools
+
+
+def test_local_is_stopped_running_or_in_between(
+    gaia: Gaia,
+    project: Path,
+    compose: FakeTools,
+    member: Callable[..., Member],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GAIA_LOCAL_GATEWAY_URL", member(healthy()).url)
+    assert rows(gaia("status", "local").out) == {"local": ["stopped", "compose"]}
+
+    file = str(project / "deploy" / "docker-compose.yml")
+    assert compose.run("docker", "compose", "-f", file, "up", "-d", "--wait", "gateway").returncode == 0
+    code, out, _ = gaia("status", "local")
+    assert (code, rows(out)["local"][:2]) == (1, ["degraded", "compose"])
+    assert "auth: stopped" in out
+
+    assert compose.run("docker", "compose", "-f", file, "up", "-d", "--wait").returncode == 0
+    code, out, _ = gaia("status", "local")
+    assert (code, rows(out)) == (0, {"local": ["running", "compose"]})
+
+
+def test_a_sandbox_that_was_taken_over_is_local_and_no_other_environment(project: Path) -> None:
+    with subprocess.Popen([GAIA, "sandbox", "up", "--json"], stdout=subprocess.PIPE, text=True) as sandbox:
+        assert sandbox.stdout is not None
+        variables = json.loads(sandbox.stdout.readline())["variables"]
+        done = subprocess.run(
+            [GAIA, "status", "--json"], env={**os.environ, **variables}, capture_output=True, text=True, check=False
+        )
+        sandbox.terminate()
+
+    found = {each["name"]: each for each in json.loads(done.stdout)["environments"]}
+    assert found["local"]["state"] == "running"
+    assert {app["service"] for app in found["local"]["apps"]} == {
+        "gateway",
+        "auth",
+        "asset",
+        "chat",
+        "nats",
+        "postgres",
+    }
+    assert {app["version"] for app in found["local"]["apps"] if app["service"] == "gateway"} == {"0.2"}
+    # Nothing of it is taken for staging, which cannot be reached from a test.
+    assert found["staging"]["state"] == "unknown"
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("name", ["stagign", "sandbox"])
+def test_an_environment_that_cannot_be_looked_at_is_a_mistake(gaia: Gaia, name: str) -> None:
+    code, out, err = gaia("status", name)
+
+    assert (code, out) == (4, "")
+    assert f"there is no environment {name!r} to look at" in err
+
+
+def test_environments_are_asked_at_the_same_time(gaia: Gaia, project: Path, member: Callable[..., Member]) -> None:
+    both_are_asked = threading.Barrier(2, timeout=20)
+    answer = Says(body={"status": "healthy"}, first=both_are_asked.wait)
+    with (project / "gaia.toml").open("a") as file:
+        for name in ("one", "two"):
+            file.write(f'[env.{name}]\nurl = "{member(answer).url}"\nservices = ["gateway"]\n')
+
+    assert gaia("status", "one", "two").code == 0
