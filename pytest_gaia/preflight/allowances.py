@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.model import Place
-from pytest_gaia.errors import nearest
 from pytest_gaia.preflight.findings import Check, Found, finding
+from pytest_gaia.preflight.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -121,8 +121,9 @@ def _own(allowance: Allowance, names: set[str], used: set[tuple[Place, str]], un
         return
     for name in allowance.checks:
         if name not in names:
-            what = f'there is no check "{name}"; {nearest(name, names)}'
-            yield finding(UNUSED, Found(allowance.place, what, "write the name of a check"))
+            right = meant(name, names)
+            mend = f"write {right}" if right else "write the name of a check, as `gaia config lint` shows it"
+            yield finding(UNUSED, Found(allowance.place, f'there is no check "{name}"', mend))
         elif (allowance.place, name) not in used and name not in unasked:
             what = f"{name} finds nothing here"
             yield finding(UNUSED, Found(allowance.place, what, "remove the comment"))

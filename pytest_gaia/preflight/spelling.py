@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING
+
 from pytest_gaia.config.deployfiles.names import spellings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KNOWN = ("local", "dev", "staging", "production")
 """the platform's environments, in the order of promotion"""
@@ -47,3 +53,8 @@ def _replaced(text: str, word: str) -> str:
         alone = not result[-1:].isalnum() and not part[:1].isalnum()
         result += ("{environment}" if alone else word) + part
     return result
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """Return the one of ``known`` that ``word`` is likeliest meant to be, or None where none is near."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_gaia.errors import nearest
 from pytest_gaia.preflight.files import beyond_dev
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import standing
@@ -96,7 +95,7 @@ def unknown_strategy(files: DeployFiles) -> Iterator[Found]:
     for environment, app in files.apps("fly"):
         if app.strategy and app.strategy not in STRATEGIES:
             what = f'the strategy of {app.name} is "{app.strategy}"'
-            yield Found(app.place("deploy", "strategy"), what, nearest(app.strategy, STRATEGIES), environment)
+            yield Found(app.place("deploy", "strategy"), what, f"write one of {', '.join(STRATEGIES)}", environment)
 
 
 @check(

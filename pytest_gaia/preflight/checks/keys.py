@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_gaia.errors import nearest
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.known_keys import COMPOSE_SERVICE, known_below
+from pytest_gaia.preflight.spelling import meant
 from pytest_gaia.preflight.standing import standing
 
 if TYPE_CHECKING:
@@ -28,12 +28,17 @@ def unknown_key(files: DeployFiles) -> Iterator[Found]:
     """Find keys of Fly files, and of services in compose files, that their tools do not know."""
     for environment, app in files.apps("fly"):
         for step, known in _unknown(app.document, ()):
-            what = f"{_plain(step)} is not a key of fly.toml; {nearest(step[-1], known)}"
-            yield Found(app.place(*step), what, "write the key that was meant, or remove it", environment)
+            what = f"{_plain(step)} is not a key of fly.toml"
+            yield Found(app.place(*step), what, _mend(step[-1], known), environment)
     for environment, app in files.apps("compose"):
         for key in _strange(app):
-            what = f"{key} is not a key of a compose service; {nearest(key, COMPOSE_SERVICE)}"
-            yield Found(standing(app, key), what, "write the key that was meant, or remove it", environment)
+            what = f"{key} is not a key of a compose service"
+            yield Found(standing(app, key), what, _mend(key, COMPOSE_SERVICE), environment)
+
+
+def _mend(key: str, known: frozenset[str]) -> str:
+    right = meant(key, known)
+    return f"write {right}" if right else "remove it; no key of the tool is near it"
 
 
 def _unknown(table: Mapping[str, Any], step: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
