@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import typer
 
 from pytest_gaia.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+INTERRUPTED = 130
+"""what a shell says of a command that Ctrl-C has ended"""
 
 
 def is_production(environment: str) -> bool:
@@ -18,8 +17,10 @@ def is_production(environment: str) -> bool:
     return environment in ("production", "prod") or environment.startswith(("production-", "prod-"))
 
 
-def confirm(environment: str, what: str, given: str | None, details: Sequence[str] = ()) -> None:
+def confirm(environment: str, what: str, given: str | None) -> None:
     """Return if ``what`` may be done to ``environment``; raise ``ConfigError`` (4) if not: nothing was done then.
+
+    ``what`` is a sentence without its full stop, such as "Roll staging back".
 
     ``given`` is ``--confirm``: the environment's name. Without it production asks for the name to be typed, any other
     for y; without a terminal nobody can be asked.
@@ -30,15 +31,17 @@ def confirm(environment: str, what: str, given: str | None, details: Sequence[st
         return
     if not sys.stdin.isatty():
         raise ConfigError(
-            f"{what} has to be confirmed, and there is no terminal to ask at. Add --confirm {environment} if it is "
-            "meant. Nothing was done."
+            f"{what}? That has to be confirmed, and there is no terminal to ask at. Add --confirm {environment} if it "
+            "is meant. Nothing was done."
         )
-    for line in details:
-        typer.echo(line, err=True)
     typed = is_production(environment)
-    question = f"Type its name ({environment}) to go on: " if typed else "Go on? [y/N] "
+    question = f"Type its name, {environment}, to go on: " if typed else "Go on? [y/N] "
     # On standard error, so that standard output holds the result alone.
-    typer.echo(f"{what}. {question}", nl=False, err=True)
-    answer = sys.stdin.readline().strip()
+    typer.echo(f"{what}? {question}", nl=False, err=True)
+    try:
+        answer = sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted. Nothing was done.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     if answer != environment if typed else answer.lower() not in ("y", "yes"):
         raise ConfigError("not confirmed. Nothing was done.")

@@ -77,7 +77,7 @@ def deploy_environment(
     )
     if not dry_run and (is_production(rollout.environment) or confirmed is not None):
         listed = ", ".join(step.service for step in rollout.steps)
-        confirm(rollout.environment, f"This deploys {listed} to {rollout.environment}", confirmed)
+        confirm(rollout.environment, f"Deploy {listed} to {rollout.environment}", confirmed)
     carry_out(rollout, there.hook(), dry_run=dry_run, as_json=as_json)
 
 

@@ -33,9 +33,6 @@ Confirm = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the exact commands, one a line; change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 
-INTERRUPTED = 130
-"""what a shell says of a command that Ctrl-C has ended"""
-
 
 @dataclass(frozen=True, slots=True)
 class Target:

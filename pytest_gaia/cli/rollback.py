@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from pytest_gaia.cli.deployments import (
     target,
 )
 from pytest_gaia.run.rollout_options import split_images, split_services
-
-if TYPE_CHECKING:
-    from pytest_gaia.run.rollout_model import Rollout
 
 HELP = """\
 Bring an environment back to what was last seen to run well there: the gateway first, then the backends.
@@ -65,14 +62,9 @@ def roll_back_environment(
         services=names,
         targets=split_images(to, names, "--to"),
     )
-    if dry_run:
-        for line in targets(rollout):
-            typer.echo(f"# {line}", err=True)
-    else:
-        confirm(rollout.environment, f"This rolls {rollout.environment} back", confirmed, targets(rollout))
+    # What is about to run again, before anybody agrees to it; and no part of the result.
+    for step in rollout.steps:
+        typer.echo(f"{step.service} goes back to {step.image} ({step.origin})", err=True)
+    if not dry_run:
+        confirm(rollout.environment, f"Roll {rollout.environment} back", confirmed)
     carry_out(rollout, hook, dry_run=dry_run, as_json=as_json)
-
-
-def targets(rollout: Rollout) -> list[str]:
-    """Return a line for each service: what it goes back to, and how that is known."""
-    return [f"{step.service} goes back to {step.image} ({step.origin})" for step in rollout.steps]

@@ -13,8 +13,8 @@ from pytest_gaia.cli.tables import show_table
 if TYPE_CHECKING:
     from pytest_gaia.run.rollout_model import RolloutResult, StepResult
 
-_SHORT = 19
-"""characters of a digest that tell it from others: ``sha256:`` and twelve more"""
+_SHORT = 12
+"""characters of a digest that tell it from others"""
 _TAIL = 15
 """of the tool's last lines, how many are shown where it failed"""
 
@@ -71,7 +71,9 @@ def _show_commands(result: RolloutResult) -> None:
 
 
 def _show_steps(result: RolloutResult) -> None:
-    show_table(("service", "app", "outcome", "release", "image", "seconds"), [_row(step) for step in result.steps])
+    show_table(
+        ("service", "app", "outcome", "release", "image", "seconds"), [_row(step, result) for step in result.steps]
+    )
     for step in result.steps:
         if not step.good:
             for line in step.tail[-_TAIL:]:
@@ -83,8 +85,9 @@ def _show_steps(result: RolloutResult) -> None:
         typer.echo(f"To go on: {result.go_on}")
 
 
-def _row(step: StepResult) -> tuple[str, ...]:
-    digests = ", ".join(digest[:_SHORT] for digest in step.digests)
+def _row(step: StepResult, result: RolloutResult) -> tuple[str, ...]:
+    digests = ", ".join(digest.removeprefix("sha256:")[:_SHORT] for digest in step.digests)
     release = "" if step.release is None else str(step.release)
     seconds = f"{step.elapsed:.0f}" if step.attempts else ""
-    return step.service, step.app, step.outcome.replace("_", " "), release, digests or (step.image or ""), seconds
+    outcome = "rolled back" if (result.action, step.outcome) == ("rollback", "deployed") else step.outcome
+    return step.service, step.app, outcome.replace("_", " "), release, digests or (step.image or ""), seconds

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pytest_gaia.cli.confirmation import confirm, is_production
-from pytest_gaia.cli.deployments import INTERRUPTED, AsJson, Confirm, DryRun, EnvironmentName, Target, target
+from pytest_gaia.cli.confirmation import INTERRUPTED, confirm, is_production
+from pytest_gaia.cli.deployments import AsJson, Confirm, DryRun, EnvironmentName, Target, target
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError
 
@@ -54,7 +54,7 @@ def scale_service(
     app = fly_app(target(env), service, "scaled")
     what = " and ".join(text for text in (count and f"{count} machines", memory and f"{memory} MB each") if text)
     if not dry_run and (is_production(app.environment) or confirmed is not None):
-        confirm(env, f"This sets {app.name} to {what}", confirmed)
+        confirm(env, f"Set {app.name} to {what}", confirmed)
     try:
         with like_interrupts():
             reply = scale(app.name, count=count, memory=memory, region=region, dry_run=dry_run, log=_log)

@@ -83,7 +83,7 @@ def deploy_and_test(
     )
     deploying = ("--gaia-deploy", *((f"--gaia-deploy-services={','.join(names)}",) if services else ()))
     if not dry_run and (is_production(env) or confirmed is not None):
-        confirm(env, f"This deploys {', '.join(names)} to {env}, and tests it", confirmed)
+        confirm(env, f"Deploy {', '.join(names)} to {env}, and test it", confirmed)
     selection = select("all", ()).options if quick else ()
     _become_pytest(context, env, (*deploying, *selection), dry_run=dry_run)
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Action: TypeAlias = Literal["deploy", "rollback"]
 
+DOING: Mapping[Action, str] = {"deploy": "deploying", "rollback": "going back to"}
+"""as people say it while it is done"""
+
 StepOutcome: TypeAlias = Literal[
     "deployed",
     "unchanged",

@@ -9,7 +9,7 @@ from pytest_gaia.deploy.contract import Request
 from pytest_gaia.deploy.outcome import Outcome, Wanted, converged, judge
 from pytest_gaia.errors import DeployFailed, DeployUnavailable
 from pytest_gaia.run.references import digests, running_image
-from pytest_gaia.run.rollout_model import StepResult
+from pytest_gaia.run.rollout_model import DOING, StepResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +72,7 @@ class Worker:
         while True:
             attempt += 1
             reply = self._ask(self.rollout.action, step, until - self.pace.clock(), attempt)
-            wanted = self.wanted(step, reply)
-            after = self._settled(step, reply, before, wanted, until)
-            outcome = judge(reply, before, after, wanted)
+            after, outcome = self._settled(step, reply, before, until)
             done = _result(step, outcome, reply, before, after, attempt, self.pace.clock() - began)
             # A tool that gave up may have done it all the same; it is asked again only if it has not.
             if outcome.good or reply.status != "retry":
@@ -95,23 +93,20 @@ class Worker:
         """Whether one image runs everywhere, and passes every check."""
         return not converged(seen, Wanted(checks_required=step.checks_required))
 
-    def wanted(self, step: Step, reply: Reply) -> Wanted:
-        """Return what should run when the tool has replied."""
-        return Wanted.of(self._request(self.rollout.action, step), reply, checks_required=step.checks_required)
-
-    def _settled(self, step: Step, reply: Reply, before: Observation, wanted: Wanted, until: float) -> Observation:
-        """Observe until what is wanted runs, nothing moves any more, or time is up."""
+    def _settled(self, step: Step, reply: Reply, before: Observation, until: float) -> tuple[Observation, Outcome]:
+        """Observe and judge until what is wanted runs, nothing moves any more, or time is up."""
+        request = self._request(self.rollout.action, step)
+        wanted = Wanted.of(request, reply, checks_required=step.checks_required)
         watch = _Watch(self.pace.clock(), _STUCK_AFTER if reply.status in ("done", "unchanged") else 0.0)
         while True:
             seen = self.look(step, until)
             now = self.pace.clock()
-            if wanted.release is None and seen.release != before.release:
-                wanted = replace(wanted, release=seen.release)
-            reason = converged(seen, wanted)
-            if watch.is_over(seen, now, good=not reason) or now >= until:
-                return seen
+            outcome = judge(reply, before, seen, wanted)
+            if watch.is_over(seen, now, good=outcome.good) or now >= until:
+                return seen, outcome
             pause = min(self.pace.between_looks(), until - now)
-            self.progress.waiting(step.service, reason or "looking again: a machine can go back to its old image")
+            again = "looking once more: a machine can go back to its old image"
+            self.progress.waiting(step.service, again if outcome.good else converged(seen, wanted))
             self.pace.wait(pause)
 
     def _wait(self, step: Step, reason: str, seconds: float, until: float) -> bool:
@@ -123,8 +118,9 @@ class Worker:
         return True
 
     def _ask(self, phase: Phase, step: Step, left: float, attempt: int = 1) -> Reply:
-        if phase != "observe":
-            self.progress.waiting(step.service, f"{phase} {step.image or step.app}".strip())
+        if phase not in ("plan", "observe"):
+            again = f", attempt {attempt}" if attempt > 1 else ""
+            self.progress.waiting(step.service, f"{DOING[self.rollout.action]} {step.image or step.app}{again}")
         return self.hook.run(
             self._request(phase, step, deadline=max(1.0, left), attempt=attempt), self._log(step.service)
         )
