@@ -14,6 +14,7 @@ from pytest_gaia.config.members import expected_members, required_members
 from pytest_gaia.config.reader import SANDBOX
 from pytest_gaia.config.schema import set_values
 from pytest_gaia.config.secrets import Secret
+from pytest_gaia.config.stage_settings import stage_settings
 from pytest_gaia.config.tolerance import TOLERANCE_KEYS, tolerance_of
 from pytest_gaia.errors import ConfigError
 
@@ -87,6 +88,7 @@ def assemble(
         timeouts=Timeouts(**set_values(layer.table.timeouts)),
         tolerance=tolerance_of(name.value, set_values(layer.table.tolerance)),
         deploy=deploy_settings(name.value, layer),
+        stage=stage_settings(layer.table),
         sandbox=embedded,
         rehearsal=rehearsal,
         sources=_sources(name, layer, urls, secrets),

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class Environment:
     """the tool whose deploy files give addresses, services and topology (``from``); None where none do"""
     deploy: DeploySettings | None = None
     """how it is deployed; None for an environment that is not deployed from here"""
+    stage: Stage = field(default_factory=Stage)
+    """what promotes a release into it"""
     sandbox: bool = False
     """whether the embedded platform stands behind it"""
     rehearsal: bool = False

@@ -12,7 +12,7 @@ from pytest_gaia.config.decoding import decode
 from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.config.locate import key_lines, nearest_line
 from pytest_gaia.config.reader import Reader
-from pytest_gaia.config.schema import EnvironmentTable, GaiaTable
+from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,7 @@ class ConfigFile:
     """as messages show it, such as ``gaia.toml``"""
     environments: Mapping[str, EnvironmentTable]
     gaia: GaiaTable = field(default_factory=GaiaTable)
+    ledger: LedgerTable = field(default_factory=LedgerTable)
     defaults: EnvironmentTable = field(default_factory=EnvironmentTable)
     """laid under every environment; only the shipped file has it"""
     lines: Mapping[locate.Path, int] = field(default_factory=dict)
@@ -55,4 +56,6 @@ def project_file(path: Path) -> ConfigFile:
     document = parse(text, path.name)
     lines = key_lines(text)
     reader = Reader(path.name, lines, tuple(shipped_file().environments))
-    return ConfigFile(path.name, reader.environments(document), gaia=reader.settings(document), lines=lines)
+    environments = reader.environments(document)
+    settings, ledger = reader.settings(document), reader.ledger(document)
+    return ConfigFile(path.name, environments, gaia=settings, ledger=ledger, lines=lines)

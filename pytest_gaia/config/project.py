@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os.path
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.stages import LedgerSettings
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Project:
     """the folder of the deploy files, where the file names one"""
     allowed_differences: tuple[str, ...] | None = None
     """what the deploy files of staging and production may differ in; None where the file does not say"""
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
 
 
 def find_project(rootdir: Path) -> Project:
@@ -41,6 +43,7 @@ def find_project(rootdir: Path) -> Project:
         return Project()
     # Decoding loads msgspec; a project without the file must not pay for it.
     from pytest_gaia.config.files import project_file
+    from pytest_gaia.config.stage_settings import ledger_settings
 
     file = project_file(path)
     environment, differences = file.gaia.environment, file.gaia.allowed_differences
@@ -50,6 +53,7 @@ def find_project(rootdir: Path) -> Project:
         suites=_suites(file, rootdir),
         deploy_files=rootdir / file.gaia.deploy_files if isinstance(file.gaia.deploy_files, str) else None,
         allowed_differences=differences if isinstance(differences, tuple) else None,
+        ledger=ledger_settings(file.ledger),
     )
 
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 from pytest_gaia.config import addresses
 from pytest_gaia.config.decoding import TableError, decode
 from pytest_gaia.config.locate import nearest_line
-from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, set_values
+from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable, set_values
 from pytest_gaia.config.tolerance import contradiction
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import ConfigError, nearest
@@ -27,7 +27,7 @@ SANDBOX = "sandbox"
 ADHOC = "adhoc"
 """Name of the environment that ``--gaia-url`` makes on its own."""
 
-_TOP = ("gaia", "env")
+_TOP = ("gaia", "env", "ledger")
 _SECRETS = {
     "api_key": "API_KEY",
     "key": "API_KEY",
@@ -73,6 +73,10 @@ class Reader:
             problem = f"unknown environment {table.environment!r}; {nearest(table.environment, known)}"
             raise self._error(("gaia", "environment"), problem)
         return table
+
+    def ledger(self, document: Mapping[str, Any]) -> LedgerTable:
+        """Return the table ``[ledger]`` of ``document``."""
+        return self._table(("ledger",), document.get("ledger", {}), LedgerTable)
 
     def _environment(self, name: str, values: object) -> EnvironmentTable:
         key = ("env", name)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.catalogue import Catalogue
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.stages import Stage
     from pytest_gaia.config.tolerance import Tolerance
 
 # Files are decoded with msgspec, which costs more than a run without Gaia may pay: every import of it is in a function.
@@ -69,6 +70,18 @@ def known_tolerances(rootdir: Path) -> Mapping[str, Tolerance]:
     catalogue = read_catalogue(Options(rootdir=rootdir, environ={}))
     tables = {name: merge(catalogue.file_layers(name)).table.tolerance for name in catalogue.names()}
     return {name: tolerance_of(name, set_values(table)) for name, table in tables.items()}
+
+
+def known_stages(rootdir: Path) -> Mapping[str, Stage]:
+    """Return the stage of each environment of the project at ``rootdir``, from its files alone; the sandbox has none."""
+    from pytest_gaia.config.catalogue import read_catalogue
+    from pytest_gaia.config.layers import merge
+    from pytest_gaia.config.reader import SANDBOX
+    from pytest_gaia.config.stage_settings import stage_settings
+
+    catalogue = read_catalogue(Options(rootdir=rootdir, environ={}))
+    names = (name for name in catalogue.names() if name != SANDBOX)
+    return {name: stage_settings(merge(catalogue.file_layers(name)).table) for name in names}
 
 
 def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environment | Exception]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# At run time, because msgspec reads the annotations.
+from datetime import datetime  # noqa: TC003
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -13,6 +15,9 @@ from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeanin
 Member: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=3600)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+Texts: TypeAlias = Annotated[tuple[Text, ...], Meta(min_length=1)]
+Milliseconds: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
 class UrlTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +61,36 @@ class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
     secrets: tuple[str, ...] | UnsetType = UNSET
 
 
+class FreezeTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[env.NAME.stage.freeze]]``; the meaning of each key is that of ``Freeze``."""
+
+    begins: datetime = field(name="from")
+    until: datetime
+    why: Text
+
+
+class StageTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[env.NAME.stage]``; the meaning of each key is that of ``Stage``. Durations are texts, such as ``"24h"``."""
+
+    previous: str | UnsetType = field(default=UNSET, name="from")
+    suites: Texts | UnsetType = UNSET
+    soak: str | UnsetType = UNSET
+    evidence_age: str | UnsetType = UNSET
+    sign: tuple[Text, ...] | UnsetType = UNSET
+    require_signed: bool | UnsetType = UNSET
+    freeze: tuple[FreezeTable, ...] | UnsetType = UNSET
+
+
+class SloTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[env.NAME.slo]]``; the meaning of each key is that of ``Slo``."""
+
+    route: str
+    fail_ms: Milliseconds
+    warn_ms: Milliseconds | UnsetType = UNSET
+    percentile: Annotated[float, Meta(ge=50, lt=100)] | UnsetType = UNSET
+    least_samples: Annotated[int, Meta(ge=2)] | UnsetType = UNSET
+
+
 class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[env.NAME]``. What is not set here is left to the layer below."""
 
@@ -77,6 +112,17 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     release: str | UnsetType = UNSET
     source: DeployFiles | UnsetType = field(default=UNSET, name="from")
     deploy: DeployTable | UnsetType = UNSET
+    stage: StageTable | UnsetType = UNSET
+    slo: tuple[SloTable, ...] | UnsetType = UNSET
+
+
+class LedgerTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[ledger]``; the meaning of each key is that of ``LedgerSettings``."""
+
+    path: Text | UnsetType = UNSET
+    git: Text | UnsetType = UNSET
+    remote: Text | UnsetType = UNSET
+    keys: Text | UnsetType = UNSET
 
 
 class GaiaTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""The way of a release through the environments: what each stage asks of it."""
+"""The way of a release through the environments: what each stage asks of it, and where evidence of that is kept."""
 
 from __future__ import annotations
 
@@ -46,3 +46,17 @@ class Stage:
     """whether evidence counts only with a trusted signature"""
     freezes: tuple[Freeze, ...] = ()
     slos: tuple[Slo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """Where evidence is kept, and whose signatures count: ``[ledger]``."""
+
+    path: str = ".gaia/ledger"
+    """the folder, from that of gaia.toml; not used where ``git`` is set"""
+    git: str | None = None
+    """a reference of the repository, such as ``refs/gaia/ledger``, which all machines share"""
+    remote: str | None = None
+    """the remote through which they share it; None for this repository alone"""
+    keys: str = "keys"
+    """the folder of the public keys that are trusted, one file each, from that of gaia.toml"""

@@ -1,0 +1,47 @@
+"""From tables to the settings of a stage and of the ledger."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.config.schema import set_values
+from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.schema import EnvironmentTable, LedgerTable
+
+_DURATION = re.compile(r"([0-9]{1,5})(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def duration(text: str) -> timedelta:
+    """Return what ``text`` says: a whole number and a unit, such as ``30m``, ``24h``, ``7d``. Raises ``ValueError``.
+
+    >>> duration("24h")
+    datetime.timedelta(days=1)
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f'{text!r} is no duration: a whole number and a unit, such as "30m", "24h" or "7d".')
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def stage_settings(table: EnvironmentTable) -> Stage:
+    """Return the stage that the merged ``table`` describes; its values have been checked when its files were read."""
+    given: dict[str, Any] = set_values(table.stage)
+    given |= {key: duration(given[key]) for key in ("soak", "evidence_age") if key in given}
+    given["previous"] = given.get("previous") or None
+    freezes = given.pop("freeze", ())
+    slos = table.slo if isinstance(table.slo, tuple) else ()
+    return Stage(
+        **given,
+        freezes=tuple(Freeze(each.begins, each.until, each.why) for each in freezes),
+        slos=tuple(Slo(**set_values(each)) for each in slos),
+    )
+
+
+def ledger_settings(table: LedgerTable) -> LedgerSettings:
+    """Return the settings of the ledger."""
+    return LedgerSettings(**set_values(table))

@@ -1,0 +1,90 @@
+"""What every command of a promotion begins with: the project, its stages, its ledger, its bundles, its lock, its keys."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.project import find_project, find_rootdir
+from pytest_gaia.config.resolve import known_stages
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.promotion import bundles
+from pytest_gaia.promotion.git_reference import GitReference
+from pytest_gaia.promotion.git_store import GitStore
+from pytest_gaia.promotion.keys import SigningKey, signing_key, trusted_keys
+from pytest_gaia.promotion.ledger import Ledger
+from pytest_gaia.promotion.lock import FilePlace, GitPlace, Lock
+from pytest_gaia.promotion.situation import Situation
+from pytest_gaia.promotion.stores import FolderStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_gaia.config.stages import LedgerSettings, Stage
+    from pytest_gaia.promotion.bundle import Bundle
+
+LOCKS = ".gaia/locks"
+LOCK_REFERENCE = "refs/gaia/locks"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """The project as promotions see it."""
+
+    rootdir: Path
+    """the folder of gaia.toml"""
+    settings: LedgerSettings
+    stages: Mapping[str, Stage]
+    """environment → stage, of every environment but the sandbox"""
+    ledger: Ledger
+    environ: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def here(cls, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> Promotion:
+        """Return the project around ``cwd``, or around the current folder; nothing is made.
+
+        Raises ``ConfigError`` for a mistake in gaia.toml or in the file of a trusted key.
+        """
+        rootdir = find_rootdir(cwd or Path.cwd())
+        settings = find_project(rootdir).ledger
+        ledger = open_ledger(settings, rootdir)
+        return cls(rootdir, settings, known_stages(rootdir), ledger, os.environ if environ is None else environ)
+
+    def stage(self, environment: str) -> Stage:
+        """Return what promotes a bundle into ``environment``; ``ConfigError`` for an unknown one."""
+        if environment not in self.stages:
+            raise ConfigError(f"no stage is named {environment!r}; {nearest(environment, self.stages)}")
+        return self.stages[environment]
+
+    def bundle(self, prefix: str) -> Bundle:
+        """Return the bundle of the project whose id begins with ``prefix``; ``ConfigError`` names those there are."""
+        return bundles.find_bundle(self.rootdir, prefix)
+
+    def signers(self) -> list[SigningKey]:
+        """Return the key that signs here, if there is one. Raises ``ConfigError`` for one that cannot be read."""
+        key = signing_key(self.environ)
+        return [key] if key else []
+
+    def situation(self, environment: str, bundle: Bundle, now: datetime | None = None) -> Situation:
+        """Return what the gate of ``environment`` decides from about ``bundle``."""
+        moment = now or datetime.now(UTC)
+        return Situation(environment, self.stage(environment), bundle, self.ledger.entries(), moment)
+
+    def lock(self, environment: str, holder: str) -> Lock:
+        """Return the lock of ``environment``, not yet taken: shared as the ledger is."""
+        self.stage(environment)
+        if self.settings.git is None:
+            return Lock(FilePlace(self.rootdir / LOCKS / f"{environment}.json"), environment, holder)
+        reference = GitReference(self.rootdir, LOCK_REFERENCE, self.settings.remote)
+        return Lock(GitPlace(reference, environment), environment, holder)
+
+
+def open_ledger(settings: LedgerSettings, rootdir: Path) -> Ledger:
+    """Return the ledger of the project at ``rootdir``, read with the keys that it trusts; nothing is made."""
+    keys = trusted_keys(rootdir / settings.keys)
+    if settings.git is not None:
+        return Ledger(GitStore(GitReference(rootdir, settings.git, settings.remote)), keys)
+    return Ledger(FolderStore(rootdir / settings.path, settings.path), keys)
