@@ -114,7 +114,8 @@ def two_files(files: DeployFiles) -> Iterator[Found]:
     """Find a second file for one service: another form, or another spelling of the environment."""
     for deployment in files.deployments:
         first: dict[str, App] = {}
-        for app in sorted(deployment.apps, key=lambda each: (each.form != "service", each.environment)):
+        usual = ("service", deployment.environment)
+        for app in sorted(deployment.apps, key=lambda each: (each.form, each.environment) != usual):
             other = first.setdefault(app.service, app)
             if other is not app and other.path != app.path:
                 what = f"{app.path.name} and {other.path.name} are both for {app.service} of {deployment.environment}"

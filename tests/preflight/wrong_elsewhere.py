@@ -1,0 +1,150 @@
+"""Differences of environments, and mistakes in compose files, CI files and comments."""
+
+from __future__ import annotations
+
+from tests.preflight.cases import A_PRODUCTION, APP, COMPOSE, DEPLOY, GITLAB, N_PRODUCTION, REGION, case, step, variable
+
+WRONG_ELSEWHERE = [
+    # parity
+    variable("undeclared-difference", "FEATURE", "on"),
+    case(
+        "undeclared-difference",
+        (A_PRODUCTION, "internal_port = 8000", "internal_port = 8000\nidle_timeout = 600  # wrong"),
+    ),
+    case("undeclared-difference", (A_PRODUCTION, '"rolling"', '"canary"  # wrong')),
+    case(
+        "undeclared-difference",
+        (A_PRODUCTION, 'cpu_kind = "shared"', 'cpu_kind = "performance"'),
+        (A_PRODUCTION, "[[vm]]", "[[vm]]  # wrong"),
+    ),
+    case("unused-difference", ("gaia.toml", '"env.LOG_LEVEL"]', '"env.LOG_LEVEL", "strategy"]  # wrong')),
+    # containers
+    case(
+        "container-unchecked",
+        (
+            COMPOSE,
+            "  asset-service:\n    <<: *backend",
+            "  asset-service:  # wrong\n    <<: *backend\n    healthcheck: {disable: true}",
+        ),
+    ),
+    case(
+        "depends-on",
+        (
+            COMPOSE,
+            "depends_on: &dependencies\n      db: {condition: service_healthy}\n      nats: {condition: service_healthy}",
+            "depends_on: &dependencies\n      - db\n      - nats  # wrong",
+        ),
+    ),
+    case("depends-on", (COMPOSE, "nats: {condition: service_healthy}", "nats: {condition: service_started}  # wrong")),
+    case(
+        "restart-policy",
+        (
+            COMPOSE,
+            "  nats:\n    image: nats:2.11-alpine\n    restart: unless-stopped",
+            "  nats:  # wrong\n    image: nats:2.11-alpine",
+        ),
+    ),
+    # keys
+    case(
+        "unknown-key",
+        (A_PRODUCTION, "min_machines_running = 2", "min_machine_running = 2  # wrong\nmin_machines_running = 2"),
+    ),
+    case("unknown-key", (A_PRODUCTION, REGION, f'{REGION}\nregion = "lax"  # wrong')),
+    case("unknown-key", (N_PRODUCTION, "port = 4222\n\n", "port = 4222\nforce_ssl = true  # wrong\n\n")),
+    case("unknown-key", (COMPOSE, 'command: ["-m", "8222"]', "comand: x  # wrong")),
+    # pipelines
+    case(
+        "unguarded-production",
+        (DEPLOY, "  production:\n    needs: [build, staging]", "  production:  # wrong\n    needs: build"),
+    ),
+    case(
+        "unguarded-production",
+        (GITLAB, "production:\n  stage: production", "production:  # wrong\n  needs: [build]\n  stage: production"),
+    ),
+    step("sleep-as-readiness", "sleep 60"),
+    step("sleep-as-readiness", "echo waiting && sleep 30s", "staging"),
+    step("sleep-as-readiness", "sleep $PAUSE"),
+    case(
+        "sleep-as-readiness",
+        (
+            GITLAB,
+            "    - gaia deploy-and-test production",
+            "    - sleep 5  # wrong\n    - gaia deploy-and-test production",
+        ),
+    ),
+    case(
+        "automatic-rollback",
+        (
+            DEPLOY,
+            "      - run: gaia deploy-and-test production",
+            (
+                "      - if: failure()\n        run: gaia rollback production --confirm production  # wrong\n"
+                "      - run: gaia deploy-and-test production"
+            ),
+        ),
+    ),
+    case(
+        "automatic-rollback",
+        (
+            DEPLOY,
+            "      - run: gaia deploy-and-test production",
+            (
+                "      - if: ${{ failure() }}\n        name: Roll back\n        run: ci/undo  # wrong\n"
+                "      - run: gaia deploy-and-test production"
+            ),
+        ),
+    ),
+    step("automatic-rollback", "gaia full-test production || gaia rollback production --confirm production"),
+    case(
+        "automatic-rollback",
+        (
+            GITLAB,
+            "production:\n  stage: production",
+            (
+                "undo:\n  stage: production\n  when: on_failure\n  script: gaia rollback production  # wrong\n"
+                "production:\n  stage: production"
+            ),
+        ),
+    ),
+    step("rebuilt-per-environment", "docker build -t gaia ."),
+    step("rebuilt-per-environment", "flyctl deploy -c fly.search.production.toml --remote-only"),
+    step("rebuilt-per-environment", "gaia deploy staging --rebuild", "staging"),
+    step("ignored-failure", "pytest --gaia-env=production || true"),
+    case(
+        "ignored-failure",
+        (
+            DEPLOY,
+            "      - run: gaia deploy-and-test production",
+            (
+                "      - continue-on-error: true\n        run: pytest -m health  # wrong\n"
+                "      - run: gaia deploy-and-test production"
+            ),
+        ),
+    ),
+    case(
+        "unprotected-production",
+        (DEPLOY, "    environment: production\n", ""),
+        (DEPLOY, "  production:\n", "  production:  # wrong\n"),
+    ),
+    case(
+        "parallel-deployments",
+        (DEPLOY, "    concurrency: production\n", ""),
+        (DEPLOY, "  production:\n", "  production:  # wrong\n"),
+    ),
+    case(
+        "parallel-deployments",
+        (GITLAB, "  resource_group: staging\n", ""),
+        (GITLAB, "staging:\n  stage", "staging:  # wrong\n  stage"),
+    ),
+    # allowances
+    case(
+        "unexplained-allowance", (A_PRODUCTION, "running = 2", "running = 1  # gaia: allow too-few-machines  # wrong")
+    ),
+    case("unexplained-allowance", (A_PRODUCTION, APP, f"{APP}  # gaia: allow because I say so  # wrong")),
+    case("unused-allowance", (A_PRODUCTION, APP, f"{APP}  # gaia: allow app-name because it is old  # wrong")),
+    case("unused-allowance", (A_PRODUCTION, APP, f"{APP}  # gaia: allow ap-name because it is old  # wrong")),
+    case(
+        "unused-allowance",
+        (DEPLOY, "name: Deploy", "name: Deploy  # gaia: allow ignored-failure because it is old  # wrong"),
+    ),
+]
