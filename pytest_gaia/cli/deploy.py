@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,6 +12,10 @@ from pytest_gaia.cli.deployments import (
     Confirm,
     DryRun,
     EnvironmentName,
+    Images,
+    Rebuild,
+    Region,
+    RemoteOnly,
     Services,
     target,
 )
@@ -39,21 +43,13 @@ Exit codes: 0 deployed, or already there; 1 failed, phantom (the tool said that 
 deploying there; 130 interrupted. After all but 0 the command that goes on is printed.
 """
 
-Region = Annotated[str | None, typer.Option(metavar="REGION", help="The primary region, such as fra.")]
-RemoteOnly = Annotated[
-    bool, typer.Option("--remote-only/--no-remote-only", help="Build on the platform's machines, not on this one.")
-]
-
 
 def deploy_environment(
     env: EnvironmentName,
     services: Services = None,
     region: Region = None,
-    image: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[SERVICE=]IMAGE", help="Deploy this image instead of building one; repeatable."),
-    ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build without anything from earlier builds.")] = False,
+    image: Images = None,
+    rebuild: Rebuild = False,
     remote_only: RemoteOnly = True,
     confirmed: Confirm = None,
     dry_run: DryRun = False,

@@ -30,6 +30,15 @@ Confirm = Annotated[
     str | None,
     typer.Option("--confirm", metavar="ENV", help="The environment's name once more, instead of being asked."),
 ]
+Region = Annotated[str | None, typer.Option(metavar="REGION", help="The primary region, such as fra.")]
+Images = Annotated[
+    list[str] | None,
+    typer.Option("--image", metavar="[SERVICE=]IMAGE", help="Deploy this image instead of building one; repeatable."),
+]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build without anything from earlier builds.")]
+RemoteOnly = Annotated[
+    bool, typer.Option("--remote-only/--no-remote-only", help="Build on the platform's machines, not on this one.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the exact commands, one a line; change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from pytest_gaia.cli.confirmation import confirm, is_production
-from pytest_gaia.cli.deployments import Confirm, EnvironmentName, Services, target
+from pytest_gaia.cli.deployments import Confirm, EnvironmentName, Images, Rebuild, Region, Services, target
 from pytest_gaia.cli.environments import options_here
 from pytest_gaia.cli.selection import select
 from pytest_gaia.cli.testing import project_suites
 from pytest_gaia.config.resolve import resolve
-from pytest_gaia.run.rollout_options import split_services
+from pytest_gaia.run.rollout_options import split_images, split_services
 
 PASSED_ON = ("quick-test", "full-test", "deploy-and-test")
 """commands whose words after `--` go to pytest"""
@@ -70,20 +70,31 @@ def deploy_and_test(
     context: typer.Context,
     env: EnvironmentName,
     services: Services = None,
+    region: Region = None,
+    image: Images = None,
+    rebuild: Rebuild = False,
     quick: Annotated[bool, typer.Option("--quick", help="Run what quick-test runs, not everything.")] = False,
     confirmed: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
     """Become pytest, which deploys first."""
-    from pytest_gaia.run.rollout_plan import apps_of, choose
+    from pytest_gaia.run.rollout_plan import plan_rollout
 
     there = target(env)
-    names = choose(
-        there.environment, there.deployment, apps_of(there.environment, there.deployment), split_services(services)
-    )
-    deploying = ("--gaia-deploy", *((f"--gaia-deploy-services={','.join(names)}",) if services else ()))
+    names = split_services(services)
+    images = split_images(image, names, "--image")
+    # Planned here as well, because whoever is asked to confirm it should know what it is.
+    rollout = plan_rollout(
+        there.environment, there.deployment, rootdir=there.rootdir, services=names, images=images, region=region,
+        rebuild=rebuild,
+    )  # fmt: skip
     if not dry_run and (is_production(env) or confirmed is not None):
-        confirm(env, f"Deploy {', '.join(names)} to {env}, and test it", confirmed)
+        confirm(env, f"Deploy {', '.join(step.service for step in rollout.steps)} to {env}, and test it", confirmed)
+    deploying = ["--gaia-deploy"]
+    deploying += [f"--gaia-deploy-services={','.join(names)}"] if names else []
+    deploying += [f"--gaia-deploy-image={service}={reference}" for service, reference in images.items()]
+    deploying += [f"--gaia-deploy-region={region}"] if region else []
+    deploying += ["--gaia-deploy-rebuild"] if rebuild else []
     selection = select("all", ()).options if quick else ()
     _become_pytest(context, env, (*deploying, *selection), dry_run=dry_run)
 

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.run.deploy_files import write_fly_files
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.fake_tools import FakeTools
 
 GAIA = Path(sys.executable).with_name("gaia")
 
@@ -21,6 +25,16 @@ suites = ["checks"]
 
 [env.preview]
 url = "https://{service}.preview.example"
+"""
+
+OPERATED = """
+[env.staging]
+from = "fly"
+topology = "microservices"
+
+[env.production]
+from = "fly"
+topology = "microservices"
 """
 
 
@@ -42,6 +56,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "gaia.toml").write_text(PROJECT, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def operated(project: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project, with staging and production on the stand-in for Fly: auth and gateway, deployed and healthy.
+
+    Observations follow one another at once: nothing else changes in a cloud that stands still.
+    """
+    text = PROJECT.replace("[gaia]", '[gaia]\ndeploy_files = "deploy"') + OPERATED
+    (project / "gaia.toml").write_text(text, encoding="utf-8")
+    for environment in ("staging", "production"):
+        write_fly_files(project / "deploy", environment, "auth", "gateway")
+    fake_tools.platform("staging", ["auth", "gateway"])
+    fake_tools.platform("production", ["auth", "gateway"], machines=2)
+    monkeypatch.setattr("pytest_gaia.run.backoff._LOOK_EVERY", 0.01)
+    monkeypatch.setattr("pytest_gaia.run.backoff._FIRST", 0.01)
+    return project
 
 
 @pytest.fixture
