@@ -14,6 +14,9 @@ from pytest_gaia.cli import (
     config_files,
     deploy,
     environments,
+    gate,
+    keys,
+    ledger,
     logs,
     monitor,
     policy,
@@ -21,6 +24,7 @@ from pytest_gaia.cli import (
     rollback,
     sandbox,
     scale,
+    signing,
     stages,
     status,
     testing,
@@ -50,6 +54,9 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia status                      all environments at once, and what is ahead of what
   gaia monitor staging             how it is, again and again
   gaia config lint                 what is wrong with deploy files, before anything is deployed
+  gaia gate production --bundle B  may this release go there, and if not, why not
+  gaia checklist --bundle B        the pipeline's items: proved, signed, waived, or missing
+  gaia ledger verify               whether the evidence of every promotion is whole
   gaia policy list                 which failures are expected where, and until when
   gaia replay run.jsonl            judge a recorded run again
   pytest --gaia-env=staging        everything that staging runs
@@ -99,6 +106,12 @@ def build() -> typer.Typer:
     app.add_typer(config_files.app, name="config")
     app.add_typer(sandbox.app, name="sandbox")
     app.add_typer(policy.app, name="policy")
+    app.add_typer(ledger.app, name="ledger")
+    app.add_typer(keys.app, name="key")
+    app.command("gate", help=gate.GATE_HELP)(gate.decide_gate)
+    app.command("checklist", help=gate.CHECKLIST_HELP)(gate.show_checklist)
+    app.command("signoff", help=signing.SIGNOFF_HELP)(signing.sign_off)
+    app.command("waive", help=signing.WAIVE_HELP)(signing.waive_item)
     app.command("replay", help=replay.HELP)(replay.replay_run)
     app.command("deploy", help=deploy.HELP)(deploy.deploy_environment)
     app.command("deploy-and-test", help=stages.DEPLOY_HELP)(stages.deploy_and_test)

@@ -155,7 +155,7 @@ def raw_public(text: str) -> bytes:
         return sshsig.raw_public(base64.b64decode(words[1], validate=True))
     if "PRIVATE" in text:
         raise ValueError("this is a private key; a file that is committed holds the public one")
-    _require()
+    require_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -170,7 +170,7 @@ def raw_public(text: str) -> bytes:
 
 
 def _load_private(text: str, source: str) -> Ed25519PrivateKey:
-    _require()
+    require_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
@@ -188,7 +188,7 @@ def _load_private(text: str, source: str) -> Ed25519PrivateKey:
 
 
 def _verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
-    _require()
+    require_cryptography()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -199,7 +199,8 @@ def _verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
-def _require() -> None:
+def require_cryptography() -> None:
+    """Raise ``ConfigError`` where the package that signs and verifies is not installed."""
     try:
         import cryptography  # noqa: F401  # only whether it is there
     except ImportError:

@@ -1,0 +1,134 @@
+"""``gaia gate | checklist``: may a bundle go there, and what is still missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+# At run time, because typer reads the annotations.
+from pytest_gaia.cli.deployments import AsJson, EnvironmentName  # noqa: TC001
+from pytest_gaia.cli.policy_shown import echo_json
+from pytest_gaia.cli.tables import show_table
+from pytest_gaia.promotion.checklist import CHECKLIST
+from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.project import Promotion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_gaia.promotion.gate import Gate
+    from pytest_gaia.promotion.items import Item
+
+GATE_HELP = """\
+Decide from the ledger alone whether a bundle may be in an environment. Nothing is asked, run or written.
+
+\b
+  gaia gate staging --bundle 3f9a1c
+  gaia gate production --bundle 3f9a1c --edge     may it be deployed there? (before anything of it has been)
+
+\b
+Exit codes: 0 PROMOTE; 1 REJECT, something speaks against it; 11 HOLD, something is not shown; 4 a mistake. Nothing but
+an explicit proof promotes: every item that is not good says why, and which command mends it.
+"""
+
+CHECKLIST_HELP = """\
+Show the pipeline's checklist for a bundle: each item proved, signed, waived, or what is missing.
+
+\b
+  gaia checklist --bundle 3f9a1c                all three edges
+  gaia checklist production --bundle 3f9a1c     one
+
+Exits 0 if every item shown is good, 11 if not.
+"""
+
+BundleId = Annotated[
+    str, typer.Option("--bundle", metavar="ID", help="The bundle; the beginning of its id does.", show_default=False)
+]
+
+
+def decide_gate(
+    env: EnvironmentName,
+    bundle: BundleId,
+    edge: Annotated[bool, typer.Option("--edge", help="Only what must hold before it is deployed there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the decision, and end with its exit code."""
+    promotion = Promotion.here()
+    gate = evaluate(promotion.situation(env, promotion.bundle(bundle)), only="edge" if edge else None)
+    if as_json:
+        echo_json(gate_json(gate) | {"ledger_head": promotion.ledger.head})
+    else:
+        show_gate(gate)
+        typer.echo(f"ledger head: {promotion.ledger.head or 'none'}")
+    raise typer.Exit(gate.exit_code)
+
+
+def show_checklist(
+    bundle: BundleId,
+    env: Annotated[
+        str | None, typer.Argument(metavar="[ENV]", help="One environment; without it, all.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the items of the checklist."""
+    promotion = Promotion.here()
+    found = promotion.bundle(bundle)
+    targets = (
+        [env] if env else list(dict.fromkeys(item.target for item in CHECKLIST if item.target in promotion.stages))
+    )
+    items: dict[str, list[Item]] = {
+        target: [item for item in evaluate(promotion.situation(target, found)).items if item.checklist]
+        for target in targets
+    }
+    if as_json:
+        echo_json({target: [_item_json(item) for item in found] for target, found in items.items()})
+    else:
+        for target, rows in items.items():
+            typer.echo(f"{promotion.stage(target).previous or ''} → {target}")
+            show_items(rows)
+    raise typer.Exit(0 if all(item.good for rows in items.values() for item in rows) else _HOLD)
+
+
+_HOLD = 11
+
+
+def show_gate(gate: Gate) -> None:
+    """Write the items, waivers first, and the word."""
+    show_items(sorted(gate.items, key=lambda item: item.finding.status != "waived"))
+    bad = sum(not item.good for item in gate.items)
+    why = f": {bad} of {len(gate.items)} items are not good" if bad else ""
+    typer.echo(f"{gate.environment}, bundle {gate.bundle[:12]}: {gate.verdict}{why}")
+
+
+def show_items(items: Sequence[Item]) -> None:
+    """Write items as a table, and below it what to do."""
+    show_table(("", "item", "why"), [(item.finding.status, item.id, item.finding.why) for item in items])
+    for item in items:
+        if not item.good and item.finding.next:
+            typer.echo(f"  {item.id}: {item.finding.next}")
+
+
+def gate_json(gate: Gate) -> dict[str, Any]:
+    """Return the decision as plain values."""
+    return {
+        "environment": gate.environment,
+        "bundle": gate.bundle,
+        "verdict": gate.verdict,
+        "exit_code": gate.exit_code,
+        "reasons": list(gate.reasons),
+        "items": [_item_json(item) for item in gate.items],
+    }
+
+
+def _item_json(item: Item) -> dict[str, Any]:
+    finding = item.finding
+    return {
+        "id": item.id,
+        "title": item.title,
+        "group": item.group,
+        "status": finding.status,
+        "why": finding.why,
+        "next": finding.next,
+        "evidence": list(finding.evidence),
+    }

@@ -1,0 +1,115 @@
+"""``gaia ledger``: the evidence of every promotion; whether it is whole; and a copy for others."""
+
+from __future__ import annotations
+
+# At run time, because typer reads the annotations.
+from pathlib import Path  # noqa: TC003
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+# As above.
+from pytest_gaia.cli.deployments import AsJson  # noqa: TC001
+from pytest_gaia.cli.policy_shown import echo_json
+from pytest_gaia.cli.tables import show_table
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.told import kind_of, told
+
+if TYPE_CHECKING:
+    from pytest_gaia.promotion.ledger import Entry
+
+app = typer.Typer(help="The signed evidence of every promotion.", no_args_is_help=True)
+
+VERIFY_HELP = """\
+Check every signature and every link. Needs the public keys of the project, and no network unless a remote is set.
+
+\b
+  gaia ledger verify
+  gaia ledger verify --head 3f9a1c…     that this entry, noted by a report or a CI log, is still in it
+
+Exit codes: 0 whole; 1 something was changed, removed, moved or repeated; 4 a mistake; 12 the remote is out of reach.
+"""
+
+BUNDLE = Annotated[str | None, typer.Option("--bundle", metavar="ID", help="Only about this bundle.")]
+
+
+@app.command("show")
+def show_ledger(bundle: BUNDLE = None, as_json: AsJson = False) -> None:
+    """Show every entry: what it says, when, and who has signed it."""
+    promotion = Promotion.here()
+    wanted = promotion.bundle(bundle).id if bundle else None
+    entries = [entry for entry in promotion.ledger.entries() if wanted is None or _bundle(entry) == wanted]
+    if as_json:
+        echo_json([_plain(entry) for entry in entries])
+        return
+    if not entries:
+        typer.echo(f"{promotion.ledger.store.name}: no entry{' about this bundle' if bundle else ' yet'}")
+        return
+    show_table(("no.", "when", "kind", "what it says", "signed by", "hash"), [_row(entry) for entry in entries])
+
+
+@app.command("verify", help=VERIFY_HELP)
+def verify_ledger(
+    head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="An entry that must be in it; its beginning does.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether the ledger is whole; exit 1 if not."""
+    ledger = Promotion.here().ledger
+    problems, count, newest = ledger.problems(head), len(ledger.entries()), ledger.head
+    if as_json:
+        echo_json({"whole": not problems, "entries": count, "head": newest, "problems": list(problems)})
+    elif problems:
+        for problem in problems:
+            typer.echo(f"{ledger.store.name}: {problem}", err=True)
+    else:
+        typer.echo(f"{ledger.store.name}: whole, {count} entries, head {newest or 'none'}")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export_ledger(
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to FILE (*.intoto.jsonl) instead of standard output.")
+    ] = None,
+) -> None:
+    """Write all envelopes as JSON Lines, as in-toto bundles are; any DSSE tool verifies them."""
+    lines = b"".join(content.rstrip(b"\n") + b"\n" for content in Promotion.here().ledger.store.read().values())
+    if output is None:
+        typer.echo(lines.decode(), nl=False)
+        return
+    try:
+        output.write_bytes(lines)
+    except OSError as error:
+        raise ConfigError(f"--output {output}: cannot be written: {error.strerror}.") from None
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    signers = ", ".join(key.name for key in entry.signers) or ("nobody trusted" if entry.signed else "-")
+    when = f"{entry.time:%Y-%m-%d %H:%M}" if entry.time else "-"
+    says = f"PROBLEM: {entry.problem}" if entry.problem else told(entry)
+    return str(entry.sequence), when, kind_of(entry), says, signers, entry.sha256[:12]
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    return {
+        "sequence": entry.sequence,
+        "sha256": entry.sha256,
+        "kind": kind_of(entry),
+        "time": entry.time.isoformat() if entry.time else None,
+        "signed_by": [key.name for key in entry.signers],
+        "problem": entry.problem,
+        "predicate": msgspec.to_builtins(entry.predicate),
+    }
+
+
+def _bundle(entry: Entry) -> str:
+    says: Any = entry.predicate
+    for part in (says, getattr(says, "details", None), getattr(says, "decision", None)):
+        if bundle := getattr(part, "bundle", ""):
+            return str(bundle)
+    return ""

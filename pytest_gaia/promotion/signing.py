@@ -1,0 +1,134 @@
+"""Writing down what a person says, after every reason was looked for for which it would count for nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.promotion.checklist import BY_ID
+from pytest_gaia.promotion.gate import LONGEST_WAIVER, WAIVER_ROLE
+from pytest_gaia.promotion.ssh_signer import SshSigner
+from pytest_gaia.promotion.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.dsse import Signer
+    from pytest_gaia.promotion.keys import TrustedKey
+    from pytest_gaia.promotion.ledger import Entry
+    from pytest_gaia.promotion.project import Promotion
+
+RELEASE = "release"
+"""what signs the release as a whole, as ``sign`` of a stage asks"""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What somebody says of one item, as it was given."""
+
+    item: str
+    environment: str
+    why: str
+    until: str
+    role: str | None
+
+
+def write_word(
+    promotion: Promotion, bundle: Bundle, word: Word, kind: str, ssh_key: Path | None, now: datetime, user: str
+) -> Entry:
+    """Write a sign-off (``kind`` "signoff") or a waiver ("waiver"); return the entry.
+
+    Raises ``ConfigError`` where it would not count: an unknown item, a time that has passed or is too far, no key where
+    one is asked for, a key that is not trusted, has another role, or is an author's.
+    """
+    stage = promotion.stage(word.environment)
+    _check_item(word, kind, stage.sign)
+    until = moment(word.until, now)
+    if until <= now:
+        raise ConfigError(f"--until {word.until}: has passed.")
+    if kind == "waiver" and until - now > LONGEST_WAIVER:
+        raise ConfigError(f"--until {word.until}: a waiver holds {LONGEST_WAIVER.days} days at most.")
+    if kind == "waiver" and not word.why.strip():
+        raise ConfigError("--why: a waiver needs its reason.")
+    signer = SshSigner.of(ssh_key) if ssh_key else next(iter(promotion.signers()), None)
+    if signer is None and stage.require_signed:
+        raise ConfigError(
+            f"{word.environment} takes only what is signed, and there is no key here: set GAIA_SIGNING_KEY_FILE, or "
+            "give --ssh-key. `gaia key create --help` tells how to make one. Nothing was written."
+        )
+    key = _trusted(promotion, signer, bundle) if signer else None
+    role = _role(word, _roles(word, kind, stage.sign), key)
+    common: dict[str, Any] = {
+        "environment": word.environment,
+        "bundle": bundle.id,
+        "item": word.item,
+        "role": role,
+        "signer": key.name if key else user or "unknown",
+        "why": word.why,
+        "time": now.isoformat(timespec="seconds"),
+        "until": until.isoformat(timespec="seconds"),
+    }
+    signers: list[Signer] = [signer] if signer else []
+    if kind == "waiver":
+        return promotion.ledger.append(WAIVER, bundle.subjects(), WaiverPredicate(**common), signers=signers)
+    return promotion.ledger.append(SIGNOFF, bundle.subjects(), SignoffPredicate(**common), signers=signers)
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Return the moment that ``text`` names: ``7d``, ``12h``, a date, or a time in ISO 8601. Raises ``ConfigError``."""
+    if span := re.fullmatch(r"(\d{1,5})([hd])", text):
+        return now + (timedelta(days=int(span[1])) if span[2] == "d" else timedelta(hours=int(span[1])))
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--until {text}: no time; write 7d, 12h, 2027-01-31, or 2027-01-31T12:00Z.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _check_item(word: Word, kind: str, sign: tuple[str, ...]) -> None:
+    item = BY_ID.get(word.item)
+    known = [each.id for each in BY_ID.values() if each.target == word.environment]
+    if kind == "signoff":
+        known = [each for each in known if BY_ID[each].roles] + ([RELEASE] if sign else [])
+    if word.item in known:
+        return
+    if item is not None and item.target == word.environment:
+        raise ConfigError(
+            f"{word.item}: is proved by evidence, and cannot be signed; gaia checklist {word.environment}."
+        )
+    raise ConfigError(f"{word.item!r}: {word.environment} asks nobody for it; {nearest(word.item, known)}")
+
+
+def _roles(word: Word, kind: str, sign: tuple[str, ...]) -> tuple[str, ...]:
+    if kind == "waiver":
+        return (WAIVER_ROLE,)
+    return sign if word.item == RELEASE else BY_ID[word.item].roles
+
+
+def _trusted(promotion: Promotion, signer: Signer, bundle: Bundle) -> TrustedKey:
+    key = next((each for each in promotion.ledger.keys if each.keyid == signer.keyid), None)
+    if key is None:
+        raise ConfigError(
+            f"this key ({signer.keyid[:12]}) is not trusted by the project: no file in {promotion.settings.keys}/ holds "
+            "it. `gaia key trust --help` tells how to add it. Nothing was written."
+        )
+    authors = {author.lower() for author in bundle.authors}
+    if own := authors & {identity.lower() for identity in key.identities}:
+        raise ConfigError(
+            f"{key.name} ({', '.join(sorted(own))}) wrote a part of bundle {bundle.short}, and cannot approve it. "
+            "Somebody else has to sign. Nothing was written."
+        )
+    return key
+
+
+def _role(word: Word, wanted: tuple[str, ...], key: TrustedKey | None) -> str:
+    """Return the role to sign in: the one that was given, or the first that is asked for and the key has."""
+    able = [role for role in wanted if key is None or role in key.roles]
+    if word.role in able or (word.role is None and able):
+        return word.role or able[0]
+    has = f"{key.name} has {', '.join(key.roles)}" if key else "this was given: " + (word.role or "none")
+    raise ConfigError(f"{word.item} is signed by {' or '.join(wanted)}; {has}. Nothing was written.")
