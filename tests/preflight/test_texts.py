@@ -1,0 +1,168 @@
+"""Credentials, addresses, databases and names, as plain texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.preflight.addresses import addresses, environment_of, fly_app_of
+from pytest_gaia.preflight.credentials import is_literal, is_secret_name, secret_shape
+from pytest_gaia.preflight.databases import databases, said_region
+from pytest_gaia.preflight.spelling import as_environment, environment_name
+
+
+def app(**env: str) -> App:
+    return App("gateway", "staging", "service", "gaia-gateway-staging", Path("fly.gateway.staging.toml"), env=env)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://gaia:s3cret@db/gaia",
+        "x postgres+asyncpg://u:p@h:1/d y",
+        "nats://user:pw@host",
+        "-----BEGIN EC PRIVATE KEY-----",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLXNpZ25hdHVyZQ",
+        "sk-ant-api03-" + "a" * 30,
+        "sk-proj-" + "a" * 40,
+        "FlyV1 fm2_" + "a" * 40,
+        "fo1_" + "a" * 40,
+        "github_pat_" + "a" * 40,
+        "AKIA" + "A" * 16,
+        "xoxb-1234567890-abc",
+        "sbp_" + "0" * 40,
+        "SUA" + "A" * 56,
+    ],
+)
+def test_a_credential_is_known_by_its_shape(text: str) -> None:
+    assert secret_shape(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://gaia@db/gaia",
+        "postgresql://gaia:${PASSWORD}@db/gaia",
+        "postgresql://${U:-a}:${P:-b}@db/gaia",
+        "postgresql://gaia:***@db/gaia",
+        "postgresql://gaia:<password>@db/gaia",
+        "https://example.com/path:with@signs",
+        "registry.fly.io/gaia@sha256:" + "a" * 64,
+        "ghp_short",
+        "skip-this-long-identifier-that-is-no-key-at-all",
+        "ASK-" + "a" * 50,
+    ],
+)
+def test_what_only_looks_like_a_credential_is_none(text: str) -> None:
+    assert secret_shape(text) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PASSWORD", "PGPASSWORD", "DB_PASSWORD", "JWT_SECRET", "FLY_API_TOKEN", "OPENAI_API_KEY", "APIKEY", "SECRET_KEY", "SENTRY_DSN",
+     "api_key", "TOKEN", "KEY_BASE64", "ENCRYPTION_KEY", "JWT_SECRET_2", "AWS_CREDENTIALS"],
+)  # fmt: skip
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MAX_TOKENS", "TOKEN_TTL", "KEYCLOAK_URL", "MONKEY", "PUBLIC_KEY", "NEXT_PUBLIC_ANON_KEY", "PASSWORD_MIN_LENGTH", "SECRET_NAME",
+     "PRIMARY_KEY", "CACHE_KEY", "TOKENIZER"],
+)  # fmt: skip
+def test_names_of_other_things(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "literal"),
+    [("s3cret", True), ("changeme", True), ("${A:-s3cret}", True), ("", False), ("disabled", False), ("${A}", False), ("$A", False),
+     ("${A:?}", False), ("${{ secrets.A }}", False), ("/run/secrets/a", False), ("<set me>", False), ("***", False), ("true", False)],
+)  # fmt: skip
+def test_a_value_stands_for_itself_or_for_another(value: str, literal: bool) -> None:
+    assert is_literal(value) is literal
+
+
+@pytest.mark.parametrize(
+    "text", ["a://" * 20_000, "eyJ" + "a" * 50_000, "sk-" + "-" * 50_000, "$" * 50_000, "KEY " * 10_000]
+)
+def test_a_hostile_text_is_looked_through_to_its_end(text: str) -> None:
+    # A pattern that tries every way to fit would not come back.
+    assert not is_secret_name(text)
+    assert list(addresses(app(A=text))) == [] or text.startswith("a://")
+    assert secret_shape(text) in (None, "an API key of OpenAI")
+
+
+def test_addresses_are_taken_apart() -> None:
+    (one,) = addresses(app(A="postgresql+asyncpg://u:p@TOP1.nearest.of.gaia-db-staging.internal:5432/gaia?x=1"))
+
+    assert (one.scheme, one.host, one.path) == (
+        "postgresql+asyncpg",
+        "top1.nearest.of.gaia-db-staging.internal",
+        "gaia",
+    )
+    assert one.is_database
+    assert one.fly_app == "gaia-db-staging"
+    assert [each.host for each in addresses(app(A="nats://a:4222, nats://[::1]:4222", B="plain", C="http:///x"))] == [
+        "a",
+        "[::1]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "local", "private"),
+    [("localhost", True, True), ("a.localhost", True, True), ("127.0.0.1", True, True), ("[::1]", True, True), ("0.0.0.0", True, True),
+     ("auth-service", False, True), ("a.internal", False, True), ("a.flycast", False, True), ("10.1.2.3", False, True),
+     ("example.com", False, False), ("8.8.8.8", False, False)],
+)  # fmt: skip
+def test_hosts_are_local_private_or_public(host: str, local: bool, private: bool) -> None:
+    (one,) = addresses(app(A=f"http://{host}:80/"))
+
+    assert (one.is_local, one.is_private) == (local, private)
+
+
+def test_apps_and_environments_are_read_from_hosts() -> None:
+    assert fly_app_of("gaia-auth-prod.fly.dev") == "gaia-auth-prod"
+    assert fly_app_of("example.com") is None
+    assert environment_of("gaia-auth-prod") == "prod"
+    assert environment_of("staging") is None
+    assert environment_name("prod") == "production"
+    assert environment_name("preview") == "preview"
+
+
+def test_all_ways_to_one_server_are_one() -> None:
+    urls = ("direct.abc.flympg.net", "pgbouncer.abc.flympg.net")
+    assert {each.server for url in urls for each in databases(app(A=f"postgres://u@{url}/gaia"))} == {"abc"}
+    ways = ("gaia-db.flycast", "gaia-db.internal", "lax.gaia-db.internal", "top2.nearest.of.gaia-db.internal")
+    assert {each.server for way in ways for each in databases(app(A=f"postgres://u@{way}/gaia"))} == {"gaia-db"}
+
+
+def test_databases_are_found_by_variables_too() -> None:
+    (one,) = databases(app(PGHOST="db.example.com", PGDATABASE="gaia"))
+    assert (one.server, one.name) == ("db.example.com", "gaia")
+    assert list(databases(app(PGHOST="db", DATABASE_URL="postgres://u@db/gaia", B="postgres://localhost/x"))) == []
+
+
+def test_a_region_is_said_by_a_variable_or_a_host() -> None:
+    said = said_region(app(DATABASE_REGION="LAX"))
+    assert said is not None
+    assert said[0] == "lax"
+    hosts = {"lax.gaia-db.internal": "lax", "top1.nearest.of.gaia-db.internal": None, "gaia-db.flycast": None}
+    for host, region in hosts.items():
+        assert [each.region for each in databases(app(A=f"postgres://{host}/x"))] == [region]
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "same"),
+    [
+        ("https://gaia-auth-staging.fly.dev", "staging", "https://gaia-auth-{environment}.fly.dev"),
+        ("gaia-prod and production", "production", "gaia-{environment} and {environment}"),
+        ("productive staging2", "production", "productive staging2"),
+        ("reproduction", "production", "reproduction"),
+    ],
+)
+def test_the_name_of_an_environment_is_taken_out_where_it_stands_alone(text: str, environment: str, same: str) -> None:
+    assert as_environment(text, environment) == same
