@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gaia.cli.stage_values import stage_value
 from pytest_gaia.config.assemble import SETTINGS
 from pytest_gaia.config.credentials import SECRET_KEYS
+from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.config.secrets import MASK, Secret, mask_url
 from pytest_gaia.config.variables import variable_name
 
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 Value = str | bool | int | float | list[str] | None
 
 
-_UNLIMITED = {"suites": "all", "tolerance.budget": "any number", "deploy.services": "all that have a deploy file"}
+_UNLIMITED = {
+    "suites": "all",
+    "tolerance.budget": "any number",
+    "deploy.services": "all that have a deploy file",
+    "stage.from": "the first stage",
+    "stage.suites": "what the environment runs",
+}
 """what a value that is not set means"""
 
 
@@ -65,7 +73,13 @@ def _describe(environment: Environment, key: str) -> Setting:
     if group == "urls" and value is None:
         return Setting(key, None, None, "none of its own", relevant=name in environment.services)
     text = _UNLIMITED.get(key, "not set") if value is None else plain(value)
-    return Setting(key, value, source, text, relevant=group != "deploy" or environment.deploy is not None)
+    return Setting(key, value, source, text, relevant=_relevant(environment, group))
+
+
+def _relevant(environment: Environment, group: str) -> bool:
+    if group == "deploy":
+        return environment.deploy is not None
+    return group != "stage" or not (environment.sandbox or environment.name == ADHOC)
 
 
 def _value(environment: Environment, group: str, name: str) -> Value:
@@ -73,6 +87,8 @@ def _value(environment: Environment, group: str, name: str) -> Value:
         return environment.urls.get(name)
     if group == "deploy" and environment.deploy is None:
         return None
+    if group == "stage" or name == "slo":
+        return stage_value(environment.stage, name)
     part = getattr(environment, group) if group in ("timeouts", "tolerance", "deploy") else environment
     value = getattr(part, "source" if name == "from" else name)
     if (group, name, value) == ("deploy", "services", ()):

@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.credentials import SECRET_KEYS
+from pytest_gaia.config.decoding import keys_of
 from pytest_gaia.config.deployment import deploy_settings
-from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, DeploySettings, Environment, Timeouts
+from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, SANDBOX, DeploySettings, Environment, Timeouts
 from pytest_gaia.config.files import SHIPPED
 from pytest_gaia.config.members import expected_members, required_members
-from pytest_gaia.config.reader import SANDBOX
-from pytest_gaia.config.schema import set_values
+from pytest_gaia.config.schema import StageTable, set_values
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.config.stage_settings import stage_settings
 from pytest_gaia.config.tolerance import TOLERANCE_KEYS, tolerance_of
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pytest_gaia.config.variables import Sourced
 
 _DEPLOY = tuple(f"deploy.{item.name}" for item in fields(DeploySettings))
+
+_STAGE = tuple(f"stage.{key}" for key in keys_of(StageTable))
 
 SETTINGS = (
     "name",
@@ -45,6 +47,8 @@ SETTINGS = (
     *(f"tolerance.{key}" for key in TOLERANCE_KEYS),
     "from",
     *_DEPLOY,
+    *_STAGE,
+    "slo",
 )
 """Every key of ``Environment.sources``, in the order in which people are shown them."""
 

@@ -62,16 +62,24 @@ _WORDS = {
 def _explain(message: str, table: type[Struct]) -> TableError:
     location = _LOCATION.fullmatch(message)
     problem, place = (location["problem"], location["path"]) if location else (message, None)
-    key: Path = tuple(re.sub(r"\[.*?\]", "", place).split(".")) if place else ()
+    numbered = _parts_of(place)
+    # Of an array of values only the array has a place of its own; of an array of tables each table has.
+    key = numbered[:-1] if numbered and numbered[-1].startswith("[") else numbered
     if unknown := _UNKNOWN.fullmatch(problem):
         name = unknown["key"]
-        return TableError((*key, name), f"unknown key; {nearest(name, keys_of(_table_at(table, key)))}")
+        return TableError((*numbered, name), f"unknown key; {nearest(name, keys_of(_table_at(table, key)))}")
     if missing := _MISSING.fullmatch(problem):
-        return TableError(key, f"the key `{missing['key']}` is missing.")
+        return TableError(numbered, f"the key `{missing['key']}` is missing.")
     if choice := _CHOICE.fullmatch(problem):
         known = _choices_at(table, key)
         return TableError(key, f"unknown value {choice['value']!r}; {nearest(choice['value'], known)}")
     return TableError(key, _in_words(problem))
+
+
+def _parts_of(place: str | None) -> Path:
+    """Return msgspec's ``slo[1].route`` part by part, the number being one."""
+    numbered = re.sub(r"\[(\d+)\]", r".[\1]", place or "")
+    return tuple(part for part in re.sub(r"\[\D.*?\]", "", numbered).split(".") if part)
 
 
 def _in_words(problem: str) -> str:
@@ -87,6 +95,8 @@ def _in_words(problem: str) -> str:
 def _table_at(table: type[Struct], key: Path) -> type[Struct]:
     """Return the table below ``table`` at ``key``."""
     for name in key:
+        if name.startswith("["):
+            continue
         field = next(each for each in structs.fields(table) if each.encode_name == name)
         table = next(part for part in _parts(field.type) if isinstance(part, type) and issubclass(part, Struct))
     return table

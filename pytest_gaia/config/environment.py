@@ -21,6 +21,9 @@ HTTP_SERVICES = ("gateway", "auth", "asset", "chat")
 MEMBERS = (*HTTP_SERVICES, "nats", "postgres")
 """Everything that an environment can be made of."""
 
+SANDBOX = "sandbox"
+"""Name of the environment that the embedded platform stands behind."""
+
 Topology = Literal["microservices", "gateway-only"]
 
 DeployFiles = Literal["fly", "compose"]

@@ -55,7 +55,7 @@ def project_file(path: Path) -> ConfigFile:
     text = read_text(path, path.name)
     document = parse(text, path.name)
     lines = key_lines(text)
-    reader = Reader(path.name, lines, tuple(shipped_file().environments))
+    reader = Reader(path.name, lines, shipped_file().environments)
     environments = reader.environments(document)
     settings, ledger = reader.settings(document), reader.ledger(document)
     return ConfigFile(path.name, environments, gaia=settings, ledger=ledger, lines=lines)

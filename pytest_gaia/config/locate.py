@@ -10,25 +10,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Path: TypeAlias = tuple[str, ...]
-"""A key, part by part: ``("env", "staging", "urls", "gateway")``."""
+"""A key, part by part: ``("env", "staging", "urls", "gateway")``; ``"[1]"`` is the second table of an array of them."""
 
 _REPORTED = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 def key_lines(text: str) -> dict[Path, int]:
-    """Return the line (from 1) on which each key of the valid TOML ``text`` starts, tables included."""
+    """Return the line (from 1) on which each key of the valid TOML ``text`` starts, tables included.
+
+    What is in an array of tables is found under its number, and the first of its name without one too.
+    """
     lines: dict[Path, int] = {}
+    newest: dict[Path, int] = {}
     table: Path = ()
     for number, statement in statements(text):
         found = tomllib.loads(statement)
         if statement.lstrip().startswith("["):
             table = _deepest(found)
+            if statement.lstrip().startswith("[["):
+                array = (*_numbered(table[:-1], newest), table[-1])
+                newest[array] = newest.get(array, -1) + 1
             paths: list[Path] = [table[:length] for length in range(1, len(table) + 1)]
         else:
             paths = [(*table, *path) for path in _walk(found)]
         for path in paths:
             lines.setdefault(path, number)
+            lines.setdefault(_numbered(path, newest), number)
     return lines
+
+
+def shown(path: Path) -> str:
+    """Return ``path`` as messages show it; the number of an array's table is left to the line."""
+    return ".".join(part for part in path if not part.startswith("["))
 
 
 def nearest_line(lines: Mapping[Path, int], path: Path) -> int:
@@ -85,6 +98,16 @@ def _deepest(header: Mapping[str, Any]) -> Path:
         path = (*path, key)
         node = node[key][-1] if isinstance(node[key], list) else node[key]
     return path
+
+
+def _numbered(path: Path, newest: Mapping[Path, int]) -> Path:
+    """Return ``path`` with the number of the table that each array on its way has come to."""
+    found: Path = ()
+    for part in path:
+        found = (*found, part)
+        if found in newest:
+            found = (*found, f"[{newest[found]}]")
+    return found
 
 
 def _walk(values: Mapping[str, Any]) -> Iterator[Path]:

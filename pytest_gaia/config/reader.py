@@ -10,19 +10,18 @@ from msgspec import UNSET, Struct
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.decoding import TableError, decode
-from pytest_gaia.config.locate import nearest_line
+from pytest_gaia.config.environment import SANDBOX
+from pytest_gaia.config.locate import nearest_line, shown
 from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable, set_values
+from pytest_gaia.config.stage_mistakes import ledger_mistakes, pipeline_mistakes, stage_mistakes
 from pytest_gaia.config.tolerance import contradiction
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pytest_gaia.config.locate import Path
-
-SANDBOX = "sandbox"
-"""Name of the environment that the embedded platform stands behind."""
 
 ADHOC = "adhoc"
 """Name of the environment that ``--gaia-url`` makes on its own."""
@@ -50,8 +49,8 @@ class Reader:
 
     file: str
     lines: Mapping[Path, int]
-    shipped: tuple[str, ...]
-    """names of the environments that come with this package"""
+    shipped: Mapping[str, EnvironmentTable]
+    """the environments that come with this package"""
 
     def environments(self, document: Mapping[str, Any]) -> dict[str, EnvironmentTable]:
         """Return the environments of ``document``, after a look at what else is in it."""
@@ -63,7 +62,9 @@ class Reader:
         tables = document.get("env", {})
         if not isinstance(tables, dict):
             raise self._error(("env",), "expected tables, such as [env.preview].")
-        return {name: self._environment(name, values) for name, values in tables.items()}
+        environments = {name: self._environment(name, values) for name, values in tables.items()}
+        self._refuse(("env",), pipeline_mistakes(environments, self.shipped))
+        return environments
 
     def settings(self, document: Mapping[str, Any]) -> GaiaTable:
         """Return the table ``[gaia]`` of ``document``."""
@@ -76,7 +77,9 @@ class Reader:
 
     def ledger(self, document: Mapping[str, Any]) -> LedgerTable:
         """Return the table ``[ledger]`` of ``document``."""
-        return self._table(("ledger",), document.get("ledger", {}), LedgerTable)
+        table = self._table(("ledger",), document.get("ledger", {}), LedgerTable)
+        self._refuse(("ledger",), ledger_mistakes(table))
+        return table
 
     def _environment(self, name: str, values: object) -> EnvironmentTable:
         key = ("env", name)
@@ -90,6 +93,7 @@ class Reader:
         table = self._table(key, values, EnvironmentTable)
         self._check_values(key, table)
         self._refuse_deployed_sandbox(key, table)
+        self._refuse(key, stage_mistakes(name, table))
         return table
 
     def _table(self, key: Path, values: object, kind: type[Table]) -> Table:
@@ -125,8 +129,12 @@ class Reader:
         if found:
             raise self._error((*key, "tolerance", found[0]), found[1])
 
+    def _refuse(self, key: Path, mistakes: Iterable[tuple[Path, str]]) -> None:
+        for place, problem in mistakes:
+            raise self._error((*key, *place), problem)
+
     def _place(self, key: Path) -> str:
-        return f"{self.file}:{nearest_line(self.lines, key)}: {'.'.join(key)}"
+        return f"{self.file}:{nearest_line(self.lines, key)}: {shown(key)}"
 
     def _error(self, key: Path, problem: str) -> ConfigError:
         return ConfigError(f"{self._place(key)}: {problem}")

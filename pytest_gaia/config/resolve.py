@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.options import Options, split_members
 from pytest_gaia.config.tolerance import tolerance_of
 from pytest_gaia.errors import ConfigError
@@ -41,7 +42,6 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
     from pytest_gaia.config.catalogue import choose, layers_of
     from pytest_gaia.config.credentials import find_secrets
     from pytest_gaia.config.ownership import refuse_foreign_hosts
-    from pytest_gaia.config.reader import SANDBOX
 
     name = choose(options, catalogue)
     embedded = name.value == SANDBOX or options.rehearse
@@ -76,7 +76,6 @@ def known_stages(rootdir: Path) -> Mapping[str, Stage]:
     """Return the stage of each environment of the project at ``rootdir``, from its files alone; the sandbox has none."""
     from pytest_gaia.config.catalogue import read_catalogue
     from pytest_gaia.config.layers import merge
-    from pytest_gaia.config.reader import SANDBOX
     from pytest_gaia.config.stage_settings import stage_settings
 
     catalogue = read_catalogue(Options(rootdir=rootdir, environ={}))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.config.locate import broken_line, key_lines, nearest_line
+from pytest_gaia.config.locate import broken_line, key_lines, nearest_line, shown
 
 TEXT = '''\
 # a comment = 1
@@ -58,6 +58,18 @@ def test_a_key_is_found_on_the_line_on_which_it_starts(key: tuple[str, ...], lin
 def test_what_only_looks_like_a_key_is_none() -> None:
     assert ("env", "fake") not in key_lines(TEXT)
     assert ("env", "staging", "key") not in key_lines(TEXT)
+
+
+def test_each_table_of_an_array_has_lines_of_its_own() -> None:
+    text = "[[a.b]]\nx = 1\n[[a.b.c]]\ny = 1\n[[a.b.c]]\ny = 2\n[[a.b]]\nx = 2\n[[a.b.c]]\ny = 3\n[a.b.d]\nz = 1\n"
+
+    found = key_lines(text)
+
+    assert [found["a", "b", f"[{number}]", "x"] for number in (0, 1)] == [2, 8]
+    assert [found["a", "b", "[0]", "c", f"[{number}]", "y"] for number in (0, 1)] == [4, 6]
+    assert found["a", "b", "[1]", "c", "[0]", "y"] == 10
+    assert found["a", "b", "[1]", "d", "z"] == 12
+    assert shown(("a", "b", "[1]", "c", "[0]", "y")) == "a.b.c.y"
 
 
 def test_a_key_that_is_not_there_is_shown_at_the_table_around_it() -> None:

@@ -6,29 +6,75 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gaia.cli.stage_values import span
 from pytest_gaia.config.assemble import SETTINGS
 from pytest_gaia.config.credentials import SECRET_KEYS
 from pytest_gaia.config.decoding import keys_of
 from pytest_gaia.config.files import shipped_file
 from pytest_gaia.config.options import Options
-from pytest_gaia.config.resolve import known_environments, resolve
-from pytest_gaia.config.schema import DeployTable, EnvironmentTable, GaiaTable, TimeoutTable, ToleranceTable, UrlTable
+from pytest_gaia.config.project import find_project
+from pytest_gaia.config.resolve import known_environments, known_stages, resolve
+from pytest_gaia.config.schema import (
+    DeployTable,
+    EnvironmentTable,
+    FreezeTable,
+    GaiaTable,
+    LedgerTable,
+    SloTable,
+    StageTable,
+    TimeoutTable,
+    ToleranceTable,
+    UrlTable,
+)
 
-REFERENCE = (Path(__file__).parents[2] / "docs/reference/configuration.md").read_text(encoding="utf-8")
+FOLDER = Path(__file__).parents[2] / "docs/reference"
+REFERENCE = (FOLDER / "configuration.md").read_text(encoding="utf-8")
+PROMOTION = (FOLDER / "promotion.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     "key",
     [
-        *(key for key in keys_of(EnvironmentTable) if key not in ("urls", "timeouts", "tolerance", "deploy")),
+        *(key for key in keys_of(EnvironmentTable) if key not in ("urls", "timeouts", "tolerance", "deploy", "stage")),
         *(f"urls.{key}" for key in keys_of(UrlTable)),
         *(f"timeouts.{key}" for key in keys_of(TimeoutTable)),
         *(f"tolerance.{key}" for key in keys_of(ToleranceTable)),
         *(f"deploy.{key}" for key in keys_of(DeployTable)),
+        *(f"stage.{key}" for key in keys_of(StageTable)),
     ],
 )
 def test_every_key_of_an_environment_is_in_the_table(key: str) -> None:
     assert f"`{key}`" in "".join(line for line in REFERENCE.splitlines() if line.startswith("|"))
+
+
+def test_the_way_of_a_release_is_described_key_by_key() -> None:
+    tables = {f"`{line.split('|')[1].strip(' `')}`": line for line in PROMOTION.splitlines() if line.startswith("| `")}
+    for kind in (StageTable, LedgerTable, SloTable, FreezeTable):
+        assert {f"`{key}`" for key in keys_of(kind)} <= tables.keys()
+
+
+def test_the_shipped_stages_are_as_described(tmp_path: Path) -> None:
+    rows = {line.split("|")[1].strip(" `"): line for line in PROMOTION.splitlines() if line.startswith("| `")}
+    for name, stage in known_stages(tmp_path).items():
+        cells = [cell.strip(" `") for cell in rows[name].split("|")[2:-1]]
+        assert cells == [
+            stage.previous or "none",
+            span(stage.soak) if stage.soak else "none",
+            span(stage.evidence_age),
+            ", ".join(stage.sign) or "nobody",
+            "yes" if stage.require_signed else "no",
+        ]
+
+
+def test_the_example_of_a_release_is_a_valid_project(tmp_path: Path) -> None:
+    example = PROMOTION.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "gaia.toml").write_text(example, encoding="utf-8")
+
+    staging = known_stages(tmp_path)["staging"]
+
+    assert staging.freezes
+    assert len(staging.slos) == 1
+    assert find_project(tmp_path).ledger.git == "refs/gaia/ledger"
 
 
 def test_every_key_of_the_project_is_in_the_example() -> None:

@@ -1,0 +1,235 @@
+"""What promotes a release: settings of stages, objectives and the ledger, and every mistake in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import find_project
+from pytest_gaia.config.resolve import known_stages, resolve
+from pytest_gaia.config.stage_settings import duration
+from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FREEZE = "[[env.staging.stage.freeze]]\n"
+A_DAY = "from = 2026-12-20T00:00:00Z\nuntil = 2026-12-21T00:00:00Z\n"
+SLO = '[[env.staging.slo]]\nroute = "GET /health"\nfail_ms = 800\n'
+
+MISTAKES = {
+    "an unknown key": (
+        '[env.staging.stage]\nform = "dev"\n',
+        "gaia.toml:2: env.staging.stage.form: unknown key; did you mean from?",
+    ),
+    "an unknown environment": (
+        '[env.staging.stage]\nsoak = "1h"\nfrom = "devel"\n',
+        "gaia.toml:3: env.staging.stage.from: unknown environment 'devel'; did you mean dev?",
+    ),
+    "the sandbox before a stage": (
+        '[env.dev.stage]\nfrom = "sandbox"\n',
+        "gaia.toml:2: env.dev.stage.from: the sandbox is no stage of a release; Known: dev, local, production, staging.",
+    ),
+    "the sandbox as a stage": (
+        '[env.sandbox]\n[env.sandbox.stage]\nsoak = "1h"\n',
+        "gaia.toml:2: env.sandbox.stage: the sandbox is no stage of a release",
+    ),
+    "a stage that comes from itself": (
+        '[env.dev.stage]\nfrom = "dev"\n',
+        "gaia.toml:2: env.dev.stage.from: a stage cannot come from itself.",
+    ),
+    "a circle through what is shipped": (
+        '[env.local.stage]\nfrom = "production"\n',
+        "gaia.toml:2: env.local.stage.from: the way leads in a circle: local from production from staging from dev from",
+    ),
+    "a circle of one's own": (
+        '[env.a]\nurl = "http://a"\nstage.from = "b"\n[env.b]\nurl = "http://b"\nstage.from = "a"\n',
+        "gaia.toml:3: env.a.stage.from: the way leads in a circle: a from b from a.",
+    ),
+    "production from nowhere": (
+        '[env.production.stage]\nfrom = ""\n',
+        "gaia.toml:2: env.production.stage.from: nothing goes to production that was in no stage before",
+    ),
+    "production without signatures": (
+        "[env.production.stage]\nrequire_signed = false\n",
+        "gaia.toml:2: env.production.stage.require_signed: production takes signed evidence alone",
+    ),
+    "a soak that is no duration": (
+        '[env.staging.stage]\nsoak = "a day"\n',
+        "gaia.toml:2: env.staging.stage.soak: 'a day' is no duration: a whole number and a unit, such as",
+    ),
+    "a soak as a number": (
+        "[env.staging.stage]\nsoak = 24\n",
+        "gaia.toml:2: env.staging.stage.soak: expected a string, got a number",
+    ),
+    "evidence that is old at once": (
+        '[env.staging.stage]\nevidence_age = "0s"\n',
+        "gaia.toml:2: env.staging.stage.evidence_age: '0s' is too short",
+    ),
+    "no suites": ("[env.staging.stage]\nsuites = []\n", "gaia.toml:2: env.staging.stage.suites: expected a list of"),
+    "a role without a name": (
+        '[env.staging.stage]\nsign = [""]\n',
+        "gaia.toml:2: env.staging.stage.sign: expected a string of length",
+    ),
+    "a freeze without an end": (
+        f'{FREEZE}from = 2026-12-20T00:00:00Z\nwhy = "x"\n',
+        "gaia.toml:1: env.staging.stage.freeze: the key `until` is missing.",
+    ),
+    "a freeze without a zone": (
+        f'{FREEZE}from = 2026-12-20T00:00:00\nuntil = 2027-01-02T00:00:00Z\nwhy = "x"\n',
+        "gaia.toml:2: env.staging.stage.freeze.from: say the zone, such as 2026-12-20T00:00:00Z.",
+    ),
+    "a freeze of days": (
+        f'{FREEZE}from = 2026-12-20\nuntil = 2027-01-02\nwhy = "x"\n',
+        "gaia.toml:2: env.staging.stage.freeze.from: expected a date with a time, got a date",
+    ),
+    "a freeze that ends before it begins": (
+        f'{FREEZE}from = 2026-12-20T00:00:00Z\nuntil = 2026-12-19T00:00:00Z\nwhy = "x"\n',
+        "gaia.toml:3: env.staging.stage.freeze.until: it has to end after it begins.",
+    ),
+    "the second of two freezes": (
+        f'{FREEZE}{A_DAY}why = "x"\n{FREEZE}{A_DAY}why = 3\n',
+        "gaia.toml:8: env.staging.stage.freeze.why: expected a string, got a number",
+    ),
+    "an objective without a limit": (
+        '[[env.staging.slo]]\nroute = "GET /health"\n',
+        "gaia.toml:1: env.staging.slo: the key `fail_ms` is missing.",
+    ),
+    "an unknown key of the second objective": (
+        f'{SLO}[[env.staging.slo]]\nroute = "GET /"\nfail = 3\n',
+        "gaia.toml:6: env.staging.slo.fail: unknown key; did you mean fail_ms?",
+    ),
+    "a route without a method": (
+        f'{SLO}[[env.staging.slo]]\nroute = "/health"\nfail_ms = 3\n',
+        "gaia.toml:5: env.staging.slo.route: '/health' is no route: a method and a path, such as",
+    ),
+    "a warning after the failure": (
+        f"{SLO}warn_ms = 900\n",
+        "gaia.toml:4: env.staging.slo.warn_ms: a warning comes before a failure: it has to be less than 800.",
+    ),
+    "one objective twice": (
+        SLO + SLO,
+        "gaia.toml:5: env.staging.slo.route: GET /health has two objectives for the same percentile",
+    ),
+    "a percentile of all": (
+        f"{SLO}percentile = 100\n",
+        "gaia.toml:4: env.staging.slo.percentile: expected a number < 100",
+    ),
+    "one table for several": ("[env.staging.slo]\nfail_ms = 3\n", "gaia.toml:1: env.staging.slo: expected a list"),
+    "an unknown key of the ledger": (
+        '[ledger]\npaht = "x"\n',
+        "gaia.toml:2: ledger.paht: unknown key; did you mean path?",
+    ),
+    "a branch for a ledger": (
+        '[ledger]\ngit = "refs/heads/main"\n',
+        "gaia.toml:2: ledger.git: 'refs/heads/main' is no reference for a ledger: write it as refs/gaia/ledger",
+    ),
+    "a ledger in two places": (
+        '[ledger]\ngit = "refs/gaia/ledger"\npath = "x"\n',
+        "gaia.toml:3: ledger.path: a ledger is kept in one place",
+    ),
+    "a remote of a folder": ('[ledger]\nremote = "origin"\n', "gaia.toml:2: ledger.remote: only a ledger in git has"),
+    "a ledger that is no table": ("ledger = 3\n", "gaia.toml:1: ledger: expected a table, written [ledger]."),
+}
+
+
+def stages(folder: Path, text: str = "") -> dict[str, Stage]:
+    (folder / "gaia.toml").write_text(text, encoding="utf-8")
+    return dict(known_stages(folder))
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ConfigError) as raised:
+        find_project(tmp_path)
+
+    assert str(raised.value).startswith(message)
+    with pytest.raises(ConfigError):
+        known_stages(tmp_path)
+
+
+def test_as_shipped_a_release_goes_from_local_to_production(tmp_path: Path) -> None:
+    found = stages(tmp_path)
+
+    assert {name: stage.previous for name, stage in found.items()} == {
+        "local": None,
+        "dev": "local",
+        "staging": "dev",
+        "production": "staging",
+    }
+    assert [name for name, stage in found.items() if stage.require_signed] == ["staging", "production"]
+    assert found["production"].sign == ("release-manager",)
+    assert found["staging"].slos, "without one, nothing could ever show that performance is acceptable"
+
+
+def test_a_project_changes_a_stage_key_by_key(tmp_path: Path) -> None:
+    text = f"""
+[env.staging.stage]
+soak = "90m"
+suites = ["health", "database"]
+{FREEZE}from = 2026-12-20T00:00:00+01:00
+until = 2027-01-02T00:00:00Z
+why = "holidays"
+{SLO}
+"""
+    staging = stages(tmp_path, text)["staging"]
+
+    assert staging == Stage(
+        previous="dev",
+        suites=("health", "database"),
+        soak=timedelta(minutes=90),
+        require_signed=True,
+        freezes=(
+            Freeze(datetime(2026, 12, 19, 23, tzinfo=UTC), datetime(2027, 1, 2, tzinfo=UTC), "holidays"),
+        ),
+        slos=(Slo("GET /health", 800),),
+    )  # fmt: skip
+
+
+def test_a_stage_of_the_projects_own_stands_between_two_others(tmp_path: Path) -> None:
+    own = '[env.preview]\nurl = "http://preview.example"\nstage.from = "dev"\n[env.staging.stage]\nfrom = "preview"\n'
+
+    found = stages(tmp_path, own)
+
+    assert found["preview"].previous == "dev"
+    assert found["staging"].previous == "preview"
+
+
+def test_a_project_without_dev_begins_later(tmp_path: Path) -> None:
+    assert stages(tmp_path, '[env.staging.stage]\nfrom = ""\n')["staging"].previous is None
+
+
+def test_a_run_knows_the_stage_of_its_environment_and_where_it_was_set(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text('[env.staging.stage]\nsoak = "1h"\n', encoding="utf-8")
+
+    staging = resolve(Options(rootdir=tmp_path, environ={}, env="staging"))
+
+    assert staging.stage == known_stages(tmp_path)["staging"]
+    assert staging.sources["stage.soak"] == "gaia.toml:2"
+    assert staging.sources["stage.from"] == "default"
+
+
+def test_the_ledger_is_a_folder_unless_the_project_says_otherwise(tmp_path: Path) -> None:
+    assert find_project(tmp_path).ledger == LedgerSettings(path=".gaia/ledger", keys="keys")
+    (tmp_path / "gaia.toml").write_text('[ledger]\ngit = "refs/gaia/ledger"\nremote = "origin"\n', encoding="utf-8")
+    assert find_project(tmp_path).ledger == LedgerSettings(git="refs/gaia/ledger", remote="origin")
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("0s", {}), ("45s", {"seconds": 45}), ("30m", {"minutes": 30}), (" 24h ", {"hours": 24}), ("7d", {"days": 7})],
+)
+def test_durations(text: str, length: dict[str, int]) -> None:
+    assert duration(text) == timedelta(**length)
+
+
+@pytest.mark.parametrize("text", ["", "24", "h", "-1h", "1.5h", "1h30m", "1 day", "P1D", "1w", "9999999d", "٣h"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        duration(text)
