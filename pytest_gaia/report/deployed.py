@@ -41,18 +41,26 @@ def ending(step: StepResult) -> str:
 
 
 def failure(result: RolloutResult) -> list[str]:
-    """Return the message for a deployment that did not succeed: what was done, what was said, how to go on."""
-    lines = [f"gaia: {result.environment} is not deployed as asked; no test was run."]
-    for step in result.steps:
-        lines.append(ending(step))
-        lines += [] if step.good else [f"    {step.service} | {line}" for line in step.tail[-_TAIL:]]
-    return [*lines, *_go_on(result)]
+    """Return the message for a deployment that did not succeed: what the tool said last, what was not begun, how to go on.
+
+    What came of the services before it has been shown as they ended.
+    """
+    stopped = next(step for step in result.steps if not step.good)
+    said = [f"  {stopped.service} | {line}" for line in stopped.tail[-_TAIL:]]
+    head = f"gaia: {result.environment} is not deployed as asked; no test was run."
+    return [head, *said, *_untouched(result), *_go_on(result)]
 
 
 def interruption(result: RolloutResult) -> list[str]:
     """Return the message for a deployment that was interrupted."""
     head = f"gaia: the deployment of {result.environment} was interrupted; no test was run."
-    return [head, *(ending(step) for step in result.steps), *_go_on(result)]
+    doubtful = [ending(step) for step in result.steps if step.outcome == "in doubt"]
+    return [head, *doubtful, *_untouched(result), *_go_on(result)]
+
+
+def _untouched(result: RolloutResult) -> list[str]:
+    names = [step.service for step in result.steps if step.outcome == "not begun"]
+    return [f"  not begun: {_listed(names)}"] if names else []
 
 
 def _go_on(result: RolloutResult) -> list[str]:

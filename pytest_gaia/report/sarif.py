@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.findings import Check, Finding
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_ROOT = "SRCROOT"
+_ROOT = "%SRCROOT%"
 
 
 def sarif(findings: Sequence[Finding], checks: Sequence[Check], *, version: str, prefix: str = "") -> dict[str, Any]:
