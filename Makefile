@@ -5,7 +5,8 @@
 PYTHON = .venv/bin/python
 
 help:
-	@echo 'make demo    run every suite on the embedded platform, and print the verdict'
+	@echo 'make demo    run every suite on the embedded platform, and print the verdict;'
+	@echo '             WALK=1: then take a change through dev, staging and production, on stand-ins'
 	@echo 'make test    check and test this project'
 	@echo 'make lint    only the checks that run no test'
 	@echo 'make bench   measure against the peers; prints one table'
@@ -15,6 +16,7 @@ help:
 demo:
 	@ci/setup demo
 	@$(PYTHON) -m pytest suites -p no:anyio -p no:allure_pytest
+	@case '$(WALK)' in '' | 0) ;; *) $(PYTHON) -m ci.walk ;; esac
 
 test: lint
 	@$(PYTHON) -m pytest tests -n 2 -q

@@ -56,7 +56,8 @@ class FakeTools:
                 (folder / tool).symlink_to(FAKES / tool)
         with self.state():
             """Written once, so that the stand-ins find it beside them."""
-        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        # The Python of these tests runs them; a machine's own `python3` may be too old.
+        monkeypatch.setenv("PATH", os.pathsep.join((str(folder), str(Path(sys.executable).parent), os.environ["PATH"])))
 
     def state(self) -> AbstractContextManager[dict[str, Any]]:
         """Change the state file as you like; nothing else can meanwhile."""

@@ -181,6 +181,8 @@ class Rollout:
                 machine = self._machine(state, identity)
                 if not phantom:
                     self._update(state, machine, reverting)
+                elif not machine["image_ref"]:
+                    settle(machine, self.file, self.image, self.entry, state="created")
             self.call.note(f" ✔ Machine {identity} [app] update succeeded")
 
     def _twin(self, state: dict[str, Any]) -> None:
