@@ -148,7 +148,7 @@ def _with_secrets(files: DeployFiles, environment: str | None) -> DeployFiles:
     from pytest_gaia.preflight.reading import with_secrets
 
     if not files.secrets:
-        raise ConfigError("--secrets: gaia.toml lists no secrets; name them in [env.NAME.deploy]: secrets = [\"…\"].")
+        raise ConfigError('--secrets: gaia.toml lists no secrets; name them in [env.NAME.deploy]: secrets = ["…"].')
     names: dict[str, frozenset[str]] = {}
     for owner, each in files.apps("fly"):
         if files.secrets.get(owner) and environment in (None, owner) and each.name not in names:

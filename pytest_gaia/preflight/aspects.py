@@ -144,5 +144,5 @@ def _secretive(name: str, text: str, place: Place) -> Value:
     """Return a value that is shown masked where it is a secret."""
     if secret_shape(text) == "a password in a URL":
         return _value(text, place)
-    is_secret = secret_shape(text) is not None or (is_secret_name(name) and is_literal(text))
+    is_secret = secret_shape(text) is not None or (is_secret_name(name) and is_literal(text, name))
     return Value(text, place, MASK if is_secret else mask_url(text))

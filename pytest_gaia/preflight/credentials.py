@@ -19,6 +19,8 @@ _NOT_SECRET = re.compile(
 )
 _PLAIN_VALUES = {"", "true", "false", "yes", "no", "on", "off", "none", "null", "disabled", "enabled", "required"}
 
+_LONG_NUMBER = 10
+
 _URL_PASSWORD = re.compile(
     r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,19}://[^:/@\s]{0,99}:(?P<password>[^@/\s]{1,200})@", re.IGNORECASE
 )
@@ -60,12 +62,17 @@ def is_secret_name(variable: str) -> bool:
     return bool(_SECRET_NAME.fullmatch(variable)) and not _NOT_SECRET.fullmatch(variable)
 
 
-def is_literal(value: str) -> bool:
-    """Whether ``value`` stands for itself, and not for something that comes from elsewhere or is no secret at all."""
+def is_literal(value: str, variable: str = "PASSWORD") -> bool:
+    """Whether ``value`` stands for itself, and not for something that comes from elsewhere or is no secret at all.
+
+    A short number is a secret only where the ``variable`` is named after a password: ``MAX_TOKEN`` is a limit.
+    """
     text = value.strip()
     default = _DEFAULT_IN_REFERENCE.fullmatch(text)
     if default:
-        return is_literal(default["value"])
+        return is_literal(default["value"], variable)
+    if text.isdigit() and len(text) < _LONG_NUMBER and not re.search("PASS|PWD|SECRET", variable, re.IGNORECASE):
+        return False
     return text.lower() not in _PLAIN_VALUES and not _is_reference(text) and not text.startswith(("/", "http"))
 
 

@@ -65,6 +65,7 @@ NOT_WRONG = [
     ),
     case("region-missing", (COMPOSE, "restart: unless-stopped", "restart: always")),
     variable("credential", "MAX_TOKENS", "4096"),
+    variable("credential", "MAX_TOKEN", "4096"),
     variable("credential", "JWT_SECRET_NAME", "gaia/jwt"),
     variable("credential", "SUPABASE_PUBLIC_KEY", "pk"),
     variable("credential", "API_KEY", "${API_KEY}"),
@@ -188,6 +189,11 @@ NOT_WRONG = [
     ),
     step("rebuilt-per-environment", "flyctl deploy -c fly.auth.production.toml --remote-only"),
     step("rebuilt-per-environment", "flyctl deploy --image $IMAGE"),
+    step("rebuilt-per-environment", "scripts/deploy.sh --env production --image=$IMAGE"),
+    case(
+        "unguarded-production",
+        (DEPLOY, "  production:\n", "  production:\n    if: always() && needs.staging.result == 'success'\n"),
+    ),
     case("rebuilt-per-environment", (DEPLOY, "run: ci/build-and-push", "run: docker build -t gaia . && ci/push")),
     step("ignored-failure", "rm -f old.log || true"),
     case(

@@ -11,7 +11,7 @@ from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.workflows.deploying import (
     deployed_by,
     deploys,
-    deploys_by_fly,
+    deploys_by_building,
     environments_of,
     rolls_back,
     tests,
@@ -39,11 +39,16 @@ _OTHERWISE = re.compile(r"\|\|.*\broll[-_ ]?back", re.IGNORECASE)
     "Production gets what staging has refused, or has not seen at all.",
 )
 def unguarded_production(files: DeployFiles) -> Iterator[Found]:
-    """Find jobs that deploy to production, and do not wait for a job that deploys to staging."""
+    """Find jobs that deploy to production, and do not wait for the success of a job that deploys to staging."""
     for workflow, job in _jobs(files):
-        if PRODUCTION in deployed_by(job) and not job.by_hand and not _is_guarded(workflow, job, files):
+        if PRODUCTION not in deployed_by(job) or job.by_hand:
+            continue
+        if not _is_guarded(workflow, job, files):
             what = f"the job {job.name} deploys to production, and needs no job that deploys to staging"
             yield Found(job.place, what, "write needs: with the job that deploys to and tests staging", PRODUCTION)
+        elif job.regardless:
+            what = f"the job {job.name} deploys to production whatever became of the jobs that it needs"
+            yield Found(job.place, what, "remove the condition that is always true", PRODUCTION)
 
 
 def _is_guarded(workflow: Workflow, job: Job, files: DeployFiles) -> bool:
@@ -100,7 +105,7 @@ def automatic_rollback(files: DeployFiles) -> Iterator[Found]:
     "What was tested is not what is deployed: a rebuild takes today's base image and today's dependencies.",
 )
 def rebuilt_per_environment(files: DeployFiles) -> Iterator[Found]:
-    """Find builds in jobs of staging and production, and ``fly deploy`` without an image."""
+    """Find builds in jobs of staging and production, and ``fly deploy``, or the old scripts, without an image."""
     for _, job in _jobs(files):
         for command in job.commands:
             concerned = sorted(each for each in environments_of(command, job) if beyond_dev(each))
@@ -113,7 +118,7 @@ def rebuilt_per_environment(files: DeployFiles) -> Iterator[Found]:
 def _builds(command: Command, files: DeployFiles) -> bool:
     if _BUILD.search(command.text):
         return True
-    if not deploys_by_fly(command) or _IMAGE.search(command.text):
+    if not deploys_by_building(command) or _IMAGE.search(command.text):
         return False
     config = _CONFIG.search(command.text)
     named = config["file"].rpartition("/")[2] if config else ""

@@ -97,7 +97,7 @@ def _kind(text: Text) -> tuple[str | None, bool]:
     shape = secret_shape(text.value)
     if shape:
         return shape, True
-    is_secret = text.is_variable and is_secret_name(text.name) and is_literal(text.value)
+    is_secret = text.is_variable and is_secret_name(text.name) and is_literal(text.value, text.name)
     return ("the literal value of a secret" if is_secret else None), False
 
 

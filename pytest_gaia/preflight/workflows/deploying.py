@@ -16,7 +16,10 @@ _DEPLOYS = re.compile(
     rf"{_TOOL}manage\.sh\s+deploy|--gaia-deploy\b|uses superfly/flyctl-actions[^ ]*@\S+ .*\bargs=[^=]*\bdeploy\b",
     re.IGNORECASE,
 )
-_BY_FLY = re.compile(rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|\bflyctl-actions", re.IGNORECASE)
+_BY_BUILDING = re.compile(
+    rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|\bflyctl-actions|{_TOOL}deploy\.sh\b|{_TOOL}manage\.sh\s+deploy",
+    re.IGNORECASE,
+)
 _TESTS = re.compile(rf"{_TOOL}(?:pytest|gaia\s+(?:test|quick-test|full-test))\b", re.IGNORECASE)
 _ROLLS_BACK = re.compile(r"\broll[-_ ]?back", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+")
@@ -27,9 +30,9 @@ def deploys(command: Command) -> bool:
     return bool(_DEPLOYS.search(command.text)) and not _ROLLS_BACK.search(command.text)
 
 
-def deploys_by_fly(command: Command) -> bool:
-    """Whether it calls flyctl itself."""
-    return deploys(command) and bool(_BY_FLY.search(command.text))
+def deploys_by_building(command: Command) -> bool:
+    """Whether it is a tool that builds an image unless it is given one: flyctl, or the platform's old scripts."""
+    return deploys(command) and bool(_BY_BUILDING.search(command.text))
 
 
 def tests(command: Command) -> bool:

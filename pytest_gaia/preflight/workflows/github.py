@@ -55,6 +55,7 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], *, by_hand: bool, alon
         needs=tuple(map(str, as_list(body.get("needs")))),
         environment=str(named) if named else None,
         by_hand=by_hand,
+        regardless=_is_regardless(body.get("if")),
         alone=alone or bool(body.get("concurrency")),
         commands=tuple(_commands(file, name, body)),
     )
@@ -83,6 +84,12 @@ def _used(body: dict[str, Any]) -> str:
     return " ".join(
         ["uses", str(body.get("uses", "")), *(f"{key}={value}".replace("\n", " ") for key, value in inputs.items())]
     )
+
+
+def _is_regardless(condition: object) -> bool:
+    """Whether a job with this condition starts after a job that has failed, as far as the condition alone says."""
+    text = str(condition or "").replace(" ", "")
+    return ("always()" in text or "!cancelled()" in text) and "success" not in text
 
 
 def _is_failure(condition: object) -> bool:

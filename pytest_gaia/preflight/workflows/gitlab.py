@@ -59,6 +59,7 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], bodies: dict[str, dict
         needs=_needs(body, bodies, stages),
         environment=str(named) if named else None,
         by_hand="manual" in _when(body) or body.get("trigger") is not None,
+        regardless="always" in _when(body),
         alone=bool(body.get("resource_group")),
         commands=tuple(_commands(file, name, body)),
     )

@@ -48,6 +48,8 @@ class Job:
     """the environment that the job says it deploys to, as it is spelled there"""
     by_hand: bool = False
     """whether only a person starts it"""
+    regardless: bool = False
+    """whether it runs even where what it needs has failed"""
     alone: bool = False
     """whether another run of it has to wait until this one has ended"""
     commands: tuple[Command, ...] = ()
