@@ -64,8 +64,13 @@ class PluginHook:
             ) from None
 
     def _raised(self, request: Request, problem: Exception, redact: Callable[[str], str]) -> Reply:
-        frames = traceback.extract_tb(problem.__traceback__)
-        place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         what = f"{type(problem).__name__}: {problem}"
-        message = redact(f"{self._title} raised {what}{place}, when asked for `{request.phase}`.")
+        message = redact(f"{self._title} raised {what} (at {_place(problem)}), when asked for `{request.phase}`.")
         return Reply(status="failed", message=message, tail=tuple(redact(line) for line in what.splitlines()))
+
+
+def _place(problem: Exception) -> str:
+    """Return the innermost line of code that is no library's."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    return f"{own[-1].filename}:{own[-1].lineno}"

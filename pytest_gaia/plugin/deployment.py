@@ -134,13 +134,23 @@ class Deployment:
         hook = self._hook()
         try:
             with like_interrupts():
-                self.result = roll_out(rollout, hook, progress=TerminalProgress(terminal, hook.name))
+                self.result = self._told(
+                    rollout, roll_out(rollout, hook, progress=TerminalProgress(terminal, hook.name))
+                )
         except RolloutInterrupted as interruption:
-            self.result = interruption.result
+            self.result = self._told(rollout, interruption.result)
             if terminal is not None:
-                write(terminal, report.interruption(interruption.result), red=True)
+                write(terminal, report.interruption(self.result), red=True)
             raise
-        self._notes += self.result.notes
+
+    def _told(self, rollout: Rollout, result: RolloutResult) -> RolloutResult:
+        """Keep the notes; a hook that pytest alone can ask does not go on with another command."""
+        self._notes += result.notes
+        if not result.go_on or self._hook_name != "plugin":
+            return result
+        left = {step.service for step in result.steps if not step.good}
+        rollout = replace(rollout, steps=tuple(step for step in rollout.steps if step.service in left))
+        return replace(result, go_on=report.command(rollout))
 
     def _look(self) -> None:
         """What this run has just deployed is known, and not asked again."""
@@ -191,8 +201,6 @@ def _asked(option: Any, environment: Environment) -> bool:
             "--gaia-deploy changes what runs, and this run only looks (--collect-only or the like): leave one of the "
             f"two out. The commands alone are shown by: gaia deploy {environment.name} --dry-run"
         )
-    if getattr(option, "looponfail", False):
-        raise ConfigError("--gaia-deploy deploys once a run, and --looponfail runs again and again: leave one out.")
     return True
 
 

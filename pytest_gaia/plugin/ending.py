@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from pluggy import PluginValidationError
 
 from pytest_gaia.plugin.signs import only_looks
 
@@ -38,10 +39,17 @@ def conftests_guarded(config: pytest.Config, args: Sequence[str]) -> Generator[N
         if _says_success(ending):
             raise pytest.UsageError("a conftest.py has ended the run: SystemExit while it was imported.") from None
         raise
+    except PluginValidationError as error:
+        if "pytest_gaia_" in str(error):
+            raise pytest.UsageError(f"a hook does not take what it is written for: {error}") from None
+        raise
 
 
 def settled(config: pytest.Config) -> Generator[None, int, int]:
     """Wrap a whole run; return what it ends with."""
+    if config.option.gaia_deploy and getattr(config.option, "looponfail", False):
+        # Its sessions run in processes of their own, which do not know that they are many.
+        raise pytest.UsageError("--gaia-deploy deploys once, and --looponfail runs again and again: leave one out.")
     try:
         code = yield
     except SystemExit as ending:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from pytest_gaia.report.table import aligned
@@ -22,6 +23,16 @@ def intention(rollout: Rollout, hook: str) -> str:
     """Return the line of the header that says what is going to be deployed."""
     services = ", ".join(step.service for step in rollout.steps)
     return f"gaia: deploys {services} to {rollout.environment} with {hook}, before the first test"
+
+
+def command(rollout: Rollout) -> str:
+    """Return the command line of pytest that deploys ``rollout``."""
+    services = ",".join(step.service for step in rollout.steps)
+    words = ["pytest", f"--gaia-env={rollout.environment}", "--gaia-deploy", f"--gaia-deploy-services={services}"]
+    words += [f"--gaia-deploy-image={step.service}={step.image}" for step in rollout.steps if step.image]
+    words += [f"--gaia-deploy-region={rollout.region}"] if rollout.region else []
+    words += ["--gaia-deploy-rebuild"] if rollout.rebuild else []
+    return shlex.join(words)
 
 
 def table(label: str, seen: DeploymentSeen) -> list[str]:

@@ -81,7 +81,7 @@ def test_what_it_raises_is_a_deployment_that_failed() -> None:
     reply = raising(ValueError("no quota")).run(a_request(), lambda _: None)
 
     assert reply.status == "failed"
-    assert reply.message.startswith("pytest_gaia_deploy raised ValueError: no quota at ")
+    assert reply.message.startswith("pytest_gaia_deploy raised ValueError: no quota (at ")
     assert "test_inprocess.py:" in reply.message
     assert reply.tail == ("ValueError: no quota",)
 
