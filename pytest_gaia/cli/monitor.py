@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import os
+import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +19,8 @@ from pytest_gaia.cli.signals import Stop, stopped_by_signals
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_gaia.cli.monitor_shown import Shown
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.run.tally import Tally
@@ -61,10 +66,11 @@ def monitor_environment(
 
     tally = Tally(frozenset(environment.required))
     began = time.monotonic()
-    with stopped_by_signals() as stop, shown_for(environment, tally, as_json=as_json, once=once) as shown:
-        _watch(environment, tally, shown, stop, every=every, until=began if once else period and began + period)
-    if not once:
-        shown.sum_up(time.monotonic() - began)
+    with _until_nobody_reads():
+        with stopped_by_signals() as stop, shown_for(environment, tally, as_json=as_json, once=once) as shown:
+            _watch(environment, tally, shown, stop, every=every, until=began if once else period and began + period)
+        if not once:
+            shown.sum_up(time.monotonic() - began)
     code = exit_code(tally)
     if code:
         raise typer.Exit(code)
@@ -98,6 +104,16 @@ def _watch(
             stop.wait(max(0.0, until - now))
             break
         stop.wait(left)
+
+
+@contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    """End without a word where the reader has gone (``gaia monitor dev | head -3``)."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _watchable(name: str) -> Environment:

@@ -8,8 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
+    from typing import TypeAlias
+
+    _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
 class Ended(BaseException):
@@ -23,8 +26,11 @@ def until_signalled() -> Iterator[None]:
     def end() -> NoReturn:
         raise Ended
 
-    with _heeding(end):
-        yield
+    with _heeding(end) as heeded:
+        try:
+            yield
+        finally:
+            _ignore(heeded)
 
 
 class Stop:
@@ -50,30 +56,32 @@ class Stop:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Stop]:
-    """Give a loop what the first SIGINT, SIGTERM or SIGHUP ends; later ones are ignored."""
+    """Give a loop what the first SIGINT, SIGTERM or SIGHUP ends; later ones are ignored until it has ended."""
     stop = Stop()
-    with _heeding(stop.ask):
-        yield stop
+    with _heeding(stop.ask) as heeded:
+        try:
+            yield stop
+        finally:
+            for each, handler in heeded.items():
+                signal.signal(each, handler)
 
 
 @contextmanager
-def _heeding(end: Callable[[], object]) -> Iterator[None]:
+def _heeding(end: Callable[[], object]) -> Iterator[dict[signal.Signals, _Handler]]:
+    """Let the first signal call ``end``, and ignore those after it; give the signals with their handlers before."""
+    known = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     # A signal that the shell has us ignore (nohup, a background job) stays ignored.
-    heeded = [
-        each for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN
-    ]
-
-    def ignore() -> None:
-        for each in heeded:
-            signal.signal(each, signal.SIG_IGN)
+    heeded = {each: handler for each, handler in known.items() if handler != signal.SIG_IGN}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        ignore()
+        _ignore(heeded)
         end()
 
     for each in heeded:
         signal.signal(each, handle)
-    try:
-        yield
-    finally:
-        ignore()
+    yield heeded
+
+
+def _ignore(signals: Iterable[signal.Signals]) -> None:
+    for each in signals:
+        signal.signal(each, signal.SIG_IGN)

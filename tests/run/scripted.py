@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -51,8 +51,10 @@ class Member:
                 self.send_response(answer.status)
                 for name, value in {**answer.headers, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
+                # Who asked may have given up.
+                with suppress(OSError):
+                    self.end_headers()
+                    self.wfile.write(data)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
                 """Keep the terminal quiet."""

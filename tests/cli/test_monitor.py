@@ -1,0 +1,318 @@
+"""``gaia monitor``: one look, many looks in a pipe, on a terminal and as JSON, and what it leaves when it is ended."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.cli.durations import seconds, spoken
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.run.stack import Stack
+from tests.cli.conftest import GAIA, Outcome
+from tests.cli.test_sandbox import heeding_signals
+from tests.run.scripted import Member, Says, healthy, says
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Gaia = Callable[..., Outcome]
+    Here = Callable[..., Member]
+
+__all__ = ["heeding_signals"]
+
+
+@pytest.fixture
+def here(project: Path) -> Iterator[Here]:
+    """Let the environment ``here`` be one gateway that gives these answers; others stand beside it."""
+    started: list[Member] = []
+
+    def start(*answers: Says, **others: str) -> Member:
+        started.append(Member(*answers))
+        urls = {"gateway": started[-1].url, **others}
+        lines = "".join(f'{service} = "{url}"\n' for service, url in urls.items())
+        with (project / "gaia.toml").open("a") as file:
+            file.write(f'[env.here]\ntopology = "gateway-only"\nnats = "disabled"\n[env.here.urls]\n{lines}')
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def nobody() -> str:
+    """An address where nothing listens."""
+    server = Member(healthy())
+    server.close()
+    return server.url
+
+
+def test_one_look_shows_every_member(gaia: Gaia, here: Here) -> None:
+    server = here(healthy(), chat=nobody())
+
+    code, out, err = gaia("monitor", "here", "--once")
+
+    assert (code, err, server.asked) == (0, "", 1)
+    assert re.search(r"^gateway +ready +\d+ ms +0\.2$", out, re.MULTILINE)
+    assert re.search(r"^chat +unreachable +connection refused", out, re.MULTILINE)
+
+
+def test_one_look_at_a_whole_platform(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Stack.start() as stack:
+        cell = stack.cell("main")
+        addresses = {f"GAIA_LOCAL_{name.upper()}_URL": url for name, url in cell.urls.items()}
+        for name, value in {**addresses, "GAIA_LOCAL_NATS_URL": cell.nats, "GAIA_LOCAL_DATABASE_URL": cell.dsn}.items():
+            monkeypatch.setenv(name, value)
+        code, out, _ = gaia("monitor", "local", "--once", "--json")
+        stack.stop_member("nats")
+        without = gaia("monitor", "local", "--once", "--json")
+
+    members = {each["member"]: each for each in json.loads(out)["members"]}
+    assert code == 0
+    assert {name: each["state"] for name, each in members.items()} == dict.fromkeys(
+        ("gateway", "auth", "asset", "chat", "nats", "postgres"), "ready"
+    )
+    assert cell.dsn not in out
+    # Nothing but a client on the broker notices, and it is not among those that are required.
+    states = {each["member"]: each["state"] for each in json.loads(without.out)["members"]}
+    assert (without.code, states["gateway"], states["nats"]) == (0, "ready", "unreachable")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(healthy(), 0), (says("degraded"), 0), (says("unhealthy"), 1), (Says(503), 1), (Says(200, {}), 1)],
+    ids=["healthy", "degraded, as a gateway alone is", "unhealthy", "503", "says nothing"],
+)
+def test_the_last_look_decides(gaia: Gaia, here: Here, answer: Says, code: int) -> None:
+    here(answer)
+
+    assert gaia("monitor", "here", "--once").code == code
+
+
+def test_nobody_there_is_12(gaia: Gaia, here: Here) -> None:
+    here(healthy()).close()
+
+    code, out, _ = gaia("monitor", "here", "--interval", "0.1", "--for", "0.3")
+
+    assert code == 12
+    assert "unreachable" in out
+
+
+def test_in_a_pipe_there_is_a_line_a_look_and_at_the_end_what_it_came_to(gaia: Gaia, here: Here) -> None:
+    server = here(healthy(), says("unhealthy"), healthy("0.3"))
+
+    code, out, _ = gaia("monitor", "here", "--interval", "0.1s", "--for", "1")
+
+    lines = out.splitlines()
+    looks = [line for line in lines if re.match(r"\S+  gateway (ready|unhealthy) \d+ ms$", line)]
+    assert code == 0
+    assert len(looks) == server.asked > 2
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00  ", looks[0])
+    assert lines[2].endswith("  changed: gateway: ready → unhealthy: says 'unhealthy'")
+    (title,) = (line for line in lines if line.startswith("here: "))
+    assert re.fullmatch(rf"here: {server.asked} looks in \d+\.\d s", title)
+    assert re.search(rf"^gateway +ready .* {100 * (server.asked - 1) / server.asked:.4g} %$", out, re.MULTILINE)
+    assert [line.partition("  ")[2] for line in lines[-3:]] == [
+        "gateway: ready → unhealthy: says 'unhealthy'",
+        "gateway: unhealthy → ready",
+        "gateway: version 0.2 → 0.3",
+    ]
+
+
+def test_as_json_each_look_is_a_line_and_the_last_one_sums_up(gaia: Gaia, here: Here) -> None:
+    here(healthy(), Says(503))
+
+    code, out, _ = gaia("monitor", "here", "--interval", "0.1", "--for", "0.5", "--json")
+
+    *looks, summary = (json.loads(line) for line in out.splitlines())
+    assert code == 1
+    assert {look["line"] for look in looks} == {"look"}
+    assert looks[1]["changes"] == ["gateway: ready → unhealthy: GET /health answered 503"]
+    assert (summary["line"], summary["environment"], summary["samples"]) == ("summary", "here", len(looks))
+    gateway = summary["members"]["gateway"]
+    assert (gateway["samples"], gateway["well"], gateway["state"]) == (len(looks), 1, "unhealthy")
+    assert gateway["first_ms"] == looks[0]["members"][0]["latency_ms"]
+    assert gateway["worst_ms"] == max(look["members"][0]["latency_ms"] for look in looks[1:])
+
+
+@contextmanager
+def watching(*options: str) -> Iterator[subprocess.Popen[str]]:
+    """Watch ``here`` in a process of its own."""
+    command = [str(GAIA), "monitor", "here", "--interval", "0.1", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(("answer", "code"), [(healthy(), 0), (says("unhealthy"), 1)], ids=["well", "unwell"])
+def test_a_signal_leaves_a_summary(
+    here: Here, heeding_signals: None, number: signal.Signals, answer: Says, code: int
+) -> None:
+    here(answer)
+    with watching() as process:
+        assert process.stdout is not None
+        assert "gateway" in process.stdout.readline()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (code, "")
+    assert "here: " in out
+    assert re.search(r"^member +state +now +mean +worst +first +well +why$", out, re.MULTILINE)
+
+
+def test_afterwards_signals_are_what_they_were(gaia: Gaia, here: Here) -> None:
+    here(healthy())
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+    gaia("monitor", "here", "--once")
+
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_look_that_hangs_does_not_hold_up_the_end(here: Here) -> None:
+    asked, never = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        never.wait(60)
+
+    here(Says(first=hang))
+    with watching() as process:
+        assert asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        never.set()
+
+    assert (process.returncode, out.partition(" in ")[0], err) == (12, "here: 0 looks", "")
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(here: Here) -> None:
+    here(healthy())
+    with watching() as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+class Terminal:
+    """A terminal of its own, on which ``gaia monitor here`` runs."""
+
+    def __init__(self, *options: str, **variables: str) -> None:
+        self._screen, inner = pty.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.shown = ""
+
+        def take() -> None:
+            # Ctrl-C reaches those whose terminal it is.
+            fcntl.ioctl(inner, termios.TIOCSCTTY, 0)
+
+        self._process = subprocess.Popen(
+            [GAIA, "monitor", "here", "--interval", "0.1", *options],
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            start_new_session=True,
+            # It makes one system call and takes no lock, which is safe in spite of threads.
+            preexec_fn=take,  # noqa: PLW1509
+            env={**os.environ, "TERM": "xterm-256color", **variables},
+        )
+        os.close(inner)
+
+    def read_until(self, text: str) -> None:
+        while text not in self.shown:
+            ready, _, _ = select.select([self._screen], [], [], 30)
+            assert ready, self.shown
+            self.shown += os.read(self._screen, 65536).decode()
+
+    def press(self, key: bytes) -> int:
+        """Press a key; return the exit code, after everything has been shown."""
+        os.write(self._screen, key)
+        while True:
+            try:
+                piece = os.read(self._screen, 65536)
+            except OSError:
+                # Linux says so where other systems give an empty answer.
+                break
+            if not piece:
+                break
+            self.shown += piece.decode()
+        os.close(self._screen)
+        return self._process.wait(30)
+
+
+def test_on_a_terminal_a_table_follows_and_ctrl_c_leaves_the_summary(here: Here) -> None:
+    here(healthy(), says("unhealthy"), healthy())
+    terminal = Terminal()
+    terminal.read_until("here: 3 looks")
+    terminal.read_until("Ctrl-C ends it")
+
+    assert terminal.press(b"\x03") == 0
+    assert "\x1b[32mready" in terminal.shown
+    assert "\x1b[31munhealthy" in terminal.shown
+    summary = terminal.shown.rpartition("here: ")[2]
+    assert re.match(r"\d+ looks in \d+\.\d s", summary)
+    assert "gateway: ready → unhealthy" in summary
+    # The cursor is there again.
+    assert terminal.shown.rpartition("\x1b[?25")[2].startswith("h")
+
+
+def test_without_colours_there_are_none(here: Here) -> None:
+    here(says("unhealthy"))
+    terminal = Terminal(NO_COLOR="1")
+    terminal.read_until("here: 2 looks")
+
+    assert terminal.press(b"\x03") == 1
+    assert not re.search(r"\x1b\[[0-9;]*m", terminal.shown.replace("\x1b[0m", ""))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("stagign",), "unknown environment 'stagign'; did you mean staging?"),
+        (("sandbox",), "the sandbox has no address before it runs"),
+        (("local", "--interval", "soon"), "--interval: 'soon' is no duration: give seconds, or 90s, 10m, 2h, 1d."),
+        (("local", "--interval", "0"), "--interval: '0': it has to be between 0.1 seconds and 30 days."),
+        (("local", "--for", "-3s"), "--for: '-3s' is no duration"),
+        (("local", "--once", "--for", "3s"), "--once looks once and --for looks for a while; give one of them."),
+    ],
+)
+def test_a_mistake_is_said_before_anybody_is_asked(gaia: Gaia, options: tuple[str, ...], message: str) -> None:
+    code, out, err = gaia("monitor", *options)
+
+    assert (code, out) == (4, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(("text", "value"), [("90", 90), ("1.5s", 1.5), ("10m", 600), ("2 h", 7200), (" 1d ", 86400)])
+def test_durations(text: str, value: float) -> None:
+    assert seconds(text, "--for") == value
+
+
+@pytest.mark.parametrize("text", ["", "s", "1w", "1h30m", "1e3", "nan", "1000d", "1_000", "\uff19"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ConfigError, match="--for"):
+        seconds(text, "--for")
+
+
+@pytest.mark.parametrize(("value", "text"), [(3.04, "3.0 s"), (61, "1 min 1 s"), (7200, "2 h 0 min 0 s")])
+def test_durations_for_people(value: Any, text: str) -> None:
+    assert spoken(value) == text
