@@ -11,6 +11,7 @@ import typer
 
 from pytest_gaia import __version__
 from pytest_gaia.cli import (
+    bundle,
     config_files,
     deploy,
     environments,
@@ -54,6 +55,7 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia status                      all environments at once, and what is ahead of what
   gaia monitor staging             how it is, again and again
   gaia config lint                 what is wrong with deploy files, before anything is deployed
+  gaia bundle create --from-env dev   what is released together, under one name
   gaia gate production --bundle B  may this release go there, and if not, why not
   gaia checklist --bundle B        the pipeline's items: proved, signed, waived, or missing
   gaia ledger verify               whether the evidence of every promotion is whole
@@ -106,6 +108,7 @@ def build() -> typer.Typer:
     app.add_typer(config_files.app, name="config")
     app.add_typer(sandbox.app, name="sandbox")
     app.add_typer(policy.app, name="policy")
+    app.add_typer(bundle.app, name="bundle")
     app.add_typer(ledger.app, name="ledger")
     app.add_typer(keys.app, name="key")
     app.command("gate", help=gate.GATE_HELP)(gate.decide_gate)

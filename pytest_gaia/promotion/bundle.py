@@ -20,7 +20,7 @@ class Component(msgspec.Struct, frozen=True, order=True):
 
     service: str
     image: str
-    """a reference that names the digest: ``registry/name@sha256:…``; for a local image, its tag"""
+    """a reference that names the digest: ``registry/name@sha256:…``; of a local image, the digest is its id"""
     digest: str
     """``sha256:…``"""
 

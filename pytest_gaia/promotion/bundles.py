@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +14,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import SHORT, Bundle
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 FOLDER = ".gaia/bundles"
 _LEAST_DIGITS = 4
@@ -20,7 +24,46 @@ _LEAST_DIGITS = 4
 def bundle_files(rootdir: Path) -> dict[str, Path]:
     """Return id → file of every bundle of the project, the oldest file first."""
     files = sorted((rootdir / FOLDER).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return {path.stem: path for path in files}
+    return {path.stem: path for path in files if not path.name.startswith(".")}
+
+
+def configs_folder(rootdir: Path, bundle: Bundle) -> Path:
+    """Return the folder that holds the deploy files as they were when the bundle was made, by their names."""
+    return rootdir / FOLDER / bundle.id / "configs"
+
+
+def keep_bundle(rootdir: Path, bundle: Bundle, files: Mapping[str, bytes]) -> Bundle:
+    """Keep ``bundle`` and the deploy ``files`` that it names; return it, or the same one that was made before.
+
+    Raises ``ConfigError`` where it cannot be written; what is there then is no bundle yet.
+    """
+    path = rootdir / FOLDER / f"{bundle.id}.json"
+    folder = configs_folder(rootdir, bundle)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            _write(folder / name, content)
+        if not path.exists():
+            # Last, because a bundle is there as soon as this file is.
+            write_bundle(path, bundle)
+    except OSError as error:
+        raise ConfigError(f"{FOLDER}: the bundle cannot be kept: {error.strerror}. Nothing was made.") from None
+    return read_bundle(path)
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write ``bundle`` to the file at ``path``, whole or not at all; raises ``OSError``."""
+    _write(path, msgspec.json.format(msgspec.json.encode(bundle, order="deterministic"), indent=2) + b"\n")
+
+
+def all_bundles(rootdir: Path) -> tuple[Bundle, ...]:
+    """Return every bundle of the project that is what its name says, the oldest first; others are left out."""
+    found: list[Bundle] = []
+    for name, path in bundle_files(rootdir).items():
+        with suppress(ConfigError):
+            bundle = read_bundle(path)
+            found += [bundle] if bundle.id == name else []
+    return tuple(found)
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -40,7 +83,7 @@ def find_bundle(rootdir: Path, prefix: str) -> Bundle:
     Raises ``ConfigError`` where none does, or several, and for a stored bundle that is not what its name says.
     """
     if "/" in prefix or prefix.endswith(".json"):
-        return read_bundle(rootdir / prefix)
+        return read_bundle(Path(prefix))
     files = bundle_files(rootdir)
     found = [name for name in files if name.startswith(prefix.lower())] if len(prefix) >= _LEAST_DIGITS else []
     if len(found) != 1:
@@ -56,15 +99,29 @@ def find_bundle(rootdir: Path, prefix: str) -> Bundle:
 
 def _not_one(prefix: str, found: list[str], known: list[str]) -> str:
     if not known:
-        return f"--bundle {prefix!r}: there is no bundle in {FOLDER} yet. Make one: gaia bundle create --help."
+        return f"bundle {prefix!r}: there is no bundle in {FOLDER} yet. Make one: gaia bundle create --help."
     if len(prefix) < _LEAST_DIGITS:
-        return f"--bundle {prefix!r}: give at least {_LEAST_DIGITS} digits of its id. {_listed(known)}"
+        return f"bundle {prefix!r}: give at least {_LEAST_DIGITS} digits of its id. {_listed(known)}"
     if found:
-        return f"--bundle {prefix!r}: {len(found)} bundles begin so; give more digits. {_listed(found)}"
-    return f"--bundle {prefix!r}: no bundle has an id that begins so. {_listed(known)}"
+        return f"bundle {prefix!r}: {len(found)} bundles begin so; give more digits. {_listed(found)}"
+    return f"bundle {prefix!r}: no bundle has an id that begins so. {_listed(known)}"
 
 
 def _listed(ids: list[str]) -> str:
     newest = [each[:SHORT] for each in reversed(ids)]
     rest = f" and {len(newest) - 8} more" if len(newest) > 8 else ""
     return f"Known, newest first: {', '.join(newest[:8])}{rest}."
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file beside its place first, so that a kill or a full disk leaves no half of one."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        with suppress(OSError):
+            draft.unlink()

@@ -1,0 +1,48 @@
+"""The deploy files of a bundle: which there are, their digests, and how those of a folder differ from them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.deployfiles.names import fly_names
+from pytest_gaia.config.deployfiles.read import compose_file
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+def deploy_files(folder: Path) -> dict[str, bytes]:
+    """Return name → content of every deploy file in ``folder``, of all environments; none where there is no folder.
+
+    Raises ``ConfigError`` for one that cannot be read.
+    """
+    paths = [file.path for file in fly_names(folder)]
+    if compose := compose_file(folder):
+        paths.append(compose)
+    return {path.name: _content(path) for path in sorted(paths)}
+
+
+def digest(content: bytes) -> str:
+    """Return what a bundle keeps of a deploy file: SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def differences(wanted: Mapping[str, str], found: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Yield (file, how it differs) for every file that is not as ``wanted`` (file → SHA-256) says."""
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            yield name, "is gone"
+        elif name not in wanted:
+            yield name, "is new"
+        elif digest(found[name]) != wanted[name]:
+            yield name, "was changed"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path.name}: this deploy file cannot be read: {error.strerror}.") from None
