@@ -36,9 +36,9 @@ def confirm(environment: str, what: str, given: str | None) -> None:
         )
     typed = is_production(environment)
     question = f"Type its name, {environment}, to go on: " if typed else "Go on? [y/N] "
-    # On standard error, so that standard output holds the result alone.
-    typer.echo(f"{what}? {question}", nl=False, err=True)
     try:
+        # On standard error, so that standard output holds the result alone.
+        typer.echo(f"{what}? {question}", nl=False, err=True)
         answer = sys.stdin.readline().strip()
     except KeyboardInterrupt:
         typer.echo("\nInterrupted. Nothing was done.", err=True)

@@ -16,6 +16,7 @@ from pytest_gaia.cli.deployments import (
     Services,
     target,
 )
+from pytest_gaia.run.interrupts import like_interrupts
 from pytest_gaia.run.rollout_options import split_images, split_services
 
 HELP = """\
@@ -54,14 +55,15 @@ def roll_back_environment(
     there = target(env)
     names = split_services(services)
     hook = there.hook()
-    rollout = plan_rollback(
-        there.environment,
-        there.deployment,
-        sight(there.environment, hook, there.rootdir),
-        rootdir=there.rootdir,
-        services=names,
-        targets=split_images(to, names, "--to"),
-    )
+    with like_interrupts():
+        rollout = plan_rollback(
+            there.environment,
+            there.deployment,
+            sight(there.environment, hook, there.rootdir),
+            rootdir=there.rootdir,
+            services=names,
+            targets=split_images(to, names, "--to"),
+        )
     # What is about to run again, before anybody agrees to it; and no part of the result.
     for step in rollout.steps:
         typer.echo(f"{step.service} goes back to {step.image} ({step.origin})", err=True)

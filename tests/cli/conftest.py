@@ -35,6 +35,24 @@ topology = "microservices"
 [env.production]
 from = "fly"
 topology = "microservices"
+
+[env.local]
+from = "compose"
+"""
+
+COMPOSE = """
+services:
+  gateway:
+    image: gateway:v1
+    ports: ["8666:8000"]
+    depends_on: [auth-service]
+    healthcheck:
+      test: ["CMD", "curl", "--fail", "http://localhost:8000/health"]
+  auth-service:
+    image: auth:v1
+    expose: ["8000"]
+    healthcheck:
+      test: ["CMD", "curl", "--fail", "http://localhost:8000/health"]
 """
 
 
@@ -60,7 +78,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def operated(project: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project, with staging and production on the stand-in for Fly: auth and gateway, deployed and healthy.
+    """The project, with staging and production on the stand-in for Fly, deployed and healthy, and local for compose.
 
     Observations follow one another at once: nothing else changes in a cloud that stands still.
     """
@@ -68,6 +86,7 @@ def operated(project: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPat
     (project / "gaia.toml").write_text(text, encoding="utf-8")
     for environment in ("staging", "production"):
         write_fly_files(project / "deploy", environment, "auth", "gateway")
+    (project / "deploy" / "docker-compose.yml").write_text(COMPOSE, encoding="utf-8")
     fake_tools.platform("staging", ["auth", "gateway"])
     fake_tools.platform("production", ["auth", "gateway"], machines=2)
     monkeypatch.setattr("pytest_gaia.run.backoff._LOOK_EVERY", 0.01)

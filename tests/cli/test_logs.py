@@ -1,0 +1,119 @@
+"""``gaia logs``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.terminals import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.fake_tools import FakeTools
+
+    Gaia = Callable[..., Outcome]
+
+
+@pytest.fixture
+def talking(operated: Path, fake_tools: FakeTools) -> Path:
+    """Two apps that have written something, a password among it, and a compose project that has as well."""
+    with fake_tools.state() as cloud:
+        for service in ("auth", "gateway"):
+            app = cloud["apps"][f"gaia-{service}-staging"]
+            app["logs"] = [f"{service} connects to postgresql://gaia:hunter2@db/gaia"]
+        cloud["docker"]["logs"] = {"gateway": ["gateway listens"], "auth-service": ["auth listens"]}
+    return operated
+
+
+def test_each_service_is_shown_with_its_secrets_masked(talking: Path, gaia: Gaia) -> None:
+    code, out, _ = gaia("logs", "staging")
+
+    assert code == 0
+    lines = [line.split(maxsplit=3) for line in out.splitlines()]
+    assert [(service, level, text) for service, _, level, text in lines] == [
+        ("auth", "info", "auth connects to postgresql://gaia:***@db/gaia"),
+        ("gateway", "info", "gateway connects to postgresql://gaia:***@db/gaia"),
+    ]
+
+
+def test_one_service_as_json_lines(talking: Path, gaia: Gaia) -> None:
+    code, out, _ = gaia("logs", "staging", "auth", "--json")
+
+    (line,) = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert (line["service"], line["app"], line["level"], line["region"]) == ("auth", "gaia-auth-staging", "info", "lhr")
+
+
+def test_compose_has_logs_too(talking: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    fake_tools.run("docker", "compose", "-f", "deploy/docker-compose.yml", "up", "-d")
+
+    code, out, err = gaia("logs", "local")
+
+    assert (code, sorted(out.splitlines())) == (0, ["auth auth listens", "gateway gateway listens"]), err
+
+
+def test_ctrl_c_is_the_way_to_end_following(talking: Path, fake_tools: FakeTools) -> None:
+    with fake_tools.state() as cloud:
+        cloud["follow_seconds"] = 60
+    with Terminal("logs", "staging", "auth", "--follow") as terminal:
+        terminal.read_until("auth connects to")
+        terminal.type("\x03")
+        assert terminal.end() == 0
+
+    assert "Traceback" not in terminal.shown
+    assert [call.exit for call in fake_tools.calls("fly", "logs")] == [127]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["staging", "--follow"],
+            "--follow takes one service: gaia logs staging SERVICE --follow, with one of auth, gateway",
+        ),
+        (["staging", "gatway"], "did you mean gateway?"),
+        (["staging", "nats"], "nats has no deploy file for staging"),
+        (["stagign"], "did you mean staging?"),
+        (["preview"], "preview has no deployment"),
+        (["sandbox"], "which nothing is deployed to"),
+    ],
+)
+def test_a_mistake_is_one_message(talking: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
+    code, out, err = gaia("logs", *arguments)
+
+    assert (code, out) == (4, "")
+    assert message in err
+
+
+def test_a_hook_of_the_project_s_own_tells_of_no_logs(operated: Path, gaia: Gaia) -> None:
+    with (operated / "gaia.toml").open("a") as file:
+        file.write('[env.preview.deploy]\nhook = "command"\ncommand = ["true"]\n')
+
+    code, _, err = gaia("logs", "preview")
+
+    assert code == 4
+    assert "preview is deployed by the hook 'command', which tells of no logs" in err
+
+
+@pytest.mark.parametrize(("fault", "code"), [("rate-limited", 12), ("not-logged-in", 4)])
+def test_a_tool_that_fails_says_why(operated: Path, gaia: Gaia, fake_tools: FakeTools, fault: str, code: int) -> None:
+    fake_tools.fault("*", fault)
+
+    ended, out, err = gaia("logs", "staging")
+
+    assert (ended, out) == (code, "")
+    assert "fly logs -a gaia-auth-staging" in err
+
+
+def test_docker_that_is_not_there_is_one_message(talking: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    fake_tools.without("docker")
+
+    code, out, err = gaia("logs", "local")
+
+    assert (code, out) == (4, "")
+    assert "docker is not installed, or not on PATH" in err
