@@ -37,8 +37,7 @@ def settle_loops(items: Iterable[pytest.Item]) -> None:
 
 
 def _uses_client(item: pytest.Item) -> bool:
+    if CLIENT_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+        return False
     function = getattr(item, "obj", None)
-    names = getattr(item, "fixturenames", ())
-    return inspect.iscoroutinefunction(inspect.unwrap(function) if function else None) and not (
-        CLIENT_FIXTURES.isdisjoint(names)
-    )
+    return inspect.iscoroutinefunction(inspect.unwrap(function) if function else None)

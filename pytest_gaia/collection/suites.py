@@ -51,11 +51,6 @@ class Places:
             place = self._known[item.path] = self._find(item.path)
         return place
 
-    def node(self, item: pytest.Item) -> str:
-        """Return the node id of ``item`` as rules write it."""
-        path = self.of(item).path
-        return item.nodeid if path is None else f"{path}{item.nodeid[item.nodeid.find('::') :]}"
-
     def _find(self, path: Path) -> Place:
         root = next((root for root in self._roots if root in path.parents), None)
         if root is None:
@@ -66,9 +61,24 @@ class Places:
 
 
 def mark_suites(items: Iterable[pytest.Item], places: Places) -> None:
-    """Give every item the marker of its suite, one shared mark object a suite."""
-    marks: dict[str, pytest.MarkDecorator] = {}
+    """Give every file the marker of its suite: what marks a file marks the tests in it."""
+    # Thousands of tests share their parent, and each is asked; paths and nodes compare slowly.
+    seen: set[tuple[int, int]] = set()
     for item in items:
-        suite = places.of(item).suite
-        if suite is not None:
-            item.add_marker(marks.setdefault(suite, getattr(pytest.mark, suite)))
+        if (alike := (id(item.parent), id(item.path))) not in seen:
+            seen.add(alike)
+            _mark(item, places.of(item).suite)
+
+
+def _mark(item: pytest.Item, suite: str | None) -> None:
+    node = _file_of(item)
+    if suite is not None and all(mark.name != suite for mark in node.own_markers):
+        node.add_marker(getattr(pytest.mark, suite))
+
+
+def _file_of(item: pytest.Item) -> pytest.Item | pytest.Collector:
+    """Return the collector of the file that ``item`` is in, or ``item`` where it says that it is in another one."""
+    parent = item.parent
+    while parent is not None and not isinstance(parent, pytest.File):
+        parent = parent.parent
+    return parent if parent is not None and parent.path == item.path else item

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from pytest_gaia.collection.applicability import why_not
 from pytest_gaia.collection.loops import settle_loops
-from pytest_gaia.collection.needs import Needs, needs_of
 from pytest_gaia.collection.selection import by_command, outside_default_selection
 from pytest_gaia.collection.suites import Places, mark_suites
-from pytest_gaia.errors import ConfigError, NotApplicable, SandboxError
+from pytest_gaia.collection.traits import TraitsReader
+from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.plugin import phases
+from pytest_gaia.plugin.evidence import EVIDENCE, Evidence
 from pytest_gaia.plugin.launch import selects_nothing
-from pytest_gaia.plugin.phases import DoesNotApply, Evidence
-from pytest_gaia.policy.subjects import Subject, write_subjects
+from pytest_gaia.plugin.phases import DoesNotApply
+from pytest_gaia.policy.subjects import write_subjects
 from pytest_gaia.report.exchanges import summary
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
+from pytest_gaia.verdict.evidence import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from _pytest.subtests import SubtestContext
 
+    from pytest_gaia.collection.needs import Needs
     from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
-    from pytest_gaia.verdict.evidence import Phase
-
-NEEDS: pytest.StashKey[Needs] = pytest.StashKey()
-SUBJECT: pytest.StashKey[Subject] = pytest.StashKey()
-DEFAULT_SKIP: pytest.StashKey[str | None] = pytest.StashKey()
-EVIDENCE: pytest.StashKey[Evidence] = pytest.StashKey()
-IN_CALL: pytest.StashKey[bool] = pytest.StashKey()
+    from pytest_gaia.verdict.evidence import TestRecord
 
 
 class CheckHooks:
@@ -41,10 +39,14 @@ class CheckHooks:
     def __init__(self, run: Run, judging: Judging) -> None:
         self.run = run
         self.judging = judging
-        self.latest = Evidence()
+        self.latest: Evidence | None = None
         """of the test that makes, or has made, the latest report"""
+        self._item: pytest.Item | None = None
+        """that test"""
         self.raised: pytest.ExceptionInfo[BaseException] | None = None
         """in the phase of which a report is being made"""
+        self._found: Phase | None = None
+        """that phase, where it did not pass"""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -62,7 +64,7 @@ class CheckHooks:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Look at what other hooks have added; write down what rules can select, if asked."""
         try:
-            self._describe(session.config, [item for item in session.items if SUBJECT not in item.stash])
+            self._describe(session.config, [item for item in session.items if EVIDENCE not in item.stash])
         except ConfigError as error:
             # pytest comes here even after the hook above has raised this very error.
             raise pytest.UsageError(str(error)) from None
@@ -70,7 +72,7 @@ class CheckHooks:
         if path is None or self.run.is_worker:
             return
         try:
-            write_subjects(path, [item.stash[SUBJECT] for item in session.items])
+            write_subjects(path, [item.stash[EVIDENCE].subject for item in session.items])
         except OSError as error:
             raise pytest.UsageError(f"--gaia-subjects={path}: cannot be written: {error.strerror}.") from None
 
@@ -82,41 +84,31 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Leave out what does not apply; let the test write only if it says that it does."""
-        if reason := item.stash[DEFAULT_SKIP]:
-            raise DoesNotApply(reason)
-        needs = item.stash[NEEDS]
-        if needs != Needs():
-            self._leave_out(needs)
-        self.run.begin(needs)
-
-    @pytest.hookimpl(wrapper=True, specname="pytest_runtest_setup")
-    def pytest_gaia_setup(self) -> Generator[None, object, object]:
-        """A fixture may find that the environment lacks what it stands for; pytest raises it anew for each of its tests."""
-        return (yield from _turning_into_skips())
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """A client may find only now that the environment lacks what was asked for."""
-        item.stash[IN_CALL] = True
-        try:
-            return (yield from _turning_into_skips())
-        finally:
-            item.stash[IN_CALL] = False
+        traits = self._turn_to(item).traits
+        if traits.left_out:
+            raise DoesNotApply(traits.left_out)
+        if traits.demanding:
+            self._leave_out(traits.needs)
+        self.run.begin(traits.needs)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_makereport")
     def pytest_gaia_hand_over(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Outermost wrapper: pytest's own xfail has spoken; with its last report, a test hands over its evidence."""
-        evidence = self.latest = _evidence(item)
-        self.raised = call.excinfo
+        evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
+        if call.excinfo is not None:
+            self.raised = call.excinfo = phases.raised_in(call)
         report = yield
+        phase, self._found = self._found, None
         # An exception holds all its frames: it must not outlive its report.
         self.raised = None
-        evidence.note_native_xfail(report, self._redact)
-        # A subtest makes its report while its test is still in its call.
-        if call.when == "call" and evidence.passed and not item.stash.get(IN_CALL, False):
-            self._judge_pass(item, report)
+        if phase is None:
+            phase = Phase(call.when, "passed", call.duration)
+        evidence.add(phase if phases.passed(report) else phases.with_native_xfail(phase, report, self._redact))
+        if call.when == "call" and evidence.clean and call.result is not None:
+            # A subtest that makes its report while its test is still in its call has no result.
+            self._judge_pass(item, report, evidence)
         if report.when == "teardown":
             vars(report)["gaia_test"] = self._record(item, evidence)
             # The next test may be left out before it begins.
@@ -126,7 +118,7 @@ class CheckHooks:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A subtest says its name only now, when its phase has been judged."""
         context: SubtestContext | None = getattr(report, "context", None)
-        if context is not None:
+        if context is not None and self.latest is not None and self.latest.phases:
             self.latest.name_subtest(context.msg, context.kwargs)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -137,19 +129,21 @@ class CheckHooks:
         report = yield
         # Hooks can take the exception away, or put it there (that of a unittest.TestCase).
         raised = call.excinfo or self.raised
-        if report.passed and raised is None:
-            self.latest.add_pass(call.when, call.duration)
-        else:
+        if raised is not None or report.outcome != "passed":
             error = raised.value if raised else None
-            self._judge_other(item, report, phases.phase_of(report, call, error, self._redact))
+            self._found = phases.phase_of(report, call, error, self._redact)
+            self._judge_other(item, report, self._found)
         return report
+
+    def _turn_to(self, item: pytest.Item) -> Evidence:
+        self._item, self.latest = item, item.stash[EVIDENCE]
+        return self.latest
 
     def _redact(self, text: str) -> str:
         # Asked for only now: a test that passes may run before the sandbox is there.
         return self.run.redactor.text(text)
 
     def _judge_other(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
-        self.latest.add(phase)
         if phase.outcome == "not applicable":
             phases.name_outcome(item, report, "not applicable")
         elif phase.outcome == "failed":
@@ -167,14 +161,14 @@ class CheckHooks:
         mark_suites(items, places)
         settle_loops(items)
         default = selects_nothing(config, run.roots)
-        # Thousands of tests have the same few sets of markers.
-        shared: dict[frozenset[str], frozenset[str]] = {}
+
+        def outside(suite: str | None, needs: Needs) -> str | None:
+            return outside_default_selection(suite, needs, run.declared) if default else None
+
+        reader = TraitsReader(places, outside)
         for item in items:
-            item.stash[NEEDS] = needs = needs_of(item)
-            names = frozenset(marker.name for marker in item.iter_markers()) | needs.flags
-            item.stash[SUBJECT] = Subject(places.node(item), shared.setdefault(names, names), needs.services)
-            suite = places.of(item).suite
-            item.stash[DEFAULT_SKIP] = outside_default_selection(suite, needs, run.declared) if default else None
+            traits = reader.of(item)
+            item.stash[EVIDENCE] = Evidence(traits.subject(item.nodeid), traits)
 
     def _leave_out(self, needs: Needs) -> None:
         try:
@@ -185,7 +179,7 @@ class CheckHooks:
             raise DoesNotApply(reason)
 
     def _judge_failure(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
-        excuse = self.judging.excuse(item.stash[SUBJECT], phase)
+        excuse = self.judging.excuse(item.stash[EVIDENCE].subject, phase)
         if excuse.rule is not None:
             rule = excuse.rule
             phases.excuse_report(item, report, f"expected failure: {rule.id}: {rule.why}")
@@ -201,36 +195,20 @@ class CheckHooks:
 
     def _tolerated(self, item: pytest.Item, phase: Phase) -> bool:
         open_environment = self.judging.context.tolerance.kind == "open"
-        return open_environment and phase.when == "call" and not item.stash[NEEDS].core
+        return open_environment and phase.when == "call" and not item.stash[EVIDENCE].traits.needs.core
 
-    def _judge_pass(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        standing = self.judging.standing(item.stash[SUBJECT])
+    def _judge_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
+        standing = self.judging.standing(evidence.subject)
         if standing.expect == "fails":
-            phases.name_outcome(item, report, "unexpected pass", [rule.id for rule in standing.winners])
+            phases.name_outcome(item, report, "unexpected pass", standing.speaking)
 
-    def _record(self, item: pytest.Item, evidence: Evidence) -> dict[str, object]:
-        """The fields of a ``TestRecord``, as plain values."""
-        subject = item.stash[SUBJECT]
-        return {
-            **evidence.hand_over(),
-            "markers": tuple(subject.markers),
-            "services": tuple(subject.services),
-            "core": item.stash[NEEDS].core,
-            "exchanges": phases.wires(self.run.recorder.exchanges),
-            "attempt": getattr(item, "execution_count", 1),
-            "subject": "" if subject.node == item.nodeid else subject.node,
-        }
-
-
-def _evidence(item: pytest.Item) -> Evidence:
-    known = item.stash.get(EVIDENCE, None)
-    if known is None:
-        known = item.stash[EVIDENCE] = Evidence()
-    return known
-
-
-def _turning_into_skips() -> Generator[None, object, object]:
-    try:
-        return (yield)
-    except NotApplicable as reason:
-        raise DoesNotApply(str(reason)) from None
+    def _record(self, item: pytest.Item, evidence: Evidence) -> TestRecord | dict[str, Any]:
+        exchanges = self.run.recorder.exchanges
+        record = evidence.hand_over(
+            item.nodeid,
+            getattr(item, "execution_count", 1),
+            phases.wires(exchanges) if exchanges else (),
+            self.run.process,
+        )
+        # What a worker sends is put together from plain values.
+        return msgspec.to_builtins(record) if self.run.is_worker else record

@@ -1,18 +1,19 @@
-"""From pytest's reports to evidence, and back: what a report carries from the process that runs a test."""
+"""From pytest's reports to phases, and back: what happened, and how a report shows what it came to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 from _pytest.outcomes import Skipped
+from msgspec.structs import replace
 
+from pytest_gaia.errors import NotApplicable
 from pytest_gaia.verdict.evidence import Failure, Phase, Wire
 from pytest_gaia.verdict.symptoms import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from pytest_gaia.clients.exchanges import Exchange
 
@@ -51,56 +52,42 @@ def _was_not_run(raised: BaseException | None, when: str) -> bool:
     return isinstance(raised, pytest.xfail.Exception) and (when == "setup" or str(raised).startswith("[NOTRUN]"))
 
 
-class Evidence:
-    """What a test's reports have shown so far, as plain values, which survive the way from an xdist worker."""
+def passed(report: pytest.TestReport) -> bool:
+    """Whether a report says of a phase that it passed, and nothing more, as nearly all do."""
+    return report.outcome == "passed" and not hasattr(report, "wasxfail")
 
-    __slots__ = ("earlier", "phases")
 
-    def __init__(self) -> None:
-        self.phases: list[dict[str, Any]] = []
-        self.earlier: tuple[dict[str, Any], ...] = ()
-        """what failed in attempts before"""
+def with_native_xfail(phase: Phase, report: pytest.TestReport, redact: Callable[[str], str]) -> Phase:
+    """After pytest's own xfail has spoken, return ``phase`` with what it made of it."""
+    reason = getattr(report, "wasxfail", None)
+    if reason is not None:
+        phase = replace(phase, xfail=redact(str(reason)))
+        if phase.outcome == "failed" and phase.when != "call":
+            # What a test expects to fail is its call: a broken fixture is an error.
+            report.outcome = "failed"
+            del report.wasxfail
+    if report.failed and phase.outcome == "passed":
+        # A strict xfail that passed: for pytest, and for us, a failure of its own.
+        failure = Failure("assertion", "XPASS", redact(str(report.longrepr)))
+        phase = replace(phase, outcome="failed", failure=failure, passed_against_xfail=True)
+    return phase
 
-    def add(self, phase: Phase) -> None:
-        """Add a phase that did not pass."""
-        self.phases.append(msgspec.to_builtins(phase))
 
-    def add_pass(self, when: str, duration: float) -> None:
-        """Add a phase that passed, as nearly all do: three values, and no way round."""
-        self.phases.append({"when": when, "outcome": "passed", "duration": duration})
+def raised_in(call: pytest.CallInfo[None]) -> pytest.ExceptionInfo[BaseException] | None:
+    """Return what a phase raised: a skip, where a client or a fixture found that the environment lacks something.
 
-    def hand_over(self) -> dict[str, Any]:
-        """Return what this attempt has shown, and keep only what the next one has to know of it."""
-        given = {"phases": self.phases, "earlier": self.earlier}
-        self.earlier += tuple(phase for phase in self.phases if phase["outcome"] == "failed")
-        self.phases = []
-        return given
+    Only what ended the set-up or the call of a test is one. What ends a subtest did not come through the whole test,
+    and fails it.
+    """
+    raised = call.excinfo
+    if raised is None or call.when == "teardown" or not isinstance(raised.value, NotApplicable):
+        return raised
+    if raised.tb.tb_frame.f_code is not _RUNS_A_PHASE:
+        return raised
+    return pytest.ExceptionInfo.from_exception(DoesNotApply(str(raised.value)).with_traceback(raised.tb))
 
-    def note_native_xfail(self, report: pytest.TestReport, redact: Callable[[str], str]) -> None:
-        """After pytest's own xfail has spoken, keep what it made of the latest phase."""
-        phase = self.phases[-1]
-        reason = getattr(report, "wasxfail", None)
-        if reason is not None:
-            phase["xfail"] = redact(str(reason))
-            if phase["outcome"] == "failed" and phase["when"] != "call":
-                # What a test expects to fail is its call: a broken fixture is an error.
-                report.outcome = "failed"
-                del report.wasxfail
-        if report.failed and phase["outcome"] == "passed":
-            # A strict xfail that passed: for pytest, and for us, a failure of its own.
-            failure = Failure("assertion", "XPASS", redact(str(report.longrepr)))
-            phase.update(outcome="failed", failure=msgspec.to_builtins(failure), passed_against_xfail=True)
 
-    def name_subtest(self, message: str | None, values: Mapping[str, object]) -> None:
-        """Say of which subtest the latest phase was."""
-        if self.phases:
-            named = ", ".join(f"{name}={value}" for name, value in values.items())
-            self.phases[-1]["subtest"] = " ".join(part for part in (message, named) if part)
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing but passes has been seen in this attempt."""
-        return all(phase["outcome"] == "passed" for phase in self.phases)
+_RUNS_A_PHASE = pytest.CallInfo.from_call.__func__.__code__  # type: ignore[attr-defined]
 
 
 def name_outcome(item: pytest.Item, report: pytest.TestReport, outcome: str, rules: Iterable[str] = ()) -> None:
@@ -119,23 +106,21 @@ def excuse_report(item: pytest.Item, report: pytest.TestReport, reason: str) -> 
     report.longrepr = (path, (line or 0) + 1, reason)
 
 
-def wires(exchanges: Iterable[Exchange]) -> list[Any]:
-    """Return exchanges as plain values, without bodies."""
-    return [
-        msgspec.to_builtins(
-            Wire(
-                each.request.method,
-                each.route,
-                each.service,
-                each.via,
-                each.elapsed,
-                each.status,
-                each.error,
-                each.attempt,
-            )
+def wires(exchanges: Iterable[Exchange]) -> tuple[Wire, ...]:
+    """Return exchanges as a record holds them, without bodies."""
+    return tuple(
+        Wire(
+            each.request.method,
+            each.route,
+            each.service,
+            each.via,
+            each.elapsed,
+            each.status,
+            each.error,
+            each.attempt,
         )
         for each in exchanges
-    ]
+    )
 
 
 def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:

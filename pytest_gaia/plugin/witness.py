@@ -9,11 +9,10 @@ import pytest
 from pytest_gaia.plugin.phases import skip_reason
 from pytest_gaia.run.workers import deselected_of, left_out_of, mistake_of
 from pytest_gaia.verdict.assembly import Assembly
+from pytest_gaia.verdict.evidence import TestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from pytest_gaia.verdict.evidence import TestRecord
 
 _LETTERS = {"not applicable": "n", "expected failure": "e", "tolerated": "t", "unexpected pass": "U"}
 _RETRIED = "rerun"
@@ -80,7 +79,7 @@ class WitnessHooks:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The evidence comes with the last phase of a test; a worker that ends sends none."""
         # Taken off the report, because the terminal keeps every report until the end.
-        evidence = vars(report).pop("gaia_test", None)
+        evidence: TestRecord | dict[str, Any] | None = vars(report).pop("gaia_test", None)
         if evidence is None and report.when != _CRASH and report.outcome != _RETRIED:
             return
         worker = _worker(report)
@@ -95,7 +94,10 @@ class WitnessHooks:
             # What failed in this attempt comes with the evidence of the next one.
             self._retried.remove((report.nodeid, worker))
             return
-        self.assembly.complete(report.nodeid, evidence, worker)
+        if isinstance(evidence, TestRecord):
+            self.assembly.complete(evidence)
+        else:
+            self.assembly.complete_elsewhere(evidence, worker)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Show an outcome of ours by its own name."""

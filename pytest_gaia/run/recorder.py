@@ -20,8 +20,9 @@ class Recorder:
 
     def clear(self) -> None:
         """Forget everything: the next test begins."""
-        # A new list, because whoever asked for the old one may still be reading it.
-        self.exchanges = []
+        if self.exchanges:
+            # A new list, because whoever asked for the old one may still be reading it.
+            self.exchanges = []
 
     @property
     def last(self) -> Exchange | None:

@@ -30,12 +30,13 @@ class Assembly:
         """Add selected tests; workers select the same ones, so the same node may come twice."""
         self.planned.update(dict.fromkeys(nodes))
 
-    def complete(self, node: str, evidence: Mapping[str, Any], worker: str) -> None:
-        """Hand on a test that ran to its end. ``evidence`` are the fields of a record, as plain values."""
-        record = msgspec.convert(
-            {"line": "test", "node": node, "state": "ran", "worker": worker, **evidence}, TestRecord
-        )
+    def complete(self, record: TestRecord) -> None:
+        """Hand on a test that ran to its end."""
         self._hand_on(record)
+
+    def complete_elsewhere(self, plain: Mapping[str, Any], worker: str) -> None:
+        """Hand on a test that ran to its end on ``worker``, which has sent its record as plain values."""
+        self._hand_on(msgspec.convert({**plain, "worker": worker}, TestRecord))
 
     def without_end(self, node: str, state: State, message: str = "", worker: str = "main") -> None:
         """Hand on a test that did not run to its end: deselected, or never begun. A node that is known is left out."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.conftest import add_suite
+from tests.plugin.ways import verdict
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -41,3 +42,46 @@ def test_each_test_of_a_fixture_that_lacks_something_is_left_out(
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(["gaia verdict: PROMOTE on small: 1 passed, 4 not applicable"])
+
+
+LATE = """
+import pytest
+from pytest_gaia.errors import NotApplicable
+
+@pytest.fixture
+def torn():
+    yield
+    raise NotApplicable("too late")
+
+def test_finds_it_in_its_call(): raise NotApplicable("there is none")
+async def test_finds_it_while_it_waits(): raise NotApplicable("there is none")
+def test_finds_it_when_it_is_torn_down(torn): ...
+def test_finds_it_in_a_part(subtests):
+    with subtests.test("one"): ...
+    with subtests.test("another"): raise NotApplicable("there is none")
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+def test_only_a_whole_test_can_be_left_out(
+    project: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\nnats = "disabled"\n')
+    add_suite(project, "health", LATE)
+
+    result = project.runpytest_subprocess(
+        "--gaia-env=small",
+        f"--gaia-url=gateway={server.url}",
+        "--gaia-report=verdict.json",
+        "-p",
+        "no:allure_pytest",
+        *workers,
+    )
+
+    assert result.ret == 1
+    assert {test["node"].rpartition("::")[2]: test["outcome"] for test in verdict(project)["tests"]} == {
+        "test_finds_it_in_its_call": "not applicable",
+        "test_finds_it_while_it_waits": "not applicable",
+        "test_finds_it_when_it_is_torn_down": "error",
+        "test_finds_it_in_a_part": "failed",
+    }
