@@ -1,0 +1,134 @@
+"""``gaia quick-test``, ``full-test`` and ``deploy-and-test``: the pytest command lines that they stand for."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.terminals import Terminal
+from tests.run.deploy_files import image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.fake_tools import FakeTools
+
+    Gaia = Callable[..., Outcome]
+
+QUICK = [f"--gaia-command={name}" for name in ("health", "status", "providers", "provider-health", "models", "cache")]
+
+CHECK = """\
+import pytest
+
+@pytest.mark.gaia(core=True)
+def test_something():
+    pass
+"""
+
+
+def selection(gaia: Gaia, *arguments: str) -> list[str]:
+    code, out, err = gaia(*arguments)
+    assert (code, err) == (0, "")
+    return shlex.split(out)
+
+
+def test_a_quick_test_is_the_batch_all(operated: Path, gaia: Gaia) -> None:
+    found = selection(gaia, "quick-test", "staging", "--dry-run", "--", "-x")
+
+    assert found == ["pytest", "checks", "--gaia-env=staging", *QUICK, "-x"]
+
+
+def test_a_full_test_selects_nothing(operated: Path, gaia: Gaia) -> None:
+    found = selection(gaia, "full-test", "production", "--dry-run", "--", "-n", "4")
+
+    assert found == ["pytest", "checks", "--gaia-env=production", "-n", "4"]
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ([], ["--gaia-deploy"]),
+        (["--services", "gateway auth"], ["--gaia-deploy", "--gaia-deploy-services=gateway,auth"]),
+        (
+            ["-s", "auth", "--image", image("auth", 7), "--region", "fra"],
+            [
+                "--gaia-deploy",
+                "--gaia-deploy-services=auth",
+                f"--gaia-deploy-image=auth={image('auth', 7)}",
+                "--gaia-deploy-region=fra",
+            ],
+        ),
+        (["--rebuild", "--quick"], ["--gaia-deploy", "--gaia-deploy-rebuild", *QUICK]),
+    ],
+)
+def test_deploying_and_testing_is_one_run(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools, given: list[str], options: list[str]
+) -> None:
+    found = selection(gaia, "deploy-and-test", "staging", *given, "--dry-run")
+
+    assert found == ["pytest", "checks", "--gaia-env=staging", *options]
+    assert fake_tools.calls() == []
+
+
+@pytest.mark.parametrize("command", ["quick-test", "full-test"])
+def test_pytest_takes_the_place_of_the_command(
+    operated: Path, gaia_process: Callable[..., Outcome], command: str
+) -> None:
+    (operated / "checks" / "health" / "test_it.py").write_text(CHECK)
+
+    # Nothing is run; what pytest says of its options proves that it was reached with them.
+    code, out, err = gaia_process(command, "staging", "--", "--help")
+
+    assert code == 0, err
+    assert out.startswith("pytest checks --gaia-env=staging")
+    assert "--gaia-deploy-services=" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["quick-test", "stagign"], "did you mean staging?"),
+        (["full-test", "stagign"], "did you mean staging?"),
+        (["deploy-and-test", "stagign"], "did you mean staging?"),
+        (["deploy-and-test", "preview"], "preview has no deployment"),
+        (["deploy-and-test", "staging", "-s", "gatway"], "did you mean gateway?"),
+        (["deploy-and-test", "staging", "--image", "v1"], "of which service is it the image?"),
+        (["deploy-and-test", "production"], "there is no terminal to ask at. Add --confirm production"),
+        (["deploy-and-test", "production", "--confirm", "staging"], "but the environment is production"),
+    ],
+)
+def test_a_mistake_is_one_message(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools, arguments: list[str], message: str
+) -> None:
+    code, out, err = gaia(*arguments)
+
+    assert (code, out) == (4, "")
+    assert message in err
+    assert fake_tools.calls() == []
+
+
+def test_production_asks_for_its_name(operated: Path, fake_tools: FakeTools) -> None:
+    with Terminal("deploy-and-test", "production") as terminal:
+        terminal.read_until("Deploy auth, gateway to production, and test it? Type its name, production, to go on: ")
+        terminal.type("no\n")
+        assert terminal.end() == 4
+
+    assert fake_tools.calls() == []
+
+
+def test_a_confirmed_production_is_deployed_and_tested(
+    operated: Path, gaia_process: Callable[..., Outcome], fake_tools: FakeTools
+) -> None:
+    (operated / "checks" / "health" / "test_it.py").write_text(CHECK)
+    fake_tools.fault("gaia-auth-production", "release-command-fails")
+
+    code, out, err = gaia_process("deploy-and-test", "production", "--confirm", "production", "-s", "auth")
+
+    # The deployment fails, and no test is run: one that succeeds would then ask a production that is not there.
+    assert code == 1, out + err
+    assert "release command failed" in out + err
+    assert [call.argv[2] for call in fake_tools.calls("fly", "deploy")] == ["gaia-auth-production"]
