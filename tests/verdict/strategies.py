@@ -109,6 +109,7 @@ def ends(draw: st.DrawFn, count: int) -> RunEnd | None:
         complete=draw(st.booleans()),
         unavailable=draw(st.sampled_from((*("",) * 9, "out of reach"))),
         changed=draw(st.sampled_from((*((),) * 9, ("gateway: version 0.3, it was 0.2",)))),
+        undeployed=draw(st.sampled_from((*("",) * 9, "the deployment failed: gateway: phantom"))),
     )
 
 

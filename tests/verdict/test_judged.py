@@ -89,6 +89,20 @@ def test_what_could_not_be_reached_is_infra_whatever_else_there_is() -> None:
     assert (found.word, found.exit_code, found.reasons) == ("INFRA", 12, ("gateway is out of reach",))
 
 
+@pytest.mark.parametrize("tests", [(passed(A), passed(B)), (failed(A),), ()], ids=["passed", "failed", "none"])
+def test_a_deployment_that_failed_rejects_whatever_the_tests_say(tests: tuple[TestRecord, ...]) -> None:
+    found = judged(ending(run(*tests), undeployed="the deployment failed: auth")).verdict
+
+    assert (found.word, found.exit_code) == ("REJECT", 1)
+    assert found.reasons[0] == "the deployment failed: auth"
+
+
+def test_a_deployment_that_did_not_come_about_rejects_nothing() -> None:
+    found = judged(ending(run(), unavailable="the deployment did not come about: rate limit")).verdict
+
+    assert (found.word, found.exit_code) == ("INFRA", 12)
+
+
 def test_a_rule_that_covers_nothing_is_drift_only_where_everything_was_selected() -> None:
     elsewhere = rule("elsewhere", "suites/gone")
 

@@ -155,6 +155,8 @@ def test_only_a_run_with_evidence_is_promoted(case: some.Case) -> None:
     assert end is not None
     assert end.pytest_exit in (0, 1, 5)
     assert not end.unavailable
+    assert not end.undeployed
+    assert not end.changed
     assert not any(each.gates for each in found.judgements)
     assert found.counts["passed"] + found.counts["unexpected pass"] > 0
     assert not found.counts["incomplete"]
