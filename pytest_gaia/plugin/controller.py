@@ -171,7 +171,7 @@ class ControllerHooks:
         states = probe_members(
             environment,
             deadline=deadline,
-            demand=demand_of(environment),
+            demand=demand_of(environment, deployed=self._deploys),
             stopped=self.run.options.sandbox_without,
             waiting=self._show_waiting,
         )

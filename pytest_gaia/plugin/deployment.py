@@ -19,6 +19,7 @@ from pytest_gaia.run.deployed import Sight, changes, look_at
 from pytest_gaia.run.interrupts import like_interrupts
 from pytest_gaia.run.rollout import RolloutInterrupted, plan_rollout, roll_out
 from pytest_gaia.run.rollout_options import split_images, split_services
+from pytest_gaia.run.waking import wake_all, waker_of
 from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Deployment:
                 result.undeployed = f"the deployment failed: {done.problem}"
             return report.failure(done)
         self._look()
+        self._wake(terminal)
         result.deployment = self.seen
         if terminal is not None and terminal.verbosity >= 0:
             write(terminal, report.table(self._environment.label, self.seen))
@@ -158,6 +160,17 @@ class Deployment:
         known = {step.service: Sight(step.service, step.app, step.after) for step in done if step.after is not None}
         rest = tuple(step for step in self._whole.steps if step.service not in known)
         self._before = (*known.values(), *self._sights(replace(self._whole, steps=rest)))
+
+    def _wake(self, terminal: TerminalReporter | None) -> None:
+        wake = waker_of(self._hook_name)
+
+        def say(service: str) -> None:
+            if terminal is not None:
+                write(terminal, [f"gaia: {service} sleeps; waking it"])
+
+        if wake is not None:
+            woken = wake_all(self._before, wake, deadline=self._environment.timeouts.ready, say=say)
+            self._notes += map(str, woken)
 
     def _steps(self) -> dict[str, Step]:
         """Everything that the environment is made of, and what this run deploys besides."""
