@@ -66,7 +66,7 @@ def _apps(there: Target, service: str | None) -> list[App]:
             f"{environment.name} is deployed by the hook {settings_of(environment).hook!r}, which tells of no logs; "
             "only those of apps on Fly and of compose services can be shown."
         )
-    apps = apps_of(environment, there.deployment)
+    apps = apps_of(there.deployment)
     return [apps[name] for name in choose(environment, there.deployment, apps, [service] if service else ["all"])]
 
 

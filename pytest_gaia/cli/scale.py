@@ -82,7 +82,7 @@ def fly_app(there: Target, service: str, done: str) -> App:
             "on Fly can. Say it in its own files, and deploy: gaia deploy "
             f"{environment.name}"
         )
-    apps = apps_of(environment, there.deployment)
+    apps = apps_of(there.deployment)
     (name,) = choose(environment, there.deployment, apps, [service])
     return apps[name]
 

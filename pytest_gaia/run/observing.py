@@ -114,7 +114,7 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     sights = look_at(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)
     awake = [sight.service for sight in sights if _is_awake(sight)]
     readings = {each.member: each for each in sample(environment, deadline=deadline, members=awake)}
-    known = apps_of(environment, files)
+    known = apps_of(files)
     local = hook.name == "compose"
     apps = [_app(sight, readings.get(sight.service), known.get(sight.service), local=local) for sight in sights]
     return environment_view(environment.name, apps, seen_by=hook.name, topology=environment.topology, local=local)

@@ -56,7 +56,7 @@ def plan_rollback(
     rollback (going back further has to be said).
     """
     settings = settings_of(environment)
-    apps = apps_of(environment, deployment)
+    apps = apps_of(deployment)
     history = History(_entries(rootdir, environment.name), environment.name)
     given = dict(targets or {}) or ({} if services else history.interrupted_rollback())
     asked = services or tuple(given) or tuple(each for each in history.changed_last() if each in apps or not apps)

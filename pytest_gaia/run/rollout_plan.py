@@ -44,7 +44,7 @@ def plan_rollout(
     for a service that is not deployed, a refused deploy file.
     """
     settings = settings_of(environment)
-    apps = apps_of(environment, deployment)
+    apps = apps_of(deployment)
     chosen = choose(environment, deployment, apps, services)
     wanted = dict(images or {})
     _check_images(wanted, chosen, environment.name, rebuild=rebuild)
@@ -79,17 +79,12 @@ def settings_of(environment: Environment) -> DeploySettings:
     return environment.deploy
 
 
-def apps_of(environment: Environment, deployment: Deployment | None) -> Mapping[str, App]:
-    """Return service → the app that runs it. In a gateway-only environment a file for that form comes first."""
+def apps_of(deployment: Deployment | None) -> Mapping[str, App]:
+    """Return service → the app that runs it; empty where the hook needs no deploy files."""
     if deployment is None:
         return {}
-    alone = environment.topology == "gateway-only"
-    apps: dict[str, App] = {}
-    for app in deployment.apps:
-        preferred = app.form == ("gateway-only" if alone and app.service == "gateway" else "service")
-        if app.service not in apps or preferred:
-            apps[app.service] = app
-    return apps
+    found = {app.service: deployment.app(app.service) for app in deployment.apps}
+    return {service: app for service, app in found.items() if app is not None}
 
 
 def choose(
