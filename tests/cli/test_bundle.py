@@ -1,0 +1,255 @@
+"""``gaia bundle``: made of named images, or of what runs on the stand-ins for fly and docker."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.promotion.bundles import FOLDER, read_bundle
+from tests.repositories import Repository
+from tests.run.deploy_files import image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.fake_tools import FakeTools
+
+    Gaia = Callable[..., Outcome]
+
+GATEWAY = image("gateway", 7)
+AUTH = image("auth", 8)
+
+
+@pytest.fixture
+def committed(operated: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """The project with its environments deployed, in git."""
+    repository = Repository(operated, monkeypatch)
+    repository.write(".gitignore", ".gaia/\n")
+    repository.commit()
+    return repository
+
+
+def put(tools: FakeTools, service: str, reference: str, environment: str = "staging", **how: object) -> None:
+    tools.app(f"gaia-{service}-{environment}", reference=reference, **how)  # type: ignore[arg-type]
+
+
+def made(gaia: Gaia, *arguments: str) -> dict[str, object]:
+    code, out, err = gaia("bundle", "create", "--json", *arguments)
+    assert (code, err) == (0, "")
+    document: dict[str, object] = json.loads(out)
+    return document
+
+
+def test_a_bundle_of_named_images(gaia: Gaia, committed: Repository) -> None:
+    code, out, err = gaia("bundle", "create", "--image", f"gateway={GATEWAY}", "--image", f"auth={AUTH}")
+
+    found = re.match(r"bundle ([0-9a-f]{12}) \(registry\) of commit ([0-9a-f]{10}), made", out)
+    assert (code, err) == (0, "")
+    assert found is not None
+    assert committed.git("rev-parse", "HEAD").startswith(found[2])
+    assert [line.split() for line in out.splitlines() if line.startswith(("auth", "gateway"))] == [
+        ["auth", AUTH],
+        ["gateway", GATEWAY],
+    ]
+    assert "dev@example.org (cannot approve it)" in out
+    assert out.endswith(f"next: gaia promote local --bundle {found[1]}\n")
+    (path,) = (committed.folder / FOLDER).glob("*.json")
+    assert f"kept in {FOLDER}/{path.name}\n" in out
+
+
+def test_a_bundle_of_what_runs(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    put(fake_tools, "auth", AUTH, machines=2)
+    put(fake_tools, "gateway", GATEWAY, state="suspended")
+
+    bundle = made(gaia, "--from-env", "staging")
+
+    assert bundle["kind"] == "registry"
+    assert bundle["components"] == [
+        {"service": "auth", "image": AUTH, "digest": AUTH.partition("@")[2]},
+        {"service": "gateway", "image": GATEWAY, "digest": GATEWAY.partition("@")[2]},
+    ]
+    assert not fake_tools.calls("fly", "deploy")
+
+
+def test_a_named_image_goes_before_what_runs(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    put(fake_tools, "gateway", GATEWAY)
+    fake_tools.fault("gaia-auth-staging", "split")
+
+    bundle = made(gaia, "--from-env", "staging", "--image", f"auth={AUTH}")
+
+    assert [each["image"] for each in bundle["components"]] == [AUTH, GATEWAY]  # type: ignore[attr-defined]
+
+
+def test_services_choose_what_is_taken(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    put(fake_tools, "gateway", GATEWAY)
+
+    bundle = made(gaia, "--from-env", "staging", "--services", "gateway")
+
+    assert [each["service"] for each in bundle["components"]] == ["gateway"]  # type: ignore[attr-defined]
+
+
+def test_what_runs_two_images_is_no_release(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    put(fake_tools, "auth", AUTH, machines=2)
+    with fake_tools.state() as cloud:
+        cloud["apps"]["gaia-auth-staging"]["machines"][0]["image_ref"]["digest"] = GATEWAY.partition("@")[2]
+
+    code, _, err = gaia("bundle", "create", "--from-env", "staging")
+
+    assert code == 1
+    assert "staging: no bundle can be made of what runs there: auth (gaia-auth-staging) runs 2 images: sha256:" in err
+    assert "gateway" not in err
+    assert not (committed.folder / FOLDER).exists()
+
+
+def test_what_was_never_deployed_is_none_either(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    put(fake_tools, "auth", AUTH, machines=0)
+    with fake_tools.state() as cloud:
+        del cloud["apps"]["gaia-gateway-staging"]
+
+    code, _, err = gaia("bundle", "create", "--from-env", "staging")
+
+    assert code == 1
+    assert "auth (gaia-auth-staging) has no machine; gateway (gaia-gateway-staging) was never deployed. Nothing" in err
+
+
+def test_what_cannot_be_observed_is_exit_12(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    fake_tools.fault("*", "not-logged-in")
+
+    code, _, err = gaia("bundle", "create", "--from-env", "staging")
+
+    assert code == 12
+    assert err.startswith("gaia: staging: what runs there could not be observed. auth (gaia-auth-staging): ")
+    assert "gateway (gaia-gateway-staging): " in err
+    assert "fly auth login" in err
+
+
+def test_images_of_compose_are_on_this_machine_alone(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    compose = str(committed.folder / "deploy" / "docker-compose.yml")
+    done = fake_tools.run("docker", "compose", "--file", compose, "up", "--detach", "--wait")
+    assert done.returncode == 0, done.stderr
+
+    assert made(gaia, "--from-env", "local")["kind"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "a bundle needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV."),
+        (("--image", f"gatway={GATEWAY}"), "--image: unknown service 'gatway'; did you mean gateway?"),
+        (("--image", "gateway=r/gateway:1"), "--image gateway=r/gateway:1: say the digest (…@sha256:…)"),
+        (("--image", "gateway=r/gateway@sha256:12"), "--image gateway: 'sha256:12' is no digest"),
+        (("--image", GATEWAY), "of which service is it the image?"),
+        (("--image", f"auth={AUTH}", "--image", f"auth={GATEWAY}"), "--image gives auth two images"),
+        (("--services", "auth", "--image", f"auth={AUTH}"), "--services chooses among what runs in an environment"),
+        (("--from-env", "stagign"), "unknown environment 'stagign'; did you mean staging?"),
+        (("--from-env", "preview"), "preview has no deployment: nothing says how it is deployed."),
+        (("--from-env", "staging", "--services", "chat"), "chat has no deploy file for staging"),
+        (("--image", f"auth={AUTH}", "--output", "no/such/folder"), "--output no/such/folder: cannot be written: No"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes(gaia: Gaia, committed: Repository, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = gaia("bundle", "create", *arguments)
+
+    assert (code, out) == (4, "")
+    assert message in err
+
+
+def test_outside_of_git_and_with_changes_there_is_no_bundle(gaia: Gaia, operated: Path, committed: Repository) -> None:
+    committed.write("new.py")
+    code, _, err = gaia("bundle", "create", "--image", f"auth={AUTH}")
+    assert code == 4
+    assert err.startswith("gaia: the work tree is not what the commit says: new.py. Nothing was made.")
+
+    assert made(gaia, "--image", f"auth={AUTH}", "--allow-dirty")["kind"] == "local"
+
+    subprocess.run(["rm", "-rf", ".git"], cwd=operated, check=True)
+    code, _, err = gaia("bundle", "create", "--image", f"auth={AUTH}")
+    assert code == 4
+    assert "git does not tell which: not a git repository" in err
+
+
+def test_the_output_is_a_bundle_that_every_command_takes(gaia: Gaia, committed: Repository) -> None:
+    made(gaia, "--image", f"auth={AUTH}", "--output", "bundle.json")
+
+    bundle = read_bundle(committed.folder / "bundle.json")
+
+    assert json.loads(gaia("bundle", "show", "bundle.json", "--json").out)["id"] == bundle.id
+    assert gaia("gate", "dev", "--bundle", "./bundle.json").code == 11
+
+
+def test_bundles_are_listed_and_shown(gaia: Gaia, committed: Repository) -> None:
+    assert gaia("bundle", "show").err == "there is no bundle yet; make one: gaia bundle create --help\n"
+    assert json.loads(gaia("bundle", "show", "--json").out) == []
+    first = made(gaia, "--image", f"auth={AUTH}")
+    second = made(gaia, "--image", f"gateway={GATEWAY}")
+
+    _, out, _ = gaia("bundle", "show")
+    assert [line.split()[0] for line in out.splitlines()] == ["bundle", second["short"], first["short"]]
+    assert [each["id"] for each in json.loads(gaia("bundle", "show", "--json").out)] == [first["id"], second["id"]]
+    assert json.loads(gaia("bundle", "show", str(first["short"]), "--json").out) == first
+    assert GATEWAY in gaia("bundle", "show", str(second["id"])).out
+    code, _, err = gaia("bundle", "show", "0000")
+    assert code == 4
+    assert f"Known, newest first: {second['short']}, {first['short']}." in err
+
+
+def test_a_bundle_that_is_what_it_was_made_of(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    for service, reference in (("auth", AUTH), ("gateway", GATEWAY)):
+        put(fake_tools, service, reference)
+    bundle = made(gaia, "--from-env", "staging")
+
+    code, out, err = gaia("bundle", "verify", str(bundle["short"]), "--env", "staging")
+
+    assert (code, err) == (0, "")
+    assert out.endswith(f"bundle {bundle['short']} is what it was made of\n")
+    checks = json.loads(gaia("bundle", "verify", str(bundle["short"]), "--json").out)
+    assert checks["same"] is True
+    assert {each["status"] for each in checks["checks"]} == {"same"}
+
+
+def test_drift_of_any_kind_is_hold(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    for service, reference in (("auth", AUTH), ("gateway", GATEWAY)):
+        put(fake_tools, service, reference)
+    bundle = made(gaia, "--from-env", "staging")
+    put(fake_tools, "auth", image("auth", 9), release=2)
+    committed.write("deploy/fly.auth.staging.toml", 'app = "gaia-auth-staging"\n')
+    (committed.folder / FOLDER / str(bundle["id"]) / "configs" / "fly.gateway.production.toml").unlink()
+
+    code, out, _ = gaia("bundle", "verify", str(bundle["short"]), "--env", "staging", "--json")
+
+    document = json.loads(out)
+    assert (code, document["exit_code"], document["same"]) == (11, 11, False)
+    assert {each["what"] for each in document["checks"] if each["status"] == "differs"} == {
+        "running auth",
+        "deploy file fly.auth.staging.toml",
+        "kept file fly.gateway.production.toml",
+    }
+    code, out, _ = gaia("bundle", "verify", str(bundle["short"]), "--env", "staging")
+    assert code == 11
+    assert "Make a bundle of it (gaia bundle create), or bring this one back." in out
+
+
+def test_what_cannot_be_seen_is_no_proof(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+    bundle = made(gaia, "--image", f"auth={AUTH}")
+    fake_tools.fault("*", "unauthorised")
+
+    code, out, _ = gaia("bundle", "verify", str(bundle["short"]), "--env", "staging")
+
+    assert code == 12
+    assert out.endswith("could not be observed: running auth. Try again.\n")
+
+
+@pytest.mark.parametrize("command", ["create", "show", "verify"])
+def test_help_teaches(gaia: Gaia, command: str) -> None:
+    code, out, _ = gaia("bundle", command, "--help")
+
+    assert code == 0
+    assert f"gaia bundle {command} " in out
+    assert "--json" in out

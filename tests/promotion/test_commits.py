@@ -1,0 +1,129 @@
+"""What git tells of a release, in real repositories."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.commits import LAST, authors, head, knows
+from tests.repositories import Repository
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    return Repository(folder, monkeypatch)
+
+
+def test_a_work_tree_that_is_its_commit(repository: Repository) -> None:
+    repository.write("x")
+    commit = repository.commit()
+
+    found = head(repository.folder)
+
+    assert (found.id, found.changed) == (commit, ())
+    assert knows(repository.folder, commit)
+    assert not knows(repository.folder, "0" * 40)
+
+
+def test_changed_new_and_removed_files_are_told(repository: Repository) -> None:
+    for name in ("a", "b", "c", "ä ö"):
+        repository.write(name)
+    repository.write(".gitignore", "ignored\n")
+    repository.commit()
+    repository.write("a", "other")
+    repository.write("new")
+    repository.write("ignored")
+    repository.git("rm", "--quiet", "b")
+    repository.git("add", "--force", "ignored")
+    repository.git("rm", "--cached", "--quiet", "ignored")
+
+    assert sorted(head(repository.folder).changed) == ["a", "b", "new"]
+
+
+def test_what_is_changed_beside_the_projects_folder_counts_and_what_is_left_out_does_not(
+    repository: Repository,
+) -> None:
+    project = repository.folder / "project"
+    repository.write("services/auth.py")
+    repository.write("project/gaia.toml")
+    repository.commit()
+    repository.write("project/.gaia/bundles/x.json")
+    repository.write("project/ledger/000001.json")
+    assert head(project, beside=(".gaia", "ledger")).changed == ()
+
+    repository.write("services/auth.py", "changed")
+    assert head(project, beside=(".gaia", "ledger")).changed == ("services/auth.py",)
+
+
+def test_authors_are_those_of_what_is_new_with_their_co_authors(repository: Repository) -> None:
+    repository.commit("old", author="Old <old@example.org>")
+    released = repository.git("rev-parse", "HEAD")
+    repository.commit("new", author="Ann <Ann@Example.org>")
+    repository.commit("pair\n\nCo-authored-by: Bob <bob@example.org>\nCo-authored-by: Eve <eve@example.org>")
+
+    assert authors(repository.folder, released) == (
+        "ann@example.org",
+        "bob@example.org",
+        "dev@example.org",
+        "eve@example.org",
+    )
+    assert "old@example.org" in authors(repository.folder)
+
+
+def test_who_merges_is_an_author_too(repository: Repository) -> None:
+    released = repository.commit("start")
+    repository.git("checkout", "--quiet", "-b", "feature")
+    repository.commit("feature", author="Ann <ann@example.org>")
+    repository.git("checkout", "--quiet", "main")
+    repository.git("merge", "--quiet", "--no-ff", "-m", "merge", "feature")
+
+    assert authors(repository.folder, released) == ("ann@example.org", "committer@example.org")
+
+
+@pytest.mark.parametrize("since", ["HEAD", "0" * 40, "no such thing", None])
+def test_where_nothing_is_new_or_the_last_release_is_unknown_the_last_commits_count(
+    repository: Repository, since: str | None
+) -> None:
+    repository.commit("long ago", author="Forgotten <forgotten@example.org>")
+    for number in range(LAST):
+        repository.commit(author=f"A <{number % 3}@example.org>")
+    known = repository.git("rev-parse", since) if since == "HEAD" else since
+
+    assert authors(repository.folder, known) == ("0@example.org", "1@example.org", "2@example.org")
+
+
+def test_a_mailmap_makes_nobody_another(repository: Repository) -> None:
+    repository.write(".mailmap", "Somebody <somebody@example.org> <dev@example.org>\n")
+    repository.commit()
+
+    assert authors(repository.folder) == ("dev@example.org",)
+
+
+def test_a_shallow_clone_is_refused(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("one", author="Hidden <hidden@example.org>")
+    repository.commit("two")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", repository.folder.as_uri(), clone], check=True)
+
+    with pytest.raises(ConfigError, match=r"shallow clone.*git fetch --unshallow"):
+        authors(clone)
+
+
+def test_outside_of_a_repository_without_a_commit_and_without_git(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="there is none here yet: commit"):
+        head(repository.folder)
+    with pytest.raises(ConfigError, match="git does not tell which: not a git repository"):
+        head(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="there is no git on PATH"):
+        head(repository.folder)
