@@ -87,6 +87,14 @@ def test_a_phantom_ends_well_and_changes_nothing(fake_tools: FakeTools) -> None:
     assert ask(fake_tools, "fly", "status", "-a", APP, "--json")["Version"] == 4
 
 
+def test_a_phantom_of_a_first_deployment_leaves_machines_that_do_not_run(fake_tools: FakeTools) -> None:
+    fake_tools.app(APP, machines=0)
+    fake_tools.fault(APP, "phantom")
+
+    assert fake_tools.run(*DEPLOY).returncode == 0
+    assert {each["state"] for each in listed(fake_tools)} == {"launch_failed"}
+
+
 @pytest.mark.parametrize("machines", [1, 3])
 def test_a_split_leaves_two_images(fake_tools: FakeTools, machines: int) -> None:
     fake_tools.app(APP, machines=machines)

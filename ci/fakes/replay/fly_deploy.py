@@ -81,8 +81,8 @@ def _image(call: Call, state: dict[str, Any], app: Json, file: Json, text: str) 
     digest = digest_of("build", app["name"], text, source, str(app.get("builds", 0)))
     number = app["releases"][-1]["version"] + 1 if app["releases"] else 1
     reference = f"{REGISTRY}/{app['name']}:{tag_of(app['name'], number, digest)}"
-    call.note("==> Verifying app config\n--> Verified app config\n==> Building image")
-    call.say(f"--> Building image done\nimage: {reference}\nimage size: 181 MB")
+    call.note("==> Verifying app config\n--> Verified app config\n==> Building image\n--> Building image done")
+    call.note(f"image: {reference}\nimage size: 181 MB")
     state.setdefault("images", {})[reference] = digest
     return {"reference": reference, "digest": digest}
 
@@ -182,7 +182,7 @@ class Rollout:
                 if not phantom:
                     self._update(state, machine, reverting)
                 elif not machine["image_ref"]:
-                    settle(machine, self.file, self.image, self.entry, state="created")
+                    settle(machine, self.file, self.image, self.entry, state="launch_failed")
             self.call.note(f" ✔ Machine {identity} [app] update succeeded")
 
     def _twin(self, state: dict[str, Any]) -> None:
