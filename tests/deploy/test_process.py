@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 LONG = "sleep 60"
 RUN = """
-import sys
+import signal, sys
+# A shell lets commands in its background ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pytest_gaia.deploy.process import run_tool
 try:
     run_tool(["sh", "-c", sys.argv[1]], deadline=60, grace=float(sys.argv[2]))
