@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
+from pytest_gaia.config.environment import MEMBERS
 from pytest_gaia.deploy.compose_errors import is_temporary, mistake_in
 from pytest_gaia.deploy.compose_shapes import containers, images
 from pytest_gaia.deploy.contract import Observation, Reply
@@ -63,6 +64,8 @@ class _Job:
         self._until = time.monotonic() + request.deadline
         going_back = request.phase == "rollback"
         self._image = request.previous if going_back and request.previous else request.image
+        # The members of the platform are there to stay. What else a project has in its file may be done with its work.
+        self._may_end = request.service not in MEMBERS
 
     def commands(self) -> tuple[Command, ...]:
         """Return what deploys the service: exactly what would be, or has been, run."""
@@ -113,7 +116,12 @@ class _Job:
         referred = self._run((_TOOL, *_IMAGES, *named)).stdout if named else ""
         known = images(inspected, referred)
         wanted = digest_of(self._image or "")
-        return tuple(each.machine(known[full], wanted) for each in found for full in known if full.startswith(each.id))
+        return tuple(
+            each.machine(known[full], wanted, may_end=self._may_end)
+            for each in found
+            for full in known
+            if full.startswith(each.id)
+        )
 
     def _failed(self, command: Command, finished: Finished) -> Reply:
         text = "\n".join(finished.stderr_tail)
@@ -135,8 +143,9 @@ class _Job:
     def _all_well(self) -> bool:
         finished = self._run((*self._compose(), "ps", "--all", "--format", "json"))
         found = self._read(finished) if finished.ok else ()
-        running = {each.service for each in found if each.state == "running"}
-        return self._request.app in running and all(each.well for each in found)
+        own = [each for each in found if each.service == self._request.app]
+        there = any(each.state == "running" for each in own) or (self._may_end and own)
+        return bool(there) and all(each.well for each in found)
 
     def _read(self, finished: Finished) -> tuple[Container, ...]:
         try:

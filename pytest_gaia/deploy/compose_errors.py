@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 _ONLY_THE_USER = (
-    (r"cannot connect to the docker daemon|error during connect|docker daemon is not running",
+    (r"cannot connect to the docker daemon|docker daemon is not running",
      "the Docker daemon does not answer: start Docker"),
     (r"permission denied while trying to connect", "this user may not talk to Docker: join the group docker"),
-    (r"is not a docker command|unknown (?:shorthand )?flag: '?-?f|unknown command: docker compose",
+    (r"is not a docker command|unknown (?:shorthand )?flag: '?-{0,2}f|unknown command: docker compose",
      "Docker has no `compose`: install the compose plugin, version 2"),
     (r"no such service", "the compose file has no such service"),
     (r"no configuration file provided|(?:open|stat) \S+(?:\.ya?ml|\.env)\S*: no such file",
@@ -25,6 +25,7 @@ _ONLY_THE_USER = (
 _TEMPORARY = re.compile(
     r"toomanyrequests|too many requests|\b429\b|rate limit|\b50[0234]\b|internal server error|bad gateway"
     r"|service unavailable|tls handshake timeout|i/o timeout|connection (?:reset|refused)|no such host"
+    r"|error during connect"
     r"|temporary failure in name resolution|server misbehaving|request canceled|unexpected eof",
     re.IGNORECASE,
 )

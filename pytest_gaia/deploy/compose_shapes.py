@@ -64,12 +64,13 @@ class Container:
             return self.health in ("", "healthy")
         return self.state == "exited" and self.exit_code == 0
 
-    def machine(self, image: Image, wanted: str | None) -> Machine:
-        """Return it as the contract knows it; ``wanted`` is the digest that was asked for."""
+    def machine(self, image: Image, wanted: str | None, *, may_end: bool = False) -> Machine:
+        """Return it as the contract knows it; ``wanted`` is the digest that was asked for, ``may_end`` a one-shot's right."""
         ended_badly = self.state in ("exited", "restarting") and self.exit_code != 0
+        completed = may_end and self.state == "exited" and self.exit_code == 0
         return Machine(
             id=self.id[:12],
-            state=_STATES.get(self.state, self.state),
+            state="completed" if completed else _STATES.get(self.state, self.state),
             image=self.image,
             digest=image.digest(wanted, repository_of(self.image)),
             checks=int(self.health != ""),

@@ -56,7 +56,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     state: str
-    """``started``, ``stopped``, ``suspended``, ``starting`` … (Fly's words; compose's are translated)"""
+    """``started``, ``stopped``, ``suspended``, ``starting`` … (Fly's words; compose's are translated); ``completed`` for
+    a one-shot that has ended well, which is as good as ``started``"""
     region: str | None = None
     image: str | None = None
     """reference"""

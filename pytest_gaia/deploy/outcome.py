@@ -127,7 +127,7 @@ def _problems(machine: Machine, wanted: Wanted) -> Iterator[str]:
     yield from _differences(machine, wanted)
     if machine.crashed:
         yield "crashed, or ran out of memory, after it started"
-    if machine.state != "started":
+    if machine.state not in ("started", "completed"):
         yield f"is {machine.state}, not started"
     if machine.cordoned:
         yield "is cordoned: nothing is routed to it"

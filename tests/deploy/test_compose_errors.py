@@ -12,6 +12,7 @@ from pytest_gaia.deploy.compose_errors import is_temporary, mistake_in
         ("permission denied while trying to connect to the Docker daemon socket", "group docker"),
         ("docker: 'compose' is not a docker command.\nSee 'docker --help'", "compose plugin"),
         ("unknown shorthand flag: 'f' in -f", "compose plugin"),
+        ("unknown flag: --file", "compose plugin"),
         ("no such service: gatway", "no such service"),
         ("no configuration file provided: not found", "is missing"),
         ("open /srv/docker-compose.yml: no such file or directory", "is missing"),
@@ -38,6 +39,7 @@ def test_what_only_the_user_can_mend(said: str, meaning: str) -> None:
         "dial tcp: lookup registry-1.docker.io: no such host",
         "dial tcp 10.0.0.1:443: i/o timeout",
         "read: connection reset by peer",
+        'error during connect: Post "http://%2Fvar%2Frun%2Fdocker.sock/v1.51/containers/create": EOF',
     ],
 )
 def test_what_may_go_away_by_itself(said: str) -> None:

@@ -94,6 +94,18 @@ def test_compose_in_the_words_of_the_contract(
 
 
 @pytest.mark.parametrize(
+    ("code", "may_end", "state", "crashed"),
+    [(0, True, "completed", False), (0, False, "stopped", False), (1, True, "stopped", True)],
+)
+def test_a_one_shot_may_end_if_it_ends_well(code: int, may_end: bool, state: str, crashed: bool) -> None:
+    (container,) = containers(json.dumps(line(State="exited", Health="", ExitCode=code)))
+
+    machine = container.machine(Image(CONFIG), None, may_end=may_end)
+
+    assert (machine.state, machine.crashed) == (state, crashed)
+
+
+@pytest.mark.parametrize(
     ("references", "wanted", "digest"),
     [
         ((), None, CONFIG),

@@ -153,7 +153,9 @@ def _compose(words: list[str], store: Store) -> int:
         # Without its plugin, docker takes what follows for flags of its own.
         odd = next((word for word in words[:1] if word.startswith("-")), None)
         text = "docker: unknown command: docker compose"
-        return _unknown(f"unknown shorthand flag: '{odd[1]}' in {odd}" if odd else text, 125)
+        if odd is not None:
+            text = f"unknown flag: {odd}" if odd.startswith("--") else f"unknown shorthand flag: '{odd[1]}' in {odd}"
+        return _unknown(text, 125)
     try:
         outer = parse(words, flags(COMPOSE_FLAGS), interspersed=False)
         name = next(iter(outer.arguments), "")

@@ -1,0 +1,186 @@
+"""Roll-outs by compose, on the stand-in for docker: what comes of each is judged by what runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.config.deployfiles.read import read_deployment
+from pytest_gaia.config.environment import DeploySettings, Environment
+from pytest_gaia.deploy.compose import ComposeHook
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.run.rollout import plan_rollout, roll_out
+from tests.run.deploy_files import Clock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.run.rollout_model import Rollout, RolloutResult
+    from tests.fake_tools import FakeTools
+
+FILE = """\
+services:
+  postgres:
+    image: postgres:15
+    healthcheck:
+      test: [CMD, pg_isready]
+  migrate:
+    image: gaia/migrate:1
+    depends_on: [postgres]
+  auth-service:
+    build: ./auth
+    healthcheck:
+      test: [CMD, curl, -f, "http://localhost:8000/health"]
+    depends_on:
+      postgres: {condition: service_healthy}
+  gateway:
+    image: gaia/gateway:1
+    ports: ["8666:8000"]
+    depends_on: [auth-service, migrate]
+    healthcheck:
+      test: [CMD, curl, -f, "http://localhost:8000/health"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    project = tmp_path / "gaia"
+    project.mkdir()
+    (project / "docker-compose.yml").write_text(FILE)
+    return project
+
+
+def plan(folder: Path, *services: str, **changes: Any) -> Rollout:
+    environment = Environment("local", source="compose", deploy=DeploySettings(hook="compose", deadline=60))
+    return plan_rollout(
+        environment, read_deployment(folder, "local", "compose"), rootdir=folder, services=services, **changes
+    )
+
+
+def deploy(rollout: Rollout) -> RolloutResult:
+    return roll_out(rollout, ComposeHook(), pace=Clock().pace())
+
+
+def test_services_come_up_in_their_order(folder: Path, fake_tools: FakeTools) -> None:
+    result = deploy(plan(folder, "all"))
+
+    assert {step.outcome for step in result.steps} <= {"deployed", "unchanged"}
+    assert [step.service for step in result.steps] == ["postgres", "auth", "migrate", "gateway"]
+    assert result.exit_code == 0
+
+
+def test_a_service_that_is_up_already_stays_as_it_is(folder: Path, fake_tools: FakeTools) -> None:
+    deploy(plan(folder, "all"))
+
+    again = deploy(plan(folder, "all"))
+
+    assert {step.outcome for step in again.steps} == {"unchanged"}
+
+
+def test_a_one_shot_that_ends_well_spoils_nothing(folder: Path, fake_tools: FakeTools) -> None:
+    fake_tools.fault("migrate", "one-shot")
+
+    result = deploy(plan(folder, "migrate", "gateway"))
+
+    assert [step.outcome for step in result.steps] == ["deployed", "deployed"]
+    assert result.steps[0].after is not None
+    assert [machine.state for machine in result.steps[0].after.machines] == ["completed"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "code"),
+    [
+        ("unhealthy", "failed", 1),
+        ("crash", "failed", 1),
+        ("oom", "failed", 1),
+        ("rate-limited", "unavailable", 12),
+        ("server-error", "unavailable", 12),
+    ],
+)
+def test_what_goes_wrong_is_told_apart(
+    folder: Path, fake_tools: FakeTools, fault: str, outcome: str, code: int
+) -> None:
+    fake_tools.fault("gateway", fault)
+
+    result = deploy(plan(folder, "gateway"))
+
+    assert (result.steps[0].outcome, result.exit_code) == (outcome, code)
+    assert result.steps[0].reason
+
+
+def test_a_registry_that_limits_for_a_while_is_asked_again(folder: Path, fake_tools: FakeTools) -> None:
+    fake_tools.fault("gateway", "rate-limited:2")
+
+    (step,) = deploy(plan(folder, "gateway")).steps
+
+    assert (step.outcome, step.attempts) == ("deployed", 3)
+
+
+def test_up_that_replaces_nothing_is_not_believed(folder: Path, fake_tools: FakeTools) -> None:
+    deploy(plan(folder, "gateway"))
+    fake_tools.fault("gateway", "phantom")
+
+    (step,) = deploy(plan(folder, "gateway", images={"gateway": f"gaia/gateway@sha256:{'2' * 64}"})).steps
+
+    assert step.outcome == "phantom"
+    assert "sha256:222222222222" in step.reason
+
+
+def test_containers_of_two_images_are_a_split(folder: Path, fake_tools: FakeTools) -> None:
+    (folder / "docker-compose.yml").write_text(FILE.replace("    ports:", "    deploy: {replicas: 2}\n    ports:"))
+    deploy(plan(folder, "gateway"))
+    fake_tools.fault("gateway", "split")
+
+    (step,) = deploy(plan(folder, "gateway", images={"gateway": f"gaia/gateway@sha256:{'2' * 64}"})).steps
+
+    assert step.outcome == "split"
+
+
+def test_a_tool_that_fails_after_it_has_done_it_is_a_warning(folder: Path, fake_tools: FakeTools) -> None:
+    fake_tools.fault("docker", "tool-error-after-success")
+
+    (step,) = deploy(plan(folder, "gateway")).steps
+
+    assert step.outcome in ("deployed", "deployed_with_tool_error")
+    assert step.good
+
+
+@pytest.mark.parametrize(
+    ("target", "fault", "said"),
+    [
+        ("docker", "daemon-down", "start Docker"),
+        ("docker", "unauthorised", "group docker"),
+        ("docker", "no-compose", "compose plugin"),
+        ("gateway", "image-gone", "the image is not there"),
+    ],
+)
+def test_what_only_the_user_can_mend_is_said_at_once(
+    folder: Path, fake_tools: FakeTools, target: str, fault: str, said: str
+) -> None:
+    fake_tools.fault(target, fault)
+
+    with pytest.raises(ConfigError, match=said):
+        deploy(plan(folder, "gateway"))
+
+
+@pytest.mark.parametrize("fault", ["array", "chatter"])
+def test_other_versions_of_compose_are_understood(folder: Path, fake_tools: FakeTools, fault: str) -> None:
+    fake_tools.fault("docker", fault)
+
+    (step,) = deploy(plan(folder, "gateway")).steps
+
+    assert step.outcome == "deployed"
+
+
+def test_an_image_that_was_built_here_can_be_gone_back_to(folder: Path, fake_tools: FakeTools) -> None:
+    (built,) = deploy(plan(folder, "auth")).steps
+    fake_tools.new_source("another commit")
+    (rebuilt,) = deploy(plan(folder, "auth", rebuild=True)).steps
+
+    back = replace(plan(folder, "auth", images={"auth": str(built.image)}), action="rollback")
+    (step,) = deploy(back).steps
+
+    assert built.digests != rebuilt.digests
+    assert (step.outcome, step.digests) == ("deployed", built.digests)
