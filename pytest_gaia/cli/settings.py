@@ -24,6 +24,7 @@ _UNLIMITED = {
     "deploy.services": "all that have a deploy file",
     "stage.from": "the first stage",
     "stage.suites": "what the environment runs",
+    "stage.services": "what is deployed there",
 }
 """what a value that is not set means"""
 

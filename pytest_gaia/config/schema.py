@@ -74,6 +74,7 @@ class StageTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     previous: str | UnsetType = field(default=UNSET, name="from")
     suites: Texts | UnsetType = UNSET
+    services: Annotated[tuple[Member, ...], Meta(min_length=1)] | UnsetType = UNSET
     soak: str | UnsetType = UNSET
     evidence_age: str | UnsetType = UNSET
     sign: tuple[Text, ...] | UnsetType = UNSET

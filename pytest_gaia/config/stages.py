@@ -36,6 +36,8 @@ class Stage:
     """the environment that it has to come from (``from`` in gaia.toml); None for the first"""
     suites: tuple[str, ...] | None = None
     """suites that its run must cover; None for the environment's own choice"""
+    services: tuple[str, ...] | None = None
+    """the services of a bundle that run there; None where nothing says so: all of them"""
     soak: timedelta = timedelta(0)
     """how long the bundle must have run well in ``previous``"""
     evidence_age: timedelta = timedelta(days=7)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.environment import HTTP_SERVICES
 from pytest_gaia.promotion import proofs
 from pytest_gaia.promotion.checklist import checklist_for
 from pytest_gaia.promotion.items import Finding, Item, failed, missing, proved
@@ -127,6 +128,10 @@ def _pinned(situation: Situation) -> Finding:
         return missing("the bundle holds no image", "gaia bundle create")
     if bundle.kind == "local" and situation.environment not in _LOCAL_ONLY:
         return failed("its images are on one machine only; push them, and make a bundle of what the registry has")
+    services = situation.stage.services or ()
+    if lacking := [each for each in HTTP_SERVICES if each in services and each not in bundle.digests]:
+        why = f"no image of {', '.join(lacking)}, which {situation.environment} runs: nobody knows what is tested there"
+        return missing(why, "gaia bundle create")
     loose = [each.service for each in bundle.components if not each.digest.startswith("sha256:")]
     return failed(f"no digest: {', '.join(loose)}") if loose else proved(f"{len(bundle.components)} images")
 

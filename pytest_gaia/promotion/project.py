@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import find_project, find_rootdir
-from pytest_gaia.config.resolve import known_stages
+from pytest_gaia.config.resolve import known_stages, resolve
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.promotion import bundles
 from pytest_gaia.promotion.git_reference import GitReference
@@ -19,6 +20,7 @@ from pytest_gaia.promotion.ledger import Ledger
 from pytest_gaia.promotion.lock import FilePlace, GitPlace, Lock
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.stores import FolderStore
+from pytest_gaia.run.order import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,10 +56,19 @@ class Promotion:
         return cls(rootdir, settings, known_stages(rootdir), ledger, os.environ if environ is None else environ)
 
     def stage(self, environment: str) -> Stage:
-        """Return what promotes a bundle into ``environment``; ``ConfigError`` for an unknown one."""
+        """Return what promotes a bundle into ``environment``, with the services that are deployed there.
+
+        Raises ``ConfigError`` for an unknown one, and for deploy files that do not say which services those are.
+        """
         if environment not in self.stages:
-            raise ConfigError(f"no stage is named {environment!r}; {nearest(environment, self.stages)}")
-        return self.stages[environment]
+            raise self._unknown(environment)
+        stage = self.stages[environment]
+        return replace(stage, services=self._deployed(environment)) if stage.services is None else stage
+
+    def services(self, environment: str, bundle: Bundle) -> tuple[str, ...]:
+        """Return the services of ``bundle`` that ``environment`` runs, in the order in which they are deployed."""
+        services = self.stage(environment).services
+        return in_order(each for each in bundle.digests if services is None or each in services)
 
     def bundle(self, prefix: str) -> Bundle:
         """Return the bundle of the project whose id begins with ``prefix``; ``ConfigError`` names those there are."""
@@ -75,11 +86,27 @@ class Promotion:
 
     def lock(self, environment: str, holder: str) -> Lock:
         """Return the lock of ``environment``, not yet taken: shared as the ledger is."""
-        self.stage(environment)
+        if environment not in self.stages:
+            raise self._unknown(environment)
         if self.settings.git is None:
             return Lock(FilePlace(self.rootdir / LOCKS / f"{environment}.json"), environment, holder)
         reference = GitReference(self.rootdir, LOCK_REFERENCE, self.settings.remote)
         return Lock(GitPlace(reference, environment), environment, holder)
+
+    def _unknown(self, name: str) -> ConfigError:
+        return ConfigError(f"no stage is named {name!r}; {nearest(name, self.stages)}")
+
+    def _deployed(self, name: str) -> tuple[str, ...] | None:
+        """Return the services that ``gaia deploy`` deploys to ``name``; None where it is not deployed from here."""
+        # Those who only look at bundles and entries do without what plans a deployment.
+        from pytest_gaia.config.deployfiles.read import deployment_of
+        from pytest_gaia.run.rollout_plan import apps_of, choose
+
+        environment = resolve(Options(rootdir=self.rootdir, environ={}, env=name))
+        if environment.deploy is None:
+            return None
+        files = deployment_of(environment, self.rootdir)
+        return choose(environment, files, apps_of(files), ())
 
 
 def open_ledger(settings: LedgerSettings, rootdir: Path) -> Ledger:

@@ -186,6 +186,8 @@ def deployed(situation: Situation) -> Finding:
         return missing(f"nothing shows that the bundle was deployed to {environment}", again)
     if latest.says.outcome not in _RUNS_WELL:
         return failed(f"{latest.says.outcome}: {latest.says.reason}", latest, next=again)
+    if not situation.wanted:
+        return missing(f"{environment} runs no service that the bundle has an image of")
     if differing := _differing(situation, latest.says.services):
         return missing(f"what runs is not the bundle: {', '.join(differing)}", again)
     if other := situation.running_elsewhere(environment, latest):
@@ -227,7 +229,7 @@ def not_frozen(situation: Situation) -> Finding:
 
 
 def _differing(situation: Situation, observed: dict[str, str]) -> list[str]:
-    wanted = situation.bundle.digests
+    wanted = situation.wanted
     return sorted(service for service, digest in wanted.items() if observed.get(service) != digest)
 
 

@@ -60,6 +60,16 @@ class Situation:
     entries: tuple[Entry, ...]
     now: datetime
 
+    @property
+    def wanted(self) -> dict[str, str]:
+        """What has to run in the environment: service → digest."""
+        services = self.stage.services
+        return {
+            service: digest
+            for service, digest in self.bundle.digests.items()
+            if services is None or service in services
+        }
+
     def evidence(self, kind: type[P], environment: str | None = None) -> list[Evidence[P]]:
         """Return what counts of ``kind`` about this bundle in an environment (its own by default), oldest first.
 

@@ -71,6 +71,10 @@ MISTAKES = {
         "gaia.toml:2: env.staging.stage.evidence_age: '0s' is too short",
     ),
     "no suites": ("[env.staging.stage]\nsuites = []\n", "gaia.toml:2: env.staging.stage.suites: expected a list of"),
+    "a service that is none": (
+        '[env.staging.stage]\nservices = ["gatway"]\n',
+        "gaia.toml:2: env.staging.stage.services: unknown value 'gatway'; did you mean gateway?",
+    ),
     "a role without a name": (
         '[env.staging.stage]\nsign = [""]\n',
         "gaia.toml:2: env.staging.stage.sign: expected a string of length",

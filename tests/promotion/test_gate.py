@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_gaia.promotion.checklist import CHECKLIST
-from tests.promotion.release import Release, made_bundle
+from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.situation import Situation
+from tests.promotion.release import STAGES, Release, made_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,3 +107,33 @@ def test_a_bundles_id_does_not_depend_on_order_or_on_when_it_was_made() -> None:
 )
 def test_any_other_content_is_another_bundle(changes: dict[str, Any]) -> None:
     assert made_bundle(**changes).id != made_bundle().id
+
+
+def test_a_stage_asks_for_the_services_that_it_runs_and_no_others(release: Release) -> None:
+    gateway = {"gateway": release.bundle.digests["gateway"]}
+    release.deploy("dev", services=gateway)
+    release.run("dev", digests=gateway)
+
+    def asked(*services: str) -> dict[str, str]:
+        stage = replace(STAGES["dev"], services=services or None)
+        entries = release.keyring.ledger(release.folder).entries()
+        gate = evaluate(Situation("dev", stage, release.bundle, entries, release.now))
+        return {item.id: item.finding.status for item in gate.items}
+
+    for services, status in (((), "missing"), (("gateway",), "proved"), (("gateway", "auth"), "missing")):
+        found = asked(*services)
+        assert (found["deployed"], found["undrifted"]) == (status, status)
+    assert asked("nats")["deployed"] == "missing", "nothing of the bundle runs there: that proves nothing"
+
+
+def test_a_bundle_without_an_image_that_a_stage_runs_is_held(release: Release) -> None:
+    def pinned(*services: str) -> tuple[str, str]:
+        stage = replace(STAGES["dev"], services=services)
+        gate = evaluate(Situation("dev", stage, release.bundle, (), release.now))
+        (item,) = (each for each in gate.items if each.id == "images-pinned")
+        return item.finding.status, item.finding.why
+
+    assert pinned("gateway", "auth", "nats")[0] == "proved"
+    status, why = pinned("gateway", "auth", "chat")
+    assert status == "missing"
+    assert why.startswith("no image of chat, which dev runs")
