@@ -9,6 +9,7 @@ import typer
 
 from pytest_gaia.cli.environments import complete_name, options_here
 from pytest_gaia.config.resolve import resolve
+from pytest_gaia.errors import GaiaError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,13 +18,34 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.deploy.contract import DeployHook
 
+
+def complete_service(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the services of the environment that is typed already, for shell completion; the last of a list counts."""
+    from pytest_gaia.run.order import in_order
+    from pytest_gaia.run.rollout_plan import apps_of
+
+    before, comma, last = incomplete.rpartition(",")
+    try:
+        # Behind an option that waits for its value, the parser leaves the words before it as they are.
+        there = target(str(context.params.get("env") or next(iter(context.args), "")))
+        names = in_order(apps_of(there.deployment) or there.environment.services)
+    except GaiaError:
+        # In the middle of a completion a message would garble the line; the command itself will say it.
+        return []
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+
 EnvironmentName = Annotated[
     str, typer.Argument(metavar="ENV", help="The environment.", autocompletion=complete_name, show_default=False)
 ]
 Services = Annotated[
     list[str] | None,
     typer.Option(
-        "--services", "-s", metavar="SERVICE,…", help='Only these, as "auth,chat" or "auth chat"; repeatable. all: all.'
+        "--services",
+        "-s",
+        metavar="SERVICE,…",
+        help='Only these, as "auth,chat" or "auth chat"; repeatable. all: all.',
+        autocompletion=complete_service,
     ),
 ]
 Confirm = Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pytest_gaia.cli.deployments import EnvironmentName, Target, target
+from pytest_gaia.cli.deployments import EnvironmentName, Target, complete_service, target
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ Exit codes: 0 done, 1 the tool failed, 4 a mistake, 12 the tool was rate-limited
 def show_logs(
     env: EnvironmentName,
     service: Annotated[
-        str | None, typer.Argument(metavar="[SERVICE]", help="One service; without it, each in turn.")
+        str | None,
+        typer.Argument(
+            metavar="SERVICE", help="One service; without it, each in turn.", autocompletion=complete_service
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C; takes one service.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,

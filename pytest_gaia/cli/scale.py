@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia.cli.confirmation import INTERRUPTED, confirm, is_production
-from pytest_gaia.cli.deployments import AsJson, Confirm, DryRun, EnvironmentName, Target, target
+from pytest_gaia.cli.deployments import AsJson, Confirm, DryRun, EnvironmentName, Target, complete_service, target
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError
 
@@ -36,7 +36,10 @@ Exit codes: 0 done, 1 the tool failed, 4 a mistake or not confirmed, 12 the tool
 def scale_service(
     env: EnvironmentName,
     service: Annotated[
-        str, typer.Argument(metavar="SERVICE", help="The service, such as gateway.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="SERVICE", help="The service, such as gateway.", show_default=False, autocompletion=complete_service
+        ),
     ],
     count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Machines that run it.")] = None,
     memory: Annotated[int | None, typer.Option(metavar="MB", min=256, help="Memory of each, in MB.")] = None,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.run.deploy_lock import only_one
 from pytest_gaia.run.journal import Journal
 from tests.cli.conftest import GAIA
 from tests.cli.terminals import Terminal
@@ -32,6 +31,23 @@ HEADS = ["service", "app", "outcome", "release", "image", "seconds"]
 
 def deployed(tools: FakeTools) -> list[str]:
     return [call.argv[call.argv.index("-a") + 1] for call in tools.calls("fly", "deploy")]
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """Start a command in a session of its own, its standard error to be read."""
+    return subprocess.Popen(
+        [GAIA, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr is not None
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if text in line:
+            return
+    pytest.fail(f"it ended before {text!r} came: {seen}")
 
 
 def test_the_result_is_a_table_and_the_course_is_told_beside_it(
@@ -248,13 +264,20 @@ def test_an_app_that_is_not_there_stops_it_before_the_first(operated: Path, gaia
     assert deployed(fake_tools) == []
 
 
-def test_somebody_else_is_deploying(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
-    with only_one(operated / ".gaia/deployments/staging.lock", "staging", {"by": "somebody@else"}):
+def test_of_two_at_once_one_goes_on_and_the_other_does_nothing(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools
+) -> None:
+    fake_tools.fault("gaia-auth-staging", "slow:2@deploy")
+    with started("deploy", "staging", "-s", "auth") as first:
+        read_until(first, "Updating existing machines")
         code, out, err = gaia("deploy", "staging")
+        first.communicate(timeout=60)
 
     assert (code, out) == (13, "")
-    assert "by somebody@else" in err
-    assert deployed(fake_tools) == []
+    assert "staging is being deployed to right now: action deploy, by " in err
+    assert f"process {first.pid}" in err
+    assert first.returncode == 0
+    assert deployed(fake_tools) == ["gaia-auth-staging"]
 
 
 def test_production_goes_on_with_its_name(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
@@ -285,10 +308,11 @@ def test_on_a_terminal_the_course_is_live(operated: Path, fake_tools: FakeTools,
     assert ("auth | " in terminal.shown) == ("TERM" in variables)
 
 
-def test_ctrl_c_on_a_terminal_says_how_to_go_on(operated: Path, fake_tools: FakeTools) -> None:
+@pytest.mark.parametrize("kind", ["dumb", "xterm-256color"])
+def test_ctrl_c_on_a_terminal_says_how_to_go_on(operated: Path, fake_tools: FakeTools, kind: str) -> None:
     fake_tools.fault("gaia-auth-staging", "slow:30@deploy")
-    with Terminal("deploy", "staging", TERM="dumb") as terminal:
-        terminal.read_until("auth | Updating existing machines")
+    with Terminal("deploy", "staging", TERM=kind) as terminal:
+        terminal.read_until("Updating existing machines")
         terminal.type("\x03")
         assert terminal.end() == 130
 
@@ -296,23 +320,6 @@ def test_ctrl_c_on_a_terminal_says_how_to_go_on(operated: Path, fake_tools: Fake
     assert "To go on: gaia deploy staging --services auth,gateway" in terminal.shown
     # flyctl was ended too, and has noted it: no tool goes on behind our back.
     assert [call.exit for call in fake_tools.calls("fly", "deploy")] == [127]
-
-
-def started(*arguments: str) -> subprocess.Popen[str]:
-    """Start a command in a session of its own, its standard error to be read."""
-    return subprocess.Popen(
-        [GAIA, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stderr is not None
-    seen = ""
-    for line in process.stderr:
-        seen += line
-        if text in line:
-            return
-    pytest.fail(f"it ended before {text!r} came: {seen}")
 
 
 def test_sigterm_does_what_ctrl_c_does(operated: Path, fake_tools: FakeTools) -> None:

@@ -1,0 +1,90 @@
+"""``gaia deploy`` and ``gaia rollback`` of the environment on this machine, by compose."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.fake_tools import FakeTools
+
+    Gaia = Callable[..., Outcome]
+
+OTHER = "registry.example/auth@sha256:" + "7" * 64
+
+
+def rows(out: str) -> list[list[str]]:
+    return [line.split()[:3] for line in out.splitlines()[1:]]
+
+
+def test_services_come_up_in_their_order(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    code, out, err = gaia("deploy", "local")
+
+    assert code == 0, err
+    assert rows(out) == [["auth", "auth-service", "deployed"], ["gateway", "gateway", "deployed"]]
+    ups = [call.argv for call in fake_tools.calls("docker", "compose") if "up" in call.argv]
+    assert [argv[-1] for argv in ups] == ["auth-service", "gateway"]
+
+
+def test_what_is_up_already_stays_as_it_is(operated: Path, gaia: Gaia) -> None:
+    gaia("deploy", "local")
+
+    code, out, _ = gaia("deploy", "local")
+
+    assert code == 0
+    assert rows(out) == [["auth", "auth-service", "unchanged"], ["gateway", "gateway", "unchanged"]]
+
+
+def test_an_image_is_deployed_and_gone_back_from(operated: Path, gaia: Gaia) -> None:
+    gaia("deploy", "local")
+    deployed, out, err = gaia("deploy", "local", "-s", "auth", "--image", OTHER)
+    assert (deployed, rows(out)) == (0, [["auth", "auth-service", "deployed"]]), err
+
+    code, out, err = gaia("rollback", "local", "--confirm", "local")
+
+    assert code == 0, err
+    assert rows(out) == [["auth", "auth-service", "rolled"]]
+    assert "auth goes back to auth@sha256:" in err
+
+
+def test_the_commands_are_those_of_compose(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    code, out, _ = gaia("deploy", "local", "--dry-run")
+
+    first = shlex.split(out.splitlines()[0])
+    assert (code, first[:2], first[-1]) == (0, ["docker", "compose"], "auth-service")
+    assert fake_tools.calls() == []
+
+
+def test_what_compose_cannot_do_is_a_mistake(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    code, out, err = gaia("deploy", "local", "--region", "fra")
+
+    assert (code, out) == (4, "")
+    assert "--region: compose runs everything on this machine" in err
+
+
+def test_no_docker_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    fake_tools.without("docker")
+
+    code, out, err = gaia("deploy", "local")
+
+    assert (code, out) == (4, "")
+    assert "docker is not installed" in err
+
+
+@pytest.mark.parametrize(("fault", "outcome"), [("unhealthy", "failed"), ("phantom", "phantom")])
+def test_containers_decide(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch, fault: str, outcome: str
+) -> None:
+    monkeypatch.setattr("pytest_gaia.run.rollout_step._STUCK_AFTER", 0.1)
+    gaia("deploy", "local")
+    fake_tools.fault("auth-service", fault)
+
+    code, out, _ = gaia("deploy", "local", "-s", "auth", "--image", OTHER)
+
+    assert (code, rows(out)[0][2]) == (1, outcome)
