@@ -48,7 +48,7 @@ The deploy files of all environments are part of it, and are kept with it, so th
 
 \b
 Exit codes: 0 made, or there already; 1 what runs in the environment is no one thing; 4 a mistake; 12 the deploy tool
-did not answer.
+did not answer, or the remote of the ledger is out of reach.
 """
 
 SHOW_HELP = """\

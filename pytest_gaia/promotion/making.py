@@ -63,7 +63,7 @@ def make_bundle(
 def last_released(promotion: Promotion) -> str | None:
     """Return the commit of the newest bundle that has passed production's gate; None for none that is kept here."""
     entries, now = promotion.ledger.entries(), datetime.now(UTC)
-    stage = promotion.stage(PRODUCTION)
+    stage = promotion.stages[PRODUCTION]
     passed = []
     for bundle in bundles.all_bundles(promotion.rootdir):
         decision = Situation(PRODUCTION, stage, bundle, entries, now).newest(GatePredicate)

@@ -173,6 +173,15 @@ def test_a_gate_that_nobody_vouches_for_released_nothing(
     assert last_released(Promotion.here(repository.folder)) is None
 
 
+def test_a_bundle_can_be_made_before_production_has_deploy_files(repository: Repository) -> None:
+    repository.write("gaia.toml", '[gaia]\ndeploy_files = "deploy"\n[env.production]\nfrom = "fly"\n')
+    (repository.folder / "deploy" / "fly.gateway.production.toml").unlink()
+    repository.commit()
+    keep_bundle(repository.folder, *make_bundle(Promotion.here(repository.folder), [GATEWAY]))
+
+    assert set(made(repository.folder).configs) == {"docker-compose.yml", "fly.auth.dev.toml", "fly.gateway.dev.toml"}
+
+
 def test_a_bundle_is_kept_with_its_deploy_files(repository: Repository) -> None:
     bundle, files = make_bundle(Promotion.here(repository.folder), [GATEWAY])
 
