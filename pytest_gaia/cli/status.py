@@ -42,7 +42,7 @@ Exit codes: 0 each environment is as somebody may want it; 1 one is degraded or 
 be observed; 130 interrupted.
 """
 
-_DEGRADED = 1
+_NOT_AS_EXPECTED = 1
 _DIGEST = len("sha256:") + 12
 """characters of a digest that people are shown"""
 
@@ -80,9 +80,10 @@ def show_status(
 
 def exit_code(views: Sequence[EnvironmentView]) -> int:
     """Return what the command ends with."""
-    if all(view.state == "unknown" for view in views):
-        return EnvironmentUnavailable.exit_code
-    return 0 if all(view.as_expected for view in views) else _DEGRADED
+    if all(view.as_expected for view in views):
+        return 0
+    known = (app for view in views for app in view.apps if app.state not in ("unknown", "gateway-only"))
+    return _NOT_AS_EXPECTED if any(known) else EnvironmentUnavailable.exit_code
 
 
 def _chosen(names: Sequence[str]) -> Mapping[str, Environment | Exception]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_gaia.config.deployfiles.read import deployment_of
+from pytest_gaia.config.environment import MEMBERS
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.run.deployed import look_at
@@ -112,11 +113,14 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     rollout = plan_rollout(environment, files, rootdir=rootdir, services=(ALL,), check=False)
     hook = hook_for(environment, rootdir=rootdir)
     sights = look_at(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)
-    awake = [sight.service for sight in sights if _is_awake(sight)]
-    readings = {each.member: each for each in sample(environment, deadline=deadline, members=awake)}
+    asleep = {sight.service for sight in sights if not _is_awake(sight)}
+    members = [member for member in MEMBERS if member not in asleep]
+    readings = {each.member: each for each in sample(environment, deadline=deadline, members=members)}
     known = apps_of(files)
     local = hook.name == "compose"
-    apps = [_app(sight, readings.get(sight.service), known.get(sight.service), local=local) for sight in sights]
+    apps = [_app(sight, readings.pop(sight.service, None), known.get(sight.service), local=local) for sight in sights]
+    # A managed database is no app, and a service may run elsewhere.
+    apps += [asked_app(reading, local=local) for reading in readings.values()]
     return environment_view(environment.name, apps, seen_by=hook.name, topology=environment.topology, local=local)
 
 

@@ -183,6 +183,8 @@ class _Watch:
         state, detail = _described(answer, self.row)
         if state == READY and first is not None and (self.first_attempt > 1 or first > SLOW_START):
             state, detail = WOKE, f"first answer after {first:.1f} s, attempt {self.first_attempt}"
+        elif state == READY and first is not None and self.row.asked > 1:
+            detail = f"{self.row.asked} answers in a row, the first after {first * 1000:.0f} ms"
         return MemberState(
             self.target.member,
             state,

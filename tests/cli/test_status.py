@@ -170,6 +170,16 @@ def test_what_an_awake_app_says_of_itself_counts(
     assert "auth: says 'unhealthy'" in out
 
 
+def test_a_database_that_is_no_app_is_asked(gaia: Gaia, deployed: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIA_STAGING_DATABASE_URL", "postgresql://gaia:hidden@127.0.0.1:1/gaia")
+
+    code, out, _ = gaia("status", "staging")
+
+    assert code == 1
+    assert "postgres: connection refused: nothing listens there" in out
+    assert "hidden" not in out
+
+
 def test_nothing_deployed_is_as_somebody_may_want_it(gaia: Gaia, deployed: FakeTools) -> None:
     with deployed.state() as cloud:
         cloud["apps"].clear()

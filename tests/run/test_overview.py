@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation
-from pytest_gaia.run.overview import AppView, asked_app, deployed_app, environment_view
+from pytest_gaia.run.overview import AppState, AppView, asked_app, deployed_app, environment_view
 from pytest_gaia.run.sampling import Reading
-
-if TYPE_CHECKING:
-    from pytest_gaia.run.overview import AppState
 
 AWAKE: dict[str, Any] = {"state": "started", "checks": 1, "passing": 1, "digest": "sha256:a"}
 
@@ -159,3 +157,9 @@ def test_where_the_gateway_stands_alone_the_others_are_said_to_be_meant_so() -> 
         "asset": "gateway-only",
         "chat": "gateway-only",
     }
+
+
+def test_every_state_is_in_the_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "watch-an-environment.md").read_text(encoding="utf-8")
+
+    assert [state for state in get_args(AppState) if f"| `{state}` |" not in page] == []

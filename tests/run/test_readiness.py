@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ def test_three_good_answers_in_a_row_are_asked_for(member: Start) -> None:
     state = gateway(server)
 
     assert (state.state, state.settled, state.version) == ("ready", True, "0.2")
+    assert re.fullmatch(r"3 answers in a row, the first after \d+ ms", state.detail)
     assert server.asked == 3
 
 
