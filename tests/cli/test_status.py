@@ -242,6 +242,34 @@ def test_a_malformed_deploy_file_makes_its_environment_unknown(gaia: Gaia, deplo
     assert rows(out)["production"] == ["healthy", "fly"]
 
 
+def test_an_executable_of_the_project_tells_what_runs(gaia: Gaia, project: Path, member: Callable[..., Member]) -> None:
+    machine = {"id": "m1", "state": "started", "digest": OLD}
+    reply = json.dumps({"status": "done", "observation": {"machines": [machine], "release": 4}})
+    (project / "observe").write_text(f"#!/bin/sh\ncat > /dev/null\necho '{reply}'\n")
+    (project / "observe").chmod(0o755)
+    deploy = 'hook = "command"\ncommand = ["./observe"]\n'
+    (project / "gaia.toml").write_text(
+        f'[env.staging]\nservices = ["gateway"]\n[env.staging.urls]\ngateway = "{member(healthy()).url}"\n'
+        f"[env.staging.deploy]\n{deploy}"
+    )
+
+    code, out, _ = gaia("status", "staging")
+
+    assert (code, rows(out)) == (0, {"staging": ["gateway-only", "command"]})
+    (line,) = (line for line in out.splitlines() if line.split()[1:2] == ["gateway"])
+    assert line.split()[2:] == ["healthy", "v4", OLD[:19], "1", "started"]
+
+
+def test_a_hook_of_a_conftest_is_not_known_here_and_health_is_asked_instead(
+    gaia: Gaia, project: Path, member: Callable[..., Member]
+) -> None:
+    (project / "gaia.toml").write_text(
+        f'[env.preview]\nservices = ["gateway"]\nurl = "{member(healthy()).url}"\n[env.preview.deploy]\nhook = "plugin"\n'
+    )
+
+    assert rows(gaia("status", "preview").out) == {"preview": ["running", "health"]}
+
+
 def test_a_tool_that_goes_on_failing_is_not_waited_for_longer_than_asked(
     project: Path, deployed: FakeTools, gaia_process: Gaia
 ) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.plugin.conftest import ScriptedServer, add_suite
+from tests.run.scripted import Member, Says, healthy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +112,26 @@ def test_a_run_that_was_cut_short_does_not_wait_for_it(
     run(project, server)
 
     assert server.seen.count("GET /health") == 1
+
+
+def test_ctrl_c_at_the_last_look_holds(project: pytest.Pytester) -> None:
+    add_suite(project, "health", CHECKS)
+    project.makefile(".toml", gaia=IMPATIENT.replace("1.0", "60.0"))
+    runs: list[subprocess.Popen[str]] = []
+
+    def interrupt() -> None:
+        runs[0].send_signal(signal.SIGINT)
+        threading.Event().wait(10)
+
+    # Readiness, and two questions to services behind the gateway; the next one is that of the end.
+    gateway = Member(healthy(), healthy(), healthy(), Says(first=interrupt))
+    command = [sys.executable, "-m", "pytest", "--gaia-env=here", f"--gaia-url=gateway={gateway.url}"]
+    runs.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project.path))
+    out, err = runs[0].communicate(timeout=60)
+    gateway.close()
+
+    assert (runs[0].returncode, err) == (11, "")
+    assert "gaia verdict: HOLD on here: the last look at the environment was interrupted, 2 passed" in out
 
 
 def test_a_run_without_an_environment_asks_no_more(project: pytest.Pytester, server: ScriptedServer) -> None:
