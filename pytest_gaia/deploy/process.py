@@ -13,15 +13,16 @@ import tempfile
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from pytest_gaia.deploy.interrupts import held_back
 from pytest_gaia.deploy.masking import masker
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 ending = threading.Event()
@@ -114,12 +115,8 @@ def run_tool(
             tail.append(shown)
         sink(shown)
 
-    process = _start(argv, cwd, stdin, env, mask)
-    lines = _read_all(process)
-    try:
+    with _running(lambda: _start(argv, cwd, stdin, env, mask), grace) as (process, lines):
         in_time = _follow(process, lines, began + deadline, take)
-    finally:
-        end_group(process, grace)
     if not in_time:
         # Its last words say what it was about.
         _follow(process, lines, time.monotonic() + _LOOK, take)
@@ -128,16 +125,29 @@ def run_tool(
     return Finished(shown, code, output.text(), tuple(tail), not in_time, time.monotonic() - began)
 
 
-def end_group(process: subprocess.Popen[str], grace: float = _GRACE) -> None:
-    """End a process and everything in its group: SIGTERM, and after ``grace`` seconds (or Ctrl-C) SIGKILL."""
+@contextmanager
+def _running(
+    start: Callable[[], subprocess.Popen[str]], grace: float
+) -> Iterator[tuple[subprocess.Popen[str], queue.SimpleQueue[_Line]]]:
+    """Start a process, and end its whole group with the block: SIGTERM, and after ``grace`` seconds SIGKILL."""
+    started: list[subprocess.Popen[str]] = []
     try:
-        _signal(process.pid, signal.SIGTERM)
-        process.wait(grace)
-    except subprocess.TimeoutExpired:
-        pass
+        try:
+            # A process that was started, and is not known yet, would be left running, and its streams open.
+            with held_back():
+                started.append(start())
+                lines = _read_all(started[0])
+            yield started[0], lines
+        finally:
+            for process in started:
+                _signal(process.pid, signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(grace)
     finally:
-        _signal(process.pid, signal.SIGKILL)
-        process.wait()
+        # Whatever interrupts the wait above.
+        for process in started:
+            _signal(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 class _Output:

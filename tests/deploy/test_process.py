@@ -179,6 +179,30 @@ def test_ctrl_c_ends_the_tool(tool: Path, traps: str, grace: int, presses: int) 
     assert is_gone(tool)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_moment_of_the_start_leaves_nothing_running(
+    tool: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    start = process_module._start
+
+    def signalled(*how: object) -> object:
+        started = start(*how)  # type: ignore[arg-type]  # passed through
+        assert until(tool.exists)
+        signal.raise_signal(number)
+        return started
+
+    monkeypatch.setattr(process_module, "_start", signalled)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            shell(f"trap '' TERM; echo $$ > {tool}.new; mv {tool}.new {tool}; {LONG}; {LONG}", grace=0.2)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+
+    assert is_gone(tool)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of a parent's death on Linux alone")
 def test_a_tool_does_not_outlive_a_run_that_is_killed(tool: Path) -> None:
     script = f"echo $$ > {tool}.new; mv {tool}.new {tool}; exec {LONG}"
