@@ -99,7 +99,8 @@ def test_a_hook_can_hand_on_to_a_built_in_one(
     executable(tmp_path / "ci" / "deploy", HANDING_ON.removeprefix("#!/bin/sh\n"))
     executable(tmp_path / "ci" / "tell-the-team", 'echo "ended with $1"')
     monkeypatch.setenv("PATH", f"{fake_tools.folder}:{Path(sys.executable).parent}:/usr/bin:/bin")
-    hook, lines = CommandHook(["ci/deploy"], tmp_path), []
+    hook = CommandHook(["ci/deploy"], tmp_path)
+    lines: list[str] = []
 
     observed = hook.run(a_request("observe"), lines.append)
     deployed = hook.run(a_request("deploy", image=built), lines.append)
@@ -135,7 +136,8 @@ def test_the_function_deploys_and_observes(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "our_platform", platform)
     names: dict[str, Any] = {}
     exec(compile(CONFTEST, str(PAGE), "exec"), names)
-    hook, lines = PluginHook(names["pytest_gaia_deploy"], "pytest_gaia_deploy"), []
+    hook = PluginHook(names["pytest_gaia_deploy"], "pytest_gaia_deploy")
+    lines: list[str] = []
 
     replies = [hook.run(a_request(phase, image=IMAGE), lines.append) for phase in ("plan", "observe", "deploy")]
 

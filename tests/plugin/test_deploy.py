@@ -129,6 +129,20 @@ def test_a_tool_that_asks_to_be_asked_again_for_ever_is_no_fault_of_the_release(
     )
 
 
+@alone_and_not
+def test_what_is_deployed_and_does_not_answer_is_not_tested(deployer: Deployer, way: Sequence[str]) -> None:
+    deployer.server.close()
+    toml = deployer.project.path / "gaia.toml"
+    toml.write_text(toml.read_text() + "[env.stage.timeouts]\nready = 1.0\n")
+
+    result = deployer.run("--gaia-deploy", *way)
+
+    assert result.ret == 12
+    assert "test" not in deployer.phases
+    result.stdout.fnmatch_lines(["  gateway: deployed", "gaia: stage is out of reach; no test was run."])
+    assert deployer.verdict["deployment"]["services"][0]["outcome"] == "deployed"
+
+
 def test_the_options_say_what_is_deployed(deployer: Deployer) -> None:
     image = f"--gaia-deploy-image=gateway=registry/gateway@{NEW}"
 
