@@ -53,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "(JSON Lines; `gaia replay FILE` judges it again)")  # fmt: skip
     add("--gaia-subjects", metavar="FILE", type=Path, help="write what rules can select to FILE (JSON), for `gaia "
         "policy`; use it with --collect-only")  # fmt: skip
+    add("--gaia-seal", metavar="FILE", type=Path, help="write the sealed plan to FILE at the end of collection: every "
+        "test that the environment runs by itself; the run, or one with --gaia-plan, then owes all of them")  # fmt: skip
+    add("--gaia-plan", metavar="FILE", type=Path, help="hold the run against a plan that was sealed before: what it "
+        "owes and does not pass ends in HOLD")  # fmt: skip
+    add("--gaia-bundle", metavar="ID", help="the bundle that is tested; it is written into plan and record")
     add("--gaia-report", metavar="FILE", type=Path, help="write the verdict and every judgement to FILE (JSON)")
     add("--gaia-deploy", action="store_true", help="deploy the environment once, after collection and before the first "
         "test; without it, what is deployed is only looked at")  # fmt: skip
@@ -167,6 +172,12 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
     result = Result(run, judging, config)
     witness = WitnessHooks(result.add, Redactor.of(run.declared).text)
     _add(config, "gaia-witness", witness)
+    if config.option.gaia_seal or config.option.gaia_plan:
+        from pytest_gaia.plugin.sealing import SealHooks, sealed_before
+
+        result.plan = sealed_before(run, judging, config)
+        if config.option.gaia_seal:
+            _add(config, "gaia-seal", SealHooks(run, judging, result, witness, config))
     _add(config, "gaia-ledger", LedgerHooks(witness.left_out))
     _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, _deployment(config, run)))
 

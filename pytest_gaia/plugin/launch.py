@@ -73,7 +73,7 @@ def _refuse_ambiguous_files(config: pytest.Config) -> None:
             )
 
 
-_FILES = ("--gaia-record", "--gaia-report", "--gaia-subjects")
+_FILES = ("--gaia-record", "--gaia-report", "--gaia-subjects", "--gaia-seal", "--gaia-plan")
 
 
 def _refuse_lost_asserts() -> None:

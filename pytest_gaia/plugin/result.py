@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_gaia.run.session import Run
     from pytest_gaia.verdict.deployment import DeploymentSeen
     from pytest_gaia.verdict.evidence import Line, TestRecord
+    from pytest_gaia.verdict.seal import Plan
 
 _OWN_CODES = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 """pytest's exit codes that say more than a verdict could"""
@@ -45,10 +46,13 @@ class Result:
         """why what this run was to deploy does not run"""
         self.deployment: DeploymentSeen | None = None
         """what is deployed, as far as it is known"""
+        self.plan: Plan | None = None
+        """what the run owes, where that was sealed"""
         self.unwritten: list[str] = []
         """one message for each file that could not be written"""
         self._start = _start_line(run.declared)
         self._begun = False
+        self._bundle: str = config.option.gaia_bundle or ""
         self._complete = selects_everything(config, run.roots)
         self._record = _opened(config.option.gaia_record, "--gaia-record")
         self._report = _opened(config.option.gaia_report, "--gaia-report")
@@ -82,6 +86,9 @@ class Result:
             lost=tuple(lost),
             changed=self.changed,
             undeployed=self.undeployed,
+            plan=self.plan.digest if self.plan else "",
+            sealed=self.plan.nodes if self.plan else (),
+            bundle=self._bundle,
         )
         self._write(end)
         self.judged = judge_run(self._start, self.records, end, self.judging.rules, self.judging.context)

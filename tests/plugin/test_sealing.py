@@ -69,33 +69,31 @@ def test_a_plan_holds_every_test_with_what_it_is(project: pytest.Pytester) -> No
 @pytest.mark.parametrize("workers", [(), ("-n2",)])
 def test_a_run_that_passes_all_of_it_promotes(project: pytest.Pytester, workers: tuple[str, ...]) -> None:
     seal(project)
-    result = run(project, "--gaia-plan=plan.json", "--gaia-report=verdict.json", *workers)
+    result = run(project, "--gaia-plan=plan.json", "--gaia-report=verdict.json", *workers, apart=True)
     assert result.ret == 0
     assert len(verdict(project)["plan"]) == 64
 
 
 def test_one_process_seals_and_owes_at_once(project: pytest.Pytester) -> None:
-    result = run(project, "--gaia-seal=plan.json", "--gaia-report=verdict.json")
+    result = run(project, "--gaia-seal=plan.json", "--gaia-report=verdict.json", apart=True)
     assert result.ret == 0
     assert verdict(project)["plan"]
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)])
 @pytest.mark.parametrize(
     "narrowing",
     [
         ("-k", "one"),
+        ("-n2", "-k", "one"),
         ("-m", "small"),
         ("--deselect=suites/small/test_small.py::test_one",),
         ("--ignore=suites/other",),
         ("suites/small",),
     ],
 )
-def test_what_the_run_leaves_out_holds(
-    project: pytest.Pytester, narrowing: tuple[str, ...], workers: tuple[str, ...]
-) -> None:
+def test_what_the_run_leaves_out_holds(project: pytest.Pytester, narrowing: tuple[str, ...]) -> None:
     seal(project)
-    result = run(project, "--gaia-plan=plan.json", *workers, *narrowing)
+    result = run(project, "--gaia-plan=plan.json", *narrowing)
     assert result.ret == 11
     result.stdout.fnmatch_lines(["*gaia verdict: HOLD*of 8 sealed tests were not passed*"])
 
