@@ -29,7 +29,8 @@ def confirm(environment: str, what: str, given: str | None) -> None:
         if given != environment:
             raise ConfigError(f"--confirm {given}: but the environment is {environment}. Nothing was done.")
         return
-    if not sys.stdin.isatty():
+    # Python has no standard input where the shell has closed it.
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigError(
             f"{what}? That has to be confirmed, and there is no terminal to ask at. Add --confirm {environment} if it "
             "is meant. Nothing was done."

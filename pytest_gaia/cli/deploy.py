@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,6 +20,7 @@ from pytest_gaia.cli.deployments import (
     Services,
     target,
 )
+from pytest_gaia.cli.pipes import reader_may_leave
 from pytest_gaia.run.rollout_options import split_images, split_services
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def carry_out(rollout: Rollout, hook: DeployHook, *, dry_run: bool, as_json: boo
             result = roll_out(rollout, hook, progress=progress, dry_run=dry_run)
     except RolloutInterrupted as interruption:
         result = interruption.result
-    show_result(result, as_json=as_json)
+    with reader_may_leave(sys.stdout):
+        show_result(result, as_json=as_json)
     if result.exit_code:
         raise typer.Exit(result.exit_code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pytest_gaia.cli.pipes import reader_may_leave
 from pytest_gaia.run.rollout_model import Progress
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class PlainProgress(Progress):
 
     @staticmethod
     def _say(text: str) -> None:
-        typer.echo(text, err=True)
+        with reader_may_leave(sys.stderr):
+            typer.echo(text, err=True)
 
 
 class LiveProgress(Progress):

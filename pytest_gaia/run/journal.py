@@ -6,6 +6,7 @@ each is on the disk before the next step is taken. A last line that was cut off 
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
@@ -70,7 +71,7 @@ class Journal:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             line = msgspec.json.encode(entry) + b"\n"
-            os.write(descriptor, b"\n" + line if _cut_off(descriptor) else line)
+            _write(descriptor, b"\n" + line if _cut_off(descriptor) else line)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -116,6 +117,12 @@ def outcomes(lines: tuple[Entry, ...]) -> Mapping[str, str]:
         elif entry.event == "end":
             found[entry.service] = entry.outcome
     return found
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    # In one call, so that lines of two processes cannot mix. A disk that is filling up may take a part of it.
+    if os.write(descriptor, content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _cut_off(descriptor: int) -> bool:

@@ -144,18 +144,6 @@ class RolloutResult:
         stopped = next((step for step in self.steps if not step.good), None)
         return "" if stopped is None else f"{stopped.service} ({stopped.app}): {stopped.outcome}: {stopped.reason}"
 
-    def images(self) -> Mapping[str, str]:
-        """Return service → image reference, of those that are known to run one."""
-        return {step.service: step.image for step in self.steps if step.good and step.image}
-
-    def check(self) -> None:
-        """Raise ``DeployUnavailable`` or ``DeployFailed``, with what was done and how to go on, unless all is good."""
-        if self.good:
-            return
-        kind = DeployUnavailable if self.exit_code == DeployUnavailable.exit_code else DeployFailed
-        done = ", ".join(step.service for step in self.steps if step.good) or "nothing"
-        raise kind(f"{self.environment}: {self.problem} Done before it: {done}. To go on: {self.go_on}")
-
 
 class RolloutInterrupted(KeyboardInterrupt):
     """Ctrl-C, or a signal like it, in the middle of a roll-out; ``result`` says what was done and how to go on."""

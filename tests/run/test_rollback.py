@@ -25,7 +25,7 @@ STAGING = Environment("staging", services=("auth", "gateway"), source="fly", dep
 
 def deploy(root: Path, **images: str) -> RolloutResult:
     result = roll_out(fly_rollout(root, *images, **images), fly_hook(), pace=Clock().pace())
-    result.check()
+    assert result.good
     return result
 
 
@@ -67,7 +67,7 @@ def test_it_takes_the_deploy_file_of_then(fake_tools: FakeTools, tmp_path: Path)
     then = file.read_text()
     rollout = fly_rollout(tmp_path, "auth", auth=image("auth", 2))
     file.write_text(then + '[env]\nLOG_LEVEL = "debug"\n')
-    roll_out(rollout, fly_hook(), pace=Clock().pace()).check()
+    assert roll_out(rollout, fly_hook(), pace=Clock().pace()).good
 
     (step,) = plan(tmp_path).steps
 

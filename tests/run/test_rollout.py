@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.errors import ConfigError, DeployFailed, DeployLocked, DeployUnavailable
-from pytest_gaia.run.deploy_lock import only_one
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.journal import Journal
-from pytest_gaia.run.rollout import RolloutInterrupted, RolloutResult, roll_out
+from pytest_gaia.run.rollout import RolloutResult, roll_out
 from tests.run.deploy_files import Clock, Listener, fly_hook, fly_rollout, image
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ def test_each_service_is_deployed_and_seen_to_run(fake_tools: FakeTools, tmp_pat
     assert fake_tools.digests("gaia-auth-staging") == {f"sha256:{7:064x}"}
     assert result.steps[0].image == image("auth", 7)
     assert [step.release for step in result.steps] == [2, 2]
-    assert result.images().keys() == {"auth", "gateway"}
     assert [told for told in listener.told if "ended" in told] == ["auth ended: deployed", "gateway ended: deployed"]
     assert any("Updating existing machines" in line for line in listener.lines)
     assert journal(tmp_path) == [
@@ -100,11 +98,9 @@ def test_what_is_observed_decides(
         assert result.steps[1].outcome == "not begun"
         assert "gaia-gateway-staging" not in deployed_apps(fake_tools)
         assert result.go_on == f"gaia deploy staging --services auth,gateway --image auth={image('auth', 7)}"
-        with pytest.raises(DeployUnavailable if exit_code == 12 else DeployFailed, match="Done before it: nothing"):
-            result.check()
+        assert result.problem.startswith(f"auth (gaia-auth-staging): {outcome}: ")
     else:
         assert result.steps[1].good
-        result.check()
 
 
 def test_a_tool_that_holds_back_is_waited_for_longer_each_time(fake_tools: FakeTools, tmp_path: Path) -> None:
@@ -225,130 +221,3 @@ def test_the_commands_that_were_shown_are_those_that_run(fake_tools: FakeTools, 
     deploy(rollout)
 
     assert [("fly", *call.argv) for call in fake_tools.calls("fly", "deploy")] == list(planned)
-
-
-@pytest.mark.parametrize("moment", ["auth: looking", "gateway: deploying"])
-def test_an_interruption_says_what_was_done_and_how_to_go_on(
-    fake_tools: FakeTools, tmp_path: Path, moment: str
-) -> None:
-    fake_tools.platform("staging", ["auth", "chat", "gateway"])
-    service, text = moment.split(": ")
-
-    def interrupt(at: str, what: str) -> None:
-        if (at, what[: len(text)]) == (service, text):
-            raise KeyboardInterrupt
-
-    listener = Listener(when_waiting=interrupt)
-    with pytest.raises(RolloutInterrupted) as interruption:
-        deploy(replace(fly_rollout(tmp_path, "auth", "gateway", "chat"), region="fra"), listener)
-
-    result = interruption.value.result
-    begun = service == "gateway"
-    assert result.exit_code == 130
-    assert outcomes(result) == {
-        "auth": "deployed" if begun else "not begun",
-        "gateway": "in doubt" if begun else "not begun",
-        "chat": "not begun",
-    }
-    left = "gateway,chat" if begun else "auth,gateway,chat"
-    assert result.go_on == f"gaia deploy staging --services {left} --region fra"
-    assert journal(tmp_path)[-1:] == ([("finish", "", "interrupted")] if begun else [])
-
-
-def test_the_tool_is_ended_when_it_is_interrupted(fake_tools: FakeTools, tmp_path: Path) -> None:
-    fake_tools.platform("staging", ["auth"], machines=2)
-    fake_tools.fault("gaia-auth-staging", "slow:30@deploy")
-
-    def interrupt(_: str, line: str) -> None:
-        if "Updating existing machines" in line:
-            raise KeyboardInterrupt
-
-    with pytest.raises(RolloutInterrupted):
-        deploy(fly_rollout(tmp_path, "auth"), Listener(when_line=interrupt))
-
-    # 127 is what flyctl says of itself when it was ended; the call is noted when it ends, and so it has.
-    assert [call.exit for call in fake_tools.calls("fly", "deploy")] == [127]
-    assert fake_tools.releases("gaia-auth-staging")[-1]["status"] == "interrupted"
-
-
-def test_two_roll_outs_of_one_environment_do_not_mix(fake_tools: FakeTools, tmp_path: Path) -> None:
-    fake_tools.platform("staging", ["auth"])
-    fake_tools.platform("dev", ["auth"])
-
-    with only_one(tmp_path / ".gaia/deployments/staging.lock", "staging", {"by": "somebody"}):
-        with pytest.raises(DeployLocked, match="by somebody") as locked:
-            deploy(fly_rollout(tmp_path, "auth"))
-        other = deploy(fly_rollout(tmp_path, "auth", environment="dev"))
-
-    assert locked.value.exit_code == 13
-    assert other.good
-    assert deployed_apps(fake_tools) == ["gaia-auth-dev"]
-
-
-def test_a_roll_out_that_was_killed_is_told_of(fake_tools: FakeTools, tmp_path: Path) -> None:
-    fake_tools.platform("staging", ["auth", "gateway"])
-    deploy(fly_rollout(tmp_path, "auth", "gateway"))
-    path = Journal(tmp_path, "staging").path
-    # As it would be left: the gateway was begun, nothing came after, and the last line did not get to the disk whole.
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:4]) + b'{"event":"end","ru')
-    listener = Listener()
-
-    result = deploy(fly_rollout(tmp_path, "auth", "gateway"), listener)
-
-    assert result.good
-    (note,) = result.notes
-    assert "never came to its end: auth deployed, gateway in doubt" in note
-    assert f"note: {note}" in listener.told
-    assert journal(tmp_path)[4:] == [
-        ("begin", "", ""),
-        ("start", "auth", ""),
-        ("end", "auth", "deployed"),
-        ("start", "gateway", ""),
-        ("end", "gateway", "deployed"),
-        ("finish", "", "done"),
-    ]
-
-
-def test_a_journal_that_cannot_be_written_stops_it_before_anything_is_changed(
-    fake_tools: FakeTools, tmp_path: Path
-) -> None:
-    fake_tools.platform("staging", ["auth"])
-    (tmp_path / ".gaia/deployments/staging.jsonl").mkdir(parents=True)
-
-    with pytest.raises(ConfigError, match="Nothing was changed"):
-        deploy(fly_rollout(tmp_path, "auth"))
-
-    assert deployed_apps(fake_tools) == []
-
-
-def test_a_journal_that_is_lost_on_the_way_is_said_and_stops_nothing(fake_tools: FakeTools, tmp_path: Path) -> None:
-    fake_tools.platform("staging", ["auth"])
-    path = Journal(tmp_path, "staging").path
-
-    def lose(_: str, line: str) -> None:
-        if "Updating existing machines" in line and path.is_file():
-            path.unlink()
-            path.mkdir()
-
-    listener = Listener(when_line=lose)
-    result = deploy(fly_rollout(tmp_path, "auth"), listener)
-
-    assert result.good
-    assert any(told.startswith("note: the journal") for told in listener.told)
-
-
-def test_the_deploy_file_is_kept_as_it_was(fake_tools: FakeTools, tmp_path: Path) -> None:
-    fake_tools.platform("staging", ["auth"])
-    rollout = fly_rollout(tmp_path, "auth")
-    file = tmp_path / "deploy" / "fly.auth.staging.toml"
-    before = file.read_text()
-
-    deploy(rollout)
-    file.write_text("")
-
-    end = next(each for each in Journal(tmp_path, "staging").entries() if each.event == "end")
-    kept = tmp_path / ".gaia/deployments/files" / end.config
-    assert kept.read_text() == before
-    assert kept.stat().st_mode & 0o077 == 0
-    assert (tmp_path / ".gaia/deployments/.gitignore").read_text() == "*\n"

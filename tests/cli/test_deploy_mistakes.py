@@ -1,0 +1,128 @@
+"""``gaia deploy`` where only the user can mend something: one message, exit 4, and nothing done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.fake_tools import FakeTools
+
+    Gaia = Callable[..., Outcome]
+
+
+def deployed(tools: FakeTools) -> list[str]:
+    return [call.argv[call.argv.index("-a") + 1] for call in tools.calls("fly", "deploy")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["stagign"], "did you mean staging?"),
+        (["preview"], "preview has no deployment"),
+        (["sandbox"], "which nothing is deployed to"),
+        (["staging", "--services", "gatway"], "did you mean gateway?"),
+        (["staging", "--services", "nats"], "nats has no deploy file for staging"),
+        (["staging", "--services", " , "], "--services names no service"),
+        (["staging", "--image", "auth:v1"], "of which service is it the image?"),
+        (["staging", "--image", "auth="], "of which service is it the image?"),
+        (["staging", "--image", "auth=a:1", "--image", "auth=a:2"], "two images: a:1 and a:2"),
+        (["staging", "--image", "chat=chat:v1"], "which is not among the services"),
+        (["staging", "--services", "auth", "--image", "a:1", "--rebuild"], "give one of them"),
+        (["staging", "--confirm", "production"], "but the environment is staging. Nothing was done."),
+        (["production"], "there is no terminal to ask at. Add --confirm production"),
+        (["production", "--confirm", "yes"], "but the environment is production"),
+        (["staging", "--enviroment"], "No such option"),
+        ([], "Missing argument"),
+    ],
+)
+def test_a_mistake_is_one_message_and_nothing_is_done(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools, arguments: list[str], message: str
+) -> None:
+    code, out, err = gaia("deploy", *arguments)
+
+    assert (code, out) == (4, "")
+    assert message in err
+    assert "Traceback" not in err
+    assert deployed(fake_tools) == []
+    assert not (operated / ".gaia").exists()
+
+
+@pytest.mark.parametrize("without", ["file", "folder"])
+def test_deploy_files_that_are_missing_are_named(operated: Path, gaia: Gaia, without: str) -> None:
+    for file in (operated / "deploy").iterdir():
+        if without == "folder" or ".staging." in file.name:
+            file.unlink()
+    if without == "folder":
+        (operated / "deploy").rmdir()
+
+    code, out, err = gaia("deploy", "staging")
+
+    assert (code, out) == (4, "")
+    assert ("fly.staging.toml" if without == "file" else "there is no such folder") in err
+
+
+def test_a_broken_deploy_file_is_named_with_its_line(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    (operated / "deploy" / "fly.gateway.staging.toml").write_text('app = "gaia-gateway-staging"\n[http_service\n')
+
+    code, out, err = gaia("deploy", "staging", "--services", "auth")
+
+    assert (code, out) == (4, "")
+    assert "deploy/fly.gateway.staging.toml:2" in err
+    assert deployed(fake_tools) == []
+
+
+def test_a_file_without_health_checks_is_refused_and_can_be_looked_at(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools
+) -> None:
+    file = operated / "deploy" / "fly.auth.staging.toml"
+    text = file.read_text()
+    file.write_text(text[: text.index("  [[http_service.checks]]")] + text[text.index("[[vm]]") :])
+
+    code, out, err = gaia("deploy", "staging")
+    dry_code, dry_out, dry_err = gaia("deploy", "staging", "--dry-run")
+
+    assert (code, out) == (4, "")
+    assert "deploy/fly.auth.staging.toml" in err
+    assert "gaia config lint staging" in err
+    assert (dry_code, len(dry_out.splitlines())) == (0, 2)
+    assert "deploy/fly.auth.staging.toml" in dry_err
+    assert deployed(fake_tools) == []
+
+
+def test_no_tool_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    fake_tools.without("fly", "flyctl")
+
+    code, out, err = gaia("deploy", "staging")
+
+    assert (code, out) == (4, "")
+    assert "fly is not installed, or not on PATH" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("fault", "message"), [("not-logged-in", "fly auth login"), ("unauthorised", "FLY_API_TOKEN")])
+def test_who_may_not_is_told_what_to_do(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools, fault: str, message: str
+) -> None:
+    fake_tools.fault("*", fault)
+
+    code, out, err = gaia("deploy", "staging")
+
+    assert (code, out) == (4, "")
+    assert message in err
+    assert deployed(fake_tools) == []
+
+
+def test_an_app_that_is_not_there_stops_it_before_the_first(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    with fake_tools.state() as cloud:
+        del cloud["apps"]["gaia-gateway-staging"]
+
+    code, _, err = gaia("deploy", "staging")
+
+    assert code == 4
+    assert "fly apps create gaia-gateway-staging" in err
+    assert deployed(fake_tools) == []
