@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import currentframe
 from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.outcomes import Skipped
+from _pytest.runner import runtestprotocol
 from msgspec.structs import replace
 
 from pytest_gaia.errors import NotApplicable
@@ -14,6 +16,7 @@ from pytest_gaia.verdict.symptoms import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import FrameType
 
     from pytest_gaia.clients.exchanges import Exchange
 
@@ -87,7 +90,18 @@ def raised_in(call: pytest.CallInfo[None]) -> pytest.ExceptionInfo[BaseException
     return pytest.ExceptionInfo.from_exception(DoesNotApply(str(raised.value)).with_traceback(raised.tb))
 
 
+def under_way() -> bool:
+    """Whether the phase of a test is under way whose report is being made: then the report is that of a subtest."""
+    frame: FrameType | None = currentframe()
+    while frame is not None and frame.f_code is not _RUNS_A_TEST:
+        if frame.f_code is _RUNS_A_PHASE:
+            return True
+        frame = frame.f_back
+    return False
+
+
 _RUNS_A_PHASE = pytest.CallInfo.from_call.__func__.__code__  # type: ignore[attr-defined]
+_RUNS_A_TEST = runtestprotocol.__code__
 
 
 def name_outcome(item: pytest.Item, report: pytest.TestReport, outcome: str, rules: Iterable[str] = ()) -> None:

@@ -186,3 +186,25 @@ def test_a_record_is_written_as_tests_end(models: pytest.Pytester, server: Scrip
     assert call["outcome"] == "failed"
     assert call["failure"] == call["failure"] | {"kind": "http", "status": 404, "route": ROUTE, "service": "gateway"}
     assert [(wire["method"], wire["status"]) for wire in failed["exchanges"]] == [("GET", 404)]
+
+
+PARTS = """
+def test_capabilities(subtests):
+    for number in range(2):
+        with subtests.test(number=number): ...
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one", "workers"])
+def test_a_pass_against_a_rule_is_shown_by_its_name_once(
+    models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    (models.path / "suites" / "models" / "test_models.py").write_text(PARTS)
+
+    result = run(models, server, "-v", "--junitxml=junit.xml", *workers)
+
+    assert result.ret == 10
+    assert sum("UNEXPECTED PASS" in line for line in result.outlines) == 1
+    properties = (models.path / "junit.xml").read_text()
+    assert properties.count('name="gaia_outcome" value="unexpected pass"') == 1
+    assert properties.count('name="gaia_rule" value="models-shadowed"') == 1
