@@ -51,6 +51,8 @@ def _texts(table: RuleTable) -> Iterator[Mistake]:
 
 
 def _repeated(values: Sequence[str]) -> list[str]:
+    if len(set(values)) == len(values):
+        return []
     return [value for value in dict.fromkeys(values) if values.count(value) > 1]
 
 

@@ -63,8 +63,7 @@ def read(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, root
     """Return the rules and all mistakes of ``folders``."""
     rules: dict[str, Rule] = {}
     found: list[str] = []
-    for path in rule_files(folders):
-        place = os.path.relpath(path, rootdir).replace(os.sep, "/")
+    for path, place in _placed(folders, rootdir):
         try:
             rule = read_rule(path, place, environments)
         except ConfigError as error:
@@ -79,7 +78,15 @@ def read(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, root
 def rule_files(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the files of rules, without drafts."""
     for folder in folders:
-        yield from sorted(path for path in folder.glob("*.toml") if not path.name.endswith(DRAFT))
+        names = (path.name for path in folder.glob("*.toml"))
+        yield from (folder / name for name in sorted(names) if not name.endswith(DRAFT))
+
+
+def _placed(folders: Iterable[Path], rootdir: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of rules, each with its place as messages show it."""
+    for folder in folders:
+        place = os.path.relpath(folder, rootdir).replace(os.sep, "/")
+        yield from ((path, f"{place}/{path.name}") for path in rule_files([folder]))
 
 
 def read_rule(path: Path, place: str, environments: Mapping[str, Tolerance]) -> Rule:
@@ -95,7 +102,7 @@ def rule_id(place: str) -> str:
 def rule_from(text: str, place: str, environments: Mapping[str, Tolerance]) -> Rule:
     """Return the rule that ``text`` is; the name of the file, the end of ``place``, is its id."""
     name = rule_id(place)
-    if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name):
+    if not _ID.fullmatch(name):
         raise ConfigError(f"{place}:1: a rule is named in lower-case letters, digits and single '-', not {name!r}.")
     document = parse(text, place)
     try:
@@ -105,6 +112,9 @@ def rule_from(text: str, place: str, environments: Mapping[str, Tolerance]) -> R
     for key, problem in mistakes(table, environments):
         raise _error(text, place, key, problem)
     return _rule(name, place, table)
+
+
+_ID = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def _rule(name: str, place: str, table: RuleTable) -> Rule:
@@ -121,7 +131,7 @@ def _rule(name: str, place: str, table: RuleTable) -> Rule:
         expect=table.expect,
         phases=frozenset(map(str, as_list(table.phase or "call"))),
         when=tuple((each.removeprefix("!"), not each.startswith("!")) for each in capabilities),
-        match=Match(**{key: tuple(as_list(getattr(table.match, key))) for key in KEYS}),
+        match=Match(**{key: tuple(as_list(asked)) for key in KEYS if (asked := getattr(table.match, key)) != []}),
         max_tests=table.max_tests,
         widened=table.widened,
         place=place,

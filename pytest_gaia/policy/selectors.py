@@ -8,6 +8,7 @@ of them is more specific, is never a matter of opinion.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Selector:
         return self.text in keys_of(subject)
 
 
+@lru_cache(maxsize=16384)
 def parse(text: str) -> Selector:
     """Return the selector that ``text`` stands for; raises ``ValueError`` that says what is wrong with it."""
     if text == "all":
@@ -97,7 +99,7 @@ def _parse_node(text: str) -> Selector:
     if not separator:
         return Selector(text, (PATH, path.count("/") + 1))
     name, bracket, parameters = rest.partition("[")
-    if not name or any(not part for part in name.split("::")):
+    if "" in name.split("::"):
         raise ValueError(f"{text!r} has an empty name beside a '::'")
     _check_globs(name, text)
     if bracket and not parameters.endswith("]"):
@@ -110,11 +112,14 @@ def _check_path(path: str) -> None:
         raise ValueError(f"{path!r} holds a backslash; node ids are written with '/'")
     if path.startswith("/") or path[1:2] == ":":
         raise ValueError(f"{path!r} is absolute; node ids are relative to the folder of gaia.toml")
-    if any(part in ("", ".", "..") for part in path.split("/")):
+    if not _NO_NAMES.isdisjoint(path.split("/")):
         raise ValueError(f"{path!r} holds an empty part, '.' or '..'; write it as pytest prints it")
     _check_globs(path, path)
 
 
+_NO_NAMES = frozenset(("", ".", ".."))
+
+
 def _check_globs(part: str, text: str) -> None:
-    if any(sign in part for sign in "*?"):
+    if "*" in part or "?" in part:
         raise ValueError(f"{text!r} holds a wildcard; name the folder, the file or the class that holds the tests")
