@@ -12,6 +12,7 @@ from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.promotion.checklist import CHECKLIST
 from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ Decide from the ledger alone whether a bundle may be in an environment. Nothing 
   gaia gate production --bundle 3f9a1c --edge     may it be deployed there? (before anything of it has been)
 
 \b
-Exit codes: 0 PROMOTE; 1 REJECT, something speaks against it; 11 HOLD, something is not shown; 4 a mistake. Nothing but
-an explicit proof promotes: every item that is not good says why, and which command mends it.
+Exit codes: 0 PROMOTE; 1 REJECT, something speaks against it; 11 HOLD, something is not shown; 4 a mistake; 12 the
+remote of the ledger is out of reach. Nothing but an explicit proof promotes: every item that is not good says why, and which command mends it.
 """
 
 CHECKLIST_HELP = """\
@@ -39,8 +40,10 @@ Show the pipeline's checklist for a bundle: each item proved, signed, waived, or
   gaia checklist --bundle 3f9a1c                all three edges
   gaia checklist production --bundle 3f9a1c     one
 
-Exits 0 if every item shown is good, 11 if not.
+Exits 0 if every item shown is good, 11 if not, or if the ledger is not whole.
 """
+
+_HOLD = 11
 
 BundleId = Annotated[
     str, typer.Option("--bundle", metavar="ID", help="The bundle; the beginning of its id does.", show_default=False)
@@ -55,12 +58,14 @@ def decide_gate(
 ) -> None:
     """Show the decision, and end with its exit code."""
     promotion = Promotion.here()
-    gate = evaluate(promotion.situation(env, promotion.bundle(bundle)), only="edge" if edge else None)
+    situation = promotion.situation(env, promotion.bundle(bundle))
+    gate = evaluate(situation, only="edge" if edge else None)
+    head = situation.entries[-1].sha256 if situation.entries else ""
     if as_json:
-        echo_json(gate_json(gate) | {"ledger_head": promotion.ledger.head})
+        echo_json(gate_json(gate) | {"ledger_head": head})
     else:
         show_gate(gate)
-        typer.echo(f"ledger head: {promotion.ledger.head or 'none'}")
+        typer.echo(f"ledger head: {head or 'none'}")
     raise typer.Exit(gate.exit_code)
 
 
@@ -77,20 +82,29 @@ def show_checklist(
     targets = (
         [env] if env else list(dict.fromkeys(item.target for item in CHECKLIST if item.target in promotion.stages))
     )
+    situations = [promotion.situation(target, found) for target in targets]
     items: dict[str, list[Item]] = {
-        target: [item for item in evaluate(promotion.situation(target, found)).items if item.checklist]
-        for target in targets
+        each.environment: [item for item in evaluate(each).items if item.checklist] for each in situations
     }
+    # Items of an edge rest on entries, and entries of a ledger that is not whole show nothing.
+    problems = problems_of(situations[0].entries) if situations else ()
     if as_json:
         echo_json({target: [_item_json(item) for item in found] for target, found in items.items()})
     else:
         for target, rows in items.items():
-            typer.echo(f"{promotion.stage(target).previous or ''} → {target}")
-            show_items(rows)
-    raise typer.Exit(0 if all(item.good for rows in items.values() for item in rows) else _HOLD)
+            show_edge(promotion.stages[target].previous, target, rows)
+    if problems:
+        typer.echo(f"the ledger is not whole: {problems[0]}; gaia ledger verify", err=True)
+    raise typer.Exit(_HOLD if problems or any(not item.good for rows in items.values() for item in rows) else 0)
 
 
-_HOLD = 11
+def show_edge(previous: str | None, target: str, items: Sequence[Item]) -> None:
+    """Write the items of the way into ``target``."""
+    if not items:
+        typer.echo(f"{target}: the checklist asks nothing")
+        return
+    typer.echo(f"{previous or 'nowhere'} → {target}")
+    show_items(items)
 
 
 def show_gate(gate: Gate) -> None:

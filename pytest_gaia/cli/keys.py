@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +12,14 @@ import typer
 from pytest_gaia.cli.deployments import AsJson  # noqa: TC001
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.promotion.checklist import CHECKLIST
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.situation import EVIDENCE_ROLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_gaia.promotion.keys import TrustedKey
 
 app = typer.Typer(help="The keys that sign evidence, and whom the project trusts.", no_args_is_help=True)
@@ -48,9 +52,11 @@ def create_key(
     ] = None,
 ) -> None:
     """Write both keys; neither over another."""
-    from pytest_gaia.promotion.key_files import create_pair, write_trusted
+    from pytest_gaia.promotion.key_files import check_name, create_pair, write_trusted
 
+    check_name(name)
     promotion = Promotion.here()
+    _check_roles(promotion, role)
     private = (output or _config_folder() / f"{name}.pem").absolute()
     folder = promotion.rootdir / promotion.settings.keys
     public = create_pair(private, lambda text: write_trusted(folder, name, text, role, identity or ()))
@@ -71,6 +77,7 @@ def trust_key(
     from pytest_gaia.promotion.key_files import write_trusted
 
     promotion = Promotion.here()
+    _check_roles(promotion, role)
     text = read_text(public_key, str(public_key))
     path = write_trusted(promotion.rootdir / promotion.settings.keys, name, text, role, identity or ())
     typer.echo(f"{os.path.relpath(path)}: commit it, and {name} is trusted as {', '.join(role)}")
@@ -80,26 +87,45 @@ def trust_key(
 def list_keys(as_json: AsJson = False) -> None:
     """List the keys that the project trusts, and say which one would sign here."""
     promotion = Promotion.here()
-    here = {key.keyid for key in promotion.signers()}
-    rows = [_row(key, signs=key.keyid in here) for key in promotion.ledger.keys]
+    signers, keys = promotion.signers(), promotion.ledger.keys
+    here = {key.keyid for key in signers}
     if as_json:
-        echo_json(rows)
+        echo_json([_plain(key, signs=key.keyid in here) for key in keys])
         return
-    if not rows:
+    if not keys:
         raise ConfigError(f"{promotion.settings.keys}: no key is trusted yet; gaia key create --help tells how.")
-    columns = tuple(rows[0])
-    show_table(columns, [[str(row[column]) for column in columns] for row in rows])
+    columns = ("name", "roles", "identities", "until", "key", "signs here")
+    show_table(columns, [_row(key, signs=key.keyid in here) for key in keys])
+    for signer in signers:
+        if signer.keyid not in {key.keyid for key in keys}:
+            typer.echo(
+                f"{signer.source}: this key ({signer.keyid[:12]}) is not trusted; gaia key trust --help", err=True
+            )
 
 
-def _row(key: TrustedKey, *, signs: bool) -> dict[str, str]:
+def _row(key: TrustedKey, *, signs: bool) -> tuple[str, ...]:
+    until = key.not_after.isoformat() if key.not_after else ""
+    return key.name, ", ".join(key.roles), ", ".join(key.identities), until, key.keyid[:12], "yes" if signs else ""
+
+
+def _plain(key: TrustedKey, *, signs: bool) -> dict[str, Any]:
     return {
         "name": key.name,
-        "roles": ", ".join(key.roles),
-        "identities": ", ".join(key.identities),
-        "until": key.not_after.isoformat() if key.not_after else "",
-        "key": key.keyid[:12],
-        "signs here": "yes" if signs else "",
+        "keyid": key.keyid,
+        "roles": list(key.roles),
+        "identities": list(key.identities),
+        "not_before": key.not_before.isoformat() if key.not_before else None,
+        "not_after": key.not_after.isoformat() if key.not_after else None,
+        "signs_here": signs,
     }
+
+
+def _check_roles(promotion: Promotion, roles: Sequence[str]) -> None:
+    """Raise ``ConfigError`` for a role that nothing in the project asks for: a slip, which would be noticed too late."""
+    asked = {role for stage in promotion.stages.values() for role in stage.sign}
+    known = {EVIDENCE_ROLE, *asked, *(role for item in CHECKLIST for role in item.roles)}
+    if unknown := [role for role in roles if role not in known]:
+        raise ConfigError(f"--role {unknown[0]}: nothing asks for it; {nearest(unknown[0], known)}")
 
 
 def _config_folder() -> Path:

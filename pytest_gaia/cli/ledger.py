@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # At run time, because typer reads the annotations.
 from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,7 @@ from pytest_gaia.cli.deployments import AsJson  # noqa: TC001
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.told import kind_of, told
 
@@ -31,6 +34,9 @@ Check every signature and every link. Needs the public keys of the project, and 
 
 Exit codes: 0 whole; 1 something was changed, removed, moved or repeated; 4 a mistake; 12 the remote is out of reach.
 """
+
+_LEAST_DIGITS = 8
+"""of a hash that stands for one entry"""
 
 BUNDLE = Annotated[str | None, typer.Option("--bundle", metavar="ID", help="Only about this bundle.")]
 
@@ -58,8 +64,11 @@ def verify_ledger(
     as_json: AsJson = False,
 ) -> None:
     """Say whether the ledger is whole; exit 1 if not."""
+    wanted = None if head is None else _hash(head)
     ledger = Promotion.here().ledger
-    problems, count, newest = ledger.problems(head), len(ledger.entries()), ledger.head
+    entries = ledger.entries()
+    problems, count = problems_of(entries, wanted), len(entries)
+    newest = entries[-1].sha256 if entries else ""
     if as_json:
         echo_json({"whole": not problems, "entries": count, "head": newest, "problems": list(problems)})
     elif problems:
@@ -80,12 +89,19 @@ def export_ledger(
     """Write all envelopes as JSON Lines, as in-toto bundles are; any DSSE tool verifies them."""
     lines = b"".join(content.rstrip(b"\n") + b"\n" for content in Promotion.here().ledger.store.read().values())
     if output is None:
-        typer.echo(lines.decode(), nl=False)
+        # As bytes, because a damaged entry may be no text at all.
+        typer.echo(lines, nl=False)
         return
     try:
         output.write_bytes(lines)
     except OSError as error:
         raise ConfigError(f"--output {output}: cannot be written: {error.strerror}.") from None
+
+
+def _hash(text: str) -> str:
+    if not re.fullmatch(rf"[0-9a-f]{{{_LEAST_DIGITS},64}}", text.lower()):
+        raise ConfigError(f"--head {text!r}: a hash has 64 digits of 0-9a-f; give at least {_LEAST_DIGITS} of them.")
+    return text.lower()
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -101,6 +101,11 @@ def signing_key(environ: Mapping[str, str]) -> SigningKey | None:
         name = environ.get(KEY_FILE_VARIABLE)
         if not name:
             return None
+        if "PRIVATE KEY" in name:
+            # It is not shown, as every message shows the name of a file.
+            raise ConfigError(
+                f"{KEY_FILE_VARIABLE}: holds a key, not the name of a file; {KEY_VARIABLE} takes its text."
+            )
         source = f"{KEY_FILE_VARIABLE}={name}"
         text = read_text(Path(name), source)
     private = _load_private(text, source)

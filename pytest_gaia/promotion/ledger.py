@@ -79,11 +79,7 @@ class Ledger:
 
     def problems(self, head: str | None = None) -> tuple[str, ...]:
         """Return what is wrong with the ledger; nothing where it is whole. ``head`` is a hash that it must contain."""
-        entries = self.entries()
-        wrong = [f"entry {entry.sequence}: {entry.problem}" for entry in entries if entry.problem]
-        if head and not any(entry.sha256.startswith(head) for entry in entries):
-            wrong.append(f"no entry has the hash {head}: entries were removed, or it is another ledger's head")
-        return tuple(wrong)
+        return problems_of(self.entries(), head)
 
     @property
     def head(self) -> str:
@@ -110,6 +106,14 @@ class Ledger:
                 continue
             return _read(chain.sequence, content, self.keys)
         raise RuntimeError(f"{self.store.name}: {_TRIES} others wrote first")
+
+
+def problems_of(entries: Sequence[Entry], head: str | None = None) -> tuple[str, ...]:
+    """Return what is wrong with ``entries``, as :meth:`Ledger.problems` does."""
+    wrong = [f"entry {entry.sequence}: {entry.problem}" for entry in entries if entry.problem]
+    if head and not any(entry.sha256.startswith(head) for entry in entries):
+        wrong.append(f"no entry has the hash {head}: entries were removed, or it is another ledger's head")
+    return tuple(wrong)
 
 
 def _next_place(stored: Mapping[int, bytes]) -> Chain:

@@ -43,32 +43,32 @@ def write_word(
     """Write a sign-off (``kind`` "signoff") or a waiver ("waiver"); return the entry.
 
     Raises ``ConfigError`` where it would not count: an unknown item, a time that has passed or is too far, no key where
-    one is asked for, a key that is not trusted, has another role, or is an author's.
+    one is asked for, a key that is not trusted or not in force, has another role, or is an author's, and a ledger that
+    is not whole.
     """
     stage = promotion.stage(word.environment)
     _check_item(word, kind, stage.sign)
-    until = moment(word.until, now)
-    if until <= now:
-        raise ConfigError(f"--until {word.until}: has passed.")
-    if kind == "waiver" and until - now > LONGEST_WAIVER:
-        raise ConfigError(f"--until {word.until}: a waiver holds {LONGEST_WAIVER.days} days at most.")
-    if kind == "waiver" and not word.why.strip():
-        raise ConfigError("--why: a waiver needs its reason.")
+    until = _end(word, kind, now)
     signer = SshSigner.of(ssh_key) if ssh_key else next(iter(promotion.signers()), None)
     if signer is None and stage.require_signed:
         raise ConfigError(
             f"{word.environment} takes only what is signed, and there is no key here: set GAIA_SIGNING_KEY_FILE, or "
             "give --ssh-key. `gaia key create --help` tells how to make one. Nothing was written."
         )
-    key = _trusted(promotion, signer, bundle) if signer else None
+    key = _trusted(promotion, signer, bundle, now) if signer else None
     role = _role(word, _roles(word, kind, stage.sign), key)
+    if problems := promotion.ledger.problems():
+        raise ConfigError(
+            f"the ledger is not whole, and shows nothing any more: {problems[0]}. `gaia ledger verify` says more. Nothing "
+            "was written."
+        )
     common: dict[str, Any] = {
         "environment": word.environment,
         "bundle": bundle.id,
         "item": word.item,
         "role": role,
         "signer": key.name if key else user or "unknown",
-        "why": word.why,
+        "why": _one_line(word.why),
         "time": now.isoformat(timespec="seconds"),
         "until": until.isoformat(timespec="seconds"),
     }
@@ -89,6 +89,22 @@ def moment(text: str, now: datetime) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def _one_line(text: str) -> str:
+    """Return ``text`` as one printable line: it is shown on terminals, in tables and in reports."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def _end(word: Word, kind: str, now: datetime) -> datetime:
+    until = moment(word.until, now)
+    if until <= now:
+        raise ConfigError(f"--until {word.until}: has passed.")
+    if kind == "waiver" and until - now > LONGEST_WAIVER:
+        raise ConfigError(f"--until {word.until}: a waiver holds {LONGEST_WAIVER.days} days at most.")
+    if kind == "waiver" and not word.why.strip():
+        raise ConfigError("--why: a waiver needs its reason.")
+    return until
+
+
 def _check_item(word: Word, kind: str, sign: tuple[str, ...]) -> None:
     item = BY_ID.get(word.item)
     known = [each.id for each in BY_ID.values() if each.target == word.environment]
@@ -96,11 +112,14 @@ def _check_item(word: Word, kind: str, sign: tuple[str, ...]) -> None:
         known = [each for each in known if BY_ID[each].roles] + ([RELEASE] if sign else [])
     if word.item in known:
         return
-    if item is not None and item.target == word.environment:
+    if item is None:
+        what = "can be waived there" if kind == "waiver" else "is signed there"
         raise ConfigError(
-            f"{word.item}: is proved by evidence, and cannot be signed; gaia checklist {word.environment}."
+            f"{word.item!r}: nothing of that name {what} ({word.environment}); {nearest(word.item, known)}"
         )
-    raise ConfigError(f"{word.item!r}: {word.environment} asks nobody for it; {nearest(word.item, known)}")
+    if item.target == word.environment:
+        raise ConfigError(f"{word.item}: is proved by evidence, and cannot be signed; gaia checklist {item.target}.")
+    raise ConfigError(f"{word.item}: belongs to the way into {item.target}; --env {item.target}.")
 
 
 def _roles(word: Word, kind: str, sign: tuple[str, ...]) -> tuple[str, ...]:
@@ -109,12 +128,17 @@ def _roles(word: Word, kind: str, sign: tuple[str, ...]) -> tuple[str, ...]:
     return sign if word.item == RELEASE else BY_ID[word.item].roles
 
 
-def _trusted(promotion: Promotion, signer: Signer, bundle: Bundle) -> TrustedKey:
+def _trusted(promotion: Promotion, signer: Signer, bundle: Bundle, now: datetime) -> TrustedKey:
     key = next((each for each in promotion.ledger.keys if each.keyid == signer.keyid), None)
     if key is None:
         raise ConfigError(
             f"this key ({signer.keyid[:12]}) is not trusted by the project: no file in {promotion.settings.keys}/ holds "
             "it. `gaia key trust --help` tells how to add it. Nothing was written."
+        )
+    if not key.valid_at(now):
+        raise ConfigError(
+            f"{key.name}: this key is not in force now (not_before, not_after in {promotion.settings.keys}/{key.name}.toml)."
+            " Nothing was written."
         )
     authors = {author.lower() for author in bundle.authors}
     if own := authors & {identity.lower() for identity in key.identities}:

@@ -52,5 +52,5 @@ class SshSigner:
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             said = lines[-1] if lines else f"ssh-keygen ended with {done.returncode}"
-            raise ConfigError(f"--ssh-key {self.path}: not signed: {said} Nothing was written.")
+            raise ConfigError(f"--ssh-key {self.path}: not signed: {said.rstrip('.')}. Nothing was written.")
         return base64.b64decode("".join(line for line in done.stdout.decode().splitlines() if not line.startswith("-")))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.cli.evidence import Underway
 from tests.run.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
@@ -92,6 +93,12 @@ def operated(project: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("pytest_gaia.run.backoff._LOOK_EVERY", 0.01)
     monkeypatch.setattr("pytest_gaia.run.backoff._FIRST", 0.01)
     return project
+
+
+@pytest.fixture
+def release(project: Path) -> Underway:
+    """A release in the project, with a bundle and keys, and an empty ledger."""
+    return Underway.of(project)
 
 
 @pytest.fixture

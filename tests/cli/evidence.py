@@ -1,0 +1,53 @@
+"""A project in which a release is on its way: its bundle, its keys, its ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from pytest_gaia.promotion.bundles import keep_bundle
+from pytest_gaia.promotion.keys import KEY_VARIABLE
+from tests.promotion.conftest import Keyring
+from tests.promotion.release import Release
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from pytest_gaia.promotion.ledger import Entry
+
+LEDGER = ".gaia/ledger"
+
+
+class Underway(Release):
+    """A release whose evidence lies where the commands look for it, and ends now."""
+
+    @classmethod
+    def of(cls, project: Path) -> Underway:
+        """Begin so long ago that the whole way fits into the time until now, and no evidence is stale."""
+        begun = datetime.now(UTC) - timedelta(hours=44)
+        release = cls(Keyring(project / "keys"), project / LEDGER, now=begun)
+        keep_bundle(project, release.bundle, {})
+        return release
+
+    @property
+    def id(self) -> str:
+        """The bundle, as people type it."""
+        return self.bundle.short
+
+    def hold(self, name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Give the commands the private key of ``name``; return its text."""
+        text = self.keys[name]._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        monkeypatch.setenv(KEY_VARIABLE, text)
+        return text
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Read the ledger."""
+        return self.keyring.ledger(self.folder).entries()
+
+    def entry_file(self, number: int) -> Path:
+        """Return the file of one entry."""
+        return self.folder / f"{number:06}.json"

@@ -1,0 +1,242 @@
+"""``gaia key``: a pair is made, a key is trusted, and no private key is ever shown or written over."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.promotion.keys import KEY_FILE_VARIABLE, KEY_VARIABLE, signing_key, trusted_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Gaia = Callable[..., Outcome]
+
+
+def ssh_key(folder: Path, kind: str = "ed25519") -> Path:
+    """Make a pair of SSH keys; return the private one."""
+    path = folder / f"id_{kind}"
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "rita@host", "-f", path], check=True)
+    return path
+
+
+def secrets_of(path: Path) -> list[str]:
+    """Return the lines of a private key that nobody may see."""
+    return [line for line in path.read_text().splitlines() if not line.startswith("-")]
+
+
+def test_a_pair_is_made_and_trusted(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = gaia(
+        "key", "create", "rita", "--role", "release-manager", "--role", "product", "--identity", "rita@example.org",
+        "--output", "private/rita.pem",
+    )  # fmt: skip
+
+    private = project / "private" / "rita.pem"
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "public:  keys/rita.toml   commit it"
+    assert f"export {KEY_FILE_VARIABLE}={private}" in out
+    assert not any(secret in out for secret in secrets_of(private))
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    (trusted,) = trusted_keys(project / "keys")
+    assert (trusted.name, trusted.roles) == ("rita", ("release-manager", "product"))
+    assert trusted.identities == ("rita@example.org",)
+    signer = signing_key({KEY_FILE_VARIABLE: str(private)})
+    assert signer is not None
+    assert trusted.verifies(signer.sign(b"x"), b"x")
+
+
+def test_a_private_key_goes_to_its_owners_folder_by_default(
+    gaia: Gaia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert gaia("key", "create", "ci", "--role", "ci").code == 0
+    assert (tmp_path / "config" / "gaia" / "ci.pem").exists()
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert gaia("key", "create", "ci2", "--role", "ci").code == 0
+    assert (tmp_path / "home" / ".config" / "gaia" / "ci2.pem").exists()
+
+
+def test_no_key_is_written_over(gaia: Gaia, project: Path) -> None:
+    assert gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem").code == 0
+    private, public = (project / "ci.pem").read_text(), (project / "keys" / "ci.toml").read_text()
+
+    code, _, err = gaia("key", "create", "other", "--role", "ci", "--output", "ci.pem")
+    assert code == 4
+    assert "ci.pem: is there already; a key is not written over" in err
+    code, _, err = gaia("key", "create", "ci", "--role", "ci", "--output", "second.pem")
+    assert code == 4
+    assert "keys/ci.toml: is there already" in err
+
+    assert ((project / "ci.pem").read_text(), (project / "keys" / "ci.toml").read_text()) == (private, public)
+    assert not (project / "second.pem").exists()
+    assert not (project / "keys" / "other.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["../rita", "--role", "ci"], "the name of a key is lower-case letters, digits and '-'"),
+        (["Rita", "--role", "ci"], "'Rita': the name of a key"),
+        (["rita", "--role", "release-manger"], "--role release-manger: nothing asks for it; did you mean release-manager?"),
+        (["rita", "--role", ""], "nothing asks for it; Known: ci, product, release-manager, security."),
+        (["rita"], "Missing option '--role'"),
+        (["rita", "--role", "ci", "--identity", "rita"], "--identity rita: no e-mail address"),
+    ],
+)  # fmt: skip
+def test_mistakes_leave_nothing_behind(gaia: Gaia, project: Path, arguments: list[str], said: str) -> None:
+    before = set(project.rglob("*"))
+
+    code, out, err = gaia("key", "create", *arguments, "--output", "new.pem")
+
+    assert (code, out) == (4, "")
+    assert said in err
+    assert set(project.rglob("*")) == before
+
+
+def test_a_role_that_a_stage_asks_for_is_known(gaia: Gaia, project: Path) -> None:
+    with (project / "gaia.toml").open("a") as file:
+        file.write('[env.staging.stage]\nsign = ["qa"]\n')
+
+    assert gaia("key", "create", "quentin", "--role", "qa", "--output", "q.pem").code == 0
+
+
+def test_a_folder_that_cannot_be_written(gaia: Gaia, project: Path) -> None:
+    (project / "keys").write_text("no folder")
+
+    code, _, err = gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+
+    assert code == 4
+    assert "keys/ci.toml: cannot be written" in err
+    assert not (project / "ci.pem").exists()
+
+
+def test_an_ssh_key_and_a_pem_are_trusted(gaia: Gaia, project: Path) -> None:
+    assert gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem").code == 0
+    pem = project / "public.pem"
+    pem.write_text(subprocess.run(["openssl", "pkey", "-in", "ci.pem", "-pubout"], capture_output=True, text=True, check=True).stdout)  # fmt: skip
+    (project / "keys" / "ci.toml").unlink()
+
+    assert gaia("key", "trust", "ci", str(pem), "--role", "ci") == (
+        0, "keys/ci.toml: commit it, and ci is trusted as ci\n", "",
+    )  # fmt: skip
+    code, out, _ = gaia(
+        "key", "trust", "rita", f"{ssh_key(project)}.pub", "--role", "security", "--identity", "r@x.org"
+    )
+    assert (code, out) == (0, "keys/rita.toml: commit it, and rita is trusted as security\n")
+    assert [key.name for key in trusted_keys(project / "keys")] == ["ci", "rita"]
+
+
+def test_what_cannot_be_trusted(gaia: Gaia, project: Path) -> None:
+    private, other = ssh_key(project), ssh_key(project, "ecdsa")
+    (project / "cut.pub").write_text("ssh-ed25519 AAAA")
+    cases = {
+        str(private): "this is a private key; a file that is committed holds the public one",
+        f"{other}.pub": "no Ed25519 key",
+        "cut.pub": "the public key of x: ",
+        "gone.pub": "gone.pub",
+        ".": "cannot be read",
+    }
+    for path, said in cases.items():
+        code, out, err = gaia("key", "trust", "x", path, "--role", "ci")
+        assert (code, out) == (4, ""), path
+        assert said in err
+        assert not any(secret in err for secret in secrets_of(private))
+    assert not (project / "keys" / "x.toml").exists()
+
+
+def test_one_key_is_not_trusted_under_two_names(gaia: Gaia, project: Path) -> None:
+    public = f"{ssh_key(project)}.pub"
+    assert gaia("key", "trust", "rita", public, "--role", "security").code == 0
+
+    code, _, err = gaia("key", "trust", "sam", public, "--role", "release-manager")
+
+    assert code == 4
+    assert "this key is trusted already, as rita: add what is new to keys/rita.toml" in err
+    assert gaia("key", "list").code == 0
+
+
+def test_the_list_says_who_is_trusted_and_who_would_sign_here(
+    gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gaia("key", "list").err.startswith("gaia: keys: no key is trusted yet")
+    gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+    gaia("key", "create", "rita", "--role", "security", "--identity", "rita@example.org", "--output", "rita.pem")
+    with (project / "keys" / "rita.toml").open("a") as file:
+        file.write("not_after = 2027-01-31T00:00:00Z\n")
+    monkeypatch.setenv(KEY_FILE_VARIABLE, "rita.pem")
+
+    rows = [line.split() for line in gaia("key", "list").out.splitlines()]
+    shown = json.loads(gaia("key", "list", "--json").out)
+
+    first, second = trusted_keys(project / "keys")
+    assert rows[1] == ["ci", "ci", first.keyid[:12]]
+    assert rows[2] == ["rita", "security", "rita@example.org", "2027-01-31T00:00:00+00:00", second.keyid[:12], "yes"]
+    assert shown[1] == {
+        "name": "rita",
+        "keyid": second.keyid,
+        "roles": ["security"],
+        "identities": ["rita@example.org"],
+        "not_before": None,
+        "not_after": "2027-01-31T00:00:00+00:00",
+        "signs_here": True,
+    }
+    assert [each["signs_here"] for each in shown] == [False, True]
+
+
+def test_the_list_says_that_the_key_here_is_not_trusted(
+    gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(ssh_key(project)))
+
+    code, out, err = gaia("key", "list")
+
+    assert code == 0
+    assert "yes" not in out
+    assert "is not trusted; gaia key trust --help" in err
+
+
+def test_a_key_that_cannot_be_read_is_not_shown(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+    text = (project / "ci.pem").read_text()
+    secret = text.splitlines()[1]
+    (project / "cut.pem").write_text(text.replace(secret, secret[:-10]))
+
+    def said(**variables: str) -> str:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        code, out, err = gaia("key", "list")
+        assert (code, out) == (4, "")
+        assert secret[:20] not in err
+        return err
+
+    assert "GAIA_SIGNING_KEY: no private key that can be read" in said(
+        GAIA_SIGNING_KEY=text.replace(secret, secret[:-10])
+    )
+    assert "GAIA_SIGNING_KEY: no private key that can be read" in said(GAIA_SIGNING_KEY=str(project / "ci.pem"))
+    monkeypatch.delenv(KEY_VARIABLE)
+    assert "GAIA_SIGNING_KEY_FILE=cut.pem: no private key that can be read" in said(GAIA_SIGNING_KEY_FILE="cut.pem")
+    assert "GAIA_SIGNING_KEY_FILE=gone.pem" in said(GAIA_SIGNING_KEY_FILE="gone.pem")
+    assert "GAIA_SIGNING_KEY takes its text" in said(GAIA_SIGNING_KEY_FILE=text)
+    assert "no private key that can be read" in said(GAIA_SIGNING_KEY_FILE=f"{ssh_key(project)}.pub")
+    assert "not an Ed25519 key" in said(GAIA_SIGNING_KEY_FILE=str(ssh_key(project, "ecdsa")))
+
+
+def test_a_malformed_file_of_a_key_is_named_with_its_line(gaia: Gaia, project: Path) -> None:
+    gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+    with (project / "keys" / "ci.toml").open("a") as file:
+        file.write('rolls = ["ci"]\n')
+
+    code, _, err = gaia("key", "list")
+
+    assert code == 4
+    assert "keys/ci.toml:4" in err

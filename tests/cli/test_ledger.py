@@ -1,0 +1,261 @@
+"""``gaia ledger``: what is in it, whether it is whole, and a copy for others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.promotion.dsse import PAYLOAD_TYPE
+from tests.repositories import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.cli.evidence import Underway
+
+    Gaia = Callable[..., Outcome]
+
+
+def test_an_empty_ledger_is_whole_and_is_not_made_by_looking(gaia: Gaia, project: Path) -> None:
+    assert gaia("ledger", "show") == (0, ".gaia/ledger: no entry yet\n", "")
+    assert gaia("ledger", "verify") == (0, ".gaia/ledger: whole, 0 entries, head none\n", "")
+    assert gaia("ledger", "export") == (0, "", "")
+    assert json.loads(gaia("ledger", "show", "--json").out) == []
+    assert not (project / ".gaia").exists()
+
+
+def test_each_kind_of_entry_is_told_in_one_line(gaia: Gaia, release: Underway) -> None:
+    release.all_but("into_production")
+    release.waive("core-verified", "production", "rita", "release-manager")
+
+    code, out, err = gaia("ledger", "show")
+
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert lines[0].split() == ["no.", "when", "kind", "what", "it", "says", "signed", "by", "hash"]
+    assert len(lines) == 1 + len(release.entries())
+    for number, text in {
+        1: f"deployment  local {release.id}: deployed",
+        2: f"run         local {release.id}: PROMOTE, 40 sealed",
+        3: f"gate        local {release.id}: PROMOTE",
+        4: f"sign-off    dev {release.id}: feature-complete, by rita (release-manager) until",
+        5: f"check       dev {release.id}: no-breaking-api-change proved: nothing found",
+    }.items():
+        assert text in lines[number]
+    assert f"rollback    staging rehearsed {release.id} → earlier: deployed; rehearsal" in out
+    assert f"waiver      production {release.id}: core-verified let go by rita (release-manager)" in lines[-1]
+    assert lines[-1].endswith(f"rita       {release.entries()[-1].sha256[:12]}")
+
+
+def test_entries_as_json(gaia: Gaia, release: Underway) -> None:
+    release.through_local()
+    release.deploy("dev")
+
+    shown = json.loads(gaia("ledger", "show", "--json").out)
+
+    entries = release.entries()
+    assert [each["sha256"] for each in shown] == [entry.sha256 for entry in entries]
+    assert [each["kind"] for each in shown] == ["deployment", "run", "gate", "deployment"]
+    assert [each["signed_by"] for each in shown] == [[], [], [], ["ci"]]
+    assert set(shown[0]) == {"sequence", "sha256", "kind", "time", "signed_by", "problem", "predicate"}
+    assert shown[3]["predicate"]["services"] == release.bundle.digests
+
+
+def test_one_bundle_of_several(gaia: Gaia, release: Underway) -> None:
+    from pytest_gaia.promotion.bundles import keep_bundle
+    from tests.promotion.release import made_bundle
+
+    other = made_bundle("b")
+    keep_bundle(release.folder.parents[1], other, {})
+    release.through_local()
+    own, release.bundle = release.bundle, other
+
+    assert gaia("ledger", "show", "--bundle", other.short).out == ".gaia/ledger: no entry about this bundle\n"
+    release.through_local()
+    release.gate("local", None)
+
+    assert len(json.loads(gaia("ledger", "show", "--json", "--bundle", own.short).out)) == 3
+    assert len(json.loads(gaia("ledger", "show", "--json", "--bundle", other.id).out)) == 4
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"),
+    [
+        ("ffffffff", "no bundle has an id that begins so"),
+        ("ab", "give at least 4 digits"),
+        ("no/file.json", "no/file.json"),
+    ],
+)
+def test_a_bundle_that_there_is_not(gaia: Gaia, release: Underway, prefix: str, said: str) -> None:
+    code, out, err = gaia("ledger", "show", "--bundle", prefix)
+
+    assert (code, out) == (4, "")
+    assert said in err
+
+
+def test_a_whole_ledger_says_its_head_and_holds_each_hash_that_it_ever_had(gaia: Gaia, release: Underway) -> None:
+    release.through_local()
+    noted = release.entries()[-1].sha256
+    release.through_dev()
+    entries = release.entries()
+
+    whole = f".gaia/ledger: whole, {len(entries)} entries, head {entries[-1].sha256}\n"
+    for arguments in ([], ["--head", noted], ["--head", noted[:12].upper()]):
+        assert gaia("ledger", "verify", *arguments) == (0, whole, "")
+    document = json.loads(gaia("ledger", "verify", "--json").out)
+    assert document == {"whole": True, "entries": len(entries), "head": entries[-1].sha256, "problems": []}
+
+
+@pytest.mark.parametrize("head", ["", "abc", "not-a-hash", "f" * 65])
+def test_a_head_that_is_none_is_a_mistake_and_not_a_check_less(gaia: Gaia, release: Underway, head: str) -> None:
+    release.through_local()
+
+    code, out, err = gaia("ledger", "verify", "--head", head)
+
+    assert (code, out) == (4, "")
+    assert "--head" in err
+    assert "give at least 8 of them" in err
+
+
+def changed(release: Underway) -> str:
+    path = release.entry_file(2)
+    path.write_bytes(path.read_bytes().replace(b"e", b"f", 1))
+    return "entry 2: "
+
+
+def removed(release: Underway) -> str:
+    release.entry_file(2).unlink()
+    return "entry 3: follows entry 1: entries between them were removed"
+
+
+def swapped(release: Underway) -> str:
+    first, second = release.entry_file(4), release.entry_file(5)
+    one, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(other)
+    second.write_bytes(one)
+    return "entry 4: stands at another place than it was written for"
+
+
+def no_text(release: Underway) -> str:
+    release.entry_file(2).write_bytes(b"\xff\xfe\x00")
+    return "entry 2: cannot be read"
+
+
+def untrusted(release: Underway) -> str:
+    (release.keyring.folder / "rita.toml").unlink()
+    return "entry 4: signed, but by no key that is trusted"
+
+
+@pytest.mark.parametrize("damage", [changed, removed, swapped, no_text, untrusted])
+def test_damage_is_found_shown_and_lets_nothing_pass(
+    gaia: Gaia, release: Underway, damage: Callable[[Underway], str]
+) -> None:
+    release.all_but()
+    said = damage(release)
+
+    code, out, err = gaia("ledger", "verify")
+    assert (code, out) == (1, "")
+    assert f".gaia/ledger: {said}" in err
+    document = json.loads(gaia("ledger", "verify", "--json").out)
+    assert document["whole"] is False
+    assert any(each.startswith(said) for each in document["problems"])
+
+    code, out, _ = gaia("ledger", "show")
+    assert code == 0
+    assert "PROBLEM: " in out
+    assert gaia("gate", "production", "--bundle", release.id).code == 1
+    code, _, err = gaia("checklist", "--bundle", release.id)
+    assert code == 11
+    assert "the ledger is not whole: " in err
+
+
+def test_removed_newest_entries_are_found_by_the_head_that_was_noted(gaia: Gaia, release: Underway) -> None:
+    release.through_local()
+    release.through_dev()
+    noted = release.entries()[-1].sha256
+    release.entry_file(len(release.entries())).unlink()
+
+    assert gaia("ledger", "verify").code == 0
+    code, _, err = gaia("ledger", "verify", "--head", noted)
+
+    assert code == 1
+    assert f"no entry has the hash {noted}" in err
+
+
+def test_an_export_is_lines_that_any_tool_for_dsse_reads(gaia: Gaia, release: Underway, project: Path) -> None:
+    release.through_local()
+    release.through_dev()
+
+    code, out, _ = gaia("ledger", "export")
+    assert code == 0
+    envelopes = [json.loads(line) for line in out.splitlines()]
+    assert len(envelopes) == len(release.entries())
+    assert {each["payloadType"] for each in envelopes} == {PAYLOAD_TYPE}
+    assert gaia("ledger", "export", "--output", "copy.intoto.jsonl") == (0, "", "")
+    assert (project / "copy.intoto.jsonl").read_text() == out
+
+
+def test_a_damaged_ledger_can_be_exported_as_it_is(gaia: Gaia, release: Underway) -> None:
+    release.through_local()
+    no_text(release)
+
+    assert gaia("ledger", "export", "--output", "copy").code == 0
+    assert b"\xff\xfe\x00\n" in (release.folder.parents[1] / "copy").read_bytes()
+
+
+def test_an_export_that_cannot_be_written_is_one_message(gaia: Gaia, release: Underway) -> None:
+    code, _, err = gaia("ledger", "export", "--output", "no/such/folder")
+
+    assert (code, err) == (4, "gaia: --output no/such/folder: cannot be written: No such file or directory.\n")
+
+
+def test_a_ledger_in_git_is_shared_by_its_reference(
+    gaia: Gaia, release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = Repository(project, monkeypatch)
+    with (project / "gaia.toml").open("a") as file:
+        file.write('[ledger]\ngit = "refs/gaia/ledger"\n')
+    repository.commit()
+    release.hold("rita", monkeypatch)
+
+    assert gaia("signoff", "feature-complete", "--env", "dev", "--bundle", release.id).code == 0
+
+    code, out, _ = gaia("ledger", "verify")
+    assert code == 0
+    assert out.startswith("refs/gaia/ledger: whole, 1 entries")
+    assert repository.git("log", "--format=%an", "refs/gaia/ledger").strip() == "gaia"
+
+
+def test_a_remote_out_of_reach_is_12(
+    gaia: Gaia, release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Repository(project, monkeypatch).commit()
+    with (project / "gaia.toml").open("a") as file:
+        file.write('[ledger]\ngit = "refs/gaia/ledger"\nremote = "nowhere"\n')
+
+    for arguments in (["ledger", "verify"], ["gate", "dev", "--bundle", release.id], ["ledger", "show"]):
+        code, out, err = gaia(*arguments)
+        assert (code, out) == (12, "")
+        assert "nowhere:refs/gaia/ledger: the remote is out of reach" in err
+
+
+def test_without_the_package_that_verifies_it_is_said_which(
+    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release.through_local()
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+
+    for arguments in (
+        ["ledger", "verify"],
+        ["key", "create", "x", "--role", "ci"],
+        ["key", "list"],
+        ["gate", "dev", "--bundle", release.id],
+    ):
+        code, out, err = gaia(*arguments)
+        assert (code, out) == (4, "")
+        assert "pip install 'pytest-gaia[sign]'" in err
