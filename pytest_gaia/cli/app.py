@@ -11,7 +11,9 @@ import typer
 
 from pytest_gaia import __version__
 from pytest_gaia.cli import (
+    api,
     bundle,
+    check,
     config_files,
     deploy,
     environments,
@@ -26,6 +28,7 @@ from pytest_gaia.cli import (
     sandbox,
     scale,
     signing,
+    slo,
     stages,
     status,
     testing,
@@ -58,6 +61,8 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia bundle create --from-env dev   what is released together, under one name
   gaia gate production --bundle B  may this release go there, and if not, why not
   gaia checklist --bundle B        the pipeline's items: proved, signed, waived, or missing
+  gaia api diff production dev     what breaks the clients of production
+  gaia slo run.jsonl               was a run fast enough
   gaia ledger verify               whether the evidence of every promotion is whole
   gaia policy list                 which failures are expected where, and until when
   gaia replay run.jsonl            judge a recorded run again
@@ -111,6 +116,9 @@ def build() -> typer.Typer:
     app.add_typer(bundle.app, name="bundle")
     app.add_typer(ledger.app, name="ledger")
     app.add_typer(keys.app, name="key")
+    app.add_typer(api.app, name="api")
+    app.add_typer(check.app, name="check")
+    app.command("slo", help=slo.HELP)(slo.judge_speed)
     app.command("gate", help=gate.GATE_HELP)(gate.decide_gate)
     app.command("checklist", help=gate.CHECKLIST_HELP)(gate.show_checklist)
     app.command("signoff", help=signing.SIGNOFF_HELP)(signing.sign_off)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.promotion.situation import Evidence, Situation
 
-_RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
+RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 _STABLE_RUNS = 2
 """how many runs in a row must have passed for an environment to be called stable"""
 
@@ -74,7 +74,7 @@ def soaked(situation: Situation, environment: str) -> Finding:
     """The bundle has been running in ``environment`` for as long as the stage asks, and no run said otherwise."""
     need = situation.stage.soak
     deployment = next(
-        (each for each in situation.evidence(DeploymentPredicate, environment) if each.says.outcome in _RUNS_WELL), None
+        (each for each in situation.evidence(DeploymentPredicate, environment) if each.says.outcome in RUNS_WELL), None
     )
     if deployment is None:
         return missing(f"nothing shows that the bundle was deployed to {environment}")
@@ -140,7 +140,7 @@ def rollback_ready(situation: Situation, environment: str) -> Finding:
     if not rehearsals:
         return missing(f"no rollback from this bundle was rehearsed in {environment}", again)
     latest = rehearsals[-1]
-    if latest.says.outcome not in _RUNS_WELL:
+    if latest.says.outcome not in RUNS_WELL:
         return failed(f"the rehearsal of {_day(latest)} came to {latest.says.outcome}", latest, next=again)
     if not situation.fresh(latest):
         return stale(f"rehearsed on {_day(latest)}", latest, next=again)
@@ -184,7 +184,7 @@ def deployed(situation: Situation) -> Finding:
     latest = situation.newest(DeploymentPredicate)
     if latest is None:
         return missing(f"nothing shows that the bundle was deployed to {environment}", again)
-    if latest.says.outcome not in _RUNS_WELL:
+    if latest.says.outcome not in RUNS_WELL:
         return failed(f"{latest.says.outcome}: {latest.says.reason}", latest, next=again)
     if not situation.wanted:
         return missing(f"{environment} runs no service that the bundle has an image of")

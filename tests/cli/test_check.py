@@ -1,0 +1,139 @@
+"""``gaia check no-experimental-features``: by the deploy files of the bundle, and by its newest run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.promotion.bundles import configs_folder, keep_bundle
+from pytest_gaia.promotion.configs import deploy_files, digest
+from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.statements import RUN, CheckPredicate, RunDetails, RunPredicate
+from tests.promotion.release import made_bundle
+from tests.run.deploy_files import write_fly_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_gaia.promotion.bundle import Bundle
+    from tests.cli.conftest import Outcome
+
+    Gaia = Callable[..., Outcome]
+
+SETTINGS = '[env.staging]\nfrom = "fly"\n[env.staging.stage]\nrequire_signed = false\n'
+
+
+@pytest.fixture
+def bundle(project: Path) -> Callable[..., Bundle]:
+    """Make a bundle whose deploy file of the gateway sets these variables."""
+
+    def make(more: str = SETTINGS, **variables: str) -> Bundle:
+        (project / "gaia.toml").write_text((project / "gaia.toml").read_text() + more)
+        write_fly_files(project, "staging", "auth", "gateway")
+        path = project / "fly.gateway.staging.toml"
+        lines = "".join(f'  {name} = "{value}"\n' for name, value in variables.items())
+        path.write_text(path.read_text() + f"\n[env]\n{lines}")
+        files = deploy_files(project)
+        found = made_bundle(configs={name: digest(content) for name, content in files.items()})
+        return keep_bundle(project, found, files)
+
+    return make
+
+
+def ran(bundle: Bundle, experimental: int) -> None:
+    now = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    details = RunDetails(
+        environment="dev", bundle=bundle.id, verdict="PROMOTE", plan="ab", planned=9, experimental_run=experimental,
+        started=now, finished=now,
+    )  # fmt: skip
+    predicate = RunPredicate(result="PASSED", configuration=(), details=details)
+    Promotion.here().ledger.append(RUN, bundle.subjects(), predicate, signers=())
+
+
+def check(gaia: Gaia, bundle: Bundle) -> tuple[int, str]:
+    code, out, err = gaia("check", "no-experimental-features", "--bundle", bundle.short, "--env", "staging")
+    assert err == ""
+    return code, out
+
+
+def test_nothing_switched_on_and_nothing_run_is_proved(bundle: Callable[..., Bundle], gaia: Gaia) -> None:
+    made = bundle(LOG_LEVEL="info", ENABLE_EXPERIMENTAL_TOOLS="false", EXPERIMENTAL="0")
+    ran(made, 3)
+    ran(made, 0)
+
+    code, out = check(gaia, made)
+
+    assert code == 0
+    assert out.startswith("proved: nothing is switched on in fly.auth.staging.toml, fly.gateway.staging.toml; ")
+    assert "the newest run in dev ran no experimental test\n" in out
+    promotion = Promotion.here()
+    items = {item.id: item.finding.status for item in evaluate(promotion.situation("staging", made)).items}
+    assert items["no-experimental-features"] == "proved"
+
+
+@pytest.mark.parametrize(
+    "name", ["EXPERIMENTAL_CHAT", "ENABLE_EXPERIMENTAL_TOOLS", "FEATURE_EXPERIMENTAL_X", "GAIA_ENABLE_EXPERIMENTAL"]
+)
+def test_what_is_switched_on_fails(bundle: Callable[..., Bundle], gaia: Gaia, name: str) -> None:
+    made = bundle(**{name: "true"})
+    ran(made, 0)
+
+    code, out = check(gaia, made)
+
+    assert code == 1
+    assert f"failed: switched on in staging: gateway {name}=true" in out
+    (found,) = [each.predicate for each in Promotion.here().ledger.entries()[1:]]
+    assert isinstance(found, CheckPredicate)
+    assert found.findings == (f"gateway {name}=true",)
+
+
+def test_without_a_run_or_with_an_experimental_one_it_is_not_known(bundle: Callable[..., Bundle], gaia: Gaia) -> None:
+    made = bundle()
+
+    code, out = check(gaia, made)
+    assert (code, "no run of this bundle in dev" in out) == (11, True)
+    ran(made, 2)
+    code, out = check(gaia, made)
+    assert (code, "rests on 2 experimental tests" in out) == (11, True)
+
+
+def test_an_environment_that_leaves_experimental_checks_out_needs_no_run(
+    bundle: Callable[..., Bundle], gaia: Gaia
+) -> None:
+    made = bundle(SETTINGS.replace('from = "fly"', 'from = "fly"\nexperimental = false'))
+
+    assert check(gaia, made)[0] == 0
+
+
+def test_what_a_file_does_not_show_is_not_known(bundle: Callable[..., Bundle], gaia: Gaia) -> None:
+    secret = SETTINGS + '[env.staging.deploy]\nsecrets = ["EXPERIMENTAL_KEY"]\n'
+    made = bundle(secret.replace('from = "fly"', 'from = "fly"\nexperimental = false'))
+
+    code, out = check(gaia, made)
+
+    assert (code, "the secret EXPERIMENTAL_KEY" in out) == (11, True)
+
+
+def test_kept_files_that_were_changed_prove_nothing(project: Path, bundle: Callable[..., Bundle], gaia: Gaia) -> None:
+    made = bundle(EXPERIMENTAL="false")
+    ran(made, 0)
+    path = configs_folder(project, made) / "fly.gateway.staging.toml"
+    path.write_text(path.read_text().replace("EXPERIMENTAL", "LEVEL"))
+
+    code, out = check(gaia, made)
+
+    assert (code, "are not here as they were" in out) == (11, True)
+
+
+def test_where_signatures_are_asked_for_it_needs_a_key(bundle: Callable[..., Bundle], gaia: Gaia) -> None:
+    made = bundle('[env.staging]\nfrom = "fly"\n')
+
+    code, out, err = gaia("check", "no-experimental-features", "--bundle", made.short, "--env", "staging")
+
+    assert (code, out) == (4, "")
+    assert "staging takes only evidence that a key with the role ci has signed" in err
+    assert Promotion.here().ledger.entries() == ()

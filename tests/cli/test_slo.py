@@ -1,0 +1,96 @@
+"""``gaia slo``: recorded runs against objectives, and against each other."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.verdict.evidence import SCHEMA, Phase, RunEnd, RunStart, TestRecord, Wire, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Gaia = Callable[..., Outcome]
+
+PASSED = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
+OBJECTIVE = '[[env.staging.slo]]\nroute = "GET /health"\nwarn_ms = 300\nfail_ms = 800\n'
+
+
+@pytest.fixture
+def objectives(project: Path) -> Path:
+    (project / "gaia.toml").write_text((project / "gaia.toml").read_text() + OBJECTIVE)
+    return project
+
+
+def recorded(path: Path, milliseconds: float, count: int = 60, environment: str = "staging") -> str:
+    wires = tuple(
+        Wire("GET", "/health", "gateway", "gateway", (milliseconds + number % 7) / 1000, 200) for number in range(count)
+    )
+    lines = (
+        RunStart(SCHEMA, environment, "gateway-only", "2026-11-23T12:00:00Z", ("gateway",)),
+        TestRecord("suites/health/test_health.py::test_health", "ran", PASSED, wires),
+        RunEnd("2026-11-23T12:01:00Z", 0, 1),
+    )
+    path.write_bytes(b"".join(encode(line) for line in lines))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "count", "code", "said"),
+    [
+        (100, 60, 0, "staging: 1 of 1 objectives met"),
+        (500, 60, 0, "over 300 ms"),
+        (900, 60, 1, "staging: missed: GET /health"),
+        (100, 5, 11, "staging: not known: too few samples of GET /health"),
+    ],
+)
+def test_the_exit_code_says_whether_they_are_met(
+    objectives: Path, gaia: Gaia, milliseconds: float, count: int, code: int, said: str
+) -> None:
+    run = recorded(objectives / "run.jsonl", milliseconds, count)
+
+    found, out, err = gaia("slo", run)
+
+    assert (found, err) == (code, "")
+    assert said in out
+    assert out.splitlines()[1].split()[:3] == ["GET", "/health", str(count)]
+
+
+def test_an_environment_without_objectives_proves_nothing(objectives: Path, gaia: Gaia) -> None:
+    run = recorded(objectives / "run.jsonl", 10, environment="dev")
+
+    code, out, _ = gaia("slo", run)
+    other, noted, _ = gaia("slo", run, "--env", "staging")
+
+    assert (code, "dev: it has no objective" in out) == (11, True)
+    assert (other, "the run is one of dev" in noted) == (0, True)
+
+
+def test_slower_than_the_baseline_is_missed_if_there_are_samples_enough(objectives: Path, gaia: Gaia) -> None:
+    before = recorded(objectives / "before.jsonl", 100)
+    now = recorded(objectives / "now.jsonl", 200)
+    few = recorded(objectives / "few.jsonl", 200, 30)
+    elsewhere = recorded(objectives / "dev.jsonl", 100, environment="dev")
+
+    code, out, _ = gaia("slo", now, "--baseline", before, "--json")
+    document = json.loads(out)
+
+    assert code == document["exit_code"] == 1
+    assert [(each["word"], each["decides"]) for each in document["compared"]] == [("slower", True)]
+    assert gaia("slo", before, "--baseline", now).code == 0
+    assert gaia("slo", few, "--baseline", before).code == 0
+    code, out, _ = gaia("slo", now, "--baseline", elsewhere)
+    assert (code, "the comparison only advises" in out) == (0, True)
+
+
+def test_a_file_that_is_no_run_is_a_mistake(objectives: Path, gaia: Gaia) -> None:
+    code, out, err = gaia("slo", "gaia.toml")
+
+    assert (code, out) == (4, "")
+    assert "gaia.toml" in err
+    assert gaia("slo", recorded(objectives / "r.jsonl", 1), "--env", "stagign").code == 4
