@@ -157,6 +157,12 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """what was another at the end than before the first test, one sentence each: two releases, and evidence of neither"""
     undeployed: str = ""
     """why what this run was to deploy does not run, if it does not"""
+    plan: str = ""
+    """SHA-256 of the sealed plan; empty where none was sealed"""
+    sealed: tuple[str, ...] = ()
+    """the tests of that plan, all of which the run owes"""
+    bundle: str = ""
+    """id of the bundle that was tested, where it was said"""
 
 
 Line: TypeAlias = RunStart | TestRecord | RunEnd

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.verdict.judge import judge, judge_by, subject_of
+from pytest_gaia.verdict.seal import reason, unproved
 from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def judge_run(
     standings = [rules.standing(subject_of(record), context) for record in records]
     judgements = tuple(map(judge_by, standings, records, repeat(context)))
     facts = _facts(records, end, standings, rules, context)
+    if end is not None and end.sealed:
+        facts = dataclasses.replace(facts, unproved=reason(len(end.sealed), unproved(end.sealed, judgements)))
     verdict = decide(judgements, rules.rules, facts, context)
     production = dataclasses.replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
     # No rule can name production, so none has to be asked.

@@ -78,6 +78,10 @@ class VerdictFile(msgspec.Struct, frozen=True):
     excused: int
     budget: int | None
     gating_in_production: int
+    plan: str
+    """SHA-256 of the sealed plan; empty where none was sealed"""
+    bundle: str
+    """id of the bundle that was tested, where it was said"""
     policy: str
     """SHA-256 of the rules that were in force"""
     rules: tuple[RuleUse, ...]
@@ -108,6 +112,8 @@ def verdict_file(judged: Judged) -> VerdictFile:
         excused=judged.excused,
         budget=context.tolerance.budget,
         gating_in_production=judged.gating_in_production,
+        plan=judged.end.plan if judged.end else "",
+        bundle=judged.end.bundle if judged.end else "",
         policy=policy_digest(judged.rules),
         rules=tuple(_use(rule, judged) for rule in judged.rules),
         tests=tuple(

@@ -37,6 +37,8 @@ class Facts:
     """what was another at the end than before the first test"""
     undeployed: str = ""
     """why what was to be deployed does not run"""
+    unproved: str = ""
+    """which tests of the sealed plan were not passed"""
     unused: tuple[str, ...] = ()
     """active rules that cover no test of a complete run"""
 
@@ -90,6 +92,7 @@ def _holding(
         (not facts.planned, "nothing was selected"),
         (not (counts["passed"] or counts["unexpected pass"]), "no test passed"),
         (counts["incomplete"], f"{counts['incomplete']} tests did not run to their end"),
+        (facts.unproved, facts.unproved),
         (facts.missing > 0, f"nothing is known of {facts.missing} selected tests"),
         (executed < tolerance.least_executed, f"{executed} tests ran, at least {tolerance.least_executed} must"),
         (
