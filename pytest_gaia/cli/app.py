@@ -23,6 +23,7 @@ from pytest_gaia.cli import (
     logs,
     monitor,
     policy,
+    promote,
     replay,
     rollback,
     sandbox,
@@ -59,6 +60,7 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia monitor staging             how it is, again and again
   gaia config lint                 what is wrong with deploy files, before anything is deployed
   gaia bundle create --from-env dev   what is released together, under one name
+  gaia promote staging --bundle B  seal, deploy, test, observe, decide; with evidence of each step
   gaia gate production --bundle B  may this release go there, and if not, why not
   gaia checklist --bundle B        the pipeline's items: proved, signed, waived, or missing
   gaia api diff production dev     what breaks the clients of production
@@ -96,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
 def split_extra(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split ``gaia test … -- …``, and its like, at the ``--``: what follows it is pytest's."""
     words = list(arguments)
-    if "--" not in words or words[0] not in ("test", *stages.PASSED_ON):
+    if "--" not in words or words[0] not in ("test", "promote", *stages.PASSED_ON):
         return words, []
     at = words.index("--")
     return words[:at], words[at + 1 :]
@@ -123,6 +125,7 @@ def build() -> typer.Typer:
     app.command("checklist", help=gate.CHECKLIST_HELP)(gate.show_checklist)
     app.command("signoff", help=signing.SIGNOFF_HELP)(signing.sign_off)
     app.command("waive", help=signing.WAIVE_HELP)(signing.waive_item)
+    app.command("promote", help=promote.HELP)(promote.promote_bundle)
     app.command("replay", help=replay.HELP)(replay.replay_run)
     app.command("deploy", help=deploy.HELP)(deploy.deploy_environment)
     app.command("deploy-and-test", help=stages.DEPLOY_HELP)(stages.deploy_and_test)
@@ -130,7 +133,7 @@ def build() -> typer.Typer:
     app.command("full-test", help=stages.FULL_HELP)(stages.full_test)
     app.command("status", help=status.HELP)(status.show_status)
     app.command("monitor", help=monitor.HELP)(monitor.monitor_environment)
-    app.command("rollback", help=rollback.HELP)(rollback.roll_back_environment)
+    app.add_typer(rollback.app, name="rollback")
     app.command("scale", help=scale.HELP)(scale.scale_service)
     app.command("logs", help=logs.HELP)(logs.show_logs)
     app.command("test", help=testing.HELP, epilog=testing.commands_help())(testing.run_command)

@@ -1,0 +1,209 @@
+"""Rollbacks of a whole bundle: planned, rehearsed, and written into the ledger."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pytest_gaia.cli.confirmation import is_production
+from pytest_gaia.cli.deployments import AsJson, EnvironmentName, target
+from pytest_gaia.cli.pipes import reader_may_leave
+from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.promotion.bundle import SHORT
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.run.interrupts import like_interrupts
+
+if TYPE_CHECKING:
+    from pytest_gaia.cli.deployments import Target
+    from pytest_gaia.promotion.rollback import RollbackPlan
+    from pytest_gaia.run.rollout_model import Rollout, RolloutResult
+
+PLAN_HELP = """\
+Show where an environment would go back to, by the ledger, and the exact commands. Nothing is changed.
+
+\b
+  gaia rollback plan production
+  gaia rollback plan staging --bundle 3f9a1c     from this bundle, whatever runs there now
+
+Exit codes: 0 there is a plan; 4 there is none, and why.
+"""
+
+REHEARSE_HELP = """\
+Try the rollback before it is needed: back to the last bundle that ran well there, and forward again. Each time what runs
+is observed, and the suite `health` is run. The result goes into the ledger, for the item rollback-ready.
+
+\b
+  gaia rollback rehearse staging --bundle 3f9a1c
+
+\b
+Exit codes: 0 both ways worked; 1 one failed; 4 a mistake, nothing to go back to, or the environment runs something else;
+12 the deploy tool was rate-limited or did not answer; 13 somebody else is deploying there; 130 interrupted.
+"""
+
+AcceptMigrations = Annotated[
+    bool, typer.Option("--accept-migrations", help="Go back although the database is at another migration.")
+]
+FromBundle = Annotated[
+    str | None, typer.Option("--bundle", metavar="ID", help="The bundle that is left; by default the one that runs.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A rollback that goes into the ledger."""
+
+    promotion: Promotion
+    bundle: str
+    """id of the bundle that is left"""
+    plan: RollbackPlan | None
+    """None where images are named by hand, or the ledger shows no earlier bundle"""
+    notes: tuple[str, ...]
+
+
+def bundle_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recorded | None:
+    """Return what the ledger knows of a rollback of ``there``; None where it does not know which bundle runs."""
+    from pytest_gaia.promotion.rollback import plan_to_earlier, running_bundle
+
+    promotion, name = Promotion.here(), there.environment.name
+    if name not in promotion.stages:
+        return None
+    try:
+        running = running_bundle(promotion, name)
+    except ConfigError:
+        if whole:
+            raise
+        # Images that are named go further back than any bundle.
+        return None
+    if not running:
+        return None
+    quarantine = f"bundle {running[:SHORT]} will be quarantined: no gate lets it through again"
+    if not whole:
+        return Recorded(promotion, running, None, (quarantine,))
+    plan = plan_to_earlier(
+        promotion, there.environment, promotion.bundle(running), datetime.now(UTC), accept_migrations=accept_migrations
+    )
+    return Recorded(promotion, running, plan, (*(plan.notes if plan else ()), quarantine))
+
+
+def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, as_json: bool) -> None:
+    """Roll back under the lock, write it down whatever came of it, look whether it works, and end with the exit code."""
+    from pytest_gaia.cli.progress import shown_progress
+    from pytest_gaia.cli.rollout_shown import show_result
+    from pytest_gaia.promotion.holding import held
+    from pytest_gaia.promotion.smoke import smoke
+    from pytest_gaia.run.rollout import RolloutInterrupted, roll_out
+
+    promotion, name = recorded.promotion, there.environment.name
+    with like_interrupts():
+        with held(promotion.lock(name, f"a rollback from {recorded.bundle[:SHORT]}")) as fence:
+            try:
+                with shown_progress() as progress:
+                    result = roll_out(rollout, there.hook(), progress=progress)
+            except RolloutInterrupted as interruption:
+                result = interruption.result
+            _write(recorded, result, fence)
+        problem = smoke(there.rootdir, name, promotion.environ) if result.good else ""
+    with reader_may_leave(sys.stdout):
+        show_result(result, as_json=as_json)
+    if problem:
+        typer.echo(f"gaia: {name} was rolled back, but {problem}", err=True)
+    if result.exit_code or problem:
+        raise typer.Exit(result.exit_code or 1)
+
+
+def plan_rollback_of_bundle(
+    env: EnvironmentName,
+    bundle: FromBundle = None,
+    accept_migrations: AcceptMigrations = False,
+    as_json: AsJson = False,
+) -> None:
+    """Plan, and show the commands."""
+    from pytest_gaia.cli.rollout_shown import show_result
+    from pytest_gaia.run.rollout import roll_out
+
+    there = target(env)
+    _, plan = _plan(there, bundle, accept_migrations=accept_migrations)
+    typer.echo(f"{env}: from bundle {plan.bundle.short} back to {plan.rollout.steps[0].origin}", err=True)
+    for note in plan.notes:
+        typer.echo(note, err=True)
+    show_result(roll_out(plan.rollout, there.hook(), dry_run=True), as_json=as_json)
+
+
+def rehearse_rollback(
+    env: EnvironmentName,
+    bundle: FromBundle = None,
+    accept_migrations: AcceptMigrations = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go back and forward again, and write what came of it."""
+    from pytest_gaia.cli.progress import shown_progress
+    from pytest_gaia.cli.rollout_shown import show_result
+    from pytest_gaia.promotion.rehearsal import rehearse
+    from pytest_gaia.promotion.smoke import smoke
+    from pytest_gaia.run.rollout import RolloutInterrupted
+
+    if is_production(env):
+        raise ConfigError(f"{env}: a rollback is rehearsed in the stage before it, not there. Nothing was changed.")
+    there = target(env)
+    promotion, plan = _plan(there, bundle, accept_migrations=accept_migrations)
+    try:
+        with like_interrupts(), shown_progress() as progress:
+            done = rehearse(
+                promotion, there.environment, plan, there.hook(),
+                lambda: smoke(there.rootdir, env, promotion.environ), progress,
+            )  # fmt: skip
+    except RolloutInterrupted as interruption:
+        show_result(interruption.result, as_json=as_json)
+        raise typer.Exit(interruption.result.exit_code) from None
+    show_result(done.forth if done.back.good else done.back, as_json=as_json)
+    said = done.problem or f"{env} went back to bundle {plan.target.short}, and forward again to {plan.bundle.short}"
+    typer.echo(f"{said}; written as entry {done.entry.sequence} of the ledger", err=True)
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)
+
+
+def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tuple[Promotion, RollbackPlan]:
+    from pytest_gaia.promotion.rollback import plan_to_earlier, running_bundle
+
+    promotion, name = Promotion.here(), there.environment.name
+    prefix = bundle or running_bundle(promotion, name)
+    if not prefix:
+        raise ConfigError(
+            f"the ledger does not say which bundle {name} runs. Name it (--bundle ID), promote one (gaia promote {name} "
+            f"--bundle ID), or go by the journal: gaia rollback {name} --dry-run."
+        )
+    found = promotion.bundle(prefix)
+    plan = plan_to_earlier(promotion, there.environment, found, datetime.now(UTC), accept_migrations=accept_migrations)
+    if plan is None:
+        raise ConfigError(
+            f"the ledger shows no bundle before {found.short} that ran well in {name} and was never rolled back: there is "
+            f"nothing to go back to. Of the first release, `gaia waive rollback-ready --help` tells what can be said."
+        )
+    return promotion, plan
+
+
+def _write(recorded: Recorded, result: RolloutResult, fence: int) -> None:
+    from pytest_gaia.promotion.rollback import NO_BUNDLE, rollback_predicate
+    from pytest_gaia.promotion.statements import ROLLBACK
+    from pytest_gaia.promotion.witness import witness
+    from pytest_gaia.run.rollout_journal import who
+
+    promotion, name = recorded.promotion, result.environment
+    if all(step.outcome == "not begun" for step in result.steps):
+        return
+    try:
+        signers = witness(promotion, name)
+    except GaiaError as problem:
+        # A rollback does not wait for a key; the quarantine holds unsigned as well.
+        typer.echo(f"gaia: written unsigned: {problem}", err=True)
+        signers = []
+    goal = recorded.plan.target.id if recorded.plan else NO_BUNDLE
+    says = rollback_predicate(
+        recorded.bundle, goal, result, why=f"rolled back by {who()}", now=datetime.now(UTC), fence=fence
+    )
+    bundle = promotion.bundle(recorded.bundle)
+    promotion.ledger.append(ROLLBACK, bundle.subjects(), says, signers=signers)

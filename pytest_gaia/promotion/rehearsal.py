@@ -1,0 +1,126 @@
+"""Trying a rollback before it is needed: back to the earlier bundle, looked at, forward again, looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.bundle_checks import check_running
+from pytest_gaia.promotion.holding import held
+from pytest_gaia.promotion.images import look
+from pytest_gaia.promotion.rollback import outcome_of, rollback_predicate, rollout_to
+from pytest_gaia.promotion.statements import DEPLOYMENT, ROLLBACK, DeploymentPredicate
+from pytest_gaia.promotion.witness import witness
+from pytest_gaia.run.rollout import RolloutInterrupted, roll_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.deploy.contract import DeployHook
+    from pytest_gaia.promotion.ledger import Entry
+    from pytest_gaia.promotion.project import Promotion
+    from pytest_gaia.promotion.rollback import RollbackPlan
+    from pytest_gaia.run.rollout_model import Progress, Rollout, RolloutResult
+
+    Smoke = Callable[[], str]
+    """looks whether what runs now works; returns why not"""
+
+_WHY = "rehearsal"
+_FINE = ("same", "left out")
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What became of a rehearsal."""
+
+    back: RolloutResult
+    forth: RolloutResult
+    problem: str
+    """why it does not count as one that worked; empty if it does"""
+    entry: Entry
+
+    @property
+    def exit_code(self) -> int:
+        """That of the roll-out that failed, 1 where both worked and a look did not, else 0."""
+        return self.forth.exit_code or self.back.exit_code or (1 if self.problem else 0)
+
+
+def check_there(promotion: Promotion, environment: Environment, plan: RollbackPlan) -> None:
+    """Raise ``ConfigError`` if a service runs neither the bundle nor, after an interrupted rehearsal, its target."""
+    sights = look(environment, promotion.rootdir, promotion.services(environment.name, plan.bundle))
+    as_bundle, as_target = (
+        {each.what: each for each in check_running(bundle, sights, environment.name)}
+        for bundle in (plan.bundle, plan.target)
+    )
+    for what, check in as_bundle.items():
+        if check.status not in _FINE and as_target[what].status not in _FINE:
+            raise ConfigError(
+                f"{environment.name} is not seen to run bundle {plan.bundle.short} ({what}: {check.why}), so that going "
+                f"back from it shows nothing. First: gaia promote {environment.name} --bundle {plan.bundle.short}"
+            )
+
+
+def rehearse(
+    promotion: Promotion,
+    environment: Environment,
+    plan: RollbackPlan,
+    hook: DeployHook,
+    smoke: Smoke,
+    progress: Progress,
+) -> Rehearsed:
+    """Go back, look, go forward again, look; write what came of it. It goes forward whatever came of going back.
+
+    Raises ``ConfigError`` for what only the user can mend, as long as nothing was changed, and ``DeployLocked`` (13).
+    """
+    name = environment.name
+    signers = witness(promotion, name)
+    services = promotion.services(name, plan.bundle)
+    forward = rollout_to(promotion, environment, plan.bundle, services, "deploy", "forward again")
+    with held(promotion.lock(name, f"a rehearsal of the rollback from {plan.bundle.short}")) as fence:
+        check_there(promotion, environment, plan)
+        back, problem = _leg(plan.rollout, plan, hook, smoke, progress)
+        forth, again = _leg(forward, plan, hook, smoke, progress)
+        problem = problem or again
+        now = datetime.now(UTC)
+        says = rollback_predicate(
+            plan.bundle.id, plan.target.id, back, why=problem or _WHY, now=now, fence=fence, rehearsal=True
+        )
+        if problem and says.outcome in ("deployed", "deployed_with_tool_error", "unchanged"):
+            says = msgspec.structs.replace(says, outcome="failed")
+        entry = promotion.ledger.append(ROLLBACK, plan.bundle.subjects(), says, signers=signers)
+        if not forth.good:
+            left = DeploymentPredicate(
+                environment=name,
+                bundle=plan.bundle.id,
+                outcome=outcome_of(forth),
+                reason=forth.problem,
+                services={step.service: step.digests[0] for step in forth.steps if len(step.digests) == 1},
+                time=now.isoformat(timespec="seconds"),
+                rehearsal=True,
+                fence=fence,
+            )
+            # It does not run any more what its gate has let through.
+            promotion.ledger.append(DEPLOYMENT, plan.bundle.subjects(), left, signers=signers)
+    return Rehearsed(back, forth, problem, entry)
+
+
+def _leg(
+    rollout: Rollout, plan: RollbackPlan, hook: DeployHook, smoke: Smoke, progress: Progress
+) -> tuple[RolloutResult, str]:
+    """Roll out, and look; return what came of it, and what is wrong with it."""
+    try:
+        result = roll_out(rollout, hook, progress=progress)
+    except RolloutInterrupted as interruption:
+        # What is left of either way is put right by going both ways again.
+        go_on = f"gaia rollback rehearse {rollout.environment} --bundle {plan.bundle.short}"
+        raise RolloutInterrupted(replace(interruption.result, go_on=go_on)) from None
+    if not result.good:
+        return result, result.problem
+    there = plan.target if rollout.action == "rollback" else plan.bundle
+    problem = smoke()
+    return result, f"bundle {there.short} runs, but {problem}" if problem else ""

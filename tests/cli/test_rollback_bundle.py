@@ -1,0 +1,362 @@
+"""``gaia rollback`` where a ledger knows which bundle runs: planned, rehearsed, done, and quarantined."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.promotion.bundle import Bundle, Component
+from pytest_gaia.promotion.bundles import configs_folder, keep_bundle
+from pytest_gaia.promotion.configs import deploy_files, digest
+from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.statements import (
+    DEPLOYMENT,
+    ROLLBACK,
+    RUN,
+    DeploymentPredicate,
+    RollbackPredicate,
+    RunDetails,
+    RunPredicate,
+)
+from tests.run.deploy_files import image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.fake_tools import FakeTools
+
+    Gaia = Callable[..., Outcome]
+
+SERVICES = ("auth", "gateway")
+
+
+class Releases:
+    """Bundles of staging, and what the ledger says of them."""
+
+    def __init__(self, folder: Path, tools: FakeTools) -> None:
+        self.folder = folder
+        self.tools = tools
+        self._time = datetime.now(UTC) - timedelta(hours=5)
+
+    def make(self, number: int, **changes: Any) -> Bundle:
+        """Make a bundle of images ``number``, with the deploy files of now."""
+        files = deploy_files(self.folder / "deploy")
+        components = tuple(
+            Component(each, image(each, number), image(each, number).partition("@")[2]) for each in SERVICES
+        )
+        values: dict[str, Any] = {
+            "created": "2026-11-02",
+            "kind": "registry",
+            "commit": f"c{number}",
+            "authors": ("dev@example.org",),
+            "components": components,
+            "configs": {name: digest(content) for name, content in files.items()},
+        }
+        return keep_bundle(self.folder, Bundle(**values | changes), files)
+
+    def ran(self, bundle: Bundle, verdict: Any = "PROMOTE", outcome: Any = "deployed") -> None:
+        """It was deployed to staging, and its suites ran."""
+        time = self._tick()
+        says = DeploymentPredicate(
+            environment="staging", bundle=bundle.id, outcome=outcome, services=bundle.digests, time=time
+        )
+        self._write(DEPLOYMENT, bundle, says)
+        details = RunDetails(
+            environment="staging", bundle=bundle.id, verdict=verdict, plan="ab", planned=9, started=time, finished=time
+        )
+        self._write(RUN, bundle, RunPredicate(result="PASSED", configuration=(), details=details))
+
+    def run_now(self, bundle: Bundle) -> None:
+        """Let the cloud run it."""
+        for each in bundle.components:
+            self.tools.app(f"gaia-{each.service}-staging", reference=each.image)
+
+    def rolled_back(self, **changes: Any) -> None:
+        """A rollback is in the ledger."""
+        values: dict[str, Any] = {
+            "environment": "staging", "target": "earlier", "why": "", "outcome": "deployed", "services": {},
+            "time": self._tick(),
+        }  # fmt: skip
+        bundle = changes.pop("bundle")
+        self._write(ROLLBACK, bundle, RollbackPredicate(bundle=bundle.id, **values | changes))
+
+    def written(self) -> list[RollbackPredicate]:
+        """The rollbacks in the ledger."""
+        entries = Promotion.here().ledger.entries()
+        return [each.predicate for each in entries if isinstance(each.predicate, RollbackPredicate)]
+
+    def item(self, bundle: Bundle, environment: str, name: str) -> str:
+        """What a gate says of one item."""
+        situation = Promotion.here().situation(environment, bundle)
+        return next(item.finding.status for item in evaluate(situation).items if item.id == name)
+
+    def _write(self, kind: str, bundle: Bundle, predicate: Any) -> None:
+        Promotion.here().ledger.append(kind, bundle.subjects(), predicate, signers=())
+
+    def _tick(self) -> str:
+        self._time += timedelta(minutes=5)
+        return self._time.isoformat(timespec="seconds")
+
+
+@pytest.fixture
+def releases(operated: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> Releases:
+    """Staging by the ledger; nothing has to be signed, and there is no suite `health`."""
+    text = (operated / "gaia.toml").read_text().replace(
+        '[env.staging]\n', '[env.staging]\nrequired = ["gateway"]\n'
+    )  # fmt: skip
+    (operated / "gaia.toml").write_text(
+        text + "[env.staging.stage]\nrequire_signed = false\n[env.staging.timeouts]\nready = 5\n"
+    )
+    (operated / "checks" / "health").rmdir()
+    monkeypatch.setenv("GAIA_STAGING_GATEWAY_URL", "http://127.0.0.1:9")
+    return Releases(operated, fake_tools)
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A gateway that says that it is well."""
+    from tests.cli.documents import serving
+
+    with serving() as service:
+        monkeypatch.setenv("GAIA_STAGING_GATEWAY_URL", service.url)
+        yield service
+
+
+def two(releases: Releases, **changes: Any) -> tuple[Bundle, Bundle]:
+    old, new = releases.make(1), releases.make(2, **changes)
+    releases.ran(old)
+    releases.ran(new)
+    releases.run_now(new)
+    return old, new
+
+
+def running(tools: FakeTools) -> set[str]:
+    return {found for service in SERVICES for found in tools.digests(f"gaia-{service}-staging")}
+
+
+def test_the_plan_goes_to_the_last_bundle_that_ran_well_and_changes_nothing(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools
+) -> None:
+    old, new = releases.make(1), releases.make(2)
+    bad, gone = releases.make(3), releases.make(4)
+    releases.ran(old)
+    releases.ran(gone)
+    releases.ran(bad, verdict="REJECT")
+    releases.ran(new)
+    releases.rolled_back(bundle=gone, environment="dev")
+
+    code, out, err = gaia("rollback", "plan", "staging")
+
+    commands = out.splitlines()
+    assert code == 0
+    assert f"staging: from bundle {new.short} back to bundle {old.short}, seen to run well on 20" in err
+    assert [line.split()[3] for line in commands] == ["gaia-gateway-staging", "gaia-auth-staging"]
+    assert all("--skip-release-command" in line and image(*each) in line for line, each in zip(
+        commands, (("gateway", 1), ("auth", 1)), strict=True
+    ))  # fmt: skip
+    assert str(configs_folder(releases.folder, old)) in out
+    assert fake_tools.calls("fly", "deploy") == []
+
+
+def test_it_goes_back_as_a_whole_and_quarantines_what_it_leaves(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
+) -> None:
+    old, new = two(releases)
+
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging")
+
+    assert code == 0, err
+    assert f"bundle {new.short} will be quarantined" in err
+    assert running(fake_tools) == set(old.digests.values())
+    (says,) = releases.written()
+    assert (says.bundle, says.target, says.outcome, says.rehearsal) == (new.id, old.id, "deployed", False)
+    assert says.services == old.digests
+    assert says.fence == 1
+    assert releases.item(new, "production", "not-quarantined") == "failed"
+    assert releases.item(old, "staging", "not-quarantined") == "proved"
+
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging")
+    assert code == 4
+    assert f"staging was rolled back from {new.short} to {old.short}" in err
+    assert "a rollback is not rolled back" in err
+
+
+def test_what_runs_afterwards_and_does_not_work_is_said(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
+    old, _ = two(releases)
+
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging")
+
+    assert code == 1
+    assert "gaia: staging was rolled back, but gateway does not answer: " in err
+    assert running(fake_tools) == set(old.digests.values())
+    assert [says.outcome for says in releases.written()] == ["deployed"]
+
+
+def test_the_suite_health_is_run_afterwards(releases: Releases, gaia: Gaia, answering: object) -> None:
+    two(releases)
+    suite = releases.folder / "checks" / "health"
+    suite.mkdir()
+    (suite / "test_health.py").write_text("def test_never():\n    assert 1 == 2\n")
+
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging")
+
+    assert code == 1
+    assert "gaia: staging was rolled back, but its health suite ended with 1" in err
+
+
+def test_a_rollback_that_failed_is_written_and_tried_again(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
+) -> None:
+    old, new = two(releases)
+    fake_tools.fault("gaia-auth-staging", "split:1")
+
+    failed, _, _ = gaia("rollback", "staging", "--confirm", "staging")
+    again, _, err = gaia("rollback", "staging", "--confirm", "staging")
+
+    assert (failed, again) == (1, 0), err
+    assert [(says.bundle, says.target, says.outcome) for says in releases.written()] == [
+        (new.id, old.id, "split"),
+        (new.id, old.id, "deployed"),
+    ]
+
+
+def test_an_image_that_is_named_leaves_the_bundle_too(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
+) -> None:
+    _, new = two(releases)
+
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging", "-s", "auth", "--to", image("auth", 7))
+
+    assert code == 0, err
+    (says,) = releases.written()
+    assert (says.bundle, says.target) == (new.id, "no bundle")
+    assert releases.item(new, "staging", "deployed") == "missing"
+
+
+def test_another_database_is_refused_unless_it_is_accepted(releases: Releases, gaia: Gaia) -> None:
+    two(releases, migration_head="0042")
+
+    code, out, err = gaia("rollback", "plan", "staging")
+    accepted, _, noted = gaia("rollback", "plan", "staging", "--accept-migrations")
+
+    assert (code, out) == (4, "")
+    assert "the database is at 0042" in err
+    assert "add --accept-migrations" in err
+    assert accepted == 0
+    assert "accepted" in noted
+
+
+def test_deploy_files_that_were_changed_since_are_refused(releases: Releases, gaia: Gaia) -> None:
+    old, _ = two(releases)
+    path = configs_folder(releases.folder, old) / "fly.auth.staging.toml"
+    path.write_text(path.read_text().replace("2gb", "1gb"))
+
+    code, _, err = gaia("rollback", "plan", "staging")
+
+    assert code == 4
+    assert "its deploy files are not as they were: kept file fly.auth.staging.toml was changed" in err
+
+
+def test_a_rehearsal_goes_both_ways_and_the_gate_takes_it(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
+) -> None:
+    old, new = two(releases)
+    text = (releases.folder / "gaia.toml").read_text() + '[env.production.stage]\nfrom = "staging"\n'
+    (releases.folder / "gaia.toml").write_text(text)
+
+    code, _, err = gaia("rollback", "rehearse", "staging", "--bundle", new.short)
+
+    assert code == 0, err
+    assert f"staging went back to bundle {old.short}, and forward again to {new.short}" in err
+    assert running(fake_tools) == set(new.digests.values())
+    apps = [call.argv[2] for call in fake_tools.calls("fly", "deploy")]
+    assert apps == [f"gaia-{each}-staging" for each in ("gateway", "auth", "auth", "gateway")]
+    (says,) = releases.written()
+    assert (says.rehearsal, says.outcome, says.target) == (True, "deployed", old.id)
+    assert releases.item(new, "staging", "not-quarantined") == "proved"
+    assert releases.item(new, "staging", "deployed") == "proved"
+
+
+def test_a_rehearsal_whose_way_back_fails_goes_forward_all_the_same_and_proves_nothing(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
+) -> None:
+    _, new = two(releases)
+    fake_tools.fault("gaia-gateway-staging", "split:1")
+
+    code, _, err = gaia("rollback", "rehearse", "staging")
+
+    assert code == 1, err
+    assert running(fake_tools) == set(new.digests.values())
+    assert [(says.rehearsal, says.outcome) for says in releases.written()] == [(True, "split")]
+
+
+def test_a_rehearsal_after_which_nothing_answers_proves_nothing(releases: Releases, gaia: Gaia) -> None:
+    two(releases)
+
+    code, _, err = gaia("rollback", "rehearse", "staging")
+
+    assert code == 1
+    assert "runs, but gateway does not answer" in err
+    assert [says.outcome for says in releases.written()] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "staging"], "the ledger does not say which bundle staging runs"),
+        (["plan", "stagign"], "did you mean staging?"),
+        (["rehearse", "production"], "rehearsed in the stage before it"),
+        (["rehearse", "staging", "--bundle", "abcd"], "there is no bundle"),
+    ],
+)
+def test_a_mistake_is_one_message(releases: Releases, gaia: Gaia, arguments: list[str], message: str) -> None:
+    code, out, err = gaia("rollback", *arguments)
+
+    assert (code, out) == (4, "")
+    assert message in err
+
+
+def test_help_shows_the_options_and_the_two_commands(gaia: Gaia) -> None:
+    code, out, _ = gaia("rollback", "--help")
+
+    assert code == 0
+    assert "--services" in out
+    assert "gaia rollback rehearse staging --bundle" in out
+    assert gaia("rollback").err.splitlines()[-1].endswith("Missing argument 'ENV'.")
+
+
+def test_the_first_release_has_nothing_to_go_back_to(releases: Releases, gaia: Gaia) -> None:
+    new = releases.make(2)
+    releases.ran(new)
+    releases.run_now(new)
+
+    code, _, err = gaia("rollback", "rehearse", "staging")
+
+    assert code == 4
+    assert f"the ledger shows no bundle before {new.short}" in err
+
+
+def test_nothing_is_rehearsed_from_what_does_not_run(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
+    _, new = two(releases)
+    releases.run_now(releases.make(9))
+
+    code, _, err = gaia("rollback", "rehearse", "staging")
+
+    assert code == 4
+    assert f"staging is not seen to run bundle {new.short}" in err
+    assert fake_tools.calls("fly", "deploy") == []
+
+
+def test_somebody_who_promotes_is_not_disturbed(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
+    two(releases)
+    Promotion.here().lock("staging", "a promotion").acquire(datetime.now(UTC))
+
+    for arguments in (["rehearse", "staging"], ["staging", "--confirm", "staging"]):
+        code, _, err = gaia("rollback", *arguments)
+        assert (code, "staging is held by a promotion" in err) == (13, True)
+    assert fake_tools.calls("fly", "deploy") == []
