@@ -169,7 +169,8 @@ def test_gitlab_has_stages_templates_and_lists_in_lists(tmp_path: Path) -> None:
     "text",
     ["flyctl deploy", "fly -a x deploy --image y", "cd svc && fly deploy", "gaia deploy staging", "gaia deploy-and-test dev",
      "./scripts/deploy.sh --env dev", "scripts/manage.sh deploy-and-test staging", "pytest --gaia-deploy",
-     "uses superfly/flyctl-actions@1.5 args=deploy -c fly.toml"],
+     "uses superfly/flyctl-actions@1.5 args=deploy -c fly.toml", "gaia promote staging --bundle b.json",
+     "ci/gate promote staging --bundle b.json"],
 )  # fmt: skip
 def test_what_deploys(text: str) -> None:
     assert deploys(Command(text, Place("ci.yml", 1)))
@@ -184,6 +185,9 @@ def test_what_deploys(text: str) -> None:
         "butterfly deploy",
         "uses actions/deploy-pages@v4",
         "fly logs; echo deployed",
+        "gaia promote staging --bundle b.json --plan",
+        "ci/gate make-bundle b.json",
+        "gaia gate staging --bundle b.json",
     ],
 )
 def test_what_does_not(text: str) -> None:

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.workflows.model import Command, Job
 
 _TOOL = r"(?:^|[\s;&|(/])"
+_GAIA = r"(?:gaia|ci/gate)"
 _DEPLOYS = re.compile(
-    rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|{_TOOL}gaia\s+deploy(?:-and-test)?\b|{_TOOL}deploy\.sh\b|"
+    rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|{_TOOL}{_GAIA}\s+deploy(?:-and-test)?\b|"
+    rf"{_TOOL}{_GAIA}\s+promote\b(?!.*\s--plan\b)|{_TOOL}deploy\.sh\b|"
     rf"{_TOOL}manage\.sh\s+deploy|--gaia-deploy\b|uses superfly/flyctl-actions[^ ]*@\S+ .*\bargs=[^=]*\bdeploy\b",
     re.IGNORECASE,
 )
@@ -20,7 +22,7 @@ _BY_BUILDING = re.compile(
     rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|\bflyctl-actions|{_TOOL}deploy\.sh\b|{_TOOL}manage\.sh\s+deploy",
     re.IGNORECASE,
 )
-_TESTS = re.compile(rf"{_TOOL}(?:pytest|gaia\s+(?:test|quick-test|full-test))\b", re.IGNORECASE)
+_TESTS = re.compile(rf"{_TOOL}(?:pytest|{_GAIA}\s+(?:test|quick-test|full-test|promote))\b", re.IGNORECASE)
 _ROLLS_BACK = re.compile(r"\broll[-_ ]?back", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+")
 

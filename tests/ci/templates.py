@@ -1,0 +1,56 @@
+"""The templates of CI, and every command in them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+GITHUB = ROOT / "ci" / "github"
+GITLAB = ROOT / "ci" / "gitlab" / ".gitlab-ci.yml"
+PROMOTE, ROLLBACK = GITHUB / "promote.yml", GITHUB / "rollback.yml"
+
+EDGES = {"local": "bundle", "dev": "local", "staging": "dev", "production": "staging"}
+
+
+def document(path: Path) -> dict[str, Any]:
+    """Return what the template says; ``on`` is not taken for a truth value."""
+    loaded: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    return loaded
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    """Return all steps of all jobs of a workflow of GitHub."""
+    return [step for job in document(path)["jobs"].values() for step in job["steps"]]
+
+
+def gitlab_jobs() -> dict[str, dict[str, Any]]:
+    """Return the jobs of the pipeline of GitLab, what they extend laid under."""
+    whole = document(GITLAB)
+    return {
+        name: whole.get(body.get("extends", ""), {}) | body
+        for name, body in whole.items()
+        if isinstance(body, dict) and "script" in body
+    }
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield (template, command) of everything that jobs run."""
+    for path in (PROMOTE, ROLLBACK):
+        yield from ((path.name, step["run"]) for step in steps(path) if "run" in step)
+    for job in gitlab_jobs().values():
+        yield from ((GITLAB.name, line) for line in job["script"])
+
+
+def install(folder: Path) -> None:
+    """Put the templates where a project has them."""
+    (folder / ".github" / "workflows").mkdir(parents=True, exist_ok=True)
+    for path in (PROMOTE, ROLLBACK):
+        shutil.copy(path, folder / ".github" / "workflows")
+    shutil.copy(GITLAB, folder)

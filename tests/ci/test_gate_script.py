@@ -1,0 +1,94 @@
+"""``ci/gate``: gaia in a project, and a bundle of the images that a variable names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ci.templates import ROOT
+from tests.repositories import Repository
+from tests.run.deploy_files import image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Gate = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in git that has the script."""
+    for name in [each for each in os.environ if each.startswith("GAIA_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "ci").mkdir()
+    shutil.copy(ROOT / "ci" / "gate", tmp_path / "ci")
+    repository = Repository(tmp_path, monkeypatch)
+    repository.write("gaia.toml")
+    repository.write(".gitignore", ".gaia/\nbundle.json\n")
+    repository.write("strays/a.txt")
+    repository.commit()
+    return tmp_path
+
+
+@pytest.fixture
+def gate(project: Path) -> Gate:
+    """Run the script from another folder, with the gaia of these tests."""
+
+    def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            [project / "ci" / "gate", *arguments],
+            cwd=project / "strays",
+            env={**os.environ, "PATH": path, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return call
+
+
+def test_words_are_those_of_gaia_and_so_is_the_exit_code(gate: Gate) -> None:
+    assert gate("--version").stdout.startswith("gaia ")
+    done = gate("gate", "dev", "--bundle", "a b")
+    assert done.returncode == 4
+    assert "bundle 'a b'" in done.stderr
+
+
+def test_a_bundle_is_made_of_the_images_and_written_for_later_jobs(gate: Gate, project: Path) -> None:
+    images = {"gateway": image("gateway", 1), "auth": image("auth", 2)}
+
+    done = gate("make-bundle", "bundle.json", IMAGES="\n ".join(f"{name}={ref}" for name, ref in images.items()))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    bundle = json.loads((project / "bundle.json").read_text())
+    assert {each["service"]: each["image"] for each in bundle["components"]} == images
+    assert gate("gate", "dev", "--bundle", "bundle.json").returncode == 11
+
+
+@pytest.mark.parametrize(
+    ("arguments", "images", "said"),
+    [
+        (["make-bundle"], "gateway=x", "ci/gate: say which file"),
+        (["make-bundle", "a.json", "b.json"], "gateway=x", "ci/gate: say which file"),
+        (["make-bundle", "bundle.json"], "", "ci/gate: IMAGES is empty"),
+        (["make-bundle", "bundle.json"], "  ", "gaia: "),
+        (["make-bundle", "bundle.json"], "gateway=gateway:latest", "gaia: "),
+        (["make-bundle", "bundle.json"], "*", "gaia: "),
+        (["make-bundle", "bundle.json"], "--help", "gaia: "),
+    ],
+)
+def test_mistakes_make_nothing(gate: Gate, project: Path, arguments: list[str], images: str, said: str) -> None:
+    done = gate(*arguments, IMAGES=images)
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert said in done.stderr
+    assert "strays" not in done.stderr, "a star is no name of files"
+    assert not (project / "bundle.json").exists()
