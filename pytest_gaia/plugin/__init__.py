@@ -137,17 +137,12 @@ def _may_use_gaia(config: pytest.Config, option: Any) -> bool:
 
 
 def _register(config: pytest.Config, run: Run) -> None:
-    from pytest_gaia.plugin.checks import CheckHooks
     from pytest_gaia.plugin.judging import Judging
-    from pytest_gaia.plugin.ledger import LedgerHooks
-    from pytest_gaia.run.workers import attach, tell_left_out
 
     # Without pytest's own plugin for marks (-p no:skipping) there is no such option.
     judging = Judging.of(run, excusing=not getattr(config.option, "runxfail", False))
-    _add(config, "gaia-checks", CheckHooks(run, judging))
     if run.is_worker:
-        attach(config, run)
-        _add(config, "gaia-ledger", LedgerHooks(partial(tell_left_out, config)))
+        _register_worker(config, run, judging)
     else:
         _register_controller(config, run, judging)
     if run.declared.tolerance.xfail == "fails" and not _distributes(config):
@@ -162,16 +157,32 @@ def _distributes(config: pytest.Config) -> bool:
     )
 
 
+def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
+    from pytest_gaia.plugin.checks import CheckHooks
+    from pytest_gaia.plugin.ledger import LedgerHooks
+    from pytest_gaia.run.workers import attach, tell_left_out
+
+    attach(config, run)
+    _add(config, "gaia-checks", CheckHooks(run, judging, None))
+    _add(config, "gaia-ledger", LedgerHooks(partial(tell_left_out, config)))
+
+
 def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
     from pytest_gaia.clients.redaction import Redactor
+    from pytest_gaia.plugin.checks import CheckHooks
     from pytest_gaia.plugin.controller import ControllerHooks
     from pytest_gaia.plugin.ledger import LedgerHooks
     from pytest_gaia.plugin.result import Result
-    from pytest_gaia.plugin.witness import WitnessHooks
+    from pytest_gaia.plugin.shown import show_outcomes
+    from pytest_gaia.plugin.witness import ReportHooks, WitnessHooks
 
     result = Result(run, judging, config)
     witness = WitnessHooks(result.add, Redactor.of(run.declared).text)
+    _add(config, "gaia-checks", CheckHooks(run, judging, witness.assembly))
     _add(config, "gaia-witness", witness)
+    if _distributes(config):
+        _add(config, "gaia-reports", ReportHooks(witness.assembly))
+        show_outcomes(config)
     if config.option.gaia_seal or config.option.gaia_plan:
         from pytest_gaia.plugin.sealing import SealHooks, sealed_before
 

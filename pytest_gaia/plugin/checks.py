@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -17,28 +17,29 @@ from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.evidence import EVIDENCE, Evidence
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.phases import DoesNotApply
+from pytest_gaia.plugin.shown import name_subtests
 from pytest_gaia.policy.subjects import write_subjects
 from pytest_gaia.report.exchanges import summary
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
 from pytest_gaia.verdict.evidence import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    from _pytest.subtests import SubtestContext
+    from collections.abc import Generator, Mapping, Sequence
 
     from pytest_gaia.collection.needs import Needs
     from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
-    from pytest_gaia.verdict.evidence import TestRecord
+    from pytest_gaia.verdict.assembly import Assembly
 
 
 class CheckHooks:
     """Registered where tests run: in every xdist worker, or in the one process of a run without workers."""
 
-    def __init__(self, run: Run, judging: Judging) -> None:
+    def __init__(self, run: Run, judging: Judging, assembly: Assembly | None) -> None:
+        """``assembly`` takes what becomes of each test; None on a worker, which sends it with a report."""
         self.run = run
         self.judging = judging
+        self._assembly = assembly
         self.latest: Evidence | None = None
         """of the test that makes, or has made, the latest report"""
         self._item: pytest.Item | None = None
@@ -84,7 +85,8 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Leave out what does not apply; let the test write only if it says that it does."""
-        traits = self._turn_to(item).traits
+        evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
+        traits = evidence.traits
         if traits.left_out:
             raise DoesNotApply(traits.left_out)
         if traits.demanding:
@@ -100,25 +102,18 @@ class CheckHooks:
         if call.excinfo is not None:
             self.raised = call.excinfo = phases.raised_in(call)
         report = yield
-        phase, self._found = self._found, None
         # An exception holds all its frames: it must not outlive its report.
         self.raised = None
-        if phase is None:
-            phase = Phase(call.when, "passed", call.duration)
-        evidence.add(phase if phases.passed(report) else phases.with_native_xfail(phase, report, self._redact))
-        if call.when == "call" and evidence.clean:
-            self._judge_pass(item, report, evidence)
-        if report.when == "teardown":
-            vars(report)["gaia_test"] = self._record(item, evidence)
-            # The next test may be left out before it begins.
-            self.run.recorder.clear()
+        if self._found is None and phases.passed(report):
+            # As nearly all do: everything here costs each phase of each test.
+            evidence.phases += (Phase(call.when, "passed", call.duration),)
+        else:
+            self._add(evidence, call, report)
+        if call.when == "call":
+            self._judge_call(item, report, evidence)
+        elif call.when == "teardown":
+            self._hand_over(item, report, evidence)
         return report
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A subtest says its name only now, when its phase has been judged."""
-        context: SubtestContext | None = getattr(report, "context", None)
-        if context is not None and self.latest is not None and self.latest.phases:
-            self.latest.name_subtest(context.msg, context.kwargs)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -135,6 +130,8 @@ class CheckHooks:
         return report
 
     def _turn_to(self, item: pytest.Item) -> Evidence:
+        if self._assembly is not None:
+            self._assembly.settle()
         self._item, self.latest = item, item.stash[EVIDENCE]
         return self.latest
 
@@ -196,19 +193,31 @@ class CheckHooks:
         open_environment = self.judging.context.tolerance.kind == "open"
         return open_environment and phase.when == "call" and not item.stash[EVIDENCE].traits.needs.core
 
-    def _judge_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
-        standing = self.judging.standing(evidence.subject)
+    def _judge_call(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         # A subtest makes its report while its test is still in its call.
-        if standing.expect == "fails" and not phases.under_way():
-            phases.name_outcome(item, report, "unexpected pass", standing.speaking)
+        if phases.under_way():
+            name_subtests(item.config, self._name_subtest)
+        elif evidence.clean:
+            standing = self.judging.standing(evidence.subject)
+            if standing.expect == "fails":
+                phases.name_outcome(item, report, "unexpected pass", standing.speaking)
 
-    def _record(self, item: pytest.Item, evidence: Evidence) -> TestRecord | dict[str, Any]:
-        exchanges = self.run.recorder.exchanges
-        record = evidence.hand_over(
-            item.nodeid,
-            getattr(item, "execution_count", 1),
-            phases.wires(exchanges) if exchanges else (),
-            self.run.process,
-        )
-        # What a worker sends is put together from plain values.
-        return msgspec.to_builtins(record) if self.run.is_worker else record
+    def _add(self, evidence: Evidence, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        phase, self._found = self._found or Phase(call.when, "passed", call.duration), None
+        evidence.add(phases.with_native_xfail(phase, report, self._redact))
+
+    def _name_subtest(self, message: str | None, values: Mapping[str, object]) -> None:
+        if self.latest is not None and self.latest.phases:
+            self.latest.name_subtest(message, values)
+
+    def _hand_over(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
+        recorder, passed = self.run.recorder, evidence.clean
+        attempt = getattr(item, "execution_count", 1)
+        record = evidence.hand_over(item.nodeid, attempt, phases.wires(recorder.exchanges), self.run.process)
+        # The next test may be left out before it begins.
+        recorder.clear()
+        if self._assembly is not None:
+            self._assembly.complete(record, passed=passed)
+        else:
+            # What a worker sends is put together from plain values.
+            vars(report)["gaia_test"] = msgspec.to_builtins(record)

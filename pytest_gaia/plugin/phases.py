@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.outcomes import Skipped
-from _pytest.runner import runtestprotocol
+from _pytest.runner import call_and_report
 from msgspec.structs import replace
 
 from pytest_gaia.errors import NotApplicable
+from pytest_gaia.plugin.shown import show_outcomes
 from pytest_gaia.verdict.evidence import Failure, Phase, Wire
 from pytest_gaia.verdict.symptoms import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from types import FrameType
 
     from pytest_gaia.clients.exchanges import Exchange
@@ -93,7 +94,7 @@ def raised_in(call: pytest.CallInfo[None]) -> pytest.ExceptionInfo[BaseException
 def under_way() -> bool:
     """Whether the phase of a test is under way whose report is being made: then the report is that of a subtest."""
     frame: FrameType | None = currentframe()
-    while frame is not None and frame.f_code is not _RUNS_A_TEST:
+    while frame is not None and frame.f_code is not _ASKS_FOR_A_REPORT:
         if frame.f_code is _RUNS_A_PHASE:
             return True
         frame = frame.f_back
@@ -101,11 +102,12 @@ def under_way() -> bool:
 
 
 _RUNS_A_PHASE = pytest.CallInfo.from_call.__func__.__code__  # type: ignore[attr-defined]
-_RUNS_A_TEST = runtestprotocol.__code__
+_ASKS_FOR_A_REPORT = call_and_report.__code__
 
 
 def name_outcome(item: pytest.Item, report: pytest.TestReport, outcome: str, rules: Iterable[str] = ()) -> None:
     """Show the report under ``outcome``, and say in JUnit which rules decided it."""
+    show_outcomes(item.config)
     vars(report)["gaia_outcome"] = outcome
     properties: list[tuple[str, object]] = [("gaia_outcome", outcome), *(("gaia_rule", rule) for rule in rules)]
     # JUnit takes the properties of the last phase, whose report copies them from the item.
@@ -120,8 +122,10 @@ def excuse_report(item: pytest.Item, report: pytest.TestReport, reason: str) -> 
     report.longrepr = (path, (line or 0) + 1, reason)
 
 
-def wires(exchanges: Iterable[Exchange]) -> tuple[Wire, ...]:
+def wires(exchanges: Sequence[Exchange]) -> tuple[Wire, ...]:
     """Return exchanges as a record holds them, without bodies."""
+    if not exchanges:
+        return ()
     return tuple(
         Wire(
             each.request.method,

@@ -9,12 +9,12 @@ import pytest
 from pytest_gaia.plugin.phases import skip_reason
 from pytest_gaia.run.workers import deselected_of, left_out_of, mistake_of
 from pytest_gaia.verdict.assembly import Assembly
-from pytest_gaia.verdict.evidence import TestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_LETTERS = {"not applicable": "n", "expected failure": "e", "tolerated": "t", "unexpected pass": "U"}
+    from pytest_gaia.verdict.evidence import TestRecord
+
 _RETRIED = "rerun"
 """the outcome by which pytest-rerunfailures announces another attempt"""
 _CRASH = "???"
@@ -22,18 +22,12 @@ _CRASH = "???"
 
 
 class WitnessHooks:
-    """Registered once a run: on xdist's controller, or in the one process of a run without workers.
-
-    A worker that crashes sends neither its output nor a report of its own, so everything is taken from the reports that
-    arrive here.
-    """
+    """Registered once a run: on xdist's controller, or in the one process of a run without workers."""
 
     def __init__(self, sink: Callable[[TestRecord], None], redact: Callable[[str], str]) -> None:
         self.assembly = Assembly(sink)
         self._redact = redact
         self.deselected = False
-        self._retried: set[tuple[str, str]] = set()
-        """(test, worker) of which another attempt is to come"""
         self.lost: list[str] = []
         """workers that ended before their time"""
         self.mistake: str | None = None
@@ -76,15 +70,27 @@ class WitnessHooks:
         for node in nodes:
             self.assembly.without_end(node, "never ran", "a hook took it out after it was collected")
 
+
+class ReportHooks:
+    """Registered on xdist's controller, where the evidence arrives with the reports of its workers.
+
+    A worker that crashes sends neither its output nor a report of its own, so everything is taken from these reports.
+    """
+
+    def __init__(self, assembly: Assembly) -> None:
+        self._assembly = assembly
+        self._retried: set[tuple[str, str]] = set()
+        """(test, worker) of which another attempt is to come"""
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The evidence comes with the last phase of a test; a worker that ends sends none."""
         # Taken off the report, because the terminal keeps every report until the end.
-        evidence: TestRecord | dict[str, Any] | None = vars(report).pop("gaia_test", None)
+        evidence: dict[str, Any] | None = vars(report).pop("gaia_test", None)
         if evidence is None and report.when != _CRASH and report.outcome != _RETRIED:
             return
         worker = _worker(report)
         if report.when == _CRASH:
-            self.assembly.crashed(report.nodeid, report.longreprtext, worker)
+            self._assembly.crashed(report.nodeid, report.longreprtext, worker)
             return
         if report.outcome == _RETRIED:
             self._retried.add((report.nodeid, worker))
@@ -94,16 +100,7 @@ class WitnessHooks:
             # What failed in this attempt comes with the evidence of the next one.
             self._retried.remove((report.nodeid, worker))
             return
-        if isinstance(evidence, TestRecord):
-            self.assembly.complete(evidence)
-        else:
-            self.assembly.complete_elsewhere(evidence, worker)
-
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Show an outcome of ours by its own name."""
-        outcome = getattr(report, "gaia_outcome", None)
-        # A test that does not apply, or fails as expected, still passes its other phases.
-        return (outcome, _LETTERS[outcome], outcome.upper()) if outcome else None
+        self._assembly.complete_elsewhere(evidence, worker)
 
 
 def _worker(report: pytest.TestReport) -> str:

@@ -169,7 +169,7 @@ def _rank_of(key: str) -> Rank:
 def _most_conditions(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """Return those of ``rules`` that have the most conditions, each once."""
     found = {rule.id: rule for rule in rules}
-    if len(found) < 2:  # noqa: PLR2004 - one rule needs no comparison
+    if len(found) < 2:
         return tuple(found.values())
     most = max((rule.conditions for rule in found.values()), default=0)
     return tuple(found[each] for each in sorted(found) if found[each].conditions == most)

@@ -25,14 +25,29 @@ class Assembly:
     planned: dict[str, None] = field(default_factory=dict)
     """node ids of the selected tests, in order"""
     _known: set[str] = field(default_factory=set)
+    _failed: TestRecord | None = None
+    """the latest test, if it did not pass: another attempt at it may follow"""
 
     def plan(self, nodes: Iterable[str]) -> None:
         """Add selected tests; workers select the same ones, so the same node may come twice."""
         self.planned.update(dict.fromkeys(nodes))
 
-    def complete(self, record: TestRecord) -> None:
-        """Hand on a test that ran to its end."""
-        self._hand_on(record)
+    def complete(self, record: TestRecord, *, passed: bool) -> None:
+        """Hand on a test that ran to its end; one that has not ``passed`` waits for another attempt, which counts it."""
+        if (before := self._failed) is not None:
+            self._failed = None
+            if before.node != record.node or before.attempt >= record.attempt:
+                self._hand_on(before)
+        if passed:
+            self._hand_on(record)
+        else:
+            self._failed = record
+
+    def settle(self) -> None:
+        """Another test begins, or none: no attempt follows at the latest one."""
+        if self._failed is not None:
+            before, self._failed = self._failed, None
+            self._hand_on(before)
 
     def complete_elsewhere(self, plain: Mapping[str, Any], worker: str) -> None:
         """Hand on a test that ran to its end on ``worker``, which has sent its record as plain values."""
@@ -55,6 +70,7 @@ class Assembly:
 
     def finish(self) -> None:
         """Hand on what was selected and is not known to have ended."""
+        self.settle()
         for node in self.planned:
             self.without_end(node, "never ran", _ENDED)
 
