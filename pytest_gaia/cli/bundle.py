@@ -123,6 +123,7 @@ def create_bundle(
         allow_dirty=allow_dirty,
     )
     bundle = bundles.keep_bundle(promotion.rootdir, bundle, files)
+    promotion.share(bundle, files)
     if output is not None:
         _write(output, bundle)
     if as_json:

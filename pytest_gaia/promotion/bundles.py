@@ -82,7 +82,7 @@ def find_bundle(rootdir: Path, prefix: str) -> Bundle:
 
     Raises ``ConfigError`` where none does, or several, and for a stored bundle that is not what its name says.
     """
-    if "/" in prefix or prefix.endswith(".json"):
+    if is_file(prefix):
         return read_bundle(Path(prefix))
     files = bundle_files(rootdir)
     found = [name for name in files if name.startswith(prefix.lower())] if len(prefix) >= _LEAST_DIGITS else []
@@ -95,6 +95,11 @@ def find_bundle(rootdir: Path, prefix: str) -> Bundle:
             "about it; make the bundle again (gaia bundle create)."
         )
     return bundle
+
+
+def is_file(prefix: str) -> bool:
+    """Whether what was typed names a file, and not the beginning of an id."""
+    return "/" in prefix or prefix.endswith(".json")
 
 
 def _not_one(prefix: str, found: list[str], known: list[str]) -> str:

@@ -63,8 +63,15 @@ class GitReference:
 
     def files(self, commit: str) -> dict[str, bytes]:
         """Return name → content of every file of ``commit``, by name; nothing for ''."""
-        names = self._git("ls-tree", "--name-only", commit).decode().split() if commit else []
-        return {name: self._git("cat-file", "blob", f"{commit}:{name}") for name in sorted(names)}
+        return {name: self.file(commit, name) for name in self.names(commit)}
+
+    def names(self, commit: str) -> list[str]:
+        """Return the names of the files of ``commit``, sorted; none for ''."""
+        return sorted(self._git("ls-tree", "--name-only", commit).decode().split()) if commit else []
+
+    def file(self, commit: str, name: str) -> bytes:
+        """Return the content of one file of ``commit``."""
+        return self._git("cat-file", "blob", f"{commit}:{name}")
 
     def put(self, commit: str, files: Mapping[str, bytes], message: str) -> None:
         """Add or replace ``files`` on top of ``commit``; raises :class:`Taken` if it is no longer the newest."""

@@ -61,7 +61,8 @@ def make_bundle(
 
 
 def last_released(promotion: Promotion) -> str | None:
-    """Return the commit of the newest bundle that has passed production's gate; None for none that is kept here."""
+    """Return the commit of the newest bundle that has passed production's gate; None for none."""
+    promotion.bring_bundles()
     entries, now = promotion.ledger.entries(), datetime.now(UTC)
     stage = promotion.stages[PRODUCTION]
     passed = []

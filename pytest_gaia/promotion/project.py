@@ -18,6 +18,8 @@ from pytest_gaia.promotion.git_store import GitStore
 from pytest_gaia.promotion.keys import SigningKey, signing_key, trusted_keys
 from pytest_gaia.promotion.ledger import Ledger
 from pytest_gaia.promotion.lock import FilePlace, GitPlace, Lock
+from pytest_gaia.promotion.shared_bundles import REFERENCE as BUNDLES
+from pytest_gaia.promotion.shared_bundles import bring_bundles, share_bundle
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.stores import FolderStore
 from pytest_gaia.run.order import in_order
@@ -71,8 +73,30 @@ class Promotion:
         return in_order(each for each in bundle.digests if services is None or each in services)
 
     def bundle(self, prefix: str) -> Bundle:
-        """Return the bundle of the project whose id begins with ``prefix``; ``ConfigError`` names those there are."""
-        return bundles.find_bundle(self.rootdir, prefix)
+        """Return the bundle of the project whose id begins with ``prefix``; ``ConfigError`` names those there are.
+
+        Where the ledger is in git, one that is not kept here yet is looked for beside it, and kept.
+        """
+        try:
+            return bundles.find_bundle(self.rootdir, prefix)
+        except ConfigError:
+            if self.settings.git is None or bundles.is_file(prefix):
+                raise
+            self.bring_bundles()
+            return bundles.find_bundle(self.rootdir, prefix)
+
+    def share(self, bundle: Bundle, files: Mapping[str, bytes]) -> None:
+        """Put a bundle and its deploy files where other machines find them: beside a ledger that is in git."""
+        if self.settings.git is not None:
+            share_bundle(self._shared_bundles(), bundle, files)
+
+    def bring_bundles(self) -> None:
+        """Keep here the bundles that others have made, where the ledger is in git."""
+        if self.settings.git is not None:
+            bring_bundles(self._shared_bundles(), self.rootdir)
+
+    def _shared_bundles(self) -> GitReference:
+        return GitReference(self.rootdir, BUNDLES, self.settings.remote)
 
     def signers(self) -> list[SigningKey]:
         """Return the key that signs here, if there is one. Raises ``ConfigError`` for one that cannot be read."""
