@@ -1,0 +1,92 @@
+"""The two runs of pytest that a promotion is made of, as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.promotion.promote_commands import child_environ, executed, shown
+from pytest_gaia.run.interrupts import like_interrupts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_gaia.promotion.project import Promotion
+
+_USAGE, _OUT_OF_REACH = 4, 12
+_SHOWN_LINES = 12
+_LOOK_EVERY = 2.0
+"""seconds between two looks whether the lock is still held"""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or SIGHUP came while pytest ran, and it has ended."""
+
+
+def seal_plan(words: Sequence[str], promotion: Promotion, keep: int) -> None:
+    """Have pytest write the plan. Raises ``ConfigError`` with its last lines where it does not."""
+    with _started(words, promotion, keep, subprocess.PIPE) as process:
+        code, output = _waited(process)
+    if code == 0:
+        return
+    lines = [line for line in output.splitlines() if line.strip()][-_SHOWN_LINES:]
+    error = EnvironmentUnavailable if code == _OUT_OF_REACH else ConfigError
+    raise error(
+        "the plan could not be sealed, so nothing was deployed. "
+        f"{shown(words, promotion.rootdir)} ended with {code}:\n" + "\n".join(lines)
+    )
+
+
+def run_pytest(
+    words: Sequence[str], promotion: Promotion, keep: int, output: int | None, lost: Callable[[], bool]
+) -> int:
+    """Run it to its end, and return its exit code. ``lost`` says that the lock is gone: it is then interrupted."""
+    with _started(words, promotion, keep, output) as process, like_interrupts():
+        told = False
+        while True:
+            try:
+                return process.wait(_LOOK_EVERY)
+            except subprocess.TimeoutExpired:
+                if lost() and not told:
+                    told = True
+                    _interrupt(process)
+            except KeyboardInterrupt:
+                _interrupt(process)
+                process.wait()
+                raise Interrupted from None
+
+
+def _started(words: Sequence[str], promotion: Promotion, keep: int, output: int | None) -> subprocess.Popen[str]:
+    # In a group of its own: Ctrl-C then reaches it once, through this process, and not twice.
+    # S603: no shell, and the words are of this promotion.
+    return subprocess.Popen(  # noqa: S603
+        executed(words),
+        cwd=promotion.rootdir,
+        env=child_environ(os.environ | dict(promotion.environ)),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output == subprocess.PIPE else None,
+        text=True,
+        pass_fds=(keep,),
+        process_group=0,
+    )
+
+
+def _waited(process: subprocess.Popen[str]) -> tuple[int, str]:
+    with like_interrupts():
+        try:
+            output, _ = process.communicate()
+        except KeyboardInterrupt:
+            _interrupt(process)
+            process.communicate()
+            raise Interrupted from None
+    return process.returncode, output
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)

@@ -1,0 +1,130 @@
+"""How far a promotion has come, on this machine: what ``gaia promote --resume`` goes on from.
+
+One JSON object a line in ``.gaia/promotions/<environment>.jsonl``; lines are only ever added, and each is on the disk
+before the next step is taken. A last line that was cut off is left out. It proves nothing: the ledger does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from pytest_gaia.errors import ConfigError, DeployLocked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FOLDER = ".gaia/promotions"
+
+StepName: TypeAlias = Literal["begin", "lock", "seal", "run", "evidence", "gate", "end"]
+STEPS: tuple[StepName, ...] = ("begin", "lock", "seal", "run", "evidence", "gate", "end")
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line: a step was done."""
+
+    step: StepName
+    run: str
+    """id of the promotion"""
+    when: str
+    """ISO 8601, UTC"""
+    bundle: str
+    token: str = ""
+    """``begin``: of the lock, so that going on here may take over what this promotion itself still holds"""
+    fence: int = 0
+    """``lock``: the fencing number"""
+    files: dict[str, str] = {}
+    """``seal``, ``run``: file → SHA-256 of what the step has left"""
+    exit_code: int | None = None
+    """``run``: pytest's; ``end``: of the promotion"""
+    problem: str = ""
+    """``run``: why it shows nothing, if it does not"""
+
+
+class Journal:
+    """The journal of one environment. Raises ``ConfigError`` where it cannot be read or written."""
+
+    def __init__(self, rootdir: Path, environment: str) -> None:
+        self.folder = rootdir / FOLDER
+        self.environment = environment
+        self.path = self.folder / f"{environment}.jsonl"
+
+    def add(self, mark: Mark) -> None:
+        """Add one line, and wait until it is on the disk."""
+        try:
+            self._prepare()
+            # Readable by its owner alone: it holds the lock's token.
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                line = msgspec.json.encode(mark) + b"\n"
+                os.write(descriptor, b"\n" + line if _cut_off(descriptor) else line)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._error(error) from None
+
+    def marks(self) -> tuple[Mark, ...]:
+        """Return all lines that can be read, the oldest first."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise self._error(error) from None
+        found = []
+        for line in content.splitlines():
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                found.append(msgspec.json.decode(line, type=Mark))
+        return tuple(found)
+
+    def unfinished(self) -> tuple[Mark, ...]:
+        """Return the lines of the last promotion, if it never came to its end."""
+        marks = self.marks()
+        last = [mark for mark in marks if mark.run == marks[-1].run] if marks else []
+        return () if any(mark.step == "end" for mark in last) else tuple(last)
+
+    @contextmanager
+    def alone(self) -> Iterator[int]:
+        """Keep others on this machine away, as long as this process or one that inherits the descriptor lives.
+
+        The system frees it with the last of them, however they end: what ``kill -9`` has left behind is free again,
+        but for a pytest that it has left running. Raises ``DeployLocked``.
+        """
+        try:
+            self._prepare()
+            descriptor = os.open(self.folder / f"{self.environment}.busy", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._error(error) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield descriptor
+        except BlockingIOError:
+            raise DeployLocked(
+                f"{self.environment}: another promotion is under way on this machine, or the pytest of one that was "
+                "killed. Two at once would leave a mixture of both, so nothing was done. Wait until it has ended."
+            ) from None
+        finally:
+            os.close(descriptor)
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ignore = self.folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+
+    def _error(self, error: OSError) -> ConfigError:
+        return ConfigError(
+            f"{FOLDER}: the journal cannot be used: {error.strerror}. A promotion that cannot say how far it has come "
+            "does not begin."
+        )
+
+
+def _cut_off(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

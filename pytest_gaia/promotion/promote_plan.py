@@ -1,0 +1,95 @@
+"""What a promotion is going to do, after everything was looked at that can be known before."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.project import deploy_folder
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.configs import deploy_files, differences
+from pytest_gaia.promotion.gate import Gate, evaluate
+from pytest_gaia.promotion.promote_commands import Commands, check_environ
+from pytest_gaia.promotion.running import environment_of
+from pytest_gaia.promotion.stores import FolderStore
+from pytest_gaia.promotion.witness import witness
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.dsse import Signer
+    from pytest_gaia.promotion.project import Promotion
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A promotion that may begin: everything that can be known before was looked at."""
+
+    promotion: Promotion
+    environment: Environment
+    bundle: Bundle
+    edge: Gate
+    services: tuple[str, ...]
+    deploys: bool
+    commands: Commands
+    signers: list[Signer] = field(default_factory=list, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The environment."""
+        return self.environment.name
+
+    @property
+    def hook(self) -> str:
+        """What is asked what runs there."""
+        return self.environment.deploy.hook if self.environment.deploy else ""
+
+
+def plan_promotion(promotion: Promotion, name: str, bundle: Bundle, extra: Sequence[str]) -> Plan:
+    """Look at everything that can be known before anything is done; nothing is changed.
+
+    Raises ``ConfigError``: an unknown environment, one that cannot be observed, no suites, options that are not for a
+    promotion, a key that is asked for and missing, not trusted or out of force, a ledger that cannot be written.
+    """
+    situation = promotion.situation(name, bundle)
+    environment, deploys = environment_of(promotion, name)
+    services = promotion.services(name, bundle)
+    check_environ(promotion.environ)
+    commands = Commands.of(promotion.rootdir, name, bundle, services if deploys else (), extra)
+    signers = witness(promotion, name)
+    _check_force(promotion, signers, situation.now)
+    return Plan(promotion, environment, bundle, evaluate(situation, only="edge"), services, deploys, commands, signers)
+
+
+def changed_files(plan: Plan) -> tuple[str, ...]:
+    """Return the deploy files that are not those of the bundle, each with how it differs."""
+    found = deploy_files(deploy_folder(plan.promotion.rootdir))
+    return tuple(f"{file} {how}" for file, how in differences(plan.bundle.configs, found))
+
+
+def check_writable(plan: Plan) -> None:
+    """Raise ``ConfigError`` where the ledger could not take the evidence: better now than after the deployment."""
+    store = plan.promotion.ledger.store
+    if not isinstance(store, FolderStore):
+        return
+    probe = store.folder / f".{secrets.token_hex(4)}.draft"
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"{store.name}: the ledger cannot be written: {error.strerror}. Nothing was done.") from None
+
+
+def _check_force(promotion: Promotion, signers: Sequence[Signer], now: datetime) -> None:
+    keyids = {signer.keyid for signer in signers}
+    late = [key for key in promotion.ledger.keys if key.keyid in keyids and not key.valid_at(now)]
+    if late:
+        raise ConfigError(
+            f"{late[0].name}: this key is not in force now (not_before, not_after in {promotion.settings.keys}/"
+            f"{late[0].name}.toml), and what it signs would count for nothing. Nothing was done."
+        )

@@ -1,0 +1,64 @@
+"""What is seen to run in an environment, as a promotion needs it: before it claims anything, and after the last test."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pytest_gaia.config.deployfiles.read import compose_file
+from pytest_gaia.config.environment import DeploySettings
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import deploy_folder
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.images import look
+from pytest_gaia.run.references import digests
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.promotion.project import Promotion
+
+
+def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
+    """Return the environment as it can be observed, and whether a promotion deploys it.
+
+    One without deploy settings is not deployed. If all of its addresses are on this machine, Docker Compose is asked
+    what runs; raises ``ConfigError`` for any other: nobody could say that what was tested is the bundle.
+    """
+    environment = resolve(Options(rootdir=promotion.rootdir, environ=promotion.environ, env=name))
+    if environment.deploy is not None:
+        return environment, True
+    if _here(environment) and compose_file(deploy_folder(promotion.rootdir)) is not None:
+        return replace(environment, deploy=DeploySettings("compose")), False
+    raise ConfigError(
+        f"{name}: has no deployment, so nobody could say that what is tested there is the bundle. Set [env.{name}] from "
+        f'= "fly" or "compose", or [env.{name}.deploy] hook = … in gaia.toml. Nothing was done.'
+    )
+
+
+def observed(environment: Environment, rootdir: Path, services: Sequence[str]) -> dict[str, str]:
+    """Return service → digest of every one of ``services`` that was seen to run one image; others are left out."""
+    found = {}
+    for sight in look(environment, rootdir, services):
+        seen = sight.observation
+        # A machine that does not say what it runs could run anything.
+        if seen is not None and all(machine.digest for machine in seen.machines) and len(digests(seen)) == 1:
+            (found[sight.service],) = digests(seen)
+    return found
+
+
+def _here(environment: Environment) -> bool:
+    hosts = [urlsplit(url).hostname or "" for url in environment.urls.values()]
+    return bool(hosts) and all(host == "localhost" or _loopback(host) for host in hosts)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

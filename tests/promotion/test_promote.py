@@ -1,0 +1,78 @@
+"""Promoting, from the edge to the gate's word: what is written down, and what is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
+from tests.plugin.conftest import project, server
+from tests.plugin.deployer import OLD, deployer
+from tests.promotion.promotable import DIGEST, promotable
+
+if TYPE_CHECKING:
+    from tests.promotion.promotable import Promotable
+
+__all__ = ["deployer", "project", "promotable", "server"]
+
+
+def test_a_bundle_is_deployed_tested_and_written_down(promotable: Promotable) -> None:
+    done = promotable.promote()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert promotable.runs() == DIGEST
+    assert promotable.kinds == ["Deployment", "Run", "Gate"]
+    deployment, run, gate = (entry.predicate for entry in promotable.entries)
+    assert isinstance(deployment, DeploymentPredicate)
+    assert isinstance(run, RunPredicate)
+    assert isinstance(gate, GatePredicate)
+    assert (deployment.outcome, deployment.services, deployment.fence) == ("deployed", {"gateway": DIGEST}, 1)
+    assert (run.result, run.details.planned, run.details.missing) == ("PASSED", 2, ())
+    assert (run.details.suites, run.details.digests) == (("health",), {"gateway": DIGEST})
+    assert {"plan.json", "record.jsonl", "verdict.json"} <= {each.name for each in run.configuration}
+    assert (gate.decision.verdict, gate.decision.fence) == ("PROMOTE", 1)
+    assert promotable.entries[-1].sha256 in done.stdout
+    assert "next: gaia status" in done.stdout
+    assert [mark.step for mark in promotable.marks] == ["begin", "lock", "seal", "run", "evidence", "gate", "end"]
+
+
+def test_a_failed_test_rejects_and_says_so(promotable: Promotable) -> None:
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text("def test_one(): pass\ndef test_two(): assert False\n", encoding="utf-8")
+
+    done = promotable.promote("--json")
+
+    assert done.returncode == 1
+    assert '"verdict": "REJECT"' in done.stdout
+    run = promotable.predicate(RunPredicate)
+    assert (run.result, run.failed) == ("FAILED", ("suites/health/test_health.py::test_two",))
+
+
+def test_what_the_run_leaves_out_holds(promotable: Promotable) -> None:
+    done = promotable.promote("--", "-k", "one")
+
+    assert done.returncode == 11, done.stdout + done.stderr
+    assert promotable.predicate(RunPredicate).details.missing == ("suites/health/test_health.py::test_two",)
+    assert promotable.predicate(GatePredicate).decision.verdict == "HOLD"
+
+
+def test_a_deployment_that_did_not_come_about_is_evidence_too(promotable: Promotable) -> None:
+    promotable.deployer.tell("deploy", lazy=True)
+    promotable.deployer.settings(deadline=1)
+
+    done = promotable.promote()
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert promotable.predicate(DeploymentPredicate).outcome == "phantom"
+    assert promotable.runs() == OLD
+
+
+def test_a_plan_shows_the_commands_and_changes_nothing(promotable: Promotable) -> None:
+    before = sorted(path for path in promotable.rootdir.rglob("*") if "__pycache__" not in path.parts)
+
+    done = promotable.promote("--plan", "--", "-n", "2")
+
+    assert done.returncode == 0, done.stderr
+    assert f"--gaia-deploy-image=gateway=registry/gateway@{DIGEST}" in done.stdout
+    assert "--collect-only" in done.stdout
+    assert "-n 2" in done.stdout
+    assert sorted(path for path in promotable.rootdir.rglob("*") if "__pycache__" not in path.parts) == before
