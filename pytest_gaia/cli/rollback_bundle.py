@@ -12,6 +12,7 @@ import typer
 from pytest_gaia.cli.confirmation import is_production
 from pytest_gaia.cli.deployments import AsJson, EnvironmentName, target
 from pytest_gaia.cli.pipes import reader_may_leave
+from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.project import Promotion
@@ -106,9 +107,9 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
             except RolloutInterrupted as interruption:
                 result = interruption.result
             _write(recorded, result, fence)
+        with reader_may_leave(sys.stdout):
+            show_result(result, as_json=as_json)
         problem = smoke(there.rootdir, name, promotion.environ) if result.good else ""
-    with reader_may_leave(sys.stdout):
-        show_result(result, as_json=as_json)
     if problem:
         typer.echo(f"gaia: {name} was rolled back, but {problem}", err=True)
     if result.exit_code or problem:
@@ -141,7 +142,7 @@ def rehearse_rollback(
 ) -> None:
     """Go back and forward again, and write what came of it."""
     from pytest_gaia.cli.progress import shown_progress
-    from pytest_gaia.cli.rollout_shown import show_result
+    from pytest_gaia.cli.rollout_shown import document, show_result
     from pytest_gaia.promotion.rehearsal import rehearse
     from pytest_gaia.promotion.smoke import smoke
     from pytest_gaia.run.rollout import RolloutInterrupted
@@ -159,7 +160,12 @@ def rehearse_rollback(
     except RolloutInterrupted as interruption:
         show_result(interruption.result, as_json=as_json)
         raise typer.Exit(interruption.result.exit_code) from None
-    show_result(done.forth if done.back.good else done.back, as_json=as_json)
+    if as_json:
+        legs = {"back": document(done.back), "forth": document(done.forth)}
+        echo_json({**legs, "problem": done.problem, "exit_code": done.exit_code, "entry": done.entry.sequence})
+    else:
+        show_result(done.back, as_json=False)
+        show_result(done.forth, as_json=False)
     said = done.problem or f"{env} went back to bundle {plan.target.short}, and forward again to {plan.bundle.short}"
     typer.echo(f"{said}; written as entry {done.entry.sequence} of the ledger", err=True)
     if done.exit_code:

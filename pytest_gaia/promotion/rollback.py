@@ -152,14 +152,34 @@ def _last_good(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -
         if says.bundle in tried or says.bundle in quarantined:
             continue
         tried.add(says.bundle)
-        # Only of a bundle that is here can be told whether what the ledger says is about its images.
-        earlier = promotion.bundle(says.bundle)
+        earlier = _found(promotion, name, says.bundle)
+        if earlier is None:
+            continue
         situation = promotion.situation(name, earlier, now)
         run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)
         well = deployment is not None and deployment.says.outcome in RUNS_WELL
         if well and run is not None and run.says.details.verdict == "PROMOTE":
             return earlier, run.time.isoformat(timespec="seconds")
     return None
+
+
+def _found(promotion: Promotion, name: str, bundle: str) -> Bundle | None:
+    """Return the bundle of that id; None where it is not here, and nothing says that it ran well.
+
+    Only of a bundle that is here can be told whether what the ledger says is about its images.
+    """
+    try:
+        return promotion.bundle(bundle)
+    except ConfigError as error:
+        runs = (
+            each.predicate.details for each in promotion.ledger.entries() if isinstance(each.predicate, RunPredicate)
+        )
+        if any((run.environment, run.bundle, run.verdict) == (name, bundle, "PROMOTE") for run in runs):
+            raise ConfigError(
+                f"{name} ran bundle {bundle[:SHORT]} well, and would go back to it, but it is not to be had here: {error} "
+                "Bring .gaia/bundles from where it was made, or name the images: --to SERVICE=IMAGE. Nothing was changed."
+            ) from None
+        return None
 
 
 def _deployments(promotion: Promotion, name: str) -> Iterator[DeploymentPredicate]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_gaia.promotion.bundle import Bundle, Component
-from pytest_gaia.promotion.bundles import configs_folder, keep_bundle
+from pytest_gaia.promotion.bundles import FOLDER, configs_folder, keep_bundle
 from pytest_gaia.promotion.configs import deploy_files, digest
 from pytest_gaia.promotion.gate import evaluate
 from pytest_gaia.promotion.project import Promotion
@@ -288,9 +289,11 @@ def test_a_rehearsal_whose_way_back_fails_goes_forward_all_the_same_and_proves_n
     _, new = two(releases)
     fake_tools.fault("gaia-gateway-staging", "split:1")
 
-    code, _, err = gaia("rollback", "rehearse", "staging")
+    code, out, err = gaia("rollback", "rehearse", "staging", "--json")
 
-    assert code == 1, err
+    document = json.loads(out)
+    assert code == document["exit_code"] == 1, err
+    assert (document["back"]["good"], document["forth"]["good"]) == (False, True)
     assert running(fake_tools) == set(new.digests.values())
     assert [(says.rehearsal, says.outcome) for says in releases.written()] == [(True, "split")]
 
@@ -319,6 +322,24 @@ def test_a_mistake_is_one_message(releases: Releases, gaia: Gaia, arguments: lis
 
     assert (code, out) == (4, "")
     assert message in err
+
+
+def test_a_bundle_that_is_not_here_is_asked_for_if_it_ran_well_and_passed_over_if_not(
+    releases: Releases, gaia: Gaia
+) -> None:
+    old, new = two(releases)
+    lost = releases.make(5)
+    releases.ran(lost, verdict="HOLD")
+    releases.ran(new)
+    (releases.folder / FOLDER / f"{lost.id}.json").unlink()
+
+    code, _, err = gaia("rollback", "plan", "staging")
+    assert (code, f"back to bundle {old.short}" in err) == (0, True)
+
+    (releases.folder / FOLDER / f"{old.id}.json").unlink()
+    code, _, err = gaia("rollback", "plan", "staging")
+    assert code == 4
+    assert f"staging ran bundle {old.short} well, and would go back to it, but it is not to be had here" in err
 
 
 def test_help_shows_the_options_and_the_two_commands(gaia: Gaia) -> None:
