@@ -92,3 +92,10 @@ def test_mistakes_make_nothing(gate: Gate, project: Path, arguments: list[str], 
     assert said in done.stderr
     assert "strays" not in done.stderr, "a star is no name of files"
     assert not (project / "bundle.json").exists()
+
+
+def test_without_gaia_and_without_a_set_up_it_says_what_to_install(gate: Gate) -> None:
+    done = gate("gate", "dev", PATH="/usr/bin:/bin")
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == "ci/gate: gaia is not on the PATH: pip install 'pytest-gaia[sandbox,sign]'\n"
