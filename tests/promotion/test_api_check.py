@@ -1,0 +1,55 @@
+"""What a comparison of two snapshots comes to: only what was compared proves anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_gaia.promotion.api_check import check, undecided
+from pytest_gaia.promotion.api_snapshots import Fetched, Snapshot
+from tests.cli.documents import document
+
+LESS, MORE = document("/a"), document("/a", "/b")
+OFF = Fetched("auth", problem="connection refused")
+NONE = Fetched("auth", problem="GET /openapi.json answered 404", published=False)
+
+
+def side(**documents: object) -> Snapshot:
+    return {name: each if isinstance(each, Fetched) else Fetched(name, each) for name, each in documents.items()}  # type: ignore[arg-type]  # documents are dictionaries
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status", "code"),
+    [
+        (side(gateway=LESS), side(gateway=LESS), "proved", 0),
+        (side(gateway=LESS), side(gateway=MORE, auth=LESS), "proved", 0),
+        (side(gateway=MORE), side(gateway=LESS), "failed", 1),
+        (side(gateway=LESS, auth=NONE), side(gateway=LESS, auth=OFF), "proved", 0),
+        (side(gateway=LESS, auth=OFF), side(gateway=LESS, auth=LESS), "inconclusive", 11),
+        (side(gateway=LESS, auth=LESS), side(gateway=LESS), "inconclusive", 11),
+        (side(gateway=LESS, auth=LESS), side(gateway=LESS, auth=OFF), "inconclusive", 11),
+        (side(gateway=LESS, auth=LESS), side(gateway=LESS, auth=NONE), "inconclusive", 11),
+        (side(gateway=MORE, auth=OFF), side(gateway=LESS), "failed", 1),
+        (side(auth=NONE), side(gateway=LESS, auth=LESS), "inconclusive", 11),
+        ({}, side(gateway=LESS), "inconclusive", 11),
+        (side(gateway=LESS), side(gateway={"openapi": "3.0", "paths": {"/a": 7}}), "inconclusive", 11),
+        (side(gateway=LESS), side(gateway={"swagger": "2.0"}), "inconclusive", 11),
+    ],
+)
+def test_what_was_not_compared_proves_nothing(before: Snapshot, after: Snapshot, status: str, code: int) -> None:
+    found = check(before, after)
+
+    assert (found.status, found.exit_code) == (status, code)
+    assert found.why
+
+
+def test_the_findings_hold_what_breaks_and_what_was_compared() -> None:
+    found = check(side(gateway=MORE, auth=OFF), side(gateway=LESS, auth=LESS))
+
+    breaking, unclear, compared = found.findings
+    assert breaking == "breaking: gateway GET /b is gone"
+    assert unclear == "auth: the older document is not known: connection refused"
+    assert compared.startswith("compared: gateway sha256:")
+
+
+def test_what_cannot_be_asked_is_undecided() -> None:
+    assert (undecided("nobody there").status, undecided("nobody there").findings) == ("inconclusive", ("nobody there",))

@@ -1,0 +1,61 @@
+"""Which key signs what machines testify."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.keys import KEY_VARIABLE
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.witness import witness
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.promotion.conftest import Keyring
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "gaia.toml").write_text("", encoding="utf-8")
+    return tmp_path
+
+
+def here(folder: Path, pem: str = "") -> Promotion:
+    return Promotion.here(folder, {KEY_VARIABLE: pem} if pem else {})
+
+
+def trusted(keyring: Keyring, monkeypatch: pytest.MonkeyPatch, *roles: str) -> str:
+    pem = keyring.private_pem()
+    monkeypatch.setattr(keyring, "private_pem", lambda: pem)
+    keyring.make("key", *roles)
+    return pem
+
+
+def test_a_trusted_key_of_ci_signs_everywhere(folder: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    promotion = here(folder, trusted(keyring, monkeypatch, "ci"))
+
+    for environments in (("staging", "dev"), ("dev",)):
+        (signer,) = witness(promotion, *environments)
+        assert signer.keyid == promotion.ledger.keys[0].keyid
+
+
+def test_where_no_signature_is_asked_for_a_key_that_would_not_count_is_not_used(
+    folder: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert witness(here(folder), "dev") == []
+    assert witness(here(folder, keyring.private_pem()), "dev") == []
+    assert witness(here(folder, trusted(keyring, monkeypatch, "security")), "dev") == []
+
+
+def test_where_one_is_asked_for_the_reason_is_said(
+    folder: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"staging takes only evidence .* there is no key here"):
+        witness(here(folder), "dev", "staging")
+    with pytest.raises(ConfigError, match="is not trusted: no file in keys/ holds it"):
+        witness(here(folder, keyring.private_pem()), "staging")
+    with pytest.raises(ConfigError, match="key has the roles security, not ci"):
+        witness(here(folder, trusted(keyring, monkeypatch, "security")), "staging")
