@@ -45,7 +45,7 @@ def keep_evidence(plan: Plan, ran: Mark, fence: int) -> Kept:
     try:
         verdict = _verdict(plan)
     except Unfit as unfit:
-        if ran.exit_code in _UNTOUCHED and not (plan.commands.folder / RECORD).exists():
+        if ran.exit_code in _UNTOUCHED and not ran.problem:
             return Kept(problem=f"pytest ended with {ran.exit_code}, before anything was deployed", untouched=True)
         # Nobody knows what it has done; until it is known, the environment does not run the bundle.
         _write_deployment(

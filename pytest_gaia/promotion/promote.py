@@ -25,6 +25,7 @@ from pytest_gaia.promotion.promote_plan import check_writable
 from pytest_gaia.promotion.renewal import renewed
 from pytest_gaia.promotion.running import observed
 from pytest_gaia.promotion.statements import GATE
+from pytest_gaia.run.journal import Journal as Rollouts
 from pytest_gaia.verdict.verdict import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -109,13 +110,21 @@ class Promote:
         before = {} if plan.deploys else observed(plan.environment, plan.promotion.rootdir, plan.services)
         what = f"deploying {', '.join(plan.services)}, and testing" if plan.deploys else "testing what runs there"
         self.say("run", what)
+        touched = self._touched()
         code = run_pytest(plan.commands.run, plan.promotion, descriptor, self.output, lambda: self._lost)
         self.say("run", f"pytest ended with {code}")
         differing = [] if plan.deploys else [s for s in plan.services if before.get(s) != plan.bundle.digests[s]]
         problem = f"not seen to run the bundle before the first test: {', '.join(differing)}" if differing else ""
+        if self._touched() > touched:
+            problem = "the deployment had begun"
         return self._mark(
             "run", exit_code=code, files=_digests(plan.commands.folder, PLAN, RECORD, VERDICT), problem=problem
         )
+
+    def _touched(self) -> int:
+        """Return how many times a service of the environment was about to be deployed."""
+        entries = Rollouts(self.plan.promotion.rootdir, self.plan.name).entries()
+        return sum(entry.event == "start" for entry in entries)
 
     def _decide(self, ran: Mark) -> Ending:
         plan = self.plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PLAN, RECORD, VERDICT = "plan.json", "record.jsonl", "verdict.json"
 _ADDOPTS = "PYTEST_ADDOPTS"
+_CHANGES_WHAT_IS_TESTED = re.compile(r"--gaia|-c|--(rootdir|config-file)(=|$)")
+"""options that do: which platform, which project, what is written about it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def check_environ(environ: Mapping[str, str]) -> None:
 
 def _check_extra(extra: Sequence[str]) -> None:
     """Options of this plugin would change which platform is tested, or what is written about it."""
-    if found := next((word for word in extra if word.startswith("--gaia") or word in ("-c", "--rootdir")), None):
+    if found := next((word for word in extra if _CHANGES_WHAT_IS_TESTED.match(word)), None):
         raise ConfigError(
             f"{found.partition('=')[0]} is not for a promotion: it says itself what is deployed, tested and recorded. "
             "Options such as -n 4, --junitxml=FILE or -x are passed on. Nothing was done."

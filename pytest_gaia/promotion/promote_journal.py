@@ -43,7 +43,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_code: int | None = None
     """``run``: pytest's; ``end``: of the promotion"""
     problem: str = ""
-    """``run``: why it shows nothing, if it does not"""
+    """``run``: what else is known of it: that something was deployed; where nothing is, that something else ran before"""
 
 
 class Journal:

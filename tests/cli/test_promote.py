@@ -1,0 +1,139 @@
+"""``gaia promote``: mistakes are told before anything is done, each with exit code 4 and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.cli.app import run
+from pytest_gaia.promotion.keys import KEY_FILE_VARIABLE, KEY_VARIABLE
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote_commands import child_environ
+from pytest_gaia.promotion.running import environment_of
+from tests.plugin.conftest import project, server
+from tests.plugin.deployer import OLD, deployer
+from tests.promotion.conftest import Keyring
+from tests.promotion.promotable import promotable
+
+if TYPE_CHECKING:
+    from tests.promotion.promotable import Promotable
+
+__all__ = ["deployer", "project", "promotable", "server"]
+
+MISTAKE = 4
+SIGNED = "\n[env.stage.stage]\nrequire_signed = true\n"
+
+
+def refused(promotable: Promotable, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command line that has to be refused before anything is done; return what it says."""
+    assert run(["promote", *arguments]) == MISTAKE
+    assert promotable.runs() == OLD
+    assert promotable.kinds == []
+    assert promotable.marks == ()
+    return capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def _here(promotable: Promotable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(promotable.rootdir)
+
+
+def test_mistakes_name_what_there_is(promotable: Promotable, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean stage" in refused(promotable, capsys, "stagee", "--bundle", promotable.bundle.short)
+    assert promotable.bundle.short in refused(promotable, capsys, "stage", "--bundle", "ffffffff")
+    assert "stage" in refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short, "--confirm", "dev")
+
+
+@pytest.mark.parametrize("option", ["--gaia-url=gateway=http://127.0.0.1:1", "--gaia-plan=x", "--rootdir=/"])
+def test_what_is_tested_cannot_be_changed(
+    promotable: Promotable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    said = refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short, "--", option)
+    assert "is not for a promotion" in said
+
+    monkeypatch.setenv("PYTEST_ADDOPTS", option)
+    assert "PYTEST_ADDOPTS" in refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short)
+
+
+def test_a_stage_that_asks_for_signatures_needs_a_trusted_key(
+    promotable: Promotable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotable.configure(SIGNED)
+    keyring = Keyring(promotable.rootdir / "keys")
+    keyring.make("ci", "ci")
+    bundle = promotable.bundle.short
+    assert "there is no key here" in refused(promotable, capsys, "stage", "--bundle", bundle)
+
+    monkeypatch.setenv(KEY_VARIABLE, Keyring.private_pem())
+    assert "is not trusted" in refused(promotable, capsys, "stage", "--bundle", bundle)
+
+
+def test_a_key_that_is_no_longer_in_force_signs_nothing(
+    promotable: Promotable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = Keyring.private_pem()
+    monkeypatch.setattr(Keyring, "private_pem", staticmethod(lambda: pem))
+    Keyring(promotable.rootdir / "keys").make("ci", "ci", extra="not_after = 2026-01-01T00:00:00Z")
+    monkeypatch.setenv(KEY_VARIABLE, pem)
+
+    assert "not in force" in refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short)
+
+
+def test_a_ledger_that_cannot_be_written_is_told_before_the_deployment(
+    promotable: Promotable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_gaia.promotion.stores import FolderStore
+
+    # A folder that root may not write either.
+    monkeypatch.setattr(FolderStore, "read", lambda self: {})
+    (promotable.rootdir / ".gaia" / "ledger").write_text("", encoding="utf-8")
+
+    said = refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short)
+
+    assert "the ledger cannot be written" in said
+
+
+def test_deploy_files_of_another_commit_hold(promotable: Promotable, capsys: pytest.CaptureFixture[str]) -> None:
+    (promotable.rootdir / "docker-compose.yml").write_text("services: {}\n", encoding="utf-8")
+    (promotable.rootdir / "deploy").mkdir()
+    (promotable.rootdir / "deploy" / "docker-compose.yml").write_text("services: {}\n", encoding="utf-8")
+
+    assert run(["promote", "stage", "--bundle", promotable.bundle.short]) == 11
+
+    assert "docker-compose.yml is new" in capsys.readouterr().out
+    assert promotable.runs() == OLD
+
+
+def test_what_the_gate_does_not_let_in_is_not_deployed(
+    promotable: Promotable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotable.configure('\n[env.stage.stage]\nfrom = "local"\n')
+
+    assert run(["promote", "stage", "--bundle", promotable.bundle.short]) == 11
+
+    said = capsys.readouterr().out
+    assert "previous-stage" in said
+    assert f"next: gaia promote local --bundle {promotable.bundle.short}" in said
+    assert promotable.runs() == OLD
+    assert promotable.marks == ()
+
+
+def test_an_environment_that_cannot_be_observed_is_not_promoted(
+    promotable: Promotable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotable.configure('\n[env.far]\nurl = "https://far.example"\n')
+    said = refused(promotable, capsys, "far", "--bundle", promotable.bundle.short)
+    assert "has no deployment" in said
+
+
+def test_this_machine_is_observed_through_its_compose_file(promotable: Promotable) -> None:
+    (promotable.rootdir / "docker-compose.yml").write_text("services: {}\n", encoding="utf-8")
+    environment, deploys = environment_of(Promotion.here(promotable.rootdir, {}), "local")
+    assert environment.deploy is not None
+    assert (environment.deploy.hook, deploys) == ("compose", False)
+
+
+def test_tests_do_not_see_the_key() -> None:
+    given = {KEY_VARIABLE: "x", KEY_FILE_VARIABLE: "y", "PATH": "/bin"}
+    assert child_environ(given) == {"PATH": "/bin"}
