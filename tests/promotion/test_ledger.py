@@ -35,8 +35,8 @@ def check(number: int = 0, *, time: datetime = NOW) -> CheckPredicate:
     )
 
 
-def append(ledger: Ledger, key: SigningKey | None, count: int = 1) -> None:
-    for number in range(count):
+def append(ledger: Ledger, key: SigningKey | None, count: int = 1, first: int = 0) -> None:
+    for number in range(first, first + count):
         signers = [key] if key else []
         ledger.append(CHECK, [Subject("auth", {"sha256": "ab"})], check(number), signers=signers)
 
@@ -195,7 +195,7 @@ def test_a_statement_of_an_unknown_type_is_a_problem(keyring: Keyring, key: Sign
 
 def test_many_writers_at_once_lose_nothing(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:
     ledger = keyring.ledger(tmp_path / "ledger")
-    writers = [threading.Thread(target=append, args=(ledger, key, 3)) for _ in range(4)]
+    writers = [threading.Thread(target=append, args=(ledger, key, 3, writer * 3)) for writer in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -251,7 +251,8 @@ def test_two_machines_at_once_write_one_after_the_other(
     clones: tuple[Path, Path], keyring: Keyring, key: SigningKey
 ) -> None:
     ledgers = [in_git(clone, keyring) for clone in clones]
-    writers = [threading.Thread(target=append, args=(ledger, key, 3)) for ledger in ledgers]
+    # Each says something else: the same statement, made in the same second, is the same commit.
+    writers = [threading.Thread(target=append, args=(each, key, 3, at * 3)) for at, each in enumerate(ledgers)]
     for writer in writers:
         writer.start()
     for writer in writers:
