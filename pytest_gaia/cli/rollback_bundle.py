@@ -94,13 +94,14 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
     """Roll back under the lock, write it down whatever came of it, look whether it works, and end with the exit code."""
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import show_result
-    from pytest_gaia.promotion.holding import held
+    from pytest_gaia.promotion.renewal import renewed
     from pytest_gaia.promotion.smoke import smoke
     from pytest_gaia.run.rollout import RolloutInterrupted, roll_out
 
     promotion, name = recorded.promotion, there.environment.name
     with like_interrupts():
-        with held(promotion.lock(name, f"a rollback from {recorded.bundle[:SHORT]}")) as fence:
+        # A lock that is lost stops no rollback; the quarantine holds whoever has it.
+        with renewed(promotion.lock(name, f"a rollback from {recorded.bundle[:SHORT]}"), lambda: None) as fence:
             try:
                 with shown_progress() as progress:
                     result = roll_out(rollout, there.hook(), progress=progress)
