@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_gaia.promotion.keys import KEY_VARIABLE
 from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
+from tests.promotion.conftest import Keyring
 from tests.promotion.promotable import DIGEST, promotable
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.promotion.promotable import Promotable
 
 __all__ = ["deployer", "project", "promotable", "server"]
@@ -76,3 +80,21 @@ def test_a_plan_shows_the_commands_and_changes_nothing(promotable: Promotable) -
     assert "--collect-only" in done.stdout
     assert "-n 2" in done.stdout
     assert sorted(path for path in promotable.rootdir.rglob("*") if "__pycache__" not in path.parts) == before
+
+
+def test_where_signatures_are_asked_for_all_is_signed_and_tests_do_not_see_the_key(
+    promotable: Promotable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = Keyring.private_pem()
+    monkeypatch.setattr(Keyring, "private_pem", staticmethod(lambda: pem))
+    Keyring(promotable.rootdir / "keys").make("ci", "ci")
+    monkeypatch.setenv(KEY_VARIABLE, pem)
+    promotable.configure("\n[env.stage.stage]\nrequire_signed = true\n")
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text(f"import os\ndef test_key(): assert {KEY_VARIABLE!r} not in os.environ\n", encoding="utf-8")
+
+    done = promotable.promote()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [[key.name for key in entry.signers] for entry in promotable.entries] == [["ci"]] * 3
+    assert [entry.problem for entry in promotable.entries] == [""] * 3
