@@ -23,6 +23,8 @@ _AUTHOR = {
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
+_OVERTAKEN = (b"stale info", b"cannot lock ref", b"fetch first", b"incorrect old value", b"failed to update ref")
+"""how git says that a reference is no longer where it was"""
 _TIMEOUT = 60
 """seconds for one git command; only those that talk to a remote come near it"""
 
@@ -86,15 +88,16 @@ class GitReference:
         parents = ("-p", commit) if commit else ()
         new = self._git("commit-tree", tree, *parents, "-m", message).decode().strip()
         if self.remote:
+            # From here on it is there for everybody; what this clone has of it comes with the next fetch.
             self._push(self.remote, new, commit)
-        if self._run("update-ref", self.reference, new, commit or _NONE).returncode:
+        elif self._run("update-ref", self.reference, new, commit or _NONE).returncode:
             raise Taken
 
     def _push(self, remote: str, new: str, expected: str) -> None:
         lease = f"--force-with-lease={self.reference}:{expected}"
         found = self._run("push", "--quiet", "--porcelain", lease, remote, f"{new}:{self.reference}")
         said = found.stdout + found.stderr
-        if found.returncode and any(word in said for word in (b"stale info", b"cannot lock ref", b"fetch first")):
+        if found.returncode and any(word in said for word in _OVERTAKEN):
             raise Taken
         if found.returncode:
             raise self._out_of_reach(found)

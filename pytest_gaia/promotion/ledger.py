@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pytest_gaia.errors import DeployUnavailable
 from pytest_gaia.promotion.dsse import PAYLOAD_TYPE, Envelope, signed_by, wrap
 from pytest_gaia.promotion.git_reference import Taken
 from pytest_gaia.promotion.statements import PREDICATES, STATEMENT, Chain, Predicate, Subject
@@ -105,7 +106,7 @@ class Ledger:
             except Taken:
                 continue
             return _read(chain.sequence, content, self.keys)
-        raise RuntimeError(f"{self.store.name}: {_TRIES} others wrote first")
+        raise DeployUnavailable(f"{self.store.name}: {_TRIES} others wrote into the ledger first. Nothing was written.")
 
 
 def problems_of(entries: Sequence[Entry], head: str | None = None) -> tuple[str, ...]:
