@@ -81,9 +81,9 @@ def percentile(values: Sequence[float], percent: float) -> float:
     """Return the ``percent``-th percentile of ``values``, of which there is at least one."""
     if len(values) == 1:
         return values[0]
-    # In thousandths, so that 99.9 is one of the cut points.
-    cuts = statistics.quantiles(values, n=1000, method="inclusive")
-    return max(values) if percent >= 100 else cuts[max(0, round(percent * 10) - 1)]
+    # In thousandths, so that 99.9 is one of the cut points; there are 999 of them.
+    cut = round(percent * 10)
+    return max(values) if cut >= 1000 else statistics.quantiles(values, n=1000, method="inclusive")[max(0, cut - 1)]
 
 
 def mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
