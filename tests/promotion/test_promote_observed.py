@@ -1,0 +1,70 @@
+"""Where nothing is deployed, a promotion observes: only if what runs is the bundle does it show anything."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from pytest_gaia.cli.app import run
+from pytest_gaia.config.environment import DeploySettings
+from pytest_gaia.promotion.bundle import Bundle, Component
+from pytest_gaia.promotion.bundles import keep_bundle
+from pytest_gaia.promotion.configs import deploy_files, digest
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.running import environment_of, observed
+from pytest_gaia.promotion.statements import DeploymentPredicate
+from tests.fake_tools import fake_tools
+from tests.plugin.conftest import add_suite, project, server
+from tests.plugin.deployer import CONFTEST
+from tests.plugin.test_deploy_compose import FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.fake_tools import FakeTools
+    from tests.plugin.conftest import ScriptedServer
+
+__all__ = ["fake_tools", "project", "server"]
+
+SETTINGS = '[gaia]\nsuites = ["suites"]\n[env.local.tolerance]\nleast_executed = 1\n'
+
+
+def bundle_of(rootdir: Path, images: dict[str, str]) -> Bundle:
+    """Keep a bundle of ``images`` (service → digest) and the deploy files."""
+    files = deploy_files(rootdir)
+    components = tuple(Component(service, found, found) for service, found in images.items())
+    bundle = Bundle(
+        created="2026-11-02T09:00:00+00:00",
+        kind="local",
+        commit="c0ffee",
+        authors=(),
+        components=components,
+        configs={name: digest(content) for name, content in files.items()},
+    )
+    return keep_bundle(rootdir, bundle, files)
+
+
+def test_the_local_platform_is_observed_before_and_after(
+    project: pytest.Pytester, server: ScriptedServer, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.path / "gaia.toml").write_text(SETTINGS)
+    (project.path / "docker-compose.yml").write_text(FILE)
+    project.makeconftest(CONFTEST)
+    add_suite(project, "health", "def test_one(): pass\n")
+    monkeypatch.setenv("GAIA_GATEWAY_URL", server.url)
+    monkeypatch.chdir(project.path)
+    subprocess.run(["docker", "compose", "up", "-d", "--wait"], check=True, capture_output=True)
+    promotion = Promotion.here(project.path)
+    environment, _ = environment_of(promotion, "local")
+    assert environment.deploy == DeploySettings("compose")
+    images = observed(environment, project.path, ("auth", "gateway"))
+    same, other = bundle_of(project.path, images), bundle_of(project.path, images | {"auth": f"sha256:{'b' * 64}"})
+
+    assert run(["promote", "local", "--bundle", same.short]) == 0
+    assert run(["promote", "local", "--bundle", other.short]) == 1
+
+    says = [entry.predicate for entry in promotion.ledger.entries() if isinstance(entry.predicate, DeploymentPredicate)]
+    assert [each.outcome for each in says] == ["unchanged", "failed"]
+    assert "not seen to run the bundle before the first test: auth" in says[1].reason
