@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci.fakes.replay.fly_shapes import REGISTRY
+from ci.walk import releases
 from ci.walk.cloud import Cloud
 from ci.walk.commands import Commands, Unexpected
 from ci.walk.project import PINNED, SERVICES, write, write_deploy_files
@@ -34,11 +35,16 @@ def main() -> int:
     """Walk, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ci.walk", description=__doc__.partition("\n")[0])
     parser.add_argument("--services", metavar="SERVICE,…", default=",".join(SERVICES), help="deploy only these")
-    services = [each for each in SERVICES if each in parser.parse_args().services.split(",")]
+    parser.add_argument("--releases", action="store_true", help="promote two releases with signed evidence instead")
+    given = parser.parse_args()
+    services = [each for each in SERVICES if each in given.services.split(",")]
     signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory(prefix="gaia-walk-", ignore_cleanup_errors=True) as name:
         try:
-            walk(Path(name), services)
+            if given.releases:
+                release_twice(Path(name))
+            else:
+                walk(Path(name), services)
         except Unexpected as error:
             print(f"\nwalk: {error}", file=sys.stderr)
             return 1
@@ -68,6 +74,18 @@ def walk(folder: Path, services: Sequence[str]) -> None:
         _staging(commands, cloud)
         _production(commands, cloud)
     print("\nwalk: dev, staging, production, and back. Every step ended as it should.")
+
+
+def release_twice(folder: Path) -> None:
+    """Take two releases from local to production, and the second back; as :func:`walk`."""
+    project = folder / "platform"
+    project.mkdir()
+    cloud = Cloud(folder / "tools", releases.SERVICES)
+    commands = Commands(project, cloud.path)
+    say("a sandbox stands in for each environment, and executables for fly and docker")
+    with commands.sandboxes(dict.fromkeys(releases.ENVIRONMENTS, ("--fixed",))) as found:
+        releases.write(project)
+        releases.walk(commands, found, say)
 
 
 def _dev(commands: Commands) -> None:

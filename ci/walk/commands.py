@@ -37,14 +37,19 @@ class Commands:
 
     def gaia(self, *words: str, expect: int = 0) -> None:
         """Run ``gaia`` with these words. Raise ``Unexpected`` if it does not end with ``expect``."""
-        print(f"\n$ gaia {shlex.join(words)}", flush=True)
-        with subprocess.Popen([GAIA, *words], cwd=self.folder, env=self.environ, stdin=subprocess.DEVNULL) as process:
+        self.run(["gaia", *words], GAIA, expect=expect)
+
+    def run(self, words: Sequence[str], executable: str | None = None, *, expect: int = 0) -> None:
+        """Run a command line, by ``executable`` if that is another than its first word; as :meth:`gaia`."""
+        print(f"\n$ {shlex.join(words)}", flush=True)
+        line = [executable or words[0], *words[1:]]
+        with subprocess.Popen(line, cwd=self.folder, env=self.environ, stdin=subprocess.DEVNULL) as process:
             try:
                 code = process.wait(LONGEST)
             finally:
                 end(process)
         if code != expect:
-            raise Unexpected(f"`gaia {shlex.join(words)}` ended with {code}, not {expect}")
+            raise Unexpected(f"`{shlex.join(words)}` ended with {code}, not {expect}")
 
     @contextmanager
     def sandboxes(self, options: Mapping[str, Sequence[str]]) -> Iterator[dict[str, dict[str, str]]]:

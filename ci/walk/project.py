@@ -106,9 +106,11 @@ def write(folder: Path, urls: Mapping[str, Mapping[str, str]], services: Sequenc
     write_deploy_files(folder, "dev", {each: PINNED.format(each) for each in SERVICES if each not in services})
 
 
-def write_deploy_files(folder: Path, environment: str, images: Mapping[str, str]) -> None:
+def write_deploy_files(
+    folder: Path, environment: str, images: Mapping[str, str], services: Sequence[str] = SERVICES
+) -> None:
     """Write the deploy files of one environment: services without an image are built."""
-    for service in SERVICES:
+    for service in services:
         build = f'image = "{images[service]}"' if service in images else f'dockerfile = "{service}/Dockerfile"'
         addresses = _addresses(environment) if service == "gateway" else ""
         text = FILE.format(

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _LOCAL_ONLY = ("local", "dev")
 """how far a bundle of images goes that only one machine has"""
 
+FREEZE = "not-frozen"
+WAIVABLE = (FREEZE,)
+"""items beside those of the checklist that a release manager can let go, for a reason: a freeze has its exceptions"""
 WAIVER_ROLE = "release-manager"
 LONGEST_WAIVER = timedelta(days=30)
 
@@ -94,7 +97,7 @@ def _items(situation: Situation) -> Iterator[Item]:
     yield Item("ledger-whole", "The ledger is whole", "edge", _whole(situation))
     yield Item("images-pinned", "Images are named by digest", "edge", _pinned(situation))
     yield Item("not-quarantined", "Never rolled back", "edge", proofs.not_quarantined(situation))
-    yield Item("not-frozen", "No freeze in force", "edge", proofs.not_frozen(situation))
+    yield Item(FREEZE, "No freeze in force", "edge", proofs.not_frozen(situation))
     previous = situation.stage.previous
     if previous:
         passed = proofs.passed_gate(situation, previous)
@@ -138,7 +141,7 @@ def _pinned(situation: Situation) -> Finding:
 
 def _waived(item: Item, situation: Situation) -> Item:
     """Let an item of the checklist go if somebody has signed for that, and has not since thought better of it."""
-    if item.good or not item.checklist:
+    if item.good or not (item.checklist or item.id in WAIVABLE):
         return item
     waivers = [each for each in situation.evidence(WaiverPredicate) if each.says.item == item.id]
     if not waivers:

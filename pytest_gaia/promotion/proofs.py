@@ -224,7 +224,9 @@ def not_frozen(situation: Situation) -> Finding:
     """No freeze is in force."""
     for freeze in situation.stage.freezes:
         if freeze.begins <= situation.now < freeze.until:
-            return missing(f"frozen until {freeze.until.isoformat()}: {freeze.why}")
+            where = f"--env {situation.environment} --bundle {situation.bundle.short}"
+            override = f"gaia waive not-frozen {where} --until 1d --why …"
+            return missing(f"frozen until {freeze.until.isoformat()}: {freeze.why}", override)
     return proved("no freeze is in force")
 
 

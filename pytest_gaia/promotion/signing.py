@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.promotion.checklist import BY_ID
-from pytest_gaia.promotion.gate import LONGEST_WAIVER, WAIVER_ROLE
+from pytest_gaia.promotion.gate import LONGEST_WAIVER, WAIVABLE, WAIVER_ROLE
 from pytest_gaia.promotion.ssh_signer import SshSigner
 from pytest_gaia.promotion.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
 
@@ -107,8 +107,9 @@ def _end(word: Word, kind: str, now: datetime) -> datetime:
 
 def _check_item(word: Word, kind: str, sign: tuple[str, ...]) -> None:
     item = BY_ID.get(word.item)
-    known = [each.id for each in BY_ID.values() if each.target == word.environment]
+    known = [*(each.id for each in BY_ID.values() if each.target == word.environment), *WAIVABLE]
     if kind == "signoff":
+        known = [each for each in known if each in BY_ID]
         known = [each for each in known if BY_ID[each].roles] + ([RELEASE] if sign else [])
     if word.item in known:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import ConfigError
@@ -21,16 +22,19 @@ def witness(promotion: Promotion, *environments: str) -> list[Signer]:
     asking = [name for name in environments if promotion.stage(name).require_signed]
     signers = promotion.signers()
     trusted = {key.keyid: key for key in promotion.ledger.keys}
-    if signers and (key := trusted.get(signers[0].keyid)) and EVIDENCE_ROLE in key.roles:
+    key = trusted.get(signers[0].keyid) if signers else None
+    in_force = key is not None and key.valid_at(datetime.now(UTC))
+    if key is not None and in_force and EVIDENCE_ROLE in key.roles:
         return [*signers]
     if not asking:
         return []
     if not signers:
         why = "there is no key here: set GAIA_SIGNING_KEY_FILE"
-    elif signers[0].keyid not in trusted:
+    elif key is None:
         why = f"this key ({signers[0].keyid[:12]}) is not trusted: no file in {promotion.settings.keys}/ holds it"
+    elif not in_force:
+        why = f"{key.name} is not in force now (not_before, not_after in {promotion.settings.keys}/{key.name}.toml)"
     else:
-        key = trusted[signers[0].keyid]
         why = f"{key.name} has the roles {', '.join(key.roles)}, not {EVIDENCE_ROLE}"
     raise ConfigError(
         f"{', '.join(asking)} takes only evidence that a key with the role {EVIDENCE_ROLE} has signed, and {why}. "

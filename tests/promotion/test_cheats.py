@@ -519,7 +519,9 @@ def test_without_a_cheat_the_same_release_is_promoted(release: Release) -> None:
     assert release.decide("production").verdict == "PROMOTE"
 
 
-def test_a_freeze_holds(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_freeze_holds_unless_a_release_manager_says_why_not(
+    release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pytest_gaia.config.stages import Freeze
     from tests.promotion.release import STAGES
 
@@ -529,3 +531,10 @@ def test_a_freeze_holds(release: Release, monkeypatch: pytest.MonkeyPatch) -> No
     gate = release.decide("production")
     assert gate.verdict == "HOLD"
     assert any("the year's end" in reason for reason in gate.reasons)
+
+    release.waive("not-frozen", "production", "sam", "security")
+    assert release.decide("production").verdict == "HOLD"
+
+    release.waive("not-frozen", "production", "rita", "release-manager")
+    gate = release.decide("production")
+    assert (gate.verdict, gate.waived) == ("PROMOTE", ("not-frozen",))

@@ -59,3 +59,15 @@ def test_where_one_is_asked_for_the_reason_is_said(
         witness(here(folder, keyring.private_pem()), "staging")
     with pytest.raises(ConfigError, match="key has the roles security, not ci"):
         witness(here(folder, trusted(keyring, monkeypatch, "security")), "staging")
+
+
+def test_a_key_that_has_run_out_testifies_nothing(
+    folder: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = keyring.private_pem()
+    monkeypatch.setattr(keyring, "private_pem", lambda: pem)
+    keyring.make("old", "ci", extra="not_after = 2026-01-01T00:00:00Z")
+
+    assert witness(here(folder, pem), "dev") == []
+    with pytest.raises(ConfigError, match=r"old is not in force now \(not_before, not_after in keys/old.toml\)"):
+        witness(here(folder, pem), "staging")
