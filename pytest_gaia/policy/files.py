@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.decoding import TableError, decode
@@ -129,13 +130,17 @@ def _rule(name: str, place: str, table: RuleTable) -> Rule:
         environments=tuple(table.environments),
         selectors=tuple(dict.fromkeys(map(selectors.parse, table.tests))),
         expect=table.expect,
-        phases=frozenset(map(str, as_list(table.phase or "call"))),
+        phases=_phases(tuple(map(str, as_list(table.phase or "call")))),
         when=tuple((each.removeprefix("!"), not each.startswith("!")) for each in capabilities),
         match=Match(**{key: tuple(as_list(asked)) for key in KEYS if (asked := getattr(table.match, key)) != []}),
         max_tests=table.max_tests,
         widened=table.widened,
         place=place,
     )
+
+
+# A thousand rules are about the same few combinations.
+_phases = lru_cache(maxsize=64)(frozenset[str])
 
 
 def _error(text: str, place: str, key: tuple[str, ...], problem: str) -> ConfigError:

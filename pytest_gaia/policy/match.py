@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from pytest_gaia.policy.subjects import Symptom
@@ -13,8 +14,7 @@ Values: TypeAlias = tuple[str, ...]
 CRASH = "crash"
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, gc=False):
     """What a rule asks of a failure. A field that is empty asks nothing; a field with several values asks for one of them.
 
     A crash is never matched: it always gates.
@@ -37,7 +37,7 @@ class Match:
         return tuple(name for name in KEYS if getattr(self, name))
 
 
-KEYS = tuple(item.name for item in fields(Match))
+KEYS = Match.__struct_fields__
 
 
 def mismatch(match: Match, symptom: Symptom) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from pytest_gaia.policy.match import Match, mismatch
 from pytest_gaia.policy.subjects import PHASES
@@ -18,9 +19,9 @@ Expect = Literal["fails", "flaky", "passes", "skips"]
 """``fails``: it fails, every time; ``flaky``: it may; ``passes``: a carve-out of a broader rule; ``skips``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One file of ``expectations/``, decoded and checked."""
+# gc=False: rules refer to nothing that could refer back, and a thousand of them need not be looked through again and again.
+class Rule(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """One file of ``expectations/``, decoded and checked. Two that say the same are equal, wherever they stand."""
 
     id: str
     """name of the file, without ``.toml``"""
@@ -36,13 +37,19 @@ class Rule:
     phases: frozenset[str] = frozenset({"call"})
     when: tuple[tuple[str, bool], ...] = ()
     """(capability, whether it must have been observed)"""
-    match: Match = field(default_factory=Match)
+    match: Match = Match()
     max_tests: int | None = None
     """the most tests that it may excuse in one run"""
     widened: str | None = None
     """why it covers more than it did; ``gaia policy ratchet`` asks for it"""
-    place: str = field(default="", compare=False)
+    place: str = ""
     """its file, relative to the root of the project"""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rule) and all(getattr(self, name) == getattr(other, name) for name in SAID)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     @property
     def conditions(self) -> int:
@@ -80,3 +87,7 @@ class Rule:
     def phase_names(self) -> tuple[str, ...]:
         """The phases in the order in which they happen."""
         return tuple(phase for phase in PHASES if phase in self.phases)
+
+
+SAID = tuple(name for name in Rule.__struct_fields__ if name != "place")
+"""the fields of a rule that mean something"""

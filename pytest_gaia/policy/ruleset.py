@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.selectors import keys_of, parse
 from pytest_gaia.policy.subjects import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.policy.selectors import Rank
@@ -28,7 +28,7 @@ class RuleSet:
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.rules: tuple[Rule, ...] = tuple(sorted(rules, key=lambda rule: rule.id))
-        self._by_key: Mapping[str, list[Rule]] = _index(self.rules)
+        self._by_key = _index(self.rules)
         self._views: dict[Context, _View] = {}
         self._latest: _View | None = None
 
@@ -55,8 +55,7 @@ class RuleSet:
                 )
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, gc=False):
     """How rules stand to one test under one context."""
 
     keys: tuple[str, ...]
@@ -65,37 +64,44 @@ class Standing:
     """equally specific rules that agree in what they expect; each has a ``match`` of its own"""
     tied: tuple[Rule, ...]
     """equally specific rules that disagree; then there are no winners"""
-    view: _View = field(repr=False, compare=False)
+    by_key: Mapping[str, tuple[Rule, ...]]
+    """selector, as text → all rules that have it"""
+    context: Context
+    expect: str | None = None
+    """what the winners expect, or None where no rule speaks for the test"""
+    speaking: tuple[str, ...] = ()
+    """the ids of the winners"""
+    _silent: tuple[tuple[str, str], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.winners:
+            self.expect = self.winners[0].expect
+            self.speaking = tuple([rule.id for rule in self.winners])
 
     @property
-    def expect(self) -> str | None:
-        """What the winners expect, or None where no rule speaks for the test."""
-        return self.winners[0].expect if self.winners else None
-
-    @cached_property
-    def speaking(self) -> tuple[str, ...]:
-        """The ids of the winners."""
-        return tuple(rule.id for rule in self.winners)
-
-    @cached_property
     def losers(self) -> tuple[Loser, ...]:
         """Every other rule that is about the test, and why it does not speak for it, in the order of ids."""
         covering = self.covering
         others = (covering[each] for each in sorted(covering) if covering[each] not in self.winners)
         return tuple((rule, self._why_not(rule)) for rule in others)
 
-    @cached_property
+    @property
     def silent(self) -> tuple[tuple[str, str], ...]:
         """The losers by their ids."""
-        return tuple((rule.id, why) for rule, why in self.losers)
+        if self._silent is None:
+            self._silent = tuple((rule.id, why) for rule, why in self.losers) if self._has_losers() else ()
+        return self._silent
+
+    def _has_losers(self) -> bool:
+        return sum([len(self.by_key[key]) for key in self.keys]) != len(self.winners)
 
     @property
     def covering(self) -> dict[str, Rule]:
         """Every rule that is about the test, by its id."""
-        return {rule.id: rule for key in self.keys for rule in self.view.by_key[key]}
+        return {rule.id: rule for key in self.keys for rule in self.by_key[key]}
 
     def _why_not(self, rule: Rule) -> str:
-        inapplicable = rule.inapplicable(self.view.context)
+        inapplicable = rule.inapplicable(self.context)
         if inapplicable:
             return inapplicable
         if rule in self.tied:
@@ -112,12 +118,12 @@ class Standing:
 class _View:
     """The rules as they stand under one context: those that do not apply are left out once, not once a test."""
 
-    def __init__(self, by_key: Mapping[str, list[Rule]], context: Context) -> None:
+    def __init__(self, by_key: Mapping[str, tuple[Rule, ...]], context: Context) -> None:
         self.by_key = by_key
         self.context = context
-        applicable = {rule.id for rules in by_key.values() for rule in rules if rule.inapplicable(context) is None}
         self._best = {
-            key: _most_conditions(rule for rule in rules if rule.id in applicable) for key, rules in by_key.items()
+            key: _most_conditions([rule for rule in rules if rule.inapplicable(context) is None])
+            for key, rules in by_key.items()
         }
         self._known: dict[tuple[str, ...], Standing] = {}
         # Tests that differ in their parameters alone differ in one selector alone. A test is asked about several times.
@@ -131,7 +137,9 @@ class _View:
         about = (node if bracket < 0 else node[:bracket], subject.services, subject.markers)
         function = self._functions.get(about)
         if function is None:
-            function = self._functions[about] = self._of(self._keys(Subject(about[0], subject.markers, subject.services)))
+            function = self._functions[about] = self._of(
+                self._keys(Subject(about[0], subject.markers, subject.services))
+            )
         return self._of((node, *function.keys)) if bracket >= 0 and node in self.by_key else function
 
     def _of(self, keys: tuple[str, ...]) -> Standing:
@@ -147,29 +155,29 @@ class _View:
     def _decide(self, keys: tuple[str, ...]) -> Standing:
         # Services and markers are equally specific: their rules compete with one another.
         for _, equal in groupby(keys, key=_rank_of):
-            best = _most_conditions(rule for key in equal for rule in self._best[key])
+            best = _most_conditions([rule for key in equal for rule in self._best[key]])
             if best:
                 agree = len({rule.expect for rule in best}) == 1
-                return Standing(keys, best if agree else (), () if agree else best, self)
-        return Standing(keys, (), (), self)
+                return Standing(keys, best if agree else (), () if agree else best, self.by_key, self.context)
+        return Standing(keys, (), (), self.by_key, self.context)
 
 
-def _index(rules: Iterable[Rule]) -> Mapping[str, list[Rule]]:
+def _index(rules: Iterable[Rule]) -> Mapping[str, tuple[Rule, ...]]:
     index: defaultdict[str, list[Rule]] = defaultdict(list)
     for rule in rules:
         for selector in rule.selectors:
             index[selector.text].append(rule)
-    return dict(index)
+    return {key: tuple(about) for key, about in index.items()}
 
 
 def _rank_of(key: str) -> Rank:
     return parse(key).rank
 
 
-def _most_conditions(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+def _most_conditions(rules: Sequence[Rule]) -> tuple[Rule, ...]:
     """Return those of ``rules`` that have the most conditions, each once."""
+    if len(rules) <= 1:
+        return tuple(rules)
     found = {rule.id: rule for rule in rules}
-    if len(found) < 2:
-        return tuple(found.values())
     most = max((rule.conditions for rule in found.values()), default=0)
     return tuple(found[each] for each in sorted(found) if found[each].conditions == most)

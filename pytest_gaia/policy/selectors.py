@@ -7,9 +7,10 @@ of them is more specific, is never a matter of opinion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,7 @@ ALL, GROUP, PATH, NAME, PARAMETERS = range(5)
 _KINDS = ("all", "group", "path", "name", "parameters")
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(msgspec.Struct, frozen=True, gc=False):
     """One parsed selector. ``text`` is its canonical form: equal texts cover the same tests."""
 
     text: str

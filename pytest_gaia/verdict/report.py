@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.rules import SAID
 
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.verdict.deployment import DeploymentSeen  # noqa: TC001
@@ -18,6 +17,7 @@ from pytest_gaia.verdict.evidence import MemberSeen  # noqa: TC001
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_gaia.policy.rules import Rule
     from pytest_gaia.verdict.judged import Judged
 
 FORMAT: Literal["gaia-verdict/1"] = "gaia-verdict/1"
@@ -153,11 +153,8 @@ def schema() -> dict[str, Any]:
 
 def policy_digest(rules: tuple[Rule, ...]) -> str:
     """Return the SHA-256 of all rules, whatever the order and the spelling of their files."""
-    plain = [{name: getattr(rule, name) for name in _RULE_FIELDS} for rule in rules]
+    plain = [{name: getattr(rule, name) for name in SAID} for rule in rules]
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
-
-
-_RULE_FIELDS = tuple(field.name for field in dataclasses.fields(Rule) if field.compare)
 
 
 def _use(rule: Rule, judged: Judged) -> RuleUse:

@@ -96,8 +96,8 @@ def test_a_rule_excuses_what_it_covers_and_matches() -> None:
         (failed(NODE, BUG), COVERING, "rule covering did not excuse: no status, expected 503"),
         (at("setup"), COVERING, "rule covering did not excuse: phase setup, expected call"),
         (at("teardown"), COVERING, "rule covering did not excuse: phase teardown, expected call"),
-        (failed(NODE), replace(COVERING, expect="passes"), "rule covering did not excuse: it expects passes, not a failure"),
-        (failed(NODE), replace(COVERING, expect="skips"), "rule covering did not excuse: it expects skips, not a failure"),
+        (failed(NODE), msgspec.structs.replace(COVERING, expect="passes"), "rule covering did not excuse: it expects passes, not a failure"),
+        (failed(NODE), msgspec.structs.replace(COVERING, expect="skips"), "rule covering did not excuse: it expects skips, not a failure"),
         (at("call", None), COVERING, "rule covering did not excuse: no status, expected 503"),
     ],
 )  # fmt: skip
@@ -133,7 +133,7 @@ def test_a_test_that_passes_against_its_rule_is_drift() -> None:
 
 
 def test_a_flaky_test_may_pass_or_fail_as_listed() -> None:
-    flaky = replace(COVERING, expect="flaky")
+    flaky = msgspec.structs.replace(COVERING, expect="flaky")
 
     assert judged(passed(NODE), flaky).outcome == "passed"
     assert judged(failed(NODE), flaky).outcome == "expected failure"
@@ -141,7 +141,7 @@ def test_a_flaky_test_may_pass_or_fail_as_listed() -> None:
 
 
 def test_rules_that_disagree_gate_even_a_pass() -> None:
-    other = replace(COVERING, id="other", expect="passes", when=(("chat", False),), match=Match())
+    other = msgspec.structs.replace(COVERING, id="other", expect="passes", when=(("chat", False),), match=Match())
     found = judged(passed(NODE), COVERING, other)
 
     assert (found.outcome, found.gates) == ("error", True)
@@ -187,7 +187,7 @@ def test_a_rule_does_not_excuse_a_pass_that_a_strict_mark_fails() -> None:
 
 
 SKIPPED = ran(Phase("setup", "skipped", reason="waits for GAIA-7"), TEARDOWN)
-LISTING = replace(COVERING, expect="skips", match=Match(message=("gaia-7",)))
+LISTING = msgspec.structs.replace(COVERING, expect="skips", match=Match(message=("gaia-7",)))
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ LISTING = replace(COVERING, expect="skips", match=Match(message=("gaia-7",)))
         ("allowed", (), False),
         ("listed", (), True),
         ("listed", (LISTING,), False),
-        ("listed", (replace(LISTING, match=Match()),), False),
-        ("listed", (replace(LISTING, match=Match(message=("GAIA-8",))),), True),
+        ("listed", (msgspec.structs.replace(LISTING, match=Match()),), False),
+        ("listed", (msgspec.structs.replace(LISTING, match=Match(message=("GAIA-8",))),), True),
         ("listed", (COVERING,), True),
         ("fails", (), True),
         ("fails", (LISTING,), True),
@@ -246,7 +246,7 @@ def test_what_gates_depends_on_the_tolerance(
 
 
 def test_no_rule_applies_where_nothing_is_tolerated() -> None:
-    forged = replace(COVERING, environments=("production",))
+    forged = msgspec.structs.replace(COVERING, environments=("production",))
 
     found = judged(failed(NODE), forged, environment="production")
 

@@ -144,8 +144,8 @@ def test_a_replay_under_another_day_or_environment_judges_the_same_evidence_anew
 def test_the_policy_is_known_by_its_content() -> None:
     one, other = rule("one", "suites/a"), rule("other", "suites/b")
 
-    assert policy_digest((one, other)) == policy_digest((replace(one, place="elsewhere.toml"), other))
-    assert policy_digest((one, other)) != policy_digest((one, replace(other, max_tests=3)))
+    assert policy_digest((one, other)) == policy_digest((msgspec.structs.replace(one, place="elsewhere.toml"), other))
+    assert policy_digest((one, other)) != policy_digest((one, msgspec.structs.replace(other, max_tests=3)))
 
 
 def test_the_verdict_file_names_rules_and_losers() -> None:

@@ -134,7 +134,7 @@ def test_a_run_that_is_cut_off_is_never_promoted(case: some.Case) -> None:
 @given(cases)
 def test_zero_excuses_nothing(case: some.Case) -> None:
     zero = replace(case.context, environment="production", tolerance=tolerance_of("production", {}))
-    forged = [replace(rule, environments=(*rule.environments, "production")) for rule in case.rules]
+    forged = [msgspec.structs.replace(rule, environments=(*rule.environments, "production")) for rule in case.rules]
     for test in case.run.tests:
         found = judge(test, RuleSet(forged), zero)
 
