@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
+from pytest_gaia.promotion.baseline import baseline_of
 from pytest_gaia.promotion.promote_commands import PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.run_evidence import Unfit, deployment_predicate, run_predicate
 from pytest_gaia.promotion.running import observed
@@ -76,6 +77,7 @@ def _run(plan: Plan, verdict: VerdictFile, ran: Mark, running: dict[str, str], f
         files=ran.files | plan.bundle.configs,
         running=running,
         fence=fence,
+        baseline=baseline_of(plan.promotion.rootdir, plan.promotion.ledger.entries(), plan.name, plan.bundle.id),
     )
 
 

@@ -122,6 +122,8 @@ def performs(situation: Situation, environment: str) -> Finding:
     by_status = {status: [slo.route for slo in run.says.details.slo if slo.status == status] for status in _SLO}
     if by_status["failed"]:
         return failed(f"too slow: {', '.join(by_status['failed'])}", run)
+    if run.says.details.slower:
+        return failed(f"slower than the last promoted run: {'; '.join(run.says.details.slower)}", run)
     if by_status["inconclusive"]:
         return missing(f"too few samples of {', '.join(by_status['inconclusive'])}")
     if not situation.fresh(run):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pytest_gaia.config.stages import Slo
+from pytest_gaia.promotion.baseline import Baseline
 from pytest_gaia.promotion.performance import measure, samples_of
 from pytest_gaia.promotion.statements import DeploymentPredicate, Resource, RunDetails, RunPredicate
 from pytest_gaia.verdict.judge import EXECUTED, Judgement
@@ -28,6 +29,9 @@ _GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unc
 _BAD: tuple[DeployOutcome, ...] = ("split", "phantom", "failed")
 
 
+_NO_BASELINE = Baseline()
+
+
 class Unfit(ValueError):
     """The files are not those of one and the same run of this bundle; the message says which differs."""
 
@@ -41,6 +45,7 @@ def run_predicate(
     files: Mapping[str, str],
     running: Mapping[str, str],
     fence: int,
+    baseline: Baseline = _NO_BASELINE,
 ) -> RunPredicate:
     """Return what the run shows. ``running`` is service → digest as observed after the last test.
 
@@ -57,6 +62,7 @@ def run_predicate(
     objectives = [
         Slo(each.route, each.fail_ms, each.warn_ms, each.percentile, each.least_samples) for each in plan.objectives
     ]
+    samples = samples_of(record.tests)
     details = RunDetails(
         environment=plan.environment,
         bundle=bundle.id,
@@ -71,7 +77,9 @@ def run_predicate(
         core_failed=tuple(node for node in core if outcomes.get(node) not in ("passed", "not applicable")),
         core_passed=sum(outcomes.get(node) == "passed" for node in core),
         experimental_run=sum("experimental" in test.markers for test in executed),
-        slo=measure(objectives, samples_of(record.tests)),
+        slo=measure(objectives, samples),
+        baseline=baseline.record,
+        slower=baseline.slower(samples),
         digests=dict(running),
         drift="; ".join(verdict.changed),
         rehearsal=verdict.rehearsal,

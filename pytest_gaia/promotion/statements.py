@@ -71,6 +71,10 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True):
     experimental_run: int = 0
     """executed tests that are marked experimental"""
     slo: tuple[SloResult, ...] = ()
+    baseline: str = ""
+    """SHA-256 of the record that its times were compared with; empty where there was none"""
+    slower: tuple[str, ...] = ()
+    """routes that were slower than in that record, significantly and by much"""
     digests: dict[str, str] = {}
     """service → digest observed to run, at the end of the run; empty where nothing could be observed"""
     drift: str = ""

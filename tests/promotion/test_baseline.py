@@ -1,0 +1,91 @@
+"""What a run is compared with: the last promoted one of its environment, and nothing in its place."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.promotion.baseline import Baseline, baseline_of
+from pytest_gaia.promotion.promote_commands import RECORD
+from pytest_gaia.promotion.promote_journal import FOLDER
+from pytest_gaia.promotion.statements import RUN, Resource, RunDetails, RunPredicate
+from pytest_gaia.verdict.evidence import SCHEMA, Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
+from tests.promotion.release import Release, made_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.promotion.conftest import Keyring
+
+
+@pytest.fixture
+def release(keyring: Keyring, tmp_path: Path) -> Release:
+    return Release(keyring, tmp_path / "ledger")
+
+
+def leave_record(release: Release, tmp_path: Path, milliseconds: float) -> Path:
+    """Leave a promoted run of the release in staging, with its record."""
+    path = tmp_path / FOLDER / f"staging-{release.bundle.short}" / RECORD
+    path.parent.mkdir(parents=True)
+    wires = tuple(Wire("GET", "/health", "gateway", "direct", (milliseconds + at % 7) / 1000, 200) for at in range(60))
+    test = TestRecord("suites/health/test_health.py::test_it", "ran", (Phase("call", "passed"),), exchanges=wires)
+    lines: tuple[Line, ...] = (RunStart(SCHEMA, "staging", "microservices", ""), test, RunEnd("", 0, 1))
+    path.write_bytes(b"".join(encode(line) for line in lines))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    details = RunDetails(
+        environment="staging", bundle=release.bundle.id, verdict="PROMOTE", plan="", planned=1, started="",
+        finished=release.now.isoformat(),
+    )  # fmt: skip
+    says = RunPredicate(result="PASSED", configuration=(Resource(RECORD, {"sha256": digest}),), details=details)
+    release.write(RUN, says)
+    return path
+
+
+def found(release: Release, tmp_path: Path, environment: str = "staging") -> Baseline:
+    entries = release.keyring.ledger(release.folder).entries()
+    return baseline_of(tmp_path, entries, environment, made_bundle("next").id)
+
+
+def test_a_route_that_has_become_slower_is_told_with_both_times(release: Release, tmp_path: Path) -> None:
+    leave_record(release, tmp_path, 10)
+    baseline = found(release, tmp_path)
+    assert baseline.slower({"GET /health": [20.0 + at % 7 for at in range(60)]}) == (
+        "GET /health: median 23 ms, 13 ms before",
+    )
+    assert baseline.slower({"GET /health": [10.0 + at % 7 for at in range(60)]}) == ()
+
+
+def test_few_samples_decide_nothing(release: Release, tmp_path: Path) -> None:
+    leave_record(release, tmp_path, 10)
+    assert found(release, tmp_path).slower({"GET /health": [99.0] * 49}) == ()
+
+
+def test_a_record_that_was_changed_or_is_gone_is_no_baseline(release: Release, tmp_path: Path) -> None:
+    path = leave_record(release, tmp_path, 10)
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert found(release, tmp_path) == Baseline()
+    path.unlink()
+    assert found(release, tmp_path) == Baseline()
+
+
+def test_another_environments_run_and_the_bundles_own_are_none(release: Release, tmp_path: Path) -> None:
+    leave_record(release, tmp_path, 10)
+    entries = release.keyring.ledger(release.folder).entries()
+    assert found(release, tmp_path, "dev") == Baseline()
+    assert baseline_of(tmp_path, entries, "staging", release.bundle.id) == Baseline()
+
+
+def test_a_release_that_is_slower_than_the_last_is_not_acceptable(release: Release) -> None:
+    release.through_local()
+    release.through_dev()
+    release.wait(13)
+    release.check("no-experimental-features", "staging")
+    release.deploy("staging")
+    release.run("staging", slower=("GET /health: median 23 ms, 13 ms before",))
+    release.gate("staging")
+    release.ready_for_production()
+    finding = next(i.finding for i in release.decide("production").items if i.id == "performance-acceptable")
+    assert finding.status == "failed"
+    assert "slower than the last promoted run: GET /health" in finding.why

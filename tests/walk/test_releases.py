@@ -1,0 +1,35 @@
+"""Two releases walk from local to production by the steps of the CI template, with signed evidence; one goes back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_two_releases_are_promoted_and_the_second_is_rolled_back(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("releases")
+    done = subprocess.run(
+        (sys.executable, "-u", "-m", "ci.walk", "--releases"),
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    for environment in ("local", "dev", "staging", "production"):
+        assert done.stdout.count(f"gaia verdict: PROMOTE on {environment}: 37 passed") >= 2
+    assert "not-quarantined         it was rolled back from production" in done.stdout
+    assert ".gaia/ledger: whole, 43 entries" in done.stdout
+    assert "PRIVATE" not in done.stdout + done.stderr
+    assert not list(folder.iterdir())
