@@ -7,6 +7,7 @@ PYTHON = .venv/bin/python
 help:
 	@echo 'make demo    run every suite on the embedded platform, and print the verdict;'
 	@echo '             WALK=1: then take a change through dev, staging and production, on stand-ins'
+	@echo '             WALK=releases: then promote two releases, with signed evidence, and go back'
 	@echo 'make test    check and test this project'
 	@echo 'make lint    only the checks that run no test'
 	@echo 'make bench   measure against the peers; prints one table'
@@ -16,7 +17,7 @@ help:
 demo:
 	@ci/setup demo
 	@$(PYTHON) -m pytest suites -p no:anyio -p no:allure_pytest
-	@case '$(WALK)' in '' | 0) ;; *) $(PYTHON) -m ci.walk ;; esac
+	@case '$(WALK)' in '' | 0) ;; releases) $(PYTHON) -m ci.walk --releases ;; *) $(PYTHON) -m ci.walk ;; esac
 
 test: lint
 	@$(PYTHON) -m pytest tests -n 2 -q
