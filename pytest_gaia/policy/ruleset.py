@@ -13,7 +13,7 @@ from pytest_gaia.policy.selectors import keys_of, parse
 from pytest_gaia.policy.subjects import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.policy.selectors import Rank
@@ -34,6 +34,10 @@ class RuleSet:
 
     def standing(self, subject: Subject, context: Context) -> Standing:
         """Return which rules speak for ``subject``. Tests that the same rules cover share one answer."""
+        return self.under(context)(subject)
+
+    def under(self, context: Context) -> Callable[[Subject], Standing]:
+        """Return :meth:`standing` under one context, for many tests."""
         view = self._latest
         # A run asks ten thousand times under the very same context, and to compare one takes longer than to answer.
         if view is None or view.context is not context:
@@ -41,7 +45,7 @@ class RuleSet:
             if view is None:
                 view = self._views[context] = _View(self._by_key, context)
             self._latest = view
-        return view.standing(subject)
+        return view.standing
 
     def ties(self, subjects: Iterable[Subject], context: Context) -> None:
         """Raise ``ConfigError`` if equally specific rules expect different things of one of ``subjects``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from pytest_gaia.policy.match import mismatch
 from pytest_gaia.policy.subjects import PHASES, Subject, Symptom
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.policy.ruleset import RuleSet, Standing
@@ -38,6 +39,8 @@ EXECUTED: frozenset[Outcome] = frozenset(
     ("passed", "failed", "error", "crashed", "expected failure", "tolerated", "unexpected pass")
 )
 """what a test that ran can come to"""
+
+OUTCOME: Callable[[Judgement], Outcome] = attrgetter("outcome")
 
 _PASSED = "the test passed, and its own strict xfail says that it must not"
 
@@ -92,14 +95,14 @@ def judge(record: TestRecord, rules: RuleSet, context: Context) -> Judgement:
 
 def judge_by(standing: Standing, record: TestRecord, context: Context) -> Judgement:
     """Judge one test by the rules that stand for it."""
+    if not standing.tied and record.clean:
+        return _passed(record, standing)
     if record.state == "crashed" or (record.state == "not collected" and not record.phases):
         return Judgement(record.node, record.state, gates=True, why=record.message)
     if record.state == "deselected":
         return Judgement(record.node, "deselected")
     if standing.tied:
         return _disputed(record, standing)
-    if record.clean:
-        return _passed(record, standing)
     return _other(record, standing, context)
 
 
@@ -186,17 +189,18 @@ def _disputed(record: TestRecord, standing: Standing) -> Judgement:
 
 def _passed(record: TestRecord, standing: Standing) -> Judgement:
     losers = standing.silent
-    if not _WHOLE.issubset([phase.when for phase in record.phases]):
+    if not _WHOLE.issubset(map(_WHEN, record.phases)):
         return Judgement(record.node, "incomplete", why=record.message or "it did not run to its end", losers=losers)
     if standing.expect == "fails":
         why = f"expected to fail by {', '.join(standing.speaking)}"
         return Judgement(record.node, "unexpected pass", why=why, rules=standing.speaking, losers=losers)
     why = f"passed on attempt {record.attempt}" if record.attempt > 1 else ""
-    return Judgement(record.node, "passed", why=why, rules=standing.speaking, losers=losers)
+    return Judgement(record.node, "passed", False, why, standing.speaking, losers)
 
 
 _WHOLE = frozenset(PHASES)
 """the phases of a test that ran to its end"""
+_WHEN = attrgetter("when")
 
 
 def _short(phase: Phase) -> str:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
 from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.verdict.judge import judge, judge_by, subject_of
+from pytest_gaia.verdict.judge import OUTCOME, judge, judge_by, subject_of
 from pytest_gaia.verdict.seal import reason, unproved
 from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.policy.ruleset import Standing
@@ -41,7 +41,7 @@ class Judged:
     @cached_property
     def counts(self) -> Counter[Outcome]:
         """Outcome → tests."""
-        return Counter([judgement.outcome for judgement in self.judgements])
+        return Counter(map(OUTCOME, self.judgements))
 
     @property
     def excused(self) -> int:
@@ -70,22 +70,27 @@ def judge_run(
     context: Context,
 ) -> Judged:
     """Judge a run. The same arguments give the same result: a replay is this very call with other rules or dates."""
-    standings = [rules.standing(subject_of(record), context) for record in records]
+    standings = list(map(rules.under(context), map(subject_of, records)))
     judgements = tuple(map(judge_by, standings, records, repeat(context)))
     facts = _facts(records, end, standings, rules, context)
     if end is not None and end.sealed:
         facts = dataclasses.replace(facts, unproved=reason(len(end.sealed), unproved(end.sealed, judgements)))
     verdict = decide(judgements, rules.rules, facts, context)
     production = dataclasses.replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
-    # No rule can name production, so none has to be asked.
-    gating = sum(judge(record, _NO_RULES, production).gates for record in records if not record.clean)
+    # No rule can name production, so none has to be asked; and what passed at once gates nowhere.
+    doubtful = (record for record, come_to in zip(records, judgements, strict=True) if not _at_once(record, come_to))
+    gating = sum(judge(record, _NO_RULES, production).gates for record in doubtful)
     return Judged(start, end, context, rules.rules, judgements, verdict, gating)
+
+
+def _at_once(record: TestRecord, come_to: Judgement) -> bool:
+    return come_to.outcome in ("passed", "unexpected pass") and record.attempt == 1 and not record.earlier
 
 
 def _facts(
     records: Sequence[TestRecord],
     end: RunEnd | None,
-    standings: Iterable[Standing],
+    standings: Sequence[Standing],
     rules: RuleSet,
     context: Context,
 ) -> Facts:
@@ -108,10 +113,10 @@ def _facts(
     )
 
 
-def _covering(standings: Iterable[Standing]) -> set[str]:
+def _covering(standings: Sequence[Standing]) -> set[str]:
     """The rules that are about any of the tests. Tests that the same rules cover share one standing."""
-    each_once = {id(standing): standing for standing in standings}.values()
-    return {rule for standing in each_once for rule in standing.covering}
+    each_once = dict(zip(map(id, standings), standings, strict=True))
+    return {rule for standing in each_once.values() for rule in standing.covering}
 
 
 def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_gaia.verdict.judge import EXECUTED
+from pytest_gaia.verdict.judge import EXECUTED, OUTCOME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,12 +58,14 @@ class Verdict:
 
 def decide(judgements: Sequence[Judgement], rules: Sequence[Rule], facts: Facts, context: Context) -> Verdict:
     """Return the verdict. INFRA wins over REJECT over HOLD over DRIFT; only what none of them says is PROMOTE."""
-    counts = Counter(judgement.outcome for judgement in judgements)
+    counts: Counter[Outcome] = Counter(map(OUTCOME, judgements))
+    # Of those that passed, which are nearly all, everything is said by their number.
+    others = [judgement for judgement in judgements if judgement.outcome != "passed" or judgement.gates]
     reasons: dict[Word, list[str]] = {
         "INFRA": [facts.unavailable] if facts.unavailable else [],
-        "REJECT": [*([facts.undeployed] if facts.undeployed else []), *_gating(judgements)],
-        "HOLD": _holding(judgements, counts, rules, facts, context),
-        "DRIFT": _drifting(judgements, facts) if context.tolerance.kind != "open" else [],
+        "REJECT": [*([facts.undeployed] if facts.undeployed else []), *_gating(others)],
+        "HOLD": _holding(others, counts, rules, facts, context),
+        "DRIFT": _drifting(others, facts) if context.tolerance.kind != "open" else [],
     }
     for word, found in reasons.items():
         if found:
