@@ -41,110 +41,57 @@ class Schemas:
 
     def request(self, old: Schema | None, new: Schema | None, where: str) -> Iterator[Change]:
         """Yield the differences of what may be sent: to allow less breaks."""
-        yield from self._compared(old, new, where, _Sent, 0)
+        yield from self._compared(old, new, where, 0, sent=True)
 
     def answer(self, old: Schema | None, new: Schema | None, where: str) -> Iterator[Change]:
         """Yield the differences of what is answered: to say less, or something else, breaks."""
-        yield from self._compared(old, new, where, _Read, 0)
+        yield from self._compared(old, new, where, 0, sent=False)
 
     def _compared(
-        self, old: Schema | None, new: Schema | None, where: str, side: type[_Side], depth: int
+        self, old: Schema | None, new: Schema | None, where: str, depth: int, *, sent: bool
     ) -> Iterator[Change]:
         if depth > _DEEPEST or old is None or new is None:
             return
         before, after = self.old(old), self.new(new)
-        yield from _values(before, after, where, side)
-        yield from self._fields(before, after, where, side, depth)
+        yield from _values(before, after, where, sent=sent)
+        yield from self._fields(before, after, where, depth, sent=sent)
         if "items" in before and "items" in after:
-            yield from self._compared(before["items"], after["items"], f"{where}[]", side, depth + 1)
+            yield from self._compared(before["items"], after["items"], f"{where}[]", depth + 1, sent=sent)
 
-    def _fields(self, old: Schema, new: Schema, where: str, side: type[_Side], depth: int) -> Iterator[Change]:
+    def _fields(self, old: Schema, new: Schema, where: str, depth: int, *, sent: bool) -> Iterator[Change]:
         before, after = old.get("properties", {}), new.get("properties", {})
         needed_before, needed_after = set(old.get("required", ())), set(new.get("required", ()))
         for name in sorted(before.keys() - after.keys()):
-            yield Change(side.lost(name in needed_before), f"{where}.{name} is gone")
+            yield Change(True, f"{where}.{name} is gone")
         for name in sorted(after.keys() - before.keys()):
-            yield Change(side.gained(name in needed_after), f"{where}.{name} is new")
+            yield Change(sent and name in needed_after, f"{where}.{name} is new")
         for name in sorted(before.keys() & after.keys()):
             if (name in needed_before) != (name in needed_after):
-                yield Change(side.demanded(name in needed_after), f"{where}.{name} is {_demand(name in needed_after)}")
-            yield from self._compared(before[name], after[name], f"{where}.{name}", side, depth + 1)
+                yield Change((name in needed_after) == sent, f"{where}.{name} is {_demand(name in needed_after)}")
+            yield from self._compared(before[name], after[name], f"{where}.{name}", depth + 1, sent=sent)
 
 
-class _Side:
-    """Which way a change breaks."""
-
-    @staticmethod
-    def lost(required: bool) -> bool:
-        """A field is gone."""
-        raise NotImplementedError
-
-    @staticmethod
-    def gained(required: bool) -> bool:
-        """A field is new."""
-        raise NotImplementedError
-
-    @staticmethod
-    def demanded(now: bool) -> bool:
-        """A field has become required, or optional."""
-        raise NotImplementedError
-
-    @staticmethod
-    def values(narrower: bool, wider: bool) -> bool:
-        """Fewer values, or more, are possible."""
-        raise NotImplementedError
+def _changed(sent: bool, narrower: bool, wider: bool) -> bool:
+    """Whether other values break a client: who sends must not be refused, who reads must not be surprised."""
+    return narrower if sent else wider
 
 
-class _Sent(_Side):
-    @staticmethod
-    def lost(required: bool) -> bool:
-        return True
-
-    @staticmethod
-    def gained(required: bool) -> bool:
-        return required
-
-    @staticmethod
-    def demanded(now: bool) -> bool:
-        return now
-
-    @staticmethod
-    def values(narrower: bool, wider: bool) -> bool:
-        return narrower
-
-
-class _Read(_Side):
-    @staticmethod
-    def lost(required: bool) -> bool:
-        return True
-
-    @staticmethod
-    def gained(required: bool) -> bool:
-        return False
-
-    @staticmethod
-    def demanded(now: bool) -> bool:
-        return not now
-
-    @staticmethod
-    def values(narrower: bool, wider: bool) -> bool:
-        return wider
-
-
-def _values(old: Schema, new: Schema, where: str, side: type[_Side]) -> Iterator[Change]:
+def _values(old: Schema, new: Schema, where: str, *, sent: bool) -> Iterator[Change]:
     for what, found in (("type", _types), ("values", _choices)):
         before, after = found(old), found(new)
         if before != after:
-            breaks = side.values(_narrower(before, after), _narrower(after, before))
+            breaks = _changed(sent, _narrower(before, after), _narrower(after, before))
             yield Change(breaks, f"{where}: {what} {_listed(before)} became {_listed(after)}")
     for name, less in (*((name, False) for name in _LEAST), *((name, True) for name in _MOST)):
         if old.get(name) != new.get(name):
             narrower = _bounds(old.get(name), new.get(name), upper=less)
-            yield Change(side.values(narrower, not narrower), f"{where}: {name} {old.get(name)} became {new.get(name)}")
+            yield Change(
+                _changed(sent, narrower, not narrower), f"{where}: {name} {old.get(name)} became {new.get(name)}"
+            )
     for name in ("pattern", "format"):
         if old.get(name) != new.get(name):
             narrower, wider = new.get(name) is not None, old.get(name) is not None
-            yield Change(side.values(narrower, wider), f"{where}: {name} {old.get(name)} became {new.get(name)}")
+            yield Change(_changed(sent, narrower, wider), f"{where}: {name} {old.get(name)} became {new.get(name)}")
 
 
 def _types(schema: Schema) -> frozenset[str] | None:

@@ -17,7 +17,6 @@ from pytest_gaia.promotion.witness import witness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.promotion.bundle import Bundle
@@ -61,7 +60,6 @@ def plan_promotion(promotion: Promotion, name: str, bundle: Bundle, extra: Seque
     check_environ(promotion.environ)
     commands = Commands.of(promotion.rootdir, name, bundle, services if deploys else (), extra)
     signers = witness(promotion, name)
-    _check_force(promotion, signers, situation.now)
     return Plan(promotion, environment, bundle, evaluate(situation, only="edge"), services, deploys, commands, signers)
 
 
@@ -83,13 +81,3 @@ def check_writable(plan: Plan) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigError(f"{store.name}: the ledger cannot be written: {error.strerror}. Nothing was done.") from None
-
-
-def _check_force(promotion: Promotion, signers: Sequence[Signer], now: datetime) -> None:
-    keyids = {signer.keyid for signer in signers}
-    late = [key for key in promotion.ledger.keys if key.keyid in keyids and not key.valid_at(now)]
-    if late:
-        raise ConfigError(
-            f"{late[0].name}: this key is not in force now (not_before, not_after in {promotion.settings.keys}/"
-            f"{late[0].name}.toml), and what it signs would count for nothing. Nothing was done."
-        )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.bundle import Bundle
     from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
     from pytest_gaia.verdict.evidence import RecordedRun
+    from pytest_gaia.verdict.judge import Outcome
     from pytest_gaia.verdict.report import VerdictFile
     from pytest_gaia.verdict.seal import Plan
 
@@ -55,24 +56,36 @@ def run_predicate(
     judgements = [msgspec.convert(test, Judgement, from_attributes=True) for test in verdict.tests]
     outcomes = {judgement.node: judgement.outcome for judgement in judgements}
     lacking = unproved(plan.nodes, judgements)
+    details = _details(plan, verdict, record, outcomes, baseline)
+    warned = {*details.expected, *details.flaky}
+    return RunPredicate(
+        result=_result(verdict, lacking, warned),
+        configuration=tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items())),
+        passed=tuple(node for node in plan.nodes if outcomes.get(node) == "passed" and node not in warned),
+        warned=tuple(node for node in plan.nodes if node in warned and node not in lacking),
+        failed=lacking,
+        details=msgspec.structs.replace(details, missing=lacking, digests=dict(running), fence=fence),
+    )
+
+
+def _details(
+    plan: Plan, verdict: VerdictFile, record: RecordedRun, outcomes: Mapping[str, Outcome], baseline: Baseline
+) -> RunDetails:
     executed = [test for test in plan.tests if outcomes.get(test.node) in EXECUTED]
     core = [test.node for test in plan.tests if "core" in test.markers]
-    expected = tuple(node for node in plan.nodes if outcomes.get(node) in _EXCUSED)
-    flaky = tuple(sorted({test.node for test in record.tests if test.attempt > 1 or test.earlier}))
     objectives = [
         Slo(each.route, each.fail_ms, each.warn_ms, each.percentile, each.least_samples) for each in plan.objectives
     ]
     samples = samples_of(record.tests)
-    details = RunDetails(
+    return RunDetails(
         environment=plan.environment,
-        bundle=bundle.id,
+        bundle=plan.bundle,
         verdict=verdict.verdict,
         plan=plan.digest,
         planned=len(plan.tests),
-        missing=lacking,
         counts=verdict.counts,
-        flaky=flaky,
-        expected=expected,
+        flaky=tuple(sorted({test.node for test in record.tests if test.attempt > 1 or test.earlier})),
+        expected=tuple(node for node in plan.nodes if outcomes.get(node) in _EXCUSED),
         suites=tuple(sorted({marker for test in executed for marker in test.markers} & set(plan.suites))),
         core_failed=tuple(node for node in core if outcomes.get(node) not in ("passed", "not applicable")),
         core_passed=sum(outcomes.get(node) == "passed" for node in core),
@@ -80,21 +93,10 @@ def run_predicate(
         slo=measure(objectives, samples),
         baseline=baseline.record,
         slower=baseline.slower(samples),
-        digests=dict(running),
         drift="; ".join(verdict.changed),
         rehearsal=verdict.rehearsal,
         started=verdict.started,
         finished=verdict.finished,
-        fence=fence,
-    )
-    warned = set(expected) | set(flaky)
-    return RunPredicate(
-        result=_result(verdict, lacking, warned),
-        configuration=tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items())),
-        passed=tuple(node for node in plan.nodes if outcomes.get(node) == "passed" and node not in warned),
-        warned=tuple(node for node in plan.nodes if node in warned and node not in lacking),
-        failed=lacking,
-        details=details,
     )
 
 

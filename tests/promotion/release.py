@@ -212,12 +212,38 @@ class Release:
         self.run("staging")
         self.gate("staging")
 
-    def ready_for_production(self) -> None:
-        """Show all that the last edge asks for, a day later."""
-        self.roll_back("staging")
-        self.wait(25)
-        self.sign("security-review", "production", "sam", "security")
-        self.sign("release", "production", "rita", "release-manager")
+    def ready_for_production(
+        self,
+        *,
+        review: tuple[str | None, str] | None = ("sam", "security"),
+        release: tuple[str | None, str] | None = ("rita", "release-manager"),
+        environment: str = "production",
+        rehearsal: dict[str, Any] | None = None,
+        hours: float = 25,
+        **changes: Any,
+    ) -> None:
+        """Show all that the last edge asks for, a day later.
+
+        ``review`` and ``release`` are whose key signs them, and in which role; None: nobody signs it. ``changes`` are
+        made to both sign-offs, ``rehearsal`` to what the rehearsed rollback says.
+        """
+        self.roll_back("staging", **(rehearsal or {}))
+        self.sign_for_production(review=review, release=release, environment=environment, hours=hours, **changes)
+
+    def sign_for_production(
+        self,
+        *,
+        review: tuple[str | None, str] | None = ("sam", "security"),
+        release: tuple[str | None, str] | None = ("rita", "release-manager"),
+        environment: str = "production",
+        hours: float = 25,
+        **changes: Any,
+    ) -> None:
+        """Wait, and sign; the rollback was not rehearsed."""
+        self.wait(hours)
+        for item, signer in (("security-review", review), ("release", release)):
+            if signer is not None:
+                self.sign(item, environment, *signer, **changes)
 
     def into_production(self) -> None:
         """Be deployed and tested there."""

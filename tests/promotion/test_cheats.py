@@ -155,78 +155,56 @@ def staging_skipped(release: Release) -> None:
 @cheat
 def no_sign_off_at_all(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
+    release.ready_for_production(review=None, release=None)
     release.into_production()
 
 
 @cheat
 def a_review_by_the_author(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    release.sign("security-review", "production", "dev", "security")
-    release.sign("release", "production", "rita", "release-manager")
+    release.ready_for_production(review=("dev", "security"))
     release.into_production()
 
 
 @cheat
 def a_sign_off_in_a_role_that_one_does_not_have(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    release.sign("security-review", "production", "rita", "security")
-    release.sign("release", "production", "rita", "release-manager")
+    release.ready_for_production(review=("rita", "security"))
     release.into_production()
 
 
 @cheat
 def a_sign_off_by_the_pipelines_own_key(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    release.sign("security-review", "production", "ci", "security")
-    release.sign("release", "production", "ci", "release-manager")
+    release.ready_for_production(review=("ci", "security"), release=("ci", "release-manager"))
     release.into_production()
 
 
 @cheat
 def a_sign_off_that_nobody_signed(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    release.sign("security-review", "production", None, "security")
-    release.sign("release", "production", None, "release-manager")
+    release.ready_for_production(review=(None, "security"), release=(None, "release-manager"))
     release.into_production()
 
 
 @cheat
 def a_sign_off_that_has_run_out(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    release.sign("security-review", "production", "sam", "security", until=release.now.isoformat())
-    release.sign("release", "production", "rita", "release-manager")
+    release.ready_for_production(until=release.now.isoformat())
     release.into_production()
 
 
 @cheat
 def a_sign_off_for_another_environment(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    release.sign("security-review", "staging", "sam", "security")
-    release.sign("release", "staging", "rita", "release-manager")
+    release.ready_for_production(environment="staging")
     release.into_production()
 
 
 @cheat
 def a_sign_off_for_an_earlier_bundle(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    release.sign("security-review", "production", "sam", "security", bundle="earlier")
-    release.sign("release", "production", "rita", "release-manager", bundle="earlier")
+    release.ready_for_production(bundle="earlier")
     release.into_production()
 
 
@@ -342,9 +320,7 @@ def staging_runs_another_bundle_since(release: Release) -> None:
 @cheat
 def too_short_in_staging(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.sign("security-review", "production", "sam", "security")
-    release.sign("release", "production", "rita", "release-manager")
+    release.ready_for_production(hours=0)
     release.into_production()
 
 
@@ -394,10 +370,7 @@ def performance_with_too_few_samples(release: Release) -> None:
 @cheat
 def a_rehearsed_rollback_that_did_not_work(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging", outcome="failed")
-    release.wait(25)
-    release.sign("security-review", "production", "sam", "security")
-    release.sign("release", "production", "rita", "release-manager")
+    release.ready_for_production(rehearsal={"outcome": "failed"})
     release.into_production()
 
 
@@ -437,9 +410,7 @@ def a_flaky_dev(release: Release) -> None:
 @cheat
 def a_waiver_by_somebody_who_may_not(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.wait(25)
-    release.sign("security-review", "production", "sam", "security")
-    release.sign("release", "production", "rita", "release-manager")
+    release.sign_for_production()
     release.waive("rollback-ready", "production", "sam", "security")
     release.into_production()
 
@@ -447,9 +418,7 @@ def a_waiver_by_somebody_who_may_not(release: Release) -> None:
 @cheat
 def a_waiver_by_the_author(release: Release) -> None:
     release.all_but("ready_for_production", "into_production")
-    release.wait(25)
-    release.sign("security-review", "production", "sam", "security")
-    release.sign("release", "production", "rita", "release-manager")
+    release.sign_for_production()
     release.waive("rollback-ready", "production", "dev", "release-manager")
     release.into_production()
 
