@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
@@ -209,6 +210,17 @@ def test_a_folder_that_cannot_be_written_is_one_message(keyring: Keyring, key: S
     ledger = keyring.ledger(tmp_path / "ledger")
     with pytest.raises(ConfigError, match=r"ledger: the ledger cannot be (read|written): .*Nothing was changed"):
         append(ledger, key)
+
+
+def test_a_disk_that_takes_no_more_leaves_the_ledger_as_it_was(ledger: Ledger, key: SigningKey, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        with pytest.raises(ConfigError, match="the ledger cannot be written: File too large"):
+            append(ledger, key)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (len(ledger.entries()), ledger.problems(), len(files(tmp_path))) == (4, (), 4)
 
 
 def test_nothing_but_whole_entries_is_left_behind(ledger: Ledger, tmp_path: Path) -> None:
