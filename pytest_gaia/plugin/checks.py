@@ -17,7 +17,8 @@ from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.evidence import EVIDENCE, Evidence
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.phases import DoesNotApply
-from pytest_gaia.plugin.shown import name_subtests
+from pytest_gaia.plugin.shown import has_subtests, name_subtests
+from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.policy.subjects import write_subjects
 from pytest_gaia.report.exchanges import summary
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
@@ -83,6 +84,13 @@ class CheckHooks:
             tell_deselected(items[0].config, [item.nodeid for item in items])
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Ask now which tests must not pass: ten thousand questions in a row cost less than one in each test."""
+        if self.judging.rules.rules and not only_looks(session.config.option):
+            for evidence in filter(None, (item.stash.get(EVIDENCE, None) for item in session.items)):
+                evidence.must_fail = self.judging.standing(evidence.subject).expect == "fails"
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Leave out what does not apply; let the test write only if it says that it does."""
         evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
@@ -104,15 +112,15 @@ class CheckHooks:
         report = yield
         # An exception holds all its frames: it must not outlive its report.
         self.raised = None
-        if self._found is None and phases.passed(report):
+        if self._found is None and report.outcome == "passed" and not hasattr(report, "wasxfail"):
             # As nearly all do: everything here costs each phase of each test.
             evidence.phases += (Phase(call.when, "passed", call.duration),)
         else:
             self._add(evidence, call, report)
-        if call.when == "call":
-            self._judge_call(item, report, evidence)
-        elif call.when == "teardown":
+        if call.when == "teardown":
             self._hand_over(item, report, evidence)
+        elif evidence.must_fail and call.when == "call":
+            self._judge_pass(item, report, evidence)
         return report
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -165,6 +173,8 @@ class CheckHooks:
         for item in items:
             traits = reader.of(item)
             item.stash[EVIDENCE] = Evidence(traits.subject(item.nodeid), traits)
+        if any(map(has_subtests, items)):
+            name_subtests(config, self._name_subtest)
 
     def _leave_out(self, needs: Needs) -> None:
         try:
@@ -193,14 +203,10 @@ class CheckHooks:
         open_environment = self.judging.context.tolerance.kind == "open"
         return open_environment and phase.when == "call" and not item.stash[EVIDENCE].traits.needs.core
 
-    def _judge_call(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
+    def _judge_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         # A subtest makes its report while its test is still in its call.
-        if phases.under_way():
-            name_subtests(item.config, self._name_subtest)
-        elif evidence.clean:
-            standing = self.judging.standing(evidence.subject)
-            if standing.expect == "fails":
-                phases.name_outcome(item, report, "unexpected pass", standing.speaking)
+        if evidence.clean and not phases.under_way():
+            phases.name_outcome(item, report, "unexpected pass", self.judging.standing(evidence.subject).speaking)
 
     def _add(self, evidence: Evidence, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         phase, self._found = self._found or Phase(call.when, "passed", call.duration), None

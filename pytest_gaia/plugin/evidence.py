@@ -27,6 +27,8 @@ class Evidence(msgspec.Struct, gc=False):
     earlier: tuple[Phase, ...] = ()
     clean: bool = True
     """whether nothing but passes has been seen in this attempt"""
+    must_fail: bool = False
+    """whether a rule expects it to fail"""
 
     def add(self, phase: Phase) -> None:
         """Add a phase."""

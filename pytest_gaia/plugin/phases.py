@@ -56,11 +56,6 @@ def _was_not_run(raised: BaseException | None, when: str) -> bool:
     return isinstance(raised, pytest.xfail.Exception) and (when == "setup" or str(raised).startswith("[NOTRUN]"))
 
 
-def passed(report: pytest.TestReport) -> bool:
-    """Whether a report says of a phase that it passed, and nothing more, as nearly all do."""
-    return report.outcome == "passed" and not hasattr(report, "wasxfail")
-
-
 def with_native_xfail(phase: Phase, report: pytest.TestReport, redact: Callable[[str], str]) -> Phase:
     """After pytest's own xfail has spoken, return ``phase`` with what it made of it."""
     reason = getattr(report, "wasxfail", None)

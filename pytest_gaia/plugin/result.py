@@ -60,7 +60,7 @@ class Result:
     def add(self, record: TestRecord) -> None:
         """Keep one record, and write it down at once, so that a run that is killed leaves what it knew."""
         self.records.append(record)
-        if self._begun:
+        if self._begun and self._record is not None:
             self._write(record)
 
     def begin(self, environment: Environment, states: Sequence[MemberState]) -> None:

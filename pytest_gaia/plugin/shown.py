@@ -1,8 +1,13 @@
-"""How the terminal shows what a test came to. Each is registered by the first report that needs it: most runs have none."""
+"""How the terminal shows what a test came to, and what subtests say of themselves.
+
+Each of these hooks costs every report of a run, so it is registered only where a test needs it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from _pytest.unittest import TestCaseFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +29,7 @@ class OutcomeHooks:
 
 
 class SubtestHooks:
-    """Names of subtests."""
+    """What subtests call themselves."""
 
     def __init__(self, name: Callable[[str | None, Mapping[str, object]], None]) -> None:
         self._name = name
@@ -40,6 +45,11 @@ def show_outcomes(config: pytest.Config) -> None:
     """From now on, show outcomes of ours."""
     if not config.pluginmanager.has_plugin("gaia-outcomes"):
         config.pluginmanager.register(OutcomeHooks(), "gaia-outcomes")
+
+
+def has_subtests(item: pytest.Item) -> bool:
+    """Whether a test may have parts that make reports of their own."""
+    return "subtests" in getattr(item, "fixturenames", ()) or isinstance(item, TestCaseFunction)
 
 
 def name_subtests(config: pytest.Config, name: Callable[[str | None, Mapping[str, object]], None]) -> None:

@@ -25,6 +25,8 @@ class Assembly:
     planned: dict[str, None] = field(default_factory=dict)
     """node ids of the selected tests, in order"""
     _known: set[str] = field(default_factory=set)
+    _ended: list[str] = field(default_factory=list)
+    """those that have become known since somebody asked"""
     _failed: TestRecord | None = None
     """the latest test, if it did not pass: another attempt at it may follow"""
 
@@ -55,7 +57,7 @@ class Assembly:
 
     def without_end(self, node: str, state: State, message: str = "", worker: str = "main") -> None:
         """Hand on a test that did not run to its end: deselected, or never begun. A node that is known is left out."""
-        if node not in self._known:
+        if not self._knows(node):
             self._hand_on(TestRecord(node, state, message=message, worker=worker))
 
     def crashed(self, node: str, message: str, worker: str) -> None:
@@ -64,7 +66,7 @@ class Assembly:
 
     def not_collected(self, node: str, message: str, *, skipped: bool) -> None:
         """Hand on a file that could not be collected, or that skipped itself as a whole. Every worker finds it so."""
-        if node not in self._known:
+        if not self._knows(node):
             left_out = (Phase("collect", "skipped", reason=message),) if skipped else ()
             self._hand_on(TestRecord(node, "not collected", left_out, message=message))
 
@@ -75,5 +77,11 @@ class Assembly:
             self.without_end(node, "never ran", _ENDED)
 
     def _hand_on(self, record: TestRecord) -> None:
-        self._known.add(record.node)
+        self._ended.append(record.node)
         self.sink(record)
+
+    def _knows(self, node: str) -> bool:
+        # A list grows at no cost while tests run; a set is made of it when somebody asks.
+        self._known.update(self._ended)
+        self._ended.clear()
+        return node in self._known
