@@ -1,7 +1,8 @@
-"""Fixtures that more than one folder of tests uses."""
+"""Fixtures that more than one folder of tests uses, and what the whole run says at its end."""
 
 from __future__ import annotations
 
+from tests.browser.tools import pytest_terminal_summary
 from tests.fake_tools import fake_tools
 
-__all__ = ["fake_tools"]
+__all__ = ["fake_tools", "pytest_terminal_summary"]

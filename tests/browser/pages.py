@@ -1,0 +1,70 @@
+"""Pages that are watched: what they asked for, where from, and what they complained of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, BrowserContext, Page, Route
+
+HERE = frozenset({"127.0.0.1", "localhost", "::1", ""})
+"""hosts on this machine; files, blobs and data have none"""
+
+
+@dataclass
+class Watched:
+    """A page, and everything that it did since it was opened."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    """addresses, of workers, frames, sockets and beacons as well"""
+    complaints: list[str] = field(default_factory=list)
+    """errors and warnings in the console, and exceptions"""
+
+    @property
+    def gone_out(self) -> list[str]:
+        """The requests that were to leave this machine. They got no further than the browser."""
+        return [url for url in self.requests if (urlsplit(url).hostname or "") not in HERE]
+
+
+class Pages:
+    """Opens pages, each in a profile of its own."""
+
+    def __init__(self, browser: Browser) -> None:
+        """Use ``browser``, which goes on living."""
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+
+    async def open(self, address: Path | str, **profile: Any) -> Watched:
+        """Open a file (its whole path) or an address; ``profile`` is what ``Browser.new_context`` takes (viewport, color_scheme …)."""
+        context = await self._browser.new_context(**profile)
+        self._contexts.append(context)
+        watched = Watched(await context.new_page())
+        await _watch(context, watched)
+        await watched.page.goto(address.as_uri() if isinstance(address, Path) else address)
+        return watched
+
+    async def close(self) -> None:
+        """Close all that was opened."""
+        for context in self._contexts:
+            await context.close()
+
+
+async def _watch(context: BrowserContext, watched: Watched) -> None:
+    async def stop_at_the_door(route: Route) -> None:
+        if (urlsplit(route.request.url).hostname or "") in HERE:
+            await route.continue_()
+        else:
+            await route.abort()
+
+    await context.route("**/*", stop_at_the_door)
+    context.on("request", lambda request: watched.requests.append(request.url))
+    watched.page.on("websocket", lambda socket: watched.requests.append(socket.url))
+    watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+    watched.page.on(
+        "console",
+        lambda message: watched.complaints.append(message.text) if message.type in ("error", "warning") else None,
+    )

@@ -1,0 +1,59 @@
+"""What tests of pages need and not every machine has: where it is looked for, and what becomes of a test without it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NPM = ROOT / "ci" / "npm" / "node_modules"
+"""where ``ci/setup browser`` puts the pinned packages"""
+
+REQUIRED = "GAIA_TEST_BROWSER"
+"""The variable that, set to ``required``, makes a failure of every test that would be left out, as in CI."""
+
+LEFT_OUT = "left out: "
+"""how the reason begins for which such a test is skipped; the summary at the end of the run finds it by that"""
+
+INSTALL = "`ci/setup browser` installs it"
+
+
+def find_chromium() -> str:
+    """Return the machine's Chromium, or leave the test out."""
+    names = (os.environ.get("GAIA_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        leave_out("Chromium is not installed")
+    return found
+
+
+def find_package(path: str) -> Path:
+    """Return a file of the pinned npm packages, or leave the test out."""
+    file = NPM / path
+    if not file.exists():
+        leave_out(f"{Path(path).parts[0]} is not in ci/npm/node_modules")
+    return file
+
+
+def leave_out(why: str) -> NoReturn:
+    """Skip the test; where tests of pages are required, fail it."""
+    if os.environ.get(REQUIRED) == "required":
+        pytest.fail(f"{why}, and {REQUIRED}=required: {INSTALL}.", pytrace=False)
+    pytest.skip(f"{LEFT_OUT}{why}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end, also under ``-q`` and with workers, which tests were left out, and how to have them."""
+    counts: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        _, found, why = reason.partition(LEFT_OUT)
+        if found:
+            counts[why] = counts.get(why, 0) + 1
+    for why, count in sorted(counts.items()):
+        tests = "1 test of pages was" if count == 1 else f"{count} tests of pages were"
+        terminalreporter.write_line(f"{tests} left out: {why}; {INSTALL}.", yellow=True)
