@@ -180,7 +180,9 @@ class Broker:
             raise nats.errors.Error(complaint)
 
     def _complaint(self) -> str | None:
-        return reason_of(self._complaints[-1]) if self._complaints else None
+        # A broker that refuses a client says why, and hangs up: what it said counts more than that the line went dead.
+        said = [each for each in self._complaints if not isinstance(each, OSError)] or self._complaints
+        return reason_of(said[-1]) if said else None
 
     async def _on_error(self, error: Exception) -> None:
         if isinstance(error, (nats.errors.StaleConnectionError, OSError)):
