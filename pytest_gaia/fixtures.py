@@ -121,7 +121,7 @@ async def nats(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Messaging]
     """The broker: publish, request, ``async with nats.listening("gaia.>") as events``; drained at the end."""
     from pytest_gaia.clients.messaging import Messaging
 
-    messaging = await Messaging.connect(gaia_env, gaia_run.guard)
+    messaging = await Messaging.connect(gaia_env, gaia_run.guard, recorder=gaia_run.recorder.add_message)
     yield messaging
     await messaging.aclose()
 
@@ -131,7 +131,7 @@ async def gaia_database(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[D
     """The connection that all database tests of this process share; ``postgres`` is what a test wants."""
     from pytest_gaia.clients.database import Database
 
-    database = Database(gaia_env, gaia_run.guard)
+    database = Database(gaia_env, gaia_run.guard, gaia_run.recorder.add_statement)
     yield database
     await database.aclose()
 

@@ -25,6 +25,7 @@ from pytest_gaia.errors import DeadlineExceeded, GaiaError, Unreachable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from pytest_gaia.clients.statements import StatementLog
     from pytest_gaia.config.environment import Timeouts
 
 hide_sql = methodcaller("errisinstance", (GaiaError, asyncpg.PostgresError))
@@ -60,11 +61,13 @@ _LOST = (
 class Connection:
     """One connection, made when it is first used and again after it was lost; used by one statement at a time."""
 
-    def __init__(self, dsn: str, timeouts: Timeouts, *, source: str, prepares: bool = False) -> None:
+    def __init__(self, dsn: str, timeouts: Timeouts, *, source: str, log: StatementLog, prepares: bool = False) -> None:
         self._dsn = _plain_scheme(dsn)
         self._timeouts = timeouts
         self._source = source
         self._prepares = prepares
+        self.sending = log.sending
+        """wraps each statement of a check; what this package itself sends to keep checks apart is not recorded"""
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lock = asyncio.Lock()
 

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from pytest_gaia.clients.connection import Connection
 from pytest_gaia.clients.grants import require_read_only_role
 from pytest_gaia.clients.readonly import ReadOnlySession
+from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.sessions import WritingSession, rolled_back
+from pytest_gaia.clients.statements import StatementLog, unrecorded
 from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import NotApplicable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from pytest_gaia.clients.exchanges import Statement
     from pytest_gaia.clients.guard import WriteGuard
     from pytest_gaia.clients.sessions import Session
     from pytest_gaia.config.environment import Environment
@@ -26,7 +29,9 @@ __tracebackhide__ = hide
 class Database:
     """The PostgreSQL of an environment. Nothing connects before the first statement."""
 
-    def __init__(self, environment: Environment, guard: WriteGuard) -> None:
+    def __init__(
+        self, environment: Environment, guard: WriteGuard, recorder: Callable[[Statement], None] = unrecorded
+    ) -> None:
         if environment.database is None:
             raise NotApplicable(
                 f"{environment.label} has no database to look into: set "
@@ -35,11 +40,13 @@ class Database:
             )
         self._environment = environment
         self._guard = guard
+        self._log = StatementLog(recorder, Redactor.of(environment))
         source = environment.sources.get("secrets.database", "the configuration")
         self._connection = Connection(
             environment.database.reveal(),
             environment.timeouts,
             source=source,
+            log=self._log,
             prepares=environment.sandbox and environment.writes,
         )
         self._trusted = False
@@ -63,7 +70,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def fresh(self, dsn: str) -> AsyncIterator[Session]:
         """Give a session on a database of the test's own, in which each statement commits by itself."""
-        connection = Connection(dsn, self._environment.timeouts, source="the sandbox")
+        connection = Connection(dsn, self._environment.timeouts, source="the sandbox", log=self._log)
         session = WritingSession(connection, depth=0)
         try:
             async with connection.exclusive(begins=True):

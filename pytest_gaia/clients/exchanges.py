@@ -1,9 +1,9 @@
-"""What went over the wire: one frozen record for each request, for messages, the judge and the reports."""
+"""What went over the wire: one frozen record for each request, statement and message, for errors, judge and reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,32 @@ class Exchange:
     def status(self) -> int | None:
         """The status of the answer, or None where there was none."""
         return self.response.status if self.response else None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement that was sent: its text as the check wrote it, with placeholders, masked; never its values."""
+
+    text: str
+    started: float
+    """seconds since the epoch"""
+    elapsed: float
+    """seconds until the answer was complete"""
+    error: str | None = None
+    """class and SQLSTATE of what it failed with"""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the broker that the check sent or saw. ``body`` is masked text, cut at ``BODY_LIMIT``."""
+
+    direction: Literal["sent", "received"]
+    subject: str
+    body: str
+    time: float
+    """seconds since the epoch"""
+    error: str | None = None
+    """class of what kept it from being sent"""
 
 
 BODY_LIMIT = 64 * 1024

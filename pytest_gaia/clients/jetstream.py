@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.clients.broker import Broker
     from pytest_gaia.clients.guard import WriteGuard
+    from pytest_gaia.clients.messages import MessageLog
 
 __tracebackhide__ = hide
 
@@ -24,15 +25,17 @@ __tracebackhide__ = hide
 class JetStream:
     """JetStream of a :class:`Messaging`. Errors are those of ``Messaging``; what the server refuses is a ``ServiceError``."""
 
-    def __init__(self, broker: Broker, guard: WriteGuard) -> None:
+    def __init__(self, broker: Broker, guard: WriteGuard, log: MessageLog) -> None:
         self._broker = broker
         self._guard = guard
+        self._log = log
 
     async def publish(self, subject: str, payload: Any = None) -> int:
         """Publish, wait until a stream has stored the message, and return its sequence number."""
         self._guard.check_publish(subject)
         body = encode(payload)
-        ack = await self._broker.jetstream(f"publishing on {subject}", lambda js: js.publish(subject, body))
+        with self._log.sending(subject, body):
+            ack = await self._broker.jetstream(f"publishing on {subject}", lambda js: js.publish(subject, body))
         return ack.seq
 
     @contextlib.asynccontextmanager

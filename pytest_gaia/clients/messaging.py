@@ -6,15 +6,18 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.clients.events import Event, EventLog
+from pytest_gaia.clients.messages import MessageLog
 from pytest_gaia.clients.payloads import decode, encode
 from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.clients.statements import unrecorded
 from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.errors import NotApplicable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from pytest_gaia.clients.broker import Broker
+    from pytest_gaia.clients.exchanges import Message
     from pytest_gaia.clients.guard import WriteGuard
     from pytest_gaia.clients.jetstream import JetStream
     from pytest_gaia.config.environment import Environment
@@ -27,15 +30,29 @@ CLIENT_NAME = "pytest-gaia"
 class Messaging:
     """A connection to the environment's NATS broker, made by :meth:`connect`."""
 
-    def __init__(self, environment: Environment, guard: WriteGuard, broker: Broker) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        guard: WriteGuard,
+        broker: Broker,
+        recorder: Callable[[Message], None] = unrecorded,
+    ) -> None:
         self._environment = environment
         self._guard = guard
         self._broker = broker
         self._redactor = Redactor.of(environment)
+        self._log = MessageLog(recorder, self._redactor)
 
     @classmethod
-    async def connect(cls, environment: Environment, guard: WriteGuard, *, name: str = CLIENT_NAME) -> Messaging:
-        """Connect under ``name``.
+    async def connect(
+        cls,
+        environment: Environment,
+        guard: WriteGuard,
+        *,
+        name: str = CLIENT_NAME,
+        recorder: Callable[[Message], None] = unrecorded,
+    ) -> Messaging:
+        """Connect under ``name``; ``recorder`` is told of each message.
 
         Raises ``NotApplicable`` where the environment has no broker (nothing is dialled then), and ``Unreachable``
         within the environment's ``connect`` timeout where the broker does not answer.
@@ -47,7 +64,7 @@ class Messaging:
 
         broker = Broker(environment, name)
         await broker.open()
-        return cls(environment, guard, broker)
+        return cls(environment, guard, broker, recorder)
 
     async def publish(self, subject: str, payload: Any = None, *, headers: dict[str, str] | None = None) -> None:
         """Publish and wait until the broker has taken it.
@@ -56,7 +73,9 @@ class Messaging:
         ``WriteRefused`` outside ``gaia.test.>`` unless writing is permitted, ``Unreachable`` where the broker is away.
         """
         self._guard.check_publish(subject)
-        await self._broker.publish(subject, encode(payload), headers)
+        body = encode(payload)
+        with self._log.sending(subject, body):
+            await self._broker.publish(subject, body, headers)
 
     async def request(
         self, subject: str, payload: Any = None, *, timeout: float = 5.0, headers: dict[str, str] | None = None
@@ -66,7 +85,10 @@ class Messaging:
         Raises ``WriteRefused`` like :meth:`publish`, ``Unreachable`` where nobody answers, else ``DeadlineExceeded``.
         """
         self._guard.check_publish(subject)
-        reply = await self._broker.request(subject, encode(payload), timeout, headers)
+        body = encode(payload)
+        with self._log.sending(subject, body):
+            reply = await self._broker.request(subject, body, timeout, headers)
+        self._log.received(reply.subject, reply.data)
         return Event(reply.subject, decode(reply.data), reply.data)
 
     @contextlib.asynccontextmanager
@@ -77,14 +99,19 @@ class Messaging:
         """
         wanted = subjects or (">",)
         log = EventLog(wanted, self._redactor.text)
-        async with self._broker.subscription(wanted, log.add, log.broken):
+
+        def take(subject: str, payload: bytes) -> None:
+            self._log.received(subject, payload)
+            log.add(subject, payload)
+
+        async with self._broker.subscription(wanted, take, log.broken):
             yield log
 
     def jetstream(self) -> JetStream:
         """Return JetStream on this connection."""
         from pytest_gaia.clients.jetstream import JetStream
 
-        return JetStream(self._broker, self._guard)
+        return JetStream(self._broker, self._guard, self._log)
 
     async def aclose(self) -> None:
         """Drain and close the connection; closes at once where the broker is away."""

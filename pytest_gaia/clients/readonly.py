@@ -97,6 +97,10 @@ def _reader(
     async def ask(call: Call, statement: str, values: Sequence[Any]) -> Any:
         if not reads_only(statement):
             raise guard.refuse_sql(statement)
+        with connection.sending(statement):
+            return await sent(call, statement, values)
+
+    async def sent(call: Call, statement: str, values: Sequence[Any]) -> Any:
         async with connection.exclusive(begins=True) as wire:
             await wire.execute(begin)
             try:

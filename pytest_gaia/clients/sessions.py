@@ -94,7 +94,8 @@ class WritingSession:
 
     async def _run(self, statement: str, call: Callable[[Wire], Awaitable[_T]]) -> _T:
         try:
-            return await self._call(statement, call)
+            with self._connection.sending(statement):
+                return await self._call(statement, call)
         except SERVER_ERROR as error:
             # What the server says is for the check; the way it took through asyncpg tells nobody anything.
             raise error.with_traceback(None) from None
