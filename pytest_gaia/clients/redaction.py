@@ -1,11 +1,13 @@
-"""What may be shown of an exchange: credentials are masked in headers, bodies, URLs, and wherever else they turn up."""
+"""What may be shown: credentials are masked in headers, bodies, URLs, and wherever else they turn up."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.secrets import MASK, mask_url
+from pytest_gaia.clients.forms import SHORTEST, forms_of, parts_of
+from pytest_gaia.clients.known_secrets import secrets_of
+from pytest_gaia.config.secrets import MASKED, mask_of, mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,17 +22,16 @@ _NAMES = (
 )
 # The quotes of a JSON string that itself stands in a JSON string are escaped, however often: \" or \\\".
 _JSON_STRING = re.compile(
-    rf'(?P<head>(?P<quote>(?<!\\)\\*")(?:{_NAMES})(?P=quote)\s*:\s*)(?P=quote)(?:(?!(?P=quote))(?:\\\\.|\\"|[^\n]))*?(?P=quote)',
+    rf'(?P<head>(?P<quote>(?<!\\)\\*")(?:{_NAMES})(?P=quote)\s*:\s*(?P=quote))(?P<secret>(?:(?!(?P=quote))(?:\\\\.|\\"|[^\n]))*?)'
+    r"(?=(?P=quote))",
     re.IGNORECASE,
 )
 _JSON_OTHER = re.compile(
-    rf'(?P<head>(?<!\\)\\*"(?:{_NAMES})\\*"\s*:\s*)(?!null|true|false)[^\s"\\\[{{,}}\]]+', re.IGNORECASE
+    rf'(?P<head>(?<!\\)\\*"(?:{_NAMES})\\*"\s*:\s*)(?P<secret>(?!null|true|false)[^\s"\\\[{{,}}\]]+)', re.IGNORECASE
 )
-_PARAMETER = re.compile(rf"(?P<head>(?:^|[?&])(?:{_NAMES})=)[^&\s\"']+", re.IGNORECASE)
+_PARAMETER = re.compile(rf"(?P<head>(?:^|[?&])(?:{_NAMES})=)(?P<secret>[^&\s\"']+)", re.IGNORECASE)
 _TOKEN = re.compile(r"\beyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*)?")
-
-# Shorter values are words of every text; masking them would hide the text and show which word is the secret.
-_SHORTEST = 6
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+", re.IGNORECASE)
 
 
 class Redactor:
@@ -40,36 +41,82 @@ class Redactor:
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self._values: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._forms: dict[str, str] = {}
+        self._ordered: tuple[str, ...] = ()
         for value in values:
             self.learn(value)
 
     @classmethod
     def of(cls, environment: Environment) -> Redactor:
         """Return one that knows the secrets of ``environment``."""
-        secrets = (environment.api_key, environment.jwt_secret, environment.token, environment.database)
-        return cls(secret.reveal() for secret in secrets if secret is not None)
+        redactor = cls()
+        redactor.learn_all(secrets_of(environment))
+        return redactor
 
-    def learn(self, value: str) -> None:
-        """Mask ``value`` from now on, wherever it turns up."""
-        if len(value) >= _SHORTEST:
-            self._values.add(value)
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The secrets that are known by their value."""
+        return tuple(self._names)
+
+    @property
+    def forms(self) -> Mapping[str, str]:
+        """Every form of every known secret → the secret's name."""
+        return {form: self._names[value] for form, value in self._forms.items()}
+
+    def learn(self, value: str, name: str = "a secret of a test") -> None:
+        """Mask ``value`` from now on, wherever it turns up, in whatever form; ``name`` is what messages call it."""
+        for part in parts_of(value):
+            if len(part) < SHORTEST or part in self._names or MASKED.search(part):
+                continue
+            self._names[part] = name
+            # Tests make many tokens, which are known by their form: each in all of its forms would slow down all.
+            for form in [part] if _TOKEN.fullmatch(part) else forms_of(part):
+                self._forms.setdefault(form, part)
+            self._ordered = ()
+
+    def learn_all(self, named: Iterable[tuple[str, str]]) -> None:
+        """Learn several secrets, each a name and a value."""
+        for name, value in named:
+            self.learn(value, name)
 
     def text(self, text: str) -> str:
         """Return ``text`` with everything masked that must not be shown."""
-        # Longest first: a value may be part of another one.
-        for value in sorted(self._values, key=len, reverse=True):
-            text = text.replace(value, MASK)
-        text = _JSON_STRING.sub(rf"\g<head>\g<quote>{MASK}\g<quote>", text)
-        text = _JSON_OTHER.sub(rf"\g<head>{MASK}", text)
-        text = _PARAMETER.sub(rf"\g<head>{MASK}", text)
-        return mask_url(_TOKEN.sub(MASK, text))
+        text = self.known(text)
+        text = _JSON_STRING.sub(self._named, text)
+        text = _JSON_OTHER.sub(self._named, text)
+        text = _PARAMETER.sub(self._named, text)
+        return mask_url(_TOKEN.sub(lambda found: mask_of(found[0]), text), self.mask)
+
+    def known(self, text: str) -> str:
+        """Return ``text`` with those secrets masked that are known by their value."""
+        if not self._ordered:
+            # Longest first: a value may be part of another one.
+            self._ordered = tuple(sorted(self._forms, key=len, reverse=True))
+        found = [form for form in self._ordered if form in text]
+        if not found:
+            return text
+        # What is masked already is matched first, so that nothing is looked for in it.
+        pattern = re.compile("|".join((MASKED.pattern, *map(re.escape, found))))
+        return pattern.sub(lambda each: self.mask(each[0]), text)
+
+    def mask(self, text: str) -> str:
+        """Return what stands for a secret, the same for all of its forms."""
+        return mask_of(self._forms.get(text, text))
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
         """Return the headers with lower-case names; the values of one name are joined with a comma."""
         shown: dict[str, str] = {}
         for name, value in headers:
             key = name.lower()
-            clear = MASK if key in SECRET_HEADERS else self.text(value)
-            shown[key] = f"{shown[key]}, {clear}" if key in shown and key not in SECRET_HEADERS else clear
+            clear = self._credential(value) if key in SECRET_HEADERS else self.text(value)
+            shown[key] = f"{shown[key]}, {clear}" if key in shown else clear
         return shown
+
+    def _credential(self, value: str) -> str:
+        """A token has one mask, in a header and elsewhere."""
+        scheme = _SCHEME.match(value)
+        return self.mask(value[scheme.end() :] if scheme else value)
+
+    def _named(self, found: re.Match[str]) -> str:
+        return found["head"] + self.mask(found["secret"])

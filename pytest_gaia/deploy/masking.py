@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.config.secrets import MASK
+from pytest_gaia.config.secrets import mask_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,10 +25,12 @@ def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
     secret, passwords in URLs, tokens by their form, and JSON fields by their name.
     """
     variables = os.environ if environ is None else environ
-    redactor = Redactor(part for name in variables if _SECRET_NAME.search(name) for part in _parts(variables[name]))
+    redactor = Redactor()
+    for name in filter(_SECRET_NAME.search, variables):
+        redactor.learn_all((name, part) for part in _parts(variables[name]))
 
     def mask(text: str) -> str:
-        return _FLY_TOKEN.sub(MASK, redactor.text(_CONTROL.sub("", text)))
+        return _FLY_TOKEN.sub(lambda found: mask_of(found[0]), redactor.text(_CONTROL.sub("", text)))
 
     return mask
 

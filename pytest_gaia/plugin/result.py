@@ -50,6 +50,8 @@ class Result:
         """what the run owes, where that was sealed"""
         self.unwritten: list[str] = []
         """one message for each file that could not be written"""
+        self.written: list[Path] = written_by(config)
+        """the files that this run writes, and folders with all that is in them: looked through for secrets at its end"""
         self._start = _start_line(run.declared)
         self._begun = False
         self._bundle: str = config.option.gaia_bundle or ""
@@ -121,6 +123,15 @@ class Result:
             write_report(self._report, judged)
         except OSError as error:
             self.unwritten.append(_cannot_be_written("--gaia-report", self._report, error))
+
+
+_WRITES = ("gaia_record", "gaia_report", "gaia_subjects", "gaia_seal", "xmlpath", "log_file", "allure_report_dir")
+
+
+def written_by(config: pytest.Config) -> list[Path]:
+    """Return what the options name that a run writes."""
+    named = (getattr(config.option, name, None) for name in _WRITES)
+    return [config.invocation_params.dir / path for path in named if path]
 
 
 def _start_line(

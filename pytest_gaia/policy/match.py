@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from pytest_gaia.config.secrets import unkeyed
+
 if TYPE_CHECKING:
     from pytest_gaia.policy.subjects import Symptom
 
@@ -49,8 +51,10 @@ def mismatch(match: Match, symptom: Symptom) -> tuple[str, ...]:
 
 
 def folded(text: str) -> str:
-    """Return ``text`` as messages are compared: lower case, every stretch of white space one space."""
-    return " ".join(text.casefold().split())
+    """Return ``text`` as messages are compared: lower case, every stretch of white space one space, secrets without
+    the digests that every run makes anew.
+    """
+    return " ".join(unkeyed(text).casefold().split())
 
 
 _SHOWN = 80
@@ -69,5 +73,5 @@ def _problem(match: Match, symptom: Symptom, key: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    shown = " ".join(text.split())
+    shown = " ".join(unkeyed(text).split())
     return f'"{shown}"' if len(shown) <= _SHOWN else f'"{shown[:_SHOWN]}…"'

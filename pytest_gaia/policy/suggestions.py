@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.secrets import unkeyed
 from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.selectors import GROUP, keys_of, parse
 from pytest_gaia.policy.subjects import Subject
@@ -95,12 +96,12 @@ def _plain(values: Sequence[object]) -> object:
     return list(values) if len(values) > 1 else values[0]
 
 
-_VARIABLE = re.compile(r"""\S*\d\S*|'[^']*'|"[^"]*"|\{.*\}|\[.*\]""")
+_VARIABLE = re.compile(r"""\S*\d\S*|\S*\*{3}\S*|'[^']*'|"[^"]*"|\{.*\}|\[.*\]""")
 
 
 def literal(message: str) -> str:
     """Return the longest piece of the message's first line that names no number, id or quoted value."""
-    first = message.strip().partition("\n")[0]
+    first = unkeyed(message).strip().partition("\n")[0]
     piece = max((part.strip(" .,:;()") for part in _VARIABLE.split(first)), key=len, default="")
     return piece if len(piece) >= LEAST_MESSAGE else ""
 
@@ -126,7 +127,7 @@ def _draft(cluster: Sequence[Failing], executed: Sequence[str], taken: Counter[s
         match=_match(cluster),
         tests=compressed(nodes, executed),
         count=len(nodes),
-        example=first.symptom.message.strip().partition("\n")[0][:200],
+        example=unkeyed(first.symptom.message).strip().partition("\n")[0][:200],
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.secrets import unkeyed
 from tests.cli.terminals import Terminal
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def test_each_service_is_shown_with_its_secrets_masked(talking: Path, gaia: Gaia
     code, out, _ = gaia("logs", "staging")
 
     assert code == 0
-    lines = [line.split(maxsplit=3) for line in out.splitlines()]
+    lines = [line.split(maxsplit=3) for line in unkeyed(out).splitlines()]
     assert [(service, level, text) for service, _, level, text in lines] == [
         ("auth", "info", "auth connects to postgresql://gaia:***@db/gaia"),
         ("gateway", "info", "gateway connects to postgresql://gaia:***@db/gaia"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.clients.tokens import mint
-from pytest_gaia.config.secrets import Secret
+from pytest_gaia.config.secrets import Secret, mask_of
 from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, WriteRefused
 from tests.clients.conftest import KEY
 from tests.clients.peers import Received, always, answer, peer
@@ -93,11 +93,15 @@ async def test_every_exchange_is_recorded_without_its_secrets(connect: Connect) 
     assert seen == [answered.exchange] == list(gateway.exchanges)
     assert (exchange.service, exchange.via, exchange.status, exchange.error) == ("gateway", "direct", 200, None)
     assert exchange.elapsed > 0
-    assert exchange.request.headers["x-api-key"] == "***"
-    assert json.loads(exchange.request.body or "") == {"email": "a@b.c", "password": "***"}
+    assert exchange.request.headers["x-api-key"] == mask_of(KEY)
+    assert json.loads(exchange.request.body or "") == {"email": "a@b.c", "password": mask_of("hunter2!")}
     assert exchange.response is not None
-    assert exchange.response.headers["set-cookie"] == "***"
-    assert json.loads(exchange.response.body) == {"token": "***", "echo": "***", "total_tokens": 7}
+    assert exchange.response.headers["set-cookie"] == mask_of("session=1")
+    assert json.loads(exchange.response.body) == {
+        "token": mask_of("t-1234567"),
+        "echo": mask_of(KEY),
+        "total_tokens": 7,
+    }
     assert KEY not in repr(exchange)
 
 
@@ -110,7 +114,7 @@ async def test_a_token_that_a_service_echoes_is_masked(connect: Connect) -> None
         answered = await connect({"gateway": server.url}).http("gateway").as_user("not-a-jwt").get("/x")
     assert answered.text == "you sent Bearer not-a-jwt"
     assert answered.exchange.response is not None
-    assert answered.exchange.response.body == "you sent Bearer ***"
+    assert answered.exchange.response.body == f"you sent Bearer {mask_of('not-a-jwt')}"
 
 
 async def test_the_recorded_body_is_capped_and_the_answer_is_not(connect: Connect) -> None:

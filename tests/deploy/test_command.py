@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.deploy.command import CommandHook
 from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import a_request, executable
@@ -140,9 +141,9 @@ def test_secrets_are_masked_wherever_they_turn_up(tmp_path: Path, monkeypatch: p
 
     reply = CommandHook(["./hook"], tmp_path).run(a_request(), lines.append)
 
-    assert lines == ["using ***"]
+    assert lines == [f"using {mask_of('correct-horse')}"]
     assert "correct-horse" not in repr(reply)
-    assert reply.message == "with ***"
+    assert reply.message == f"with {mask_of('correct-horse')}"
 
 
 def test_past_its_deadline_it_is_ended_with_what_it_has_started(tmp_path: Path) -> None:

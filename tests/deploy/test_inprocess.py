@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.deploy.contract import Machine, Observation, Reply
 from pytest_gaia.deploy.inprocess import PluginHook
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
@@ -102,4 +103,5 @@ def test_secrets_are_masked_in_lines_and_messages(monkeypatch: pytest.MonkeyPatc
 
     reply = PluginHook(call, "pytest_gaia_deploy").run(a_request(), lines.append)
 
-    assert (lines, reply.message, reply.tail) == (["using ***"], "used ***", ("***",))
+    mask = mask_of("correct-horse")
+    assert (lines, reply.message, reply.tail) == ([f"using {mask}"], f"used {mask}", (mask,))

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.stack import Stack
@@ -25,4 +26,4 @@ def test_messages_get_out_and_stay_masked_where_the_sandbox_does_not_answer(tmp_
     with pytest.raises(SandboxError, match="no space left on device"):
         _ = run.environment
 
-    assert run.redactor.text("sent sk-live-0123456789") == "sent ***"
+    assert run.redactor.text("sent sk-live-0123456789") == f"sent {mask_of('sk-live-0123456789')}"
