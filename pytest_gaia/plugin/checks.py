@@ -45,6 +45,8 @@ class CheckHooks:
         """of the test that makes, or has made, the latest report"""
         self._item: pytest.Item | None = None
         """that test"""
+        self._made = False
+        """whether the latest report was made, and judged, here"""
         self.raised: pytest.ExceptionInfo[BaseException] | None = None
         """in the phase of which a report is being made"""
         self._found: Phase | None = None
@@ -109,7 +111,11 @@ class CheckHooks:
         evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
         if call.excinfo is not None:
             self.raised = call.excinfo = phases.raised_in(call)
+        self._made = False
         report = yield
+        if not self._made and (self.raised is not None or report.outcome != "passed"):
+            # Somebody else's hook has made it, and said what it liked.
+            self._judge(item, call, report)
         # An exception holds all its frames: it must not outlive its report.
         self.raised = None
         if self._found is None and report.outcome == "passed" and not hasattr(report, "wasxfail"):
@@ -123,18 +129,16 @@ class CheckHooks:
             self._judge_pass(item, report, evidence)
         return report
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Innermost wrapper: the terminal, ``-x``, ``--lf``, JUnit and Allure all see the outcome as judged here."""
-        report = yield
-        # Hooks can take the exception away, or put it there (that of a unittest.TestCase).
-        raised = call.excinfo or self.raised
-        if raised is not None or report.outcome != "passed":
-            error = raised.value if raised else None
-            self._found = phases.phase_of(report, call, error, self._redact)
-            self._judge_other(item, report, self._found)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+        """In pytest's own place, below all wrappers: they, the terminal, JUnit and Allure see the outcome as judged here.
+
+        A wrapper would do as well, and costs each phase of each test more than all else here.
+        """
+        report = pytest.TestReport.from_item_and_call(item, call)
+        self._made = True
+        # Hooks can put an exception there (that of a unittest.TestCase).
+        if call.excinfo is not None or self.raised is not None or report.outcome != "passed":
+            self._judge(item, call, report)
         return report
 
     def _turn_to(self, item: pytest.Item) -> Evidence:
@@ -146,6 +150,12 @@ class CheckHooks:
     def _redact(self, text: str) -> str:
         # Asked for only now: a test that passes may run before the sandbox is there.
         return self.run.redactor.text(text)
+
+    def _judge(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        # Hooks can take the exception away.
+        raised = call.excinfo or self.raised
+        self._found = phases.phase_of(report, call, raised.value if raised else None, self._redact)
+        self._judge_other(item, report, self._found)
 
     def _judge_other(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
         if phase.outcome == "not applicable":
