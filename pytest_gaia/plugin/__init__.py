@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.plugin.deployment import Deployment
     from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.plugin.result import Result
     from pytest_gaia.run.session import Run
 
 pytest_plugins = ["pytest_gaia.fixtures"]
@@ -67,6 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="with --gaia-deploy: deploy this image instead of building one; repeatable")  # fmt: skip
     add("--gaia-deploy-region", metavar="REGION", help="with --gaia-deploy: the primary region, such as fra")
     add("--gaia-deploy-rebuild", action="store_true", help="with --gaia-deploy: build without earlier builds")
+    add("--gaia-allure-expected", choices=("failed", "skipped"), default="failed", help="with --alluredir: how failures "
+        "that do not gate are shown: failed, and known to be so (the default), or skipped, as Allure 2 counts them")  # fmt: skip
 
 
 @pytest.hookimpl(wrapper=True)
@@ -84,6 +87,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     """Nothing but its verdict ends a run of Gaia with 0."""
     if not _may_use_gaia(config, config.option):
         return (yield)
+    if hasattr(config, "workerinput") and getattr(config.option, "clean_alluredir", False):
+        # Its controller has cleaned it. A worker that comes for one that died would delete what there is by then.
+        config.option.clean_alluredir = False
     from pytest_gaia.plugin.ending import settled
 
     return (yield from settled(config))
@@ -138,9 +144,17 @@ def _may_use_gaia(config: pytest.Config, option: Any) -> bool:
 
 def _register(config: pytest.Config, run: Run) -> None:
     from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.plugin.masked_streams import mask_terminal
+    from pytest_gaia.plugin.redacting import RedactionHooks
+    from pytest_gaia.run.workers import attach
 
     # Without pytest's own plugin for marks (-p no:skipping) there is no such option.
     judging = Judging.of(run, excusing=not getattr(config.option, "runxfail", False))
+    if run.is_worker:
+        # First of all, because from now on there are secrets, and the masks are those of the controller.
+        attach(config, run)
+    mask_terminal(config, run.redactor.text)
+    _add(config, "gaia-redaction", RedactionHooks(run, config))
     if run.is_worker:
         _register_worker(config, run, judging)
     else:
@@ -160,15 +174,14 @@ def _distributes(config: pytest.Config) -> bool:
 def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
     from pytest_gaia.plugin.checks import CheckHooks
     from pytest_gaia.plugin.ledger import LedgerHooks
-    from pytest_gaia.run.workers import attach, tell_left_out
+    from pytest_gaia.run.workers import tell_left_out
 
-    attach(config, run)
     _add(config, "gaia-checks", CheckHooks(run, judging, None))
     _add(config, "gaia-ledger", LedgerHooks(partial(tell_left_out, config)))
+    _bridge(config, run, judging)
 
 
 def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
-    from pytest_gaia.clients.redaction import Redactor
     from pytest_gaia.plugin.checks import CheckHooks
     from pytest_gaia.plugin.controller import ControllerHooks
     from pytest_gaia.plugin.ledger import LedgerHooks
@@ -177,7 +190,7 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
     from pytest_gaia.plugin.witness import ReportHooks, WitnessHooks
 
     result = Result(run, judging, config)
-    witness = WitnessHooks(result.add, Redactor.of(run.declared).text)
+    witness = WitnessHooks(result.add, run.redactor.text)
     _add(config, "gaia-checks", CheckHooks(run, judging, witness.assembly))
     _add(config, "gaia-witness", witness)
     if _distributes(config):
@@ -191,6 +204,15 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
             _add(config, "gaia-seal", SealHooks(run, judging, result, witness, config))
     _add(config, "gaia-ledger", LedgerHooks(witness.left_out))
     _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, _deployment(config, run)))
+    _bridge(config, run, judging, result)
+
+
+def _bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None = None) -> None:
+    """Only a run that writes for Allure imports what that takes."""
+    if getattr(config.option, "allure_report_dir", None):
+        from pytest_gaia.plugin.allure import bridge
+
+        bridge(config, run, judging, result)
 
 
 def _deployment(config: pytest.Config, run: Run) -> Deployment | None:

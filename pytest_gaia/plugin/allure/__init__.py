@@ -1,0 +1,53 @@
+"""The bridge to Allure. Registered only where ``--alluredir`` is given; without it, nothing here is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import allure_commons
+
+from pytest_gaia.plugin.allure.files import RedactedFiles, file_logger
+from pytest_gaia.plugin.allure.masking import Masks
+from pytest_gaia.plugin.allure.seam import Seam
+from pytest_gaia.plugin.allure.steps import keep_steps_in_context
+from pytest_gaia.plugin.signs import only_looks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+    from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.run.session import Run
+
+
+def bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None) -> None:
+    """Stand between pytest, Allure's listener and its files; ``result`` is that of the process which talks to the user."""
+    logger = file_logger()
+    if logger is None or only_looks(config.option):
+        return
+    seam = Seam(config, run, judging)
+    files = RedactedFiles(logger, Masks(run))
+    allure_commons.plugin_manager.unregister(logger)
+    for each in (seam, files):
+        allure_commons.plugin_manager.register(each)
+    config.add_cleanup(_undo(logger, seam, files))
+    if config.pluginmanager.register(seam, "gaia-allure") is None:
+        return
+    keep_steps_in_context(config.pluginmanager.get_plugin("allure_listener"))
+    if result is not None:
+        from pytest_gaia.plugin.allure.ending import EndingHooks
+
+        config.pluginmanager.register(EndingHooks(config, run, result), "gaia-allure-ending")
+
+
+def _undo(logger: object, *ours: object) -> Callable[[], None]:
+    """Allure's own clean-up, which comes later, looks for its logger; other runs of this process must not meet ours."""
+
+    def undo() -> None:
+        for each in ours:
+            allure_commons.plugin_manager.unregister(each)
+        allure_commons.plugin_manager.register(logger)
+
+    return undo

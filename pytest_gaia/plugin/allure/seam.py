@@ -1,0 +1,135 @@
+"""The one place where a result is rewritten, before Allure writes it: what was judged, and where it belongs."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import allure_commons
+import pytest
+from allure_commons.model2 import Attachment, Label, Link, Parameter, StatusDetails
+from allure_commons.types import ParameterMode
+
+from pytest_gaia.plugin.allure.masking import Masks, mask_result
+from pytest_gaia.plugin.allure.seen import Seen
+from pytest_gaia.report.allure.exchanges import attached
+from pytest_gaia.report.allure.identity import Identity, environment_name, history_id, test_case_id
+from pytest_gaia.report.allure.labels import missing, of_project, origin
+from pytest_gaia.report.allure.outcomes import message, tell
+from pytest_gaia.report.allure.results import hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from allure_commons.model2 import TestResult
+
+    from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.report.allure.outcomes import Telling
+    from pytest_gaia.run.session import Run
+
+
+class Seam:
+    """Registered where tests run, with pytest and with Allure."""
+
+    def __init__(self, config: pytest.Config, run: Run, judging: Judging) -> None:
+        self._run = run
+        self._judging = judging
+        self._rules = {rule.id: rule for rule in judging.rules.rules}
+        self._expected_as = config.option.gaia_allure_expected
+        self._rootdir = config.rootpath
+        self._environment = environment_name(run.declared.name, rehearsal=run.declared.rehearsal)
+        self._link = links(config)
+        self._redact = Masks(run)
+        self._seen: Seen | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """A test begins."""
+        self._seen = Seen(item.nodeid)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Innermost wrapper: what is seen here has not been judged yet, and the failure is still there."""
+        report = yield
+        if (seen := self._seen) is not None:
+            seen.add(report, call)
+            if seen.ended and not seen.passed:
+                # With this report the exchanges are handed over, and forgotten.
+                seen.keep(self._run.recorder)
+        return report
+
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_result(self, result: TestResult) -> None:
+        """Rewrite the result of the test that has just ended; mask all text in it."""
+        # Whatever else comes is a result that a test has made by itself.
+        seen, self._seen = self._seen, None
+        if seen is not None:
+            self._rewrite(result, seen)
+        mask_result(result, self._redact)
+
+    def _rewrite(self, result: TestResult, seen: Seen) -> None:
+        identity = Identity.of(seen.node)
+        judgement = seen.judgement(self._judging.context.tolerance)
+        telling = tell(judgement, self._rules, self._expected_as, retried=seen.retried)
+        self._identify(result, identity)
+        self._label(result, identity, telling)
+        if judgement.outcome == "passed" and not seen.retried:
+            return
+        self._explain(result, seen, telling)
+        self._attach(result, seen)
+
+    def _identify(self, result: TestResult, identity: Identity) -> None:
+        result.historyId = history_id(identity.node, self._environment)
+        if result.fullName is None:
+            # A test that did not get through its set-up.
+            result.fullName, result.titlePath = identity.full_name, identity.title_path
+            result.testCaseId = test_case_id(identity.full_name)
+        for parameter in result.parameters:
+            # Values can look alike once they are masked, and some are others in each run: the node id tells them apart.
+            parameter.excluded = True
+        for name, value in hidden(identity, self._environment):
+            result.parameters.append(Parameter(name, value, mode=ParameterMode.HIDDEN.value))
+
+    def _label(self, result: TestResult, identity: Identity, telling: Telling) -> None:
+        # Each attempt at a test adds its labels again.
+        labels = dict.fromkeys((label.name, label.value) for label in result.labels)
+        names = {name for name, _ in labels}
+        if "framework" not in names:
+            labels.update(dict.fromkeys(missing(names, origin(identity))))
+        added = of_project(identity, self._environment, self._rootdir, self._run.roots)
+        labels.update(dict.fromkeys((*missing(names, added), *telling.labels)))
+        result.labels = [Label(name, value) for name, value in labels]
+        result.links = list({(link.type, link.url): link for link in result.links}.values())
+        result.links += [Link("issue", self._link(each), each) for each in telling.issues]
+
+    def _explain(self, result: TestResult, seen: Seen, telling: Telling) -> None:
+        # The test during which a run ends is not one of those that did not begin.
+        interrupted = telling.outcome == "incomplete"
+        broken = result.status == "broken" and telling.outcome in ("failed", "error")
+        result.status = "broken" if interrupted or broken else telling.status
+        result.statusDetails = StatusDetails(
+            known=telling.known or None,
+            flaky=telling.flaky or None,
+            message=message("\n\n".join(each.message for each in seen.failures), telling.note),
+            trace="\n\n".join(each.trace for each in seen.failures) or None,
+        )
+
+    def _attach(self, result: TestResult, seen: Seen) -> None:
+        for each in attached(*seen.conversation(self._run.recorder)):
+            file_name = f"{uuid.uuid4()}-attachment.{each.extension}"
+            allure_commons.plugin_manager.hook.report_attached_data(body=each.body, file_name=file_name)
+            result.attachments.append(Attachment(each.name, file_name, each.type))
+
+
+def links(config: pytest.Config) -> Callable[[str], str]:
+    """Return what makes an address of an issue: allure-pytest's ``--allure-link-pattern``, where it is given."""
+    patterns: dict[str, Any] = dict(config.option.allure_link_pattern)
+    pattern = str(patterns.get("issue", "{}"))
+
+    def address(issue: str) -> str:
+        # A rule can name an issue by its whole address.
+        return issue if "://" in issue else pattern.format(issue)
+
+    return address

@@ -1,0 +1,124 @@
+"""What is seen of one test while it runs, and what it comes to as far as its own process can tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_gaia.plugin.phases import skip_reason
+from pytest_gaia.verdict.judge import Judgement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pytest
+
+    from pytest_gaia.clients.exchanges import Exchange, Message, Statement
+    from pytest_gaia.config.tolerance import Tolerance
+    from pytest_gaia.run.recorder import Recorder
+    from pytest_gaia.verdict.judge import Outcome
+
+_ORDER: tuple[Outcome, ...] = (
+    "failed",
+    "error",
+    "tolerated",
+    "expected failure",
+    "skipped",
+    "not applicable",
+    "unexpected pass",
+)
+"""what the phases of a test can come to: the first that any of them has come to is that of the test"""
+
+
+class Told(NamedTuple):
+    """One failure, before a rule has excused it."""
+
+    when: str
+    message: str
+    trace: str
+
+
+class Seen:
+    """One test: the reports of its latest attempt, what failed in it, and what it has exchanged."""
+
+    __slots__ = ("_conversation", "_reports", "ended", "failures", "node", "retried")
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self.ended = False
+        """whether its tear-down has been reported: only then is anything known of the whole of it"""
+        self.retried = False
+        self.failures: list[Told] = []
+        self._reports: list[pytest.TestReport] = []
+        self._conversation: tuple[list[Exchange], tuple[Statement, ...], tuple[Message, ...]] | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing but passes has been seen so far."""
+        return all(report.outcome == "passed" and "gaia_outcome" not in vars(report) for report in self._reports)
+
+    def add(self, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+        """Keep a report. It will still change: whoever judges it comes later."""
+        if call.when == "setup" and self._reports:
+            self._begin_again()
+        self._reports.append(report)
+        self.ended = call.when == "teardown"
+        if report.outcome == "failed":
+            error = call.excinfo.exconly() if call.excinfo is not None else report.longreprtext
+            self.failures.append(Told(call.when, error, report.longreprtext))
+
+    def keep(self, recorder: Recorder) -> None:
+        """Keep what has been exchanged until now."""
+        self._conversation = recorder.exchanges, recorder.statements, recorder.messages
+
+    def conversation(self, recorder: Recorder) -> tuple[list[Exchange], tuple[Statement, ...], tuple[Message, ...]]:
+        """Return what it has exchanged; of a test that has not ended, ``recorder`` still knows it."""
+        return self._conversation or (recorder.exchanges, recorder.statements, recorder.messages)
+
+    def judgement(self, tolerance: Tolerance) -> Judgement:
+        """Return what the test comes to. The judge, who knows more, has the last word at the end of the run."""
+        if not self.ended:
+            return Judgement(self.node, "incomplete", why="the run ended before the test did")
+        found = {outcome: report for report in reversed(self._reports) if (outcome := _outcome(report, tolerance))}
+        outcome = next((each for each in _ORDER if each in found), None)
+        if outcome is None:
+            return Judgement(self.node, "passed", why="passed on another attempt" if self.retried else "")
+        report = found[outcome]
+        return Judgement(self.node, outcome, why=_why(report, outcome), rules=_rules(self._reports))
+
+    def _begin_again(self) -> None:
+        self.retried = True
+        self._reports.clear()
+        self.failures.clear()
+        self._conversation = None
+
+
+def _outcome(report: pytest.TestReport, tolerance: Tolerance) -> Outcome | None:
+    judged: Outcome | None = vars(report).get("gaia_outcome")
+    if judged is not None:
+        return judged
+    if report.outcome == "passed":
+        return None
+    native = vars(report).get("wasxfail")
+    if report.outcome == "skipped" and (native is None or str(native).startswith("[NOTRUN]")):
+        return "skipped"
+    if native is not None and tolerance.xfail == "expected":
+        return "expected failure"
+    return "failed" if report.when == "call" else "error"
+
+
+def _why(report: pytest.TestReport, outcome: Outcome) -> str:
+    if outcome == "skipped":
+        return skip_reason(report)
+    if outcome == "not applicable":
+        return skip_reason(report).removeprefix("not applicable: ")
+    if outcome == "expected failure":
+        return f"xfail: {vars(report).get('wasxfail') or 'no reason given'}"
+    if outcome == "unexpected pass":
+        return f"expected to fail by {', '.join(_rules([report]))}"
+    # What the rules that did not excuse it say.
+    return "\n".join(text for title, text in report.sections if title == "expectations")
+
+
+def _rules(reports: Iterable[pytest.TestReport]) -> tuple[str, ...]:
+    said = (value for report in reports for name, value in report.user_properties if name == "gaia_rule")
+    return tuple(dict.fromkeys(str(each) for each in said))

@@ -1,0 +1,147 @@
+"""What a test exchanged with the platform, as Allure's viewers show it: HTTP, SQL and NATS."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_gaia.clients.exchanges import Exchange, Message, Request, Response, Statement
+
+LIMIT = 64 * 1024
+"""bytes that one attachment may have"""
+MOST = 20
+"""exchanges of one test that are attached, each a file: the latest"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One attachment of a result."""
+
+    name: str
+    type: str
+    extension: str
+    body: bytes
+
+
+def attached(
+    exchanges: Sequence[Exchange], statements: Sequence[Statement], messages: Sequence[Message]
+) -> Iterator[Attached]:
+    """Yield the attachments for what one test has exchanged; nothing for what it has not. All of it is masked already."""
+    for exchange in exchanges[-MOST:]:
+        status = exchange.status or exchange.error
+        name = f"{exchange.request.method} {exchange.route} → {status}"
+        yield Attached(name, "application/vnd.allure.http+json", "httpexchange", _http(exchange))
+    if statements:
+        yield Attached(f"SQL ({len(statements)})", "text/sql", "sql", _sql(statements))
+    if messages:
+        yield Attached(f"NATS ({len(messages)})", "application/json", "json", _nats(messages))
+
+
+def _http(exchange: Exchange) -> bytes:
+    limit = LIMIT
+    while True:
+        body = _json(_exchange(exchange, limit))
+        if len(body) <= LIMIT or not limit:
+            return body
+        # What is cut is counted in characters, and what is written in bytes, with escapes.
+        limit //= 2
+
+
+def _exchange(exchange: Exchange, limit: int) -> dict[str, Any]:
+    start = round(exchange.started * 1000)
+    plain: dict[str, Any] = {
+        "schemaVersion": 1,
+        "start": start,
+        "stop": start + round(exchange.elapsed * 1000),
+        "request": _request(exchange.request, limit),
+    }
+    if exchange.response is not None:
+        plain["response"] = _response(exchange.response, limit)
+    if exchange.error is not None:
+        kind, _, message = exchange.error.partition(": ")
+        plain["error"] = {"name": kind, "message": message or kind}
+    return plain
+
+
+def _request(request: Request, limit: int) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "method": request.method,
+        "url": request.url,
+        "headers": _pairs(request.headers),
+        "query": [{"name": name, "value": value} for name, value in parse_qsl(urlsplit(request.url).query, True)],
+        "cookies": [{"name": "cookie", "value": request.headers["cookie"]}] if "cookie" in request.headers else [],
+    }
+    if request.body is not None:
+        plain["body"] = _body(request.body, request.headers, limit)
+    return plain
+
+
+def _response(response: Response, limit: int) -> dict[str, Any]:
+    return {
+        "status": response.status,
+        "statusText": _phrase(response.status),
+        "headers": _pairs(response.headers),
+        "body": _body(response.body, response.headers, limit),
+    }
+
+
+def _pairs(headers: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in headers.items()]
+
+
+def _body(text: str, headers: Mapping[str, str], limit: int) -> dict[str, Any]:
+    cut = len(text) > limit
+    plain: dict[str, Any] = {"encoding": "utf8", "value": text[:limit], "size": len(text.encode(errors="replace"))}
+    if kind := headers.get("content-type"):
+        plain["contentType"] = kind
+    return {**plain, "truncated": True} if cut else plain
+
+
+def _sql(statements: Sequence[Statement]) -> bytes:
+    def shown(each: Statement) -> str:
+        failed = f", failed: {each.error}" if each.error else ""
+        return f"-- {each.elapsed * 1000:.1f} ms{failed}\n{each.text.strip().removesuffix(';')};\n"
+
+    return _cut("\n".join(map(shown, statements)).encode(errors="replace"))
+
+
+def _nats(messages: Sequence[Message]) -> bytes:
+    """As many of the latest messages as an attachment holds: half a JSON document is none."""
+    shown = [_message(each) for each in messages]
+    while len(body := _json(shown)) > LIMIT and len(shown) > 1:
+        del shown[: max(1, len(shown) // 4)]
+    return body if len(body) <= LIMIT else _json([{**shown[-1], "body": shown[-1]["body"][: LIMIT // 16], "cut": True}])
+
+
+def _message(message: Message) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "direction": message.direction,
+        "subject": message.subject,
+        "time": round(message.time * 1000),
+        "body": message.body,
+    }
+    return {**plain, "error": message.error} if message.error else plain
+
+
+def _cut(body: bytes) -> bytes:
+    if len(body) <= LIMIT:
+        return body
+    end = b"\n-- cut\n"
+    return body[: LIMIT - len(end)].decode(errors="ignore").encode() + end
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1).encode()
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

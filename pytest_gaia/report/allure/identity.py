@@ -1,0 +1,67 @@
+"""Who a result is: the same test in the same environment has one history, any other has another."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+ENVIRONMENT = "environment"
+"""the hidden parameter that keeps environments apart where histories are told apart by parameters (Allure 3)"""
+CASE = "case"
+"""the hidden parameter that keeps parametrised tests apart, whose values can look alike once they are masked"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One test as Allure names it, from pytest's node id."""
+
+    node: str
+    path: str
+    classes: tuple[str, ...]
+    function: str
+    case: str
+    """what stands in the brackets; empty for a test without parameters, and for a whole file"""
+
+    @classmethod
+    def of(cls, node: str) -> Identity:
+        """Return the identity of a node id. That of a file that was not collected has no function."""
+        path, _, rest = node.partition("::")
+        names, bracket, case = rest.partition("[")
+        *classes, function = names.split("::")
+        return cls(node, path, tuple(classes), function, case.removesuffix("]") if bracket else "")
+
+    @property
+    def name(self) -> str:
+        """What a reader sees: the function with its case, or the file."""
+        shown = f"{self.function}[{self.case}]" if self.case else self.function
+        return shown or self.path
+
+    @property
+    def full_name(self) -> str:
+        """The dotted name that all cases of a test share, as allure-pytest writes it."""
+        package = self.path.rpartition(".")[0].replace("/", ".") if self.path.endswith(".py") else self.path
+        return f"{'.'.join((package, *self.classes))}#{self.function}" if self.function else package
+
+    @property
+    def title_path(self) -> list[str]:
+        """The folders, the file and the classes that it is in."""
+        return [*self.path.split("/"), *self.classes]
+
+
+def history_id(node: str, environment: str) -> str:
+    """Return what ties the runs of one test in one environment together."""
+    return _md5(f"{node}\0{environment}")
+
+
+def test_case_id(full_name: str) -> str:
+    """Return what ties all environments and cases of one test together."""
+    return _md5(full_name)
+
+
+def environment_name(name: str, *, rehearsal: bool) -> str:
+    """Return the environment as results name it: a rehearsal on the sandbox is no run of what it rehearses."""
+    return f"{name}-rehearsal" if rehearsal else name
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
