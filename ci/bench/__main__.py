@@ -65,6 +65,8 @@ def _judging() -> list[bool]:
         _line(f"{way.name}: collection", way.collection, "s")
     plain, judged = ways["plain pytest"], ways["judged"]
     used, peer = max(judged.memory), max(plain.memory)
+    tests_alone = (judged.run - judged.collection) - (plain.run - plain.collection)
+    _line("judged: added after collection", 100 * tests_alone / plain.run, "%")
     return [
         _line("judged: added to the run", 100 * (judged.run / plain.run - 1), "%", at_most=5),
         _line("judged: added to collection", judged.collection - plain.collection, "s", at_most=0.5),
