@@ -6,7 +6,7 @@ must run there too (``asyncio_default_test_loop_scope = "session"``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -72,7 +72,7 @@ async def gaia_clients(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Cl
     """All HTTP clients of the session; they share pools and are closed at its end."""
     from pytest_gaia.clients.services import ClientSet
 
-    clients = ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder)
+    clients = ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder, gaia_run.redactor)
     yield clients
     await clients.aclose()
 
@@ -102,10 +102,8 @@ def chat(gaia_clients: ClientSet) -> HttpClient:
 
 
 @pytest.fixture(scope="session")
-def gaia_tokens(gaia_env: Environment) -> Callable[..., str]:
+def gaia_tokens(gaia_run: Run, gaia_env: Environment) -> Callable[..., str]:
     """Make a user token: ``gaia_tokens(user_id, expires_in=60)``; not applicable without the environment's secret."""
-    from functools import partial
-
     from pytest_gaia.clients.tokens import mint
     from pytest_gaia.config.variables import variable_name
     from pytest_gaia.errors import NotApplicable
@@ -113,7 +111,25 @@ def gaia_tokens(gaia_env: Environment) -> Callable[..., str]:
     if gaia_env.jwt_secret is None:
         variable = variable_name(gaia_env.name, "JWT_SECRET")
         raise NotApplicable(f"no user tokens can be made for {gaia_env.name}: set {variable}")
-    return partial(mint, gaia_env.jwt_secret)
+    secret = gaia_env.jwt_secret
+
+    def make(subject: str, **claims: Any) -> str:
+        token = mint(secret, subject, **claims)
+        gaia_run.redactor.learn(token, "a token of gaia_tokens")
+        return token
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def gaia_secret(gaia_run: Run) -> Callable[[str], str]:
+    """Say that a value must not be shown: ``password = gaia_secret(made_up())`` gives it back, and masks it from now on."""
+
+    def learn(value: str) -> str:
+        gaia_run.redactor.learn(value, "a secret of gaia_secret")
+        return value
+
+    return learn
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -121,7 +137,8 @@ async def nats(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Messaging]
     """The broker: publish, request, ``async with nats.listening("gaia.>") as events``; drained at the end."""
     from pytest_gaia.clients.messaging import Messaging
 
-    messaging = await Messaging.connect(gaia_env, gaia_run.guard, recorder=gaia_run.recorder.add_message)
+    recorder, redactor = gaia_run.recorder.add_message, gaia_run.redactor
+    messaging = await Messaging.connect(gaia_env, gaia_run.guard, recorder=recorder, redactor=redactor)
     yield messaging
     await messaging.aclose()
 

@@ -143,4 +143,4 @@ class Conversation:
 
     def _capped(self, text: str) -> str:
         # Masked before it is cut: half a secret at the edge would not be recognised.
-        return self._redactor.text(text)[:BODY_LIMIT]
+        return self._redactor.exchanged(text)[:BODY_LIMIT]

@@ -18,11 +18,19 @@ _ALSO = re.compile(r"GAIA_SIGNING_KEY|FLY_(?:API|ACCESS)_TOKEN|.*_PRIVATE_?KEY.*
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,19}://[^\s/@]+@", re.IGNORECASE)
 
 
+_WORD = re.compile(r"[a-z]{1,12}|[A-Z][a-z]{1,11}|\d{1,9}")
+
+
+def _is_word(value: str) -> bool:
+    """Whether ``value`` stands in texts for what it is: ``postgres`` is a password in many places, and a name in more."""
+    return bool(_WORD.fullmatch(value))
+
+
 def secrets_of(environment: Environment) -> Iterator[tuple[str, str]]:
     """Yield name and value of the secrets of ``environment``, and of what its addresses hold."""
     for name in ("api_key", "jwt_secret", "token", "database"):
         secret = getattr(environment, name)
-        if secret is not None:
+        if secret is not None and not _is_word(secret.reveal()):
             yield name, secret.reveal()
     if environment.database is not None:
         yield from _of_url("database", environment.database.reveal())
@@ -39,7 +47,7 @@ def secrets_around(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in variables.items():
         if _URL.match(value):
             yield from _of_url(name, value)
-        elif (is_secret_name(name) or _ALSO.fullmatch(name)) and is_literal(value, name):
+        elif (is_secret_name(name) or _ALSO.fullmatch(name)) and is_literal(value, name) and not _is_word(value):
             yield name, value
             if "," in value:
                 # Several tokens may stand in one variable.
@@ -54,7 +62,7 @@ def _of_url(name: str, url: str) -> Iterator[tuple[str, str]]:
             parts = urlsplit(address)
         except ValueError:
             continue
-        if parts.password:
+        if parts.password and not _is_word(parts.password):
             yield f"{name} (password)", parts.password
-        elif parts.username and parts.scheme in ("nats", "tls", "ws", "wss"):
+        elif parts.username and not parts.password and parts.scheme in ("nats", "tls", "ws", "wss"):
             yield f"{name} (token)", parts.username

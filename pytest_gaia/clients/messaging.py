@@ -36,11 +36,12 @@ class Messaging:
         guard: WriteGuard,
         broker: Broker,
         recorder: Callable[[Message], None] = unrecorded,
+        redactor: Redactor | None = None,
     ) -> None:
         self._environment = environment
         self._guard = guard
         self._broker = broker
-        self._redactor = Redactor.of(environment)
+        self._redactor = redactor or Redactor.of(environment)
         self._log = MessageLog(recorder, self._redactor)
 
     @classmethod
@@ -51,6 +52,7 @@ class Messaging:
         *,
         name: str = CLIENT_NAME,
         recorder: Callable[[Message], None] = unrecorded,
+        redactor: Redactor | None = None,
     ) -> Messaging:
         """Connect under ``name``; ``recorder`` is told of each message.
 
@@ -64,7 +66,7 @@ class Messaging:
 
         broker = Broker(environment, name)
         await broker.open()
-        return cls(environment, guard, broker, recorder)
+        return cls(environment, guard, broker, recorder, redactor)
 
     async def publish(self, subject: str, payload: Any = None, *, headers: dict[str, str] | None = None) -> None:
         """Publish and wait until the broker has taken it.

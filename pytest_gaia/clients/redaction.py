@@ -31,6 +31,8 @@ _JSON_OTHER = re.compile(
 )
 _PARAMETER = re.compile(rf"(?P<head>(?:^|[?&])(?:{_NAMES})=)(?P<secret>[^&\s\"']+)", re.IGNORECASE)
 _TOKEN = re.compile(r"\beyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*)?")
+_COOKIES = re.compile(r";\s*")
+_MADE = re.compile(r"[\w+/=.~-]{16,}")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+", re.IGNORECASE)
 
 
@@ -58,6 +60,11 @@ class Redactor:
     def values(self) -> tuple[str, ...]:
         """The secrets that are known by their value."""
         return tuple(self._names)
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """Those secrets → what messages call them."""
+        return self._names
 
     @property
     def forms(self) -> Mapping[str, str]:
@@ -104,6 +111,13 @@ class Redactor:
         """Return what stands for a secret, the same for all of its forms."""
         return mask_of(self._forms.get(text, text))
 
+    def exchanged(self, text: str) -> str:
+        """Return the body of a request or an answer as it may be shown; what it calls a token is known from now on."""
+        for pattern in (_JSON_STRING, _PARAMETER):
+            for found in pattern.finditer(text):
+                self._learn_made(found["secret"])
+        return self.text(text)
+
     def headers(self, headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
         """Return the headers with lower-case names; the values of one name are joined with a comma."""
         shown: dict[str, str] = {}
@@ -116,7 +130,15 @@ class Redactor:
     def _credential(self, value: str) -> str:
         """A token has one mask, in a header and elsewhere."""
         scheme = _SCHEME.match(value)
-        return self.mask(value[scheme.end() :] if scheme else value)
+        credential = value[scheme.end() :] if scheme else value
+        for part in _COOKIES.split(credential):
+            self._learn_made(part.partition("=")[2] if "=" in part.rstrip("=") else part)
+        return self.mask(credential)
+
+    def _learn_made(self, value: str) -> None:
+        """A value that somebody has made up by machine turns up nowhere by chance; others are words."""
+        if _MADE.fullmatch(value) and any(map(str.isdigit, value)) and any(map(str.isalpha, value)):
+            self.learn(value, "a credential in an exchange")
 
     def _named(self, found: re.Match[str]) -> str:
         return found["head"] + self.mask(found["secret"])

@@ -31,12 +31,16 @@ class ClientSet:
     """One client for each HTTP service, one connection pool for each base URL. Nothing connects before a request."""
 
     def __init__(
-        self, environment: Environment, guard: WriteGuard, recorder: Callable[[Exchange], None] = _unrecorded
+        self,
+        environment: Environment,
+        guard: WriteGuard,
+        recorder: Callable[[Exchange], None] = _unrecorded,
+        redactor: Redactor | None = None,
     ) -> None:
         self._environment = environment
         self._guard = guard
         self._recorder = recorder
-        self._redactor = Redactor.of(environment)
+        self._redactor = redactor or Redactor.of(environment)
         self._clients: dict[str, HttpClient] = {}
         self._transports: dict[str, Transport] = {}
 

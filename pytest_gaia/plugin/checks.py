@@ -17,6 +17,7 @@ from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.evidence import EVIDENCE, Evidence
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.phases import DoesNotApply
+from pytest_gaia.plugin.redacting import mask_report
 from pytest_gaia.plugin.shown import has_subtests, name_subtests
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.policy.subjects import write_subjects
@@ -61,7 +62,7 @@ class CheckHooks:
             if not self.run.is_worker:
                 raise pytest.UsageError(str(error)) from None
             # An exception would end the worker, and that looks like a crash. Without tests it ends in order.
-            tell_mistake(config, str(error))
+            tell_mistake(config, self._redact(str(error)))
             items.clear()
 
     @pytest.hookimpl(tryfirst=True)
@@ -121,8 +122,11 @@ class CheckHooks:
         if self._found is None and report.outcome == "passed" and not hasattr(report, "wasxfail"):
             # As nearly all do: everything here costs each phase of each test.
             evidence.phases += (Phase(call.when, "passed", call.duration),)
+            if report.sections or report.user_properties:
+                mask_report(report, self._redact)
         else:
             self._add(evidence, call, report)
+            mask_report(report, self._redact)
         if call.when == "teardown":
             self._hand_over(item, report, evidence)
         elif evidence.must_fail and call.when == "call":
@@ -184,7 +188,7 @@ class CheckHooks:
             traits = reader.of(item)
             item.stash[EVIDENCE] = Evidence(traits.subject(item.nodeid), traits)
         if any(map(has_subtests, items)):
-            name_subtests(config, self._name_subtest)
+            name_subtests(config, self._name_subtest, self._redact)
 
     def _leave_out(self, needs: Needs) -> None:
         try:

@@ -5,46 +5,71 @@ Each of these hooks costs every report of a run, so it is registered only where 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
+import pytest
+from _pytest.terminal import _color_for_type
 from _pytest.unittest import TestCaseFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import pytest
     from _pytest.subtests import SubtestContext
 
+Word: TypeAlias = "str | tuple[str, Mapping[str, bool]]"
+"""what ``-v`` shows of a test, with the colours that are not pytest's own choice"""
+
 _LETTERS = {"not applicable": "n", "expected failure": "e", "tolerated": "t", "unexpected pass": "U"}
+_RED = "unexpected pass"
+"""an outcome that says: somebody has to act. pytest would show what it does not know in yellow"""
 
 
 class OutcomeHooks:
     """Outcomes that pytest does not know."""
 
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Show an outcome of ours by its own name."""
-        outcome = getattr(report, "gaia_outcome", None)
-        # A test that does not apply, or fails as expected, still passes its other phases.
-        return (outcome, _LETTERS[outcome], outcome.upper()) if outcome else None
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Word] | None:
+        """Show an outcome of ours by its own name, and with ``-v`` the rules that decided it."""
+        outcome: str | None = getattr(report, "gaia_outcome", None)
+        if outcome is None:
+            # A test that does not apply, or fails as expected, still passes its other phases.
+            return None
+        rules = dict.fromkeys(str(value) for name, value in report.user_properties if name == "gaia_rule")
+        word = f"{outcome.upper()} ({', '.join(rules)})" if rules else outcome.upper()
+        return outcome, _LETTERS[outcome], (word, {"red": True}) if outcome == _RED else word
 
 
 class SubtestHooks:
     """What subtests call themselves."""
 
-    def __init__(self, name: Callable[[str | None, Mapping[str, object]], None]) -> None:
+    def __init__(self, name: Callable[[str | None, Mapping[str, object]], None], redact: Callable[[str], str]) -> None:
         self._name = name
+        self._redact = redact
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A subtest says its name only now, when its phase has been judged."""
         context: SubtestContext | None = getattr(report, "context", None)
         if context is not None:
+            # Everybody else hears of it only now: this part of the report was made after the rest was masked.
+            report.sections = [(heading, self._redact(content)) for heading, content in report.sections]
+            vars(report)["context"] = context = _masked(context, self._redact)
             self._name(context.msg, context.kwargs)
+
+
+def _masked(context: SubtestContext, redact: Callable[[str], str]) -> SubtestContext:
+    masked = replace(context, msg=context.msg and redact(context.msg))
+    # It would quote them a second time.
+    object.__setattr__(masked, "kwargs", {name: redact(value) for name, value in context.kwargs.items()})
+    return masked
 
 
 def show_outcomes(config: pytest.Config) -> None:
     """From now on, show outcomes of ours."""
     if not config.pluginmanager.has_plugin("gaia-outcomes"):
         config.pluginmanager.register(OutcomeHooks(), "gaia-outcomes")
+        # The line of pytest's that counts everything has no other way to be told.
+        _color_for_type.setdefault(_RED, "red")
 
 
 def has_subtests(item: pytest.Item) -> bool:
@@ -52,7 +77,9 @@ def has_subtests(item: pytest.Item) -> bool:
     return "subtests" in getattr(item, "fixturenames", ()) or isinstance(item, TestCaseFunction)
 
 
-def name_subtests(config: pytest.Config, name: Callable[[str | None, Mapping[str, object]], None]) -> None:
+def name_subtests(
+    config: pytest.Config, name: Callable[[str | None, Mapping[str, object]], None], redact: Callable[[str], str]
+) -> None:
     """From now on, tell ``name`` what each subtest calls itself."""
     if not config.pluginmanager.has_plugin("gaia-subtests"):
-        config.pluginmanager.register(SubtestHooks(name), "gaia-subtests")
+        config.pluginmanager.register(SubtestHooks(name, redact), "gaia-subtests")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
 from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.errors import SandboxError
+from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
 from pytest_gaia.run.handoff import Handoff
 from pytest_gaia.run.recorder import Recorder
 
@@ -72,6 +73,7 @@ class Run:
 
                 self.stack.ready()
                 self._environment = bind(self.declared, self.stack.cell(self.process))
+                self.redactor.learn_all(secrets_of(self._environment))
             else:
                 self._environment = self.declared
         return self._environment
@@ -85,13 +87,15 @@ class Run:
 
     @property
     def redactor(self) -> Redactor:
-        """What masks the secrets of this run in everything that is kept or shown."""
+        """What masks the secrets of this run in everything that is kept or shown.
+
+        It is there before the sandbox is, and learns its secrets when that has told them.
+        """
         if self._redactor is None:
-            try:
-                self._redactor = Redactor.of(self.environment)
-            except SandboxError:
-                # A sandbox that does not answer has told nobody its secrets; the message that says so must get out.
-                return Redactor.of(self.declared)
+            self._redactor = Redactor.of(self.declared)
+            self._redactor.learn_all(secrets_around(self.options.environ))
+            dotenv = read_dotenv(self.options.rootdir / DOTENV_FILE)
+            self._redactor.learn_all(secrets_around({name: value for name, (value, _) in dotenv.items()}))
         return self._redactor
 
     def capabilities(self) -> frozenset[str]:

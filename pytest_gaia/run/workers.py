@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.secrets import adopt_mask_key, mask_key
 from pytest_gaia.run.session import MAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from pytest_gaia.run.session import Run
 
@@ -17,6 +18,8 @@ _HANDOFF = "gaia_handoff"
 _MISTAKE = "gaia_mistake"
 _DESELECTED = "gaia_deselected"
 _LEFT_OUT = "gaia_left_out"
+_MASKS = "gaia_masks"
+_SECRETS = "gaia_secrets"
 
 
 def process_name(config: Any) -> str:
@@ -30,11 +33,14 @@ def tell_worker(node: Any, run: Run) -> None:
     if run.stack is not None:
         node.workerinput[_STACK] = str(run.stack.directory)
     node.workerinput[_HANDOFF] = str(run.handoff.open())
+    node.workerinput[_MASKS] = mask_key()
 
 
 def attach(config: Any, run: Run) -> None:
     """On a worker: use the controller's sandbox, and see what it sees."""
     run.handoff.attach(Path(config.workerinput[_HANDOFF]))
+    # Taken out, so that nobody shows it who shows what a worker was given.
+    adopt_mask_key(config.workerinput.pop(_MASKS))
     if directory := config.workerinput.get(_STACK):
         from pytest_gaia.run.stack import Stack
 
@@ -83,6 +89,17 @@ def left_out_of(node: Any) -> list[str]:
     """On the controller: the node ids that vanished on a worker."""
     output: dict[str, list[str]] = getattr(node, "workeroutput", {})
     return output.get(_LEFT_OUT, [])
+
+
+def tell_secrets(config: Any, named: Mapping[str, str]) -> None:
+    """On a worker: hand the controller the secrets that this process knows, value → name."""
+    config.workeroutput[_SECRETS] = dict(named)
+
+
+def secrets_of_worker(node: Any) -> Iterator[tuple[str, str]]:
+    """On the controller: take over name and value of the secrets that a worker knew, and leave none of them behind."""
+    output: dict[str, dict[str, str]] = getattr(node, "workeroutput", {})
+    return ((name, value) for value, name in output.pop(_SECRETS, {}).items())
 
 
 def mistake_of(node: Any) -> str | None:

@@ -1,0 +1,95 @@
+"""What is written as it happens: the terminal, the log file, and with ``-s`` what tests print."""
+
+# pytest's writers hold their streams in private, and none of its hooks sees what they write.
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from _pytest.logging import get_option_ini
+
+from pytest_gaia.clients.forms import SHORTEST
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    import pytest
+
+
+class MaskedStream:
+    """A text stream that masks what is written; everything else is the stream's own."""
+
+    def __init__(self, stream: Any, mask: Callable[[str], str]) -> None:
+        self._stream = stream
+        self._mask = mask
+
+    def write(self, text: str) -> int:
+        """Write ``text`` masked; return how much of it that was: all."""
+        # The letter of a test that passes must cost nothing.
+        self._stream.write(text if len(text) < SHORTEST else self._mask(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write them one by one."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class MaskedFormatter:
+    """A formatter of :mod:`logging` that masks what another one has made of a record, which others go on to see."""
+
+    def __init__(self, formatter: logging.Formatter, mask: Callable[[str], str]) -> None:
+        self._formatter = formatter
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        return self._mask(self._formatter.format(record))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._formatter, name)
+
+
+def mask_terminal(config: pytest.Config, mask: Callable[[str], str]) -> None:
+    """Mask what pytest writes to the terminal, and what tests print where nothing captures it."""
+    if not hasattr(config, "workerinput"):
+        writer = config.get_terminal_writer()
+        writer._file = MaskedStream(writer._file, mask)
+    if getattr(config.option, "capture", "fd") == "no":
+        _mask_standard(config, mask)
+    elif config.option.capture == "tee-sys":
+        _mask_tee(config, mask)
+
+
+def mask_log_file(config: pytest.Config, mask: Callable[[str], str]) -> None:
+    """Mask what ``--log-file`` takes; tests that look at log records see them as they are."""
+    logs: Any = config.pluginmanager.get_plugin("logging-plugin")
+    if logs is not None and get_option_ini(config, "log_file"):
+        handler = logs.log_file_handler
+        handler.setFormatter(MaskedFormatter(handler.formatter, mask))
+
+
+def _mask_standard(config: pytest.Config, mask: Callable[[str], str]) -> None:
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (MaskedStream(stream, mask) for stream in before)
+
+    def restore() -> None:
+        sys.stdout, sys.stderr = before
+
+    config.add_cleanup(restore)
+
+
+def _mask_tee(config: pytest.Config, mask: Callable[[str], str]) -> None:
+    """With ``--capture=tee-sys`` pytest keeps what is printed, and hands it on."""
+    manager: Any = config.pluginmanager.get_plugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    for capture in (getattr(capturing, "out", None), getattr(capturing, "err", None)):
+        copied: Any = getattr(capture, "tmpfile", None)
+        if hasattr(copied, "_other"):
+            copied._other = MaskedStream(copied._other, mask)

@@ -1,0 +1,119 @@
+"""Nothing that pytest shows, keeps or sends holds a secret: reports, warnings, errors of its own, properties in JUnit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest._code.code import ReprFileLocation, TerminalRepr
+from _pytest.junitxml import xml_key
+
+from pytest_gaia.plugin.masked_ids import mask_ids
+from pytest_gaia.plugin.masked_streams import mask_log_file
+from pytest_gaia.run.workers import secrets_of_worker, tell_secrets
+
+if TYPE_CHECKING:
+    import warnings
+    from collections.abc import Callable, Generator
+
+    from pytest_gaia.run.session import Run
+
+_PLAIN = (int, float, type(None))
+"""what cannot hold a secret"""
+
+
+class RedactionHooks:
+    """Registered in every process of a run; a worker masks before it sends."""
+
+    def __init__(self, run: Run, config: pytest.Config) -> None:
+        self._run = run
+        self._config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """From now on pytest logs into its file."""
+        mask_log_file(self._config, self._mask)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Innermost wrapper: ``--lf``, ``-k``, the command line and workers all know tests by their masked ids."""
+        report = yield
+        if report.result:
+            mask_ids([node for node in report.result if isinstance(node, pytest.Item)], self._mask)
+        if report.longrepr is not None or report.sections:
+            mask_report(report, self._mask)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """A warning can quote what it warns of."""
+        text = str(warning_message.message)
+        masked = self._mask(text)
+        if masked != text:
+            warning_message.message = _warning(warning_message.category, masked)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excrepr: TerminalRepr) -> None:
+        """A worker sends its own errors as text."""
+        masked_repr(excrepr, self._mask)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """What tests say about the whole suite goes past their reports; a worker hands over what it has learnt."""
+        junit = self._config.stash.get(xml_key, None)
+        if junit is not None:
+            junit.global_properties[:] = [(name, self._mask(value)) for name, value in junit.global_properties]
+        if self._run.is_worker:
+            tell_secrets(self._config, self._run.redactor.named)
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """The controller looks through the files at the end, for what its workers know as well."""
+        self._run.redactor.learn_all(secrets_of_worker(node))
+
+    def _mask(self, text: str) -> str:
+        # Asked for only now: a run that shows nothing need not find out what is secret.
+        return self._run.redactor.text(text)
+
+
+def mask_report(report: pytest.TestReport | pytest.CollectReport, mask: Callable[[str], str]) -> None:
+    """Mask everything in a report that people read."""
+    report.longrepr = masked_repr(report.longrepr, mask)
+    report.sections = [(mask(heading), mask(content)) for heading, content in report.sections]
+    if isinstance(report, pytest.TestReport):
+        report.user_properties = [(mask(name), _property(value, mask)) for name, value in report.user_properties]
+        if hasattr(report, "wasxfail"):
+            report.wasxfail = mask(str(report.wasxfail))
+
+
+def masked_repr(value: Any, mask: Callable[[str], str]) -> Any:
+    """Return pytest's picture of a failure with every text in it masked; its objects stay those that they are."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, tuple):
+        return tuple(masked_repr(each, mask) for each in value)
+    if isinstance(value, list):
+        value[:] = [masked_repr(each, mask) for each in value]
+    elif isinstance(value, TerminalRepr | ReprFileLocation):
+        for name, part in vars(value).items():
+            setattr(value, name, masked_repr(part, mask))
+    return value
+
+
+def _property(value: object, mask: Callable[[str], str]) -> object:
+    if isinstance(value, _PLAIN):
+        return value
+    text = str(value)
+    masked = mask(text)
+    return masked if masked != text else value
+
+
+def _warning(category: type[Warning], text: str) -> Warning:
+    try:
+        warning = category(text)
+    except TypeError:
+        # Its class wants to be made of something else.
+        return UserWarning(f"{category.__name__}: {text}")
+    return warning if str(warning) == text else UserWarning(f"{category.__name__}: {text}")
