@@ -130,6 +130,10 @@ def create_bundle(
         echo_json(bundle_json(bundle))
         return
     show_bundle(bundle)
+    _show_next(promotion, bundle)
+
+
+def _show_next(promotion: Promotion, bundle: Bundle) -> None:
     first = next((name for name, stage in promotion.stages.items() if stage.previous is None), "local")
     typer.echo(f"kept in {bundles.FOLDER}/{bundle.id}.json\nnext: gaia promote {first} --bundle {bundle.short}")
 
