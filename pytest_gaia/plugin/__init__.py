@@ -203,8 +203,8 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
         if config.option.gaia_seal:
             _add(config, "gaia-seal", SealHooks(run, judging, result, witness, config))
     _add(config, "gaia-ledger", LedgerHooks(witness.left_out))
-    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, _deployment(config, run)))
     _bridge(config, run, judging, result)
+    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, _deployment(config, run)))
 
 
 def _bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None = None) -> None:

@@ -50,9 +50,9 @@ class EndingHooks:
             frozenset(path.name for path in folder.glob(PATTERN)),
         )
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        """Outermost wrapper: when the verdict is known, the results are made to say the same."""
+        """Around the hook that judges, and within the terminal's, which then says what could not be written."""
         try:
             return (yield)
         finally:

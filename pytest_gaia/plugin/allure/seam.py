@@ -49,12 +49,12 @@ class Seam:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
-        self, call: pytest.CallInfo[None]
+        self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Innermost wrapper: what is seen here has not been judged yet, and the failure is still there."""
+        """Innermost wrapper: the report has just been judged, and the failure is still there."""
         report = yield
         if (seen := self._seen) is not None:
-            seen.add(report, call)
+            seen.add(item, report, call)
             if seen.ended and not seen.passed:
                 # With this report the exchanges are handed over, and forgotten.
                 seen.keep(self._run.recorder)
@@ -64,9 +64,9 @@ class Seam:
     def report_result(self, result: TestResult) -> None:
         """Rewrite the result of the test that has just ended; mask all text in it."""
         # Whatever else comes is a result that a test has made by itself.
-        seen, self._seen = self._seen, None
-        if seen is not None:
-            self._rewrite(result, seen)
+        if self._seen is not None and not self._seen.told:
+            self._seen.told = True
+            self._rewrite(result, self._seen)
         mask_result(result, self._redact)
 
     def _rewrite(self, result: TestResult, seen: Seen) -> None:
@@ -74,6 +74,11 @@ class Seam:
         judgement = seen.judgement(self._judging.context.tolerance)
         telling = tell(judgement, self._rules, self._expected_as, retried=seen.retried)
         self._identify(result, identity)
+        if seen.retried:
+            # Which attempt is the latest is told by its start, and two can begin in one millisecond.
+            result.start = max(result.start, seen.started + 1)
+            result.stop = max(result.stop, result.start)
+        seen.started = result.start
         self._label(result, identity, telling)
         if judgement.outcome == "passed" and not seen.retried:
             return

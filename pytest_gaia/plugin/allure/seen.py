@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import pytest
+
 from pytest_gaia.plugin.phases import skip_reason
 from pytest_gaia.verdict.judge import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import pytest
 
     from pytest_gaia.clients.exchanges import Exchange, Message, Statement
     from pytest_gaia.config.tolerance import Tolerance
@@ -27,12 +27,12 @@ _ORDER: tuple[Outcome, ...] = (
     "unexpected pass",
 )
 """what the phases of a test can come to: the first that any of them has come to is that of the test"""
+_EXCUSED = ("expected failure", "tolerated")
 
 
 class Told(NamedTuple):
-    """One failure, before a rule has excused it."""
+    """One failure, whether or not a rule has excused it."""
 
-    when: str
     message: str
     trace: str
 
@@ -40,13 +40,17 @@ class Told(NamedTuple):
 class Seen:
     """One test: the reports of its latest attempt, what failed in it, and what it has exchanged."""
 
-    __slots__ = ("_conversation", "_reports", "ended", "failures", "node", "retried")
+    __slots__ = ("_conversation", "_reports", "ended", "failures", "node", "retried", "started", "told")
 
     def __init__(self, node: str) -> None:
         self.node = node
         self.ended = False
         """whether its tear-down has been reported: only then is anything known of the whole of it"""
         self.retried = False
+        self.started = 0
+        """when the latest attempt began, in milliseconds"""
+        self.told = False
+        """whether the result of this attempt has been written"""
         self.failures: list[Told] = []
         self._reports: list[pytest.TestReport] = []
         self._conversation: tuple[list[Exchange], tuple[Statement, ...], tuple[Message, ...]] | None = None
@@ -56,15 +60,19 @@ class Seen:
         """Whether nothing but passes has been seen so far."""
         return all(report.outcome == "passed" and "gaia_outcome" not in vars(report) for report in self._reports)
 
-    def add(self, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-        """Keep a report. It will still change: whoever judges it comes later."""
+    def add(self, item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+        """Keep a report, and what failed. It will still change: pytest's own xfail comes later."""
         if call.when == "setup" and self._reports:
             self._begin_again()
         self._reports.append(report)
         self.ended = call.when == "teardown"
         if report.outcome == "failed":
             error = call.excinfo.exconly() if call.excinfo is not None else report.longreprtext
-            self.failures.append(Told(call.when, error, report.longreprtext))
+            self.failures.append(Told(error, report.longreprtext))
+        elif call.excinfo is not None and vars(report).get("gaia_outcome") in _EXCUSED:
+            # The report says why it is excused, in place of the failure.
+            trace = pytest.TestReport.from_item_and_call(item, call).longreprtext
+            self.failures.append(Told(call.excinfo.exconly(), trace))
 
     def keep(self, recorder: Recorder) -> None:
         """Keep what has been exchanged until now."""
@@ -86,7 +94,7 @@ class Seen:
         return Judgement(self.node, outcome, why=_why(report, outcome), rules=_rules(self._reports))
 
     def _begin_again(self) -> None:
-        self.retried = True
+        self.retried, self.told = True, False
         self._reports.clear()
         self.failures.clear()
         self._conversation = None

@@ -28,6 +28,8 @@ class Written(msgspec.Struct, frozen=True, rename="camel"):
 
     history_id: str | None = None
     status: str | None = None
+    start: int = 0
+    stop: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,14 @@ class Shelf:
         ``moment`` is when the run ended, in milliseconds. Raises ``OSError``.
         """
         wanted = {history_id(node, self.environment): (node, telling) for node, telling in tellings}
-        seen: set[str] = set()
+        attempts: dict[str, list[tuple[Path, Written]]] = {}
         for path, result in self.written():
-            if result.history_id is None or result.history_id not in wanted:
-                continue
-            seen.add(result.history_id)
-            _, telling = wanted[result.history_id]
-            if not telling.agrees(result.status):
-                self._correct(path, telling)
+            if result.history_id in wanted:
+                attempts.setdefault(result.history_id, []).append((path, result))
         for known, (node, telling) in wanted.items():
-            if known not in seen:
+            if known in attempts:
+                self._align(attempts[known], telling)
+            else:
                 self._write(self.result(node, telling, moment))
 
     def result(self, node: str, telling: Telling, moment: int) -> dict[str, Any]:
@@ -92,6 +92,14 @@ class Shelf:
             "links": self._links(telling),
             "parameters": [{"name": n, "value": v, "mode": "hidden"} for n, v in hidden(identity, self.environment)],
         }
+
+    def _align(self, attempts: list[tuple[Path, Written]], telling: Telling) -> None:
+        """The latest attempt says what was judged. Those before it are history, and say what happened, but no pass."""
+        latest = max(attempts, key=lambda each: (each[1].start, each[1].stop))
+        for path, result in attempts:
+            wrong = (path, result) == latest or (result.status == "passed" != telling.status)
+            if wrong and not telling.agrees(result.status):
+                self._correct(path, telling)
 
     def _correct(self, path: Path, telling: Telling) -> None:
         plain: dict[str, Any] = json.loads(path.read_bytes())

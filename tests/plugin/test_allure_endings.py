@@ -1,0 +1,184 @@
+"""However a run ends, every test that was planned has one result, and none is passed that was not judged so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugin.allure_runs import FILE, make_project, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plugin.allure_runs import Left
+    from tests.plugin.conftest import ScriptedServer
+
+CHECKS = """
+import os, signal, pytest
+seen = []
+def test_first(): pass
+def test_ends():
+    seen.append(1)
+    {ending}
+def test_third(): pass
+@pytest.mark.parametrize("n", [1, 2])
+def test_more(n): pass
+def test_last(): pass
+"""
+PLANNED = ["test_ends", "test_first", "test_last", "test_more[1]", "test_more[2]", "test_third"]
+
+FAIL = "assert False, 'broken'"
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+WAYS = {
+    "stopped at the first failure": (FAIL, ("-x",)),
+    "stopped at the first failure, workers": (FAIL, ("-n2", "--maxfail=1")),
+    "pytest.exit": ("pytest.exit('enough')", ()),
+    "pytest.exit with success": ("pytest.exit('enough', returncode=0)", ()),
+    "Ctrl-C": ("raise KeyboardInterrupt", ()),
+    "a killed worker": (KILL, ("-n2", "--clean-alluredir")),
+    "a killed worker, not replaced": (KILL, ("-n2", "--max-worker-restart=0")),
+    "SystemExit": ("raise SystemExit(0)", ()),
+}
+
+
+def assert_planned_are_reported(left: Left) -> None:
+    assert len({result["historyId"] for result in left.results}) == len(left.names) == len(left.judged), left.output
+    passed = {f"{FILE}::{name}" for name, status in left.statuses.items() if status == "passed"}
+    assert passed <= {node for node, outcome in left.judged.items() if outcome == "passed"}
+
+
+@pytest.mark.parametrize(("ending", "arguments"), WAYS.values(), ids=WAYS)
+def test_what_was_planned_is_reported(
+    tmp_path: Path, server: ScriptedServer, ending: str, arguments: tuple[str, ...]
+) -> None:
+    make_project(tmp_path, CHECKS.format(ending=ending))
+
+    left = run(tmp_path, server.url, *arguments)
+
+    assert left.code != 0
+    assert left.names == PLANNED
+    assert len(left.results) == len(PLANNED)
+    assert_planned_are_reported(left)
+    assert left.statuses["test_ends"] in ("failed", "broken")
+
+
+def test_what_a_run_did_not_come_to_says_so(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, CHECKS.format(ending=FAIL))
+
+    left = run(tmp_path, server.url, "-x")
+
+    assert left.statuses == {"test_first": "passed", "test_ends": "failed"} | dict.fromkeys(
+        ("test_third", "test_more[1]", "test_more[2]", "test_last"), "unknown"
+    )
+    assert left.message("test_more[2]") == "gaia: incomplete: the run ended before the test did"
+    late, early = left.result("test_last"), left.result("test_first")
+    shared = ("parentSuite", "suite", "epic", "feature", "story", "env", "package", "framework")
+    assert [left.labels("test_last", each) for each in shared] == [left.labels("test_first", each) for each in shared]
+    assert late["fullName"].partition("#")[0] == early["fullName"].partition("#")[0]
+    assert late["titlePath"] == early["titlePath"]
+
+
+def test_a_result_that_was_made_up_has_the_history_of_the_test(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, CHECKS.format(ending=FAIL))
+    whole = run(tmp_path, server.url, "--clean-alluredir")
+
+    cut = run(tmp_path, server.url, "--clean-alluredir", "-x")
+
+    for key in ("historyId", "testCaseId", "fullName"):
+        assert {each["name"]: each[key] for each in cut.results} == {each["name"]: each[key] for each in whole.results}
+
+    def counted(left: Left, name: str) -> list[tuple[str, str]]:
+        given = left.result(name)["parameters"]
+        return [(each["name"], each["value"]) for each in given if not each.get("excluded")]
+
+    assert counted(cut, "test_more[2]") == counted(whole, "test_more[2]") == [("environment", "small"), ("case", "2")]
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "workers"])
+def test_a_file_that_cannot_be_collected_has_a_result(
+    tmp_path: Path, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    make_project(tmp_path, CHECKS.format(ending="pass"))
+    (tmp_path / "suites" / "small" / "test_torn.py").write_text("import not_there\n")
+    (tmp_path / "suites" / "small" / "test_left_out.py").write_text("import pytest\npytest.importorskip('not_there')\n")
+
+    left = run(tmp_path, server.url, "--continue-on-collection-errors", *workers)
+
+    torn, out = "suites/small/test_torn.py", "suites/small/test_left_out.py"
+    assert left.names == sorted([*PLANNED, torn, out])
+    assert_planned_are_reported(left)
+    assert left.statuses[torn] == "broken"
+    assert "No module named 'not_there'" in left.message(torn)
+    assert left.labels(torn, "feature") == ["small"]
+
+
+def test_retries_are_one_result_and_no_plain_pass(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, CHECKS.format(ending="assert len(seen) > 1, 'torn'"))
+
+    left = run(tmp_path, server.url, "--reruns=2", "--reruns-delay=0")
+
+    assert left.names == PLANNED
+    assert_planned_are_reported(left)
+    assert [each["status"] for each in left.results if each["name"] == "test_ends"] == ["failed", "passed"]
+    retried = left.result("test_ends")
+    assert (retried["status"], retried["statusDetails"]["flaky"]) == ("passed", True)
+    assert len({(each["name"], each["value"]) for each in retried["labels"]}) == len(retried["labels"])
+
+
+def test_a_retry_that_is_no_pass_is_shown_as_it_was_judged(tmp_path: Path, server: ScriptedServer) -> None:
+    toml = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nkind = "zero"\n'
+    make_project(tmp_path, CHECKS.format(ending="assert len(seen) > 1, 'torn'"), toml=toml)
+
+    left = run(tmp_path, server.url, "--reruns=2", "--reruns-delay=0")
+
+    assert_planned_are_reported(left)
+    assert left.statuses["test_ends"] == "failed"
+    assert "a retry is no pass here" in left.message("test_ends")
+
+
+def test_an_environment_out_of_reach_is_the_reason_of_all(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, CHECKS.format(ending="pass"), toml=f"{TOML_READY}")
+    server.answers["/health"] = [(503, {"status": "down"})]
+
+    left = run(tmp_path, server.url)
+
+    assert left.code == 12
+    assert left.names == PLANNED
+    assert set(left.statuses.values()) == {"unknown"}
+    assert "gaia: infrastructure: " in left.message("test_first")
+
+
+TOML_READY = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.timeouts]\nready = 0.3\n'
+
+
+def test_what_is_deselected_has_no_result(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, CHECKS.format(ending="pass"))
+
+    left = run(tmp_path, server.url, "-k", "test_more")
+
+    assert left.names == ["test_more[1]", "test_more[2]"]
+
+
+def test_what_other_runs_have_left_is_not_touched(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, CHECKS.format(ending="pass"))
+    first = run(tmp_path, server.url)
+    (tmp_path / FILE).write_text(CHECKS.format(ending=FAIL))
+
+    second = run(tmp_path, server.url)
+
+    assert len(second.results) == 2 * len(PLANNED)
+    assert [each for each in second.results if each["uuid"] in {old["uuid"] for old in first.results}] == first.results
+
+
+def test_a_folder_that_cannot_be_written_at_the_end_is_said_and_no_success(
+    tmp_path: Path, server: ScriptedServer
+) -> None:
+    make_project(tmp_path, "def test_passes(): pass\n")
+    (tmp_path / "allure" / "categories.json").mkdir(parents=True)
+
+    left = run(tmp_path, server.url)
+
+    assert left.code == 4
+    assert "allure: cannot be written: Is a directory." in left.output
+    assert "Traceback" not in left.output
