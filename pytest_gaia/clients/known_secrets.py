@@ -31,7 +31,8 @@ def secrets_of(environment: Environment) -> Iterator[tuple[str, str]]:
     for name in ("api_key", "jwt_secret", "token", "database"):
         secret = getattr(environment, name)
         if secret is not None and not _is_word(secret.reveal()):
-            yield name, secret.reveal()
+            source = environment.sources.get(f"secrets.{name}")
+            yield f"{name} (from {source})" if source else name, secret.reveal()
     if environment.database is not None:
         yield from _of_url("database", environment.database.reveal())
     for name, url in (("nats", environment.nats or ""), *environment.urls.items()):

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.forms import SHORTEST, forms_of, parts_of
+from pytest_gaia.clients.fragments import mask_fragments
 from pytest_gaia.clients.known_secrets import secrets_of
 from pytest_gaia.config.secrets import MASKED, mask_of, mask_url
 
@@ -101,11 +102,11 @@ class Redactor:
             # Longest first: a value may be part of another one.
             self._ordered = tuple(sorted(self._forms, key=len, reverse=True))
         found = [form for form in self._ordered if form in text]
-        if not found:
-            return text
-        # What is masked already is matched first, so that nothing is looked for in it.
-        pattern = re.compile("|".join((MASKED.pattern, *map(re.escape, found))))
-        return pattern.sub(lambda each: self.mask(each[0]), text)
+        if found:
+            # What is masked already is matched first, so that nothing is looked for in it.
+            pattern = re.compile("|".join((MASKED.pattern, *map(re.escape, found))))
+            text = pattern.sub(lambda each: self.mask(each[0]), text)
+        return mask_fragments(text, self._ordered, self.mask) if "..." in text else text
 
     def mask(self, text: str) -> str:
         """Return what stands for a secret, the same for all of its forms."""

@@ -16,6 +16,7 @@ import pytest
 from pluggy import PluginValidationError
 
 from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.stash import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -56,11 +57,29 @@ def settled(config: pytest.Config) -> Generator[None, int, int]:
         if _says_success(ending):
             raise SystemExit(exit_code(config, 0)) from None
         raise
+    except pytest.UsageError as mistake:
+        # pytest quotes what it was given.
+        run = config.stash.get(RUN, None)
+        raise pytest.UsageError(*((run.redactor.text(str(each)) if run else each) for each in mistake.args)) from None
     return exit_code(config, code)
 
 
 def exit_code(config: pytest.Config, code: int) -> int:
-    """Return what a run ends with that would end with ``code``."""
+    """Return what a run ends with that would end with ``code``: nothing that it has written may hold a secret."""
+    code, leaked = _decided(config, code), _leaked(config)
+    return code or leaked
+
+
+def _leaked(config: pytest.Config) -> int:
+    run, controller = config.stash.get(RUN, None), config.pluginmanager.get_plugin("gaia-controller")
+    if run is None or controller is None:
+        return 0
+    from pytest_gaia.plugin.last_look import look_through
+
+    return look_through(config, run, controller.result)
+
+
+def _decided(config: pytest.Config, code: int) -> int:
     decides = not (hasattr(config, "workerinput") or only_looks(config.option) or config.stash.get(UNUSED, False))
     if code != 0 or not decides:
         return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,7 @@ class Result:
         """what the run owes, where that was sealed"""
         self.unwritten: list[str] = []
         """one message for each file that could not be written"""
+        self.began = time.time()
         self.written: list[Path] = written_by(config)
         """the files that this run writes, and folders with all that is in them: looked through for secrets at its end"""
         self._start = _start_line(run.declared)
@@ -130,7 +132,9 @@ _WRITES = ("gaia_record", "gaia_report", "gaia_subjects", "gaia_seal", "xmlpath"
 
 def written_by(config: pytest.Config) -> list[Path]:
     """Return what the options name that a run writes."""
-    named = (getattr(config.option, name, None) for name in _WRITES)
+    named = [getattr(config.option, name, None) for name in _WRITES]
+    if config.pluginmanager.has_plugin("logging"):
+        named.append(config.getini("log_file"))
     return [config.invocation_params.dir / path for path in named if path]
 
 

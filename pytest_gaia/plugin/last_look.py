@@ -1,0 +1,58 @@
+"""After everything else of a run: no file that it has written holds a secret, or the run has failed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.run.leaks import leaks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.run.leaks import Leak
+    from pytest_gaia.run.session import Run
+
+_SHOWN = 20
+_TICK = 1.0
+"""seconds by which the clock of a file system may be behind"""
+
+
+def look_through(config: pytest.Config, run: Run, result: Result) -> int:
+    """Return the exit code that what was written asks for: 0 where it holds no secret, 4 where it does."""
+    try:
+        found = leaks([*result.written, *_cache(config)], run.redactor, since=result.began - _TICK)
+    except OSError as error:
+        return _say(f"gaia: what was written cannot be looked through for secrets: {error}.")
+    return _say(_message(found, config.invocation_params.dir)) if found else 0
+
+
+def _message(found: Sequence[Leak], folder: Path) -> str:
+    places = f"{len(found)} {'place' if len(found) == 1 else 'places'}"
+    lines = [
+        f"gaia: the run has written secrets, in {places}. They are masked there now; a compressed file is removed.",
+        *(f"  {os.path.relpath(each.path, folder)}:{each.line}: {each.name}" for each in found[:_SHOWN]),
+    ]
+    if len(found) > _SHOWN:
+        lines.append(f"  and {len(found) - _SHOWN} more")
+    lines.append(
+        "Something wrote there that does not go through pytest's reports: a plugin, or a test. Find it, and make the "
+        "secret a new one if the file has been seen."
+    )
+    return "\n".join(lines)
+
+
+def _say(message: str) -> int:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+    return int(pytest.ExitCode.USAGE_ERROR)
+
+
+def _cache(config: pytest.Config) -> list[Path]:
+    cache = getattr(config, "cache", None)
+    return [cache._cachedir] if cache is not None else []  # noqa: SLF001 - pytest has no other name for the folder

@@ -1,0 +1,99 @@
+"""The last look through everything that a run has written: no file of it may hold a secret that the run knows."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_gaia.clients.redaction import Redactor
+
+_CHUNK = 1 << 20
+"""bytes that are looked through at once, up to the end of a line"""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A secret in a file. It says where, and which, and never what."""
+
+    path: Path
+    line: int
+    """0 for a file that is compressed, and was removed"""
+    name: str
+    """what the secret is called: ``GAIA_STAGING_API_KEY``, ``database (password)``"""
+
+
+def leaks(paths: Iterable[Path], redactor: Redactor, *, since: float = 0) -> list[Leak]:
+    """Return the secrets in the files at ``paths``, and in all below the folders among them; none is left in them.
+
+    In folders only files are read that have changed ``since`` (seconds since the epoch). A secret is masked in its file; a
+    compressed file that holds one is removed. Raises ``OSError``.
+    """
+    forms = {form.encode(errors="surrogatepass"): name for form, name in redactor.forms.items()}
+    files = dict.fromkeys(file for path in paths for file in _files(path, since))
+    return [leak for file in files for leak in _in_file(file, forms, redactor)]
+
+
+def _files(path: Path, since: float) -> Iterator[Path]:
+    if not path.is_dir():
+        return iter([path] if path.is_file() else [])
+    return (file for file in sorted(path.rglob("*")) if file.is_file() and file.stat().st_mtime >= since)
+
+
+def _in_file(path: Path, forms: Mapping[bytes, str], redactor: Redactor) -> list[Leak]:
+    with path.open("rb") as file:
+        magic = file.read(4)
+        file.seek(0)
+        if magic[:2] == b"\x1f\x8b" or magic == b"PK\x03\x04":
+            names = list(dict.fromkeys(name for stream in _unpacked(file, magic) for _, name in _hits(stream, forms)))
+            found = [Leak(path, 0, name) for name in names]
+        else:
+            found = [Leak(path, line, name) for line, name in _hits(file, forms)]
+    if found and not found[0].line:
+        path.unlink()
+    elif found:
+        _mask(path, redactor)
+    return found
+
+
+def _unpacked(file: IO[bytes], magic: bytes) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """Yield the contents of a compressed file, as far as they can be read."""
+    try:
+        if magic[:2] == b"\x1f\x8b":
+            with gzip.open(file) as stream:
+                yield stream
+            return
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.infolist():
+                with archive.open(entry) as stream:
+                    yield stream
+    except (EOFError, zipfile.BadZipFile, RuntimeError, gzip.BadGzipFile):
+        # Cut off, or under a password: what can be read was looked at.
+        return
+
+
+def _hits(stream: IO[bytes] | gzip.GzipFile, forms: Mapping[bytes, str]) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each secret, read by whole lines so that none is cut in two."""
+    number = 1
+    while lines := stream.readlines(_CHUNK):
+        chunk = b"".join(lines)
+        present = [form for form in forms if form in chunk]
+        if present:
+            for offset, line in enumerate(lines):
+                yield from dict.fromkeys((number + offset, forms[form]) for form in present if form in line)
+        number += len(lines)
+
+
+def _mask(path: Path, redactor: Redactor) -> None:
+    draft = path.with_name(f"{path.name}.masked")
+    with path.open("rb") as read, draft.open("wb") as written:
+        for line in read:
+            text = redactor.known(line.decode(errors="surrogateescape"))
+            written.write(text.encode(errors="surrogateescape"))
+    draft.chmod(path.stat().st_mode)
+    draft.replace(path)
