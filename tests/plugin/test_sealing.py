@@ -28,6 +28,7 @@ def test_not_here(): pass
 @pytest.fixture
 def project(pytester: pytest.Pytester, server: ScriptedServer) -> pytest.Pytester:
     """Two suites, and an environment that answers."""
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
     pytester.makefile(
         ".toml",
         gaia=f'[gaia]\nsuites = ["suites"]\n[env.preview]\nurl = "{server.url}"\nnats = "disabled"\n',
