@@ -185,6 +185,7 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
     from pytest_gaia.plugin.checks import CheckHooks
     from pytest_gaia.plugin.controller import ControllerHooks
     from pytest_gaia.plugin.ledger import LedgerHooks
+    from pytest_gaia.plugin.progress import SuitesBegun
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.shown import show_outcomes
     from pytest_gaia.plugin.witness import ReportHooks, WitnessHooks
@@ -204,7 +205,9 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
             _add(config, "gaia-seal", SealHooks(run, judging, result, witness, config))
     _add(config, "gaia-ledger", LedgerHooks(witness.left_out))
     _bridge(config, run, judging, result)
-    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, _deployment(config, run)))
+    suites = SuitesBegun(config, run.roots)
+    _add(config, "gaia-suites", suites)
+    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, suites, _deployment(config, run)))
 
 
 def _bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None = None) -> None:

@@ -10,7 +10,9 @@ from pytest_gaia.errors import ConfigError, DeployLocked, SandboxError
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.rollout_shown import write
 from pytest_gaia.plugin.signs import only_looks
-from pytest_gaia.report import footer, members
+from pytest_gaia.plugin.telling import LastWords
+from pytest_gaia.plugin.waiting import Waiting
+from pytest_gaia.report import members
 from pytest_gaia.run.capabilities import observe
 from pytest_gaia.run.readiness import probe_members
 from pytest_gaia.run.settling import demand_of
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 
     from _pytest.terminal import TerminalReporter
 
+    from pytest_gaia.config.environment import Environment
     from pytest_gaia.errors import GaiaError
     from pytest_gaia.plugin.deployment import Deployment
+    from pytest_gaia.plugin.progress import SuitesBegun
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.witness import WitnessHooks
     from pytest_gaia.run.readiness import MemberState
@@ -43,17 +47,19 @@ class ControllerHooks:
         result: Result,
         witness: WitnessHooks,
         config: pytest.Config,
+        suites: SuitesBegun,
         deployment: Deployment | None = None,
     ) -> None:
         self.run = run
         self.result = result
         self.witness = witness
         self.config = config
+        self._suites = suites
         self.deployment = deployment
         self._deploys = deployment is not None and deployment.asked
         self._refused: GaiaError | None = None
         """why nothing was deployed, where that is the user's to mend"""
-        self._shown = False
+        self._said = False
         self._met: tuple[MemberState, ...] = ()
         """what the members were before the first test; empty where none was run"""
         self._noted: tuple[str, ...] = ()
@@ -82,7 +88,10 @@ class ControllerHooks:
         if self._deploys and session.testsfailed and not self.config.option.continue_on_collection_errors:
             # pytest ends the run for it.
             return None
-        return None if self._may_begin() else True
+        if not self._may_begin():
+            return True
+        self._suites.begin(item.nodeid for item in session.items)
+        return None
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
@@ -103,35 +112,32 @@ class ControllerHooks:
             elif not only_looks(self.config.option):
                 session.exitstatus = self.config.stash[VERDICT] = self._judged(int(session.exitstatus))
 
-    def pytest_terminal_summary(self) -> None:
-        """Print the verdict last, and before it what it rests on."""
-        self._shown = True
-        if mistake := self._mistake:
-            self._write([f"ERROR: {mistake}"], red=True)
-            return
-        judged = self.result.judged
-        if judged is None:
-            return
-        self._write(footer.gating(judged, shown=self._failures()))
-        if self.config.get_verbosity() >= 0:
-            self._write([*footer.notes(judged), *(f"gaia: {sentence}" for sentence in self._noted)])
-        self._write([f"ERROR: {message}" for message in self.result.unwritten], red=True)
-        self._write([footer.verdict_line(self.run.declared.label, judged)], red=judged.verdict.exit_code != 0)
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
+    def pytest_gaia_say(self) -> Generator[None]:
+        """Outermost wrapper: all that pytest has to say is said, its own summary too. The verdict comes last."""
+        try:
+            return (yield)
+        finally:
+            self._say()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
-        """pytest has no summary after an internal error, nor where a hook has ended the run: show the verdict here."""
-        if not self._shown:
-            self.pytest_terminal_summary()
+        """Nothing is said above where a hook has ended the run: say it here."""
+        self._say()
 
     @property
     def _mistake(self) -> str | None:
         return self.witness.mistake or (str(self._refused) if self._refused else None)
 
-    def _failures(self) -> frozenset[str]:
-        """The tests that pytest itself has shown to fail; a skip or a retry gates without a word of pytest's."""
-        stats = self.terminal.stats if self.terminal is not None else {}
-        return frozenset(report.nodeid for kind in ("failed", "error") for report in stats.get(kind, ()))
+    def _say(self) -> None:
+        if self._said:
+            return
+        self._said = True
+        words = LastWords(self.config, self.run.declared.label)
+        if mistake := self._mistake:
+            words.refuse(mistake)
+        elif judged := self.result.judged:
+            words.say(judged, self._noted, self.result.unwritten)
 
     def _judged(self, exitstatus: int) -> int:
         self.witness.assembly.finish()
@@ -163,18 +169,19 @@ class ControllerHooks:
     def _not_ready(self) -> list[str]:
         """Wait for the environment; return the message for the user if it does not come."""
         try:
-            environment = self.run.environment
+            environment = self._started()
         except SandboxError as error:
             self.result.unavailable = "the sandbox did not start"
             return ["gaia: the sandbox did not start; no test was run.", str(error)]
         deadline = environment.timeouts.ready
-        states = probe_members(
-            environment,
-            deadline=deadline,
-            demand=demand_of(environment, deployed=self._deploys),
-            stopped=self.run.options.sandbox_without,
-            waiting=self._show_waiting,
-        )
+        with Waiting(self.terminal, f"readiness of {environment.name}", deadline) as waiting:
+            states = probe_members(
+                environment,
+                deadline=deadline,
+                demand=demand_of(environment, deployed=self._deploys),
+                stopped=self.run.options.sandbox_without,
+                waiting=waiting,
+            )
         if self.config.get_verbosity() >= 0:
             self._write(members.member_table(environment, states))
         missing = members.missing(environment, states)
@@ -192,7 +199,9 @@ class ControllerHooks:
             return
         environment = self.run.environment
         try:
-            ending = look_again(environment, self._met, deadline=environment.timeouts.ready, waiting=self._show_waiting)
+            deadline = environment.timeouts.ready
+            with Waiting(self.terminal, f"last look at {environment.name}", deadline) as waiting:
+                ending = look_again(environment, self._met, deadline=deadline, waiting=waiting)
             deployed = self.deployment.look_again() if self.deployment else ()
         except KeyboardInterrupt:
             self.result.changed = ("the last look at the environment was interrupted",)
@@ -201,9 +210,14 @@ class ControllerHooks:
         self.result.changed = (*ending.changed, *deployed)
         self._noted = ending.noted
 
-    def _show_waiting(self, pending: tuple[str, ...]) -> None:
-        if self.terminal is not None and self.terminal.isatty:
-            self.terminal.rewrite(f"gaia: waiting for {', '.join(pending)} …", erase=True)
+    def _started(self) -> Environment:
+        """Wait for the sandbox, where there is one, and return the environment with every address known."""
+        if self.run.stack is not None:
+            from pytest_gaia.run.stack import START_SECONDS
+
+            with Waiting(self.terminal, "start of the sandbox", START_SECONDS) as waiting:
+                self.run.stack.ready(START_SECONDS, waiting)
+        return self.run.environment
 
     def _distributes(self) -> bool:
         return bool(getattr(self.config.option, "numprocesses", None) or getattr(self.config.option, "tx", None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_gaia.plugin.waiting import begin_line, show_for_a_moment, take_away
 from pytest_gaia.report.deployed import ending
 from pytest_gaia.run.rollout_model import Progress
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_gaia.run.rollout_model import Rollout, StepResult
-
-_WIDEST = 100
-"""characters of what is shown for a moment"""
 
 
 def write(terminal: TerminalReporter, lines: Sequence[str], *, red: bool = False) -> None:
@@ -42,7 +40,9 @@ class TerminalProgress(Progress):
     def waiting(self, service: str, text: str) -> None:
         """Show it for a moment."""
         if self._terminal is not None and self._terminal.isatty:
-            self._terminal.rewrite(f"  {service}: {text}"[:_WIDEST], erase=True)
+            if not self._rewritten:
+                begin_line(self._terminal)
+            show_for_a_moment(self._terminal, f"  {service}: {text}")
             self._rewritten = True
 
     def line(self, service: str, text: str) -> None:
@@ -64,7 +64,7 @@ class TerminalProgress(Progress):
         if self._terminal is None:
             return
         if self._rewritten:
-            self._terminal.rewrite("", erase=True)
+            take_away(self._terminal)
             self._rewritten = False
         else:
             self._terminal.ensure_newline()

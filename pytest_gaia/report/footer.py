@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gaia.report.layout import NARROWEST, columns, listed, shortened, wrapped
 from pytest_gaia.report.table import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.verdict.judge import Outcome
+    from pytest_gaia.verdict.judge import Judgement, Outcome
     from pytest_gaia.verdict.judged import Judged
 
 _SOON = 7
 """days before the end of a rule from which on every run says so"""
 
 
-def notes(judged: Judged) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How much is told, and in how many columns."""
+
+    width: int = NARROWEST
+    expected: bool = False
+    """whether expected failures are told test by test"""
+    inapplicable: bool = False
+    """whether what does not apply is told test by test"""
+
+
+PLAIN = Layout()
+
+
+def notes(judged: Judged, layout: Layout = PLAIN) -> list[str]:
     """Return what the verdict rests on: rules, warnings, what does not apply, and what production would say."""
     return [
-        *_titled("expected failures", _rules(judged)),
-        *_titled("warnings", list(_warnings(judged))),
-        *_titled("not applicable", _reasons(judged)),
+        *_titled(f"expected failures{_budget(judged)}", _rules(judged, layout)),
+        *_titled("tolerated", _tests(judged, "tolerated", layout) if layout.expected else ()),
+        *_titled("warnings", [line for text in warnings(judged) for line in _hung(text, layout)]),
+        *_titled("not applicable", _reasons(judged, layout)),
         *_production(judged),
     ]
 
 
-def gating(judged: Judged, shown: Container[str] = ()) -> list[str]:
-    """Return a line for each test that gates: where, what it came to, and the first reason. ``shown`` are left out."""
+def gating(judged: Judged, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
+    """Return each test that gates, what it came to, and the first reason. Those that are ``shown`` are left out."""
     gates = (each for each in judged.judgements if each.gates and each.node not in shown)
-    lines = ((each.node, each.outcome, each.why.partition("\n")[0]) for each in gates)
-    return _titled("gating", [f"  {node}: {outcome}: {why}" for node, outcome, why in lines])
+    return _titled("gating", [line for each in gates for line in _gating(each, layout)])
 
 
 def verdict_line(label: str, judged: Judged) -> str:
     """Return the one line that says how the run ended; ``label`` is the environment as people should read it."""
-    verdict = judged.verdict
-    counts = [f"{judged.counts[outcome]} {outcome}" for outcome in _SHOWN if judged.counts[outcome]]
-    reasons = verdict.reasons if verdict.word != "PROMOTE" else ()
-    return f"gaia verdict: {verdict.word} on {label}: {', '.join([*reasons, *_new(counts, reasons)])}"
+    return f"{_head(label, judged)} {', '.join(_parts(judged))}"
+
+
+def verdict_lines(label: str, judged: Judged, layout: Layout = PLAIN) -> list[str]:
+    """Return the same, broken between its reasons where it is too long."""
+    return listed(_head(label, judged), _parts(judged), layout.width)
+
+
+def warnings(judged: Judged) -> Iterator[str]:
+    """Give a sentence for each rule that ends soon, and for each test that passed where it should not have, or late."""
+    today, name = judged.context.today, judged.context.environment
+    for rule in (rule for rule in judged.rules if name in rule.environments):
+        left = rule.days_left(today)
+        if left <= 0:
+            yield f"rule {rule.id} expired {rule.expires} and excuses nothing; {_ask(rule)}"
+        elif left <= _SOON:
+            yield f"rule {rule.id} expires in {left} days; {_ask(rule)}"
+    for judgement in judged.judgements:
+        if judgement.outcome == "unexpected pass" or (judgement.outcome == "passed" and judgement.why):
+            yield f"{judgement.node}: {judgement.outcome}: {judgement.why}"
 
 
 _SHOWN: tuple[Outcome, ...] = (
@@ -53,50 +85,94 @@ _SHOWN: tuple[Outcome, ...] = (
 )
 
 
-def _new(counts: Sequence[str], reasons: Sequence[str]) -> list[str]:
-    return [count for count in counts if count not in reasons]
+def _head(label: str, judged: Judged) -> str:
+    return f"gaia verdict: {judged.verdict.word} on {label}:"
 
 
-def _rules(judged: Judged) -> list[str]:
-    used = [(rule, judged.using(rule)) for rule in judged.rules]
-    rows = [
-        (
-            f"  {count}",
-            "×",
-            rule.id,
-            rule.issue,
-            rule.owner,
-            f"{rule.days_left(judged.context.today)} days left",
-            rule.why,
-        )
+def _parts(judged: Judged) -> list[str]:
+    verdict = judged.verdict
+    counts = [f"{judged.counts[outcome]} {outcome}" for outcome in _SHOWN if judged.counts[outcome]]
+    reasons = verdict.reasons if verdict.word != "PROMOTE" else ()
+    return [*reasons, *(count for count in counts if count not in reasons)] or ["nothing was run"]
+
+
+def _gating(each: Judgement, layout: Layout) -> list[str]:
+    why = f"{each.outcome}: {each.why.partition(chr(10))[0]}".removesuffix(": ")
+    line = f"  {each.node}: {why}"
+    if columns(line) <= layout.width:
+        return [line]
+    return [f"  {shortened(each.node, layout.width - 2)}", *wrapped(why, layout.width, indent=4)]
+
+
+def _rules(judged: Judged, layout: Layout) -> list[str]:
+    used = [(rule, judged.using(rule)) for rule in judged.rules if judged.using(rule)]
+    today = judged.context.today
+    names = [
+        (f"  {count}", "×", rule.id, rule.issue, rule.owner, f"{rule.days_left(today)} days left")
         for rule, count in used
-        if count
     ]
+    lines = _beside(names, [rule.why for rule, _ in used], layout.width)
+    nodes = _by_rule(judged) if layout.expected else {}
+    return [
+        line
+        for (rule, _), block in zip(used, lines, strict=True)
+        for line in (*block, *(f"      {shortened(node, layout.width - 6)}" for node in nodes.get(rule.id, ())))
+    ]
+
+
+def _beside(names: Sequence[Sequence[str]], reasons: Sequence[str], width: int) -> list[list[str]]:
+    """Return a table whose last column is ``reasons``; where that does not fit, each reason stands below its row."""
+    whole = aligned([(*row, reason) for row, reason in zip(names, reasons, strict=True)])
+    if all(columns(line) <= width for line in whole):
+        return [[line] for line in whole]
+    rows = aligned(names)
+    if any(columns(row) > width for row in rows):
+        rows = ["  ".join(row) for row in names]
+    pairs = zip(rows, reasons, strict=True)
+    return [[*wrapped_row(row, width), *wrapped(reason, width, indent=6)] for row, reason in pairs]
+
+
+def wrapped_row(row: str, width: int) -> list[str]:
+    """Return a row of a table as it is, or broken where it is too wide."""
+    indent = len(row) - len(row.lstrip())
+    return [row] if columns(row) <= width else wrapped(row.strip(), width, indent=indent, hanging=6)
+
+
+def _by_rule(judged: Judged) -> dict[str, list[str]]:
+    nodes: defaultdict[str, list[str]] = defaultdict(list)
+    for each in judged.judgements:
+        if each.outcome == "expected failure":
+            for rule in each.rules:
+                nodes[rule].append(each.node)
+    return nodes
+
+
+def _tests(judged: Judged, outcome: Outcome, layout: Layout) -> list[str]:
+    those = (each for each in judged.judgements if each.outcome == outcome)
+    return [line for each in those for line in _gating(each, layout)]
+
+
+def _budget(judged: Judged) -> str:
     budget = judged.context.tolerance.budget
-    spent = [f"  {judged.excused} of a budget of {budget}"] if rows and budget is not None else []
-    return [*aligned(rows), *spent]
-
-
-def _warnings(judged: Judged) -> Iterator[str]:
-    today, name = judged.context.today, judged.context.environment
-    for rule in (rule for rule in judged.rules if name in rule.environments):
-        left = rule.days_left(today)
-        if left <= 0:
-            yield f"  rule {rule.id} expired {rule.expires} and excuses nothing; {_ask(rule)}"
-        elif left <= _SOON:
-            yield f"  rule {rule.id} expires in {left} days; {_ask(rule)}"
-    for judgement in judged.judgements:
-        if judgement.outcome == "unexpected pass" or (judgement.outcome == "passed" and judgement.why):
-            yield f"  {judgement.node}: {judgement.outcome}: {judgement.why}"
+    return f": {judged.excused} of a budget of {budget}" if judged.excused and budget is not None else ""
 
 
 def _ask(rule: Rule) -> str:
     return f"ask {rule.owner} ({rule.issue})"
 
 
-def _reasons(judged: Judged) -> list[str]:
-    counted = Counter(each.why for each in judged.judgements if each.outcome == "not applicable")
-    return [f"  {count} × {reason}" for reason, count in counted.items()]
+def _reasons(judged: Judged, layout: Layout) -> list[str]:
+    nodes: defaultdict[str, list[str]] = defaultdict(list)
+    for each in judged.judgements:
+        if each.outcome == "not applicable":
+            nodes[each.why].append(each.node)
+    digits = len(str(max(Counter({reason: len(them) for reason, them in nodes.items()}).values(), default=0)))
+    lines: list[str] = []
+    for reason, them in nodes.items():
+        lines += wrapped(f"{len(them):>{digits}} × {reason}", layout.width, indent=2, hanging=5 + digits)
+        if layout.inapplicable:
+            lines += (f"      {shortened(node, layout.width - 6)}" for node in them)
+    return lines
 
 
 def _production(judged: Judged) -> list[str]:
@@ -105,5 +181,10 @@ def _production(judged: Judged) -> list[str]:
     return [f"gaia: under production's rules: {judged.gating_in_production} would gate"]
 
 
-def _titled(title: str, lines: Sequence[str]) -> list[str]:
+def _hung(text: str, layout: Layout) -> list[str]:
+    return wrapped(text, layout.width, indent=2, hanging=4)
+
+
+def _titled(title: str, lines: Iterable[str]) -> list[str]:
+    lines = list(lines)
     return [f"gaia: {title}", *lines] if lines else []

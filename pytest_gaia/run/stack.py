@@ -20,13 +20,16 @@ from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_gaia.config.environment import Environment, Topology
 
 _STOP_SECONDS = 10.0
 _CALL_SECONDS = 30.0
 _POLL_SECONDS = 0.002
+_TELL_SECONDS = 0.2
+START_SECONDS = 30.0
+"""how long a sandbox may take until it serves"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +103,20 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def ready(self, timeout: float = 30) -> None:
-        """Wait until the sandbox serves, at most ``timeout`` seconds. Raises ``SandboxError`` that says why it does not."""
-        deadline = time.monotonic() + timeout
+    def ready(self, timeout: float = START_SECONDS, waiting: Callable[[], None] = lambda: None) -> None:
+        """Wait until the sandbox serves, at most ``timeout`` seconds. Raises ``SandboxError`` that says why it does not.
+
+        ``waiting`` is called about five times a second.
+        """
+        now = told = time.monotonic()
+        deadline = now + timeout
         while self._known is None and not self._look():
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise SandboxError(f"The sandbox was not ready after {timeout:g} s.{self._log()}")
+            if now - told > _TELL_SECONDS:
+                told = now
+                waiting()
             time.sleep(_POLL_SECONDS)
 
     def cell(self, name: str) -> Cell:

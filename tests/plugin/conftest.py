@@ -64,11 +64,14 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """An empty project with session loops and a suites folder, and no GAIA_ variables around it."""
+    """An empty project with session loops and a suites folder, and no variables of Gaia or CI around it."""
     import os
 
-    for name in [name for name in os.environ if name.startswith(("GAIA_", "PYTEST_ADDOPTS"))]:
+    # What CI sets would make every run inside of a test write annotations, and into CI's own summary.
+    for name in [name for name in os.environ if name.startswith(("GAIA_", "GITHUB_", "PYTEST_ADDOPTS"))]:
         monkeypatch.delenv(name)
+    # So wide that no sentence is broken; how they are broken is tested where they are laid out.
+    monkeypatch.setenv("COLUMNS", "400")
     # With it, what a run leaves in a buffer when its process is ended would not be missed.
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     pytester.makepyprojecttoml(

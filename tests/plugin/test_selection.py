@@ -58,10 +58,10 @@ def test_an_environment_runs_its_own_suites(
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
+            "*1 passed, 5 not applicable in*",
             "gaia: not applicable",
             "*5 × small does not run the suite personas unless it is selected",
             "gaia verdict: PROMOTE on small: 1 passed, 5 not applicable",
-            "*1 passed, 5 not applicable in*",
         ]
     )
 

@@ -1,0 +1,79 @@
+"""The last words of a run on the terminal: after all that pytest says, with the verdict at the very end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.plugin.waiting import begin_line
+from pytest_gaia.report import footer
+from pytest_gaia.report.footer import Layout
+from pytest_gaia.report.layout import NARROWEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pytest
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_gaia.verdict.judged import Judged
+
+
+class LastWords:
+    """Writes them once. With ``-q`` they are one line, with ``-v`` they name every test that is not simply passed."""
+
+    def __init__(self, config: pytest.Config, label: str) -> None:
+        """``label`` is the environment as people should read it."""
+        self._config = config
+        self._label = label
+
+    @property
+    def terminal(self) -> TerminalReporter | None:
+        """pytest's terminal, unless it is switched off."""
+        return self._config.pluginmanager.get_plugin("terminalreporter")
+
+    def refuse(self, mistake: str) -> None:
+        """A user's mistake has ended the run: there is no verdict."""
+        self._write([f"ERROR: {mistake}"], red=True)
+
+    def say(self, judged: Judged, noted: Iterable[str], unwritten: Iterable[str]) -> None:
+        """Write what the verdict rests on, what could not be written, and the verdict."""
+        terminal = self.terminal
+        if terminal is None:
+            return
+        layout = _layout(terminal)
+        quiet = terminal.verbosity < 0 or terminal.no_summary
+        if not quiet:
+            self._write(footer.gating(judged, shown=_failures(terminal), layout=layout), red=True)
+            self._write([*footer.notes(judged, layout), *(f"gaia: {sentence}" for sentence in noted)], yellow=True)
+        for message in unwritten:
+            self._write([f"ERROR: {message}"], red=True)
+        # Whoever asks for one line gets one, however long it is.
+        lines = [footer.verdict_line(self._label, judged)] if quiet else self._verdict(judged, layout)
+        well = judged.verdict.exit_code == 0
+        begin_line(terminal)
+        for line in lines:
+            terminal.write_line(line, green=well, red=not well)
+
+    def _verdict(self, judged: Judged, layout: Layout) -> list[str]:
+        return footer.verdict_lines(self._label, judged, layout)
+
+    def _write(self, lines: Sequence[str], **title: bool) -> None:
+        """Write lines, of which those that are not indented are titles."""
+        terminal = self.terminal
+        if terminal is None or not lines:
+            return
+        begin_line(terminal)
+        for line in lines:
+            terminal.write_line(line, **({} if line.startswith(" ") else title))
+
+
+def _layout(terminal: TerminalReporter) -> Layout:
+    width = max(NARROWEST, terminal.config.get_terminal_writer().fullwidth)
+    loud = terminal.verbosity > 0
+    return Layout(width, expected=loud or terminal.hasopt("x"), inapplicable=loud or terminal.hasopt("s"))
+
+
+def _failures(terminal: TerminalReporter) -> frozenset[str]:
+    """The tests that pytest itself has shown to fail; a skip or a retry gates without a word of pytest's."""
+    reports = (report for kind in ("failed", "error") for report in terminal.stats.get(kind, ()))
+    return frozenset(report.nodeid for report in reports)

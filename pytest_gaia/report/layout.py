@@ -1,0 +1,86 @@
+"""Text that fits a terminal: lines that wrap with an indent, and node ids that are shortened in their middle."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NARROWEST = 80
+"""columns that every text is laid out for, even where a terminal has fewer: it breaks them itself"""
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal ``text`` takes: wide characters take two, combining ones none."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(sign: str) -> int:
+    if unicodedata.combining(sign):
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+
+
+def wrapped(text: str, width: int, *, indent: int = 0, hanging: int | None = None) -> list[str]:
+    """Return ``text`` in lines of at most ``width`` columns; only a single word can be wider.
+
+    The first line begins after ``indent`` spaces, all others after ``hanging`` (the same, where it is not given).
+    """
+    first = " " * indent
+    other = " " * (indent if hanging is None else hanging)
+    if text.isascii():
+        return textwrap.wrap(
+            text,
+            width,
+            initial_indent=first,
+            subsequent_indent=other,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    lines: list[str] = []
+    line, used, empty = first, len(first), True
+    for word in text.split():
+        needed = columns(word) + (not empty)
+        if not empty and used + needed > width:
+            lines.append(line)
+            line, used, empty, needed = other, len(other), True, columns(word)
+        line += word if empty else f" {word}"
+        used, empty = used + needed, False
+    return lines if empty else [*lines, line]
+
+
+def listed(head: str, parts: Iterable[str], width: int, *, hanging: int = 2) -> list[str]:
+    """Return ``head`` and ``parts`` between commas in one line, or, where they do not fit, broken between parts."""
+    *others, last = parts
+    words = [*(f"{part}," for part in others), last]
+    lines = [head]
+    for word in words:
+        if columns(lines[-1]) + 1 + columns(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines += wrapped(word, width, indent=hanging, hanging=hanging + 2)
+    return lines
+
+
+def shortened(node: str, width: int) -> str:
+    """Return a node id in ``width`` columns: what is left out is its middle, because its ends tell it apart."""
+    if columns(node) <= width:
+        return node
+    room = max(width - 1, 2)
+    head = _taken(node, room // 3)
+    tail = _taken(node[::-1], room - columns(head))[::-1]
+    return f"{head}…{tail}"
+
+
+def cut(text: str, width: int) -> str:
+    """Return ``text`` in ``width`` columns: what is left out is its end."""
+    return text if columns(text) <= width else f"{_taken(text, width - 1)}…"
+
+
+def _taken(text: str, width: int) -> str:
+    ends = accumulate(map(_columns, text))
+    return text[: sum(end <= width for end in ends)]
