@@ -95,7 +95,8 @@ def left(folder: Path, code: int, output: str) -> Left:
     """Read what a run has left in ``folder``."""
     written = [json.loads(path.read_text()) for path in (folder / "allure").glob("*-result.json")]
     results = sorted(written, key=lambda result: (result["start"], result["stop"], result["uuid"]))
-    verdict = json.loads((folder / "verdict.json").read_text() or "{}")
+    report = folder / "verdict.json"
+    verdict = json.loads(report.read_text() or "{}") if report.exists() else {}
     judged = {test["node"]: test["outcome"] for test in verdict.get("tests", ())}
     return Left(folder, code, output, results, {n: o for n, o in judged.items() if o != "deselected"})
 

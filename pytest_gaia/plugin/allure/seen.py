@@ -118,7 +118,7 @@ def _why(report: pytest.TestReport, outcome: Outcome) -> str:
     if outcome == "skipped":
         return skip_reason(report)
     if outcome == "not applicable":
-        return skip_reason(report).removeprefix("not applicable: ")
+        return skip_reason(report).rpartition("not applicable: ")[2]
     if outcome == "expected failure":
         return f"xfail: {vars(report).get('wasxfail') or 'no reason given'}"
     if outcome == "unexpected pass":

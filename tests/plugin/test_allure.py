@@ -1,0 +1,333 @@
+"""What Allure is told of tests: what they came to, where they belong, what they exchanged, and no secret."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.config.secrets import MASKED
+from tests.plugin.allure_runs import TOML, make_project, run
+from tests.plugin.conftest import ScriptedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.plugin.allure_runs import Left
+
+KEY = "sk-live-0123456789abcdef"
+RULE = """
+why = "the route is shadowed"
+issue = "GAIA-1"
+owner = "@models"
+added = 2026-11-01
+expires = 2099-01-01
+environments = ["small"]
+tests = [{tests}]
+expect = "fails"
+"""
+
+
+def rule(match: str, *tests: str) -> str:
+    named = ", ".join(f'"suites/small/test_small.py::test_{test}"' for test in tests)
+    return RULE.format(tests=named) + f"match = {{ {match} }}\n"
+
+
+RULES = {
+    "shadowed": rule('message = "as always"', "expected", "expected_and_torn", "expected_part"),
+    "missing": rule("status = 404", "expected_by_status"),
+    "fixed": rule("status = 404", "unexpected"),
+    "otherwise": rule("status = 404", "otherwise"),
+}
+CHECKS = """
+import allure, pytest, subprocess
+
+def test_passes(): pass
+def test_fails(): assert 1 == 2, "broken"
+def test_breaks(): raise ValueError("broken")
+async def test_exchanges(gateway):
+    await gateway.get("/api/items?page=2")
+    raise AssertionError("broken")
+async def test_exchanges_and_passes(gateway): await gateway.get("/health")
+def test_expected(): raise AssertionError("as always")
+async def test_expected_by_status(gateway): (await gateway.get("/api/items")).expect(200)
+@pytest.fixture
+def torn():
+    yield
+    raise RuntimeError("torn")
+def test_expected_and_torn(torn): raise AssertionError("as always")
+def test_expected_part(subtests):
+    with subtests.test("one"): raise AssertionError("as always")
+    with subtests.test("two"): pass
+def test_unexpected(): pass
+def test_otherwise(): assert False, "something else"
+@pytest.mark.xfail(reason="not yet")
+def test_native(): raise AssertionError("as always")
+@pytest.mark.skip(reason="later")
+def test_skipped(): pass
+@pytest.mark.gaia(requires=["postgres"])
+def test_does_not_apply(): pass
+@pytest.mark.parametrize("value", [b"one", b"two"])
+def test_alike(value): pass
+@pytest.mark.parametrize("key", ["sk-live-0123456789abcdef", "sk-live-0123456789abcdef0"])
+def test_keys(key): pass
+class TestThings:
+    def test_in_class(self): pass
+@allure.epic("Mine")
+@allure.feature("My feature")
+@allure.label("env", "mine")
+def test_marked(): pass
+def test_tells_secrets(capsys):
+    allure.dynamic.title("with sk-live-0123456789abcdef")
+    allure.dynamic.parameter("given", "sk-live-0123456789abcdef")
+    allure.dynamic.description("about sk-live-0123456789abcdef")
+    allure.dynamic.link("http://host/?token=sk-live-0123456789abcdef", name="sk-live-0123456789abcdef")
+    with allure.step("step sk-live-0123456789abcdef"):
+        allure.attach("text sk-live-0123456789abcdef", "attached")
+        allure.attach(b"bytes sk-live-0123456789abcdef", "attached")
+        allure.attach(b"\\xff\\xfe", "no text")
+    open("given.txt", "w").write("file sk-live-0123456789abcdef")
+    allure.attach.file("given.txt", "given")
+    print("printed sk-live-0123456789abcdef")
+    raise AssertionError("told sk-live-0123456789abcdef")
+@pytest.fixture
+def leaking():
+    raise RuntimeError("fixture sk-live-0123456789abcdef")
+def test_leaks_in_a_fixture(leaking): pass
+"""
+
+
+def started(script: ScriptedServer) -> ScriptedServer:
+    script.answers["/api/items"] = [(404, {"detail": "Not Found", "token": KEY})]
+    script.answers["/api/items?page=2"] = [(404, {"detail": "Not Found", "token": KEY})]
+    return script
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedServer]:
+    scripted = started(ScriptedServer())
+    yield scripted
+    scripted.close()
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory, server: ScriptedServer) -> Left:
+    """What one run of all checks has left; read by all tests here."""
+    folder = make_project(tmp_path_factory.mktemp("small"), CHECKS, rules=RULES)
+    pattern = "--allure-link-pattern=issue:https://issues.example/{}"
+    done = run(folder, server.url, pattern, GAIA_API_KEY=KEY)
+    assert done.code == 1, done.output
+    return done
+
+
+def attachments(left: Left, item: dict[str, Any]) -> dict[str, str]:
+    """Name → content of the attachments of a result or a step."""
+    return {each["name"]: left.beside(each["source"]) for each in item.get("attachments", ())}
+
+
+def test_an_expected_failure_is_red_and_known_with_all_that_was_agreed(left: Left) -> None:
+    result = left.result("test_expected")
+
+    assert (result["status"], result["statusDetails"]["known"]) == ("failed", True)
+    failure, _, note = left.message("test_expected").partition("\n\n")
+    assert failure == "AssertionError: as always"
+    assert note.splitlines() == [
+        "gaia: expected failure",
+        "rule: shadowed: the route is shadowed",
+        "issue: GAIA-1",
+        "owner: @models",
+        "expires: 2099-01-01",
+    ]
+    assert 'raise AssertionError("as always")' in result["statusDetails"]["trace"]
+    assert left.labels("test_expected", "expectation") == ["expected failure"]
+    assert left.labels("test_expected", "rule") == ["shadowed"]
+    assert result["links"] == [{"type": "issue", "url": "https://issues.example/GAIA-1", "name": "GAIA-1"}]
+
+
+def test_an_unexpected_pass_is_red_and_names_the_rule(left: Left) -> None:
+    assert left.statuses["test_unexpected"] == "failed"
+    assert left.message("test_unexpected").startswith("gaia: unexpected pass: expected to fail by fixed\nrule: fixed: ")
+    assert left.labels("test_unexpected", "expectation") == ["unexpected pass"]
+    assert left.labels("test_unexpected", "rule") == ["fixed"]
+
+
+def test_an_expected_failure_does_not_hide_what_breaks_after_it(left: Left) -> None:
+    assert left.statuses["test_expected_and_torn"] in ("failed", "broken")
+    assert "known" not in left.result("test_expected_and_torn")["statusDetails"]
+    assert "RuntimeError: torn" in left.message("test_expected_and_torn")
+    assert "gaia: expected failure" not in left.message("test_expected_and_torn")
+
+
+def test_a_failure_that_no_rule_excuses_says_why(left: Left) -> None:
+    assert left.statuses["test_otherwise"] == "failed"
+    assert "rule otherwise did not excuse: no status, expected 404" in left.message("test_otherwise")
+    assert left.labels("test_otherwise", "expectation") == []
+
+
+def test_every_outcome_has_its_status(left: Left) -> None:
+    names = ("passes", "fails", "breaks", "skipped", "does_not_apply", "expected_part", "native")
+
+    assert {name: left.statuses[f"test_{name}"] for name in names} == {
+        "passes": "passed",
+        "fails": "failed",
+        "breaks": "broken",
+        "skipped": "skipped",
+        "does_not_apply": "skipped",
+        "expected_part": "failed",
+        "native": "failed",
+    }
+    assert left.message("test_skipped") == "gaia: skipped: later"
+    assert left.message("test_does_not_apply").startswith("gaia: not applicable: no database is configured")
+    assert left.result("test_expected_part")["statusDetails"]["known"]
+    assert left.result("test_native")["statusDetails"]["known"]
+    assert left.message("test_native").endswith("gaia: expected failure: xfail: not yet")
+
+
+def test_no_result_is_passed_that_was_not_judged_so(left: Left) -> None:
+    judged = {node.partition("::")[2].rpartition("::")[2]: outcome for node, outcome in left.judged.items()}
+    passed = {name for name, status in left.statuses.items() if status == "passed"}
+
+    assert len(left.judged) == len(left.results)
+    assert passed == {name for name, outcome in judged.items() if outcome == "passed"}
+
+
+def test_suites_are_features_and_what_the_author_says_goes_first(left: Left) -> None:
+    def behaviours(name: str) -> list[str]:
+        return [value for label in ("epic", "feature", "story", "env") for value in left.labels(name, label)]
+
+    assert behaviours("test_passes") == ["Gaia Platform", "small", "small", "small"]
+    assert behaviours("test_in_class") == ["Gaia Platform", "small", "TestThings", "small"]
+    assert behaviours("test_marked") == ["Mine", "My feature", "small", "mine"]
+
+
+def test_tests_whose_values_look_alike_have_histories_of_their_own(left: Left) -> None:
+    alike = [each for each in left.results if each["name"].startswith(("test_alike[", "test_keys["))]
+
+    def identity(result: dict[str, Any]) -> tuple[str, ...]:
+        """What Allure 3 tells histories apart by."""
+        counted = [f"{each['name']}:{each['value']}" for each in result["parameters"] if not each.get("excluded")]
+        return (result["testCaseId"], *counted)
+
+    assert len(alike) == 4
+    assert len({each["historyId"] for each in alike}) == 4
+    assert len({identity(each) for each in alike}) == 4
+    hidden = [each for each in alike[0]["parameters"] if each["name"] == "environment"]
+    assert hidden == [{"name": "environment", "value": "small", "mode": "hidden"}]
+
+
+def test_an_exchange_is_attached_to_a_test_that_did_not_pass(left: Left) -> None:
+    (attached,) = left.result("test_exchanges")["attachments"]
+
+    assert attached["type"] == "application/vnd.allure.http+json"
+    assert attached["source"].endswith(".httpexchange")
+    shown = json.loads(left.beside(attached["source"]))
+    assert shown["schemaVersion"] == 1
+    assert shown["start"] <= shown["stop"]
+    request, response = shown["request"], shown["response"]
+    assert (request["method"], request["query"]) == ("GET", [{"name": "page", "value": "2"}])
+    assert request["url"].endswith("/api/items?page=2")
+    assert (response["status"], response["statusText"]) == (404, "Not Found")
+    assert json.loads(response["body"]["value"])["detail"] == "Not Found"
+    sent = {each["name"]: each["value"] for each in request["headers"]}
+    assert MASKED.fullmatch(sent["x-api-key"])
+    assert "attachments" not in left.result("test_exchanges_and_passes")
+
+
+def test_no_secret_is_in_any_file(left: Left) -> None:
+    for path in (left.folder / "allure").iterdir():
+        assert KEY.encode() not in path.read_bytes(), path.name
+
+    (told,) = [each for each in left.results if each["name"].startswith("with ")]
+    (step,) = told["steps"]
+    masked = r"\*\*\*[0-9a-f]{8}\*\*\*"
+    assert re.fullmatch(f"with {masked}", told["name"])
+    assert re.fullmatch(f"step {masked}", step["name"])
+    sources = {each["name"]: each["source"] for each in (*step["attachments"], *told["attachments"])}
+    assert (left.folder / "allure" / sources["no text"]).read_bytes() == b"\xff\xfe"
+    assert re.fullmatch(f"bytes {masked}", left.beside(sources["attached"]))
+    assert re.fullmatch(f"file {masked}", left.beside(sources["given"]))
+
+
+def test_beside_the_results_stands_what_the_run_was(left: Left) -> None:
+    known = dict(line.split("=", 1) for line in left.beside("environment.properties").splitlines())
+
+    assert (known["environment"], known["verdict"], known["topology"]) == ("small", "REJECT", "microservices")
+    assert known["versions.gateway"] == "0.2"
+    assert {"versions.pytest-gaia", "versions.pytest", "versions.allure-pytest", "versions.python"} <= set(known)
+    assert json.loads(left.beside("executor.json")) == {
+        "name": "local",
+        "type": "local",
+        "reportName": "small: REJECT",
+    }
+    assert json.loads(left.beside("categories.json"))[-1]["name"] == "Gating"
+
+
+def test_expected_failures_are_skipped_where_that_is_asked_for(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, CHECKS, rules=RULES)
+
+    left = run(tmp_path, server.url, "--gaia-allure-expected=skipped", "-k", "test_expected or test_fails")
+
+    assert left.statuses == {
+        "test_expected": "skipped",
+        "test_expected_by_status": "skipped",
+        "test_expected_part": "skipped",
+        "test_expected_and_torn": left.statuses["test_expected_and_torn"],
+        "test_fails": "failed",
+    }
+    assert left.message("test_expected").startswith("AssertionError: as always\n\ngaia: expected failure\nrule: ")
+
+
+def test_another_word_for_expected_failures_is_refused(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, "def test_passes(): pass\n")
+
+    left = run(tmp_path, server.url, "--gaia-allure-expected=green")
+
+    assert left.code == 4
+    assert "--gaia-allure-expected: invalid choice: 'green'" in left.output
+
+
+def test_an_open_environment_tolerates_and_shows_it(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, "def test_passes(): pass\ndef test_fails(): assert False\n", toml=TOML + 'kind = "open"\n')
+
+    left = run(tmp_path, server.url)
+
+    assert left.statuses == {"test_passes": "passed", "test_fails": "failed"}
+    assert left.message("test_fails").startswith("AssertionError: assert False\n\ngaia: tolerated")
+    assert left.labels("test_fails", "expectation") == ["tolerated"]
+
+
+def test_a_skip_that_gates_is_not_grey(tmp_path: Path, server: ScriptedServer) -> None:
+    checks = "import pytest\ndef test_passes(): pass\ndef test_skips(): pytest.skip('later')\n"
+    make_project(tmp_path, checks, toml=TOML + 'kind = "zero"\n')
+
+    left = run(tmp_path, server.url)
+
+    assert left.code == 1
+    assert left.statuses == {"test_passes": "passed", "test_skips": "failed"}
+    assert left.message("test_skips") == "gaia: skipped, and no rule allows that: later"
+
+
+def test_environments_that_share_a_folder_stay_apart(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, "def test_passes(): pass\n", toml=TOML + "[env.other]\n")
+    run(tmp_path, server.url)
+
+    left = run(tmp_path, server.url, "--gaia-env=other")
+
+    first, second = left.results
+    assert first["testCaseId"] == second["testCaseId"]
+    assert first["historyId"] != second["historyId"]
+    assert [each["parameters"][0]["value"] for each in left.results] == ["small", "other"]
+
+
+def test_workers_tell_the_same(tmp_path: Path, server: ScriptedServer, left: Left) -> None:
+    make_project(tmp_path, CHECKS, rules=RULES)
+
+    apart = run(tmp_path, server.url, "-n2", GAIA_API_KEY=KEY)
+
+    def told(run: Left) -> dict[str, tuple[str, ...]]:
+        return {MASKED.sub("", each["name"]): (each["status"], each["historyId"]) for each in run.results}
+
+    assert told(apart) == told(left)
