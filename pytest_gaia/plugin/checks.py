@@ -15,13 +15,13 @@ from pytest_gaia.collection.traits import TraitsReader
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.plugin import phases
 from pytest_gaia.plugin.evidence import EVIDENCE, Evidence
+from pytest_gaia.plugin.failures import show_failure
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.phases import DoesNotApply
 from pytest_gaia.plugin.redacting import mask_report
 from pytest_gaia.plugin.shown import has_subtests, name_subtests
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.policy.subjects import write_subjects
-from pytest_gaia.report.exchanges import summary
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
 from pytest_gaia.verdict.evidence import Phase
 
@@ -158,14 +158,12 @@ class CheckHooks:
     def _judge(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         # Hooks can take the exception away.
         raised = call.excinfo or self.raised
-        self._found = phases.phase_of(report, call, raised.value if raised else None, self._redact)
-        self._judge_other(item, report, self._found)
-
-    def _judge_other(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
+        error = raised.value if raised else None
+        self._found = phase = phases.phase_of(report, call, error, self._redact)
         if phase.outcome == "not applicable":
             phases.name_outcome(item, report, "not applicable")
-        elif phase.outcome == "failed":
-            self._judge_failure(item, report, phase)
+        elif phase.outcome == "failed" and not self._excused(item, report, phase):
+            show_failure(report, error, self.run.recorder, item.config)
 
     def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._describe(config, items)
@@ -198,20 +196,22 @@ class CheckHooks:
         if reason := why_not(needs, environment):
             raise DoesNotApply(reason)
 
-    def _judge_failure(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> None:
+    def _excused(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> bool:
+        """Whether a failure is let through; its report says so then, and otherwise which rules did not excuse it."""
         excuse = self.judging.excuse(item.stash[EVIDENCE].subject, phase)
         if excuse.rule is not None:
             rule = excuse.rule
-            phases.excuse_report(item, report, f"expected failure: {rule.id}: {rule.why}")
+            told = f"{rule.id}, {rule.issue}, {rule.owner}, until {rule.expires}"
+            phases.excuse_report(item, report, f"{rule.why} ({told})")
             phases.name_outcome(item, report, "expected failure", [rule.id])
-            return
+            return True
         if excuse.refusals:
             report.sections.append(("expectations", excuse.text))
-        if self._tolerated(item, phase):
-            phases.excuse_report(item, report, f"tolerated: {report.longreprtext}")
-            phases.name_outcome(item, report, "tolerated")
-        elif exchanges := self.run.recorder.exchanges:
-            report.sections.append(("what the test exchanged with the platform", summary(exchanges)))
+        if not self._tolerated(item, phase):
+            return False
+        phases.excuse_report(item, report, phases.in_short(phase) or report.longreprtext)
+        phases.name_outcome(item, report, "tolerated")
+        return True
 
     def _tolerated(self, item: pytest.Item, phase: Phase) -> bool:
         open_environment = self.judging.context.tolerance.kind == "open"

@@ -117,6 +117,14 @@ def excuse_report(item: pytest.Item, report: pytest.TestReport, reason: str) -> 
     report.longrepr = (path, (line or 0) + 1, reason)
 
 
+def in_short(phase: Phase) -> str:
+    """Return the class of what a phase failed with, and the first line that it said."""
+    failure = phase.failure
+    if failure is None:
+        return ""
+    return f"{failure.exception}: {failure.message.strip().partition(chr(10))[0]}".strip(": ")
+
+
 def wires(exchanges: Sequence[Exchange]) -> tuple[Wire, ...]:
     """Return exchanges as a record holds them, without bodies."""
     if not exchanges:

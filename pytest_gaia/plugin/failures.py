@@ -1,0 +1,127 @@
+"""How a failure is shown: the line of the check, what went wrong, and what was said over the wire; no page of frames.
+
+``-vv``, ``--full-trace``, ``-l`` and every ``--tb`` but ``auto`` show what pytest shows.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprTraceback
+
+import pytest_gaia
+from pytest_gaia.clients.transcript import transcript
+from pytest_gaia.errors import GaiaError
+from pytest_gaia.report.exchanges import at_fault, everything, headline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pytest
+    from _pytest._code.code import ReprFileLocation
+
+    from pytest_gaia.clients.exchanges import Exchange
+    from pytest_gaia.run.recorder import Recorder
+
+_OURS = Path(pytest_gaia.__file__).parent
+_LIBRARIES = (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib")))
+
+_ALL = "what the test exchanged with the platform"
+_OTHERS = "what else the test exchanged with the platform"
+
+
+def show_failure(
+    report: pytest.TestReport, error: BaseException | None, recorder: Recorder, config: pytest.Config
+) -> None:
+    """Make ``report`` short where it is pytest's own picture of ``error``, and add what the test exchanged."""
+    picture = report.longrepr
+    exchange = None
+    if isinstance(picture, ExceptionChainRepr) and error is not None and _brief(config):
+        if isinstance(error, GaiaError):
+            exchange = at_fault(error, recorder.exchanges)
+            report.longrepr = picture = _of_ours(picture, error, exchange)
+        else:
+            report.longrepr = picture = _without_libraries(picture, config.invocation_params.dir)
+            exchange = recorder.last if config.get_verbosity() > 0 else None
+        if exchange is not None:
+            picture.addsection(f"the exchange with {exchange.service}", transcript(exchange))
+    others = [each for each in recorder.exchanges if each is not exchange]
+    if text := everything(others, recorder.statements, recorder.messages):
+        report.sections.append((_OTHERS if exchange is not None else _ALL, text))
+
+
+def _brief(config: pytest.Config) -> bool:
+    option = config.option
+    asked = option.fulltrace or option.showlocals or config.get_verbosity() > 1
+    return option.tbstyle == "auto" and not asked
+
+
+def _of_ours(picture: ExceptionChainRepr, error: GaiaError, exchange: Exchange | None) -> ExceptionChainRepr:
+    """Return a picture with one statement for each frame of the check, and the first sentence of the error."""
+    traceback, crash, _ = picture.chain[-1]
+    entries = [each for each in traceback.reprentries if isinstance(each, ReprEntry)]
+    if not entries:
+        return picture
+    said = f"{type(error).__name__}: {headline(error, exchange)}"
+    message = [f"E   {line}".rstrip() for line in said.splitlines()]
+    pictured = [_entry(each, _statement(each.lines)) for each in entries[:-1]]
+    pictured.append(_entry(entries[-1], [*_statement(entries[-1].lines), *message]))
+    if crash is not None:
+        # What the summary line, --tb=line and JUnit say: not the whole exchange.
+        crash.message = said
+    return _redrawn(picture, pictured, crash)
+
+
+def _without_libraries(picture: ExceptionChainRepr, start: Path) -> ExceptionChainRepr:
+    """Return the picture without frames of libraries, as far as the check is left to be seen.
+
+    A bug of ours is shown in full: what was raised in this package hides nothing of it.
+    """
+    traceback, crash, _ = picture.chain[-1]
+    entries = [each for each in traceback.reprentries if isinstance(each, ReprEntry)]
+    if not entries or _inside(start, entries[-1].reprfileloc, (_OURS,)):
+        return picture
+    hidden = _foreign(start)
+    left = [each for each in entries if not hidden(each)]
+    if not left or len(left) == len(traceback.reprentries):
+        return picture
+    if left[-1] is not entries[-1]:
+        raised = [line for line in entries[-1].lines if line.startswith("E")]
+        left[-1] = _entry(left[-1], [*left[-1].lines, *raised])
+    return _redrawn(picture, left, crash)
+
+
+def _redrawn(
+    picture: ExceptionChainRepr, entries: Sequence[ReprEntry], crash: ReprFileLocation | None
+) -> ExceptionChainRepr:
+    last = picture.chain[-1][0]
+    redrawn = ExceptionChainRepr([(ReprTraceback(entries, last.extraline, last.style), crash, None)])
+    redrawn.sections = picture.sections
+    return redrawn
+
+
+def _entry(entry: ReprEntry, lines: Sequence[str]) -> ReprEntry:
+    return ReprEntry(lines, None, None, entry.reprfileloc, "long")
+
+
+def _statement(lines: Sequence[str]) -> list[str]:
+    """Return the statement at which a frame stands. pytest marks its first line, and shows frames between in short."""
+    source = [line for line in lines if not line.startswith("E")]
+    marked = [number for number, line in enumerate(source) if line.startswith(">")]
+    if marked:
+        return source[marked[-1] :]
+    return [f">{line[1:]}" if number == 0 else line for number, line in enumerate(source)]
+
+
+def _foreign(start: Path) -> Callable[[ReprEntry], bool]:
+    places = (_OURS, *_LIBRARIES)
+    return lambda entry: _inside(start, entry.reprfileloc, places)
+
+
+def _inside(start: Path, location: ReprFileLocation | None, places: Sequence[Path]) -> bool:
+    if location is None:
+        return False
+    path = Path(start, location.path).resolve()
+    return any(place in path.parents for place in places)
