@@ -8,6 +8,7 @@
     ├── DeployFailed           what was to be deployed does not run, or not everywhere       exit 1
     ├── DeployUnavailable      the deploy tool was rate-limited, or did not answer           exit 12
     ├── DeployLocked           somebody else is deploying to that environment                exit 13
+    ├── ReportFailed           the tool that makes the HTML report failed, or made none       exit 1
     ├── SandboxError           the embedded platform could not start or answer               exit 12
     ├── WriteRefused           a write was stopped before it left the process
     ├── NotApplicable          the environment does not have what a check needs
@@ -62,6 +63,10 @@ class DeployLocked(GaiaError):
     """Another roll-out of the same environment is under way; nothing was done. Exit 13."""
 
     exit_code = 13
+
+
+class ReportFailed(GaiaError):
+    """Allure failed, or made no report; the results are as they were, and the verdict was never Allure's. Exit 1."""
 
 
 class SandboxError(GaiaError):

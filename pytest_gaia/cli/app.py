@@ -25,6 +25,7 @@ from pytest_gaia.cli import (
     policy,
     promote,
     replay,
+    report,
     rollback,
     sandbox,
     scale,
@@ -68,6 +69,7 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia ledger verify               whether the evidence of every promotion is whole
   gaia policy list                 which failures are expected where, and until when
   gaia replay run.jsonl            judge a recorded run again
+  gaia report                      an HTML report of Allure results
   pytest --gaia-env=staging        everything that staging runs
 """
 
@@ -127,6 +129,7 @@ def build() -> typer.Typer:
     app.command("waive", help=signing.WAIVE_HELP)(signing.waive_item)
     app.command("promote", help=promote.HELP)(promote.promote_bundle)
     app.command("replay", help=replay.HELP)(replay.replay_run)
+    app.command("report", help=report.HELP)(report.make_report)
     app.command("deploy", help=deploy.HELP)(deploy.deploy_environment)
     app.command("deploy-and-test", help=stages.DEPLOY_HELP)(stages.deploy_and_test)
     app.command("quick-test", help=stages.QUICK_HELP)(stages.quick_test)

@@ -1,4 +1,4 @@
-"""What git knows of files as they were."""
+"""What git knows of files as they were, and of the branch that is checked out."""
 
 from __future__ import annotations
 
@@ -23,6 +23,22 @@ def files_at(reference: str, folder: Path, *, rootdir: Path) -> dict[str, str]:
     paths = [path for path in listing.split("\0") if path.endswith(".toml")]
     asked = "".join(f"{reference}:./{path}\n" for path in paths).encode()
     return dict(zip(paths, _contents(_git(["cat-file", "--batch"], rootdir, reference, asked)), strict=True))
+
+
+def branch_at(rootdir: Path) -> str | None:
+    """Return the branch that is checked out at ``rootdir``; None for a bare commit, outside of a repository, or without git."""
+    try:
+        # S607: as below.
+        done = subprocess.run(
+            ["git", "symbolic-ref", "--quiet", "--short", "HEAD"],  # noqa: S607
+            cwd=rootdir,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
 
 
 def _contents(batch: bytes) -> list[str]:

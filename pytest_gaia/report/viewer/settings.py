@@ -1,0 +1,87 @@
+"""The configuration that Allure is run with. It is a JavaScript module: JSON could not say whose results are whose."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_KEPT = ("matchedStatuses", "messageRegex", "traceRegex", "flaky")
+"""what a category of Allure 2 may say that Allure 3 understands"""
+
+_BY_RULE = ("Drift", "Unexpected pass", "Expected failure", "Tolerated failure")
+"""how the names of those categories begin whose results are about a rule"""
+
+OFFLINE = """\
+// Loaded before Allure: what makes a report needs no network, so it gets none.
+"use strict";
+const refused = (what) => () => { throw new Error(`${what}: a report is made offline`); };
+require("node:net").Socket.prototype.connect = refused("a connection");
+require("node:dgram").Socket.prototype.send = refused("a datagram");
+const dns = require("node:dns");
+for (const name of ["lookup", "resolve", "resolve4", "resolve6"]) {
+  dns[name] = refused("a name");
+  dns.promises[name] = async () => refused("a name")();
+}
+"""
+"""a module for ``node --require``"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one report is made from and with."""
+
+    name: str
+    output: Path
+    history: Path
+    runs: int
+    """how many runs the history keeps"""
+    environments: tuple[str, ...]
+    default: str | None
+    """the environment of results that name none"""
+    categories: Sequence[Mapping[str, Any]]
+    single_file: bool
+
+    def module(self) -> str:
+        """Return the text of the configuration, for a file ``*.mjs``."""
+        values = {
+            "name": self.name,
+            "output": str(self.output),
+            "historyPath": str(self.history),
+            "historyLimit": self.runs,
+            "appendHistory": True,
+            "categories": [_category(each) for each in self.categories],
+            "plugins": {
+                "awesome": {"options": {"reportName": self.name, "singleFile": self.single_file}},
+                "agent": {"enabled": False},
+            },
+        }
+        return (
+            f"const config = {_literal(values)};\n"
+            f"const environments = {_literal(dict(self._ids()))};\n"
+            f"const unnamed = {_literal(self.default)};\n"
+            "const named = (labels) => labels.find((label) => label.name === 'env')?.value ?? unnamed;\n"
+            "config.environments = Object.fromEntries(Object.entries(environments).map(([id, name]) =>\n"
+            "  [id, { name, matcher: ({ labels }) => named(labels) === name }]));\n"
+            "export default config;\n"
+        )
+
+    def _ids(self) -> list[tuple[str, str]]:
+        # Allure takes letters, digits, _ and - alone for an id, and the name for what people read.
+        names = dict.fromkeys((*self.environments, *([self.default] if self.default else [])))
+        return [(f"environment_{number}", name) for number, name in enumerate(names)]
+
+
+def _category(given: Mapping[str, Any]) -> dict[str, Any]:
+    name = str(given.get("name"))
+    kept = {key: given[key] for key in _KEPT if given.get(key) not in (None, [])}
+    by_rule = {"groupBy": [{"label": "rule"}], "groupByMessage": False} if name.startswith(_BY_RULE) else {}
+    return {"name": name, **(kept or {"matchedStatuses": ["failed", "broken"]}), **by_rule, "expand": True}
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True, indent=1)
