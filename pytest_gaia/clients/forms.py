@@ -31,24 +31,33 @@ def parts_of(value: str) -> Iterator[str]:
 def forms_of(value: str) -> set[str]:
     """Return ``value`` in all of its forms, those left out that are too short to be told from other text."""
     quoted = quote(value, safe="")
-    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    literals = set(_literals(value))
     forms = {
         value,
         quoted,
         quote(value),
         quote_plus(value),
         _lower_escapes(quoted),
-        *escaped,
-        # JSON that stands in JSON.
-        *(json.dumps(each)[1:-1] for each in escaped),
-        repr(value)[1:-1],
-        ascii(value)[1:-1],
-        repr(_bytes(value))[2:-1],
         html.escape(value),
         html.escape(value, quote=False),
+        *literals,
+        # JSON that stands in JSON, the picture of a picture.
+        *(again for each in literals - {value} for again in _literals(each)),
         *_encoded(value),
     }
     return {form for form in forms if len(form) >= SHORTEST}
+
+
+def _literals(value: str) -> Iterator[str]:
+    """Yield ``value`` as it stands in JSON and in Python, where the quotes around it decide which ones in it are escaped."""
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield value.encode("unicode_escape", "surrogatepass").decode()
+    for literal in (repr, ascii, lambda text: repr(_bytes(text))[1:]):
+        # With quotes of both kinds in it, it stands in single ones.
+        escaped = literal(value + "\"'")[1:-4]
+        yield escaped
+        yield escaped.replace("\\'", "'")
 
 
 def _encoded(value: str) -> Iterator[str]:
