@@ -1,0 +1,104 @@
+"""What is kept of statements and messages: how they read, how they ended, and nothing that was given with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from pytest_gaia.clients.database import Database
+from pytest_gaia.clients.exchanges import Message, Statement
+from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.messaging import Messaging
+from pytest_gaia.config.secrets import Secret
+from pytest_gaia.errors import Unreachable, WriteRefused
+from pytest_gaia.run.recorder import Recorder
+from tests.clients.conftest import environment
+from tests.clients.nats_server import nats_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.clients.conftest import OwnDatabase
+
+KEY = "sk-live-0123456789abcdef"
+
+
+async def test_statements_are_kept_without_their_values(database: OwnDatabase) -> None:
+    recorder = Recorder()
+    where = environment(name="sandbox", database=Secret(database.owner), sandbox=True, writes=True)
+    client = Database(where, WriteGuard(where), recorder.add_statement)
+    try:
+        async with client.test_transaction() as session:
+            await session.fetchval("SELECT $1::text", "given")
+            await session.execute("CREATE TABLE made (a int PRIMARY KEY)")
+            with pytest.raises(asyncpg.UniqueViolationError):
+                await session.executemany("INSERT INTO made VALUES ($1)", [(4711,), (4711,)])
+    finally:
+        await client.aclose()
+
+    assert [(each.text, each.error) for each in recorder.statements] == [
+        ("SELECT $1::text", None),
+        ("CREATE TABLE made (a int PRIMARY KEY)", None),
+        ("INSERT INTO made VALUES ($1)", "UniqueViolationError (23505)"),
+    ]
+    assert all(each.elapsed > 0 and each.started > 0 for each in recorder.statements)
+    assert "4711" not in repr(recorder.statements)
+
+
+async def test_a_session_that_only_reads_keeps_what_left_the_process(database: OwnDatabase) -> None:
+    recorder = Recorder()
+    where = environment(name="dev", database=Secret(database.owner), api_key=Secret(KEY), writes=True)
+    client = Database(where, WriteGuard(where), recorder.add_statement)
+    try:
+        async with client.test_transaction() as session:
+            with pytest.raises(WriteRefused):
+                await session.execute("DELETE FROM personas")
+            await session.fetchval(f"SELECT '{KEY}'")
+    finally:
+        await client.aclose()
+
+    statements = recorder.statements
+    assert statements
+    assert "DELETE" not in repr(statements)
+    assert statements[-1].text.startswith("SELECT '***")
+    assert KEY not in repr(statements)
+
+
+async def test_messages_are_kept_both_ways(tmp_path: Path) -> None:
+    recorder = Recorder()
+    async with nats_server(tmp_path) as server:
+        where = environment(nats=server.url, api_key=Secret(KEY))
+        broker = await Messaging.connect(where, WriteGuard(where), recorder=recorder.add_message)
+        async with broker.listening("gaia.test.>") as events:
+            await broker.publish("gaia.test.a", {"key": KEY})
+            await events.wait_for(subject="gaia.test.a")
+        with pytest.raises(Unreachable):
+            await broker.request("gaia.test.nobody", "anybody?", timeout=1)
+        with pytest.raises(WriteRefused):
+            await broker.publish("gaia.service.ready", {})
+        await broker.aclose()
+
+    # A message can be back before the broker has said that it has it.
+    assert sorted((each.subject, each.direction, each.error) for each in recorder.messages) == [
+        ("gaia.test.a", "received", None),
+        ("gaia.test.a", "sent", None),
+        ("gaia.test.nobody", "sent", "Unreachable"),
+    ]
+    assert KEY not in repr(recorder.messages)
+    assert recorder.messages[0].body.startswith('{"key": "***')
+
+
+def test_a_recorder_keeps_the_latest_and_forgets_all() -> None:
+    recorder = Recorder()
+    for number in range(300):
+        recorder.add_statement(Statement(str(number), 1.0, 1.0))
+        recorder.add_message(Message("sent", str(number), "", 1.0))
+    statements, messages = recorder.statements, recorder.messages
+
+    recorder.clear()
+
+    assert (len(statements), statements[-1].text) == (200, "299")
+    assert (len(messages), messages[-1].subject) == (200, "299")
+    assert (recorder.statements, recorder.messages) == ((), ())
