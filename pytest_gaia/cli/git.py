@@ -26,7 +26,7 @@ def files_at(reference: str, folder: Path, *, rootdir: Path) -> dict[str, str]:
 
 
 def branch_at(rootdir: Path) -> str | None:
-    """Return the branch that is checked out at ``rootdir``; None for a bare commit, outside of a repository, or without git."""
+    """Return the branch that is checked out; None for a bare commit, outside of a repository, or without git."""
     try:
         # S607: as below.
         done = subprocess.run(

@@ -19,7 +19,7 @@ def test_an_unknown_profile_is_refused() -> None:
     result = setup("demon")
 
     assert result.returncode == 4
-    assert "no profile 'demon'; there are: demo, test, bench" in result.stderr
+    assert "no profile 'demon'; there are: demo, test, bench, browser" in result.stderr
 
 
 def test_a_machine_without_python_is_told_what_to_install(tmp_path: Path) -> None:
@@ -43,3 +43,74 @@ def test_a_machine_without_python_is_told_what_to_install(tmp_path: Path) -> Non
     assert result.returncode != 0
     assert "no Python >= 3.11 found" in result.stderr
     assert not (copy / ".venv").exists()
+
+
+def browserless(tmp_path: Path, *tools: str, stand_ins: dict[str, str] | None = None) -> tuple[Path, str]:
+    """A copy of what the profile ``browser`` reads, and a PATH with ``tools`` of this machine and ``stand_ins`` alone."""
+    copy, bin_ = tmp_path / "project", tmp_path / "bin"
+    (copy / "ci" / "npm").mkdir(parents=True)
+    for name in ("ci/setup", "ci/npm/package.json", "ci/npm/package-lock.json"):
+        (copy / name).write_bytes((ROOT / name).read_bytes())
+    bin_.mkdir()
+    for tool in ("cat", "cksum", "dirname", "mktemp", "rm", "sh", "tail", *tools):
+        (bin_ / tool).symlink_to(next(p for p in (Path("/bin") / tool, Path("/usr/bin") / tool) if p.exists()))
+    for name, script in (stand_ins or {}).items():
+        (bin_ / name).write_text(f"#!/bin/sh\n{script}\n")
+        (bin_ / name).chmod(0o755)
+    return copy, str(bin_)
+
+
+def set_up_browser(copy: Path, path: str) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", str(copy / "ci" / "setup"), "browser"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": path})
+
+
+NPM = 'mkdir -p node_modules; echo npm "$@" >> ../../called'
+
+
+def test_without_npm_the_message_says_what_brings_it(tmp_path: Path) -> None:
+    result = set_up_browser(*browserless(tmp_path))
+
+    assert result.returncode != 0
+    assert "npm is not on PATH; Allure needs Node.js >= 20" in result.stderr
+
+
+def test_packages_are_installed_once_by_the_lock_and_run_no_scripts(tmp_path: Path) -> None:
+    copy, path = browserless(tmp_path, "mkdir", stand_ins={"npm": NPM, "chromium": ""})
+
+    assert [set_up_browser(copy, path).returncode for _ in range(2)] == [0, 0]
+
+    (call,) = (copy / "called").read_text().splitlines()
+    assert call.startswith("npm ci --ignore-scripts")
+
+
+def test_packages_are_installed_again_for_another_lock(tmp_path: Path) -> None:
+    copy, path = browserless(tmp_path, "mkdir", stand_ins={"npm": NPM, "chromium": ""})
+    set_up_browser(copy, path)
+
+    (copy / "ci" / "npm" / "package-lock.json").write_text("{}")
+    set_up_browser(copy, path)
+
+    assert len((copy / "called").read_text().splitlines()) == 2
+
+
+def test_somebody_who_may_not_install_a_browser_is_told_which_one(tmp_path: Path) -> None:
+    result = set_up_browser(*browserless(tmp_path, "mkdir", stand_ins={"npm": NPM, "id": "echo 1000"}))
+
+    assert result.returncode != 0
+    assert "sudo apt-get install chromium" in result.stderr
+
+
+def test_a_browser_that_cannot_be_installed_is_told_with_what_apt_said_after_an_update(tmp_path: Path) -> None:
+    apt = 'echo "apt-get $*"; [ "$1$2" != "-qupdate" ] && exit 100; exit 0'
+    tools = {"npm": NPM, "id": "echo 0", "apt-get": apt}
+
+    result = set_up_browser(*browserless(tmp_path, "mkdir", stand_ins=tools))
+
+    assert result.returncode != 0
+    assert "could not install Chromium" in result.stderr
+    assert [line for line in result.stderr.splitlines() if line.startswith("apt-get ")] == [
+        "apt-get install -q -y --no-install-recommends chromium",
+        "apt-get -q update",
+        "apt-get install -q -y --no-install-recommends chromium",
+    ]
