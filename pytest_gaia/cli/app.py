@@ -30,6 +30,7 @@ from pytest_gaia.cli import (
     sandbox,
     scale,
     signing,
+    signoff_report,
     slo,
     stages,
     status,
@@ -63,6 +64,7 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia bundle create --from-env dev   what is released together, under one name
   gaia promote staging --bundle B  seal, deploy, test, observe, decide; with evidence of each step
   gaia gate production --bundle B  may this release go there, and if not, why not
+  gaia signoff report --bundle B   the page of a release that people sign, to be printed
   gaia checklist --bundle B        the pipeline's items: proved, signed, waived, or missing
   gaia api diff production dev     what breaks the clients of production
   gaia slo run.jsonl               was a run fast enough
@@ -125,7 +127,7 @@ def build() -> typer.Typer:
     app.command("slo", help=slo.HELP)(slo.judge_speed)
     app.command("gate", help=gate.GATE_HELP)(gate.decide_gate)
     app.command("checklist", help=gate.CHECKLIST_HELP)(gate.show_checklist)
-    app.command("signoff", help=signing.SIGNOFF_HELP)(signing.sign_off)
+    app.add_typer(signoff_report.app, name="signoff")
     app.command("waive", help=signing.WAIVE_HELP)(signing.waive_item)
     app.command("promote", help=promote.HELP)(promote.promote_bundle)
     app.command("replay", help=replay.HELP)(replay.replay_run)

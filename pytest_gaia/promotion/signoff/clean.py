@@ -1,0 +1,59 @@
+"""What may stand on a page: no secret that this machine knows, and no character that people cannot see."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.resolve import resolve_each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.promotion.project import Promotion
+
+T = TypeVar("T")
+_SECRET_VARIABLE = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|DATABASE_URL|NATS_URL|DSN|CREDENTIAL")
+_KEPT = "\n"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def redactor_of(promotion: Promotion) -> Redactor:
+    """Return one that knows the secrets of all environments, and of variables whose names say that they hold one."""
+    redactor = Redactor()
+    for environment in resolve_each(Options(rootdir=promotion.rootdir, environ=promotion.environ)).values():
+        if isinstance(environment, Exception):
+            # A setting of an environment that is not on the page need not be right for the page.
+            continue
+        for secret in (environment.api_key, environment.jwt_secret, environment.token, environment.database):
+            if secret is not None:
+                redactor.learn(secret.reveal())
+    for name, value in promotion.environ.items():
+        if _SECRET_VARIABLE.search(name):
+            for part in (value, *value.splitlines()):
+                redactor.learn(part)
+    return redactor
+
+
+def clean(value: T, text: Callable[[str], str]) -> T:
+    """Return ``value``, a dataclass of texts, numbers and tuples of such, with ``text`` applied to every text in it."""
+    return _cleaned(value, lambda each: visible(text(each)))  # type: ignore[return-value]  # a dataclass is replaced by one of its own type
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with a sign in the place of everything that is not seen, such as what turns the direction around."""
+    return "".join(sign if sign.isprintable() or sign == _KEPT else _REPLACEMENT for sign in text)
+
+
+def _cleaned(value: object, text: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, tuple):
+        return tuple(_cleaned(each, text) for each in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found = {field.name: _cleaned(getattr(value, field.name), text) for field in dataclasses.fields(value)}
+        return dataclasses.replace(value, **found)
+    return value

@@ -1,0 +1,203 @@
+"""Putting the sign-off page together. What it answers is the word of the target's gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pytest_gaia import __version__
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.ledger import problems_of
+from pytest_gaia.promotion.signoff import criteria, history, rules, tests
+from pytest_gaia.promotion.signoff.changes import changes
+from pytest_gaia.promotion.signoff.clean import clean, redactor_of
+from pytest_gaia.promotion.signoff.environments import environments, images
+from pytest_gaia.promotion.signoff.files import given_record, given_verdict, kept_run
+from pytest_gaia.promotion.signoff.look import Look, way_to
+from pytest_gaia.promotion.signoff.words import checked_address, in_words, moment
+from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
+from pytest_gaia.report.signoff.page import Fact, SignOffPage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.gate import Gate
+    from pytest_gaia.promotion.project import Promotion
+    from pytest_gaia.promotion.situation import Situation
+    from pytest_gaia.report.signoff.page import Answer
+
+
+_OF = {"registry": "in a registry", "local": "that one machine has"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody wants to see."""
+
+    environments: tuple[str, ...] = ()
+    runs: tuple[Path, ...] = ()
+    """verdict files of runs that are not kept on this machine"""
+    records: tuple[Path, ...] = ()
+    allure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The page, and what else the command that asked for it has to tell."""
+
+    page: SignOffPage
+    exit_code: int
+    """the gate's"""
+    problems: tuple[str, ...]
+    """what is wrong with the ledger"""
+
+
+def signoff_page(promotion: Promotion, bundle: Bundle, asked: Asked, now: datetime) -> Found:
+    """Return the page about ``bundle`` at ``now``. Nothing is run or written; who decides is the gate of the target.
+
+    Raises ``ConfigError`` for an empty ledger, an unknown environment, and files that are not those of its runs.
+    """
+    entries = promotion.ledger.entries()
+    if not entries:
+        raise ConfigError(
+            f"the ledger ({promotion.ledger.store.name}) has no entry yet, so nothing is known of any release. Begin: "
+            f"gaia promote {next(iter(promotion.stages), 'ENV')} --bundle {bundle.short}."
+        )
+    way = way_to(promotion, bundle, entries, now, asked.environments)
+    look = _with_files(
+        Look(promotion, bundle, entries, now, way, {}, checked_address(asked.allure) if asked.allure else ""), asked
+    )
+    gates = [(each, evaluate(each, only="edge" if each is not look.target or _before(each) else None)) for each in way]
+    page = clean(_page(look, gates), redactor_of(promotion).text)
+    return Found(page, gates[-1][1].exit_code, problems_of(entries))
+
+
+def answer_of(gate: Gate, waived: Sequence[str]) -> Answer:
+    """Return the gate's word as a release manager reads it: GO only for a PROMOTE on the way to which nothing was waived."""
+    if gate.verdict != "PROMOTE":
+        return "NO GO"
+    return "GO WITH WAIVERS" if waived else "GO"
+
+
+def _before(situation: Situation) -> bool:
+    """Whether nothing of the bundle was deployed to its environment yet, so that the question is whether it may be."""
+    return situation.newest(DeploymentPredicate) is None and situation.newest(RunPredicate) is None
+
+
+def _with_files(look: Look, asked: Asked) -> Look:
+    runs = {each.environment: kept_run(each, look.promotion.rootdir) for each in look.way}
+    given: set[str] = set()
+    for path in asked.runs:
+        name, verdict, named = given_verdict(path, look.way)
+        if name in given:
+            raise ConfigError(f"--run {path}: a second verdict file of {name}; one run of each environment is shown.")
+        given.add(name)
+        gap = "" if named else f"{name}: the run of the file that was given is not in the ledger: it proves nothing"
+        runs[name] = replace(runs[name], verdict=verdict, gap=gap)
+    for path in asked.records:
+        name, record = given_record(path, look.way)
+        runs[name] = replace(runs[name], record=record)
+    return replace(look, runs=runs)
+
+
+def _page(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
+    gate = gates[-1][1]
+    waived = (*gate.waived, *criteria.waived_before(look))
+    ages, unsure = rules.rule_ages(look)
+    return SignOffPage(
+        answer=answer_of(gate, waived),
+        verdict=gate.verdict,
+        question=_question(look),
+        target=gate.environment,
+        release=f"bundle {look.bundle.short}",
+        reasons=_reasons(gate, waived),
+        as_of=moment(look.now),
+        version=__version__,
+        head=look.entries[-1].sha256,
+        facts=tuple(_facts(look)),
+        waivers=criteria.waivers(look, gates),
+        environments=environments(look),
+        images=images(look),
+        criteria=criteria.criteria(gate, look.entries),
+        checklist=criteria.checklist(gates),
+        known=rules.known_failures(look),
+        idle=rules.idle_rules(look),
+        blocking=tests.blocking(look, gate),
+        untested=tests.untested(look),
+        changes=changes(look),
+        objectives=history.objectives(look),
+        history=history.history(look),
+        ages=ages,
+        verdicts_known=any(seen.verdict for seen in look.runs.values()),
+        gaps=tuple(_gaps(look, unsure)),
+    )
+
+
+def _question(look: Look) -> str:
+    name = look.target.environment
+    if _before(look.target):
+        return f"May this release be deployed to {name}? Nothing of it is there yet, as far as the ledger knows."
+    return f"May this release stay in {name}?"
+
+
+def _reasons(gate: Gate, waived: Sequence[str]) -> tuple[str, ...]:
+    if gate.verdict != "PROMOTE":
+        return tuple(f"{item.title}: {item.finding.why}" for item in gate.items if not item.good)
+    every = f"The gate of {gate.environment} says PROMOTE: all of its {len(gate.items)} items hold"
+    if waived:
+        return (f"{every}, of which somebody let go, here or on the way: {in_words(waived)}.",)
+    return (f"{every}, and nothing was waived.",)
+
+
+def _facts(look: Look) -> Iterator[Fact]:
+    bundle, entries = look.bundle, look.entries
+    yield Fact("Bundle", bundle.id, code=True)
+    yield Fact("Commit", bundle.commit, code=True)
+    yield Fact("Made", f"{_made(bundle)}, of images {_OF[bundle.kind]}")
+    yield Fact("Written by", f"{in_words(bundle.authors)} (who cannot approve it)")
+    yield Fact("Migration head", bundle.migration_head or "none", code=bool(bundle.migration_head))
+    versions = {seen.verdict.release for seen in look.runs.values() if seen.verdict and seen.verdict.release}
+    yield Fact("Version that services tell", in_words(sorted(versions)) or "not known")
+    policies = rules.policies_of(look)
+    for policy, names in policies.items():
+        yield Fact("Policy (rules)" + (f" in {in_words(names)}" if len(policies) > 1 else ""), policy, code=True)
+    if not policies:
+        yield Fact("Policy (rules)", "not known: no verdict file is here")
+    if settings := _settings(look):
+        yield Fact("Settings (gaia.toml)", settings, code=True)
+    yield Fact("Ledger head", entries[-1].sha256, code=True)
+    problems = problems_of(entries)
+    yield Fact(
+        "Ledger", f"{len(entries)} entries, " + ("NOT whole" if problems else "whole: each follows the one before it")
+    )
+
+
+def _made(bundle: Bundle) -> str:
+    try:
+        return moment(datetime.fromisoformat(bundle.created))
+    except ValueError:
+        return bundle.created
+
+
+def _settings(look: Look) -> str:
+    """Return the SHA-256 of the settings by which the newest gate on the way has decided."""
+    decisions = [found for each in look.way if (found := each.newest(GatePredicate))]
+    policies = decisions[-1].says.verifier.get("policies") if decisions else None
+    first = policies[0] if isinstance(policies, list) and policies else {}
+    digest = first.get("digest", {}) if isinstance(first, dict) else {}
+    return str(digest.get("sha256", "")) if isinstance(digest, dict) else ""
+
+
+def _gaps(look: Look, unsure: Sequence[str]) -> Iterator[str]:
+    for problem in problems_of(look.entries):
+        yield f"The ledger is not whole: {problem}. What rests on it cannot be relied on."
+    for seen in look.runs.values():
+        if seen.evidence is None and seen.verdict is None:
+            yield f"{seen.environment}: no run of this release there counts as evidence."
+        if seen.gap:
+            yield seen.gap
+    yield from unsure

@@ -1,0 +1,223 @@
+"""What the sign-off page says, as plain frozen values: every rendering shows the same facts.
+
+Nothing is decided here. The answer is that of the target's gate; whatever evidence is missing is said in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pytest_gaia.report.signoff.evidence import Objective, RuleAge, RunPoint
+    from pytest_gaia.report.signoff.tests import Blocking, IdleRule, KnownFailure, Untested
+
+_DAY = len("2026-11-23")
+
+Answer = Literal["GO", "GO WITH WAIVERS", "NO GO"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of what identifies the release."""
+
+    label: str
+    value: str
+    code: bool = False
+    """whether it is a hash or a name of machines"""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An entry of the ledger that something rests on."""
+
+    number: int
+    sha256: str
+    what: str
+    when: str
+    signed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One item of a gate, as the gate has found it."""
+
+    id: str
+    title: str
+    when: Literal["before it is deployed", "after it is deployed"]
+    status: str
+    good: bool
+    why: str
+    next: str
+    proofs: tuple[Proof, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChecklistRow:
+    """One item of the pipeline's checklist, and who answers for it."""
+
+    edge: str
+    """the way that it guards, such as ``dev → staging``"""
+    title: str
+    status: str
+    good: bool
+    why: str
+    who: str
+    """who signed or waived it; for what is proved, whose key testifies the evidence"""
+    when: str
+    until: str
+    """empty: as long as its evidence is fresh"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """An item that somebody has let go."""
+
+    item: str
+    environment: str
+    owner: str
+    """who asked for it and answers for it"""
+    approver: str
+    """whose trusted key signed it, with the role"""
+    why: str
+    given: str
+    until: str
+    age_days: int
+    standing: str
+    """``in force``, or why it counts for nothing"""
+    in_force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the planned tests, in absolute numbers. All but ``planned`` and ``ran`` add up to ``planned``."""
+
+    planned: int
+    ran: int
+    passed: int
+    expected: int
+    """failed, and a rule or the environment's tolerance excused it"""
+    failed: int
+    """failed, and nothing excused it"""
+    unexpected_passes: int
+    not_applicable: int
+    blocked: int
+    """could not be loaded"""
+    not_run: int
+    """planned, and skipped, cut off, deselected, or never heard of"""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSeen:
+    """One environment of the way, and what is known of the release there."""
+
+    name: str
+    run: str
+    """the verdict of its newest run that counts; empty where there is none"""
+    gate: str
+    """the newest decision of its gate; empty where there is none"""
+    when: str
+    counts: Counts | None
+    runs_now: str
+    """which bundle runs there, as the ledger has seen it last"""
+    notes: tuple[str, ...] = ()
+    """what speaks against the numbers: no evidence, flaky tests, drift"""
+    link: str = ""
+    """the run in Allure, where that is known"""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The image of one service, and what was seen to run instead or not."""
+
+    service: str
+    digest: str
+    seen: tuple[tuple[str, str, bool], ...]
+    """(environment, what was seen, whether that is this image), in the order of the way"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs from the release that was signed off before."""
+
+    what: str
+    old: str
+    new: str
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since the last sign-off."""
+
+    since: str
+    """which release that was; empty where there was none"""
+    rows: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignOffPage:
+    """Everything on the page."""
+
+    answer: Answer
+    verdict: str
+    """the gate's own word"""
+    question: str
+    target: str
+    release: str
+    """the bundle, as people are shown it"""
+    reasons: tuple[str, ...]
+    as_of: str
+    version: str
+    head: str
+    """SHA-256 of the ledger's newest entry"""
+    facts: tuple[Fact, ...]
+    waivers: tuple[Waiver, ...]
+    environments: tuple[EnvironmentSeen, ...]
+    images: tuple[Image, ...]
+    criteria: tuple[Criterion, ...]
+    checklist: tuple[ChecklistRow, ...]
+    known: tuple[KnownFailure, ...]
+    idle: tuple[IdleRule, ...]
+    blocking: tuple[Blocking, ...]
+    untested: tuple[Untested, ...]
+    changes: Changes
+    objectives: tuple[Objective, ...]
+    history: tuple[RunPoint, ...]
+    ages: tuple[RuleAge, ...]
+    verdicts_known: bool
+    """whether the verdict file of any run is at hand, without which nothing is known of single tests and rules"""
+    gaps: tuple[str, ...] = ()
+    """evidence that is missing or cannot be trusted, one sentence each"""
+
+    @property
+    def title(self) -> str:
+        """The name of the document."""
+        return f"{self.answer}: {self.release} to {self.target}"
+
+    @property
+    def glance(self) -> tuple[tuple[str, str], ...]:
+        """The numbers that stand below the answer: label and value."""
+        seen = [each.counts for each in self.environments if each.counts]
+        excused = {test for each in self.known for test in each.tests}
+        nowhere = sum(each.count for each in self.untested if each.nowhere)
+        return (
+            ("items of the gate hold", f"{sum(each.good for each in self.criteria)} of {len(self.criteria)}"),
+            ("waivers in force", str(sum(each.in_force for each in self.waivers))),
+            ("tests known to fail", str(len(excused)) if self.verdicts_known else "not known"),
+            (
+                "unexpected results",
+                str(sum(each.failed + each.unexpected_passes for each in seen)) if seen else "not known",
+            ),
+            ("tests that ran nowhere", str(nowhere) if self.verdicts_known else "not known"),
+            ("what was accepted holds until", self.first_end or "no end"),
+        )
+
+    @property
+    def first_end(self) -> str:
+        """The day on which the first thing ends that somebody has accepted; empty where nothing was accepted."""
+        ends = [each.until[:_DAY] for each in self.waivers if each.in_force]
+        ends += [each.until[:_DAY] for each in self.checklist if each.good and each.until]
+        ends += [each.expires for each in self.known if each.expires]
+        return min(ends, default="")
