@@ -23,7 +23,7 @@ def pinned(profile: str) -> dict[str, str]:
     return dict(PIN.findall((ROOT / "ci" / "lock" / f"{profile}.txt").read_text()))
 
 
-@pytest.mark.parametrize("profile", ["demo", "test", "bench"])
+@pytest.mark.parametrize("profile", ["demo", "test", "bench", "pictures"])
 def test_every_pin_is_the_locked_version(profile: str) -> None:
     pins = pinned(profile)
 
@@ -31,15 +31,16 @@ def test_every_pin_is_the_locked_version(profile: str) -> None:
     assert {name: version for name, version in pins.items() if version not in locked().get(name, set())} == {}
 
 
-def test_every_profile_holds_the_smaller_ones_and_the_largest_holds_the_lock() -> None:
-    demo, test, bench = (set(pinned(profile)) for profile in ("demo", "test", "bench"))
+def test_every_profile_holds_the_smaller_ones_and_the_largest_hold_the_lock() -> None:
+    demo, test, bench, pictures = (set(pinned(profile)) for profile in ("demo", "test", "bench", "pictures"))
 
     assert demo < test < bench
-    assert set(locked()) - {"pytest-gaia"} == bench
+    assert test < pictures
+    assert set(locked()) - {"pytest-gaia"} == bench | pictures
 
 
 def test_every_pin_has_its_hashes() -> None:
-    for profile in ("demo", "test", "bench"):
+    for profile in ("demo", "test", "bench", "pictures"):
         text = (ROOT / "ci" / "lock" / f"{profile}.txt").read_text()
         entries = [entry for entry in re.split(r"\n(?=\S)", text) if "==" in entry]
         assert all("--hash=sha256:" in entry for entry in entries)
