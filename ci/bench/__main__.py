@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from statistics import median
 
-from ci.bench import imports, isolation, judging, starts
+from ci.bench import allure, imports, isolation, judging, starts
 
 ROUNDS = 3
 
@@ -19,6 +19,7 @@ def main() -> int:
     met += _isolation()
     met += _plugin()
     met += _judging()
+    met += _allure()
     return 0 if all(met) else 1
 
 
@@ -72,6 +73,14 @@ def _judging() -> list[bool]:
         _line("judged: added to collection", judged.collection - plain.collection, "s", at_most=0.5),
         _line("judged: memory a test", 1024 * (used - peer) / tests, "KB", at_most=4),
     ]
+
+
+def _allure() -> list[bool]:
+    alone, bridged = allure.rounds(ROUNDS)
+    print(f"\n{allure.TESTS} tests for Allure, processor time, best of {ROUNDS} runs")
+    _line("allure-pytest alone: run", alone, "s")
+    _line("with the bridge: run", bridged, "s")
+    return [_line("added by the bridge to a test", 1000 * (bridged - alone) / allure.TESTS, "ms", at_most=0.15)]
 
 
 def _line(what: str, value: float, unit: str, *, at_most: float | None = None, at_least: float | None = None) -> bool:

@@ -78,7 +78,7 @@ class Contender:
 
 def rounds(count: int) -> dict[str, Contender]:
     """Run all contenders ``count`` times in turn; return them by name."""
-    with tempfile.TemporaryDirectory() as folder, _healthy_server() as url:
+    with tempfile.TemporaryDirectory() as folder, healthy_server() as url:
         project = Path(folder)
         _write(project)
         plain = ("-p", "no:gaia")
@@ -132,7 +132,7 @@ class _Healthy(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def _healthy_server() -> Iterator[str]:
+def healthy_server() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Healthy)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:

@@ -1,0 +1,36 @@
+"""What the bridge costs over allure-pytest alone: 5,000 trivial tests, judged in both runs, results on the same disk."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from ci.bench.judging import healthy_server
+from ci.bench.processes import seconds_of
+
+TESTS = 5000
+
+_TEST = """
+import pytest
+
+@pytest.mark.parametrize("number", range({tests}))
+def test_trivial(number):
+    pass
+"""
+
+
+def rounds(count: int) -> tuple[float, float]:
+    """Run both ways ``count`` times in turn; return the seconds of the quickest run, alone and with the bridge."""
+    alone, bridged = [], []
+    with tempfile.TemporaryDirectory() as folder, healthy_server() as url:
+        project = Path(folder)
+        (project / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
+        (project / "gaia.toml").write_text('[gaia]\nsuites = ["suites"]\n[env.bench]\n')
+        suite = project / "suites" / "small"
+        suite.mkdir(parents=True)
+        (suite / "test_trivial.py").write_text(_TEST.format(tests=TESTS))
+        given = ("--gaia-env=bench", f"--gaia-url={url}", "--alluredir=allure", "--clean-alluredir")
+        for _ in range(count):
+            alone.append(seconds_of(project, *given, "-p", "no:gaia-allure", needs="allure_pytest"))
+            bridged.append(seconds_of(project, *given, needs="allure_pytest"))
+    return min(alone), min(bridged)
