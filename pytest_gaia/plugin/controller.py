@@ -8,6 +8,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError, DeployLocked, SandboxError
 from pytest_gaia.plugin.ending import VERDICT
+from pytest_gaia.plugin.github import Actions
 from pytest_gaia.plugin.rollout_shown import write
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.telling import LastWords
@@ -56,6 +57,8 @@ class ControllerHooks:
         self.config = config
         self._suites = suites
         self.deployment = deployment
+        # Tests can change the environment of their process.
+        self._actions = Actions.of(config, self._mask)
         self._deploys = deployment is not None and deployment.asked
         self._refused: GaiaError | None = None
         """why nothing was deployed, where that is the user's to mend"""
@@ -129,11 +132,15 @@ class ControllerHooks:
     def _mistake(self) -> str | None:
         return self.witness.mistake or (str(self._refused) if self._refused else None)
 
+    def _mask(self, text: str) -> str:
+        # Asked for only at the end: it waits for the sandbox.
+        return self.run.redactor.text(text)
+
     def _say(self) -> None:
         if self._said:
             return
         self._said = True
-        words = LastWords(self.config, self.run.declared.label)
+        words = LastWords(self.config, self.run.declared.label, self._actions)
         if mistake := self._mistake:
             words.refuse(mistake)
         elif judged := self.result.judged:

@@ -38,6 +38,10 @@ def show_failure(
     """Make ``report`` short where it is pytest's own picture of ``error``, and add what the test exchanged."""
     picture = report.longrepr
     exchange = None
+    if config.option.tbstyle == "line":
+        if isinstance(picture, ExceptionChainRepr) and isinstance(error, GaiaError):
+            _say_in_a_line(picture, f"{type(error).__name__}: {headline(error, at_fault(error, recorder.exchanges))}")
+        return
     if isinstance(picture, ExceptionChainRepr) and error is not None and _brief(config):
         if isinstance(error, GaiaError):
             exchange = at_fault(error, recorder.exchanges)
@@ -56,6 +60,13 @@ def _brief(config: pytest.Config) -> bool:
     option = config.option
     asked = option.fulltrace or option.showlocals or config.get_verbosity() > 1
     return option.tbstyle == "auto" and not asked
+
+
+def _say_in_a_line(picture: ExceptionChainRepr, said: str) -> None:
+    traceback, crash, _ = picture.chain[-1]
+    traceback.reprentries = [ReprEntry([f"E   {line}" for line in said.splitlines()], None, None, None, "short")]
+    if crash is not None:
+        crash.message = said
 
 
 def _of_ours(picture: ExceptionChainRepr, error: GaiaError, exchange: Exchange | None) -> ExceptionChainRepr:

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     import pytest
     from _pytest.terminal import TerminalReporter
 
+    from pytest_gaia.plugin.github import Actions
     from pytest_gaia.verdict.judged import Judged
 
 
 class LastWords:
     """Writes them once. With ``-q`` they are one line, with ``-v`` they name every test that is not simply passed."""
 
-    def __init__(self, config: pytest.Config, label: str) -> None:
-        """``label`` is the environment as people should read it."""
+    def __init__(self, config: pytest.Config, label: str, actions: Actions | None = None) -> None:
+        """``label`` is the environment as people should read it; ``actions``, the step of GitHub's that this run is."""
         self._config = config
         self._label = label
+        self._actions = actions
 
     @property
     def terminal(self) -> TerminalReporter | None:
@@ -38,6 +40,7 @@ class LastWords:
     def say(self, judged: Judged, noted: Iterable[str], unwritten: Iterable[str]) -> None:
         """Write what the verdict rests on, what could not be written, and the verdict."""
         terminal = self.terminal
+        unsaid = self._actions.summarise(judged, self._label) if self._actions else ""
         if terminal is None:
             return
         layout = _layout(terminal)
@@ -45,6 +48,11 @@ class LastWords:
         if not quiet:
             self._write(footer.gating(judged, shown=_failures(terminal), layout=layout), red=True)
             self._write([*footer.notes(judged, layout), *(f"gaia: {sentence}" for sentence in noted)], yellow=True)
+        if self._actions:
+            begin_line(terminal)
+            self._actions.annotate(judged, self._label, terminal)
+        if unsaid:
+            self._write([f"gaia: warning: {unsaid}"], yellow=True)
         for message in unwritten:
             self._write([f"ERROR: {message}"], red=True)
         # Whoever asks for one line gets one, however long it is.

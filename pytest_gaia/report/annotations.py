@@ -17,15 +17,18 @@ def github_annotations(findings: Iterable[Finding], prefix: str = "") -> list[st
     return [_annotation(each, prefix) for each in findings]
 
 
+def annotation(kind: str, title: str, message: str, file: str = "", line: int = 0) -> str:
+    """Return one workflow command. ``kind`` is error, warning or notice; ``line`` counts from 1, 0 where it is not known."""
+    place = {"file": file, "line": str(line) if line else ""} if file else {}
+    properties = {**place, "title": title}
+    said = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items() if value)
+    return f"::{kind} {said}::{_escaped(message)}"
+
+
 def _annotation(finding: Finding, prefix: str) -> str:
-    properties = {
-        "file": f"{prefix}{finding.place.file}",
-        "line": str(finding.place.line),
-        "title": f"gaia {finding.check}",
-    }
-    said = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
     message = f"{finding.text}. {finding.why}\nDo: {finding.mend}."
-    return f"::{_WORDS[finding.severity]} {said}::{_escaped(message)}"
+    place = finding.place
+    return annotation(_WORDS[finding.severity], f"gaia {finding.check}", message, f"{prefix}{place.file}", place.line)
 
 
 def _escaped(text: str, more: str = "") -> str:

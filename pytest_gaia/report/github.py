@@ -1,0 +1,128 @@
+"""A judged run for GitHub Actions: annotations at the lines of tests, and the page that a job shows of itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pytest_gaia.report.annotations import annotation
+from pytest_gaia.report.footer import warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from pytest_gaia.verdict.judge import Judgement
+    from pytest_gaia.verdict.judged import Judged
+
+MOST = 10
+"""annotations of one kind that GitHub shows of a step; the others would be dropped without a word"""
+SUMMARY_LIMIT = 1024 * 1024
+"""bytes that GitHub takes as the summary of a step; a longer one is dropped as a whole"""
+
+_SPECIAL = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|`*_[]~\\#"} | {ord("\n"): "<br>", ord("\r"): ""}
+_ROOM_FOR_A_NOTE = 200
+
+
+def run_annotations(
+    judged: Judged, label: str, places: Mapping[str, tuple[str, int]], prefix: str = ""
+) -> Iterator[str]:
+    """Give a workflow command for each test that gates, and for what a person should look at.
+
+    ``places`` are files and lines where tests failed, by node id; ``prefix`` is the project's folder within its
+    repository, such as ``services/``. Of more than GitHub shows, the last one says how many there are.
+    """
+
+    def failure(each: Judgement) -> str:
+        file, line = places.get(each.node, (each.node.partition("::")[0], 0))
+        return annotation("error", f"gaia {each.outcome}", f"{each.node}\n{each.why}".strip(), f"{prefix}{file}", line)
+
+    gating = [each for each in judged.judgements if each.gates]
+    yield from _most(
+        "error", [*_verdict(judged, label, gating), *(partial(failure, each) for each in gating)], "tests gate"
+    )
+    late = [partial(annotation, "warning", "gaia", text) for text in warnings(judged)]
+    yield from _most("warning", late, "warnings")
+
+
+def job_summary(judged: Judged, label: str, room: int = SUMMARY_LIMIT) -> str:
+    """Return the run as Markdown, in at most ``room`` bytes of UTF-8."""
+    return _fitting(_summary(judged, label), room)
+
+
+def _verdict(judged: Judged, label: str, gating: Sequence[Judgement]) -> Iterator[Callable[[], str]]:
+    """A verdict that no test gives: nothing is proved, the environment is away, or what runs is not what was there."""
+    if judged.verdict.exit_code and not gating:
+        title = f"gaia {judged.verdict.word}"
+        yield partial(annotation, "error", title, f"{label}: {'; '.join(judged.verdict.reasons)}")
+
+
+def _most(kind: str, said: Sequence[Callable[[], str]], what: str) -> Iterator[str]:
+    shown = said if len(said) <= MOST else said[: MOST - 1]
+    yield from (each() for each in shown)
+    if left := len(said) - len(shown):
+        yield annotation(kind, "gaia", f"{left} more {what}; the log and the job's summary name them.")
+
+
+def _summary(judged: Judged, label: str) -> Iterator[str]:
+    yield f"## gaia: {judged.verdict.word} on {_cell(label)}"
+    yield ""
+    yield " · ".join(f"{count} {outcome}" for outcome, count in judged.counts.items()) or "nothing was run"
+    if judged.verdict.exit_code:
+        yield ""
+        yield from (f"- {_cell(reason)}" for reason in judged.verdict.reasons)
+    gating = [(each.node, each.outcome, each.why) for each in judged.judgements if each.gates]
+    yield from _table("What gates", ("test", "outcome", "why"), gating)
+    yield from _table(
+        f"Expected failures{_budget(judged)}",
+        ("tests", "rule", "issue", "owner", "expires", "why"),
+        [
+            (str(judged.using(rule)), rule.id, rule.issue, rule.owner, rule.expires.isoformat(), rule.why)
+            for rule in judged.rules
+            if judged.using(rule)
+        ],
+    )
+    yield from _table("Warnings", ("what to look at",), [(text,) for text in warnings(judged)])
+    yield from _table("What was not tested", ("tests", "outcome", "why"), _untested(judged))
+    if judged.gating_in_production and judged.context.environment != "production":
+        yield from ("", f"Under production's rules, {judged.gating_in_production} would gate.")
+
+
+def _untested(judged: Judged) -> list[tuple[str, str, str]]:
+    outcomes = ("not applicable", "skipped", "incomplete", "not collected", "deselected")
+    counted = Counter((each.outcome, each.why) for each in judged.judgements if each.outcome in outcomes)
+    return [(str(count), outcome, why) for (outcome, why), count in counted.items()]
+
+
+def _budget(judged: Judged) -> str:
+    budget = judged.context.tolerance.budget
+    return f": {judged.excused} of a budget of {budget}" if budget is not None else ""
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if rows:
+        yield from ("", f"### {title}", "", _row(columns), _row(["---"] * len(columns)))
+        yield from (_row([_cell(cell) for cell in row]) for row in rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Return ``text`` as GitHub shows it: no sign of it is Markdown, and it stays within its cell."""
+    return text.strip().translate(_SPECIAL)
+
+
+def _fitting(lines: Iterable[str], room: int) -> str:
+    taken: list[str] = []
+    used = 0
+    lines = list(lines)
+    for number, line in enumerate(lines):
+        size = len(line.encode(errors="replace")) + 1
+        if used + size > room - _ROOM_FOR_A_NOTE:
+            taken += ["", f"GitHub takes no more: {len(lines) - number} lines are left out. The log has them."]
+            break
+        taken.append(line)
+        used += size
+    return "\n".join(taken) + "\n"
