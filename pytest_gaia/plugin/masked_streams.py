@@ -25,6 +25,8 @@ class MaskedStream:
     def __init__(self, stream: Any, mask: Callable[[str], str]) -> None:
         self._stream = stream
         self._mask = mask
+        # pytest flushes after each letter.
+        self.flush = stream.flush
 
     def write(self, text: str) -> int:
         """Write ``text`` masked; return how much of it that was: all."""
