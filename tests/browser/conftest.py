@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
-from tests.browser.pages import Pages
+from tests.browser.pages import PATIENCE, Pages
 from tests.browser.tools import find_chromium, find_package
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")

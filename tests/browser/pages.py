@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 HERE = frozenset({"127.0.0.1", "localhost", "::1", ""})
 """hosts on this machine; files, blobs and data have none"""
 
+PATIENCE = 15_000
+"""milliseconds for what a page has to show"""
+
 
 @dataclass
 class Watched:
@@ -41,6 +44,7 @@ class Pages:
     async def open(self, address: Path | str, **profile: Any) -> Watched:
         """Open a file (its whole path) or an address; ``profile`` is what ``Browser.new_context`` takes (viewport, color_scheme …)."""
         context = await self._browser.new_context(**profile)
+        context.set_default_timeout(PATIENCE)
         self._contexts.append(context)
         watched = Watched(await context.new_page())
         await _watch(context, watched)
