@@ -184,7 +184,7 @@ def test_expressions_mean_the_same_to_javascript(tmp_path: Path) -> None:
         ("suites/a/test_b.py::T::U::test_c", "test_c", "suites.a.test_b.T.U#test_c", ""),
         ("test_b.py::test_c[x::y[1]/z]", "test_c[x::y[1]/z]", "test_b#test_c", "x::y[1]/z"),
         ("suites/a/test_b.py", "suites/a/test_b.py", "suites.a.test_b", ""),
-        ("suites/a", "suites/a", "suites/a", ""),
+        ("suites/a", "suites/a", "suites.a", ""),
     ],
 )
 def test_a_node_id_has_its_parts(node: str, name: str, full_name: str, case: str) -> None:

@@ -87,10 +87,9 @@ class Seam:
 
     def _identify(self, result: TestResult, identity: Identity) -> None:
         result.historyId = history_id(identity.node, self._environment)
-        if result.fullName is None:
-            # A test that did not get through its set-up.
-            result.fullName, result.titlePath = identity.full_name, identity.title_path
-            result.testCaseId = test_case_id(identity.full_name)
+        # Missing where a test did not get through its set-up; and allure-pytest takes "[a::b]" for a class.
+        result.fullName, result.titlePath = identity.full_name, identity.title_path
+        result.testCaseId = test_case_id(identity.full_name)
         for parameter in result.parameters:
             # Values can look alike once they are masked, and some are others in each run: the node id tells them apart.
             parameter.excluded = True
@@ -100,8 +99,10 @@ class Seam:
     def _label(self, result: TestResult, identity: Identity, telling: Telling) -> None:
         # Each attempt at a test adds its labels again.
         labels = dict.fromkeys((label.name, label.value) for label in result.labels)
+        if "::" in identity.case:
+            labels.pop(("subSuite", " > ".join(identity.node.split("::")[1:-1])), None)
         names = {name for name, _ in labels}
-        if "framework" not in names:
+        if "framework" not in names or "::" in identity.case:
             labels.update(dict.fromkeys(missing(names, origin(identity))))
         added = of_project(identity, self._environment, self._rootdir, self._run.roots)
         labels.update(dict.fromkeys((*missing(names, added), *telling.labels)))

@@ -91,6 +91,9 @@ class Seen:
         if outcome is None:
             return Judgement(self.node, "passed", why="passed on another attempt" if self.retried else "")
         report = found[outcome]
+        if outcome == "failed" and not self.failures:
+            # A strict xfail that passed: nothing failed before pytest said so.
+            self.failures.append(Told(report.longreprtext, ""))
         return Judgement(self.node, outcome, why=_why(report, outcome), rules=_rules(self._reports))
 
     def _begin_again(self) -> None:

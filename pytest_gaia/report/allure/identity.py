@@ -39,7 +39,8 @@ class Identity:
     @property
     def full_name(self) -> str:
         """The dotted name that all cases of a test share, as allure-pytest writes it."""
-        package = self.path.rpartition(".")[0].replace("/", ".") if self.path.endswith(".py") else self.path
+        folder, _, file = self.path.rpartition("/")
+        package = ".".join(part for part in (folder.replace("/", "."), file.rsplit(".", 1)[0]) if part)
         return f"{'.'.join((package, *self.classes))}#{self.function}" if self.function else package
 
     @property
