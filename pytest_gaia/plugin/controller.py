@@ -9,6 +9,7 @@ import pytest
 from pytest_gaia.errors import ConfigError, DeployLocked, SandboxError
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.github import Actions
+from pytest_gaia.plugin.junit import settle_junit
 from pytest_gaia.plugin.rollout_shown import write
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.telling import LastWords
@@ -151,7 +152,11 @@ class ControllerHooks:
         self._look_again(exitstatus)
         witness = self.witness
         planned = len(witness.assembly.planned)
-        return self.result.close(exitstatus, planned, deselected=witness.deselected, lost=witness.lost)
+        code = self.result.close(exitstatus, planned, deselected=witness.deselected, lost=witness.lost)
+        if self.result.judged and (problem := settle_junit(self.config, self.result.judged)):
+            self.result.unwritten.append(problem)
+            return code or int(pytest.ExitCode.USAGE_ERROR)
+        return code
 
     def _collected(self) -> bool:
         """Whether the workers have found something to run, and nothing that they could not read."""

@@ -38,9 +38,9 @@ def show_failure(
     """Make ``report`` short where it is pytest's own picture of ``error``, and add what the test exchanged."""
     picture = report.longrepr
     exchange = None
+    if isinstance(picture, ExceptionChainRepr) and isinstance(error, GaiaError):
+        _say_in_short(picture, error, at_fault(error, recorder.exchanges), config)
     if config.option.tbstyle == "line":
-        if isinstance(picture, ExceptionChainRepr) and isinstance(error, GaiaError):
-            _say_in_a_line(picture, f"{type(error).__name__}: {headline(error, at_fault(error, recorder.exchanges))}")
         return
     if isinstance(picture, ExceptionChainRepr) and error is not None and _brief(config):
         if isinstance(error, GaiaError):
@@ -62,11 +62,16 @@ def _brief(config: pytest.Config) -> bool:
     return option.tbstyle == "auto" and not asked
 
 
-def _say_in_a_line(picture: ExceptionChainRepr, said: str) -> None:
+def _say_in_short(
+    picture: ExceptionChainRepr, error: GaiaError, exchange: Exchange | None, config: pytest.Config
+) -> None:
+    """Keep the exchange out of the summary line, of ``--tb=line`` and of JUnit's message."""
     traceback, crash, _ = picture.chain[-1]
-    traceback.reprentries = [ReprEntry([f"E   {line}" for line in said.splitlines()], None, None, None, "short")]
+    said = f"{type(error).__name__}: {headline(error, exchange)}"
     if crash is not None:
         crash.message = said
+    if config.option.tbstyle == "line":
+        traceback.reprentries = [ReprEntry([f"E   {line}" for line in said.splitlines()], None, None, None, "short")]
 
 
 def _of_ours(picture: ExceptionChainRepr, error: GaiaError, exchange: Exchange | None) -> ExceptionChainRepr:
@@ -79,9 +84,6 @@ def _of_ours(picture: ExceptionChainRepr, error: GaiaError, exchange: Exchange |
     message = [f"E   {line}".rstrip() for line in said.splitlines()]
     pictured = [_entry(each, _statement(each.lines)) for each in entries[:-1]]
     pictured.append(_entry(entries[-1], [*_statement(entries[-1].lines), *message]))
-    if crash is not None:
-        # What the summary line, --tb=line and JUnit say: not the whole exchange.
-        crash.message = said
     return _redrawn(picture, pictured, crash)
 
 
