@@ -123,10 +123,10 @@ def _passes(name: str, points: Sequence[RunPoint]) -> Chart:
             if count:
                 bars.append(Bar(kind, x, round(y, 1), 30, round(height, 1)))
         middle = x + 15
-        marks.append(Mark("count", middle, round(y - 4, 1), f"{point.passed}/{_tested(point)}", "middle"))
+        marks.append(Mark("count", middle, round(y - 4, 1), str(point.passed), "middle"))
         marks.append(Mark("this" if point.this else "run", middle, base + 13, point.release[:6], "middle"))
         marks.append(Mark("verdict", middle, base + 25, _signs(point), "middle"))
-    title = f"{name}: tests passed, of those that ran"
+    title = f"{name}: tests that ran"
     return Chart(f"passes-{name}", title, _told(points), base + 30, tuple(bars), tuple(marks))
 
 
@@ -173,5 +173,5 @@ def _ages(rules: Sequence[RuleAge], scale: float, number: int) -> Chart:
 
 
 def _days(each: RuleAge) -> str:
-    left = f"{each.days_left} days left" if each.days_left > 0 else f"expired {-each.days_left} days ago"
+    left = f"{each.days_left} days left" if each.days_left > 0 else f"ended {-each.days_left} days ago"
     return f"{each.age_days} days old, {left}"

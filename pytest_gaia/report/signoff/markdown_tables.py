@@ -58,7 +58,7 @@ def environments(page: SignOffPage) -> list[str]:
         )
         shown = map(str, numbers) if numbers else ["–"] * 9
         name = link(each.name, each.link)
-        rows.append((name, each.gate or "no decision", each.run or "no evidence", *shown))
+        rows.append((name, escaped(each.gate) or "no decision", escaped(each.run) or "no evidence", *shown))
     outcomes = ("Expected failures", "Unexpected failures", "Unexpected passes", "Not applicable", "Blocked", "Not run")
     columns = ("Environment", "Gate", "Run", "Planned", "Ran", "Passed", *outcomes)
     remarks = [f"- {escaped(each.name)}: {escaped('; '.join(each.notes))}" for each in page.environments if each.notes]
@@ -121,7 +121,7 @@ def criteria(page: SignOffPage) -> list[str]:
     """Return the items of the gate."""
     rows = [
         (
-            f"{'✓' if each.good else '✕'} {each.status}",
+            f"{'✓' if each.good else '✕'} {escaped(each.status)}",
             escaped(each.title),
             escaped(each.why),
             "<br>".join(
@@ -138,7 +138,7 @@ def checklist(page: SignOffPage) -> list[str]:
     """Return the checklist, and who signed."""
     rows = [
         (
-            f"{'✓' if each.good else '✕'} {each.status}",
+            f"{'✓' if each.good else '✕'} {escaped(each.status)}",
             f"{escaped(each.title)} ({escaped(each.edge)})",
             escaped(each.who) or "nobody",
             *map(escaped, (each.when, each.until, each.why)),

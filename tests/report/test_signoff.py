@@ -1,0 +1,225 @@
+"""The sign-off page as HTML and Markdown: the same facts, whatever they hold, and nothing that runs or is fetched."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.report.signoff.html import html
+from pytest_gaia.report.signoff.markdown import LIMIT, markdown
+from tests.report.signoff_pages import HEAD, PERSONAS, bare_page, full_page
+
+if TYPE_CHECKING:
+    from pytest_gaia.report.signoff.page import SignOffPage
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> | `x` [y](javascript:z) @team\n# &amp; {{ 7*7 }}"
+
+
+class Read(HTMLParser):
+    """The elements of a document, and its text."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of every element of one name."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def poisoned(value: Any) -> Any:
+    """Return ``value`` with a hostile text after every text in it that is free."""
+    if isinstance(value, str):
+        return value + HOSTILE if value else value
+    if isinstance(value, tuple):
+        return tuple(map(poisoned, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        # Words of the gate, links and days are checked where they come from.
+        kept = {"answer", "verdict", "status", "link", "issue_link", "expires", "until", "as_of"}
+        return dataclasses.replace(
+            value,
+            **{
+                field.name: poisoned(getattr(value, field.name))
+                for field in dataclasses.fields(value)
+                if field.name not in kept
+            },
+        )
+    return value
+
+
+@pytest.mark.parametrize("page", [full_page(), bare_page()], ids=["full", "bare"])
+def test_the_page_runs_nothing_and_fetches_nothing(page: SignOffPage) -> None:
+    read = Read(html(page))
+
+    assert {"script", "link", "img", "iframe", "object", "form", "base"}.isdisjoint(tag for tag, _ in read.elements)
+    assert not [a for _, attributes in read.elements for a in attributes if a in ("src", "style") or a.startswith("on")]
+    policy = next(each["content"] or "" for each in read.of("meta") if each.get("http-equiv"))
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    style = re.search(r"<style>(.*)</style>", html(page), re.DOTALL)
+    assert style
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+
+
+def test_the_page_has_what_people_and_their_tools_find_their_way_by() -> None:
+    read = Read(html(full_page()))
+
+    assert read.of("html") == [{"lang": "en"}]
+    assert [tag for tag, _ in read.elements if tag in ("main", "header", "footer", "nav", "h1", "title")][:2] == [
+        "title",
+        "header",
+    ]
+    assert [len(read.of(tag)) for tag in ("h1", "main", "nav", "footer")] == [1, 1, 1, 1]
+    ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    anchors = {(each["href"] or "")[1:] for each in read.of("a") if (each["href"] or "").startswith("#")}
+    assert anchors <= set(ids)
+    assert all(each.get("scope") in ("col", "row") for each in read.of("th"))
+    charts = read.of("svg")
+    assert len(charts) == 4
+    assert all(set((each["aria-labelledby"] or "").split()) <= set(ids) for each in charts)
+
+
+@pytest.mark.parametrize("write", [lambda page: Read(html(page)).text, markdown], ids=["html", "markdown"])
+def test_both_forms_tell_the_same_facts(write: Any) -> None:
+    text = re.sub(r"[\\`*\u2060]", "", write(full_page()))
+
+    for fact in (
+        "NO GO", "May this release be deployed to production?", "Security review complete: not signed by security",
+        HEAD, "partner launch; tried by hand", "2026-11-25 20:00 UTC", "in force", "has expired",
+        "this image", "not observed", "bundle 126cf3f61ef2", "flaky: suites/health/test_health.py::test_it_answers",
+        PERSONAS, "GAIA-412", "@persona-team", "2026-12-01", "models-shadowed", "in force, and no test needed it",
+        "rita (release-manager)", "does not run the suite performance unless it is selected", "no run of this release counts as evidence",
+        "staging: expected failures", "bundle 126cf3f61ef2, which the gate of production let pass", "GET /api/v0.2/personas/{persona_id}",
+        "p95 910 ms", "its verdict file (verdict.json) is not on this machine", "gaia signoff security-review --env production",
+    ):  # fmt: skip
+        assert fact in text, fact
+
+
+def test_a_page_about_nothing_claims_nothing() -> None:
+    text = " ".join(Read(html(bare_page())).text.split())
+
+    assert "not known" in text
+    assert "Not known: no verdict file of any run is here." in text
+    assert "nothing was tested, as far as the ledger knows" in text
+    assert "No release was signed off into production before this one" in text
+    assert "None: no failure was excused" not in text
+    assert "Not known: no verdict file" in markdown(bare_page())
+
+
+def test_what_tests_and_people_are_called_stays_text_in_html() -> None:
+    clean, read = Read(html(full_page())), Read(html(poisoned(full_page())))
+
+    assert [tag for tag, _ in read.elements] == [tag for tag, _ in clean.elements]
+    assert [sorted(attributes) for _, attributes in read.elements] == [
+        sorted(attributes) for _, attributes in clean.elements
+    ]
+    assert "<script>alert(1)</script>" in read.text
+    assert "{{ 7*7 }}" in read.text
+
+
+def test_what_tests_and_people_are_called_stays_text_in_markdown() -> None:
+    clean, text = markdown(full_page()), markdown(poisoned(full_page()))
+
+    assert len(text.splitlines()) == len(clean.splitlines()), "no name makes a line, a row or a heading"
+    unmasked = re.sub(r"`[^`\n]*`|\\.", "", text)
+    assert unmasked.count("|") == re.sub(r"`[^`\n]*`|\\.", "", clean).count("|")
+    assert "<script" not in unmasked
+    assert "<img" not in unmasked
+    assert "](javascript" not in unmasked
+    assert "@team" not in unmasked
+
+
+def test_a_style_holds_nothing_of_what_is_typed() -> None:
+    style = html(full_page(release='bundle "} body { display: none } @x {')).partition("</style>")[0]
+
+    assert 'content: "NO GO - bundle  body  display: none  x  - as of 2026-11-23 21:30 UTC"' in style
+
+
+def test_equal_pages_give_equal_documents() -> None:
+    assert html(full_page()) == html(full_page())
+    assert markdown(full_page()) == markdown(full_page())
+
+
+def test_only_addresses_that_were_given_are_links() -> None:
+    links = {each["href"] or "" for each in Read(html(full_page())).of("a")}
+
+    assert {link for link in links if not link.startswith("#")} == {
+        "https://allure.example/staging/",
+        "https://allure.example/staging/?query=test_a_removed_persona_is_gone",
+        "https://issues.example/GAIA-412",
+    }
+
+
+def test_a_summary_has_room_for_what_matters_and_says_what_it_left_out() -> None:
+    page = full_page()
+    many = tuple(dataclasses.replace(page.untested[1], suite=f"suite{number}") for number in range(20_000))
+
+    text = markdown(dataclasses.replace(page, untested=many))
+
+    assert len(text.encode()) <= LIMIT
+    left_out = text.rstrip().splitlines()[-1]
+    match = re.fullmatch(
+        r"\*\*Left out here, for want of room:\*\* What was not tested \((\d+) lines\)\. The HTML page has all of it\.",
+        left_out,
+    )
+    assert match, left_out
+    assert text.count("| suite") + int(match[1]) == 20_000
+    assert "Left out" not in markdown(page)
+
+
+@pytest.mark.parametrize("limit", [3000, 4000, 6000, 9000])
+def test_however_little_room_there_is_the_answer_comes_first(limit: int) -> None:
+    text = markdown(full_page(), limit)
+
+    assert len(text.encode()) <= limit
+    assert text.startswith("# 🔴 NO GO: bundle c1f04185784b → production\n")
+    assert "Left out here, for want of room" in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "tone"), [("GO", "answer go"), ("GO WITH WAIVERS", "answer go-with-waivers"), ("NO GO", "answer no-go")]
+)
+def test_the_answer_is_the_first_thing_on_the_page_and_its_title(answer: Any, tone: str) -> None:
+    document = html(full_page(answer=answer))
+
+    assert f"<title>{answer}: bundle c1f04185784b to production</title>" in document
+    assert f'<header class="{tone}">' in document
+    assert document.index(f'<span class="word">{answer}</span>') < document.index("Waivers</h2>")
+    assert (
+        markdown(full_page(answer=answer)).splitlines()[0].partition(" ")[2].partition(" ")[2].startswith(f"{answer}: ")
+    )
+
+
+def test_numbers_below_the_answer_are_those_of_the_page() -> None:
+    glance = dict(full_page().glance)
+
+    assert glance == {
+        "items of the gate hold": "2 of 5",
+        "waivers in force": "1",
+        "tests known to fail": "42",
+        "unexpected results": "3",
+        "tests that ran nowhere": "4",
+        "what was accepted holds until": "2026-11-01",
+    }
+
+
+def test_names_that_there_is_no_room_for_are_counted() -> None:
+    text = " ".join(Read(html(full_page())).text.split())
+
+    assert "test_asset[29]" in text
+    assert "test_asset[30]" not in text
+    assert "and 10 more, which the verdict file names" in text
