@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _DOTS = re.compile(r"(?<!\.)\.\.\.(?!\.)")
 _LEAST = 8
 """characters of a secret that show something of it"""
+_FAR = 400
+"""characters beside the dots that are looked at; pytest leaves fewer"""
 
 
-def mask_fragments(text: str, forms: Iterable[str], mask: Callable[[str], str]) -> str:
-    """Return ``text`` with the beginnings of secrets masked that stand before three dots, and the ends that follow them.
+class Fragments:
+    """The beginnings and the ends of secrets. What begins as every address of its kind does is none."""
 
-    ``mask`` makes of a form what stands for it. What begins as every address of its kind does is no fragment.
-    """
-    cuts = [(found.start(), found.end()) for found in _DOTS.finditer(text)]
-    if not cuts:
-        return text
-    spans: dict[int, tuple[int, str]] = {}
-    for form in forms:
-        if len(form) > _LEAST and "://" not in form:
-            spans.update((start, (end, form)) for start, end in _spans(text, form, cuts))
-    pieces, done = [], 0
-    for start, (end, form) in sorted(spans.items()):
-        if start >= done:
-            pieces += [text[done:start], mask(form)]
-            done = end
-    return "".join((*pieces, text[done:]))
+    def __init__(self, forms: Iterable[str]) -> None:
+        self._heads: defaultdict[str, list[str]] = defaultdict(list)
+        self._tails: defaultdict[str, list[str]] = defaultdict(list)
+        for form in forms:
+            if len(form) > _LEAST and "://" not in form:
+                self._heads[form[:_LEAST]].append(form)
+                self._tails[form[-_LEAST:]].append(form)
+
+    def mask(self, text: str, mask: Callable[[str], str]) -> str:
+        """Return ``text`` with the beginnings masked that stand before three dots, and the ends that follow them.
+
+        ``mask`` makes of a whole secret what stands for it.
+        """
+        pieces, done = [], 0
+        for start, end, form in sorted(self._spans(text)):
+            if start >= done:
+                pieces += [text[done:start], mask(form)]
+                done = end
+        return "".join((*pieces, text[done:])) if pieces else text
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int, str]]:
+        for cut in _DOTS.finditer(text):
+            before, after = cut.start(), cut.end()
+            for place, form in _known(text, max(0, before - _FAR), before, self._heads):
+                if form.startswith(text[place:before]):
+                    yield place, before, form
+            for place, form in _known(text, after, min(len(text), after + _FAR), self._tails):
+                if form.endswith(text[after : place + _LEAST]):
+                    yield after, place + _LEAST, form
 
 
-def _spans(text: str, form: str, cuts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    head, tail = form[:_LEAST], form[-_LEAST:]
-    for before, after in cuts:
-        start = text.rfind(head, max(0, before - len(form)), before)
-        if start >= 0 and form.startswith(text[start:before]):
-            yield start, before
-        end = text.find(tail, after, after + len(form))
-        if end >= 0 and form.endswith(text[after : end + _LEAST]):
-            yield after, end + _LEAST
+def _known(text: str, start: int, end: int, pieces: Mapping[str, list[str]]) -> Iterator[tuple[int, str]]:
+    """Yield the places between ``start`` and ``end`` at which one of the pieces stands, with what it is a piece of."""
+    for place in range(start, end - _LEAST + 1):
+        for form in pieces.get(text[place : place + _LEAST], ()):
+            yield place, form

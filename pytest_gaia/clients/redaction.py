@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.forms import SHORTEST, forms_of, parts_of
-from pytest_gaia.clients.fragments import mask_fragments
+from pytest_gaia.clients.fragments import Fragments
 from pytest_gaia.clients.known_secrets import secrets_of
 from pytest_gaia.config.secrets import MASKED, mask_of, mask_url
 
@@ -33,6 +34,8 @@ _JSON_OTHER = re.compile(
 _PARAMETER = re.compile(rf"(?P<head>(?:^|[?&])(?:{_NAMES})=)(?P<secret>[^&\s\"']+)", re.IGNORECASE)
 _TOKEN = re.compile(r"\beyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*)?")
 _COOKIES = re.compile(r";\s*")
+_MANY = 200
+"""forms of secrets; to look for each of more than these takes longer than to look at each place of a text"""
 _MADE = re.compile(r"[\w+/=.~-]{16,}")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+", re.IGNORECASE)
 
@@ -46,7 +49,7 @@ class Redactor:
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._names: dict[str, str] = {}
         self._forms: dict[str, str] = {}
-        self._ordered: tuple[str, ...] = ()
+        self._index: _Index | None = None
         for value in values:
             self.learn(value)
 
@@ -81,7 +84,7 @@ class Redactor:
             # Tests make many tokens, which are known by their form: each in all of its forms would slow down all.
             for form in [part] if _TOKEN.fullmatch(part) else forms_of(part):
                 self._forms.setdefault(form, part)
-            self._ordered = ()
+            self._index = None
 
     def learn_all(self, named: Iterable[tuple[str, str]]) -> None:
         """Learn several secrets, each a name and a value."""
@@ -102,15 +105,16 @@ class Redactor:
 
     def known(self, text: str) -> str:
         """Return ``text`` with those secrets masked that are known by their value."""
-        if not self._ordered:
-            # Longest first: a value may be part of another one.
-            self._ordered = tuple(sorted(self._forms, key=len, reverse=True))
-        found = [form for form in self._ordered if form in text]
+        if len(text) < SHORTEST:
+            return text
+        if self._index is None:
+            self._index = _Index(self._forms)
+        found = self._index.present(text)
         if found:
             # What is masked already is matched first, so that nothing is looked for in it.
             pattern = re.compile("|".join((MASKED.pattern, *map(re.escape, found))))
             text = pattern.sub(lambda each: self.mask(each[0]), text)
-        return mask_fragments(text, self._ordered, self.mask) if "..." in text else text
+        return self._index.fragments.mask(text, self.mask) if "..." in text else text
 
     def mask(self, text: str) -> str:
         """Return what stands for a secret, the same for all of its forms."""
@@ -147,3 +151,23 @@ class Redactor:
 
     def _named(self, found: re.Match[str]) -> str:
         return found["head"] + self.mask(found["secret"])
+
+
+class _Index:
+    """All forms of all secrets, to be found in a text whether that is short or they are many."""
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        # Longest first: a value may be part of another one.
+        self._forms = sorted(forms, key=len, reverse=True)
+        self._starts: defaultdict[str, list[str]] = defaultdict(list)
+        for form in self._forms:
+            self._starts[form[:SHORTEST]].append(form)
+        self.fragments = Fragments(self._forms)
+
+    def present(self, text: str) -> list[str]:
+        """Return the forms that stand in ``text``, longest first."""
+        if len(text) > len(self._forms) and len(self._forms) < _MANY:
+            return [form for form in self._forms if form in text]
+        windows = {text[place : place + SHORTEST] for place in range(len(text) - SHORTEST + 1)}
+        starting = (form for start in windows & self._starts.keys() for form in self._starts[start])
+        return sorted((form for form in starting if form in text), key=len, reverse=True)

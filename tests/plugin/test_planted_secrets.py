@@ -221,7 +221,8 @@ def unreached(text: str, *but: str) -> list[str]:
 
 FILES = (
     *("--junitxml=junit.xml", "--gaia-record=run.jsonl", "--gaia-report=verdict.json", "--alluredir=allure"),
-    *("--log-file=all.log", "--log-level=INFO"),
+    # In the other family of JUnit files tests have no properties.
+    *("--log-file=all.log", "--log-level=INFO", "-ojunit_family=xunit1"),
 )
 
 
