@@ -265,6 +265,15 @@ def test_beside_the_results_stands_what_the_run_was(left: Left) -> None:
     assert json.loads(left.beside("categories.json"))[-1]["name"] == "Gating"
 
 
+def test_a_verdict_that_is_no_promote_is_an_error_of_the_whole_run(left: Left) -> None:
+    (path,) = (left.folder / "allure").glob("*-globals.json")
+
+    (error,) = json.loads(path.read_text())["errors"]
+
+    assert error["message"].startswith("gaia verdict: REJECT on small: ")
+    assert error["message"] in " ".join(left.output.split())
+
+
 def test_expected_failures_are_skipped_where_that_is_asked_for(tmp_path: Path, server: ScriptedServer) -> None:
     make_project(tmp_path, CHECKS, rules=RULES)
 

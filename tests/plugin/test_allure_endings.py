@@ -63,6 +63,21 @@ def test_what_was_planned_is_reported(
     assert left.statuses["test_ends"] in ("failed", "broken")
 
 
+def test_a_worker_that_comes_for_another_cleans_nothing(tmp_path: Path, server: ScriptedServer) -> None:
+    make_project(tmp_path, CHECKS.format(ending=KILL))
+    old = tmp_path / "allure" / "old-result.json"
+    old.parent.mkdir()
+    old.write_text("{}")
+
+    left = run(tmp_path, server.url, "-n2", "--clean-alluredir")
+
+    assert "replacing crashed worker" in left.output
+    assert not old.exists()
+    # Only the worker that ran a test knows its thread: what the controller makes up for a lost result has none.
+    threads = {each["name"]: left.labels(each["name"], "thread") for each in left.results}
+    assert [name for name, thread in threads.items() if not thread] == ["test_ends"]
+
+
 def test_what_a_run_did_not_come_to_says_so(tmp_path: Path, server: ScriptedServer) -> None:
     make_project(tmp_path, CHECKS.format(ending=FAIL))
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ from pytest_gaia.report.allure.executor import executor
 from pytest_gaia.report.allure.identity import environment_name
 from pytest_gaia.report.allure.results import PATTERN, Shelf
 from pytest_gaia.report.allure.settlement import tellings
+from pytest_gaia.report.footer import verdict_line
 from pytest_gaia.verdict.report import policy_digest
 
 if TYPE_CHECKING:
@@ -83,6 +85,10 @@ class EndingHooks:
         made_by = executor(os.environ, f"{environment}: {judged.verdict.word}")
         yield "executor.json", redact(json.dumps(made_by, indent=2))
         yield "categories.json", json.dumps(categories(), indent=2)
+        if judged.verdict.word != "PROMOTE":
+            said = redact(verdict_line(self._run.declared.label, judged))
+            whole = {"errors": [{"message": said, "timestamp": round(time.time() * 1000)}]}
+            yield f"{uuid.uuid4()}-globals.json", json.dumps(whole, indent=2)
 
 
 def _versions() -> Iterator[tuple[str, str]]:
