@@ -23,6 +23,7 @@ from pytest_gaia.promotion.statements import (
     CheckPredicate,
     DeploymentPredicate,
     Predicate,
+    Resource,
     RollbackPredicate,
     RunDetails,
     RunPredicate,
@@ -107,8 +108,15 @@ class Release:
         )
         self.write(DEPLOYMENT, msgspec.structs.replace(says, **changes), by)
 
-    def run(self, environment: str, by: str | None = "ci", result: Any = "PASSED", **changes: Any) -> None:
-        """Its suites ran."""
+    def run(
+        self,
+        environment: str,
+        by: str | None = "ci",
+        result: Any = "PASSED",
+        configuration: tuple[Resource, ...] = (),
+        **changes: Any,
+    ) -> None:
+        """Its suites ran; ``configuration`` are the files that it names."""
         details = RunDetails(
             environment=environment,
             bundle=self.bundle.id,
@@ -123,7 +131,7 @@ class Release:
             finished=self.now.isoformat(),
         )  # fmt: skip
         details = msgspec.structs.replace(details, **changes)
-        self.write(RUN, RunPredicate(result=result, configuration=(), details=details), by)
+        self.write(RUN, RunPredicate(result=result, configuration=configuration, details=details), by)
 
     def decide(self, environment: str, only: Group | None = None) -> Gate:
         """Ask the gate."""

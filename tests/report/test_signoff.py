@@ -47,7 +47,7 @@ def poisoned(value: Any) -> Any:
         return tuple(map(poisoned, value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # Words of the gate, links and days are checked where they come from.
-        kept = {"answer", "verdict", "status", "link", "issue_link", "expires", "until", "as_of"}
+        kept = {"answer", "verdict", "run", "gate", "status", "link", "issue_link", "expires", "until", "as_of"}
         return dataclasses.replace(
             value,
             **{

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
 
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.options import Options
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SECRET_VARIABLE = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|DATABASE_URL|NATS_URL|DSN|CREDENTIAL")
+_PASSWORD = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
 _KEPT = "\n"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -30,12 +32,18 @@ def redactor_of(promotion: Promotion) -> Redactor:
             continue
         for secret in (environment.api_key, environment.jwt_secret, environment.token, environment.database):
             if secret is not None:
-                redactor.learn(secret.reveal())
+                _learn(redactor, secret.reveal())
     for name, value in promotion.environ.items():
         if _SECRET_VARIABLE.search(name):
-            for part in (value, *value.splitlines()):
-                redactor.learn(part)
+            _learn(redactor, value)
     return redactor
+
+
+def _learn(redactor: Redactor, value: str) -> None:
+    """Learn a value and what is secret in it: the lines of a key, the password of an address."""
+    password = _PASSWORD.search(value)
+    for part in (value, *value.splitlines(), *((password[1], unquote(password[1])) if password else ())):
+        redactor.learn(part)
 
 
 def clean(value: T, text: Callable[[str], str]) -> T:

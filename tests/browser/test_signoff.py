@@ -1,0 +1,162 @@
+"""The sign-off page as people read it: in light and dark, on a desk and a phone, on paper, and with a screen reader."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.report.signoff.html import html
+from tests.report.signoff_pages import bare_page, full_page
+from tests.report.test_signoff import poisoned
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.async_api import Browser
+
+    from tests.browser.pages import Pages, Watched
+
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 900}
+LONG = "suites/chat/test_chat.py::test_" + "w" * 300
+PAGES = {
+    "full": full_page(),
+    "bare": bare_page(),
+    "go": full_page(answer="GO"),
+    "waivers": full_page(answer="GO WITH WAIVERS"),
+}
+
+
+@pytest.fixture
+def page_file(tmp_path: Path) -> Path:
+    """The page that has something of everything."""
+    return written(tmp_path, full_page())
+
+
+def written(folder: Path, page: Any) -> Path:
+    """Write ``page`` into a file."""
+    path = folder / "page.html"
+    path.write_text(html(page), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def axe_text(axe: Path) -> str:
+    """The script itself, to be evaluated: the page's policy allows none in it."""
+    return axe.read_text(encoding="utf-8")
+
+
+async def violations(watched: Watched, axe_text: str) -> list[Any]:
+    """Return what keeps people from reading the page."""
+    await watched.page.evaluate(axe_text)
+    found: list[Any] = await watched.page.evaluate(
+        "axe.run().then(result => result.violations.map(each => [each.id, each.nodes.map(node => node.html)]))"
+    )
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("name", PAGES)
+async def test_everybody_can_read_it(
+    pages: Pages, axe_text: str, tmp_path: Path, name: str, size: dict[str, int], scheme: str
+) -> None:
+    watched = await pages.open(written(tmp_path, PAGES[name]), viewport=size, color_scheme=scheme)
+
+    assert await violations(watched, axe_text) == []
+    assert watched.complaints == [], "its own policy allows its own style"
+
+
+async def test_it_asks_nobody_for_anything(pages: Pages, page_file: Path) -> None:
+    watched = await pages.open(page_file)
+
+    assert watched.requests == [page_file.as_uri()]
+    assert watched.complaints == []
+
+
+@pytest.mark.parametrize("width", [320, 360, 1024, 1060, 1280])
+async def test_nothing_is_wider_than_the_window(pages: Pages, tmp_path: Path, width: int) -> None:
+    page = poisoned(full_page(reasons=(LONG,), gaps=(LONG,)))
+    watched = await pages.open(written(tmp_path, page), viewport={"width": width, "height": 740})
+
+    assert await watched.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_answer_and_what_it_rests_on_are_what_a_reader_sees_first(
+    pages: Pages, page_file: Path, scheme: str
+) -> None:
+    watched = await pages.open(page_file, viewport=DESK, color_scheme=scheme)
+    page = watched.page
+
+    assert await page.title() == "NO GO: bundle c1f04185784b to production"
+    seen = [page.get_by_role("heading", level=1), page.get_by_text("not signed by security").first]
+    for each in seen:
+        box = await each.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < DESK["height"]
+    headings = await page.get_by_role("heading", level=2).all_inner_texts()
+    assert headings[1] == "Waivers"
+
+
+async def test_tables_are_tables_also_where_they_are_shown_as_lists(pages: Pages, page_file: Path) -> None:
+    watched = await pages.open(page_file, viewport=PHONE)
+    row = watched.page.get_by_role("row", name=re.compile("^staging"))
+
+    assert await row.first.get_by_role("cell").count() >= 11
+    labels = await watched.page.evaluate(
+        "[...document.querySelectorAll('td')].filter(cell => !cell.dataset.label).length"
+    )
+    assert labels == 0, "each cell says what it is where there is no head"
+
+
+async def test_what_runs_in_a_name_does_not_run(pages: Pages, tmp_path: Path) -> None:
+    watched = await pages.open(written(tmp_path, poisoned(full_page())))
+
+    assert watched.requests == [(tmp_path / "page.html").as_uri()]
+    assert watched.complaints == []
+    assert await watched.page.get_by_text("<script>alert(1)</script>").count() > 10
+
+
+async def test_a_script_that_somebody_puts_there_is_refused(pages: Pages, tmp_path: Path) -> None:
+    path = written(tmp_path, full_page())
+    path.write_text(path.read_text().replace("</body>", "<script>document.title = 'mine'</script></body>"))
+
+    watched = await pages.open(path)
+
+    assert await watched.page.title() == "NO GO: bundle c1f04185784b to production"
+    assert any("Content Security Policy" in each for each in watched.complaints)
+
+
+async def test_the_skip_link_leads_to_the_content(pages: Pages, page_file: Path) -> None:
+    watched = await pages.open(page_file)
+
+    await watched.page.keyboard.press("Tab")
+    assert await watched.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    await watched.page.keyboard.press("Enter")
+    assert watched.page.url.endswith("#content")
+
+
+async def test_on_paper_it_is_whole_light_and_names_its_links(chromium: Browser, page_file: Path) -> None:
+    context = await chromium.new_context(color_scheme="dark")
+    page = await context.new_page()
+    await page.goto(page_file.as_uri())
+    paper = await page.pdf(prefer_css_page_size=True)
+    await page.emulate_media(media="print", color_scheme="dark")
+    colour = await page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    shown = await page.evaluate("getComputedStyle(document.querySelector('a[href^=http]'), '::after').content")
+    hidden = await page.evaluate(
+        "[...document.querySelectorAll('main *')].filter(each => each.checkVisibility && !each.checkVisibility() && each.textContent.trim() && !each.closest('svg')).length"
+    )
+    await context.close()
+
+    count = len(re.findall(rb"/Type\s*/Page\b", paper))
+    assert paper.startswith(b"%PDF")
+    assert 3 <= count <= 8, count
+    sizes = {tuple(float(each) for each in found.split()[2:]) for found in re.findall(rb"/MediaBox \[([^]]+)\]", paper)}
+    assert all(abs(width - 595) < 2 and abs(height - 842) < 2 for width, height in sizes), "A4"
+    assert colour == "rgb(255, 255, 255)"
+    assert shown != "none"
+    assert hidden == 0, "what is folded away on a screen would be missing on paper"

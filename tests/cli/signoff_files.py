@@ -1,0 +1,105 @@
+"""Runs of a release whose files are kept, as a promotion keeps them: verdict file and record, named by the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pytest_gaia.promotion.promote_journal import FOLDER
+from pytest_gaia.promotion.statements import Resource
+from pytest_gaia.verdict.evidence import Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
+from pytest_gaia.verdict.report import JudgedTest, RuleUse, VerdictFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.evidence import Underway
+
+PASSED = tuple(f"suites/health/test_health.py::test_{number}" for number in range(5))
+EXCUSED = "suites/chat/test_chat.py::test_a_stream_ends[mu, 2 messages]"
+LEFT_OUT = "suites/performance/test_performance.py::test_a_reset_begins_anew"
+RULE = RuleUse("stream-wrapped", "the gateway wraps the stream", "GAIA-433", "@chat-team", "2999-11-15", 300, "", 1)
+IDLE = RuleUse("models-shadowed", "models are shadowed", "GAIA-435", "@chat-team", "2999-12-01", 300, "", 0)
+
+
+def judged(
+    node: str, outcome: str = "passed", why: str = "", rules: tuple[str, ...] = (), *, gates: bool = False
+) -> JudgedTest:
+    """Return what a verdict file says of one test."""
+    return JudgedTest(node, outcome, gates, why, rules, ())
+
+
+def judged_in(environment: str) -> tuple[JudgedTest, ...]:
+    """Return a run in which all passes but for what a rule excuses and what does not apply."""
+    return (
+        *map(judged, PASSED),
+        judged(EXCUSED, "expected failure", RULE.why, (RULE.id,)),
+        judged(LEFT_OUT, "not applicable", f"{environment} does not run the suite performance unless it is selected"),
+    )
+
+
+def verdict_of(release: Underway, environment: str, tests: tuple[JudgedTest, ...] = (), **changes: Any) -> VerdictFile:
+    """Return the verdict file of a run."""
+    told = tests or judged_in(environment)
+    now = release.now.isoformat()
+    values: dict[str, Any] = {
+        "format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "reasons": ("5 passed",), "environment": environment,
+        "rehearsal": False, "topology": "microservices", "release": "0.2", "capabilities": (), "members": (), "deployment": None,
+        "changed": (), "tolerance": "listed", "judged_as_of": now[:10], "started": now, "finished": now,
+        "counts": dict(Counter(test.outcome for test in told)), "excused": 1, "budget": None, "gating_in_production": 0,
+        "plan": "ab" * 32, "bundle": release.bundle.id, "policy": "cd" * 32, "rules": (RULE, IDLE), "tests": told,
+    }  # fmt: skip
+    return VerdictFile(**values | changes)
+
+
+def record_of(release: Underway, environment: str) -> bytes:
+    """Return the record of a run that asked one route three times."""
+    exchanges = tuple(Wire("GET", "/health", "gateway", "gateway", seconds, 200) for seconds in (0.01, 0.02, 0.06))
+    phases = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
+    now = release.now.isoformat()
+    lines: tuple[Line, ...] = (
+        RunStart(1, environment, "microservices", now),
+        TestRecord(PASSED[0], "ran", phases, exchanges),
+        RunEnd(now, 0, 1, plan="ab" * 32, bundle=release.bundle.id),
+    )
+    return b"".join(encode(line) for line in lines)
+
+
+def run_kept(
+    release: Underway, project: Path, environment: str, verdict: VerdictFile | None = None, **changes: Any
+) -> Path:
+    """Let a run be written into the ledger, and keep its files; return their folder."""
+    verdict = verdict or verdict_of(release, environment)
+    folder = project / FOLDER / f"{environment}-{release.id}"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"verdict.json": msgspec.json.encode(verdict), "record.jsonl": record_of(release, environment)}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    named = tuple(Resource(name, {"sha256": hashlib.sha256(content).hexdigest()}) for name, content in files.items())
+    told: dict[str, Any] = {
+        "configuration": named,
+        "counts": verdict.counts,
+        "planned": len(verdict.tests),
+        "verdict": verdict.verdict,
+    }
+    release.run(environment, **told | changes)
+    return folder
+
+
+def walk_kept(release: Underway, project: Path, *, production: bool = True) -> None:
+    """Take the release the whole way, with the files of the runs in staging and production."""
+    release.through_local()
+    release.through_dev()
+    release.wait(13)
+    release.check("no-experimental-features", "staging")
+    release.deploy("staging")
+    run_kept(release, project, "staging")
+    release.gate("staging")
+    release.ready_for_production()
+    if production:
+        release.deploy("production")
+        run_kept(release, project, "production")
+        release.gate("production")

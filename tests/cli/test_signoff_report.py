@@ -1,0 +1,534 @@
+"""``gaia signoff report``: the page says what the gate, the ledger and the files of runs say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tests.cli.signoff_files import EXCUSED, IDLE, LEFT_OUT, RULE, judged, judged_in, run_kept, verdict_of, walk_kept
+from tests.promotion.release import made_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.cli.evidence import Underway
+
+    Gaia = Callable[..., Outcome]
+    Told = Callable[..., dict[str, Any]]
+
+REPORT = ("signoff", "report")
+
+
+@pytest.fixture
+def told(gaia: Gaia, release: Underway) -> Told:
+    """Ask for the page as JSON."""
+
+    def call(*arguments: str) -> dict[str, Any]:
+        code, out, err = gaia(*REPORT, "--bundle", release.id, "--format", "json", *arguments)
+        assert (code, err) == (0, "")
+        page: dict[str, Any] = json.loads(out)
+        return page
+
+    return call
+
+
+@pytest.fixture
+def refused(gaia: Gaia, release: Underway) -> Callable[..., str]:
+    """Ask for a page that cannot be, and return what is said."""
+
+    def call(*arguments: str, bundle: str | None = None) -> str:
+        code, out, err = gaia(*REPORT, "--bundle", bundle or release.id, *arguments)
+        assert (code, out) == (4, "")
+        assert len(err.strip().splitlines()) == 1
+        return err
+
+    return call
+
+
+def test_an_honest_release_is_a_go(gaia: Gaia, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+    before = release.entries()
+
+    code, out, err = gaia(*REPORT, "--bundle", release.id)
+
+    page = project / ".gaia" / "signoff" / f"production-{release.id}.html"
+    assert (code, err) == (0, "")
+    assert out == f"GO: bundle {release.id} to production; {page}\n"
+    assert '<span class="word">GO</span>' in page.read_text()
+    assert release.entries() == before, "a page writes nothing into the ledger"
+
+
+def test_before_it_is_deployed_the_question_is_whether_it_may_be(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project, production=False)
+
+    page = told("--env", "production")
+
+    assert (page["answer"], page["verdict"]) == ("GO", "PROMOTE")
+    assert page["question"].startswith("May this release be deployed to production?")
+    assert {each["when"] for each in page["criteria"]} == {"before it is deployed"}
+    production = page["environments"][-1]
+    assert (production["name"], production["run"], production["counts"]) == ("production", "", None)
+    assert "production: no run of this release there counts as evidence." in page["gaps"]
+
+
+@pytest.mark.parametrize("left_out", ["through_local", "through_dev", "through_staging", "ready_for_production"])
+def test_the_answer_is_never_go_where_the_gate_does_not_promote(
+    told: Told, gaia: Gaia, release: Underway, left_out: str
+) -> None:
+    release.all_but(left_out)
+
+    page = told("--env", "production")
+    gate = json.loads(gaia("gate", "production", "--bundle", release.id, "--json").out)
+
+    assert (page["answer"], page["verdict"]) == ("NO GO", gate["verdict"])
+    assert len(page["reasons"]) == len(gate["reasons"])
+    assert {each["id"]: each["status"] for each in page["criteria"]} == {
+        each["id"]: each["status"] for each in gate["items"]
+    }
+
+
+def test_a_waiver_makes_it_a_go_with_waivers_and_stands_first(told: Told, gaia: Gaia, release: Underway) -> None:
+    release.all_but("ready_for_production", "into_production")
+    release.sign_for_production()
+    release.waive("rollback-ready", "production", "rita", "release-manager")
+    release.waive("security-review", "production", "dev", "release-manager")
+
+    page = told("--env", "production")
+
+    assert page["answer"] == "GO WITH WAIVERS"
+    (waiver,) = page["waivers"]
+    assert (waiver["item"], waiver["owner"], waiver["approver"]) == ("rollback-ready", "rita", "rita (release-manager)")
+    assert (waiver["why"], waiver["age_days"], waiver["in_force"]) == ("the partner needs it today", 0, True)
+    assert page["criteria"][0]["status"] == "waived"
+    text = gaia(*REPORT, "--bundle", release.id, "--env", "production", "--format", "markdown").out
+    assert text.index("## Waivers") < text.index("## What stands in the way")
+
+
+def test_what_was_waived_on_the_way_is_no_plain_go(told: Told, release: Underway) -> None:
+    release.through_local()
+    release.check("no-breaking-api-change", "dev")
+    release.waive("feature-complete", "dev", "rita", "release-manager")
+    release.deploy("dev")
+    release.run("dev")
+    release.run("dev")
+    release.gate("dev")
+    release.through_staging()
+    release.ready_for_production()
+
+    page = told("--env", "production")
+
+    assert (page["answer"], page["verdict"]) == ("GO WITH WAIVERS", "PROMOTE")
+    assert "feature-complete (into dev)" in page["reasons"][0]
+
+
+def test_a_waiver_that_has_expired_is_shown_and_worth_nothing(told: Told, release: Underway) -> None:
+    release.all_but("ready_for_production", "into_production")
+    release.sign_for_production()
+    past = (release.now - timedelta(hours=1)).isoformat()
+    release.waive("rollback-ready", "production", "rita", "release-manager", until=past)
+
+    page = told("--env", "production")
+
+    assert page["answer"] == "NO GO"
+    assert [(each["standing"], each["in_force"]) for each in page["waivers"]] == [("has expired", False)]
+
+
+def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Underway, project: Path) -> None:
+    staging = (
+        *judged_in("staging"),
+        judged("suites/chat/test_chat.py::test_b", "failed", "call: AssertionError: no", gates=True),
+        judged("suites/chat/test_chat.py::test_c", "unexpected pass", "expected to fail by x", ("x",)),
+        judged("suites/chat/test_gone.py", "not collected", "ImportError", gates=True),
+        judged("suites/chat/test_chat.py::test_d", "skipped", "not today"),
+    )
+    release.through_local()
+    release.through_dev()
+    release.deploy("staging")
+    verdict = verdict_of(release, "staging", staging, verdict="REJECT", exit_code=1)
+    run_kept(
+        release, project, "staging", verdict, result="FAILED", planned=13, missing=("suites/chat/test_chat.py::test_e",)
+    )
+
+    page = told()
+
+    assert [each["name"] for each in page["environments"]] == ["local", "dev", "staging"]
+    counts = page["environments"][-1]["counts"]
+    assert counts == {
+        "planned": 13, "ran": 8, "passed": 5, "expected": 1, "failed": 1, "unexpected_passes": 1, "not_applicable": 1,
+        "blocked": 1, "not_run": 3,
+    }  # fmt: skip
+    assert sum(counts.values()) == counts["planned"] * 2 + counts["ran"]
+    gating = {each["what"]: each["why"] for each in page["blocking"] if "test_" in each["what"]}
+    assert gating["suites/chat/test_chat.py::test_b"] == "failed: call: AssertionError: no"
+    assert set(gating) == {each.node for each in staging if each.gates or each.outcome == "unexpected pass"}
+    untested = {(test, each["outcome"]) for each in page["untested"] for test in each["tests"]}
+    assert ("suites/chat/test_chat.py::test_d", "skipped") in untested
+    assert ("suites/chat/test_chat.py::test_e", "never ran") in untested
+
+
+def test_known_failures_name_who_accepted_them_until_when_and_which_tests(
+    told: Told, release: Underway, project: Path
+) -> None:
+    walk_kept(release, project)
+
+    page = told()
+
+    (known,) = page["known"]
+    assert (known["rule"], known["why"], known["issue"], known["owner"]) == (RULE.id, RULE.why, RULE.issue, RULE.owner)
+    assert (known["expires"], known["tests"]) == (RULE.expires, [EXCUSED])
+    assert known["environments"] == [["staging", 1], ["production", 1]]
+    assert known["days_left"] > 300, "counted on the day of the page, not on that of the run"
+    assert [(each["rule"], each["why"]) for each in page["idle"]] == [
+        (IDLE.id, ["staging, production: in force, and no test needed it"])
+    ]
+
+
+def test_failures_that_only_a_tolerance_lets_through_are_known_as_such(
+    told: Told, release: Underway, project: Path
+) -> None:
+    node = "suites/chat/test_chat.py::test_b"
+    release.through_local()
+    release.deploy("dev")
+    run_kept(
+        release, project, "dev", verdict_of(release, "dev", (*judged_in("dev"), judged(node, "tolerated", "call: no")))
+    )
+
+    known = next(each for each in told()["known"] if not each["rule"])
+
+    assert (known["tests"], known["owner"], known["days_left"]) == ([node], "", None)
+    assert known["why"].startswith("not excused by a rule")
+
+
+def test_what_was_not_tested_says_why_and_whether_it_was_tested_elsewhere(
+    told: Told, release: Underway, project: Path
+) -> None:
+    elsewhere = "suites/chat/test_chat.py::test_b"
+    release.through_local()
+    release.through_dev()
+    run_kept(release, project, "dev", verdict_of(release, "dev", (*judged_in("dev"), judged(elsewhere))))
+    release.deploy("staging")
+    tests = (*judged_in("staging"), judged(elsewhere, "not applicable", "chat has no URL there"))
+    run_kept(release, project, "staging", verdict_of(release, "staging", tests))
+
+    named = [each for each in told()["untested"] if each["tests"]]
+
+    assert [(each["tests"], each["nowhere"], each["environments"]) for each in named] == [
+        ([LEFT_OUT], True, ["dev", "staging"]),
+        ([elsewhere], False, ["staging"]),
+    ]
+    assert named[0]["why"] == "does not run the suite performance unless it is selected"
+
+
+def test_what_runs_where_is_what_was_seen(told: Told, release: Underway) -> None:
+    release.through_local()
+    release.through_dev()
+    release.deploy("staging", services={"auth": release.bundle.digests["auth"], "gateway": "sha256:another"})
+    release.bundle = made_bundle("b")
+    release.deploy("dev")
+    release.bundle = made_bundle("a")
+
+    page = told("--env", "production")
+
+    seen = {image["service"]: {name: (what, same) for name, what, same in image["seen"]} for image in page["images"]}
+    assert seen["auth"]["staging"] == ("this image", True)
+    assert seen["gateway"]["staging"] == ("another: sha256:another…", False)
+    assert seen["gateway"]["dev"] == ("another: sha256:gatewayb…", False)
+    assert seen["gateway"]["production"] == ("not observed", False)
+    runs = {each["name"]: each["runs_now"] for each in page["environments"]}
+    assert runs["dev"].startswith(f"bundle {made_bundle('b').short}, since ")
+    assert runs["staging"].startswith("this release, since ")
+    assert runs["production"] == "nothing is known"
+
+
+def test_the_checklist_names_who_signed_when_and_until_when(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+
+    rows = {each["title"]: each for each in told()["checklist"]}
+
+    review, proved = rows["Security review complete"], rows["Core functionality verified"]
+    assert (review["status"], review["who"], review["edge"]) == ("signed", "sam (security)", "staging → production")
+    assert review["until"][:10] == (datetime.fromisoformat(review["when"][:16]) + timedelta(days=7)).date().isoformat()
+    assert (proved["status"], proved["who"], proved["until"]) == ("proved", "ci", "")
+    assert "Signed by release-manager" in rows
+    assert len(rows) == 12
+
+
+def test_what_changed_since_the_last_sign_off(told: Told, release: Underway, project: Path) -> None:
+    from pytest_gaia.promotion.bundles import keep_bundle
+
+    walk_kept(release, project)
+    release.bundle = keep_bundle(project, made_bundle("b", migration_head="0007"), {})
+    other = judged("suites/health/test_health.py::test_new")
+    rules = (msgspec.structs.replace(RULE, expires="2999-12-31"), msgspec.structs.replace(IDLE, id="new-rule"))
+    verdict = verdict_of(release, "staging", (*judged_in("staging"), other), rules=rules)
+    release.deploy("staging")
+    run_kept(release, project, "staging", verdict)
+
+    changes = told("--env", "production")["changes"]
+
+    assert changes["since"].startswith(f"bundle {made_bundle('a').short}, which the gate of production let pass on ")
+    rows = {each["what"]: (each["old"], each["new"]) for each in changes["rows"]}
+    assert rows["image of gateway"] == ("sha256:gatewaya", "sha256:gatewayb")
+    assert rows["commit"] == ("c0ffeea", "c0ffeeb")
+    assert rows["migration head"] == ("none", "0007")
+    assert rows["staging: passed"] == ("5", "6")
+    assert rows["rule stream-wrapped"][1].endswith("until 2999-12-31)")
+    assert rows["rule models-shadowed"][1] == "removed"
+    assert rows["rule new-rule"][0] == "not there"
+
+
+def test_before_the_first_sign_off_nothing_is_compared(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+
+    assert told()["changes"] == {"since": "", "rows": [], "notes": []}
+
+
+def test_charts_are_drawn_of_the_ledger_and_of_the_record(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+
+    page = told()
+
+    slo = next(each for each in page["objectives"] if each["environment"] == "staging")
+    assert (slo["route"], slo["measured_ms"], slo["fail_ms"]) == ("GET /health", 20, 100)
+    assert (slo["median_ms"], slo["slowest_ms"]) == (20, 60)
+    assert [each["environment"] for each in page["history"]] == ["local", "dev", "dev", "staging", "production"]
+
+
+def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: Told, release: Underway) -> None:
+    release.all_but()
+    release.run(
+        "staging", counts={"passed": 38, "expected failure": 2, "not applicable": 3}, expected=(EXCUSED,), planned=43
+    )
+
+    page = told("--env", "production")
+
+    assert any(
+        gap.startswith("staging: its verdict file (verdict.json) is not on this machine.") for gap in page["gaps"]
+    )
+    assert [each["tests"] for each in page["known"]] == [[EXCUSED]]
+    assert "which one is not known here" in page["known"][0]["why"]
+    assert {"suite": "not known", "count": 3}.items() <= next(
+        e for e in page["untested"] if e["environments"] == ["staging"]
+    ).items()
+    assert page["verdicts_known"] is False
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"{}", "is another than the one that the ledger names"), (None, "is not on this machine")],
+)
+def test_a_kept_verdict_file_that_was_changed_is_not_shown(
+    told: Told, release: Underway, project: Path, content: bytes | None, said: str
+) -> None:
+    walk_kept(release, project)
+    path = project / ".gaia" / "promotions" / f"staging-{release.id}" / "verdict.json"
+    path.unlink() if content is None else path.write_bytes(content)
+
+    page = told()
+
+    assert any(gap.startswith("staging: ") and said in gap for gap in page["gaps"])
+    assert page["known"][0]["environments"] == [["production", 1]]
+
+
+def test_files_of_another_machine_can_be_given(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+    kept = project / ".gaia" / "promotions" / f"staging-{release.id}"
+    kept.rename(project / "from-ci")
+
+    without = told()
+    page = told("--run", "from-ci/verdict.json", "--record", "from-ci/record.jsonl")
+
+    assert any(gap.startswith("staging: ") for gap in without["gaps"])
+    assert not any(gap.startswith("staging: ") for gap in page["gaps"])
+    assert page["known"][0]["environments"] == [["staging", 1], ["production", 1]]
+    assert next(each for each in page["objectives"] if each["environment"] == "staging")["median_ms"] == 20
+
+
+def test_a_run_that_the_ledger_does_not_hold_is_shown_and_proves_nothing(
+    told: Told, release: Underway, project: Path
+) -> None:
+    release.through_local()
+    (project / "run.json").write_bytes(msgspec.json.encode(verdict_of(release, "dev")))
+
+    page = told("--env", "dev", "--run", "run.json")
+
+    assert page["answer"] == "NO GO"
+    assert "dev: the run of the file that was given is not in the ledger: it proves nothing" in page["gaps"]
+    assert page["environments"][-1]["counts"]["passed"] == 5
+    assert page["environments"][-1]["run"] == ""
+
+
+def test_files_that_are_not_those_of_the_release(refused: Callable[..., str], release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+    wrong = {
+        "none": (b"{", "--run run.json: not a verdict file (see --gaia-report)"),
+        "list": (b"[]", "--run run.json: not a verdict file"),
+        "bundle": (verdict_of(release, "staging", bundle="f" * 64), f"of bundle ffffffffffff, and this page is about {release.id}"),
+        "without": (verdict_of(release, "staging", bundle=""), "of no bundle (--gaia-bundle was not given)"),
+        "preview": (verdict_of(release, "preview"), "a run of preview, which is not on the way (local → dev → staging → production)"),
+        "rehearsal": (verdict_of(release, "staging", rehearsal=True), "a rehearsal on the sandbox; it shows nothing of staging"),
+        "other": (verdict_of(release, "staging", reasons=("edited",)), "not the file of the newest run in staging, which the ledger names"),
+    }  # fmt: skip
+    for content, said in wrong.values():
+        (project / "run.json").write_bytes(content if isinstance(content, bytes) else msgspec.json.encode(content))
+        assert said in refused("--run", "run.json")
+    assert "--run gone.json: cannot be read: No such file" in refused("--run", "gone.json")
+    kept = f".gaia/promotions/staging-{release.id}"
+    assert "a second verdict file of staging" in refused(
+        "--run", f"{kept}/verdict.json", "--run", f"{kept}/verdict.json"
+    )
+    assert "gaia.toml:1: not a line of a recorded run" in refused("--record", "gaia.toml")
+    assert "--record gone: cannot be read" in refused("--record", "gone")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--env", "prod"), "no stage is named 'prod'; did you mean production?"),
+        (("--env", "sandbox"), "no stage is named 'sandbox'"),
+        (("--as-of", "soon"), "--as-of soon: no time; write 2027-01-31, or 2027-01-31T12:00Z"),
+        (("--allure", "javascript:alert(1)"), "--allure 'javascript:alert(1)': give an address (https://…)"),
+        (("--allure", "//elsewhere"), "--allure '//elsewhere': give an address"),
+        (("--output", "gone/page.html"), "gone/page.html: the page cannot be written: No such file"),
+        (("--markdown", "."), ".: the page cannot be written: Is a directory"),
+        (("--format", "html", "--output", "page.html"), "give --output and --markdown, or --format, not both"),
+    ],
+)
+def test_mistakes(refused: Callable[..., str], release: Underway, arguments: tuple[str, ...], said: str) -> None:
+    release.through_local()
+
+    assert said in refused(*arguments)
+
+
+def test_mistakes_about_the_bundle_and_the_ledger(
+    refused: Callable[..., str], release: Underway, project: Path
+) -> None:
+    from pytest_gaia.promotion.bundles import keep_bundle
+
+    assert "the ledger (.gaia/ledger) has no entry yet, so nothing is known of any release" in refused()
+    release.through_local()
+    assert "no bundle has an id that begins so" in refused(bundle="0123456")
+    other = keep_bundle(project, made_bundle("b"), {})
+    assert f"says nothing about bundle {other.short}. Name the environment" in refused(bundle=other.short)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written(refused: Callable[..., str], release: Underway, project: Path) -> None:
+    release.through_local()
+    (project / ".gaia").chmod(0o500)
+    try:
+        assert ".gaia/signoff: the page cannot be written: Permission denied. --output FILE." in refused()
+    finally:
+        (project / ".gaia").chmod(0o700)
+
+
+def test_a_ledger_that_is_not_whole_is_no_go_and_says_why(gaia: Gaia, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+    path = release.entry_file(3)
+    path.write_text(path.read_text().replace('"payload":"', '"payload":"x', 1))
+
+    code, out, err = gaia(*REPORT, "--bundle", release.id, "--env", "production", "--output", "page.html")
+
+    page = (project / "page.html").read_text()
+    assert code == 1
+    assert out.startswith("NO GO: ")
+    assert err.startswith("gaia: the ledger is not whole: entry 3")
+    assert len(err.splitlines()) == 1
+    assert "The ledger is not whole: entry 3" in page
+    assert "NOT whole" in page
+
+
+def test_exit_codes_are_those_of_the_gate_if_asked_for(gaia: Gaia, release: Underway) -> None:
+    release.all_but("ready_for_production", "into_production")
+    hold = gaia(*REPORT, "--bundle", release.id, "--env", "production", "--exit-code", "--format", "json")
+    release.run("staging", verdict="REJECT", result="FAILED")
+    release.gate("staging")
+    reject = gaia(*REPORT, "--bundle", release.id, "--env", "production", "--exit-code", "--format", "json")
+
+    assert (hold.code, json.loads(hold.out)["verdict"]) == (11, "HOLD")
+    assert (reject.code, json.loads(reject.out)["verdict"]) == (1, "REJECT")
+
+
+def test_a_page_of_one_moment_is_always_the_same(gaia: Gaia, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+    moment = datetime.now(UTC).isoformat()
+    arguments = (
+        *REPORT,
+        "--bundle",
+        release.id,
+        "--as-of",
+        moment,
+        "--allure",
+        "https://allure.example/{environment}/",
+    )
+
+    first = [gaia(*arguments, "--format", form).out for form in ("html", "markdown", "json")]
+
+    assert [gaia(*arguments, "--format", form).out for form in ("html", "markdown", "json")] == first
+    assert 'href="https://allure.example/staging/"' in first[0]
+
+
+def test_on_a_later_day_what_was_signed_has_ended(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+
+    page = told("--as-of", (release.now + timedelta(days=8)).isoformat())
+
+    assert page["answer"] == "NO GO"
+    assert next(each for each in page["checklist"] if each["title"] == "Security review complete")["status"] == "stale"
+
+
+def test_no_secret_that_the_machine_knows_is_on_the_page(
+    gaia: Gaia, release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = release.hold("rita", monkeypatch)
+    secrets = {"GAIA_STAGING_API_KEY": "planted-staging-key", "FLY_API_TOKEN": "planted-fly-token", "GAIA_DATABASE_URL": "postgresql://u:planted-password@db/x"}  # fmt: skip
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    planted = (*secrets.values(), "planted-password", *key.splitlines()[1:-1])
+    why = " ".join(planted)
+    node = f"suites/chat/test_chat.py::test_b[{secrets['FLY_API_TOKEN']}]"
+    release.through_local()
+    release.waive("feature-complete", "dev", "rita", "release-manager", why=why)
+    release.deploy("dev", reason=why)
+    tests = (*judged_in("dev"), judged(node, "failed", why, gates=True))
+    run_kept(release, project, "dev", verdict_of(release, "dev", tests, verdict="REJECT"))
+
+    for form in ("html", "markdown", "json"):
+        out = gaia(
+            *REPORT, "--bundle", release.id, "--allure", "https://u:planted-password@allure.example/", "--format", form
+        ).out
+        assert "test_b" in out
+        assert [secret for secret in planted if secret in out] == []
+
+
+def test_names_and_reasons_stay_text(gaia: Gaia, release: Underway, project: Path) -> None:
+    hostile = "<script>alert(1)</script>\u202e|`x`"
+    release.through_local()
+    release.waive("feature-complete", "dev", "rita", "release-manager", why=hostile, signer=hostile)
+    release.deploy("dev")
+    tests = (*judged_in("dev"), judged(f"suites/chat/test_chat.py::test_b[{hostile}]", "failed", hostile, gates=True))
+    run_kept(release, project, "dev", verdict_of(release, "dev", tests, verdict="REJECT"))
+
+    page = gaia(*REPORT, "--bundle", release.id, "--format", "html").out
+    text = gaia(*REPORT, "--bundle", release.id, "--format", "markdown").out
+
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\N{REPLACEMENT CHARACTER}" in page
+    assert "\u202e" not in page + text
+    assert "<script" not in text.replace("\\<script", "")
+
+
+def test_signing_is_as_it_was(gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
+    release.hold("sam", monkeypatch)
+
+    assert gaia("signoff", "security-review", "--env", "production", "--bundle", release.id).code == 0
+    assert gaia("signoff", "--env", "production", "security-review", "--bundle", release.id).code == 0
+    assert "Missing argument 'ITEM'" in gaia("signoff").err
+    assert "gaia signoff report" in gaia("signoff", "--help").out
