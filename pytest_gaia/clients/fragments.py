@@ -33,7 +33,7 @@ class Fragments:
         ``mask`` makes of a whole secret what stands for it.
         """
         pieces, done = [], 0
-        for start, end, form in sorted(self._spans(text)):
+        for start, end, form in sorted(self._spans(text), key=_longest_first):
             if start >= done:
                 pieces += [text[done:start], mask(form)]
                 done = end
@@ -48,6 +48,10 @@ class Fragments:
             for place, form in _known(text, after, min(len(text), after + _FAR), self._tails):
                 if form.endswith(text[after : place + _LEAST]):
                     yield after, place + _LEAST, form
+
+
+def _longest_first(span: tuple[int, int, str]) -> tuple[int, int]:
+    return span[0], -span[1]
 
 
 def _known(text: str, start: int, end: int, pieces: Mapping[str, list[str]]) -> Iterator[tuple[int, str]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -50,8 +52,7 @@ def _in_file(path: Path, forms: Mapping[bytes, str], redactor: Redactor) -> list
         magic = file.read(4)
         file.seek(0)
         if magic[:2] == b"\x1f\x8b" or magic == b"PK\x03\x04":
-            names = list(dict.fromkeys(name for stream in _unpacked(file, magic) for _, name in _hits(stream, forms)))
-            found = [Leak(path, 0, name) for name in names]
+            found = [Leak(path, 0, name) for name in _packed(file, magic, forms)]
         else:
             found = [Leak(path, line, name) for line, name in _hits(file, forms)]
     if found and not found[0].line:
@@ -61,23 +62,28 @@ def _in_file(path: Path, forms: Mapping[bytes, str], redactor: Redactor) -> list
     return found
 
 
-def _unpacked(file: IO[bytes], magic: bytes) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """Yield the contents of a compressed file, as far as they can be read."""
-    try:
-        if magic[:2] == b"\x1f\x8b":
-            with gzip.open(file) as stream:
-                yield stream
-            return
-        with zipfile.ZipFile(file) as archive:
-            for entry in archive.infolist():
-                with archive.open(entry) as stream:
-                    yield stream
-    except (EOFError, zipfile.BadZipFile, RuntimeError, gzip.BadGzipFile):
-        # Cut off, or under a password: what can be read was looked at.
+def _packed(file: IO[bytes], magic: bytes, forms: Mapping[bytes, str]) -> list[str]:
+    """Return the names of the secrets in a compressed file, as far as it can be read."""
+    names: dict[str, None] = {}
+    # Cut off, or under a password: what can be read is looked at.
+    with suppress(EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        for line in _unpacked(file, magic):
+            names |= {name: None for form, name in forms.items() if form in line}
+    return list(names)
+
+
+def _unpacked(file: IO[bytes], magic: bytes) -> Iterator[bytes]:
+    if magic[:2] == b"\x1f\x8b":
+        with gzip.open(file) as stream:
+            yield from stream
         return
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            with archive.open(entry) as member:
+                yield from member
 
 
-def _hits(stream: IO[bytes] | gzip.GzipFile, forms: Mapping[bytes, str]) -> Iterator[tuple[int, str]]:
+def _hits(stream: IO[bytes], forms: Mapping[bytes, str]) -> Iterator[tuple[int, str]]:
     """Yield line and name of each secret, read by whole lines so that none is cut in two."""
     number = 1
     while lines := stream.readlines(_CHUNK):
