@@ -118,7 +118,7 @@ def _workplace(output: Path) -> Iterator[Path]:
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-")
     except OSError as error:
-        raise ConfigError(f"--output={output}: nothing can be written there: {error.strerror}.") from None
+        raise ConfigError(f"--output={output}: nothing can be written there: {_why(error)}.") from None
     with folder as name:
         # Allure runs in there, and so needs its whole path.
         yield Path(name).absolute()
@@ -131,10 +131,15 @@ def _alone(history: Path) -> Iterator[None]:
         history.parent.mkdir(parents=True, exist_ok=True)
         lock = history.with_suffix(".lock").open("w")
     except OSError as error:
-        raise ConfigError(f"--history: {history.parent} cannot be written to: {error.strerror}.") from None
+        raise ConfigError(f"--history: {history.parent} cannot be written to: {_why(error)}.") from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _why(error: OSError) -> str | None:
+    in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+    return "a file is in the way" if in_the_way else error.strerror
 
 
 def _counted(made: Path, who: str, said: Sequence[str]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def safe_name(name: str) -> str:
     False
     """
     safe = _UNSAFE.sub("-", name)[:_LONGEST]
-    if safe == name and name == name.lower():
+    if name and safe == name == name.lower():
         return name
     return f"{safe}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 _SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script\s*>\s*", re.DOTALL | re.IGNORECASE)
 _LINK = re.compile(r"<(?:link|img|iframe|base)\b[^>]*>\s*", re.IGNORECASE)
-_ADDRESS = re.compile(r"\b(?:src|href)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))", re.IGNORECASE)
+_LOADS = re.compile(
+    r"<(?:script|link|img|iframe|frame|base|source|video|audio|track|embed|object|input)\b[^>]*>", re.IGNORECASE
+)
+_ADDRESS = re.compile(r"\b(?:src|href|data)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))", re.IGNORECASE)
 _REMOTE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _SCRIPT_DATA = re.compile(r"data:text/javascript;base64,(.*)", re.DOTALL)
 _ANALYTICS = re.compile(r"\bgtag\s*\(|\bdataLayer\b|google-?analytics", re.IGNORECASE)
@@ -43,7 +46,8 @@ def passed_on(page: str) -> str:
 
 def remote_references(page: str) -> list[str]:
     """Return the addresses on other machines that tags of ``page`` load by themselves."""
-    tags = [found[0] for found in _LINK.finditer(page)] + [f"<script{found[1]}>" for found in _SCRIPT.finditer(page)]
+    # What a script holds between its tags is no tag.
+    tags = _LOADS.findall(_SCRIPT.sub(lambda found: f"<script{found[1]}>", page))
     return [address for tag in tags if (address := _address(tag, remote=True))]
 
 

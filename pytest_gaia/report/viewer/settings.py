@@ -19,8 +19,12 @@ _BY_RULE = ("Drift", "Unexpected pass", "Expected failure", "Tolerated failure")
 OFFLINE = """\
 // Loaded before Allure: what makes a report needs no network, so it gets none.
 "use strict";
-const refused = (what) => () => { throw new Error(`${what}: a report is made offline`); };
-require("node:net").Socket.prototype.connect = refused("a connection");
+const error = (what) => new Error(`${what}: a report is made offline`);
+const refused = (what) => () => { throw error(what); };
+require("node:net").Socket.prototype.connect = function () {
+  process.nextTick(() => this.destroy(error("a connection")));
+  return this;
+};
 require("node:dgram").Socket.prototype.send = refused("a datagram");
 const dns = require("node:dns");
 for (const name of ["lookup", "resolve", "resolve4", "resolve6"]) {

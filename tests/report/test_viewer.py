@@ -1,0 +1,191 @@
+"""The page of a report, its history and its settings, apart from Allure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.report.viewer.history import branch_of, earlier_runs, history_file, safe_name
+from pytest_gaia.report.viewer.page import passed_on, remote_references
+from pytest_gaia.report.viewer.results import read_results
+from pytest_gaia.report.viewer.settings import Settings
+
+ANALYTICS = """<script async src="https://www.googletagmanager.com/gtag/js?id=G-1"></script>
+<script>window.dataLayer = []; function gtag(){dataLayer.push(arguments);} gtag('js', new Date());</script>"""
+APPLICATION = "if (a <!--b) {}; const end = '</script>';\r\nrun(\"gtag(\");" + " " * 20_000
+
+
+def page(*parts: str) -> str:
+    return "<!DOCTYPE html><html><head><title>x</title></head><body>" + "\n".join(parts) + "</body></html>"
+
+
+def scripts(text: str) -> list[str]:
+    return re.findall(r"<script[^>]*>(.*?)</script>", text, re.DOTALL)
+
+
+def data_script(text: str) -> str:
+    return f'<script  src="data:text/javascript;base64,{base64.b64encode(text.encode()).decode()}"></script>'
+
+
+def test_analytics_and_everything_remote_is_taken_out_and_the_rest_stays() -> None:
+    remote = ['<link rel="preload" href="https://fonts.example/a.woff">', "<img src=//images.example/x.png>"]
+    own = ['<link rel="icon" href="data:image/svg+xml,x">', "<script>window.mine = 1</script>"]
+
+    made = passed_on(page(ANALYTICS, *remote, *own))
+
+    assert remote_references(page(ANALYTICS, *remote)) != []
+    assert remote_references(made) == []
+    assert "gtag" not in made
+    assert all(each in made for each in own)
+    assert scripts(made) == ["window.mine = 1"]
+
+
+def test_the_application_becomes_a_script_of_the_page_that_means_the_same() -> None:
+    (script,) = scripts(passed_on(page(data_script(APPLICATION))))
+
+    assert "</script" not in script
+    assert "<!--" not in script
+    assert script.replace("\\x3C", "<") == APPLICATION.replace("\r\n", "\n")
+
+
+def test_the_policy_names_every_script_by_its_digest_and_no_other() -> None:
+    made = passed_on(page("<script>one()</script>", data_script("two()")))
+
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in ("one()", "two()")]
+    policy = re.search(r'<head>\s*<meta http-equiv="Content-Security-Policy" content="([^"]*)">', made)
+    assert policy is not None
+    rules = dict(rule.strip().split(" ", 1) for rule in policy[1].split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == " ".join(f"'sha256-{digest}'" for digest in digests)
+
+
+def test_scripts_in_files_are_those_of_the_same_place() -> None:
+    assert "script-src 'self';" in passed_on(page('<script src="app.js"></script>'))
+
+
+@pytest.mark.parametrize("tag", ["<script src='//x.example/a.js'>", "<VIDEO SRC=https://x.example/v>"])
+def test_a_reference_that_could_not_be_taken_out_is_found(tag: str) -> None:
+    assert len(remote_references(passed_on(page(tag)))) == 1
+
+
+def test_words_in_a_script_and_links_for_people_are_no_references() -> None:
+    assert (
+        remote_references(page("<script>'<img src=https://x.example>'</script><a href=https://x.example>x</a>")) == []
+    )
+
+
+def test_branches_and_environments_never_share_a_history() -> None:
+    names = [
+        "main",
+        "Main",
+        "feature/x",
+        "feature-x",
+        "feature\\x",
+        "..",
+        "../../etc",
+        ".hidden",
+        "",
+        "x" * 300,
+        "x" * 301,
+    ]
+    files = [history_file(Path("kept"), name, ["dev"]) for name in names]
+    files += [history_file(Path("kept"), "main", each) for each in ([], ["dev", "staging"], ["a/b"])]
+
+    assert len({str(file).lower() for file in files}) == len(files)
+    assert all(len(file.parts) == 3 and ".." not in file.parts for file in files)
+    assert all(len(file.name) < 120 and not file.name.startswith(".") for file in files)
+
+
+def test_plain_names_stay_readable() -> None:
+    assert history_file(Path("kept"), "main", ["dev", "staging"]).parts[1] == "main"
+    assert safe_name("release-1.2") == "release-1.2"
+
+
+@pytest.mark.parametrize(
+    ("variables", "branch"),
+    [
+        ({}, None),
+        ({"GITHUB_HEAD_REF": "", "GITHUB_REF_NAME": "main"}, "main"),
+        ({"GITHUB_HEAD_REF": "topic", "GITHUB_REF_NAME": "12/merge"}, "topic"),
+        ({"CI_COMMIT_REF_NAME": "topic"}, "topic"),
+        ({"BRANCH_NAME": "PR-12", "CHANGE_BRANCH": "topic"}, "topic"),
+    ],
+)
+def test_the_branch_is_what_ci_calls_it(variables: dict[str, str], branch: str | None) -> None:
+    assert branch_of(variables) == branch
+
+
+def run_of(*uuids: str) -> str:
+    ids = {uuid: {"id": hashlib.md5(uuid.encode(), usedforsecurity=False).hexdigest()} for uuid in uuids}
+    return json.dumps({"testResults": ids}) + "\n"
+
+
+def test_a_history_is_capped_and_does_not_count_its_own_run_twice(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_text(run_of("a") + run_of("b", "c") + run_of("d") + run_of("e", "f"))
+
+    assert earlier_runs(file, ["e", "f", "g"], keep=2) == run_of("b", "c") + run_of("d")
+    assert earlier_runs(file, [], keep=0) == ""
+    assert earlier_runs(tmp_path / "none.jsonl", [], keep=9) == ""
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"testResults": []}', '{"testResults": {"x": 1}}', "null"])
+def test_a_line_that_is_no_run_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_text(f"{run_of('a')}{line}\n")
+
+    with pytest.raises(ConfigError, match=r"history\.jsonl:2: this line is no run"):
+        earlier_runs(file, [], keep=9)
+
+
+def settings(**values: object) -> Settings:
+    usual = {
+        "name": 'a "name" </script> \u2028',
+        "output": Path("/made"),
+        "history": Path("/history.jsonl"),
+        "runs": 3,
+        "environments": ("dev", "sta'ging"),
+        "default": None,
+        "categories": (),
+        "single_file": True,
+    }
+    return Settings(**{**usual, **values})  # type: ignore[arg-type]  # which of them is what, the class says
+
+
+def test_categories_of_allure_2_are_said_as_allure_3_understands_them() -> None:
+    given = {
+        "name": "Expected failure",
+        "matchedStatuses": ["failed"],
+        "messageRegex": "^gaia",
+        "traceRegex": "",
+        "x": 1,
+    }
+
+    module = settings(categories=[given, {"name": "All"}]).module()
+
+    said = json.loads(module.split("const config = ", 1)[1].split(";\n", 1)[0])["categories"]
+    assert said[0]["groupBy"] == [{"label": "rule"}]
+    assert said[0]["messageRegex"] == "^gaia"
+    assert "x" not in said[0]
+    assert said[1]["matchedStatuses"] == ["failed", "broken"]
+
+
+def test_results_of_several_folders_are_counted_together(tmp_path: Path) -> None:
+    for folder, environment in (("a", "dev"), ("b", "staging"), ("b", None)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        labels = [{"name": "env", "value": environment}] if environment else None
+        text = json.dumps({"uuid": f"{folder}{environment}", "labels": labels})
+        (tmp_path / folder / f"{environment}-result.json").write_text(text)
+    (tmp_path / "b" / "categories.json").write_text('[{"name": "Mine"}]')
+
+    found = read_results([tmp_path / "a", tmp_path / "b"])
+
+    assert (found.environments, found.unnamed, len(found.uuids)) == (("dev", "staging"), 1, 3)
+    assert [each["name"] for each in found.categories] == ["Mine"]
+    assert len(read_results([tmp_path / "a"]).categories) > 1
