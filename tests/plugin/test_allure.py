@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.secrets import MASKED
-from tests.plugin.allure_runs import TOML, make_project, run
+from tests.plugin.allure_checks import CHECKS, KEY, RULES
+from tests.plugin.allure_runs import make_project, run
 from tests.plugin.conftest import ScriptedServer
 
 if TYPE_CHECKING:
@@ -18,97 +19,12 @@ if TYPE_CHECKING:
 
     from tests.plugin.allure_runs import Left
 
-KEY = "sk-live-0123456789abcdef"
-RULE = """
-why = "the route is shadowed"
-issue = "GAIA-1"
-owner = "@models"
-added = 2026-11-01
-expires = 2099-01-01
-environments = ["small"]
-tests = [{tests}]
-expect = "fails"
-"""
-
-
-def rule(match: str, *tests: str) -> str:
-    named = ", ".join(f'"suites/small/test_small.py::test_{test}"' for test in tests)
-    return RULE.format(tests=named) + f"match = {{ {match} }}\n"
-
-
-RULES = {
-    "shadowed": rule('message = "as always"', "expected", "expected_and_torn", "expected_part"),
-    "missing": rule("status = 404", "expected_by_status"),
-    "fixed": rule("status = 404", "unexpected"),
-    "otherwise": rule("status = 404", "otherwise"),
-}
-CHECKS = """
-import allure, pytest, subprocess
-
-def test_passes(): pass
-def test_fails(): assert 1 == 2, "broken"
-def test_breaks(): raise ValueError("broken")
-async def test_exchanges(gateway):
-    await gateway.get("/api/items?page=2")
-    raise AssertionError("broken")
-async def test_exchanges_and_passes(gateway): await gateway.get("/health")
-def test_expected(): raise AssertionError("as always")
-async def test_expected_by_status(gateway): (await gateway.get("/api/items")).expect(200)
-@pytest.fixture
-def torn():
-    yield
-    raise RuntimeError("torn")
-def test_expected_and_torn(torn): raise AssertionError("as always")
-def test_expected_part(subtests):
-    with subtests.test("one"): raise AssertionError("as always")
-    with subtests.test("two"): pass
-def test_unexpected(): pass
-def test_otherwise(): assert False, "something else"
-@pytest.mark.xfail(reason="not yet")
-def test_native(): raise AssertionError("as always")
-@pytest.mark.skip(reason="later")
-def test_skipped(): pass
-@pytest.mark.gaia(requires=["postgres"])
-def test_does_not_apply(): pass
-@pytest.mark.parametrize("value", [b"one", b"two"])
-def test_alike(value): pass
-@pytest.mark.parametrize("key", ["sk-live-0123456789abcdef", "sk-live-0123456789abcdef0"])
-def test_keys(key): pass
-class TestThings:
-    def test_in_class(self): pass
-@allure.epic("Mine")
-@allure.feature("My feature")
-@allure.label("env", "mine")
-def test_marked(): pass
-def test_tells_secrets(capsys):
-    allure.dynamic.title("with sk-live-0123456789abcdef")
-    allure.dynamic.parameter("given", "sk-live-0123456789abcdef")
-    allure.dynamic.description("about sk-live-0123456789abcdef")
-    allure.dynamic.link("http://host/?token=sk-live-0123456789abcdef", name="sk-live-0123456789abcdef")
-    with allure.step("step sk-live-0123456789abcdef"):
-        allure.attach("text sk-live-0123456789abcdef", "attached")
-        allure.attach(b"bytes sk-live-0123456789abcdef", "attached")
-        allure.attach(b"\\xff\\xfe", "no text")
-    open("given.txt", "w").write("file sk-live-0123456789abcdef")
-    allure.attach.file("given.txt", "given")
-    print("printed sk-live-0123456789abcdef")
-    raise AssertionError("told sk-live-0123456789abcdef")
-@pytest.fixture
-def leaking():
-    raise RuntimeError("fixture sk-live-0123456789abcdef")
-def test_leaks_in_a_fixture(leaking): pass
-"""
-
-
-def started(script: ScriptedServer) -> ScriptedServer:
-    script.answers["/api/items"] = [(404, {"detail": "Not Found", "token": KEY})]
-    script.answers["/api/items?page=2"] = [(404, {"detail": "Not Found", "token": KEY})]
-    return script
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ScriptedServer]:
-    scripted = started(ScriptedServer())
+    scripted = ScriptedServer()
+    for path in ("/api/items", "/api/items?page=2"):
+        scripted.answers[path] = [(404, {"detail": "Not Found", "token": KEY})]
     yield scripted
     scripted.close()
 
@@ -272,63 +188,6 @@ def test_a_verdict_that_is_no_promote_is_an_error_of_the_whole_run(left: Left) -
 
     assert error["message"].startswith("gaia verdict: REJECT on small: ")
     assert error["message"] in " ".join(left.output.split())
-
-
-def test_expected_failures_are_skipped_where_that_is_asked_for(tmp_path: Path, server: ScriptedServer) -> None:
-    make_project(tmp_path, CHECKS, rules=RULES)
-
-    left = run(tmp_path, server.url, "--gaia-allure-expected=skipped", "-k", "test_expected or test_fails")
-
-    assert left.statuses == {
-        "test_expected": "skipped",
-        "test_expected_by_status": "skipped",
-        "test_expected_part": "skipped",
-        "test_expected_and_torn": left.statuses["test_expected_and_torn"],
-        "test_fails": "failed",
-    }
-    assert left.message("test_expected").startswith("AssertionError: as always\n\ngaia: expected failure\nrule: ")
-
-
-def test_another_word_for_expected_failures_is_refused(tmp_path: Path, server: ScriptedServer) -> None:
-    make_project(tmp_path, "def test_passes(): pass\n")
-
-    left = run(tmp_path, server.url, "--gaia-allure-expected=green")
-
-    assert left.code == 4
-    assert "--gaia-allure-expected: invalid choice: 'green'" in left.output
-
-
-def test_an_open_environment_tolerates_and_shows_it(tmp_path: Path, server: ScriptedServer) -> None:
-    make_project(tmp_path, "def test_passes(): pass\ndef test_fails(): assert False\n", toml=TOML + 'kind = "open"\n')
-
-    left = run(tmp_path, server.url)
-
-    assert left.statuses == {"test_passes": "passed", "test_fails": "failed"}
-    assert left.message("test_fails").startswith("AssertionError: assert False\n\ngaia: tolerated")
-    assert left.labels("test_fails", "expectation") == ["tolerated"]
-
-
-def test_a_skip_that_gates_is_not_grey(tmp_path: Path, server: ScriptedServer) -> None:
-    checks = "import pytest\ndef test_passes(): pass\ndef test_skips(): pytest.skip('later')\n"
-    make_project(tmp_path, checks, toml=TOML + 'kind = "zero"\n')
-
-    left = run(tmp_path, server.url)
-
-    assert left.code == 1
-    assert left.statuses == {"test_passes": "passed", "test_skips": "failed"}
-    assert left.message("test_skips") == "gaia: skipped, and no rule allows that: later"
-
-
-def test_environments_that_share_a_folder_stay_apart(tmp_path: Path, server: ScriptedServer) -> None:
-    make_project(tmp_path, "def test_passes(): pass\n", toml=TOML + "[env.other]\n")
-    run(tmp_path, server.url)
-
-    left = run(tmp_path, server.url, "--gaia-env=other")
-
-    first, second = left.results
-    assert first["testCaseId"] == second["testCaseId"]
-    assert first["historyId"] != second["historyId"]
-    assert [each["parameters"][0]["value"] for each in left.results] == ["small", "other"]
 
 
 def test_workers_tell_the_same(tmp_path: Path, server: ScriptedServer, left: Left) -> None:

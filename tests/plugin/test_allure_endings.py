@@ -36,9 +36,7 @@ WAYS = {
     "pytest.exit": ("pytest.exit('enough')", ()),
     "pytest.exit with success": ("pytest.exit('enough', returncode=0)", ()),
     "Ctrl-C": ("raise KeyboardInterrupt", ()),
-    "a killed worker": (KILL, ("-n2", "--clean-alluredir")),
     "a killed worker, not replaced": (KILL, ("-n2", "--max-worker-restart=0")),
-    "SystemExit": ("raise SystemExit(0)", ()),
 }
 
 
@@ -63,7 +61,9 @@ def test_what_was_planned_is_reported(
     assert left.statuses["test_ends"] in ("failed", "broken")
 
 
-def test_a_worker_that_comes_for_another_cleans_nothing(tmp_path: Path, server: ScriptedServer) -> None:
+def test_a_killed_worker_takes_no_result_along_and_the_next_one_cleans_nothing(
+    tmp_path: Path, server: ScriptedServer
+) -> None:
     make_project(tmp_path, CHECKS.format(ending=KILL))
     old = tmp_path / "allure" / "old-result.json"
     old.parent.mkdir()
@@ -72,6 +72,10 @@ def test_a_worker_that_comes_for_another_cleans_nothing(tmp_path: Path, server: 
     left = run(tmp_path, server.url, "-n2", "--clean-alluredir")
 
     assert "replacing crashed worker" in left.output
+    assert left.names == PLANNED
+    assert_planned_are_reported(left)
+    assert left.message("test_ends").startswith("gaia: crashed: ")
+    assert f"crashed while running '{FILE}::test_ends'" in left.message("test_ends")
     assert not old.exists()
     # Only the worker that ran a test knows its thread: what the controller makes up for a lost result has none.
     threads = {each["name"]: left.labels(each["name"], "thread") for each in left.results}
