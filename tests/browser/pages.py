@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 HERE = frozenset({"127.0.0.1", "localhost", "::1", ""})
 """hosts on this machine; files, blobs and data have none"""
 
+_FAILED = 400
 PATIENCE = 15_000
 """milliseconds for what a page has to show"""
 
@@ -24,6 +25,8 @@ class Watched:
     page: Page
     requests: list[str] = field(default_factory=list)
     """addresses, of workers, frames, sockets and beacons as well"""
+    missing: list[str] = field(default_factory=list)
+    """addresses on this machine that were answered with an error"""
     complaints: list[str] = field(default_factory=list)
     """errors and warnings in the console, and exceptions"""
 
@@ -66,6 +69,7 @@ async def _watch(context: BrowserContext, watched: Watched) -> None:
 
     await context.route("**/*", stop_at_the_door)
     context.on("request", lambda request: watched.requests.append(request.url))
+    context.on("response", lambda answer: watched.missing.append(answer.url) if answer.status >= _FAILED else None)
     watched.page.on("websocket", lambda socket: watched.requests.append(socket.url))
     watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
     watched.page.on(

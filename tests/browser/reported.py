@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.browser.tools import find_package
+from tests.browser.tools import find_allure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,9 +76,8 @@ def run_checks(project: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 def gaia_report(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Make the report by the pinned Allure, which has to be there."""
-    allure = find_package(".bin/allure")
     script = "import sys; from pytest_gaia.cli import main; sys.exit(main())"
-    return _run(project, "-c", script, "report", *arguments, GAIA_ALLURE=str(allure), **variables)
+    return _run(project, "-c", script, "report", *arguments, GAIA_ALLURE=str(find_allure()), **variables)
 
 
 def _run(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

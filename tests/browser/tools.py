@@ -39,6 +39,13 @@ def find_package(path: str) -> Path:
     return file
 
 
+def find_allure() -> Path:
+    """Return the pinned Allure, which runs on Node.js, or leave the test out."""
+    if shutil.which("node") is None:
+        leave_out("Node.js is not on PATH")
+    return find_package("allure/cli.js")
+
+
 def leave_out(why: str) -> NoReturn:
     """Skip the test; where tests of pages are required, fail it."""
     if os.environ.get(REQUIRED) == "required":
