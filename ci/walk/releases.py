@@ -105,7 +105,7 @@ def write(folder: Path) -> None:
 
 def walk(commands: Commands, found: Mapping[str, Mapping[str, str]], say: Callable[[str], None]) -> None:
     """Release twice, and go back. Raise ``Unexpected`` at the first step that ends otherwise."""
-    commands.environ |= _variables(found)
+    commands.environ |= _variables(found) | {"GITHUB_STEP_SUMMARY": str(commands.folder.parent / "summary.md")}
     say("keys: one for the pipeline, one for each who signs")
     for name, role in PEOPLE.items():
         key = commands.folder.parent / f"{name}.pem"

@@ -149,6 +149,9 @@ def _show_ending(plan: Plan, ending: Ending, *, as_json: bool) -> None:
         typer.echo(f"{ending.why}.")
     _show_head(plan)
     typer.echo(f"next: {advice}")
+    # People sign the way into the next stage, and look at the page of that.
+    target = (_after(plan) if ending.exit_code == 0 else None) or plan.name
+    typer.echo(f"page: gaia signoff report --bundle {plan.bundle.short} --env {target}")
 
 
 def _echo_ending(plan: Plan, gate: Gate | None, code: int, why: str, advice: str) -> None:
@@ -163,10 +166,14 @@ def _show_head(plan: Plan) -> None:
 def _advice(plan: Plan, ending: Ending) -> str:
     """Return what to do after it has ended."""
     if ending.exit_code == 0:
-        stages = plan.promotion.stages
-        after = next((name for name, stage in stages.items() if stage.previous == plan.name), None)
+        after = _after(plan)
         return f"gaia gate {after} --bundle {plan.bundle.short} --edge" if after else "gaia status"
     return (_first_next(ending.gate) if ending.gate else "") or _again(plan)
+
+
+def _after(plan: Plan) -> str | None:
+    """Return the environment that the bundle goes to next."""
+    return next((name for name, stage in plan.promotion.stages.items() if stage.previous == plan.name), None)
 
 
 def _first_next(gate: Gate) -> str:

@@ -36,6 +36,7 @@ def test_a_bundle_is_deployed_tested_and_written_down(promotable: Promotable) ->
     assert (gate.decision.verdict, gate.decision.fence) == ("PROMOTE", 1)
     assert promotable.entries[-1].sha256 in done.stdout
     assert "next: gaia status" in done.stdout
+    assert done.stdout.endswith(f"page: gaia signoff report --bundle {promotable.bundle.short} --env stage\n")
     assert [mark.step for mark in promotable.marks] == ["begin", "lock", "seal", "run", "evidence", "gate", "end"]
 
 
