@@ -60,7 +60,7 @@ class MaskedFormatter:
 
 def mask_terminal(config: pytest.Config, mask: Callable[[str], str]) -> None:
     """Mask what pytest writes to the terminal, and what tests print where nothing captures it."""
-    if not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput") and config.pluginmanager.hasplugin("terminalreporter"):
         writer = config.get_terminal_writer()
         writer._file = MaskedStream(writer._file, mask)
     if getattr(config.option, "capture", "fd") == "no":
