@@ -35,10 +35,10 @@ class SuitesBegun:
         terminal: TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
         if self._told or terminal is None or terminal.verbosity < 0:
             return
-        self._told = True
         suites = by_suite(nodes, self._roots, self._config.rootpath)
         if not suites:
             return
+        self._told = True
         begin_line(terminal)
         for line in plan_lines(suites, max(NARROWEST, self._config.get_terminal_writer().fullwidth)):
             terminal.write_line(line)

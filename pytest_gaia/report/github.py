@@ -20,7 +20,7 @@ MOST = 10
 SUMMARY_LIMIT = 1024 * 1024
 """bytes that GitHub takes as the summary of a step; a longer one is dropped as a whole"""
 
-_SPECIAL = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|`*_[]~\\#"} | {ord("\n"): "<br>", ord("\r"): ""}
+_SPECIAL = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|`*_[]~\\#"}
 _ROOM_FOR_A_NOTE = 200
 
 
@@ -111,7 +111,8 @@ def _row(cells: Sequence[str]) -> str:
 
 def _cell(text: str) -> str:
     """Return ``text`` as GitHub shows it: no sign of it is Markdown, and it stays within its cell."""
-    return text.strip().translate(_SPECIAL)
+    lines = (line.translate(_SPECIAL) for line in text.strip().splitlines())
+    return "<br>".join("".join(sign for sign in line if sign.isprintable()) for line in lines)
 
 
 def _fitting(lines: Iterable[str], room: int) -> str:

@@ -51,11 +51,11 @@ def settle(root: Element, judged: Judged, addresses: Mapping[str, Address], *, s
 def _once(judgements: Iterable[Judgement]) -> Iterator[Judgement]:
     """Give one judgement a test. Of several (it ran on several workers, or one of them ended), the worst."""
     worst: dict[str, Judgement] = {}
-    for each in judgements:
+    for each in (each for each in judgements if each.outcome != "deselected"):
         known = worst.get(each.node)
         if known is None or (each.gates, each.outcome != "passed") > (known.gates, known.outcome != "passed"):
             worst[each.node] = each
-    return (each for each in worst.values() if each.outcome != "deselected")
+    return iter(worst.values())
 
 
 def _case(

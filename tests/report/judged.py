@@ -1,0 +1,45 @@
+"""Judged runs for tests of texts: random ones, and one in which all that can happen has happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.tolerance import tolerance_of
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.subjects import Context
+from pytest_gaia.verdict.evidence import Phase, TestRecord
+from pytest_gaia.verdict.judged import Judged, judge_run
+from tests.policy.build import TODAY, rule
+from tests.verdict import strategies as some
+from tests.verdict.runs import failed, passed, run
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
+
+
+def _judged(case: some.Case) -> Judged:
+    return judge_run(case.run.start, case.run.tests, case.run.end, RuleSet(case.rules), case.context)
+
+
+judged_runs: st.SearchStrategy[Judged] = some.cases().map(_judged)
+
+PERSONAS = "suites/personas/test_personas.py::test_a_persona_without_what_it_needs_is_refused_by_name[system_prompt]"
+WHY = "personas are not part of the staging cut-over yet, with or without the chat service that serves them"
+
+
+def eventful(*, gating: int = 1) -> Judged:
+    """A run of staging with a pass, expected failures, an unexpected pass, one that does not apply, and ``gating``."""
+    rules = RuleSet(
+        [rule("staging-personas", PERSONAS, why=WHY), rule("healed", "suites/health/test_health.py::test_ok")]
+    )
+    away = Phase("setup", "not applicable", reason="staging gives asset no URL of its own")
+    tests = (
+        passed("suites/health/test_health.py::test_ok"),
+        passed("suites/health/test_health.py::test_fine"),
+        failed(PERSONAS),
+        TestRecord("suites/assets/test_assets.py::test_lists", "ran", (away,)),
+        *(failed(f"suites/chat/test_chat.py::test_answers[{number}|a]") for number in range(gating)),
+    )
+    recorded = run(*tests, complete=False)
+    context = Context("staging", frozenset(), TODAY, tolerance_of("staging", {}))
+    return judge_run(recorded.start, recorded.tests, recorded.end, rules, context)

@@ -1,0 +1,78 @@
+"""What GitHub Actions reads of a run, within its limits."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gaia.report.github import MOST, SUMMARY_LIMIT, job_summary, run_annotations
+from tests.report.judged import PERSONAS, WHY, eventful, judged_runs
+
+if TYPE_CHECKING:
+    from pytest_gaia.verdict.judged import Judged
+
+NODE = "suites/chat/test_chat.py::test_answers[0|a]"
+
+
+def said_of(judged: Judged, prefix: str = "") -> list[str]:
+    return list(run_annotations(judged, "staging", {NODE: ("suites/chat/test_chat.py", 12)}, prefix))
+
+
+def test_a_failure_stands_at_its_line_within_the_repository() -> None:
+    failure = said_of(eventful(), "services/gaia/")[0]
+
+    assert failure.startswith("::error file=services/gaia/suites/chat/test_chat.py,line=12,title=gaia failed::")
+    assert failure.endswith(f"::{NODE}%0Acall: UnexpectedAnswer: gateway answered 503, expected 200")
+
+
+def test_an_unexpected_pass_is_a_warning() -> None:
+    warned = [line for line in said_of(eventful()) if line.startswith("::warning ")]
+
+    assert warned == [
+        "::warning title=gaia::suites/health/test_health.py::test_ok: unexpected pass: expected to fail by healed"
+    ]
+
+
+def test_what_github_would_drop_is_counted_in_the_last_one() -> None:
+    shown = [line for line in said_of(eventful(gating=25)) if line.startswith("::error ")]
+
+    assert len(shown) == MOST
+    assert "16 more tests gate" in shown[-1]
+    assert "more tests" not in "".join(said_of(eventful(gating=MOST)))
+
+
+def test_a_verdict_that_no_test_gives_is_an_annotation_of_its_own() -> None:
+    drifting = said_of(eventful(gating=0))[0]
+
+    assert re.fullmatch(r"::error title=gaia (DRIFT|HOLD)::staging: .+", drifting)
+
+
+@given(judged_runs)
+def test_an_annotation_is_one_line_and_no_more_than_github_takes(judged: Judged) -> None:
+    lines = said_of(judged)
+
+    assert all(re.match(r"::(error|warning) [^\r\n]*::[^\r\n]*\Z", line) for line in lines)
+    for kind in ("error", "warning"):
+        assert sum(line.startswith(f"::{kind} ") for line in lines) <= MOST
+
+
+def test_the_summary_says_what_gates_what_was_expected_and_what_was_not_tested() -> None:
+    text = job_summary(eventful(), "staging")
+
+    assert text.startswith("## gaia: REJECT on staging\n")
+    assert "| suites/chat/test&#95;chat.py::test&#95;answers&#91;0&#124;a&#93; | failed |" in text
+    assert f"| 1 | staging-personas | GAIA-1 | @team | 2030-03-28 | {WHY} |" in text
+    assert "| 1 | not applicable | staging gives asset no URL of its own |" in text
+    assert PERSONAS not in text
+
+
+@given(judged_runs, st.sampled_from((0, 150, 400, 1000, SUMMARY_LIMIT)))
+def test_the_summary_fits_the_room_that_is_left(judged: Judged, room: int) -> None:
+    text = job_summary(judged, "staging", room)
+
+    assert len(text.encode()) <= max(room, 200)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(row.endswith("|") for row in rows)
