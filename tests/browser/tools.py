@@ -42,15 +42,15 @@ def find_package(path: str) -> Path:
 def find_allure() -> Path:
     """Return the pinned Allure, which runs on Node.js, or leave the test out."""
     if shutil.which("node") is None:
-        leave_out("Node.js is not on PATH")
+        leave_out("Node.js is not on PATH", "install Node.js >= 20")
     return find_package("allure/cli.js")
 
 
-def leave_out(why: str) -> NoReturn:
+def leave_out(why: str, do: str = INSTALL) -> NoReturn:
     """Skip the test; where tests of pages are required, fail it."""
     if os.environ.get(REQUIRED) == "required":
-        pytest.fail(f"{why}, and {REQUIRED}=required: {INSTALL}.", pytrace=False)
-    pytest.skip(f"{LEFT_OUT}{why}")
+        pytest.fail(f"{why}, and {REQUIRED}=required: {do}.", pytrace=False)
+    pytest.skip(f"{LEFT_OUT}{why}; {do}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -63,4 +63,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             counts[why] = counts.get(why, 0) + 1
     for why, count in sorted(counts.items()):
         tests = "1 test of pages was" if count == 1 else f"{count} tests of pages were"
-        terminalreporter.write_line(f"{tests} left out: {why}; {INSTALL}.", yellow=True)
+        terminalreporter.write_line(f"{tests} left out: {why}.", yellow=True)
