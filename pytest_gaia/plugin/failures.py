@@ -40,7 +40,7 @@ def show_failure(
     exchange = None
     if isinstance(picture, ExceptionChainRepr) and isinstance(error, GaiaError):
         _say_in_short(picture, error, at_fault(error, recorder.exchanges), config)
-    if config.option.tbstyle == "line":
+    if _style(config) == "line":
         return
     if isinstance(picture, ExceptionChainRepr) and error is not None and _brief(config):
         if isinstance(error, GaiaError):
@@ -48,7 +48,7 @@ def show_failure(
             report.longrepr = picture = _of_ours(picture, error, exchange)
         else:
             report.longrepr = picture = _without_libraries(picture, config.invocation_params.dir)
-            exchange = recorder.last if config.get_verbosity() > 0 else None
+            exchange = recorder.last if _loudness(config) > 0 else None
         if exchange is not None:
             picture.addsection(f"the exchange with {exchange.service}", transcript(exchange))
     others = [each for each in recorder.exchanges if each is not exchange]
@@ -56,10 +56,20 @@ def show_failure(
         report.sections.append((_OTHERS if exchange is not None else _ALL, text))
 
 
+def _style(config: pytest.Config) -> str:
+    # Without pytest's terminal there are no such options, and no -v either.
+    style: str = config.getoption("tbstyle", "auto")
+    return style
+
+
 def _brief(config: pytest.Config) -> bool:
-    option = config.option
-    asked = option.fulltrace or option.showlocals or config.get_verbosity() > 1
-    return option.tbstyle == "auto" and not asked
+    asked = config.getoption("fulltrace", False) or config.getoption("showlocals", False)
+    return _style(config) == "auto" and not asked and _loudness(config) < 2
+
+
+def _loudness(config: pytest.Config) -> int:
+    loudness: int = config.getoption("verbose", 0)
+    return loudness
 
 
 def _say_in_short(
@@ -70,7 +80,7 @@ def _say_in_short(
     said = f"{type(error).__name__}: {headline(error, exchange)}"
     if crash is not None:
         crash.message = said
-    if config.option.tbstyle == "line":
+    if _style(config) == "line":
         traceback.reprentries = [ReprEntry([f"E   {line}" for line in said.splitlines()], None, None, None, "short")]
 
 
