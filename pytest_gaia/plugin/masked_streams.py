@@ -63,9 +63,11 @@ def mask_terminal(config: pytest.Config, mask: Callable[[str], str]) -> None:
     if not hasattr(config, "workerinput") and config.pluginmanager.hasplugin("terminalreporter"):
         writer = config.get_terminal_writer()
         writer._file = MaskedStream(writer._file, mask)
-    if getattr(config.option, "capture", "fd") == "no":
+    # Without pytest's own plugin for it (-p no:capture) there is no such option, and nothing is captured.
+    capture = getattr(config.option, "capture", "no")
+    if capture == "no":
         _mask_standard(config, mask)
-    elif config.option.capture == "tee-sys":
+    elif capture == "tee-sys":
         _mask_tee(config, mask)
 
 
