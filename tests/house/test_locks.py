@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -44,3 +45,19 @@ def test_every_pin_has_its_hashes() -> None:
         text = (ROOT / "ci" / "lock" / f"{profile}.txt").read_text()
         entries = [entry for entry in re.split(r"\n(?=\S)", text) if "==" in entry]
         assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_npm_packages_are_pinned_exactly_and_each_has_its_hash() -> None:
+    wanted = json.loads((ROOT / "ci" / "npm" / "package.json").read_text())
+    lock = json.loads((ROOT / "ci" / "npm" / "package-lock.json").read_text())["packages"]
+    packages = {name: each for name, each in lock.items() if name}
+
+    assert wanted["private"] is True
+    assert lock[""]["dependencies"] == wanted["dependencies"]
+    for name, version in wanted["dependencies"].items():
+        assert packages[f"node_modules/{name}"]["version"] == version
+    assert [name for name, each in packages.items() if not each.get("integrity", "").startswith("sha512-")] == []
+    elsewhere = [
+        name for name, each in packages.items() if not each["resolved"].startswith("https://registry.npmjs.org/")
+    ]
+    assert elsewhere == []
