@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -127,5 +128,18 @@ def gaia_process(project: Path) -> Callable[..., Outcome]:
             check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def told(gaia: Callable[..., Outcome], release: Underway) -> Callable[..., dict[str, Any]]:
+    """Ask for the sign-off page of the release, and return what it says, as JSON has it."""
+
+    def call(*arguments: str) -> dict[str, Any]:
+        code, out, err = gaia("signoff", "report", "--bundle", release.id, "--format", "json", *arguments)
+        assert (code, err) == (0, "")
+        page: dict[str, Any] = json.loads(out)
+        return page
 
     return call

@@ -223,3 +223,18 @@ def test_names_that_there_is_no_room_for_are_counted() -> None:
     assert "test_asset[29]" in text
     assert "test_asset[30]" not in text
     assert "and 10 more, which the verdict file names" in text
+    assert "test_asset[29]`<br>10 more |" in markdown(full_page())
+
+
+def test_a_thousand_failures_are_counted_and_not_printed() -> None:
+    one = full_page().blocking[1]
+    page = full_page(
+        blocking=(*full_page().blocking, *(dataclasses.replace(one, what=f"{one.what}[{n}]") for n in range(1000)))
+    )
+
+    text = " ".join(Read(html(page)).text.split())
+
+    assert "test_a_removed_persona_is_gone[97]" in text
+    assert "test_a_removed_persona_is_gone[98]" not in text
+    assert "And 902 more tests, which the verdict files name." in text
+    assert "And 902 more." in markdown(page)

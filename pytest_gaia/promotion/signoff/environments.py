@@ -87,6 +87,8 @@ def _notes(seen: RunSeen, situation: Situation) -> Iterator[str]:
         )
         return
     details = seen.evidence.says.details
+    if seen.verdict is not None and details.verdict != "PROMOTE":
+        yield f"{details.verdict}: {', '.join(seen.verdict.reasons)}"
     if details.missing:
         yield f"{len(details.missing)} sealed tests have neither passed nor an excuse"
     if details.flaky:
@@ -140,4 +142,4 @@ def _compared(look: Look, name: str, service: str, running: Mapping[str, str]) -
         return "not observed", False
     if seen == look.bundle.digests[service]:
         return "this image", True
-    return f"another: {seen[: len('sha256:') + SHORT]}…", False
+    return f"another: {seen}", False

@@ -12,13 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_gaia.report.signoff import charts
+from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED
 
 if TYPE_CHECKING:
     from pytest_gaia.report.signoff.page import SignOffPage
 
 _TEMPLATES = Path(__file__).with_name("templates")
-SHOWN_TESTS = 30
-"""names of one group; the rest are counted"""
 
 
 def html(page: SignOffPage) -> str:
@@ -40,6 +39,8 @@ def html(page: SignOffPage) -> str:
         passes=charts.passes(page.history),
         ages=charts.ages(page.ages),
         shown_tests=SHOWN_TESTS,
+        shown_untested=SHOWN_UNTESTED,
+        shown_blocking=SHOWN_BLOCKING,
     )
     return document + "\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.report.signoff.markdown_text import code, escaped, link, table
+from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
     from pytest_gaia.report.signoff.page import SignOffPage
 
 _UNKNOWN = "Not known: no verdict file of any run is here."
+
+
+def _names(tests: Sequence[str], most: int, count: int) -> str:
+    """Return names, and how many more there are than are named."""
+    shown = [code(each) for each in tests[:most]]
+    more = count - len(shown)
+    return "<br>".join(
+        [*shown, *([f"{more} more" if shown else f"{more}, whose names are not known here"] if more else [])]
+    )
 
 
 def waivers(page: SignOffPage) -> list[str]:
@@ -36,9 +46,11 @@ def blocking(page: SignOffPage) -> list[str]:
             escaped(each.why),
             code(each.next) + (link("see it in Allure", each.link) if each.link else ""),
         )
-        for each in page.blocking
+        for each in page.blocking[:SHOWN_BLOCKING]
     ]
-    return table(("What", "Where", "Why", "What mends it"), rows, "Nothing.")
+    more = len(page.blocking) - len(rows)
+    lines = table(("What", "Where", "Why", "What mends it"), rows, "Nothing.")
+    return [*lines, "", f"And {more} more."] if more else lines
 
 
 def environments(page: SignOffPage) -> list[str]:
@@ -75,7 +87,7 @@ def known(page: SignOffPage) -> list[str]:
             escaped(each.owner) or "nobody",
             escaped(f"{each.expires}, {each.days_left} days left") if each.rule else "no end",
             escaped(", ".join(f"{count} in {name}" for name, count in each.environments)),
-            "<br>".join(map(code, each.tests)),
+            _names(each.tests, SHOWN_TESTS, len(each.tests)),
         )
         for each in page.known
     ]
@@ -225,7 +237,7 @@ def untested(page: SignOffPage) -> list[str]:
             escaped(f"{each.outcome}: {each.why}"),
             escaped(", ".join(each.environments)),
             "nowhere" if each.nowhere else "elsewhere",
-            "<br>".join(map(code, each.tests)),
+            _names(each.tests, SHOWN_UNTESTED, each.count),
         )
         for each in page.untested
     ]

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 _DAY = len("2026-11-23")
 
+SHOWN_TESTS = 30
+"""tests of one known failure that are named; the rest are counted"""
+SHOWN_UNTESTED = 3
+"""of one group of tests that were not tested"""
+SHOWN_BLOCKING = 100
+"""lines of what stands in the way"""
+
 Answer = Literal["GO", "GO WITH WAIVERS", "NO GO"]
 
 

@@ -1,0 +1,247 @@
+"""What stands on the sign-off page: numbers of the ledger, names of the verdict files that it names, and what is not known."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from pytest_gaia.promotion.bundles import keep_bundle
+from tests.cli.signoff_files import EXCUSED, IDLE, LEFT_OUT, RULE, judged, judged_in, run_kept, verdict_of, walk_kept
+from tests.promotion.release import made_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.evidence import Underway
+
+    Told = Callable[..., dict[str, Any]]
+
+
+def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Underway, project: Path) -> None:
+    staging = (
+        *judged_in("staging"),
+        judged("suites/chat/test_chat.py::test_b", "failed", "call: AssertionError: no", gates=True),
+        judged("suites/chat/test_chat.py::test_c", "unexpected pass", "expected to fail by x", ("x",)),
+        judged("suites/chat/test_gone.py", "not collected", "ImportError", gates=True),
+        judged("suites/chat/test_chat.py::test_d", "skipped", "not today"),
+    )
+    release.through_local()
+    release.through_dev()
+    release.deploy("staging")
+    verdict = verdict_of(
+        release, "staging", staging, verdict="REJECT", exit_code=1, reasons=("1 failed", "1 not collected")
+    )
+    run_kept(
+        release, project, "staging", verdict, result="FAILED", planned=13, missing=("suites/chat/test_chat.py::test_e",)
+    )
+
+    page = told()
+
+    assert [each["name"] for each in page["environments"]] == ["local", "dev", "staging"]
+    counts = page["environments"][-1]["counts"]
+    assert counts == {
+        "planned": 13, "ran": 8, "passed": 5, "expected": 1, "failed": 1, "unexpected_passes": 1, "not_applicable": 1,
+        "blocked": 1, "not_run": 3,
+    }  # fmt: skip
+    assert sum(counts.values()) == counts["planned"] * 2 + counts["ran"]
+    assert page["environments"][-1]["notes"][0] == "REJECT: 1 failed, 1 not collected"
+    gating = {each["what"]: each["why"] for each in page["blocking"] if "test_" in each["what"]}
+    assert gating["suites/chat/test_chat.py::test_b"] == "failed: call: AssertionError: no"
+    assert set(gating) == {each.node for each in staging if each.gates or each.outcome == "unexpected pass"}
+    untested = {(test, each["outcome"]) for each in page["untested"] for test in each["tests"]}
+    assert ("suites/chat/test_chat.py::test_d", "skipped") in untested
+    assert ("suites/chat/test_chat.py::test_e", "never ran") in untested
+
+
+def test_known_failures_name_who_accepted_them_until_when_and_which_tests(
+    told: Told, release: Underway, project: Path
+) -> None:
+    walk_kept(release, project)
+
+    page = told()
+
+    (known,) = page["known"]
+    assert (known["rule"], known["why"], known["issue"], known["owner"]) == (RULE.id, RULE.why, RULE.issue, RULE.owner)
+    assert (known["expires"], known["tests"]) == (RULE.expires, [EXCUSED])
+    assert known["environments"] == [["staging", 1], ["production", 1]]
+    assert known["days_left"] > 300, "counted on the day of the page, not on that of the run"
+    assert [(each["rule"], each["why"]) for each in page["idle"]] == [
+        (IDLE.id, ["staging, production: in force, and no test needed it"])
+    ]
+
+
+def test_failures_that_only_a_tolerance_lets_through_are_known_as_such(
+    told: Told, release: Underway, project: Path
+) -> None:
+    node = "suites/chat/test_chat.py::test_b"
+    release.through_local()
+    release.deploy("dev")
+    run_kept(
+        release, project, "dev", verdict_of(release, "dev", (*judged_in("dev"), judged(node, "tolerated", "call: no")))
+    )
+
+    known = next(each for each in told()["known"] if not each["rule"])
+
+    assert (known["tests"], known["owner"], known["days_left"]) == ([node], "", None)
+    assert known["why"].startswith("not excused by a rule")
+
+
+def test_what_was_not_tested_says_why_and_whether_it_was_tested_elsewhere(
+    told: Told, release: Underway, project: Path
+) -> None:
+    elsewhere = "suites/chat/test_chat.py::test_b"
+    release.through_local()
+    release.through_dev()
+    run_kept(release, project, "dev", verdict_of(release, "dev", (*judged_in("dev"), judged(elsewhere))))
+    release.deploy("staging")
+    tests = (*judged_in("staging"), judged(elsewhere, "not applicable", "chat has no URL there"))
+    run_kept(release, project, "staging", verdict_of(release, "staging", tests))
+
+    named = [each for each in told()["untested"] if each["tests"]]
+
+    assert [(each["tests"], each["nowhere"], each["environments"]) for each in named] == [
+        ([LEFT_OUT], True, ["dev", "staging"]),
+        ([elsewhere], False, ["staging"]),
+    ]
+    assert named[0]["why"] == "does not run the suite performance unless it is selected"
+
+
+def test_what_runs_where_is_what_was_seen(told: Told, release: Underway) -> None:
+    release.through_local()
+    release.through_dev()
+    release.deploy("staging", services={"auth": release.bundle.digests["auth"], "gateway": "sha256:another"})
+    release.bundle = made_bundle("b")
+    release.deploy("dev")
+    release.bundle = made_bundle("a")
+
+    page = told("--env", "production")
+
+    seen = {image["service"]: {name: (what, same) for name, what, same in image["seen"]} for image in page["images"]}
+    assert seen["auth"]["staging"] == ("this image", True)
+    assert seen["gateway"]["staging"] == ("another: sha256:another", False)
+    assert seen["gateway"]["dev"] == ("another: sha256:gatewayb", False)
+    assert seen["gateway"]["production"] == ("not observed", False)
+    runs = {each["name"]: each["runs_now"] for each in page["environments"]}
+    assert runs["dev"].startswith(f"bundle {made_bundle('b').short}, since ")
+    assert runs["staging"].startswith("this release, since ")
+    assert runs["production"] == "nothing is known"
+
+
+def test_the_checklist_names_who_signed_when_and_until_when(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+
+    rows = {each["title"]: each for each in told()["checklist"]}
+
+    review, proved = rows["Security review complete"], rows["Core functionality verified"]
+    assert (review["status"], review["who"], review["edge"]) == ("signed", "sam (security)", "staging → production")
+    assert review["until"][:10] == (datetime.fromisoformat(review["when"][:16]) + timedelta(days=7)).date().isoformat()
+    assert (proved["status"], proved["who"], proved["until"]) == ("proved", "ci", "")
+    assert "Signed by release-manager" in rows
+    assert len(rows) == 12
+
+
+def test_what_changed_since_the_last_sign_off(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+    release.bundle = keep_bundle(project, made_bundle("b", migration_head="0007"), {})
+    other = judged("suites/health/test_health.py::test_new")
+    rules = (msgspec.structs.replace(RULE, expires="2999-12-31"), msgspec.structs.replace(IDLE, id="new-rule"))
+    verdict = verdict_of(release, "staging", (*judged_in("staging"), other), rules=rules)
+    release.deploy("staging")
+    run_kept(release, project, "staging", verdict)
+
+    changes = told("--env", "production")["changes"]
+
+    assert changes["since"].startswith(f"bundle {made_bundle('a').short}, which the gate of production let pass on ")
+    rows = {each["what"]: (each["old"], each["new"]) for each in changes["rows"]}
+    assert rows["image of gateway"] == ("sha256:gatewaya", "sha256:gatewayb")
+    assert rows["commit"] == ("c0ffeea", "c0ffeeb")
+    assert rows["migration head"] == ("none", "0007")
+    assert rows["staging: passed"] == ("5", "6")
+    assert rows["rule stream-wrapped"][1].endswith("until 2999-12-31)")
+    assert rows["rule models-shadowed"][1] == "removed"
+    assert rows["rule new-rule"][0] == "not there"
+
+
+def test_before_the_first_sign_off_nothing_is_compared(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+
+    assert told()["changes"] == {"since": "", "rows": [], "notes": []}
+
+
+def test_charts_are_drawn_of_the_ledger_and_of_the_record(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+
+    page = told()
+
+    slo = next(each for each in page["objectives"] if each["environment"] == "staging")
+    assert (slo["route"], slo["measured_ms"], slo["fail_ms"]) == ("GET /health", 20, 100)
+    assert (slo["median_ms"], slo["slowest_ms"]) == (20, 60)
+    assert [each["environment"] for each in page["history"]] == ["local", "dev", "dev", "staging", "production"]
+
+
+def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: Told, release: Underway) -> None:
+    release.all_but()
+    release.run(
+        "staging", counts={"passed": 38, "expected failure": 2, "not applicable": 3}, expected=(EXCUSED,), planned=43
+    )
+
+    page = told("--env", "production")
+
+    assert any(
+        gap.startswith("staging: its verdict file (verdict.json) is not on this machine.") for gap in page["gaps"]
+    )
+    assert [each["tests"] for each in page["known"]] == [[EXCUSED]]
+    assert "which one is not known here" in page["known"][0]["why"]
+    assert {"suite": "not known", "count": 3}.items() <= next(
+        e for e in page["untested"] if e["environments"] == ["staging"]
+    ).items()
+    assert page["verdicts_known"] is False
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"{}", "is another than the one that the ledger names"), (None, "is not on this machine")],
+)
+def test_a_kept_verdict_file_that_was_changed_is_not_shown(
+    told: Told, release: Underway, project: Path, content: bytes | None, said: str
+) -> None:
+    walk_kept(release, project)
+    path = project / ".gaia" / "promotions" / f"staging-{release.id}" / "verdict.json"
+    path.unlink() if content is None else path.write_bytes(content)
+
+    page = told()
+
+    assert any(gap.startswith("staging: ") and said in gap for gap in page["gaps"])
+    assert page["known"][0]["environments"] == [["production", 1]]
+
+
+def test_files_of_another_machine_can_be_given(told: Told, release: Underway, project: Path) -> None:
+    walk_kept(release, project)
+    kept = project / ".gaia" / "promotions" / f"staging-{release.id}"
+    kept.rename(project / "from-ci")
+
+    without = told()
+    page = told("--run", "from-ci/verdict.json", "--record", "from-ci/record.jsonl")
+
+    assert any(gap.startswith("staging: ") for gap in without["gaps"])
+    assert not any(gap.startswith("staging: ") for gap in page["gaps"])
+    assert page["known"][0]["environments"] == [["staging", 1], ["production", 1]]
+    assert next(each for each in page["objectives"] if each["environment"] == "staging")["median_ms"] == 20
+
+
+def test_a_run_that_the_ledger_does_not_hold_is_shown_and_proves_nothing(
+    told: Told, release: Underway, project: Path
+) -> None:
+    release.through_local()
+    (project / "run.json").write_bytes(msgspec.json.encode(verdict_of(release, "dev")))
+
+    page = told("--env", "dev", "--run", "run.json")
+
+    assert page["answer"] == "NO GO"
+    assert "dev: the run of the file that was given is not in the ledger: it proves nothing" in page["gaps"]
+    assert page["environments"][-1]["counts"]["passed"] == 5
+    assert page["environments"][-1]["run"] == ""
