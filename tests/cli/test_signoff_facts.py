@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Underway, project: Path) -> None:
     staging = (
         *judged_in("staging"),
-        judged("suites/chat/test_chat.py::test_b", "failed", "call: AssertionError: no", gates=True),
+        judged("suites/chat/test_chat.py::test_b[GET /a::b]", "failed", "call: AssertionError: no", gates=True),
         judged("suites/chat/test_chat.py::test_c", "unexpected pass", "expected to fail by x", ("x",)),
         judged("suites/chat/test_gone.py", "not collected", "ImportError", gates=True),
         judged("suites/chat/test_chat.py::test_d", "skipped", "not today"),
@@ -39,9 +39,11 @@ def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Unde
         release, project, "staging", verdict, result="FAILED", planned=13, missing=("suites/chat/test_chat.py::test_e",)
     )
 
-    page = told()
+    page = told("--allure", "https://allure.example/{environment}/?x=1#top")
 
     assert [each["name"] for each in page["environments"]] == ["local", "dev", "staging"]
+    link = "https://allure.example/staging/?x=1&query=test_b%5BGET%20/a%3A%3Ab%5D#top"
+    assert link in [each["link"] for each in page["blocking"]]
     counts = page["environments"][-1]["counts"]
     assert counts == {
         "planned": 13, "ran": 8, "passed": 5, "expected": 1, "failed": 1, "unexpected_passes": 1, "not_applicable": 1,
@@ -50,7 +52,7 @@ def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Unde
     assert sum(counts.values()) == counts["planned"] * 2 + counts["ran"]
     assert page["environments"][-1]["notes"][0] == "REJECT: 1 failed, 1 not collected"
     gating = {each["what"]: each["why"] for each in page["blocking"] if "test_" in each["what"]}
-    assert gating["suites/chat/test_chat.py::test_b"] == "failed: call: AssertionError: no"
+    assert gating["suites/chat/test_chat.py::test_b[GET /a::b]"] == "failed: call: AssertionError: no"
     assert set(gating) == {each.node for each in staging if each.gates or each.outcome == "unexpected pass"}
     untested = {(test, each["outcome"]) for each in page["untested"] for test in each["tests"]}
     assert ("suites/chat/test_chat.py::test_d", "skipped") in untested

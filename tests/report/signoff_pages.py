@@ -164,7 +164,7 @@ def _blocking() -> tuple[Blocking, ...]:
 def _untested() -> tuple[Untested, ...]:
     return (
         Untested("everything", "no run", "no run of this release counts as evidence", ("production",), (), 0, nowhere=True),
-        Untested("performance", "not applicable", "does not run the suite performance unless it is selected", ("staging",), ("suites/performance/test_p.py::test_a",), 1, nowhere=True),
+        Untested("performance", "not applicable", "does not run the suite performance unless it is selected", ("staging",), ("suites/performance/test_p.py::test_a[GET /a::b]",), 1, nowhere=True),
         Untested("not known", "skipped", "the verdict file is missing", ("dev",), (), 3, nowhere=True),
         Untested("messaging", "not applicable", "services are restarted in the sandbox only", ("local", "staging"), (STREAM,), 1, nowhere=False),
     )  # fmt: skip

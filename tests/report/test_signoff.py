@@ -223,6 +223,7 @@ def test_names_that_there_is_no_room_for_are_counted() -> None:
     assert "test_asset[29]" in text
     assert "test_asset[30]" not in text
     assert "and 10 more, which the verdict file names" in text
+    assert " test_p.py::test_a[GET /a::b] " in text
     assert "test_asset[29]`<br>10 more |" in markdown(full_page())
 
 

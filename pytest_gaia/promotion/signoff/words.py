@@ -37,7 +37,8 @@ def linked(allure: str, environment: str, test: str = "") -> str:
     if not test:
         return address
     path, mark, fragment = address.partition("#")
-    name = quote(test.rpartition("::")[2])
+    function, bracket, parameters = test.partition("[")
+    name = quote(f"{function.rpartition('::')[2]}{bracket}{parameters}")
     return f"{path}{'&' if '?' in path else '?'}query={name}{mark}{fragment}"
 
 
