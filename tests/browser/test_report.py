@@ -121,9 +121,13 @@ async def test_an_unexpected_pass_is_red_in_a_category_of_its_own(pages: Pages, 
 
 
 async def test_a_failure_shows_the_exchange_that_led_to_it(pages: Pages, page_file: Path) -> None:
-    page = (await opened(pages, page_file)).page
+    watched = await opened(pages, page_file)
+    page = watched.page
     await go_to(page, "test_a_model_has_a_price")
 
     await page.get_by_role("button", name=re.compile("^Attachments")).first.click()
 
-    await expect(page.get_by_text(re.compile(r"GET .*/health")).first).to_be_visible()
+    await page.get_by_text("GET /health → 200").first.click()
+    for said in ("Request", "x-api-key", "Response", "200 OK"):
+        await expect(page.get_by_text(said).first).to_be_visible()
+    assert (watched.gone_out, watched.complaints) == ([], [])

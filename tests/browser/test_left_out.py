@@ -1,0 +1,57 @@
+"""A machine without a browser passes and says what it left out; where a browser is required, it fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.tools import REQUIRED, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TESTS = "tests/browser/test_watched_pages.py"
+
+
+def run(nowhere: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run tests of pages where there is no Chromium."""
+    ours = ("GAIA_", "PYTEST_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", TESTS, "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environ, "PATH": str(nowhere), **variables},
+    )
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+def test_without_a_browser_a_run_passes_and_says_at_its_end_what_it_left_out(
+    tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    ran = run(tmp_path, *workers)
+
+    assert ran.returncode == 0, ran.stdout
+    said = "3 tests of pages were left out: Chromium is not installed; `ci/setup browser` installs it."
+    assert said in ran.stdout.splitlines()
+
+
+def test_where_a_browser_is_required_leaving_out_is_a_failure(tmp_path: Path) -> None:
+    ran = run(tmp_path, **{REQUIRED: "required"})
+
+    assert ran.returncode == 1, ran.stdout
+    assert "3 errors" in ran.stdout
+    assert "Chromium is not installed, and GAIA_TEST_BROWSER=required: `ci/setup browser` installs it." in ran.stdout
+
+
+def test_ci_installs_one_and_requires_it() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+
+    assert "ci/setup browser" in lines
+    assert lines[-1] == f"{REQUIRED}=required exec make test"
