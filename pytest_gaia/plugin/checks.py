@@ -161,6 +161,7 @@ class CheckHooks:
         error = raised.value if raised else None
         self._found = phase = phases.phase_of(report, call, error, self._redact)
         if phase.outcome == "not applicable":
+            phases.excuse_report(item, report, phase.reason)
             phases.name_outcome(item, report, "not applicable")
         elif phase.outcome == "failed" and not self._excused(item, report, phase):
             show_failure(report, error, self.run.recorder, item.config)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def write(terminal: TerminalReporter, lines: Sequence[str], *, red: bool = False) -> None:
     """Write ``lines``, the first of them at the beginning of a line."""
     if lines:
-        terminal.ensure_newline()
+        begin_line(terminal)
     for line in lines:
         terminal.write_line(line, red=red)
 
