@@ -6,13 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pytest_gaia.run.leaks import leaks
+from pytest_gaia.verdict.verdict import EXIT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import pytest
 
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.run.leaks import Leak
@@ -24,18 +25,21 @@ _TICK = 1.0
 
 
 def look_through(config: pytest.Config, run: Run, result: Result) -> int:
-    """Return the exit code that what was written asks for: 0 where it holds no secret, 4 where it does."""
+    """Return the exit code that what was written asks for: 0 where it holds no secret, that of HOLD where it does.
+
+    The verdict file says HOLD then too, so that nobody promotes by it.
+    """
     try:
         found = leaks([*result.written, *_cache(config)], run.redactor, since=result.began - _TICK)
     except OSError as error:
-        return _say(f"gaia: what was written cannot be looked through for secrets: {error}.")
-    return _say(_message(found, config.invocation_params.dir)) if found else 0
+        return _hold(result, "what was written cannot be looked through", f"gaia: HOLD: looking for secrets: {error}.")
+    return _hold(result, "the run has written secrets", _message(found, config.invocation_params.dir)) if found else 0
 
 
 def _message(found: Sequence[Leak], folder: Path) -> str:
     places = f"{len(found)} {'place' if len(found) == 1 else 'places'}"
     lines = [
-        f"gaia: the run has written secrets, in {places}. They are masked there now; a compressed file is removed.",
+        f"gaia: HOLD: the run has written secrets, in {places}. They are masked there now; a compressed file is removed.",
         *(f"  {os.path.relpath(each.path, folder)}:{each.line}: {each.name}" for each in found[:_SHOWN]),
     ]
     if len(found) > _SHOWN:
@@ -47,10 +51,11 @@ def _message(found: Sequence[Leak], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _say(message: str) -> int:
+def _hold(result: Result, reason: str, message: str) -> int:
+    result.withhold(reason)
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
-    return int(pytest.ExitCode.USAGE_ERROR)
+    return EXIT_CODES["HOLD"]
 
 
 def _cache(config: pytest.Config) -> list[Path]:

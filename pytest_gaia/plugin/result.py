@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from pytest_gaia.plugin.launch import selects_everything
 from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import write_report
+from pytest_gaia.verdict.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +102,15 @@ class Result:
         code = pytest_exit if pytest_exit in _OWN_CODES else self.judged.verdict.exit_code
         # Who asks for evidence and does not get it has not been told that all is well.
         return code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
+
+    def withhold(self, reason: str) -> None:
+        """Take back a verdict that would let the release go on: something was found after it."""
+        if self.judged is None or self.judged.verdict.word not in ("PROMOTE", "DRIFT"):
+            return
+        verdict = self.judged.verdict
+        others = verdict.reasons if verdict.word != "PROMOTE" else ()
+        self.judged = dataclasses.replace(self.judged, verdict=Verdict("HOLD", (reason, *others)))
+        self._write_report(self.judged)
 
     def _open_record(self) -> None:
         self._begun = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.secrets import ordinal_mask
+from pytest_gaia.verdict.verdict import EXIT_CODES
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -151,9 +152,11 @@ def test_a_secret_that_a_plugin_writes_fails_the_run(
         *arguments(server, "--alluredir=allure", "--gaia-report=verdict.json", *workers)
     )
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.ret == EXIT_CODES["HOLD"]
+    verdict = json.loads((small.path / "verdict.json").read_text())
+    assert (verdict["verdict"], verdict["reasons"]) == ("HOLD", ["the run has written secrets"])
     result.stderr.fnmatch_lines(
-        ["gaia: the run has written secrets, in 1 place.*", "  allure/extra.txt:2: OTHER_TOKEN"]
+        ["gaia: HOLD: the run has written secrets, in 1 place.*", "  allure/extra.txt:2: OTHER_TOKEN"]
     )
     assert re.fullmatch(r"fine\nkey: \*{3}[0-9a-f]{8}\*{3}\n", (small.path / "allure" / "extra.txt").read_text())
     assert OTHER not in result.stderr.str() + result.stdout.str()
@@ -168,6 +171,6 @@ def test_what_a_worker_alone_has_learnt_is_looked_for(small: pytest.Pytester, se
 
     result = small.runpytest_subprocess(*arguments(server, "-n1", "--log-file=all.log"))
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.ret == EXIT_CODES["HOLD"]
     result.stderr.fnmatch_lines(["  all.log:1: a secret of gaia_secret"])
     assert "made-up-4711" not in (small.path / "all.log").read_text()
