@@ -1,6 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`. Everything is made in .venv, from the lock.
 .POSIX:
-.PHONY: demo test lint suites bench lock help
+.PHONY: demo test lint suites bench pictures lock help
 
 PYTHON = .venv/bin/python
 
@@ -11,6 +11,7 @@ help:
 	@echo 'make test    check and test this project'
 	@echo 'make lint    only the checks that run no test'
 	@echo 'make bench   measure against the peers; prints one table'
+	@echo 'make pictures  make the pictures of the README again: a terminal, the report, the sign-off page'
 	@echo 'make lock    renew the lock files (needs uv)'
 
 # anyio and Allure load into every pytest run in which they are installed (0.35 s and 0.1 s); a demo needs neither.
@@ -32,6 +33,10 @@ lint:
 bench:
 	@ci/setup bench
 	@$(PYTHON) -m ci.bench
+
+pictures:
+	@ci/setup pictures
+	@$(PYTHON) -m ci.pictures
 
 lock:
 	uv lock
