@@ -92,7 +92,10 @@ class Redactor:
             self.learn(value, name)
 
     def text(self, text: str) -> str:
-        """Return ``text`` with everything masked that must not be shown."""
+        """Return ``text`` with everything masked that must not be shown, and such that it can be written as UTF-8."""
+        if not text.isascii():
+            # Half of a surrogate pair may come with an answer: it would end the run when its evidence is written.
+            text = text.encode(errors="backslashreplace").decode()
         text = self.known(text)
         # The ids of all tests come here: a pattern is tried only where its sign is seen, which costs next to nothing.
         if '"' in text:

@@ -119,3 +119,8 @@ def test_a_long_text_takes_no_longer_than_its_length(text: str) -> None:
     started = time.process_time()
     Redactor([KEY]).text(text)
     assert time.process_time() - started < 5
+
+
+def test_half_of_a_surrogate_pair_is_shown_in_a_form_that_can_be_written() -> None:
+    shown = Redactor([KEY]).text(f"caf\u00e9 \ud83d \N{GRINNING FACE} {KEY}")
+    assert shown.encode().decode() == f"caf\u00e9 \\ud83d \N{GRINNING FACE} {mask_of(KEY)}"

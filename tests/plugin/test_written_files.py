@@ -86,3 +86,18 @@ def test_a_list_of_subjects_that_cannot_be_written_is_one_message(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --gaia-subjects={health.path}: cannot be written: Is a directory."])
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one", "workers"])
+def test_half_of_a_surrogate_pair_in_a_failure_does_not_end_the_run(
+    project: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    check = 'async def test_it(gateway):\n    (await gateway.get("/health")).expect(200)\n    assert 0, "\\ud83d"\n'
+    add_suite(project, "health", check)
+
+    result = run(project, server, "--gaia-report=v.json", "--gaia-record=r.jsonl", "--alluredir=allure", *workers)
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert json.loads((project.path / "v.json").read_bytes())["counts"] == {"failed": 1}
+    (shown,) = (project.path / "allure").glob("*-result.json")
+    assert "\\ud83d" in json.loads(shown.read_bytes())["statusDetails"]["message"]
