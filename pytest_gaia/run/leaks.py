@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,11 +44,25 @@ def leaks(paths: Iterable[Path], redactor: Redactor, *, since: float = 0) -> lis
 
 def _files(path: Path, since: float) -> Iterator[Path]:
     if not path.is_dir():
-        return iter([path] if path.is_file() else [])
-    return (file for file in sorted(path.rglob("*")) if file.is_file() and file.stat().st_mtime >= since)
+        # What a link leads to is what was written; one in a folder may lead to what is none of the run's.
+        return iter([path.resolve() if path.is_symlink() else path] if path.is_file() else [])
+    return (file for file in sorted(path.rglob("*")) if _changed(file) >= since)
+
+
+def _changed(path: Path) -> float:
+    # Another run in the same folder may just have taken it away.
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime if path.is_file() else -inf
+    return -inf
 
 
 def _in_file(path: Path, forms: Mapping[bytes, str], redactor: Redactor) -> list[Leak]:
+    with suppress(FileNotFoundError):
+        return _looked_through(path, forms, redactor)
+    return []
+
+
+def _looked_through(path: Path, forms: Mapping[bytes, str], redactor: Redactor) -> list[Leak]:
     with path.open("rb") as file:
         magic = file.read(4)
         file.seek(0)
@@ -79,6 +94,7 @@ def _unpacked(file: IO[bytes], magic: bytes) -> Iterator[bytes]:
         return
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
+            yield entry.filename.encode(errors="surrogateescape")
             with archive.open(entry) as member:
                 yield from member
 

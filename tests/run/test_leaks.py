@@ -15,6 +15,7 @@ from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.run.leaks import Leak, leaks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SECRET = 'Wk81c0-+/"9d31'
@@ -86,3 +87,43 @@ def test_a_compressed_file_with_a_secret_is_removed(tmp_path: Path, redactor: Re
 def test_what_is_no_file_is_left_alone(tmp_path: Path, redactor: Redactor) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert leaks([tmp_path / "pipe", tmp_path / "not there", tmp_path], redactor) == []
+
+
+def test_a_secret_in_the_name_of_a_packed_file_counts(tmp_path: Path, redactor: Redactor) -> None:
+    with zipfile.ZipFile(tmp_path / "named.zip", "w") as file:
+        file.writestr(f"{SECRET}.txt", "fine")
+
+    assert leaks([tmp_path], redactor) == [Leak(tmp_path / "named.zip", 0, "GAIA_STAGING_API_KEY")]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_named_by_a_link_is_masked_where_it_is(tmp_path: Path, redactor: Redactor) -> None:
+    written, link = tmp_path / "junit-1.xml", tmp_path / "junit.xml"
+    written.write_text(SECRET)
+    link.symlink_to(written)
+
+    assert leaks([link], redactor) == [Leak(written, 1, "GAIA_STAGING_API_KEY")]
+    assert (link.is_symlink(), written.read_text()) == (True, mask_of(SECRET))
+
+
+def test_a_link_within_a_folder_is_replaced_and_what_it_leads_to_stays(tmp_path: Path, redactor: Redactor) -> None:
+    (tmp_path / "results").mkdir()
+    own, link = tmp_path / ".env", tmp_path / "results" / "env.txt"
+    own.write_text(SECRET)
+    link.symlink_to(own)
+
+    assert leaks([tmp_path / "results"], redactor) == [Leak(link, 1, "GAIA_STAGING_API_KEY")]
+    assert (link.read_text(), own.read_text()) == (mask_of(SECRET), SECRET)
+
+
+def test_a_file_that_another_run_takes_away_meanwhile_holds_nothing(tmp_path: Path, redactor: Redactor) -> None:
+    draft, kept = tmp_path / "draft.txt", tmp_path / "kept.txt"
+    for path in (draft, kept):
+        path.write_text(SECRET)
+
+    def named() -> Iterator[Path]:
+        yield draft
+        draft.unlink()
+        yield kept
+
+    assert leaks(named(), redactor) == [Leak(kept, 1, "GAIA_STAGING_API_KEY")]
