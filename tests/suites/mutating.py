@@ -29,7 +29,15 @@ VARIABLE = "SUITES_MUTATIONS"
 HEALED = "no fault"
 """the last entry: what still failed once every fault was removed"""
 
-_SEEN = ("AssertionError", "assert", "pytest_gaia.errors.")
+_SEEN = (
+    "AssertionError",
+    "assert",
+    "UnexpectedAnswer",
+    "Unreachable",
+    "DeadlineExceeded",
+    "ServiceError",
+    "pytest_gaia.errors.",
+)
 """how the message of a check begins that saw something wrong; anything else is a check that is broken itself"""
 
 
