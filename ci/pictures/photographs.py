@@ -36,7 +36,7 @@ _FLAGS = (
 
 def find_chromium() -> str:
     """Return the machine's Chromium. Raises ``Missing`` without one."""
-    found = next(filter(None, map(shutil.which, (os.environ.get("GAIA_CHROMIUM", ""), *_NAMES))), None)
+    found = next(filter(None, map(shutil.which, (os.environ.get("CHROMIUM", ""), *_NAMES))), None)
     if found is None:
         raise Missing(f"Chromium is not on PATH (tried {', '.join(_NAMES)}). Run: ci/setup browser.")
     return found

@@ -32,6 +32,8 @@ def take_away(terminal: TerminalReporter) -> None:
     """Take such a line away, and stay at its beginning."""
     terminal.rewrite("", erase=True)
     terminal.write("\r")
+    # pytest counts what was written since the last line break, as if nothing had been taken away.
+    terminal.config.get_terminal_writer()._current_line = ""  # noqa: SLF001 - it has no other way to say so
 
 
 class Waiting:

@@ -19,7 +19,7 @@ TESTS = "tests/browser/test_watched_pages.py"
 
 def run(nowhere: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run tests of pages where there is no Chromium."""
-    ours = ("GAIA_", "PYTEST_")
+    ours = ("GAIA_", "PYTEST_", "BROWSER_TESTS")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
         [sys.executable, "-m", "pytest", TESTS, "-q", "-p", "no:cacheprovider", *arguments],
@@ -47,7 +47,7 @@ def test_where_a_browser_is_required_leaving_out_is_a_failure(tmp_path: Path) ->
 
     assert ran.returncode == 1, ran.stdout
     assert "3 errors" in ran.stdout
-    assert "Chromium is not installed, and GAIA_TEST_BROWSER=required: `ci/setup browser` installs it." in ran.stdout
+    assert "Chromium is not installed, and BROWSER_TESTS=required: `ci/setup browser` installs it." in ran.stdout
 
 
 def test_ci_installs_one_and_requires_it() -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 NPM = ROOT / "ci" / "npm" / "node_modules"
 """where ``ci/setup browser`` puts the pinned packages"""
 
-REQUIRED = "GAIA_TEST_BROWSER"
+REQUIRED = "BROWSER_TESTS"
 """The variable that, set to ``required``, makes a failure of every test that would be left out, as in CI."""
 
 LEFT_OUT = "left out: "
@@ -24,7 +24,7 @@ INSTALL = "`ci/setup browser` installs it"
 
 def find_chromium() -> str:
     """Return the machine's Chromium, or leave the test out."""
-    names = (os.environ.get("GAIA_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
         leave_out("Chromium is not installed")
