@@ -11,8 +11,10 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
+from pytest_gaia.verdict.worst import worst_of_each
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.verdict.judge import Judgement
@@ -39,23 +41,13 @@ def settle(root: Element, judged: Judged, addresses: Mapping[str, Address], *, s
             written[case.get("classname", ""), case.get("name", "")].append(case)
             suite.remove(case)
         rules = {rule.id: rule for rule in judged.rules}
-        for each in _once(judged.judgements):
+        for each in worst_of_each(judged.judgements):
             address = addresses[each.node]
             suite.append(_case(each, address, written.pop(address, []), judged, rules, strict=strict))
         # What belongs to no test, such as an error inside of pytest.
         suite.extend(case for cases in written.values() for case in cases)
         _count(suite)
         _describe(suite, judged)
-
-
-def _once(judgements: Iterable[Judgement]) -> Iterator[Judgement]:
-    """Give one judgement a test. Of several (it ran on several workers, or one of them ended), the worst."""
-    worst: dict[str, Judgement] = {}
-    for each in (each for each in judgements if each.outcome != "deselected"):
-        known = worst.get(each.node)
-        if known is None or (each.gates, each.outcome != "passed") > (known.gates, known.outcome != "passed"):
-            worst[each.node] = each
-    return iter(worst.values())
 
 
 def _case(

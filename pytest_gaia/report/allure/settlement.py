@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pytest_gaia.report.allure.outcomes import tell
+from pytest_gaia.verdict.worst import worst_of_each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling
     from pytest_gaia.verdict.judge import Judgement
@@ -20,25 +21,12 @@ def tellings(judged: Judged, expected_as: ExpectedAs) -> Iterator[tuple[str, Tel
     """Yield each node of the run once, with what Allure is told of it. What the user left out is left out."""
     rules = {rule.id: rule for rule in judged.rules}
     away = judged.verdict.reasons[0] if judged.verdict.word == "INFRA" else ""
-    for judgement in _one_each(judged.judgements):
+    for judgement in worst_of_each(judged.judgements):
         told = judgement
         if judgement.outcome == "incomplete" and away:
             # Readers ask why, and the answer is the same for all.
             told = msgspec.structs.replace(judgement, why=f"{judgement.why}\ngaia: infrastructure: {away}")
         yield judgement.node, tell(told, rules, expected_as, retried=_retried(judgement))
-
-
-def _one_each(judgements: Iterable[Judgement]) -> Iterator[Judgement]:
-    """A test that ran to its end, and took its worker down elsewhere, is judged twice: the worse one is told."""
-    worst: dict[str, Judgement] = {}
-    for each in judgements:
-        if each.outcome != "deselected" and (each.node not in worst or _badness(each) > _badness(worst[each.node])):
-            worst[each.node] = each
-    yield from worst.values()
-
-
-def _badness(judgement: Judgement) -> tuple[bool, bool]:
-    return judgement.gates, judgement.outcome != "passed"
 
 
 def _retried(judgement: Judgement) -> bool:
