@@ -57,6 +57,8 @@ class Judgement(msgspec.Struct, frozen=True, gc=False):
     """the rules that decided it"""
     losers: tuple[tuple[str, str], ...] = ()
     """rules that cover the test and did not decide it, each with the reason"""
+    retried: bool = False
+    """whether it was attempted more than once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ def judge_by(standing: Standing, record: TestRecord, context: Context) -> Judgem
         return Judgement(record.node, "deselected")
     if standing.tied:
         return _disputed(record, standing)
-    return _other(record, standing, context)
+    judgement = _other(record, standing, context)
+    return msgspec.structs.replace(judgement, retried=True) if record.attempt > 1 or record.earlier else judgement
 
 
 def _other(record: TestRecord, standing: Standing, context: Context) -> Judgement:

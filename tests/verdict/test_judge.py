@@ -17,6 +17,8 @@ from tests.policy.build import TODAY, context, rule
 from tests.verdict.runs import UNAVAILABLE, failed, passed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_gaia.policy.rules import Rule
 
 NODE = "suites/personas/test_crud.py::test_create"
@@ -207,6 +209,16 @@ def test_a_skip_is_what_the_environment_says(meaning: str, rules: tuple[Rule, ..
     found = judged(SKIPPED, *rules, skip=meaning)
 
     assert (found.outcome, found.gates) == ("skipped", gates)
+
+
+@pytest.mark.parametrize("more", [{"attempt": 2}, {"earlier": (Phase("call", "failed", failure=BUG),)}])
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize("make", [passed, failed])
+def test_a_judgement_says_whether_there_was_more_than_one_attempt(
+    make: Callable[..., TestRecord], environment: str, more: dict[str, Any]
+) -> None:
+    assert judged(make(NODE, **more), environment=environment).retried
+    assert not judged(make(NODE), environment=environment).retried
 
 
 # Tolerance

@@ -72,7 +72,7 @@ class Seam:
     def _rewrite(self, result: TestResult, seen: Seen) -> None:
         identity = Identity.of(seen.node)
         judgement = seen.judgement(self._judging.context.tolerance)
-        telling = tell(judgement, self._rules, self._expected_as, retried=seen.retried)
+        telling = tell(judgement, self._rules, self._expected_as)
         self._identify(result, identity)
         if seen.retried:
             # Which attempt is the latest is told by its start, and two can begin in one millisecond.

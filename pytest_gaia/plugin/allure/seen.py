@@ -85,16 +85,19 @@ class Seen:
     def judgement(self, tolerance: Tolerance) -> Judgement:
         """Return what the test comes to. The judge, who knows more, has the last word at the end of the run."""
         if not self.ended:
-            return Judgement(self.node, "incomplete", why="the run ended before the test did")
+            return Judgement(self.node, "incomplete", why="the run ended before the test did", retried=self.retried)
         found = {outcome: report for report in reversed(self._reports) if (outcome := _outcome(report, tolerance))}
         outcome = next((each for each in _ORDER if each in found), None)
         if outcome is None:
-            return Judgement(self.node, "passed", why="passed on another attempt" if self.retried else "")
+            why = "passed on another attempt" if self.retried else ""
+            return Judgement(self.node, "passed", why=why, retried=self.retried)
         report = found[outcome]
         if outcome == "failed" and not self.failures:
             # A strict xfail that passed: nothing failed before pytest said so.
             self.failures.append(Told(report.longreprtext, ""))
-        return Judgement(self.node, outcome, why=_why(report, outcome), rules=_rules(self._reports))
+        return Judgement(
+            self.node, outcome, why=_why(report, outcome), rules=_rules(self._reports), retried=self.retried
+        )
 
     def _begin_again(self) -> None:
         self.retried, self.told = True, False

@@ -57,7 +57,7 @@ class Telling:
         return status == self.status
 
 
-def tell(judgement: Judgement, rules: Mapping[str, Rule], expected_as: ExpectedAs, *, retried: bool = False) -> Telling:
+def tell(judgement: Judgement, rules: Mapping[str, Rule], expected_as: ExpectedAs) -> Telling:
     """Return what Allure is told of one judgement; ``rules`` are those of the run, by id."""
     outcome = judgement.outcome
     decided = [rules[each] for each in judgement.rules if each in rules]
@@ -66,7 +66,7 @@ def tell(judgement: Judgement, rules: Mapping[str, Rule], expected_as: ExpectedA
         _status(judgement, expected_as),
         _note(judgement, decided),
         known=outcome == "expected failure",
-        flaky=retried,
+        flaky=judgement.retried,
         labels=_labels(outcome, judgement.rules),
         issues=tuple(dict.fromkeys(rule.issue for rule in decided)) if outcome in _LABELLED else (),
     )

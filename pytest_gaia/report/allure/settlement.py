@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling
-    from pytest_gaia.verdict.judge import Judgement
     from pytest_gaia.verdict.judged import Judged
 
 
@@ -26,8 +25,4 @@ def tellings(judged: Judged, expected_as: ExpectedAs) -> Iterator[tuple[str, Tel
         if judgement.outcome == "incomplete" and away:
             # Readers ask why, and the answer is the same for all.
             told = msgspec.structs.replace(judgement, why=f"{judgement.why}\ngaia: infrastructure: {away}")
-        yield judgement.node, tell(told, rules, expected_as, retried=_retried(judgement))
-
-
-def _retried(judgement: Judgement) -> bool:
-    return judgement.why.startswith(("passed on attempt", "it failed before attempt"))
+        yield judgement.node, tell(told, rules, expected_as)
