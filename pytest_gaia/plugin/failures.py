@@ -36,24 +36,33 @@ def show_failure(
     report: pytest.TestReport, error: BaseException | None, recorder: Recorder, config: pytest.Config
 ) -> None:
     """Make ``report`` short where it is pytest's own picture of ``error``, and add what the test exchanged."""
-    picture = report.longrepr
-    exchange = None
-    if isinstance(picture, ExceptionChainRepr) and isinstance(error, GaiaError):
-        _say_in_short(picture, error, at_fault(error, recorder.exchanges), config)
+    shown = _shorten(report, error, recorder, config) if error is not None else None
     if _style(config) == "line":
         return
-    if isinstance(picture, ExceptionChainRepr) and error is not None and _brief(config):
-        if isinstance(error, GaiaError):
-            exchange = at_fault(error, recorder.exchanges)
-            report.longrepr = picture = _of_ours(picture, error, exchange)
-        else:
-            report.longrepr = picture = _without_libraries(picture, config.invocation_params.dir)
-            exchange = recorder.last if _loudness(config) > 0 else None
-        if exchange is not None:
-            picture.addsection(f"the exchange with {exchange.service}", transcript(exchange))
-    others = [each for each in recorder.exchanges if each is not exchange]
+    others = [each for each in recorder.exchanges if each is not shown]
     if text := everything(others, recorder.statements, recorder.messages):
-        report.sections.append((_OTHERS if exchange is not None else _ALL, text))
+        report.sections.append((_OTHERS if shown is not None else _ALL, text))
+
+
+def _shorten(
+    report: pytest.TestReport, error: BaseException, recorder: Recorder, config: pytest.Config
+) -> Exchange | None:
+    """Make pytest's picture of ``error`` short; return the exchange that it shows as a whole, if it shows one."""
+    picture = report.longrepr
+    if not isinstance(picture, ExceptionChainRepr):
+        return None
+    exchange, said = recorder.last if _loudness(config) > 0 else None, ""
+    if isinstance(error, GaiaError):
+        exchange = at_fault(error, recorder.exchanges)
+        said = f"{type(error).__name__}: {headline(error, exchange)}"
+        _say_in_short(picture, said, config)
+    if not _brief(config):
+        return None
+    short = _of_ours(picture, said) if said else _without_libraries(picture, config.invocation_params.dir)
+    report.longrepr = short
+    if exchange is not None:
+        short.addsection(f"the exchange with {exchange.service}", transcript(exchange))
+    return exchange
 
 
 def _style(config: pytest.Config) -> str:
@@ -72,25 +81,21 @@ def _loudness(config: pytest.Config) -> int:
     return loudness
 
 
-def _say_in_short(
-    picture: ExceptionChainRepr, error: GaiaError, exchange: Exchange | None, config: pytest.Config
-) -> None:
+def _say_in_short(picture: ExceptionChainRepr, said: str, config: pytest.Config) -> None:
     """Keep the exchange out of the summary line, of ``--tb=line`` and of JUnit's message."""
     traceback, crash, _ = picture.chain[-1]
-    said = f"{type(error).__name__}: {headline(error, exchange)}"
     if crash is not None:
         crash.message = said
     if _style(config) == "line":
         traceback.reprentries = [ReprEntry([f"E   {line}" for line in said.splitlines()], None, None, None, "short")]
 
 
-def _of_ours(picture: ExceptionChainRepr, error: GaiaError, exchange: Exchange | None) -> ExceptionChainRepr:
-    """Return a picture with one statement for each frame of the check, and the first sentence of the error."""
+def _of_ours(picture: ExceptionChainRepr, said: str) -> ExceptionChainRepr:
+    """Return a picture with one statement for each frame of the check, and what the error has ``said``."""
     traceback, crash, _ = picture.chain[-1]
     entries = [each for each in traceback.reprentries if isinstance(each, ReprEntry)]
     if not entries:
         return picture
-    said = f"{type(error).__name__}: {headline(error, exchange)}"
     message = [f"E   {line}".rstrip() for line in said.splitlines()]
     pictured = [_entry(each, _statement(each.lines)) for each in entries[:-1]]
     pictured.append(_entry(entries[-1], [*_statement(entries[-1].lines), *message]))
