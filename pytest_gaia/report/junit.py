@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
+from pytest_gaia.report.terms import terms, told
 from pytest_gaia.verdict.worst import worst_of_each
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def _result(tag: str, each: Judgement, message: str, written: Sequence[Element])
 
 def _message(each: Judgement, rules: Mapping[str, Rule]) -> str:
     known = [rules[rule] for rule in each.rules if rule in rules]
-    told = "; ".join(f"rule {rule.id}, {rule.issue}, {rule.owner}, until {rule.expires}" for rule in known)
-    return f"{each.outcome}: {each.why}{f' ({told})' if told else ''}".removesuffix(": ")
+    decided = "; ".join(f"rule {rule.id}, {terms(rule)}" for rule in known)
+    return f"{each.outcome}: {each.why}{f' ({decided})' if decided else ''}".removesuffix(": ")
 
 
 def _count(suite: Element) -> None:
@@ -129,7 +130,7 @@ def _properties(judged: Judged) -> Iterator[tuple[str, str]]:
     yield "gaia.release", judged.start.release
     for rule in judged.rules:
         if count := judged.using(rule):
-            yield f"gaia.rule.{rule.id}", f"{count} × {rule.why} ({rule.issue}, {rule.owner}, until {rule.expires})"
+            yield f"gaia.rule.{rule.id}", f"{count} × {told(rule)}"
 
 
 def _legal(text: str) -> str:

@@ -13,6 +13,7 @@ from pytest_gaia.promotion.signoff.words import moment
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.statements import GatePredicate
 from pytest_gaia.report.signoff.page import Change, Changes
+from pytest_gaia.report.terms import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.signoff.files import RunSeen
     from pytest_gaia.promotion.signoff.look import Look
     from pytest_gaia.report.signoff.page import Counts
-    from pytest_gaia.verdict.report import RuleUse
 
 _NOTHING = "none"
 _COUNTED = {
@@ -94,7 +94,7 @@ def _rules(look: Look, earlier: Mapping[str, RunSeen]) -> tuple[tuple[Change, ..
     for name in reversed(look.names):
         before, now = earlier[name].verdict, look.runs[name].verdict
         if before is not None and now is not None:
-            old, new = ({use.id: _said(use) for use in each.rules} for each in (before, now))
+            old, new = ({use.id: told(use) for use in each.rules} for each in (before, now))
             changed = (
                 Change(f"rule {rule}", old.get(rule, "not there"), new.get(rule, "removed"))
                 for rule in sorted(old | new)
@@ -104,10 +104,6 @@ def _rules(look: Look, earlier: Mapping[str, RunSeen]) -> tuple[tuple[Change, ..
     return (), (
         "rules: no environment has the verdict files of both releases, so what changed in them is not known here",
     )
-
-
-def _said(use: RuleUse) -> str:
-    return f"{use.why} ({use.issue}, {use.owner}, until {use.expires})"
 
 
 def _counts(look: Look, earlier: Mapping[str, RunSeen]) -> Iterator[Change]:

@@ -1,0 +1,19 @@
+"""The terms of a rule in one line, as every text that names a rule in a sentence has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.verdict.report import RuleUse
+
+
+def terms(rule: Rule | RuleUse) -> str:
+    """Return the rule's issue, who answers for it, and the day on which it ends, such as ``GAIA-1, @team, until 2027-01-31``."""
+    return f"{rule.issue}, {rule.owner}, until {rule.expires}"
+
+
+def told(rule: Rule | RuleUse) -> str:
+    """Return why there is such a rule, and its terms."""
+    return f"{rule.why} ({terms(rule)})"
