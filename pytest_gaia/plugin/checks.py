@@ -22,6 +22,7 @@ from pytest_gaia.plugin.redacting import mask_report
 from pytest_gaia.plugin.shown import has_subtests, name_subtests
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.policy.subjects import write_subjects
+from pytest_gaia.report.terms import terms
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
 from pytest_gaia.verdict.evidence import Phase
 
@@ -202,8 +203,7 @@ class CheckHooks:
         excuse = self.judging.excuse(item.stash[EVIDENCE].subject, phase)
         if excuse.rule is not None:
             rule = excuse.rule
-            told = f"{rule.id}, {rule.issue}, {rule.owner}, until {rule.expires}"
-            phases.excuse_report(item, report, f"{rule.why} ({told})")
+            phases.excuse_report(item, report, f"{rule.why} ({rule.id}, {terms(rule)})")
             phases.name_outcome(item, report, "expected failure", [rule.id])
             return True
         if excuse.refusals:
