@@ -8,6 +8,7 @@ import pytest
 
 from pytest_gaia.report.signoff.charts import WIDTH, Chart, ages, latency, passes
 from pytest_gaia.report.signoff.evidence import RuleAge
+from pytest_gaia.report.signoff.page import SHOWN_RUNS
 from tests.report.signoff_pages import full_page
 
 PAGE = full_page()
@@ -62,6 +63,16 @@ def test_a_run_of_which_nothing_ran_is_a_column_without_height() -> None:
 
     assert chart.bars == ()
     assert [mark.text for mark in chart.marks if mark.kind == "count"] == ["0"]
+
+
+def test_only_the_runs_that_there_is_room_for_are_drawn_told_and_measured_by() -> None:
+    last = [dataclasses.replace(PAGE.history[0], when=f"run {number}", this=False) for number in range(SHOWN_RUNS)]
+    older = dataclasses.replace(last[0], when="long ago", passed=10_000)
+
+    (chart,) = passes([older, *last])
+
+    assert (chart,) == passes(last)
+    assert "long ago" not in chart.description
 
 
 def test_ages_share_one_scale_over_several_drawings() -> None:

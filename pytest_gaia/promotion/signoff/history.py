@@ -12,15 +12,13 @@ from pytest_gaia.promotion.signoff.look import may_testify
 from pytest_gaia.promotion.signoff.words import moment
 from pytest_gaia.promotion.statements import RunPredicate
 from pytest_gaia.report.signoff.evidence import Objective, RunPoint
+from pytest_gaia.report.signoff.page import SHOWN_RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gaia.promotion.signoff.look import Look
     from pytest_gaia.promotion.statements import SloResult
-
-RUNS_SHOWN = 8
-"""of one environment; older ones are in the ledger"""
 
 
 def objectives(look: Look) -> tuple[Objective, ...]:
@@ -35,7 +33,7 @@ def objectives(look: Look) -> tuple[Objective, ...]:
 
 def history(look: Look) -> tuple[RunPoint, ...]:
     """Return the last runs of each environment of the way, of whatever release, the oldest first."""
-    return tuple(point for name in look.names for point in list(_points(look, name))[-RUNS_SHOWN:])
+    return tuple(point for name in look.names for point in list(_points(look, name))[-SHOWN_RUNS:])
 
 
 def _objective(look: Look, name: str, result: SloResult) -> Objective:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pytest_gaia.report.signoff.page import SHOWN_RUNS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,8 +22,6 @@ WIDTH = 320
 _LEFT, _RIGHT = 4, 316
 _ROOM = 1.15
 """of the largest value, so that nothing touches the edge"""
-_COLUMNS = 8
-"""runs that there is room for"""
 _ROWS = 6
 """rules in one drawing"""
 _LONGEST = 50
@@ -106,16 +106,18 @@ def _said_of(objectives: Sequence[Objective]) -> str:
 
 
 def passes(points: Sequence[RunPoint]) -> tuple[Chart, ...]:
-    """Draw the runs of each environment, one column a run: what passed below, then what was excused, then what failed."""
-    return tuple(_passes(name, list(found)) for name, found in groupby(points, lambda point: point.environment))
+    """Draw the last runs of each environment, one column a run: what passed below, then what was excused, then what failed."""
+    return tuple(
+        _passes(name, list(found)[-SHOWN_RUNS:]) for name, found in groupby(points, lambda point: point.environment)
+    )
 
 
 def _passes(name: str, points: Sequence[RunPoint]) -> Chart:
     base, room, step = 104.0, 84.0, 39.0
-    most = max((_tested(point) for point in points), default=0) or 1
+    most = max(map(_tested, points)) or 1
     bars: list[Bar] = []
     marks: list[Mark] = [Mark("axis", _LEFT, base)]
-    for place, point in enumerate(points[-_COLUMNS:]):
+    for place, point in enumerate(points):
         x, y = _LEFT + place * step + 4, base
         for kind, count in (("passed", point.passed), ("excused", point.excused), ("failed", point.failed)):
             height = count / most * room

@@ -18,6 +18,8 @@ SHOWN_TESTS = 30
 """tests of one known failure that are named; the rest are counted"""
 SHOWN_UNTESTED = 3
 """of one group of tests that were not tested"""
+SHOWN_RUNS = 8
+"""of one environment; older ones are in the ledger"""
 SHOWN_BLOCKING = 100
 """lines of what stands in the way"""
 
