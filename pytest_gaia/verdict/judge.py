@@ -39,6 +39,8 @@ EXECUTED: frozenset[Outcome] = frozenset(
     ("passed", "failed", "error", "crashed", "expected failure", "tolerated", "unexpected pass")
 )
 """what a test that ran can come to"""
+EXCUSED: frozenset[Outcome] = frozenset(("expected failure", "tolerated"))
+"""what a failure comes to that is let through"""
 
 OUTCOME: Callable[[Judgement], Outcome] = attrgetter("outcome")
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_gaia.verdict.judge import EXECUTED, OUTCOME
+from pytest_gaia.verdict.judge import EXCUSED, EXECUTED, OUTCOME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ def decide(judgements: Sequence[Judgement], rules: Sequence[Rule], facts: Facts,
 
 def excused(judgements: Sequence[Judgement]) -> int:
     """How many failures the environment's rules and tolerance have let through."""
-    return sum(judgement.outcome in ("expected failure", "tolerated") for judgement in judgements)
+    return sum(judgement.outcome in EXCUSED for judgement in judgements)
 
 
 def _gating(judgements: Sequence[Judgement]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from pytest_gaia.plugin.phases import skip_reason
-from pytest_gaia.verdict.judge import Judgement
+from pytest_gaia.verdict.judge import EXCUSED, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,6 @@ _ORDER: tuple[Outcome, ...] = (
     "unexpected pass",
 )
 """what the phases of a test can come to: the first that any of them has come to is that of the test"""
-_EXCUSED = ("expected failure", "tolerated")
 
 
 class Told(NamedTuple):
@@ -69,7 +68,7 @@ class Seen:
         if report.outcome == "failed":
             error = call.excinfo.exconly() if call.excinfo is not None else report.longreprtext
             self.failures.append(Told(error, report.longreprtext))
-        elif call.excinfo is not None and vars(report).get("gaia_outcome") in _EXCUSED:
+        elif call.excinfo is not None and vars(report).get("gaia_outcome") in EXCUSED:
             # The report says why it is excused, in place of the failure.
             trace = pytest.TestReport.from_item_and_call(item, call).longreprtext
             self.failures.append(Told(call.excinfo.exconly(), trace))

@@ -10,6 +10,7 @@ from pytest_gaia.promotion.signoff.look import may_testify
 from pytest_gaia.promotion.signoff.words import linked, moment
 from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RollbackPredicate
 from pytest_gaia.report.signoff.page import Counts, EnvironmentSeen, Image
+from pytest_gaia.verdict.judge import EXCUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.situation import Situation
 
 _FAILED = ("failed", "error", "crashed")
-_EXCUSED = ("expected failure", "tolerated")
 
 
 def environments(look: Look) -> tuple[EnvironmentSeen, ...]:
@@ -30,7 +30,7 @@ def environments(look: Look) -> tuple[EnvironmentSeen, ...]:
 
 def counts_of(counts: Mapping[str, int], planned: int) -> Counts:
     """Return outcomes as the matrix shows them. Whatever is not accounted for was not run."""
-    failed, expected = (sum(counts.get(each, 0) for each in outcomes) for outcomes in (_FAILED, _EXCUSED))
+    failed, expected = (sum(counts.get(each, 0) for each in outcomes) for outcomes in (_FAILED, EXCUSED))
     passed, unexpected = counts.get("passed", 0), counts.get("unexpected pass", 0)
     ran = passed + expected + failed + unexpected
     left_out, blocked = counts.get("not applicable", 0), counts.get("not collected", 0)

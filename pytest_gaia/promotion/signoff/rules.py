@@ -13,6 +13,7 @@ from pytest_gaia.policy.files import folders_of, read
 from pytest_gaia.promotion.signoff.words import in_words, issue_link
 from pytest_gaia.report.signoff.evidence import RuleAge
 from pytest_gaia.report.signoff.tests import IdleRule, KnownFailure
+from pytest_gaia.verdict.judge import EXCUSED
 from pytest_gaia.verdict.report import policy_digest
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.signoff.look import Look
     from pytest_gaia.verdict.report import JudgedTest, RuleUse
 
-_LET_THROUGH = ("expected failure", "tolerated")
 _TOLERATED = "not excused by a rule: the environment's tolerance lets failures of checks that are not core through"
 _ELSEWHERE = re.compile(r" is not among |excuses nothing$")
 """reasons for which a rule does not apply that are no news"""
@@ -94,7 +94,7 @@ def _tests(look: Look) -> Iterator[tuple[str, JudgedTest]]:
 
 
 def _excused(look: Look) -> Iterator[tuple[str, JudgedTest]]:
-    return ((name, test) for name, test in _tests(look) if test.outcome in _LET_THROUGH)
+    return ((name, test) for name, test in _tests(look) if test.outcome in EXCUSED)
 
 
 def _unnamed(look: Look) -> dict[str, set[str]]:

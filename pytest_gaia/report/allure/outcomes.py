@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pytest_gaia.verdict.judge import EXCUSED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -81,7 +83,7 @@ def _status(judgement: Judgement, expected_as: ExpectedAs) -> Status:
     if judgement.outcome == "skipped" and judgement.gates:
         # Nobody looks for the reason of a red verdict among what is grey.
         return "failed"
-    if judgement.outcome in ("expected failure", "tolerated"):
+    if judgement.outcome in EXCUSED:
         return expected_as
     return _STATUSES[judgement.outcome]
 
