@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ PLAIN = Layout()
 def notes(judged: Judged, layout: Layout = PLAIN) -> list[str]:
     """Return what the verdict rests on: rules, warnings, what does not apply, and what production would say."""
     return [
-        *_titled(f"expected failures{_budget(judged)}", _rules(judged, layout)),
+        *_titled(f"expected failures{spent(judged)}", _rules(judged, layout)),
         *_titled("tolerated", _tests(judged, "tolerated", layout) if layout.expected else ()),
         *_titled("warnings", [line for text in warnings(judged) for line in _hung(text, layout)]),
         *_titled("not applicable", _reasons(judged, layout)),
@@ -48,7 +48,7 @@ def notes(judged: Judged, layout: Layout = PLAIN) -> list[str]:
 def gating(judged: Judged, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
     """Return each test that gates, what it came to, and the first reason. Those that are ``shown`` are left out."""
     gates = (each for each in judged.judgements if each.gates and each.node not in shown)
-    return _titled("gating", [line for each in gates for line in _gating(each, layout)])
+    return _titled("gating", [line for each in gates for line in _test(each, layout)])
 
 
 def verdict_line(label: str, judged: Judged) -> str:
@@ -75,6 +75,12 @@ def warnings(judged: Judged) -> Iterator[str]:
             yield f"{judgement.node}: {judgement.outcome}: {judgement.why}"
 
 
+def spent(judged: Judged) -> str:
+    """Return how much of the environment's budget for excused failures is spent; nothing where none is, or none is set."""
+    budget = judged.context.tolerance.budget
+    return f": {judged.excused} of a budget of {budget}" if judged.excused and budget is not None else ""
+
+
 _SHOWN: tuple[Outcome, ...] = (
     "passed",
     "expected failure",
@@ -96,8 +102,10 @@ def _parts(judged: Judged) -> list[str]:
     return [*reasons, *(count for count in counts if count not in reasons)] or ["nothing was run"]
 
 
-def _gating(each: Judgement, layout: Layout) -> list[str]:
-    why = f"{each.outcome}: {each.why.partition(chr(10))[0]}".removesuffix(": ")
+def _test(each: Judgement, layout: Layout) -> list[str]:
+    # A message may begin with an empty line, or hold a line end of another system.
+    first = next(iter(each.why.strip().splitlines()), "").rstrip()
+    why = f"{each.outcome}: {first}".removesuffix(": ")
     line = f"  {each.node}: {why}"
     if columns(line) <= layout.width:
         return [line]
@@ -129,10 +137,10 @@ def _beside(names: Sequence[Sequence[str]], reasons: Sequence[str], width: int) 
     if any(columns(row) > width for row in rows):
         rows = ["  ".join(row) for row in names]
     pairs = zip(rows, reasons, strict=True)
-    return [[*wrapped_row(row, width), *wrapped(reason, width, indent=6)] for row, reason in pairs]
+    return [[*_wrapped_row(row, width), *wrapped(reason, width, indent=6)] for row, reason in pairs]
 
 
-def wrapped_row(row: str, width: int) -> list[str]:
+def _wrapped_row(row: str, width: int) -> list[str]:
     """Return a row of a table as it is, or broken where it is too wide."""
     indent = len(row) - len(row.lstrip())
     return [row] if columns(row) <= width else wrapped(row.strip(), width, indent=indent, hanging=6)
@@ -149,12 +157,7 @@ def _by_rule(judged: Judged) -> dict[str, list[str]]:
 
 def _tests(judged: Judged, outcome: Outcome, layout: Layout) -> list[str]:
     those = (each for each in judged.judgements if each.outcome == outcome)
-    return [line for each in those for line in _gating(each, layout)]
-
-
-def _budget(judged: Judged) -> str:
-    budget = judged.context.tolerance.budget
-    return f": {judged.excused} of a budget of {budget}" if judged.excused and budget is not None else ""
+    return [line for each in those for line in _test(each, layout)]
 
 
 def _ask(rule: Rule) -> str:
@@ -166,7 +169,7 @@ def _reasons(judged: Judged, layout: Layout) -> list[str]:
     for each in judged.judgements:
         if each.outcome == "not applicable":
             nodes[each.why].append(each.node)
-    digits = len(str(max(Counter({reason: len(them) for reason, them in nodes.items()}).values(), default=0)))
+    digits = len(str(max(map(len, nodes.values()), default=0)))
     lines: list[str] = []
     for reason, them in nodes.items():
         lines += wrapped(f"{len(them):>{digits}} × {reason}", layout.width, indent=2, hanging=5 + digits)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_gaia.report.annotations import annotation
-from pytest_gaia.report.footer import warnings
+from pytest_gaia.report.footer import spent, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,8 +41,8 @@ def run_annotations(
     yield from _most(
         "error", [*_verdict(judged, label, gating), *(partial(failure, each) for each in gating)], "tests gate"
     )
-    late = [partial(annotation, "warning", "gaia", text) for text in warnings(judged)]
-    yield from _most("warning", late, "warnings")
+    warned = [partial(annotation, "warning", "gaia", text) for text in warnings(judged)]
+    yield from _most("warning", warned, "warnings")
 
 
 def job_summary(judged: Judged, label: str, room: int = SUMMARY_LIMIT) -> str:
@@ -74,7 +74,7 @@ def _summary(judged: Judged, label: str) -> Iterator[str]:
     gating = [(each.node, each.outcome, each.why) for each in judged.judgements if each.gates]
     yield from _table("What gates", ("test", "outcome", "why"), gating)
     yield from _table(
-        f"Expected failures{_budget(judged)}",
+        f"Expected failures{spent(judged)}",
         ("tests", "rule", "issue", "owner", "expires", "why"),
         [
             (str(judged.using(rule)), rule.id, rule.issue, rule.owner, rule.expires.isoformat(), rule.why)
@@ -92,11 +92,6 @@ def _untested(judged: Judged) -> list[tuple[str, str, str]]:
     outcomes = ("not applicable", "skipped", "incomplete", "not collected", "deselected")
     counted = Counter((each.outcome, each.why) for each in judged.judgements if each.outcome in outcomes)
     return [(str(count), outcome, why) for (outcome, why), count in counted.items()]
-
-
-def _budget(judged: Judged) -> str:
-    budget = judged.context.tolerance.budget
-    return f": {judged.excused} of a budget of {budget}" if budget is not None else ""
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

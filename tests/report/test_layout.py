@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.report.footer import Layout, gating, notes, verdict_line, verdict_lines
 from pytest_gaia.report.layout import columns, cut, listed, shortened, wrapped
+from pytest_gaia.verdict.evidence import TestRecord
+from pytest_gaia.verdict.judged import judge_run
+from tests.policy.build import context
 from tests.report.judged import PERSONAS, WHY, eventful, judged_runs
+from tests.verdict.runs import run
 
 if TYPE_CHECKING:
     from pytest_gaia.verdict.judged import Judged
@@ -62,6 +68,14 @@ def test_the_end_of_every_run_fits_the_terminal(judged: Judged, width: int, told
     assert not any(line != line.rstrip() for line in lines)
     together = " ".join(" ".join(verdict_lines("staging", judged, layout)).split())
     assert together == " ".join(verdict_line("staging", judged).split())
+
+
+@pytest.mark.parametrize(("message", "said"), [("\r", ""), ("\n\nwhy\nmore", ": why"), ("one \r\ntwo", ": one")])
+def test_what_a_test_says_of_its_end_is_one_line(message: str, said: str) -> None:
+    recorded = run(TestRecord("a", "crashed", message=message))
+    judged = judge_run(recorded.start, recorded.tests, recorded.end, RuleSet(), context())
+
+    assert gating(judged) == ["gaia: gating", f"  a: crashed{said}"]
 
 
 def test_a_narrow_terminal_has_each_reason_below_its_rule() -> None:
