@@ -63,11 +63,10 @@ def _prefix(root: Path) -> str:
 
 def _places(terminal: TerminalReporter) -> Iterator[tuple[str, tuple[str, int]]]:
     """Give the file of each failure, and its line: that of the check's own statement, where the report shows it."""
-    for report in (
-        report for kind in ("failed", "error", "unexpected pass") for report in terminal.stats.get(kind, ())
-    ):
-        file, line, _ = report.location or (report.nodeid.partition("::")[0], None, "")
-        yield report.nodeid, (Path(file).as_posix(), _line(report, file) or (line or 0) + 1)
+    for kind in ("failed", "error", "unexpected pass"):
+        for report in terminal.stats.get(kind, ()):
+            file, line, _ = report.location or (report.nodeid.partition("::")[0], None, "")
+            yield report.nodeid, (Path(file).as_posix(), _line(report, file) or (line or 0) + 1)
 
 
 def _line(report: Any, file: str) -> int:

@@ -55,15 +55,14 @@ class LastWords:
             self._write([f"gaia: warning: {unsaid}"], yellow=True)
         for message in unwritten:
             self._write([f"ERROR: {message}"], red=True)
-        # Whoever asks for one line gets one, however long it is.
-        lines = [footer.verdict_line(self._label, judged)] if quiet else self._verdict(judged, layout)
+        lines = footer.verdict_lines(self._label, judged, layout)
+        if quiet:
+            # Whoever asks for one line gets one, however long it is.
+            lines = [footer.verdict_line(self._label, judged)]
         well = judged.verdict.exit_code == 0
         begin_line(terminal)
         for line in lines:
             terminal.write_line(line, green=well, red=not well)
-
-    def _verdict(self, judged: Judged, layout: Layout) -> list[str]:
-        return footer.verdict_lines(self._label, judged, layout)
 
     def _write(self, lines: Sequence[str], **title: bool) -> None:
         """Write lines, of which those that are not indented are titles."""

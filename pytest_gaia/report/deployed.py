@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.report.table import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pytest_gaia.run.rollout_model import Rollout, RolloutResult, StepResult
     from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
@@ -71,7 +71,7 @@ def interruption(result: RolloutResult) -> list[str]:
 
 def _untouched(result: RolloutResult) -> list[str]:
     names = [step.service for step in result.steps if step.outcome == "not begun"]
-    return [f"  not begun: {_listed(names)}"] if names else []
+    return [f"  not begun: {', '.join(names)}"] if names else []
 
 
 def _go_on(result: RolloutResult) -> list[str]:
@@ -104,8 +104,4 @@ def _unseen(seen: DeploymentSeen) -> Iterator[str]:
         if each.machines is None and not each.outcome:
             reasons.setdefault(each.reason, []).append(each.service)
     for reason, services in reasons.items():
-        yield f"gaia: note: what is deployed is not known of {_listed(services)}: {reason}"
-
-
-def _listed(services: Sequence[str]) -> str:
-    return ", ".join(services)
+        yield f"gaia: note: what is deployed is not known of {', '.join(services)}: {reason}"

@@ -17,12 +17,13 @@ Labels = tuple[tuple[str, str], ...]
 
 def origin(identity: Identity) -> Labels:
     """Return where a test comes from: the tree of suites, the package and the framework, as allure-pytest writes them."""
-    package, _, module = identity.path.removesuffix(".py").replace("/", ".").rpartition(".")
+    dotted = identity.path.removesuffix(".py").replace("/", ".")
+    package, _, module = dotted.rpartition(".")
     named = (
         ("parentSuite", package),
         ("suite", module),
         ("subSuite", " > ".join(identity.classes)),
-        ("package", identity.path.removesuffix(".py").replace("/", ".")),
+        ("package", dotted),
         ("framework", "pytest"),
         ("language", "python"),
     )

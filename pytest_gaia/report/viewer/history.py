@@ -62,7 +62,7 @@ def earlier_runs(path: Path, uuids: Iterable[str], *, keep: int) -> str:
         raise ConfigError(f"{path}: the history cannot be read: {error}. Move it away, and a new one begins.") from None
     runs = [(line, _ids(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
     others = [line for line, ids in runs if not ids or not ids <= ours]
-    return "".join(f"{line}\n" for line in others[len(others) - min(keep, len(others)) :])
+    return "".join(f"{line}\n" for line in others[max(len(others) - keep, 0) :])
 
 
 def _ids(path: Path, number: int, line: str) -> set[str]:
