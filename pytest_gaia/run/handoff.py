@@ -2,15 +2,21 @@
 
 All processes of a run must judge by one observation, and workers start before it is made. So the controller names a
 file when it starts them, and writes it before it sends them the first test.
+
+The file lies in a folder like a sandbox's: held while the controller lives, and cleared away by the next run where that
+was killed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FILE = "capabilities.json"
 
@@ -20,13 +26,23 @@ class Handoff:
     """One end of the handing over: the controller's, or a worker's."""
 
     _directory: Path | None = None
-    _own: bool = False
+    _hold: int | None = None
+    """the lock of a folder of our own"""
     _observed: frozenset[str] | None = None
 
     def open(self) -> Path:
-        """On the controller: return the folder in which workers will find the observation."""
+        """On the controller: return the folder in which workers will find the observation.
+
+        Made at the first call; then it also clears away what killed runs have left. Raises ``OSError`` where no folder
+        can be made.
+        """
         if self._directory is None:
-            self._directory, self._own = Path(tempfile.mkdtemp(prefix="gaia-handoff-")), True
+            from pytest_gaia.sandbox.directories import create_run
+            from pytest_gaia.sandbox.leftovers import reclaim
+
+            # A run against a deployed environment has no sandbox that would do it.
+            reclaim()
+            self._directory, self._hold = create_run()
         return self._directory
 
     def attach(self, directory: Path) -> None:
@@ -51,5 +67,7 @@ class Handoff:
 
     def close(self) -> None:
         """On the controller: remove the folder."""
-        if self._own and self._directory is not None:
+        if self._hold is not None and self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
+            os.close(self._hold)
+            self._hold = None
