@@ -20,7 +20,7 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.run.rollout_options import split_images, split_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pytest_gaia.promotion.bundle import Bundle, Component
     from pytest_gaia.promotion.bundle_checks import Check
@@ -109,19 +109,11 @@ def create_bundle(
 ) -> None:
     """Collect the images, make the bundle, keep it."""
     # What looks at an environment is loaded by those alone who look.
-    from pytest_gaia.promotion.images import named_images
     from pytest_gaia.promotion.making import make_bundle
 
     promotion = Promotion.here()
-    named = {part.service: part for part in named_images(split_images(image, (), "--image"))}
-    observed, only_here = _observed(promotion, from_env, services, named)
-    bundle, files = make_bundle(
-        promotion,
-        (observed | named).values(),
-        only_here=only_here,
-        head=migration_head,
-        allow_dirty=allow_dirty,
-    )
+    images, only_here = _images(promotion, image, from_env, services)
+    bundle, files = make_bundle(promotion, images, only_here=only_here, head=migration_head, allow_dirty=allow_dirty)
     bundle = bundles.keep_bundle(promotion.rootdir, bundle, files)
     promotion.share(bundle, files)
     if output is not None:
@@ -182,6 +174,17 @@ def verify_bundle(
         show_checks(checks)
         typer.echo(sentence)
     raise typer.Exit(code)
+
+
+def _images(
+    promotion: Promotion, given: list[str] | None, from_env: str | None, services: list[str] | None
+) -> tuple[Iterable[Component], bool]:
+    """Return the images that are ``given``, with what runs in an environment for the others, and whether that is local."""
+    from pytest_gaia.promotion.images import named_images
+
+    named = {part.service: part for part in named_images(split_images(given, (), "--image"))}
+    observed, only_here = _observed(promotion, from_env, services, named)
+    return (observed | named).values(), only_here
 
 
 def _observed(

@@ -87,22 +87,26 @@ def _show(there: Target, app: App, *, follow: bool, as_json: bool) -> None:
 
 
 def _writer(app: App, *, as_json: bool) -> Callable[[LogLine], None]:
-    def write(line: LogLine) -> None:
-        if as_json:
-            values = {
-                "service": app.service,
-                "app": app.name,
-                "time": line.timestamp or None,
-                "level": line.level or None,
-                "machine": line.instance or None,
-                "region": line.region or None,
-                "message": line.message,
-            }
-            typer.echo(json.dumps(values))
-        else:
-            typer.echo(" ".join(part for part in (app.service, line.timestamp, line.level, line.message) if part))
+    as_text = _as_json if as_json else _as_words
+    return lambda line: typer.echo(as_text(app, line))
 
-    return write
+
+def _as_json(app: App, line: LogLine) -> str:
+    return json.dumps(
+        {
+            "service": app.service,
+            "app": app.name,
+            "time": line.timestamp or None,
+            "level": line.level or None,
+            "machine": line.instance or None,
+            "region": line.region or None,
+            "message": line.message,
+        }
+    )
+
+
+def _as_words(app: App, line: LogLine) -> str:
+    return " ".join(part for part in (app.service, line.timestamp, line.level, line.message) if part)
 
 
 def _say(line: str) -> None:

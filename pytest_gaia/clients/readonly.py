@@ -101,6 +101,7 @@ def _reader(
             return await sent(call, statement, values)
 
     async def sent(call: Call, statement: str, values: Sequence[Any]) -> Any:
+        """Send it in a read-only transaction of its own; say of the server's refusals what they mean to a check."""
         async with connection.exclusive(begins=True) as wire:
             await wire.execute(begin)
             try:
