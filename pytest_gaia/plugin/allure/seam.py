@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import allure_commons
 import pytest
 from allure_commons.model2 import Attachment, Label, Link, Parameter, StatusDetails
 from allure_commons.types import ParameterMode
 
+from pytest_gaia.plugin.allure.links import links
 from pytest_gaia.plugin.allure.masking import Masks, mask_result
 from pytest_gaia.plugin.allure.seen import Seen
 from pytest_gaia.report.allure.exchanges import attached
@@ -19,7 +20,7 @@ from pytest_gaia.report.allure.outcomes import message, tell
 from pytest_gaia.report.allure.results import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from allure_commons.model2 import TestResult
 
@@ -127,15 +128,3 @@ class Seam:
             file_name = f"{uuid.uuid4()}-attachment.{each.extension}"
             allure_commons.plugin_manager.hook.report_attached_data(body=each.body, file_name=file_name)
             result.attachments.append(Attachment(each.name, file_name, each.type))
-
-
-def links(config: pytest.Config) -> Callable[[str], str]:
-    """Return what makes an address of an issue: allure-pytest's ``--allure-link-pattern``, where it is given."""
-    patterns: dict[str, Any] = dict(config.option.allure_link_pattern)
-    pattern = str(patterns.get("issue", "{}"))
-
-    def address(issue: str) -> str:
-        # A rule can name an issue by its whole address.
-        return issue if "://" in issue else pattern.format(issue)
-
-    return address
