@@ -80,11 +80,7 @@ def test_another_environments_run_and_the_bundles_own_are_none(release: Release,
 def test_a_release_that_is_slower_than_the_last_is_not_acceptable(release: Release) -> None:
     release.through_local()
     release.through_dev()
-    release.wait(13)
-    release.check("no-experimental-features", "staging")
-    release.deploy("staging")
-    release.run("staging", slower=("GET /health: median 23 ms, 13 ms before",))
-    release.gate("staging")
+    release.through_staging(slower=("GET /health: median 23 ms, 13 ms before",))
     release.ready_for_production()
     finding = next(i.finding for i in release.decide("production").items if i.id == "performance-acceptable")
     assert finding.status == "failed"

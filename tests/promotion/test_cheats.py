@@ -345,11 +345,7 @@ def a_gate_decision_written_by_hand(release: Release) -> None:
 def core_checks_excused_in_staging(release: Release) -> None:
     release.through_local()
     release.through_dev()
-    release.wait(13)
-    release.check("no-experimental-features", "staging")
-    release.deploy("staging")
-    release.run("staging", core_failed=("suites/health/test_health.py::test_it",))
-    release.gate("staging")
+    release.through_staging(core_failed=("suites/health/test_health.py::test_it",))
     release.ready_for_production()
     release.into_production()
 
@@ -358,11 +354,7 @@ def core_checks_excused_in_staging(release: Release) -> None:
 def performance_with_too_few_samples(release: Release) -> None:
     release.through_local()
     release.through_dev()
-    release.wait(13)
-    release.check("no-experimental-features", "staging")
-    release.deploy("staging")
-    release.run("staging", slo=())
-    release.gate("staging")
+    release.through_staging(slo=())
     release.ready_for_production()
     release.into_production()
 

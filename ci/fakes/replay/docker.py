@@ -7,22 +7,21 @@ file that is missing and 15 for a malformed one, 17 and 18 for a build and a pul
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import compose_commands as compose
 from . import docker_engine as docker
-from .calls import note
 from .docker_call import Call, rendered
 from .docker_engine import EngineError
 from .faults import take
 from .flags import Line, Usage, flags, parse
-from .help import text
-from .state import Store, state_file
+from .process import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from .state import Store
 
 
 class Command(NamedTuple):
@@ -110,23 +109,7 @@ COMPOSE = {
 
 def main(words: Sequence[str]) -> int:
     """Run one command line and return its exit code. What was called is noted in the state file."""
-    if list(words) == ["--fake-help"]:
-        print(text("docker"))
-        return 0
-    store = Store(state_file())
-    signal.signal(signal.SIGTERM, _interrupt)
-    code = 1
-    try:
-        code = _run(list(words), store)
-    except KeyboardInterrupt:
-        code = 130
-    finally:
-        note(store, "docker", words, code)
-    return code
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+    return answer("docker", words, _run, interrupted=130)
 
 
 def _run(words: list[str], store: Store) -> int:

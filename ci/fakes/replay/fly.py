@@ -5,22 +5,21 @@ Exit codes as in reality: 0, 1 for any error, 126 for a deadline inside of the t
 
 from __future__ import annotations
 
-import signal
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import fly_changes as changes
 from . import fly_commands as commands
-from .calls import note
 from .flags import Usage, flags, parse
 from .fly_call import Call
 from .fly_deploy import deploy
 from .fly_errors import ToolError
-from .help import text
-from .state import Store, state_file
+from .process import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from .state import Store
 
 GLOBAL = "access-token/t verbose:bool debug:bool help/h:bool"
 APP = "app/a config/c"
@@ -66,23 +65,7 @@ ALIASES = {"machines": "machine", "m": "machine", "ls": "list", "app": "apps", "
 
 def main(words: Sequence[str]) -> int:
     """Run one command line and return its exit code. What was called is noted in the state file."""
-    if list(words) == ["--fake-help"]:
-        print(text("fly"))
-        return 0
-    store = Store(state_file())
-    signal.signal(signal.SIGTERM, _interrupt)
-    code = 1
-    try:
-        code = _run(list(words), store)
-    except KeyboardInterrupt:
-        code = 127
-    finally:
-        note(store, "fly", words, code)
-    return code
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+    return answer("fly", words, _run, interrupted=127)
 
 
 def _run(words: list[str], store: Store) -> int:
