@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+from tests.plugin.rules import SHADOWED
+
 KEY = "sk-live-0123456789abcdef"
-RULE = """
-why = "the route is shadowed"
-issue = "GAIA-1"
-owner = "@models"
-added = 2026-11-01
-expires = 2099-01-01
-environments = ["small"]
-tests = [{tests}]
-expect = "fails"
-"""
 
 
 def rule(match: str, *tests: str) -> str:
     named = ", ".join(f'"suites/small/test_small.py::test_{test}"' for test in tests)
-    return RULE.format(tests=named) + f"match = {{ {match} }}\n"
+    return f"{SHADOWED}tests = [{named}]\nmatch = {{ {match} }}\n"
 
 
 RULES = {

@@ -9,19 +9,13 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.plugin.conftest import SETTINGS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "suites/small/test_small.py"
 TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nlongest_rule_days = 100000\n'
-INI = """
-[tool.pytest]
-addopts = ["-p", "no:anyio", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--strict-markers"]
-asyncio_mode = "auto"
-asyncio_default_fixture_loop_scope = "session"
-asyncio_default_test_loop_scope = "session"
-filterwarnings = ["error"]
-"""
 
 
 @dataclass
@@ -68,7 +62,7 @@ def make_project(folder: Path, checks: str, *, toml: str = TOML, rules: dict[str
     suite = folder / "suites" / "small"
     suite.mkdir(parents=True)
     (folder / "gaia.toml").write_text(toml)
-    (folder / "pyproject.toml").write_text(INI)
+    (folder / "pyproject.toml").write_text(SETTINGS)
     (suite / "test_small.py").write_text(checks)
     for name, text in (rules or {}).items():
         (folder / "suites" / "expectations").mkdir(exist_ok=True)

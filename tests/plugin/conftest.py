@@ -12,6 +12,16 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SETTINGS = """
+[tool.pytest]
+addopts = ["-p", "no:anyio", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--strict-markers"]
+asyncio_mode = "auto"
+asyncio_default_fixture_loop_scope = "session"
+asyncio_default_test_loop_scope = "session"
+filterwarnings = ["error"]
+"""
+"""``pyproject.toml`` of a project to run pytest in"""
+
 
 class ScriptedServer:
     """A real HTTP server on loopback. ``answers`` maps a path to (status, body) pairs; the last pair stays."""
@@ -74,16 +84,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     monkeypatch.setenv("COLUMNS", "400")
     # With it, what a run leaves in a buffer when its process is ended would not be missed.
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
-    pytester.makepyprojecttoml(
-        """
-        [tool.pytest]
-        addopts = ["-p", "no:anyio", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--strict-markers"]
-        asyncio_mode = "auto"
-        asyncio_default_fixture_loop_scope = "session"
-        asyncio_default_test_loop_scope = "session"
-        filterwarnings = ["error"]
-        """
-    )
+    pytester.makepyprojecttoml(SETTINGS)
     pytester.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n')
     pytester.mkdir("suites")
     return pytester

@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.plugin.conftest import add_suite
+from tests.plugin.rules import SHADOWED
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
 
-RULE = """
-why = "the route is shadowed"
-issue = "GAIA-1"
-owner = "@models"
-added = 2026-11-01
-expires = 2099-01-01
-environments = ["small"]
-tests = ["suites/models/test_models.py::test_capabilities"]
-expect = "fails"
-match = { status = [404, 503] }
+RULE = f"""{SHADOWED}tests = ["suites/models/test_models.py::test_capabilities"]
+match = {{ status = [404, 503] }}
 """
 
 CHECK = """

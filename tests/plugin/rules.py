@@ -1,0 +1,14 @@
+"""What the rules say in which tests of several files excuse a failure."""
+
+from __future__ import annotations
+
+SHADOWED = """
+why = "the route is shadowed"
+issue = "GAIA-1"
+owner = "@models"
+added = 2026-11-01
+expires = 2099-01-01
+environments = ["small"]
+expect = "fails"
+"""
+"""all of a rule but the tests that it selects and the failures that it matches"""
