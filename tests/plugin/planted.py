@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from nats import connect
 
 from pytest_gaia.clients.services import ClientSet
 from pytest_gaia.errors import NotApplicable
@@ -107,8 +108,19 @@ class TestData:
 
     async def test_message(self, nats: Messaging) -> None:
         async with nats.listening("gaia.test.>") as events:
-            await nats.publish("gaia.test.plant", {"note": plant("nats")}, headers={"x-plant": plant("nats_header")})
+            await nats.publish("gaia.test.plant", {"note": plant("nats")})
             await events.wait_for(subject="gaia.test.other", within=0.3)
+
+    async def test_message_header(self, nats: Messaging, gaia_env: Environment) -> None:
+        # Events have no headers: only a listener of its own shows that this one was sent.
+        assert gaia_env.nats is not None
+        listener = await connect(gaia_env.nats)
+        arriving = await listener.subscribe("gaia.test.header")
+        await listener.flush()
+        await nats.publish("gaia.test.header", b"", headers={"x-plant": plant("nats_header")})
+        arrived = await arriving.next_msg(5)
+        await listener.close()
+        raise AssertionError(arrived.headers)
 
 
 def test_assertion() -> None:

@@ -40,6 +40,7 @@ WIRE = {
     "login": "{}",
     "url": f"api_key={MASK}&url=1",
     "nats": "{}",
+    "nats_header": "{}",
 }
 TEXTS = {
     "sql_argument": "{}",
@@ -70,7 +71,7 @@ VALUES = {
     "dotenv": "{}",
     "taught": "{}",
 }
-UNSHOWN = ("nats_header", "suppressed", "long_local", "cut", "suite_property")
+UNSHOWN = ("suppressed", "long_local", "cut", "suite_property")
 """places that show nothing, only a part, or not in every run"""
 
 
@@ -253,3 +254,22 @@ def test_a_run_that_captures_nothing_shows_none(project: Path, planted: dict[str
     assert re.search(f"minted={MASK}", shown)
     assert re.search(f"cell={MASK}", shown)
     assert re.search(f"suite_property={MASK}", left["junit.xml"])
+
+
+# A worker has no standard output that anybody reads.
+HANDED_ON = {"alone": ((), ("stdout", "stderr", "passing", "minted", "cell")), "workers": (("-n2",), ("stderr",))}
+
+
+@pytest.mark.parametrize(("workers", "handed_on"), HANDED_ON.values(), ids=HANDED_ON)
+def test_a_run_that_hands_on_what_it_captures_shows_none(
+    project: Path, planted: dict[str, str], echo_url: str, workers: tuple[str, ...], handed_on: tuple[str, ...]
+) -> None:
+    # Without -rA, what a test prints that passes is shown by nothing but the handing on.
+    arguments = ("--capture=tee-sys", "-l", "-rfEsx", *workers)
+
+    shown, left = output_of(project, environ(planted, echo_url), *arguments, *FILES)
+
+    texts = {"the terminal": shown, **left}
+    assert found_in(planted, texts) == []
+    assert unreached("\n".join(texts.values())) == []
+    assert [each for each in handed_on if not re.search(f"{each}=\\S{{0,3}}{MASK}", shown)] == []
