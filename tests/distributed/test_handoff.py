@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,9 +65,11 @@ def held(small: pytest.Pytester, server: ScriptedServer) -> Iterator[subprocess.
     )
     note = small.path / "directory"
     wait_for(lambda: note.is_file() and note.read_text() != "", 30)
+    directory = note.read_text()
     yield process
     process.kill()
     process.wait()
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.mark.parametrize(("ending", "code"), [("pass", 0), ("assert False", 1), ("pytest.exit('enough')", 2)])
