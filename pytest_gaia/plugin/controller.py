@@ -10,10 +10,9 @@ from pytest_gaia.errors import ConfigError, DeployLocked, SandboxError
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.github import Actions
 from pytest_gaia.plugin.junit import settle_junit
-from pytest_gaia.plugin.rollout_shown import write
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.telling import LastWords
-from pytest_gaia.plugin.waiting import Waiting
+from pytest_gaia.plugin.waiting import Waiting, write
 from pytest_gaia.report import members
 from pytest_gaia.run.capabilities import observe
 from pytest_gaia.run.readiness import probe_members

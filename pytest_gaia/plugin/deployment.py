@@ -12,8 +12,9 @@ from pytest_gaia.deploy.drift import images
 from pytest_gaia.deploy.inprocess import PluginHook
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.plugin.rollout_shown import TerminalProgress, write
+from pytest_gaia.plugin.rollout_shown import TerminalProgress
 from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.plugin.waiting import write
 from pytest_gaia.report import deployed as report
 from pytest_gaia.run.deployed import Sight, changes, look_at
 from pytest_gaia.run.interrupts import like_interrupts

@@ -8,8 +8,6 @@ from xml.etree import ElementTree as ET
 
 from _pytest.junitxml import bin_xml_escape, mangle_test_address, xml_key
 
-from pytest_gaia.report.junit import settle
-
 if TYPE_CHECKING:
     import pytest
 
@@ -26,6 +24,9 @@ def settle_junit(config: pytest.Config, judged: Judged) -> str:
     if not path.is_file():
         # A device, or nothing: an error inside of pytest has kept it from writing.
         return ""
+    # Most runs write no such file, and should not pay for what it takes.
+    from pytest_gaia.report.junit import settle
+
     try:
         # Written by this process.
         document = ET.parse(path)  # noqa: S314

@@ -9,19 +9,9 @@ from pytest_gaia.report.deployed import ending
 from pytest_gaia.run.rollout_model import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from _pytest.terminal import TerminalReporter
 
     from pytest_gaia.run.rollout_model import Rollout, StepResult
-
-
-def write(terminal: TerminalReporter, lines: Sequence[str], *, red: bool = False) -> None:
-    """Write ``lines``, the first of them at the beginning of a line."""
-    if lines:
-        begin_line(terminal)
-    for line in lines:
-        terminal.write_line(line, red=red)
 
 
 class TerminalProgress(Progress):

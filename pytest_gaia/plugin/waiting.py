@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pytest_gaia.report.layout import cut
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from _pytest.terminal import TerminalReporter
@@ -21,6 +22,14 @@ def begin_line(terminal: TerminalReporter) -> None:
     terminal.ensure_newline()
     if terminal.config.get_terminal_writer().width_of_current_line:
         terminal.write("\n")
+
+
+def write(terminal: TerminalReporter, lines: Sequence[str], *, red: bool = False) -> None:
+    """Write ``lines``, the first of them at the beginning of a line."""
+    if lines:
+        begin_line(terminal)
+    for line in lines:
+        terminal.write_line(line, red=red)
 
 
 def show_for_a_moment(terminal: TerminalReporter, text: str) -> None:
