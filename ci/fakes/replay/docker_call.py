@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import faults
 from .docker_engine import EngineError
+from .process import Process
 
 if TYPE_CHECKING:
     from .flags import Line
@@ -27,12 +26,11 @@ TOO_MANY = (
     "https://www.docker.com/increase-rate-limit"
 )
 BROKEN = "Error response from daemon: received unexpected HTTP status: 503 Service Unavailable"
-LONGEST = 120.0
 FIELD = re.compile(r"\{\{\s*(?P<json>json )?\s*\.(?P<path>[\w.]*)\s*\}\}")
 
 
 @dataclass
-class Call:
+class Call(Process):
     """One call, as its command sees it."""
 
     command: str
@@ -54,26 +52,14 @@ class Call:
                 raise EngineError(NO_RIGHT)
             slow = self.fault(state, "docker", "slow")
         if slow:
-            threading.Event().wait(min(slow.number or 1.0, LONGEST))
+            self.follow(slow.number or 1.0)
 
     def linger(self, service: str) -> None:
         """Take the time that the fault ``slow`` of a service says. A signal ends it."""
         with self.store.change() as state:
             slow = self.fault(state, service, "slow")
         if slow:
-            threading.Event().wait(min(slow.number or 1.0, LONGEST))
-
-    def follow(self, seconds: float) -> None:
-        """Stay until a signal comes, at most so long."""
-        threading.Event().wait(min(seconds, LONGEST))
-
-    def say(self, text: str) -> None:
-        """Print to standard output, at once."""
-        print(text, flush=True)
-
-    def note(self, text: str) -> None:
-        """Print to standard error, at once."""
-        print(text, file=sys.stderr, flush=True)
+            self.follow(slow.number or 1.0)
 
 
 def rendered(template: str, value: dict[str, Any]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import faults
 from .fly_errors import NO_APP_NAME, NOT_LOGGED_IN, ToolError, no_such_app, refused
 from .fly_machines import launched
+from .process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +17,9 @@ if TYPE_CHECKING:
     from .flags import Line
     from .state import Store
 
-LONGEST = 120.0
-"""seconds that a slow call may take at most: nothing hangs"""
-
 
 @dataclass
-class Call:
+class Call(Process):
     """One call, as its command sees it."""
 
     command: str
@@ -79,19 +75,7 @@ class Call:
         with self.store.change() as state:
             slow = self.fault(state, "slow")
         if slow:
-            threading.Event().wait(min(slow.number or 1.0, LONGEST))
-
-    def follow(self, seconds: float) -> None:
-        """Stay until a signal comes, at most so long."""
-        threading.Event().wait(min(seconds, LONGEST))
-
-    def say(self, text: str) -> None:
-        """Print to standard output, at once."""
-        print(text, flush=True)
-
-    def note(self, text: str) -> None:
-        """Print to standard error, at once."""
-        print(text, file=sys.stderr, flush=True)
+            self.follow(slow.number or 1.0)
 
     def print_json(self, value: Any) -> None:
         """Print JSON with four spaces, as flyctl does; with the fault ``chatter``, among other lines."""

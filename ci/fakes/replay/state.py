@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class Store:
     def change(self) -> Iterator[dict[str, Any]]:
         """Give the state to change; nobody else reads or writes meanwhile. An exception keeps what was changed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
+        with _uninterrupted(), self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             state = self._load()
             try:
@@ -55,7 +56,7 @@ class Store:
     def read(self) -> dict[str, Any]:
         """Return a copy of the state as it is."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
+        with _uninterrupted(), self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
             return self._load()
 
@@ -67,3 +68,13 @@ class Store:
         with tempfile.NamedTemporaryFile("w", dir=self.path.parent, encoding="utf-8", delete=False) as file:
             json.dump(state, file, indent=1)
         Path(file.name).replace(self.path)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let signals wait: one that came just as the lock was taken would leave it locked, and the tool waiting for itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
