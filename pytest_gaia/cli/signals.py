@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import signal
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,6 +34,10 @@ def until_signalled() -> Iterator[None]:
             _ignore(heeded)
 
 
+_LOOK = 0.5
+"""seconds of one wait: Python hears of a signal that comes just before the system waits only when the wait ends"""
+
+
 class Stop:
     """What a loop waits on between two rounds. ``threading.Event`` can lock up where a signal handler sets it."""
 
@@ -48,9 +53,10 @@ class Stop:
 
     def wait(self, seconds: float) -> bool:
         """Wait, and return whether the loop has to end; at once where it has."""
-        if not self.asked:
+        until = time.monotonic() + seconds
+        while not self.asked and (left := until - time.monotonic()) > 0:
             with suppress(queue.Empty):
-                self._queue.get(timeout=max(0.0, seconds))
+                self._queue.get(timeout=min(left, _LOOK))
         return self.asked
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10.0
 _CALL_SECONDS = 30.0
 _POLL_SECONDS = 0.002
+_LOOK_SECONDS = 0.2
 _TELL_SECONDS = 0.2
 START_SECONDS = 30.0
 """how long a sandbox may take until it serves"""
@@ -159,8 +160,9 @@ class Stack:
 
     def wait(self) -> None:
         """Block until the sandbox ends by itself; raises ``SandboxError``, because it should not. A signal interrupts."""
-        if self._process is not None:
-            self._process.wait()
+        # In short waits: Python hears of a signal that comes just before a wait only when that ends.
+        while self._process is not None and self._process.poll() is None:
+            time.sleep(_LOOK_SECONDS)
         raise SandboxError(f"The sandbox has ended by itself.{self._log()}")
 
     def stop(self) -> None:
