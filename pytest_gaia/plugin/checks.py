@@ -120,7 +120,7 @@ class CheckHooks:
             self._judge(item, call, report)
         # An exception holds all its frames: it must not outlive its report.
         self.raised = None
-        if self._found is None and report.outcome == "passed" and not hasattr(report, "wasxfail"):
+        if self._found is None and report.outcome == "passed" and "wasxfail" not in report.__dict__:
             # As nearly all do: everything here costs each phase of each test.
             evidence.phases += (Phase(call.when, "passed", call.duration),)
             if report.sections or report.user_properties:

@@ -73,7 +73,8 @@ class Assembly:
     def finish(self) -> None:
         """Hand on what was selected and is not known to have ended."""
         self.settle()
-        for node in self.planned:
+        self._learn()
+        for node in [node for node in self.planned if node not in self._known]:
             self.without_end(node, "never ran", _ENDED)
 
     def _hand_on(self, record: TestRecord) -> None:
@@ -81,7 +82,10 @@ class Assembly:
         self.sink(record)
 
     def _knows(self, node: str) -> bool:
+        self._learn()
+        return node in self._known
+
+    def _learn(self) -> None:
         # A list grows at no cost while tests run; a set is made of it when somebody asks.
         self._known.update(self._ended)
         self._ended.clear()
-        return node in self._known
