@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import resource
+    from collections.abc import Sequence
     from pathlib import Path
 
 _OFF = ("anyio", "allure_pytest", "hypothesispytest", "rerunfailures", "cacheprovider", "xdist")
 """plugins that are installed here and that a user of this one need not have"""
+_REFERENCES = re.compile(r"I +refs: +([\d,]+)")
+"""what cachegrind says at its end"""
 
 
 def usage_of(project: Path, *arguments: str, needs: str = "") -> resource.struct_rusage:
@@ -20,17 +24,37 @@ def usage_of(project: Path, *arguments: str, needs: str = "") -> resource.struct
 
     ``needs`` is the plugin that is measured, among those that are left out elsewhere.
     """
-    off = [word for plugin in _OFF if plugin != needs for word in ("-p", f"no:{plugin}")]
-    command = [sys.executable, "-m", "pytest", "-q", "-q", "--no-header", *off, *arguments]
-    # Compiled modules are what users have, whatever this shell says of writing them.
-    dropped = ("GAIA_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    environment["PYTHONPATH"] = str(project)
-    child = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL)
+    command = _command(arguments, needs)
+    child = subprocess.Popen(command, cwd=project, env=_environment(project), stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     if os.waitstatus_to_exitcode(status) != 0:
         raise RuntimeError(f"the run failed: {' '.join(command)}")
     return usage
+
+
+def instructions_of(project: Path, *arguments: str) -> int:
+    """Return how many instructions one run takes, which a busy machine does not change. Needs ``valgrind``."""
+    counting = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    command = [*counting, *_command(arguments, "")]
+    # The order of sets must be the same in every run.
+    environment = {**_environment(project), "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    found = _REFERENCES.search(done.stderr)
+    if done.returncode != 0 or found is None:
+        raise RuntimeError(f"the run failed: {' '.join(command)}\n{done.stderr}")
+    return int(found[1].replace(",", ""))
+
+
+def _command(arguments: Sequence[str], needs: str) -> list[str]:
+    off = [word for plugin in _OFF if plugin != needs for word in ("-p", f"no:{plugin}")]
+    return [sys.executable, "-m", "pytest", "-q", "-q", "--no-header", *off, *arguments]
+
+
+def _environment(project: Path) -> dict[str, str]:
+    # Compiled modules are what users have, whatever this shell says of writing them.
+    dropped = ("GAIA_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    return {**environment, "PYTHONPATH": str(project)}
 
 
 def seconds_of(project: Path, *arguments: str, needs: str = "") -> float:
