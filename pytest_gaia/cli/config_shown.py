@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.preflight.difference import BY_NAME
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ def finding_lines(finding: Finding) -> list[str]:
 def summary(counts: Mapping[Severity, int], environments: Sequence[str]) -> str:
     """Return the last line: how much was found, and where it was looked."""
     where = ", ".join(environments)
-    said = [_counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts.get(severity)]
+    said = [counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts.get(severity)]
     return f"{', '.join(said)} ({where})" if said else f"Nothing wrong in the deploy files of {where}."
 
 
@@ -38,7 +39,3 @@ def row_cells(row: Row) -> tuple[str, str, str, str, str]:
 
 def _value(text: str | None) -> str:
     return "-" if text is None else text
-
-
-def _counted(count: int, severity: str) -> str:
-    return f"{count} {severity}" if count == 1 else f"{count} {severity}s"

@@ -13,6 +13,7 @@ import typer
 
 from pytest_gaia.cli.durations import spoken
 from pytest_gaia.cli.tables import show_table
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -160,8 +161,7 @@ def _figures(tally: MemberTally) -> dict[str, object]:
 
 
 def _title(environment: Environment, tally: Tally) -> str:
-    looks = "1 look" if tally.samples == 1 else f"{tally.samples} looks"
-    return f"{environment.label}: {looks}"
+    return f"{environment.label}: {counted(tally.samples, 'look')}"
 
 
 def _ms(value: float | None) -> str:

@@ -20,6 +20,7 @@ from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.unexcused import executed, unexcused
 from pytest_gaia.verdict.usage import idle
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from pytest_gaia.policy.ruleset import RuleSet
@@ -112,7 +113,7 @@ def prune(
     else:
         for each in found:
             echo_lines([f"{each.rule.place}: {each.why}", *(f"  {node}" for node in each.nodes)])
-        typer.echo(f"{len(found)} rules (or parts of them) were not needed in {len(recorded)} runs")
+        typer.echo(f"not needed in {counted(len(recorded), 'run')}: {counted(len(found), 'rule')}, or parts of them")
     raise typer.Exit(int(bool(found)))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pytest_gaia.policy.lint import SOON
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +54,7 @@ def life(rule: Rule, today: date) -> str:
     left = rule.days_left(today)
     if left <= 0:
         return f"expired {rule.expires}"
-    return f"{left} days" if left > SOON else f"{left} days!"
+    return counted(left, "day") if left > SOON else f"{counted(left, 'day')}!"
 
 
 def echo_json(value: object) -> None:

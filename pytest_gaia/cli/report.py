@@ -19,6 +19,7 @@ from pytest_gaia.cli.report_build import Built, Wanted, build
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.report.viewer.history import branch_of, history_file
 from pytest_gaia.report.viewer.results import read_results
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from pytest_gaia.report.viewer.results import Results
@@ -123,7 +124,7 @@ def _lines(built: Built, wanted: Wanted, branch: str, hidden: int) -> list[str]:
     return [
         f"{built.page}: {built.tests} tests ({counts}{known})",
         *retried,
-        f"history of {branch}: {built.runs} {'run' if built.runs == 1 else 'runs'}, in {wanted.history}",
+        f"history of {branch}: {counted(built.runs, 'run')}, in {wanted.history}",
         *served,
         "Allure only shows: the verdict is the run's own.",
     ]

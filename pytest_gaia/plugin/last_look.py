@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.run.leaks import leaks
 from pytest_gaia.verdict.verdict import EXIT_CODES
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def look_through(config: pytest.Config, run: Run, result: Result) -> int:
 
 
 def _message(found: Sequence[Leak], folder: Path) -> str:
-    places = f"{len(found)} {'place' if len(found) == 1 else 'places'}"
+    places = counted(len(found), "place")
     lines = [
         f"gaia: HOLD: the run has written secrets, in {places}. They are masked there now; a compressed file is removed.",
         *(f"  {os.path.relpath(each.path, folder)}:{each.line}: {each.name}" for each in found[:_SHOWN]),

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_gaia.plugin.waiting import begin_line
 from pytest_gaia.report.layout import NARROWEST, wrapped
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -67,7 +68,7 @@ class SuitesDone:
         if self._left[suite] == 0:
             done = sum(count <= 0 for count in self._left.values())
             self._terminal.write_line(
-                f"gaia: suite {suite} is done: {_tests(self._planned[suite])}; {done} of {len(self._planned)} suites"
+                f"gaia: suite {suite} is done: {counted(self._planned[suite], 'test')}; {done} of {len(self._planned)} suites"
             )
 
 
@@ -87,9 +88,6 @@ def by_suite(nodes: Iterable[str], roots: Sequence[Path], rootpath: Path) -> Cou
 def plan_lines(suites: Counter[str], width: int) -> list[str]:
     """Return what is going to be run, in at most ``width`` columns."""
     each = ", ".join(f"{name} {count}" for name, count in sorted(suites.items()))
-    number = "1 suite" if len(suites) == 1 else f"{len(suites)} suites"
-    return wrapped(f"gaia: selected {_tests(suites.total())} of {number}: {each}", width, hanging=2)
-
-
-def _tests(count: int) -> str:
-    return "1 test" if count == 1 else f"{count} tests"
+    return wrapped(
+        f"gaia: selected {counted(suites.total(), 'test')} of {counted(len(suites), 'suite')}: {each}", width, hanging=2
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.policy.coverage import Coverage, cover
 from pytest_gaia.policy.findings import Finding, sort_key
 from pytest_gaia.policy.selectors import PATH
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,14 +46,15 @@ def _dates(rule: Rule, tolerances: Mapping[str, Tolerance], today: date) -> Iter
     if left <= 0:
         yield _finding("error", "expired", rule, f"expired {rule.expires} and excuses nothing; {rule.owner} decides")
     elif left <= SOON:
-        yield _finding("warning", "expires-soon", rule, f"expires {rule.expires}, in {left} days; {rule.owner} decides")
+        text = f"expires {rule.expires}, in {counted(left, 'day')}; {rule.owner} decides"
+        yield _finding("warning", "expires-soon", rule, text)
     if rule.added > today:
         yield _finding("warning", "added-later", rule, f"`added` is {rule.added}, after today")
     life = (rule.expires - rule.added).days
     for name in rule.environments:
         longest = tolerances[name].longest_rule_days
         if life > longest:
-            text = f"lives {life} days, and a rule for {name} at most {longest}"
+            text = f"lives {counted(life, 'day')}, and a rule for {name} at most {longest}"
             yield _finding("error", "long-lived", rule, text)
 
 

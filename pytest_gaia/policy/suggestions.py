@@ -13,6 +13,7 @@ from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.selectors import GROUP, keys_of, parse
 from pytest_gaia.policy.subjects import Subject
 from pytest_gaia.policy.writing import document
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,7 +86,7 @@ def written(draft: Draft, today: date, longest_days: int) -> str:
         "max_tests": draft.count,
     }
     head = (
-        f"# {draft.count} {'test' if draft.count == 1 else 'tests'} failed like this in {draft.environment}:\n"
+        f"# {counted(draft.count, 'test')} failed like this in {draft.environment}:\n"
         f"# {draft.example}\n"
         f"# A draft excuses nothing. Say why, name the issue and the owner, and move it to expectations/{draft.name}.toml\n"
     )

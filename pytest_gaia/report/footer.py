@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.report.layout import NARROWEST, columns, listed, shortened, wrapped
 from pytest_gaia.report.table import aligned
+from pytest_gaia.report.terms import remaining
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
@@ -69,7 +71,7 @@ def warnings(judged: Judged) -> Iterator[str]:
         if left <= 0:
             yield f"rule {rule.id} expired {rule.expires} and excuses nothing; {_ask(rule)}"
         elif left <= _SOON:
-            yield f"rule {rule.id} expires in {left} days; {_ask(rule)}"
+            yield f"rule {rule.id} expires in {counted(left, 'day')}; {_ask(rule)}"
     for judgement in judged.judgements:
         if judgement.outcome == "unexpected pass" or (judgement.outcome == "passed" and judgement.why):
             yield f"{judgement.node}: {judgement.outcome}: {judgement.why}"
@@ -116,8 +118,7 @@ def _rules(judged: Judged, layout: Layout) -> list[str]:
     used = [(rule, judged.using(rule)) for rule in judged.rules if judged.using(rule)]
     today = judged.context.today
     names = [
-        (f"  {count}", "×", rule.id, rule.issue, rule.owner, f"{rule.days_left(today)} days left")
-        for rule, count in used
+        (f"  {count}", "×", rule.id, rule.issue, rule.owner, remaining(rule.days_left(today))) for rule, count in used
     ]
     lines = _beside(names, [rule.why for rule, _ in used], layout.width)
     nodes = _by_rule(judged) if layout.expected else {}

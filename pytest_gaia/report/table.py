@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_gaia.report.layout import columns
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return ``rows`` as lines whose columns begin at the same place; no spaces at the ends of lines."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(_filled, row, widths)).rstrip() for row in rows]
+
+
+def _filled(cell: str, width: int) -> str:
+    return cell + " " * (width - columns(cell))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_gaia.wording import counted
+
 if TYPE_CHECKING:
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.verdict.report import RuleUse
@@ -17,3 +19,10 @@ def terms(rule: Rule | RuleUse) -> str:
 def told(rule: Rule | RuleUse) -> str:
     """Return why there is such a rule, and its terms."""
     return f"{rule.why} ({terms(rule)})"
+
+
+def remaining(days: int) -> str:
+    """Return how much longer something holds that ends in so many ``days``, such as ``3 days left`` and ``ended 1 day ago``."""
+    if days > 0:
+        return f"{counted(days, 'day')} left"
+    return f"ended {counted(-days, 'day')} ago" if days else "ended today"

@@ -146,16 +146,16 @@ def symptom_of(phase: Phase) -> Symptom:
     if failure is None:
         return Symptom(phase.when, "error")
     return Symptom(
-        phase.when,
-        failure.kind,
-        failure.message,
-        failure.status,
-        failure.service,
-        failure.via,
-        failure.route,
-        failure.method,
-        failure.sqlstate,
-        failure.nats,
+        phase=phase.when,
+        kind=failure.kind,
+        message=failure.message,
+        status=failure.status,
+        service=failure.service,
+        via=failure.via,
+        route=failure.route,
+        method=failure.method,
+        sqlstate=failure.sqlstate,
+        nats=failure.nats,
     )
 
 

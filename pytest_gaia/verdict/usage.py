@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_gaia.wording import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -70,7 +72,7 @@ def _idle(rule: Rule, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
         return _flaky(rule, uses, clean_runs)
     passed, excused = _all(use.passed for use in uses), _all(use.excused for use in uses)
     if passed and not excused:
-        return Idle(rule, f"excused nothing: {len(passed)} tests passed in {_runs(len(uses))}")
+        return Idle(rule, f"excused nothing: {counted(len(passed), 'test')} passed in {counted(len(uses), 'run')}")
     healed = tuple(sorted(passed - excused))
     return Idle(rule, f"{len(healed)} of its tests passed every time", healed) if healed else None
 
@@ -81,12 +83,8 @@ def _flaky(rule: Rule, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
         if not use.clean:
             break
         clean += 1
-    return Idle(rule, f"stale: its tests passed in the last {_runs(clean)}") if clean >= clean_runs else None
+    return Idle(rule, f"stale: its tests passed in the last {counted(clean, 'run')}") if clean >= clean_runs else None
 
 
 def _all(sets: Iterable[set[str]]) -> set[str]:
     return set().union(*sets)
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"

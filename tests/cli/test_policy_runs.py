@@ -99,8 +99,8 @@ def test_prune_names_rules_that_runs_did_not_need(gaia: Gaia, project: Path) -> 
 
     assert (code, err) == (1, "")
     assert out == (
-        "checks/expectations/chat-cut-over.toml: excused nothing: 1 tests passed in 2 runs\n"
-        "1 rules (or parts of them) were not needed in 2 runs\n"
+        "checks/expectations/chat-cut-over.toml: excused nothing: 1 test passed in 2 runs\n"
+        "not needed in 2 runs: 1 rule, or parts of them\n"
     )
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.report.members import header, member_table, missing, not_ready
 from pytest_gaia.report.table import aligned
+from pytest_gaia.report.terms import remaining
 from pytest_gaia.run.readiness import MemberState
 
 
 def test_columns_begin_at_the_same_place_and_lines_have_no_end_spaces() -> None:
     assert aligned([("a", "ready", ""), ("long", "x", "y")]) == ["a     ready", "long  x      y"]
     assert aligned([]) == []
+    assert aligned([("宽", "wide"), ("abc", "narrow")]) == ["宽   wide", "abc  narrow"]
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [(2, "2 days left"), (1, "1 day left"), (0, "ended today"), (-1, "ended 1 day ago"), (-2, "ended 2 days ago")],
+)
+def test_how_much_longer_a_rule_holds(days: int, text: str) -> None:
+    assert remaining(days) == text
 
 
 def test_the_header_says_who_chose_the_environment() -> None:

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
-from pytest_gaia.policy.match import Match
+from pytest_gaia.policy.match import KEYS, Match
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
-from pytest_gaia.verdict.judge import Judgement, judge
+from pytest_gaia.verdict.judge import Judgement, judge, symptom_of
 from tests.policy.build import TODAY, context, rule
 from tests.verdict.runs import UNAVAILABLE, failed, passed
 
@@ -264,3 +264,11 @@ def test_no_rule_applies_where_nothing_is_tolerated() -> None:
 
     assert found.gates
     assert found.losers == (("covering", "production excuses nothing"),)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_of_a_signature_is_held_against_what_the_failure_says_there(key: str) -> None:
+    said = 418 if key == "status" else f"the {key}"
+    phase = Phase("call", "failed", failure=msgspec.structs.replace(BUG, **{key: said}))
+
+    assert getattr(symptom_of(phase), key) == said

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_gaia.report.signoff.page import SHOWN_RUNS
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,5 +176,4 @@ def _ages(rules: Sequence[RuleAge], scale: float, number: int) -> Chart:
 
 
 def _days(each: RuleAge) -> str:
-    left = f"{each.days_left} days left" if each.days_left > 0 else f"ended {-each.days_left} days ago"
-    return f"{each.age_days} days old, {left}"
+    return f"{counted(each.age_days, 'day')} old, {each.left}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_gaia.report.terms import remaining
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -49,3 +51,8 @@ class RuleAge:
     days_left: int
     used: bool
     """whether it excused a failure on this page"""
+
+    @property
+    def left(self) -> str:
+        """How much longer it holds, in words."""
+        return remaining(self.days_left)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pytest_gaia.report.signoff import charts
 from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from pytest_gaia.report.signoff.page import SignOffPage
@@ -29,6 +30,7 @@ def html(page: SignOffPage) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["counted"] = counted
     style = (_TEMPLATES / "page.css").read_text(encoding="utf-8") + _running_foot(page)
     document = environment.get_template("page.html").render(
         page=page,

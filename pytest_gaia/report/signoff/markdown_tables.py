@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.report.signoff.markdown_text import code, escaped, link, table
 from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,9 @@ def waivers(page: SignOffPage) -> list[str]:
     rows = [
         (
             f"**{escaped(each.item)}** into {escaped(each.environment)}",
-            *map(escaped, (each.why, each.owner, each.approver, each.until, f"{each.age_days} days", each.standing)),
+            *map(
+                escaped, (each.why, each.owner, each.approver, each.until, counted(each.age_days, "day"), each.standing)
+            ),
         )
         for each in page.waivers
     ]
@@ -85,7 +88,7 @@ def known(page: SignOffPage) -> list[str]:
             escaped(each.why),
             link(each.issue, each.issue_link),
             escaped(each.owner) or "nobody",
-            escaped(f"{each.expires}, {each.days_left} days left") if each.rule else "no end",
+            escaped(f"{each.expires}, {each.left}") if each.rule else "no end",
             escaped(", ".join(f"{count} in {name}" for name, count in each.environments)),
             _names(each.tests, SHOWN_TESTS, len(each.tests)),
         )
@@ -222,8 +225,7 @@ def runs(page: SignOffPage) -> list[str]:
 def rule_ages(page: SignOffPage) -> list[str]:
     """Return how old rules are."""
     rows = [
-        (code(each.rule), f"{each.age_days} days", f"{each.days_left} days", "yes" if each.used else "no")
-        for each in page.ages
+        (code(each.rule), counted(each.age_days, "day"), each.left, "yes" if each.used else "no") for each in page.ages
     ]
     return table(("Rule", "Age", "Left", "Excused a failure"), rows, "No rule was in force.")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_gaia.report.terms import remaining
+
 
 @dataclass(frozen=True, slots=True)
 class KnownFailure:
@@ -27,6 +29,11 @@ class KnownFailure:
         """Whether it excuses nothing any more."""
         return self.days_left is not None and self.days_left <= 0
 
+    @property
+    def left(self) -> str:
+        """How much longer it excuses anything, in words."""
+        return "" if self.days_left is None else remaining(self.days_left)
+
 
 @dataclass(frozen=True, slots=True)
 class IdleRule:
@@ -39,6 +46,11 @@ class IdleRule:
     days_left: int
     why: tuple[str, ...]
     """one sentence an environment"""
+
+    @property
+    def left(self) -> str:
+        """How much longer it is in force, in words."""
+        return remaining(self.days_left)
 
 
 @dataclass(frozen=True, slots=True)
