@@ -20,8 +20,9 @@ demo:
 	@$(PYTHON) -m pytest suites -p no:anyio -p no:allure_pytest
 	@case '$(WALK)' in '' | 0) ;; releases) $(PYTHON) -m ci.walk --releases ;; *) $(PYTHON) -m ci.walk ;; esac
 
+# Tests start hundreds of runs: each would compile the plugin anew (0.7 s) where Python may not keep what it has compiled.
 test: lint
-	@$(PYTHON) -m pytest tests -n 2 -q
+	@PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest tests -n 2 -q
 
 lint:
 	@ci/setup test
