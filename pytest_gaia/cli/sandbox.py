@@ -12,8 +12,8 @@ import typer
 from pytest_gaia.cli.environments import complete_name, options_here
 from pytest_gaia.cli.signals import Ended, until_signalled
 from pytest_gaia.cli.tables import show_table
-from pytest_gaia.config.environment import HTTP_SERVICES
 from pytest_gaia.config.options import split_members
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.secrets import mask_url
 
 if TYPE_CHECKING:

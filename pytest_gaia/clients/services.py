@@ -10,7 +10,7 @@ from pytest_gaia.clients.link import Link
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.routes import through_gateway
 from pytest_gaia.clients.transport import Transport
-from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import NotApplicable, nearest
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.collection.needs import DIRECT
+from pytest_gaia.collection.marker import DIRECT
 from pytest_gaia.config.variables import variable_name
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.secrets import MASK
 from pytest_gaia.errors import ConfigError
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.credentials import SECRET_KEYS
 from pytest_gaia.config.decoding import keys_of
 from pytest_gaia.config.deployment import deploy_settings
-from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, SANDBOX, DeploySettings, Environment, Timeouts
+from pytest_gaia.config.environment import SANDBOX, DeploySettings, Environment, Timeouts
 from pytest_gaia.config.files import SHIPPED
 from pytest_gaia.config.members import expected_members, required_members
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.schema import StageTable, set_values
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.config.stage_settings import stage_settings

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from pytest_gaia.config.addresses import matches
-from pytest_gaia.config.environment import HTTP_SERVICES, SANDBOX
+from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.files import SHIPPED, ConfigFile, project_file, shipped_file
 from pytest_gaia.config.layers import Layer, default_layer, file_layer, merge, url_layer, variable_layer
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.project import PROJECT_FILE
 from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.config.variables import Sourced, Variables, read_variables, variable_name

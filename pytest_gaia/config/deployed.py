@@ -8,8 +8,8 @@ from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.deployfiles.reach import FLY_DOMAIN, broker_address, http_address, members, topology
-from pytest_gaia.config.environment import HTTP_SERVICES
 from pytest_gaia.config.layers import Layer
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.schema import EnvironmentTable, UrlTable
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from pytest_gaia.config.platform import MEMBERS, NATS_DISABLED
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_gaia.config.secrets import Secret
-
-HTTP_SERVICES = ("gateway", "auth", "asset", "chat")
-"""The services that answer HTTP; ``gateway`` is the entry to all others."""
-
-MEMBERS = (*HTTP_SERVICES, "nats", "postgres")
-"""Everything that an environment can be made of."""
 
 SANDBOX = "sandbox"
 """Name of the environment that the embedded platform stands behind."""
@@ -31,9 +26,6 @@ DeployFiles = Literal["fly", "compose"]
 
 HookName = Literal["fly", "compose", "command", "plugin"]
 """How an environment is deployed: one of the two tools, any executable, or a hook of the project's ``conftest.py``."""
-
-NATS_DISABLED = "disabled"
-"""The URL by which the platform says that an environment has no broker. It is understood, never dialled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import UNSET, Struct, structs
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.schema import EnvironmentTable, UrlTable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from pytest_gaia.config.environment import HTTP_SERVICES, MEMBERS, NATS_DISABLED
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
 from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.errors import ConfigError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.environment import NATS_DISABLED
+from pytest_gaia.config.platform import NATS_DISABLED
 from pytest_gaia.errors import EnvironmentUnavailable
 
 if TYPE_CHECKING:

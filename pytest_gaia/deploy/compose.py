@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.compose_errors import is_temporary, mistake_in
 from pytest_gaia.deploy.compose_shapes import containers, images
 from pytest_gaia.deploy.contract import Observation, Reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import nearest
 from pytest_gaia.policy.match import KEYS
 from pytest_gaia.policy.selectors import parse

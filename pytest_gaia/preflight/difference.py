@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.preflight.aspects import ASPECTS, Value, described
 from pytest_gaia.preflight.spelling import as_environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.preflight.spelling import KNOWN, environment_name
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.promotion import proofs
 from pytest_gaia.promotion.checklist import checklist_for
 from pytest_gaia.promotion.items import Finding, Item, failed, missing, proved

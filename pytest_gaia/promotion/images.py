@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.read import deployment_of
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest

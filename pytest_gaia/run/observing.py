@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_gaia.config.deployfiles.read import deployment_of
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.run.deployed import look_at

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.run.probes import Dead, NotYet
 from pytest_gaia.run.settling import ONE_ANSWER, Pauses, Row, as_it_should
 from pytest_gaia.run.targets import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, targets

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.read import find_environments, read_deployment
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.run.order import in_order
 from pytest_gaia.run.rollout_model import Rollout, Step

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.run.probes import Dead, NotYet
 from pytest_gaia.run.readiness import READY, UNHEALTHY, UNREACHABLE
 from pytest_gaia.run.settling import as_it_should

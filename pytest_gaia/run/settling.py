@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import HTTP_SERVICES, MEMBERS
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
 
 if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment

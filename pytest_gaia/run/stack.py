@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.run.broker_probe import probe_nats
 from pytest_gaia.run.probes import probe_http, probe_postgres

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.sandbox.ports import ReservedPort
 from pytest_gaia.sandbox.services import CellApps, CellSettings, build_cell

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.sandbox.directories import REQUEST, write_private
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import pytest
 
 from pytest_gaia.collection.applicability import why_not
 from pytest_gaia.collection.needs import Needs
-from pytest_gaia.config.environment import NATS_DISABLED, Environment
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import NATS_DISABLED
 from pytest_gaia.config.secrets import Secret
 
 

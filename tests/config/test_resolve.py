@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.environment import MEMBERS
 from pytest_gaia.config.options import Options
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.resolve import known_environments, resolve
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ FORBIDDEN = (
     "pytest_gaia.report",
     "pytest_gaia.verdict",
     "pytest_gaia.clients.http",
+    "pytest_gaia.config.environment",
     "pytest_gaia.config.schema",
 )
 

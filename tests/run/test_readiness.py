@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.environment import HTTP_SERVICES, MEMBERS, Environment
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
 from pytest_gaia.run.readiness import MemberState, probe_members
 from pytest_gaia.run.settling import Demand
 from pytest_gaia.run.stack import bind

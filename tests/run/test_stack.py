@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED, Environment
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.run.stack import Cell, Stack, bind

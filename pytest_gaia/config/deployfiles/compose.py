@@ -16,7 +16,7 @@ from pytest_gaia.config.deployfiles.names import service_name
 from pytest_gaia.config.deployfiles.values import Table, shown_type, written_out
 from pytest_gaia.config.deployfiles.yaml_values import read_yaml, yaml_comments
 from pytest_gaia.config.documents import read_text
-from pytest_gaia.config.environment import MEMBERS
+from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:

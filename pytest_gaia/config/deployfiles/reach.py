@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_gaia.config.deployfiles.interpolation import is_open
-from pytest_gaia.config.environment import HTTP_SERVICES, MEMBERS, NATS_DISABLED
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
 
 if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.model import App, Deployment, Place, Served, Source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import HTTP_SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place
 

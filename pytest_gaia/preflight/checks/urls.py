@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import MEMBERS, NATS_DISABLED
+from pytest_gaia.config.platform import MEMBERS, NATS_DISABLED
 from pytest_gaia.preflight.addresses import addresses, environment_of
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.spelling import environment_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.environment import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.sandbox.services.asset import asset_service
 from pytest_gaia.sandbox.services.auth import auth_service
 from pytest_gaia.sandbox.services.chat import chat_service

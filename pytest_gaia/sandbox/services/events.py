@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from pytest_gaia.config.environment import NATS_DISABLED
+from pytest_gaia.config.platform import NATS_DISABLED
 from pytest_gaia.sandbox.services.asset import CAPABILITIES
 from pytest_gaia.sandbox.services.clock import naive_now
 
