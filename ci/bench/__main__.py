@@ -12,8 +12,8 @@ from statistics import median
 from ci.bench import allure, imports, isolation, judging, starts
 
 ROUNDS = 3
-JUDGED_ROUNDS = 6
-"""more, because the target is small and the machine noisy"""
+MANY_ROUNDS = 6
+"""where the target is small beside what is measured, and the machine noisy"""
 
 
 def main() -> int:
@@ -62,8 +62,8 @@ def _plugin() -> list[bool]:
 
 def _judging() -> list[bool]:
     tests, rules = judging.FILES * judging.TESTS, judging.RULES
-    print(f"\n{tests} tests under {rules} rules, processor time, best of {JUDGED_ROUNDS} runs")
-    ways = judging.rounds(JUDGED_ROUNDS)
+    print(f"\n{tests} tests under {rules} rules, processor time, best of {MANY_ROUNDS} runs")
+    ways = judging.rounds(MANY_ROUNDS)
     for way in ways.values():
         _line(f"{way.name}: collection", way.collection, "s")
         _line(f"{way.name}: run", way.run, "s")
@@ -104,8 +104,8 @@ def _counted(tests: int) -> list[bool]:
 
 
 def _allure() -> list[bool]:
-    alone, bridged = allure.rounds(ROUNDS)
-    print(f"\n{allure.TESTS} tests for Allure, processor time, best of {ROUNDS} runs")
+    alone, bridged = allure.rounds(MANY_ROUNDS)
+    print(f"\n{allure.TESTS} tests for Allure, processor time, best of {MANY_ROUNDS} runs")
     _line("allure-pytest alone: run", alone, "s")
     _line("with the bridge: run", bridged, "s")
     return [_line("added by the bridge to a test", 1000 * (bridged - alone) / allure.TESTS, "ms", at_most=0.15)]

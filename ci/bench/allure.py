@@ -6,15 +6,13 @@ what is in it; where there is a file system in memory the files go there, in bot
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from ci.bench.judging import healthy_server
+from ci.bench.memory import folder_in_memory
 from ci.bench.processes import seconds_of
 
 TESTS = 5000
-
-MEMORY = Path("/dev/shm")  # noqa: S108
 
 _TEST = """
 import pytest
@@ -28,7 +26,7 @@ def test_trivial(number):
 def rounds(count: int) -> tuple[float, float]:
     """Run both ways ``count`` times in turn; return the seconds of the quickest run, alone and with the bridge."""
     alone, bridged = [], []
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder, healthy_server() as url:
+    with folder_in_memory() as folder, healthy_server() as url:
         project = Path(folder)
         (project / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
         (project / "gaia.toml").write_text('[gaia]\nsuites = ["suites"]\n[env.bench]\n')

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +20,13 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.bench.memory import folder_in_memory
 from pytest_gaia.sandbox.binaries import find_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SCHEMA = Path(__file__).parents[2] / "pytest_gaia" / "sandbox" / "services" / "schema.sql"
-# The place for files in memory on Linux, not a temporary file with a fixed name.
-MEMORY = Path("/dev/shm")  # noqa: S108
 
 PYPROJECT = """
 [tool.pytest]
@@ -145,7 +143,7 @@ def _timed(source: str, options: tuple[str, ...], *, unprivileged: bool = False)
 @contextmanager
 def _project(source: str) -> Iterator[Path]:
     """A pytest project of one file, in memory where that is possible."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
+    with folder_in_memory() as name:
         folder = Path(name)
         folder.chmod(0o777)
         (folder / "pyproject.toml").write_text(PYPROJECT)
