@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from tests.browser.tools import pytest_terminal_summary
 from tests.fake_tools import fake_tools
+from tests.signals import heeded_signals
 
-__all__ = ["fake_tools", "pytest_terminal_summary"]
+__all__ = ["fake_tools", "heeded_signals", "pytest_terminal_summary"]

@@ -22,7 +22,6 @@ from pytest_gaia.cli.durations import seconds, spoken
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.stack import Stack
 from tests.cli.conftest import GAIA, Outcome
-from tests.cli.test_sandbox import heeding_signals
 from tests.run.scripted import Member, Says, healthy, says
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
     Gaia = Callable[..., Outcome]
     Here = Callable[..., Member]
-
-__all__ = ["heeding_signals"]
 
 
 @pytest.fixture
@@ -161,9 +158,7 @@ def watching(*options: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(("answer", "code"), [(healthy(), 0), (says("unhealthy"), 1)], ids=["well", "unwell"])
-def test_a_signal_leaves_a_summary(
-    here: Here, heeding_signals: None, number: signal.Signals, answer: Says, code: int
-) -> None:
+def test_a_signal_leaves_a_summary(here: Here, number: signal.Signals, answer: Says, code: int) -> None:
     here(answer)
     with watching() as process:
         assert process.stdout is not None

@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     Gaia = Callable[..., Outcome]
 
 
-@pytest.fixture
-def heeding_signals() -> Iterator[None]:
-    """Hand no ignored signal down to what is started, as these tests themselves would below nohup."""
-    before = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for each, handler in before.items():
-        signal.signal(each, handler)
-
-
 @contextmanager
 def up(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Keep a sandbox up, and give its process and what it said as JSON."""
@@ -86,9 +77,7 @@ def test_it_serves_a_platform_that_its_variables_lead_to(project: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_cleanly_and_nothing_is_left(
-    project: Path, number: signal.Signals, heeding_signals: None
-) -> None:
+def test_a_signal_ends_it_cleanly_and_nothing_is_left(project: Path, number: signal.Signals) -> None:
     with up() as (process, told):
         assert Path(told["logs"]).is_dir()
         assert processes_of(told["logs"])

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_gaia.run.journal import Entry, Journal
 from tests.cli.conftest import GAIA, Outcome
-from tests.cli.test_sandbox import heeding_signals, processes_of
+from tests.cli.test_sandbox import processes_of
 from tests.run.deploy_files import write_fly_files
 from tests.run.scripted import Member, Says, healthy, says
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     Gaia = Callable[..., Outcome]
 
-__all__ = ["heeding_signals"]
 BACKENDS = ("gateway", "auth", "chat")
 OLD, NEW = f"sha256:{'0' * 63}1", f"sha256:{'0' * 63}2"
 COMPOSE = """\
@@ -285,7 +284,7 @@ def test_a_tool_that_goes_on_failing_is_not_waited_for_longer_than_asked(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_it_and_the_tools_that_it_waits_for(
-    project: Path, deployed: FakeTools, number: signal.Signals, heeding_signals: None
+    project: Path, deployed: FakeTools, number: signal.Signals
 ) -> None:
     deployed.fault("*", "slow:60")
     with subprocess.Popen([GAIA, "status", "staging"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
