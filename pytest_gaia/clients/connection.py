@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from pytest_gaia.clients.reasons import is_loopback, reason_of
+from pytest_gaia.clients.reasons import reason_of
+from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, Unreachable
 
@@ -126,7 +127,7 @@ class Connection:
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {} if self._prepares else {"statement_cache_size": 0}
         url = urlsplit(self._dsn)
-        if is_loopback(url.hostname or "") and "sslmode" not in parse_qs(url.query):
+        if is_loopback(url.hostname) and "sslmode" not in parse_qs(url.query):
             # Asking a server on this machine for TLS costs a round trip and gains nothing.
             options["ssl"] = False
         return options

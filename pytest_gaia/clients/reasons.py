@@ -1,20 +1,9 @@
-"""What is known of a peer before and after it failed: whether it is this machine, and why there was no connection."""
+"""Why there was no connection to a peer."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether ``host`` is this machine: ``localhost``, 127.0.0.0/8 or ::1."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def reason_of(error: BaseException) -> str:

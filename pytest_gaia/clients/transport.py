@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from pytest_gaia import __version__
-from pytest_gaia.clients.reasons import is_loopback, reason_of
+from pytest_gaia.clients.reasons import reason_of
+from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.errors import GaiaError
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Transport:
         task.add_done_callback(self._closing.discard)
 
     def _client(self) -> httpx.AsyncClient:
-        local = is_loopback(self._url.hostname or "")
+        local = is_loopback(self._url.hostname)
         verify = _trust() if self._url.scheme == "https" or not local else _no_trust()
         return httpx.AsyncClient(verify=verify, trust_env=not local, limits=_LIMITS, follow_redirects=False)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.secrets import MASK
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _DSN_SCHEMES = ("postgresql", "postgres")
+_LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback")
+_PRIVATE_ENDS = (".internal", ".flycast", ".local")
 
 
 def http_url(text: str, place: str) -> str:
@@ -87,6 +90,62 @@ def matches(host: str, patterns: Iterable[str]) -> bool:
         host.endswith(pattern[1:].lower()) if pattern.startswith("*.") else host == pattern.lower()
         for pattern in patterns
     )
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether ``host`` is this machine, however it is spelled: ``LocalHost.``, ``127.1``, ``0x7f000001``, ``[::1]``.
+
+    An unspecified address (``0.0.0.0``, ``::``) is: what connects to it connects to this machine. No name is looked up.
+    """
+    name = _canonical(host or "")
+    if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
+        return True
+    address = _ip_address(name)
+    return address is not None and (address.is_loopback or address.is_unspecified)
+
+
+def is_private(host: str | None) -> bool:
+    """Return whether ``host`` leads nowhere from outside of this machine, or of the network that services share."""
+    name = _canonical(host or "")
+    address = _ip_address(name)
+    if address is not None:
+        return address.is_private or is_loopback(name)
+    return "." not in name or name.endswith(_PRIVATE_ENDS) or is_loopback(name)
+
+
+def host_of(url: str) -> str:
+    """Return the host name of ``url`` as it is written, or nothing where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _canonical(host: str) -> str:
+    """Return ``host`` as clients look it up: in lower case, without brackets, percent signs and the dot of the root."""
+    name = unquote(host).strip("[]")
+    if not name.isascii():
+        try:
+            name = name.encode("idna").decode()
+        except UnicodeError:
+            return name.lower()
+    return name.rstrip(".").lower()
+
+
+def _ip_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that ``name`` is, as a socket reads it: an IPv4 address is any of 127.0.0.1, 127.1, 0x7f000001."""
+    # Only who connects somewhere pays for the import, and has it already.
+    import socket
+
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(name))
+    except (OSError, ValueError):
+        pass
+    try:
+        address = ipaddress.IPv6Address(name)
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address
 
 
 def _check_scheme(text: str, schemes: tuple[str, ...], place: str, example: str) -> None:

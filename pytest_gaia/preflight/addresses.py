@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.addresses import is_loopback, is_private
 from pytest_gaia.preflight.spelling import is_environment, last_word
 from pytest_gaia.preflight.standing import env_place
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 FLY_DOMAINS = (".fly.dev", ".internal", ".flycast")
 """ends of the host names by which one app reaches another on Fly"""
 
-_PRIVATE_DOMAINS = (".internal", ".flycast", ".local", ".localhost")
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]{0,30})://(?:(?P<user>[^@/?#\s]{0,500})@)?"
     r"(?P<host>\[[0-9a-f:.]+\]|[^:/?#\s,]{1,255})?(?::(?P<port>\d{1,5}))?(?:/(?P<path>[^?#\s]*))?",
@@ -40,25 +39,12 @@ class Address:
     @property
     def is_local(self) -> bool:
         """Whether it stays on the machine that asks."""
-        name = self.host.strip("[]")
-        if name == "localhost" or name.endswith(".localhost"):
-            return True
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return address.is_loopback or address.is_unspecified
+        return is_loopback(self.host)
 
     @property
     def is_private(self) -> bool:
         """Whether it stays inside of a network that nobody else listens on."""
-        name = self.host.strip("[]")
-        if self.is_local or "." not in name.rstrip(".") or name.endswith(_PRIVATE_DOMAINS):
-            return True
-        try:
-            return ipaddress.ip_address(name).is_private
-        except ValueError:
-            return False
+        return is_private(self.host)
 
     @property
     def is_database(self) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from pytest_gaia.config.addresses import host_of, is_loopback
 from pytest_gaia.config.deployfiles.read import compose_file
 from pytest_gaia.config.environment import DeploySettings
 from pytest_gaia.config.options import Options
@@ -53,12 +52,4 @@ def observed(environment: Environment, rootdir: Path, services: Sequence[str]) -
 
 
 def _here(environment: Environment) -> bool:
-    hosts = [urlsplit(url).hostname or "" for url in environment.urls.values()]
-    return bool(hosts) and all(host == "localhost" or _loopback(host) for host in hosts)
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return bool(environment.urls) and all(is_loopback(host_of(url)) for url in environment.urls.values())

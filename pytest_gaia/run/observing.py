@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from pytest_gaia.config.addresses import host_of, is_loopback
 from pytest_gaia.config.deployfiles.read import deployment_of
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.registry import hook_for
@@ -17,7 +17,6 @@ from pytest_gaia.errors import GaiaError
 from pytest_gaia.run.deployed import look_at
 from pytest_gaia.run.journal import Journal
 from pytest_gaia.run.overview import AppView, EnvironmentView, asked_app, deployed_app, environment_view
-from pytest_gaia.run.probes import is_loopback
 from pytest_gaia.run.rollout_plan import ALL, apps_of, plan_rollout
 from pytest_gaia.run.sampling import sample
 
@@ -143,7 +142,7 @@ def _is_awake(sight: Sight) -> bool:
 
 
 def _is_here(environment: Environment) -> bool:
-    return all(is_loopback(urlsplit(url).hostname) for url in environment.urls.values())
+    return all(is_loopback(host_of(url)) for url in environment.urls.values())
 
 
 def _unknown(name: str, why: str, seen_by: str = "") -> EnvironmentView:

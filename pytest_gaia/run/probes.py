@@ -21,12 +21,12 @@ from urllib.request import (
     proxy_bypass,
 )
 
+from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.secrets import mask_url
 
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, "Message Formats")."""
 
-_LOOPBACK = ("localhost", "127.", "::1")
 _WELL = ("healthy", "ok")
 _STATES = ("degraded", "unhealthy")
 _LONGEST = 80
@@ -98,11 +98,6 @@ def probe_postgres(dsn: str, timeout: float) -> Answer:
     if reply not in (b"S", b"N"):
         raise NotYet(f"what listens on {address[0]}:{address[1]} does not answer as PostgreSQL does")
     return Answer()
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether ``host`` is this machine."""
-    return bool(host) and str(host).startswith(_LOOPBACK)
 
 
 def opener(url: str) -> OpenerDirector:

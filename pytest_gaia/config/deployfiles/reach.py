@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from pytest_gaia.config.addresses import host_of, is_loopback, is_private
 from pytest_gaia.config.deployfiles.interpolation import is_open
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
 
@@ -20,7 +19,6 @@ FLY_DOMAIN = "fly.dev"
 NATS_PORT = 4222
 
 _SECURE, _PLAIN = 443, 80
-_PRIVATE_ENDS = (".internal", ".flycast", ".local", ".localhost")
 
 
 def http_address(app: App, source: Source) -> tuple[str, Place] | None:
@@ -51,7 +49,7 @@ def broker_address(deployment: Deployment) -> tuple[str, Place] | None:
     own = _broker_app_address(app, deployment.source) if app is not None else None
     if own is not None or told is None:
         return own
-    return None if is_open(told[0]) or is_private(told[0]) else told
+    return None if is_open(told[0]) or is_private(host_of(told[0])) else told
 
 
 def topology(deployment: Deployment) -> tuple[Topology, Place] | None:
@@ -64,7 +62,7 @@ def topology(deployment: Deployment) -> tuple[Topology, Place] | None:
     if gateway is None:
         return None
     given = _given_addresses(gateway)
-    elsewhere = [key for key, url in given.items() if not is_local(url)]
+    elsewhere = [key for key, url in given.items() if not is_loopback(host_of(url))]
     if elsewhere:
         return "microservices", gateway.place("env", elsewhere[0])
     if given:
@@ -78,23 +76,11 @@ def members(deployment: Deployment) -> tuple[str, ...]:
     found = {app.service for app in deployment.apps}
     gateway = deployment.app("gateway")
     if gateway is not None:
-        found |= {_service(key) for key, url in _given_addresses(gateway).items() if not is_local(url)}
+        found |= {_service(key) for key, url in _given_addresses(gateway).items() if not is_loopback(host_of(url))}
     # On Fly the database is a service of its own, with no deploy file.
     if deployment.source == "fly" or any("DATABASE_URL" in app.env for app in deployment.apps):
         found.add("postgres")
     return tuple(member for member in MEMBERS if member in found)
-
-
-def is_local(url: str) -> bool:
-    """Return whether ``url`` stays on the machine that asks."""
-    host = _host(url)
-    return host == "localhost" or host.endswith(".localhost") or _is_address(host, loopback=True)
-
-
-def is_private(url: str) -> bool:
-    """Return whether ``url`` leads nowhere from outside of the network that the services share."""
-    host = _host(url)
-    return "." not in host or host.endswith(_PRIVATE_ENDS) or _is_address(host, loopback=False)
 
 
 def _given_addresses(gateway: App) -> dict[str, str]:
@@ -125,18 +111,3 @@ def _broker_app_address(app: App, source: Source) -> tuple[str, Place] | None:
 def _broker_port(served: Served) -> int:
     raw = served.kind == "services" and NATS_PORT not in served.ports
     return served.ports[0] if raw else NATS_PORT
-
-
-def _host(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-
-
-def _is_address(host: str, *, loopback: bool) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified or (not loopback and address.is_private)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import inside, standing
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.files import DeployFiles
 
 _PLAIN_HTTP_PORT = 80
-_LOOPBACK = ("127.", "[::1]", "::1", "localhost")
 
 
 @check(
@@ -88,4 +88,6 @@ def _on_all(entry: Any) -> str | None:
     else:
         host, _, _ = str(entry).rpartition(":")[0].rpartition(":")
         mapping = str(entry) if ":" in str(entry) else ""
-    return mapping if mapping and not host.startswith(_LOOPBACK) else None
+    # Whoever listens on 0.0.0.0 or :: listens on all of them.
+    own = is_loopback(host) and host.strip("[0.:]")
+    return mapping if mapping and not own else None

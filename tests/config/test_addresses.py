@@ -1,0 +1,55 @@
+"""Whose a host is: this machine's, that of a private network, or anybody's."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_gaia.clients.transport import Transport
+from pytest_gaia.config.addresses import is_loopback, is_private
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.run.observing import _is_here
+from pytest_gaia.run.probes import _proxy
+
+THIS_MACHINE = (
+    "localhost", "LocalHost", "localhost.", "db.localhost", "A.LOCALHOST.", "localhost.localdomain", "ip6-localhost",
+    "127.0.0.1", "127.8.9.10", "127.1", "127.0.1", "127.0.0.1.", "2130706433", "0x7f000001", "0X7F.1", "0177.0.0.1",
+    "0.0.0.0", "0", "::1", "[::1]", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::FFFF:7f00:1", "[::ffff:127.9.9.9]",
+    "::1%lo", "::", "%6cocalhost", "ⓛocalhost", "127。0。0。1",
+)  # fmt: skip
+PRIVATE = (
+    "auth-service", "gaia-db.internal", "Gaia-DB.INTERNAL.", "a.flycast", "printer.local", "10.1.2.3", "0x0a010203",
+    "192.168.1.1", "[fd00::1]", "fe80::1", "::ffff:10.0.0.1",
+)  # fmt: skip
+ANYBODY = (
+    "example.com", "localhost.example.com", "localhost.evil", "127.0.0.1.example.com", "127.example.com", "8.8.8.8",
+    "notlocalhost.com", "my.internal.example.com", "2606:4700::1111", "[2606:4700::1111]", "::ffff:8.8.8.8",
+    "134744072", "a..b", "\udcff.com",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback", "private"),
+    [
+        *((host, True, True) for host in THIS_MACHINE),
+        *((host, False, True) for host in PRIVATE),
+        *((host, False, False) for host in ANYBODY),
+        ("", False, True),
+        (None, False, True),
+    ],
+)
+def test_a_host_is_this_machine_private_or_anybodys(host: str | None, loopback: bool, private: bool) -> None:
+    assert (is_loopback(host), is_private(host)) == (loopback, private)
+
+
+@pytest.mark.parametrize(
+    ("host", "here"), [("localhost.example.org", False), ("127.0.0.1.nip.io", False), ("127.1", True), ("[::1]", True)]
+)
+def test_whoever_connects_asks_the_same_question(host: str, here: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.org:3128")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    url = f"http://{host}:80"
+
+    assert (_proxy(url) is None) is here
+    assert _is_here(Environment("local", urls={"gateway": url})) is here
+    assert Transport(url)._client()._trust_env is not here
