@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployed import source_of
+from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.config.secrets import MASK, mask_url
-from pytest_gaia.preflight.credentials import is_secret_name, secret_shape
+from pytest_gaia.preflight.credentials import secret_shape
 from pytest_gaia.preflight.standing import env_place, inside, standing
 
 if TYPE_CHECKING:

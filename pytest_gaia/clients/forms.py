@@ -25,7 +25,9 @@ def parts_of(value: str) -> Iterator[str]:
         yield unquote(value)
     lines = value.splitlines()
     if len(lines) > 1:
-        yield from (line for line in map(str.strip, lines) if len(line) >= _SHORTEST_LINE and line[:5] != "-----")
+        # The last line of a key may be short; of other texts such a line is a word.
+        shortest = SHORTEST if value.lstrip().startswith("-----BEGIN") else _SHORTEST_LINE
+        yield from (line for line in map(str.strip, lines) if len(line) >= shortest and line[:5] != "-----")
 
 
 def forms_of(value: str) -> set[str]:

@@ -6,15 +6,14 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pytest_gaia.preflight.credentials import is_literal, is_secret_name
+from pytest_gaia.config.secret_names import is_secret_name
+from pytest_gaia.preflight.credentials import is_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pytest_gaia.config.environment import Environment
 
-_ALSO = re.compile(r"GAIA_SIGNING_KEY|FLY_(?:API|ACCESS)_TOKEN|.*_PRIVATE_?KEY.*|.*_AUTH", re.IGNORECASE)
-"""names of variables that hold a secret, and do not say so as others do"""
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,19}://[^\s/@]+@", re.IGNORECASE)
 
 
@@ -48,7 +47,7 @@ def secrets_around(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in variables.items():
         if _URL.match(value):
             yield from _of_url(name, value)
-        elif (is_secret_name(name) or _ALSO.fullmatch(name)) and is_literal(value, name) and not _is_word(value):
+        if is_secret_name(name) and (_URL.match(value) or is_literal(value, name)) and not _is_word(value):
             yield name, value
             if "," in value:
                 # Several tokens may stand in one variable.

@@ -6,14 +6,27 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from pytest_gaia.clients.known_secrets import secrets_around
 from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.config.secrets import mask_of
+from pytest_gaia.preflight.credentials import is_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|PRIVATE|CREDENTIAL|DSN|DATABASE_URL|NATS_URL", re.IGNORECASE)
-_FLY_TOKEN = re.compile(r"\b(?:FlyV1\s+)?(?:fm[12][a-z]?|fo1)_[\w+/=.,-]+")
+_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----")
+_KEY_ENDS = re.compile(r"-----END [A-Z ]{0,30}PRIVATE KEY-----")
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_LONGEST_KEY = 200
+"""lines; where the end of a private key is missing, masking goes no further"""
+_BY_FORM = re.compile(
+    r"\b(?:FlyV1\s+)?(?:fm[12][a-z]?|fo1)_[\w+/=.,-]+|-----(?:BEGIN|END) [A-Z ]{0,30}PRIVATE KEY-----"
+)
+_NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,99})"
+# A table of variables (as of `env`) has one a line; elsewhere a value ends where its word or its quotes do.
+_TABLE = re.compile(rf"^(?P<head>(?:export |declare -x )?{_NAME}=)(?P<value>.+)$", re.MULTILINE)
+_PAIR = re.compile(rf"""(?P<head>{_NAME}(?:=|:\s{{1,9}}))(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"']+)""")
 # Colours and everything else by which a line could write over others of a terminal.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -21,20 +34,36 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\
 def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
     """Return a function that makes a line fit to be shown: credentials masked, control characters removed.
 
-    Masked are the values of all variables in ``environ`` (default: this process's) whose name says that they are
-    secret, passwords in URLs, tokens by their form, and JSON fields by their name.
+    Masked are the secrets among the variables in ``environ`` (default: this process's), what stands beside a secret's name
+    in a table of variables, passwords in URLs, tokens and marks of private keys by their form, and JSON fields by their name.
     """
-    variables = os.environ if environ is None else environ
     redactor = Redactor()
-    for name in filter(_SECRET_NAME.search, variables):
-        redactor.learn_all((name, part) for part in _parts(variables[name]))
+    redactor.learn_all(secrets_around(os.environ if environ is None else environ))
+    lines_of_key = 0
 
     def mask(text: str) -> str:
-        return _FLY_TOKEN.sub(lambda found: mask_of(found[0]), redactor.text(_CONTROL.sub("", text)))
+        nonlocal lines_of_key
+        text = _CONTROL.sub("", text)
+        if lines_of_key and _KEY_LINE.fullmatch(text.strip()):
+            lines_of_key -= 1
+            return mask_of(text.strip())
+        if _KEY_BEGINS.search(text):
+            lines_of_key = _LONGEST_KEY
+        if _KEY_ENDS.search(text):
+            lines_of_key = 0
+        text = redactor.text(text)
+        if "=" in text or ":" in text:
+            text = _PAIR.sub(_masked, _TABLE.sub(_masked, text))
+        return _BY_FORM.sub(lambda found: mask_of(found[0]), text)
 
     return mask
 
 
-def _parts(value: str) -> list[str]:
-    """A value, and what it is made of: several tokens may stand in one variable, with commas."""
-    return [value, *(part.strip() for part in value.split(","))]
+def _masked(found: re.Match[str]) -> str:
+    name, value = found["name"], found["value"]
+    # "token: expired" is a sentence, "API_KEY: 1f3a" a line of YAML.
+    is_variable = found["head"][-1] == "=" or name.isupper()
+    bare = value.strip("\"'")
+    if not (is_variable and bare and is_secret_name(name) and is_literal(bare, name)):
+        return found[0]
+    return found["head"] + value.replace(bare, mask_of(bare))

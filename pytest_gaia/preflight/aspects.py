@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.config.secrets import MASK, mask_url
-from pytest_gaia.preflight.credentials import is_literal, is_secret_name, secret_shape
+from pytest_gaia.preflight.credentials import is_literal, secret_shape
 from pytest_gaia.preflight.standing import env_place, inside, standing
 
 if TYPE_CHECKING:

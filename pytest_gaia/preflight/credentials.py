@@ -9,14 +9,6 @@ _REFERENCE = re.compile(r"\$\{\{.*\}\}|\$\{[^}]*\}|\$[A-Za-z_]\w*|\{\{.*\}\}|<[^
 
 _DEFAULT_IN_REFERENCE = re.compile(r"\$\{\w+:?-(?P<value>[^}]+)\}")
 
-_SECRET_NAME = re.compile(
-    r"(?:.*(?:PASSWORD|PASSWD|PASSPHRASE|SECRET)|(?:.*_)?(?:TOKEN|CREDENTIALS?|DSN|PWD)|(?:.*_)?(?:API|ACCESS)?KEY|"
-    r".*_KEY)(?:_(?:BASE64|B64|\d+))?",
-    re.IGNORECASE,
-)
-_NOT_SECRET = re.compile(
-    r".*(?:PUBLIC|PUBLISHABLE|PRIMARY|PARTITION|SORT|CACHE|ROUTING|HOT|FOREIGN)_?KEY|.*PUBLIC_.*", re.IGNORECASE
-)
 _PLAIN_VALUES = {"", "true", "false", "yes", "no", "on", "off", "none", "null", "disabled", "enabled", "required"}
 
 _LONG_NUMBER = 10
@@ -55,11 +47,6 @@ def secret_shape(text: str) -> str | None:
     if found and not _is_reference(found["password"]):
         return "a password in a URL"
     return None
-
-
-def is_secret_name(variable: str) -> bool:
-    """Whether a variable of that name holds a secret: ``JWT_SECRET`` does, ``MAX_TOKENS`` does not."""
-    return bool(_SECRET_NAME.fullmatch(variable)) and not _NOT_SECRET.fullmatch(variable)
 
 
 def is_literal(value: str, variable: str = "PASSWORD") -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.preflight.addresses import addresses, environment_of, fly_app_of
-from pytest_gaia.preflight.credentials import is_literal, is_secret_name, secret_shape
+from pytest_gaia.preflight.credentials import is_literal, secret_shape
 from pytest_gaia.preflight.databases import databases, said_region
 from pytest_gaia.preflight.spelling import as_environment, environment_name
 
@@ -57,24 +58,6 @@ def test_a_credential_is_known_by_its_shape(text: str) -> None:
 )
 def test_what_only_looks_like_a_credential_is_none(text: str) -> None:
     assert secret_shape(text) is None
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["PASSWORD", "PGPASSWORD", "DB_PASSWORD", "JWT_SECRET", "FLY_API_TOKEN", "OPENAI_API_KEY", "APIKEY", "SECRET_KEY", "SENTRY_DSN",
-     "api_key", "TOKEN", "KEY_BASE64", "ENCRYPTION_KEY", "JWT_SECRET_2", "AWS_CREDENTIALS"],
-)  # fmt: skip
-def test_names_of_secrets(name: str) -> None:
-    assert is_secret_name(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["MAX_TOKENS", "TOKEN_TTL", "KEYCLOAK_URL", "MONKEY", "PUBLIC_KEY", "NEXT_PUBLIC_ANON_KEY", "PASSWORD_MIN_LENGTH", "SECRET_NAME",
-     "PRIMARY_KEY", "CACHE_KEY", "TOKENIZER"],
-)  # fmt: skip
-def test_names_of_other_things(name: str) -> None:
-    assert not is_secret_name(name)
 
 
 @pytest.mark.parametrize(

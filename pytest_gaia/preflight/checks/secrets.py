@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_gaia.preflight.credentials import is_literal, is_secret_name, secret_shape
+from pytest_gaia.config.secret_names import is_secret_name
+from pytest_gaia.preflight.credentials import is_literal, secret_shape
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place
 from pytest_gaia.preflight.texts import app_texts, workflow_texts

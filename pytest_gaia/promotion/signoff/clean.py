@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote
 
+from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve_each
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.project import Promotion
 
 T = TypeVar("T")
-_SECRET_VARIABLE = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|DATABASE_URL|NATS_URL|DSN|CREDENTIAL")
-_PASSWORD = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
 _KEPT = "\n"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -30,20 +27,9 @@ def redactor_of(promotion: Promotion) -> Redactor:
         if isinstance(environment, Exception):
             # A setting of an environment that is not on the page need not be right for the page.
             continue
-        for secret in (environment.api_key, environment.jwt_secret, environment.token, environment.database):
-            if secret is not None:
-                _learn(redactor, secret.reveal())
-    for name, value in promotion.environ.items():
-        if _SECRET_VARIABLE.search(name):
-            _learn(redactor, value)
+        redactor.learn_all(secrets_of(environment))
+    redactor.learn_all(secrets_around(promotion.environ))
     return redactor
-
-
-def _learn(redactor: Redactor, value: str) -> None:
-    """Learn a value and what is secret in it: the lines of a key, the password of an address."""
-    password = _PASSWORD.search(value)
-    for part in (value, *value.splitlines(), *((password[1], unquote(password[1])) if password else ())):
-        redactor.learn(part)
 
 
 def clean(value: T, text: Callable[[str], str]) -> T:

@@ -1,0 +1,209 @@
+"""The decision about names of secrets, and every place that masks by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+from pytest_gaia.cli.deploy_values import masked
+from pytest_gaia.clients.known_secrets import secrets_around
+from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.config.secret_names import is_secret_name, is_secret_parameter
+from pytest_gaia.config.secrets import MASK, unkeyed
+from pytest_gaia.deploy.masking import masker
+from pytest_gaia.preflight.aspects import described
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.signoff.clean import redactor_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Show: TypeAlias = Callable[[str, str], str]
+    """name and value of a variable → what is shown of it"""
+
+SECRETS = [
+    "PASSWORD",
+    "PGPASSWORD",
+    "DB_PASSWORD",
+    "MYSQL_PWD",
+    "SMTP_PASS",
+    "KEY_PASSPHRASE",
+    "JWT_SECRET",
+    "JWT_SECRET_2",
+    "FLY_API_TOKEN",
+    "FLY_ACCESS_TOKEN",
+    "TOKEN",
+    "GAIA_SIGNING_KEY",
+    "OPENAI_KEY",
+    "OPENAI_API_KEY",
+    "ENCRYPTION_KEY",
+    "APIKEY",
+    "SECRET_KEY",
+    "SECRET_KEY_BASE",
+    "KEY",
+    "KEY_BASE64",
+    "API_KEY_STAGING",
+    "SSH_PRIVATE_KEY",
+    "RSA_PRIVATE_KEY_PEM",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_CREDENTIALS",
+    "SENTRY_DSN",
+    "NPM_AUTH",
+    "DOCKER_AUTH_CONFIG",
+    "GITHUB_PAT",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "api_key",
+    "apiKey",
+    "clientSecret",
+    "accessToken",
+    "refresh_token",
+    "id_token",
+    "key_hash",
+    "reset_code",
+    "X-API-Key",
+    "Set-Cookie",
+    "Proxy-Authorization",
+]
+
+OTHERS = [
+    "MAX_TOKENS",
+    "TOKEN_TTL",
+    "TOKENIZER",
+    "token_type",
+    "page_token",
+    "total_tokens",
+    "KEYCLOAK_URL",
+    "MONKEY",
+    "KEYBOARD",
+    "KEYS",
+    "KEY_ID",
+    "AWS_ACCESS_KEY_ID",
+    "PUBLIC_KEY",
+    "NEXT_PUBLIC_ANON_KEY",
+    "PRIMARY_KEY",
+    "CACHE_KEY",
+    "Idempotency-Key",
+    "Sec-WebSocket-Key",
+    "GAIA_SIGNING_KEY_FILE",
+    "SSH_KEY_PATH",
+    "SSH_AUTH_SOCK",
+    "PASSWORD_MIN_LENGTH",
+    "SECRET_NAME",
+    "AUTHOR",
+    "GIT_AUTHOR_NAME",
+    "AUTH_URL",
+    "auth_type",
+    "STATUS_CODE",
+    "error_code",
+    "DATABASE_URL",
+    "NATS_URL",
+    "PATH",
+    "BYPASS",
+    "COMPASS",
+    "code",
+    "key",
+    "auth",
+    "signature",
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+    assert is_secret_parameter(name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_names_of_other_things(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        *((name, True) for name in ("sig", "signature", "code", "sid", "auth", "X-Internal-Auth", "X-Hub-Signature-256")),
+        *((name, False) for name in ("X-Author", "status_code", "X-Status-Code", "design", "side", "Content-Type", "WWW-Authenticate")),
+    ],
+)  # fmt: skip
+def test_headers_and_query_parameters_carry_more(name: str, secret: bool) -> None:
+    assert is_secret_parameter(name) is secret
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9m\nWG9qfSnF\n-----END PRIVATE KEY-----"
+SECRET_VALUES = {
+    **{name: f"gk-{number:03}-Zx81vQ" for number, name in enumerate(each for each in SECRETS if each.isupper())},
+    "GAIA_SIGNING_KEY": PEM,
+    "WORDS_PASSWORD": "correct horse battery",
+    "BROKER_URL": "amqp://gaia:p4ssw0rd-of-url@broker:5672/x",
+}
+PLAIN_VALUES = {
+    "GIT_AUTHOR_NAME": "Rita-Roe-1",
+    "PUBLIC_KEY": "pk-0001-ab",
+    "KEY_ID": "id-0002-cd",
+    "STATUS_CODE": "E-0003-ef",
+}
+
+
+def of_a_deploy_tool(variables: dict[str, str], tmp_path: Path) -> Show:
+    del tmp_path
+    mask = masker(variables)
+    return lambda name, value: "\n".join(mask(line) for line in f"{name}={value}".splitlines())
+
+
+def of_a_deploy_tool_with_variables_of_its_own(variables: dict[str, str], tmp_path: Path) -> Show:
+    del variables, tmp_path
+    mask = masker({})
+    return lambda name, value: "\n".join(mask(line) for line in f"      {name}: {value}".splitlines())
+
+
+def of_a_run(variables: dict[str, str], tmp_path: Path) -> Show:
+    del tmp_path
+    redactor = Redactor()
+    redactor.learn_all(secrets_around(variables))
+    return lambda _, value: "\n".join(redactor.text(line) for line in value.splitlines())
+
+
+def of_the_signoff_page(variables: dict[str, str], tmp_path: Path) -> Show:
+    (tmp_path / "gaia.toml").write_text("")
+    redactor = redactor_of(Promotion.here(tmp_path, variables))
+    return lambda _, value: "\n".join(redactor.text(line) for line in value.splitlines())
+
+
+def of_shown_deploy_files(variables: dict[str, str], tmp_path: Path) -> Show:
+    del variables, tmp_path
+    return masked
+
+
+def of_compared_deploy_files(variables: dict[str, str], tmp_path: Path) -> Show:
+    file = tmp_path / "fly.toml"
+    app = App("gateway", "staging", "service", "gaia-gateway-staging", file, env=variables)
+    return lambda name, _: described(app, raw=False)[f"env.{name}"].shown
+
+
+PLACES = (
+    *(of_a_deploy_tool, of_a_deploy_tool_with_variables_of_its_own, of_a_run, of_the_signoff_page),
+    *(of_shown_deploy_files, of_compared_deploy_files),
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_masks_by_the_same_names(place: Callable[[dict[str, str], Path], Show], tmp_path: Path) -> None:
+    show = place(SECRET_VALUES | PLAIN_VALUES, tmp_path)
+
+    for name, value in SECRET_VALUES.items():
+        shown = show(name, value)
+        assert MASK in shown
+        secret = "p4ssw0rd-of-url" if name == "BROKER_URL" else value
+        assert [line for line in secret.splitlines() if line in shown and line[:5] != "-----"] == [], name
+    assert {name: show(name, value) for name, value in PLAIN_VALUES.items() if value not in show(name, value)} == {}
+
+
+def test_a_private_key_that_nobody_knows_is_masked_to_its_end() -> None:
+    mask = masker({})
+
+    shown = [unkeyed(mask(line)) for line in (*PEM.splitlines(), "done")]
+
+    assert shown == ["***"] * 4 + ["done"]
