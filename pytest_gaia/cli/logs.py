@@ -79,7 +79,8 @@ def _show(there: Target, app: App, *, follow: bool, as_json: bool) -> None:
         from pytest_gaia.deploy import compose_logs
         from pytest_gaia.deploy.fly_shapes import LogLine
 
-        compose_logs.logs(app.path, app.name, lambda text: write(LogLine(message=text)), follow=follow, log=_say)
+        name = there.environment.name
+        compose_logs.logs(app.path, app.name, name, lambda text: write(LogLine(message=text)), follow=follow, log=_say)
         return
     from pytest_gaia.deploy import fly_operations
 

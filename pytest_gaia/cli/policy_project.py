@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import typer
 from pytest_gaia.cli.environments import options_here
 from pytest_gaia.config.project import find_project
 from pytest_gaia.config.resolve import known_tolerances, resolve
+from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.files import Reading, folders_of, load, read
 from pytest_gaia.policy.subjects import Context, read_subjects
@@ -93,7 +95,12 @@ class PolicyProject:
         where = [f"--rootdir={self.rootdir}", f"--gaia-subjects={path}", *map(str, self.roots)]
         # S603: no shell, and every word is ours.
         found = subprocess.run(  # noqa: S603
-            [*command, *where], cwd=self.rootdir, capture_output=True, text=True, check=False
+            [*command, *where],
+            cwd=self.rootdir,
+            env=without_signing_key(os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if found.returncode != 0 or not path.is_file():
             raise ConfigError(

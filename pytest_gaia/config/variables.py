@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
+from pytest_gaia.config.secret_names import is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_gaia.config.options import Options
+
+KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
+
+_OF_ENVIRONMENTS = (
+    *("API_KEY", "JWT_SECRET", "TOKEN", "DATABASE_URL", "NATS_URL"),
+    *("GATEWAY_URL", "AUTH_URL", "ASSET_URL", "CHAT_URL"),
+)
+"""last parts of the variables that each environment has"""
 
 
 class Sourced(NamedTuple):
@@ -45,6 +54,39 @@ class Variables:
 def variable_name(environment: str, key: str) -> str:
     """Return the variable of one environment: ``("pre-prod", "API_KEY")`` → ``GAIA_PRE_PROD_API_KEY``."""
     return f"GAIA_{environment.upper().replace('-', '_')}_{key}"
+
+
+def without_signing_key(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environ`` as it is for everything that is started and does not sign."""
+    return {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, KEY_FILE_VARIABLE)}
+
+
+def passed_on(
+    environ: Mapping[str, str], environment: str | None, secrets: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Return those of ``environ`` that a tool gets which works on ``environment``, or on none.
+
+    The signing key and what belongs to other environments are left out. With ``secrets`` so are all other variables whose
+    name is one of a secret, unless it begins with one of these.
+    """
+    return {
+        name: value
+        for name, value in without_signing_key(environ).items()
+        if _is_of(environment, name)
+        and (secrets is None or name.startswith(tuple(secrets)) or not is_secret_name(name))
+    }
+
+
+def _is_of(environment: str | None, name: str) -> bool:
+    """Whether the variable ``name`` may be known to what works on ``environment``."""
+    # GAIA_PROD_EU_API_KEY is of prod-eu, and not of prod: what ends as a variable of an environment has to be its own.
+    if not name.startswith("GAIA_"):
+        return True
+    key = next((each for each in _OF_ENVIRONMENTS if name.endswith(f"_{each}")), None)
+    if key is not None:
+        return environment is not None and name in (variable_name(environment, key), f"GAIA_{key}")
+    own = variable_name(environment, "") if environment else None
+    return not is_secret_name(name) or (own is not None and name.startswith(own))
 
 
 def read_variables(options: Options) -> Variables:

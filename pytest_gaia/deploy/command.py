@@ -37,6 +37,7 @@ class CommandHook:
             deadline=request.deadline,
             stdin=msgspec.json.encode(request).decode() + "\n",
             cwd=self._folder,
+            environment=request.environment,
             log=log,
             out=lambda line: None if line.lstrip().startswith("{") else log(line),
             redact=redact,

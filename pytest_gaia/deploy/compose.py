@@ -171,6 +171,7 @@ class _Job:
             deadline=max(0.0, self._until - time.monotonic()),
             stdin=stdin,
             env=_QUIET,
+            environment=self._request.environment,
             log=self._log,
             redact=self._redact,
         )

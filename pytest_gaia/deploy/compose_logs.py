@@ -20,6 +20,7 @@ _LINES = "200"
 def logs(
     config: Path,
     service: str,
+    environment: str,
     take: Callable[[str], None],
     *,
     follow: bool = False,
@@ -33,7 +34,9 @@ def logs(
     docker = find_tool("docker", install="Install Docker with its compose plugin (version 2).")
     command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix", "--tail", _LINES]
     command += ["--follow"] if follow else []
-    finished = run_tool([*command, service], deadline=math.inf if follow else _RECENT, log=log, out=take)
+    finished = run_tool(
+        [*command, service], deadline=math.inf if follow else _RECENT, environment=environment, log=log, out=take
+    )
     if finished.ok:
         return
     said = "\n".join(finished.stderr_tail)

@@ -25,6 +25,9 @@ T = TypeVar("T")
 VARIABLES = {"NO_COLOR": "1", "FLY_NO_UPDATE_CHECK": "1", "FLY_SEND_METRICS": "0", "FLY_EMIT_RELEASE_JSON": "1"}
 """What is set for every call, besides the user's own variables. The token stays in one of them, never in a command."""
 
+_SECRETS = ("FLY_", "DOCKER_", "DEPOT_")
+"""what the names of the secrets begin with that flyctl and its builders read"""
+
 _INSTALL = "Install flyctl (https://fly.io/docs/flyctl/install/), or put its folder on PATH."
 _FIRST_PAUSE = 1.0
 _DO: dict[str, str] = {
@@ -64,7 +67,7 @@ class FlyTool:
     ) -> Finished:
         """Run one command once, and return how it ended; ``log`` and ``out`` take its lines as they come."""
         command = [self.path, *arguments]
-        return run_tool(command, deadline=deadline, cwd=directory, env=VARIABLES, log=log, out=out)
+        return run_tool(command, deadline=deadline, cwd=directory, env=VARIABLES, secrets=_SECRETS, log=log, out=out)
 
     def ask(self, read: Callable[[Any], T], *arguments: str, app: str = "", deadline: float = 60.0) -> T:
         """Return what ``read`` makes of the JSON that a command prints; ask again while it fails for a time only.

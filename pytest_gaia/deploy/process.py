@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from pytest_gaia.config.variables import passed_on
 from pytest_gaia.deploy.interrupts import held_back
 from pytest_gaia.deploy.masking import masker
 from pytest_gaia.errors import ConfigError
@@ -83,6 +84,8 @@ def run_tool(
     cwd: Path | None = None,
     stdin: str | None = None,
     env: Mapping[str, str] | None = None,
+    environment: str | None = None,
+    secrets: Sequence[str] | None = None,
     log: Callable[[str], None] = lambda _: None,
     out: Callable[[str], None] | None = None,
     redact: Callable[[str], str] | None = None,
@@ -92,7 +95,10 @@ def run_tool(
 
     ``log`` takes the lines of standard error as they come, ``out`` those of standard output, both masked, on the
     thread of the caller. ``stdin`` is what it can read (nothing by default, so a question fails at once instead of
-    waiting); ``env`` is added to this process's environment; ``redact`` masks (default: ``masker()``).
+    waiting); ``redact`` masks (default: ``masker()``).
+
+    The tool gets ``env`` and those of this process's variables that are for ``environment``; of all whose names are names
+    of secrets only those that begin with one of ``secrets``, if that is given (see ``config.variables.passed_on``).
 
     The tool runs in a session of its own. At the deadline, and when anything is raised here (Ctrl-C), its whole group
     gets SIGTERM and after ``grace`` seconds SIGKILL; the same goes for what it leaves in its group when it ends. A
@@ -115,7 +121,8 @@ def run_tool(
             tail.append(shown)
         sink(shown)
 
-    with _running(lambda: _start(argv, cwd, stdin, env, mask), grace) as (process, lines):
+    variables = passed_on(os.environ, environment, secrets) | dict(env or {})
+    with _running(lambda: _start(argv, cwd, stdin, variables, mask), grace) as (process, lines):
         in_time = _follow(process, lines, began + deadline, take)
     if not in_time:
         # Its last words say what it was about.
@@ -171,7 +178,7 @@ def _start(
     argv: Sequence[str],
     cwd: Path | None,
     stdin: str | None,
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     mask: Callable[[str], str],
 ) -> subprocess.Popen[str]:
     # A file, not a pipe: a tool that does not read could not hold us up.
@@ -187,7 +194,7 @@ def _start(
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, **(env or {})},
+                env=env,
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,

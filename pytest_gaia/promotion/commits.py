@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _run(rootdir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607
             cwd=rootdir,
-            env={**os.environ, **_QUIET},
+            env=without_signing_key(os.environ) | _QUIET,
             capture_output=True,
             encoding="utf-8",
             errors="replace",

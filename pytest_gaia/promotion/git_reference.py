@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class GitReference:
                 command,
                 input=given or b"",
                 capture_output=True,
-                env=os.environ | _AUTHOR,
+                env=without_signing_key(os.environ) | _AUTHOR,
                 timeout=_TIMEOUT,
                 check=False,
             )

@@ -16,6 +16,7 @@ from msgspec import Struct
 from pytest_gaia.config.decoding import TableError, decode
 from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.config.locate import key_lines, nearest_line
+from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion import sshsig
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
 
 
 class KeyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

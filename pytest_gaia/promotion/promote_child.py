@@ -8,8 +8,9 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
-from pytest_gaia.promotion.promote_commands import child_environ, executed, shown
+from pytest_gaia.promotion.promote_commands import executed, shown
 from pytest_gaia.run.interrupts import like_interrupts
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _started(words: Sequence[str], promotion: Promotion, keep: int, output: int 
     return subprocess.Popen(  # noqa: S603
         executed(words),
         cwd=promotion.rootdir,
-        env=child_environ(os.environ | dict(promotion.environ)),
+        env=without_signing_key(os.environ | dict(promotion.environ)),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT if output == subprocess.PIPE else None,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.project import find_project
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.keys import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.promotion.promote_journal import FOLDER
 
 if TYPE_CHECKING:
@@ -64,11 +63,6 @@ def shown(words: Sequence[str], rootdir: Path) -> str:
 def executed(words: Sequence[str]) -> list[str]:
     """Return what is executed: the pytest of this very Python."""
     return [sys.executable, "-m", "pytest", *words]
-
-
-def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the child: all but the key, which tests and hooks have no use for."""
-    return {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, KEY_FILE_VARIABLE)}
 
 
 def check_environ(environ: Mapping[str, str]) -> None:

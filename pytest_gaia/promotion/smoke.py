@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import find_project
 from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.run.readiness import probe_members
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def smoke(rootdir: Path, name: str, environ: Mapping[str, str]) -> str:
         return _unready(rootdir, name, environ)
     command = [sys.executable, "-m", "pytest", *(str(each / SUITE) for each in suites), f"--gaia-env={name}"]
     # In this process group, so that Ctrl-C reaches it too. S603: no shell, and the words are the project's own.
-    done = subprocess.run(command, cwd=rootdir, env=dict(environ), stdout=_STANDARD_ERROR, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=rootdir, env=without_signing_key(environ), stdout=_STANDARD_ERROR, check=False)  # noqa: S603
     return f"its {SUITE} suite ended with {done.returncode}" if done.returncode else ""
 
 

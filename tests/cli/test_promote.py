@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.cli.app import run
-from pytest_gaia.promotion.keys import KEY_FILE_VARIABLE, KEY_VARIABLE
+from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote_commands import child_environ
 from pytest_gaia.promotion.running import environment_of
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
@@ -132,8 +131,3 @@ def test_this_machine_is_observed_through_its_compose_file(promotable: Promotabl
     environment, deploys = environment_of(Promotion.here(promotable.rootdir, {}), "local")
     assert environment.deploy is not None
     assert (environment.deploy.hook, deploys) == ("compose", False)
-
-
-def test_tests_do_not_see_the_key() -> None:
-    given = {KEY_VARIABLE: "x", KEY_FILE_VARIABLE: "y", "PATH": "/bin"}
-    assert child_environ(given) == {"PATH": "/bin"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.keys import KEY_FILE_VARIABLE, KEY_VARIABLE
+from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.promotion.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
 from tests.cli.test_keys import secrets_of, ssh_key
 

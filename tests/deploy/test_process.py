@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.deploy import process as process_module
+from pytest_gaia.deploy.command import CommandHook
+from pytest_gaia.deploy.compose import ComposeHook
+from pytest_gaia.deploy.fly_tool import FlyTool
 from pytest_gaia.deploy.process import find_tool, run_tool
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.sandbox.processes import started_at
+from tests.deploy.executables import a_request, executable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -281,3 +285,56 @@ def test_what_other_threads_wait_for_ends_with_this_process(monkeypatch: pytest.
     assert ended
     with pytest.raises(KeyboardInterrupt):
         run_tool(["sh", "-c", "exit 0"], deadline=10)
+
+
+GIVEN = {
+    "GAIA_SIGNING_KEY": "sign",
+    "GAIA_SIGNING_KEY_FILE": "ci.pem",
+    "GAIA_STAGING_API_KEY": "own",
+    "GAIA_STAGING_REGISTRY_PASSWORD": "own",
+    "GAIA_API_KEY": "of any",
+    "GAIA_PRODUCTION_API_KEY": "other",
+    "GAIA_PRODUCTION_DATABASE_URL": "other",
+    "GAIA_PRODUCTION_REGISTRY_PASSWORD": "other",
+    "GAIA_PRE_STAGING_API_KEY": "other",
+    "GAIA_ENV": "staging",
+    "FLY_API_TOKEN": "fly",
+    "OPENAI_KEY": "third",
+}
+NEVER = {"GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE", *(name for name, value in GIVEN.items() if value == "other")}
+
+
+def by_a_command(folder: Path) -> None:
+    executable(folder / "hook", f"env > {folder}/seen")
+    CommandHook(["./hook"], folder).run(a_request("deploy"), lambda _: None)
+
+
+def by_compose(folder: Path) -> None:
+    executable(folder / "bin" / "docker", f"env > {folder}/seen; exit 1")
+    ComposeHook().run(a_request("observe", config="/srv/compose.yml"), lambda _: None)
+
+
+def by_fly(folder: Path) -> None:
+    executable(folder / "bin" / "fly", f"env > {folder}/seen")
+    FlyTool().act("version", deadline=30)
+
+
+@pytest.mark.parametrize(
+    ("deploy", "withheld"),
+    [
+        (by_a_command, NEVER),
+        (by_compose, NEVER),
+        (by_fly, {name for name in GIVEN if name not in ("GAIA_ENV", "FLY_API_TOKEN")}),
+    ],
+)
+def test_a_tool_gets_neither_the_signing_key_nor_what_is_of_other_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deploy: Callable[[Path], None], withheld: set[str]
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    for name, value in GIVEN.items():
+        monkeypatch.setenv(name, value)
+
+    deploy(tmp_path)
+
+    seen = {line.partition("=")[0] for line in (tmp_path / "seen").read_text().splitlines()}
+    assert GIVEN.keys() - seen == withheld

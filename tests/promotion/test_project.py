@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.promotion.bundles import keep_bundle
-from pytest_gaia.promotion.keys import KEY_VARIABLE
 from pytest_gaia.promotion.project import LOCK_REFERENCE, Promotion
 from pytest_gaia.promotion.statements import SIGNOFF, SignoffPredicate
 from tests.promotion.release import made_bundle

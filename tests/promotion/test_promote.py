@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.promotion.keys import KEY_VARIABLE
+from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.keys import KEY_VARIABLE
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.witness import witness
 
