@@ -11,7 +11,6 @@ from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.routes import through_gateway
 from pytest_gaia.clients.transport import Transport
 from pytest_gaia.config.platform import HTTP_SERVICES
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import NotApplicable, nearest
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from pytest_gaia.clients.exchanges import Exchange
     from pytest_gaia.clients.guard import WriteGuard
-    from pytest_gaia.clients.link import Identity
     from pytest_gaia.config.environment import Environment
 
 
@@ -51,7 +49,7 @@ class ClientSet:
         Raises ``NotApplicable`` where the environment does not run the service, ``ValueError`` for no service at all.
         """
         if service not in self._clients:
-            self._clients[service] = HttpClient(self._link(service), self._identity())
+            self._clients[service] = HttpClient(self._link(service), self._environment.identity)
         return self._clients[service]
 
     async def aclose(self) -> None:
@@ -85,13 +83,6 @@ class ClientSet:
         if base_url not in self._transports:
             self._transports[base_url] = Transport(base_url)
         return self._transports[base_url]
-
-    def _identity(self) -> Identity:
-        if self._environment.api_key is not None:
-            return {"x-api-key": self._environment.api_key}
-        if self._environment.token is not None:
-            return {"authorization": Secret(f"Bearer {self._environment.token.reveal()}")}
-        return {}
 
 
 def _own_route(method: str, path: str) -> str:

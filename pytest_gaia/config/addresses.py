@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
@@ -12,10 +13,12 @@ from pytest_gaia.config.secrets import MASK
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _DSN_SCHEMES = ("postgresql", "postgres")
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "nats": 4222, "tls": 4222}
+_DSN_PORT = 5432
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback")
 _PRIVATE_ENDS = (".internal", ".flycast", ".local")
 
@@ -50,12 +53,14 @@ def nats_url(text: str, place: str) -> str:
         raise ConfigError(f"{place}: one URL is expected; a server tells its clients about the rest of its cluster.")
     _check_scheme(text, _NATS_SCHEMES, place, f"a broker, such as nats://localhost:4222, or the word {NATS_DISABLED!r}")
     _split(text, place)
+    _check_credentials(text, place)
     return text.rstrip("/")
 
 
 def database_url(text: str, place: str) -> str:
     """Return a DSN of PostgreSQL; ``ConfigError`` starts with ``place`` and never shows the value."""
     _check_scheme(text, _DSN_SCHEMES, place, "a database, such as postgresql://user:password@host:5432/name")
+    _check_credentials(text, place)
     try:
         addresses = urlsplit(text).netloc.rpartition("@")[2].split(",")
     except ValueError:
@@ -67,12 +72,42 @@ def database_url(text: str, place: str) -> str:
     return text
 
 
-def hosts_in(url: str) -> tuple[str, ...]:
-    """Return the host names of ``url``, lower case: one, or all of a DSN that names several."""
+class Endpoint(NamedTuple):
+    """Where a client connects to. Its text is what evidence holds: ``example.org:443``, ``[::1]:8000``."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def endpoints(url: str, environ: Mapping[str, str] | None = None) -> tuple[Endpoint, ...]:
+    """Return where the clients of this package connect to for ``url``; more than one where a DSN names several hosts.
+
+    A DSN without a host takes it from its query, from ``PGHOST``, or is on this machine.
+    """
     parts = urlsplit(url)
-    addresses = [*parts.netloc.rpartition("@")[2].split(","), *parse_qs(parts.query).get("host", [])]
-    hosts = (re.sub(r":\d*$", "", address).strip("[]").rstrip(".").lower() for address in addresses)
-    return tuple(host for host in hosts if host)
+    addresses = [each for each in parts.netloc.rpartition("@")[2].split(",") if each]
+    default = _PORTS.get(parts.scheme.lower(), _DSN_PORT)
+    if parts.scheme.lower() in _DSN_SCHEMES:
+        environ = os.environ if environ is None else environ
+        given = parse_qs(parts.query)
+        default = _number(environ.get("PGPORT", ""), _DSN_PORT)
+        if not addresses:
+            default = _number(given.get("port", [""])[-1], default)
+            addresses = (given.get("host", [""])[-1] or environ.get("PGHOST") or "localhost").split(",")
+    return tuple(_endpoint(each, default) for each in addresses)
+
+
+def endpoint_of(address: str) -> Endpoint:
+    """Return an :class:`Endpoint` from its text."""
+    return _endpoint(address, 0)
+
+
+def hosts_in(url: str, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the host names that a client of ``url`` may connect to, lower case."""
+    return tuple(each.host for each in endpoints(url, environ) if each.host)
 
 
 def host_pattern(text: str, place: str) -> str:
@@ -121,6 +156,17 @@ def host_of(url: str) -> str:
         return ""
 
 
+def _endpoint(text: str, default: int) -> Endpoint:
+    found = re.fullmatch(r"(\[[^]]*\]|[^:]*)(?::(\d*))?", text)
+    host, port = (found[1], found[2]) if found else (text, "")
+    # A folder of sockets is no name.
+    return Endpoint(host if host.startswith("/") else _canonical(host), _number(port or "", default))
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() else default
+
+
 def _canonical(host: str) -> str:
     """Return ``host`` as clients look it up: in lower case, without brackets, percent signs and the dot of the root."""
     name = unquote(host).strip("[]")
@@ -152,6 +198,16 @@ def _check_scheme(text: str, schemes: tuple[str, ...], place: str, example: str)
     scheme, separator, _ = text.partition("://")
     if not separator or scheme.lower() not in schemes:
         raise ConfigError(f"{place}: not the URL of {example}.")
+
+
+def _check_credentials(text: str, place: str) -> None:
+    """Refuse a password that ends the host where it begins: half of it would be taken for the host, and shown."""
+    authority, _, rest = text.partition("://")[2].replace("?", "/").replace("#", "/").partition("/")
+    if "@" in rest and "@" not in authority:
+        raise ConfigError(
+            f"{place}: not a URL: write '/', '?', '#' and '@' in its user or password as %2F, %3F, %23 and %40; "
+            "it may hold a secret, and is not shown."
+        )
 
 
 def _split(text: str, place: str) -> SplitResult:

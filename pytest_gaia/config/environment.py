@@ -6,15 +6,14 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.config.platform import MEMBERS, NATS_DISABLED
-from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.config.secrets import Secret, mask_url
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from pytest_gaia.config.secrets import Secret
 
 SANDBOX = "sandbox"
 """Name of the environment that the embedded platform stands behind."""
@@ -123,6 +122,23 @@ class Environment:
     def has_nats(self) -> bool:
         """Whether there is a broker to talk to."""
         return self.nats not in (None, NATS_DISABLED)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Member → host and port that its client connects to; several, with commas, where a DSN names several hosts."""
+        urls = dict(self.urls)
+        if self.has_nats:
+            urls["nats"] = str(self.nats)
+        if self.database is not None:
+            urls["postgres"] = self.database.reveal()
+        return {member: ",".join(map(str, endpoints(url))) for member, url in urls.items()}
+
+    @property
+    def identity(self) -> dict[str, Secret]:
+        """The headers by which everything that asks this environment says who it is: the API key, or else the token."""
+        if self.api_key is not None:
+            return {"x-api-key": self.api_key}
+        return {} if self.token is None else {"authorization": Secret(f"Bearer {self.token.reveal()}")}
 
     @property
     def label(self) -> str:

@@ -244,7 +244,8 @@ class CheckHooks:
     def _hand_over(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         recorder, passed = self.run.recorder, evidence.clean
         attempt = getattr(item, "execution_count", 1)
-        record = evidence.hand_over(item.nodeid, attempt, phases.wires(recorder.exchanges), self.run.process)
+        wires = phases.wires(recorder.exchanges, self.run)
+        record = evidence.hand_over(item.nodeid, attempt, wires, self.run.process)
         # The next test may be left out before it begins.
         recorder.clear()
         if self._assembly is not None:

@@ -10,16 +10,18 @@ from _pytest.outcomes import Skipped
 from _pytest.runner import call_and_report
 from msgspec.structs import replace
 
+from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable
 from pytest_gaia.plugin.shown import show_outcomes
 from pytest_gaia.verdict.evidence import Failure, Phase, Wire
 from pytest_gaia.verdict.symptoms import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import FrameType
 
     from pytest_gaia.clients.exchanges import Exchange
+    from pytest_gaia.run.session import Run
 
 
 class DoesNotApply(Skipped):
@@ -125,10 +127,11 @@ def in_short(phase: Phase) -> str:
     return f"{failure.exception}: {failure.message.strip().partition(chr(10))[0]}".strip(": ")
 
 
-def wires(exchanges: Sequence[Exchange]) -> tuple[Wire, ...]:
+def wires(exchanges: Sequence[Exchange], run: Run) -> tuple[Wire, ...]:
     """Return exchanges as a record holds them, without bodies."""
     if not exchanges:
         return ()
+    urls = run.environment.urls
     return tuple(
         Wire(
             each.request.method,
@@ -139,9 +142,17 @@ def wires(exchanges: Sequence[Exchange]) -> tuple[Wire, ...]:
             each.status,
             each.error,
             each.attempt,
+            _elsewhere(each, urls),
         )
         for each in exchanges
     )
+
+
+def _elsewhere(exchange: Exchange, urls: Mapping[str, str]) -> str:
+    """Return the address that was asked, if it is not the environment's: of a client that a check has made itself."""
+    own = urls.get(exchange.service) or urls.get("gateway", "")
+    asked = exchange.request.url
+    return "" if own and asked.startswith(f"{own}/") else str(endpoints(asked)[0])
 
 
 def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:

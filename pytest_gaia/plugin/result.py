@@ -72,7 +72,10 @@ class Result:
     def begin(self, environment: Environment, states: Sequence[MemberState]) -> None:
         """The environment has been observed: from now on records are written as they come."""
         release = environment.release or next((state.version for state in states if state.version), "")
-        seen = (MemberSeen(s.member, s.state, s.version, s.cold_start_ms, s.detail) for s in states)
+        known = environment.addresses
+        seen = (
+            MemberSeen(s.member, s.state, s.version, s.cold_start_ms, s.detail, known.get(s.member, "")) for s in states
+        )
         start = _start_line(environment, release, self.run.capabilities(), tuple(seen))
         self._start = structs.replace(start, deployment=self.deployment)
         self._open_record()

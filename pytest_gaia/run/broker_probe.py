@@ -9,7 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pytest_gaia.run.probes import Answer, Dead, NotYet, address_of, classified
+from pytest_gaia.config.addresses import endpoints
+from pytest_gaia.run.probes import Answer, Dead, NotYet, classified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ def probe_nats(url: str, timeout: float) -> Answer:
     Raises ``NotYet`` and ``Dead``.
     """
     parts, until = urlsplit(url), time.monotonic() + timeout
-    address = address_of(url, 4222)
+    address = endpoints(url)[0]
     try:
         with socket.create_connection(address, timeout=timeout) as connection:
             if parts.scheme in ("ws", "wss"):

@@ -56,9 +56,9 @@ def observe(environment: Environment, states: Sequence[MemberState]) -> frozense
 
 def _answers(environment: Environment, question: Question) -> bool:
     url = environment.urls["gateway"]
-    headers = {"Content-Type": "application/json"}
-    if environment.api_key is not None:
-        headers["X-API-Key"] = environment.api_key.reveal()
+    headers = {"Content-Type": "application/json"} | {
+        name: secret.reveal() for name, secret in environment.identity.items()
+    }
     data = None if question.body is None else json.dumps(question.body).encode()
     request = Request(f"{url}{question.path}", data, headers, method=question.method)  # noqa: S310 - an http URL, checked when it was resolved
     try:

@@ -8,7 +8,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from http.client import HTTPException, IncompleteRead
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import (
@@ -21,8 +21,11 @@ from urllib.request import (
     proxy_bypass,
 )
 
-from pytest_gaia.config.addresses import is_loopback
+from pytest_gaia.config.addresses import endpoints, is_loopback
 from pytest_gaia.config.secrets import mask_url
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.addresses import Endpoint
 
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, "Message Formats")."""
@@ -87,17 +90,29 @@ def probe_http(url: str, timeout: float) -> Answer:
 
 def probe_postgres(dsn: str, timeout: float) -> Answer:
     """Ask for TLS, which every PostgreSQL server answers with one byte before any log-in."""
-    address = address_of(dsn, 5432)
+    address = endpoints(dsn)[0]
     try:
-        with socket.create_connection(address, timeout=timeout) as connection:
-            connection.settimeout(timeout)
+        with _connected(address, timeout) as connection:
             connection.sendall(_SSL_REQUEST)
             reply = connection.recv(1)
     except OSError as error:
         raise classified(error, dsn) from None
     if reply not in (b"S", b"N"):
-        raise NotYet(f"what listens on {address[0]}:{address[1]} does not answer as PostgreSQL does")
+        raise NotYet(f"what listens on {address} does not answer as PostgreSQL does")
     return Answer()
+
+
+def _connected(address: Endpoint, timeout: float) -> socket.socket:
+    if not address.host.startswith("/"):
+        return socket.create_connection(address, timeout=timeout)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(f"{address.host}/.s.PGSQL.{address.port}")
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def opener(url: str) -> OpenerDirector:
@@ -137,12 +152,6 @@ def _retry_after(error: HTTPError) -> float | None:
     """Return the seconds of ``Retry-After``. A date is left out: it would have to be held against another clock."""
     value = (error.headers.get("Retry-After") or "").strip()
     return float(value) if re.fullmatch("[0-9]{1,4}", value) else None
-
-
-def address_of(url: str, port: int) -> tuple[str, int]:
-    """Return host and port of ``url``; of a DSN that names several hosts, the first."""
-    parts = urlsplit(f"//{urlsplit(url).netloc.rpartition('@')[2].partition(',')[0]}")
-    return parts.hostname or "localhost", parts.port or port
 
 
 def _on_the_way(reason: object, url: str) -> NotYet | Dead:

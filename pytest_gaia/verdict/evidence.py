@@ -74,6 +74,8 @@ class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     status: int | None = None
     error: str | None = None
     attempt: int = 1
+    address: str = ""
+    """host and port that was asked, where that is not the address of the member (:attr:`MemberSeen.address`)"""
 
 
 _PASSED = frozenset(("passed",))
@@ -123,6 +125,8 @@ class MemberSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """milliseconds from the first question to the first answer; no part of any latency of the run"""
     detail: str = ""
     """what else is worth knowing: why it is not ready, how it woke"""
+    address: str = ""
+    """host and port that its client connects to, without credentials; empty for one that is reached through the gateway"""
 
 
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_field="line"):
@@ -179,6 +183,16 @@ class RecordedRun(msgspec.Struct, frozen=True):
     start: RunStart
     tests: tuple[TestRecord, ...]
     end: RunEnd | None
+
+
+def tested_addresses(start: RunStart, tests: Iterable[TestRecord]) -> dict[str, tuple[str, ...]]:
+    """Return member → every address at which it was tested: its own, and those that exchanges went to instead."""
+    found = {seen.member: {seen.address: None} for seen in start.members if seen.address}
+    for test in tests:
+        for exchange in test.exchanges:
+            if exchange.address:
+                found.setdefault(exchange.service, {})[exchange.address] = None
+    return {member: tuple(addresses) for member, addresses in found.items()}
 
 
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
 from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.verdict.evidence import tested_addresses
 from pytest_gaia.verdict.judge import OUTCOME, judge, judge_by, subject_of
 from pytest_gaia.verdict.seal import reason, unproved
 from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.policy.ruleset import Standing
@@ -37,6 +38,8 @@ class Judged:
     verdict: Verdict
     gating_in_production: int
     """how many tests would gate under production's rules"""
+    addresses: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """member → every address at which it was tested"""
 
     @cached_property
     def counts(self) -> Counter[Outcome]:
@@ -80,7 +83,7 @@ def judge_run(
     # No rule can name production, so none has to be asked; and what passed at once gates nowhere.
     doubtful = (record for record, come_to in zip(records, judgements, strict=True) if not _at_once(record, come_to))
     gating = sum(judge(record, _NO_RULES, production).gates for record in doubtful)
-    return Judged(start, end, context, rules.rules, judgements, verdict, gating)
+    return Judged(start, end, context, rules.rules, judgements, verdict, gating, tested_addresses(start, records))
 
 
 def _at_once(record: TestRecord, come_to: Judgement) -> bool:

@@ -86,6 +86,8 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """SHA-256 of the rules that were in force"""
     rules: tuple[RuleUse, ...]
     tests: tuple[JudgedTest, ...]
+    addresses: dict[str, tuple[str, ...]] = {}
+    """member → host and port of every address at which it was tested, without credentials"""
 
 
 def verdict_file(judged: Judged) -> VerdictFile:
@@ -120,6 +122,7 @@ def verdict_file(judged: Judged) -> VerdictFile:
             JudgedTest(each.node, each.outcome, each.gates, each.why, each.rules, each.losers)
             for each in judged.judgements
         ),
+        addresses=dict(judged.addresses),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pytest_gaia.clients.transport import Transport
-from pytest_gaia.config.addresses import is_loopback, is_private
+from pytest_gaia.config.addresses import database_url, endpoint_of, endpoints, is_loopback, is_private, nats_url
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.observing import _is_here
 from pytest_gaia.run.probes import _proxy
 
@@ -53,3 +54,37 @@ def test_whoever_connects_asks_the_same_question(host: str, here: bool, monkeypa
     assert (_proxy(url) is None) is here
     assert _is_here(Environment("local", urls={"gateway": url})) is here
     assert Transport(url)._client()._trust_env is not here
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "expected"),
+    [
+        ("https://Gateway.Example.org./base", {}, "gateway.example.org:443"),
+        ("http://127.0.0.1:8666", {}, "127.0.0.1:8666"),
+        ("http://[::1]", {}, "[::1]:80"),
+        ("nats://user:p%40ss@broker", {}, "broker:4222"),
+        ("tls://t0ken@broker:4223", {}, "broker:4223"),
+        ("wss://broker", {}, "broker:443"),
+        ("postgresql://gaia:s3cret@db/gaia", {"PGHOST": "other", "PGPORT": "6000"}, "db:6000"),
+        ("postgres://gaia:s3cret@a:1,[::2],c/gaia?port=9", {}, "a:1,[::2]:5432,c:5432"),
+        ("postgresql:///gaia", {}, "localhost:5432"),
+        ("postgresql:///gaia", {"PGHOST": "db.example.org", "PGPORT": "6000"}, "db.example.org:6000"),
+        ("postgresql://gaia:s3cret@/gaia?host=a,b:7&port=6", {"PGHOST": "c"}, "a:6,b:7"),
+        ("postgresql:///gaia?host=/run/PostgreSQL", {}, "/run/PostgreSQL:5432"),
+    ],
+)
+def test_evidence_names_where_a_client_connects_to_and_no_credentials(
+    url: str, environ: dict[str, str], expected: str
+) -> None:
+    found = ",".join(map(str, endpoints(url, environ)))
+
+    assert found == expected
+    assert ",".join(str(endpoint_of(each)) for each in found.split(",")) == expected
+
+
+@pytest.mark.parametrize("password", ["12/3", "12?3", "12#3"])
+def test_half_a_password_is_never_a_port(password: str) -> None:
+    for check, scheme in ((database_url, "postgresql"), (nats_url, "nats")):
+        with pytest.raises(ConfigError, match="%2F") as error:
+            check(f"{scheme}://gaia:{password}@db/gaia", "GAIA_X")
+        assert "12" not in str(error.value)

@@ -29,6 +29,8 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, Any]]] = {"/health": [(200, {"status": "healthy", "version": "0.2"})]}
         self.seen: list[str] = []
+        self.identities: set[str | None] = set()
+        """what requests said of who sent them"""
         script = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,6 +38,7 @@ class ScriptedServer:
 
             def answer(self) -> None:
                 script.seen.append(f"{self.command} {self.path}")
+                script.identities.add(self.headers.get("X-API-Key") or self.headers.get("Authorization"))
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 status, body = script.next_answer(self.path)
                 data = json.dumps(body).encode()

@@ -8,15 +8,15 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from pytest_gaia.verdict.evidence import RecordedRun, TestRecord, read_run
-from tests.plugin.conftest import add_suite
+from pytest_gaia.verdict.report import VerdictFile
+from tests.plugin.conftest import ScriptedServer, add_suite
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.plugin.conftest import ScriptedServer
 
 KEY = "sk-live-0123456789abcdef"
 FILE = "suites/small/test_small.py"
@@ -199,3 +199,46 @@ def test_no_secret_is_kept(
     assert KEY not in kept
     assert "eyJzdWIiOiJtdSJ9" not in kept
     assert kept.count("***") >= 10
+
+
+ASKS = """
+from dataclasses import replace
+from pytest_gaia.clients.services import ClientSet
+
+async def test_as_configured(gateway): (await gateway.get("/health")).expect(200)
+async def test_elsewhere(gaia_run, gaia_env):
+    other = replace(gaia_env, urls={"gateway": "OTHER"})
+    clients = ClientSet(other, gaia_run.guard, gaia_run.recorder)
+    (await clients.http("gateway").get("/health")).expect(200)
+    await clients.aclose()
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+def test_record_and_verdict_file_name_what_clients_connect_to(
+    small: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    other = ScriptedServer()
+    (small.path / FILE).write_text(ASKS.replace("OTHER", other.url))
+    (small.path / "gaia.toml").write_text(TOML + 'url = "http://stated.invalid"\n')
+    monkeypatch.setenv("GAIA_SMALL_GATEWAY_URL", server.url)
+    monkeypatch.setenv("GAIA_SMALL_NATS_URL", "nats://gaia:s3cretive@127.0.0.1:9")
+    (small.path / ".env").write_text("GAIA_DATABASE_URL=postgresql://gaia:h1dden-too@/gaia\n")
+    monkeypatch.setenv("PGHOST", "127.0.0.2")
+    monkeypatch.setenv("PGPORT", "9")
+
+    small.runpytest_subprocess("-p", "no:allure_pytest", "--gaia-env=small", "--gaia-record=run.jsonl", "--gaia-report=verdict.json", FILE, *workers)  # fmt: skip
+    other.close()
+
+    kept = (small.path / "run.jsonl").read_text() + (small.path / "verdict.json").read_text()
+    assert not [text for text in ("s3cretive", "h1dden-too", "stated.invalid") if text in kept]
+    addresses = {seen.member: seen.address for seen in read_run(small.path / "run.jsonl").start.members}
+    gateway, elsewhere = (each.url.removeprefix("http://") for each in (server, other))
+    assert addresses == {"gateway": gateway, "nats": "127.0.0.1:9", "postgres": "127.0.0.2:9", "auth": "", "asset": "", "chat": ""}  # fmt: skip
+    assert [[wire.address for wire in test.exchanges] for test in recorded(small).values()] == [[""], [elsewhere]]
+    verdict = msgspec.json.decode((small.path / "verdict.json").read_bytes(), type=VerdictFile)
+    assert verdict.addresses == {
+        "gateway": (gateway, elsewhere),
+        "nats": ("127.0.0.1:9",),
+        "postgres": ("127.0.0.2:9",),
+    }

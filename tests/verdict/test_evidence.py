@@ -19,7 +19,7 @@ RUN = run(
     failed(
         "suites/a/test_a.py::test_b",
         UNAVAILABLE,
-        exchanges=(Wire("GET", "/health", "gateway", "direct", 0.25, status=503),),
+        exchanges=(Wire("GET", "/health", "gateway", "direct", 0.25, status=503, address="stub:80"),),
         attempt=2,
         earlier=(Phase("call", "failed", 0.5, UNAVAILABLE),),
         worker="gw1",

@@ -22,3 +22,8 @@ def test_the_schema_names_the_format_and_every_verdict() -> None:
 
     assert properties["format"]["enum"] == [FORMAT]
     assert set(properties["verdict"]["enum"]) == {"PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"}
+
+
+def test_a_file_from_before_addresses_were_recorded_is_read() -> None:
+    assert "addresses" not in schema()["$defs"]["VerdictFile"]["required"]
+    assert "address" not in schema()["$defs"]["MemberSeen"]["required"]
