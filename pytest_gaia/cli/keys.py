@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,11 @@ import typer
 from pytest_gaia.cli.deployments import AsJson  # noqa: TC001
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
+from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.promotion.checklist import CHECKLIST
+from pytest_gaia.promotion.keys import check_roles
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.situation import EVIDENCE_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +32,23 @@ Make a pair of Ed25519 keys: the public one goes into the project, and is commit
 \b
   gaia key create ci --role ci --output ci.pem          then store ci.pem as the CI secret GAIA_SIGNING_KEY
   gaia key create rita --role release-manager --identity rita@example.org
-  gaia key trust rita ~/.ssh/id_ed25519.pub --role release-manager
+  gaia key trust rita ~/.ssh/id_ed25519.pub --role release-manager --identity rita@example.org
 
-Roles: ci testifies what machines did; release-manager, security and product sign and waive. An identity is an e-mail
-address as it stands in commits: who wrote a release cannot approve it.
+Roles: ci testifies what machines did; release-manager, security and product sign and waive. A key has either ci, or
+roles of people. An identity is an e-mail address as it stands in commits: who wrote a release cannot approve it, and
+without one a key approves nothing.
+"""
+
+RETIRE_HELP = """\
+End a key, or one role of it: what it signed until then stays valid, and it signs nothing after that. Never delete the
+file of a key that has signed something: without it, nobody can verify what it signed.
+
+\b
+  gaia key retire ci                                 now
+  gaia key retire rita --role release-manager        she signs in her other roles still
+  gaia key retire ci --at 2027-01-31T12:00Z
+
+Exits 4, and changes nothing, if the ledger holds what it signed after that time.
 """
 
 Roles = Annotated[list[str], typer.Option("--role", metavar="ROLE", help="What the key may sign as; repeatable.")]
@@ -56,7 +71,7 @@ def create_key(
 
     check_name(name)
     promotion = Promotion.here()
-    _check_roles(promotion, role)
+    _check_roles(promotion, role, identity or ())
     private = (output or _config_folder() / f"{name}.pem").absolute()
     folder = promotion.rootdir / promotion.settings.keys
     public = create_pair(private, lambda text: write_trusted(folder, name, text, role, identity or ()))
@@ -77,10 +92,32 @@ def trust_key(
     from pytest_gaia.promotion.key_files import write_trusted
 
     promotion = Promotion.here()
-    _check_roles(promotion, role)
+    _check_roles(promotion, role, identity or ())
     text = read_text(public_key, str(public_key))
     path = write_trusted(promotion.rootdir / promotion.settings.keys, name, text, role, identity or ())
     typer.echo(f"{os.path.relpath(path)}: commit it, and {name} is trusted as {', '.join(role)}")
+
+
+@app.command("retire", help=RETIRE_HELP)
+def retire_key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The key: its file in the project, without .toml.")],
+    role: Annotated[str | None, typer.Option(metavar="ROLE", help="Only this role of it.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From when on (ISO 8601); default now.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the end into the file of the key."""
+    from pytest_gaia.promotion.key_files import retire
+
+    promotion = Promotion.here()
+    key = next((each for each in promotion.ledger.keys if each.name == name), None)
+    if key is None:
+        raise ConfigError(
+            f"{name}: no key of that name is trusted; {nearest(name, [each.name for each in promotion.ledger.keys])}"
+        )
+    path = retire(promotion.rootdir / promotion.settings.keys, key, role, _time(at), promotion.ledger.entries())
+    what = f"{name} is no {role} any more" if role else f"{name} signs nothing any more"
+    typer.echo(f"{os.path.relpath(path)}: commit it, and {what}; what it signed before stays valid")
 
 
 @app.command("list")
@@ -116,16 +153,40 @@ def _plain(key: TrustedKey, *, signs: bool) -> dict[str, Any]:
         "identities": list(key.identities),
         "not_before": key.not_before.isoformat() if key.not_before else None,
         "not_after": key.not_after.isoformat() if key.not_after else None,
+        "former_roles": {role: until.isoformat() for role, until in key.former_roles},
         "signs_here": signs,
     }
 
 
-def _check_roles(promotion: Promotion, roles: Sequence[str]) -> None:
-    """Raise ``ConfigError`` for a role that nothing in the project asks for: a slip, which would be noticed too late."""
+def _check_roles(promotion: Promotion, roles: Sequence[str], identities: Sequence[str]) -> None:
+    """Raise ``ConfigError`` for roles that would be noticed too late.
+
+    Those are one that nothing in the project asks for, some that one key cannot have together, and one of a person whose
+    identity is not given.
+    """
     asked = {role for stage in promotion.stages.values() for role in stage.sign}
-    known = {EVIDENCE_ROLE, *asked, *(role for item in CHECKLIST for role in item.roles)}
+    known = {MACHINE_ROLE, *asked, *(role for item in CHECKLIST for role in item.roles)}
     if unknown := [role for role in roles if role not in known]:
         raise ConfigError(f"--role {unknown[0]}: nothing asks for it; {nearest(unknown[0], known)}")
+    try:
+        check_roles(roles)
+    except ValueError as error:
+        raise ConfigError(f"--role: this key {error}") from None
+    if MACHINE_ROLE not in roles and not identities:
+        raise ConfigError(
+            f"--role {roles[0]}: is one of people, and without an identity nobody could tell whether its owner wrote a "
+            "part of a release. Add --identity name@example.org, as it stands in commits."
+        )
+
+
+def _time(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--at {text}: no time; write 2027-01-31, or 2027-01-31T12:00Z.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _config_folder() -> Path:

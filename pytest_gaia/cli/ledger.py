@@ -16,7 +16,7 @@ from pytest_gaia.cli.deployments import AsJson  # noqa: TC001
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.ledger import problems_of
+from pytest_gaia.promotion.ledger import counted, problems_of, unsigned_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.told import kind_of, told
 
@@ -31,8 +31,12 @@ Check every signature and every link. Needs the public keys of the project, and 
 \b
   gaia ledger verify
   gaia ledger verify --head 3f9a1c…     that this entry, noted by a report or a CI log, is still in it
+  gaia ledger verify --allow-unsigned   in a project that never signs, or had no key at first
 
-Exit codes: 0 whole; 1 something was changed, removed, moved or repeated; 4 a mistake; 12 the remote is out of reach.
+Once an entry is signed, an entry after it without a signature is an error, with or without --allow-unsigned.
+
+Exit codes: 0 whole, and every entry is signed by a trusted key; 1 something was changed, removed, moved or repeated, or
+is not signed; 4 a mistake; 12 the remote is out of reach.
 """
 
 _LEAST_DIGITS = 8
@@ -61,21 +65,29 @@ def verify_ledger(
     head: Annotated[
         str | None, typer.Option(metavar="HASH", help="An entry that must be in it; its beginning does.")
     ] = None,
+    allow_unsigned: Annotated[
+        bool, typer.Option("--allow-unsigned", help="Accept entries from before the first that is signed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether the ledger is whole; exit 1 if not."""
+    """Report whether the ledger is whole and signed; exit 1 if not."""
     wanted = None if head is None else _hash(head)
     ledger = Promotion.here().ledger
     entries = ledger.entries()
-    problems, count = problems_of(entries, wanted), len(entries)
+    problems = problems_of(entries, wanted)
+    if not allow_unsigned and (unsigned := unsigned_of(entries)):
+        problems += (f"{unsigned}. In a project that does not sign: --allow-unsigned",)
     newest = entries[-1].sha256 if entries else ""
     if as_json:
-        echo_json({"whole": not problems, "entries": count, "head": newest, "problems": list(problems)})
+        keys = sorted({key.name for entry in entries for key in entry.signers})
+        signed = sum(bool(entry.signers) for entry in entries)
+        counts = {"entries": len(entries), "signed": signed, "signed_by": keys}
+        echo_json({"whole": not problems, **counts, "head": newest, "problems": list(problems)})
     elif problems:
         for problem in problems:
             typer.echo(f"{ledger.store.name}: {problem}", err=True)
     else:
-        typer.echo(f"{ledger.store.name}: whole, {count} entries, head {newest or 'none'}")
+        typer.echo(f"{ledger.store.name}: whole, {counted(entries)}, head {newest or 'none'}")
     if problems:
         raise typer.Exit(1)
 

@@ -107,10 +107,11 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
                     result = roll_out(rollout, there.hook(), progress=progress)
             except RolloutInterrupted as interruption:
                 result = interruption.result
-            _write(recorded, result, fence)
+            unwritten = _write(recorded, result, fence)
         with reader_may_leave(sys.stdout):
             show_result(result, as_json=as_json)
         problem = smoke(there.rootdir, name, promotion.environ) if result.good else ""
+        problem = problem or unwritten
     if problem:
         typer.echo(f"gaia: {name} was rolled back, but {problem}", err=True)
     if result.exit_code or problem:
@@ -193,24 +194,25 @@ def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tupl
     return promotion, plan
 
 
-def _write(recorded: Recorded, result: RolloutResult, fence: int) -> None:
+def _write(recorded: Recorded, result: RolloutResult, fence: int) -> str:
+    """Write the rollback into the ledger; return why it could not be, which nobody but this machine knows then."""
     from pytest_gaia.promotion.rollback import NO_BUNDLE, rollback_predicate
     from pytest_gaia.promotion.statements import ROLLBACK
-    from pytest_gaia.promotion.witness import witness
+    from pytest_gaia.promotion.witness import any_signer
     from pytest_gaia.run.rollout_journal import who
 
-    promotion, name = recorded.promotion, result.environment
+    promotion = recorded.promotion
     if all(step.outcome == "not begun" for step in result.steps):
-        return
+        return ""
     try:
-        signers = witness(promotion, name)
+        signers = any_signer(promotion)
     except GaiaError as problem:
-        # A rollback does not wait for a key; the quarantine holds unsigned as well.
-        typer.echo(f"gaia: written unsigned: {problem}", err=True)
-        signers = []
+        # A rollback does not wait for a key, and an entry without a signature would end a signed ledger.
+        return f"this is not in the ledger, so bundle {recorded.bundle[:SHORT]} is not quarantined yet: {problem} Run it again then"
     goal = recorded.plan.target.id if recorded.plan else NO_BUNDLE
     says = rollback_predicate(
         recorded.bundle, goal, result, why=f"rolled back by {who()}", now=datetime.now(UTC), fence=fence
     )
     bundle = promotion.bundle(recorded.bundle)
     promotion.ledger.append(ROLLBACK, bundle.subjects(), says, signers=signers)
+    return ""

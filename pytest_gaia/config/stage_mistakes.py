@@ -11,6 +11,7 @@ from msgspec import UNSET
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.schema import EnvironmentTable, FreezeTable, LedgerTable, SloTable, StageTable
 from pytest_gaia.config.stage_settings import duration
+from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import nearest
 
@@ -68,6 +69,8 @@ def _of_stage(name: str, stage: StageTable) -> Mistakes:
         yield ("require_signed",), f"{PRODUCTION} takes signed evidence alone, whatever a file says; leave this out."
     if name == PRODUCTION and stage.previous == "":
         yield ("from",), f"nothing goes to {PRODUCTION} that was in no stage before; name the environment before it."
+    if isinstance(stage.sign, tuple) and MACHINE_ROLE in stage.sign:
+        yield ("sign",), f"{MACHINE_ROLE} is the role of machines; people sign a release in roles of their own."
     for key, text, least in (
         ("soak", stage.soak, timedelta(0)),
         ("evidence_age", stage.evidence_age, _LEAST_AGE),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+MACHINE_ROLE = "ci"
+"""the role of keys that sign what machines did; every other role is one of people, and no key has both kinds"""
+
 
 @dataclass(frozen=True, slots=True)
 class Freeze:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -60,6 +60,9 @@ class Verifier(Protocol):
         ...
 
 
+V = TypeVar("V", bound=Verifier)
+
+
 def pae(payload_type: str, body: bytes) -> bytes:
     """Return the pre-authentication encoding, which is what is signed: lengths are of bytes, in ASCII decimals."""
     kind = payload_type.encode()
@@ -73,7 +76,7 @@ def wrap(body: bytes, signers: Iterable[Signer] = ()) -> Envelope:
     return Envelope(_base64(body), PAYLOAD_TYPE, signatures)
 
 
-def signed_by(envelope: Envelope, keys: Iterable[Verifier]) -> tuple[Verifier, ...]:
+def signed_by(envelope: Envelope, keys: Iterable[V]) -> tuple[V, ...]:
     """Return those of ``keys`` that have signed the envelope. Raises ``ValueError`` for what is not base64."""
     message = pae(envelope.payload_type, envelope.body())
     signatures = [unbase64(each.sig) for each in envelope.signatures]

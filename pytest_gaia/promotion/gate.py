@@ -14,6 +14,7 @@ from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.promotion import proofs
 from pytest_gaia.promotion.checklist import checklist_for
 from pytest_gaia.promotion.items import Finding, Item, failed, missing, proved
+from pytest_gaia.promotion.ledger import counted
 from pytest_gaia.promotion.statements import GateDetails, GatePredicate, WaiverPredicate
 from pytest_gaia.verdict.verdict import EXIT_CODES
 
@@ -121,7 +122,7 @@ def _suites(situation: Situation) -> Finding:
 def _whole(situation: Situation) -> Finding:
     wrong = [entry for entry in situation.entries if entry.problem]
     if not wrong:
-        return proved(f"{len(situation.entries)} entries follow one another")
+        return proved(f"{counted(situation.entries)}; each follows the one before it")
     return failed(f"entry {wrong[0].sequence} {wrong[0].problem}", next="gaia ledger verify")
 
 

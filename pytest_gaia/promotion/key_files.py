@@ -1,19 +1,26 @@
-"""Writing keys: a new pair, and the file by which the project trusts a public one. Nothing is ever written over."""
+"""Writing keys: a new pair, the file by which the project trusts a public one, and its end. No key is written over."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import tomllib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.documents import parse, read_text
+from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.keys import key_id, raw_public, require_cryptography, trusted_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from pytest_gaia.promotion.keys import TrustedKey
+    from pytest_gaia.promotion.ledger import Entry
 
 
 def create_pair(private: Path, trust: Callable[[str], Path]) -> Path:
@@ -55,13 +62,79 @@ def write_trusted(folder: Path, name: str, public_key: str, roles: Sequence[str]
             f"this key is trusted already, as {same[0]}: add what is new to {folder.name}/{same[0]}.toml."
         )
     path = folder / f"{name}.toml"
-    # What JSON writes of texts and lists of them is TOML as well.
     text = "".join(
-        f"{key} = {json.dumps(value)}\n"
+        f"{key} = {_toml(value)}\n"
         for key, value in (("public_key", public_key.strip()), ("roles", list(roles)), ("identities", list(identities)))
     )
     _write_new(path, text.encode(), 0o644)
     return path
+
+
+def retire(folder: Path, key: TrustedKey, role: str | None, end: datetime, entries: Sequence[Entry]) -> Path:
+    """Write into the file of ``key`` that it, or one ``role`` of it, counts until ``end``; return its path.
+
+    Raises ``ConfigError``, and changes nothing, where that is so already, where one of ``entries`` would lose its
+    signature by it, and where the file is written in a way that only people can change.
+    """
+    path = folder / f"{key.name}.toml"
+    if role is not None and role not in key.roles:
+        raise ConfigError(f"{key.name} does not have the role {role}; it has {', '.join(key.roles) or 'none'}.")
+    if role is None and key.not_after is not None and key.not_after <= end:
+        raise ConfigError(f"{key.name} is retired already: not_after = {key.not_after.isoformat()} in {path.name}.")
+    late = [each.sequence for each in entries if each.time and each.time > end and _relies_on(each, key, role)]
+    if late:
+        raise ConfigError(
+            f"--at {end.isoformat()}: {key.name} signed {len(late)} {'entry' if len(late) == 1 else 'entries'} of the "
+            f"ledger after that, from entry {late[0]} on, which would not be valid any more. Nothing was changed."
+        )
+    if role is None:
+        values: dict[str, Any] = {"not_after": end}
+    else:
+        former = dict(key.former_roles) | {role: end}
+        values = {"roles": [each for each in key.roles if each != role], "former_roles": former}
+    _change(path, values)
+    return path
+
+
+def _relies_on(entry: Entry, key: TrustedKey, role: str | None) -> bool:
+    """Whether ``entry`` would lose the signature of ``key`` by the end of the key, or of one ``role`` of it."""
+    if all(each.keyid != key.keyid for each in entry.signers):
+        return False
+    # What a machine has signed names no role.
+    return role is None or getattr(entry.predicate, "role", MACHINE_ROLE) == role
+
+
+def _change(path: Path, values: Mapping[str, Any]) -> None:
+    """Set ``values`` in a TOML file, and leave everything else in it as it is."""
+    old = read_text(path, path.name)
+    text = old
+    for name, value in values.items():
+        line = f"{name} = {_toml(value)}"
+        text, found = re.subn(rf"^{name}\s*=.*$", lambda _, line=line: line, text, count=1, flags=re.MULTILINE)  # type: ignore[misc]
+        text = text if found else f"{line}\n{text}"
+    try:
+        same = tomllib.loads(text) == parse(old, path.name) | dict(values)
+    except tomllib.TOMLDecodeError:
+        same = False
+    if not same:
+        by_hand = ", ".join(f"{name} = {_toml(value)}" for name, value in values.items())
+        raise ConfigError(f"{path}: its form cannot be changed here; write into it: {by_hand}. Nothing was changed.")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}. Nothing was changed.") from None
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    # What JSON writes of texts and lists of them is TOML as well.
+    return json.dumps(value)
 
 
 def check_name(name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # At run time, because msgspec reads the annotations.
 from datetime import datetime  # noqa: TC003
@@ -16,12 +16,13 @@ from msgspec import Struct
 from pytest_gaia.config.decoding import TableError, decode
 from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.config.locate import key_lines, nearest_line
+from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion import sshsig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -37,6 +38,9 @@ class KeyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """e-mail addresses of its owner, as they stand in commits"""
     not_before: datetime | None = None
     not_after: datetime | None = None
+    """after this moment it signs nothing; what it signed before stays valid"""
+    former_roles: dict[str, datetime] = {}
+    """role → until when it had it: what it signed as that until then stays valid"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class TrustedKey:
     identities: tuple[str, ...] = ()
     not_before: datetime | None = None
     not_after: datetime | None = None
+    former_roles: tuple[tuple[str, datetime], ...] = ()
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether this key has signed ``message``, by itself or through ``ssh-keygen -Y sign``."""
@@ -71,6 +76,32 @@ class TrustedKey:
         """Whether the key was in force at ``moment``."""
         begun = self.not_before is None or self.not_before <= moment
         return begun and (self.not_after is None or moment <= self.not_after)
+
+    def at(self, moment: datetime | None) -> TrustedKey | None:
+        """Return the key with the roles that it had at ``moment`` (None: has now); None where it was not in force."""
+        if moment is None:
+            return self
+        if not self.valid_at(moment):
+            return None
+        former = (role for role, until in self.former_roles if moment <= until)
+        return replace(self, roles=tuple(dict.fromkeys((*self.roles, *former))))
+
+    @property
+    def limits(self) -> str:
+        """When it is in force, as its file has it."""
+        both = (("not_before", self.not_before), ("not_after", self.not_after))
+        return "has " + (", ".join(f"{name} = {moment.isoformat()}" for name, moment in both if moment) or "no limit")
+
+    @property
+    def testifies(self) -> bool:
+        """Whether what it signs counts as what a machine did."""
+        return set(self.roles) == {MACHINE_ROLE}
+
+    def approves(self, role: str, authors: Iterable[str] = ()) -> bool:
+        """Whether what it signs counts as the approval of a person in ``role`` who is none of ``authors``."""
+        owner = {identity.lower() for identity in self.identities}
+        known = bool(owner) and MACHINE_ROLE not in self.roles
+        return known and role in self.roles and not owner & {author.lower() for author in authors}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +174,28 @@ def _read_key(path: Path) -> TrustedKey:
         raw = raw_public(file.public_key)
     except ValueError as error:
         raise ConfigError(f"{name}:{nearest_line(lines, ('public_key',))}: public_key: {error}.") from None
-    for key in ("not_before", "not_after"):
-        moment = getattr(file, key)
+    times: dict[tuple[str, ...], datetime | None] = {("not_before",): file.not_before, ("not_after",): file.not_after}
+    times |= {("former_roles", role): until for role, until in file.former_roles.items()}
+    for key, moment in times.items():
         if moment is not None and moment.tzinfo is None:
-            raise ConfigError(
-                f"{name}:{nearest_line(lines, (key,))}: {key}: say the zone, such as 2027-01-31T00:00:00Z."
-            )
-    return TrustedKey(path.stem, key_id(raw), raw, file.roles, file.identities, file.not_before, file.not_after)
+            place = f"{name}:{nearest_line(lines, key)}: {'.'.join(key)}"
+            raise ConfigError(f"{place}: say the zone, such as 2027-01-31T00:00:00Z.")
+    try:
+        check_roles(file.roles)
+    except ValueError as error:
+        raise ConfigError(f"{name}:{nearest_line(lines, ('roles',))}: roles: the key {path.stem} {error}") from None
+    former = tuple(file.former_roles.items())
+    return TrustedKey(path.stem, key_id(raw), raw, file.roles, file.identities, file.not_before, file.not_after, former)
+
+
+def check_roles(roles: Sequence[str]) -> None:
+    """Raise ``ValueError`` for roles that one key cannot have together: a machine does not approve what it did."""
+    if MACHINE_ROLE in roles and (people := [role for role in roles if role != MACHINE_ROLE]):
+        raise ValueError(
+            f"has the role {MACHINE_ROLE}, which is one of machines, and {', '.join(people)}, which "
+            f"{'is one' if len(people) == 1 else 'are some'} of people. One key has one kind: make a second key "
+            "(gaia key create --help)."
+        )
 
 
 def raw_public(text: str) -> bytes:

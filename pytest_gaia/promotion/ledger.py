@@ -1,21 +1,22 @@
 """The ledger: signed statements, each naming the one before it. Whatever is changed in it is found.
 
 A statement carries its place (ledger, number, hash of the envelope before it) inside of what is signed. Changing a byte
-breaks a signature or the next link; leaving out, moving or repeating an entry breaks the chain. Only the removal of the
-newest entries leaves a whole chain: compare the head with the one that a report or a CI log holds (``--head``).
+breaks a signature or the next link; leaving out, moving or repeating an entry breaks the chain. Once an entry is signed,
+every later one has to be. Only the removal of the newest entries leaves a whole chain: compare the head with the one that
+a report or a CI log holds (``--head``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_gaia.errors import DeployUnavailable
+from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.promotion.dsse import PAYLOAD_TYPE, Envelope, signed_by, wrap
 from pytest_gaia.promotion.git_reference import Taken
 from pytest_gaia.promotion.statements import PREDICATES, STATEMENT, Chain, Predicate, Subject
@@ -60,6 +61,8 @@ class Entry:
     signed: bool = False
     """whether it carries any signature at all"""
     problem: str = ""
+    doubt: str = ""
+    """why it is no evidence although the chain is whole: it is not signed, and the project trusts keys"""
 
 
 class Ledger:
@@ -72,11 +75,21 @@ class Ledger:
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries in their order, each checked by itself and against the one before it."""
         found: list[Entry] = []
+        signed = False
         for position, (number, content) in enumerate(self.store.read().items(), 1):
             entry = _read(number, content, self.keys)
             problem = entry.problem or _misplaced(entry, position, found[-1] if found else None, found[:1])
-            found.append(_with_problem(entry, problem))
+            if not problem and signed and not entry.signed:
+                problem = "is not signed, and entries before it are: its signature was removed, or it never had one"
+            doubt = "is not signed, and the project trusts keys" if self.keys and not entry.signed else ""
+            found.append(replace(entry, problem=problem, doubt=doubt))
+            signed = signed or entry.signed
         return tuple(found)
+
+    @property
+    def must_sign(self) -> bool:
+        """Whether an entry without a signature would break the ledger, or be no evidence."""
+        return bool(self.keys) or any(entry.signed for entry in self.entries())
 
     def problems(self, head: str | None = None) -> tuple[str, ...]:
         """Return what is wrong with the ledger; nothing where it is whole. ``head`` is a hash that it must contain."""
@@ -93,8 +106,14 @@ class Ledger:
     ) -> Entry:
         """Write one statement, signed by ``signers``, after the newest; return it as it is read back.
 
-        Raises ``ConfigError`` where the store cannot be written. Nothing is ever half-written.
+        Raises ``ConfigError`` where the store cannot be written, and without ``signers`` where every entry has to be
+        signed. Nothing is ever half-written.
         """
+        if not signers and self.must_sign:
+            raise ConfigError(
+                f"{self.store.name}: every entry of this ledger has to be signed, and there is no key here: set "
+                "GAIA_SIGNING_KEY_FILE. Nothing was written."
+            )
         values = msgspec.to_builtins(predicate)
         for _ in range(_TRIES):
             stored = self.store.read()
@@ -115,6 +134,26 @@ def problems_of(entries: Sequence[Entry], head: str | None = None) -> tuple[str,
     if head and not any(entry.sha256.startswith(head) for entry in entries):
         wrong.append(f"no entry has the hash {head}: entries were removed, or it is another ledger's head")
     return tuple(wrong)
+
+
+def counted(entries: Sequence[Entry]) -> str:
+    """Return how many of ``entries`` were signed, and by how many keys: ``24 entries, 24 signed by 3 keys``."""
+    if not entries:
+        return "0 entries"
+    keys = {key.keyid for entry in entries for key in entry.signers}
+    signed = sum(bool(entry.signers) for entry in entries)
+    by = f" by {len(keys)} {'key' if len(keys) == 1 else 'keys'}" if keys else ""
+    return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}, {signed} signed{by}"
+
+
+def unsigned_of(entries: Sequence[Entry]) -> str:
+    """Return which of ``entries`` nobody has signed; empty where all are. Those that are a problem are left out."""
+    numbers = [entry.sequence for entry in entries if not entry.signed and not entry.problem]
+    if not numbers:
+        return ""
+    # Whatever follows a signed entry is a problem, so that these are the first ones.
+    which = "entry 1 is" if len(numbers) == 1 else f"entries {numbers[0]} to {numbers[-1]} are"
+    return f"{which} not signed: nothing shows who wrote {'it' if len(numbers) == 1 else 'them'}"
 
 
 def _next_place(stored: Mapping[int, bytes]) -> Chain:
@@ -143,16 +182,20 @@ def _read(number: int, content: bytes, keys: Sequence[TrustedKey]) -> Entry:
         time = _time(predicate)
     except (msgspec.MsgspecError, ValueError) as error:
         return Entry(number, digest, problem=f"cannot be read: {error}")
-    in_force = tuple(key for key in signers if time is None or key.valid_at(time))  # type: ignore[attr-defined]  # the keys given are trusted keys
-    unknown = "" if predicate is not None else f"of an unknown type {statement.predicate_type}"
-    entry = Entry(number, digest, statement.predicate_type, statement.subject, predicate, in_force, time, chain)  # type: ignore[arg-type]  # as above
-    return _with_problem(entry, unknown or _unsound(envelope, keys, in_force), signed=bool(envelope.signatures))
+    then = tuple(found for key in signers if (found := key.at(time)))
+    problem = "" if predicate is not None else f"of an unknown type {statement.predicate_type}"
+    if not problem and envelope.signatures and not then:
+        problem = _unsound(signers, time)
+    signed = bool(envelope.signatures)
+    kind, subjects = statement.predicate_type, statement.subject
+    return Entry(number, digest, kind, subjects, predicate, then, time, chain, signed, problem)
 
 
-def _unsound(envelope: Envelope, keys: Sequence[TrustedKey], in_force: Sequence[object]) -> str:
-    if envelope.signatures and keys and not in_force:
-        return "signed, but by no key that is trusted and was in force then; or what was signed has been changed"
-    return ""
+def _unsound(signers: Sequence[TrustedKey], time: datetime | None) -> str:
+    if not signers or time is None:
+        return "signed, but by no key that is trusted; or what was signed has been changed"
+    limits = "; ".join(f"{key.name} {key.limits}" for key in signers)
+    return f"dated {time.isoformat(timespec='seconds')}, and signed by a key that was not in force then: {limits}"
 
 
 def _misplaced(entry: Entry, position: int, before: Entry | None, first: Sequence[Entry]) -> str:
@@ -168,12 +211,6 @@ def _misplaced(entry: Entry, position: int, before: Entry | None, first: Sequenc
     if before and before.time and entry.time and entry.time < before.time - _CLOCK_SKEW:
         return f"is dated {entry.time.isoformat()}, before the entry that it follows"
     return ""
-
-
-def _with_problem(entry: Entry, problem: str, *, signed: bool | None = None) -> Entry:
-    from dataclasses import replace
-
-    return replace(entry, problem=problem, signed=entry.signed if signed is None else signed)
 
 
 def _time(predicate: Predicate | None) -> datetime | None:

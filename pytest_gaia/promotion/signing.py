@@ -50,9 +50,10 @@ def write_word(
     _check_item(word, kind, stage.sign)
     until = _end(word, kind, now)
     signer = SshSigner.of(ssh_key) if ssh_key else next(iter(promotion.signers()), None)
-    if signer is None and stage.require_signed:
+    if signer is None and (stage.require_signed or promotion.ledger.must_sign):
+        who = word.environment if stage.require_signed else f"the ledger ({promotion.ledger.store.name})"
         raise ConfigError(
-            f"{word.environment} takes only what is signed, and there is no key here: set GAIA_SIGNING_KEY_FILE, or "
+            f"{who} takes only what is signed, and there is no key here: set GAIA_SIGNING_KEY_FILE, or "
             "give --ssh-key. `gaia key create --help` tells how to make one. Nothing was written."
         )
     key = _trusted(promotion, signer, bundle, now) if signer else None
@@ -140,6 +141,11 @@ def _trusted(promotion: Promotion, signer: Signer, bundle: Bundle, now: datetime
         raise ConfigError(
             f"{key.name}: this key is not in force now (not_before, not_after in {promotion.settings.keys}/{key.name}.toml)."
             " Nothing was written."
+        )
+    if not key.identities:
+        raise ConfigError(
+            f"{key.name}: this key has no identity, so nobody can tell whether its owner wrote a part of the bundle. Add "
+            f'identities = ["name@example.org"] to {promotion.settings.keys}/{key.name}.toml. Nothing was written.'
         )
     authors = {author.lower() for author in bundle.authors}
     if own := authors & {identity.lower() for identity in key.identities}:

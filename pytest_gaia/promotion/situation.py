@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Predicate)
 
-EVIDENCE_ROLE = "ci"
-"""the role that a key must have to testify what machines did; people sign with roles of their own"""
-
 CLOCK_SKEW = timedelta(minutes=5)
 """evidence from further in the future than clocks differ is none"""
 
@@ -121,22 +118,24 @@ class Situation:
         )
 
     def _may_say(self, entry: Entry) -> bool:
-        if not self.stage.require_signed and not entry.signed:
-            return True
-        if isinstance(entry.predicate, _OF_PEOPLE):
-            return bool(approvers(entry, self.bundle))
-        return any(EVIDENCE_ROLE in key.roles for key in entry.signers)
+        if not isinstance(entry.predicate, _OF_PEOPLE):
+            return testified(entry, self.stage)
+        return _needs_no_signature(entry, self.stage) or bool(approvers(entry, self.bundle))
+
+
+def testified(entry: Entry, stage: Stage) -> bool:
+    """Whether ``entry`` counts as what a machine has seen in the environment of ``stage``."""
+    return _needs_no_signature(entry, stage) or any(key.testifies for key in entry.signers)
+
+
+def _needs_no_signature(entry: Entry, stage: Stage) -> bool:
+    return not (stage.require_signed or entry.signed or entry.doubt)
 
 
 def approvers(entry: Entry, bundle: Bundle) -> tuple[TrustedKey, ...]:
     """Return the keys behind a sign-off or waiver that may say it: in the role it names, and not an author's."""
     role = getattr(entry.predicate, "role", "")
-    authors = {author.lower() for author in bundle.authors}
-    return tuple(
-        key
-        for key in entry.signers
-        if role in key.roles and not authors & {identity.lower() for identity in key.identities}
-    )
+    return tuple(key for key in entry.signers if key.approves(role, bundle.authors))
 
 
 def _fence(predicate: Predicate | None) -> int:

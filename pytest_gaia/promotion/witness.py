@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.situation import EVIDENCE_ROLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_gaia.promotion.dsse import Signer
+    from pytest_gaia.promotion.keys import SigningKey, TrustedKey
     from pytest_gaia.promotion.project import Promotion
 
 
@@ -17,28 +20,51 @@ def witness(promotion: Promotion, *environments: str) -> list[Signer]:
     """Return the key that signs evidence that is to count in each of ``environments``; empty where none has to.
 
     A key that would not count is not used: where unsigned evidence does, nothing is signed. Raises ``ConfigError``
-    where a signature is asked for and there is no trusted key with the role ``ci``, and for a key out of its time.
+    where a signature is asked for (by the stage, or because the ledger is signed) and there is no trusted key with the
+    role ``ci``, and for a key out of its time.
     """
     asking = [name for name in environments if promotion.stage(name).require_signed]
-    signers = promotion.signers()
+    signers, key = _at_hand(promotion)
+    if key is not None and key.testifies:
+        return [*signers]
+    if not asking and not promotion.ledger.must_sign:
+        return []
+    why = _unusable(promotion, signers)
+    if key is not None:
+        why = f"{key.name} has the roles {', '.join(key.roles)}, not {MACHINE_ROLE}"
+    who = ", ".join(asking) or f"the ledger ({promotion.ledger.store.name})"
+    raise ConfigError(
+        f"{who} takes only evidence that a key with the role {MACHINE_ROLE} has signed, and {why}. "
+        "`gaia key create --help` tells how to make one. Nothing was written."
+    )
+
+
+def any_signer(promotion: Promotion) -> list[Signer]:
+    """Return the trusted key at hand, whatever its roles; empty where nothing has to be signed.
+
+    It is for what holds a release back and never promotes one. Raises ``ConfigError`` where the ledger is signed and
+    there is no such key.
+    """
+    signers, key = _at_hand(promotion)
+    if key is None and promotion.ledger.must_sign:
+        raise ConfigError(f"the ledger ({promotion.ledger.store.name}) is signed, and {_unusable(promotion, signers)}.")
+    return [] if key is None else [*signers]
+
+
+def _at_hand(promotion: Promotion) -> tuple[list[SigningKey], TrustedKey | None]:
+    """Return the key that would sign here, and what the project trusts it as. Raises ``ConfigError`` for a retired one."""
+    signers, now = promotion.signers(), datetime.now(UTC)
     trusted = {key.keyid: key for key in promotion.ledger.keys}
     key = trusted.get(signers[0].keyid) if signers else None
-    if key is not None and not key.valid_at(datetime.now(UTC)):
+    if key is not None and not key.valid_at(now):
         raise ConfigError(
             f"{key.name}: this key is not in force now (not_before, not_after in {promotion.settings.keys}/{key.name}.toml),"
             " and what it signs would count for nothing. Nothing was written."
         )
-    if key is not None and EVIDENCE_ROLE in key.roles:
-        return [*signers]
-    if not asking:
-        return []
+    return signers, key
+
+
+def _unusable(promotion: Promotion, signers: Sequence[SigningKey]) -> str:
     if not signers:
-        why = "there is no key here: set GAIA_SIGNING_KEY_FILE"
-    elif key is None:
-        why = f"this key ({signers[0].keyid[:12]}) is not trusted: no file in {promotion.settings.keys}/ holds it"
-    else:
-        why = f"{key.name} has the roles {', '.join(key.roles)}, not {EVIDENCE_ROLE}"
-    raise ConfigError(
-        f"{', '.join(asking)} takes only evidence that a key with the role {EVIDENCE_ROLE} has signed, and {why}. "
-        "`gaia key create --help` tells how to make one. Nothing was written."
-    )
+        return "there is no key here: set GAIA_SIGNING_KEY_FILE"
+    return f"this key ({signers[0].keyid[:12]}) is not trusted: no file in {promotion.settings.keys}/ holds it"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Outcome
+    from tests.cli.evidence import Underway
 
     Gaia = Callable[..., Outcome]
 
@@ -91,6 +92,11 @@ def test_no_key_is_written_over(gaia: Gaia, project: Path) -> None:
         (["rita", "--role", ""], "nothing asks for it; Known: ci, product, release-manager, security."),
         (["rita"], "Missing option '--role'"),
         (["rita", "--role", "ci", "--identity", "rita"], "--identity rita: no e-mail address"),
+        (["rita", "--role", "security"], "--role security: is one of people, and without an identity nobody could"),
+        (
+            ["rita", "--role", "ci", "--role", "security", "--identity", "r@example.org"],
+            "--role: this key has the role ci, which is one of machines, and security, which is one of people",
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_leave_nothing_behind(gaia: Gaia, project: Path, arguments: list[str], said: str) -> None:
@@ -107,7 +113,9 @@ def test_a_role_that_a_stage_asks_for_is_known(gaia: Gaia, project: Path) -> Non
     with (project / "gaia.toml").open("a") as file:
         file.write('[env.staging.stage]\nsign = ["qa"]\n')
 
-    assert gaia("key", "create", "quentin", "--role", "qa", "--output", "q.pem").code == 0
+    assert (
+        gaia("key", "create", "quentin", "--role", "qa", "--identity", "q@example.org", "--output", "q.pem").code == 0
+    )
 
 
 def test_a_folder_that_cannot_be_written(gaia: Gaia, project: Path) -> None:
@@ -156,9 +164,9 @@ def test_what_cannot_be_trusted(gaia: Gaia, project: Path) -> None:
 
 def test_one_key_is_not_trusted_under_two_names(gaia: Gaia, project: Path) -> None:
     public = f"{ssh_key(project)}.pub"
-    assert gaia("key", "trust", "rita", public, "--role", "security").code == 0
+    assert gaia("key", "trust", "rita", public, "--role", "security", "--identity", "r@example.org").code == 0
 
-    code, _, err = gaia("key", "trust", "sam", public, "--role", "release-manager")
+    code, _, err = gaia("key", "trust", "sam", public, "--role", "release-manager", "--identity", "s@example.org")
 
     assert code == 4
     assert "this key is trusted already, as rita: add what is new to keys/rita.toml" in err
@@ -188,6 +196,7 @@ def test_the_list_says_who_is_trusted_and_who_would_sign_here(
         "identities": ["rita@example.org"],
         "not_before": None,
         "not_after": "2027-01-31T00:00:00+00:00",
+        "former_roles": {},
         "signs_here": True,
     }
     assert [each["signs_here"] for each in shown] == [False, True]
@@ -241,3 +250,79 @@ def test_a_malformed_file_of_a_key_is_named_with_its_line(gaia: Gaia, project: P
 
     assert code == 4
     assert "keys/ci.toml:4" in err
+
+
+def test_a_retired_key_signs_nothing_more_and_what_it_signed_stays_valid(
+    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release.all_but("into_production")
+    path = release.keyring.folder / "ci.toml"
+    path.write_text("# of the pipeline\n" + path.read_text())
+
+    code, out, err = gaia("key", "retire", "ci")
+
+    assert (code, err) == (0, "")
+    assert out == "keys/ci.toml: commit it, and ci signs nothing any more; what it signed before stays valid\n"
+    assert path.read_text().startswith("not_after = 20")
+    assert "# of the pipeline\n" in path.read_text()
+    assert gaia("ledger", "verify").code == 0
+    assert gaia("gate", "production", "--edge", "--bundle", release.id).code == 0
+    release.hold("ci", monkeypatch)
+    code, _, err = gaia("api", "diff", "--bundle", release.id, "--env", "dev", "--record")
+    assert code == 4
+    assert "ci: this key is not in force now" in err
+    assert "ci is retired already: not_after = " in gaia("key", "retire", "ci").err
+
+
+def test_a_role_is_taken_away_and_what_was_signed_in_it_stays_valid(
+    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release.keys["sam"] = release.keyring.make("sam", "security", "product", identities=("sam@example.org",))
+    release.all_but("into_production")
+
+    assert gaia("key", "retire", "sam", "--role", "security").code == 0
+
+    (sam,) = (key for key in trusted_keys(release.keyring.folder) if key.name == "sam")
+    assert (sam.roles, [role for role, _ in sam.former_roles]) == (("product",), ["security"])
+    assert gaia("gate", "production", "--edge", "--bundle", release.id).code == 0
+    release.hold("sam", monkeypatch)
+    code, _, err = gaia("signoff", "security-review", "--env", "production", "--bundle", release.id)
+    assert code == 4
+    assert "sam has product" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rite"], "rite: no key of that name is trusted; did you mean rita?"),
+        (["rita", "--role", "security"], "rita does not have the role security; it has release-manager"),
+        (["rita", "--at", "soon"], "--at soon: no time; write 2027-01-31"),
+        (
+            ["ci", "--at", "2020-01-01"],
+            "ci signed 8 entries of the ledger after that, from entry 1 on, which would not",
+        ),
+        (["rita", "--at", "2020-01-01", "--role", "release-manager"], "rita signed 1 entry of the"),
+    ],
+)
+def test_a_key_is_not_retired_by_mistake(gaia: Gaia, release: Underway, arguments: list[str], said: str) -> None:
+    release.through_local()
+    release.through_dev()
+    before = {path: path.read_text() for path in release.keyring.folder.iterdir()}
+
+    code, out, err = gaia("key", "retire", *arguments)
+
+    assert (code, out) == (4, "")
+    assert said in err
+    assert {path: path.read_text() for path in release.keyring.folder.iterdir()} == before
+
+
+def test_a_file_in_another_form_is_left_to_people(gaia: Gaia, release: Underway) -> None:
+    path = release.keyring.folder / "rita.toml"
+    path.write_text(
+        path.read_text().replace('["release-manager"]', "").replace("['release-manager']", "[\n  'release-manager',\n]")
+    )
+
+    code, _, err = gaia("key", "retire", "rita", "--role", "release-manager")
+
+    assert code == 4
+    assert 'its form cannot be changed here; write into it: roles = [], former_roles = { "release-manager" = 20' in err

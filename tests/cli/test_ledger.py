@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gaia.promotion.dsse import PAYLOAD_TYPE
+from pytest_gaia.promotion.ledger import Ledger
+from pytest_gaia.promotion.statements import CHECK
+from pytest_gaia.promotion.stores import FolderStore
+from tests.promotion.test_ledger import check
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -61,7 +66,7 @@ def test_entries_as_json(gaia: Gaia, release: Underway) -> None:
     entries = release.entries()
     assert [each["sha256"] for each in shown] == [entry.sha256 for entry in entries]
     assert [each["kind"] for each in shown] == ["deployment", "run", "gate", "deployment"]
-    assert [each["signed_by"] for each in shown] == [[], [], [], ["ci"]]
+    assert [each["signed_by"] for each in shown] == [["ci"]] * 4
     assert set(shown[0]) == {"sequence", "sha256", "kind", "time", "signed_by", "problem", "predicate"}
     assert shown[3]["predicate"]["services"] == release.bundle.digests
 
@@ -77,7 +82,7 @@ def test_one_bundle_of_several(gaia: Gaia, release: Underway) -> None:
 
     assert gaia("ledger", "show", "--bundle", other.short).out == ".gaia/ledger: no entry about this bundle\n"
     release.through_local()
-    release.gate("local", None)
+    release.gate("local")
 
     assert len(json.loads(gaia("ledger", "show", "--json", "--bundle", own.short).out)) == 3
     assert len(json.loads(gaia("ledger", "show", "--json", "--bundle", other.id).out)) == 4
@@ -104,11 +109,54 @@ def test_a_whole_ledger_says_its_head_and_holds_each_hash_that_it_ever_had(gaia:
     release.through_dev()
     entries = release.entries()
 
-    whole = f".gaia/ledger: whole, {len(entries)} entries, head {entries[-1].sha256}\n"
+    counted = f"{len(entries)} entries, {len(entries)} signed by 2 keys"
+    whole = f".gaia/ledger: whole, {counted}, head {entries[-1].sha256}\n"
     for arguments in ([], ["--head", noted], ["--head", noted[:12].upper()]):
         assert gaia("ledger", "verify", *arguments) == (0, whole, "")
     document = json.loads(gaia("ledger", "verify", "--json").out)
-    assert document == {"whole": True, "entries": len(entries), "head": entries[-1].sha256, "problems": []}
+    assert document == {
+        "whole": True, "entries": len(entries), "signed": len(entries), "signed_by": ["ci", "rita"],
+        "head": entries[-1].sha256, "problems": [],
+    }  # fmt: skip
+
+
+def test_a_ledger_that_nobody_signs_is_only_accepted_when_asked_for(gaia: Gaia, release: Underway) -> None:
+    Ledger(FolderStore(release.folder, "x"), ()).append(CHECK, (), check(), signers=())
+
+    for keys in ("trusted", "none"):
+        code, out, err = gaia("ledger", "verify")
+        assert (code, out) == (1, "")
+        assert err == (
+            ".gaia/ledger: entry 1 is not signed: nothing shows who wrote it. In a project that does not sign: "
+            "--allow-unsigned\n"
+        )
+        document = json.loads(gaia("ledger", "verify", "--json").out)
+        assert (document["whole"], document["signed"], document["signed_by"]) == (False, 0, [])
+        code, out, err = gaia("ledger", "verify", "--allow-unsigned")
+        assert (code, err) == (0, "")
+        assert out.startswith(".gaia/ledger: whole, 1 entry, 0 signed, head")
+        if keys == "trusted":
+            shutil.rmtree(release.keyring.folder)
+
+
+def test_a_ledger_written_again_without_a_key_shows_nothing_where_keys_are_trusted(
+    gaia: Gaia, release: Underway
+) -> None:
+    """Whatever the stage asks for: local takes unsigned evidence, in a project that trusts nobody."""
+    release.through_local()
+    signed = release.entries()
+    shutil.rmtree(release.folder)
+    unsigned = Ledger(FolderStore(release.folder, "x"), ())
+    for entry in signed:
+        assert entry.predicate is not None
+        unsigned.append(entry.kind, entry.subjects, entry.predicate, signers=())
+
+    code, out, _ = gaia("gate", "local", "--bundle", release.id)
+    assert code == 11, out
+    assert "no run of this bundle in local counts as evidence" in out
+
+    shutil.rmtree(release.keyring.folder)
+    assert gaia("gate", "local", "--bundle", release.id).code == 0
 
 
 @pytest.mark.parametrize("head", ["", "abc", "not-a-hash", "f" * 65])
@@ -151,16 +199,23 @@ def untrusted(release: Underway) -> str:
     return "entry 4: signed, but by no key that is trusted"
 
 
-@pytest.mark.parametrize("damage", [changed, removed, swapped, no_text, untrusted])
+def stripped(release: Underway) -> str:
+    number = len(release.entries())
+    release.strip(number)
+    return f"entry {number}: is not signed, and entries before it are"
+
+
+@pytest.mark.parametrize("damage", [changed, removed, swapped, no_text, untrusted, stripped])
 def test_damage_is_found_shown_and_lets_nothing_pass(
     gaia: Gaia, release: Underway, damage: Callable[[Underway], str]
 ) -> None:
     release.all_but()
     said = damage(release)
 
-    code, out, err = gaia("ledger", "verify")
-    assert (code, out) == (1, "")
-    assert f".gaia/ledger: {said}" in err
+    for allowing in ([], ["--allow-unsigned"]):
+        code, out, err = gaia("ledger", "verify", *allowing)
+        assert (code, out) == (1, "")
+        assert f".gaia/ledger: {said}" in err
     document = json.loads(gaia("ledger", "verify", "--json").out)
     assert document["whole"] is False
     assert any(each.startswith(said) for each in document["problems"])
@@ -227,7 +282,7 @@ def test_a_ledger_in_git_is_shared_by_its_reference(
 
     code, out, _ = gaia("ledger", "verify")
     assert code == 0
-    assert out.startswith("refs/gaia/ledger: whole, 1 entries")
+    assert out.startswith("refs/gaia/ledger: whole, 1 entry, 1 signed by 1 key")
     assert repository.git("log", "--format=%an", "refs/gaia/ledger").strip() == "gaia"
 
 

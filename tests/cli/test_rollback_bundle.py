@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.bundle import Bundle, Component
 from pytest_gaia.promotion.bundles import FOLDER, configs_folder, keep_bundle
 from pytest_gaia.promotion.configs import deploy_files, digest
@@ -22,12 +23,14 @@ from pytest_gaia.promotion.statements import (
     RunDetails,
     RunPredicate,
 )
+from tests.promotion.conftest import Keyring
 from tests.run.deploy_files import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_gaia.promotion.keys import SigningKey
     from tests.cli.conftest import Outcome
     from tests.fake_tools import FakeTools
 
@@ -42,6 +45,7 @@ class Releases:
     def __init__(self, folder: Path, tools: FakeTools) -> None:
         self.folder = folder
         self.tools = tools
+        self.signers: list[SigningKey] = []
         self._time = datetime.now(UTC) - timedelta(hours=5)
 
     def make(self, number: int, **changes: Any) -> Bundle:
@@ -97,7 +101,7 @@ class Releases:
         return next(item.finding.status for item in evaluate(situation).items if item.id == name)
 
     def _write(self, kind: str, bundle: Bundle, predicate: Any) -> None:
-        Promotion.here().ledger.append(kind, bundle.subjects(), predicate, signers=())
+        Promotion.here().ledger.append(kind, bundle.subjects(), predicate, signers=self.signers)
 
     def _tick(self) -> str:
         self._time += timedelta(minutes=5)
@@ -185,6 +189,35 @@ def test_it_goes_back_as_a_whole_and_quarantines_what_it_leaves(
     assert code == 4
     assert f"staging was rolled back from {new.short} to {old.short}" in err
     assert "a rollback is not rolled back" in err
+
+
+def test_a_rollback_does_not_wait_for_a_key_and_writes_nothing_that_ends_a_signed_ledger(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring = Keyring(releases.folder / "keys")
+    releases.signers = [keyring.make("ci", "ci")]
+    old, new = two(releases)
+
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging")
+
+    assert code == 1
+    assert (
+        f"gaia: staging was rolled back, but this is not in the ledger, so bundle {new.short} is not quarantined yet: the "
+        "ledger (.gaia/ledger) is signed, and there is no key here: set GAIA_SIGNING_KEY_FILE. Run it again then" in err
+    )
+    assert running(fake_tools) == set(old.digests.values())
+    assert releases.written() == []
+
+    pem = keyring.private_pem()
+    monkeypatch.setattr(keyring, "private_pem", lambda: pem)
+    keyring.make("rita", "release-manager", identities=("rita@example.org",))
+    monkeypatch.setenv(KEY_VARIABLE, pem)
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging")
+
+    assert code == 0, err
+    assert [says.outcome for says in releases.written()] == ["unchanged"]
+    assert Promotion.here().ledger.problems() == ()
+    assert releases.item(new, "production", "not-quarantined") == "failed"
 
 
 def test_what_runs_afterwards_and_does_not_work_is_said(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:

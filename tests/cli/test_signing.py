@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -102,7 +103,7 @@ def test_ssh_keys_that_do_not_sign(
     refused: Callable[..., str], gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, other = ssh_key(project), ssh_key(project, "ecdsa")
-    gaia("key", "trust", "sue", f"{key}.pub", "--role", "security")
+    gaia("key", "trust", "sue", f"{key}.pub", "--role", "security", "--identity", "sue@example.org")
     (project / "alone").write_bytes(key.read_bytes())
     (project / "mixed").mkdir()
     mixed = ssh_key(project / "mixed")
@@ -162,6 +163,16 @@ def test_an_author_cannot_sign_nor_waive(
         assert "dev (dev@example.org) wrote a part of bundle" in refused(*arguments)
 
 
+def test_a_key_without_an_identity_approves_nothing(
+    refused: Callable[..., str], release: Underway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release.keys["anon"] = release.keyring.make("anon", "security", "release-manager")
+    release.hold("anon", monkeypatch)
+
+    for arguments in (REVIEW, ("signoff", "release", "--env", "production"), (*WAIVE, "--until", "2d")):
+        assert "anon: this key has no identity" in refused(*arguments)
+
+
 def test_a_key_that_is_not_trusted_or_not_in_force_cannot_sign(
     refused: Callable[..., str], release: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,10 +186,14 @@ def test_a_key_that_is_not_trusted_or_not_in_force_cannot_sign(
 
 
 def test_without_a_key_nothing_is_signed_where_signatures_are_asked_for(
-    refused: Callable[..., str], gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+    refused: Callable[..., str], gaia: Gaia, release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "production takes only what is signed, and there is no key here" in refused(*REVIEW)
+    dev = ("signoff", "feature-complete", "--env", "dev", "--role", "product")
+    assert "the ledger (.gaia/ledger) takes only what is signed, and there is no key here" in refused(*dev)
 
+    # In a project that trusts no key, and whose ledger nobody has signed.
+    shutil.rmtree(project / "keys")
     monkeypatch.setenv("USER", "somebody")
     code, out, _ = gaia("signoff", "feature-complete", "--env", "dev", "--bundle", release.id, "--role", "product")
 

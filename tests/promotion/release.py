@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -91,11 +92,18 @@ class Release:
         self.now += timedelta(hours=hours)
 
     def write(self, kind: str, predicate: Predicate, by: str | None = "ci") -> None:
-        """Append one statement, signed by one of the keys; None: by nobody."""
+        """Append one statement, signed by one of the keys; None: by nobody, past the ledger's own guard."""
         self.wait(0.1)
-        signers = [self.keys[by]] if by else []
+        signers = [self.keys[by or "ci"]]
         about = self.bundle.subjects() if self.about is None else self.about
         self.keyring.ledger(self.folder).append(kind, about, predicate, signers=signers)
+        if by is None:
+            self.strip(len(self.keyring.ledger(self.folder).entries()))
+
+    def strip(self, number: int) -> None:
+        """Take the signatures of an entry off."""
+        path = self.folder / f"{number:06}.json"
+        path.write_text(json.dumps(json.loads(path.read_bytes()) | {"signatures": []}))
 
     def deploy(self, environment: str, by: str | None = "ci", **changes: Any) -> None:
         """It was deployed, and seen to run."""
@@ -197,11 +205,11 @@ class Release:
         )
         self.write(ROLLBACK, msgspec.structs.replace(says, **changes), by)
 
-    def through_local(self) -> None:
+    def through_local(self, by: str | None = "ci") -> None:
         """Pass the first stage."""
-        self.deploy("local", None)
-        self.run("local", None)
-        self.gate("local", None)
+        self.deploy("local", by)
+        self.run("local", by)
+        self.gate("local", by)
 
     def through_dev(self) -> None:
         """Pass the second stage."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.promotion.conftest import Keyring
+
+PUBLIC = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"k" * 32).decode()
 
 
 def ssh_key(folder: Path, kind: str = "ed25519") -> Path:
@@ -122,6 +125,14 @@ def test_no_folder_trusts_nobody(tmp_path: Path) -> None:
         ('roles = ["ci"]\npublic_key = "-----BEGIN PRIVATE KEY-----"', "this is a private key"),
         ('public_key = "x"\nroles = []\nroll = 1', r"keys/x.toml:3: roll: unknown key; did you mean roles"),
         ("public_key = ", r"keys/x.toml:1: not valid TOML"),
+        (
+            f'public_key = "{PUBLIC}"\nroles = ["ci", "product"]',
+            r"keys/x.toml:2: roles: the key x has the role ci, .*and product",
+        ),
+        (
+            f'public_key = "{PUBLIC}"\nroles = []\nformer_roles = {{ ci = 2026-01-01T00:00:00 }}',
+            r"keys/x.toml:3: former_roles.ci: say the zone",
+        ),
     ],
 )
 def test_a_malformed_key_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -130,6 +141,20 @@ def test_a_malformed_key_file_is_named_with_its_line(tmp_path: Path, text: str, 
     (folder / "x.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         trusted_keys(folder)
+
+
+def test_a_key_is_either_a_machines_or_a_persons(keyring: Keyring) -> None:
+    keyring.make("ci", "ci")
+    keyring.make("anon", "security")
+    keyring.make("rita", "security", identities=("Rita@example.org",))
+    anon, ci, rita = trusted_keys(keyring.folder)
+    both = replace(rita, roles=("ci", "security"))
+
+    assert [key.testifies for key in (ci, anon, rita, both)] == [True, False, False, False]
+    assert [key.approves("security") for key in (ci, anon, rita, both)] == [False, False, True, False]
+    assert [rita.approves(role, authors) for role, authors in (
+        ("security", ["rita@EXAMPLE.org"]), ("product", []), ("security", ["sam@example.org"]),
+    )] == [False, False, True]  # fmt: skip
 
 
 def test_a_time_without_a_zone_is_refused(keyring: Keyring) -> None:

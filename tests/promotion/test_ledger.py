@@ -17,7 +17,7 @@ from pytest_gaia.promotion.dsse import pae
 from pytest_gaia.promotion.git_reference import GitReference
 from pytest_gaia.promotion.git_store import GitStore
 from pytest_gaia.promotion.keys import trusted_keys
-from pytest_gaia.promotion.ledger import Ledger
+from pytest_gaia.promotion.ledger import Ledger, counted, unsigned_of
 from pytest_gaia.promotion.statements import CHECK, CheckPredicate, Subject
 from pytest_gaia.promotion.stores import FolderStore
 
@@ -108,6 +108,7 @@ def test_a_signature_that_was_taken_off_breaks_the_next_link(ledger: Ledger, tmp
     path.write_text(json.dumps(envelope))
     entries = ledger.entries()
     assert not entries[1].signed
+    assert "is not signed, and entries before it are" in entries[1].problem
     assert "does not follow the entry before it" in entries[2].problem
 
 
@@ -161,14 +162,84 @@ def test_a_key_that_has_run_out_signs_nothing(keyring: Keyring, tmp_path: Path) 
     key = keyring.make("old", "ci", extra="not_after = 2026-01-01T00:00:00Z")
     ledger = keyring.ledger(tmp_path / "ledger")
     append(ledger, key)
-    assert ledger.entries()[0].signers == ()
+    (entry,) = ledger.entries()
+    assert entry.signers == ()
+    assert entry.problem == (
+        "dated 2026-11-23T12:00:00+00:00, and signed by a key that was not in force then: "
+        "old has not_after = 2026-01-01T00:00:00+00:00"
+    )
+
+
+def test_a_key_that_ended_later_has_signed_what_it_signed(keyring: Keyring, tmp_path: Path) -> None:
+    key = keyring.make("old", "ci")
+    append(keyring.ledger(tmp_path / "ledger"), key)
+    path = keyring.folder / "old.toml"
+    path.write_text(path.read_text() + "not_after = 2026-11-23T12:00:00Z\n")
+
+    ledger = keyring.ledger(tmp_path / "ledger")
+
+    (entry,) = ledger.entries()
+    assert (ledger.problems(), [signer.name for signer in entry.signers]) == ((), ["old"])
+    ledger.append(CHECK, [], check(time=NOW + timedelta(seconds=1)), signers=[key])
+    assert ledger.problems()[0].startswith("entry 2: dated 2026-11-23T12:00:01+00:00, and signed by a key")
+
+
+def test_a_role_that_was_taken_away_counts_for_what_it_signed(keyring: Keyring, tmp_path: Path) -> None:
+    key = keyring.make("rita", "product", extra="former_roles = { security = 2026-11-23T12:00:00Z }")
+    ledger = keyring.ledger(tmp_path / "ledger")
+    for seconds in (0, 1):
+        ledger.append(CHECK, [], check(time=NOW + timedelta(seconds=seconds)), signers=[key])
+
+    assert [entry.signers[0].roles for entry in ledger.entries()] == [("product", "security"), ("product",)]
+
+
+@pytest.mark.parametrize("trusted", ["the same keys", "another key", "no key"])
+def test_the_newest_without_its_signature_is_found_whoever_is_trusted_now(
+    keyring: Keyring, ledger: Ledger, tmp_path: Path, trusted: str
+) -> None:
+    path = files(tmp_path)[-1]
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"signatures": []}))
+    if trusted != "the same keys":
+        (keyring.folder / "ci.toml").unlink()
+    if trusted == "another key":
+        keyring.make("new", "ci")
+
+    problems = keyring.ledger(tmp_path / "ledger").problems()
+
+    assert problems[-1].startswith("entry 4: is not signed, and entries before it are")
+    assert len(problems) == (1 if trusted == "the same keys" else 4)
+
+
+def test_nothing_is_written_unsigned_where_keys_are_trusted_or_were(
+    keyring: Keyring, ledger: Ledger, tmp_path: Path
+) -> None:
+    before = ledger.entries()
+    (keyring.folder / "ci.toml").unlink()
+    for found in (ledger, keyring.ledger(tmp_path / "ledger")):
+        with pytest.raises(ConfigError, match="every entry of this ledger has to be signed"):
+            append(found, None)
+    assert ledger.entries() == before
+
+
+def test_a_ledger_of_a_project_without_keys_becomes_a_signed_one(keyring: Keyring, tmp_path: Path) -> None:
+    append(keyring.ledger(tmp_path / "ledger"), None, 2)
+    key = keyring.make("ci", "ci")
+    ledger = keyring.ledger(tmp_path / "ledger")
+    append(ledger, key)
+
+    entries = ledger.entries()
+
+    assert ledger.problems() == ()
+    assert [bool(entry.doubt) for entry in entries] == [True, True, False]
+    assert unsigned_of(entries) == "entries 1 to 2 are not signed: nothing shows who wrote them"
+    assert counted(entries) == "3 entries, 1 signed by 1 key"
 
 
 def test_an_unsigned_entry_says_so(keyring: Keyring, tmp_path: Path) -> None:
     ledger = keyring.ledger(tmp_path / "ledger")
     append(ledger, None)
     (entry,) = ledger.entries()
-    assert (entry.signed, entry.signers, entry.problem) == (False, (), "")
+    assert (entry.signed, entry.signers, entry.problem, entry.doubt) == (False, (), "", "")
 
 
 def test_clocks_may_differ_a_little_and_no_more(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.witness import witness
+from pytest_gaia.promotion.witness import any_signer, witness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,21 @@ def test_where_no_signature_is_asked_for_a_key_that_would_not_count_is_not_used(
 ) -> None:
     assert witness(here(folder), "dev") == []
     assert witness(here(folder, keyring.private_pem()), "dev") == []
-    assert witness(here(folder, trusted(keyring, monkeypatch, "security")), "dev") == []
+    assert any_signer(here(folder, keyring.private_pem())) == []
+
+
+def test_where_keys_are_trusted_every_environment_asks_for_one(
+    folder: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotion = here(folder, trusted(keyring, monkeypatch, "security"))
+
+    with pytest.raises(ConfigError, match=r"the ledger \(.gaia/ledger\) takes only evidence .* security, not ci"):
+        witness(promotion, "dev")
+    with pytest.raises(ConfigError, match=r"takes only evidence .* there is no key here"):
+        witness(here(folder), "dev")
+    assert [signer.keyid for signer in any_signer(promotion)] == [promotion.ledger.keys[0].keyid]
+    with pytest.raises(ConfigError, match="is signed, and there is no key here"):
+        any_signer(here(folder))
 
 
 def test_where_one_is_asked_for_the_reason_is_said(

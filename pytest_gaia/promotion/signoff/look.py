@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.situation import EVIDENCE_ROLE, Situation
+from pytest_gaia.promotion.situation import Situation, testified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def way_to(
 
 def may_testify(entry: Entry, stage: Stage) -> bool:
     """Whether ``entry`` counts as what a machine has seen in the environment of ``stage``."""
-    return not entry.problem and (not stage.require_signed or any(EVIDENCE_ROLE in key.roles for key in entry.signers))
+    return not entry.problem and testified(entry, stage)
 
 
 def about(entry: Entry) -> tuple[str, str]:

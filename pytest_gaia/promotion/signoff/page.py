@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.gate import evaluate
-from pytest_gaia.promotion.ledger import problems_of
+from pytest_gaia.promotion.ledger import counted, problems_of
 from pytest_gaia.promotion.signoff import criteria, history, rules, tests
 from pytest_gaia.promotion.signoff.changes import changes
 from pytest_gaia.promotion.signoff.clean import clean, redactor_of
@@ -172,7 +172,7 @@ def _facts(look: Look) -> Iterator[Fact]:
     yield Fact("Ledger head", entries[-1].sha256, code=True)
     problems = problems_of(entries)
     yield Fact(
-        "Ledger", f"{len(entries)} entries, " + ("NOT whole" if problems else "whole: each follows the one before it")
+        "Ledger", f"{counted(entries)}; " + ("NOT whole" if problems else "whole: each follows the one before it")
     )
 
 
