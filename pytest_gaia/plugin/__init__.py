@@ -184,13 +184,14 @@ def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
 def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
     from pytest_gaia.plugin.checks import CheckHooks
     from pytest_gaia.plugin.controller import ControllerHooks
+    from pytest_gaia.plugin.ending import RESULT
     from pytest_gaia.plugin.ledger import LedgerHooks
     from pytest_gaia.plugin.progress import SuitesBegun
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.shown import show_outcomes
     from pytest_gaia.plugin.witness import ReportHooks, WitnessHooks
 
-    result = Result(run, judging, config)
+    result = config.stash[RESULT] = Result(run, judging, config)
     witness = WitnessHooks(result.add, run.redactor.text)
     _add(config, "gaia-checks", CheckHooks(run, judging, witness.assembly))
     _add(config, "gaia-witness", witness)

@@ -1,11 +1,14 @@
 """The last word: a run that uses Gaia ends with 0 only if its verdict says so, whoever ends it and however.
 
 Tests, fixtures and hooks can end a run before it is judged: by ``pytest.exit``, by ``SystemExit``, by setting pytest's
-exit status, or by ending the process. All of that passes here on its way out.
+exit status, or by ending the process. All of that passes here on its way out. Where pytest is the program, the watch
+lasts until the interpreter ends: what callbacks of ``atexit`` do to the exit code, the record and the verdict file counts too.
 """
 
 from __future__ import annotations
 
+import atexit
+import inspect
 import os
 import sys
 from contextlib import suppress
@@ -19,12 +22,19 @@ from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.stash import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
+    from types import FrameType
+
+    from pytest_gaia.plugin.result import Result
 
 VERDICT: pytest.StashKey[int] = pytest.StashKey()
 """on the config: the exit code of the run's verdict, once there is one"""
 UNUSED: pytest.StashKey[bool] = pytest.StashKey()
 """on the config: there are signs of Gaia, and yet this run does not use it"""
+RESULT: pytest.StashKey[Result] = pytest.StashKey()
+"""on the config of the process that talks to the user: what the run comes to"""
+_ENDED: pytest.StashKey[int] = pytest.StashKey()
+"""on the config: what the run ends with, once that was decided"""
 
 _NO_VERDICT = 11
 """as HOLD: no evidence"""
@@ -44,6 +54,19 @@ def conftests_guarded(config: pytest.Config, args: Sequence[str]) -> Generator[N
         if "pytest_gaia_" in str(error):
             raise pytest.UsageError(f"a hook does not take what it is written for: {error}") from None
         raise
+    # After every conftest.py that has a say in how pytest ends: the hook that is registered last is the outermost.
+    if config.pluginmanager.register(EndingHooks(), "gaia-ending") is None:
+        raise pytest.UsageError("-p no:gaia-ending: this part cannot be left out, there would be no verdict.")
+
+
+class EndingHooks:
+    """Around all other hooks: what they make of a run's end is not its end."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, int, int]:
+        """As :func:`settled`, for hooks that wrap that; and what the run has written is as it was written."""
+        code = yield from settled(config)
+        return _changed(config) or code
 
 
 def settled(config: pytest.Config) -> Generator[None, int, int]:
@@ -65,18 +88,37 @@ def settled(config: pytest.Config) -> Generator[None, int, int]:
 
 
 def exit_code(config: pytest.Config, code: int) -> int:
-    """Return what a run ends with that would end with ``code``: nothing that it has written may hold a secret."""
-    code, leaked = _decided(config, code), _leaked(config)
-    return code or leaked
+    """Return what a run ends with that would end with ``code``: nothing that it has written may hold a secret.
+
+    Decided once: who asks again is given at best what was decided then.
+    """
+    if _ENDED not in config.stash:
+        decided, leaked = _decided(config, code), _leaked(config)
+        config.stash[_ENDED] = decided or leaked
+    return code or config.stash[_ENDED]
 
 
 def _leaked(config: pytest.Config) -> int:
-    run, controller = config.stash.get(RUN, None), config.pluginmanager.get_plugin("gaia-controller")
-    if run is None or controller is None:
+    run, result = config.stash.get(RUN, None), config.stash.get(RESULT, None)
+    if run is None or result is None:
         return 0
     from pytest_gaia.plugin.last_look import look_through
 
-    return look_through(config, run, controller.result)
+    return look_through(config, run, result)
+
+
+def _changed(config: pytest.Config) -> int:
+    """Return the exit code that changed files ask for: 0 where record and verdict file are as the run wrote them."""
+    result = config.stash.get(RESULT, None)
+    files = result.restore() if result is not None else []
+    for file in files:
+        sys.stderr.write(
+            f"gaia: {file}: was changed after this run had written it. It is restored; this run has not passed.\n"
+        )
+    sys.stderr.flush()
+    if result is None or not files:
+        return 0
+    return (result.judged and result.judged.verdict.exit_code) or _NO_VERDICT
 
 
 def _decided(config: pytest.Config, code: int) -> int:
@@ -107,9 +149,10 @@ def _withdraw(report: Path | None, args: Sequence[str]) -> None:
 
 
 def _watch_process(config: pytest.Config) -> None:
-    """Until pytest is done, let ``os._exit(0)`` end this process with 0 only where the run may end with 0.
+    """Let ``os._exit(0)`` end this process with 0 only where the run may end with 0.
 
-    It goes past everything that could judge. A process that was forked from this one ends as it likes.
+    It goes past everything that could judge. A process that was forked from this one ends as it likes. Where pytest is
+    the program, there is no end to this: callbacks of ``atexit`` run when pytest is done.
     """
     end, process = os._exit, os.getpid()
 
@@ -117,13 +160,39 @@ def _watch_process(config: pytest.Config) -> None:
         if os.getpid() != process:
             end(status)
         code = exit_code(config, status)
+        code = _changed(config) or code
         # The verdict may still be in a buffer, which nobody else would write out now.
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         end(code)
 
-    def release() -> None:
-        os._exit = end
+    def last() -> None:
+        # Registered before any code of the project ran, so that it is called after all that such code has registered.
+        if os.getpid() == process and (code := _changed(config)):
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+            end(code)
 
-    os._exit = watched
-    config.add_cleanup(release)
+    _set_exit(watched)
+    if _is_program():
+        atexit.register(last)
+    else:
+        config.add_cleanup(lambda: _set_exit(end))
+
+
+def _set_exit(function: Callable[[int], NoReturn]) -> None:
+    # In the module of the system too, where ``os`` has it from.
+    for module in (os, sys.modules[os.name]):
+        vars(module)["_exit"] = function
+
+
+def _is_program() -> bool:
+    """Whether this run of pytest is what the process was started for, and not one that a program has called."""
+    frame = inspect.currentframe()
+    while frame and not _of_pytest(frame, "_main"):
+        frame = frame.f_back
+    return frame is not None and _of_pytest(frame.f_back, "_console_main")
+
+
+def _of_pytest(frame: FrameType | None, function: str) -> bool:
+    return frame is not None and frame.f_code.co_name == function and frame.f_globals["__name__"] == "_pytest.config"

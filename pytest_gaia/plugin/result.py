@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
+import hashlib
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from pytest_gaia.plugin.launch import selects_everything
 from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import write_report
-from pytest_gaia.verdict.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,11 +56,14 @@ class Result:
         self.written: list[Path] = written_by(config)
         """the files that this run writes, and folders with all that is in them: looked through for secrets at its end"""
         self._start = _start_line(run.declared)
+        self._end: RunEnd | None = None
         self._begun = False
         self._bundle: str = config.option.gaia_bundle or ""
         self._complete = selects_everything(config, run.roots)
         self._record = _opened(config.option.gaia_record, "--gaia-record")
         self._report = _opened(config.option.gaia_report, "--gaia-report")
+        self._recorded = hashlib.sha256()
+        self._reported = hashlib.sha256().digest()
 
     def add(self, record: TestRecord) -> None:
         """Keep one record, and write it down at once, so that a run that is killed leaves what it knew."""
@@ -86,7 +88,7 @@ class Result:
             self._start = structs.replace(self._start, deployment=self.deployment)
             self._open_record()
         complete = self._complete and not deselected
-        end = RunEnd(
+        self._end = RunEnd(
             finished=_now(),
             pytest_exit=pytest_exit,
             planned=planned,
@@ -99,21 +101,49 @@ class Result:
             sealed=self.plan.nodes if self.plan else (),
             bundle=self._bundle,
         )
-        self._write(end)
-        self.judged = judge_run(self._start, self.records, end, self.judging.rules, self.judging.context)
-        self._write_report(self.judged)
+        self._write(self._end)
+        self.judged = self._judge()
         code = pytest_exit if pytest_exit in _OWN_CODES else self.judged.verdict.exit_code
         # Who asks for evidence and does not get it has not been told that all is well.
         return code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
 
     def withhold(self, reason: str) -> None:
         """Take back a verdict that would let the release go on: something was found after it."""
-        if self.judged is None or self.judged.verdict.word not in ("PROMOTE", "DRIFT"):
+        if self._end is None:
             return
-        verdict = self.judged.verdict
-        others = verdict.reasons if verdict.word != "PROMOTE" else ()
-        self.judged = dataclasses.replace(self.judged, verdict=Verdict("HOLD", (reason, *others)))
-        self._write_report(self.judged)
+        self._end = structs.replace(self._end, held="; ".join(filter(None, (self._end.held, reason))))
+        self._write(self._end)
+        self.judged = self._judge()
+        # Secrets may have been masked in it.
+        self._recorded = hashlib.sha256(_content(self._record) or b"")
+
+    def restore(self) -> list[Path]:
+        """Write the record and the verdict file again where somebody has changed them; return those that were changed.
+
+        A file that is gone claims nothing.
+        """
+        record, report = _content(self._record), _content(self._report)
+        changed = []
+        if self._record and record is not None and hashlib.sha256(record).digest() != self._recorded.digest():
+            changed.append(self._record)
+        if self._report and report is not None and hashlib.sha256(report).digest() != self._reported:
+            changed.append(self._report)
+        if not changed:
+            return []
+        if self._record in changed:
+            self._record.write_bytes(b"")
+            self._recorded = hashlib.sha256()
+            if self._begun:
+                self._open_record()
+        if self._end is None and self._report in changed:
+            self._report.write_bytes(b"")
+        self.withhold(f"changed after the run had written it: {', '.join(path.name for path in changed)}")
+        return changed
+
+    def _judge(self) -> Judged:
+        judged = judge_run(self._start, self.records, self._end, self.judging.rules, self.judging.context)
+        self._write_report(judged)
+        return judged
 
     def _open_record(self) -> None:
         self._begun = True
@@ -124,9 +154,11 @@ class Result:
     def _write(self, line: Line) -> None:
         if self._record is None:
             return
+        text = encode(line)
+        self._recorded.update(text)
         try:
             with self._record.open("ab") as file:
-                file.write(encode(line))
+                file.write(text)
         except OSError as error:
             self.unwritten.append(_cannot_be_written("--gaia-record", self._record, error))
             # A record with a gap is worse than one that ends.
@@ -136,7 +168,7 @@ class Result:
         if self._report is None:
             return
         try:
-            write_report(self._report, judged)
+            self._reported = hashlib.sha256(write_report(self._report, judged)).digest()
         except OSError as error:
             self.unwritten.append(_cannot_be_written("--gaia-report", self._report, error))
 
@@ -182,6 +214,16 @@ def _opened(path: Path | None, option: str) -> Path | None:
     except OSError as error:
         raise ConfigError(_cannot_be_written(option, path, error)) from None
     return path
+
+
+def _content(path: Path | None) -> bytes | None:
+    """Return what the file at ``path`` holds; None where there is none, and for a device or a pipe."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _cannot_be_written(option: str, path: Path, error: OSError) -> str:

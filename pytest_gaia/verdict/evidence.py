@@ -172,6 +172,8 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """the tests of that plan, all of which the run owes"""
     bundle: str = ""
     """id of the bundle that was tested, where it was said"""
+    held: str = ""
+    """why the run holds whatever its tests came to: what was found after its end; such a line follows the one without"""
 
 
 Line: TypeAlias = RunStart | TestRecord | RunEnd
@@ -219,7 +221,16 @@ def read_run(path: Path) -> RecordedRun:
     start = _start(path, first)
     lines = [_decoded(path, number, text) for number, text in enumerate(rest, 2)]
     end = lines[-1] if lines and isinstance(lines[-1], RunEnd) else None
-    return RecordedRun(start, tuple(_tests(path, lines[:-1] if end else lines)), end)
+    if end:
+        lines.pop()
+        while end.held and lines and _amended(lines[-1], end):
+            lines.pop()
+    return RecordedRun(start, tuple(_tests(path, lines)), end)
+
+
+def _amended(line: Line, end: RunEnd) -> bool:
+    """Whether ``line`` is the end of the same run, from before it was held."""
+    return isinstance(line, RunEnd) and msgspec.structs.replace(line, held=end.held) == end
 
 
 def _tests(path: Path, lines: Iterable[Line]) -> Iterator[TestRecord]:

@@ -112,6 +112,7 @@ def _facts(
         interrupted=_interrupted(records, end),
         changed=end.changed,
         undeployed=end.undeployed,
+        held=end.held,
         unused=unused,
     )
 

@@ -126,14 +126,14 @@ def verdict_file(judged: Judged) -> VerdictFile:
     )
 
 
-def write_report(path: Path, judged: Judged) -> None:
-    """Write the document to ``path``, whole or not at all. Raises ``OSError``."""
+def write_report(path: Path, judged: Judged) -> bytes:
+    """Write the document to ``path``, whole or not at all, and return it. Raises ``OSError``."""
     path = path.resolve()
     document = msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2) + b"\n"
     if path.exists() and not path.is_file():
         # A device or a pipe takes what is written. To replace it would destroy it.
         path.write_bytes(document)
-        return
+        return document
     draft = path.with_name(f"{path.name}.draft")
     try:
         draft.write_bytes(document)
@@ -142,6 +142,7 @@ def write_report(path: Path, judged: Judged) -> None:
         with suppress(OSError):
             draft.unlink()
         raise
+    return document
 
 
 def schema() -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Facts:
     """why what was to be deployed does not run"""
     unproved: str = ""
     """which tests of the sealed plan were not passed"""
+    held: str = ""
+    """what was found after the end of the run"""
     unused: tuple[str, ...] = ()
     """active rules that cover no test of a complete run"""
 
@@ -90,6 +92,7 @@ def _holding(
     executed = sum(counts[outcome] for outcome in EXECUTED)
     spent = excused(judgements)
     checks = (
+        (facts.held, facts.held),
         (facts.interrupted, facts.interrupted),
         (not facts.planned, "nothing was selected"),
         (not (counts["passed"] or counts["unexpected pass"]), "no test passed"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.plugin.ways import FAILS, PASSES, RULE, ZERO, Way, check, way_of
+import pytest
+
+from pytest_gaia.verdict.evidence import read_run
+from tests.plugin.ways import FAILS, PASSES, RULE, ZERO, Way, attempt, check, verdict, way_of
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.plugin.conftest import ScriptedServer
 
 EXIT = "pytest.exit('enough', returncode=0)"
@@ -58,6 +59,36 @@ PROCESS_ENDS = (
     Way("at the very end", 1, "REJECT", FAILS, conftest=HOOK.format("unconfigure()", "os._exit(0)"), apart=True),
     Way("by a signal", -9, None, "import os\n" + TEST.format("os.kill(os.getpid(), 9)"), apart=True),
 )
+
+REWRITE = """
+import atexit, json, os, pathlib
+
+def rewrite():
+    path = pathlib.Path("verdict.json")
+    if path.read_text():
+        path.write_text(path.read_text().replace("REJECT", "PROMOTE"))
+"""
+CHANGED = "verdict.json: was changed after this run had written it"
+WRAPPER = "import pytest\n@pytest.hookimpl(wrapper=True, tryfirst=True)\ndef pytest_cmdline_main():\n    yield\n    return 0\n"
+AT_EXIT = (
+    Way("by atexit", 1, "REJECT", FAILS, conftest=REWRITE + "atexit.register(os._exit, 0)\n", apart=True),
+    Way("by the system's module", 1, "REJECT", FAILS, conftest="import atexit, posix\natexit.register(posix._exit, 0)\n", apart=True),
+    Way("with another verdict", 1, "REJECT", FAILS, conftest=REWRITE + "atexit.register(rewrite)\n", apart=True, says=CHANGED),
+    Way("with another verdict, and at once", 1, "REJECT", FAILS, apart=True, says=CHANGED,
+        conftest=REWRITE + "atexit.register(lambda: (rewrite(), os._exit(0)))\n"),
+    Way("with another verdict, in a hook", 1, "REJECT", FAILS, says=CHANGED,
+        conftest=REWRITE + HOOK.format("unconfigure()", "rewrite()")),
+    Way("before a verdict", 11, None, PASSES + "import os\n" + TEST.format("open('verdict.json', 'w').write('{}'), os._exit(0)"),
+        apart=True),
+    Way("by a wrapper of the whole run", 1, "REJECT", FAILS, conftest=WRAPPER, apart=True),
+    Way("by a wrapper of the whole run, in this process", 1, "REJECT", FAILS, conftest=WRAPPER),
+    Way("in a child of its own", 0, "PROMOTE", apart=True, conftest="""
+import atexit, os
+if (child := os.fork()) == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""),
+)  # fmt: skip
 
 STOPPED = (
     Way("by the user", 2, "HOLD", PASSES + TEST.format("raise KeyboardInterrupt"), apart=True),
@@ -120,6 +151,31 @@ def test_the_end_of_the_process_is_not_green(
     way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check(way, project, server.url, monkeypatch)
+
+
+@way_of(AT_EXIT)
+def test_the_end_of_the_interpreter_is_not_green(
+    way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(way, project, server.url, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["verdict.json", "record.jsonl"])
+def test_files_that_are_changed_after_a_pass_hold_it(
+    project: pytest.Pytester, server: ScriptedServer, name: str
+) -> None:
+    change = f"import atexit, pathlib\natexit.register(lambda: pathlib.Path({name!r}).open('a').write('\\n'))\n"
+    result = attempt(Way("", 0, "", conftest=change, apart=True), project, server.url, "--gaia-record=record.jsonl")
+
+    assert result.ret == 11
+    result.stderr.fnmatch_lines([f"gaia: *{name}: was changed after this run had written it. It is restored*"])
+    assert (verdict(project)["verdict"], verdict(project)["reasons"]) == (
+        "HOLD",
+        [f"changed after the run had written it: {name}"],
+    )
+    recorded = read_run(project.path / "record.jsonl")
+    assert recorded.end is not None
+    assert recorded.end.held == f"changed after the run had written it: {name}"
 
 
 @way_of(STOPPED)

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.verdict.evidence import SCHEMA, Phase, Wire, encode, read_run
@@ -120,6 +121,17 @@ def test_two_runs_in_one_file_are_refused(path: Path) -> None:
 def test_what_comes_after_the_end_is_refused(path: Path) -> None:
     path.write_bytes(path.read_bytes() + encode(passed("suites/a/test_a.py::test_c")))
 
+    assert ":4: a second run begins or ends here" in refused(path)
+
+
+def test_an_end_that_was_held_later_is_the_end(path: Path) -> None:
+    assert RUN.end is not None
+    held = replace(RUN.end, held="a secret was written")
+    path.write_bytes(path.read_bytes() + encode(held) + encode(replace(held, held="two")))
+
+    assert read_run(path) == replace(RUN, end=replace(held, held="two"))
+
+    path.write_bytes(path.read_bytes() + encode(replace(held, planned=1)))
     assert ":4: a second run begins or ends here" in refused(path)
 
 
