@@ -196,8 +196,8 @@ def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tupl
 
 def _write(recorded: Recorded, result: RolloutResult, fence: int) -> str:
     """Write the rollback into the ledger; return why it could not be, which nobody but this machine knows then."""
-    from pytest_gaia.promotion.rollback import NO_BUNDLE, rollback_predicate
-    from pytest_gaia.promotion.statements import ROLLBACK
+    from pytest_gaia.promotion.rollback import rollback_predicate
+    from pytest_gaia.promotion.statements import NO_BUNDLE, ROLLBACK
     from pytest_gaia.promotion.witness import any_signer
     from pytest_gaia.run.rollout_journal import who
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import ConfigError, GaiaError
-from pytest_gaia.promotion.api_check import ApiCheck, check, undecided
+from pytest_gaia.promotion.api_check import ITEM, ApiCheck, check, undecided
 from pytest_gaia.promotion.api_snapshots import fetch, kept_folder, load, with_kept
+from pytest_gaia.promotion.checklist import BY_ID
 from pytest_gaia.promotion.checks import environment_apart, not_running
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ BASELINE = "production"
 def check_release(promotion: Promotion, environment: str, bundle: Bundle, now: datetime) -> ApiCheck:
     """Compare the environment that ``bundle`` comes from, on its way into ``environment``, with production.
 
-    Where production does not answer, its documents that were kept last count. Raises ``ConfigError`` where the stage
-    says no environment that it comes from.
+    A first stage that asks for this is compared itself: the bundle runs nowhere before. Where production does not answer,
+    its documents that were kept last count. Raises ``ConfigError`` for any other first stage.
     """
     previous = promotion.stage(environment).previous
+    if previous is None and BY_ID[ITEM].target == environment:
+        previous = environment
     if previous is None:
         raise ConfigError(
             f"{environment} is the first stage: a bundle comes there from nowhere, and there is nothing to compare. "

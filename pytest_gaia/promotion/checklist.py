@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.promotion import proofs
 from pytest_gaia.promotion.items import Finding, Item
@@ -28,19 +28,21 @@ class ChecklistItem:
     prove: Callable[[Situation], Finding]
     roles: tuple[str, ...] = ()
     """who signs it; empty: it is proved"""
+    first: Literal["edge", "stage", ""] = "edge"
+    """when a first stage asks for it, which a bundle enters without having run anywhere; empty: never"""
 
     def item(self, situation: Situation) -> Item:
         """Return it with what the evidence says."""
-        return Item(self.id, self.title, "edge", self.prove(situation), checklist=True)
+        group = (self.first if situation.stage.previous is None else "") or "edge"
+        return Item(self.id, self.title, group, self.prove(situation), checklist=True)
 
 
 def _from_previous(prove: Callable[[Situation, str], Finding]) -> Callable[[Situation], Finding]:
-    return lambda situation: prove(situation, situation.stage.previous or situation.environment)
+    return lambda situation: prove(situation, situation.stage.previous or "")
 
 
 def _integration(situation: Situation) -> Finding:
-    previous = situation.stage.previous or situation.environment
-    return proofs.covers_suites(situation, previous, INTEGRATION_SUITES)
+    return proofs.covers_suites(situation, situation.stage.previous or "", INTEGRATION_SUITES)
 
 
 def _check(item: str, command: str) -> Callable[[Situation], Finding]:
@@ -62,13 +64,20 @@ _API = "gaia api diff --bundle {bundle} --env {environment} --record"
 _EXPERIMENTAL = "gaia check no-experimental-features --bundle {bundle} --env {environment}"
 
 CHECKLIST: tuple[ChecklistItem, ...] = (
-    ChecklistItem("local-tests-pass", "All local tests pass", "dev", _from_previous(proofs.passed_run)),
+    ChecklistItem("local-tests-pass", "All local tests pass", "dev", _from_previous(proofs.passed_run), first=""),
     ChecklistItem(
         "feature-complete", "Feature complete and tested", "dev", _signed("feature-complete", _APPROVERS), _APPROVERS
     ),
-    ChecklistItem("no-breaking-api-change", "No breaking API change", "dev", _check("no-breaking-api-change", _API)),
-    ChecklistItem("dev-stable", "The dev environment is stable", "staging", _from_previous(proofs.stable)),
-    ChecklistItem("integration-tests-pass", "Integration tests pass", "staging", _integration),
+    # What a bundle offers is asked where it runs: in the stage before, or here as soon as it was deployed.
+    ChecklistItem(
+        "no-breaking-api-change",
+        "No breaking API change",
+        "dev",
+        _check("no-breaking-api-change", _API),
+        first="stage",
+    ),
+    ChecklistItem("dev-stable", "The dev environment is stable", "staging", _from_previous(proofs.stable), first=""),
+    ChecklistItem("integration-tests-pass", "Integration tests pass", "staging", _integration, first=""),
     ChecklistItem(
         "no-experimental-features",
         "No experimental features",
@@ -87,6 +96,7 @@ CHECKLIST: tuple[ChecklistItem, ...] = (
 BY_ID: Mapping[str, ChecklistItem] = {item.id: item for item in CHECKLIST}
 
 
-def checklist_for(environment: str) -> tuple[ChecklistItem, ...]:
-    """Return the items of the edge into ``environment``; none for one that is not in the pipeline."""
-    return tuple(item for item in CHECKLIST if item.target == environment)
+def checklist_for(situation: Situation) -> tuple[ChecklistItem, ...]:
+    """Return the items that the stage of ``situation`` asks for; none for one that is not in the pipeline."""
+    asked = (item for item in CHECKLIST if item.target == situation.environment)
+    return tuple(item for item in asked if item.first or situation.stage.previous is not None)

@@ -9,8 +9,7 @@ from pytest_gaia.config.resolve import resolve_each
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.promotion.bundle_checks import check_running
 from pytest_gaia.promotion.images import look
-from pytest_gaia.promotion.proofs import RUNS_WELL
-from pytest_gaia.promotion.statements import CHECK, CheckPredicate, DeploymentPredicate
+from pytest_gaia.promotion.statements import CHECK, CheckPredicate
 from pytest_gaia.promotion.witness import witness
 
 if TYPE_CHECKING:
@@ -80,9 +79,7 @@ def record_check(
 
 
 def _not_said_to_run(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -> str:
-    situation = promotion.situation(name, bundle, now)
-    latest = situation.newest(DeploymentPredicate)
-    if latest is None or latest.says.outcome not in RUNS_WELL:
-        return f"nothing shows that {name} runs bundle {bundle.short}; gaia promote {name} --bundle {bundle.short}"
-    other = situation.running_elsewhere(name, latest)
-    return f"{name} runs another bundle since: {other[:12]}" if other else ""
+    stay = promotion.situation(name, bundle, now).stay(name)
+    if stay.since or stay.gone:
+        return stay.gone
+    return f"nothing shows that {name} runs bundle {bundle.short}; gaia promote {name} --bundle {bundle.short}"

@@ -102,7 +102,10 @@ def _runs(
         return "proved", f"{environment.name} runs no experimental test"
     previous = promotion.stage(environment.name).previous
     if previous is None:
-        return "inconclusive", f"{environment.name} takes experimental tests, and no stage comes before it"
+        return "inconclusive", (
+            f"{environment.name} takes experimental tests, and no stage comes before it; leave them out "
+            f"(`experimental = false` in [env.{environment.name}] of gaia.toml)"
+        )
     run = promotion.situation(environment.name, bundle, now).newest(RunPredicate, previous)
     if run is None:
         return "inconclusive", f"no run of this bundle in {previous} counts as evidence: gaia promote {previous}"

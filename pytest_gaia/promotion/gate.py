@@ -104,7 +104,7 @@ def _items(situation: Situation) -> Iterator[Item]:
         passed = proofs.passed_gate(situation, previous)
         yield Item("previous-stage", f"Passed the gate of {previous}", "edge", passed)
         yield Item("soaked", f"Long enough in {previous}", "edge", proofs.soaked(situation, previous))
-    for entry in checklist_for(situation.environment):
+    for entry in checklist_for(situation):
         yield entry.item(situation)
     for role in situation.stage.sign:
         yield Item(f"signed-{role}", f"Signed by {role}", "edge", proofs.signed(situation, "release", (role,)))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.items import Finding, failed, missing, proved, stale
 from pytest_gaia.promotion.statements import (
+    RUNS_WELL,
     CheckPredicate,
     DeploymentPredicate,
     GatePredicate,
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from pytest_gaia.promotion.situation import Evidence, Situation
 
-RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 _STABLE_RUNS = 2
 """how many runs in a row must have passed for an environment to be called stable"""
 
@@ -65,26 +66,31 @@ def passed_gate(situation: Situation, environment: str) -> Finding:
         return failed(f"the gate of {environment} said {gate.says.decision.verdict}", gate, next=again)
     if not situation.fresh(gate):
         return stale(f"the gate of {environment} decided on {_day(gate)}", gate, next=again)
-    if other := situation.running_elsewhere(environment, gate):
-        return failed(f"{environment} runs another bundle since: {other[:12]}", gate, next=again)
+    if gone := (stay := situation.stay(environment)).gone:
+        return failed(gone, gate, next=again) if stay.elsewhere else missing(gone, again)
     return proved(f"it passed the gate of {environment} on {_day(gate)}", gate)
 
 
 def soaked(situation: Situation, environment: str) -> Finding:
-    """The bundle has been running in ``environment`` for as long as the stage asks, and no run said otherwise."""
+    """The bundle has run in ``environment`` without a break for as long as the stage asks, and no run failed meanwhile."""
     need = situation.stage.soak
-    deployment = next(
-        (each for each in situation.evidence(DeploymentPredicate, environment) if each.says.outcome in RUNS_WELL), None
-    )
-    if deployment is None:
-        return missing(f"nothing shows that the bundle was deployed to {environment}")
-    age = situation.now - deployment.time
+    stay = situation.stay(environment)
+    if stay.since is None:
+        if situation.newest(DeploymentPredicate, environment) is None:
+            return missing(f"nothing shows that the bundle was deployed to {environment}")
+        return missing(stay.gone, f"gaia promote {environment} --bundle {situation.bundle.short}")
+    age = situation.now - stay.since.time
     if age < need:
-        return missing(f"deployed to {environment} {_span(age)} ago, {_span(need)} are asked; wait {_span(need - age)}")
-    bad = [run for run in situation.evidence(RunPredicate, environment) if run.says.details.verdict == "REJECT"]
-    if bad and bad[-1].time > deployment.time:
+        return missing(
+            f"{_came(stay.since)} {_span(age)} ago, {_span(need)} without a break are asked; wait {_span(need - age)}"
+            + (f" (before that: {stay.before})" if stay.before else "")
+        )
+    runs = situation.evidence(RunPredicate, environment)
+    came = stay.since.entry.sequence
+    bad = [run for run in runs if run.says.details.verdict == "REJECT" and run.entry.sequence > came]
+    if bad:
         return failed(f"a run in {environment} failed on {_day(bad[-1])}, while it soaked", bad[-1])
-    return proved(f"in {environment} since {_day(deployment)}", deployment)
+    return proved(f"in {environment} without a break since {_day(stay.since)}", stay.since)
 
 
 def stable(situation: Situation, environment: str) -> Finding:
@@ -180,21 +186,25 @@ def signed(situation: Situation, item: str, roles: tuple[str, ...]) -> Finding:
 
 
 def deployed(situation: Situation) -> Finding:
-    """The newest deployment of the bundle to the environment was seen to run, and nothing has replaced it."""
+    """The bundle was deployed to the environment or came back by a rollback, was seen to run, and was not replaced."""
     environment = situation.environment
     again = f"gaia promote {environment} --bundle {situation.bundle.short}"
-    latest = situation.newest(DeploymentPredicate)
-    if latest is None:
+    latest, stay = situation.newest(DeploymentPredicate), situation.stay(environment)
+    if latest is None and stay.since is None:
         return missing(f"nothing shows that the bundle was deployed to {environment}", again)
-    if latest.says.outcome not in RUNS_WELL:
+    if stay.gone and latest is not None and latest.says.outcome not in RUNS_WELL:
         return failed(f"{latest.says.outcome}: {latest.says.reason}", latest, next=again)
     if not situation.wanted:
         return missing(f"{environment} runs no service that the bundle has an image of")
-    if differing := _differing(situation, latest.says.services):
+    back = _came_back(stay.since, latest)
+    seen = (latest.says.services if latest else {}) | (back.says.services if back else {})
+    if differing := _differing(situation, seen):
         return missing(f"what runs is not the bundle: {', '.join(differing)}", again)
-    if other := situation.running_elsewhere(environment, latest):
-        return missing(f"{environment} runs another bundle since: {other[:12]}", again)
-    return proved(f"seen to run on {_day(latest)}", latest)
+    if stay.gone:
+        return missing(stay.gone, again)
+    if back:
+        return proved(f"seen to run since the rollback from {back.says.bundle[:SHORT]} on {_day(back)}", back)
+    return proved(f"seen to run on {_day(latest)}", latest) if latest else missing(f"nothing shows it in {environment}")
 
 
 def undrifted(situation: Situation) -> Finding:
@@ -232,6 +242,22 @@ def not_frozen(situation: Situation) -> Finding:
     return proved("no freeze is in force")
 
 
+def _came_back(since: Evidence[Any] | None, latest: Evidence[Any] | None) -> Evidence[RollbackPredicate] | None:
+    """Return the rollback that brought the bundle back, if it was not deployed again since."""
+    if since is None or not isinstance(since.says, RollbackPredicate) or since.says.rehearsal:
+        return None
+    return since if latest is None or latest.entry.sequence < since.entry.sequence else None
+
+
+def _came(since: Evidence[DeploymentPredicate | RollbackPredicate]) -> str:
+    says = since.says
+    if isinstance(says, DeploymentPredicate):
+        return f"deployed to {says.environment}"
+    if says.rehearsal:
+        return f"its rollback was rehearsed in {says.environment}"
+    return f"back in {says.environment} by a rollback"
+
+
 def _differing(situation: Situation, observed: dict[str, str]) -> list[str]:
     wanted = situation.wanted
     return sorted(service for service, digest in wanted.items() if observed.get(service) != digest)
@@ -247,6 +273,10 @@ def _day(evidence: Evidence[Any]) -> str:
 
 def _span(span: timedelta) -> str:
     minutes = int(span.total_seconds() // 60)
-    return (
-        f"{minutes // 1440} d {minutes % 1440 // 60} h" if minutes >= 1440 else f"{minutes // 60} h {minutes % 60} min"
+    hours, rest = divmod(minutes, 60)
+    large, small = (
+        (f"{hours // 24} d", hours % 24 and f"{hours % 24} h")
+        if hours >= 24
+        else (f"{hours} h", rest and f"{rest} min")
     )
+    return f"{large} {small}" if small else large

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.bundle_checks import check_running
 from pytest_gaia.promotion.images import look
 from pytest_gaia.promotion.renewal import renewed
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_gaia.deploy.contract import DeployHook
     from pytest_gaia.promotion.ledger import Entry
     from pytest_gaia.promotion.project import Promotion
-    from pytest_gaia.promotion.rollback import RollbackPlan
+    from pytest_gaia.promotion.rollback import Outcome, RollbackPlan
     from pytest_gaia.run.rollout_model import Progress, Rollout, RolloutResult
 
     Smoke = Callable[[], str]
@@ -85,8 +85,17 @@ def rehearse(
     # Lost to somebody else, it stops nothing: what is written with its number counts for nothing then.
     with renewed(lock, lambda: None) as fence:
         check_there(promotion, environment, plan)
-        back, problem = _leg(plan.rollout, plan, hook, smoke, progress)
-        forth, again = _leg(forward, plan, hook, smoke, progress)
+        known = promotion.situation(name, plan.bundle).stay(name).since is not None
+        back = None
+        try:
+            back, problem = _leg(plan.rollout, plan, hook, smoke, progress)
+            forth, again = _leg(forward, plan, hook, smoke, progress)
+        except (KeyboardInterrupt, GaiaError) as stop:
+            if back is not None or (isinstance(stop, RolloutInterrupted) and _begun(stop.result)):
+                _write_left(
+                    promotion, plan, {}, ("failed", "a rehearsal of its rollback did not come to its end"), fence
+                )
+            raise
         problem = problem or again
         now = datetime.now(UTC)
         says = rollback_predicate(
@@ -95,20 +104,34 @@ def rehearse(
         if problem and says.outcome in ("deployed", "deployed_with_tool_error", "unchanged"):
             says = msgspec.structs.replace(says, outcome="failed")
         entry = promotion.ledger.append(ROLLBACK, plan.bundle.subjects(), says, signers=signers)
-        if not forth.good:
-            left = DeploymentPredicate(
-                environment=name,
-                bundle=plan.bundle.id,
-                outcome=outcome_of(forth),
-                reason=forth.problem,
-                services={step.service: step.digests[0] for step in forth.steps if len(step.digests) == 1},
-                time=now.isoformat(timespec="seconds"),
-                rehearsal=True,
-                fence=fence,
-            )
-            # It does not run any more what its gate has let through.
-            promotion.ledger.append(DEPLOYMENT, plan.bundle.subjects(), left, signers=signers)
+        # Where it was not known to run, as after a rehearsal that was interrupted, what came of this one says it.
+        if not forth.good or not known:
+            seen = {step.service: step.digests[0] for step in forth.steps if len(step.digests) == 1}
+            _write_left(promotion, plan, seen, (outcome_of(forth), forth.problem), fence)
     return Rehearsed(back, forth, problem, entry)
+
+
+def _write_left(
+    promotion: Promotion, plan: RollbackPlan, seen: dict[str, str], left: tuple[Outcome, str], fence: int
+) -> None:
+    """Write what a rehearsal has left: usually the bundle as it was, which needs no entry of its own."""
+    outcome, reason = left
+    says = DeploymentPredicate(
+        environment=plan.rollout.environment,
+        bundle=plan.bundle.id,
+        outcome=outcome,
+        reason=reason,
+        services=seen,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        rehearsal=True,
+        fence=fence,
+    )
+    signers = witness(promotion, plan.rollout.environment)
+    promotion.ledger.append(DEPLOYMENT, plan.bundle.subjects(), says, signers=signers)
+
+
+def _begun(result: RolloutResult) -> bool:
+    return any(step.outcome != "not begun" for step in result.steps)
 
 
 def _leg(

@@ -14,8 +14,7 @@ from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.bundle_checks import check_files
 from pytest_gaia.promotion.bundles import configs_folder
 from pytest_gaia.promotion.configs import deploy_files
-from pytest_gaia.promotion.proofs import RUNS_WELL
-from pytest_gaia.promotion.statements import DeploymentPredicate, RollbackPredicate, RunPredicate
+from pytest_gaia.promotion.statements import RUNS_WELL, DeploymentPredicate, RollbackPredicate, RunPredicate
 from pytest_gaia.run.rollout_model import GOOD, Rollout
 from pytest_gaia.run.rollout_plan import apps_of, settings_of, step_of
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from pytest_gaia.run.rollout_model import Action, RolloutResult, StepResult
 
     Outcome = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
-
-NO_BUNDLE = "no bundle"
-"""what a rollback to images that nobody has bundled goes to"""
 
 
 @dataclass(frozen=True, slots=True)

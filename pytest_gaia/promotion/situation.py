@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.statements import (
+    NO_BUNDLE,
+    RUNS_WELL,
     DeploymentPredicate,
     GatePredicate,
     Predicate,
@@ -45,6 +48,20 @@ class Evidence(Generic[P]):
     def sha256(self) -> str:
         """How a decision refers to it."""
         return self.entry.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Whether an environment runs the bundle, and since when without a break. Nothing set: nothing ever happened there."""
+
+    since: Evidence[DeploymentPredicate | RollbackPredicate] | None = None
+    """what brought it there; None while it is not known to run"""
+    gone: str = ""
+    """why it is not known to run, one sentence"""
+    elsewhere: bool = False
+    """whether something else was seen to run in its place"""
+    before: str = ""
+    """what ended its stay before this one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +112,46 @@ class Situation:
         """Whether ``evidence`` is young enough to prove anything."""
         return self.now - evidence.time <= self.stage.evidence_age
 
-    def running_elsewhere(self, environment: str, since: Evidence[Any]) -> str:
-        """Return the bundle that another deployment has put in the place of this one after ``since``; '' for none."""
+    def stay(self, environment: str) -> Stay:
+        """Return since when ``environment`` has run this bundle without a break, by everything that happened there."""
+        stay, latest = Stay(), None
         for entry in self.entries:
             says = entry.predicate
-            if entry.sequence <= since.entry.sequence or not isinstance(says, DeploymentPredicate | RollbackPredicate):
-                continue
-            arrived = says.target if isinstance(says, RollbackPredicate) else says.bundle
-            if says.environment == environment and arrived != self.bundle.id and not says.rehearsal:
-                return arrived
-        return ""
+            if isinstance(says, DeploymentPredicate | RollbackPredicate) and says.environment == environment:
+                # An entry that is dated back does not make the stay longer.
+                latest = max(filter(None, (latest, entry.time)), default=None)
+                stay = self._after(stay, entry, says, latest)
+        return stay
+
+    def _after(
+        self, stay: Stay, entry: Entry, says: DeploymentPredicate | RollbackPredicate, latest: datetime | None
+    ) -> Stay:
+        rehearsed = isinstance(says, RollbackPredicate) and says.rehearsal
+        arrived = says.target if isinstance(says, RollbackPredicate) and not rehearsed else says.bundle
+        # A rehearsal goes forward again whatever came of the way back; a way forward that failed has an entry of its own.
+        if says.outcome not in RUNS_WELL and not rehearsed:
+            return Stay(gone=f"not known what {says.environment} runs: {_how(entry, says)} came to {says.outcome}")
+        if arrived != self.bundle.id:
+            return Stay(gone=_replaced(says, arrived), elsewhere=True)
+        if rehearsed:
+            return replace(stay, since=_since(entry, says, latest)) if stay.since else stay
+        if self._has_other_images(entry, says):
+            return Stay(gone=f"what {_how(entry, says)} has brought are not the images of this bundle")
+        if not self._shows(entry):
+            return (
+                stay if stay.since else Stay(gone=f"{_how(entry, says)} is no evidence that {says.environment} runs it")
+            )
+        return stay if stay.since else Stay(_since(entry, says, latest), before=stay.gone)
+
+    def _has_other_images(self, entry: Entry, says: DeploymentPredicate | RollbackPredicate) -> bool:
+        # The subjects of a rollback are the images that it left.
+        if isinstance(says, DeploymentPredicate) and entry.subjects != self.bundle.subjects():
+            return True
+        return any(self.bundle.digests.get(service, digest) != digest for service, digest in says.services.items())
+
+    def _shows(self, entry: Entry) -> bool:
+        in_time = entry.time is not None and entry.time <= self.now + CLOCK_SKEW
+        return in_time and self._may_say(entry) and not self._overtaken(entry)
 
     def _overtaken(self, entry: Entry) -> bool:
         """Whether somebody had taken the environment's lock over before this was written."""
@@ -136,6 +183,26 @@ def approvers(entry: Entry, bundle: Bundle) -> tuple[TrustedKey, ...]:
     """Return the keys behind a sign-off or waiver that may say it: in the role it names, and not an author's."""
     role = getattr(entry.predicate, "role", "")
     return tuple(key for key in entry.signers if key.approves(role, bundle.authors))
+
+
+def _since(
+    entry: Entry, says: DeploymentPredicate | RollbackPredicate, latest: datetime | None
+) -> Evidence[DeploymentPredicate | RollbackPredicate] | None:
+    return None if latest is None else Evidence(entry, says, latest)
+
+
+def _replaced(says: DeploymentPredicate | RollbackPredicate, arrived: str) -> str:
+    if isinstance(says, RollbackPredicate) and arrived == NO_BUNDLE:
+        return f"{says.environment} was rolled back to images of no bundle on {says.time[:10]}"
+    return f"{says.environment} runs another bundle since: {arrived[:SHORT] or 'one without an id'}"
+
+
+def _how(entry: Entry, says: DeploymentPredicate | RollbackPredicate) -> str:
+    """Return what an entry is about, as people name it."""
+    when = f"{entry.time:%Y-%m-%d %H:%M}" if entry.time else says.time[:16]
+    if isinstance(says, RollbackPredicate):
+        return f"the rollback from {says.bundle[:SHORT]} to {says.target[:SHORT]} on {when}"
+    return f"the deployment of {says.bundle[:SHORT]} on {when}"
 
 
 def _fence(predicate: Predicate | None) -> int:

@@ -22,6 +22,11 @@ WAIVER = "urn:pytest-gaia:waiver/1"
 ROLLBACK = "urn:pytest-gaia:rollback/1"
 CHECK = "urn:pytest-gaia:check/1"
 
+RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
+"""outcomes of a deployment or rollback after which what was meant to run does"""
+NO_BUNDLE = "no bundle"
+"""the target of a rollback to images that nobody has bundled"""
+
 
 class Subject(msgspec.Struct, frozen=True):
     """What a statement is about: the image of one service, by its digest alone."""

@@ -48,9 +48,9 @@ def released(project: Path, services: tuple[Service, Service]) -> Path:
     return project
 
 
-def deployed(bundle: Any = BUNDLE) -> None:
+def deployed(bundle: Any = BUNDLE, environment: str = "local") -> None:
     says = DeploymentPredicate(
-        environment="local", bundle=bundle.id, outcome="deployed", services=bundle.digests, time=START.isoformat()
+        environment=environment, bundle=bundle.id, outcome="deployed", services=bundle.digests, time=START.isoformat()
     )
     Promotion.here().ledger.append(DEPLOYMENT, bundle.subjects(), says, signers=())
 
@@ -238,3 +238,16 @@ def test_the_first_stage_has_nothing_to_compare(released: Path, gaia: Gaia) -> N
 
     assert code == 4
     assert "local is the first stage" in err
+
+
+def test_a_first_stage_that_asks_for_it_is_compared_itself(
+    released: Path, services: tuple[Service, Service], gaia: Gaia
+) -> None:
+    text = (released / "gaia.toml").read_text().replace("env.local", "env.dev") + '[env.dev.stage]\nfrom = ""\n'
+    (released / "gaia.toml").write_text(text)
+    assert judge(gaia).code == 11, "it does not run there yet"
+    deployed(environment="dev")
+
+    assert judge(gaia, "--record").code == 0
+    services[1].offers("/personas")
+    assert judge(gaia).code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from pytest_gaia.promotion.statements import (
     RunDetails,
     RunPredicate,
 )
+from tests.cli.test_deploy_interrupted import read_until, started
 from tests.promotion.conftest import Keyring
 from tests.run.deploy_files import image
 
@@ -414,3 +416,22 @@ def test_somebody_who_promotes_is_not_disturbed(releases: Releases, gaia: Gaia, 
         code, _, err = gaia("rollback", *arguments)
         assert (code, "staging is held by a promotion" in err) == (13, True)
     assert fake_tools.calls("fly", "deploy") == []
+
+
+def test_a_rehearsal_that_was_interrupted_leaves_nothing_known_until_it_is_repeated(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
+) -> None:
+    _, new = two(releases)
+    fake_tools.fault("gaia-auth-staging", "slow:30@deploy")
+    with started("rollback", "rehearse", "staging") as process:
+        read_until(process, "auth | Updating existing machines")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    fake_tools.heal()
+
+    assert process.returncode == 130
+    assert releases.item(new, "staging", "deployed") == "failed"
+
+    code, _, err = gaia("rollback", "rehearse", "staging", "--bundle", new.short)
+    assert code == 0, err
+    assert releases.item(new, "staging", "deployed") == "proved"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.checklist import CHECKLIST
 from pytest_gaia.promotion.gate import evaluate
 from pytest_gaia.promotion.situation import Situation
@@ -15,6 +16,8 @@ from tests.promotion.release import STAGES, Release, made_bundle
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_gaia.promotion.gate import Gate
+    from pytest_gaia.promotion.items import Group
     from tests.promotion.conftest import Keyring
 
 
@@ -135,3 +138,36 @@ def test_a_bundle_without_an_image_that_a_stage_runs_is_held(release: Release) -
     status, why = pinned("gateway", "auth", "chat")
     assert status == "missing"
     assert why.startswith("no image of chat, which dev runs")
+
+
+@pytest.mark.parametrize(
+    ("environment", "shown_before", "shown_after"),
+    [
+        ("staging", {"no-experimental-features": "check"}, {}),
+        ("dev", {"feature-complete": "sign"}, {"no-breaking-api-change": "check"}),
+        ("test", {}, {}),
+    ],
+)
+def test_a_first_stage_asks_nothing_of_its_own_past(
+    release: Release, environment: str, shown_before: dict[str, str], shown_after: dict[str, str]
+) -> None:
+    stage = Stage(require_signed=True)
+
+    def decide(only: Group | None = None) -> Gate:
+        entries = release.keyring.ledger(release.folder).entries()
+        return evaluate(Situation(environment, stage, release.bundle, entries, release.now), only=only)
+
+    def show(items: dict[str, str]) -> None:
+        assert {item.id for item in decide().items if item.checklist and not item.good} >= items.keys()
+        for item, how in items.items():
+            release.check(item, environment) if how == "check" else release.sign(
+                item, environment, "rita", "release-manager"
+            )
+
+    show(shown_before)
+    assert decide("edge").reasons == ()
+
+    release.deploy(environment)
+    release.run(environment, suites=("health",))
+    show(shown_after)
+    assert decide().verdict == "PROMOTE"

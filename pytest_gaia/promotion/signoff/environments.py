@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.promotion.bundle import SHORT
-from pytest_gaia.promotion.proofs import RUNS_WELL
 from pytest_gaia.promotion.signoff.look import may_testify
 from pytest_gaia.promotion.signoff.words import linked, moment
-from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RollbackPredicate
+from pytest_gaia.promotion.statements import RUNS_WELL, DeploymentPredicate, GatePredicate, RollbackPredicate
 from pytest_gaia.report.signoff.page import Counts, EnvironmentSeen, Image
 from pytest_gaia.verdict.judge import EXCUSED
 

@@ -1,0 +1,138 @@
+"""Which bundle an environment runs, and since when without a break, after deployments, rollbacks and rehearsals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.situation import Situation
+from tests.promotion.release import STAGES, START, Release, made_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.promotion.items import Finding
+    from tests.promotion.conftest import Keyring
+
+ONE, TWO = made_bundle("1"), made_bundle("2")
+SOAK = timedelta(hours=6)
+
+
+@pytest.fixture
+def release(keyring: Keyring, tmp_path: Path) -> Release:
+    return Release(keyring, tmp_path / "ledger", ONE)
+
+
+def happen(release: Release, events: str, environment: str = "staging") -> None:
+    """Write what happened: ``0 deploy 1, 9 back 2 1 failed``, each with its hour, bundles and outcome."""
+    for event in events.split(", "):
+        hour, what, *words = event.split()
+        outcome: Any = words.pop() if not words[-1].isdigit() else "deployed"
+        bundles = [{"1": ONE, "2": TWO}[word] for word in words]
+        release.bundle, release.now = bundles[0], START + timedelta(hours=float(hour) - 0.1)
+        # A statement takes a tenth of an hour to write, and its own time is that before.
+        says = {"time": (START + timedelta(hours=float(hour))).isoformat(), "outcome": outcome}
+        if what == "deploy":
+            release.deploy(environment, **says)
+        elif what == "back":
+            release.roll_back(environment, rehearsal=False, target=bundles[1].id, services=bundles[1].digests, **says)
+        else:
+            release.roll_back(environment, **says)
+    release.bundle = ONE
+
+
+def asked(release: Release, environment: str, item: str, hour: float = 10) -> Finding:
+    """What a gate says of one item about bundle 1."""
+    stage = replace(STAGES[environment], soak=SOAK)
+    entries = release.keyring.ledger(release.folder).entries()
+    gate = evaluate(Situation(environment, stage, ONE, entries, START + timedelta(hours=hour)))
+    return next(each.finding for each in gate.items if each.id == item)
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "why"),
+    [
+        ("0 deploy 1", "proved", "in staging without a break since 2026-11-02 09:00"),
+        ("0 deploy 1, 9 deploy 1 unchanged", "proved", "since 2026-11-02 09:00"),
+        ("0 deploy 1, 1 deploy 2", "missing", f"staging runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 1 deploy 2, 9 deploy 1", "missing", "deployed to staging 1 h ago, 6 h without a break are asked; wait 5 h"),
+        ("0 deploy 1, 1 deploy 2, 9 back 2 1", "missing", "back in staging by a rollback 1 h ago, 6 h without a break are asked; wait 5 h"),
+        ("0 deploy 1, 1 deploy 2, 3 back 2 1", "proved", "since 2026-11-02 12:00"),
+        ("0 deploy 1, 1 deploy 2, 3 back 2 1 failed", "missing", f"the rollback from {TWO.short} to {ONE.short} on 2026-11-02 12:00 came to failed"),
+        ("0 deploy 1, 1 deploy 2, 2 back 2 1 split, 9 back 2 1", "missing", "wait 5 h"),
+        ("0 deploy 1, 1 deploy 2 failed", "missing", f"the deployment of {TWO.short} on 2026-11-02 10:00 came to failed"),
+        ("0 deploy 1, 1 deploy 2 phantom, 9 deploy 1", "missing", "wait 5 h (before that: not known what staging runs"),
+        ("0 deploy 1, 8 deploy 1 phantom, 9 deploy 1", "missing", "wait 5 h"),
+        ("0 deploy 1 phantom, 9 deploy 1", "missing", "wait 5 h"),
+        ("0 deploy 1, 9 rehearse 1", "missing", "its rollback was rehearsed in staging 1 h ago"),
+        ("0 deploy 1, 1 rehearse 1 failed", "proved", "since 2026-11-02 10:00"),
+        ("0 deploy 1, 1 deploy 2, 9 rehearse 1", "missing", f"staging runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 9 deploy 2, 0 deploy 1", "missing", "wait 5 h"),
+        ("1 deploy 2", "missing", "nothing shows that the bundle was deployed to staging"),
+    ],
+)  # fmt: skip
+def test_only_time_without_a_break_is_soaked(release: Release, events: str, status: str, why: str) -> None:
+    happen(release, events)
+    found = asked(release, "production", "soaked")
+    assert (found.status, why in found.why) == (status, True), found.why
+
+
+def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(release: Release) -> None:
+    happen(release, "0 deploy 1")
+    release.now = START + timedelta(hours=1)
+    release.run("staging", verdict="REJECT", result="FAILED")
+    assert asked(release, "production", "soaked").status == "failed"
+    happen(release, "2 deploy 2, 3 back 2 1")
+    assert asked(release, "production", "soaked").status == "proved"
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "why"),
+    [
+        ("0 deploy 1, 2 deploy 2", "missing", f"production runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1", "proved", f"seen to run since the rollback from {TWO.short} on 2026-11-02 12:00"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 2", "missing", f"production runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 1", "proved", "seen to run on 2026-11-02 13:00"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1 failed", "missing", f"not known what production runs: the rollback from {TWO.short} to {ONE.short}"),
+        ("0 deploy 1, 2 deploy 2 phantom", "missing", f"not known what production runs: the deployment of {TWO.short}"),
+        ("0 deploy 1, 2 deploy 1 phantom", "failed", "phantom"),
+        ("0 deploy 1 phantom, 2 deploy 2, 3 back 2 1", "proved", "since the rollback"),
+        ("0 deploy 1, 2 rehearse 1", "proved", "seen to run on 2026-11-02 09:00"),
+    ],
+)  # fmt: skip
+def test_what_came_back_by_a_rollback_runs(release: Release, events: str, status: str, why: str) -> None:
+    happen(release, events, "production")
+    found = asked(release, "production", "deployed")
+    assert (found.status, why in found.why) == (status, True), found.why
+
+
+def test_the_gate_before_counts_for_what_came_back(release: Release) -> None:
+    happen(release, "0 deploy 1")
+    release.now = START + timedelta(hours=1)
+    release.gate("staging", verdict="PROMOTE")
+
+    for events, status in (
+        ("2 deploy 2", "failed"),
+        ("3 back 2 1 failed", "missing"),
+        ("4 back 2 1", "proved"),
+    ):
+        happen(release, events)
+        for item in ("previous-stage", "staging-validated"):
+            assert asked(release, "production", item).status == status, events
+
+
+@pytest.mark.parametrize("changes", [{"by": None}, {"by": "rita"}, {"services": TWO.digests}, {"fence": 1}])
+def test_a_rollback_that_is_no_evidence_brings_nothing_back(release: Release, changes: dict[str, Any]) -> None:
+    happen(release, "0 deploy 1, 2 deploy 2", "production")
+    release.bundle = TWO
+    release.run("production", fence=2)
+    values: dict[str, Any] = {"services": ONE.digests, "target": ONE.id, "rehearsal": False} | changes
+    release.roll_back("production", **values)
+
+    found = asked(release, "production", "deployed")
+    assert found.status == "missing"
+    assert TWO.short in found.why or "not the images" in found.why
