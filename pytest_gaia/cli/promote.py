@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,7 +20,7 @@ from pytest_gaia.promotion.promote_commands import shown
 
 if TYPE_CHECKING:
     from pytest_gaia.promotion.gate import Gate
-    from pytest_gaia.promotion.promote import Ending
+    from pytest_gaia.promotion.promote import Ending, Part
     from pytest_gaia.promotion.promote_plan import Plan
 
 HELP = """\
@@ -31,6 +31,8 @@ observe, write the evidence into the ledger, and let the gate decide.
   gaia promote staging --bundle 3f9a1c
   gaia promote staging --bundle 3f9a1c --plan         what it would do; changes nothing
   gaia promote staging --bundle 3f9a1c --resume       go on where one was interrupted or killed
+  gaia promote staging --bundle 3f9a1c --only run     deploy and test, in a job that has no signing key;
+  gaia promote staging --bundle 3f9a1c --only evidence    sign and decide, in one that runs no tests
   gaia promote production --bundle 3f9a1c --confirm production -- -n 4 --junitxml=production.xml
 
 What follows `--` goes to the run of pytest. What that leaves out is missing from the sealed plan, and holds.
@@ -49,6 +51,10 @@ def promote_bundle(
     bundle: BundleId,
     plan: Annotated[bool, typer.Option("--plan", help="Print the steps and their commands; change nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the promotion that did not end.")] = False,
+    only: Annotated[
+        Literal["run", "evidence"] | None,
+        typer.Option("--only", help="One part: `run` needs no signing key, `evidence` runs no tests."),
+    ] = None,
     confirmed: Confirm = None,
     as_json: AsJson = False,
 ) -> None:
@@ -56,7 +62,8 @@ def promote_bundle(
     from pytest_gaia.promotion.promote_plan import changed_files, plan_promotion
 
     promotion = Promotion.here()
-    planned = plan_promotion(promotion, env, promotion.bundle(bundle), tuple(context.obj or ()))
+    extra = tuple(context.obj or ())
+    planned = plan_promotion(promotion, env, promotion.bundle(bundle), extra, signing=only != "run")
     changed = changed_files(planned)
     if plan:
         _show_plan(planned, changed)
@@ -65,13 +72,13 @@ def promote_bundle(
         raise typer.Exit(_refused(planned, changed, as_json=as_json))
     if is_production(env) or confirmed is not None:
         confirm(env, f"Promote bundle {planned.bundle.short} to {env}", confirmed)
-    ending = _carried_out(planned, resume=resume, as_json=as_json)
+    ending = _carried_out(planned, resume=resume, only=only, as_json=as_json)
     with reader_may_leave(sys.stdout):
-        _show_ending(planned, ending, as_json=as_json)
+        _show_ending(planned, ending, only=only, as_json=as_json)
     raise typer.Exit(ending.exit_code)
 
 
-def _carried_out(plan: Plan, *, resume: bool, as_json: bool) -> Ending:
+def _carried_out(plan: Plan, *, resume: bool, only: Part | None, as_json: bool) -> Ending:
     from pytest_gaia.promotion.promote import Promote
     from pytest_gaia.promotion.promote_child import Interrupted
     from pytest_gaia.run.interrupts import like_interrupts
@@ -81,7 +88,7 @@ def _carried_out(plan: Plan, *, resume: bool, as_json: bool) -> Ending:
             typer.echo(f"{plan.name} {plan.bundle.short} | {step}: {text}", err=True)
 
     # Between two steps as well, a signal gives the lock back, and leaves a journal to go on from.
-    promote = Promote(plan, say, output=sys.stderr.fileno() if as_json else None)
+    promote = Promote(plan, say, output=sys.stderr.fileno() if as_json else None, part=only)
     try:
         with like_interrupts():
             return promote.go(resume=resume)
@@ -138,8 +145,8 @@ def _refused(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
     return code
 
 
-def _show_ending(plan: Plan, ending: Ending, *, as_json: bool) -> None:
-    advice = _advice(plan, ending)
+def _show_ending(plan: Plan, ending: Ending, *, only: Part | None, as_json: bool) -> None:
+    advice = f"{_again(plan)} --only evidence" if only == "run" else _advice(plan, ending)
     if as_json:
         _echo_ending(plan, ending.gate, ending.exit_code, ending.why, advice)
         return
@@ -149,6 +156,8 @@ def _show_ending(plan: Plan, ending: Ending, *, as_json: bool) -> None:
         typer.echo(f"{ending.why}.")
     _show_head(plan)
     typer.echo(f"next: {advice}")
+    if only == "run":
+        return
     # People sign the way into the next stage, and look at the page of that.
     target = (_after(plan) if ending.exit_code == 0 else None) or plan.name
     typer.echo(f"page: gaia signoff report --bundle {plan.bundle.short} --env {target}")

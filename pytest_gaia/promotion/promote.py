@@ -13,7 +13,9 @@ import secrets
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.promotion.evidence_kept import keep_evidence
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.promote_plan import Plan
 
 LOCKED = DeployLocked.exit_code
+Part: TypeAlias = Literal["run", "evidence"]
+"""``run``: everything that runs tests, without the signing key; ``evidence``: everything that signs, without any test"""
 _ITS_OWN = ("INFRA", "DRIFT")
 """words of a run whose exit code says more than the gate's"""
 
@@ -53,12 +57,15 @@ class Ending:
 
 
 class Promote:
-    """One promotion under way. ``say`` is told (step, what is happening)."""
+    """One promotion under way, or one ``part`` of it. ``say`` is told (step, what is happening)."""
 
-    def __init__(self, plan: Plan, say: Callable[[str, str], object], *, output: int | None = None) -> None:
+    def __init__(
+        self, plan: Plan, say: Callable[[str, str], object], *, output: int | None = None, part: Part | None = None
+    ) -> None:
         self.plan = plan
         self.say = say
         self.output = output
+        self.part = part
         self.journal = Journal(plan.promotion.rootdir, plan.name)
         self.run = secrets.token_hex(6)
         self.fence = 0
@@ -68,7 +75,7 @@ class Promote:
         """Do it. Raises ``DeployLocked``, ``ConfigError`` and :class:`~pytest_gaia.promotion.promote_child.Interrupted`; the journal says how far it came."""
         check_writable(self.plan)
         with self.journal.alone() as descriptor:
-            done = self._taken_up() if resume else ()
+            done = self._taken_up() if resume or self.part == "evidence" else ()
             lock = self.plan.promotion.lock(self.plan.name, _holder())
             if done:
                 lock.token = done[0].token
@@ -79,20 +86,36 @@ class Promote:
                 self.say("lock", f"taken, fencing number {fence}")
                 ending = self._steps(lock, _still_good(done, fence, self.plan.commands.folder), descriptor)
                 # Before the lock is given back: what comes after it belongs to another promotion.
-                self._mark("end", exit_code=ending.exit_code)
+                if self.part != "run":
+                    self._mark("end", exit_code=ending.exit_code)
                 return ending
 
     def _steps(self, lock: Lock, done: dict[StepName, Mark], descriptor: int) -> Ending:
         if "seal" not in done or "run" not in done:
+            if self.part == "evidence":
+                raise ConfigError(
+                    f"{self.plan.name}: there is no run that evidence could be written of: it did not come to its end, its "
+                    "files have changed, or another promotion was there since. Nothing was written, and no test was run. "
+                    f"Test again: gaia promote {self.plan.name} --bundle {self.plan.bundle.short} --only run"
+                )
             done = {}
             self._seal(descriptor)
             done["run"] = self._test(descriptor)
         else:
+            # Into this promotion's own lines, so that what ends it here need not be tested again either.
+            for step in ("seal", "run"):
+                self.journal.add(replace(done[step], run=self.run))
             self.say("run", "has been done; going on behind it")
         if self._lost:
             raise DeployLocked(f"{self.plan.name}: the lock was lost while the suites ran; nothing was written down.")
         # Learns here at the latest that somebody else has taken over; after that, nothing may be claimed.
         lock.renew(datetime.now(UTC))
+        if self.part == "run":
+            return Ending(
+                done["run"].exit_code or 0,
+                None,
+                "The suites have run. Nothing is in the ledger yet, and nothing is decided",
+            )
         return self._decide(done["run"])
 
     def _seal(self, descriptor: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.project import deploy_folder
+from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.configs import deploy_files, differences
 from pytest_gaia.promotion.gate import Gate, evaluate
@@ -48,18 +49,28 @@ class Plan:
         return self.environment.deploy.hook if self.environment.deploy else ""
 
 
-def plan_promotion(promotion: Promotion, name: str, bundle: Bundle, extra: Sequence[str]) -> Plan:
+def plan_promotion(
+    promotion: Promotion, name: str, bundle: Bundle, extra: Sequence[str], *, signing: bool = True
+) -> Plan:
     """Look at everything that can be known before anything is done; nothing is changed.
+
+    Without ``signing`` it is going to run tests and write nothing into the ledger, and the key must not be at hand.
 
     Raises ``ConfigError``: an unknown environment, one that cannot be observed, no suites, options that are not for a
     promotion, a key that is asked for and missing, not trusted or out of force, a ledger that cannot be written.
     """
+    given = [each for each in (KEY_VARIABLE, KEY_FILE_VARIABLE) if promotion.environ.get(each)]
+    if given and not signing:
+        raise ConfigError(
+            f"{given[0]} is set, and --only run is there to keep the key away from tests, which can read what this process "
+            "was started with. Start it without the variable; `--only evidence` signs afterwards. Nothing was done."
+        )
     situation = promotion.situation(name, bundle)
     environment, deploys = environment_of(promotion, name)
     services = promotion.services(name, bundle)
     check_environ(promotion.environ)
     commands = Commands.of(promotion.rootdir, name, bundle, services if deploys else (), extra)
-    signers = witness(promotion, name)
+    signers = witness(promotion, name) if signing else []
     return Plan(promotion, environment, bundle, evaluate(situation, only="edge"), services, deploys, commands, signers)
 
 

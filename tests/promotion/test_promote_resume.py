@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.statements import RunPredicate
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import deployer
+from tests.promotion.conftest import Keyring
 from tests.promotion.promotable import promotable
 
 if TYPE_CHECKING:
@@ -97,3 +99,56 @@ def test_there_may_be_nothing_to_go_on_with(promotable: Promotable) -> None:
 
     assert done.returncode == 4
     assert "no promotion was left unfinished" in done.stderr
+
+
+READS_THE_PARENT = """
+import os
+from pathlib import Path
+def test_key():
+    inherited = Path(f"/proc/{os.getppid()}/environ").read_bytes()
+    assert b"GAIA_SIGNING_KEY" not in inherited
+"""
+
+
+def test_tested_without_the_key_it_is_signed_by_a_step_that_runs_no_test(
+    promotable: Promotable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = Keyring.private_pem()
+    monkeypatch.setattr(Keyring, "private_pem", staticmethod(lambda: pem))
+    Keyring(promotable.rootdir / "keys").make("ci", "ci")
+    promotable.configure("\n[env.stage.stage]\nrequire_signed = true\n")
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text(READS_THE_PARENT, encoding="utf-8")
+
+    tested = promotable.promote("--only", "run")
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert promotable.kinds == []
+    assert f"--bundle {promotable.bundle.short} --only evidence" in tested.stdout
+
+    refused = promotable.promote("--only", "evidence")
+    assert refused.returncode == 4
+    assert "there is no key here" in refused.stderr
+
+    monkeypatch.setenv(KEY_VARIABLE, pem)
+    signed = promotable.promote("--only", "evidence")
+
+    assert signed.returncode == 0, signed.stdout + signed.stderr
+    assert [[key.name for key in entry.signers] for entry in promotable.entries] == [["ci"]] * 3
+
+
+def test_neither_part_does_the_work_of_the_other(promotable: Promotable, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no promotion was left unfinished" in promotable.promote("--only", "evidence").stderr
+
+    assert promotable.promote("--only", "run").returncode == 0
+    (record,) = promotable.rootdir.glob(".gaia/promotions/*/record.jsonl")
+    record.write_bytes(record.read_bytes() + b"\n")
+    changed = promotable.promote("--only", "evidence")
+    assert changed.returncode == 4
+    assert "no test was run" in changed.stderr
+    assert promotable.kinds == []
+
+    monkeypatch.setenv(KEY_VARIABLE, "any")
+    held = promotable.promote("--only", "run")
+    assert held.returncode == 4
+    assert "GAIA_SIGNING_KEY is set" in held.stderr
