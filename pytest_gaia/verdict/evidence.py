@@ -6,6 +6,7 @@ line. A run that was killed leaves a file that can be read; it only lacks its en
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # gc=False: records refer to nothing that could refer back, and tens of thousands of them need not be looked through.
 SCHEMA = 1
 """version of the format; a reader refuses a newer one"""
+
+_CLOCK_SKEW = timedelta(minutes=5)
+"""by how much the clocks of two machines may differ"""
 
 PhaseOutcome = Literal["passed", "failed", "skipped", "not applicable"]
 State = Literal["ran", "crashed", "not collected", "deselected", "never ran"]
@@ -207,15 +211,21 @@ def encode(line: Line) -> bytes:
     return _ENCODER.encode(line) + b"\n"
 
 
-def read_run(path: Path) -> RecordedRun:
+def read_run(path: Path, now: datetime | None = None) -> RecordedRun:
     """Read a recorded run. A last line that was cut off is left out.
 
-    Raises :class:`~pytest_gaia.errors.ConfigError`, naming file and line, for a file that is no recorded run.
+    Raises :class:`~pytest_gaia.errors.ConfigError`, naming file and line, for a file that is no recorded run, or one that
+    no single run can have written before ``now`` (this moment by default).
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    return decode_run(content, path, now)
+
+
+def decode_run(content: bytes, path: Path, now: datetime | None = None) -> RecordedRun:
+    """Do as :func:`read_run` with what was read from ``path``."""
     # What follows the last line break is a line that was being written when the run was killed.
     first, *rest = content[: content.rfind(b"\n") + 1].splitlines() or [b""]
     start = _start(path, first)
@@ -225,7 +235,28 @@ def read_run(path: Path) -> RecordedRun:
         lines.pop()
         while end.held and lines and _amended(lines[-1], end):
             lines.pop()
+    _check_times(path, start, end, now or datetime.now(UTC))
     return RecordedRun(start, tuple(_tests(path, lines)), end)
+
+
+def time_of(text: str) -> datetime:
+    """Return the moment that a record names; without a zone it is UTC. Raises ``ValueError``."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _check_times(path: Path, start: RunStart, end: RunEnd | None, now: datetime) -> None:
+    try:
+        started = time_of(start.started)
+        finished = time_of(end.finished) if end else started
+    except ValueError as error:
+        raise ConfigError(f"{path}: names no time that it started or finished at: {error}.") from None
+    if max(started, finished) > now + _CLOCK_SKEW:
+        raise ConfigError(
+            f"{path}: of a run in the future: started {start.started}, and now it is {now.isoformat(timespec='seconds')}."
+        )
+    if finished < started - _CLOCK_SKEW:
+        raise ConfigError(f"{path}: finished ({finished.isoformat()}) before it started ({start.started}).")
 
 
 def _amended(line: Line, end: RunEnd) -> bool:
@@ -234,9 +265,17 @@ def _amended(line: Line, end: RunEnd) -> bool:
 
 
 def _tests(path: Path, lines: Iterable[Line]) -> Iterator[TestRecord]:
+    seen: dict[tuple[object, ...], int] = {}
     for number, line in enumerate(lines, 2):
         if not isinstance(line, TestRecord):
             raise ConfigError(f"{path}:{number}: a second run begins or ends here; a file holds one.")
+        # A worker that crashes behind a test leaves both: what the test came to, and the crash.
+        same = seen.setdefault((line.node, line.attempt, line.worker, line.state), number)
+        if same != number:
+            raise ConfigError(
+                f"{path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker}: recorded before, in line "
+                f"{same}. One run records it once."
+            )
         yield line
 
 
@@ -250,6 +289,8 @@ def _start(path: Path, text: bytes) -> RunStart:
         raise ConfigError(
             f"{path}: not a recorded run: it does not begin with a run line (see --gaia-record)."
         ) from None
+    if version < 1:
+        raise ConfigError(f"{path}: written in format {version}, which there is not; the first one is 1.")
     if version > SCHEMA:
         raise ConfigError(f"{path}: written in format {version}, this pytest-gaia reads up to {SCHEMA}.")
     try:

@@ -23,8 +23,8 @@ RULE = """\
 why = "chat is not deployed yet"
 issue = "GAIA-412"
 owner = "@chat-team"
-added = 2030-03-01
-expires = 2030-04-01
+added = 2026-03-01
+expires = 2026-04-01
 environments = ["staging"]
 tests = ["checks/health/test_up.py::test_a"]
 match = { status = 503 }

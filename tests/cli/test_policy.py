@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Gaia = Callable[..., Outcome]
 
-AS_OF = "--as-of=2030-03-15"
+AS_OF = "--as-of=2026-03-15"
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_project_without_rules_is_told_what_that_means(gaia: Gaia) -> None:
 
 def test_list_shows_who_answers_for_what_and_how_long(gaia: Gaia, project: Path) -> None:
     write_rule(project)
-    write_rule(project, "late", expires="2030-03-10", environments='["dev"]')
+    write_rule(project, "late", expires="2026-03-10", environments='["dev"]')
 
     code, out, err = gaia("policy", "list", AS_OF)
 
@@ -68,7 +68,7 @@ def test_list_shows_who_answers_for_what_and_how_long(gaia: Gaia, project: Path)
     assert [cell.strip() for cell in lines[1] if cell] == [
         "chat-cut-over", "fails", "staging", "status 503", "@chat-team", "GAIA-412", "17 days",
     ]  # fmt: skip
-    assert out.splitlines()[2].endswith("expired 2030-03-10")
+    assert out.splitlines()[2].endswith("expired 2026-03-10")
 
 
 def test_list_of_one_environment(gaia: Gaia, project: Path) -> None:
@@ -121,11 +121,11 @@ def test_lint_says_that_a_run_of_some_tests_is_not_enough(gaia: Gaia, project: P
 def test_warnings_alone_do_not_fail_lint(gaia: Gaia, project: Path, recorded: Path) -> None:
     write_rule(project)
 
-    code, out, _ = gaia("policy", "lint", f"--run={recorded}", "--as-of=2030-03-28")
+    code, out, _ = gaia("policy", "lint", f"--run={recorded}", "--as-of=2026-03-28")
 
     assert code == 0
     assert out.startswith(
-        "warning: expires-soon: checks/expectations/chat-cut-over.toml: expires 2030-04-01, in 4 days;"
+        "warning: expires-soon: checks/expectations/chat-cut-over.toml: expires 2026-04-01, in 4 days;"
     )
 
 

@@ -26,7 +26,7 @@ def test_diff_lists_what_a_run_was_excused_and_production_would_not_excuse(gaia:
     write_rule(project)
     path = record(project / "run.jsonl", run(failed(A), failed(B, TIMEOUT)))
 
-    code, out, err = gaia("policy", "diff", "staging", "production", f"--run={path}", "--as-of=2030-03-15")
+    code, out, err = gaia("policy", "diff", "staging", "production", f"--run={path}", "--as-of=2026-03-15")
 
     assert (code, err) == (0, "")
     assert out == (
@@ -39,7 +39,7 @@ def test_diff_without_a_run_lists_what_rules_allow(gaia: Gaia, project: Path) ->
     (project / "checks/health/test_up.py").write_text(TESTS)
     write_rule(project, tests='["checks"]')
 
-    found = json.loads(gaia("policy", "diff", "staging", "dev", "--as-of=2030-03-15", "--json").out)
+    found = json.loads(gaia("policy", "diff", "staging", "dev", "--as-of=2026-03-15", "--json").out)
 
     assert found == [{"rule": "chat-cut-over", "why": "environment dev is not among staging", "tests": [A, B]}]
 
@@ -54,7 +54,7 @@ def test_suggest_drafts_what_no_rule_excuses(gaia: Gaia, project: Path) -> None:
     write_rule(project)
     path = record(project / "run.jsonl", run(failed(A), failed(B, TIMEOUT)))
 
-    code, out, err = gaia("policy", "suggest", str(path), "--as-of=2030-03-15")
+    code, out, err = gaia("policy", "suggest", str(path), "--as-of=2026-03-15")
 
     assert (code, err) == (0, "")
     assert out.count("# ---") == 1
@@ -105,7 +105,7 @@ def test_prune_names_rules_that_runs_did_not_need(gaia: Gaia, project: Path) -> 
 
 
 def test_prune_judges_a_run_as_on_its_day(gaia: Gaia, project: Path) -> None:
-    write_rule(project, expires="2030-03-12")
+    write_rule(project, expires="2026-03-12")
     path = record(project / "run.jsonl", run(failed(A), day=11))
 
     assert gaia("policy", "prune", str(path)).code == 0

@@ -114,3 +114,23 @@ def test_a_report_that_cannot_be_written_is_one_message(project: Path, gaia: Cal
     assert result.code == 4
     assert f"--report={project}: cannot be written: " in result.err
     assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("2026-11-23T12:00", "2101-11-23T12:00", "of a run in the future"),
+        ('"schema":1', '"schema":0', "written in format 0"),
+        ("suites/health/test_health.py::test_health", "suites/personas/test_personas.py::test_list", "recorded before"),
+    ],
+)
+def test_what_no_run_can_have_written_is_not_judged(
+    gaia: Callable[..., Outcome], project: Path, old: str, new: str, message: str
+) -> None:
+    path = project / "run.jsonl"
+    path.write_text(path.read_text().replace(old, new))
+
+    result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23")
+
+    assert result.code == 4
+    assert message in result.err

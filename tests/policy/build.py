@@ -11,8 +11,8 @@ from pytest_gaia.policy.rules import Rule
 from pytest_gaia.policy.selectors import parse
 from pytest_gaia.policy.subjects import Context, Subject, Symptom
 
-TODAY = date(2030, 3, 15)
-ADDED, EXPIRES = date(2030, 3, 1), date(2030, 3, 28)
+TODAY = date(2026, 3, 15)
+ADDED, EXPIRES = date(2026, 3, 1), date(2026, 3, 28)
 
 ENVIRONMENTS = {name: tolerance_of(name, {}) for name in ("sandbox", "dev", "staging", "production")}
 
@@ -20,8 +20,8 @@ RULE = """\
 why = "personas are not deployed yet"
 issue = "GAIA-412"
 owner = "@persona-team"
-added = 2030-03-01
-expires = 2030-03-28
+added = 2026-03-01
+expires = 2026-03-28
 environments = ["staging"]
 tests = ["suites/personas"]
 match = { status = 503 }

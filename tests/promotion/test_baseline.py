@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tests.promotion.conftest import Keyring
 
 
+TIME = "2026-11-02T09:00:00+00:00"
+
+
 @pytest.fixture
 def release(keyring: Keyring, tmp_path: Path) -> Release:
     return Release(keyring, tmp_path / "ledger")
@@ -31,7 +34,7 @@ def leave_record(release: Release, tmp_path: Path, milliseconds: float) -> Path:
     path.parent.mkdir(parents=True)
     wires = tuple(Wire("GET", "/health", "gateway", "direct", (milliseconds + at % 7) / 1000, 200) for at in range(60))
     test = TestRecord("suites/health/test_health.py::test_it", "ran", (Phase("call", "passed"),), exchanges=wires)
-    lines: tuple[Line, ...] = (RunStart(SCHEMA, "staging", "microservices", ""), test, RunEnd("", 0, 1))
+    lines: tuple[Line, ...] = (RunStart(SCHEMA, "staging", "microservices", TIME), test, RunEnd(TIME, 0, 1))
     path.write_bytes(b"".join(encode(line) for line in lines))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     details = RunDetails(

@@ -66,7 +66,7 @@ def test_the_counts_are_those_of_the_cases(judged: Judged) -> None:
 def test_an_expected_failure_is_skipped_and_says_by_which_rule() -> None:
     skipped = case_of(settled(eventful()), PERSONAS)[0]
 
-    told = "rule staging-personas, GAIA-1, @team, until 2030-03-28"
+    told = "rule staging-personas, GAIA-1, @team, until 2026-03-28"
     assert (skipped.tag, skipped.get("message")) == ("skipped", f"expected failure: {WHY} ({told})")
 
 
@@ -80,7 +80,7 @@ def test_the_suite_says_verdict_and_environment() -> None:
     properties = {each.get("name"): each.get("value") for each in settled(eventful()).iter("property")}
 
     assert (properties["gaia.verdict"], properties["gaia.environment"]) == ("REJECT", "staging")
-    assert properties["gaia.rule.staging-personas"] == f"1 × {WHY} (GAIA-1, @team, until 2030-03-28)"
+    assert properties["gaia.rule.staging-personas"] == f"1 × {WHY} (GAIA-1, @team, until 2026-03-28)"
 
 
 def test_two_cases_of_one_test_become_one_that_says_both() -> None:

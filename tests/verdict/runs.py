@@ -39,10 +39,10 @@ def run(
     capabilities: tuple[str, ...] = (),
     complete: bool = True,
 ) -> RecordedRun:
-    """A run of ``tests`` in March 2030 that came to its end."""
-    start = RunStart(SCHEMA, environment, "gateway-only", f"2030-03-{day:02}T10:00:00+00:00", capabilities)
+    """A run of ``tests`` in March 2026 that came to its end."""
+    start = RunStart(SCHEMA, environment, "gateway-only", f"2026-03-{day:02}T10:00:00+00:00", capabilities)
     broken = any(phase.outcome == "failed" for test in tests for phase in test.phases)
-    end = RunEnd(f"2030-03-{day:02}T10:01:00+00:00", int(broken), planned=len(tests), complete=complete)
+    end = RunEnd(f"2026-03-{day:02}T10:01:00+00:00", int(broken), planned=len(tests), complete=complete)
     return RecordedRun(start, tests, end)
 
 

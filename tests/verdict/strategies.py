@@ -103,7 +103,7 @@ def ends(draw: st.DrawFn, count: int) -> RunEnd | None:
     if draw(st.sampled_from((True, *(False,) * 9))):
         return None
     return RunEnd(
-        "2030-03-15T10:01:00+00:00",
+        "2026-03-15T10:01:00+00:00",
         pytest_exit=draw(st.sampled_from((*(0,) * 9, 1, 1, 2, 5, 7))),
         planned=draw(st.sampled_from((*(count,) * 9, count + 1, 0))),
         complete=draw(st.booleans()),
@@ -116,7 +116,7 @@ def ends(draw: st.DrawFn, count: int) -> RunEnd | None:
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Up to four tests under up to four rules, each of which fits one of the failures but for one field at most."""
-    tests = draw(st.lists(records(), max_size=4))
+    tests = draw(st.lists(records(), max_size=4, unique_by=lambda each: (each.node, each.attempt, each.state)))
     circumstances = draw(policy.contexts)
     failing = [policy.Failed(*found, circumstances) for test in tests for found in failures_of(test)]
     failing = failing or [policy.Failed(draw(policy.subjects), draw(policy.symptoms), circumstances)]

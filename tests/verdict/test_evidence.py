@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -122,6 +122,41 @@ def test_what_comes_after_the_end_is_refused(path: Path) -> None:
     path.write_bytes(path.read_bytes() + encode(passed("suites/a/test_a.py::test_c")))
 
     assert ":4: a second run begins or ends here" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "problem"),
+    [
+        ({"schema": 0}, {}, "written in format 0, which there is not"),
+        ({"schema": -1}, {}, "written in format -1, which there is not"),
+        ({"started": "2101-03-15T10:00:00+00:00"}, {}, "of a run in the future: started 2101-03-15T10:00:00+00:00"),
+        ({}, {"finished": "2101-03-15T10:00:00+00:00"}, "of a run in the future"),
+        ({"started": "yesterday"}, {}, "names no time that it started or finished at"),
+        ({}, {"finished": "2026-03-14T10:00:00+00:00"}, "before it started"),
+    ],
+)
+def test_what_no_run_can_have_written_is_refused(
+    tmp_path: Path, start: dict[str, Any], end: dict[str, Any], problem: str
+) -> None:
+    assert RUN.end is not None
+    run = replace(RUN, start=replace(RUN.start, **start), end=replace(RUN.end, **end))
+
+    message = refused(record(tmp_path / "run.jsonl", run))
+
+    assert message.startswith(f"{tmp_path / 'run.jsonl'}: ")
+    assert problem in message
+
+
+def test_one_attempt_is_recorded_once(path: Path) -> None:
+    start, *tests, end = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([start, *tests, *tests, end]))
+
+    assert ":4: suites/a/test_a.py::test_a" in refused(path)
+
+    crashed = encode(replace(RUN.tests[1], state="crashed", phases=()))
+    again = encode(replace(RUN.tests[1], attempt=3))
+    path.write_bytes(b"".join([start, *tests, crashed, again, end]))
+    assert len(read_run(path).tests) == 4
 
 
 def test_an_end_that_was_held_later_is_the_end(path: Path) -> None:
