@@ -8,6 +8,7 @@ import typer
 
 # At run time, because typer reads the annotations.
 from pytest_gaia.cli.deployments import AsJson, EnvironmentName  # noqa: TC001
+from pytest_gaia.cli.ledger import head_digits
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.promotion.checklist import CHECKLIST
@@ -27,6 +28,7 @@ Decide from the ledger alone whether a bundle may be in an environment. Nothing 
 \b
   gaia gate staging --bundle 3f9a1c
   gaia gate production --bundle 3f9a1c --edge     may it be deployed there? (before anything of it has been)
+  gaia gate production --bundle 3f9a1c --head 9c1f…    the ledger must hold this entry, so that its newest are not removed
 
 \b
 Exit codes: 0 PROMOTE; 1 REJECT, something speaks against it; 11 HOLD, something is not shown; 4 a mistake; 12 the
@@ -54,18 +56,24 @@ def decide_gate(
     env: EnvironmentName,
     bundle: BundleId,
     edge: Annotated[bool, typer.Option("--edge", help="Only what must hold before it is deployed there.")] = False,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HASH", help="An entry that the ledger must hold; its beginning does.", show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the decision, and end with its exit code."""
     promotion = Promotion.here()
-    situation = promotion.situation(env, promotion.bundle(bundle))
+    situation = promotion.situation(env, promotion.bundle(bundle), head=head_digits(head) if head is not None else "")
     gate = evaluate(situation, only="edge" if edge else None)
-    head = situation.entries[-1].sha256 if situation.entries else ""
+    newest = situation.entries[-1].sha256 if situation.entries else ""
     if as_json:
-        echo_json(gate_json(gate) | {"ledger_head": head})
+        echo_json(gate_json(gate) | {"ledger_head": newest})
     else:
         show_gate(gate)
-        typer.echo(f"ledger head: {head or 'none'}")
+        typer.echo(f"ledger head: {newest or 'none'}")
     raise typer.Exit(gate.exit_code)
 
 

@@ -71,7 +71,7 @@ def verify_ledger(
     as_json: AsJson = False,
 ) -> None:
     """Report whether the ledger is whole and signed; exit 1 if not."""
-    wanted = None if head is None else _hash(head)
+    wanted = None if head is None else head_digits(head)
     ledger = Promotion.here().ledger
     entries = ledger.entries()
     problems = problems_of(entries, wanted)
@@ -110,7 +110,8 @@ def export_ledger(
         raise ConfigError(f"--output {output}: cannot be written: {error.strerror}.") from None
 
 
-def _hash(text: str) -> str:
+def head_digits(text: str) -> str:
+    """Return the digits of a hash that ``--head`` gave. Raises ``ConfigError`` for anything else."""
     if not re.fullmatch(rf"[0-9a-f]{{{_LEAST_DIGITS},64}}", text.lower()):
         raise ConfigError(f"--head {text!r}: a hash has 64 digits of 0-9a-f; give at least {_LEAST_DIGITS} of them.")
     return text.lower()

@@ -34,8 +34,9 @@ Let an item of the checklist go for one bundle, for a reason and a while. It sta
 \b
   gaia waive rollback-ready --env production --bundle 3f9a1c --until 2d --why "partner launch, rollback tried by hand"
 
-A freeze is let go as an item is: gaia waive not-frozen … Only a release-manager can, who has not written a part of the
-bundle, and for 30 days at most.
+A freeze is waived as an item is (gaia waive not-frozen …), and so is a run that was rejected before the one that passed
+(gaia waive not-rejected …, after that run). Only a release-manager can, who has not written a part of the bundle, and for
+30 days at most.
 """
 
 ItemName = Annotated[str, typer.Argument(metavar="ITEM", help="The item; see gaia checklist.", show_default=False)]

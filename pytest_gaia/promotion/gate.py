@@ -14,13 +14,14 @@ from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.promotion import proofs
 from pytest_gaia.promotion.checklist import checklist_for
 from pytest_gaia.promotion.items import Finding, Item, failed, missing, proved
-from pytest_gaia.promotion.ledger import counted
+from pytest_gaia.promotion.ledger import counted, problems_of
 from pytest_gaia.promotion.statements import GateDetails, GatePredicate, WaiverPredicate
 from pytest_gaia.verdict.verdict import EXIT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_gaia.config.stages import Stage
     from pytest_gaia.promotion.items import Group
     from pytest_gaia.promotion.situation import Situation
     from pytest_gaia.verdict.verdict import Word
@@ -29,10 +30,17 @@ _LOCAL_ONLY = ("local", "dev")
 """how far a bundle of images goes that only one machine has"""
 
 FREEZE = "not-frozen"
-WAIVABLE = (FREEZE,)
-"""items beside those of the checklist that a release manager can let go, for a reason: a freeze has its exceptions"""
+RERUN = "not-rejected"
 WAIVER_ROLE = "release-manager"
 LONGEST_WAIVER = timedelta(days=30)
+
+
+def waivable(stage: Stage) -> tuple[str, ...]:
+    """Return the items beside those of the checklist that a release manager can waive, for a reason.
+
+    They are a freeze, which has its exceptions, and a run that was rejected before the one that passed.
+    """
+    return (FREEZE, RERUN) if stage.require_signed else (FREEZE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,8 @@ def _items(situation: Situation) -> Iterator[Item]:
         yield Item(f"signed-{role}", f"Signed by {role}", "edge", proofs.signed(situation, "release", (role,)))
     yield Item("deployed", "Deployed, and seen to run", "stage", proofs.deployed(situation))
     yield Item("suites-passed", "The sealed suites passed", "stage", _suites(situation))
+    if situation.stage.require_signed:
+        yield Item(RERUN, "No earlier run was rejected", "stage", proofs.not_rejected(situation))
     yield Item("undrifted", "The same from first to last test", "stage", proofs.undrifted(situation))
 
 
@@ -120,10 +130,11 @@ def _suites(situation: Situation) -> Finding:
 
 
 def _whole(situation: Situation) -> Finding:
-    wrong = [entry for entry in situation.entries if entry.problem]
+    wrong = problems_of(situation.entries, situation.head)
     if not wrong:
         return proved(f"{counted(situation.entries)}; each follows the one before it")
-    return failed(f"entry {wrong[0].sequence} {wrong[0].problem}", next="gaia ledger verify")
+    verify = "gaia ledger verify" + (f" --head {situation.head}" if situation.head else "")
+    return failed(wrong[0], next=verify)
 
 
 def _pinned(situation: Situation) -> Finding:
@@ -142,9 +153,13 @@ def _pinned(situation: Situation) -> Finding:
 
 def _waived(item: Item, situation: Situation) -> Item:
     """Let an item of the checklist go if somebody has signed for that, and has not since thought better of it."""
-    if item.good or not (item.checklist or item.id in WAIVABLE):
+    if item.good or not (item.checklist or item.id in waivable(situation.stage)):
         return item
     waivers = [each for each in situation.evidence(WaiverPredicate) if each.says.item == item.id]
+    if item.id == RERUN:
+        # A reason that was given before the rejection is none for it.
+        rejected = proofs.rejected_before(situation)
+        waivers = [each for each in waivers if each.entry.sequence > rejected[-1].entry.sequence]
     if not waivers:
         return item
     says, given = waivers[-1].says, waivers[-1].time

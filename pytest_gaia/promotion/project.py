@@ -103,10 +103,10 @@ class Promotion:
         key = signing_key(self.environ)
         return [key] if key else []
 
-    def situation(self, environment: str, bundle: Bundle, now: datetime | None = None) -> Situation:
-        """Return what the gate of ``environment`` decides from about ``bundle``."""
+    def situation(self, environment: str, bundle: Bundle, now: datetime | None = None, *, head: str = "") -> Situation:
+        """Return what the gate of ``environment`` decides from about ``bundle``; ``head`` is a hash that is expected."""
         moment = now or datetime.now(UTC)
-        return Situation(environment, self.stage(environment), bundle, self.ledger.entries(), moment)
+        return Situation(environment, self.stage(environment), bundle, self.ledger.entries(), moment, head)
 
     def lock(self, environment: str, holder: str) -> Lock:
         """Return the lock of ``environment``, not yet taken: shared as the ledger is."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from pytest_gaia.promotion.situation import Evidence, Situation
 
+_REJECTED = ("REJECT", "DRIFT")
+"""verdicts of a run that speak against the bundle; all others but PROMOTE show nothing"""
+
 _STABLE_RUNS = 2
 """how many runs in a row must have passed for an environment to be called stable"""
 
@@ -33,7 +36,7 @@ def passed_run(situation: Situation, environment: str) -> Finding:
     if run is None:
         return missing(f"no run of this bundle in {environment} counts as evidence", again)
     details = run.says.details
-    if details.verdict in ("REJECT", "DRIFT"):
+    if details.verdict in _REJECTED:
         return failed(f"the newest run in {environment} came to {details.verdict}", run, next=again)
     if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
         count = len(details.missing)
@@ -41,7 +44,8 @@ def passed_run(situation: Situation, environment: str) -> Finding:
         return missing(f"the newest run in {environment} proves nothing: {details.verdict}{lacking}", again)
     if not situation.fresh(run):
         return stale(f"the newest run in {environment} is of {_day(run)}", run, next=again)
-    return proved(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE", run)
+    earlier = _earlier_runs(situation, environment)
+    return proved(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE{earlier}", run)
 
 
 def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...]) -> Finding:
@@ -53,7 +57,38 @@ def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...
     lacking = sorted(set(suites) - set(run.says.details.suites))
     if lacking:
         return missing(f"the run in {environment} left out {', '.join(lacking)}")
-    return proved(f"{', '.join(suites)} ran in {environment}", run)
+    return proved(f"{', '.join(suites)} ran in {environment}{_earlier_runs(situation, environment)}", run)
+
+
+def rejected_before(situation: Situation) -> list[Evidence[RunPredicate]]:
+    """Return the runs of the bundle before the newest that were rejected, the oldest first."""
+    return [run for run in situation.evidence(RunPredicate)[:-1] if run.says.details.verdict in _REJECTED]
+
+
+def not_rejected(situation: Situation) -> Finding:
+    """No run of the bundle there was rejected before the newest: to try again until it passes is no proof."""
+    rejected = rejected_before(situation)
+    if not rejected:
+        return proved("no earlier run of this bundle was rejected")
+    where = f"--env {situation.environment} --bundle {situation.bundle.short}"
+    why = f"{_earlier_runs(situation, situation.environment)[2:]}, on {_day(rejected[-1])}; nobody has signed why it may count"
+    evidence = (rejected[-1].sha256,)
+    return Finding("missing", why, evidence, f"gaia waive not-rejected {where} --until 7d --why …")
+
+
+def _earlier_runs(situation: Situation, environment: str) -> str:
+    """Return which run of the bundle there the newest is, such as ``; 3rd run, 1 rejected before``; '' for the first."""
+    runs = situation.evidence(RunPredicate, environment)
+    if len(runs) < 2:  # two runs are more than one
+        return ""
+    rejected = sum(run.says.details.verdict in _REJECTED for run in runs[:-1])
+    return f"; {_ordinal(len(runs))} run" + (f", {rejected} rejected before" if rejected else "")
+
+
+def _ordinal(number: int) -> str:
+    teens = range(11, 14)
+    ending = "th" if number % 100 in teens else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def passed_gate(situation: Situation, environment: str) -> Finding:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.promotion.checklist import BY_ID
-from pytest_gaia.promotion.gate import LONGEST_WAIVER, WAIVABLE, WAIVER_ROLE
+from pytest_gaia.promotion.gate import LONGEST_WAIVER, WAIVER_ROLE, waivable
 from pytest_gaia.promotion.ssh_signer import SshSigner
 from pytest_gaia.promotion.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_gaia.config.stages import Stage
     from pytest_gaia.promotion.bundle import Bundle
     from pytest_gaia.promotion.dsse import Signer
     from pytest_gaia.promotion.keys import TrustedKey
@@ -47,7 +48,7 @@ def write_word(
     is not whole.
     """
     stage = promotion.stage(word.environment)
-    _check_item(word, kind, stage.sign)
+    _check_item(word, kind, stage)
     until = _end(word, kind, now)
     signer = SshSigner.of(ssh_key) if ssh_key else next(iter(promotion.signers()), None)
     if signer is None and (stage.require_signed or promotion.ledger.must_sign):
@@ -106,12 +107,12 @@ def _end(word: Word, kind: str, now: datetime) -> datetime:
     return until
 
 
-def _check_item(word: Word, kind: str, sign: tuple[str, ...]) -> None:
+def _check_item(word: Word, kind: str, stage: Stage) -> None:
     item = BY_ID.get(word.item)
-    known = [*(each.id for each in BY_ID.values() if each.target == word.environment), *WAIVABLE]
+    known = [*(each.id for each in BY_ID.values() if each.target == word.environment), *waivable(stage)]
     if kind == "signoff":
         known = [each for each in known if each in BY_ID]
-        known = [each for each in known if BY_ID[each].roles] + ([RELEASE] if sign else [])
+        known = [each for each in known if BY_ID[each].roles] + ([RELEASE] if stage.sign else [])
     if word.item in known:
         return
     if item is None:

@@ -73,6 +73,8 @@ class Situation:
     bundle: Bundle
     entries: tuple[Entry, ...]
     now: datetime
+    head: str = ""
+    """the beginning of a hash that the ledger has to hold; empty where nobody noted one"""
 
     @property
     def wanted(self) -> dict[str, str]:

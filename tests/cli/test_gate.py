@@ -37,6 +37,25 @@ def test_an_honest_release_is_promoted_at_every_stage(gaia: Gaia, release: Under
     assert len(release.entries()) == before, "a gate writes nothing"
 
 
+def test_the_newest_entries_removed_are_found_by_the_head_that_was_noted(gaia: Gaia, release: Underway) -> None:
+    release.all_but()
+    release.roll_back("production", rehearsal=False)
+    head = release.entries()[-1].sha256
+    assert gaia("gate", "production", "--bundle", release.id, "--head", head).code == 1
+    release.entry_file(len(release.entries())).unlink()
+
+    assert gaia("gate", "production", "--bundle", release.id).code == 0
+    code, out, _ = gaia("gate", "production", "--bundle", release.id, "--head", head[:12].upper())
+    assert code == 1
+    assert f"no entry has the hash {head[:12]}: entries were removed" in out
+    assert f"  ledger-whole: gaia ledger verify --head {head[:12]}\n" in out
+    kept = release.entries()[3].sha256
+    assert gaia("gate", "production", "--bundle", release.id, "--edge", "--head", kept).code == 0
+    code, out, err = gaia("gate", "production", "--bundle", release.id, "--head", "")
+    assert (code, out) == (4, "")
+    assert "give at least 8 of them" in err
+
+
 def test_the_edge_is_open_before_anything_is_deployed_and_the_whole_gate_is_not(gaia: Gaia, release: Underway) -> None:
     release.all_but("into_production")
 

@@ -127,6 +127,8 @@ def test_ssh_keys_that_do_not_sign(
         (("signoff", "core-verified", "--env", "production"), "is proved by evidence, and cannot be signed"),
         (("signoff", "release", "--env", "dev"), "'release': nothing of that name is signed there (dev)"),
         (("waive", "soaked", "--env", "production", "--why", "x", "--until", "2d"), "nothing of that name can be waived there"),
+        (("waive", "not-rejected", "--env", "dev", "--why", "x", "--until", "2d"), "nothing of that name can be waived there"),
+        (("waive", "not-rejected", "--env", "staging", "--why", "x", "--until", "2d"), "not-rejected is signed by release-manager; sam"),
         (("waive", "release", "--env", "production", "--why", "x", "--until", "2d"), "nothing of that name can be waived"),
         (("signoff", "security-review", "--env", "prod"), "no stage is named 'prod'; did you mean production?"),
         ((*REVIEW, "--until", "2020-01-01"), "--until 2020-01-01: has passed"),

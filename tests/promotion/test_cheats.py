@@ -265,6 +265,51 @@ def a_failed_run_after_one_that_passed(release: Release) -> None:
 
 
 @cheat
+def a_failed_run_tried_again_until_it_passed(release: Release) -> None:
+    release.all_but("into_production")
+    release.deploy("production")
+    release.run("production", verdict="REJECT", result="FAILED")
+    release.run("production")
+
+
+@cheat
+def a_failed_run_in_staging_tried_again_until_it_passed(release: Release) -> None:
+    release.through_local()
+    release.through_dev()
+    release.run("staging", verdict="REJECT", result="FAILED")
+    release.through_staging()
+    release.ready_for_production()
+    release.into_production()
+
+
+@cheat
+def a_reason_that_was_signed_before_the_run_failed(release: Release) -> None:
+    release.all_but("into_production")
+    release.deploy("production")
+    release.waive("not-rejected", "production", "rita", "release-manager")
+    release.run("production", verdict="REJECT", result="FAILED")
+    release.run("production")
+
+
+@cheat
+def a_reason_of_somebody_who_may_not_give_one(release: Release) -> None:
+    release.all_but("into_production")
+    release.deploy("production")
+    release.run("production", verdict="REJECT", result="FAILED")
+    release.waive("not-rejected", "production", "dev", "release-manager")
+    release.waive("not-rejected", "production", "ci", "release-manager")
+    release.run("production")
+
+
+@cheat
+def an_approval_by_a_key_without_an_identity(release: Release) -> None:
+    release.keys["anon"] = release.keyring.make("anon", "security", "release-manager")
+    release.all_but("ready_for_production", "into_production")
+    release.ready_for_production(review=("anon", "security"), release=("anon", "release-manager"))
+    release.into_production()
+
+
+@cheat
 def a_run_without_evidence_called_passed(release: Release) -> None:
     release.all_but("into_production")
     release.deploy("production")

@@ -75,6 +75,47 @@ def test_a_waiver_lets_an_item_go_and_says_so(release: Release) -> None:
     assert "waived by rita (release-manager)" in next(i.finding.why for i in gate.items if i.id == "rollback-ready")
 
 
+def test_each_further_run_is_counted_and_one_after_a_rejection_needs_a_signed_reason(release: Release) -> None:
+    release.all_but("into_production")
+    release.deploy("production")
+
+    def said(item: str) -> tuple[str, str]:
+        finding = next(each.finding for each in release.decide("production").items if each.id == item)
+        return finding.status, finding.why.partition("; ")[2] or finding.why
+
+    release.run("production")
+    assert said("suites-passed") == ("proved", "health ran in production")
+    release.run("production")
+    assert said("suites-passed") == ("proved", "2nd run")
+    release.run("production", verdict="DRIFT")
+    assert said("not-rejected") == ("proved", "no earlier run of this bundle was rejected")
+    release.run("production")
+    assert said("suites-passed") == ("proved", "4th run, 1 rejected before")
+    status, why = said("not-rejected")
+    assert (status, why) == ("missing", "nobody has signed why it may count")
+    assert release.decide("production").verdict == "HOLD"
+
+    release.waive("not-rejected", "production", "rita", "release-manager", why="the runner had no network")
+    gate = release.decide("production")
+    assert (gate.verdict, gate.waived) == ("PROMOTE", ("not-rejected",))
+
+    release.run("production", verdict="REJECT")
+    release.run("production")
+    assert said("suites-passed") == ("proved", "6th run, 2 rejected before")
+    assert said("not-rejected")[0] == "missing"
+
+
+def test_a_stage_that_asks_for_no_signature_counts_its_runs_and_asks_for_no_reason(release: Release) -> None:
+    release.deploy("local")
+    release.run("local", verdict="REJECT")
+    release.run("local")
+
+    gate = release.decide("local")
+
+    assert gate.verdict == "PROMOTE"
+    assert any(item.finding.why.endswith("PROMOTE; 2nd run, 1 rejected before") for item in gate.items)
+
+
 def test_a_decision_lists_what_was_proved_and_what_it_rests_on(release: Release) -> None:
     release.all_but()
     gate = release.decide("production")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pytest_gaia.promotion.gate import LONGEST_WAIVER, WAIVER_ROLE
+from pytest_gaia.promotion.gate import LONGEST_WAIVER, RERUN, WAIVER_ROLE
 from pytest_gaia.promotion.signoff.words import moment
 from pytest_gaia.promotion.situation import approvers
 from pytest_gaia.promotion.statements import GatePredicate, SignoffPredicate, WaiverPredicate
@@ -134,4 +134,6 @@ def _standing(
         return "has expired", False
     if item is None:
         return "nothing asks for it", False
-    return ("not needed: it is shown", False) if item.good else ("replaced by a later one", False)
+    if item.good:
+        return "not needed: it is shown", False
+    return "given before the last run that was rejected" if item.id == RERUN else "replaced by a later one", False
