@@ -18,6 +18,7 @@ from pytest_gaia.cli.deployments import (
     Region,
     RemoteOnly,
     Services,
+    refused_as_json,
     target,
 )
 from pytest_gaia.cli.pipes import reader_may_leave
@@ -42,10 +43,12 @@ ends it. Production asks for its name to be typed, or for --confirm production.
 \b
 Exit codes: 0 deployed, or already there; 1 failed, phantom (the tool said that it is done, and it is not) or split
 (different images run); 4 a mistake; 12 the deploy tool was rate-limited or did not answer; 13 somebody else is
-deploying there; 130 interrupted. After all but 0 the command that goes on is printed.
+deploying there; 130 interrupted. After all but 0 the command that goes on is printed. A dry run ends with 4 where the
+deployment would be refused; it asks no platform, so what that would answer is not known.
 """
 
 
+@refused_as_json("deploy")
 def deploy_environment(
     env: EnvironmentName,
     services: Services = None,
@@ -73,7 +76,7 @@ def deploy_environment(
         remote_only=remote_only,
         check=not dry_run,
     )
-    if not dry_run and (is_production(rollout.environment) or confirmed is not None):
+    if confirmed is not None or (not dry_run and is_production(rollout.environment)):
         listed = ", ".join(step.service for step in rollout.steps)
         confirm(rollout.environment, f"Deploy {listed} to {rollout.environment}", confirmed)
     carry_out(rollout, there.hook(), dry_run=dry_run, as_json=as_json)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 
 from pytest_gaia.cli.environments import complete_name, options_here
+from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import GaiaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_gaia.config.deployfiles.model import Deployment
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.deploy.contract import DeployHook
+
+P = ParamSpec("P")
 
 
 def complete_service(context: typer.Context, incomplete: str) -> list[str]:
@@ -61,7 +66,12 @@ Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build without anything
 RemoteOnly = Annotated[
     bool, typer.Option("--remote-only/--no-remote-only", help="Build on the platform's machines, not on this one.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the exact commands, one a line; change nothing.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Print the exact commands, one a line; change nothing. Fails where the run would be refused."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 
 
@@ -79,6 +89,25 @@ class Target:
         from pytest_gaia.deploy.registry import hook_for
 
         return hook_for(self.environment, rootdir=self.rootdir)
+
+
+def refused_as_json(action: str, flag: str = "dry_run") -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Let a command write what refuses its dry run as JSON too, if that is asked for; ``flag`` empty: it is always one."""
+
+    def decorated(command: Callable[P, None]) -> Callable[P, None]:
+        @wraps(command)
+        def shown(*args: P.args, **values: P.kwargs) -> None:
+            try:
+                command(*args, **values)
+            except GaiaError as refusal:
+                if values.get("as_json") and (not flag or values.get(flag)):
+                    end = {"dry_run": True, "good": False, "exit_code": refusal.exit_code, "notes": [str(refusal)]}
+                    echo_json({"environment": values.get("env"), "action": action, **end})
+                raise
+
+        return shown
+
+    return decorated
 
 
 def target(name: str) -> Target:

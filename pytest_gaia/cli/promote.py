@@ -49,7 +49,12 @@ def promote_bundle(
     context: typer.Context,
     env: EnvironmentName,
     bundle: BundleId,
-    plan: Annotated[bool, typer.Option("--plan", help="Print the steps and their commands; change nothing.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Print the steps and their commands; change nothing. Fails where it would not begin."
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the promotion that did not end.")] = False,
     only: Annotated[
         Literal["run", "evidence"] | None,
@@ -66,8 +71,7 @@ def promote_bundle(
     planned = plan_promotion(promotion, env, promotion.bundle(bundle), extra, signing=only != "run")
     changed = changed_files(planned)
     if plan:
-        _show_plan(planned, changed)
-        return
+        raise typer.Exit(_show_plan(planned, changed, as_json=as_json))
     if planned.edge.exit_code or changed:
         raise typer.Exit(_refused(planned, changed, as_json=as_json))
     if is_production(env) or confirmed is not None:
@@ -101,7 +105,13 @@ def _carried_out(plan: Plan, *, resume: bool, only: Part | None, as_json: bool) 
         raise
 
 
-def _show_plan(plan: Plan, changed: tuple[str, ...]) -> None:
+def _show_plan(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
+    """Show what would be done; return the exit code of what would refuse it."""
+    code, why, advice = _refusal(plan, changed)
+    if as_json:
+        notes = {"dry_run": True, "good": not code, "notes": [*changed, *plan.edge.reasons]}
+        _echo_ending(plan, plan.edge, code, why, advice, **notes)
+        return code
     rootdir = plan.promotion.rootdir
     signed = "signed" if plan.signers else "not signed; nothing asks for it"
     images = {part.service: part.image for part in plan.bundle.components}
@@ -124,17 +134,22 @@ def _show_plan(plan: Plan, changed: tuple[str, ...]) -> None:
     for why in (*changed, *plan.edge.reasons):
         typer.echo(f"It would not begin: {why}")
     typer.echo("Nothing was changed.")
+    return code
+
+
+def _refusal(plan: Plan, changed: tuple[str, ...]) -> tuple[int, str, str]:
+    """Return the exit code of what would not let it begin, why, and what to do; (0, '', '') where nothing does."""
+    code = plan.edge.exit_code or (_HOLD if changed else 0)
+    if changed:
+        why = f"the deploy files are not those of the bundle: {'; '.join(changed)}"
+        return code, why, "gaia bundle create, or check the bundle's commit out"
+    advice = _first_next(plan.edge) or f"gaia gate {plan.name} --bundle {plan.bundle.short} --edge"
+    return (code, "the gate does not let it in", advice) if code else (0, "", _again(plan))
 
 
 def _refused(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
     """Show why it does not begin; return the exit code."""
-    if changed:
-        why = f"the deploy files are not those of the bundle: {'; '.join(changed)}"
-        advice = "gaia bundle create, or check the bundle's commit out"
-    else:
-        why = "the gate does not let it in"
-        advice = _first_next(plan.edge) or f"gaia gate {plan.name} --bundle {plan.bundle.short} --edge"
-    code = plan.edge.exit_code or _HOLD
+    code, why, advice = _refusal(plan, changed)
     if as_json:
         _echo_ending(plan, plan.edge, code, why, advice)
         return code
@@ -163,9 +178,10 @@ def _show_ending(plan: Plan, ending: Ending, *, only: Part | None, as_json: bool
     typer.echo(f"page: gaia signoff report --bundle {plan.bundle.short} --env {target}")
 
 
-def _echo_ending(plan: Plan, gate: Gate | None, code: int, why: str, advice: str) -> None:
+def _echo_ending(plan: Plan, gate: Gate | None, code: int, why: str, advice: str, **more: object) -> None:
     decision = gate_json(gate) if gate else {"environment": plan.name, "bundle": plan.bundle.id, "verdict": "HOLD"}
-    echo_json(decision | {"exit_code": code, "why": why, "next": advice, "ledger_head": plan.promotion.ledger.head})
+    end = {"exit_code": code, "why": why, "next": advice, "ledger_head": plan.promotion.ledger.head}
+    echo_json(decision | end | more)
 
 
 def _show_head(plan: Plan) -> None:

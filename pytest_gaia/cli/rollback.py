@@ -14,6 +14,7 @@ from pytest_gaia.cli.deployments import (
     DryRun,
     EnvironmentName,
     Services,
+    refused_as_json,
     target,
 )
 from pytest_gaia.cli.rollback_bundle import (
@@ -74,6 +75,7 @@ app.command("rehearse", help=REHEARSE_HELP)(rehearse_rollback)
 
 
 @app.command(_DEFAULT, help=HELP, hidden=True)
+@refused_as_json("rollback")
 def roll_back_environment(
     env: EnvironmentName,
     services: Services = None,
@@ -98,7 +100,7 @@ def roll_back_environment(
         typer.echo(f"{step.service} goes back to {step.image} ({step.origin})", err=True)
     for note in recorded.notes if recorded else ():
         typer.echo(note, err=True)
-    if not dry_run:
+    if confirmed is not None or not dry_run:
         confirm(rollout.environment, f"Roll {rollout.environment} back", confirmed)
     if recorded is not None and not dry_run:
         carry_out_recorded(there, recorded, rollout, as_json=as_json)

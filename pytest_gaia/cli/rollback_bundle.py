@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia.cli.confirmation import is_production
-from pytest_gaia.cli.deployments import AsJson, EnvironmentName, target
+from pytest_gaia.cli.deployments import AsJson, EnvironmentName, refused_as_json, target
 from pytest_gaia.cli.pipes import reader_may_leave
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.errors import ConfigError, GaiaError
@@ -118,6 +118,7 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
         raise typer.Exit(result.exit_code or 1)
 
 
+@refused_as_json("rollback", flag="")
 def plan_rollback_of_bundle(
     env: EnvironmentName,
     bundle: FromBundle = None,
@@ -133,7 +134,10 @@ def plan_rollback_of_bundle(
     typer.echo(f"{env}: from bundle {plan.bundle.short} back to {plan.rollout.steps[0].origin}", err=True)
     for note in plan.notes:
         typer.echo(note, err=True)
-    show_result(roll_out(plan.rollout, there.hook(), dry_run=True), as_json=as_json)
+    result = roll_out(plan.rollout, there.hook(), dry_run=True)
+    show_result(result, as_json=as_json)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
 
 
 def rehearse_rollback(

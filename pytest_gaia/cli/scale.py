@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia.cli.confirmation import INTERRUPTED, confirm, is_production
-from pytest_gaia.cli.deployments import AsJson, Confirm, DryRun, EnvironmentName, Target, complete_service, target
+from pytest_gaia.cli.deployments import (
+    AsJson,
+    Confirm,
+    DryRun,
+    EnvironmentName,
+    Target,
+    complete_service,
+    refused_as_json,
+    target,
+)
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError
 
@@ -33,6 +42,7 @@ Exit codes: 0 done, 1 the tool failed, 4 a mistake or not confirmed, 12 the tool
 """
 
 
+@refused_as_json("scale")
 def scale_service(
     env: EnvironmentName,
     service: Annotated[
@@ -56,7 +66,7 @@ def scale_service(
         raise ConfigError("scale to what? Give --count N, --memory MB, or both.")
     app = fly_app(target(env), service, "scaled")
     what = " and ".join(text for text in (count and f"{count} machines", memory and f"{memory} MB each") if text)
-    if not dry_run and (is_production(app.environment) or confirmed is not None):
+    if confirmed is not None or (not dry_run and is_production(app.environment)):
         confirm(env, f"Set {app.name} to {what}", confirmed)
     try:
         with like_interrupts():
@@ -65,7 +75,8 @@ def scale_service(
         typer.echo(f"Interrupted. What {app.name} has now: gaia status", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        typer.echo(json.dumps(_document(env, service, app, reply.commands, reply.observation), indent=2))
+        end = {"dry_run": dry_run, "good": True, "exit_code": 0, "notes": []}
+        typer.echo(json.dumps(_document(env, service, app, reply.commands, reply.observation) | end, indent=2))
     elif dry_run:
         for command in reply.commands:
             typer.echo(shlex.join(command))

@@ -88,7 +88,7 @@ def deploy_and_test(
         there.environment, there.deployment, rootdir=there.rootdir, services=names, images=images, region=region,
         rebuild=rebuild,
     )  # fmt: skip
-    if not dry_run and (is_production(env) or confirmed is not None):
+    if confirmed is not None or (not dry_run and is_production(env)):
         confirm(env, f"Deploy {', '.join(step.service for step in rollout.steps)} to {env}, and test it", confirmed)
     deploying = ["--gaia-deploy"]
     deploying += [f"--gaia-deploy-services={','.join(names)}"] if names else []

@@ -39,7 +39,8 @@ def roll_out(
     logged in, an unknown app) leaves everything as it was. A service that already runs the wanted image with the
     same deploy file, and is well, is left alone. What is done is written to the journal before and after it is done.
 
-    With ``dry_run`` the hook is asked for its commands alone; nothing is changed or written.
+    With ``dry_run`` the hook is asked for its commands alone; nothing is changed or written. What would be refused has
+    the exit code of the refusal.
 
     Returns what became of each service; ``RolloutResult.check`` turns a failure into an error. Raises ``ConfigError``
     for what only the user can mend, ``DeployLocked`` (13) where another roll-out of the environment is under way, and
@@ -49,7 +50,16 @@ def roll_out(
     began = Beginning(utc_now(), pace.clock())
     if dry_run:
         planned = tuple(worker.plan(step) for step in rollout.steps)
-        return RolloutResult(rollout.environment, rollout.action, planned, began.when, 0.0, dry_run=True)
+        return RolloutResult(
+            rollout.environment,
+            rollout.action,
+            planned,
+            began.when,
+            0.0,
+            dry_run=True,
+            notes=tuple(line.strip() for line in rollout.refused.splitlines()),
+            refused=rollout.refused,
+        )
     recorder = Recorder(rollout, progress)
     with only_one(recorder.lock, rollout.environment, holder(rollout.action)):
         notes = recorder.interrupted_before()

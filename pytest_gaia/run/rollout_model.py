@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pytest_gaia.errors import DeployFailed, DeployUnavailable
+from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,15 +122,19 @@ class RolloutResult:
     """the command line that goes on where this stopped; empty where all is done"""
     notes: tuple[str, ...] = field(default=())
     """what people should know besides, such as an earlier roll-out that was interrupted"""
+    refused: str = ""
+    """why a dry run showed commands that would not be run"""
 
     @property
     def good(self) -> bool:
         """Whether every service is where it should be."""
-        return all(step.good for step in self.steps)
+        return not self.refused and all(step.good for step in self.steps)
 
     @property
     def exit_code(self) -> int:
-        """0 all there, 12 the tool was not available, 130 interrupted, 1 anything else."""
+        """0 all there, 4 refused, 12 the tool was not available, 130 interrupted, 1 anything else."""
+        if self.refused:
+            return ConfigError.exit_code
         outcomes = {step.outcome for step in self.steps}
         if self.good:
             return 0
@@ -141,6 +145,8 @@ class RolloutResult:
     @property
     def problem(self) -> str:
         """What stopped it, in one sentence; empty where nothing did."""
+        if self.refused:
+            return self.refused
         stopped = next((step for step in self.steps if not step.good), None)
         return "" if stopped is None else f"{stopped.service} ({stopped.app}): {stopped.outcome}: {stopped.reason}"
 

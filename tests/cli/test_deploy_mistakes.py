@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,12 +87,15 @@ def test_a_file_without_health_checks_is_refused_and_can_be_looked_at(
 
     code, out, err = gaia("deploy", "staging")
     dry_code, dry_out, dry_err = gaia("deploy", "staging", "--dry-run")
+    document = json.loads(gaia("deploy", "staging", "--dry-run", "--json").out)
 
     assert (code, out) == (4, "")
     assert "deploy/fly.auth.staging.toml" in err
     assert "gaia config lint staging" in err
-    assert (dry_code, len(dry_out.splitlines())) == (0, 2)
+    assert (dry_code, len(dry_out.splitlines())) == (4, 2)
     assert "deploy/fly.auth.staging.toml" in dry_err
+    assert (document["good"], document["exit_code"], len(document["steps"])) == (False, 4, 2)
+    assert any(note.startswith("deploy/fly.auth.staging.toml") for note in document["notes"])
     assert deployed(fake_tools) == []
 
 
@@ -126,3 +130,34 @@ def test_an_app_that_is_not_there_stops_it_before_the_first(operated: Path, gaia
     assert code == 4
     assert "fly apps create gaia-gateway-staging" in err
     assert deployed(fake_tools) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "real"),
+    [
+        (["deploy", "stagign"], ["--confirm", "stagign"]),
+        (["deploy", "staging", "--confirm", "production"], []),
+        (["deploy", "local", "--region", "fra"], []),
+        (["deploy", "production", "--services", "nats"], ["--confirm", "production"]),
+        (["deploy-and-test", "staging", "--confirm", "production"], []),
+        (["rollback", "staging"], ["--confirm", "staging"]),
+        (["rollback", "staging", "--confirm", "production", "--to", "auth=registry/auth:1"], []),
+        (["scale", "staging", "nats", "--count", "2"], []),
+        (["scale", "staging", "gateway", "--count", "2", "--confirm", "production"], []),
+    ],
+)
+def test_a_dry_run_fails_where_the_run_would_be_refused(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools, arguments: list[str], real: list[str]
+) -> None:
+    code, out, err = gaia(*arguments, *real)
+    assert (code, out) == (4, ""), "the run itself"
+
+    dry = gaia(*arguments, "--dry-run")
+    assert (dry.code, dry.out, dry.err.splitlines()[-1]) == (4, "", err.splitlines()[-1])
+
+    if arguments[0] != "deploy-and-test":
+        code, out, _ = gaia(*arguments, "--dry-run", "--json")
+        document = json.loads(out)
+        assert (code, document["good"], document["exit_code"]) == (4, False, 4)
+        assert document["notes"][0] in " ".join(err.split())
+    assert [call for call in fake_tools.calls() if call.argv[0] in ("deploy", "scale", "compose")] == []

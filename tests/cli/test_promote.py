@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,6 +117,13 @@ def test_what_the_gate_does_not_let_in_is_not_deployed(
     assert f"next: gaia promote local --bundle {promotable.bundle.short}" in said
     assert promotable.runs() == OLD
     assert promotable.marks == ()
+
+    assert run(["promote", "stage", "--bundle", promotable.bundle.short, "--plan"]) == 11
+    assert "It would not begin: previous-stage" in capsys.readouterr().out
+    assert run(["promote", "stage", "--bundle", promotable.bundle.short, "--plan", "--json"]) == 11
+    document = json.loads(capsys.readouterr().out)
+    assert (document["good"], document["exit_code"], document["dry_run"]) == (False, 11, True)
+    assert document["notes"][0].startswith("previous-stage")
 
 
 def test_an_environment_that_cannot_be_observed_is_not_promoted(
