@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from pytest_gaia.config.addresses import matches
+from pytest_gaia.config.addresses import database_url, hosts_in, matches
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.files import SHIPPED, ConfigFile, project_file, shipped_file
 from pytest_gaia.config.layers import Layer, default_layer, file_layer, merge, url_layer, variable_layer
-from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.project import PROJECT_FILE
 from pytest_gaia.config.reader import ADHOC
+from pytest_gaia.config.schema import set_values
 from pytest_gaia.config.variables import Sourced, Variables, read_variables, variable_name
 from pytest_gaia.errors import ConfigError, nearest
 
@@ -80,6 +82,34 @@ class Catalogue:
         """Return the environments whose ``hosts`` list ``host``, or whose deploy files name it."""
         return tuple(n for n in self.names() if matches(host, (*self.stated_hosts(n), *self._deployed_hosts(n))))
 
+    def known_urls(self, name: str) -> tuple[str, ...]:
+        """Return the addresses that files give ``name``."""
+        return _urls_of(merge(self.layers(name)))
+
+    def known_hosts(self, name: str) -> tuple[str, ...]:
+        """Return every host that files name for ``name``: the listed ones, and those of its addresses."""
+        hosts = merge(self.layers(name)).table.hosts
+        listed = hosts if isinstance(hosts, tuple) else ()
+        return tuple(dict.fromkeys((*listed, *(host for url in self.known_urls(name) for host in hosts_in(url)))))
+
+    def other_addresses(self, name: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Return each other environment → the addresses that files give it, and those of variables that name it too."""
+        named = replace(self.variables, named_only=True)
+        found: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        for other in (each for each in self.names() if each != name):
+            stated: tuple[str, ...] = ()
+            given: tuple[str, ...] = ()
+            # As below: another environment's mistake must not stop this one's run.
+            with suppress(ConfigError):
+                stated = self.known_urls(other)
+            with suppress(ConfigError):
+                given = _urls_of(variable_layer(named, other))
+            database = named.of(other, "DATABASE_URL")
+            with suppress(ConfigError):
+                given += (database_url(*database),) if database else ()
+            found[other] = stated, (*stated, *given)
+        return found
+
     def _deployed_hosts(self, name: str) -> tuple[str, ...]:
         try:
             deployment = self.deployment(name)
@@ -133,6 +163,13 @@ def given_urls(values: Iterable[str]) -> Mapping[str, Sourced]:
             raise ConfigError(f"--gaia-url: two different URLs for {service}; give each service once.")
         given[service] = Sourced(url, "--gaia-url")
     return given
+
+
+def _urls_of(layer: Layer) -> tuple[str, ...]:
+    """Return the addresses in ``layer``: of services, and of the broker."""
+    nats = layer.table.nats
+    broker = (nats,) if isinstance(nats, str) and nats != NATS_DISABLED else ()
+    return (*set_values(layer.table.urls).values(), *broker)
 
 
 def _service_and_url(value: str) -> tuple[str, str]:

@@ -80,6 +80,10 @@ class Environment:
     """the members without which nothing is run (exit 12)"""
     hosts: tuple[str, ...] = ()
     """host names (``*`` as first label allowed) that belong to this environment and to no other"""
+    known_hosts: tuple[str, ...] = ()
+    """every host that the project's files name for this environment: ``hosts``, and those of its addresses"""
+    loopback: bool = False
+    """whether a release may be tested on this machine, in an environment that comes after another one"""
     timeouts: Timeouts = Timeouts()
     writes: bool = False
     """whether a check marked ``writes=True`` may write here"""

@@ -1,14 +1,19 @@
-"""Whose is a host: an address that belongs to another environment is refused before anything is sent."""
+"""Whose is an address: one of another environment is refused before anything is sent, an unknown one is no evidence."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.platform import NATS_DISABLED
+from pytest_gaia.config.addresses import is_loopback
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.errors import EnvironmentUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from pytest_gaia.config.catalogue import Catalogue
     from pytest_gaia.config.environment import Environment
 
@@ -21,12 +26,76 @@ def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None
     if environment.database is not None:
         urls["secrets.database"] = environment.database.reveal()
     for key, url in urls.items():
-        for host in addresses.hosts_in(url):
+        for host in addresses.hosts_in(url, catalogue.variables.environ):
             others = [name for name in catalogue.owners_of(host) if name != environment.name]
             if others and not addresses.matches(host, catalogue.stated_hosts(environment.name)):
-                owner = others[0]
-                raise EnvironmentUnavailable(
-                    f"{environment.name}: {key} (from {environment.sources[key]}) is {host}, which belongs to {owner}. "
-                    f"Nothing was sent. To run against {owner}, say --gaia-env={owner}; if the host is "
-                    f"{environment.name}'s, correct `hosts` of both in gaia.toml."
-                )
+                raise _foreign(environment, key, host, others[0], "correct `hosts` of both in gaia.toml")
+    # One that is made of addresses alone claims to be nobody.
+    if environment.name != ADHOC:
+        _refuse_their_addresses(environment, urls, catalogue)
+
+
+def misplaced(environment: Environment, tested: Mapping[str, Iterable[str]] | None = None) -> tuple[str, ...]:
+    """Return, in a sentence each, which HTTP services are not tested at an address that is known as the environment's.
+
+    ``tested`` is member → each host and port; by default those of ``environment``. A broker or a database is often reached
+    through a tunnel: its address is recorded, and not judged.
+    """
+    if tested is None:
+        tested = {member: (address,) for member, address in environment.addresses.items()}
+    found = (_misplacement(environment, service, each) for service in HTTP_SERVICES for each in tested.get(service, ()))
+    return tuple(each for each in found if each)
+
+
+def _misplacement(environment: Environment, service: str, address: str) -> str:
+    name, known, previous = environment.name, environment.known_hosts, environment.stage.previous
+    where, table = f"{service} at {address}", f"[env.{name}] of gaia.toml"
+    host = addresses.endpoint_of(address).host
+    if is_loopback(host) and environment.loopback:
+        return ""
+    if is_loopback(host) and previous:
+        return (
+            f"{where} is this machine, and {name} comes after {previous}; only loopback = true in {table} allows that"
+        )
+    if addresses.matches(host, known) or (is_loopback(host) and any(map(is_loopback, known))):
+        return ""
+    if not known and not previous:
+        return ""
+    listed = (
+        f"is none of the hosts of {name} ({', '.join(known)})"
+        if known
+        else f"may be anything: no host of {name} is known"
+    )
+    return f"{where} {listed}; if it is {name}, add {host} to `hosts` in {table}"
+
+
+def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], catalogue: Catalogue) -> None:
+    """Refuse an address that another environment has, by a file or a variable of its own, and no file gives this one."""
+    environ, name = catalogue.variables.environ, environment.name
+    known, listed = catalogue.known_hosts(name), catalogue.stated_hosts(name)
+    own = {_identity(url, environ) for url in catalogue.known_urls(name)}
+    theirs = catalogue.other_addresses(name)
+    for key, url in urls.items():
+        hosts = addresses.hosts_in(url, environ)
+        if _identity(url, environ) in own or all(addresses.matches(host, listed) for host in hosts):
+            continue
+        foreign = {host for host in hosts if not is_loopback(host) and not addresses.matches(host, known)}
+        for other, (stated, all_of_them) in theirs.items():
+            is_theirs = any(_identity(url, environ) == _identity(each, environ) for each in all_of_them)
+            if is_theirs or any(foreign.intersection(addresses.hosts_in(each, environ)) for each in stated):
+                where = ",".join(map(str, addresses.endpoints(url, environ)))
+                raise _foreign(environment, key, where, other, f"add it to `hosts` in [env.{name}] of gaia.toml")
+
+
+def _identity(url: str, environ: Mapping[str, str]) -> tuple[object, ...]:
+    """Return what makes an address that of one environment: servers and databases may be shared, by other users and paths."""
+    parts = urlsplit(url)
+    ends = ((is_loopback(end.host) or end.host, end.port) for end in addresses.endpoints(url, environ))
+    return parts.username or "", *ends, parts.path.rstrip("/")
+
+
+def _foreign(environment: Environment, key: str, where: str, owner: str, remedy: str) -> EnvironmentUnavailable:
+    return EnvironmentUnavailable(
+        f"{environment.name}: {key} (from {environment.sources[key]}) is {where}, which belongs to {owner}. "
+        f"Nothing was sent. To run against {owner}, say --gaia-env={owner}; if the host is {environment.name}'s, {remedy}."
+    )

@@ -49,9 +49,10 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
     layer = layers_of(name.value, options, catalogue)
     secrets = {} if embedded else find_secrets(catalogue.variables, name.value)
     environment = assemble(name, layer, secrets, embedded=embedded, rehearsal=options.rehearse)
-    if not embedded:
-        refuse_foreign_hosts(environment, catalogue)
-    return environment
+    if embedded:
+        return environment
+    refuse_foreign_hosts(environment, catalogue)
+    return replace(environment, known_hosts=catalogue.known_hosts(environment.name))
 
 
 def known_environments(rootdir: Path) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     services: tuple[Member, ...] | UnsetType = UNSET
     required: tuple[Member, ...] | UnsetType = UNSET
     hosts: tuple[str, ...] | UnsetType = UNSET
+    loopback: bool | UnsetType = UNSET
     timeouts: TimeoutTable | UnsetType = UNSET
     tolerance: ToleranceTable | UnsetType = UNSET
     writes: bool | UnsetType = UNSET

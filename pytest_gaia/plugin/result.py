@@ -200,6 +200,7 @@ def _start_line(
         release=release,
         version=__version__,
         members=members,
+        loopback=environment.loopback,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.report.table import aligned
 
@@ -22,6 +23,8 @@ def header(environment: Environment) -> list[str]:
         lines.append(
             f"gaia: no API key: set {variable_name(environment.name, 'API_KEY')}, GAIA_API_KEY or a line in .env"
         )
+    if not environment.sandbox:
+        lines += [f"gaia: no evidence for a promotion: {why}" for why in misplaced(environment)]
     return lines
 
 

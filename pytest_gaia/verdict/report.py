@@ -88,6 +88,8 @@ class VerdictFile(msgspec.Struct, frozen=True):
     tests: tuple[JudgedTest, ...]
     addresses: dict[str, tuple[str, ...]] = {}
     """member → host and port of every address at which it was tested, without credentials"""
+    loopback: bool = False
+    """whether ``loopback = true`` lets the environment be tested on this machine, though it comes after another one"""
 
 
 def verdict_file(judged: Judged) -> VerdictFile:
@@ -123,6 +125,7 @@ def verdict_file(judged: Judged) -> VerdictFile:
             for each in judged.judgements
         ),
         addresses=dict(judged.addresses),
+        loopback=judged.start.loopback,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.secrets import Secret
+from pytest_gaia.config.stages import Stage
 from pytest_gaia.report.members import header, member_table, missing, not_ready
 from pytest_gaia.report.table import aligned
 from pytest_gaia.report.terms import remaining
@@ -34,6 +37,14 @@ def test_the_header_says_who_chose_the_environment() -> None:
 
 def test_a_missing_key_is_said_with_the_variable_to_set() -> None:
     assert "GAIA_DEV_API_KEY" in "\n".join(header(Environment("dev")))
+
+
+def test_the_header_says_that_an_unknown_address_is_no_evidence() -> None:
+    stub = Environment("staging", urls={"gateway": "http://localhost:9000"}, stage=Stage(previous="dev"))
+
+    assert [line for line in header(stub) if "no evidence for a promotion: gateway at localhost:9000 is" in line]
+    for other in (replace(stub, loopback=True), replace(stub, sandbox=True, rehearsal=True)):
+        assert "no evidence" not in "\n".join(header(other))
 
 
 def test_a_rehearsal_says_so() -> None:

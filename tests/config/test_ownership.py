@@ -1,0 +1,140 @@
+"""Whose an address is: another environment's is refused, an unknown one is no evidence for a promotion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.ownership import misplaced
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.errors import EnvironmentUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROJECT = """
+[env.local]
+url = "http://localhost:8666"
+[env.dev]
+url = "https://{service}.dev.example.org"
+nats = "nats://broker.dev.example.org"
+[env.staging]
+url = "https://staging.example.org"
+hosts = ["*.staging.example.org", "shared.example.org"]
+[env.production]
+url = "https://shared.example.org/production"
+hosts = ["db.example.org"]
+[env.twin]
+url = "http://localhost:8666"
+"""
+DEV = {
+    "GAIA_DEV_GATEWAY_URL": "http://127.0.0.1:4001",
+    "GAIA_DEV_NATS_URL": "nats://gaia:s3cret@127.0.0.1:4002",
+    "GAIA_DEV_DATABASE_URL": "postgresql://gaia:s3cret@127.0.0.1:4003/gaia",
+    "GAIA_STAGING_CHAT_URL": "no address",
+    "GAIA_STAGING_DATABASE_URL": "postgresql://[",
+}
+
+
+def resolved(folder: Path, env: str, variables: dict[str, str], *urls: str) -> object:
+    (folder / "gaia.toml").write_text(PROJECT)
+    return resolve(Options(rootdir=folder, environ=variables, env=env, urls=urls))
+
+
+@pytest.mark.parametrize(
+    ("env", "variables", "urls", "where", "owner"),
+    [
+        ("local", {"GAIA_LOCAL_GATEWAY_URL": "https://gateway.dev.example.org"}, (), "gateway.dev.example.org:443", "dev"),
+        ("local", {"GAIA_GATEWAY_URL": "https://STAGING.example.org."}, (), "staging.example.org:443", "staging"),
+        ("local", {}, ("http://chat.dev.example.org:8080",), "chat.dev.example.org:8080", "dev"),
+        ("local", {}, ("https://a.staging.example.org",), "a.staging.example.org", "staging"),
+        ("local", {"GAIA_NATS_URL": "nats://me:s3cret@broker.dev.example.org:9"}, (), "broker.dev.example.org:9", "dev"),
+        ("local", DEV | {"GAIA_LOCAL_GATEWAY_URL": "http://127.0.0.1:4001/"}, (), "127.0.0.1:4001", "dev"),
+        ("local", DEV, ("http://localhost:4001",), "localhost:4001", "dev"),
+        ("local", DEV | {"GAIA_NATS_URL": DEV["GAIA_DEV_NATS_URL"]}, (), "127.0.0.1:4002", "dev"),
+        ("local", DEV | {"GAIA_DATABASE_URL": DEV["GAIA_DEV_DATABASE_URL"]}, (), "127.0.0.1:4003", "dev"),
+        ("local", {"GAIA_DATABASE_URL": "postgresql://u:s3cret@/gaia", "PGHOST": "DB.example.org"}, (), "db.example.org", "production"),
+        ("dev", {}, ("http://127.0.0.1:8666",), "127.0.0.1:8666", "local"),
+    ],
+)  # fmt: skip
+def test_an_address_of_another_environment_is_refused(
+    tmp_path: Path, env: str, variables: dict[str, str], urls: tuple[str, ...], where: str, owner: str
+) -> None:
+    with pytest.raises(EnvironmentUnavailable) as error:
+        resolved(tmp_path, env, variables, *urls)
+
+    assert f" is {where}, which belongs to {owner}. Nothing was sent." in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("env", "variables", "urls"),
+    [
+        ("local", {}, ()),
+        ("twin", {}, ()),
+        ("staging", {}, ("https://shared.example.org/staging",)),
+        ("adhoc", {}, ("http://localhost:8666",)),
+        ("local", DEV, ("http://127.0.0.1:4009",)),
+        ("local", DEV | {"GAIA_DATABASE_URL": "postgresql://gaia:s3cret@127.0.0.1:4003/mine"}, ()),
+        ("local", DEV | {"GAIA_DATABASE_URL": "postgresql://me:s3cret@127.0.0.1:4003/gaia"}, ()),
+        ("local", DEV | {"GAIA_NATS_URL": "nats://me:s3cret@127.0.0.1:4002"}, ()),
+    ],
+)
+def test_environments_share_what_files_say_and_servers_by_user_and_path(
+    tmp_path: Path, env: str, variables: dict[str, str], urls: tuple[str, ...]
+) -> None:
+    assert resolved(tmp_path, env, variables, *urls)
+
+
+def test_dotenv_is_no_way_around(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("GAIA_LOCAL_GATEWAY_URL=https://gateway.dev.example.org\n")
+
+    with pytest.raises(EnvironmentUnavailable, match=r"from \.env:1\) is .* belongs to dev"):
+        resolved(tmp_path, "local", {})
+
+
+KNOWN = 'url = "https://gw.example.org"\nhosts = ["*.fly.dev"]\n'
+LATER = '[env.preview.stage]\nfrom = "local"\n'
+ALLOWED = "loopback = true\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "address", "why"),
+    [
+        (KNOWN, "gw.example.org:443", ""),
+        (KNOWN, "a.fly.dev:8080", ""),
+        (KNOWN + LATER, "gw.example.org:443", ""),
+        (KNOWN + LATER, "stub.example.org:443", "none of the hosts of preview (*.fly.dev, gw.example.org)"),
+        (
+            KNOWN + LATER,
+            "localhost:8000",
+            "is this machine, and preview comes after local; only loopback = true in [env.preview]",
+        ),
+        (KNOWN + LATER, "[::ffff:127.0.0.1]:8000", "is this machine"),
+        (KNOWN + LATER, "0x7f.1:8000", "is this machine"),
+        (KNOWN + ALLOWED + LATER, "127.0.0.1:8000", ""),
+        (KNOWN + ALLOWED + LATER, "stub.example.org:443", "none of the hosts"),
+        ('url = "http://localhost:1"\n' + LATER, "localhost:1", "is this machine"),
+        (KNOWN, "127.0.0.1:8000", "none of the hosts"),
+        (KNOWN + ALLOWED, "127.0.0.1:8000", ""),
+        ('url = "http://localhost:1"\n', "127.0.0.1:2", ""),
+        ('url = "http://localhost:1"\n', "203.0.113.7:1", "none of the hosts of preview (localhost)"),
+        ("", "anything:1", ""),
+        ("", "127.0.0.1:1", ""),
+        (LATER, "anything:1", "no host of preview is known"),
+    ],
+)
+def test_only_a_known_address_is_evidence_and_this_machine_only_where_a_release_begins(
+    tmp_path: Path, settings: str, address: str, why: str
+) -> None:
+    (tmp_path / "gaia.toml").write_text(f"[env.preview]\nsafe_posts = []\n{settings}")
+    variables = {"GAIA_PREVIEW_GATEWAY_URL": f"http://{address}"}
+    environment = resolve(Options(rootdir=tmp_path, environ=variables, env="preview"))
+
+    found = misplaced(environment, {"gateway": (address,), "nats": ("anywhere:4222",), "postgres": ("localhost:1",)})
+
+    assert [why in each for each in found] == ([True] if why else [])
+    assert all(each.startswith(f"gateway at {address} ") for each in found)
+    assert misplaced(environment) == misplaced(environment, {"gateway": (environment.addresses["gateway"],)})
