@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
 
+RECORD_PIPE_VARIABLE = "GAIA_RECORD_PIPE"
+"""set by a promotion for its run of pytest: the descriptor of a pipe, through which that reports the digest of its record"""
+
 _OF_ENVIRONMENTS = (
     *("API_KEY", "JWT_SECRET", "TOKEN", "DATABASE_URL", "NATS_URL"),
     *("GATEWAY_URL", "AUTH_URL", "ASSET_URL", "CHAT_URL"),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from pluggy import PluginValidationError
 
+from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.stash import RUN
 
@@ -33,6 +34,8 @@ UNUSED: pytest.StashKey[bool] = pytest.StashKey()
 """on the config: there are signs of Gaia, and yet this run does not use it"""
 RESULT: pytest.StashKey[Result] = pytest.StashKey()
 """on the config of the process that talks to the user: what the run comes to"""
+_PIPE: pytest.StashKey[int] = pytest.StashKey()
+"""on the config: where the promotion that has started this run waits for the digest of its record"""
 _ENDED: pytest.StashKey[int] = pytest.StashKey()
 """on the config: what the run ends with, once that was decided"""
 
@@ -43,6 +46,7 @@ _NO_VERDICT = 11
 def conftests_guarded(config: pytest.Config, args: Sequence[str]) -> Generator[None]:
     """Wrap the import of ``conftest.py``, which is the first code of a project that runs."""
     _withdraw(config.known_args_namespace.gaia_report, args)
+    _take_pipe(config)
     _watch_process(config)
     try:
         yield
@@ -95,6 +99,7 @@ def exit_code(config: pytest.Config, code: int) -> int:
     if _ENDED not in config.stash:
         decided, leaked = _decided(config, code), _leaked(config)
         config.stash[_ENDED] = decided or leaked
+        _report_digest(config)
     return code or config.stash[_ENDED]
 
 
@@ -119,6 +124,24 @@ def _changed(config: pytest.Config) -> int:
     if result is None or not files:
         return 0
     return (result.judged and result.judged.verdict.exit_code) or _NO_VERDICT
+
+
+def _take_pipe(config: pytest.Config) -> None:
+    """Keep the promotion's pipe from everything that this process starts."""
+    with suppress(ValueError, OSError):
+        pipe = int(os.environ.pop(RECORD_PIPE_VARIABLE, ""))
+        os.set_inheritable(pipe, False)
+        config.stash[_PIPE] = pipe
+
+
+def _report_digest(config: pytest.Config) -> None:
+    """Report which record this run has written: what is changed in the file from now on is none of it."""
+    pipe, result = config.stash.get(_PIPE, None), config.stash.get(RESULT, None)
+    if pipe is not None and result is not None:
+        # The promotion may have been killed, and nobody listens.
+        with suppress(OSError):
+            os.write(pipe, result.digest.encode())
+            os.close(pipe)
 
 
 def _decided(config: pytest.Config, code: int) -> int:

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from pytest_gaia.verdict.evidence import Line, TestRecord
     from pytest_gaia.verdict.seal import Plan
 
-_OWN_CODES = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
-"""pytest's exit codes that say more than a verdict could"""
-
 
 class Result:
     """Collects records, writes them to ``--gaia-record``, judges them, and writes ``--gaia-report``."""
@@ -103,9 +100,8 @@ class Result:
         )
         self._write(self._end)
         self.judged = self._judge()
-        code = pytest_exit if pytest_exit in _OWN_CODES else self.judged.verdict.exit_code
         # Who asks for evidence and does not get it has not been told that all is well.
-        return code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
+        return self.judged.exit_code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
 
     def withhold(self, reason: str) -> None:
         """Take back a verdict that would let the release go on: something was found after it."""
@@ -116,6 +112,11 @@ class Result:
         self.judged = self._judge()
         # Secrets may have been masked in it.
         self._recorded = hashlib.sha256(_content(self._record) or b"")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the record as this run has written it; that of nothing where there is none."""
+        return self._recorded.hexdigest()
 
     def restore(self) -> list[Path]:
         """Write the record and the verdict file again where somebody has changed them; return those that were changed.

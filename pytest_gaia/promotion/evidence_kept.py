@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
+from pytest_gaia.policy.subjects import Context
 from pytest_gaia.promotion.baseline import baseline_of
 from pytest_gaia.promotion.promote_commands import PLAN, RECORD, VERDICT
-from pytest_gaia.promotion.run_evidence import Unfit, deployment_predicate, run_predicate
+from pytest_gaia.promotion.run_evidence import Unfit, contradiction, deployment_predicate, run_predicate
 from pytest_gaia.promotion.running import observed
-from pytest_gaia.promotion.statements import DEPLOYMENT, RUN, DeploymentPredicate, RunPredicate
-from pytest_gaia.verdict.evidence import read_run
-from pytest_gaia.verdict.report import VerdictFile
+from pytest_gaia.promotion.statements import (
+    DEPLOYMENT,
+    RUN,
+    DeploymentPredicate,
+    Resource,
+    RunDetails,
+    RunPredicate,
+)
+from pytest_gaia.verdict.evidence import decode_run, time_of
+from pytest_gaia.verdict.judged import judge_run
+from pytest_gaia.verdict.report import VerdictFile, verdict_file
 from pytest_gaia.verdict.seal import read_plan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_gaia.promotion.promote_journal import Mark
     from pytest_gaia.promotion.promote_plan import Plan
     from pytest_gaia.verdict.deployment import DeploymentSeen
+    from pytest_gaia.verdict.evidence import RecordedRun
+    from pytest_gaia.verdict.seal import Plan as SealedPlan
     from pytest_gaia.verdict.verdict import Word
 
 _IN_PYTEST = "plugin"
@@ -40,44 +55,112 @@ class Kept:
     """nothing was deployed and nothing tested, so that there is nothing to write down"""
 
 
-def keep_evidence(plan: Plan, ran: Mark, fence: int) -> Kept:
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What a run has left, as the promotion itself judges it."""
+
+    plan: SealedPlan
+    record: RecordedRun
+    verdict: VerdictFile
+    problem: str
+    """how what else it has left contradicts its record"""
+
+
+def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
     """Write down what the run has left; what it has not left is not claimed. Raises ``ConfigError``."""
     running = _running(plan)
     try:
-        verdict = _verdict(plan)
+        left = _left(plan, sealed, ran)
     except Unfit as unfit:
-        if ran.exit_code in _UNTOUCHED and not ran.problem:
+        if _untouched(plan, ran):
             return Kept(problem=f"pytest ended with {ran.exit_code}, before anything was deployed", untouched=True)
-        # Nobody knows what it has done; until it is known, the environment does not run the bundle.
-        _write_deployment(
-            plan, msgspec.structs.replace(_deployed(plan, None, fence), services=running, reason=str(unfit))
-        )
-        return Kept("failed", problem=str(unfit))
-    deployment = _deployment(plan, verdict, ran, running, fence)
-    seen = deployment.services if plan.hook == _IN_PYTEST and not verdict.changed else running
-    try:
-        run = _run(plan, verdict, ran, seen, fence)
-    except (Unfit, ConfigError) as error:
-        _write_deployment(plan, deployment)
-        return Kept(deployment.outcome, problem=f"the run shows nothing: {error}")
+        return _nothing_known(plan, running, str(unfit), fence)
+    except ConfigError as error:
+        kept = _nothing_known(plan, running, str(error), fence)
+        details = RunDetails(
+            environment=plan.name, bundle=plan.bundle.id, verdict="REJECT", plan="", planned=0, problem=str(error),
+            started=sealed.when, finished=ran.when, fence=fence,
+        )  # fmt: skip
+        files = tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(ran.files.items()))
+        run = RunPredicate(result="FAILED", configuration=files, details=details)
+        plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
+        return replace(kept, word="REJECT")
+    deployment = _deployment(plan, left.verdict, ran, running, fence)
+    seen = deployment.services if plan.hook == _IN_PYTEST and not left.verdict.changed else running
+    run = _run(plan, left, ran, seen, fence)
     # A promotion that goes on behind this step has written it already: one run is never evidence twice.
     if not any(_same(entry.predicate, run) for entry in plan.promotion.ledger.entries()):
         _write_deployment(plan, deployment)
         plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
-    return Kept(deployment.outcome, verdict.verdict)
+    return Kept(deployment.outcome, run.details.verdict, left.problem)
 
 
-def _run(plan: Plan, verdict: VerdictFile, ran: Mark, running: dict[str, str], fence: int) -> RunPredicate:
+def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
+    """Judge the record by the rules that were read before any test ran, and compare the rest with that.
+
+    Raises :class:`Unfit` where pytest did not come to its end, and ``ConfigError`` where the files are not those that it
+    has written.
+    """
     folder = plan.commands.folder
-    return run_predicate(
-        read_plan(folder / PLAN),
-        verdict,
-        read_run(folder / RECORD),
+    record = decode_run(_written(folder / RECORD, ran.record), folder / RECORD)
+    if record.end is None:
+        raise Unfit("the record has no end: the run was killed")
+    content = _read(folder / PLAN)
+    if _digest(content) != sealed.files.get(PLAN):
+        raise ConfigError(
+            f"{PLAN}: changed since it was sealed: {_digest(content)[:12]}, sealed as {sealed.files.get(PLAN, '')[:12]}"
+        )
+    owed = read_plan(folder / PLAN)
+    # The day that the run has judged by is that of its beginning.
+    day = time_of(record.start.started).date()
+    context = Context(plan.name, frozenset(record.start.capabilities), day, plan.tolerance)
+    judged = judge_run(record.start, record.tests, record.end, plan.rules, context)
+    own = verdict_file(judged)
+    problem = contradiction(
+        owed,
+        own,
+        _theirs(plan),
+        record,
         bundle=plan.bundle,
+        codes=(ran.exit_code, judged.exit_code),
+        between=(sealed.when, ran.when),
+    )
+    return _Left(owed, record, own, problem)
+
+
+def _written(path: Path, reported: str) -> bytes:
+    """Return the record, if it is the one that pytest has reported at its end."""
+    content = _read(path)
+    if not reported or (not content and reported == _digest(content)):
+        raise Unfit("pytest ended without reporting its record; what it did is not known")
+    if _digest(content) != reported:
+        raise ConfigError(
+            f"{path.name}: not as the run has written it: {_digest(content)[:12]}, reported as {reported[:12]}"
+        )
+    return content
+
+
+def _untouched(plan: Plan, ran: Mark) -> bool:
+    """Whether the run has ended before its first test, and before anything was deployed."""
+    return ran.exit_code in _UNTOUCHED and not ran.problem and not _read(plan.commands.folder / RECORD)
+
+
+def _nothing_known(plan: Plan, running: dict[str, str], why: str, fence: int) -> Kept:
+    """Until it is known what was done, the environment does not run the bundle."""
+    _write_deployment(plan, msgspec.structs.replace(_deployed(plan, None, fence), services=running, reason=why))
+    return Kept("failed", problem=why)
+
+
+def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int) -> RunPredicate:
+    return run_predicate(
+        left.plan,
+        left.verdict,
+        left.record,
         files=ran.files | plan.bundle.configs,
         running=running,
         fence=fence,
         baseline=baseline_of(plan.promotion.rootdir, plan.promotion.ledger.entries(), plan.name, plan.bundle.id),
+        problem=left.problem,
     )
 
 
@@ -117,11 +200,21 @@ def _running(plan: Plan) -> dict[str, str]:
         return {}
 
 
-def _verdict(plan: Plan) -> VerdictFile:
-    try:
-        return msgspec.json.decode((plan.commands.folder / VERDICT).read_bytes(), type=VerdictFile)
-    except (OSError, msgspec.MsgspecError):
-        raise Unfit("pytest ended without a verdict file; what it did is not known") from None
+def _theirs(plan: Plan) -> VerdictFile | None:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(_read(plan.commands.folder / VERDICT), type=VerdictFile)
+    return None
+
+
+def _read(path: Path) -> bytes:
+    """Return what the file at ``path`` holds; nothing where there is none."""
+    with suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _same(predicate: object, run: RunPredicate) -> bool:

@@ -98,8 +98,7 @@ class Promote:
                     "files have changed, or another promotion was there since. Nothing was written, and no test was run. "
                     f"Test again: gaia promote {self.plan.name} --bundle {self.plan.bundle.short} --only run"
                 )
-            done = {}
-            self._seal(descriptor)
+            done = {"seal": self._seal(descriptor)}
             done["run"] = self._test(descriptor)
         else:
             # Into this promotion's own lines, so that what ends it here need not be tested again either.
@@ -116,17 +115,18 @@ class Promote:
                 None,
                 "The suites have run. Nothing is in the ledger yet, and nothing is decided",
             )
-        return self._decide(done["run"])
+        return self._decide(done["seal"], done["run"])
 
-    def _seal(self, descriptor: int) -> None:
+    def _seal(self, descriptor: int) -> Mark:
         folder = self.plan.commands.folder
         folder.mkdir(parents=True, exist_ok=True)
         for name in (PLAN, RECORD, VERDICT):
             (folder / name).unlink(missing_ok=True)
         self.say("seal", "writing down which tests the run owes")
         seal_plan(self.plan.commands.seal, self.plan.promotion, descriptor)
-        self._mark("seal", files=_digests(folder, PLAN))
-        self.say("seal", f"sealed as {_digests(folder, PLAN)[PLAN][:12]}")
+        mark = self._mark("seal", files=_digests(folder, PLAN))
+        self.say("seal", f"sealed as {mark.files[PLAN][:12]}")
+        return mark
 
     def _test(self, descriptor: int) -> Mark:
         plan = self.plan
@@ -134,24 +134,23 @@ class Promote:
         what = f"deploying {', '.join(plan.services)}, and testing" if plan.deploys else "testing what runs there"
         self.say("run", what)
         touched = self._touched()
-        code = run_pytest(plan.commands.run, plan.promotion, descriptor, self.output, lambda: self._lost)
+        code, record = run_pytest(plan.commands.run, plan.promotion, descriptor, self.output, lambda: self._lost)
         self.say("run", f"pytest ended with {code}")
         differing = [] if plan.deploys else [s for s in plan.services if before.get(s) != plan.bundle.digests[s]]
         problem = f"not seen to run the bundle before the first test: {', '.join(differing)}" if differing else ""
         if self._touched() > touched:
             problem = "the deployment had begun"
-        return self._mark(
-            "run", exit_code=code, files=_digests(plan.commands.folder, PLAN, RECORD, VERDICT), problem=problem
-        )
+        files = _digests(plan.commands.folder, PLAN, RECORD, VERDICT)
+        return self._mark("run", exit_code=code, files=files, record=record, problem=problem)
 
     def _touched(self) -> int:
         """Return how many times a service of the environment was about to be deployed."""
         entries = Rollouts(self.plan.promotion.rootdir, self.plan.name).entries()
         return sum(entry.event == "start" for entry in entries)
 
-    def _decide(self, ran: Mark) -> Ending:
+    def _decide(self, sealed: Mark, ran: Mark) -> Ending:
         plan = self.plan
-        kept = keep_evidence(plan, ran, self.fence)
+        kept = keep_evidence(plan, sealed, ran, self.fence)
         if kept.untouched:
             return Ending(LOCKED if ran.exit_code == LOCKED else ConfigError.exit_code, None, kept.problem)
         self._mark("evidence")

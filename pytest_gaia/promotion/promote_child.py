@@ -8,7 +8,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.variables import without_signing_key
+from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE, without_signing_key
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.promote_commands import executed, shown
 from pytest_gaia.run.interrupts import like_interrupts
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _USAGE, _OUT_OF_REACH = 4, 12
 _SHOWN_LINES = 12
+_LONGEST = 1024
+"""bytes of what pytest reports about its record that are looked at; it reports 64"""
 _LOOK_EVERY = 2.0
 """seconds between two looks whether the lock is still held"""
 
@@ -44,9 +46,30 @@ def seal_plan(words: Sequence[str], promotion: Promotion, keep: int) -> None:
 
 def run_pytest(
     words: Sequence[str], promotion: Promotion, keep: int, output: int | None, lost: Callable[[], bool]
+) -> tuple[int, str]:
+    """Run it to its end; return its exit code and what it has reported as the digest of its record.
+
+    ``lost`` says that the lock is gone: it is then interrupted.
+    """
+    read, write = os.pipe()
+    try:
+        os.set_blocking(read, False)
+        code = _ran(words, promotion, keep, output, lost, write)
+        with suppress(BlockingIOError):
+            return code, os.read(read, _LONGEST).decode(errors="replace")
+        return code, ""
+    finally:
+        os.close(read)
+
+
+def _ran(
+    words: Sequence[str], promotion: Promotion, keep: int, output: int | None, lost: Callable[[], bool], pipe: int
 ) -> int:
-    """Run it to its end, and return its exit code. ``lost`` says that the lock is gone: it is then interrupted."""
-    with _started(words, promotion, keep, output) as process, like_interrupts():
+    try:
+        started = _started(words, promotion, keep, output, pipe)
+    finally:
+        os.close(pipe)
+    with started as process, like_interrupts():
         told = False
         while True:
             try:
@@ -61,18 +84,21 @@ def run_pytest(
                 raise Interrupted from None
 
 
-def _started(words: Sequence[str], promotion: Promotion, keep: int, output: int | None) -> subprocess.Popen[str]:
+def _started(
+    words: Sequence[str], promotion: Promotion, keep: int, output: int | None, pipe: int | None = None
+) -> subprocess.Popen[str]:
     # In a group of its own: Ctrl-C then reaches it once, through this process, and not twice.
     # S603: no shell, and the words are of this promotion.
     return subprocess.Popen(  # noqa: S603
         executed(words),
         cwd=promotion.rootdir,
-        env=without_signing_key(os.environ | dict(promotion.environ)),
+        env=without_signing_key(os.environ | dict(promotion.environ))
+        | ({} if pipe is None else {RECORD_PIPE_VARIABLE: str(pipe)}),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT if output == subprocess.PIPE else None,
         text=True,
-        pass_fds=(keep,),
+        pass_fds=(keep,) if pipe is None else (keep, pipe),
         process_group=0,
     )
 

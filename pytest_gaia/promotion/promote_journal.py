@@ -40,6 +40,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``lock``: the fencing number"""
     files: dict[str, str] = {}
     """``seal``, ``run``: file → SHA-256 of what the step has left"""
+    record: str = ""
+    """``run``: SHA-256 of the record, as pytest has reported it when it was done; empty where it has not"""
     exit_code: int | None = None
     """``run``: pytest's; ``end``: of the promotion"""
     problem: str = ""

@@ -6,9 +6,11 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.project import deploy_folder
+from pytest_gaia.config.project import deploy_folder, find_project
+from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy.files import folders_of, load
 from pytest_gaia.promotion.configs import deploy_files, differences
 from pytest_gaia.promotion.gate import Gate, evaluate
 from pytest_gaia.promotion.promote_commands import Commands, check_environ
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.tolerance import Tolerance
+    from pytest_gaia.policy.ruleset import RuleSet
     from pytest_gaia.promotion.bundle import Bundle
     from pytest_gaia.promotion.dsse import Signer
     from pytest_gaia.promotion.project import Promotion
@@ -36,6 +40,10 @@ class Plan:
     services: tuple[str, ...]
     deploys: bool
     commands: Commands
+    rules: RuleSet
+    """of the suites, as they were before any code of the project ran"""
+    tolerance: Tolerance
+    """of the environment, likewise"""
     signers: list[Signer] = field(default_factory=list, repr=False)
 
     @property
@@ -71,7 +79,10 @@ def plan_promotion(
     check_environ(promotion.environ)
     commands = Commands.of(promotion.rootdir, name, bundle, services if deploys else (), extra)
     signers = witness(promotion, name) if signing else []
-    return Plan(promotion, environment, bundle, evaluate(situation, only="edge"), services, deploys, commands, signers)
+    tolerances = known_tolerances(promotion.rootdir)
+    rules = load(folders_of(find_project(promotion.rootdir).suites), tolerances, rootdir=promotion.rootdir)
+    edge = evaluate(situation, only="edge")
+    return Plan(promotion, environment, bundle, edge, services, deploys, commands, rules, tolerances[name], signers)
 
 
 def changed_files(plan: Plan) -> tuple[str, ...]:

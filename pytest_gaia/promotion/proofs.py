@@ -37,7 +37,8 @@ def passed_run(situation: Situation, environment: str) -> Finding:
         return missing(f"no run of this bundle in {environment} counts as evidence", again)
     details = run.says.details
     if details.verdict in _REJECTED:
-        return failed(f"the newest run in {environment} came to {details.verdict}", run, next=again)
+        why = f": {details.problem}" if details.problem else ""
+        return failed(f"the newest run in {environment} came to {details.verdict}{why}", run, next=again)
     if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
         count = len(details.missing)
         lacking = f"; {count} of {details.planned} sealed tests were not passed" if count else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -10,7 +11,9 @@ from pytest_gaia.config.stages import Slo
 from pytest_gaia.promotion.baseline import Baseline
 from pytest_gaia.promotion.performance import measure, samples_of
 from pytest_gaia.promotion.statements import DeploymentPredicate, Resource, RunDetails, RunPredicate
+from pytest_gaia.verdict.evidence import time_of
 from pytest_gaia.verdict.judge import EXECUTED, Judgement
+from pytest_gaia.verdict.report import VerdictFile
 from pytest_gaia.verdict.seal import unproved
 
 if TYPE_CHECKING:
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
     from pytest_gaia.verdict.evidence import RecordedRun
     from pytest_gaia.verdict.judge import Outcome
-    from pytest_gaia.verdict.report import VerdictFile
     from pytest_gaia.verdict.seal import Plan
 
 DeployOutcome = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
@@ -33,8 +35,16 @@ _BAD: tuple[DeployOutcome, ...] = ("split", "phantom", "failed")
 _NO_BASELINE = Baseline()
 
 
+_CLOCK_STEP = timedelta(seconds=5)
+"""by how much the clock of this machine may have been set while the run went on"""
+_SHOWN = 3
+"""differences that are named"""
+_LONGEST = 60
+"""characters that are shown of a value"""
+
+
 class Unfit(ValueError):
-    """The files are not those of one and the same run of this bundle; the message says which differs."""
+    """The run has left nothing that could be judged; the message says why."""
 
 
 def run_predicate(
@@ -42,29 +52,35 @@ def run_predicate(
     verdict: VerdictFile,
     record: RecordedRun,
     *,
-    bundle: Bundle,
     files: Mapping[str, str],
     running: Mapping[str, str],
     fence: int,
     baseline: Baseline = _NO_BASELINE,
+    problem: str = "",
 ) -> RunPredicate:
-    """Return what the run shows. ``running`` is service → digest as observed after the last test.
+    """Return what the run shows by the ``verdict`` that the promotion itself has come to.
 
-    Raises :class:`Unfit` where plan, verdict file and record do not belong together.
+    ``running`` is service → digest as observed after the last test; ``problem``, why it counts as failed in any case.
     """
-    _check(plan, verdict, record, bundle)
     judgements = [msgspec.convert(test, Judgement, from_attributes=True) for test in verdict.tests]
     outcomes = {judgement.node: judgement.outcome for judgement in judgements}
     lacking = unproved(plan.nodes, judgements)
     details = _details(plan, verdict, record, outcomes, baseline)
     warned = {*details.expected, *details.flaky}
     return RunPredicate(
-        result=_result(verdict, lacking, warned),
+        result="FAILED" if problem else _result(verdict, lacking, warned),
         configuration=tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items())),
         passed=tuple(node for node in plan.nodes if outcomes.get(node) == "passed" and node not in warned),
         warned=tuple(node for node in plan.nodes if node in warned and node not in lacking),
         failed=lacking,
-        details=msgspec.structs.replace(details, missing=lacking, digests=dict(running), fence=fence),
+        details=msgspec.structs.replace(
+            details,
+            verdict="REJECT" if problem else verdict.verdict,
+            problem=problem,
+            missing=lacking,
+            digests=dict(running),
+            fence=fence,
+        ),
     )
 
 
@@ -144,18 +160,56 @@ def _result(verdict: VerdictFile, lacking: Sequence[str], warned: set[str]) -> L
     return "WARNED" if warned else "PASSED"
 
 
-def _check(plan: Plan, verdict: VerdictFile, record: RecordedRun, bundle: Bundle) -> None:
-    if record.end is None:
-        raise Unfit("the record has no end: the run was killed")
-    for what, wanted, found in (
+def contradiction(
+    plan: Plan,
+    own: VerdictFile,
+    theirs: VerdictFile | None,
+    record: RecordedRun,
+    *,
+    bundle: Bundle,
+    codes: tuple[int | None, int],
+    between: tuple[str, str],
+) -> str:
+    """Return how what a run has left contradicts its record, in words; '' where all of it agrees.
+
+    ``own`` is what the promotion has judged of the record, ``theirs`` the run's verdict file, ``codes`` what pytest has
+    ended with and what it ends with by the record, ``between`` when the plan was sealed and when pytest had ended.
+    """
+    assert record.end is not None
+    found = [f"{what}: {seen[:19] or 'none'}, not {wanted[:19]}" for what, wanted, seen in (
         ("the plan is of another bundle", bundle.id, plan.bundle),
-        ("the verdict file is of another bundle", bundle.id, verdict.bundle),
-        ("the verdict file is of another plan", plan.digest, verdict.plan),
-        ("the verdict file is of another environment", plan.environment, verdict.environment),
-        ("the verdict file was judged by other rules", plan.policy, verdict.policy),
+        ("the record is of another bundle", bundle.id, record.end.bundle),
+        ("the record is of another environment", plan.environment, record.start.environment),
         ("the record is of another plan", plan.digest, record.end.plan),
-        ("the record is of another run than the verdict file", verdict.started, record.start.started),
-        ("the record is of another run than the verdict file", verdict.finished, record.end.finished),
-    ):
-        if wanted != found:
-            raise Unfit(f"{what}: {found[:19] or 'none'}, not {wanted[:19]}")
+        ("the plan was sealed under other rules", own.policy, plan.policy),
+    ) if wanted != seen]  # fmt: skip
+    if record.end.sealed != plan.nodes:
+        found.append("the record names other sealed tests than the plan")
+    if not _within(record, *between):
+        found.append(
+            f"it ran from {record.start.started} to {record.end.finished}, not between {' and '.join(between)}"
+        )
+    found += _differences(own, theirs, *codes)
+    return f"the run and its record disagree: {'; '.join(found)}" if found else ""
+
+
+def _differences(own: VerdictFile, theirs: VerdictFile | None, ended: int | None, expected: int) -> list[str]:
+    found = [f"pytest ended with {ended}, by its record with {expected}"] if ended != expected else []
+    if theirs is None:
+        return [*found, "there is no verdict file that can be read"]
+    for name in VerdictFile.__struct_fields__:
+        seen, wanted = getattr(theirs, name), getattr(own, name)
+        if seen != wanted:
+            found.append(f"{name} is {_short(seen)} in the verdict file, {_short(wanted)} by the record")
+    return found[:_SHOWN]
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return f"{text[:_LONGEST]} …" if len(text) > _LONGEST else text
+
+
+def _within(record: RecordedRun, sealed: str, ended: str) -> bool:
+    assert record.end is not None
+    first, last = time_of(sealed) - _CLOCK_STEP, time_of(ended) + _CLOCK_STEP
+    return first <= time_of(record.start.started) and time_of(record.end.finished) <= last

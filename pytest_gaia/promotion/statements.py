@@ -82,6 +82,8 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True):
     """routes that were slower than in that record, significantly and by much"""
     digests: dict[str, str] = {}
     """service → digest observed to run, at the end of the run; empty where nothing could be observed"""
+    problem: str = ""
+    """why the run counts as failed, whatever its tests came to: what it has left contradicts its record"""
     drift: str = ""
     """how what ran differed from the bundle, or changed while the suites ran"""
     rehearsal: bool = False

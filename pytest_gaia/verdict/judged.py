@@ -41,6 +41,11 @@ class Judged:
     addresses: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """member → every address at which it was tested"""
 
+    @property
+    def exit_code(self) -> int:
+        """What the run ends with: pytest's own code where that says more than a verdict could."""
+        return self.end.pytest_exit if self.end and self.end.pytest_exit in _OWN_CODES else self.verdict.exit_code
+
     @cached_property
     def counts(self) -> Counter[Outcome]:
         """Outcome → tests."""
@@ -63,6 +68,8 @@ class Judged:
 
 
 _NO_RULES = RuleSet()
+_OWN_CODES = (2, 3, 4)
+"""pytest's exit codes: interrupted, failed inside, called wrongly"""
 
 
 def judge_run(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from tests.plugin.conftest import project, server
@@ -12,8 +14,6 @@ from tests.promotion.conftest import Keyring
 from tests.promotion.promotable import DIGEST, promotable
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.promotion.promotable import Promotable
 
 __all__ = ["deployer", "project", "promotable", "server"]
@@ -50,6 +50,68 @@ def test_a_failed_test_rejects_and_says_so(promotable: Promotable) -> None:
     assert '"verdict": "REJECT"' in done.stdout
     run = promotable.predicate(RunPredicate)
     assert (run.result, run.failed) == ("FAILED", ("suites/health/test_health.py::test_two",))
+
+
+FORGES = """
+import atexit, ctypes, pathlib
+
+def forge():
+    (folder,) = pathlib.Path(".gaia/promotions").glob("stage-*")
+    {forgery}
+    ctypes.CDLL(None)._exit(0)
+
+# Past everything with which the run watches its own end.
+atexit._clear()
+atexit.register(forge)
+"""
+VERDICT = """verdict = folder / "verdict.json"
+    verdict.write_text(verdict.read_text().replace("REJECT", "PROMOTE").replace('"exit_code": 1', '"exit_code": 0'))"""
+RECORD = """record = folder / "record.jsonl"
+    record.write_text(record.read_text().replace('"failed"', '"passed"'))"""
+PLAN = """plan = folder / "plan.json"
+    plan.write_text(plan.read_text() + " ")"""
+RULE = """
+import pathlib
+rules = pathlib.Path("suites/expectations")
+rules.mkdir(exist_ok=True)
+(rules / "late.toml").write_text('''
+why = "a reason"
+issue = "GAIA-1"
+owner = "@team"
+added = 2026-11-01
+expires = 2027-01-01
+environments = ["stage"]
+tests = ["suites/health/test_health.py::test_two"]
+match = { kind = "assertion" }
+''')
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "problem"),
+    [
+        (FORGES.format(forgery=VERDICT), "verdict is PROMOTE in the verdict file, REJECT by the record"),
+        (FORGES.format(forgery="pass"), "pytest ended with 0, by its record with 1"),
+        (FORGES.format(forgery="(folder / 'verdict.json').unlink()"), "there is no verdict file that can be read"),
+        (FORGES.format(forgery=RECORD), "record.jsonl: not as the run has written it"),
+        (FORGES.format(forgery=PLAN), "plan.json: changed since it was sealed"),
+        (RULE, "the plan was sealed under other rules"),
+    ],
+)
+def test_what_contradicts_the_record_is_a_failure_that_is_written_down(
+    promotable: Promotable, conftest: str, problem: str
+) -> None:
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text("def test_one(): pass\ndef test_two(): assert False\n", encoding="utf-8")
+    (promotable.rootdir / "suites" / "conftest.py").write_text(conftest, encoding="utf-8")
+
+    done = promotable.promote()
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert problem in done.stdout
+    run = promotable.predicate(RunPredicate)
+    assert (run.result, run.details.verdict, problem in run.details.problem) == ("FAILED", "REJECT", True)
+    assert promotable.predicate(GatePredicate).decision.verdict == "REJECT"
 
 
 def test_what_the_run_leaves_out_holds(promotable: Promotable) -> None:
