@@ -58,6 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "test that the environment runs by itself; the run, or one with --gaia-plan, then owes all of them")  # fmt: skip
     add("--gaia-plan", metavar="FILE", type=Path, help="hold the run against a plan that was sealed before: what it "
         "owes and does not pass ends in HOLD")  # fmt: skip
+    add("--gaia-require-full", action="store_true", help="end a partial run, which leaves something out of the suites, "
+        "with HOLD (11) instead of PARTIAL (0)")  # fmt: skip
     add("--gaia-bundle", metavar="ID", help="the bundle that is tested; it is written into plan and record")
     add("--gaia-report", metavar="FILE", type=Path, help="write the verdict and every judgement to FILE (JSON)")
     add("--gaia-deploy", action="store_true", help="deploy the environment once, after collection and before the first "
@@ -173,11 +175,12 @@ def _distributes(config: pytest.Config) -> bool:
 
 def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
     from pytest_gaia.plugin.checks import CheckHooks
-    from pytest_gaia.plugin.ledger import LedgerHooks
-    from pytest_gaia.run.workers import tell_left_out
+    from pytest_gaia.plugin.ledger import LedgerHooks, Scope
+    from pytest_gaia.run.workers import tell_left_out, tell_uncollected
 
     _add(config, "gaia-checks", CheckHooks(run, judging, None))
-    _add(config, "gaia-ledger", LedgerHooks(partial(tell_left_out, config)))
+    told = partial(tell_left_out, config), partial(tell_uncollected, config)
+    _add(config, "gaia-ledger", LedgerHooks(Scope.of(config, run), *told))
     _bridge(config, run, judging)
 
 
@@ -185,14 +188,14 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
     from pytest_gaia.plugin.checks import CheckHooks
     from pytest_gaia.plugin.controller import ControllerHooks
     from pytest_gaia.plugin.ending import RESULT
-    from pytest_gaia.plugin.ledger import LedgerHooks
+    from pytest_gaia.plugin.ledger import LedgerHooks, Scope
     from pytest_gaia.plugin.progress import SuitesBegun
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.shown import show_outcomes
     from pytest_gaia.plugin.witness import ReportHooks, WitnessHooks
 
     result = config.stash[RESULT] = Result(run, judging, config)
-    witness = WitnessHooks(result.add, run.redactor.text)
+    witness = WitnessHooks(result.add, run.redactor.text, Scope.of(config, run))
     _add(config, "gaia-checks", CheckHooks(run, judging, witness.assembly))
     _add(config, "gaia-witness", witness)
     if _distributes(config):
@@ -204,7 +207,7 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
         result.plan = sealed_before(run, judging, config)
         if config.option.gaia_seal:
             _add(config, "gaia-seal", SealHooks(run, judging, result, witness, config))
-    _add(config, "gaia-ledger", LedgerHooks(witness.left_out))
+    _add(config, "gaia-ledger", LedgerHooks(witness.scope, witness.left_out, witness.uncollected.update))
     _bridge(config, run, judging, result)
     suites = SuitesBegun(config, run.roots)
     _add(config, "gaia-suites", suites)

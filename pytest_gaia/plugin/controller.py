@@ -151,7 +151,7 @@ class ControllerHooks:
         self._look_again(exitstatus)
         witness = self.witness
         planned = len(witness.assembly.planned)
-        code = self.result.close(exitstatus, planned, deselected=witness.deselected, lost=witness.lost)
+        code = self.result.close(exitstatus, planned, partial=witness.partial(), lost=witness.lost)
         if self.result.judged and (problem := settle_junit(self.config, self.result.judged)):
             self.result.unwritten.append(problem)
             return code or int(pytest.ExitCode.USAGE_ERROR)

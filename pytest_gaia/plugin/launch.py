@@ -85,18 +85,12 @@ def _refuse_lost_asserts() -> None:
         )
 
 
-def selects_everything(config: pytest.Config, roots: Sequence[Path]) -> bool:
-    """Whether everything is to be run that the environment runs by itself, without any narrowing."""
-    narrowing = ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
-    return selects_nothing(config, roots) and not any(getattr(config.option, name, None) for name in narrowing)
-
-
 def selects_nothing(config: pytest.Config, roots: Sequence[Path]) -> bool:
     """Whether the user left the choice of checks to the environment: no expression, no folder inside of a suite."""
     option = config.option
     if option.markexpr or option.keyword or option.gaia_command:
         return False
-    return all(any(path == root or path in root.parents for root in roots) for path in _paths(config))
+    return all(any(path == root or path in root.parents for root in roots) for path in paths_of(config))
 
 
 def _options(config: pytest.Config) -> Options:
@@ -120,10 +114,11 @@ def _touches(config: pytest.Config, roots: Sequence[Path]) -> bool:
     """Whether the run's paths and the suites' folders meet. A project that names no folders may use Gaia anywhere."""
     if not roots:
         return True
-    related = ((path, root) for path in _paths(config) for root in roots)
+    related = ((path, root) for path in paths_of(config) for root in roots)
     return any(path == root or path in root.parents or root in path.parents for path, root in related)
 
 
-def _paths(config: pytest.Config) -> list[Path]:
+def paths_of(config: pytest.Config) -> list[Path]:
+    """Return what is to be collected, without the names of single tests."""
     directory = config.invocation_params.dir
     return [Path(os.path.normpath(directory / argument.partition("::")[0])) for argument in config.args]

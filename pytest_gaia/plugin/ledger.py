@@ -1,22 +1,58 @@
-"""What was collected must be run, or be reported as deselected: nothing may vanish on the way."""
+"""What there was to run, and what was left out of it: a full run collects everything, and nothing vanishes on the way."""
 
 from __future__ import annotations
 
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.pathlib import fnmatch_ex
+
+from pytest_gaia.plugin.launch import paths_of
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pytest_gaia.run.session import Run
+
+_NAMED = 3
+"""how many of the things that were left out a sentence names"""
+_FLAGS = (("--lf", "lf"), ("--sw", "stepwise"))
+_COLLECTING = (
+    "collect_imported_tests",
+    "norecursedirs",
+    "python_classes",
+    "python_files",
+    "python_functions",
+    "testpaths",
+)
+"""settings of pytest that decide what is a test"""
+_PYTHON_FILES = ("test_*.py", "*_test.py")
+_NO_SUITES = (".*", "__pycache__", "node_modules", "venv", "*.egg")
+"""folders in which pytest looks for no tests, and nobody keeps checks"""
 
 
 class LedgerHooks:
-    """Registered where tests are collected; tells ``report`` the node ids that a hook took out without a word."""
+    """Registered where tests are collected."""
 
-    def __init__(self, report: Callable[[list[str]], None]) -> None:
-        self._report = report
+    def __init__(
+        self, scope: Scope, taken_out: Callable[[list[str]], None], uncollected: Callable[[list[str]], None]
+    ) -> None:
+        """``taken_out`` takes the node ids that a hook took out without a word, ``uncollected`` the missing files."""
+        self._scope = scope
+        self._taken_out = taken_out
+        self._uncollected = uncollected
         # By identity, because a hook may rename what it does not take out.
         self._open: dict[int, pytest.Item] = {}
+        self._seen: set[Path] = set()
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Its file is read."""
+        self._seen.add(collector.path)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_itemcollected(self, item: pytest.Item) -> None:
@@ -35,4 +71,111 @@ class LedgerHooks:
         missing = [item.nodeid for item in self._open.values()]
         self._open.clear()
         if missing:
-            self._report(missing)
+            self._taken_out(missing)
+        if files := self._scope.missing(self._seen):
+            self._uncollected(files)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a full run collects."""
+
+    config: pytest.Config
+    folders: tuple[Path, ...]
+    """those of ``[gaia] suites``; without them, what pytest collects when it is given no path"""
+    skipped: tuple[str, ...]
+    """names of folders below them that hold no tests"""
+
+    @classmethod
+    def of(cls, config: pytest.Config, run: Run) -> Scope:
+        """Return that of one run."""
+        if run.roots:
+            return cls(config, run.roots, _NO_SUITES)
+        rootdir = run.options.rootdir
+        found = (path for pattern in config.getini("testpaths") for path in sorted(rootdir.glob(pattern)))
+        return cls(config, tuple(found) or (rootdir,), ("__pycache__", *config.getini("norecursedirs")))
+
+    def left_out(
+        self, *, planned: int = 0, deselected: int = 0, taken_out: int = 0, uncollected: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """Return what a run leaves out of it, one sentence each; nothing for a full run."""
+        found: list[str] = []
+        options = self._narrowing()
+        if deselected:
+            total = planned + deselected + taken_out
+            found.append(f"{' and '.join(options) or 'a plugin'} deselected {deselected} of {total} tests")
+        elif options:
+            found.append(f"{' and '.join(options)} {_were(options)} given")
+        if named := self._narrower():
+            found.append(f"only {_some(named)} {_were(named)} collected")
+        if uncollected:
+            found.append(f"{_some(uncollected)} {_were(uncollected)} not collected")
+        if taken_out:
+            found.append(f"a plugin took out {counted(taken_out, 'test')} without reporting it")
+        return tuple(found)
+
+    def missing(self, seen: set[Path]) -> list[str]:
+        """Return the files of tests that are not among those ``seen``; nothing where the paths of the run explain it."""
+        if self._narrower():
+            return []
+        return [self._shown(path) for path in self._test_files() if path not in seen]
+
+    def _narrower(self) -> list[str]:
+        """Return the paths and node ids that are to be collected, where that is less than all folders."""
+        pairs = list(zip(self.config.args, paths_of(self.config), strict=True))
+        whole = [path for argument, path in pairs if "::" not in argument]
+        if all(any(path == folder or path in folder.parents for path in whole) for folder in self.folders):
+            return []
+        return [self._shown(path) + "".join(argument.partition("::")[1:]) for argument, path in pairs]
+
+    def _narrowing(self) -> list[str]:
+        """Return the options that leave something out, whether or not there was something to leave out."""
+        words = [
+            *(f"-m {shlex.quote(value)}" for value in self._given("markexpr")),
+            *(f"-k {shlex.quote(value)}" for value in self._given("keyword")),
+            *(f"-o {shlex.quote(value)}" for value in self._given("override_ini") if _decides(value)),
+            *(f"--gaia-command={value}" for value in self._given("gaia_command")),
+            *(f"--deselect={value}" for value in self._given("deselect")),
+            *(f"--ignore={value}" for value in self._given("ignore") if self._concerns(value)),
+            *(f"--ignore-glob={value}" for value in self._given("ignore_glob")),
+            *(flag for flag, name in _FLAGS if getattr(self.config.option, name, None)),
+        ]
+        return [*words[:_NAMED], f"{len(words) - _NAMED} more options"] if len(words) > _NAMED + 1 else words
+
+    def _given(self, name: str) -> list[str]:
+        value = getattr(self.config.option, name, None) or []
+        return [value] if isinstance(value, str) else list(map(str, value))
+
+    def _concerns(self, ignored: str) -> bool:
+        path = Path(os.path.normpath(self.config.invocation_params.dir / ignored))
+        return any(path == each or path in each.parents or each in path.parents for each in self.folders)
+
+    def _test_files(self) -> Iterator[Path]:
+        python = self.config.pluginmanager.has_plugin("python")
+        patterns = self.config.getini("python_files") if python else _PYTHON_FILES
+        for root in self.folders:
+            for folder, folders, files in os.walk(root):
+                here = Path(folder)
+                folders[:] = sorted(name for name in folders if not self._skips(here / name))
+                found = (here / name for name in sorted(files) if name.endswith(".py"))
+                yield from (path for path in found if any(fnmatch_ex(each, path) for each in patterns))
+
+    def _skips(self, folder: Path) -> bool:
+        named = any(fnmatch_ex(each, folder) for each in self.skipped)
+        return named or (folder / "pyvenv.cfg").exists()
+
+    def _shown(self, path: Path) -> str:
+        return os.path.relpath(path, self.config.rootpath).replace(os.sep, "/")
+
+
+def _decides(setting: str) -> bool:
+    return setting.partition("=")[0].strip() in _COLLECTING
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {counted(rest, 'other')}" if rest > 0 else "")
+
+
+def _were(things: Sequence[str]) -> str:
+    return "was" if len(things) == 1 else "were"

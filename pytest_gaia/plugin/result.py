@@ -12,7 +12,6 @@ from msgspec import structs
 
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.plugin.launch import selects_everything
 from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import write_report
@@ -56,7 +55,7 @@ class Result:
         self._end: RunEnd | None = None
         self._begun = False
         self._bundle: str = config.option.gaia_bundle or ""
-        self._complete = selects_everything(config, run.roots)
+        self._full_required: bool = config.option.gaia_require_full
         self._record = _opened(config.option.gaia_record, "--gaia-record")
         self._report = _opened(config.option.gaia_report, "--gaia-report")
         self._recorded = hashlib.sha256()
@@ -79,17 +78,21 @@ class Result:
         self._start = structs.replace(start, deployment=self.deployment)
         self._open_record()
 
-    def close(self, pytest_exit: int, planned: int, *, deselected: bool, lost: Sequence[str]) -> int:
-        """Judge everything, write the report, and return the exit code of the run. ``lost`` are workers."""
+    def close(self, pytest_exit: int, planned: int, *, partial: tuple[str, ...], lost: Sequence[str]) -> int:
+        """Judge everything, write the report, and return the exit code of the run.
+
+        ``partial`` says what was left out of the suites; ``lost`` are workers.
+        """
         if not self._begun:
             self._start = structs.replace(self._start, deployment=self.deployment)
             self._open_record()
-        complete = self._complete and not deselected
         self._end = RunEnd(
             finished=_now(),
             pytest_exit=pytest_exit,
             planned=planned,
-            complete=complete,
+            complete=not partial,
+            partial=partial,
+            full_required=self._full_required,
             unavailable=self.unavailable,
             lost=tuple(lost),
             changed=self.changed,

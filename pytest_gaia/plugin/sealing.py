@@ -9,7 +9,7 @@ import pytest
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.evidence import EVIDENCE
-from pytest_gaia.plugin.launch import selects_everything
+from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.verdict.report import policy_digest
 from pytest_gaia.verdict.seal import Plan, PlannedObjective, PlannedTest, read_plan, write_plan
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.plugin.ledger import Scope
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.witness import WitnessHooks
     from pytest_gaia.run.session import Run
@@ -36,13 +37,14 @@ class SealHooks:
         self.witness = witness
         self.config = config
         self.path: Path = config.option.gaia_seal.absolute()
-        _refuse_narrowing(run, config)
+        _refuse_narrowing(run, config, witness.scope)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write the plan before anything else happens; from here on the run owes what is in it."""
-        if session.testsfailed or self.witness.deselected or not session.items:
-            why = "nothing was collected" if not session.items else "not everything could be collected, or was selected"
+        if session.testsfailed or not session.items or (partial := self.witness.partial()):
+            why = "not everything could be collected" if session.items else "nothing was collected"
+            why = "; ".join(partial) if session.items and not session.testsfailed else why
             raise pytest.UsageError(f"--gaia-seal={self.path}: {why}; a plan of less than all proves nothing.")
         plan = plan_of(self.run, self.judging, session.items, self.config.option.gaia_bundle or "")
         try:
@@ -92,8 +94,8 @@ def sealed_before(run: Run, judging: Judging, config: pytest.Config) -> Plan | N
     return plan
 
 
-def _refuse_narrowing(run: Run, config: pytest.Config) -> None:
-    if not selects_everything(config, run.roots):
+def _refuse_narrowing(run: Run, config: pytest.Config, scope: Scope) -> None:
+    if not selects_nothing(config, run.roots) or scope.left_out():
         raise ConfigError(
             "--gaia-seal: a plan holds everything that the environment runs by itself, and this run was told to leave "
             "something out (-k, -m, --deselect, --lf, --gaia-command, a path below a suite's folder …). Seal without "

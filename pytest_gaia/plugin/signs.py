@@ -21,6 +21,7 @@ _ASKING = (
     "gaia_subjects",
     "gaia_seal",
     "gaia_plan",
+    "gaia_require_full",
     "gaia_bundle",
     "gaia_deploy",
     "gaia_deploy_services",

@@ -59,10 +59,10 @@ class LastWords:
         if quiet:
             # Whoever asks for one line gets one, however long it is.
             lines = [footer.verdict_line(self._label, judged)]
-        well = judged.verdict.exit_code == 0
+        colour = {"PROMOTE": "green", "PARTIAL": "yellow"}.get(judged.verdict.word, "red")
         begin_line(terminal)
         for line in lines:
-            terminal.write_line(line, green=well, red=not well)
+            terminal.write_line(line, **{colour: True})
 
     def _write(self, lines: Sequence[str], **title: bool) -> None:
         """Write lines, of which those that are not indented are titles."""

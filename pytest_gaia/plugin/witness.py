@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.plugin.phases import skip_reason
-from pytest_gaia.run.workers import deselected_of, left_out_of, mistake_of
+from pytest_gaia.run.workers import deselected_of, left_out_of, mistake_of, uncollected_of
 from pytest_gaia.verdict.assembly import Assembly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from pytest_gaia.plugin.ledger import Scope
     from pytest_gaia.verdict.evidence import TestRecord
 
 _RETRIED = "rerun"
@@ -24,10 +25,15 @@ _CRASH = "???"
 class WitnessHooks:
     """Registered once a run: on xdist's controller, or in the one process of a run without workers."""
 
-    def __init__(self, sink: Callable[[TestRecord], None], redact: Callable[[str], str]) -> None:
+    def __init__(self, sink: Callable[[TestRecord], None], redact: Callable[[str], str], scope: Scope) -> None:
         self.assembly = Assembly(sink)
         self._redact = redact
-        self.deselected = False
+        self.scope = scope
+        self.deselected: set[str] = set()
+        self.taken_out: set[str] = set()
+        """tests that a hook took out without a word"""
+        self.uncollected: set[str] = set()
+        """files of tests that were not read"""
         self.lost: list[str] = []
         """workers that ended before their time"""
         self.mistake: str | None = None
@@ -44,20 +50,17 @@ class WitnessHooks:
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """A run without workers: these tests were collected, and left out by the user."""
-        self.deselected = self.deselected or bool(items)
-        for item in items:
-            self.assembly.without_end(item.nodeid, "deselected")
+        self._deselect(item.nodeid for item in items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """A worker that ends in order says what it knows."""
         self.mistake = self.mistake or mistake_of(node)
         self.left_out(left_out_of(node))
+        self.uncollected.update(uncollected_of(node))
         if error is not None:
             self.lost.append(f"worker {node.gateway.id}")
-        for nodeid in deselected_of(node):
-            self.deselected = True
-            self.assembly.without_end(nodeid, "deselected")
+        self._deselect(deselected_of(node))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be collected, or leaves itself out, is evidence that is missing."""
@@ -67,8 +70,24 @@ class WitnessHooks:
 
     def left_out(self, nodes: Sequence[str]) -> None:
         """These tests were collected, and a hook took them out without a word."""
+        self.taken_out.update(nodes)
         for node in nodes:
             self.assembly.without_end(node, "never ran", "a hook took it out after it was collected")
+
+    def partial(self) -> tuple[str, ...]:
+        """What the run left out of the suites, one sentence each; nothing for a full run."""
+        left_out = self.scope.left_out(
+            planned=len(self.assembly.planned),
+            deselected=len(self.deselected),
+            taken_out=len(self.taken_out),
+            uncollected=sorted(self.uncollected),
+        )
+        return tuple(map(self._redact, left_out))
+
+    def _deselect(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            self.deselected.add(node)
+            self.assembly.without_end(node, "deselected")
 
 
 class ReportHooks:

@@ -112,13 +112,20 @@ def rule_from(text: str, place: str, environments: Mapping[str, Tolerance]) -> R
         raise _error(text, place, error.key, str(error)) from None
     for key, problem in mistakes(table, environments):
         raise _error(text, place, key, problem)
-    return _rule(name, place, table)
+    return _rule(name, place, table, _line_of_cap(text) if table.max_tests is not None else 0)
 
 
+def _line_of_cap(text: str) -> int:
+    found = [number for number, line in enumerate(text.splitlines(), 1) if _CAP.match(line)]
+    # Another line may look like it within a text of several lines; to parse every line of a thousand files takes long.
+    return found[0] if len(found) == 1 else nearest_line(key_lines(text), ("max_tests",))
+
+
+_CAP = re.compile(r"\s*max_tests\s*=")
 _ID = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 
 
-def _rule(name: str, place: str, table: RuleTable) -> Rule:
+def _rule(name: str, place: str, table: RuleTable, max_tests_line: int) -> Rule:
     capabilities = [str(each) for each in as_list(table.when.capability)]
     return Rule(
         id=name,
@@ -136,6 +143,7 @@ def _rule(name: str, place: str, table: RuleTable) -> Rule:
         max_tests=table.max_tests,
         widened=table.widened,
         place=place,
+        max_tests_line=max_tests_line,
     )
 
 

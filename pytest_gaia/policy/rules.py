@@ -44,6 +44,8 @@ class Rule(msgspec.Struct, frozen=True, gc=False, eq=False):
     """why it covers more than it did; ``gaia policy ratchet`` asks for it"""
     place: str = ""
     """its file, relative to the root of the project"""
+    max_tests_line: int = 0
+    """the line of that file on which ``max_tests`` is set"""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rule) and all(getattr(self, name) == getattr(other, name) for name in SAID)
@@ -89,5 +91,5 @@ class Rule(msgspec.Struct, frozen=True, gc=False, eq=False):
         return tuple(phase for phase in PHASES if phase in self.phases)
 
 
-SAID = tuple(name for name in Rule.__struct_fields__ if name != "place")
+SAID = tuple(name for name in Rule.__struct_fields__ if name not in ("place", "max_tests_line"))
 """the fields of a rule that mean something"""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_gaia.config.stages import Stage
     from pytest_gaia.promotion.items import Group
     from pytest_gaia.promotion.situation import Situation
-    from pytest_gaia.verdict.verdict import Word
+    from pytest_gaia.promotion.statements import Decision
 
 _LOCAL_ONLY = ("local", "dev")
 """how far a bundle of images goes that only one machine has"""
@@ -49,7 +49,7 @@ class Gate:
 
     environment: str
     bundle: str
-    verdict: Word
+    verdict: Decision
     items: tuple[Item, ...]
 
     @property
@@ -96,7 +96,7 @@ def evaluate(situation: Situation, *, only: Group | None = None) -> Gate:
     return Gate(situation.environment, situation.bundle.id, _word(items), items)
 
 
-def _word(items: tuple[Item, ...]) -> Word:
+def _word(items: tuple[Item, ...]) -> Decision:
     if any(item.finding.status == "failed" for item in items):
         return "REJECT"
     return "PROMOTE" if items and all(item.good for item in items) else "HOLD"

@@ -48,6 +48,7 @@ class Commands:
         common = (*suites, f"--rootdir={rootdir}", f"--gaia-env={environment}", f"--gaia-bundle={bundle.id}")
         seal = ("--collect-only", "-q", f"--gaia-seal={shown}/{PLAN}")
         evidence = (
+            "--gaia-require-full",
             f"--gaia-plan={shown}/{PLAN}",
             f"--gaia-record={shown}/{RECORD}",
             f"--gaia-report={shown}/{VERDICT}",

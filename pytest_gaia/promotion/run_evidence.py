@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.statements import Decision
     from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
     from pytest_gaia.verdict.evidence import RecordedRun
     from pytest_gaia.verdict.judge import Outcome
@@ -75,7 +76,7 @@ def run_predicate(
         failed=lacking,
         details=msgspec.structs.replace(
             details,
-            verdict="REJECT" if problem else verdict.verdict,
+            verdict="REJECT" if problem else _decision(verdict),
             problem=problem,
             missing=lacking,
             digests=dict(running),
@@ -96,7 +97,7 @@ def _details(
     return RunDetails(
         environment=plan.environment,
         bundle=plan.bundle,
-        verdict=verdict.verdict,
+        verdict=_decision(verdict),
         plan=plan.digest,
         planned=len(plan.tests),
         counts=verdict.counts,
@@ -158,6 +159,11 @@ def _result(verdict: VerdictFile, lacking: Sequence[str], warned: set[str]) -> L
     if lacking or verdict.verdict != "PROMOTE":
         return "FAILED"
     return "WARNED" if warned else "PASSED"
+
+
+def _decision(verdict: VerdictFile) -> Decision:
+    """Return the verdict as it is written down: a partial run holds a release, as too little evidence does."""
+    return "HOLD" if verdict.verdict == "PARTIAL" else verdict.verdict
 
 
 def contradiction(

@@ -27,6 +27,9 @@ RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 NO_BUNDLE = "no bundle"
 """the target of a rollback to images that nobody has bundled"""
 
+Decision: TypeAlias = Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
+"""what a ledger can hold: a PARTIAL run is no evidence about a release, and is never written down"""
+
 
 class Subject(msgspec.Struct, frozen=True):
     """What a statement is about: the image of one service, by its digest alone."""
@@ -59,7 +62,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True):
 
     environment: str
     bundle: str
-    verdict: Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
+    verdict: Decision
     plan: str
     """SHA-256 of the sealed plan"""
     planned: int
@@ -190,7 +193,7 @@ class GateDetails(msgspec.Struct, frozen=True, kw_only=True):
 
     environment: str
     bundle: str
-    verdict: Literal["PROMOTE", "REJECT", "HOLD", "DRIFT", "INFRA"]
+    verdict: Decision
     reasons: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     """SHA-256 of each envelope that it rests on"""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.report.layout import NARROWEST, columns, listed, shortened, wrapped
 from pytest_gaia.report.table import aligned
 from pytest_gaia.report.terms import remaining
+from pytest_gaia.verdict.verdict import over_caps
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def warnings(judged: Judged) -> Iterator[str]:
             yield f"rule {rule.id} expired {rule.expires} and excuses nothing; {_ask(rule)}"
         elif left <= _SOON:
             yield f"rule {rule.id} expires in {counted(left, 'day')}; {_ask(rule)}"
+    if judged.partial:
+        yield from over_caps(judged.judgements, judged.rules)
     for judgement in judged.judgements:
         if judgement.outcome == "unexpected pass" or (judgement.outcome == "passed" and judgement.why):
             yield f"{judgement.node}: {judgement.outcome}: {judgement.why}"

@@ -41,6 +41,8 @@ def run_annotations(
     yield from _most(
         "error", [*_verdict(judged, label, gating), *(partial(failure, each) for each in gating)], "tests gate"
     )
+    if judged.verdict.word == "PARTIAL":
+        yield annotation("notice", "gaia PARTIAL", f"{label}: {'; '.join(judged.verdict.reasons)}")
     warned = [partial(annotation, "warning", "gaia", text) for text in warnings(judged)]
     yield from _most("warning", warned, "warnings")
 
@@ -68,7 +70,7 @@ def _summary(judged: Judged, label: str) -> Iterator[str]:
     yield f"## gaia: {judged.verdict.word} on {_cell(label)}"
     yield ""
     yield " · ".join(f"{count} {outcome}" for outcome, count in judged.counts.items()) or "nothing was run"
-    if judged.verdict.exit_code:
+    if judged.verdict.word != "PROMOTE":
         yield ""
         yield from (f"- {_cell(reason)}" for reason in judged.verdict.reasons)
     gating = [(each.node, each.outcome, each.why) for each in judged.judgements if each.gates]

@@ -18,6 +18,7 @@ _HANDOFF = "gaia_handoff"
 _MISTAKE = "gaia_mistake"
 _DESELECTED = "gaia_deselected"
 _LEFT_OUT = "gaia_left_out"
+_UNCOLLECTED = "gaia_uncollected"
 _MASKS = "gaia_masks"
 _SECRETS = "gaia_secrets"
 
@@ -89,6 +90,17 @@ def left_out_of(node: Any) -> list[str]:
     """On the controller: the node ids that vanished on a worker."""
     output: dict[str, list[str]] = getattr(node, "workeroutput", {})
     return output.get(_LEFT_OUT, [])
+
+
+def tell_uncollected(config: Any, files: list[str]) -> None:
+    """On a worker: hand the controller the files of tests that were not collected."""
+    config.workeroutput[_UNCOLLECTED] = files
+
+
+def uncollected_of(node: Any) -> list[str]:
+    """On the controller: the files of tests that a worker did not collect."""
+    output: dict[str, list[str]] = getattr(node, "workeroutput", {})
+    return output.get(_UNCOLLECTED, [])
 
 
 def tell_secrets(config: Any, named: Mapping[str, str]) -> None:

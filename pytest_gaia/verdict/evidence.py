@@ -164,6 +164,10 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """tests that were selected"""
     complete: bool = False
     """whether all checks were selected that the environment runs by itself"""
+    partial: tuple[str, ...] | None = None
+    """what was left out, one sentence each; empty for a full run; None in a record from before runs noted it"""
+    full_required: bool = False
+    """whether a partial run was not enough (``--gaia-require-full``)"""
     unavailable: str = ""
     """why the environment could not be tested, if it could not"""
     lost: tuple[str, ...] = ()

@@ -46,6 +46,11 @@ class Judged:
         """What the run ends with: pytest's own code where that says more than a verdict could."""
         return self.end.pytest_exit if self.end and self.end.pytest_exit in _OWN_CODES else self.verdict.exit_code
 
+    @property
+    def partial(self) -> tuple[str, ...]:
+        """What was left out of the run; empty for a full run, and where the record does not say."""
+        return (self.end.partial if self.end else None) or ()
+
     @cached_property
     def counts(self) -> Counter[Outcome]:
         """Outcome → tests."""
@@ -121,6 +126,8 @@ def _facts(
         undeployed=end.undeployed,
         held=end.held,
         unused=unused,
+        partial=end.partial or (),
+        full_required=end.full_required,
     )
 
 

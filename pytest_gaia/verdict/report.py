@@ -55,7 +55,7 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """The document that ``--gaia-report`` writes."""
 
     format: Literal["gaia-verdict/1"]
-    verdict: Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
+    verdict: Literal["PROMOTE", "PARTIAL", "REJECT", "DRIFT", "HOLD", "INFRA"]
     exit_code: int
     reasons: tuple[str, ...]
     environment: str
@@ -90,6 +90,8 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """member → host and port of every address at which it was tested, without credentials"""
     loopback: bool = False
     """whether ``loopback = true`` lets the environment be tested on this machine, though it comes after another one"""
+    partial: tuple[str, ...] = ()
+    """what was left out of the run, one sentence each; empty for a full run"""
 
 
 def verdict_file(judged: Judged) -> VerdictFile:
@@ -126,6 +128,7 @@ def verdict_file(judged: Judged) -> VerdictFile:
         ),
         addresses=dict(judged.addresses),
         loopback=judged.start.loopback,
+        partial=judged.partial,
     )
 
 

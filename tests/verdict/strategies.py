@@ -107,6 +107,8 @@ def ends(draw: st.DrawFn, count: int) -> RunEnd | None:
         pytest_exit=draw(st.sampled_from((*(0,) * 9, 1, 1, 2, 5, 7))),
         planned=draw(st.sampled_from((*(count,) * 9, count + 1, 0))),
         complete=draw(st.booleans()),
+        partial=draw(st.sampled_from((None, (), (), ("-k one was given",)))),
+        full_required=draw(st.booleans()),
         unavailable=draw(st.sampled_from((*("",) * 9, "out of reach"))),
         changed=draw(st.sampled_from((*((),) * 9, ("gateway: version 0.3, it was 0.2",)))),
         undeployed=draw(st.sampled_from((*("",) * 9, "the deployment failed: gateway: phantom"))),

@@ -9,14 +9,17 @@ import msgspec
 import pytest
 
 from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.report.footer import warnings
 from pytest_gaia.verdict.assembly import Assembly
-from pytest_gaia.verdict.evidence import Phase, TestRecord
+from pytest_gaia.verdict.evidence import Phase, TestRecord, read_run
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import policy_digest, verdict_file
 from tests.policy.build import EXPIRES, TODAY, context, rule
-from tests.verdict.runs import failed, passed, run
+from tests.verdict.runs import failed, passed, record, run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.verdict.evidence import RecordedRun
 
@@ -108,6 +111,40 @@ def test_a_rule_that_covers_nothing_is_drift_only_where_everything_was_selected(
 
     assert judged(run(passed(A)), elsewhere).verdict.reasons == ("rule elsewhere covers no test",)
     assert judged(run(passed(A), complete=False), elsewhere).verdict.word == "PROMOTE"
+
+
+def test_a_record_says_whether_its_run_was_full_and_replays_to_the_same_verdict(tmp_path: Path) -> None:
+    narrowed = ending(run(passed(A), complete=False), partial=("-m personas deselected 1 of 2 tests",))
+    strict = ending(narrowed, full_required=True)
+    full = ending(run(passed(A)), partial=())
+    before = run(passed(A), complete=False)
+    for recorded, least, word in (
+        (narrowed, 50, "PARTIAL"),
+        (strict, 1, "HOLD"),
+        (full, 1, "PROMOTE"),
+        (full, 50, "HOLD"),
+        # Recorded before runs noted whether they were full: judged as they were then.
+        (before, 1, "PROMOTE"),
+        (before, 50, "HOLD"),
+    ):
+        again = read_run(record(tmp_path / "run.jsonl", recorded))
+        asked = replace(context("staging").tolerance, least_executed=least)
+
+        assert again == recorded
+        assert judged(again, tolerance=asked).verdict.word == word
+
+
+def test_a_partial_run_only_warns_of_a_rule_over_its_cap() -> None:
+    capped = rule("capped", "suites/personas", max_tests=1)
+    recorded = ending(
+        run(failed(A), failed(B), passed("suites/x.py::test_x")), partial=("only suites/x was collected",)
+    )
+
+    found = judged(recorded, capped)
+
+    assert found.verdict.word == "PARTIAL"
+    assert [text for text in warnings(found) if text.startswith("rule capped (") and "max_tests = 2" in text]
+    assert verdict_file(found).partial == ("only suites/x was collected",)
 
 
 @pytest.mark.parametrize(

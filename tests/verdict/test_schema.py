@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from pytest_gaia.verdict.report import FORMAT, schema
+from pytest_gaia.verdict.verdict import EXIT_CODES
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json"
 
@@ -21,9 +22,10 @@ def test_the_schema_names_the_format_and_every_verdict() -> None:
     properties = schema()["$defs"]["VerdictFile"]["properties"]
 
     assert properties["format"]["enum"] == [FORMAT]
-    assert set(properties["verdict"]["enum"]) == {"PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"}
+    assert set(properties["verdict"]["enum"]) == set(EXIT_CODES)
 
 
-def test_a_file_from_before_addresses_were_recorded_is_read() -> None:
+def test_a_file_from_before_addresses_and_left_out_tests_were_recorded_is_read() -> None:
+    assert "partial" not in schema()["$defs"]["VerdictFile"]["required"]
     assert "addresses" not in schema()["$defs"]["VerdictFile"]["required"]
     assert "address" not in schema()["$defs"]["MemberSeen"]["required"]

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from pytest_gaia.verdict.judge import EXECUTED, Judgement
@@ -41,23 +42,28 @@ def test_one_pass_is_enough_where_one_is_asked_for() -> None:
     assert (found.word, found.exit_code, found.reasons) == ("PROMOTE", 0, ("1 passed",))
 
 
-@pytest.mark.parametrize("present", list(itertools.product((True, False), repeat=4)), ids=str)
-def test_infra_wins_over_reject_over_hold_over_drift(present: tuple[bool, ...]) -> None:
-    infra, reject, hold, drift = present
+@pytest.mark.parametrize("present", list(itertools.product((True, False), repeat=5)), ids=str)
+def test_infra_wins_over_reject_over_hold_over_drift_over_partial(present: tuple[bool, ...]) -> None:
+    infra, reject, hold, drift, partial = present
     judgements = [PASSED, *([of("failed", gates=True)] * reject), *([of("incomplete")] * hold)]
     judgements += [of("unexpected pass", "r")] * drift
 
-    found = decided(*judgements, facts=Facts(planned=9, unavailable="out of reach" if infra else ""))
+    facts = Facts(
+        planned=9, unavailable="out of reach" if infra else "", partial=("-k one was given",) if partial else ()
+    )
 
-    words = [word for word, there in zip(("INFRA", "REJECT", "HOLD", "DRIFT"), present, strict=True) if there]
+    found = decided(*judgements, facts=facts)
+
+    order = ("INFRA", "REJECT", "HOLD", "DRIFT", "PARTIAL")
+    words = [word for word, there in zip(order, present, strict=True) if there]
     assert found.word == (words[0] if words else "PROMOTE")
     assert found.exit_code == EXIT_CODES[found.word]
 
 
-def test_every_code_but_that_of_promote_is_an_error_and_none_is_twice() -> None:
-    assert EXIT_CODES["PROMOTE"] == 0
-    assert len(set(EXIT_CODES.values())) == len(EXIT_CODES)
-    assert all(code in range(1, 126) for word, code in EXIT_CODES.items() if word != "PROMOTE")
+def test_only_promote_and_partial_end_with_0_and_no_other_code_is_twice() -> None:
+    assert {word for word, code in EXIT_CODES.items() if code == 0} == {"PROMOTE", "PARTIAL"}
+    assert len(set(EXIT_CODES.values())) == len(EXIT_CODES) - 1
+    assert all(code in range(126) for code in EXIT_CODES.values())
 
 
 @pytest.mark.parametrize(
@@ -112,7 +118,7 @@ def test_a_rule_excuses_no_more_than_its_cap(most: int | None, word: str, outcom
     found = decided(PASSED, of(outcome, "capped"), of(outcome, "capped", "other"), rules=(capped,))
 
     assert found.word == word
-    assert word == "PROMOTE" or found.reasons == (f"rule capped excused 2 tests, its max_tests is {most}",)
+    assert word == "PROMOTE" or f"excused 2 tests, its max_tests is {most};" in found.reasons[0]
 
 
 def test_a_rule_that_nothing_fails_by_any_more_is_drift() -> None:
@@ -138,3 +144,57 @@ def test_all_reasons_are_given() -> None:
     found = decided(of("expected failure", "r"), of("incomplete"), least_executed=5, budget=0)
 
     assert len(found.reasons) == 4
+
+
+# A partial run
+
+NARROWED = Facts(planned=1, partial=("-m providers deselected 180 of 193 tests",))
+
+
+def test_a_partial_run_passes_without_the_number_of_tests_that_a_full_run_needs() -> None:
+    found = decided(PASSED, facts=NARROWED, least_executed=50)
+
+    assert (found.word, found.exit_code) == ("PARTIAL", 0)
+    assert found.reasons == ("partial run: cannot promote a release", "-m providers deselected 180 of 193 tests")
+
+
+@pytest.mark.parametrize(
+    ("judgements", "tolerance", "reason"),
+    [
+        ([], {}, "no test passed"),
+        ([of("expected failure", "r")], {}, "no test passed"),
+        ([of("not applicable")], {}, "no test passed"),
+        ([PASSED, of("incomplete")], {}, "1 tests did not run to their end"),
+        ([PASSED, of("expected failure", "r")], {"budget": 0}, "1 failures were excused, the budget is 0"),
+    ],
+)
+def test_a_partial_run_still_needs_evidence(
+    judgements: list[Judgement], tolerance: dict[str, Any], reason: str
+) -> None:
+    found = decided(*judgements, facts=replace(NARROWED, planned=len(judgements) or 1), **tolerance)
+
+    assert (found.word, found.reasons) == ("HOLD", (reason,))
+
+
+def test_where_a_full_run_is_required_a_partial_one_holds_and_says_why() -> None:
+    found = decided(PASSED, facts=replace(NARROWED, full_required=True))
+
+    assert (found.word, found.exit_code) == ("HOLD", 11)
+    assert found.reasons == (
+        "a full run is required (--gaia-require-full), and this one is partial: -m providers deselected 180 of 193 tests",
+    )
+    assert decided(PASSED, facts=Facts(planned=1, full_required=True)).word == "PROMOTE"
+
+
+def test_a_rule_over_its_cap_is_named_with_its_place_its_tests_and_the_number_to_write() -> None:
+    place = "suites/expectations/capped.toml"
+    capped = msgspec.structs.replace(rule("capped", "suites/chat", max_tests=1), place=place, max_tests_line=11)
+    tests = [Judgement(f"suites/chat/test_chat.py::test_{n}", "expected failure", rules=("capped",)) for n in range(22)]
+
+    (reason,) = decided(PASSED, *tests[:2], rules=(capped,)).reasons
+    assert reason == (
+        f"rule capped ({place}:11) excused 2 tests, its max_tests is 1; set max_tests = 2 if they all fail for its "
+        "reason: suites/chat/test_chat.py::test_0, suites/chat/test_chat.py::test_1"
+    )
+    assert decided(PASSED, *tests, rules=(capped,)).reasons[0].endswith("::test_19 and 2 more (-v names them)")
+    assert decided(PASSED, *tests, rules=(capped,), facts=NARROWED).word == "PARTIAL"

@@ -85,7 +85,7 @@ class EndingHooks:
         made_by = executor(os.environ, f"{environment}: {judged.verdict.word}")
         yield "executor.json", redact(json.dumps(made_by, indent=2))
         yield "categories.json", json.dumps(categories(), indent=2)
-        if judged.verdict.word != "PROMOTE":
+        if judged.verdict.exit_code:
             said = redact(verdict_line(self._run.declared.label, judged))
             whole = {"errors": [{"message": said, "timestamp": round(time.time() * 1000)}]}
             yield f"{uuid.uuid4()}-globals.json", json.dumps(whole, indent=2)
