@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HELP = """\
 Judge a recorded run again. The record is what `pytest --gaia-record FILE` has written; nothing is run.
 
-Ends with the exit code of the verdict: 0 PROMOTE, 1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
+Ends with the exit code of the verdict: 0 PROMOTE or PARTIAL, 1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
 
 \b
   gaia replay run.jsonl                        by the rules as they are now

@@ -14,6 +14,7 @@ from pytest_gaia.cli.deployments import AsJson  # noqa: TC001  # as above
 from pytest_gaia.cli.environments import complete_name
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.performance import Comparison, compare, measure, percentile, samples_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.verdict.evidence import read_run
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.promotion.performance import Samples
     from pytest_gaia.promotion.statements import SloResult
-    from pytest_gaia.verdict.evidence import RunStart
+    from pytest_gaia.verdict.evidence import RecordedRun, RunStart
 
 HELP = """\
 Hold a recorded run against the service level objectives of an environment ([[env.NAME.slo]] in gaia.toml).
@@ -58,7 +59,7 @@ def judge_speed(
     name = env or recorded.start.environment
     samples = samples_of(recorded.tests)
     results = measure(Promotion.here().stage(name).slos, samples)
-    earlier = read_run(baseline) if baseline else None
+    earlier = _earlier(baseline) if baseline else None
     compared = compare(samples, samples_of(earlier.tests)) if earlier else ()
     notes = _notes(name, recorded.start, earlier.start if earlier else None)
     alike = earlier is not None and _label(earlier.start) == _label(recorded.start)
@@ -80,6 +81,15 @@ def judge_speed(
         typer.echo(note)
     typer.echo(f"{name}: {word}")
     raise typer.Exit(code)
+
+
+def _earlier(path: Path) -> RecordedRun:
+    run = read_run(path)
+    if run.end is not None and run.end.partial:
+        raise ConfigError(
+            f"--baseline {path}: a partial run is no baseline ({'; '.join(run.end.partial)}); record a full one."
+        )
+    return run
 
 
 def _ending(results: Sequence[SloResult], decisive: Sequence[Comparison]) -> tuple[int, str]:

@@ -28,6 +28,8 @@ What follows `--` goes to pytest. The exit code is pytest's: 0 passed, 1 failed,
 QUICK_HELP = f"""\
 Ask an environment for its health, status, providers, models and caches.
 
+What passes is PARTIAL, because it is a part of the suites: it cannot promote a release.
+
 \b
   gaia quick-test staging
   gaia quick-test production -- -x

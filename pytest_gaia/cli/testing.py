@@ -29,6 +29,7 @@ Run the checks that stand for a command of the old test.sh, and print the pytest
 
 Without a flag the environment is that of every run: GAIA_ENV, gaia.toml, or the sandbox. What follows `--` goes to
 pytest. The exit code is pytest's: 0 passed, 1 failed, 4 a mistake, 11 nothing passed, 12 the environment is out of reach.
+What passes is PARTIAL, because it is a part of the suites: it cannot promote a release.
 """
 
 

@@ -27,14 +27,16 @@ def objectives(project: Path) -> Path:
     return project
 
 
-def recorded(path: Path, milliseconds: float, count: int = 60, environment: str = "staging") -> str:
+def recorded(
+    path: Path, milliseconds: float, count: int = 60, environment: str = "staging", partial: tuple[str, ...] = ()
+) -> str:
     wires = tuple(
         Wire("GET", "/health", "gateway", "gateway", (milliseconds + number % 7) / 1000, 200) for number in range(count)
     )
     lines = (
         RunStart(SCHEMA, environment, "gateway-only", "2026-11-23T12:00:00Z", ("gateway",)),
         TestRecord("suites/health/test_health.py::test_health", "ran", PASSED, wires),
-        RunEnd("2026-11-23T12:01:00Z", 0, 1),
+        RunEnd("2026-11-23T12:01:00Z", 0, 1, partial=partial),
     )
     path.write_bytes(b"".join(encode(line) for line in lines))
     return str(path)
@@ -94,3 +96,13 @@ def test_a_file_that_is_no_run_is_a_mistake(objectives: Path, gaia: Gaia) -> Non
     assert (code, out) == (4, "")
     assert "gaia.toml" in err
     assert gaia("slo", recorded(objectives / "r.jsonl", 1), "--env", "stagign").code == 4
+
+
+def test_a_partial_run_is_no_baseline(objectives: Path, gaia: Gaia) -> None:
+    run = recorded(objectives / "run.jsonl", 100)
+    part = recorded(objectives / "part.jsonl", 100, partial=("-m health deselected 9 of 10 tests",))
+
+    code, _, err = gaia("slo", run, "--baseline", part)
+
+    assert code == 4
+    assert "part.jsonl: a partial run is no baseline (-m health deselected 9 of 10 tests); record a full one." in err

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.plugin.conftest import add_suite
+from tests.plugin.conftest import SETTINGS, add_suite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,7 +303,7 @@ def test_without_suites_a_full_run_is_what_pytest_collects_by_itself(
     word: str,
 ) -> None:
     project.makefile(".toml", gaia="[env.small]\n")
-    project.makepyprojecttoml(f"[tool.pytest]\n{testpaths}\n")
+    project.makepyprojecttoml(f"{SETTINGS}\n{testpaths}\n")
     monkeypatch.setenv("GAIA_SMALL_GATEWAY_URL", server.url)
     for folder in ("checks", "build"):
         project.mkdir(folder).joinpath("test_one.py").write_text("def test_one(): pass\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,7 +28,7 @@ def release(keyring: Keyring, tmp_path: Path) -> Release:
     return Release(keyring, tmp_path / "ledger")
 
 
-def leave_record(release: Release, tmp_path: Path, milliseconds: float) -> Path:
+def leave_record(release: Release, tmp_path: Path, milliseconds: float, verdict: Any = "PROMOTE") -> Path:
     """Leave a promoted run of the release in staging, with its record."""
     path = tmp_path / FOLDER / f"staging-{release.bundle.short}" / RECORD
     path.parent.mkdir(parents=True)
@@ -38,7 +38,7 @@ def leave_record(release: Release, tmp_path: Path, milliseconds: float) -> Path:
     path.write_bytes(b"".join(encode(line) for line in lines))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     details = RunDetails(
-        environment="staging", bundle=release.bundle.id, verdict="PROMOTE", plan="", planned=1, started="",
+        environment="staging", bundle=release.bundle.id, verdict=verdict, plan="", planned=1, started="",
         finished=release.now.isoformat(),
     )  # fmt: skip
     says = RunPredicate(result="PASSED", configuration=(Resource(RECORD, {"sha256": digest}),), details=details)
@@ -58,6 +58,13 @@ def test_a_route_that_has_become_slower_is_told_with_both_times(release: Release
         "GET /health: median 23 ms, 13 ms before",
     )
     assert baseline.slower({"GET /health": [10.0 + at % 7 for at in range(60)]}) == ()
+
+
+def test_a_partial_run_is_no_baseline_and_no_entry_that_the_ledger_takes(release: Release, tmp_path: Path) -> None:
+    leave_record(release, tmp_path, 10, "PARTIAL")
+    assert found(release, tmp_path) == Baseline()
+    (entry,) = release.keyring.ledger(release.folder).entries()
+    assert "PARTIAL" in entry.problem
 
 
 def test_few_samples_decide_nothing(release: Release, tmp_path: Path) -> None:

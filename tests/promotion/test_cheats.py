@@ -77,6 +77,21 @@ def a_verdict_edited_and_its_signature_taken_off(release: Release) -> None:
 
 
 @cheat
+def a_partial_run_written_as_evidence(release: Release) -> None:
+    release.all_but("into_production")
+    release.deploy("production")
+    release.run("production", verdict="PARTIAL")
+
+
+@cheat
+def a_partial_run_beside_a_full_one_of_before(release: Release) -> None:
+    release.all_but("into_production")
+    release.deploy("production")
+    release.run("production")
+    release.run("production", verdict="PARTIAL")
+
+
+@cheat
 def an_entry_deleted_in_the_middle(release: Release) -> None:
     release.all_but("into_production")
     release.deploy("production")

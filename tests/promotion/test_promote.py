@@ -122,6 +122,15 @@ def test_what_the_run_leaves_out_holds(promotable: Promotable) -> None:
     assert promotable.predicate(GatePredicate).decision.verdict == "HOLD"
 
 
+def test_a_selection_holds_even_where_all_that_was_sealed_passes(promotable: Promotable) -> None:
+    done = promotable.promote("--", "-m", "health")
+
+    assert done.returncode == 11, done.stdout + done.stderr
+    run = promotable.predicate(RunPredicate)
+    assert (run.result, run.details.verdict, run.details.missing) == ("FAILED", "HOLD", ())
+    assert "a full run is required (--gaia-require-full), and this one is partial: -m health was given" in done.stdout
+
+
 def test_a_deployment_that_did_not_come_about_is_evidence_too(promotable: Promotable) -> None:
     promotable.deployer.tell("deploy", lazy=True)
     promotable.deployer.settings(deadline=1)

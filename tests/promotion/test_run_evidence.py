@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from pytest_gaia.promotion.run_evidence import deployment_predicate
+from pytest_gaia.config.tolerance import tolerance_of
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.subjects import Context
+from pytest_gaia.promotion.run_evidence import Unfit, deployment_predicate, run_predicate
 from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
+from pytest_gaia.verdict.evidence import SCHEMA, Phase, RecordedRun, RunEnd, RunStart, TestRecord
+from pytest_gaia.verdict.judged import judge_run
+from pytest_gaia.verdict.report import policy_digest, verdict_file
+from pytest_gaia.verdict.seal import Plan, PlannedTest
 from tests.promotion.release import made_bundle
+
+if TYPE_CHECKING:
+    from pytest_gaia.promotion.statements import RunPredicate
 
 BUNDLE = made_bundle()
 
@@ -56,3 +68,22 @@ def test_what_runs_is_told_where_it_is_one_image() -> None:
     says = told(seen("deployed", "deployed"))
     assert says.services == {"auth": "sha256:auth", "gateway": "sha256:gateway"}
     assert (says.releases, says.fence, says.reason) == ({"auth": 2, "gateway": 2}, 3, "")
+
+
+def test_a_partial_run_is_not_turned_into_evidence() -> None:
+    test = "suites/health/test_health.py::test_it"
+    policy = policy_digest(())
+    plan = Plan(environment="dev", bundle=BUNDLE.id, suites=("health",), tests=(PlannedTest(test),), policy=policy)
+    start = RunStart(SCHEMA, "dev", "microservices", "2026-11-02T09:00:00+00:00")
+    end = RunEnd("2026-11-02T09:01:00+00:00", 0, 1, plan=plan.digest, sealed=plan.nodes, bundle=BUNDLE.id)
+    record = TestRecord(test, "ran", tuple(Phase(when, "passed") for when in ("setup", "call", "teardown")))
+    context = Context("dev", frozenset(), date(2026, 11, 2), tolerance_of("dev", {}))
+
+    def says(partial: tuple[str, ...]) -> RunPredicate:
+        run = RecordedRun(start, (record,), msgspec.structs.replace(end, partial=partial))
+        verdict = verdict_file(judge_run(start, run.tests, run.end, RuleSet(), context))
+        return run_predicate(plan, verdict, run, bundle=BUNDLE, files={}, running={}, fence=1)
+
+    assert says(()).details.verdict == "PROMOTE"
+    with pytest.raises(Unfit, match="it is a partial run: -m 'not slow' was given"):
+        says(("-m 'not slow' was given",))
