@@ -11,7 +11,7 @@ import pytest
 from pytest_gaia.config.tolerance import tolerance_of
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.subjects import Context
-from pytest_gaia.promotion.run_evidence import Unfit, deployment_predicate, run_predicate
+from pytest_gaia.promotion.run_evidence import deployment_predicate, run_predicate
 from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
 from pytest_gaia.verdict.evidence import SCHEMA, Phase, RecordedRun, RunEnd, RunStart, TestRecord
 from pytest_gaia.verdict.judged import judge_run
@@ -70,7 +70,7 @@ def test_what_runs_is_told_where_it_is_one_image() -> None:
     assert (says.releases, says.fence, says.reason) == ({"auth": 2, "gateway": 2}, 3, "")
 
 
-def test_a_partial_run_is_not_turned_into_evidence() -> None:
+def test_a_partial_run_is_written_down_as_one_that_holds() -> None:
     test = "suites/health/test_health.py::test_it"
     policy = policy_digest(())
     plan = Plan(environment="dev", bundle=BUNDLE.id, suites=("health",), tests=(PlannedTest(test),), policy=policy)
@@ -82,8 +82,9 @@ def test_a_partial_run_is_not_turned_into_evidence() -> None:
     def says(partial: tuple[str, ...]) -> RunPredicate:
         run = RecordedRun(start, (record,), msgspec.structs.replace(end, partial=partial))
         verdict = verdict_file(judge_run(start, run.tests, run.end, RuleSet(), context))
-        return run_predicate(plan, verdict, run, bundle=BUNDLE, files={}, running={}, fence=1)
+        return run_predicate(plan, verdict, run, files={}, running={}, fence=1)
 
-    assert says(()).details.verdict == "PROMOTE"
-    with pytest.raises(Unfit, match="it is a partial run: -m 'not slow' was given"):
-        says(("-m 'not slow' was given",))
+    full, narrowed = says(()), says(("-m 'not slow' was given",))
+
+    assert (full.result, full.details.verdict) == ("PASSED", "PROMOTE")
+    assert (narrowed.result, narrowed.details.verdict, narrowed.details.missing) == ("FAILED", "HOLD", ())
