@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from suites.shapes import COUNT, FLAG, TEXT, equal, shaped
+from suites.stream.test_stream import of_type, streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,11 @@ async def test_a_message_can_ask_for_a_stream(gateway: HttpClient) -> None:
     assert "content" in kinds
 
 
+async def test_a_stream_counts_the_tokens_of_its_answer(gateway: HttpClient) -> None:
+    (figures,) = of_type(await streamed(gateway), "metadata")
+    assert figures["total_tokens"] > 0, "a stream that has content counts no tokens"
+
+
 @pytest.mark.gaia(writes=True, command="clear")
 @pytest.mark.parametrize("history", ["/api/v0.2/chat/stream/history", "/api/v0.2/chat/history"])
 async def test_a_cleared_history_is_empty(somebody: HttpClient, history: str) -> None:
@@ -82,7 +88,8 @@ async def test_a_cleared_history_is_empty(somebody: HttpClient, history: str) ->
         await events.collect()
     shaped((await somebody.delete(history)).expect(200), {"status": equal("success"), "message": TEXT})
     after = (await somebody.get("/api/v0.2/chat/stream/status")).expect(200)
-    assert after.field("message_count") == 0
+    left = after.field("message_count")
+    assert left == 0, f"after DELETE {history} messages are left: {left}"
     assert after.field("has_history") is False
 
 

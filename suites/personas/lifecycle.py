@@ -53,6 +53,17 @@ class Personas:
         self.ids.append(answer.field("persona.id"))
         return persona_in(answer)
 
+    async def refused(self, name: str) -> None:
+        """Ask for a second persona of that name, which must be refused.
+
+        The release then answers other inserts with 500 until a persona is changed or removed. The fixture removes those of
+        this check, so that later checks find it as it was.
+        """
+        again = await self._gateway.post(COLLECTION, json=self.wish(name=name))
+        if again.status < 400:
+            self.ids.append(again.field("persona.id"))
+            raise again.unexpected("made a second persona of the same name")
+
     async def read(self, persona_id: str) -> Answer:
         """Ask for one persona."""
         return await self._gateway.get(ROUTE, path_params={"persona_id": persona_id})

@@ -96,13 +96,22 @@ async def test_a_removed_persona_is_gone(gateway: HttpClient, personas: Personas
 
 
 @pytest.mark.gaia(writes=True)
-async def test_a_name_is_taken_once(gateway: HttpClient, personas: Personas) -> None:
+async def test_a_name_is_taken_once(personas: Personas) -> None:
     made = await personas.create()
-    again = await gateway.post(COLLECTION, json=personas.wish(name=made["name"]))
-    if again.status < 400:
-        personas.ids.append(again.field("persona.id"))
-        raise again.unexpected("made a second persona of the same name")
+    await personas.refused(made["name"])
     assert persona_in((await personas.read(made["id"])).expect(200))["name"] == made["name"]
+
+
+@pytest.mark.gaia(writes=True)
+@pytest.mark.parametrize("route", [COLLECTION, INITIALIZE])
+async def test_after_a_name_was_refused_the_next_persona_is_made(
+    gateway: HttpClient, personas: Personas, route: str
+) -> None:
+    await personas.refused((await personas.create())["name"])
+    if route == COLLECTION:
+        await personas.create()
+    else:
+        (await gateway.post(INITIALIZE)).expect(200)
 
 
 @pytest.mark.parametrize("persona_id", [NOWHERE, "no-uuid"])

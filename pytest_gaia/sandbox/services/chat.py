@@ -37,7 +37,9 @@ def chat_service(identities: Identities, database: Database, *, fixed: bool = Fa
     """Build the chat service."""
     router = Router("Gaia Chat Service", identities.authenticate)
     histories = Histories()
-    streaming = Streaming(histories)
+    # The release keeps what was streamed apart: clearing the history of plain conversations leaves it.
+    streamed = histories if fixed else Histories()
+    streaming = Streaming(streamed, fixed=fixed)
     chat = Chat(database, histories, streaming)
     router.add("GET /health", chat.health, open_=True)
     router.add("GET /chat/status", chat.short_status)
@@ -54,7 +56,7 @@ def chat_service(identities: Identities, database: Database, *, fixed: bool = Fa
     add_models(router, fixed=fixed)
     add_pricing(router, fixed=fixed)
     add_usage(router, fixed=fixed)
-    add_personas(router, database)
+    add_personas(router, database, fixed=fixed)
     add_performance(router)
     router.add("GET /api/v0.2/", chat.info, open_=True)
     router.add("GET /api/v0.2/health", chat.version_health, open_=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.sandbox.services.asgi import HttpError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from asyncpg import Pool, Record
     from asyncpg.pool import PoolConnectionProxy
@@ -25,12 +25,36 @@ class DatabaseDown(HttpError):
         super().__init__(500, "Database unavailable")
 
 
+class FailedTransaction(HttpError):
+    """A statement came into a transaction in which another one has failed, and which nobody has rolled back."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(500, f"(psycopg2.errors.InFailedSqlTransaction) {problem}")
+
+
 class Database:
     """A pool that connects on first use and again after the server was away."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._pool: Pool[Record] | None = None
+        self._sessions: list[Session] = []
+
+    def session(self) -> Session:
+        """Return a new session."""
+        self._sessions.append(Session(self))
+        return self._sessions[-1]
+
+    async def acquire(self) -> PoolConnectionProxy[Record]:
+        """Return a connection that has to be given back. Raises ``DatabaseDown``."""
+        with _mapped():
+            return await (await self._open()).acquire(timeout=CONNECT_TIMEOUT)
+
+    async def release(self, connection: PoolConnectionProxy[Record]) -> None:
+        """Give a connection back; what it has begun is rolled back. Raises ``DatabaseDown``."""
+        if self._pool is not None:
+            with _mapped():
+                await self._pool.release(connection)
 
     async def fetch(self, query: str, *values: object) -> list[Record]:
         """Return the rows of one statement. Raises ``DatabaseDown``."""
@@ -59,6 +83,9 @@ class Database:
 
     async def close(self) -> None:
         """Close the pool; a connection that does not let go is cut."""
+        for session in self._sessions:
+            with suppress(DatabaseDown):
+                await session.rollback()
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -69,21 +96,10 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PoolConnectionProxy[Record]]:
-        import asyncpg
-
-        gone = (
-            OSError,
-            TimeoutError,
-            asyncpg.InterfaceError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.exceptions.OperatorInterventionError,
-        )
-        try:
+        with _mapped():
             pool = await self._open()
             async with pool.acquire(timeout=CONNECT_TIMEOUT) as connection:
                 yield connection
-        except gone as error:
-            raise DatabaseDown from error
 
     async def _open(self) -> Pool[Record]:
         if self._pool is None:
@@ -94,3 +110,66 @@ class Database:
             self._pool = asyncpg.create_pool(self._dsn, **options)
             await self._pool
         return self._pool
+
+
+class Session:
+    """One transaction for all who use it. A statement that fails leaves it failed until somebody rolls it back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: PoolConnectionProxy[Record] | None = None
+        self._lock = asyncio.Lock()
+
+    async def run(self, query: str, *values: object, dry: bool = False) -> list[Record]:
+        """Run one statement and commit it, or undo it where ``dry``; return its rows.
+
+        Raises ``DatabaseDown``, :class:`FailedTransaction` behind a statement that has failed, and what PostgreSQL refuses.
+        """
+        import asyncpg
+
+        async with self._lock:
+            try:
+                with _mapped():
+                    if self._connection is None:
+                        self._connection = await self._database.acquire()
+                        await self._connection.execute("BEGIN")
+                    rows = await self._connection.fetch(query, *values)
+                    await self._connection.execute("ROLLBACK" if dry else "COMMIT")
+            except asyncpg.InFailedSQLTransactionError as error:
+                raise FailedTransaction(str(error)) from error
+            except asyncpg.IntegrityConstraintViolationError:
+                # The release answers that the name is taken, and forgets to roll back.
+                raise
+            except BaseException:
+                await self._end()
+                raise
+            await self._end()
+            return rows
+
+    async def rollback(self) -> None:
+        """Roll back what has failed."""
+        async with self._lock:
+            await self._end()
+
+    async def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._database.release(connection)
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """Raise ``DatabaseDown`` for what says that the server is gone."""
+    import asyncpg
+
+    gone = (
+        OSError,
+        TimeoutError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.exceptions.OperatorInterventionError,
+    )
+    try:
+        yield
+    except gone as error:
+        raise DatabaseDown from error

@@ -52,9 +52,9 @@ _CHOOSE = """
 """
 
 
-def add_personas(router: Router, database: Database) -> None:
+def add_personas(router: Router, database: Database, *, fixed: bool) -> None:
     """Add the routes."""
-    personas = Personas(database)
+    personas = Personas(database, fixed=fixed)
     base = "/api/v0.2/personas"
     router.add(f"GET {base}/", personas.listing)
     router.add(f"POST {base}/", personas.create)
@@ -67,10 +67,16 @@ def add_personas(router: Router, database: Database) -> None:
 
 
 class Personas:
-    """The handlers of personas."""
+    """The handlers of personas.
 
-    def __init__(self, database: Database) -> None:
+    Whatever inserts does so in one session. The release does not roll it back when a name is taken: until a persona is
+    changed, chosen or removed, which begins with that, every insert is answered with 500.
+    """
+
+    def __init__(self, database: Database, *, fixed: bool) -> None:
         self._database = database
+        self._session = database.session()
+        self._fixed = fixed
 
     async def listing(self, request: Request) -> object:
         """List the active personas, or all with ``active_only=false``."""
@@ -83,9 +89,15 @@ class Personas:
 
     async def create(self, request: Request) -> object:
         """Add a persona. 400 where its name is taken."""
+        import asyncpg
+
         wish = validated(request.body, CREATE)
-        await self._refuse_taken(wish["name"])
-        rows = await self._database.write(ADD_PERSONA, *persona_values(wish, request.user_id), dry=request.dry)
+        try:
+            rows = await self._session.run(ADD_PERSONA, *persona_values(wish, request.user_id), dry=request.dry)
+        except asyncpg.UniqueViolationError:
+            if self._fixed:
+                await self._session.rollback()
+            raise _taken(wish["name"]) from None
         made = _persona(rows[0])
         # Only here the release writes times without a zone.
         times = {name: naive(rows[0][name]) for name in ("created_at", "updated_at")}
@@ -104,9 +116,10 @@ class Personas:
     async def update(self, request: Request) -> object:
         """Change the given fields of a persona. 404 for one that is unknown, 400 where the new name is taken."""
         wish = validated(request.body, UPDATE)
+        await self._session.rollback()
         row = await self._find(request.params["persona_id"])
-        if wish.get("name") not in (None, row["name"]):
-            await self._refuse_taken(wish["name"])
+        if wish.get("name") not in (None, row["name"]) and await self._is_taken(wish["name"]):
+            raise _taken(wish["name"])
         texts = (wish.get(name) for name in ("name", "description", "system_prompt"))
         traits = (_encoded(wish.get(name)) for name in ("personality_traits", "capabilities"))
         rows = await self._database.write(_UPDATE, row["id"], *texts, *traits, dry=request.dry)
@@ -114,6 +127,7 @@ class Personas:
 
     async def delete(self, request: Request) -> object:
         """Remove a persona. 404 for one that is unknown."""
+        await self._session.rollback()
         row = await self._find(request.params["persona_id"])
         await self._database.write("DELETE FROM personas WHERE id = $1", row["id"], dry=request.dry)
         return {"success": True, "message": "Persona deleted successfully", "persona_id": str(row["id"])}
@@ -121,6 +135,7 @@ class Personas:
     async def choose(self, request: Request) -> object:
         """Make a persona the user's current one. 404 for one that is unknown."""
         wish = validated(request.body, {"persona_id": STRING})
+        await self._session.rollback()
         row = await self._find(wish["persona_id"])
         await self._database.write(_CHOOSE, request.user_id, row["id"], dry=request.dry)
         message = f"Active persona set to {row['name']}"
@@ -128,10 +143,10 @@ class Personas:
 
     async def initialize(self, request: Request) -> object:
         """Make sure that the first persona is there."""
-        rows = await self._database.fetch("SELECT * FROM personas WHERE name = $1", MU["name"])
+        rows = await self._session.run("SELECT * FROM personas WHERE name = $1", MU["name"])
         created = not rows
         if created:
-            rows = await self._database.write(ADD_PERSONA, *persona_values(MU, "system"), dry=request.dry)
+            rows = await self._session.run(ADD_PERSONA, *persona_values(MU, "system"), dry=request.dry)
         message = f"Default persona {'created' if created else 'already exists'}"
         return {"success": True, "message": message, "persona": _persona(rows[0]), "was_created": created}
 
@@ -144,9 +159,12 @@ class Personas:
             raise HttpError(404, f"Persona not found: {persona_id}")
         return rows[0]
 
-    async def _refuse_taken(self, name: str) -> None:
-        if await self._database.fetch("SELECT FROM personas WHERE name = $1", name):
-            raise HttpError(400, f"Persona with name '{name}' already exists")
+    async def _is_taken(self, name: str) -> bool:
+        return bool(await self._database.fetch("SELECT FROM personas WHERE name = $1", name))
+
+
+def _taken(name: str) -> HttpError:
+    return HttpError(400, f"Persona with name '{name}' already exists")
 
 
 def _persona(row: Record) -> dict[str, Any]:

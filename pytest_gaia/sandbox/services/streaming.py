@@ -54,8 +54,9 @@ def add_streaming(router: Router, streaming: Streaming, fields: Mapping[str, Fie
 class Streaming:
     """Streams answers and remembers for whom it has fetched persona and tools."""
 
-    def __init__(self, histories: History) -> None:
+    def __init__(self, histories: History, *, fixed: bool) -> None:
         self._histories = histories
+        self._fixed = fixed
         self._personas: dict[str, None] = {}
         self._tools: dict[str, None] = {}
 
@@ -76,7 +77,9 @@ class Streaming:
             yield _event("content", content=chunk, **source)
         if not request.dry:
             self._histories.add(user, wish["message"], completion.text)
-        figures = {"response_time_ms": completion.milliseconds, "total_tokens": completion.total_tokens}
+        # The release counts no tokens of what it streams.
+        tokens = completion.total_tokens if self._fixed else 0
+        figures = {"response_time_ms": completion.milliseconds, "total_tokens": tokens}
         yield _event("metadata", **figures, fallback_used=False)
         yield _event("complete", timestamp=naive_now(), response_length=len(completion.text))
         yield DONE

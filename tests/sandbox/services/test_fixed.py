@@ -77,3 +77,23 @@ async def test_generated_asset_is_a_row(fixed: Platform) -> None:
 
     rows = await fixed.rows("SELECT type, description, status FROM assets WHERE id = $1", made["asset_id"])
     assert [tuple(row) for row in rows] == [("image", "a red balloon", "pending")]
+
+
+async def test_a_refused_name_does_not_stand_in_the_way_of_the_next_one(fixed: Platform) -> None:
+    wish = {"name": "Mu", "description": "d", "system_prompt": "s"}
+
+    refused = await fixed.ask(f"POST {V02}/personas", json=wish)
+
+    assert refused.status_code == 400
+    await fixed.content(f"POST {V02}/personas", json={**wish, "name": "no Mu"})
+    await fixed.content(f"POST {V02}/personas/initialize-default")
+
+
+async def test_a_stream_counts_its_tokens_and_is_forgotten_with_everything_else(fixed: Platform) -> None:
+    user = fixed.bearer()
+    events = events_of(await fixed.ask(f"POST {V02}/chat/stream", json={"message": "one"}, headers=user))
+
+    await fixed.content(f"DELETE {V02}/chat/history", headers=user)
+
+    assert events[-3]["total_tokens"] > 0
+    assert (await fixed.content(f"GET {V02}/chat/stream/status", headers=user))["message_count"] == 0

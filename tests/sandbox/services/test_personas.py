@@ -51,13 +51,44 @@ async def test_choice_of_one_user_is_not_that_of_another(platform: Platform, nam
     assert other["persona"]["name"] == "Mu"
 
 
-async def test_taken_name_is_refused(platform: Platform, name: str) -> None:
-    await platform.content(f"POST {PERSONAS}", json=wish(name))
-
+async def refuse(platform: Platform, name: str) -> str:
+    """Have a name refused; return the path of the persona that has it."""
+    made = (await platform.content(f"POST {PERSONAS}", json=wish(name)))["persona"]
     again = await platform.ask(f"POST {PERSONAS}", json=wish(name))
-
     assert (again.status_code, name in again.text) == (400, True)
-    assert len(await platform.rows("SELECT FROM personas WHERE name = $1", name)) == 1
+    return f"{PERSONAS}/{made['id']}"
+
+
+@pytest.mark.parametrize("recover", ["DELETE", "PUT", "set"])
+async def test_a_refused_name_leaves_a_failed_transaction_to_inserts_until_it_is_rolled_back(
+    platform: Platform, name: str, recover: str
+) -> None:
+    path = await refuse(platform, name)
+    inserting = ((f"POST {PERSONAS}", wish(f"{name}-b")), (f"POST {PERSONAS}/initialize-default", None))
+
+    for request, body in (*inserting, *inserting):
+        answer = await platform.ask(request, json=body)
+        assert (answer.status_code, "InFailedSqlTransaction" in answer.text) == (500, True)
+    assert (await platform.content(f"GET {path}"))["persona"]["name"] == name
+
+    if recover == "set":
+        await platform.content(f"POST {PERSONAS}/set", json={"persona_id": path.rpartition("/")[2]})
+    else:
+        await platform.content(f"{recover} {path}", json={"description": "e"} if recover == "PUT" else None)
+    for request, body in inserting:
+        await platform.content(request, json=body)
+    assert len(await platform.rows("SELECT FROM personas WHERE name = $1", f"{name}-b")) == 1
+
+
+async def test_a_failed_transaction_does_not_outlive_the_database(platform: Platform, name: str) -> None:
+    await refuse(platform, name)
+    await platform.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction (aborted)' "
+        "AND datname = current_database()"
+    )
+
+    assert (await platform.ask(f"POST {PERSONAS}/initialize-default")).status_code == 500
+    await platform.content(f"POST {PERSONAS}/initialize-default")
 
 
 async def test_renaming_to_a_taken_name_is_refused(platform: Platform, name: str) -> None:
