@@ -33,6 +33,9 @@ Make an HTML report of what `pytest --alluredir=FOLDER` has written. Allure 3 ma
   gaia report results/dev results/staging      both environments in one report, kept apart
   gaia report --branch main --history /srv/allure-history
 
+Results of several folders are told apart by the environment that they name. Two folders with the same tests that name none
+are refused: a failure in one would look like a retry of the other.
+
 The report shows; it decides nothing. The verdict is that of the run, or of `gaia replay`.
 
 \b
@@ -66,7 +69,7 @@ def make_report(
 ) -> None:
     """Read, make, show."""
     rootdir = options_here().rootdir
-    found = read_results(results or [_RESULTS])
+    found = read_results(results or [_RESULTS], environment)
     environments = _environments(found, environment)
     name = branch or branch_of(os.environ) or branch_at(rootdir) or "no branch"
     wanted = Wanted(

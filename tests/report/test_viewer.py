@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,3 +190,43 @@ def test_results_of_several_folders_are_counted_together(tmp_path: Path) -> None
     assert (found.environments, found.unnamed, len(found.uuids)) == (("dev", "staging"), 1, 3)
     assert [each["name"] for each in found.categories] == ["Mine"]
     assert len(read_results([tmp_path / "a"]).categories) > 1
+
+
+SAME = {"historyId": "h", "testCaseId": "c", "fullName": "suites.test_it"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "given", "apart"),
+    [
+        (SAME, SAME, None, False),
+        (SAME, SAME, "dev", False),
+        ({"historyId": "h"}, {"historyId": "h"}, None, False),
+        ({"fullName": "a"}, {"fullName": "a"}, None, False),
+        ({"fullName": "a"}, {"fullName": "a", "parameters": [{"name": "n", "value": "1", "excluded": True}]}, None, False),
+        ({"fullName": "a"}, {"fullName": "a", "parameters": [{"name": "n", "value": "1"}]}, None, True),
+        (SAME, {"historyId": "i", "testCaseId": "d", "fullName": "suites.test_other"}, None, True),
+        (SAME | {"env": "dev"}, SAME, "dev", False),
+        (SAME, SAME | {"env": "dev"}, "dev", False),
+        (SAME | {"env": "dev"}, SAME, None, True),
+        (SAME | {"env": "dev"}, SAME | {"env": "staging"}, None, True),
+        (SAME | {"env": "dev"}, SAME | {"env": "dev"}, None, True),
+        ({}, {}, None, True),
+    ],
+)  # fmt: skip
+def test_no_folder_hides_the_failures_of_another(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any], given: str | None, apart: bool
+) -> None:
+    for name, values in (("one", one), ("other", other)):
+        (tmp_path / name).mkdir()
+        for attempt in (1, 2):  # in one folder, results of the same test are retries
+            labels = [{"name": "env", "value": values["env"]}] if "env" in values else []
+            document = {"uuid": f"{name}{attempt}", "labels": labels, **values}
+            (tmp_path / name / f"{attempt}-result.json").write_text(json.dumps(document))
+    folders = [tmp_path / "one", tmp_path / "other"]
+
+    if apart:
+        assert len(read_results(folders, given).uuids) == 4
+    else:
+        with pytest.raises(ConfigError, match=f"gaia report {folders[1]} --environment ENV"):
+            read_results(folders, given)
+    assert len(read_results([folders[0], folders[0]], given).uuids) == 2

@@ -12,7 +12,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.report.allure.categories import categories as own_categories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 LABEL = "env"
@@ -24,9 +24,20 @@ class _Label(msgspec.Struct):
     value: Any = None
 
 
-class _Result(msgspec.Struct):
+class _Parameter(msgspec.Struct):
+    name: str | None = None
+    value: Any = None
+    excluded: bool | None = None
+
+
+class _Result(msgspec.Struct, rename="camel"):
     uuid: str = ""
+    name: str | None = None
     labels: list[_Label | None] | None = None
+    history_id: str | None = None
+    test_case_id: str | None = None
+    full_name: str | None = None
+    parameters: list[_Parameter | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +55,11 @@ class Results:
     """of the folders, each name once; those of this package where no folder has any"""
 
 
-def read_results(folders: Sequence[Path]) -> Results:
-    """Read what is in ``folders``.
+def read_results(folders: Sequence[Path], given: str | None = None) -> Results:
+    """Read what is in ``folders``; ``given`` is the environment of results that name none.
 
     Raises ``ConfigError`` for one that is not there, is no folder or cannot be read, for folders without any result,
-    and for a result that is none.
+    for a result that is none, and for folders that would hide one another's failures.
     """
     files = [file for folder in folders for file in _files(folder)]
     if not files:
@@ -60,12 +71,51 @@ def read_results(folders: Sequence[Path]) -> Results:
     decode = msgspec.json.Decoder(_Result).decode
     uuids: set[str] = set()
     environments: Counter[str] = Counter()
+    apart = _Apart(given or "")
     for file in files:
         result = _decoded(file, decode)
         uuids.add(result.uuid or file.name)
-        environments[_environment(result)] += 1
+        environment = _environment(result)
+        environments[environment] += 1
+        apart.add(file.parent, result, environment)
     unnamed = environments.pop("", 0)
     return Results(tuple(folders), frozenset(uuids), tuple(sorted(environments)), unnamed, _categories(folders))
+
+
+class _Apart:
+    """Keeps watch that no folder's result becomes a retry of another's, unless both name the same environment.
+
+    Allure shows the newest result of a test in an environment, and all others as its retries.
+    """
+
+    def __init__(self, given: str) -> None:
+        self._given = given
+        self._seen: dict[tuple[str, _Test], tuple[Path, bool]] = {}
+
+    def add(self, folder: Path, result: _Result, environment: str) -> None:
+        """Take one result. Raises ``ConfigError`` where it and one of another folder would be taken for one test."""
+        for test in _tests(result):
+            other, named = self._seen.setdefault((environment or self._given, test), (folder, bool(environment)))
+            if not (named and environment) and other != folder and other.resolve() != folder.resolve():
+                name = result.full_name or result.name or result.uuid
+                raise ConfigError(
+                    f"{other} and {folder} both hold results of {name}, and do not both name an environment: a failure "
+                    "in one would be hidden as a retry of the other. Make one report of each (gaia report "
+                    f"{folder} --environment ENV), or let the runs name their environment: pytest --gaia-env=ENV "
+                    f"--alluredir={folder}"
+                )
+
+
+_Test = tuple[object, ...]
+
+
+def _tests(result: _Result) -> Iterator[_Test]:
+    """Yield by what Allure knows a test again: Allure 2 by its history, Allure 3 by its id or name and its parameters."""
+    if result.history_id:
+        yield ("history", result.history_id)
+    if case := result.test_case_id or result.full_name:
+        given = [each for each in result.parameters or () if each is not None and not each.excluded]
+        yield ("case", case, *sorted((str(each.name), str(each.value)) for each in given))
 
 
 def _files(folder: Path) -> list[Path]:
