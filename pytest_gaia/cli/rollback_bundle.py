@@ -179,7 +179,7 @@ def rehearse_rollback(
 
 
 def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tuple[Promotion, RollbackPlan]:
-    from pytest_gaia.promotion.rollback import plan_to_earlier, running_bundle
+    from pytest_gaia.promotion.rollback import gone_targets, plan_to_earlier, running_bundle
 
     promotion, name = Promotion.here(), there.environment.name
     prefix = bundle or running_bundle(promotion, name)
@@ -191,9 +191,10 @@ def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tupl
     found = promotion.bundle(prefix)
     plan = plan_to_earlier(promotion, there.environment, found, datetime.now(UTC), accept_migrations=accept_migrations)
     if plan is None:
+        gone = "".join(f" {why}." for why in gone_targets(promotion, name).values())
         raise ConfigError(
             f"the ledger shows no bundle before {found.short} that ran well in {name} and was never rolled back: there is "
-            f"nothing to go back to. Of the first release, `gaia waive rollback-ready --help` tells what can be said."
+            f"nothing to go back to.{gone} Of the first release, `gaia waive rollback-ready --help` tells what can be said."
         )
     return promotion, plan
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -23,6 +24,8 @@ Kind: TypeAlias = Literal["deployed", "deployed_with_tool_error", "phantom", "fa
 
 GOOD: frozenset[Kind] = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 
+# What `docker` says where a login may be missing instead is left out: that image may be there.
+_GONE = re.compile(r"could not find image|manifest unknown|manifest for \S+ not found|no such image", re.IGNORECASE)
 _SHOWN = 3
 """machines that a reason names"""
 
@@ -98,6 +101,15 @@ def converged(observation: Observation, wanted: Wanted) -> str:
     ]
     more = f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return "; ".join(problems[:_SHOWN]) + more
+
+
+def is_gone(reason: str) -> bool:
+    """Whether a deployment failed because the registry does not have its image any more.
+
+    >>> is_gone('`fly deploy` failed: could not find image "registry.fly.io/auth:v1"')
+    True
+    """
+    return _GONE.search(reason) is not None
 
 
 def digest_of(reference: str) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.config.deployfiles.read import deployment_of, read_deployment
+from pytest_gaia.deploy.outcome import is_gone
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.bundle_checks import check_files
@@ -83,7 +84,10 @@ def plan_to_earlier(
             f"bundle {target.short} has no image of {', '.join(lacking)}, which {environment.name} runs: it cannot go "
             "back there as a whole. Name the images: --to SERVICE=IMAGE. Nothing was changed."
         )
-    notes = _migrations(bundle, target, accept=accept_migrations)
+    notes = (
+        *gone_targets(promotion, environment.name).values(),
+        *_migrations(bundle, target, accept=accept_migrations),
+    )
     origin = f"bundle {target.short}, seen to run well on {seen[:16]}"
     rollout = rollout_to(promotion, environment, target, tuple(reversed(services)), "rollback", origin)
     return RollbackPlan(bundle, target, seen, rollout, notes)
@@ -121,6 +125,7 @@ def rollback_predicate(
         time=now.isoformat(timespec="seconds"),
         rehearsal=rehearsal,
         fence=fence,
+        gone=tuple(step.service for step in result.steps if step.outcome not in GOOD and is_gone(step.reason)),
     )
 
 
@@ -142,7 +147,7 @@ def _word(step: StepResult) -> Outcome:
 
 
 def _last_good(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -> tuple[Bundle, str] | None:
-    tried: set[str] = {bundle.id}
+    tried: set[str] = {bundle.id, *gone_targets(promotion, name)}
     quarantined = _quarantined(promotion)
     for says in _deployments(promotion, name):
         if says.bundle in tried or says.bundle in quarantined:
@@ -157,6 +162,19 @@ def _last_good(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -
         if well and run is not None and run.says.details.verdict == "PROMOTE":
             return earlier, run.time.isoformat(timespec="seconds")
     return None
+
+
+def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
+    """Return bundle → why ``name`` cannot go back to it, of those of which an image was gone and that did not run since."""
+    found: dict[str, str] = {}
+    for entry in promotion.ledger.entries():
+        says = entry.predicate
+        if isinstance(says, RollbackPredicate) and says.environment == name and says.gone:
+            images = f"the image of {', '.join(says.gone)} was not in its registry on {says.time[:16]}"
+            found[says.target] = f"bundle {says.target[:SHORT]} is passed over: {images}"
+        elif isinstance(says, DeploymentPredicate) and says.environment == name and says.outcome in RUNS_WELL:
+            found.pop(says.bundle, None)
+    return found
 
 
 def _found(promotion: Promotion, name: str, bundle: str) -> Bundle | None:

@@ -215,6 +215,8 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     rehearsal: bool = False
     fence: int = 0
+    gone: tuple[str, ...] = ()
+    """services whose image of the target the registry no longer had"""
 
 
 class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,8 +49,8 @@ def plan_rollback(
     """Return what going back comes to, in reverse order: the gateway first.
 
     Without ``services`` it is what the last roll-out changed, with those that it went on from; where the journal knows
-    of none, every service. ``targets`` is service → image; of the others it is looked for. A rollback that was
-    interrupted goes on with its own targets.
+    of none, every service. ``targets`` is service → image; of the others it is looked for. A rollback that did
+    not come to its end goes on with its own targets, but for those that the registry no longer has.
 
     Raises ``ConfigError``: no deployment, an unknown service, nothing to go back to, the last roll-out was itself a
     rollback (going back further has to be said).
@@ -58,13 +58,16 @@ def plan_rollback(
     settings = settings_of(environment)
     apps = apps_of(deployment)
     history = History(_entries(rootdir, environment.name), environment.name)
-    given = dict(targets or {}) or ({} if services else history.interrupted_rollback())
-    asked = services or tuple(given) or tuple(each for each in history.changed_last() if each in apps or not apps)
+    given = dict(targets or {})
+    left = {} if services or given else history.interrupted_rollback()
+    asked = (
+        services or tuple(given or left) or tuple(each for each in history.changed_last() if each in apps or not apps)
+    )
     chosen = choose(environment, deployment, apps, asked)
     if left_out := [service for service in given if service not in chosen]:
         raise ConfigError(f"--to names {', '.join(left_out)}, which --services leaves out. Nothing was changed.")
     search = _Search(apps, history, eyes, Journal(rootdir, environment.name).folder / KEPT)
-    steps = tuple(search.steps(chosen, given, strict=bool(asked)))
+    steps = tuple(search.steps(chosen, given, left, strict=bool(asked)))
     if not steps:
         raise ConfigError(_nothing(environment.name, chosen))
     return Rollout(environment.name, rootdir, steps, "rollback", deadline=settings.deadline)
@@ -79,22 +82,31 @@ class _Search:
         self._eyes = eyes
         self._kept = kept
 
-    def steps(self, services: Sequence[str], given: Mapping[str, str], *, strict: bool) -> Iterator[Step]:
-        """Yield the steps in reverse order; with ``strict``, a service that cannot go back is a ``ConfigError``."""
+    def steps(
+        self, services: Sequence[str], given: Mapping[str, str], left: Mapping[str, str], *, strict: bool
+    ) -> Iterator[Step]:
+        """Yield the steps in reverse order; with ``strict``, a service that cannot go back is a ``ConfigError``.
+
+        ``given`` is service → image that was asked for, ``left`` that of a rollback that did not come to its end.
+        """
         for service in reversed(in_order(services)):
+            gone = self._history.gone(service)
             if service in given:
                 yield self._step(service, given[service], "as asked for", self._history.seen(service, given[service]))
-            elif step := self._found(service):
+            elif service in left and left[service] not in gone:
+                origin = "as the last rollback was to, which did not come to its end"
+                yield self._step(service, left[service], origin, self._history.seen(service, left[service]))
+            elif step := self._found(service, gone):
                 yield step
             elif strict:
-                raise ConfigError(_nothing(self._history.environment, [service]))
+                raise ConfigError(_nothing(self._history.environment, [service], _passed_over(gone)))
 
-    def _found(self, service: str) -> Step | None:
+    def _found(self, service: str, gone: Mapping[str, str]) -> Step | None:
         self._history.refuse_to_go_further(service)
         now = self._eyes.observe(step_of(service, self._apps.get(service), None))
         if seen := self._history.last_well(service, now):
-            return self._step(service, seen.image, f"seen to run well until {seen.when}", seen)
-        if earlier := self._eyes.earlier(now.app, now):
+            return self._step(service, seen.image, f"seen to run well until {seen.when}{_passed_over(gone)}", seen)
+        if (earlier := self._eyes.earlier(now.app, now)) and earlier[0] not in gone:
             image, which = earlier
             return self._step(service, image, f"{which}; by the tool's word alone: nothing here has seen it run", None)
         return None
@@ -126,9 +138,13 @@ def _entries(rootdir: Path, environment: str) -> tuple[Entry, ...]:
         ) from None
 
 
-def _nothing(environment: str, services: Sequence[str]) -> str:
+def _passed_over(gone: Mapping[str, str]) -> str:
+    return "".join(f"; {image} is passed over: it was not in its registry on {when}" for image, when in gone.items())
+
+
+def _nothing(environment: str, services: Sequence[str], passed_over: str = "") -> str:
     return (
         f"{environment}: there is nothing to go back to for {', '.join(services)}: neither has the journal an image "
         "that was seen to run well there, other than what runs now, nor does the tool tell of an earlier complete "
-        "release. Name it: --to SERVICE=IMAGE. Nothing was changed."
+        f"release{passed_over}. Name it: --to SERVICE=IMAGE. Nothing was changed."
     )

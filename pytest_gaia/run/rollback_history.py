@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gaia.deploy.outcome import is_gone
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.references import pinned
 
@@ -42,8 +43,22 @@ class History:
         """Return service → target of the last roll-out, if that was a rollback that did not come to its good end."""
         if not self._runs or _finished(self._runs[-1]):
             return {}
-        begun = next((line for line in self._runs[-1] if line.event == "begin"), None)
+        begun = _begun(self._runs[-1])
         return begun.targets if begun is not None and begun.action == "rollback" else {}
+
+    def gone(self, service: str) -> Mapping[str, str]:
+        """Return image → when the registry was last seen not to have it, of the images that ``service`` was to run."""
+        found: dict[str, str] = {}
+        for lines in self._runs:
+            begun = _begun(lines)
+            for line in lines:
+                if line.event != "end" or line.service != service:
+                    continue
+                if line.well:
+                    found.pop(line.image, None)
+                elif begun is not None and service in begun.targets and is_gone(line.reason):
+                    found[begun.targets[service]] = line.when
+        return found
 
     def changed_last(self) -> tuple[str, ...]:
         """Return what the last roll-out changed, together with those before it that had stopped half-way."""
@@ -57,12 +72,13 @@ class History:
     def last_well(self, service: str, now: Observation) -> SeenWell | None:
         """Return the last image of ``service`` that ran well before what was last deployed there.
 
-        After a deployment that did not end well that is the last one at all, even if it still runs: what the tool left
+        One that the registry no longer has is passed over. After a deployment that did not end well that is the last one at all, even if it still runs: what the tool left
         half-way is put right by it.
         """
         running = {pinned(machine) for machine in now.machines}
-        half_way = self._is_half_way(service)
-        found = [seen for seen in self._seen_well(service) if half_way or {seen.image} != running]
+        half_way, gone = self._is_half_way(service), self.gone(service)
+        well = [seen for seen in self._seen_well(service) if seen.image not in gone]
+        found = [seen for seen in well if half_way or {seen.image} != running]
         return found[-1] if found else None
 
     def _is_half_way(self, service: str) -> bool:
@@ -97,6 +113,10 @@ class History:
                 config = line.config or (earlier.config if earlier else "")
                 found[line.image] = SeenWell(line.image, line.when, config)
         return list(found.values())
+
+
+def _begun(lines: Sequence[Entry]) -> Entry | None:
+    return next((line for line in lines if line.event == "begin"), None)
 
 
 def _finished(lines: Sequence[Entry]) -> bool:

@@ -435,3 +435,23 @@ def test_a_rehearsal_that_was_interrupted_leaves_nothing_known_until_it_is_repea
     code, _, err = gaia("rollback", "rehearse", "staging", "--bundle", new.short)
     assert code == 0, err
     assert releases.item(new, "staging", "deployed") == "proved"
+
+
+def test_a_bundle_whose_image_is_gone_is_passed_over(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
+) -> None:
+    old, gone, new = releases.make(1), releases.make(2), releases.make(3)
+    for each in (old, gone, new):
+        releases.ran(each)
+    releases.run_now(new)
+    fake_tools.fault("gaia-auth-staging", "image-gone:1")
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging")
+    assert (code, f"back to {gone.components[0].image}" in err) == (1, True)
+
+    code, _, err = gaia("rollback", "staging", "--confirm", "staging")
+
+    assert code == 0, err
+    assert f"bundle {gone.short} is passed over: the image of auth was not in its registry" in err
+    assert "as asked for" not in err
+    assert running(fake_tools) == set(old.digests.values())
+    assert [(says.target, says.gone) for says in releases.written()] == [(gone.id, ("auth",)), (old.id, ())]

@@ -172,3 +172,31 @@ def test_a_journal_that_cannot_be_read_is_a_mistake(fake_tools: FakeTools, tmp_p
 def test_an_environment_without_a_deployment_is_a_mistake(fake_tools: FakeTools, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="preview has no deployment"):
         sight(Environment("preview"), fly_hook(), tmp_path)
+
+
+def test_an_image_that_is_gone_is_passed_over(fake_tools: FakeTools, tmp_path: Path) -> None:
+    fake_tools.platform("staging", ["auth", "gateway"])
+    for number in (1, 2, 3):
+        deploy(tmp_path, auth=image("auth", number), gateway=image("gateway", number))
+    fake_tools.fault("gaia-auth-staging", "image-gone:1")
+    failed = go_back(plan(tmp_path))
+    assert [step.outcome for step in failed.steps] == ["deployed", "failed"]
+
+    gateway, auth = plan(tmp_path).steps
+
+    assert (gateway.image, gateway.origin[:30]) == (image("gateway", 2), "as the last rollback was to, w")
+    assert (auth.image, "seen to run well until" in auth.origin) == (image("auth", 1), True)
+    assert f"{image('auth', 2)} is passed over: it was not in its registry on 20" in auth.origin
+    assert go_back(plan(tmp_path)).good
+
+
+def test_where_the_only_earlier_image_is_gone_that_is_the_message(fake_tools: FakeTools, tmp_path: Path) -> None:
+    fake_tools.app("gaia-auth-staging", machines=0)
+    deploy(tmp_path, auth=image("auth", 1))
+    deploy(tmp_path, auth=image("auth", 2))
+    fake_tools.fault("gaia-auth-staging", "image-gone:1")
+    assert not go_back(plan(tmp_path)).good
+
+    with pytest.raises(ConfigError, match="nothing to go back to for auth") as refused:
+        plan(tmp_path)
+    assert f"{image('auth', 1)} is passed over: it was not in its registry" in str(refused.value)
