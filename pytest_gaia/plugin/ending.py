@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from pluggy import PluginValidationError
 
+from pytest_gaia.config.project import find_project
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.stash import RUN
@@ -132,6 +133,17 @@ def _take_pipe(config: pytest.Config) -> None:
         pipe = int(os.environ.pop(RECORD_PIPE_VARIABLE, ""))
         os.set_inheritable(pipe, False)
         config.stash[_PIPE] = pipe
+    if _PIPE in config.stash:
+        _refuse_other_paths(config)
+
+
+def _refuse_other_paths(config: pytest.Config) -> None:
+    """A path outside of the suites brings a ``conftest.py`` of its own, which nobody has looked at."""
+    roots = [root.resolve() for root in find_project(config.rootpath).suites]
+    for given in config.known_args_namespace.file_or_dir:
+        path = (config.invocation_params.dir / given.partition("::")[0]).resolve()
+        if not any(path.is_relative_to(root) for root in roots):
+            raise pytest.UsageError(f"{given}: in none of the project's suites, and a promotion runs nothing else.")
 
 
 def _report_digest(config: pytest.Config) -> None:

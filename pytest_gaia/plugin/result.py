@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import time
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +55,7 @@ class Result:
         self._start = _start_line(run.declared)
         self._end: RunEnd | None = None
         self._begun = False
+        self._plugins = plugins_of(config.pluginmanager)
         self._bundle: str = config.option.gaia_bundle or ""
         self._full_required: bool = config.option.gaia_require_full
         self._record = _opened(config.option.gaia_record, "--gaia-record")
@@ -75,7 +77,7 @@ class Result:
             MemberSeen(s.member, s.state, s.version, s.cold_start_ms, s.detail, known.get(s.member, "")) for s in states
         )
         start = _start_line(environment, release, self.run.capabilities(), tuple(seen))
-        self._start = structs.replace(start, deployment=self.deployment)
+        self._start = structs.replace(start, deployment=self.deployment, plugins=self._plugins)
         self._open_record()
 
     def close(self, pytest_exit: int, planned: int, *, partial: tuple[str, ...], lost: Sequence[str]) -> int:
@@ -84,7 +86,7 @@ class Result:
         ``partial`` says what was left out of the suites; ``lost`` are workers.
         """
         if not self._begun:
-            self._start = structs.replace(self._start, deployment=self.deployment)
+            self._start = structs.replace(self._start, deployment=self.deployment, plugins=self._plugins)
             self._open_record()
         self._end = RunEnd(
             finished=_now(),
@@ -186,6 +188,22 @@ def written_by(config: pytest.Config) -> list[Path]:
     if config.pluginmanager.has_plugin("logging"):
         named.append(config.getini("log_file"))
     return [config.invocation_params.dir / path for path in named if path]
+
+
+def plugins_of(manager: pytest.PytestPluginManager) -> tuple[str, ...]:
+    """Return the plugins that were loaded: distributions with their versions, and modules that none has brought."""
+    distributions = manager.list_plugin_distributions()
+    known = {_package(plugin) for plugin, _ in distributions} | {"_pytest", "pytest_gaia"}
+    modules = {
+        name
+        for name, plugin in manager.list_name_plugin()
+        if isinstance(plugin, ModuleType) and _package(plugin) not in known and not name.endswith("conftest.py")
+    }
+    return (*sorted({f"{each.name} {each.version}" for _, each in distributions}), *sorted(modules))
+
+
+def _package(plugin: object) -> str:
+    return getattr(plugin, "__name__", "").partition(".")[0]
 
 
 def _start_line(

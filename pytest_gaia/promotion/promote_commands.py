@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from dataclasses import dataclass
+from itertools import pairwise, starmap
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.project import find_project
@@ -21,8 +21,22 @@ if TYPE_CHECKING:
 
 PLAN, RECORD, VERDICT = "plan.json", "record.jsonl", "verdict.json"
 _ADDOPTS = "PYTEST_ADDOPTS"
-_CHANGES_WHAT_IS_TESTED = re.compile(r"--gaia|-c|--(rootdir|config-file)(=|$)")
-"""options that do: which platform, which project, what is written about it"""
+_OPTIONS = (
+    "--rootdir", "--config-file", "--override-ini", "--confcutdir", "--noconftest", "--import-mode", "--pyargs",
+    "--disable-plugin-autoload", "--pdbcls", "--tx", "--px", "--rsyncdir", "--looponfail", "--cov-config",
+)  # fmt: skip
+"""long options that change which code or settings a run loads; those of this plugin do in any case"""
+_BEGINNINGS = ("--co", "--cov", "--pdb")
+"""options that are no abbreviation of one of them"""
+_SHORT = "cofp"
+"""short options that do the same"""
+_WITH_VALUE = "kmnrW"
+"""other short options that take the rest of their word for their value"""
+_LEFT_OUT = ("no:cacheprovider", "no:randomly", "no:sugar")
+"""what ``-p`` may name: plugins without which a run shows the same"""
+_VARIABLES = ("PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONSTARTUP", "PYTHONHOME", "PYTHONOPTIMIZE")
+"""variables that change which code a run loads, or what that means"""
+_PATH = "PYTHONPATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +80,19 @@ def executed(words: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "pytest", *words]
 
 
-def check_environ(environ: Mapping[str, str]) -> None:
-    """Raise ``ConfigError`` where ``PYTEST_ADDOPTS`` would change what is tested."""
+def check_environ(environ: Mapping[str, str], rootdir: Path) -> None:
+    """Raise ``ConfigError`` where a variable, or an option in ``PYTEST_ADDOPTS``, would change what is tested."""
+    given = [name for name in _VARIABLES if environ.get(name)]
+    outside = [
+        entry for entry in environ.get(_PATH, "").split(os.pathsep) if entry and not _inside(rootdir / entry, rootdir)
+    ]
+    if outside:
+        given.append(f"{_PATH}={outside[0]}")
+    if given:
+        raise ConfigError(
+            f"{given[0]} is not for a promotion: it changes which code the run loads, and that is what the commit of the "
+            "bundle and the installed packages hold. Unset it. Nothing was done."
+        )
     try:
         _check_extra(shlex.split(environ.get(_ADDOPTS, "")))
     except ValueError as error:
@@ -76,13 +101,41 @@ def check_environ(environ: Mapping[str, str]) -> None:
         raise ConfigError(f"{_ADDOPTS}: {error}") from None
 
 
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def _check_extra(extra: Sequence[str]) -> None:
-    """Options of this plugin would change which platform is tested, or what is written about it."""
-    if found := next((word for word in extra if _CHANGES_WHAT_IS_TESTED.match(word)), None):
+    """Refuse what would change which platform is tested, which code and settings are loaded, or what is written."""
+    if found := next(filter(None, starmap(_refused, pairwise((*extra, "")))), None):
         raise ConfigError(
-            f"{found.partition('=')[0]} is not for a promotion: it says itself what is deployed, tested and recorded. "
+            f"{found} is not for a promotion: that decides itself what is deployed, loaded, tested and recorded. "
             "Options such as -n 4, --junitxml=FILE or -x are passed on. Nothing was done."
         )
+
+
+def _refused(word: str, following: str) -> str:
+    """Return the option that ``word`` gives, if it is one that a promotion refuses; '' for any other."""
+    if word.startswith("--"):
+        name = word.partition("=")[0]
+        refused = name.startswith("--gaia") or any(each.startswith(name) for each in (*_OPTIONS, "--gaia"))
+        return name if refused and name not in ("--", *_BEGINNINGS) else ""
+    if word.startswith("@"):
+        # A file of options.
+        return word
+    return _refused_short(word[1:], following) if word.startswith("-") else ""
+
+
+def _refused_short(letters: str, following: str) -> str:
+    """Look through a word such as ``-vpNAME``: options without a value, and one with the rest as its value."""
+    for position, letter in enumerate(letters):
+        if letter == "p" and (letters[position + 1 :] or following).strip() in _LEFT_OUT:
+            return ""
+        if letter in _SHORT:
+            return f"-{letter}"
+        if letter in _WITH_VALUE:
+            return ""
+    return ""
 
 
 def _deploying(bundle: Bundle, services: Sequence[str]) -> tuple[str, ...]:

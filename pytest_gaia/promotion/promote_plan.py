@@ -76,7 +76,7 @@ def plan_promotion(
     situation = promotion.situation(name, bundle)
     environment, deploys = environment_of(promotion, name)
     services = promotion.services(name, bundle)
-    check_environ(promotion.environ)
+    check_environ(promotion.environ, promotion.rootdir)
     commands = Commands.of(promotion.rootdir, name, bundle, services if deploys else (), extra)
     signers = witness(promotion, name) if signing else []
     tolerances = known_tolerances(promotion.rootdir)

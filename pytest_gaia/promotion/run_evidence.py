@@ -111,6 +111,7 @@ def _details(
         baseline=baseline.record,
         slower=baseline.slower(samples),
         drift="; ".join(verdict.changed),
+        plugins=verdict.plugins,
         rehearsal=verdict.rehearsal,
         started=verdict.started,
         finished=verdict.finished,

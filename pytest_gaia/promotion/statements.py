@@ -89,6 +89,8 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True):
     """why the run counts as failed, whatever its tests came to: what it has left contradicts its record"""
     drift: str = ""
     """how what ran differed from the bundle, or changed while the suites ran"""
+    plugins: tuple[str, ...] = ()
+    """pytest's plugins in the run: distribution and version; the module alone of one that no distribution has brought"""
     rehearsal: bool = False
     started: str
     finished: str

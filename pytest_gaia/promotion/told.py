@@ -45,7 +45,10 @@ def told(entry: Entry) -> str:
 def _run(says: RunPredicate) -> str:
     details = says.details
     missing = f", {len(details.missing)} not passed" if details.missing else ""
-    return f"{details.environment} {details.bundle[:SHORT]}: {details.verdict}, {details.planned} sealed{missing}"
+    problem = f"; {details.problem}" if details.problem else ""
+    return (
+        f"{details.environment} {details.bundle[:SHORT]}: {details.verdict}, {details.planned} sealed{missing}{problem}"
+    )
 
 
 def _gate(says: GatePredicate) -> str:

@@ -151,6 +151,8 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """what each member was seen to be before the first test"""
     deployment: DeploymentSeen | None = None
     """what was seen to be deployed before the first test; None where the environment has no deployment"""
+    plugins: tuple[str, ...] = ()
+    """pytest's plugins: distribution and version; the module alone of one that no distribution has brought"""
     loopback: bool = False
     """whether the project lets the environment be tested on this machine, though it comes after another one"""
 

@@ -88,6 +88,8 @@ class VerdictFile(msgspec.Struct, frozen=True):
     tests: tuple[JudgedTest, ...]
     addresses: dict[str, tuple[str, ...]] = {}
     """member → host and port of every address at which it was tested, without credentials"""
+    plugins: tuple[str, ...] = ()
+    """pytest's plugins: distribution and version; the module alone of one that no distribution has brought"""
     loopback: bool = False
     """whether ``loopback = true`` lets the environment be tested on this machine, though it comes after another one"""
     partial: tuple[str, ...] = ()
@@ -127,6 +129,7 @@ def verdict_file(judged: Judged) -> VerdictFile:
             for each in judged.judgements
         ),
         addresses=dict(judged.addresses),
+        plugins=judged.start.plugins,
         loopback=judged.start.loopback,
         partial=judged.partial,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from pytest_gaia.cli.app import run
 from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote_plan import plan_promotion
 from pytest_gaia.promotion.running import environment_of
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
@@ -45,15 +48,87 @@ def test_mistakes_name_what_there_is(promotable: Promotable, capsys: pytest.Capt
     assert "stage" in refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short, "--confirm", "dev")
 
 
-@pytest.mark.parametrize("option", ["--gaia-url=gateway=http://127.0.0.1:1", "--gaia-plan=x", "--rootdir=/"])
-def test_what_is_tested_cannot_be_changed(
-    promotable: Promotable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--gaia-url=gateway=http://127.0.0.1:1"], "--gaia-url"),
+        (["--gaia-plan", "x"], "--gaia-plan"),
+        (["--rootdir=/"], "--rootdir"),
+        (["--config-file", "x"], "--config-file"),
+        (["-c", "x"], "-c"),
+        (["-cx"], "-c"),
+        (["-p", "evil"], "-p"),
+        (["-pevil"], "-p"),
+        (["-vxpevil"], "-p"),
+        (["-p", "no:threadexception"], "-p"),
+        (["-x", "-o", "addopts=-p evil"], "-o"),
+        (["-vofoo=bar"], "-o"),
+        (["--override-ini=python_files=x"], "--override-ini"),
+        (["--override", "python_files=x"], "--override"),
+        (["--confcutdir=/"], "--confcutdir"),
+        (["--noconftest"], "--noconftest"),
+        (["--noconf"], "--noconf"),
+        (["--import-mode=importlib"], "--import-mode"),
+        (["--disable-plugin-autoload"], "--disable-plugin-autoload"),
+        (["--pdbcls=evil:Debugger"], "--pdbcls"),
+        (["-n2", "--tx", "popen//python=/tmp/python"], "--tx"),
+        (["@options"], "@options"),
+        (["-k", "-pevil"], "-p"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else " ".join(each),
+)
+def test_what_is_loaded_and_tested_cannot_be_changed(
+    promotable: Promotable,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    named: str,
 ) -> None:
-    said = refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short, "--", option)
-    assert "is not for a promotion" in said
+    said = refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short, "--", *words)
+    assert f"{named} is not for a promotion" in said
 
-    monkeypatch.setenv("PYTEST_ADDOPTS", option)
-    assert "PYTEST_ADDOPTS" in refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short)
+    monkeypatch.setenv("PYTEST_ADDOPTS", shlex.join(words))
+    said = refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short)
+    assert f"PYTEST_ADDOPTS: {named} is not for a promotion" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("PYTEST_PLUGINS", "evil", "PYTEST_PLUGINS"),
+        ("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
+        ("PYTHONSTARTUP", "/tmp/evil.py", "PYTHONSTARTUP"),
+        ("PYTHONPATH", "suites:/tmp/evil", "PYTHONPATH=/tmp/evil"),
+        ("PYTHONPATH", "..", "PYTHONPATH=.."),
+    ],
+)
+def test_variables_that_change_what_is_loaded_are_refused(
+    promotable: Promotable,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    named: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    said = refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short)
+
+    assert f"{named} is not for a promotion" in said
+
+
+def test_other_options_and_variables_are_passed_on(promotable: Promotable, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (
+        "-n", "4", "-n2", "-xvv", "-kpco", "-mnot p", "-rpP", "-Wignore", "--co", "--cov=x", "--pdb", "--junitxml=o.xml",
+        "--alluredir", "out", "--maxfail=2", "-p", "no:cacheprovider", "-pno:randomly", "--provider=c", "-s", "--durations=5",
+    )  # fmt: skip
+    monkeypatch.setenv("PYTEST_PLUGINS", "")
+    monkeypatch.setenv("PYTHONPATH", "suites")
+    promotion = Promotion.here(promotable.rootdir, os.environ)
+
+    planned = plan_promotion(promotion, "stage", promotable.bundle, words)
+
+    assert planned.commands.run[-len(words) :] == words
 
 
 def test_a_stage_that_asks_for_signatures_needs_a_trusted_key(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -242,3 +243,16 @@ def test_record_and_verdict_file_name_what_clients_connect_to(
         "nats": ("127.0.0.1:9",),
         "postgres": ("127.0.0.2:9",),
     }
+
+
+def test_the_plugins_that_were_loaded_are_recorded(small: pytest.Pytester, server: ScriptedServer) -> None:
+    small.makepyfile(extra="")
+
+    small.syspathinsert()
+
+    small.runpytest_inprocess(*arguments(server, "-p", "extra"))
+
+    plugins = read_run(small.path / "run.jsonl").start.plugins
+    assert f"pytest-xdist {version('pytest-xdist')}" in plugins
+    assert plugins[-1] == "extra"
+    assert not [each for each in plugins if "conftest" in each or "gaia." in each]

@@ -33,6 +33,7 @@ def test_a_bundle_is_deployed_tested_and_written_down(promotable: Promotable) ->
     assert (run.result, run.details.planned, run.details.missing) == ("PASSED", 2, ())
     assert (run.details.suites, run.details.digests) == (("health",), {"gateway": DIGEST})
     assert {"plan.json", "record.jsonl", "verdict.json"} <= {each.name for each in run.configuration}
+    assert {each.partition(" ")[0] for each in run.details.plugins} >= {"pytest-gaia", "pytest-asyncio", "pytest-xdist"}
     assert (gate.decision.verdict, gate.decision.fence) == ("PROMOTE", 1)
     assert promotable.entries[-1].sha256 in done.stdout
     assert "next: gaia status" in done.stdout
@@ -112,6 +113,20 @@ def test_what_contradicts_the_record_is_a_failure_that_is_written_down(
     run = promotable.predicate(RunPredicate)
     assert (run.result, run.details.verdict, problem in run.details.problem) == ("FAILED", "REJECT", True)
     assert promotable.predicate(GatePredicate).decision.verdict == "REJECT"
+
+
+def test_a_path_outside_of_the_suites_is_not_loaded(
+    promotable: Promotable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "conftest.py").write_text("raise SystemExit('loaded')\n", encoding="utf-8")
+
+    done = promotable.promote("--", "-x", str(other))
+
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert f"{other}: in none of the project's suites" in done.stderr
+    assert promotable.runs() == OLD
+    assert promotable.kinds == []
 
 
 def test_what_the_run_leaves_out_holds(promotable: Promotable) -> None:
