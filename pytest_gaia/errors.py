@@ -4,6 +4,7 @@
 
     GaiaError
     ├── ConfigError            a user's mistake in an option, a variable or a file          exit 4
+    │   └── NotConfigured      nothing gives an environment that is known by name an address
     ├── EnvironmentUnavailable a required member cannot be reached, or is not what it claims exit 12
     ├── DeployFailed           what was to be deployed does not run, or not everywhere       exit 1
     ├── DeployUnavailable      the deploy tool was rate-limited, or did not answer           exit 12
@@ -41,6 +42,10 @@ class ConfigError(GaiaError):
     """A user's mistake in an option, an environment variable or a file. pytest's usage error: exit 4."""
 
     exit_code = 4
+
+
+class NotConfigured(ConfigError):
+    """An environment is known by its name alone: the project neither has a table for it nor gives it an address."""
 
 
 class EnvironmentUnavailable(GaiaError):

@@ -16,6 +16,7 @@ ENVIRONMENTS = ("dev", "staging", "production")
 
 SETTINGS = """\
 [gaia]
+platform = "gaia"
 suites = ["suites"]
 deploy_files = "deploy"
 allowed_differences = ["app", "min_machines", "memory", "autostop", "env.LOG_LEVEL"]

@@ -39,6 +39,7 @@ SIGNED = {
 # Nobody waits half a day for a walk: it soaks for no time. What has to soak, and for how long, tests of the gate try.
 SETTINGS = """\
 [gaia]
+platform = "gaia"
 suites = ["suites"]
 deploy_files = "deploy"
 allowed_differences = ["app", "min_machines", "memory", "autostop", "env.LOG_LEVEL"]

@@ -16,7 +16,7 @@ from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import find_rootdir
 from pytest_gaia.config.resolve import known_environments, resolve, resolve_each
 from pytest_gaia.config.secrets import mask_url
-from pytest_gaia.errors import GaiaError
+from pytest_gaia.errors import GaiaError, NotConfigured
 
 if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
@@ -26,7 +26,7 @@ app = typer.Typer(help="Which environments there are, and what each is made of."
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of a table.")]
 
 LIST_HELP = """\
-List the environments of this project: as shipped, and those of gaia.toml.
+List the environments of this project: the sandbox, and those that gaia.toml configures.
 
 The last column names the one that a run from this folder would use, and what chose it.
 """
@@ -75,8 +75,10 @@ def list_environments(as_json: AsJson = False) -> None:
             [[str(value or "") for value in _row(each, chosen)] for each in environments],
         )
     for name, error in found.items():
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, NotConfigured):
             typer.echo(f"gaia: {name}: {error}", err=True)
+    if unset := [name for name, error in found.items() if isinstance(error, NotConfigured)]:
+        typer.echo(f"gaia: not configured here: {', '.join(unset)}", err=True)
 
 
 @app.command("show", help=SHOW_HELP)

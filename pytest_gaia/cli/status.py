@@ -15,8 +15,9 @@ from pytest_gaia.cli.confirmation import INTERRUPTED
 # typer reads the annotations when it builds the command.
 from pytest_gaia.cli.environments import AsJson, complete_name, options_here
 from pytest_gaia.cli.tables import show_table
+from pytest_gaia.config.environment import not_configured
 from pytest_gaia.config.resolve import resolve_each
-from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
+from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, NotConfigured, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,13 +88,23 @@ def exit_code(views: Sequence[EnvironmentView]) -> int:
 
 
 def _chosen(names: Sequence[str]) -> Mapping[str, Environment | Exception]:
-    """Return the environments to look at; all but the sandbox, which belongs to a run and ends with it."""
+    """Return the environments to look at: all that are configured but the sandbox, which belongs to a run.
+
+    Raises ``ConfigError`` for a name that is unknown or not configured, and where no environment is.
+    """
     found = resolve_each(options_here(), apart=True)
     known = {name: each for name, each in found.items() if isinstance(each, Exception) or not each.sandbox}
     for name in names:
         if name not in known:
             raise ConfigError(f"there is no environment {name!r} to look at; {nearest(name, known)}")
-    return {name: known[name] for name in dict.fromkeys(names)} if names else known
+        if isinstance(unknown := known[name], NotConfigured):
+            raise unknown
+    if names:
+        return {name: known[name] for name in dict.fromkeys(names)}
+    configured = {name: each for name, each in known.items() if not isinstance(each, NotConfigured)}
+    if not configured:
+        raise ConfigError(not_configured(*known))
+    return configured
 
 
 def _waiting(names: Mapping[str, object]) -> AbstractContextManager[object]:

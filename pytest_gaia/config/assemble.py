@@ -6,18 +6,20 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from pytest_gaia.config.credentials import SECRET_KEYS
 from pytest_gaia.config.decoding import keys_of
 from pytest_gaia.config.deployment import deploy_settings
-from pytest_gaia.config.environment import SANDBOX, DeploySettings, Environment, Timeouts
-from pytest_gaia.config.files import SHIPPED
+from pytest_gaia.config.environment import SANDBOX, DeploySettings, Environment, Timeouts, not_configured
+from pytest_gaia.config.files import SHIPPED, shipped_file
 from pytest_gaia.config.members import expected_members, required_members
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.schema import StageTable, set_values
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.config.stage_settings import stage_settings
 from pytest_gaia.config.tolerance import TOLERANCE_KEYS, tolerance_of
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, NotConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,10 +84,7 @@ def assemble(
     urls = {service: url for service, url in given.items() if service in services}
     settings = {key: value for key, value in set_values(layer.table).items() if key in _AS_THEY_ARE}
     if not urls and settings.get("nats", NATS_DISABLED) == NATS_DISABLED and name.value != SANDBOX:
-        raise ConfigError(
-            f"{name.source}: environment {name.value} has no address; set `url` in [env.{name.value}] of gaia.toml, "
-            "or give --gaia-url=http://…."
-        )
+        raise _without_address(name, layer)
     settings |= {field: Secret(found.value) for field, found in secrets.items()}
     return Environment(
         name=name.value,
@@ -100,6 +99,18 @@ def assemble(
         rehearsal=rehearsal,
         sources=_sources(name, layer, urls, secrets),
         **settings,
+    )
+
+
+def _without_address(name: Sourced, layer: Layer) -> ConfigError:
+    if name.value in shipped_file().environments and layer.table.source is UNSET:
+        # One that the project says nothing of is only known by name, and missed by nobody who lists all of them.
+        is_stated = any(source != SHIPPED for source in layer.sources.values())
+        kind = ConfigError if is_stated else NotConfigured
+        return kind(f"{name.source}: {not_configured(name.value)}")
+    return ConfigError(
+        f"{name.source}: environment {name.value} has no address; set `url` in [env.{name.value}] of gaia.toml, "
+        "or give --gaia-url=http://…."
     )
 
 

@@ -124,7 +124,8 @@ class Catalogue:
 def read_catalogue(options: Options) -> Catalogue:
     """Read the files and variables of a run; raises ``ConfigError`` for a mistake in any of them."""
     path = options.rootdir / PROJECT_FILE
-    files = (shipped_file(), project_file(path)) if path.exists() else (shipped_file(),)
+    project = project_file(path) if path.exists() else None
+    files = (shipped_file(project.platform), project) if project else (shipped_file(),)
     return Catalogue(files, read_variables(options), options.rootdir)
 
 

@@ -148,3 +148,14 @@ class Environment:
     def label(self) -> str:
         """The name as people should read it: a rehearsal says that it is one."""
         return f"{self.name} (REHEARSAL on the sandbox)" if self.rehearsal else self.name
+
+
+def not_configured(*names: str) -> str:
+    """Return the message for environments that have a known name and no address, and what to write in gaia.toml."""
+    several = len(names) > 1
+    which = f"environments {', '.join(names[:-1])} and {names[-1]} are" if several else f"environment {names[0]} is"
+    return (
+        f'the {which} not configured. In gaia.toml, write url = "https://…" in [env.{names[0]}], or from = "fly" (or '
+        '"compose") where deploy files have the addresses. If the project tests the Gaia Platform, write '
+        'platform = "gaia" in [gaia] instead.'
+    )

@@ -1,4 +1,4 @@
-"""Reading ``gaia.toml`` and the environments as shipped: text → typed tables, with the line of every key."""
+"""Reading ``gaia.toml`` and what is shipped: text → typed tables, with the line of every key."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from pytest_gaia.config.decoding import decode
 from pytest_gaia.config.documents import parse, read_text
+from pytest_gaia.config.environment import SANDBOX
+from pytest_gaia.config.layers import overlay
 from pytest_gaia.config.locate import key_lines, nearest_line
 from pytest_gaia.config.reader import Reader
 from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_gaia.config import locate
+    from pytest_gaia.config.schema import PlatformName
 
 SHIPPED = "default"
 """Source of the values that come with this package."""
@@ -33,8 +38,13 @@ class ConfigFile:
     gaia: GaiaTable = field(default_factory=GaiaTable)
     ledger: LedgerTable = field(default_factory=LedgerTable)
     defaults: EnvironmentTable = field(default_factory=EnvironmentTable)
-    """laid under every environment; only the shipped file has it"""
+    """laid under every environment; only the description of a platform has them"""
     lines: Mapping[locate.Path, int] = field(default_factory=dict)
+
+    @property
+    def platform(self) -> PlatformName:
+        """The platform whose shipped description applies; ``none`` where the file does not say."""
+        return "none" if self.gaia.platform is UNSET else self.gaia.platform
 
     def source(self, *key: str) -> str:
         """Return where ``key`` is set: ``gaia.toml:12``, or ``default`` for what is shipped."""
@@ -42,12 +52,26 @@ class ConfigFile:
 
 
 @cache
-def shipped_file() -> ConfigFile:
-    """Return the environments that come with this package."""
-    text = Path(__file__).with_name("platform.toml").read_text(encoding="utf-8")
-    document = tomllib.loads(text)
+def shipped_file(platform: PlatformName = "none") -> ConfigFile:
+    """Return what comes with this package: the settings that follow an environment's name, and below them ``platform``.
+
+    Only the description of a platform has addresses, and permits writing. The sandbox runs Gaia's reference services in
+    every project, so Gaia's defaults apply to it in every project.
+    """
+    roles, gaia = _shipped("roles.toml"), _shipped("platforms/gaia.toml")
+    described = gaia if platform == "gaia" else ConfigFile(SHIPPED, {})
+    environments = {
+        name: overlay(table, described.environments.get(name, EnvironmentTable()))
+        for name, table in roles.environments.items()
+    }
+    environments[SANDBOX] = overlay(gaia.defaults, environments[SANDBOX])
+    return ConfigFile(SHIPPED, environments, defaults=described.defaults)
+
+
+def _shipped(name: str) -> ConfigFile:
+    document = tomllib.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
     environments = {name: decode(table, EnvironmentTable) for name, table in document["env"].items()}
-    return ConfigFile(SHIPPED, environments, defaults=decode(document["defaults"], EnvironmentTable))
+    return ConfigFile(SHIPPED, environments, defaults=decode(document.get("defaults", {}), EnvironmentTable))
 
 
 def project_file(path: Path) -> ConfigFile:

@@ -73,19 +73,20 @@ def merge(layers: Iterable[Layer]) -> Layer:
     merged = Layer()
     for layer in layers:
         merged = Layer(
-            _overlay(merged.table, layer.table),
+            overlay(merged.table, layer.table),
             {**merged.sources, **layer.sources},
             merged.named | layer.named,
         )
     return merged
 
 
-def _overlay(lower: Table, upper: Table) -> Table:
+def overlay(lower: Table, upper: Table) -> Table:
+    """Return ``lower`` with every key that ``upper`` sets, in tables below too."""
     changes = {}
     for name in upper.__struct_fields__:
         below, above = getattr(lower, name), getattr(upper, name)
         if isinstance(below, Struct) and isinstance(above, Struct):
-            changes[name] = _overlay(below, above)
+            changes[name] = overlay(below, above)
         elif above is not UNSET:
             changes[name] = above
     return structs.replace(lower, **changes)
@@ -98,7 +99,7 @@ def _spelled_out(table: EnvironmentTable) -> EnvironmentTable:
     services = HTTP_SERVICES if "{service}" in template else HTTP_SERVICES[:1]
     urls = UrlTable(**{service: template.replace("{service}", service) for service in services})
     if table.urls is not UNSET:
-        urls = _overlay(urls, table.urls)
+        urls = overlay(urls, table.urls)
     return structs.replace(table, url=UNSET, urls=urls)
 
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from pytest_gaia.config.environment import DeployFiles, HookName, Topology  # noqa: TC001
 from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeaning  # noqa: TC001
 
+PlatformName: TypeAlias = Literal["gaia", "none"]
 Member: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=3600)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -130,6 +131,8 @@ class LedgerTable(Struct, frozen=True, forbid_unknown_fields=True):
 class GaiaTable(Struct, frozen=True, forbid_unknown_fields=True):
     """``[gaia]``: settings of the project."""
 
+    platform: PlatformName | UnsetType = UNSET
+    """whose shipped description lies below the project file"""
     environment: str | UnsetType = UNSET
     suites: tuple[str, ...] | UnsetType = UNSET
     deploy_files: str | UnsetType = UNSET

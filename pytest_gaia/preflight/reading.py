@@ -47,7 +47,7 @@ def read_deploy_files(rootdir: Path) -> DeployFiles:
         workflows=read_workflows(rootdir),
         allowed=_allowed(own),
         claims=_claims(own),
-        hosts=_hosts(shipped_file()) | _hosts(own),
+        hosts=_hosts(shipped_file(own.platform) if own else shipped_file()) | _hosts(own),
         secrets=_secrets(own),
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import known_stages, resolve
-from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.errors import ConfigError, NotConfigured, nearest
 from pytest_gaia.promotion import bundles
 from pytest_gaia.promotion.git_reference import GitReference
 from pytest_gaia.promotion.git_store import GitStore
@@ -126,7 +126,11 @@ class Promotion:
         from pytest_gaia.config.deployfiles.read import deployment_of
         from pytest_gaia.run.rollout_plan import apps_of, choose
 
-        environment = resolve(Options(rootdir=self.rootdir, environ={}, env=name))
+        try:
+            environment = resolve(Options(rootdir=self.rootdir, environ={}, env=name))
+        except NotConfigured:
+            # What shows that a release ran there, if anything does, is in the ledger, and has to be for all of it.
+            return None
         if environment.deploy is None:
             return None
         files = deployment_of(environment, self.rootdir)

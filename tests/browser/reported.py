@@ -61,7 +61,7 @@ def make_project(folder: Path) -> Path:
     for place in ("suites/models", "suites/expectations"):
         (folder / place).mkdir(parents=True)
     (folder / "pyproject.toml").write_text(INI)
-    (folder / "gaia.toml").write_text('[gaia]\nsuites = ["suites"]\n')
+    (folder / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
     (folder / "suites" / "models" / "test_models.py").write_text(CHECKS)
     for name, (why, issue, test) in RULES.items():
         text = RULE.format(why=why, issue=issue, test=test, added=TODAY, expires=EXPIRES)

@@ -23,6 +23,7 @@ GAIA = Path(sys.executable).with_name("gaia")
 
 PROJECT = """\
 [gaia]
+platform = "gaia"
 suites = ["checks"]
 
 [env.preview]

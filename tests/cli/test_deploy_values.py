@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.cli.deploy_values import masked
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,9 @@ services:
 @pytest.fixture
 def deployed(project: Path) -> Path:
     """The project, with deploy files for staging and local."""
-    (project / "gaia.toml").write_text('[env.staging]\nfrom = "fly"\n[env.local]\nfrom = "compose"\n', encoding="utf-8")
+    (project / "gaia.toml").write_text(
+        '[env.staging]\nfrom = "fly"\n[env.local]\nfrom = "compose"\n' + ON_GAIA, encoding="utf-8"
+    )
     (project / "fly.gateway.staging.toml").write_text(GATEWAY, encoding="utf-8")
     (project / "docker-compose.yml").write_text(COMPOSE, encoding="utf-8")
     return project
@@ -162,7 +165,7 @@ def test_an_environment_without_deploy_files_shows_none(deployed: Path, gaia: Ga
 
 
 def test_a_hook_alone_shows_the_files_that_it_works_by(deployed: Path, gaia: Gaia) -> None:
-    (deployed / "gaia.toml").write_text('[env.staging.deploy]\nhook = "fly"\n', encoding="utf-8")
+    (deployed / "gaia.toml").write_text('[env.staging.deploy]\nhook = "fly"\n' + ON_GAIA, encoding="utf-8")
 
     out = gaia("env", "show", "staging").out
 

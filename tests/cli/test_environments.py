@@ -89,7 +89,7 @@ def test_show_gives_each_value_with_its_source(gaia: Gaia, monkeypatch: pytest.M
     table = rows(out)
     assert (code, err) == (0, "")
     assert table["name"] == ["command line", "preview"]
-    assert table["urls.asset"] == ["gaia.toml:5", "https://asset.preview.example"]
+    assert table["urls.asset"] == ["gaia.toml:6", "https://asset.preview.example"]
     assert table["nats"] == ["GAIA_NATS_URL", "nats://me:***@nats.example:4222"]
     assert table["secrets.api_key"] == ["GAIA_PREVIEW_API_KEY", "***"]
     assert table["secrets.token"] == ["-", "not set (GAIA_PREVIEW_TOKEN or GAIA_TOKEN)"]
@@ -135,16 +135,34 @@ def test_the_sandbox_shows_that_its_addresses_are_its_own(gaia: Gaia) -> None:
 def test_the_project_is_found_from_a_folder_below(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project / "checks" / "health")
 
-    assert rows(gaia("env", "show", "preview").out)["urls.gateway"][0] == "gaia.toml:5"
+    assert rows(gaia("env", "show", "preview").out)["urls.gateway"][0] == "gaia.toml:6"
 
 
-@pytest.mark.parametrize("command", ["list", "show"])
-def test_outside_of_a_project_the_shipped_environments_are_there(
-    gaia: Gaia, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, command: str
+def test_outside_of_a_project_there_is_the_sandbox(
+    gaia: Gaia, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
 
-    assert gaia("env", command).code == 0
+    code, out, err = gaia("env", "list")
+
+    assert code == gaia("env", "show").code == 0
+    assert list(rows(out)) == ["sandbox"]
+    assert err == "gaia: not configured here: local, dev, staging, production\n"
+
+
+def test_a_project_without_the_platform_sees_no_host_of_gaia(gaia: Gaia, project: Path) -> None:
+    text = (project / "gaia.toml").read_text(encoding="utf-8").replace('platform = "gaia"\n', "")
+    (project / "gaia.toml").write_text(text, encoding="utf-8")
+
+    code, out, err = gaia("env", "list")
+
+    assert (code, list(rows(out))) == (0, ["sandbox", "preview"])
+    assert "fly.dev" not in out + err + gaia("env", "list", "--json").out
+    for command in (["env", "show", "staging"], ["status", "staging"], ["deploy", "staging"]):
+        code, out, err = gaia(*command)
+        assert (code, out, err.count("\n")) == (4, "", 1)
+        assert "the environment staging is not configured" in err
+        assert 'platform = "gaia"' in err
 
 
 def test_an_unknown_environment_exits_4_with_the_nearest_name(gaia: Gaia) -> None:

@@ -35,7 +35,9 @@ PASSED = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "suites" / "expectations").mkdir(parents=True)
     (tmp_path / "suites" / "expectations" / "personas.toml").write_text(RULE)
-    (tmp_path / "gaia.toml").write_text('[gaia]\nsuites = ["suites"]\n[env.staging.tolerance]\nleast_executed = 1\n')
+    (tmp_path / "gaia.toml").write_text(
+        '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.staging.tolerance]\nleast_executed = 1\n'
+    )
     failed = (PASSED[0], Phase("call", "failed", failure=Failure("http", status=503)), PASSED[2])
     lines = (
         RunStart(SCHEMA, "staging", "gateway-only", "2026-11-23T12:00:00Z", ("gateway",)),

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_gaia.cli.stage_values import span
 from pytest_gaia.config.stage_settings import duration
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def shown(gaia: Gaia, name: str) -> dict[str, str]:
 
 
 def test_a_stage_is_shown_with_its_places(gaia: Gaia, project: Path) -> None:
-    (project / "gaia.toml").write_text(STAGE, encoding="utf-8")
+    (project / "gaia.toml").write_text(STAGE + ON_GAIA, encoding="utf-8")
 
     assert shown(gaia, "staging") == {
         "stage.from": "dev",

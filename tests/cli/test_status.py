@@ -15,6 +15,7 @@ import pytest
 from pytest_gaia.run.journal import Entry, Journal
 from tests.cli.conftest import GAIA, Outcome
 from tests.cli.test_sandbox import processes_of
+from tests.projects import ON_GAIA
 from tests.run.deploy_files import write_fly_files
 from tests.run.scripted import Member, Says, healthy, says
 
@@ -62,7 +63,7 @@ def deployed(project: Path, fake_tools: FakeTools, member: Callable[..., Member]
         + "".join(f'{service} = "{url}"\n' for service in BACKENDS)
         for name in ("staging", "production")
     )
-    (project / "gaia.toml").write_text(f'[gaia]\ndeploy_files = "deploy"\n{text}')
+    (project / "gaia.toml").write_text(f'[gaia]\nplatform = "gaia"\ndeploy_files = "deploy"\n{text}')
     for name in ("staging", "production"):
         write_fly_files(project / "deploy", name, *BACKENDS)
         for service in BACKENDS:
@@ -195,7 +196,7 @@ def test_a_gateway_that_stands_alone(
 ) -> None:
     url = member(says("degraded")).url
     (project / "gaia.toml").write_text(
-        f'[gaia]\ndeploy_files = "deploy"\n[env.staging]\nfrom = "fly"\n[env.staging.urls]\ngateway = "{url}"\n'
+        f'[gaia]\nplatform = "gaia"\ndeploy_files = "deploy"\n[env.staging]\nfrom = "fly"\n[env.staging.urls]\ngateway = "{url}"\n'
     )
     write_fly_files(project / "deploy", "staging", "gateway")
     (project / "deploy" / "fly.gateway.staging.toml").rename(project / "deploy" / "fly.staging.toml")
@@ -250,7 +251,7 @@ def test_an_executable_of_the_project_tells_what_runs(gaia: Gaia, project: Path,
     deploy = 'hook = "command"\ncommand = ["./observe"]\n'
     (project / "gaia.toml").write_text(
         f'[env.staging]\nservices = ["gateway"]\n[env.staging.urls]\ngateway = "{member(healthy()).url}"\n'
-        f"[env.staging.deploy]\n{deploy}"
+        f"[env.staging.deploy]\n{deploy}{ON_GAIA}"
     )
 
     code, out, _ = gaia("status", "staging")
@@ -305,7 +306,9 @@ def test_a_chattering_tool_is_understood(gaia: Gaia, deployed: FakeTools) -> Non
 
 @pytest.fixture
 def compose(project: Path, fake_tools: FakeTools) -> FakeTools:
-    (project / "gaia.toml").write_text('[gaia]\ndeploy_files = "deploy"\n[env.local]\nfrom = "compose"\n')
+    (project / "gaia.toml").write_text(
+        '[gaia]\nplatform = "gaia"\ndeploy_files = "deploy"\n[env.local]\nfrom = "compose"\n'
+    )
     (project / "deploy").mkdir()
     (project / "deploy" / "docker-compose.yml").write_text(COMPOSE)
     return fake_tools
@@ -373,3 +376,18 @@ def test_environments_are_asked_at_the_same_time(gaia: Gaia, project: Path, memb
             file.write(f'[env.{name}]\nurl = "{member(answer).url}"\nservices = ["gateway"]\n')
 
     assert gaia("status", "one", "two").code == 0
+
+
+def test_only_what_is_configured_is_looked_at(gaia: Gaia, project: Path, member: Callable[..., Member]) -> None:
+    (project / "gaia.toml").write_text("", encoding="utf-8")
+
+    code, out, err = gaia("status")
+
+    assert (code, out) == (4, "")
+    assert err.startswith("gaia: the environments local, dev, staging and production are not configured. In gaia.toml")
+
+    (project / "gaia.toml").write_text(
+        f'[env.staging]\nservices = ["gateway"]\nurl = "{member(healthy()).url}"\n', encoding="utf-8"
+    )
+
+    assert rows(gaia("status").out) == {"staging": ["running", "health"]}

@@ -27,7 +27,7 @@ class Project:
         (self.root / name).write_text(text, encoding="utf-8")
 
     def settings(self, text: str) -> None:
-        self.write("gaia.toml", f'[gaia]\ndeploy_files = "deploy"\n{text}')
+        self.write("gaia.toml", f'[gaia]\nplatform = "gaia"\ndeploy_files = "deploy"\n{text}')
 
     def full(self, name: str = "staging", gateway: str = "", nats: str = "") -> None:
         """Write one file for each service; ``gateway`` goes into the gateway's ``[env]``."""

@@ -12,6 +12,7 @@ from pytest_gaia.config.options import Options, split_members
 from pytest_gaia.config.resolve import known_environments, resolve, resolve_each
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
     (tmp_path / "gaia.toml").write_text(
-        '[gaia]\nenvironment = "preview"\n\n[env.preview]\nurl = "https://{service}.preview.example"\n',
+        '[gaia]\nenvironment = "preview"\nplatform = "gaia"\n[env.preview]\nurl = "https://{service}.preview.example"\n',
         encoding="utf-8",
     )
     return Options(rootdir=tmp_path, environ={})
@@ -223,6 +224,7 @@ def test_one_broken_environment_does_not_hide_the_others(options: Options) -> No
 
 
 def test_apart_a_variable_without_an_environment_counts_for_the_one_in_use_alone(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     variables = {
         "GAIA_ENV": "local",
         "GAIA_GATEWAY_URL": "http://127.0.0.1:7001",

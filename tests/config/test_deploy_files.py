@@ -35,7 +35,7 @@ def test_each_value_names_file_line_and_key(deployed: Project) -> None:
     assert sources["nats"] == "deploy/fly.gateway.staging.toml:5 env.NATS_URL"
     assert sources["topology"] == "deploy/fly.gateway.staging.toml:1 app"
     assert sources["services"] == sources["hosts"] == "deploy/fly.*.staging.toml"
-    assert sources["from"] == sources["deploy.hook"] == "gaia.toml:4"
+    assert sources["from"] == sources["deploy.hook"] == "gaia.toml:5"
     assert sources["writes"] == sources["deploy.deadline"] == "default"
 
 
@@ -52,7 +52,7 @@ def test_what_the_project_says_itself_goes_before_the_files(deployed: Project) -
         "gateway": "https://gateway.example",
         **{service: f"https://acme-{service}-staging.fly.dev" for service in SERVICES[1:]},
     }
-    assert (staging.nats, staging.sources["nats"]) == ("nats://broker.example:4222", "gaia.toml:5")
+    assert (staging.nats, staging.sources["nats"]) == ("nats://broker.example:4222", "gaia.toml:6")
 
 
 def test_what_a_run_says_goes_before_the_files(deployed: Project) -> None:
@@ -222,8 +222,8 @@ def test_files_without_an_address_say_so(deployed: Project) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ('[env.staging]\nfrom = "flly"\n', "gaia.toml:4: env.staging.from: unknown value 'flly'; did you mean fly?"),
-        ("[env.staging]\nfrom = true\n", "gaia.toml:4: env.staging.from: expected a string, got true or false"),
+        ('[env.staging]\nfrom = "flly"\n', "gaia.toml:5: env.staging.from: unknown value 'flly'; did you mean fly?"),
+        ("[env.staging]\nfrom = true\n", "gaia.toml:5: env.staging.from: expected a string, got true or false"),
         (
             '[env.staging]\nfrom = "fly"\n',
             "there are no deploy files for staging; looked in deploy for fly.staging",
@@ -232,7 +232,7 @@ def test_files_without_an_address_say_so(deployed: Project) -> None:
             '[env.staging]\nfrom = "compose"\n',
             "there is no compose file for staging; looked in deploy for docker-compose",
         ),
-        ('[env.sandbox]\nfrom = "fly"\n', "gaia.toml:4: env.sandbox.from: the sandbox is not deployed"),
+        ('[env.sandbox]\nfrom = "fly"\n', "gaia.toml:5: env.sandbox.from: the sandbox is not deployed"),
     ],
 )
 def test_every_mistake_with_from_has_one_message(deployed: Project, settings: str, message: str) -> None:

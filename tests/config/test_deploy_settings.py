@@ -11,13 +11,14 @@ from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import deploy_folder, find_project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def settings(root: Path, text: str) -> DeploySettings | None:
-    (root / "gaia.toml").write_text(text, encoding="utf-8")
+    (root / "gaia.toml").write_text(text if "[gaia]" in text else text + ON_GAIA, encoding="utf-8")
     return resolve(Options(rootdir=root, environ={}, env="staging")).deploy
 
 

@@ -75,6 +75,10 @@ MISTAKES = {
         '[gaia]\nenvironment = "stagign"\n',
         "gaia.toml:2: gaia.environment: unknown environment 'stagign'; did you mean staging?",
     ),
+    "an unknown platform": (
+        '[gaia]\nplatform = "shop"\n',
+        "gaia.toml:2: gaia.platform: unknown value 'shop'; Known: gaia, none.",
+    ),
     "an unknown setting of the project": (
         '[gaia]\nsuite = ["x"]\n',
         "gaia.toml:2: gaia.suite: unknown key; did you mean suites?",

@@ -10,6 +10,7 @@ import pytest
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ timeouts = { answer = 7 }
 
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
-    (tmp_path / "gaia.toml").write_text(STAGING, encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text(STAGING + ON_GAIA, encoding="utf-8")
     return Options(rootdir=tmp_path, environ={}, env="staging")
 
 
@@ -98,7 +99,7 @@ def test_a_dash_in_a_name_is_an_underscore_in_its_variables(options: Options) ->
 def test_five_lines_make_an_environment(options: Options) -> None:
     (options.rootdir / "gaia.toml").write_text(
         '[env.preview]\nurl = "https://{service}.preview.example"\nnats = "nats://nats.preview.example:4222"\n'
-        'writes = true\nhosts = ["*.preview.example"]\n',
+        'writes = true\nhosts = ["*.preview.example"]\n' + ON_GAIA,
         encoding="utf-8",
     )
 
@@ -144,7 +145,9 @@ def test_a_broker_can_be_switched_off_by_variable(options: Options) -> None:
 
 
 def test_requiring_what_is_not_expected_is_a_mistake(options: Options) -> None:
-    (options.rootdir / "gaia.toml").write_text('[env.staging]\nrequired = ["gateway", "chat"]\n', encoding="utf-8")
+    (options.rootdir / "gaia.toml").write_text(
+        '[env.staging]\nrequired = ["gateway", "chat"]\n' + ON_GAIA, encoding="utf-8"
+    )
 
     with pytest.raises(ConfigError, match=r"^gaia\.toml:2: env\.staging\.required: chat is not among the services"):
         resolve(options)
@@ -192,7 +195,9 @@ def test_a_host_of_another_environment_is_refused_before_anything_is_sent(
 
 
 def test_a_database_of_another_environment_is_refused_without_showing_its_password(options: Options) -> None:
-    (options.rootdir / "gaia.toml").write_text('[env.production]\nhosts = ["db.prod.example"]\n', encoding="utf-8")
+    (options.rootdir / "gaia.toml").write_text(
+        '[env.production]\nhosts = ["db.prod.example"]\n' + ON_GAIA, encoding="utf-8"
+    )
     dsn = "postgresql://me:hunter2@a.example:5432,db.prod.example:5432/llm_platform"
 
     with pytest.raises(EnvironmentUnavailable, match=r"is db\.prod\.example, which belongs to production") as caught:

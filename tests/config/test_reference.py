@@ -26,6 +26,7 @@ from pytest_gaia.config.schema import (
     ToleranceTable,
     UrlTable,
 )
+from tests.projects import ON_GAIA
 
 FOLDER = Path(__file__).parents[2] / "docs/reference"
 REFERENCE = (FOLDER / "configuration.md").read_text(encoding="utf-8")
@@ -88,6 +89,7 @@ def test_every_variable_is_described() -> None:
 
 
 def test_the_shipped_environments_are_as_described(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     rows = {line.split("|")[1].strip(" `"): line for line in REFERENCE.splitlines() if line.startswith("| `")}
     for name in known_environments(tmp_path):
         environment = resolve(Options(rootdir=tmp_path, environ={}, env=name))
@@ -99,7 +101,7 @@ def test_the_shipped_environments_are_as_described(tmp_path: Path) -> None:
 
 
 def test_the_safe_posts_are_as_described() -> None:
-    posts = shipped_file().defaults.safe_posts
+    posts = shipped_file("gaia").defaults.safe_posts
     assert isinstance(posts, tuple)
     assert all(f"`{path}`" in REFERENCE for path in posts)
 
@@ -116,6 +118,7 @@ def test_the_example_is_a_valid_project(tmp_path: Path) -> None:
 
 
 def test_every_setting_that_is_shown_has_a_source(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     dev = resolve(Options(rootdir=tmp_path, environ={"GAIA_API_KEY": "k"}, env="dev"))
 
     absent = {"release", "secrets.database", "secrets.jwt_secret", "secrets.token", "from"}

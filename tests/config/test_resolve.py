@@ -8,7 +8,10 @@ import pytest
 
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.config.resolve import known_environments, resolve
+from pytest_gaia.config.resolve import known_environments, resolve, resolve_each
+from pytest_gaia.config.tolerance import Tolerance
+from pytest_gaia.errors import ConfigError, NotConfigured
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,7 @@ def resolved(
     environ: Mapping[str, str] | None = None,
     rehearse: bool = False,
 ) -> Environment:
+    (root / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     return resolve(Options(rootdir=root, environ=environ or {}, env=env, urls=urls, rehearse=rehearse))
 
 
@@ -78,3 +82,82 @@ def test_production_is_read_only_but_may_chat(tmp_path: Path) -> None:
     assert production.suites is not None
     assert "chat" in production.suites
     assert "personas" not in production.suites
+
+
+BUILT_IN = ("local", "dev", "staging", "production")
+
+
+@pytest.mark.parametrize("text", [None, "", '[gaia]\nplatform = "none"\n', '[env.preview]\nurl = "http://x"\n'])
+def test_a_project_that_does_not_ask_for_gaia_has_nothing_of_it(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
+    variables = {"GAIA_API_KEY": "k", "GAIA_DATABASE_URL": "postgresql://db.example/d"}
+
+    found = resolve_each(Options(rootdir=tmp_path, environ=variables))
+
+    assert all(isinstance(found[name], NotConfigured) for name in BUILT_IN)
+    assert "fly.dev" not in repr(found)
+    assert "localhost" not in repr(found)
+
+
+@pytest.mark.parametrize("rehearse", [False, True])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_an_environment_that_has_only_a_name_is_not_configured(tmp_path: Path, name: str, rehearse: bool) -> None:
+    options = Options(rootdir=tmp_path, environ={"GAIA_API_KEY": "k"}, env=name, rehearse=rehearse)
+
+    with pytest.raises(NotConfigured) as caught:
+        resolve(options)
+
+    message = str(caught.value)
+    assert caught.value.exit_code == 4
+    assert message.startswith(f"--gaia-env: the environment {name} is not configured. ")
+    assert f'url = "https://…" in [env.{name}]' in message
+    assert 'platform = "gaia" in [gaia]' in message
+    assert "\n" not in message
+
+
+def test_a_table_without_an_address_is_a_mistake_that_lists_do_not_leave_out(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text("[env.staging]\nwrites = true\n", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="the environment staging is not configured") as caught:
+        resolve(Options(rootdir=tmp_path, environ={}, env="staging"))
+
+    assert not isinstance(caught.value, NotConfigured)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ('[env.production]\nurl = "https://shop.example"\n', {}),
+        ("", {"urls": ("https://shop.example",)}),
+        ("", {"environ": {"GAIA_PRODUCTION_GATEWAY_URL": "https://shop.example"}}),
+    ],
+)
+def test_an_address_configures_a_name_and_what_follows_the_name_stays_strict(
+    tmp_path: Path, text: str, options: dict[str, object]
+) -> None:
+    (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
+
+    production = resolve(Options(**{"rootdir": tmp_path, "environ": {}, "env": "production", **options}))  # type: ignore[arg-type]  # the values are those of its fields
+
+    assert production.urls == {"gateway": "https://shop.example"}
+    assert (production.writes, production.experimental, production.core_only) == (False, False, True)
+    assert production.tolerance == Tolerance(kind="zero", budget=0, xfail="fails", skip="fails", least_executed=20)
+    assert production.stage.require_signed
+    assert (production.safe_posts, production.hosts, production.suites) == ((), (), None)
+
+
+@pytest.mark.parametrize("name", ["local", "dev", "staging"])
+def test_without_the_platform_writing_is_permitted_by_the_project_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "gaia.toml").write_text(f'[env.{name}]\nurl = "https://shop.example"\n', encoding="utf-8")
+
+    assert not resolve(Options(rootdir=tmp_path, environ={}, env=name)).writes
+
+
+def test_the_sandbox_needs_no_platform(tmp_path: Path) -> None:
+    alone = resolve(Options(rootdir=tmp_path, environ={}))
+    adhoc = resolve(Options(rootdir=tmp_path, environ={}, urls=("http://x",)))
+
+    assert alone == resolved(tmp_path)
+    assert "/api/v0.2/chat" in alone.safe_posts
+    assert adhoc.safe_posts == ()

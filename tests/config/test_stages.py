@@ -13,6 +13,7 @@ from pytest_gaia.config.resolve import known_stages, resolve
 from pytest_gaia.config.stage_settings import duration
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
 from pytest_gaia.errors import ConfigError
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +143,7 @@ MISTAKES = {
 
 
 def stages(folder: Path, text: str = "") -> dict[str, Stage]:
-    (folder / "gaia.toml").write_text(text, encoding="utf-8")
+    (folder / "gaia.toml").write_text(text + ON_GAIA, encoding="utf-8")
     return dict(known_stages(folder))
 
 
@@ -210,7 +211,7 @@ def test_a_project_without_dev_begins_later(tmp_path: Path) -> None:
 
 
 def test_a_run_knows_the_stage_of_its_environment_and_where_it_was_set(tmp_path: Path) -> None:
-    (tmp_path / "gaia.toml").write_text('[env.staging.stage]\nsoak = "1h"\n', encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text('[env.staging.stage]\nsoak = "1h"\n' + ON_GAIA, encoding="utf-8")
 
     staging = resolve(Options(rootdir=tmp_path, environ={}, env="staging"))
 

@@ -11,6 +11,7 @@ from pytest_gaia.config.project import find_project
 from pytest_gaia.config.resolve import known_tolerances, resolve
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.errors import ConfigError
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ ZERO = Tolerance(kind="zero", budget=0, xfail="fails", skip="fails", least_execu
 
 
 def resolved(root: Path, name: str, text: str = "", *, rehearse: bool = False) -> Environment:
-    (root / "gaia.toml").write_text(text, encoding="utf-8")
+    (root / "gaia.toml").write_text(text + ON_GAIA, encoding="utf-8")
     return resolve(Options(rootdir=root, environ={}, env=name, rehearse=rehearse))
 
 

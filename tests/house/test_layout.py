@@ -19,7 +19,8 @@ def test_the_package_ships_its_types_and_its_data() -> None:
     package = ROOT / "pytest_gaia"
 
     assert (package / "py.typed").is_file()
-    assert (package / "config" / "platform.toml").is_file()
+    assert (package / "config" / "roles.toml").is_file()
+    assert (package / "config" / "platforms" / "gaia.toml").is_file()
 
 
 def test_no_file_is_a_drawer() -> None:

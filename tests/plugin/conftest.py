@@ -88,7 +88,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     # With it, what a run leaves in a buffer when its process is ended would not be missed.
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     pytester.makepyprojecttoml(SETTINGS)
-    pytester.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n')
+    pytester.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
     pytester.mkdir("suites")
     return pytester
 

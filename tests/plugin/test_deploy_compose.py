@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PROJECT = """
 [gaia]
+platform = "gaia"
 suites = ["suites"]
 [env.local]
 from = "compose"

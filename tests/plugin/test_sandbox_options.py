@@ -97,13 +97,15 @@ def test_another_environments_host_is_refused_before_the_first_request(project: 
 
 def test_an_environment_that_names_a_suite_which_is_not_there_is_a_usage_error(project: pytest.Pytester) -> None:
     add_suite(project, "health", "def test_one(): pass\n")
-    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.staging]\nsuites = ["helth"]\n')
+    project.makefile(
+        ".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.staging]\nsuites = ["helth"]\n'
+    )
 
     result = project.runpytest_subprocess("--gaia-env=staging", "--gaia-rehearse")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: gaia.toml:4: env.staging.suites: there is no suite 'helth': did you mean health? *"]
+        ["ERROR: gaia.toml:5: env.staging.suites: there is no suite 'helth': did you mean health? *"]
     )
 
 

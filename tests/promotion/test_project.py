@@ -13,6 +13,7 @@ from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.promotion.bundles import keep_bundle
 from pytest_gaia.promotion.project import LOCK_REFERENCE, Promotion
 from pytest_gaia.promotion.statements import SIGNOFF, SignoffPredicate
+from tests.projects import ON_GAIA
 from tests.promotion.release import made_bundle
 from tests.repositories import Repository
 from tests.run.deploy_files import write_fly_files
@@ -27,7 +28,7 @@ NOW = datetime(2026, 11, 2, tzinfo=UTC)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "gaia.toml").write_text("", encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     return tmp_path
 
 
@@ -139,8 +140,9 @@ def test_what_a_stage_runs_is_what_is_deployed_there(folder: Path) -> None:
     assert services('stage.services = ["auth"]\n') == (("auth",), ("auth",))
 
 
-def test_where_nothing_is_deployed_from_here_all_of_a_bundle_has_to_run(folder: Path) -> None:
-    promotion = Promotion.here(folder, {})
+@pytest.mark.parametrize("text", [ON_GAIA, ""])
+def test_where_nothing_is_deployed_from_here_all_of_a_bundle_has_to_run(folder: Path, text: str) -> None:
+    promotion = settings(folder, text)
 
     assert promotion.stage("staging").services is None
     assert promotion.services("staging", made_bundle()) == ("auth", "gateway")
@@ -159,7 +161,7 @@ def test_stages_are_those_of_the_files_whatever_the_variables_say(
 ) -> None:
     monkeypatch.setenv("GAIA_ENV", "nothing-like-it")
     monkeypatch.setenv("GAIA_GATEWAY_URL", "no url")
-    promotion = settings(folder, '[env.staging.stage]\nsoak = "1h"\n')
+    promotion = settings(folder, '[env.staging.stage]\nsoak = "1h"\n' + ON_GAIA)
 
     assert promotion.stage("staging") == replace(promotion.stages["staging"], services=None)
     assert promotion.stage("staging").soak.total_seconds() == 3600

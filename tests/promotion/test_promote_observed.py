@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fake_tools", "project", "server"]
 
-SETTINGS = '[gaia]\nsuites = ["suites"]\n[env.local.tolerance]\nleast_executed = 1\n'
+SETTINGS = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.local.tolerance]\nleast_executed = 1\n'
 
 
 def bundle_of(rootdir: Path, images: dict[str, str]) -> Bundle:

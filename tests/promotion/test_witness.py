@@ -10,6 +10,7 @@ from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.witness import any_signer, witness
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "gaia.toml").write_text("", encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     return tmp_path
 
 

@@ -37,7 +37,7 @@ def run_in_lab(directory: Path, cell: Cell, *arguments: str, writes: bool) -> Ou
     """Run the suites in a project whose ``gaia.toml`` describes the platform as an environment named local."""
     urls = "\n".join(f'{service} = "{url}"' for service, url in cell.urls.items())
     (directory / "gaia.toml").write_text(
-        f'[gaia]\nsuites = ["{ROOT / "suites"}"]\n\n[env.local]\nwrites = {str(writes).lower()}\n'
+        f'[gaia]\nplatform = "gaia"\nsuites = ["{ROOT / "suites"}"]\n\n[env.local]\nwrites = {str(writes).lower()}\n'
         f"\n[env.local.urls]\n{urls}\n",
         encoding="utf-8",
     )
