@@ -11,44 +11,9 @@ _LONGEST = 256
 # API_KEY, api-key, apiKey and APIKey are the same two words.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-_SUFFIXES = frozenset(
-    [
-        "base",
-        "b",
-        "v",
-        "hex",
-        "pem",
-        "der",
-        "jwk",
-        "json",
-        "raw",
-        "plain",
-        "old",
-        "new",
-        "previous",
-        "prev",
-        "current",
-        "next",
-        "primary",
-        "secondary",
-        "fallback",
-        "default",
-        "prod",
-        "production",
-        "staging",
-        "stage",
-        "dev",
-        "development",
-        "test",
-        "testing",
-        "local",
-        "live",
-        "sandbox",
-        "ci",
-        "edge",
-        "ro",
-        "rw",
-    ]
+_SUFFIXES = re.compile(
+    r"base|b|v|hex|pem|der|jwk|json|raw|plain|old|new|previous|prev|current|next|primary|secondary|fallback|default|"
+    r"prod|production|staging|stage|dev|development|test|testing|local|live|sandbox|ci|edge|ro|rw|\d+"
 )
 """words after the one that decides: ``API_KEY_STAGING``, ``KEY_BASE64``, ``SECRET_KEY_BASE``"""
 
@@ -67,53 +32,11 @@ _PAIRS = re.compile(
 _AFTER_ANOTHER = {"key", "auth", "pass", "pat"}
 """words that do so after another one: ``OPENAI_KEY``, ``NPM_AUTH``; alone they are words of every document"""
 
-_OTHER_KINDS = {
-    "key": frozenset(
-        [
-            "publishable",
-            "primary",
-            "partition",
-            "sort",
-            "cache",
-            "routing",
-            "hot",
-            "foreign",
-            "idempotency",
-            "index",
-            "lookup",
-            "object",
-            "row",
-            "group",
-            "unique",
-            "surrogate",
-            "shard",
-            "site",
-            "socket",
-        ]
-    ),
-    "token": frozenset(
-        [
-            "page",
-            "continuation",
-            "next",
-            "max",
-            "min",
-            "per",
-            "first",
-            "last",
-            "stop",
-            "eos",
-            "bos",
-            "pad",
-            "unk",
-            "total",
-            "input",
-            "output",
-        ]
-    ),
-    "pass": frozenset(["first", "second", "last", "all", "must", "by"]),
-}
-"""word → the words before it that make it something else: ``CACHE_KEY``, ``page_token``"""
+_OTHER_KINDS = re.compile(
+    r"(?:publishable|primary|partition|sort|cache|routing|hot|foreign|idempotency|surrogate|shard|socket) key|"
+    r"(?:page|continuation|max|min|per|stop|eos|bos|pad|unk) token|(?:first|second|last|all|must|by) pass"
+)
+"""two words that make it something else"""
 
 _IN_PARAMETERS = frozenset({"auth", "oauth", "sig", "signature", "hmac", "sid"})
 """words of headers and query parameters that carry a credential; elsewhere they are the names of services and of states"""
@@ -126,13 +49,13 @@ def is_secret_name(name: str) -> bool:
     The last word decides, so that ``SIGNING_KEY_FILE``, ``KEY_ID`` and ``TOKEN_TTL`` are none.
     """
     words = _words(name)
-    while words and (words[-1] in _SUFFIXES or words[-1].isdigit()):
+    while words and _SUFFIXES.fullmatch(words[-1]):
         words.pop()
     # What is public says so: PUBLIC_KEY, NEXT_PUBLIC_API_KEY.
     if not words or "public" in words:
         return False
     last, before = words[-1], words[-2] if len(words) > 1 else ""
-    if before in _OTHER_KINDS.get(last, ()):
+    if _OTHER_KINDS.fullmatch(f"{before} {last}"):
         return False
     if last in _AFTER_ANOTHER:
         return bool(before) or (last == "key" and "KEY" in name)
