@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.tracebacks import hide
+from pytest_gaia.config.environment import safe_post
 from pytest_gaia.errors import WriteRefused
 
 if TYPE_CHECKING:
@@ -52,16 +53,20 @@ class WriteGuard:
         return self._marked and self._environment.writes
 
     def check_http(self, service: str, method: str, path: str) -> None:
-        """Raise :class:`WriteRefused` unless the request is safe, listed as safe here, or permitted.
+        """Raise :class:`WriteRefused` unless the request is safe, listed as safe for ``service`` here, or permitted.
 
-        ``path`` is what is asked for, without the query.
+        ``service`` is the one that receives the request: the gateway for what goes through it. ``path`` is the path that
+        goes out, without the query.
         """
         verb = method.upper()
         if verb in SAFE_METHODS or self.open:
             return
-        if verb == "POST" and path in self._environment.safe_posts:
+        safe = [safe_path for owner, safe_path in map(safe_post, self._environment.safe_posts) if owner == service]
+        if verb == "POST" and path in safe:
             return
-        raise self.refusal(f"{verb} {path} to {service}", hint=f" POSTs that are safe here: {self._safe_posts()}.")
+        raise self.refusal(
+            f"{verb} {path} to {service}", hint=f" POSTs to {service} that are safe here: {', '.join(safe) or 'none'}."
+        )
 
     def check_publish(self, subject: str) -> None:
         """Raise :class:`WriteRefused` for a subject outside ``gaia.test.>`` unless permitted."""
@@ -85,9 +90,6 @@ class WriteGuard:
             todo = f"Mark the test {MARKER}; it then cleans up what it writes."
         who = f"refused by {by}" if by else "refused before it left the process"
         return WriteRefused(f"{who}: {what}.\nWhy: {why}.\n{todo}{hint}")
-
-    def _safe_posts(self) -> str:
-        return ", ".join(self._environment.safe_posts) or "none"
 
 
 def shorten(text: str, limit: int = 120) -> str:

@@ -73,7 +73,8 @@ class Link:
         verb = method.upper()
         route = self.route_of(verb, template)
         path = fill(route, path_params)
-        self.guard.check_http(self.service, verb, path.partition("?")[0])
+        receiver = self.service if self.via == "direct" else self.via
+        self.guard.check_http(receiver, verb, path.partition("?")[0])
         shown = {name: secret.reveal() for name, secret in identity.items()} | dict(headers)
         outgoing = Outgoing(verb, f"{self.base_url}{path}{query(params)}", tuple(shown.items()), body)
         return Call(self.service, self.via, route.partition("?")[0], outgoing, within)

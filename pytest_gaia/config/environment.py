@@ -92,7 +92,7 @@ class Environment:
     core_only: bool = False
     """whether only checks marked ``core=True`` run when nothing is selected"""
     safe_posts: tuple[str, ...] = ()
-    """paths whose POST changes nothing and is allowed everywhere writing is not"""
+    """paths whose POST changes nothing and is allowed everywhere writing is not; see :func:`safe_post`"""
     suites: tuple[str, ...] | None = None
     """suites that run when nothing is selected; None for all"""
     tolerance: Tolerance = field(default_factory=Tolerance)
@@ -148,6 +148,16 @@ class Environment:
     def label(self) -> str:
         """The name as people should read it: a rehearsal says that it is one."""
         return f"{self.name} (REHEARSAL on the sandbox)" if self.rehearsal else self.name
+
+
+def safe_post(entry: str) -> tuple[str, str]:
+    """Return (service, path) of an entry of ``safe_posts``. It is safe for that service alone: a bare path is the gateway's.
+
+    >>> safe_post("/api/v1/chat"), safe_post("auth:/auth/validate")
+    (('gateway', '/api/v1/chat'), ('auth', '/auth/validate'))
+    """
+    service, _, path = ("gateway", "", entry) if entry.startswith("/") else entry.partition(":")
+    return service, path
 
 
 def not_configured(*names: str) -> str:

@@ -10,8 +10,9 @@ from msgspec import UNSET, Struct
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.decoding import TableError, decode
-from pytest_gaia.config.environment import SANDBOX
+from pytest_gaia.config.environment import SANDBOX, safe_post
 from pytest_gaia.config.locate import nearest_line, shown
+from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable, set_values
 from pytest_gaia.config.stage_mistakes import ledger_mistakes, pipeline_mistakes, stage_mistakes
 from pytest_gaia.config.tolerance import contradiction
@@ -114,10 +115,18 @@ class Reader:
             _CHECKS[setting[0]](text, self._place(place))
         for host in table.hosts if table.hosts is not UNSET else ():
             addresses.host_pattern(host, self._place((*key, "hosts")))
-        for path in table.safe_posts if table.safe_posts is not UNSET else ():
-            if not path.startswith("/"):
-                raise self._error((*key, "safe_posts"), f"{path!r} is no path: it must start with '/'.")
+        for entry in table.safe_posts if table.safe_posts is not UNSET else ():
+            self._check_safe_post((*key, "safe_posts"), entry)
         self._check_tolerance(key, table)
+
+    def _check_safe_post(self, key: Path, entry: str) -> None:
+        service, path = safe_post(entry)
+        if not path.startswith("/"):
+            raise self._error(
+                key, f"{entry!r} is no path: it must start with '/', or with a service, as auth:/path does."
+            )
+        if service not in HTTP_SERVICES:
+            raise self._error(key, f"unknown service {service!r} in {entry!r}; {nearest(service, HTTP_SERVICES)}")
 
     def _refuse_deployed_sandbox(self, key: Path, table: EnvironmentTable) -> None:
         for setting, value in (("from", table.source), ("deploy", table.deploy)):

@@ -42,6 +42,30 @@ def test_a_listed_post_goes_and_nothing_beside_it() -> None:
             closed.check_http("gateway", method, path)
 
 
+SAFE = ("/api/v0.2/chat", "gateway:/search", "auth:/auth/validate")
+
+
+@pytest.mark.parametrize(
+    ("service", "path"), [("gateway", "/api/v0.2/chat"), ("gateway", "/search"), ("auth", "/auth/validate")]
+)
+def test_a_post_is_safe_for_the_service_that_it_is_listed_for_and_for_no_other(service: str, path: str) -> None:
+    closed = WriteGuard(environment("production", writes=False, safe_posts=SAFE))
+
+    closed.check_http(service, "POST", path)
+    for other in {"gateway", "auth", "asset", "chat", "orders"} - {service}:
+        with pytest.raises(WriteRefused) as caught:
+            closed.check_http(other, "POST", path)
+        assert f"POST {path} to {other}." in str(caught.value)
+
+
+def test_the_refusal_names_the_posts_that_are_safe_for_that_service() -> None:
+    closed = WriteGuard(environment("production", writes=False, safe_posts=SAFE))
+
+    for service, listed in (("gateway", "/api/v0.2/chat, /search"), ("auth", "/auth/validate"), ("asset", "none")):
+        with pytest.raises(WriteRefused, match=f"POSTs to {service} that are safe here: {listed}\\."):
+            closed.check_http(service, "POST", "/x")
+
+
 def test_the_refusal_where_writing_is_forbidden_names_the_environment_and_what_was_stopped() -> None:
     with pytest.raises(WriteRefused) as caught:
         guard(allowed=False, marked=True).check_http("chat", "DELETE", "/api/v0.2/personas/7")
@@ -51,7 +75,7 @@ def test_the_refusal_where_writing_is_forbidden_names_the_environment_and_what_w
         "environment production forbids writing (writes = false), not even with @pytest.mark.gaia(writes=True)"
         in message
     )
-    assert "POSTs that are safe here: /api/v0.2/chat." in message
+    assert "POSTs to chat that are safe here: none." in message
 
 
 def test_the_refusal_without_the_marker_names_the_marker() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gaia.clients.routes import through_gateway
-from pytest_gaia.errors import NotApplicable
+from pytest_gaia.errors import NotApplicable, WriteRefused
 from tests.clients.conftest import environment
 from tests.clients.peers import always, peer
 
@@ -74,6 +75,18 @@ async def test_a_safe_post_is_judged_by_the_path_that_goes_out(connect: Connect)
     async with peer(always(200, {})) as server:
         clients = connect({"gateway": server.url}, permitted=False, safe_posts=("/api/v1/auth/validate",))
         assert (await clients.http("auth").post("/auth/validate", json={})).status == 200
+
+
+@pytest.mark.parametrize(("listed", "goes"), [("/auth/validate", False), ("auth:/auth/validate", True)])
+async def test_a_safe_post_of_the_gateway_is_not_safe_for_a_service_at_its_own_url(
+    connect: Connect, listed: str, goes: bool
+) -> None:
+    async with peer(always(200, {})) as server:
+        urls = {"gateway": "http://127.0.0.1:1", "auth": server.url}
+        auth = connect(urls, permitted=False, safe_posts=(listed,)).http("auth")
+        with contextlib.nullcontext() if goes else pytest.raises(WriteRefused, match="POST /auth/validate to auth"):
+            await auth.post("/auth/validate", json={})
+    assert len(server.received) == goes
 
 
 async def test_a_path_that_the_gateway_does_not_have_is_not_applicable(connect: Connect) -> None:

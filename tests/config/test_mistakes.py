@@ -145,6 +145,14 @@ MISTAKES = {
         '[env.staging]\nsafe_posts = ["POST /x"]\n',
         "gaia.toml:2: env.staging.safe_posts: 'POST /x' is no path",
     ),
+    "a safe POST of an unknown service": (
+        '[env.staging]\nsafe_posts = ["/x", "aut:/x"]\n',
+        "gaia.toml:2: env.staging.safe_posts: unknown service 'aut' in 'aut:/x'; did you mean auth?",
+    ),
+    "a safe POST of a service without its path": (
+        '[env.staging]\nsafe_posts = ["auth:x"]\n',
+        "gaia.toml:2: env.staging.safe_posts: 'auth:x' is no path",
+    ),
     "a line that is no TOML": ("[gaia]\n\nwrites: true\n", "gaia.toml:3: not valid TOML: "),
     "a list that is never closed": ('[gaia]\nsuites = [\n  "a",\n\n', "gaia.toml:2: not valid TOML: "),
     "a string that is never closed": ('[gaia]\nenvironment = "dev\n', "gaia.toml:2: not valid TOML: "),
