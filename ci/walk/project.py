@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_gaia.collection.suites import suite_names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -27,7 +29,7 @@ allowed_differences = ["app", "min_machines", "memory", "autostop", "env.LOG_LEV
 ENVIRONMENT = """
 [env.{name}]
 from = "fly"
-
+{suites}
 [env.{name}.deploy]
 services = {services}
 secrets = ["DATABASE_URL", "SUPABASE_JWT_SECRET"]
@@ -95,6 +97,8 @@ def write(folder: Path, urls: Mapping[str, Mapping[str, str]], services: Sequenc
     tables = [
         ENVIRONMENT.format(
             name=name,
+            # A rule of staging expects personas to fail, as they do where it has no chat service; here it has one.
+            suites=f"suites = {json.dumps(_suites_but('personas'))}\n" if name == "staging" else "",
             services=json.dumps(list(services)),
             urls="\n".join(f'{key} = "{value}"' for key, value in urls[name].items()),
         )
@@ -105,6 +109,10 @@ def write(folder: Path, urls: Mapping[str, Mapping[str, str]], services: Sequenc
     shutil.copytree(ROOT / "suites", folder / "suites", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "deploy").mkdir()
     write_deploy_files(folder, "dev", {each: PINNED.format(each) for each in SERVICES if each not in services})
+
+
+def _suites_but(left_out: str) -> list[str]:
+    return [each for each in suite_names([ROOT / "suites"]) if each != left_out]
 
 
 def write_deploy_files(

@@ -16,6 +16,8 @@ from tests.verdict.runs import failed, passed, run
 if TYPE_CHECKING:
     from hypothesis import strategies as st
 
+    from pytest_gaia.verdict.evidence import RecordedRun
+
 
 def _judged(case: some.Case) -> Judged:
     return judge_run(case.run.start, case.run.tests, case.run.end, RuleSet(case.rules), case.context)
@@ -40,6 +42,16 @@ def eventful(*, gating: int = 1) -> Judged:
         TestRecord("suites/assets/test_assets.py::test_lists", "ran", (away,)),
         *(failed(f"suites/chat/test_chat.py::test_answers[{number}|a]") for number in range(gating)),
     )
-    recorded = run(*tests, complete=False)
+    return _judged_in_staging(run(*tests, complete=False), rules)
+
+
+def part() -> Judged:
+    """A partial run of staging in which everything passed."""
+    left_out = ("-m health deselected 4 of 6 tests",)
+    recorded = run(passed("suites/health/test_health.py::test_ok"), complete=False, partial=left_out)
+    return _judged_in_staging(recorded, RuleSet(()))
+
+
+def _judged_in_staging(recorded: RecordedRun, rules: RuleSet) -> Judged:
     context = Context("staging", frozenset(), TODAY, tolerance_of("staging", {}))
     return judge_run(recorded.start, recorded.tests, recorded.end, rules, context)

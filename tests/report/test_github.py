@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gaia.report.github import MOST, SUMMARY_LIMIT, job_summary, run_annotations
-from tests.report.judged import PERSONAS, WHY, eventful, judged_runs
+from tests.report.judged import PERSONAS, WHY, eventful, judged_runs, part
 
 if TYPE_CHECKING:
     from pytest_gaia.verdict.judged import Judged
@@ -50,11 +50,21 @@ def test_a_verdict_that_no_test_gives_is_an_annotation_of_its_own() -> None:
     assert re.fullmatch(r"::error title=gaia (DRIFT|HOLD)::staging: .+", drifting)
 
 
+def test_a_partial_run_is_a_notice_and_the_summary_says_what_it_left_out() -> None:
+    (notice,) = said_of(part())
+
+    left_out = "partial run: cannot promote a release; -m health deselected 4 of 6 tests"
+    assert notice == f"::notice title=gaia PARTIAL::staging: {left_out}"
+    summary = job_summary(part(), "staging")
+    assert summary.startswith("## gaia: PARTIAL on staging\n")
+    assert "\n- partial run: cannot promote a release\n- -m health deselected 4 of 6 tests\n" in summary
+
+
 @given(judged_runs)
 def test_an_annotation_is_one_line_and_no_more_than_github_takes(judged: Judged) -> None:
     lines = said_of(judged)
 
-    assert all(re.match(r"::(error|warning) [^\r\n]*::[^\r\n]*\Z", line) for line in lines)
+    assert all(re.match(r"::(error|warning|notice) [^\r\n]*::[^\r\n]*\Z", line) for line in lines)
     for kind in ("error", "warning"):
         assert sum(line.startswith(f"::{kind} ") for line in lines) <= MOST
 

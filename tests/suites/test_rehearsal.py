@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,14 @@ def test_what_staging_excuses_production_names(tmp_path: Path) -> None:
     again = tmp_path / "again.json"
     assert replay(record, again, "staging") == 0
     assert verdict(again)["tests"] == document["tests"]
+
+
+def test_one_suite_is_a_part_and_ends_with_0() -> None:
+    result = run_suites(*REHEARSAL, "-m", "health")
+
+    assert result.returncode == 0, result.stdout
+    said = r"PARTIAL on staging \(REHEARSAL on the sandbox\): partial run: cannot promote a release, -m health deselected \d+ of \d+ tests"
+    assert re.search(said, result.stdout)
 
 
 def test_another_failure_does_not_hide_behind_the_expected_one() -> None:
