@@ -29,6 +29,7 @@ allowed_differences = ["app", "min_machines", "memory", "autostop", "env.LOG_LEV
 ENVIRONMENT = """
 [env.{name}]
 from = "fly"
+loopback = true
 {suites}
 [env.{name}.deploy]
 services = {services}

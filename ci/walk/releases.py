@@ -64,12 +64,14 @@ from = "staging"
 soak = "0h"
 sign = ["release-manager"]
 """
+# A sandbox on this machine stands in for each of them.
 ENVIRONMENT = """
 [env.{name}]
 from = "fly"
 suites = {suites}
 writes = true
 core_only = false
+loopback = true
 [env.{name}.deploy]
 services = ["gateway"]
 [env.{name}.tolerance]

@@ -49,24 +49,20 @@ def misplaced(environment: Environment, tested: Mapping[str, Iterable[str]] | No
 
 def _misplacement(environment: Environment, service: str, address: str) -> str:
     name, known, previous = environment.name, environment.known_hosts, environment.stage.previous
-    where, table = f"{service} at {address}", f"[env.{name}] of gaia.toml"
     host = addresses.endpoint_of(address).host
-    if is_loopback(host) and environment.loopback:
-        return ""
-    if is_loopback(host) and previous:
-        return (
-            f"{where} is this machine, and {name} comes after {previous}; only loopback = true in {table} allows that"
-        )
-    if addresses.matches(host, known) or (is_loopback(host) and any(map(is_loopback, known))):
-        return ""
-    if not known and not previous:
+    here = is_loopback(host)
+    if here and (previous or environment.loopback):
+        allow = f"only loopback = true in [env.{name}] of the committed gaia.toml allows that"
+        why = f"{service} at {address} is this machine, and {name} comes after {previous}; {allow}"
+        return "" if environment.loopback else why
+    if addresses.matches(host, known) or (here and any(map(is_loopback, known))) or not (known or previous):
         return ""
     listed = (
         f"is none of the hosts of {name} ({', '.join(known)})"
         if known
         else f"may be anything: no host of {name} is known"
     )
-    return f"{where} {listed}; if it is {name}, add {host} to `hosts` in {table}"
+    return f"{service} at {address} {listed}; if it is {name}, add {host} to `hosts` in [env.{name}] of gaia.toml"
 
 
 def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], catalogue: Catalogue) -> None:

@@ -52,6 +52,12 @@ def knows(rootdir: Path, commit: str) -> bool:
     return _run(rootdir, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
 
 
+def committed(rootdir: Path, commit: str, file: str) -> str | None:
+    """Return the text of ``file`` (beside or below ``rootdir``) as ``commit`` has it; None where that is not known."""
+    found = _run(rootdir, "cat-file", "blob", f"{commit}:./{file}")
+    return None if found.returncode else found.stdout
+
+
 def authors(rootdir: Path, since: str | None = None) -> tuple[str, ...]:
     """Return who wrote what HEAD has and ``since`` has not, as lower-case e-mail addresses, co-authors included.
 

@@ -14,7 +14,7 @@ from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
 from pytest_gaia.policy.subjects import Context
 from pytest_gaia.promotion.baseline import baseline_of
 from pytest_gaia.promotion.promote_commands import PLAN, RECORD, VERDICT
-from pytest_gaia.promotion.run_evidence import Unfit, contradiction, deployment_predicate, run_predicate
+from pytest_gaia.promotion.run_evidence import Unfit, contradiction, deployment_predicate, located, run_predicate
 from pytest_gaia.promotion.running import observed
 from pytest_gaia.promotion.statements import (
     DEPLOYMENT,
@@ -152,7 +152,7 @@ def _nothing_known(plan: Plan, running: dict[str, str], why: str, fence: int) ->
 
 
 def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int) -> RunPredicate:
-    return run_predicate(
+    run = run_predicate(
         left.plan,
         left.verdict,
         left.record,
@@ -162,6 +162,7 @@ def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int
         baseline=baseline_of(plan.promotion.rootdir, plan.promotion.ledger.entries(), plan.name, plan.bundle.id),
         problem=left.problem,
     )
+    return located(run, plan.environment, left.verdict.addresses)
 
 
 def _deployment(

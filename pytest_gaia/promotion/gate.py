@@ -19,7 +19,7 @@ from pytest_gaia.promotion.statements import GateDetails, GatePredicate, WaiverP
 from pytest_gaia.verdict.verdict import EXIT_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pytest_gaia.config.stages import Stage
     from pytest_gaia.promotion.items import Group
@@ -89,9 +89,12 @@ class Gate:
         )
 
 
-def evaluate(situation: Situation, *, only: Group | None = None) -> Gate:
-    """Decide. ``only="edge"`` asks whether the bundle may be deployed there, before anything of it has been."""
-    asked = (item for item in _items(situation) if only is None or item.group == only)
+def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[Item] = ()) -> Gate:
+    """Decide. ``only="edge"`` asks whether the bundle may be deployed there, before anything of it has been.
+
+    ``also`` are items that the ledger knows nothing of.
+    """
+    asked = (item for item in (*_items(situation), *also) if only is None or item.group == only)
     items = tuple(_waived(item, situation) for item in asked)
     return Gate(situation.environment, situation.bundle.id, _word(items), items)
 

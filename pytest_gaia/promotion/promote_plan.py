@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.project import deploy_folder, find_project
+from pytest_gaia.config.ownership import misplaced
+from pytest_gaia.config.project import PROJECT_FILE, deploy_folder, find_project
 from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.files import folders_of, load
+from pytest_gaia.promotion.commits import committed
 from pytest_gaia.promotion.configs import deploy_files, differences
 from pytest_gaia.promotion.gate import Gate, evaluate
+from pytest_gaia.promotion.items import Item, missing, proved
+from pytest_gaia.promotion.making import DIRTY
 from pytest_gaia.promotion.promote_commands import Commands, check_environ
 from pytest_gaia.promotion.running import environment_of
 from pytest_gaia.promotion.stores import FolderStore
@@ -75,14 +79,36 @@ def plan_promotion(
         )
     situation = promotion.situation(name, bundle)
     environment, deploys = environment_of(promotion, name)
+    environment = _as_committed(environment, promotion, bundle)
     services = promotion.services(name, bundle)
     check_environ(promotion.environ, promotion.rootdir)
     commands = Commands.of(promotion.rootdir, name, bundle, services if deploys else (), extra)
     signers = witness(promotion, name) if signing else []
     tolerances = known_tolerances(promotion.rootdir)
     rules = load(folders_of(find_project(promotion.rootdir).suites), tolerances, rootdir=promotion.rootdir)
-    edge = evaluate(situation, only="edge")
+    edge = evaluate(situation, only="edge", also=[_own_addresses(environment)])
     return Plan(promotion, environment, bundle, edge, services, deploys, commands, rules, tolerances[name], signers)
+
+
+def _as_committed(environment: Environment, promotion: Promotion, bundle: Bundle) -> Environment:
+    """Return ``environment`` without ``loopback = true`` where the bundle's commit has another gaia.toml."""
+    if not environment.loopback:
+        return environment
+    ours = (promotion.rootdir / PROJECT_FILE).read_text(encoding="utf-8")
+    theirs = committed(promotion.rootdir, bundle.commit.removesuffix(DIRTY), PROJECT_FILE)
+    return replace(environment, loopback=ours == theirs)
+
+
+def _own_addresses(environment: Environment) -> Item:
+    """Return whether what is going to be tested is known as the environment; the run's record is asked again afterwards."""
+    wrong = misplaced(environment)
+    at = ", ".join(f"{member} at {address}" for member, address in environment.addresses.items())
+    finding = (
+        missing("; ".join(wrong), f"gaia env show {environment.name}")
+        if wrong
+        else proved(f"{at}{' (loopback = true)' if environment.loopback else ''}")
+    )
+    return Item("own-addresses", "Tested at its own addresses", "edge", finding)
 
 
 def changed_files(plan: Plan) -> tuple[str, ...]:

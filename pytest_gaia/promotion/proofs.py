@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from pytest_gaia.promotion.situation import Evidence, Situation
+    from pytest_gaia.promotion.statements import RunDetails
 
 _REJECTED = ("REJECT", "DRIFT")
 """verdicts of a run that speak against the bundle; all others but PROMOTE show nothing"""
@@ -42,11 +43,13 @@ def passed_run(situation: Situation, environment: str) -> Finding:
     if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
         count = len(details.missing)
         lacking = f"; {count} of {details.planned} sealed tests were not passed" if count else ""
+        lacking += "".join(f"; {why}" for why in details.misplaced)
         return missing(f"the newest run in {environment} proves nothing: {details.verdict}{lacking}", again)
     if not situation.fresh(run):
         return stale(f"the newest run in {environment} is of {_day(run)}", run, next=again)
     earlier = _earlier_runs(situation, environment)
-    return proved(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE{earlier}", run)
+    where = _addresses(details)
+    return proved(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE{where}{earlier}", run)
 
 
 def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...]) -> Finding:
@@ -58,7 +61,14 @@ def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...
     lacking = sorted(set(suites) - set(run.says.details.suites))
     if lacking:
         return missing(f"the run in {environment} left out {', '.join(lacking)}")
-    return proved(f"{', '.join(suites)} ran in {environment}{_earlier_runs(situation, environment)}", run)
+    where = _addresses(run.says.details)
+    return proved(f"{', '.join(suites)} ran in {environment}{where}{_earlier_runs(situation, environment)}", run)
+
+
+def _addresses(details: RunDetails) -> str:
+    found = [f"{member} at {' and '.join(addresses)}" for member, addresses in details.addresses.items()]
+    allowed = " (loopback = true)" if details.loopback else ""
+    return f"; {', '.join(found)}{allowed}" if found else ""
 
 
 def rejected_before(situation: Situation) -> list[Evidence[RunPredicate]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.stages import Slo
 from pytest_gaia.promotion.baseline import Baseline
 from pytest_gaia.promotion.performance import measure, samples_of
@@ -19,6 +20,7 @@ from pytest_gaia.verdict.seal import unproved
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pytest_gaia.config.environment import Environment
     from pytest_gaia.promotion.bundle import Bundle
     from pytest_gaia.promotion.statements import Decision
     from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
@@ -83,6 +85,21 @@ def run_predicate(
             fence=fence,
         ),
     )
+
+
+def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tuple[str, ...]]) -> RunPredicate:
+    """Return ``run`` with the addresses that were ``tested``: it is evidence only if they are known as the environment's."""
+    wrong = misplaced(environment, tested) if tested else ("the record names no address that was tested",)
+    details = msgspec.structs.replace(
+        run.details,
+        addresses=dict(tested),
+        hosts=environment.known_hosts,
+        loopback=environment.loopback,
+        misplaced=wrong,
+    )
+    if not wrong or details.verdict != "PROMOTE":
+        return msgspec.structs.replace(run, details=details)
+    return msgspec.structs.replace(run, result="FAILED", details=msgspec.structs.replace(details, verdict="HOLD"))
 
 
 def _details(

@@ -87,6 +87,14 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True):
     """service → digest observed to run, at the end of the run; empty where nothing could be observed"""
     problem: str = ""
     """why the run counts as failed, whatever its tests came to: what it has left contradicts its record"""
+    addresses: dict[str, tuple[str, ...]] = {}
+    """member → host and port of every address at which it was tested; empty in entries that are older than this field"""
+    hosts: tuple[str, ...] = ()
+    """the hosts that the project's files named for the environment"""
+    loopback: bool = False
+    """whether ``loopback = true`` let the environment be tested on this machine, though it comes after another one"""
+    misplaced: tuple[str, ...] = ()
+    """why the addresses are not known as the environment's, one sentence each; the run is no evidence then"""
     drift: str = ""
     """how what ran differed from the bundle, or changed while the suites ran"""
     plugins: tuple[str, ...] = ()

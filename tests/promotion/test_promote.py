@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
+from pytest_gaia.cli.app import run as gaia
 from pytest_gaia.config.variables import KEY_VARIABLE
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote_plan import plan_promotion
 from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring
 from tests.promotion.promotable import DIGEST, promotable
+from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from tests.promotion.promotable import Promotable
@@ -32,6 +38,9 @@ def test_a_bundle_is_deployed_tested_and_written_down(promotable: Promotable) ->
     assert (deployment.outcome, deployment.services, deployment.fence) == ("deployed", {"gateway": DIGEST}, 1)
     assert (run.result, run.details.planned, run.details.missing) == ("PASSED", 2, ())
     assert (run.details.suites, run.details.digests) == (("health",), {"gateway": DIGEST})
+    address = promotable.deployer.server.url.removeprefix("http://")
+    assert (run.details.addresses, run.details.hosts) == ({"gateway": (address,)}, ("127.0.0.1",))
+    assert f"PROMOTE; gateway at {address}" in done.stdout
     assert {"plan.json", "record.jsonl", "verdict.json"} <= {each.name for each in run.configuration}
     assert {each.partition(" ")[0] for each in run.details.plugins} >= {"pytest-gaia", "pytest-asyncio", "pytest-xdist"}
     assert (gate.decision.verdict, gate.decision.fence) == ("PROMOTE", 1)
@@ -185,3 +194,59 @@ def test_where_signatures_are_asked_for_all_is_signed_and_tests_do_not_see_the_k
     assert done.returncode == 0, done.stdout + done.stderr
     assert [[key.name for key in entry.signers] for entry in promotable.entries] == [["ci"]] * 3
     assert [entry.problem for entry in promotable.entries] == [""] * 3
+
+
+def test_only_a_known_address_is_deployed_to_and_tested(
+    promotable: Promotable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(promotable.rootdir)
+    file = promotable.rootdir / "gaia.toml"
+    address = promotable.deployer.server.url.removeprefix("http://")
+    file.write_text(file.read_text().replace(promotable.deployer.server.url, "https://stage.example.org"))
+    monkeypatch.setenv("GAIA_STAGE_GATEWAY_URL", promotable.deployer.server.url)
+
+    assert gaia(["promote", "stage", "--bundle", promotable.bundle.short]) == 11
+
+    shown = capsys.readouterr().out
+    assert f"gateway at {address} is none of the hosts of stage (stage.example.org); if it is stage, add" in shown
+    assert "Nothing was done." in shown
+    assert (promotable.entries, promotable.deployer.calls) == ((), [])
+
+
+@pytest.mark.parametrize(("committed", "good"), [(True, True), (False, False)])
+def test_this_machine_is_allowed_by_the_promoted_commit_alone(
+    promotable: Promotable, monkeypatch: pytest.MonkeyPatch, committed: bool, good: bool
+) -> None:
+    repository = Repository(promotable.rootdir, monkeypatch)
+    promotable.configure('\n[env.stage.stage]\nfrom = "local"\n')
+    file, edited = promotable.rootdir / "gaia.toml", "[env.stage]\nloopback = true"
+    if not committed:
+        repository.commit()
+    file.write_text(file.read_text().replace("[env.stage]", edited))
+    bundle = replace(
+        promotable.bundle, commit=repository.commit() if committed else repository.git("rev-parse", "HEAD")
+    )
+
+    planned = plan_promotion(Promotion.here(promotable.rootdir, os.environ), "stage", bundle, ())
+
+    (item,) = (item for item in planned.edge.items if item.id == "own-addresses")
+    assert (item.good, planned.environment.loopback) == (good, good)
+    assert ("loopback = true)" if good else "only loopback = true in [env.stage] of the committed") in item.finding.why
+
+
+def test_a_run_of_another_environments_platform_is_not_signed(
+    promotable: Promotable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(promotable.rootdir)
+    other = "http://127.0.0.1:4001"
+    promotable.configure('\n[env.dev]\nurl = "https://dev.example.org"\n')
+    for name in ("DEV", "STAGE"):
+        monkeypatch.setenv(f"GAIA_{name}_GATEWAY_URL", other)
+
+    assert gaia(["promote", "stage", "--bundle", promotable.bundle.short]) == 12
+
+    assert (
+        "stage: urls.gateway (from GAIA_STAGE_GATEWAY_URL) is 127.0.0.1:4001, which belongs to dev"
+        in capsys.readouterr().err
+    )
+    assert (promotable.entries, promotable.deployer.calls) == ((), [])

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import tolerance_of
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.subjects import Context
-from pytest_gaia.promotion.run_evidence import deployment_predicate, run_predicate
+from pytest_gaia.promotion.run_evidence import deployment_predicate, located, run_predicate
+from pytest_gaia.promotion.statements import RunDetails, RunPredicate
 from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
 from pytest_gaia.verdict.evidence import SCHEMA, Phase, RecordedRun, RunEnd, RunStart, TestRecord
 from pytest_gaia.verdict.judged import judge_run
 from pytest_gaia.verdict.report import policy_digest, verdict_file
 from pytest_gaia.verdict.seal import Plan, PlannedTest
 from tests.promotion.release import made_bundle
-
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.statements import RunPredicate
 
 BUNDLE = made_bundle()
 
@@ -88,3 +89,36 @@ def test_a_partial_run_is_written_down_as_one_that_holds() -> None:
 
     assert (full.result, full.details.verdict) == ("PASSED", "PROMOTE")
     assert (narrowed.result, narrowed.details.verdict, narrowed.details.missing) == ("FAILED", "HOLD", ())
+
+
+STAGING = Environment("staging", known_hosts=("gw.example.org",), stage=Stage(previous="dev"))
+
+
+def run_of(verdict: Any) -> RunPredicate:
+    details = RunDetails(
+        environment="staging", bundle=BUNDLE.id, verdict=verdict, plan="", planned=1, started="", finished=""
+    )
+    return RunPredicate(result="PASSED" if verdict == "PROMOTE" else "FAILED", configuration=(), details=details)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "tested", "loopback", "word"),
+    [
+        ("PROMOTE", {"gateway": ("gw.example.org:443",), "nats": ("localhost:4222",)}, False, "PROMOTE"),
+        ("PROMOTE", {"gateway": ("127.0.0.1:8000",)}, False, "HOLD"),
+        ("PROMOTE", {"gateway": ("127.0.0.1:8000",)}, True, "PROMOTE"),
+        ("PROMOTE", {"gateway": ("gw.example.org:443", "stub.example.org:80")}, True, "HOLD"),
+        ("PROMOTE", {}, True, "HOLD"),
+        ("REJECT", {"gateway": ("127.0.0.1:8000",)}, False, "REJECT"),
+        ("INFRA", {}, False, "INFRA"),
+    ],
+)
+def test_a_run_is_evidence_only_at_an_address_of_its_environment(
+    verdict: str, tested: dict[str, tuple[str, ...]], loopback: bool, word: str
+) -> None:
+    run = located(run_of(verdict), replace(STAGING, loopback=loopback), tested)
+
+    details = run.details
+    assert (details.verdict, run.result == "PASSED") == (word, word == "PROMOTE")
+    assert (details.addresses, details.hosts, details.loopback) == (tested, ("gw.example.org",), loopback)
+    assert bool(details.misplaced) is (word == "HOLD" or (not loopback and verdict != "PROMOTE"))
