@@ -114,11 +114,13 @@ class Conversation:
         return self._exchange
 
     def _make(self, error: str | None) -> Exchange:
+        # First, because a path may hold what is a secret in the route as well.
+        request = self._request()
         return Exchange(
             service=self.call.service,
             via=self.call.via,
-            route=self.call.route,
-            request=self._request(),
+            route=self._redactor.text(self.call.route),
+            request=request,
             response=None if error else self._response(),
             error=error and self._redactor.text(self._with_received(error)),
             started=self._started,
@@ -135,12 +137,11 @@ class Conversation:
         outgoing = self.call.outgoing
         body = None if outgoing.body is None else self._capped(outgoing.body.decode("utf-8", errors="replace"))
         clear = self._redactor
-        return Request(outgoing.method, clear.text(outgoing.url), clear.headers(outgoing.headers), body)
+        return Request(outgoing.method, clear.url(outgoing.url), clear.headers(outgoing.headers), body)
 
     def _response(self) -> Response:
         incoming = self.incoming
         return Response(incoming.status, self._redactor.headers(incoming.headers), self._capped(self.text))
 
     def _capped(self, text: str) -> str:
-        # Masked before it is cut: half a secret at the edge would not be recognised.
-        return self._redactor.exchanged(text)[:BODY_LIMIT]
+        return self._redactor.exchanged(text, BODY_LIMIT)

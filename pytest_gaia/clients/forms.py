@@ -1,12 +1,18 @@
-"""The forms in which one secret turns up: escaped for JSON, URLs, HTML or Python, and as Base64 wherever that begins."""
+"""The forms in which one secret turns up: escaped for JSON, URLs, HTML or Python, in Base64 and Base32 wherever that begins,
+in hexadecimal, and in upper or lower case; and the search for all forms of all secrets in a text."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
+import re
+from collections import defaultdict
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
+
+from pytest_gaia.config.secret_shapes import CUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +48,8 @@ def forms_of(value: str) -> set[str]:
         _lower_escapes(quoted),
         html.escape(value),
         html.escape(value, quote=False),
+        value.upper(),
+        value.lower(),
         *literals,
         # JSON that stands in JSON, the picture of a picture.
         *(again for each in literals - {value} for again in _literals(each)),
@@ -63,16 +71,17 @@ def _literals(value: str) -> Iterator[str]:
 
 
 def _encoded(value: str) -> Iterator[str]:
-    """Yield the part of ``value`` in Base64 that is the same whatever stands before it and after it."""
+    """Yield ``value`` in hexadecimal, and the part of it in Base64 and Base32 that is the same whatever stands beside it."""
     content = _bytes(value)
-    for before in range(3):
-        code = base64.b64encode(bytes(before) + content).decode()
-        # A character holds six bits: those that also hold bits of what is beside are left out.
-        first, last = (before * 8 + 5) // 6, (before + len(content)) * 8 // 6
-        piece = code[first:last]
-        if len(piece) >= _SHORTEST_CODE:
-            yield piece
-            yield piece.replace("+", "-").replace("/", "_")
+    yield from (content.hex(), content.hex().upper())
+    for bits, group, encode in ((6, 3, base64.b64encode), (5, 5, base64.b32encode)):
+        for before in range(group):
+            code = encode(bytes(before) + content).decode()
+            # Characters that also hold bits of what is beside are left out.
+            piece = code[-(-before * 8 // bits) : (before + len(content)) * 8 // bits]
+            if len(piece) >= _SHORTEST_CODE:
+                yield piece
+                yield piece.replace("+", "-").replace("/", "_")
 
 
 def _lower_escapes(quoted: str) -> str:
@@ -83,3 +92,75 @@ def _lower_escapes(quoted: str) -> str:
 
 def _bytes(value: str) -> bytes:
     return value.encode(errors="surrogatepass")
+
+
+_BLOCK = 3
+_LEAST = 8
+"""characters of a cut secret that show something of it"""
+_LEAST_AT_END = 12
+_WORD_START = re.compile(r"(?<!\w)\w")
+_FAR = 400
+"""characters beside the place of a cut that are looked at; pytest leaves fewer"""
+
+
+class FormIndex:
+    """Forms of secrets, found in a text in a time that grows with neither their number nor the number that came before.
+
+    Wherever a form of at least five characters stands in a text, one of the text's blocks of three lies at its end.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        self._heads: defaultdict[str, list[str]] = defaultdict(list)
+        self._tails: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, form: str, *, head: bool = True) -> None:
+        """Look for ``form`` from now on; for its beginning where it was cut only with ``head``."""
+        for beyond in range(_BLOCK):
+            stop = len(form) - beyond
+            self._blocks[form[stop - _BLOCK : stop]].append((form, beyond))
+        # What begins as every address of its kind does is no beginning of a secret.
+        if len(form) > _LEAST and "://" not in form:
+            if head:
+                self._heads[form[:_LEAST]].append(form)
+            self._tails[form[-_LEAST:]].append(form)
+
+    def whole(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Yield start, end and form wherever one stands in ``text``."""
+        blocks = self._blocks
+        for place in [at for at in range(0, len(text) - _BLOCK + 1, _BLOCK) if text[at : at + _BLOCK] in blocks]:
+            for form, beyond in blocks[text[place : place + _BLOCK]]:
+                end = place + _BLOCK + beyond
+                start = end - len(form)
+                if start >= 0 and text.startswith(form, start):
+                    yield start, end, form
+
+    def cut(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Yield the beginnings of forms that stand before dots or the end of ``text``, and the ends that follow dots."""
+        done = 0
+        for mark, following in pairwise((*CUT.finditer(text), None)):
+            before, after = mark.span() if mark else (0, 0)
+            start = max(done, before - _FAR)
+            yield from self._beginnings(text, start, before) if before < len(text) else self._at_end(text, start)
+            stop = min(following.start() if following else after, after + _FAR)
+            for place in range(after, stop - _LEAST + 1):
+                end = place + _LEAST
+                yield from (
+                    (after, end, form)
+                    for form in self._tails.get(text[place:end], ())
+                    if form.endswith(text[after:end])
+                )
+            done = after
+
+    def _beginnings(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+        for place in range(start, end - _LEAST + 1):
+            forms = self._heads.get(text[place : place + _LEAST], ())
+            yield from ((place, end, form) for form in forms if form.startswith(text[place:end]))
+
+    def _at_end(self, text: str, start: int) -> Iterator[tuple[int, int, str]]:
+        """A text may well end with a word with which a secret begins: here a piece is longer, and holds a digit."""
+        for word in _WORD_START.finditer(text, start, max(start, len(text) - _LEAST_AT_END + 1)):
+            place = word.start()
+            for form in self._heads.get(text[place : place + _LEAST], ()):
+                if form.startswith(text[place:]) and any(map(str.isdigit, text[place:])):
+                    yield place, len(text), form

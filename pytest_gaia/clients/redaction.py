@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from pytest_gaia.clients.forms import SHORTEST, forms_of, parts_of
-from pytest_gaia.clients.fragments import Fragments
+from pytest_gaia.clients.fields import SCHEME, bearers, named
+from pytest_gaia.clients.forms import SHORTEST, FormIndex, forms_of, parts_of
 from pytest_gaia.clients.known_secrets import secrets_of
-from pytest_gaia.config.secrets import MASKED, mask_of, mask_url
+from pytest_gaia.config.secret_names import is_secret_parameter
+from pytest_gaia.config.secret_shapes import JWT, joined, looks_made, private_keys, tokens, url_secrets
+from pytest_gaia.config.secrets import MASK, MASKED, mask_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.secret_shapes import Span
 
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "cookie", "set-cookie"})
+_Mask: TypeAlias = tuple[int, int, str]
+"""start and end of a secret, and what is shown instead"""
 
-_NAMES = (
-    r"(?:x[-_]?)?api[-_]?key|(?:access[-_]?|refresh[-_]?|id[-_]?|auth[-_]?)?token|jwt|password|passwd"
-    r"|(?:client[-_]?|jwt[-_]?)?secret|secret[-_]?key|private[-_]?key|key[-_]?hash|authorization|cookie|dsn|database[-_]?url"
-)
-# The quotes of a JSON string that itself stands in a JSON string are escaped, however often: \" or \\\".
-_JSON_STRING = re.compile(
-    rf'(?P<head>(?P<quote>(?<!\\)\\*")(?:{_NAMES})(?P=quote)\s*:\s*(?P=quote))(?P<secret>(?:(?!(?P=quote))(?:\\\\.|\\"|[^\n]))*?)'
-    r"(?=(?P=quote))",
-    re.IGNORECASE,
-)
-_JSON_OTHER = re.compile(
-    rf'(?P<head>(?<!\\)\\*"(?:{_NAMES})\\*"\s*:\s*)(?P<secret>(?!null|true|false)[^\s"\\\[{{,}}\]]+)', re.IGNORECASE
-)
-_PARAMETER = re.compile(rf"(?P<head>(?:^|[?&])(?:{_NAMES})=)(?P<secret>[^&\s\"']+)", re.IGNORECASE)
-_TOKEN = re.compile(r"\beyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*)?")
-_COOKIES = re.compile(r";\s*")
-_MANY = 200
-"""forms of secrets; to look for each of more than these takes longer than to look at each place of a text"""
-_MADE = re.compile(r"[\w+/=.~-]{16,}")
-_SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+", re.IGNORECASE)
+_COOKIES = re.compile(r";\s*+")
 
 
 class Redactor:
-    """Masks by name (headers, JSON fields, parameters, passwords in URLs), by form (JWTs) and by value.
+    """Masks by name (headers, fields, parameters), by shape (tokens, private keys, passwords in URLs) and by value.
 
-    ``learn`` adds a value that must not be shown, such as a token made in a test.
+    What two ways find, each a part of it, is masked as one. ``learn`` adds a value that must not be shown, such as a token made
+    in a test.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._names: dict[str, str] = {}
         self._forms: dict[str, str] = {}
-        self._index: _Index | None = None
+        self._index = FormIndex()
         for value in values:
             self.learn(value)
 
@@ -81,96 +66,110 @@ class Redactor:
             if len(part) < SHORTEST or part in self._names or MASKED.search(part):
                 continue
             self._names[part] = name
-            # Tests make many tokens, which are known by their form: each in all of its forms would slow down all.
-            for form in [part] if _TOKEN.fullmatch(part) else forms_of(part):
-                self._forms.setdefault(form, part)
-            self._index = None
+            # Tests make many tokens of one shape, with one beginning: each in all of its forms would slow down all.
+            shaped = any(token == (0, len(part), JWT) for token in tokens(part))
+            for form in [part] if shaped else forms_of(part):
+                if self._forms.setdefault(form, part) == part:
+                    self._index.add(form, head=not shaped)
 
     def learn_all(self, named: Iterable[tuple[str, str]]) -> None:
         """Learn several secrets, each a name and a value."""
         for name, value in named:
             self.learn(value, name)
 
-    def text(self, text: str) -> str:
-        """Return ``text`` with everything masked that must not be shown, and such that it can be written as UTF-8."""
+    def text(self, text: str, limit: int | None = None) -> str:
+        """Return ``text`` with everything masked that must not be shown, and such that it can be written as UTF-8.
+
+        With a ``limit``, only what of it begins before so many characters; a secret that begins there is masked as a whole.
+        """
         if not text.isascii():
             # Half of a surrogate pair may come with an answer: it would end the run when its evidence is written.
             text = text.encode(errors="backslashreplace").decode()
-        text = self.known(text)
-        # The ids of all tests come here: a pattern is tried only where its sign is seen, which costs next to nothing.
-        if '"' in text:
-            text = _JSON_OTHER.sub(self._named, _JSON_STRING.sub(self._named, text))
-        if "=" in text:
-            text = _PARAMETER.sub(self._named, text)
-        if "eyJ" in text:
-            text = _TOKEN.sub(lambda found: mask_of(found[0]), text)
-        return mask_url(text, self.mask) if "://" in text else text
+        known = self._known(text)
+        shown = _masked(text, known)
+        if limit is not None:
+            limit = len(_masked(text, known, limit))
+        found = [(start, end, self.mask(shown[start:end])) for start, end in joined(_telling(shown))]
+        return _masked(shown, found, limit)
 
     def known(self, text: str) -> str:
         """Return ``text`` with those secrets masked that are known by their value."""
-        if len(text) < SHORTEST:
-            return text
-        if self._index is None:
-            self._index = _Index(self._forms)
-        found = self._index.present(text)
-        if found:
-            # What is masked already is matched first, so that nothing is looked for in it.
-            pattern = re.compile("|".join((MASKED.pattern, *map(re.escape, found))))
-            text = pattern.sub(lambda each: self.mask(each[0]), text)
-        return self._index.fragments.mask(text, self.mask) if "..." in text else text
+        return _masked(text, self._known(text))
 
     def mask(self, text: str) -> str:
         """Return what stands for a secret, the same for all of its forms."""
         return mask_of(self._forms.get(text, text))
 
-    def exchanged(self, text: str) -> str:
-        """Return the body of a request or an answer as it may be shown; what it calls a token is known from now on."""
-        for pattern in (_JSON_STRING, _PARAMETER):
-            for found in pattern.finditer(text):
-                self._learn_made(found["secret"])
-        return self.text(text)
+    def exchanged(self, text: str, limit: int | None = None) -> str:
+        """Return a body as it may be shown, see :meth:`text`; what is named like a secret in it is known from now on."""
+        for start, end in named(text):
+            self._learn_made(text[start:end])
+        # Beyond the limit only the end of a secret is of interest that begins before it.
+        return self.text(text if limit is None else text[: 2 * limit], limit)
+
+    def url(self, url: str) -> str:
+        """Return the URL of a request as it may be shown; what it holds of secrets is known from now on."""
+        for start, end in (*named(url), *url_secrets(url)):
+            self._learn_made(url[start:end])
+        return self.text(url)
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
         """Return the headers with lower-case names; the values of one name are joined with a comma."""
         shown: dict[str, str] = {}
         for name, value in headers:
             key = name.lower()
-            clear = self._credential(value) if key in SECRET_HEADERS else self.text(value)
+            clear = self._credential(value) if is_secret_parameter(key) else self.text(value)
             shown[key] = f"{shown[key]}, {clear}" if key in shown else clear
         return shown
 
     def _credential(self, value: str) -> str:
         """A token has one mask, in a header and elsewhere."""
-        scheme = _SCHEME.match(value)
+        scheme = SCHEME.match(value)
         credential = value[scheme.end() :] if scheme else value
         for part in _COOKIES.split(credential):
             self._learn_made(part.partition("=")[2] if "=" in part.rstrip("=") else part)
         return self.mask(credential)
 
     def _learn_made(self, value: str) -> None:
-        """A value that somebody has made up by machine turns up nowhere by chance; others are words."""
-        if _MADE.fullmatch(value) and any(map(str.isdigit, value)) and any(map(str.isalpha, value)):
+        if looks_made(value):
             self.learn(value, "a credential in an exchange")
 
-    def _named(self, found: re.Match[str]) -> str:
-        return found["head"] + self.mask(found["secret"])
+    def _known(self, text: str) -> list[_Mask]:
+        if len(text) < SHORTEST:
+            return []
+        found = [
+            (start, end, self._forms[form]) for start, end, form in (*self._index.whole(text), *self._index.cut(text))
+        ]
+        if not found:
+            return []
+        secrets = {(start, end): secret for start, end, secret in found}
+        # What is masked already is no place to look for anything.
+        taken = [masked.span() for masked in MASKED.finditer(text)] if MASK in text else []
+        return [(*span, mask_of(secrets.get(span) or text[slice(*span)])) for span in joined([*secrets, *taken])]
 
 
-class _Index:
-    """All forms of all secrets, to be found in a text whether that is short or they are many."""
+def _telling(text: str) -> Iterator[Span]:
+    """Yield what gives itself away as a secret, by its name or its shape.
 
-    def __init__(self, forms: Iterable[str]) -> None:
-        # Longest first: a value may be part of another one.
-        self._forms = sorted(forms, key=len, reverse=True)
-        self._starts: defaultdict[str, list[str]] = defaultdict(list)
-        for form in self._forms:
-            self._starts[form[:SHORTEST]].append(form)
-        self.fragments = Fragments(self._forms)
+    The ids of all tests come here: what has a sign of its own is looked for only where that is seen.
+    """
+    if ":" in text or "=" in text or "," in text:
+        yield from named(text)
+    if " " in text:
+        yield from bearers(text)
+    yield from ((start, end) for start, end, _ in tokens(text))
+    if "-----" in text:
+        yield from private_keys(text)
+    if "://" in text:
+        yield from url_secrets(text)
 
-    def present(self, text: str) -> list[str]:
-        """Return the forms that stand in ``text``, longest first."""
-        if len(text) > len(self._forms) and len(self._forms) < _MANY:
-            return [form for form in self._forms if form in text]
-        windows = {text[place : place + SHORTEST] for place in range(len(text) - SHORTEST + 1)}
-        starting = (form for start in windows & self._starts.keys() for form in self._starts[start])
-        return sorted((form for form in starting if form in text), key=len, reverse=True)
+
+def _masked(text: str, found: Sequence[_Mask], limit: int | None = None) -> str:
+    limit = len(text) if limit is None else limit
+    pieces, done = [], 0
+    for start, end, mask in found:
+        if start >= limit:
+            break
+        pieces += [text[done:start], mask]
+        done = end
+    return "".join((*pieces, text[done:limit]))

@@ -29,7 +29,7 @@ def http_url(text: str, place: str) -> str:
         guess = f"; did you mean http://{text}?" if re.fullmatch(r"[\w.-]+(:\d+)?(/[^\s@]*)?", text) else "."
         raise ConfigError(f"{place}: {_shown(text)!r} does not start with http:// or https://{guess}")
     parts = _split(text, place)
-    if parts.username is not None:
+    if parts.username is not None or "@" in parts.path:
         raise ConfigError(f"{place}: credentials do not belong in the URL of a service; set GAIA_API_KEY instead.")
     if parts.query or parts.fragment:
         raise ConfigError(f"{place}: a base URL is expected: leave out what follows '?' or '#'.")
@@ -202,10 +202,14 @@ def _check_scheme(text: str, schemes: tuple[str, ...], place: str, example: str)
 
 def _check_credentials(text: str, place: str) -> None:
     """Refuse a password that ends the host where it begins: half of it would be taken for the host, and shown."""
-    authority, _, rest = text.partition("://")[2].replace("?", "/").replace("#", "/").partition("/")
-    if "@" in rest and "@" not in authority:
+    address = text.partition("://")[2]
+    authority = re.split("[/?#]", address, maxsplit=1)[0]
+    rest = address[len(authority) :]
+    path = rest.partition("?")[0]
+    is_ambiguous = authority.count("@") + path.count("@") > 1 or ("@" in rest and "@" not in authority)
+    if is_ambiguous or re.search(r"\s", address.rpartition("@")[0]):
         raise ConfigError(
-            f"{place}: not a URL: write '/', '?', '#' and '@' in its user or password as %2F, %3F, %23 and %40; "
+            f"{place}: not a URL: write '@', '/', '?', '#' and blanks in its user or password as %40, %2F, %3F, %23 and %20; "
             "it may hold a secret, and is not shown."
         )
 
@@ -229,6 +233,7 @@ def _split(text: str, place: str) -> SplitResult:
 
 def _shown(text: str) -> str:
     """Return ``text`` with everything masked that could be credentials, however broken the URL is."""
-    scheme, separator, rest = text.rpartition("://")
-    credentials, at, address = rest.rpartition("@")
-    return f"{scheme}{separator}{MASK}@{address}" if at and credentials else text
+    # The first separator: a password may hold another one.
+    start = text.find("://") + len("://") if "://" in text else 0
+    scheme, (credentials, at, address) = text[:start], text[start:].rpartition("@")
+    return f"{scheme}{MASK}@{address}" if at and credentials else text

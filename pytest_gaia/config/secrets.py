@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.secret_shapes import joined, url_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,13 +20,6 @@ MASKED = re.compile(r"\*\*\*(?:(?:[0-9a-f]{8}|\d{1,4})\*\*\*)?")
 
 # At the end of a text that was cut, as much of a mask as is left.
 _DIGEST = re.compile(r"\*\*\*(?:[0-9a-f]{8}\*\*\*|[0-9a-f]{1,8}\*{0,2}$)")
-
-# A scheme starts at a word's start, and every part has a bound: without that, a long text takes minutes.
-_URL_PASSWORD = re.compile(
-    r"(?<![a-z0-9+.-])(?P<head>[a-z][a-z0-9+.-]{0,19}://[^:/@\s]{0,99}:)(?P<secret>[^@\s]{1,999})(?=@)",
-    re.IGNORECASE,
-)
-_NATS_TOKEN = re.compile(r"(?P<head>(?:nats|tls|wss?)://)(?P<secret>[^:/@\s]+)(?=@)", re.IGNORECASE)
 
 
 class _Key:
@@ -89,13 +84,14 @@ class Secret:
 
 
 def mask_url(text: str, mask: Callable[[str], str] = lambda _: MASK) -> str:
-    """Replace the password of every URL in ``text``, and the token of a NATS URL, by what ``mask`` makes of it.
+    """Replace what is secret in every URL in ``text``, such as its password, by what ``mask`` makes of it.
 
     >>> mask_url("nats://gaia:s3cret@localhost:4222")
     'nats://gaia:***@localhost:4222'
     """
 
-    def masked(found: re.Match[str]) -> str:
-        return found["head"] + mask(found["secret"])
-
-    return _NATS_TOKEN.sub(masked, _URL_PASSWORD.sub(masked, text))
+    pieces, done = [], 0
+    for start, end in joined(url_secrets(text, cut=False)) if "://" in text else ():
+        pieces += [text[done:start], mask(text[start:end])]
+        done = end
+    return "".join((*pieces, text[done:]))

@@ -20,9 +20,6 @@ _KEY_ENDS = re.compile(r"-----END [A-Z ]{0,30}PRIVATE KEY-----")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LONGEST_KEY = 200
 """lines; where the end of a private key is missing, masking goes no further"""
-_BY_FORM = re.compile(
-    r"\b(?:FlyV1\s+)?(?:fm[12][a-z]?|fo1)_[\w+/=.,-]+|-----(?:BEGIN|END) [A-Z ]{0,30}PRIVATE KEY-----"
-)
 _NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,99})"
 # A table of variables (as of `env`) has one a line; elsewhere a value ends where its word or its quotes do.
 _TABLE = re.compile(rf"^(?P<head>(?:export |declare -x )?{_NAME}=)(?P<value>.+)$", re.MULTILINE)
@@ -54,7 +51,7 @@ def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
         text = redactor.text(text)
         if "=" in text or ":" in text:
             text = _PAIR.sub(_masked, _TABLE.sub(_masked, text))
-        return _BY_FORM.sub(lambda found: mask_of(found[0]), text)
+        return text
 
     return mask
 

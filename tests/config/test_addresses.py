@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pytest_gaia.clients.transport import Transport
-from pytest_gaia.config.addresses import database_url, endpoint_of, endpoints, is_loopback, is_private, nats_url
+from pytest_gaia.config.addresses import (
+    database_url,
+    endpoint_of,
+    endpoints,
+    http_url,
+    is_loopback,
+    is_private,
+    nats_url,
+)
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.observing import _is_here
@@ -88,3 +98,21 @@ def test_half_a_password_is_never_a_port(password: str) -> None:
         with pytest.raises(ConfigError, match="%2F") as error:
             check(f"{scheme}://gaia:{password}@db/gaia", "GAIA_X")
         assert "12" not in str(error.value)
+
+
+@pytest.mark.parametrize("password", ["Top@Zuq", "Top@Zuq/9xy", "Top/Zuq@9xy", "Top Zuq", "12/Zuq@9xy"])
+def test_a_password_that_is_not_encoded_is_refused_with_how_to_encode_it(password: str) -> None:
+    for check, scheme in ((database_url, "postgresql"), (nats_url, "nats"), (http_url, "http")):
+        with pytest.raises(ConfigError) as error:
+            check(f"{scheme}://gaia:{password}@db:5432/gaia", "GAIA_X")
+        assert str(error.value).startswith("GAIA_X: ")
+        assert [part for part in re.split("[@/ ]", password) if part in str(error.value)] == []
+        if scheme == "postgresql":
+            assert "%40" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://u:p%40q:r@h/d?application_name=a@b", "postgresql://u@h:5432/d", "postgresql:///d?host=/tmp"]
+)
+def test_a_dsn_that_is_right_is_taken(dsn: str) -> None:
+    assert database_url(dsn, "GAIA_X") == dsn

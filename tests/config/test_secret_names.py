@@ -204,6 +204,28 @@ def test_every_place_masks_by_the_same_names(place: Callable[[dict[str, str], Pa
     assert {name: show(name, value) for name, value in PLAIN_VALUES.items() if value not in show(name, value)} == {}
 
 
+SHAPED = {
+    "BROKER_URL": ("amqp://gaia:Top1@Secret99@broker:5672/x", ("Top1", "Secret99")),
+    "STORE": ("postgresql://gaia:To/p1:@Secret99@h/db", ("To/p1", "Secret99")),
+    "BROKERS": ("nats://u:Top1@Secret99@a:4222,nats://Tok@en99@b:4222", ("Top1", "Secret99", "Tok", "en99")),
+    "NOTE": ("ghp_0123456789abcdefghijABCDEFGHIJ012345", ("0123456789",)),
+    "HINT": ("glpat-abcdefghij1234567890", ("abcdefghij",)),
+    "SAID": ("xoxb-123456789012-abcdefghijkl", ("123456789012",)),
+    "CERTIFICATE": (PEM.replace("\n", "\\n"), ("MC4CAQ", "WG9qfS")),
+}
+"""variables whose names say nothing: value, and what must not be seen of it"""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_masks_by_the_same_shapes(place: Callable[[dict[str, str], Path], Show], tmp_path: Path) -> None:
+    show = place({name: value for name, (value, _) in SHAPED.items()}, tmp_path)
+
+    for name, (value, secrets) in SHAPED.items():
+        shown = show(name, value)
+        assert [secret for secret in secrets if secret in shown] == [], (name, shown)
+        assert MASK in shown
+
+
 def test_a_private_key_that_nobody_knows_is_masked_to_its_end() -> None:
     mask = masker({})
 

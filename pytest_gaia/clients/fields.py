@@ -1,0 +1,129 @@
+"""What the names in a text give away: the values of JSON fields, headers, parameters and assignments that are named like secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.secret_names import is_secret_name, is_secret_parameter
+from pytest_gaia.config.secret_shapes import end_of_string, looks_made
+from pytest_gaia.preflight.credentials import is_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gaia.config.secret_shapes import Span
+
+# What parts a name from its value: for a name in quotes a colon, or the comma of a pair; for others an equals sign, or a colon.
+_NAME = re.compile(
+    r"(?<![\w-])-{0,2}+(?P<name>[A-Za-z_][\w-]{0,99}+)"
+    r"(?:(?P<quote>\\*+[\"'])\s*+(?P<colon>[:,])\s*+|[ \t]{0,9}+(?P<sign>:(?=[ \t])|=(?!=))[ \t]*+)"
+)
+SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s{1,9}+", re.IGNORECASE)
+_STRING = re.compile(r"[bBfFrRuU]{0,2}+(\\*+)([\"'])")
+_PAIR_BEGINS = re.compile(r"\([bB]?\\*[\"']\Z")
+_PAIR_ENDS = re.compile(r"\\*+[\"']\s*+\)|\Z")
+_NEXT_ITEM = re.compile(r"\\*+[\"']\s*+,\s*+")
+# A mask is a value, whatever follows it.
+_MASKED = r"\*{3}[0-9a-f]{8}\*{3}|"
+_LITERAL = re.compile(_MASKED + r"(?!(?:null|true|false|none)\b)[^\s\"'\\\[{,}\])(]++", re.IGNORECASE)
+_PARAMETER = re.compile(_MASKED + r"[^&\s\"'<>]++")
+_BARE = re.compile(_MASKED + r"[^\s\"'&,;()\[\]{}<>\\]++(?![(\[\"'])")
+_COOKIES = re.compile(r"[\w-]{1,99}+=[^\r\n]++")
+_BEARER = re.compile(r"(?<!\w)(?:Bearer|Basic)\s{1,9}+([\w.~+/=-]{16,}+)", re.IGNORECASE)
+_SHORTEST = 6
+
+
+def named(text: str) -> Iterator[Span]:
+    """Yield where values that are named like secrets stand in ``text``; a string without an end goes on to the text's end."""
+    done = 0
+    for found in _NAME.finditer(text):
+        if found.start() >= done and is_secret_parameter(found["name"]):
+            for start, end in _values(text, found):
+                if start < end:
+                    yield start, end
+                    done = end
+
+
+def bearers(text: str) -> Iterator[Span]:
+    """Yield the credentials that follow the name of a scheme of HTTP, whatever they stand beside."""
+    return (bearer.span(1) for bearer in _BEARER.finditer(text) if looks_made(bearer[1]))
+
+
+def _values(text: str, found: re.Match[str]) -> Iterator[Span]:
+    name, begins = found["name"], found.start()
+    certain = is_secret_name(name)
+    if found["colon"] == ",":
+        return _in_pair(text, found)
+    if found["quote"]:
+        return _in_field(text, found.end(), name if certain else None)
+    place = found.end()
+    is_parameter = found["sign"] == "=" == text[place - 1] and not _STRING.match(text, place)
+    # The body of a form begins with its first parameter.
+    if is_parameter and (text[begins - 1] in "?&#;" if begins else certain):
+        return _in_parameter(text, place)
+    return _assigned(text, found) if certain else iter(())
+
+
+def _in_field(text: str, place: int, name: str | None) -> Iterator[Span]:
+    """The value of a JSON field, or of an item of a Python dictionary: a string, a list of strings, a number.
+
+    Without a ``name`` the field has one such as code or signature, which others have as well: a secret looks like one there.
+    """
+    value = _string(text, place)
+    if value:
+        if name or looks_made(text[slice(*value)]):
+            yield value
+    elif name and text.startswith("[", place):
+        place += 1
+        while value := _string(text, place):
+            yield value
+            following = _NEXT_ITEM.match(text, value[1])
+            place = following.end() if following else len(text)
+    elif name and (literal := _LITERAL.match(text, place)) and not (literal[0].isdigit() and name[-1] in "sS"):
+        # How many there are of them is no secret.
+        yield literal.span()
+
+
+def _in_pair(text: str, found: re.Match[str]) -> Iterator[Span]:
+    """Libraries log headers as pairs: ``(b'Set-Cookie', b'session=1')``. In other lists a name stands beside a name."""
+    value = _string(text, found.end())
+    if (
+        value
+        and _PAIR_BEGINS.search(text[max(0, found.start() - 9) : found.start()])
+        and _PAIR_ENDS.match(text, value[1])
+    ):
+        yield value
+
+
+def _in_parameter(text: str, place: int) -> Iterator[Span]:
+    value = _PARAMETER.match(text, place)
+    if value:
+        # A backslash at its end belongs to the quote that follows.
+        yield place, place + len(value[0].rstrip("\\"))
+
+
+def _assigned(text: str, found: re.Match[str]) -> Iterator[Span]:
+    """A variable, an argument or a header. What is not in quotes may be code, or a sentence: there the value decides."""
+    place, name = found.end(), found["name"]
+    line = text.find("\n", place)
+    if value := _string(text, place, None if line < 0 else line):
+        yield value
+    elif scheme := SCHEME.match(text, place):
+        yield from (bare.span() for bare in [_BARE.match(text, scheme.end())] if bare)
+    elif name.lower().endswith("cookie"):
+        yield from (cookies.span() for cookies in [_COOKIES.match(text, place)] if cookies)
+    elif bare := _BARE.match(text, place):
+        value_text = bare[0].rstrip(".:")
+        is_variable = name.isupper() and text[place - 1] == "=" and is_literal(value_text, name)
+        if is_variable or (
+            len(value_text) >= _SHORTEST and re.search(r"\d", value_text) and re.search("[A-Za-z]", value_text)
+        ):
+            yield place, place + len(value_text)
+
+
+def _string(text: str, place: int, end: int | None = None) -> Span | None:
+    opening = _STRING.match(text, place)
+    if opening is None:
+        return None
+    return opening.end(), end_of_string(text, opening.end(), len(opening[1]), opening[2], end)
