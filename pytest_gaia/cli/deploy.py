@@ -86,6 +86,7 @@ def carry_out(rollout: Rollout, hook: DeployHook, *, dry_run: bool, as_json: boo
     """Roll out, show how far it came, and end with its exit code."""
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import show_result
+    from pytest_gaia.promotion.outside import recorded
     from pytest_gaia.run.interrupts import like_interrupts
     from pytest_gaia.run.rollout import RolloutInterrupted, roll_out
 
@@ -98,5 +99,7 @@ def carry_out(rollout: Rollout, hook: DeployHook, *, dry_run: bool, as_json: boo
         result = interruption.result
     with reader_may_leave(sys.stdout):
         show_result(result, as_json=as_json)
+    if not dry_run and (said := recorded(rollout.rootdir, result)):
+        typer.echo(f"gaia: {said}", err=True)
     if result.exit_code:
         raise typer.Exit(result.exit_code)

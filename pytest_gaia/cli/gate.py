@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from pytest_gaia.cli.deployments import AsJson, EnvironmentName  # noqa: TC001
 from pytest_gaia.cli.ledger import head_digits
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.checklist import CHECKLIST
 from pytest_gaia.promotion.gate import evaluate
 from pytest_gaia.promotion.ledger import problems_of
@@ -19,16 +21,20 @@ from pytest_gaia.promotion.project import Promotion
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_gaia.promotion.bundle_checks import Check
     from pytest_gaia.promotion.gate import Gate
     from pytest_gaia.promotion.items import Item
+    from pytest_gaia.promotion.situation import Situation
 
 GATE_HELP = """\
-Decide from the ledger alone whether a bundle may be in an environment. Nothing is asked, run or written.
+Decide whether a bundle may be in an environment, from the ledger, and from what this machine has deployed outside of a
+promotion. Nothing is asked, run or written; --observe asks the deploy tool what runs.
 
 \b
   gaia gate staging --bundle 3f9a1c
   gaia gate production --bundle 3f9a1c --edge     may it be deployed there? (before anything of it has been)
-  gaia gate production --bundle 3f9a1c --head 9c1f…    the ledger must hold this entry, so that its newest are not removed
+  gaia gate production --bundle 3f9a1c --head 9c1f…   the ledger must hold this entry: its newest were not removed
+  gaia gate production --bundle 3f9a1c --observe       is it what runs there now? (whoever has deployed it)
 
 \b
 Exit codes: 0 PROMOTE; 1 REJECT, something speaks against it; 11 HOLD, something is not shown; 4 a mistake; 12 the
@@ -62,11 +68,20 @@ def decide_gate(
             metavar="HASH", help="An entry that the ledger must hold; its beginning does.", show_default=False
         ),
     ] = None,
+    observe: Annotated[bool, typer.Option("--observe", help="Look at what runs there now, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the decision, and end with its exit code."""
+    if edge and observe:
+        raise ConfigError(
+            "--observe looks at what was deployed, and --edge asks before anything was: give one of the two."
+        )
     promotion = Promotion.here()
-    situation = promotion.situation(env, promotion.bundle(bundle), head=head_digits(head) if head is not None else "")
+    situation = replace(
+        promotion.situation(env, promotion.bundle(bundle)), head="" if head is None else head_digits(head)
+    )
+    if observe:
+        situation = replace(situation, running=_running(promotion, situation))
     gate = evaluate(situation, only="edge" if edge else None)
     newest = situation.entries[-1].sha256 if situation.entries else ""
     if as_json:
@@ -75,6 +90,20 @@ def decide_gate(
         show_gate(gate)
         typer.echo(f"ledger head: {newest or 'none'}")
     raise typer.Exit(gate.exit_code)
+
+
+def _running(promotion: Promotion, situation: Situation) -> tuple[Check, ...]:
+    """Look at what runs in the environment; what could not be observed is one of the checks."""
+    from pytest_gaia.promotion.bundle_checks import check_running
+    from pytest_gaia.promotion.images import look
+    from pytest_gaia.promotion.running import environment_of
+
+    environment, _ = environment_of(promotion, situation.environment)
+    services = tuple(situation.wanted)
+    if not services:
+        return ()
+    sights = look(environment, promotion.rootdir, services)
+    return tuple(check_running(situation.bundle, sights, situation.environment))
 
 
 def show_checklist(

@@ -149,6 +149,11 @@ class Deployment:
     def _told(self, rollout: Rollout, result: RolloutResult) -> RolloutResult:
         """Keep the notes; a hook that pytest alone can ask does not go on with another command."""
         self._notes += result.notes
+        # A promotion writes by itself what came of its run.
+        if not (self._environment.sandbox or self._config.option.gaia_bundle):
+            from pytest_gaia.promotion.outside import recorded
+
+            self._notes += filter(None, (recorded(rollout.rootdir, result),))
         if not result.go_on or self._hook_name != "plugin":
             return result
         left = {step.service for step in result.steps if not step.good}

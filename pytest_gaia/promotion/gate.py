@@ -120,6 +120,8 @@ def _items(situation: Situation) -> Iterator[Item]:
     for role in situation.stage.sign:
         yield Item(f"signed-{role}", f"Signed by {role}", "edge", proofs.signed(situation, "release", (role,)))
     yield Item("deployed", "Deployed, and seen to run", "stage", proofs.deployed(situation))
+    if situation.running is not None:
+        yield Item("running-now", "What runs there now", "stage", proofs.running_now(situation))
     yield Item("suites-passed", "The sealed suites passed", "stage", _suites(situation))
     if situation.stage.require_signed:
         yield Item(RERUN, "No earlier run was rejected", "stage", proofs.not_rejected(situation))

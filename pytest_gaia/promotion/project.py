@@ -18,6 +18,7 @@ from pytest_gaia.promotion.git_store import GitStore
 from pytest_gaia.promotion.keys import SigningKey, signing_key, trusted_keys
 from pytest_gaia.promotion.ledger import Ledger
 from pytest_gaia.promotion.lock import FilePlace, GitPlace, Lock
+from pytest_gaia.promotion.outside import done_here
 from pytest_gaia.promotion.shared_bundles import REFERENCE as BUNDLES
 from pytest_gaia.promotion.shared_bundles import bring_bundles, share_bundle
 from pytest_gaia.promotion.situation import Situation
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.stages import LedgerSettings, Stage
     from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.ledger import Entry
 
 LOCKS = ".gaia/locks"
 LOCK_REFERENCE = "refs/gaia/locks"
@@ -103,10 +105,14 @@ class Promotion:
         key = signing_key(self.environ)
         return [key] if key else []
 
-    def situation(self, environment: str, bundle: Bundle, now: datetime | None = None, *, head: str = "") -> Situation:
-        """Return what the gate of ``environment`` decides from about ``bundle``; ``head`` is a hash that is expected."""
-        moment = now or datetime.now(UTC)
-        return Situation(environment, self.stage(environment), bundle, self.ledger.entries(), moment, head)
+    def situation(
+        self, environment: str, bundle: Bundle, now: datetime | None = None, entries: tuple[Entry, ...] | None = None
+    ) -> Situation:
+        """Return what the gate of ``environment`` decides from about ``bundle``; ``entries`` are the ledger's, if read."""
+        stage, moment = self.stage(environment), now or datetime.now(UTC)
+        found = self.ledger.entries() if entries is None else entries
+        here = done_here(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
+        return Situation(environment, stage, bundle, found, moment, here=here)
 
     def lock(self, environment: str, holder: str) -> Lock:
         """Return the lock of ``environment``, not yet taken: shared as the ledger is."""

@@ -253,6 +253,16 @@ def deployed(situation: Situation) -> Finding:
     return proved(f"seen to run on {_day(latest)}", latest) if latest else missing(f"nothing shows it in {environment}")
 
 
+def running_now(situation: Situation) -> Finding:
+    """Everything of the bundle that runs there was just seen to be its images, whoever has deployed it."""
+    checks = [each for each in situation.running or () if each.status != "left out"]
+    wrong = "; ".join(f"{each.what}: {each.why}" for each in checks if each.status != "same")
+    if wrong or not checks:
+        again = f"gaia promote {situation.environment} --bundle {situation.bundle.short}"
+        return missing(wrong or f"{situation.environment} runs no service that the bundle has an image of", again)
+    return proved(f"{len(checks)} {'service runs' if len(checks) == 1 else 'services run'} the images of the bundle")
+
+
 def undrifted(situation: Situation) -> Finding:
     """What ran at the end of the newest run was still the bundle, and the run came after the deployment."""
     run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)

@@ -15,7 +15,7 @@ from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.bundle_checks import check_files
 from pytest_gaia.promotion.bundles import configs_folder
 from pytest_gaia.promotion.configs import deploy_files
-from pytest_gaia.promotion.statements import RUNS_WELL, DeploymentPredicate, RollbackPredicate, RunPredicate
+from pytest_gaia.promotion.statements import NO_BUNDLE, RUNS_WELL, DeploymentPredicate, RollbackPredicate, RunPredicate
 from pytest_gaia.run.rollout_model import GOOD, Rollout
 from pytest_gaia.run.rollout_plan import apps_of, settings_of, step_of
 
@@ -49,12 +49,14 @@ class RollbackPlan:
 def running_bundle(promotion: Promotion, environment: str) -> str:
     """Return the id of the bundle that ``environment`` runs, by the ledger; empty where it does not say.
 
+    After a deployment outside of a promotion it does not: what that brought is no bundle.
+
     Raises ``ConfigError`` where the last thing that happened there was a rollback that came to its good end.
     """
     for entry in reversed(promotion.ledger.entries()):
         says = entry.predicate
         if isinstance(says, DeploymentPredicate) and says.environment == environment and not says.rehearsal:
-            return says.bundle
+            return "" if says.bundle == NO_BUNDLE else says.bundle
         if isinstance(says, RollbackPredicate) and says.environment == environment and not says.rehearsal:
             if says.outcome not in RUNS_WELL:
                 return says.bundle
@@ -147,7 +149,7 @@ def _word(step: StepResult) -> Outcome:
 
 
 def _last_good(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -> tuple[Bundle, str] | None:
-    tried: set[str] = {bundle.id, *gone_targets(promotion, name)}
+    tried: set[str] = {bundle.id, NO_BUNDLE, *gone_targets(promotion, name)}
     quarantined = _quarantined(promotion)
     for says in _deployments(promotion, name):
         if says.bundle in tried or says.bundle in quarantined:

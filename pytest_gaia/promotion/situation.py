@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pytest_gaia.promotion.bundle import SHORT
+from pytest_gaia.promotion.outside import last_deployment
 from pytest_gaia.promotion.statements import (
     NO_BUNDLE,
     RUNS_WELL,
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.stages import Stage
     from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.bundle_checks import Check
     from pytest_gaia.promotion.keys import TrustedKey
     from pytest_gaia.promotion.ledger import Entry
+    from pytest_gaia.promotion.outside import RollOut
 
 P = TypeVar("P", bound=Predicate)
 
@@ -75,6 +78,10 @@ class Situation:
     now: datetime
     head: str = ""
     """the beginning of a hash that the ledger has to hold; empty where nobody noted one"""
+    here: tuple[RollOut, ...] = ()
+    """what this machine has rolled out, by promotions and outside of them"""
+    running: tuple[Check, ...] | None = None
+    """what was just seen to run in the environment, against the bundle; None where nobody looked"""
 
     @property
     def wanted(self) -> dict[str, str]:
@@ -123,7 +130,28 @@ class Situation:
                 # An entry that is dated back does not make the stay longer.
                 latest = max(filter(None, (latest, entry.time)), default=None)
                 stay = self._after(stay, entry, says, latest)
+        if outside := self.deployed_outside(environment):
+            return Stay(gone=outside, elsewhere=True, before=stay.before)
         return stay
+
+    def deployed_outside(self, environment: str) -> str:
+        """Return what was deployed to ``environment`` outside of a promotion after the last one, one sentence; '' for nothing.
+
+        It is in the ledger, or this machine has done it after everything that the ledger knows of the environment.
+        """
+        latest = last_deployment(self.entries, environment)
+        if latest is None or latest.time is None:
+            return ""
+        if isinstance(latest.predicate, DeploymentPredicate) and latest.predicate.bundle == NO_BUNDLE:
+            return f"{environment} was {latest.predicate.reason}"
+        late = [
+            each
+            for each in self.here
+            if each.environment == environment
+            and latest.time < each.time <= self.now + CLOCK_SKEW
+            and not each.leaves(self.bundle.digests)
+        ]
+        return f"{environment} was {late[-1]}" if late else ""
 
     def _after(
         self, stay: Stay, entry: Entry, says: DeploymentPredicate | RollbackPredicate, latest: datetime | None

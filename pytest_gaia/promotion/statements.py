@@ -25,7 +25,7 @@ CHECK = "urn:pytest-gaia:check/1"
 RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 """outcomes of a deployment or rollback after which what was meant to run does"""
 NO_BUNDLE = "no bundle"
-"""the target of a rollback to images that nobody has bundled"""
+"""what a deployment outside of a promotion brings, and the target of a rollback to images that nobody has bundled"""
 
 Decision: TypeAlias = Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
 """what a ledger can hold: a PARTIAL run is no evidence about a release, and is never written down"""

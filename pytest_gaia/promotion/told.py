@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.statements import (
+    NO_BUNDLE,
     CheckPredicate,
     DeploymentPredicate,
     GatePredicate,
@@ -57,6 +58,8 @@ def _gate(says: GatePredicate) -> str:
 
 
 def _deployment(says: DeploymentPredicate) -> str:
+    if says.bundle == NO_BUNDLE:
+        return f"{says.environment} was {says.reason}: {says.outcome}"
     return f"{says.environment} {says.bundle[:SHORT]}: {says.outcome}"
 
 

@@ -12,7 +12,7 @@ from pytest_gaia.cli.app import run as gaia
 from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote_plan import plan_promotion
-from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
+from pytest_gaia.promotion.statements import NO_BUNDLE, DeploymentPredicate, GatePredicate, RunPredicate
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring
@@ -164,6 +164,24 @@ def test_a_deployment_that_did_not_come_about_is_evidence_too(promotable: Promot
     assert done.returncode == 1, done.stdout + done.stderr
     assert promotable.predicate(DeploymentPredicate).outcome == "phantom"
     assert promotable.runs() == OLD
+
+
+def test_a_run_that_deploys_outside_of_a_promotion_is_written_as_such(promotable: Promotable) -> None:
+    assert promotable.promote().returncode == 0
+    other = f"sha256:{'b' * 64}"
+
+    done = promotable.deployer.run("--gaia-deploy", f"--gaia-deploy-image=gateway=registry/gateway@{other}")
+
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(
+        ["gaia: note: this was outside of a promotion, entry 4 of the ledger: the gate of stage *"]
+    )
+    assert promotable.kinds == ["Deployment", "Run", "Gate", "Deployment"]
+    says = promotable.predicate(DeploymentPredicate)
+    assert (says.bundle, says.services, says.outcome) == (NO_BUNDLE, {"gateway": other}, "deployed")
+    again = promotable.promote()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert promotable.kinds[4:] == ["Deployment", "Run", "Gate"]
 
 
 def test_a_plan_shows_the_commands_and_changes_nothing(promotable: Promotable) -> None:

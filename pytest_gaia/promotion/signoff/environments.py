@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.signoff.look import may_testify
 from pytest_gaia.promotion.signoff.words import linked, moment
-from pytest_gaia.promotion.statements import RUNS_WELL, DeploymentPredicate, GatePredicate, RollbackPredicate
+from pytest_gaia.promotion.statements import NO_BUNDLE, RUNS_WELL, DeploymentPredicate, GatePredicate, RollbackPredicate
 from pytest_gaia.report.signoff.page import Counts, EnvironmentSeen, Image
 from pytest_gaia.verdict.judge import EXCUSED
 
@@ -104,6 +104,8 @@ def _notes(seen: RunSeen, situation: Situation) -> Iterator[str]:
 
 def _running(look: Look, situation: Situation) -> tuple[str, Mapping[str, str]]:
     """Return in words what was last seen to run in an environment, and service → digest."""
+    if outside := situation.deployed_outside(situation.environment):
+        return outside, {}
     latest = next(
         (entry for entry in reversed(look.entries) if _puts(entry, situation) and may_testify(entry, situation.stage)),
         None,
@@ -112,7 +114,8 @@ def _running(look: Look, situation: Situation) -> tuple[str, Mapping[str, str]]:
     if latest is None or not isinstance(says, DeploymentPredicate | RollbackPredicate):
         return "nothing is known", {}
     arrived = says.target if isinstance(says, RollbackPredicate) else says.bundle
-    what = "this release" if arrived == look.bundle.id else f"bundle {arrived[:SHORT]}"
+    other = "images of no bundle" if arrived == NO_BUNDLE else f"bundle {arrived[:SHORT]}"
+    what = "this release" if arrived == look.bundle.id else other
     when = moment(latest.time) if latest.time else says.time
     if says.outcome not in RUNS_WELL:
         return f"{what} was to be deployed, and that came to {says.outcome} ({when})", says.services

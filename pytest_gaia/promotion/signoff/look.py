@@ -58,7 +58,7 @@ def way_to(
     wanted = list(asked) or [_furthest(promotion, bundle, entries)]
     names = {each: None for name in wanted for each in _before(promotion.stages, name)}
     ordered = sorted(names, key=lambda name: len(_before(promotion.stages, name)))
-    return tuple(Situation(name, promotion.stage(name), bundle, tuple(entries), now) for name in ordered)
+    return tuple(promotion.situation(name, bundle, now, tuple(entries)) for name in ordered)
 
 
 def may_testify(entry: Entry, stage: Stage) -> bool:

@@ -195,6 +195,7 @@ def _settings(look: Look) -> str:
 def _gaps(look: Look, unsure: Sequence[str]) -> Iterator[str]:
     for problem in problems_of(look.entries):
         yield f"The ledger is not whole: {problem}. What rests on it cannot be relied on."
+    yield from (f"{outside}." for each in look.way if (outside := each.deployed_outside(each.environment)))
     for seen in look.runs.values():
         if seen.evidence is None and seen.verdict is None:
             yield f"{seen.environment}: no run of this release there counts as evidence."

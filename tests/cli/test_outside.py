@@ -1,0 +1,192 @@
+"""What is deployed past the gate: found by the ledger, by this machine's journal, and by looking; and it holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.promotion.bundle import Component
+from pytest_gaia.promotion.bundles import keep_bundle
+from pytest_gaia.promotion.statements import NO_BUNDLE, DeploymentPredicate
+from pytest_gaia.run.journal import FOLDER
+from tests.cli.evidence import Underway
+from tests.promotion.release import made_bundle
+from tests.run.deploy_files import image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+    from tests.fake_tools import FakeTools
+
+    Gaia = Callable[..., Outcome]
+
+SERVICES = ("auth", "gateway")
+OTHER = ("--image", f"auth={image('auth', 9)}", "--services", "auth")
+PAST = ("deploy", "production", "--confirm", "production", *OTHER)
+SAID = "production was deployed outside of a promotion on 20"
+
+
+@pytest.fixture
+def released(operated: Path, fake_tools: FakeTools) -> Underway:
+    """A release that was promoted into production four hours ago, and runs there and in staging."""
+    release = Underway.of(operated)
+    images = {service: image(service, 1) for service in SERVICES}
+    parts = tuple(Component(each, reference, reference.partition("@")[2]) for each, reference in images.items())
+    release.bundle = keep_bundle(operated, made_bundle(components=parts), {})
+    for environment in ("staging", "production"):
+        for service, reference in images.items():
+            fake_tools.app(f"gaia-{service}-{environment}", reference=reference, machines=2)
+    release.all_but()
+    return release
+
+
+def gate(gaia: Gaia, release: Underway, *arguments: str) -> Outcome:
+    return gaia("gate", "production", "--bundle", release.id, *arguments)
+
+
+def promoted_again(release: Underway) -> None:
+    now = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    release.deploy("production", time=now)
+    release.run("production", started=now, finished=now)
+
+
+def page(gaia: Gaia, release: Underway) -> dict[str, object]:
+    code, out, _ = gaia(
+        "signoff", "report", "--bundle", release.id, "--env", "production", "--format", "json", "--exit-code"
+    )
+    shown: dict[str, object] = json.loads(out)
+    return shown | {"exit_code": code}
+
+
+def test_it_is_written_into_the_ledger_and_holds_until_a_bundle_is_promoted(
+    released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gate(gaia, released).code == 0
+    assert page(gaia, released)["answer"] == "GO"
+    released.hold("rita", monkeypatch)
+
+    code, _, err = gaia(*PAST)
+
+    entry = released.entries()[-1]
+    assert code == 0
+    assert f"gaia: this was outside of a promotion, entry {entry.sequence} of the ledger: the gate of production" in err
+    assert isinstance(entry.predicate, DeploymentPredicate)
+    assert (entry.predicate.bundle, entry.predicate.outcome) == (NO_BUNDLE, "deployed")
+    assert entry.predicate.services == {"auth": image("auth", 9).partition("@")[2]}
+    assert gaia("ledger", "verify").code == 0
+    assert f"deployment  {SAID}" in gaia("ledger", "show").out
+    code, out, err = gaia("rollback", "production", "--dry-run")
+    assert (code, image("auth", 1) in out) == (0, True), err
+    shutil.rmtree(released.folder.parents[1] / FOLDER)
+    code, out, _ = gate(gaia, released)
+    assert code == 11
+    assert [line.split()[:2] for line in out.splitlines() if SAID in line] == [["missing", "deployed"]]
+    shown = page(gaia, released)
+    assert (shown["answer"], shown["exit_code"]) == ("NO GO", 11)
+    assert SAID in json.dumps(shown["reasons"])
+    assert SAID in json.dumps(shown["blocking"])
+    assert SAID in json.dumps(shown["gaps"])
+    assert SAID in json.dumps(shown["environments"])
+    assert gate(gaia, released, "--edge").code == 0, "the way out is to promote"
+
+    promoted_again(released)
+    assert gate(gaia, released).code == 0
+
+
+def test_without_a_key_it_is_not_written_and_the_journal_of_this_machine_holds(
+    released: Underway, gaia: Gaia, fake_tools: FakeTools
+) -> None:
+    before = released.entries()
+
+    code, _, err = gaia(*PAST)
+
+    assert code == 0
+    assert "this was outside of a promotion, and could not be written into the ledger: the ledger (.gaia/ledger)" in err
+    assert released.entries() == before
+    code, out, _ = gate(gaia, released)
+    assert code == 11
+    assert SAID in out
+    assert page(gaia, released)["answer"] == "NO GO"
+
+    shutil.rmtree(released.folder.parents[1] / FOLDER)
+    assert gate(gaia, released).code == 0, "another machine does not know of it, unless it looks"
+    code, out, _ = gate(gaia, released, "--observe")
+    assert code == 11
+    assert "running auth: gaia-auth-production runs sha256:000000000000, the bundle has sha256:000000000000" in out
+
+
+def test_what_somebody_else_has_deployed_is_seen_by_looking(
+    released: Underway, gaia: Gaia, fake_tools: FakeTools
+) -> None:
+    code, out, _ = gate(gaia, released, "--observe")
+    assert code == 0
+    assert "2 services run the images of the bundle" in out
+
+    fake_tools.app("gaia-gateway-production", reference=image("gateway", 5))
+    assert gate(gaia, released).code == 0
+    assert gate(gaia, released, "--observe").code == 11
+
+    fake_tools.fault("*", "not-logged-in")
+    code, out, err = gate(gaia, released, "--observe", "--json")
+    assert code == 11, err
+    item = next(each for each in json.loads(out)["items"] if each["id"] == "running-now")
+    assert (item["status"], item["next"]) == ("missing", f"gaia promote production --bundle {released.id}")
+
+    code, out, err = gate(gaia, released, "--observe", "--edge")
+    assert (code, out) == (4, "")
+    assert "--observe looks at what was deployed" in err
+
+
+def test_staging_deployed_past_its_gate_lets_nothing_into_production(
+    released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gate(gaia, released, "--edge").code == 0
+
+    gaia("deploy", "staging", *OTHER)
+
+    code, out, _ = gate(gaia, released, "--edge")
+    assert code == 1
+    assert "staging was deployed outside of a promotion on 20" in out
+
+
+def test_one_that_changes_nothing_holds_nothing(
+    released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released.hold("ci", monkeypatch)
+    same = ("deploy", "production", "--confirm", "production", "--image", f"auth={image('auth', 1)}", "-s", "auth")
+    # The first does not know with which deploy file it runs, and deploys it.
+    gaia(*same)
+    assert gate(gaia, released).code == 11
+    promoted_again(released)
+    entries = released.entries()
+
+    code, _, err = gaia(*same, "--json")
+
+    assert (code, "outside of a promotion" in err) == (0, False)
+    assert (released.entries(), gate(gaia, released).code) == (entries, 0)
+
+
+def test_a_project_that_promotes_nothing_is_left_alone(operated: Path, gaia: Gaia) -> None:
+    code, _, err = gaia("deploy", "staging")
+
+    assert (code, "promotion" in err) == (0, False)
+    assert not (operated / ".gaia" / "ledger").exists()
+
+
+def test_one_that_touched_nothing_is_not_written(
+    released: Underway, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released.hold("ci", monkeypatch)
+    entries = released.entries()
+    fake_tools.fault("*", "unauthorised")
+
+    assert gaia(*PAST).code != 0
+    assert gaia("deploy", "production", "--dry-run", *OTHER).code in (0, 4)
+
+    assert released.entries() == entries
