@@ -17,6 +17,7 @@ from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.errors import DeployLocked
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote_commands import shown
+from pytest_gaia.wording import listed
 
 if TYPE_CHECKING:
     from pytest_gaia.promotion.gate import Gate
@@ -141,8 +142,12 @@ def _refusal(plan: Plan, changed: tuple[str, ...]) -> tuple[int, str, str]:
     """Return the exit code of what would not let it begin, why, and what to do; (0, '', '') where nothing does."""
     code = plan.edge.exit_code or (_HOLD if changed else 0)
     if changed:
-        why = f"the deploy files are not those of the bundle: {'; '.join(changed)}"
-        return code, why, "gaia bundle create, or check the bundle's commit out"
+        why = f"these files are not those of the bundle's commit: {listed(changed)}"
+        return (
+            code,
+            why,
+            f"git switch --detach {plan.bundle.commit[:12]}, or commit them and make a bundle: gaia bundle create",
+        )
     advice = _first_next(plan.edge) or f"gaia gate {plan.name} --bundle {plan.bundle.short} --edge"
     return (code, "the gate does not let it in", advice) if code else (0, "", _again(plan))
 

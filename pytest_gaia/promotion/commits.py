@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 LAST = 50
@@ -22,6 +25,17 @@ LAST = 50
 _QUIET = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 _AUTHORS = "%ae%x00%(trailers:key=Co-authored-by,valueonly,separator=%x00)%x00"
 _ADDRESS = re.compile(r"<([^<>]*)>\s*$")
+
+
+_SETTINGS = (
+    *("gaia.toml", "conftest.py", "pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"),
+    *("tox.ini", "setup.cfg", ".coveragerc"),
+)
+"""what pytest and its plugins read in the project's folder and in those above it"""
+_READ = (".py", ".pyc", ".so", ".pyd", ".pth", ".toml", ".ini", ".cfg", ".coveragerc")
+"""endings of files that are code or settings"""
+_IMPORTABLE = (*(f":(glob)*{ending}" for ending in _READ), ":(glob)*/__init__.py")
+"""what Python finds in the project's folder, before what is installed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,39 @@ def head(rootdir: Path, *, beside: Sequence[str] = ()) -> Commit:
     left_out = (f":(exclude){folder}" for folder in beside)
     status = _git(rootdir, "-c", "core.quotePath=false", "status", "--porcelain", "--", ":/", *left_out)
     return Commit(commit, tuple(line[3:] for line in status.splitlines()))
+
+
+def strays(rootdir: Path, commit: str, *, beside: Sequence[str], folders: Sequence[str]) -> dict[str, str]:
+    """Return what a run reads and ``commit`` does not hold so: file → ``is gone``, or how and the SHA-256 it has now.
+
+    These are all files of ``commit`` in the project that have changed, and new ones that are code or settings; in
+    ``folders`` (relative to ``rootdir``) new files of any kind. What git is told to ignore counts where it is code or
+    settings that a run would load: in ``folders``, and beside gaia.toml. ``beside`` is as for :func:`head`.
+
+    Raises ``ConfigError`` where the repository does not have ``commit``.
+    """
+    top = rootdir / _git(rootdir, "rev-parse", "--show-cdup").strip()
+    within = PurePosixPath(_git(rootdir, "rev-parse", "--show-prefix").strip())
+    settings = [f":(top){folder / name}" for folder in (within, *within.parents) for name in _SETTINGS]
+    where = [".", *folders, *settings, *(f":(exclude){folder}" for folder in beside)]
+    with tempfile.TemporaryDirectory(prefix="gaia-index-") as folder:
+        # An index of its own: the one of the work tree can be told to look away (--assume-unchanged).
+        index = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118 - a text is asked for
+        if _run(rootdir, "read-tree", commit, environ=index).returncode:
+            raise ConfigError(
+                f"commit {commit[:12]} of the bundle is not in this repository, so nobody can tell whether the suites here "
+                "are those of the release. Fetch it (git fetch), and check it out."
+            )
+        changed = _listed(rootdir, index, "diff", "--no-ext-diff", "--ignore-submodules=none", "--name-only", "--no-renames", "-z", "--", *where)  # fmt: skip
+        others = ("ls-files", "--others", "--full-name", "-z")
+        new = _listed(rootdir, index, *others, "--exclude-standard", "--", *where)
+        ignored = _listed(rootdir, index, *others, "--", *folders, *settings, *_IMPORTABLE)
+    inside = tuple(f"{os.path.relpath(rootdir / folder, top)}/" for folder in folders)
+    new = [name for name in new if name.endswith(_READ) or name.startswith(inside)]
+    new += [name for name in ignored if name.endswith(_READ) and "__pycache__/" not in name]
+    return {name: _state(top / name, "was changed") for name in changed} | {
+        name: _state(top / name, "is new") for name in sorted(set(new))
+    }
 
 
 def knows(rootdir: Path, commit: str) -> bool:
@@ -81,21 +128,34 @@ def _addresses(rootdir: Path, *which: str) -> tuple[str, ...]:
     return tuple(sorted({(match[1] if match else text).lower() for match, text in found if text}))
 
 
-def _git(rootdir: Path, *arguments: str) -> str:
-    found = _run(rootdir, *arguments)
+def _git(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
+    found = _run(rootdir, *arguments, environ=environ)
     if found.returncode > 1 or (found.returncode and found.stderr):
         said = found.stderr.strip().splitlines() or [f"it ended with {found.returncode}"]
         raise ConfigError(f"a bundle names a commit, and git does not tell which: {said[0].removeprefix('fatal: ')}.")
     return found.stdout
 
 
-def _run(rootdir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _listed(rootdir: Path, index: Mapping[str, str], *arguments: str) -> list[str]:
+    return [name for name in _git(rootdir, *arguments, environ=index).split("\0") if name]
+
+
+def _state(path: Path, how: str) -> str:
+    """Return how a file differs, with what it holds, so that two states of it can be told apart."""
+    try:
+        content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+    except OSError:
+        return f"{how} (a folder)" if path.is_dir() else "is gone"
+    return f"{how} ({hashlib.sha256(content).hexdigest()[:12]})"
+
+
+def _run(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     try:
         # S603, S607: git is found on PATH as everywhere, and no shell sees the words.
         return subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607
             cwd=rootdir,
-            env=without_signing_key(os.environ) | _QUIET,
+            env=without_signing_key(os.environ) | _QUIET | dict(environ or {}),
             capture_output=True,
             encoding="utf-8",
             errors="replace",

@@ -28,6 +28,7 @@ from pytest_gaia.verdict.evidence import decode_run, time_of
 from pytest_gaia.verdict.judged import judge_run
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
 from pytest_gaia.verdict.seal import read_plan
+from pytest_gaia.wording import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +126,8 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
         codes=(ran.exit_code, judged.exit_code),
         between=(sealed.when, ran.when),
     )
+    if ran.changed:
+        problem = "; ".join(filter(None, (problem, f"changed while it ran: {listed(ran.changed)}")))
     return _Left(owed, record, own, problem)
 
 

@@ -14,6 +14,7 @@ from pytest_gaia.promotion.configs import deploy_files, digest
 from pytest_gaia.promotion.migrations import migration_head
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.statements import GatePredicate
+from pytest_gaia.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 DIRTY = "-dirty"
 """end of the commit of a bundle that holds more than the commit does, as ``git describe`` writes it"""
-_SHOWN = 5
 _KEPT = ".gaia"
 
 
@@ -44,7 +44,7 @@ def make_bundle(
     parts = tuple(sorted(components))
     if not parts:
         raise ConfigError("a bundle needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV.")
-    commit = commits.head(promotion.rootdir, beside=_beside(promotion))
+    commit = commits.head(promotion.rootdir, beside=beside(promotion))
     if commit.changed and not allow_dirty:
         raise ConfigError(_changed(commit.changed))
     files = deploy_files(deploy_folder(promotion.rootdir))
@@ -73,7 +73,7 @@ def last_released(promotion: Promotion) -> str | None:
     return max(passed)[1] if passed else None
 
 
-def _beside(promotion: Promotion) -> tuple[str, ...]:
+def beside(promotion: Promotion) -> tuple[str, ...]:
     """Return the folders in which a promotion itself writes."""
     return _KEPT, *(
         [promotion.settings.path]
@@ -87,8 +87,7 @@ def _inside(path: Path, folder: Path) -> bool:
 
 
 def _changed(files: tuple[str, ...]) -> str:
-    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
     return (
-        f"the work tree is not what the commit says: {', '.join(files[:_SHOWN])}{more}. Nothing was made. Commit it (or "
+        f"the work tree is not what the commit says: {listed(files)}. Nothing was made. Commit it (or "
         "ignore what is no part of a release); --allow-dirty makes a local bundle, which goes no further than dev."
     )

@@ -23,7 +23,7 @@ from pytest_gaia.promotion.gate import evaluate
 from pytest_gaia.promotion.promote_child import run_pytest, seal_plan
 from pytest_gaia.promotion.promote_commands import PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.promote_journal import Journal, Mark
-from pytest_gaia.promotion.promote_plan import check_writable
+from pytest_gaia.promotion.promote_plan import check_writable, strays_of
 from pytest_gaia.promotion.renewal import renewed
 from pytest_gaia.promotion.running import observed
 from pytest_gaia.promotion.statements import GATE
@@ -141,7 +141,11 @@ class Promote:
         if self._touched() > touched:
             problem = "the deployment had begun"
         files = _digests(plan.commands.folder, PLAN, RECORD, VERDICT)
-        return self._mark("run", exit_code=code, files=files, record=record, problem=problem)
+        now = strays_of(plan.promotion, plan.bundle)
+        changed = tuple(
+            sorted(name for name in now.keys() | plan.strays.keys() if now.get(name) != plan.strays.get(name))
+        )
+        return self._mark("run", exit_code=code, files=files, record=record, changed=changed, problem=problem)
 
     def _touched(self) -> int:
         """Return how many times a service of the environment was about to be deployed."""

@@ -44,6 +44,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``run``: SHA-256 of the record, as pytest has reported it when it was done; empty where it has not"""
     exit_code: int | None = None
     """``run``: pytest's; ``end``: of the promotion"""
+    changed: tuple[str, ...] = ()
+    """``run``: what of suites, settings, rules and keys is another at its end than before the plan was sealed"""
     problem: str = ""
     """``run``: what else is known of it: that something was deployed; where nothing is, that something else ran before"""
 

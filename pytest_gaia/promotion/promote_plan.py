@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.ownership import misplaced
@@ -12,11 +14,12 @@ from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.files import folders_of, load
+from pytest_gaia.promotion import commits
 from pytest_gaia.promotion.commits import committed
 from pytest_gaia.promotion.configs import deploy_files, differences
 from pytest_gaia.promotion.gate import Gate, evaluate
 from pytest_gaia.promotion.items import Item, missing, proved
-from pytest_gaia.promotion.making import DIRTY
+from pytest_gaia.promotion.making import DIRTY, beside
 from pytest_gaia.promotion.promote_commands import Commands, check_environ
 from pytest_gaia.promotion.running import environment_of
 from pytest_gaia.promotion.stores import FolderStore
@@ -48,6 +51,8 @@ class Plan:
     """of the suites, as they were before any code of the project ran"""
     tolerance: Tolerance
     """of the environment, likewise"""
+    strays: dict[str, str]
+    """what a run reads and the bundle's commit does not hold so: file → how; of a dirty bundle it is no reason to refuse"""
     signers: list[Signer] = field(default_factory=list, repr=False)
 
     @property
@@ -87,7 +92,19 @@ def plan_promotion(
     tolerances = known_tolerances(promotion.rootdir)
     rules = load(folders_of(find_project(promotion.rootdir).suites), tolerances, rootdir=promotion.rootdir)
     edge = evaluate(situation, only="edge", also=[_own_addresses(environment)])
-    return Plan(promotion, environment, bundle, edge, services, deploys, commands, rules, tolerances[name], signers)
+    strays = strays_of(promotion, bundle)
+    return Plan(
+        promotion, environment, bundle, edge, services, deploys, commands, rules, tolerances[name], strays, signers
+    )
+
+
+def strays_of(promotion: Promotion, bundle: Bundle) -> dict[str, str]:
+    """Return what of suites, settings, rules and keys is not as in the bundle's commit, as :func:`commits.strays` does."""
+    rootdir = promotion.rootdir
+    folders = [os.path.relpath(folder, rootdir) for folder in find_project(rootdir).suites]
+    if (rootdir / promotion.settings.keys).is_dir():
+        folders.append(promotion.settings.keys)
+    return commits.strays(rootdir, bundle.commit.removesuffix(DIRTY), beside=beside(promotion), folders=folders)
 
 
 def _as_committed(environment: Environment, promotion: Promotion, bundle: Bundle) -> Environment:
@@ -112,9 +129,12 @@ def _own_addresses(environment: Environment) -> Item:
 
 
 def changed_files(plan: Plan) -> tuple[str, ...]:
-    """Return the deploy files that are not those of the bundle, each with how it differs."""
+    """Return the files that are not those of the bundle, each with how it differs: deploy files, and what a run reads."""
     found = deploy_files(deploy_folder(plan.promotion.rootdir))
-    return tuple(f"{file} {how}" for file, how in differences(plan.bundle.configs, found))
+    deployed = dict(differences(plan.bundle.configs, found))
+    strays = {} if plan.bundle.commit.endswith(DIRTY) else plan.strays
+    named = {name: how for name, how in strays.items() if PurePosixPath(name).name not in deployed}
+    return tuple(f"{name} {how}" for name, how in (deployed | named).items())
 
 
 def check_writable(plan: Plan) -> None:

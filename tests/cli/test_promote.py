@@ -180,6 +180,32 @@ def test_deploy_files_of_another_commit_hold(promotable: Promotable, capsys: pyt
     assert promotable.runs() == OLD
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "suites/conftest.py",
+        "suites/local/conftest.py",
+        "suites/expectations/notes.md",
+        "keys/notes.txt",
+        "pytest.ini",
+    ],
+)
+def test_files_that_are_not_of_the_bundles_commit_hold(
+    promotable: Promotable, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    promotable.repository.write("keys/README", "")
+    bundle = promotable.release()
+    promotable.repository.write(name, "")
+
+    assert run(["promote", "stage", "--bundle", bundle.short]) == 11
+
+    said = capsys.readouterr().out
+    assert f"these files are not those of the bundle's commit: {name} is new" in said
+    assert f"git switch --detach {bundle.commit[:12]}" in said
+    assert promotable.runs() == OLD
+    assert promotable.kinds == []
+
+
 def test_what_the_gate_does_not_let_in_is_not_deployed(
     promotable: Promotable, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,13 +13,16 @@ import pytest
 
 from pytest_gaia.promotion.bundle import Bundle, Component
 from pytest_gaia.promotion.bundles import keep_bundle
+from pytest_gaia.promotion.making import DIRTY
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote_journal import Journal, Mark
+from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from pytest_gaia.promotion.ledger import Entry
     from tests.plugin.deployer import Deployer
 
+IGNORED = ".gaia/\n__pycache__/\nci/calls\nci/*.json\nsuites/local/\n"
 DIGEST = f"sha256:{'a' * 64}"
 GAIA = Path(sys.executable).with_name("gaia")
 
@@ -27,17 +30,28 @@ GAIA = Path(sys.executable).with_name("gaia")
 class Promotable:
     """The project, its bundle, and what a promotion of it left behind."""
 
-    def __init__(self, deployer: Deployer) -> None:
+    def __init__(self, deployer: Deployer, repository: Repository) -> None:
         self.deployer = deployer
         self.rootdir = deployer.project.path
-        bundle = Bundle(
-            created="2026-11-02T09:00:00+00:00",
-            kind="registry",
-            commit="c0ffee",
-            authors=("dev@example.org",),
-            components=(Component("gateway", f"registry/gateway@{DIGEST}", DIGEST),),
+        self.repository = repository
+        repository.write(".gitignore", IGNORED)
+        # What tests write into the project later differs from the commit, as in a work tree with changes.
+        self.bundle = self.release(DIRTY)
+
+    def release(self, dirty: str = "") -> Bundle:
+        """Commit all that is there, and make its bundle."""
+        self.bundle = keep_bundle(
+            self.rootdir,
+            Bundle(
+                created="2026-11-02T09:00:00+00:00",
+                kind="registry",
+                commit=self.repository.commit("a release") + dirty,
+                authors=("dev@example.org",),
+                components=(Component("gateway", f"registry/gateway@{DIGEST}", DIGEST),),
+            ),
+            {},
         )
-        self.bundle = keep_bundle(self.rootdir, bundle, {})
+        return self.bundle
 
     def configure(self, text: str) -> None:
         """Add settings to gaia.toml."""
@@ -85,6 +99,6 @@ class Promotable:
 
 
 @pytest.fixture
-def promotable(deployer: Deployer) -> Promotable:
+def promotable(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> Promotable:
     """A project with two tests, and one stage ``stage``, which runs another image than the bundle's."""
-    return Promotable(deployer)
+    return Promotable(deployer, Repository(deployer.project.path, monkeypatch))

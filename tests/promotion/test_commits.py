@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.commits import LAST, authors, head, knows
+from pytest_gaia.promotion.commits import LAST, authors, head, knows, strays
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -127,3 +127,101 @@ def test_outside_of_a_repository_without_a_commit_and_without_git(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="there is no git on PATH"):
         head(repository.folder)
+
+
+STRAYS = {
+    "a changed check": ("project/suites/a/test_a.py", "was changed"),
+    "a changed setting": ("project/gaia.toml", "was changed"),
+    "a changed deploy script": ("project/ci/deploy", "was changed"),
+    "a removed check": ("project/suites/b/test_b.py", "is gone"),
+    "a new conftest": ("project/suites/a/conftest.py", "is new"),
+    "new data of a suite": ("project/suites/a/data.json", "is new"),
+    "a new rule": ("project/suites/expectations/late.toml", "is new"),
+    "a new key": ("project/keys/mallory.toml", "is new"),
+    "a new setting of pytest": ("project/pytest.ini", "is new"),
+    "a new setting above the project": ("conftest.py", "is new"),
+    "a changed setting above the project": ("pyproject.toml", "was changed"),
+    "a new module beside the suites": ("project/httpx.py", "is new"),
+    "a new module anywhere in the project": ("project/src/deep/new.py", "is new"),
+    "an ignored check": ("project/suites/ignored/conftest.py", "is new"),
+    "an ignored module": ("project/ignored.py", "is new"),
+    "an ignored package": ("project/ignored/__init__.py", "is new"),
+    "an ignored setting": ("project/setup.cfg", "is new"),
+}
+
+
+@pytest.fixture
+def project(repository: Repository) -> Path:
+    for name in (
+        "suites/a/test_a.py",
+        "suites/b/test_b.py",
+        "suites/link.py",
+        "keys/ci.toml",
+        "gaia.toml",
+        "ci/deploy",
+    ):
+        repository.write(f"project/{name}")
+    repository.write("pyproject.toml")
+    repository.write("other/main.py")
+    repository.write(".gitignore", "ignored*\nsetup.cfg\n__pycache__/\n")
+    repository.commit()
+    return repository.folder / "project"
+
+
+def differing(project: Path, commit: str = "HEAD") -> dict[str, str]:
+    return strays(project, commit, beside=(".gaia",), folders=("suites", "keys"))
+
+
+@pytest.mark.parametrize("way", STRAYS)
+def test_what_a_run_reads_is_compared_with_the_commit(repository: Repository, project: Path, way: str) -> None:
+    assert differing(project) == {}
+    name, how = STRAYS[way]
+    repository.folder.joinpath(name).unlink() if how == "is gone" else repository.write(name, "other")
+
+    found = differing(project)
+
+    assert list(found) == [name]
+    assert found[name].startswith(how)
+
+
+def test_two_states_of_a_file_can_be_told_apart(repository: Repository, project: Path) -> None:
+    repository.write("project/suites/a/test_a.py", "one")
+    first = differing(project)
+    repository.write("project/suites/a/test_a.py", "two")
+    assert differing(project) != first
+
+
+def test_what_no_run_reads_is_not_compared(repository: Repository, project: Path) -> None:
+    for name in (
+        "other/main.py",
+        "project/junit.xml",
+        "project/.gaia/promotions/x.py",
+        "project/suites/a/__pycache__/test_a.cpython-311.pyc",
+        "project/ignored/venv/lib.py",
+        "project/suites/ignored.log",
+    ):
+        repository.write(name, "other")
+
+    assert differing(project) == {}
+
+
+def test_an_index_that_looks_away_hides_nothing(repository: Repository, project: Path) -> None:
+    repository.git("update-index", "--assume-unchanged", "project/suites/a/test_a.py")
+    repository.git("update-index", "--skip-worktree", "project/gaia.toml")
+    repository.write("project/suites/a/test_a.py", "other")
+    repository.write("project/gaia.toml", "other")
+    repository.git("add", "--force", "project/suites/b")
+
+    assert list(differing(project)) == ["project/gaia.toml", "project/suites/a/test_a.py"]
+
+
+def test_an_earlier_commit_is_compared_with_what_is_there_now(repository: Repository, project: Path) -> None:
+    earlier = repository.git("rev-parse", "HEAD")
+    repository.write("project/suites/a/test_a.py", "other")
+    repository.commit()
+
+    assert differing(project) == {}
+    assert list(differing(project, earlier)) == ["project/suites/a/test_a.py"]
+
+    with pytest.raises(ConfigError, match="commit c0ffee of the bundle is not in this repository"):
+        differing(project, "c0ffee")

@@ -124,6 +124,22 @@ def test_what_contradicts_the_record_is_a_failure_that_is_written_down(
     assert promotable.predicate(GatePredicate).decision.verdict == "REJECT"
 
 
+def test_a_clean_release_is_promoted_and_one_that_changes_its_own_files_while_it_runs_is_not(
+    promotable: Promotable,
+) -> None:
+    promotable.release()
+    assert promotable.promote().returncode == 0
+
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text("def test_one(): open(__file__, 'a').write('#')\n", encoding="utf-8")
+    promotable.release()
+    done = promotable.promote()
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "changed while it ran: suites/health/test_health.py" in done.stdout
+    assert promotable.predicate(RunPredicate).details.verdict == "REJECT"
+
+
 def test_a_path_outside_of_the_suites_is_not_loaded(
     promotable: Promotable, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -17,6 +17,7 @@ from tests.fake_tools import fake_tools
 from tests.plugin.conftest import add_suite, project, server
 from tests.plugin.deployer import CONFTEST
 from tests.plugin.test_deploy_compose import FILE
+from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,14 +32,14 @@ __all__ = ["fake_tools", "project", "server"]
 SETTINGS = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.local.tolerance]\nleast_executed = 1\n'
 
 
-def bundle_of(rootdir: Path, images: dict[str, str]) -> Bundle:
+def bundle_of(rootdir: Path, images: dict[str, str], commit: str) -> Bundle:
     """Keep a bundle of ``images`` (service → digest) and the deploy files."""
     files = deploy_files(rootdir)
     components = tuple(Component(service, found, found) for service, found in images.items())
     bundle = Bundle(
         created="2026-11-02T09:00:00+00:00",
         kind="local",
-        commit="c0ffee",
+        commit=commit,
         authors=(),
         components=components,
         configs={name: digest(content) for name, content in files.items()},
@@ -60,7 +61,11 @@ def test_the_local_platform_is_observed_before_and_after(
     environment, _ = environment_of(promotion, "local")
     assert environment.deploy == DeploySettings("compose")
     images = observed(environment, project.path, ("auth", "gateway"))
-    same, other = bundle_of(project.path, images), bundle_of(project.path, images | {"auth": f"sha256:{'b' * 64}"})
+    repository = Repository(project.path, monkeypatch)
+    repository.write(".gitignore", ".gaia/\n__pycache__/\n")
+    commit = repository.commit()
+    same = bundle_of(project.path, images, commit)
+    other = bundle_of(project.path, images | {"auth": f"sha256:{'b' * 64}"}, commit)
 
     assert run(["promote", "local", "--bundle", same.short]) == 0
     assert run(["promote", "local", "--bundle", other.short]) == 1
