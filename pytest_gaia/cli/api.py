@@ -127,7 +127,7 @@ def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:
         echo_json(_json(result) | {"entry": entry.sequence if entry else None})
         raise typer.Exit(result.exit_code)
     if result.changes:
-        rows = [(e.change.kind, e.service, e.change.operation, e.change.text) for e in result.changes]
+        rows = [(e.change.kind, e.service, e.change.operation, str(e.change)) for e in result.changes]
         show_table(("", "service", "operation", "change"), rows)
     for line in (*result.unclear, *result.notes):
         typer.echo(line)
@@ -161,7 +161,14 @@ def _json(result: ApiCheck) -> dict[str, Any]:
         "why": result.why,
         "exit_code": result.exit_code,
         "changes": [
-            {"service": e.service, "kind": e.change.kind, "operation": e.change.operation, "text": e.change.text}
+            {
+                "service": e.service,
+                "kind": e.change.kind,
+                "operation": e.change.operation,
+                "text": e.change.text,
+                "schema": e.change.schema,
+                "also": list(e.change.also),
+            }
             for e in result.changes
         ],
         "unclear": list(result.unclear),

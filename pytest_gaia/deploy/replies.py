@@ -87,7 +87,7 @@ def _judged(
 def _object(line: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise NoReply(f"not JSON: {error}") from None
 
 

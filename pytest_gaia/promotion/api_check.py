@@ -36,7 +36,7 @@ class ServiceChange:
         return self.change.kind == "breaking"
 
     def __str__(self) -> str:
-        return f"{self.change.kind}: {self.service} {self.change.operation} {self.change.text}"
+        return f"{self.change.kind}: {self.service} {self.change.operation} {self.change}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,9 @@ def check(before: Snapshot, after: Snapshot) -> ApiCheck:
             unclear.append(reason)
         elif older.document is not None and newer is not None and newer.document is not None:
             try:
-                changes += [ServiceChange(name, each) for each in difference(older.document, newer.document)]
+                found = difference(older.document, newer.document)
+                changes += [ServiceChange(name, each) for each in found if each.kind != "unclear"]
+                unclear += [f"{name}: {each.operation} {each}" for each in found if each.kind == "unclear"]
                 compared[name] = _digest(older.document), _digest(newer.document)
             except _MALFORMED as error:
                 unclear.append(f"{name}: a document cannot be understood: {error}")

@@ -73,7 +73,7 @@ def read_bundle(path: Path) -> Bundle:
         return msgspec.json.decode(path.read_bytes(), type=Bundle)
     except OSError as error:
         raise ConfigError(f"{shown}: cannot be read: {error.strerror}.") from None
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError(f"{shown}: not a bundle: {error}. `gaia bundle create` makes one.") from None
 
 

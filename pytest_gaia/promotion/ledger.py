@@ -180,7 +180,7 @@ def _read(number: int, content: bytes, keys: Sequence[TrustedKey]) -> Entry:
         known = PREDICATES.get(statement.predicate_type)
         predicate = msgspec.convert(statement.predicate, known) if known else None
         time = _time(predicate)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return Entry(number, digest, problem=f"cannot be read: {error}")
     then = tuple(found for key in signers if (found := key.at(time)))
     problem = "" if predicate is not None else f"of an unknown type {statement.predicate_type}"

@@ -71,7 +71,7 @@ def bring_bundles(reference: GitReference, rootdir: Path) -> None:
 def _read(name: str, content: bytes) -> Iterator[SharedBundle]:
     try:
         shared = msgspec.json.decode(content, type=SharedBundle)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return
     digests = {name: digest(config) for name, config in shared.configs.items()}
     # A name with a folder in it would be written elsewhere.

@@ -209,7 +209,8 @@ def tested_addresses(start: RunStart, tests: Iterable[TestRecord]) -> dict[str, 
     return {member: tuple(addresses) for member, addresses in found.items()}
 
 
-_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError)
+# JSON that is nested too deeply ends msgspec's decoder with a RecursionError.
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
@@ -319,4 +320,6 @@ def _decoded(path: Path, number: int, text: bytes) -> Line:
 
 
 def _no_line(path: Path, number: int, error: Exception) -> ConfigError:
+    if isinstance(error, RecursionError):
+        return ConfigError(f"{path}:{number}: not a recorded run: this line is nested too deeply to be one of it.")
     return ConfigError(f"{path}:{number}: not a line of a recorded run: {error}")

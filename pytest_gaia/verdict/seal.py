@@ -81,7 +81,7 @@ def read_plan(path: Path) -> Plan:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a sealed plan (see --gaia-seal): {error}.") from None
     if not plan.tests:
         raise ConfigError(f"{path}: this plan owes no test, and would prove nothing.")

@@ -67,7 +67,10 @@ def test_a_file_is_no_folder_of_results(project: Path, gaia: Gaia) -> None:
     refused(gaia("report", "gaia.toml"), 4, "gaia.toml: is a file; give the folder")
 
 
-@pytest.mark.parametrize("text", ['{"uuid": "one", "na', "[1, 2]", '{"labels": "x"}'])
+DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000
+
+
+@pytest.mark.parametrize("text", ['{"uuid": "one", "na', "[1, 2]", '{"labels": "x"}', DEEP], ids=str.__len__)
 def test_a_result_that_is_none_is_named(results: Path, gaia: Gaia, text: str) -> None:
     (results / "half-result.json").write_text(text)
 

@@ -33,6 +33,8 @@ def side(**documents: object) -> Snapshot:
         ({}, side(gateway=LESS), "inconclusive", 11),
         (side(gateway=LESS), side(gateway={"openapi": "3.0", "paths": {"/a": 7}}), "inconclusive", 11),
         (side(gateway=LESS), side(gateway={"swagger": "2.0"}), "inconclusive", 11),
+        (side(gateway=LESS), side(gateway=LESS | {"webhooks": {"new": {}}}), "inconclusive", 11),
+        (side(gateway=MORE), side(gateway=LESS | {"webhooks": {"new": {}}}), "failed", 1),
     ],
 )
 def test_what_was_not_compared_proves_nothing(before: Snapshot, after: Snapshot, status: str, code: int) -> None:

@@ -252,7 +252,16 @@ def test_clocks_may_differ_a_little_and_no_more(keyring: Keyring, key: SigningKe
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"nonsense", b'{"payload": "!", "payloadType": "x", "signatures": []}', b"\xff\xfe"]
+    "content",
+    [
+        b"",
+        b"{}",
+        b"nonsense",
+        b'{"payload": "!", "payloadType": "x", "signatures": []}',
+        b"\xff\xfe",
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    ],
+    ids=len,
 )
 def test_a_file_that_is_no_envelope_is_a_problem_and_no_crash(ledger: Ledger, tmp_path: Path, content: bytes) -> None:
     files(tmp_path)[1].write_bytes(content)

@@ -105,6 +105,17 @@ def test_a_first_line_that_is_malformed_is_named(path: Path, content: bytes) -> 
     assert refused(path).startswith(f"{path}:1: not a line of a recorded run: ")
 
 
+@pytest.mark.parametrize("before", [0, 2])
+@pytest.mark.parametrize("key", ["a", "line", "phases"])
+def test_a_line_that_is_nested_without_end_is_no_recorded_run(path: Path, before: int, key: str) -> None:
+    deep = b'{"%s":' % key.encode() * 100_000 + b"1" + b"}" * 100_000 + b"\n"
+    path.write_bytes(b"".join([*path.read_bytes().splitlines(keepends=True)[:before], deep]))
+
+    assert refused(path) == (
+        f"{path}:{before + 1}: not a recorded run: this line is nested too deeply to be one of it."
+    )
+
+
 def test_a_newer_format_is_refused_before_anything_in_it_is_read(path: Path) -> None:
     newer = {"line": "run", "schema": SCHEMA + 1, "environment": {"name": "staging"}}
     path.write_text(json.dumps(newer) + "\n" + '{"line": "something new"}\n')

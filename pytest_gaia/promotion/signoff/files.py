@@ -53,7 +53,7 @@ def kept_run(situation: Situation, rootdir: Path) -> RunSeen:
         return replace(seen, gap=_gap(seen, f"the {VERDICT} kept here is another than the one that the ledger names"))
     try:
         return replace(seen, verdict=msgspec.json.decode(content, type=VerdictFile))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return replace(seen, gap=_gap(seen, f"its {VERDICT} is none that this pytest-gaia reads"))
 
 
@@ -65,7 +65,7 @@ def given_verdict(path: Path, situations: Sequence[Situation]) -> tuple[str, Ver
     content = _content(path, "--run")
     try:
         verdict = msgspec.json.decode(content, type=VerdictFile)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"--run {path}: not a verdict file (see --gaia-report): {error}.") from None
     situation = _situation(f"--run {path}", verdict.environment, verdict.bundle, situations)
     if verdict.rehearsal:

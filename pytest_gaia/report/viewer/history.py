@@ -68,7 +68,7 @@ def earlier_runs(path: Path, uuids: Iterable[str], *, keep: int) -> str:
 def _ids(path: Path, number: int, line: str) -> set[str]:
     try:
         return {str(result["id"]) for result in json.loads(line)["testResults"].values()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(
             f"{path}:{number}: this line is no run of a history. Delete the line, or move the file away, and a new "
             "history begins."

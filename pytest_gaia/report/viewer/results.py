@@ -134,7 +134,7 @@ def _decoded(file: Path, decode: Any) -> _Result:
         result: _Result = decode(file.read_bytes())
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigError(
             f"{file}: is no result of a test: {error}. Perhaps the run was killed while it wrote; a report without "
             "this test would claim too much, so none was made. Run again, or delete the file."
@@ -155,7 +155,7 @@ def _categories(folders: Iterable[Path]) -> tuple[dict[str, Any], ...]:
             continue
         try:
             listed = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, RecursionError) as error:
             raise ConfigError(f"{path}: is no list of categories: {error}. Correct it, or delete it.") from None
         for category in listed:
             found.setdefault(str(category.get("name")), category)
