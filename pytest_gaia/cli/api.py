@@ -161,14 +161,8 @@ def _json(result: ApiCheck) -> dict[str, Any]:
         "why": result.why,
         "exit_code": result.exit_code,
         "changes": [
-            {
-                "service": e.service,
-                "kind": e.change.kind,
-                "operation": e.change.operation,
-                "text": e.change.text,
-                "schema": e.change.schema,
-                "also": list(e.change.also),
-            }
+            {"service": e.service, "kind": e.change.kind, "operation": e.change.operation, "text": e.change.text}
+            | ({"schema": e.change.schema, "also": list(e.change.also)} if e.change.also else {})
             for e in result.changes
         ],
         "unclear": list(result.unclear),
