@@ -28,6 +28,8 @@ def explained(
     yield f"  services:    {', '.join(sorted(subject.services)) or 'none'}"
     yield f"  environment: {context.environment}, tolerance {context.tolerance.kind}, on {context.today}"
     yield f"  {seen}: {', '.join(sorted(context.capabilities)) or 'nothing'}"
+    if context.unknown:
+        yield f"  not known: {', '.join(sorted(context.unknown))}"
     yield ""
     yield from _winners(standing, context)
     for rule, why in standing.losers:
@@ -50,6 +52,7 @@ def explained_json(
         "tolerance": context.tolerance.kind,
         "date": context.today.isoformat(),
         "capabilities": sorted(context.capabilities),
+        "unknown": sorted(context.unknown),
         "winners": [rule_json(rule, context.today) for rule in standing.winners],
         "losers": [{"rule": rule.id, "why": why} for rule, why in standing.losers],
         "judgements": [

@@ -68,8 +68,10 @@ class PolicyProject:
         """
         if environment not in self.tolerances:
             raise ConfigError(f"unknown environment {environment!r}; {nearest(environment, self.tolerances)}")
-        observed = run.start.capabilities if run else resolve(options_here(environment)).services
-        return Context(environment, frozenset(observed), today, self.tolerances[environment])
+        if run:
+            return run.start.context(environment, today, self.tolerances[environment])
+        declared = resolve(options_here(environment)).services
+        return Context(environment, frozenset(declared), today, self.tolerances[environment])
 
     def subjects(self, run: Path | None) -> list[Subject]:
         """Return the tests of a recorded run, or else what pytest collects now."""

@@ -14,7 +14,6 @@ from pytest_gaia.cli.policy_shown import echo_json, echo_lines
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.compare import differences
 from pytest_gaia.policy.files import DRAFT, FOLDER
-from pytest_gaia.policy.subjects import Context
 from pytest_gaia.policy.suggestions import Draft, drafts, written
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.judged import Judged, judge_run
@@ -24,6 +23,7 @@ from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from pytest_gaia.policy.ruleset import RuleSet
+    from pytest_gaia.policy.subjects import Context
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Files written by --gaia-record.")]
 
@@ -145,7 +145,7 @@ def _judged(project: PolicyProject, run: RecordedRun) -> Judged:
     if name not in project.tolerances:
         raise ConfigError(f"the run is one of {name!r}, which is unknown here; {nearest(name, project.tolerances)}")
     ran = datetime.datetime.fromisoformat(run.start.started).date()
-    context = Context(name, frozenset(run.start.capabilities), ran, project.tolerances[name])
+    context = run.start.context(name, ran, project.tolerances[name])
     return judge_run(run.start, run.tests, run.end, project.rules(), context)
 
 

@@ -16,7 +16,6 @@ from pytest_gaia.config.project import find_project
 from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.files import folders_of, load
-from pytest_gaia.policy.subjects import Context
 from pytest_gaia.report import footer
 from pytest_gaia.verdict.evidence import read_run
 from pytest_gaia.verdict.judged import judge_run
@@ -76,7 +75,7 @@ def judge_again(path: Path, environment: str | None, day: datetime.date | None) 
         raise ConfigError(f"there is no environment {name!r}: {nearest(name, tolerances)}")
     rules = load(folders_of(find_project(rootdir).suites), tolerances, rootdir=rootdir)
     today = day or datetime.datetime.now(datetime.UTC).date()
-    context = Context(name, frozenset(recorded.start.capabilities), today, tolerances[name])
+    context = recorded.start.context(name, today, tolerances[name])
     return judge_run(recorded.start, recorded.tests, recorded.end, rules, context)
 
 

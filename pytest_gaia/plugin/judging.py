@@ -48,8 +48,10 @@ class Judging:
         """The circumstances of this run. Only valid once its capabilities have been observed."""
         if self._context is None:
             declared = self.run.declared
-            observed = self.run.capabilities()
-            self._context = Context(declared.name, observed, self.today, declared.tolerance)
+            observed = self.run.observed()
+            self._context = Context(
+                declared.name, observed.capabilities, self.today, declared.tolerance, observed.unknown
+            )
         return self._context
 
     def standing(self, subject: Subject) -> Standing:

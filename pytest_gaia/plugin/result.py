@@ -13,6 +13,7 @@ from msgspec import structs
 
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy.subjects import NOTHING_OBSERVED, Observed
 from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import write_report
@@ -76,7 +77,7 @@ class Result:
         seen = (
             MemberSeen(s.member, s.state, s.version, s.cold_start_ms, s.detail, known.get(s.member, "")) for s in states
         )
-        start = _start_line(environment, release, self.run.capabilities(), tuple(seen))
+        start = _start_line(environment, release, self.run.observed(), tuple(seen))
         self._start = structs.replace(start, deployment=self.deployment, plugins=self._plugins)
         self._open_record()
 
@@ -209,7 +210,7 @@ def _package(plugin: object) -> str:
 def _start_line(
     environment: Environment,
     release: str = "",
-    observed: frozenset[str] = frozenset(),
+    observed: Observed = NOTHING_OBSERVED,
     members: tuple[MemberSeen, ...] = (),
 ) -> RunStart:
     return RunStart(
@@ -217,7 +218,8 @@ def _start_line(
         environment=environment.name,
         topology=environment.topology,
         started=_now(),
-        capabilities=tuple(sorted(observed)),
+        capabilities=tuple(sorted(observed.capabilities)),
+        unknown=tuple(sorted(observed.unknown)),
         rehearsal=environment.rehearsal,
         release=release,
         version=__version__,

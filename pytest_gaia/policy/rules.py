@@ -71,6 +71,12 @@ class Rule(msgspec.Struct, frozen=True, gc=False, eq=False):
         if self.days_left(context.today) <= 0:
             return f"expired {self.expires}"
         for capability, wanted in self.when:
+            if capability in context.unknown:
+                # What is not known excuses nothing: such a rule applies only where it makes the judgement stricter.
+                if self.expect == "passes":
+                    continue
+                needed = capability if wanted else f"!{capability}"
+                return f"whether {capability} answers is not known, rule needs {needed}"
             if (capability in context.capabilities) != wanted:
                 seen, needed = ("was not observed", capability) if wanted else ("was observed", f"!{capability}")
                 return f"capability {capability} {seen}, rule needs {needed}"

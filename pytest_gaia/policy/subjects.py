@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,16 @@ end of the process that ran it."""
 
 CAPABILITIES = MEMBERS
 """What a rule can be bound to: the members of the platform that were seen to answer."""
+
+
+class Observed(NamedTuple):
+    """Which of ``CAPABILITIES`` answered before the first test; those that are in neither set did not."""
+
+    capabilities: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+
+
+NOTHING_OBSERVED = Observed()
 
 
 class Subject(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +77,8 @@ class Context:
     """those of ``CAPABILITIES`` that were observed"""
     today: date
     tolerance: Tolerance
+    unknown: frozenset[str] = frozenset()
+    """those of which nothing shows whether they answer"""
 
 
 def write_subjects(path: Path, subjects: Iterable[Subject]) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
-from pytest_gaia.policy.subjects import Context
 from pytest_gaia.promotion.baseline import baseline_of
 from pytest_gaia.promotion.promote_commands import PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.run_evidence import Unfit, contradiction, deployment_predicate, located, run_predicate
@@ -114,7 +113,7 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
     owed = read_plan(folder / PLAN)
     # The day that the run has judged by is that of its beginning.
     day = time_of(record.start.started).date()
-    context = Context(plan.name, frozenset(record.start.capabilities), day, plan.tolerance)
+    context = record.start.context(plan.name, day, plan.tolerance)
     judged = judge_run(record.start, record.tests, record.end, plan.rules, context)
     own = verdict_file(judged)
     problem = contradiction(

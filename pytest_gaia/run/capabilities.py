@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
-from urllib.request import Request
+from urllib.request import HTTPRedirectHandler, Request
 
+from pytest_gaia.config.environment import safe_post
+from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.run.probes import opener
-from pytest_gaia.run.readiness import NOT_ASKED, UNREACHABLE
+from pytest_gaia.run.targets import VIA_GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.run.readiness import MemberState
 
-_NO_PROOF = (401, 403, 502, 503, 504)
-"""statuses that come from the gateway, or from something before it, and not from the service that was asked"""
+_LONGEST = 64 * 1024
+"""bytes of an answer that are read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +43,28 @@ QUESTIONS = (
 )
 
 
-def observe(environment: Environment, states: Sequence[MemberState]) -> frozenset[str]:
-    """Return the members that answer. A service counts if it answers through the gateway, where there is one."""
-    absent = (*NOT_ASKED, UNREACHABLE)
-    seen = {state.member for state in states if state.state not in absent}
+def observe(environment: Environment, states: Sequence[MemberState]) -> Observed:
+    """Return which members answer, as the checks will ask them: a service through the gateway, where there is one.
+
+    A service of which the gateway's answer shows nothing is judged by what it answered itself, at a URL of its own.
+    """
+    seen = {state.member for state in states if state.asked and state.reachable}
+    asked = {state.member for state in states if state.asked}
     if "gateway" not in seen:
-        return frozenset(seen)
-    services = {question.service for question in QUESTIONS}
+        unreached = {state.member for state in states if state.state == VIA_GATEWAY}
+        return Observed(frozenset(seen), frozenset(unreached))
     with ThreadPoolExecutor(len(QUESTIONS)) as pool:
         answers = pool.map(lambda question: _answers(environment, question), QUESTIONS)
-    through_gateway = {question.service for question, up in zip(QUESTIONS, answers, strict=True) if up}
-    return frozenset((seen - services) | through_gateway)
+    answered = {question.service: up for question, up in zip(QUESTIONS, answers, strict=True)}
+    up = {service for service, answers in answered.items() if answers}
+    down = {service for service, answers in answered.items() if answers is False}
+    return Observed(frozenset((seen - down) | up), frozenset(answered.keys() - asked - up - down))
 
 
-def _answers(environment: Environment, question: Question) -> bool:
+def _answers(environment: Environment, question: Question) -> bool | None:
+    """Return whether the service answers; None where the gateway's answer does not show it."""
+    if question.method == "POST" and ("gateway", question.path) not in map(safe_post, environment.safe_posts):
+        return None
     url = environment.urls["gateway"]
     headers = {"Content-Type": "application/json"} | {
         name: secret.reveal() for name, secret in environment.identity.items()
@@ -62,10 +72,35 @@ def _answers(environment: Environment, question: Question) -> bool:
     data = None if question.body is None else json.dumps(question.body).encode()
     request = Request(f"{url}{question.path}", data, headers, method=question.method)  # noqa: S310 - an http URL, checked when it was resolved
     try:
-        with opener(url).open(request, timeout=environment.timeouts.connect) as response:
-            return bool(response.status not in _NO_PROOF)
+        with opener(url, _NoRedirect()).open(request, timeout=environment.timeouts.connect) as response:
+            return _shown(question.service, response.status, response.read(_LONGEST))
     except HTTPError as error:
-        error.close()
-        return error.code not in _NO_PROOF
+        with error:
+            return _shown(question.service, error.code, error.read(_LONGEST))
     except (OSError, HTTPException):
+        return None
+
+
+def _shown(service: str, status: int, body: bytes) -> bool | None:
+    """Return what an answer of the gateway shows of ``service``: only what came from the service proves that it is there.
+
+    The gateway wraps an error of a service as ``Service error: …``. Its own errors (no such route, not authenticated, any
+    of its own making) and whatever stands in front of it prove nothing, except that it names a service that is down.
+    """
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    detail = answer.get("detail") if isinstance(answer, dict) else None
+    if status == 503 and detail == f"Service {service} unavailable":
         return False
+    if isinstance(detail, str) and detail.startswith("Service error: "):
+        return True
+    return True if status == 200 and isinstance(answer, dict) else None
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Follows no redirect: the next address may be anybody's, and the request carries a key."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Have the answer itself returned."""

@@ -15,6 +15,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gaia.policy.subjects import Observed
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,7 +30,7 @@ class Handoff:
     _directory: Path | None = None
     _hold: int | None = None
     """the lock of a folder of our own"""
-    _observed: frozenset[str] | None = None
+    _observed: Observed | None = None
 
     def open(self) -> Path:
         """On the controller: return the folder in which workers will find the observation.
@@ -49,20 +51,20 @@ class Handoff:
         """On a worker: look for the observation in ``directory``."""
         self._directory = directory
 
-    def write(self, capabilities: frozenset[str]) -> None:
+    def write(self, observed: Observed) -> None:
         """On the controller: hand over which capabilities were observed."""
-        self._observed = capabilities
+        self._observed = observed
         if self._directory is not None:
             draft = self._directory / f"{_FILE}.draft"
-            draft.write_text(json.dumps(sorted(capabilities)), encoding="utf-8")
+            draft.write_text(json.dumps([sorted(each) for each in observed]), encoding="utf-8")
             draft.replace(self._directory / _FILE)
 
-    def read(self) -> frozenset[str]:
+    def read(self) -> Observed:
         """Return the observed capabilities; none where nothing was observed, because what was not seen is not there."""
         if self._observed is None:
             path = self._directory / _FILE if self._directory else None
             known = json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else []
-            self._observed = frozenset(known)
+            self._observed = Observed(*map(frozenset, known))
         return self._observed
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import (
+    BaseHandler,
     HTTPHandler,
     HTTPSHandler,
     OpenerDirector,
@@ -115,12 +116,12 @@ def _connected(address: Endpoint, timeout: float) -> socket.socket:
     return connection
 
 
-def opener(url: str) -> OpenerDirector:
-    """Return what opens ``url``: directly on loopback, through the user's proxy elsewhere."""
+def opener(url: str, *handlers: BaseHandler) -> OpenerDirector:
+    """Return what opens ``url``: directly on loopback, through the user's proxy elsewhere. ``handlers`` are added."""
     # HTTP_PROXY must not capture loopback; elsewhere the user's proxy is the way out.
     if _proxy(url) is None:
-        return build_opener(ProxyHandler({}), HTTPHandler(), HTTPSHandler())
-    return build_opener()
+        return build_opener(ProxyHandler({}), HTTPHandler(), HTTPSHandler(), *handlers)
+    return build_opener(*handlers)
 
 
 def _proxy(url: str) -> str | None:

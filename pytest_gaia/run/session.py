@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_gaia.collection.needs import Needs
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.config.options import Options
+    from pytest_gaia.policy.subjects import Observed
     from pytest_gaia.run.stack import Stack
 
 MAIN = "main"
@@ -98,7 +99,7 @@ class Run:
             self._redactor.learn_all(secrets_around({name: value for name, (value, _) in dotenv.items()}))
         return self._redactor
 
-    def capabilities(self) -> frozenset[str]:
+    def observed(self) -> Observed:
         """The members of the platform that were seen to answer before the first test."""
         return self.handoff.read()
 

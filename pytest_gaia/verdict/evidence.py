@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy.subjects import Context
 
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.verdict.deployment import DeploymentSeen  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import date
     from pathlib import Path
+
+    from pytest_gaia.config.tolerance import Tolerance
 
 # gc=False: records refer to nothing that could refer back, and tens of thousands of them need not be looked through.
 SCHEMA = 1
@@ -155,6 +159,12 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """pytest's plugins: distribution and version; the module alone of one that no distribution has brought"""
     loopback: bool = False
     """whether the project lets the environment be tested on this machine, though it comes after another one"""
+    unknown: tuple[str, ...] = ()
+    """members of the platform of which nothing shows whether they answer"""
+
+    def context(self, environment: str, today: date, tolerance: Tolerance) -> Context:
+        """Return the circumstances under which the run is judged as one of ``environment``."""
+        return Context(environment, frozenset(self.capabilities), today, tolerance, frozenset(self.unknown))
 
 
 class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_field="line"):

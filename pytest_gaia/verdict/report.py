@@ -92,6 +92,8 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """pytest's plugins: distribution and version; the module alone of one that no distribution has brought"""
     loopback: bool = False
     """whether ``loopback = true`` lets the environment be tested on this machine, though it comes after another one"""
+    unknown: tuple[str, ...] = ()
+    """members of the platform of which nothing shows whether they answer"""
     partial: tuple[str, ...] = ()
     """what was left out of the run, one sentence each; empty for a full run"""
 
@@ -109,6 +111,7 @@ def verdict_file(judged: Judged) -> VerdictFile:
         topology=judged.start.topology,
         release=judged.start.release,
         capabilities=tuple(sorted(context.capabilities)),
+        unknown=tuple(sorted(context.unknown)),
         members=judged.start.members,
         deployment=judged.start.deployment,
         changed=judged.end.changed if judged.end else (),

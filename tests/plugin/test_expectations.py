@@ -82,6 +82,26 @@ def test_what_the_rule_says_is_excused_everywhere(
     assert (judged["outcome"], judged["gates"], judged["rules"]) == ("expected failure", False, ["models-shadowed"])
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+def test_a_gateway_without_the_route_does_not_show_that_chat_is_down(
+    models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    add_rule(models, "models-shadowed", f'{RULE}when = {{ capability = "!chat" }}\n')
+    server.answers[ROUTE] = [(503, {"detail": "Service chat unavailable"})]
+
+    result = run(models, server, "--gaia-report=verdict.json", *workers)
+
+    assert result.ret == 1
+    assert report(models)["unknown"] == ["asset", "auth", "chat"]
+
+    server.answers["/api/v0.2/health"] = [(503, {"detail": "Service chat unavailable"})]
+
+    result = run(models, server, "--gaia-report=verdict.json", *workers)
+
+    assert result.ret == 0
+    assert report(models)["unknown"] == ["asset", "auth"]
+
+
 def test_another_status_is_not_excused_and_the_failure_says_why(
     models: pytest.Pytester, server: ScriptedServer
 ) -> None:

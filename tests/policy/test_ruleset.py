@@ -77,6 +77,19 @@ def test_a_rule_switches_itself_off_where_its_capability_answers() -> None:
     )
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_what_is_not_known_excuses_nothing_and_lifts_no_carve_out(wanted: bool) -> None:
+    bound = rule("bound", NODE, when=(("chat", wanted),))
+    carve_out = rule("carve-out", NODE, when=(("chat", wanted),), expect="passes", match=Match())
+    unknown = replace(context("staging", "gateway"), unknown=frozenset({"chat"}))
+
+    needed = "chat" if wanted else "!chat"
+    assert RuleSet([bound]).standing(TEST, unknown).losers == (
+        (bound, f"whether chat answers is not known, rule needs {needed}"),
+    )
+    assert RuleSet([carve_out]).standing(TEST, unknown).winners == (carve_out,)
+
+
 def test_a_rule_applies_up_to_the_day_before_it_expires() -> None:
     rules = RuleSet([rule("short", NODE)])
 

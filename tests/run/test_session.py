@@ -12,6 +12,7 @@ from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.stack import Stack
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def test_messages_get_out_and_stay_masked_where_the_sandbox_does_not_answer(tmp_path: Path) -> None:
     (tmp_path / "error.txt").write_text("no space left on device")
+    (tmp_path / "gaia.toml").write_text(ON_GAIA)
     variables = {"GAIA_STAGING_API_KEY": "sk-live-0123456789"}
     options = Options(env="staging", rootdir=tmp_path, environ=variables)
     run = Run(options, resolve(options), (), stack=Stack.attach(tmp_path))

@@ -39,9 +39,12 @@ def run(
     capabilities: tuple[str, ...] = (),
     complete: bool = True,
     partial: tuple[str, ...] | None = None,
+    unknown: tuple[str, ...] = (),
 ) -> RecordedRun:
     """A run of ``tests`` in March 2026 that came to its end."""
-    start = RunStart(SCHEMA, environment, "gateway-only", f"2026-03-{day:02}T10:00:00+00:00", capabilities)
+    start = RunStart(
+        SCHEMA, environment, "gateway-only", f"2026-03-{day:02}T10:00:00+00:00", capabilities, unknown=unknown
+    )
     broken = any(phase.outcome == "failed" for test in tests for phase in test.phases)
     end = RunEnd(
         f"2026-03-{day:02}T10:01:00+00:00", int(broken), planned=len(tests), complete=complete, partial=partial

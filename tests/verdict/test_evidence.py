@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 
+from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy.subjects import Context
 from pytest_gaia.verdict.evidence import SCHEMA, Phase, Wire, encode, read_run
 from tests.verdict.runs import UNAVAILABLE, failed, passed, record, run
 
@@ -26,6 +29,7 @@ RUN = run(
         worker="gw1",
     ),
     capabilities=("gateway", "nats"),
+    unknown=("chat",),
 )
 
 
@@ -42,6 +46,14 @@ def refused(path: Path) -> str:
 
 def test_what_was_written_is_read(path: Path) -> None:
     assert read_run(path) == RUN
+
+
+def test_a_run_is_judged_by_what_it_observed_and_by_what_it_could_not_show(path: Path) -> None:
+    context = read_run(path).start.context("dev", date(2026, 11, 2), Tolerance(kind="open"))
+
+    assert context == Context(
+        "dev", frozenset({"gateway", "nats"}), date(2026, 11, 2), Tolerance(kind="open"), frozenset({"chat"})
+    )
 
 
 def test_every_line_is_one_line(path: Path) -> None:

@@ -23,6 +23,7 @@ def circumstances(judged: Judged, environment: str, policy: str) -> dict[str, st
         "plan": end.plan if end else "",
         "policy": policy,
         "capabilities": ", ".join(start.capabilities),
+        "capabilities.unknown": ", ".join(start.unknown),
         "started": start.started,
         "finished": end.finished if end else "",
         "versions.pytest-gaia": start.version,
