@@ -48,4 +48,5 @@ def test_a_defect_is_expected_wherever_the_platform_is_imitated() -> None:
     everywhere = [rule for rule in RULES if "sandbox" in rule.environments]
 
     assert everywhere
-    assert all(rule.environments == ("sandbox", "local", "dev", "staging") for rule in everywhere)
+    # Staging runs the gateway alone, where a defect of another service may not show.
+    assert all(rule.environments[:3] == ("sandbox", "local", "dev") for rule in everywhere)
