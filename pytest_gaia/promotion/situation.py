@@ -222,8 +222,10 @@ def _since(
 
 
 def _replaced(says: DeploymentPredicate | RollbackPredicate, arrived: str) -> str:
-    if isinstance(says, RollbackPredicate) and arrived == NO_BUNDLE:
-        return f"{says.environment} was rolled back to images of no bundle on {says.time[:10]}"
+    if arrived == NO_BUNDLE:
+        rolled_back = isinstance(says, RollbackPredicate)
+        how = "rolled back to images of no bundle" if rolled_back else "deployed to outside of a promotion"
+        return f"{says.environment} was {how} on {says.time[:10]}"
     return f"{says.environment} runs another bundle since: {arrived[:SHORT] or 'one without an id'}"
 
 

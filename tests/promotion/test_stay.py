@@ -10,6 +10,7 @@ import pytest
 
 from pytest_gaia.promotion.gate import evaluate
 from pytest_gaia.promotion.situation import Situation
+from pytest_gaia.promotion.statements import NO_BUNDLE
 from tests.promotion.release import STAGES, START, Release, made_bundle
 
 if TYPE_CHECKING:
@@ -136,3 +137,14 @@ def test_a_rollback_that_is_no_evidence_brings_nothing_back(release: Release, ch
     found = asked(release, "production", "deployed")
     assert found.status == "missing"
     assert TWO.short in found.why or "not the images" in found.why
+
+
+def test_what_was_deployed_outside_of_a_promotion_ends_the_stay_before(release: Release) -> None:
+    happen(release, "0 deploy 1")
+    release.deploy("staging", bundle=NO_BUNDLE, time=(START + timedelta(hours=1)).isoformat(), reason="by hand")
+    assert asked(release, "production", "soaked").status == "missing"
+    happen(release, "9 deploy 1")
+
+    found = asked(release, "production", "soaked")
+    assert found.status == "missing"
+    assert "wait 5 h (before that: staging was deployed to outside of a promotion on 2026-11-02)" in found.why
