@@ -79,8 +79,13 @@ class Conversation:
         except Fault as fault:
             self._fault = fault
             raise
-        if piece is not None:
-            self._received.append(piece)
+        if piece is None:
+            return None
+        self._received.append(piece)
+        # What has been read already comes without a wait, and so without an end by the deadline.
+        if asyncio.get_running_loop().time() > self._deadline:
+            self._fault = self.late()
+            raise self._fault
         return piece
 
     async def body(self) -> bytes:

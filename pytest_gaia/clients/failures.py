@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.transcript import transcript
 from pytest_gaia.config.secrets import mask_url
-from pytest_gaia.errors import DeadlineExceeded, Unreachable
+from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, Unreachable
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.exchanges import Exchange
@@ -24,6 +24,12 @@ def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url
             f"{exchange.service} did not answer in time: {fault.reason}.\n"
             f"The connection stood; the service is slow or hangs. Deadlines of {environment.label} are in gaia.toml: "
             f"[env.{environment.name}.timeouts].\n\n{transcript(exchange)}"
+        )
+    if fault.stage == "size":
+        return UnexpectedAnswer(
+            f"{exchange.service} answered with more than is read: {fault.reason}.\n"
+            f"The bound is `max_answer_mib` in [env.{environment.name}] of gaia.toml.\n\n{transcript(exchange)}",
+            exchange,
         )
     return Unreachable(
         f"{exchange.service} broke the connection off before its answer was complete: {fault.reason}.\n"

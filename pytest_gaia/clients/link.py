@@ -14,9 +14,9 @@ from pytest_gaia.clients.conversation import Call, Conversation
 from pytest_gaia.clients.paths import fill, query
 from pytest_gaia.clients.retries import Trials
 from pytest_gaia.clients.tracebacks import hide
-from pytest_gaia.clients.transport import Fault, Outgoing
+from pytest_gaia.clients.transport import MIB, Fault, Outgoing
 from pytest_gaia.config.secrets import Secret
-from pytest_gaia.errors import DeadlineExceeded, Unreachable
+from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -106,7 +106,8 @@ class Link:
                 return talk
 
     async def _open(self, talk: Conversation, connect: float, stack: contextlib.AsyncExitStack) -> None:
-        opening = self.transport.open(talk.call.outgoing, talk.progress, connect=connect)
+        most = self.environment.max_answer_mib * MIB
+        opening = self.transport.open(talk.call.outgoing, talk.progress, connect=connect, most=most)
         try:
             async with talk.deadline():
                 talk.begin(await stack.enter_async_context(opening))
@@ -123,4 +124,9 @@ class Link:
         self.recorder(exchange)
 
 
-_KINDS = {"connect": Unreachable.kind, "answer": Unreachable.kind, "deadline": DeadlineExceeded.kind}
+_KINDS = {
+    "connect": Unreachable.kind,
+    "answer": Unreachable.kind,
+    "deadline": DeadlineExceeded.kind,
+    "size": UnexpectedAnswer.kind,
+}

@@ -37,7 +37,9 @@ class Decoder:
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="replace").decode
-        self._rest = ""
+        self._rest: list[str] = []
+        """the line that has begun, piece by piece: it may be long"""
+        self._is_held = False
         self._data: list[str] = []
         self._name = ""
         self._id: str | None = None
@@ -48,12 +50,15 @@ class Decoder:
         return [event for event in events if event is not None]
 
     def _lines(self, text: str) -> list[str]:
-        text = self._rest + text
         # A carriage return at the end may be half of a line end.
-        held = "\r" if text.endswith("\r") else ""
-        text = text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n")
-        *lines, rest = text.split("\n")
-        self._rest = rest + held
+        text = f"\r{text}" if self._is_held else text
+        self._is_held = text.endswith("\r")
+        first, *others = text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._rest.append(first)
+        if not others:
+            return []
+        lines = ["".join(self._rest), *others]
+        self._rest = [lines.pop()]
         return lines
 
     def _line(self, line: str) -> ServerSentEvent | None:

@@ -1,12 +1,13 @@
 """The wire below the HTTP client, and the only importer of httpx.
 
-Three faults of httpx 0.28 end here:
+Four faults of httpx 0.28 end here:
 
 * A request that is cancelled while it waits for a connection leaves a slot of the pool taken for good (httpcore
   #1093). Requests wait here, in front of the pool, never in it; and a pool in which anything was cancelled or failed
   is retired: it serves what is in flight, new requests get a new one.
 * ``HTTP_PROXY`` captures 127.0.0.1. Loopback never goes through a proxy; other hosts do as the environment says.
 * A connection that the server closed while it was idle shows as a protocol error. :class:`Fault` says so (``stale``).
+* It decodes whatever it has read at once, however much that becomes. Here a body is decoded piece by piece, up to a bound.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import contextlib
 import functools
 import ssl
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
 # Below the five seconds after which uvicorn closes an idle connection: who closes first is then never in doubt.
 _KEEPALIVE = 4.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=_KEEPALIVE)
+
+_PIECE = 64 * 1024
+"""bytes that decoding makes at a time"""
+_MOST_ENCODINGS = 4
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+"""encoding that is asked for → how zlib reads it"""
+MIB = 1024 * 1024
 
 CONNECTIONS = 100
 """requests to one base URL that may be under way at a time; more wait for their turn"""
@@ -85,7 +94,9 @@ class Incoming:
 class Fault(Exception):
     """No complete answer: ``stage`` is how far it came, ``stale`` that an idle connection had been closed."""
 
-    def __init__(self, stage: Literal["connect", "answer", "deadline"], reason: str, *, stale: bool = False) -> None:
+    def __init__(
+        self, stage: Literal["connect", "answer", "deadline", "size"], reason: str, *, stale: bool = False
+    ) -> None:
         super().__init__(reason)
         self.stage = stage
         self.reason = reason
@@ -110,15 +121,19 @@ class Transport:
         self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def open(self, request: Outgoing, progress: Progress, *, connect: float) -> AsyncIterator[Incoming]:
+    async def open(
+        self, request: Outgoing, progress: Progress, *, connect: float, most: int
+    ) -> AsyncIterator[Incoming]:
         """Send ``request`` and give the answer as soon as its head is there; ``progress`` tells how far it has come.
 
-        ``connect`` bounds connecting, in seconds; everything after it is for the caller to bound. Raises :class:`Fault`.
+        ``connect`` bounds connecting, in seconds, and ``most`` the body, in bytes once it is decoded; all other time is for the
+        caller to bound. Raises :class:`Fault`.
         """
         async with self._turns, self._lease() as client:
             response = await self._send(client, _message(request, connect, progress), progress)
             try:
-                yield Incoming(response.status_code, _pairs(response), _charset(response), _chunks(response, progress))
+                chunks = _chunks(response, progress, most)
+                yield Incoming(response.status_code, _pairs(response), _charset(response), chunks)
             finally:
                 await response.aclose()
 
@@ -192,7 +207,7 @@ def _faults(progress: Progress) -> Iterator[None]:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
         raise Fault("connect", reason_of(error)) from error
-    except httpx.DecodingError as error:
+    except zlib.error as error:
         raise Fault("answer", f"its body is not encoded as its content-encoding says ({error})") from error
     except httpx.TransportError as error:
         raise Fault("answer", reason_of(error), stale=not progress.opened) from error
@@ -211,10 +226,74 @@ def _message(request: Outgoing, connect: float, progress: Progress) -> httpx.Req
     )
 
 
-async def _chunks(response: httpx.Response, progress: Progress) -> AsyncIterator[bytes]:
+async def _chunks(response: httpx.Response, progress: Progress, most: int) -> AsyncIterator[bytes]:
+    encodings = [each.strip().lower() for each in response.headers.get_list("content-encoding", split_commas=True)]
+    # The last encoding was applied last. What nobody asked for is handed on as it came.
+    known = [each for each in encodings if each not in ("", "identity")]
+    layers = [_Layer(each, most) for each in reversed(known)] if all(each in _WINDOWS for each in known) else []
+    if len(layers) > _MOST_ENCODINGS:
+        raise Fault("answer", f"its body is encoded {len(layers)} times")
+    size = 0
     with _faults(progress):
-        async for chunk in response.aiter_bytes():
-            yield chunk
+        async for raw in response.aiter_raw():
+            for piece in _decoded(raw, layers):
+                size += len(piece)
+                if size > most:
+                    raise _too_large(most)
+                yield piece
+    if any(layer.is_open for layer in layers):
+        raise Fault("answer", "its body is not encoded as its content-encoding says (it ends too early)")
+
+
+def _decoded(data: bytes, layers: list[_Layer]) -> Iterator[bytes]:
+    if not layers:
+        yield data
+        return
+    for piece in layers[0].feed(data):
+        yield from _decoded(piece, layers[1:])
+
+
+def _too_large(most: int) -> Fault:
+    return Fault("size", f"its body has more than {most / MIB:g} MiB once it is decoded")
+
+
+class _Layer:
+    """One encoding of a body. It makes small pieces, and ends at a bound even where the next layer makes nothing of them."""
+
+    def __init__(self, encoding: str, most: int) -> None:
+        self._zlib = zlib.decompressobj(_WINDOWS[encoding])
+        self._may_be_bare = encoding == "deflate"
+        self._most = most
+        self._made = 0
+        self.is_open = False
+        """whether it has begun, and not come to its end"""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what ``data`` becomes."""
+        self.is_open = self.is_open or bool(data)
+        is_more = True
+        while is_more and not self._zlib.eof:
+            piece = self._decompress(data)
+            data = self._zlib.unconsumed_tail
+            is_more = bool(data) or len(piece) == _PIECE
+            self._made += len(piece)
+            if self._made > self._most:
+                raise _too_large(self._most)
+            if piece:
+                yield piece
+        self.is_open = self.is_open and not self._zlib.eof
+
+    def _decompress(self, data: bytes) -> bytes:
+        try:
+            return self._zlib.decompress(data, _PIECE)
+        except zlib.error:
+            # Some servers leave out the head that deflate has in HTTP.
+            if not self._may_be_bare or self._made:
+                raise
+            self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
+            return self._zlib.decompress(data, _PIECE)
+        finally:
+            self._may_be_bare = False
 
 
 def _pairs(response: httpx.Response) -> tuple[tuple[str, str], ...]:

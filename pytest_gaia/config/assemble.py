@@ -47,6 +47,7 @@ SETTINGS = (
     "core_only",
     "safe_posts",
     "suites",
+    "max_answer_mib",
     *(f"timeouts.{name}" for name in ("connect", "answer", "stream", "ready")),
     *(f"tolerance.{key}" for key in TOLERANCE_KEYS),
     "from",
@@ -67,6 +68,7 @@ _AS_THEY_ARE = (
     "core_only",
     "safe_posts",
     "suites",
+    "max_answer_mib",
     "release",
     "source",
 )

@@ -85,6 +85,8 @@ class Environment:
     loopback: bool = False
     """whether a release may be tested on this machine, in an environment that comes after another one"""
     timeouts: Timeouts = Timeouts()
+    max_answer_mib: int = 16
+    """the largest body of an answer that is read, once it is decoded, or of a whole event stream"""
     writes: bool = False
     """whether a check marked ``writes=True`` may write here"""
     experimental: bool = True

@@ -112,6 +112,7 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     core_only: bool | UnsetType = UNSET
     safe_posts: tuple[str, ...] | UnsetType = UNSET
     suites: tuple[str, ...] | UnsetType = UNSET
+    max_answer_mib: Annotated[int, Meta(ge=1, le=4096)] | UnsetType = UNSET
     release: str | UnsetType = UNSET
     source: DeployFiles | UnsetType = field(default=UNSET, name="from")
     deploy: DeployTable | UnsetType = UNSET

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from pytest_gaia.clients.transport import MIB
 from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, Unreachable
 from tests.clients.peers import Received, always, answer, peer, silent, slow, unused_port
 
@@ -247,3 +250,98 @@ async def test_a_long_answer_that_was_cut_is_shown_in_part(connect: Connect) -> 
         with pytest.raises(Unreachable, match=r"received until then: xxxx") as broken:
             await connect({"gateway": server.url}).http("gateway").get("/x")
     assert len(str(broken.value)) < 6000
+
+
+def endless(head: bytes, piece: bytes, *, pause: float = 0) -> Script:
+    """Begin an answer and go on with it for as long as somebody reads."""
+
+    async def respond(_: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return respond
+
+
+def encoded(*encodings: str, body: bytes) -> Script:
+    return always(200, body, headers={"content-encoding": ", ".join(encodings)})
+
+
+PLAIN = b"HTTP/1.1 200 OK\r\n"
+ZEROS = gzip.compress(bytes(32 * MIB))
+NOTHING = b"\x00\x00\x00\xff\xff"
+"""a block with nothing in it"""
+BEGINS = gzip.compress(b"", mtime=0)[:10]
+TOO_LARGE = {
+    "compressed": encoded("gzip", body=ZEROS),
+    "compressed twice": encoded("gzip", "gzip", body=gzip.compress(ZEROS)),
+    "without an end": endless(PLAIN + b"\r\n", b"x" * 65536),
+    "nothing in very much": encoded("gzip", "deflate", body=zlib.compress(BEGINS + NOTHING * 4_000_000)),
+}
+EVENTS = PLAIN + b"Content-Type: text/event-stream\r\n\r\n"
+
+
+@pytest.mark.parametrize("script", TOO_LARGE.values(), ids=TOO_LARGE)
+async def test_reading_stops_at_a_bound_that_the_error_names(connect: Connect, script: Script) -> None:
+    record: list[Exchange] = []
+    async with peer(script) as server:
+        gateway = connect({"gateway": server.url}, record=record).http("gateway")
+        with pytest.raises(UnexpectedAnswer, match="more than 16 MiB once it is decoded") as large:
+            await gateway.get("/x")
+
+    assert "`max_answer_mib` in [env.sandbox]" in str(large.value)
+    assert record[0].error is not None
+    assert len(record[0].error) < 70_000
+
+
+async def test_reading_events_stops_at_the_bound_too(connect: Connect) -> None:
+    async with peer(endless(EVENTS, b"data: x" * 9999)) as server:
+        gateway = connect({"gateway": server.url}).http("gateway")
+        async with gateway.stream("/x") as events, asyncio.timeout(60):
+            with pytest.raises(UnexpectedAnswer, match="more than 16 MiB"):
+                await events.collect()
+
+
+async def test_the_bound_is_a_setting(connect: Connect) -> None:
+    async with peer(always(200, bytes(MIB))) as exact, peer(always(200, bytes(MIB + 1))) as more:
+        assert (await connect({"gateway": exact.url}, max_answer_mib=1).http("gateway").get("/x")).status == 200
+        with pytest.raises(UnexpectedAnswer, match="more than 1 MiB"):
+            await connect({"gateway": more.url}, max_answer_mib=1).http("gateway").get("/x")
+
+
+DRIPS = {
+    "byte by byte": endless(PLAIN + b"\r\n", b"x", pause=0.01),
+    "nothing in very much": endless(PLAIN + b"Content-Encoding: gzip\r\n\r\n" + BEGINS, NOTHING * 1000),
+}
+
+
+@pytest.mark.parametrize("script", DRIPS.values(), ids=DRIPS)
+async def test_an_answer_without_an_end_fails_at_its_deadline(connect: Connect, script: Script) -> None:
+    async with peer(script) as server:
+        with pytest.raises(DeadlineExceeded, match=r"the 0\.3 s for it are up"):
+            await connect({"gateway": server.url}).http("gateway").get("/x", timeout=0.3)
+
+
+BARE = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+ENCODED = {
+    "gzip": encoded("gzip", body=gzip.compress(b"hello" * 50_000)),
+    "deflate": encoded("deflate", body=zlib.compress(b"hello" * 50_000)),
+    "deflate without its head": encoded("deflate", body=BARE.compress(b"hello" * 50_000) + BARE.flush()),
+    "both": encoded("gzip", "deflate", body=zlib.compress(gzip.compress(b"hello" * 50_000))),
+    "neither": encoded("identity", body=b"hello" * 50_000),
+    "another one": encoded("zebra", body=b"hello" * 50_000),
+}
+
+
+@pytest.mark.parametrize("script", ENCODED.values(), ids=ENCODED)
+async def test_a_body_is_decoded_as_its_head_says(connect: Connect, script: Script) -> None:
+    async with peer(script) as server:
+        assert (await connect({"gateway": server.url}).http("gateway").get("/x")).text == "hello" * 50_000
+
+
+async def test_a_compressed_body_that_ends_too_early_is_no_answer(connect: Connect) -> None:
+    async with peer(encoded("gzip", body=gzip.compress(b"hello" * 50_000)[:-30])) as server:
+        with pytest.raises(Unreachable, match="ends too early"):
+            await connect({"gateway": server.url}).http("gateway").get("/x")
