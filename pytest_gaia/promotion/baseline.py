@@ -45,7 +45,7 @@ def baseline_of(rootdir: Path, entries: Sequence[Entry], environment: str, bundl
     """
     for entry in reversed(entries):
         says = entry.predicate
-        if entry.problem or not isinstance(says, RunPredicate) or says.details.bundle == bundle:
+        if entry.problem or entry.doubt or not isinstance(says, RunPredicate) or says.details.bundle == bundle:
             continue
         if (says.details.environment, says.details.verdict, says.details.rehearsal) == (environment, "PROMOTE", False):
             return _read(rootdir / FOLDER / f"{environment}-{says.details.bundle[:SHORT]}" / RECORD, says)

@@ -67,6 +67,13 @@ def test_a_partial_run_is_no_baseline_and_no_entry_that_the_ledger_takes(release
     assert "PARTIAL" in entry.problem
 
 
+def test_a_run_that_nobody_signed_is_no_baseline_where_keys_are_trusted(release: Release, tmp_path: Path) -> None:
+    leave_record(release, tmp_path, 10)
+    release.strip(1)
+    assert release.keyring.ledger(release.folder).problems() == ()
+    assert found(release, tmp_path) == Baseline()
+
+
 def test_few_samples_decide_nothing(release: Release, tmp_path: Path) -> None:
     leave_record(release, tmp_path, 10)
     assert found(release, tmp_path).slower({"GET /health": [99.0] * 49}) == ()

@@ -30,6 +30,6 @@ def test_two_releases_are_promoted_and_the_second_is_rolled_back(tmp_path_factor
     for environment in ("local", "dev", "staging", "production"):
         assert done.stdout.count(f"gaia verdict: PROMOTE on {environment}: 37 passed") >= 2
     assert "not-quarantined         it was rolled back from production" in done.stdout
-    assert ".gaia/ledger: whole, 43 entries" in done.stdout
+    assert ".gaia/ledger: whole, 43 entries, 43 signed by 3 keys, head" in done.stdout
     assert "PRIVATE" not in done.stdout + done.stderr
     assert not list(folder.iterdir())
