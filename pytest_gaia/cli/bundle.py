@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-# At run time, because typer reads the annotations.
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -209,10 +208,33 @@ def _at_rest(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
     from pytest_gaia.promotion.configs import deploy_files
 
     yield from check_images(bundle)
-    yield from check_files(bundle, deploy_files(deploy_folder(promotion.rootdir)), what="deploy file")
+    deployed = deploy_files(deploy_folder(promotion.rootdir))
+    yield from check_files(bundle, deployed, what="deploy file")
+    yield from (each for each in _sources(promotion, bundle) if Path(each.what).name not in deployed)
     kept = bundles.configs_folder(promotion.rootdir, bundle)
     if kept.exists():
         yield from check_files(bundle, deploy_files(kept), what="kept file")
+
+
+def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
+    """Yield whether suites, settings and keys are those of the bundle's commit; of a dirty bundle nobody can tell."""
+    from pytest_gaia.promotion.bundle_checks import Check
+    from pytest_gaia.promotion.making import DIRTY
+    from pytest_gaia.promotion.promote_plan import strays_of
+
+    what = f"commit {bundle.commit[:12]}"
+    if bundle.commit.endswith(DIRTY):
+        yield Check(what, "left out", "made of a work tree with changes")
+        return
+    try:
+        strays = strays_of(promotion, bundle)
+    except ConfigError as error:
+        yield Check(what, "unknown", str(error))
+        return
+    if not strays:
+        yield Check(what, "same")
+    for name, how in strays.items():
+        yield Check(f"file {name}", "differs", how)
 
 
 def _running(promotion: Promotion, bundle: Bundle, name: str) -> Iterator[Check]:

@@ -149,6 +149,7 @@ def rehearse_rollback(
     """Go back and forward again, and write what came of it."""
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import document, show_result
+    from pytest_gaia.promotion.promote_commands import check_environ
     from pytest_gaia.promotion.rehearsal import rehearse
     from pytest_gaia.promotion.smoke import smoke
     from pytest_gaia.run.rollout import RolloutInterrupted
@@ -157,6 +158,7 @@ def rehearse_rollback(
         raise ConfigError(f"{env}: a rollback is rehearsed in the stage before it, not there. Nothing was changed.")
     there = target(env)
     promotion, plan = _plan(there, bundle, accept_migrations=accept_migrations)
+    check_environ(promotion.environ, promotion.rootdir)
     try:
         with like_interrupts(), shown_progress() as progress:
             done = rehearse(

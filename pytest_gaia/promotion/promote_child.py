@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE, without_signing_key
@@ -14,7 +14,7 @@ from pytest_gaia.promotion.promote_commands import executed, shown
 from pytest_gaia.run.interrupts import like_interrupts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_gaia.promotion.project import Promotion
 
@@ -51,25 +51,53 @@ def run_pytest(
 
     ``lost`` says that the lock is gone: it is then interrupted.
     """
-    read, write = os.pipe()
-    try:
-        os.set_blocking(read, False)
-        code = _ran(words, promotion, keep, output, lost, write)
+    with digest_pipe() as pipe:
+        code = _ran(words, promotion, keep, output, lost, pipe)
+        return code, pipe.reported()
+
+
+class DigestPipe:
+    """Where one run of pytest reports the digest of its record: only a process that has inherited it can."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        self.inherited = (self._write,)
+        """the descriptors that pytest has to be given"""
+        self.variables = {RECORD_PIPE_VARIABLE: str(self._write)}
+        """the variables that tell pytest of them"""
+
+    def reported(self) -> str:
+        """Return what was reported, once pytest has ended; empty where it was nothing."""
         with suppress(BlockingIOError):
-            return code, os.read(read, _LONGEST).decode(errors="replace")
-        return code, ""
+            return os.read(self._read, _LONGEST).decode(errors="replace")
+        return ""
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+@contextmanager
+def digest_pipe() -> Iterator[DigestPipe]:
+    """Keep a pipe for as long as a run of pytest takes."""
+    pipe = DigestPipe()
+    try:
+        yield pipe
     finally:
-        os.close(read)
+        pipe.close()
 
 
 def _ran(
-    words: Sequence[str], promotion: Promotion, keep: int, output: int | None, lost: Callable[[], bool], pipe: int
+    words: Sequence[str],
+    promotion: Promotion,
+    keep: int,
+    output: int | None,
+    lost: Callable[[], bool],
+    pipe: DigestPipe,
 ) -> int:
-    try:
-        started = _started(words, promotion, keep, output, pipe)
-    finally:
-        os.close(pipe)
-    with started as process, like_interrupts():
+    with _started(words, promotion, keep, output, pipe) as process, like_interrupts():
         told = False
         while True:
             try:
@@ -85,20 +113,19 @@ def _ran(
 
 
 def _started(
-    words: Sequence[str], promotion: Promotion, keep: int, output: int | None, pipe: int | None = None
+    words: Sequence[str], promotion: Promotion, keep: int, output: int | None, pipe: DigestPipe | None = None
 ) -> subprocess.Popen[str]:
     # In a group of its own: Ctrl-C then reaches it once, through this process, and not twice.
     # S603: no shell, and the words are of this promotion.
     return subprocess.Popen(  # noqa: S603
         executed(words),
         cwd=promotion.rootdir,
-        env=without_signing_key(os.environ | dict(promotion.environ))
-        | ({} if pipe is None else {RECORD_PIPE_VARIABLE: str(pipe)}),
+        env=without_signing_key(os.environ | dict(promotion.environ)) | (pipe.variables if pipe else {}),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT if output == subprocess.PIPE else None,
         text=True,
-        pass_fds=(keep,) if pipe is None else (keep, pipe),
+        pass_fds=(keep, *(pipe.inherited if pipe else ())),
         process_group=0,
     )
 

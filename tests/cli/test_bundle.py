@@ -236,6 +236,20 @@ def test_drift_of_any_kind_is_hold(gaia: Gaia, committed: Repository, fake_tools
     assert "Make a bundle of it (gaia bundle create), or bring this one back." in out
 
 
+def test_changed_checks_and_settings_are_not_those_of_the_bundle(gaia: Gaia, committed: Repository) -> None:
+    bundle = made(gaia, "--image", f"auth={AUTH}")
+    committed.write("checks/conftest.py", "collect_ignore = ['health']\n")
+    committed.write("pytest.ini", "[pytest]\n")
+
+    code, out, _ = gaia("bundle", "verify", str(bundle["short"]), "--json")
+
+    assert code == 11
+    assert [each["what"] for each in json.loads(out)["checks"] if each["status"] == "differs"] == [
+        "file checks/conftest.py",
+        "file pytest.ini",
+    ]
+
+
 def test_what_cannot_be_seen_is_no_proof(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     bundle = made(gaia, "--image", f"auth={AUTH}")
     fake_tools.fault("*", "unauthorised")

@@ -233,16 +233,39 @@ def test_what_runs_afterwards_and_does_not_work_is_said(releases: Releases, gaia
     assert [says.outcome for says in releases.written()] == ["deployed"]
 
 
-def test_the_suite_health_is_run_afterwards(releases: Releases, gaia: Gaia, answering: object) -> None:
+FAILS = "def test_never():\n    assert 1 == 2\n"
+HIDES = f"import atexit, ctypes\natexit.register(lambda: ctypes.CDLL(None)._exit(0))\n{FAILS}"
+
+
+@pytest.mark.parametrize(
+    ("suite", "variables", "said"),
+    [
+        (FAILS, {}, "ended with 1, and REJECT; 1 failed"),
+        (HIDES, {}, "ended with 0, and REJECT; 1 failed"),
+        (FAILS, {"PYTEST_ADDOPTS": "--collect-only"}, "ended with 0, and left no record that is as it was written"),
+        (FAILS, {"PYTEST_PLUGINS": "other"}, "cannot be run: PYTEST_PLUGINS is not for a promotion"),
+    ],
+)
+def test_the_suite_health_is_run_afterwards_and_its_record_judged(
+    releases: Releases,
+    gaia: Gaia,
+    answering: object,
+    monkeypatch: pytest.MonkeyPatch,
+    suite: str,
+    variables: dict[str, str],
+    said: str,
+) -> None:
     two(releases)
-    suite = releases.folder / "checks" / "health"
-    suite.mkdir()
-    (suite / "test_health.py").write_text("def test_never():\n    assert 1 == 2\n")
+    folder = releases.folder / "checks" / "health"
+    folder.mkdir()
+    (folder / "test_health.py").write_text(suite)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
 
     code, _, err = gaia("rollback", "staging", "--confirm", "staging")
 
     assert code == 1
-    assert "gaia: staging was rolled back, but its health suite ended with 1" in err
+    assert f"gaia: staging was rolled back, but its health suite {said}" in err
 
 
 def test_a_rollback_that_failed_is_written_and_tried_again(
