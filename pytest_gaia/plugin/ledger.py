@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,8 +93,10 @@ class Scope:
         if run.roots:
             return cls(config, run.roots, _NO_SUITES)
         rootdir = run.options.rootdir
-        found = (path for pattern in config.getini("testpaths") for path in sorted(rootdir.glob(pattern)))
-        return cls(config, tuple(found) or (rootdir,), ("__pycache__", *config.getini("norecursedirs")))
+        # As pytest does it: a pattern may be absolute, or lead upwards. PTH207: a path's own glob takes neither.
+        patterns = (rootdir / pattern for pattern in config.getini("testpaths"))
+        found = [os.path.normpath(path) for each in patterns for path in sorted(glob(str(each), recursive=True))]  # noqa: PTH207
+        return cls(config, tuple(map(Path, found)) or (rootdir,), ("__pycache__", *config.getini("norecursedirs")))
 
     def left_out(
         self, *, planned: int = 0, deselected: int = 0, taken_out: int = 0, uncollected: Sequence[str] = ()

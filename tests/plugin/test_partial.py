@@ -291,6 +291,8 @@ def test_a_new_test_that_a_rule_excuses_beyond_its_cap_holds_a_full_run_and_warn
         ("", ("-k", "one"), "PARTIAL"),
         ('testpaths = ["checks"]', (), "PROMOTE"),
         ('testpaths = ["checks"]', ("checks",), "PROMOTE"),
+        ('testpaths = ["."]', (), "PROMOTE"),
+        ('testpaths = ["che*"]', (), "PROMOTE"),
         ('testpaths = ["checks"]', ("checks/test_one.py",), "PARTIAL"),
     ],
 )
