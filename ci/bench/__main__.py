@@ -9,7 +9,7 @@ import shutil
 import sys
 from statistics import median
 
-from ci.bench import allure, imports, isolation, judging, starts
+from ci.bench import allure, imports, isolation, judging, redaction, starts
 
 ROUNDS = 3
 MANY_ROUNDS = 6
@@ -23,6 +23,7 @@ def main() -> int:
     met += _plugin()
     met += _judging()
     met += _allure()
+    met += _redaction()
     return 0 if all(met) else 1
 
 
@@ -109,6 +110,21 @@ def _allure() -> list[bool]:
     _line("allure-pytest alone: run", alone, "s")
     _line("with the bridge: run", bridged, "s")
     return [_line("added by the bridge to a test", 1000 * (bridged - alone) / allure.TESTS, "ms", at_most=0.15)]
+
+
+def _redaction() -> list[bool]:
+    print("\nmasking, processor time: a million characters, and by how much they cost more than half of them")
+    met = []
+    for text in redaction.hostile():
+        _line(text.name, text.seconds, "s")
+        met.append(_line("... the whole / the half", text.seconds / text.half, "x", at_most=3))
+    few, many = redaction.learning(redaction.FEW), redaction.learning(redaction.MANY)
+    _line(f"{redaction.MANY} tokens learnt", many, "s")
+    growth = redaction.MANY / redaction.FEW
+    return [
+        *met,
+        _line(f"... {redaction.MANY} / {growth:g} times {redaction.FEW}", many / few / growth, "x", at_most=1.5),
+    ]
 
 
 def _line(what: str, value: float, unit: str, *, at_most: float | None = None, at_least: float | None = None) -> bool:

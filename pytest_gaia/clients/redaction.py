@@ -55,10 +55,9 @@ class Redactor:
         """Those secrets → what messages call them."""
         return self._names
 
-    @property
-    def forms(self) -> Mapping[str, str]:
-        """Every form of every known secret → the secret's name."""
-        return {form: self._names[value] for form, value in self._forms.items()}
+    def found(self, text: str) -> Iterator[tuple[int, str]]:
+        """Yield where a form of a known secret begins in ``text``, in no order, and what messages call the secret."""
+        return ((start, self._names[self._forms[form]]) for start, _, form in self._index.whole(text))
 
     def learn(self, value: str, name: str = "a secret of a test") -> None:
         """Mask ``value`` from now on, wherever it turns up, in whatever form; ``name`` is what messages call it."""

@@ -163,8 +163,8 @@ _TOKEN = ("nats", "tls", "ws", "wss")
 
 def url_secrets(text: str, *, cut: bool = True) -> Iterator[Span]:
     """Yield what is secret in the URLs of ``text``: credentials, and random words in the path."""
-    yield from url_credentials(text, cut=cut)
     for place, end in _urls(text):
+        yield from _in_urls(text, place, end, cut=cut)
         if _scheme(text, place) in _HTTP:
             yield from _random_segments(text, place + len("://"), end)
 
@@ -175,11 +175,7 @@ def url_credentials(text: str, *, cut: bool = True) -> Iterator[Span]:
     A password ends at the last ``@`` of its URL: an ``@``, ``:`` or ``/`` that should have been encoded is part of it.
     """
     for place, end in _urls(text):
-        begin = place
-        for comma in _NEXT_URL.finditer(text, place, end):
-            yield from _in_url(text, begin, comma.start(), cut=False)
-            begin = comma.end()
-        yield from _in_url(text, begin, end, cut=cut)
+        yield from _in_urls(text, place, end, cut=cut)
 
 
 def _urls(text: str) -> Iterator[Span]:
@@ -207,6 +203,14 @@ def _url_end(text: str, place: int) -> int:
     while escapes < before and text[before - escapes - 1] == "\\":
         escapes += 1
     return end_of_string(text, place, escapes, text[before], end)
+
+
+def _in_urls(text: str, begin: int, end: int, *, cut: bool) -> Iterator[Span]:
+    """Yield what is secret in URLs that follow one another with commas, as those of a cluster do."""
+    for comma in _NEXT_URL.finditer(text, begin, end):
+        yield from _in_url(text, begin, comma.start(), cut=False)
+        begin = comma.end()
+    yield from _in_url(text, begin, end, cut=cut)
 
 
 def _in_url(text: str, begin: int, end: int, *, cut: bool) -> Iterator[Span]:

@@ -95,11 +95,22 @@ def masked_repr(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, tuple):
         return tuple(masked_repr(each, mask) for each in value)
     if isinstance(value, list):
-        value[:] = [masked_repr(each, mask) for each in value]
+        value[:] = (
+            _masked_lines(value, mask)
+            if all(isinstance(each, str) for each in value)
+            else [masked_repr(each, mask) for each in value]
+        )
     elif isinstance(value, TerminalRepr | ReprFileLocation):
         for name, part in vars(value).items():
             setattr(value, name, masked_repr(part, mask))
     return value
+
+
+def _masked_lines(lines: list[str], mask: Callable[[str], str]) -> list[str]:
+    """Mask lines together: a private key goes over several. Python's own tracebacks have line ends in them."""
+    if any("\n" in line for line in lines):
+        return [mask("".join(lines))]
+    return mask("\n".join(lines)).split("\n") if lines else []
 
 
 def _property(value: object, mask: Callable[[str], str]) -> object:

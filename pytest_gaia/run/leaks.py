@@ -11,7 +11,7 @@ from math import inf
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from pytest_gaia.clients.redaction import Redactor
@@ -37,9 +37,8 @@ def leaks(paths: Iterable[Path], redactor: Redactor, *, since: float = 0) -> lis
     In folders only files are read that have changed ``since`` (seconds since the epoch). A secret is masked in its file; a
     compressed file that holds one is removed. Raises ``OSError``.
     """
-    forms = {form.encode(errors="surrogatepass"): name for form, name in redactor.forms.items()}
     files = dict.fromkeys(file for path in paths for file in _files(path, since))
-    return [leak for file in files for leak in _in_file(file, forms, redactor)]
+    return [leak for file in files for leak in _in_file(file, redactor)]
 
 
 def _files(path: Path, since: float) -> Iterator[Path]:
@@ -56,20 +55,20 @@ def _changed(path: Path) -> float:
     return -inf
 
 
-def _in_file(path: Path, forms: Mapping[bytes, str], redactor: Redactor) -> list[Leak]:
+def _in_file(path: Path, redactor: Redactor) -> list[Leak]:
     with suppress(FileNotFoundError):
-        return _looked_through(path, forms, redactor)
+        return _looked_through(path, redactor)
     return []
 
 
-def _looked_through(path: Path, forms: Mapping[bytes, str], redactor: Redactor) -> list[Leak]:
+def _looked_through(path: Path, redactor: Redactor) -> list[Leak]:
     with path.open("rb") as file:
         magic = file.read(4)
         file.seek(0)
         if magic[:2] == b"\x1f\x8b" or magic == b"PK\x03\x04":
-            found = [Leak(path, 0, name) for name in _packed(file, magic, forms)]
+            found = [Leak(path, 0, name) for name in _packed(file, magic, redactor)]
         else:
-            found = [Leak(path, line, name) for line, name in _hits(file, forms)]
+            found = [Leak(path, line, name) for line, name in _hits(file, redactor)]
     if found and not found[0].line:
         path.unlink()
     elif found:
@@ -77,13 +76,13 @@ def _looked_through(path: Path, forms: Mapping[bytes, str], redactor: Redactor) 
     return found
 
 
-def _packed(file: IO[bytes], magic: bytes, forms: Mapping[bytes, str]) -> list[str]:
+def _packed(file: IO[bytes], magic: bytes, redactor: Redactor) -> list[str]:
     """Return the names of the secrets in a compressed file, as far as it can be read."""
     names: dict[str, None] = {}
     # Cut off, or under a password: what can be read is looked at.
     with suppress(EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
         for line in _unpacked(file, magic):
-            names |= {name: None for form, name in forms.items() if form in line}
+            names |= {name: None for _, name in redactor.found(_text(line))}
     return list(names)
 
 
@@ -99,23 +98,29 @@ def _unpacked(file: IO[bytes], magic: bytes) -> Iterator[bytes]:
                 yield from member
 
 
-def _hits(stream: IO[bytes], forms: Mapping[bytes, str]) -> Iterator[tuple[int, str]]:
+def _hits(stream: IO[bytes], redactor: Redactor) -> Iterator[tuple[int, str]]:
     """Yield line and name of each secret, read by whole lines so that none is cut in two."""
     number = 1
     while lines := stream.readlines(_CHUNK):
-        chunk = b"".join(lines)
-        present = [form for form in forms if form in chunk]
-        if present:
-            for offset, line in enumerate(lines):
-                yield from dict.fromkeys((number + offset, forms[form]) for form in present if form in line)
+        text, line, done = _text(b"".join(lines)), number, 0
+        hits: dict[tuple[int, str], None] = {}
+        for start, name in sorted(redactor.found(text)):
+            line += text.count("\n", done, start)
+            done = start
+            hits[line, name] = None
+        yield from hits
         number += len(lines)
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="surrogateescape")
 
 
 def _mask(path: Path, redactor: Redactor) -> None:
     draft = path.with_name(f"{path.name}.masked")
     with path.open("rb") as read, draft.open("wb") as written:
         for line in read:
-            text = redactor.known(line.decode(errors="surrogateescape"))
+            text = redactor.known(_text(line))
             written.write(text.encode(errors="surrogateescape"))
     draft.chmod(path.stat().st_mode)
     draft.replace(path)

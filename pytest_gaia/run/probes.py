@@ -6,8 +6,9 @@ import json
 import re
 import socket
 import ssl
+import time
 from dataclasses import dataclass
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 _WELL = ("healthy", "ok")
 _STATES = ("degraded", "unhealthy")
+_LONGEST_BODY = 64 * 1024
 _LONGEST = 80
 """characters of a word of somebody else's that are shown"""
 
@@ -71,9 +73,10 @@ class Answer:
 
 def probe_http(url: str, timeout: float) -> Answer:
     """``GET url/health``. A 200 is not health: the state is what the body says."""
+    until = time.monotonic() + timeout
     try:
         with opener(url).open(f"{url}/health", timeout=timeout) as response:
-            return _health(response.read(64 * 1024))
+            return _health(_body(response, until))
     except HTTPError as error:
         error.close()
         if error.code >= 500 or error.code == 429:
@@ -87,6 +90,16 @@ def probe_http(url: str, timeout: float) -> Answer:
         raise NotYet("the connection was broken off") from None
     except HTTPException:
         raise Dead("what listens there does not speak HTTP") from None
+
+
+def _body(response: HTTPResponse, until: float) -> bytes:
+    """Return the body, as much of it as is looked at; every byte restarts the time-out of a socket, and none the time for all."""
+    body = bytearray()
+    while len(body) < _LONGEST_BODY and (byte := response.read(1)):
+        if time.monotonic() > until:
+            raise NotYet("no whole answer in time", answered=True)
+        body += byte
+    return bytes(body)
 
 
 def probe_postgres(dsn: str, timeout: float) -> Answer:

@@ -213,7 +213,8 @@ def test_each_form_is_indexed_once_however_many_are_learnt_in_between(monkeypatc
         redactor.exchanged(json.dumps({"access_token": f"made-by-a-machine-{number:04}"}))
 
     assert len(redactor.values) == 100
-    assert sorted(added) == sorted(redactor.forms)
+    assert len(added) == len(set(added))
+    assert all(sum(value in form for form in added) == 1 for value in redactor.values)
 
 
 @pytest.mark.parametrize("place", ["", "x" * 90, "x" * 95, "x" * 101, "x" * 250])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
+import re
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -224,6 +229,32 @@ def test_every_place_masks_by_the_same_shapes(place: Callable[[dict[str, str], P
         shown = show(name, value)
         assert [secret for secret in secrets if secret in shown] == [], (name, shown)
         assert MASK in shown
+
+
+VALUE = "Correct-Horse_9000 'battery' & staple"
+FORMS = {
+    "as it is": VALUE,
+    "percent-encoded": quote(VALUE),
+    "of a form": quote_plus(VALUE),
+    "JSON": json.dumps(VALUE)[1:-1],
+    "Python": repr(VALUE)[1:-1],
+    "HTML": html.escape(VALUE),
+    "Base64": base64.b64encode(VALUE.encode()).decode().rstrip("="),
+    "Base32": base64.b32encode(VALUE.encode()).decode().rstrip("="),
+    "hexadecimal": VALUE.encode().hex(),
+    "upper case": VALUE.upper(),
+    "cut": f"{VALUE[:12]}...{VALUE[-12:]}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("place", [of_a_deploy_tool, of_a_run, of_the_signoff_page])
+def test_every_place_that_knows_values_masks_them_in_every_form(
+    place: Callable[[dict[str, str], Path], Show], form: str, tmp_path: Path
+) -> None:
+    shown = place({"DOOR_PASSWORD": VALUE}, tmp_path)("NOTE", f"it is {FORMS[form]}")
+
+    assert re.search("[0-9A-Za-z]{4}", unkeyed(shown).removeprefix("NOTE=").removeprefix("it is ")) is None
 
 
 def test_a_private_key_that_nobody_knows_is_masked_to_its_end() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.secrets import Secret, mask_url
+from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +39,31 @@ def test_an_environment_shows_no_secret(tmp_path: Path) -> None:
 
     assert "hunter2" not in repr(environment)
     assert environment.nats == "nats://hunter2@h:4222"
+
+
+DSN = "postgresql://gaia:Top@Zuq99@127.0.0.1:5432/db"
+NATS = "nats://gaia:Top@Zuq99@127.0.0.1:4222"
+SOURCES = {
+    "a variable": ({"GAIA_DATABASE_URL": DSN}, "", "", "GAIA_DATABASE_URL: database: "),
+    "a variable of the environment": ({"GAIA_DEV_NATS_URL": NATS}, "", "", "GAIA_DEV_NATS_URL: "),
+    "a service's variable": ({"GAIA_DEV_GATEWAY_URL": NATS.replace("nats", "http")}, "", "", "GAIA_DEV_GATEWAY_URL: "),
+    ".env": ({}, f"GAIA_DATABASE_URL={DSN}\n", "", ".env:1: "),
+    "gaia.toml": ({}, "", f'[env.dev]\nnats = "{NATS}"\n', "gaia.toml:2: "),
+}
+
+
+@pytest.mark.parametrize(("environ", "dotenv", "project", "place"), SOURCES.values(), ids=SOURCES)
+def test_a_password_that_is_not_encoded_is_a_usage_error_from_every_source(
+    tmp_path: Path, environ: dict[str, str], dotenv: str, project: str, place: str
+) -> None:
+    (tmp_path / ".env").write_text(dotenv)
+    (tmp_path / "gaia.toml").write_text(project or '[gaia]\nplatform = "gaia"\n')
+
+    with pytest.raises(ConfigError) as error:
+        resolve(Options(rootdir=tmp_path, environ=environ, env="dev"))
+
+    assert place in str(error.value)
+    assert [part for part in ("Top", "Zuq") if part in str(error.value)] == []
 
 
 def test_passwords_and_tokens_in_urls_are_masked() -> None:

@@ -28,6 +28,8 @@ class ScriptedServer:
 
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, Any]]] = {"/health": [(200, {"status": "healthy", "version": "0.2"})]}
+        self.headers: dict[str, str] = {}
+        """what every answer has besides its own"""
         self.seen: list[str] = []
         self.identities: set[str | None] = set()
         """what requests said of who sent them"""
@@ -45,6 +47,8 @@ class ScriptedServer:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
+                for name, value in script.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 

@@ -174,3 +174,77 @@ def test_what_a_worker_alone_has_learnt_is_looked_for(small: pytest.Pytester, se
     assert result.ret == EXIT_CODES["HOLD"]
     result.stderr.fnmatch_lines(["  all.log:1: a secret of gaia_secret"])
     assert "made-up-4711" not in (small.path / "all.log").read_text()
+
+
+UNKNOWN = {
+    "cookie": "Zq7-first-cookie",
+    "sig": "Zq7-sig",
+    "code": "Zq7-code",
+    "session": "Zq7q3Xv-8LmPz1_TkW9dYb4Rg",
+    "auth": "Zq7-auth",
+    "token": "ghp_Zq70123456789abcdefghijABCDEFGHIJ01",
+    "password": "Zq7@Zq7:Zq7",
+    "key": "-----BEGIN PRIVATE KEY-----\n"
+    + "Zq7Abc+/" * 8
+    + "\n"
+    + "Zq7Def+/" * 8
+    + "\nZq7=\n-----END PRIVATE KEY-----",
+}
+UNKNOWN_SUITE = """
+import json, pathlib
+
+PLANT = json.loads(pathlib.Path(__file__).with_name("plant.json").read_text())
+
+async def test_wire(gateway):
+    parameters = PLANT["sig"], PLANT["code"]
+    del parameters
+    answer = await gateway.get(
+        "/sessions/" + PLANT["session"],
+        params={"sig": PLANT["sig"], "code": PLANT["code"]},
+        headers={"X-Internal-Auth": PLANT["auth"]},
+    )
+    answer.expect(200)
+
+def test_texts():
+    print("token is", PLANT["token"])
+    raise AssertionError("key: " + PLANT["key"] + " at postgresql://me:" + PLANT["password"] + "@127.0.0.1/d")
+
+def test_repr():
+    assert {"key": PLANT["key"], "at": PLANT["token"]} == {}
+"""
+
+
+def test_secrets_that_nobody_knows_are_masked_by_their_names_and_shapes(
+    small: pytest.Pytester, server: ScriptedServer
+) -> None:
+    server.headers["Set-Cookie"] = f"session={UNKNOWN['cookie']}; HttpOnly"
+    (small.path / FILE).write_text(UNKNOWN_SUITE)
+    (small.path / FILE).with_name("plant.json").write_text(json.dumps(UNKNOWN))
+    files = (
+        "--junitxml=junit.xml",
+        "--gaia-record=run.jsonl",
+        "--gaia-report=verdict.json",
+        "--alluredir=allure",
+        "--log-file=all.log",
+    )
+
+    result = small.runpytest_subprocess(
+        *arguments(server, "-vv", "-rA", "-olog_cli=true", "--log-level=DEBUG", "--log-file-level=DEBUG", *files)
+    )
+
+    result.assert_outcomes(failed=3)
+    left = {
+        str(path.relative_to(small.path)): path.read_bytes().decode(errors="replace")
+        for path in small.path.rglob("*")
+        if path.is_file()
+    }
+    texts = {name: text for name, text in left.items() if path_is_written(name)} | {"the terminal": result.stdout.str()}
+    assert {"junit.xml", "run.jsonl", "verdict.json", "all.log"} <= set(texts)
+    assert [(name, text[text.index("Zq7") - 60 :][:90]) for name, text in texts.items() if "Zq7" in text] == []
+    assert "set-cookie" in texts["all.log"].lower()
+    assert "has written secrets" not in result.stderr.str()
+
+
+def path_is_written(name: str) -> bool:
+    """Whether a run has written the file, and not the test."""
+    return not name.startswith("suites/")

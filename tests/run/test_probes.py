@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -70,6 +71,24 @@ def test_an_answer_that_stops_early_may_come_later(says: Listener) -> None:
 
     with pytest.raises(NotYet, match="broken off"):
         probe_http(f"http://127.0.0.1:{says(cut_short)}", 5)
+
+
+def test_an_answer_that_drips_without_an_end_is_given_up_in_time() -> None:
+    server, stopped = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not stopped.wait(0.02):
+                connection.sendall(b" ")
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    with server, pytest.raises(NotYet, match="no whole answer in time"):
+        probe_http(f"http://127.0.0.1:{server.getsockname()[1]}", 0.3)
+    stopped.set()
+    thread.join(5)
 
 
 @pytest.mark.parametrize("body", [b'{"a":' * 5000, b"<html>\xff\xfe</html>", b"", b"{"])
