@@ -48,6 +48,8 @@ class DeployFiles:
     deployments: tuple[Deployment, ...] = ()
     workflows: tuple[Workflow, ...] = ()
     """what its CI does, as far as it deploys"""
+    unrecognized: tuple[Place, ...] = ()
+    """the deploy files that are named for no environment of the project: nothing else is known of them"""
     allowed: Allowed = field(default_factory=Allowed)
     claims: Mapping[str, Topology] = field(default_factory=dict)
     """environment → the topology that ``gaia.toml`` claims for it"""

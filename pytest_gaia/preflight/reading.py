@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles import compose, fly
 from pytest_gaia.config.deployfiles.model import Deployment, Place
-from pytest_gaia.config.deployfiles.names import fly_names
+from pytest_gaia.config.deployfiles.names import fly_names, unrecognized
 from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, compose_file, shown
 from pytest_gaia.config.locate import nearest_line
 from pytest_gaia.config.project import PROJECT_FILE, deploy_folder
@@ -18,7 +18,7 @@ from pytest_gaia.preflight.spelling import KNOWN
 from pytest_gaia.preflight.workflows.read import read_workflows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from pytest_gaia.config.environment import Topology
@@ -42,8 +42,10 @@ def read_deploy_files(rootdir: Path) -> DeployFiles:
         raise ConfigError(f"{shown(folder)}: there is no such folder; `deploy_files` in [gaia] of gaia.toml names it.")
     path = rootdir / PROJECT_FILE
     own = project_file(path) if path.exists() else None
+    known = (*shipped_file().environments, *(own.environments if own else ()))
     return DeployFiles(
-        deployments=tuple(_deployments(folder)),
+        deployments=tuple(_deployments(folder, known)),
+        unrecognized=tuple(Place(shown(each), 1) for each in unrecognized(folder, known)),
         workflows=read_workflows(rootdir),
         allowed=_allowed(own),
         claims=_claims(own),
@@ -57,8 +59,8 @@ def with_secrets(files: DeployFiles, names: Mapping[str, frozenset[str]]) -> Dep
     return replace(files, set_secrets=dict(names))
 
 
-def _deployments(folder: Path) -> Iterator[Deployment]:
-    named = fly_names(folder)
+def _deployments(folder: Path, known: Collection[str]) -> Iterator[Deployment]:
+    named = fly_names(folder, known)
     path = compose_file(folder)
     order = {name: number for number, name in enumerate(KNOWN)}
     found = {each.environment for each in named} | ({COMPOSE_ENVIRONMENT} if path else set())

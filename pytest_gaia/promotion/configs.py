@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def deploy_files(folder: Path) -> dict[str, bytes]:
     """Return name → content of every deploy file in ``folder``, of all environments; none where there is no folder.
 
+    Whether ``gaia.toml`` knows the environment makes no difference: what a bundle holds must not change with it.
+
     Raises ``ConfigError`` for one that cannot be read.
     """
     paths = [file.path for file in fly_names(folder)]

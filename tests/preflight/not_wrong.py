@@ -32,6 +32,8 @@ NOT_WRONG = [
         (COMPOSE, "image: nats:2.11-alpine", "container_name: gaia-nats-staging\n    image: nats:2.11-alpine"),
     ),
     case("two-files", ("fly.dev.toml", "", BARE_DEV)),
+    case("unknown-environment", ("fly.auth.toml", "", BARE_DEV), ("fly.search.dev.toml", "", BARE_DEV)),
+    case("unknown-environment", ("fly.preview.toml", "", BARE_DEV), ("gaia.toml", "", "[env.preview]\n")),
     case("missing-service", ("fly.search.dev.toml", "", BARE_DEV)),
     case("topology-claim", ("fly.dev.toml", "", BARE_DEV)),
     variable("localhost-url", "PUBLIC_URL", "http://localhost:8666"),
@@ -86,6 +88,7 @@ NOT_WRONG = [
     case("no-health-check", (A_PRODUCTION, CHECK, '[checks.alive]\nport = 8000\ntype = "http"\npath = "/health"\n')),
     case("check-off-port", (A_PRODUCTION, CHECK, f'{CHECK}\n[checks.metrics]\nport = 9000\ntype = "tcp"\n')),
     case("health-path", (N_PRODUCTION, "tcp_checks]]", 'http_checks]]\npath = "/healthz"')),
+    case("health-path", ("fly.search.dev.toml", "", BARE_DEV.replace("/health", "/ready"))),
     case("check-kind", (A_PRODUCTION, CHECK, f'{CHECK}\n[checks.alive]\nport = 8000\ntype = "tcp"\n')),
     case("check-timing", (A_PRODUCTION, CHECK, CHECK.replace('timeout = "5s"\n', ""))),
     case("grace-period", (A_PRODUCTION, CHECK, CHECK.replace('"20s"', '"1m"'))),
@@ -149,6 +152,15 @@ NOT_WRONG = [
             "db: {condition: service_healthy}\n      once: {condition: service_completed_successfully}",
         ),
         (COMPOSE, "services:\n", "services:\n  once:\n    build: .\n    restart: 'no'\n"),
+    ),
+    case(
+        "restart-policy",
+        (
+            COMPOSE,
+            "db: {condition: service_healthy}",
+            "db: {condition: service_healthy}\n      once: {condition: service_completed_successfully}",
+        ),
+        (COMPOSE, "services:\n", "services:\n  once:\n    build: .\n"),
     ),
     case(
         "depends-on", (COMPOSE, "db: {condition: service_healthy}", "db: {condition: service_healthy, restart: true}")

@@ -40,6 +40,8 @@ WRONG_NAMES = [
     case("duplicate-app", (A_PRODUCTION, APP, 'app = "gaia-auth-staging"  # wrong')),
     case("two-files", ("fly.production.toml", "", BARE_DEV.replace('dev"', 'production"  # wrong', 1))),
     case("two-files", ("fly.auth.prod.toml", "", BARE_DEV.replace('gateway-dev"', 'auth-prod"  # wrong', 1))),
+    case("unknown-environment", ("fly.orders.toml", "", BARE_DEV.replace('dev"', 'dev"  # wrong', 1))),
+    case("unknown-environment", ("fly.auth.stagign.toml", "", BARE_DEV.replace('dev"', 'dev"  # wrong', 1))),
     case("missing-service", (A_STAGING, "", ""), (A_PRODUCTION, APP, f"{APP}  # wrong")),
     case("missing-service", (N_PRODUCTION, "", ""), ("fly.nats.staging.toml", 'staging"', 'staging"  # wrong')),
     case(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.platform import MEMBERS
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from pytest_gaia.config.deployfiles.model import Form
@@ -30,13 +31,26 @@ class FlyFile:
     form: Form
 
 
-def fly_names(folder: Path) -> list[FlyFile]:
+def fly_names(folder: Path, environments: Collection[str] | None = None) -> list[FlyFile]:
     """Return the files in ``folder`` that are named for an environment, in the order of their names.
 
-    ``fly.toml`` and ``fly.SERVICE.toml`` name none, and are left aside.
+    ``fly.toml`` and ``fly.SERVICE.toml`` name none, and are left aside. Whether a word is the name of an environment only
+    ``environments`` can say; without it, any word may be one.
     """
-    found = (_understood(path) for path in sorted(folder.glob("fly.*.toml")) if path.is_file())
-    return [file for file in found if file is not None]
+    found = [file for file in map(_understood, _fly_files(folder)) if file is not None]
+    return [file for file in found if environments is None or {file.environment, file.spelling} & set(environments)]
+
+
+def unrecognized(folder: Path, environments: Collection[str]) -> list[Path]:
+    """Return the files in ``folder`` that are named neither for one of ``environments`` nor for a known service alone."""
+    known = fly_names(folder, environments)
+    services = {*MEMBERS, *(file.service for file in known)}
+    aside = {path for path in _fly_files(folder) if service_name(path.name[len("fly.") : -len(".toml")]) in services}
+    return [path for path in _fly_files(folder) if path not in aside and path not in {file.path for file in known}]
+
+
+def _fly_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("fly.*.toml")) if path.is_file()]
 
 
 def spellings(environment: str) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles import fly
 from pytest_gaia.config.deployfiles.model import Deployment
-from pytest_gaia.config.deployfiles.names import FlyFile, fly_names, spellings
+from pytest_gaia.config.deployfiles.names import FlyFile, fly_names, spellings, unrecognized
 from pytest_gaia.config.project import deploy_folder, find_rootdir
+from pytest_gaia.config.resolve import known_environments
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def deployment_of(environment: Environment, rootdir: Path) -> Deployment | None:
 
 
 def find_environments(folder: Path) -> tuple[str, ...]:
-    """Return the environments that have deploy files in ``folder``; none where there is no such folder."""
-    found = {file.environment for file in fly_names(folder)}
+    """Return the environments of the project that have deploy files in ``folder``; none where there is no such folder."""
+    found = {file.environment for file in fly_names(folder, known_environments(find_rootdir(folder)))}
     if compose_file(folder) is not None:
         found.add(COMPOSE_ENVIRONMENT)
     return tuple(sorted(found, key=lambda name: (_place_in_order(name), name)))
@@ -100,9 +101,11 @@ def _compose_apps(folder: Path, environment: str) -> tuple[App, ...]:
 def _nothing_found(folder: Path, environment: str) -> ConfigError:
     tried = [f"fly.{part}{name}.toml" for name in spellings(environment) for part in ("", "SERVICE.")]
     there = find_environments(folder)
+    strange = [path.name for path in unrecognized(folder, known_environments(find_rootdir(folder)))]
+    others = f" Named for no environment of gaia.toml: {', '.join(strange)}." if strange else ""
     return ConfigError(
         f"there are no deploy files for {environment}; looked in {shown(folder)} for {', '.join(tried)}. "
-        f"Of the environments that have some, {nearest(environment, there)}"
+        f"Of the environments that have some, {nearest(environment, there)}{others}"
     )
 
 

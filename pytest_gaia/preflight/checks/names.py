@@ -124,6 +124,19 @@ def two_files(files: DeployFiles) -> Iterator[Found]:
 
 
 @check(
+    "unknown-environment",
+    "warning",
+    "A deploy file is named for no environment of the project",
+    "It is neither read nor checked nor deployed: if its name has a typing error, the environment is not what it seems.",
+)
+def unknown_environment(files: DeployFiles) -> Iterator[Found]:
+    """Find ``fly.WORD.toml`` and ``fly.SERVICE.WORD.toml`` whose word is no environment, and what is named otherwise."""
+    for place in files.unrecognized:
+        mend = "name it fly.SERVICE.ENVIRONMENT.toml, or add [env.ENVIRONMENT] to gaia.toml"
+        yield Found(place, f"{place.file} is named for no environment that is known here", mend)
+
+
+@check(
     "missing-service",
     "error",
     "A service is deployed in staging or production, and not in the other",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.config.deployfiles.names import fly_names, unrecognized
 from pytest_gaia.config.deployfiles.read import find_environments, read_deployment
 from pytest_gaia.errors import ConfigError
 
@@ -77,13 +78,39 @@ def test_files_that_name_no_environment_are_left_aside(folder: Path, write: Writ
     assert [app.service for app in read_deployment(folder, "dev", "fly").apps] == ["postgres"]
 
 
-def test_environments_come_in_the_order_of_promotion(folder: Path, write: Write) -> None:
-    for name in ("production", "preview", "dev", "stage"):
+def test_environments_come_in_the_order_of_promotion(project: Path, folder: Path, write: Write) -> None:
+    (project / "gaia.toml").write_text('[gaia]\ndeploy_files = "deploy"\n[env.preview]\n', encoding="utf-8")
+    for name in ("production", "preview", "dev", "stage", "orders"):
         write(f"fly.{name}.toml", 'app = "a"\n')
     write("compose.yaml", "services: {gateway: {}}\n")
 
     assert find_environments(folder) == ("local", "dev", "staging", "production", "preview")
     assert find_environments(folder / "absent") == ()
+
+
+def test_a_word_is_an_environment_only_if_the_project_has_it(folder: Path, write: Write) -> None:
+    environments = ("staging", "prod")
+    for name in (
+        "auth",
+        "orders",
+        "billing",
+        "staging",
+        "stage",
+        "auth.staging",
+        "orders.prod",
+        "auth.stagign",
+        "a.b.c",
+    ):
+        write(f"fly.{name}.toml", 'app = "a"\n')
+
+    read = [(file.service, file.spelling) for file in fly_names(folder, environments)]
+
+    assert read == [("auth", "staging"), ("orders", "prod"), ("gateway", "stage"), ("gateway", "staging")]
+    assert [path.name for path in unrecognized(folder, environments)] == [
+        "fly.a.b.c.toml",
+        "fly.auth.stagign.toml",
+        "fly.billing.toml",
+    ]
 
 
 def test_files_are_named_from_the_folder_of_the_project(project: Path, folder: Path, write: Write) -> None:
@@ -113,8 +140,8 @@ def test_an_environment_without_files_says_what_was_tried_and_what_is_there(fold
 
     assert message_of(folder) == (
         "there are no deploy files for staging; looked in deploy for fly.staging.toml, fly.SERVICE.staging.toml, "
-        "fly.stage.toml, fly.SERVICE.stage.toml. Of the environments that have some, did you mean stging? "
-        "Known: production, stging."
+        "fly.stage.toml, fly.SERVICE.stage.toml. Of the environments that have some, Known: production. "
+        "Named for no environment of gaia.toml: fly.stging.toml."
     )
 
 
