@@ -181,7 +181,7 @@ def _images(
     """Return the images that are ``given``, with what runs in an environment for the others, and whether that is local."""
     from pytest_gaia.promotion.images import named_images
 
-    named = {part.service: part for part in named_images(split_images(given, (), "--image"))}
+    named = {part.service: part for part in named_images(split_images(given, (), "--image"), promotion.deployed())}
     observed, only_here = _observed(promotion, from_env, services, named)
     return (observed | named).values(), only_here
 

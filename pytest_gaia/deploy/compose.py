@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
+from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.compose_errors import is_temporary, mistake_in
 from pytest_gaia.deploy.compose_shapes import containers, images
@@ -64,8 +66,7 @@ class _Job:
         self._until = time.monotonic() + request.deadline
         going_back = request.phase == "rollback"
         self._image = request.previous if going_back and request.previous else request.image
-        # The members of the platform are there to stay. What else a project has in its file may be done with its work.
-        self._may_end = request.service not in MEMBERS
+        self._one_shots: frozenset[str] | None = None
 
     def commands(self) -> tuple[Command, ...]:
         """Return what deploys the service: exactly what would be, or has been, run."""
@@ -117,7 +118,7 @@ class _Job:
         known = images(inspected, referred)
         wanted = digest_of(self._image or "")
         return tuple(
-            each.machine(known[full], wanted, may_end=self._may_end)
+            each.machine(known[full], wanted, may_end=self._may_end(each))
             for each in found
             for full in known
             if full.startswith(each.id)
@@ -143,9 +144,19 @@ class _Job:
     def _all_well(self) -> bool:
         finished = self._run((*self._compose(), "ps", "--all", "--format", "json"))
         found = self._read(finished) if finished.ok else ()
-        own = [each for each in found if each.service == self._request.app]
-        there = any(each.state == "running" for each in own) or (self._may_end and own)
-        return bool(there) and all(each.well for each in found)
+        is_there = any(each.service == self._request.app for each in found)
+        return is_there and all(each.well(may_end=self._may_end(each)) for each in found)
+
+    def _may_end(self, container: Container) -> bool:
+        """Whether an end is what the file means ``container`` to come to. Most never end, and need no look at the file."""
+        if not container.completed:
+            return False
+        if container.service == self._request.app and self._request.service in MEMBERS:
+            return False
+        if self._one_shots is None:
+            path = Path(str(self._request.config))
+            self._one_shots = one_shots(path, path.name)
+        return container.service in self._one_shots
 
     def _read(self, finished: Finished) -> tuple[Container, ...]:
         try:

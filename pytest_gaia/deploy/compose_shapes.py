@@ -57,17 +57,21 @@ class Container:
     port: int | None
     """on the host"""
 
-    @property
-    def well(self) -> bool:
-        """Whether it runs, healthy where that is checked, or was a one-shot that has ended well."""
+    def well(self, *, may_end: bool = False) -> bool:
+        """Whether it runs, healthy where that is checked, or is a one-shot (``may_end``) that has ended well."""
         if self.state == "running":
             return self.health in ("", "healthy")
+        return may_end and self.completed
+
+    @property
+    def completed(self) -> bool:
+        """Whether it has ended with 0."""
         return self.state == "exited" and self.exit_code == 0
 
     def machine(self, image: Image, wanted: str | None, *, may_end: bool = False) -> Machine:
         """Return it as the contract knows it; ``wanted`` is the digest that was asked for, ``may_end`` a one-shot's right."""
         ended_badly = self.state in ("exited", "restarting") and self.exit_code != 0
-        completed = may_end and self.state == "exited" and self.exit_code == 0
+        completed = may_end and self.completed
         return Machine(
             id=self.id[:12],
             state="completed" if completed else _STATES.get(self.state, self.state),

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.promotion import proofs
 from pytest_gaia.promotion.checklist import checklist_for
 from pytest_gaia.promotion.items import Finding, Item, failed, missing, proved
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.situation import Situation
     from pytest_gaia.promotion.statements import Decision
 
+_NOT_BUILT = ("nats", "postgres")
+"""services whose images a project takes as they are: a bundle may do without them"""
 _LOCAL_ONLY = ("local", "dev")
 """how far a bundle of images goes that only one machine has"""
 
@@ -149,7 +150,7 @@ def _pinned(situation: Situation) -> Finding:
     if bundle.kind == "local" and situation.environment not in _LOCAL_ONLY:
         return failed("its images are on one machine only; push them, and make a bundle of what the registry has")
     services = situation.stage.services or ()
-    if lacking := [each for each in HTTP_SERVICES if each in services and each not in bundle.digests]:
+    if lacking := [each for each in services if each not in (*_NOT_BUILT, *bundle.digests)]:
         why = f"no image of {', '.join(lacking)}, which {situation.environment} runs: nobody knows what is tested there"
         return missing(why, "gaia bundle create")
     loose = [each.service for each in bundle.components if not each.digest.startswith("sha256:")]

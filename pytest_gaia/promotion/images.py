@@ -16,7 +16,7 @@ from pytest_gaia.run.references import digests, pinned
 from pytest_gaia.run.rollout_plan import plan_rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from pytest_gaia.config.environment import Environment
@@ -28,12 +28,16 @@ LOCAL_HOOK = "compose"
 """the hook whose images are on one machine only"""
 
 
-def named_images(images: Mapping[str, str]) -> tuple[Component, ...]:
-    """Return service → reference as components. Raises ``ConfigError`` for a service or a digest that is none."""
+def named_images(images: Mapping[str, str], deployed: Collection[str] = ()) -> tuple[Component, ...]:
+    """Return service → reference as components; ``deployed`` are services of the project's own.
+
+    Raises ``ConfigError`` for a service or a digest that is none.
+    """
+    known = dict.fromkeys((*MEMBERS, *deployed))
     found = []
     for service, reference in images.items():
-        if service not in MEMBERS:
-            raise ConfigError(f"--image: unknown service {service!r}; {nearest(service, MEMBERS)}")
+        if service not in known:
+            raise ConfigError(f"--image: unknown service {service!r}; {nearest(service, known)}")
         digest = digest_of(reference)
         if digest is None:
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import known_stages, resolve
-from pytest_gaia.errors import ConfigError, NotConfigured, nearest
+from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
 from pytest_gaia.promotion import bundles
 from pytest_gaia.promotion.git_reference import GitReference
 from pytest_gaia.promotion.git_store import GitStore
@@ -68,6 +69,15 @@ class Promotion:
             raise self._unknown(environment)
         stage = self.stages[environment]
         return replace(stage, services=self._deployed(environment)) if stage.services is None else stage
+
+    def deployed(self) -> tuple[str, ...]:
+        """Return every service that is deployed to any environment; one whose deploy files are wrong adds none."""
+        found: dict[str, None] = {}
+        for environment in self.stages:
+            # Another environment's mistake is no reason to refuse what this one needs.
+            with suppress(GaiaError):
+                found |= dict.fromkeys(self.stage(environment).services or ())
+        return tuple(found)
 
     def services(self, environment: str, bundle: Bundle) -> tuple[str, ...]:
         """Return the services of ``bundle`` that ``environment`` runs, in the order in which they are deployed."""

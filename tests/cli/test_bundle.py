@@ -63,6 +63,17 @@ def test_a_bundle_of_named_images(gaia: Gaia, committed: Repository) -> None:
     assert f"kept in {FOLDER}/{path.name}\n" in out
 
 
+def test_an_image_of_a_service_of_the_projects_own(gaia: Gaia, committed: Repository) -> None:
+    committed.write(
+        "deploy/fly.orders.staging.toml", 'app = "gaia-orders-staging"\n[http_service]\ninternal_port = 1\n'
+    )
+    committed.commit()
+
+    bundle = made(gaia, "--image", f"orders={GATEWAY}", "--image", f"auth={AUTH}")
+
+    assert [each["service"] for each in bundle["components"]] == ["auth", "orders"]  # type: ignore[attr-defined]  # JSON
+
+
 def test_a_bundle_of_what_runs(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     put(fake_tools, "auth", AUTH, machines=2)
     put(fake_tools, "gateway", GATEWAY, state="suspended")

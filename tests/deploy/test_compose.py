@@ -137,14 +137,44 @@ def test_a_build_that_fails_ends_it_before_anything_is_replaced(docker: Docker) 
     assert not any(" up " in call for call in docker.calls)
 
 
-def test_up_fails_if_a_one_shot_ends_well_and_is_not_believed(docker: Docker) -> None:
+@pytest.mark.parametrize(
+    ("waits", "status"),
+    [
+        ("{migrate: {condition: service_completed_successfully}}", "done"),
+        ("{migrate: {condition: service_started}}", "failed"),
+        ("[migrate]", "failed"),
+        ("{}", "failed"),
+    ],
+)
+def test_up_that_fails_because_a_container_ended_is_believed_unless_it_was_a_one_shot(
+    docker: Docker, tmp_path: Path, waits: str, status: str
+) -> None:
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(f"services:\n  gateway: {{depends_on: {waits}}}\n  migrate: {{restart: 'no'}}\n")
     docker.says("up", err="container gaia-migrate-1 exited (0)", code=1)
     docker.runs(line(), line(ID="b" * 64, Service="migrate", State="exited", Health="", ExitCode=0))
 
-    reply = ask("deploy")
+    reply = ask("deploy", config=str(file))
 
-    assert reply.status == "done"
-    assert reply.message == "docker compose up ended with 1, as it does where a one-shot container has ended well."
+    assert reply.status == status
+    how = "ended with 1, as it does where a one-shot container has ended well."
+    assert (reply.message == f"docker compose up {how}") == (status == "done")
+
+
+def test_a_member_of_the_platform_is_no_one_shot_whatever_waits_for_it(docker: Docker, tmp_path: Path) -> None:
+    file = tmp_path / "docker-compose.yml"
+    waits = (
+        "{db: {condition: service_completed_successfully}, auth-service: {condition: service_completed_successfully}}"
+    )
+    file.write_text(f"services:\n  gateway: {{depends_on: {waits}}}\n  db: {{}}\n  auth-service: {{}}\n")
+
+    for service, app in (("postgres", "db"), ("auth", "auth-service")):
+        docker.runs(line(Service=app, State="exited", Health="", ExitCode=0))
+
+        observation = ask("observe", service=service, app=app, config=str(file)).observation
+
+        assert observation is not None
+        assert [machine.state for machine in observation.machines] == ["stopped"]
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,15 @@ services:
       test: [CMD, curl, -f, "http://localhost:8000/health"]
     depends_on:
       postgres: {condition: service_healthy}
+  orders:
+    image: acme/orders:1
+    restart: "no"
   gateway:
     image: gaia/gateway:1
     ports: ["8666:8000"]
-    depends_on: [auth-service, migrate]
+    depends_on:
+      auth-service: {condition: service_started}
+      migrate: {condition: service_completed_successfully}
     healthcheck:
       test: [CMD, curl, -f, "http://localhost:8000/health"]
 """
@@ -67,7 +72,7 @@ def test_services_come_up_in_their_order(folder: Path, fake_tools: FakeTools) ->
     result = deploy(plan(folder, "all"))
 
     assert {step.outcome for step in result.steps} <= {"deployed", "unchanged"}
-    assert [step.service for step in result.steps] == ["postgres", "auth", "migrate", "gateway"]
+    assert [step.service for step in result.steps] == ["postgres", "auth", "migrate", "orders", "gateway"]
     assert result.exit_code == 0
 
 
@@ -87,6 +92,17 @@ def test_a_one_shot_that_ends_well_spoils_nothing(folder: Path, fake_tools: Fake
     assert [step.outcome for step in result.steps] == ["deployed", "deployed"]
     assert result.steps[0].after is not None
     assert [machine.state for machine in result.steps[0].after.machines] == ["completed"]
+
+
+@pytest.mark.parametrize("service", ["orders", "auth"])
+def test_a_service_that_nobody_waits_for_to_end_has_failed_when_it_ends(
+    folder: Path, fake_tools: FakeTools, service: str
+) -> None:
+    fake_tools.fault("auth-service" if service == "auth" else service, "one-shot")
+
+    result = deploy(plan(folder, service))
+
+    assert (result.steps[0].outcome, result.exit_code) == ("failed", 1)
 
 
 @pytest.mark.parametrize(

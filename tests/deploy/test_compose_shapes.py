@@ -55,7 +55,7 @@ def test_containers_of_compose_run_serve_nobody() -> None:
         ({"Health": ""}, True),
         ({"Health": "starting"}, False),
         ({"Health": "unhealthy"}, False),
-        ({"State": "exited", "Health": "", "ExitCode": 0}, True),
+        ({"State": "exited", "Health": "", "ExitCode": 0}, False),
         ({"State": "exited", "Health": "", "ExitCode": 1}, False),
         ({"State": "restarting"}, False),
         ({"State": "created"}, False),
@@ -64,7 +64,7 @@ def test_containers_of_compose_run_serve_nobody() -> None:
 def test_what_is_well(changes: dict[str, Any], well: bool) -> None:
     (container,) = containers(json.dumps(line(**changes)))
 
-    assert container.well is well
+    assert container.well() is well
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,7 @@ def test_a_one_shot_may_end_if_it_ends_well(code: int, may_end: bool, state: str
     machine = container.machine(Image(CONFIG), None, may_end=may_end)
 
     assert (machine.state, machine.crashed) == (state, crashed)
+    assert container.well(may_end=may_end) is (state == "completed")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tests.preflight.cases import A_PRODUCTION, APP, COMPOSE, DEPLOY, GITLAB, N_PRODUCTION, REGION, case, step, variable
 
+ORDERS = "  orders:  # wrong\n    build: .\n"
+"""a service that is none of Gaia's"""
+
 WRONG_ELSEWHERE = [
     # parity
     variable("undeclared-difference", "FEATURE", "on"),
@@ -27,6 +30,8 @@ WRONG_ELSEWHERE = [
             "  asset-service:  # wrong\n    <<: *backend\n    healthcheck: {disable: true}",
         ),
     ),
+    case("container-unchecked", (COMPOSE, "services:\n", f"services:\n{ORDERS}    restart: always\n")),
+    case("restart-policy", (COMPOSE, "services:\n", f"services:\n{ORDERS}    healthcheck: {{test: [CMD, 'true']}}\n")),
     case(
         "depends-on",
         (

@@ -38,6 +38,18 @@ WRONG_SETTINGS = [
         (COMPOSE, "healthcheck: &health", "healthcheck: &health  # wrong"),
         (COMPOSE, "localhost:8000/health", "localhost:8000/"),
     ),
+    case("health-path", ("fly.search.dev.toml", "", BARE_DEV.replace("]]", "]]  # wrong").replace("/health", "/"))),
+    case(
+        "check-kind",
+        (
+            "fly.search.dev.toml",
+            "",
+            BARE_DEV.replace("http_service.checks]]", "services.tcp_checks]]  # wrong")
+            .replace('path = "/health"\n', "")
+            .replace("[http_service]", '[[services]]\nprotocol = "tcp"')
+            .replace("force_https = true\n", '\n[[services.ports]]\nport = 443\nhandlers = ["tls", "http"]\n'),
+        ),
+    ),
     case(
         "check-kind",
         (C_PRODUCTION, "[http_service]", '[[services]]\nprotocol = "tcp"'),

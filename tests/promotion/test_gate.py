@@ -175,10 +175,11 @@ def test_a_bundle_without_an_image_that_a_stage_runs_is_held(release: Release) -
         (item,) = (each for each in gate.items if each.id == "images-pinned")
         return item.finding.status, item.finding.why
 
-    assert pinned("gateway", "auth", "nats")[0] == "proved"
-    status, why = pinned("gateway", "auth", "chat")
-    assert status == "missing"
-    assert why.startswith("no image of chat, which dev runs")
+    assert pinned("gateway", "auth", "nats", "postgres")[0] == "proved"
+    for service in ("chat", "orders"):
+        status, why = pinned("gateway", "auth", service)
+        assert status == "missing"
+        assert why.startswith(f"no image of {service}, which dev runs")
 
 
 @pytest.mark.parametrize(

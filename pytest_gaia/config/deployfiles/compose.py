@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+COMPLETED = "service_completed_successfully"
+"""the condition of ``depends_on`` that waits until a service has ended well"""
+
 _BYTE = 1 / (1024 * 1024)
 _IMAGES = {"nats": "nats", "postgres": "postgres", "postgresql": "postgres", "pgvector": "postgres"}
 """last part of an image's name → what it runs"""
@@ -46,6 +49,28 @@ def read_apps(path: Path, name: str, *, environment: str) -> tuple[App, ...]:
         raise _no_platform(top, services)
     comments = yaml_comments(text)
     return tuple(_app(table, names, path=path, environment=environment, comments=comments) for table in started)
+
+
+def one_shots(path: Path, name: str) -> frozenset[str]:
+    """Return the services of the compose file at ``path`` that are meant to end: others wait until they have ended well.
+
+    Nothing else that a file says shows it: a server without a restart policy that ends with 0 has stopped serving. The
+    members of the platform are never among them. Raises ``ConfigError`` for a file that cannot be read.
+    """
+    document, _ = read_yaml(read_text(path, name), name)
+    services = document.get("services") if isinstance(document, dict) else None
+    found = services.values() if isinstance(services, dict) else ()
+    waited_for = (conditions(each.get("depends_on")) for each in found if isinstance(each, dict))
+    ending = {other for each in waited_for for other, condition in each.items() if condition == COMPLETED}
+    return frozenset(each for each in ending if service_name(each) not in MEMBERS)
+
+
+def conditions(depends_on: object) -> dict[str, str]:
+    """Return service that is depended on → what is waited for; empty text for no condition."""
+    if isinstance(depends_on, list):
+        return dict.fromkeys(map(str, depends_on), "")
+    tables = depends_on.items() if isinstance(depends_on, dict) else ()
+    return {str(name): str(each.get("condition", "")) if isinstance(each, dict) else "" for name, each in tables}
 
 
 def _app(table: Table, names: Mapping[str, str], *, path: Path, environment: str, comments: Mapping[int, str]) -> App:

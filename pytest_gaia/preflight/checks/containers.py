@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.deployfiles.compose import COMPLETED, conditions
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import head, standing
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.model import App, Deployment
     from pytest_gaia.preflight.files import DeployFiles
 
-_HEALTHY, _COMPLETED = "service_healthy", "service_completed_successfully"
+_HEALTHY = "service_healthy"
 
 
 @check(
@@ -24,13 +24,13 @@ _HEALTHY, _COMPLETED = "service_healthy", "service_completed_successfully"
     "`docker compose up --wait` takes it for ready as soon as its process runs, and tests meet a service that still starts.",
 )
 def container_unchecked(files: DeployFiles) -> Iterator[Found]:
-    """Find members of the platform without ``healthcheck``."""
+    """Find services without ``healthcheck`` that are there to stay."""
     for deployment in _composed(files):
-        finite = {name for app in deployment.apps for name, how in _conditions(app).items() if how == _COMPLETED}
+        finite = _finite(deployment)
         for app in deployment.apps:
             health = app.document.get("healthcheck")
             is_off = isinstance(health, dict) and (health.get("disable") is True or health.get("test") == ["NONE"])
-            if app.service in MEMBERS and app.name not in finite and (not health or is_off):
+            if app.name not in finite and (not health or is_off):
                 mend = "add healthcheck: with test, interval, timeout and start_period"
                 yield Found(head(app), f"{app.name} has no healthcheck", mend, deployment.environment)
 
@@ -46,19 +46,19 @@ def depends_on(files: DeployFiles) -> Iterator[Found]:
     for deployment in _composed(files):
         for app in deployment.apps:
             for name, condition in _conditions(app).items():
-                if condition not in (_HEALTHY, _COMPLETED):
+                if condition not in (_HEALTHY, COMPLETED):
                     what = f"{app.name} does not wait until {name} is healthy"
                     mend = f"write depends_on: {{{name}: {{condition: {_HEALTHY}}}}}"
                     yield Found(_place_of(app, name), what, mend, deployment.environment)
 
 
+def _finite(deployment: Deployment) -> set[str]:
+    """Return the one-shots: others wait until they have ended well."""
+    return {name for app in deployment.apps for name, how in _conditions(app).items() if how == COMPLETED}
+
+
 def _conditions(app: App) -> dict[str, str]:
-    """Return service that ``app`` depends on → what it waits for; empty text for no condition."""
-    given: Any = app.document.get("depends_on")
-    if isinstance(given, list):
-        return dict.fromkeys(map(str, given), "")
-    tables = given.items() if isinstance(given, dict) else ()
-    return {name: str(each.get("condition", "")) if isinstance(each, dict) else "" for name, each in tables}
+    return conditions(app.document.get("depends_on"))
 
 
 def _place_of(app: App, name: str) -> Any:
@@ -74,13 +74,14 @@ def _place_of(app: App, name: str) -> Any:
     "After a crash the platform stays incomplete until somebody notices.",
 )
 def restart_policy(files: DeployFiles) -> Iterator[Found]:
-    """Find members of the platform without a restart policy."""
+    """Find services without a restart policy that are there to stay."""
     for deployment in _composed(files):
+        finite = _finite(deployment)
         for app in deployment.apps:
             policy = app.document.get("restart")
             deploy = app.document.get("deploy")
             is_told = policy is not None or (isinstance(deploy, dict) and "restart_policy" in deploy)
-            if app.service in MEMBERS and not is_told:
+            if app.name not in finite and not is_told:
                 what = f"{app.name} has no restart policy"
                 yield Found(head(app), what, "write restart: unless-stopped", deployment.environment)
 

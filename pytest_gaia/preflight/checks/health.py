@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place
 
@@ -78,9 +78,12 @@ def _lost(app: App) -> tuple[Check, ...]:
     "while it is down.",
 )
 def health_path(files: DeployFiles) -> Iterator[Found]:
-    """Find HTTP checks of services that ask for something else."""
+    """Find HTTP checks that ask for something else; of a service that is none of Gaia's, only those that ask the root."""
     for environment, app, each in _checks(files):
-        if app.service in HTTP_SERVICES and each.kind == "http" and each.path != HEALTH_PATH:
+        if each.kind != "http" or each.path == HEALTH_PATH:
+            continue
+        asks_root = each.path in (None, "", "/")
+        if app.service in HTTP_SERVICES or (asks_root and app.service not in MEMBERS):
             what = f"this check of {app.name} asks {each.path or 'no path, which is /'}"
             yield Found(each.place, what, f'write path = "{HEALTH_PATH}"', environment)
 
@@ -92,11 +95,12 @@ def health_path(files: DeployFiles) -> Iterator[Found]:
     "A process that accepts connections and answers nothing but 500 passes.",
 )
 def check_kind(files: DeployFiles) -> Iterator[Found]:
-    """Find platform services whose port has checks, none of which is an HTTP request."""
+    """Find services on HTTP whose port has checks, none of which is an HTTP request."""
     for environment, app in files.apps("fly"):
         for served in app.served:
             kinds = {each.kind for each in served.checks}
-            if app.service in HTTP_SERVICES and kinds == {"tcp"}:
+            is_http = app.service in HTTP_SERVICES or (served.protocol == "http" and app.service not in MEMBERS)
+            if is_http and kinds == {"tcp"}:
                 what = f"port {served.internal_port} of {app.name} is only checked by TCP"
                 yield Found(served.checks[0].place, what, _ADD.format(table=served.kind), environment)
 
