@@ -115,7 +115,7 @@ def _read(rootdir: Path) -> DeployFiles:
     from pytest_gaia.preflight.reading import read_deploy_files
 
     files = read_deploy_files(rootdir)
-    if not files.deployments:
+    if not (files.deployments or files.unrecognized):
         raise ConfigError(
             "there are no deploy files: looked for fly.SERVICE.ENV.toml, fly.ENV.toml and docker-compose.yml in "
             f"{_folder(rootdir)}. `deploy_files` in [gaia] of gaia.toml names another folder."
