@@ -141,7 +141,8 @@ class Redactor:
         ]
         if not found:
             return []
-        secrets = {(start, end): secret for start, end, secret in found}
+        # A piece may be one of several secrets, as of a value and of what it is once it is decoded: the first that was learnt counts.
+        secrets = {(start, end): secret for start, end, secret in reversed(found)}
         # What is masked already is no place to look for anything.
         taken = [masked.span() for masked in MASKED.finditer(text)] if MASK in text else []
         return [(*span, mask_of(secrets.get(span) or text[slice(*span)])) for span in joined([*secrets, *taken])]
