@@ -185,6 +185,11 @@ NOT_WRONG = [
         (DEPLOY, "on:\n  push:\n    branches: [main]", "on: workflow_dispatch"),
         (DEPLOY, "needs: [build, staging]", "needs: build"),
     ),
+    case(
+        "untested-staging",
+        (DEPLOY, "gaia deploy-and-test staging", "gaia deploy staging"),
+        (DEPLOY, "run: until curl", "run: pytest --gaia-env=staging && until curl"),
+    ),
     step("sleep-as-readiness", "for i in 1 2 3; do curl -sf $URL && break; sleep 2; done"),
     case("sleep-as-readiness", (DEPLOY, "run: ci/build-and-push", "run: sleep 5; ci/build-and-push")),
     case(

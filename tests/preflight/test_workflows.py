@@ -46,7 +46,7 @@ jobs:
           sleep 9
   two:
     needs: one
-    if: ${{ needs.one.result == 'failure' }}
+    if: ${{ always() && needs.one.result == 'failure' }}
     environment: {name: production}
     steps:
       - run: 'echo "a # b"'

@@ -66,6 +66,16 @@ WRONG_ELSEWHERE = [
         "unguarded-production",
         (GITLAB, "production:\n  stage: production", "production:  # wrong\n  needs: [build]\n  stage: production"),
     ),
+    case(
+        "untested-staging",
+        (DEPLOY, "gaia deploy-and-test staging", "gaia deploy staging"),
+        (DEPLOY, "  production:\n", "  production:  # wrong\n"),
+    ),
+    case(
+        "untested-staging",
+        (GITLAB, "gaia deploy-and-test staging", "gaia deploy staging"),
+        (GITLAB, "production:\n", "production:  # wrong\n"),
+    ),
     step("sleep-as-readiness", "sleep 60"),
     step("sleep-as-readiness", "echo waiting && sleep 30s", "staging"),
     step("sleep-as-readiness", "sleep $PAUSE"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.preflight.credentials import secret_shape
 from pytest_gaia.preflight.files import PRODUCTION, STAGING, beyond_dev
 from pytest_gaia.preflight.findings import Found, check
+from pytest_gaia.preflight.workflows.conditions import is_always_true_text
 from pytest_gaia.preflight.workflows.deploying import (
     deployed_by,
     deploys,
@@ -16,11 +17,14 @@ from pytest_gaia.preflight.workflows.deploying import (
     rolls_back,
     tests,
 )
+from pytest_gaia.preflight.workflows.guarding import gap, is_tested
+from pytest_gaia.preflight.workflows.read import GITHUB_FOLDER, GITLAB_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gaia.preflight.files import DeployFiles
+    from pytest_gaia.preflight.workflows.guarding import Gap
     from pytest_gaia.preflight.workflows.model import Command, Job, Workflow
 
 _SLEEP = re.compile(r"(?:^|[\s;&|(])sleep\s+[\"']?(?:\d|\$)")
@@ -39,24 +43,79 @@ _OTHERWISE = re.compile(r"\|\|.*\broll[-_ ]?back", re.IGNORECASE)
     "Production gets what staging has refused, or has not seen at all.",
 )
 def unguarded_production(files: DeployFiles) -> Iterator[Found]:
-    """Find jobs that deploy to production, and do not wait for the success of a job that deploys to staging."""
-    for workflow, job in _jobs(files):
-        if PRODUCTION not in deployed_by(job) or job.by_hand:
-            continue
-        if not _is_guarded(workflow, job, files):
-            what = f"the job {job.name} deploys to production, and needs no job that deploys to staging"
-            yield Found(job.place, what, "write needs: with the job that deploys to and tests staging", PRODUCTION)
-        elif job.regardless:
-            what = f"the job {job.name} deploys to production whatever became of the jobs that it needs"
-            yield Found(job.place, what, "remove the condition that is always true", PRODUCTION)
+    """Find jobs that can deploy to production without the success of what deploys to staging."""
+    for workflow, job in _of_production(files):
+        found = gap(workflow, job, files.workflows)
+        if found is not None:
+            what, mend = _in_words(found, workflow, job, files)
+            yield Found(job.place, f"the job {job.name} {what}", mend, PRODUCTION)
 
 
-def _is_guarded(workflow: Workflow, job: Job, files: DeployFiles) -> bool:
-    before = [*workflow.before(job), job]
-    for other in files.workflows:
-        if other.name in workflow.after:
-            before += other.jobs
-    return any(STAGING in deployed_by(each) for each in before)
+_ENDS = {"failure": "failed", "cancelled": "was cancelled", "skipped": "was skipped"}
+
+
+def _in_words(found: Gap, workflow: Workflow, job: Job, files: DeployFiles) -> tuple[str, str]:
+    """Return what ``found`` means, and what closes it."""
+    ends = " or ".join(_ENDS[each] for each in found.results)
+    own_job = "deploy to production in a job of its own, which needs the one that deploys to and tests staging"
+    if found.kind == "result":
+        return f"can deploy to production although {found.staging} {ends}", _closing(found.staging, workflow, job)
+    if found.kind == "workflow":
+        condition = "github.event.workflow_run.conclusion == 'success'"
+        mend = f"add && {condition} to its if:, the rest in brackets" if job.condition else f"write if: {condition}"
+        return f"deploys to production although the workflow {found.staging} {ends}", mend
+    if found.kind == "matrix":
+        return "deploys to staging and to production at once, by its matrix", own_job
+    if found.kind == "step":
+        return "has a step that deploys to production although none has deployed to staging", own_job
+    if found.kind == "optional":
+        what = f"deploys to production without waiting for {found.staging}, which is started by hand"
+        return what, f"write allow_failure: false in {found.staging}"
+    return "deploys to production, and needs no job that deploys to staging", _needing(workflow, files)
+
+
+def _closing(staging: str, workflow: Workflow, job: Job) -> str:
+    if workflow.file.endswith(GITLAB_FILE):
+        return "remove when: always"
+    if is_always_true_text(job.condition):
+        return "write the condition of its if: inside one ${{ }}, or without; text around it makes it true always"
+    needed = "" if staging in job.needs else f"add {staging} to its needs:, and "
+    return f"{needed}add && needs.{staging}.result == 'success' to its if:, the rest in brackets"
+
+
+def _needing(workflow: Workflow, files: DeployFiles) -> str:
+    """Return what to write for a job that waits for nothing of staging."""
+    own = next((each.name for each in workflow.jobs if STAGING in deployed_by(each)), None)
+    if own:
+        return f"add {own} to its needs:"
+    theirs = (other for other in files.workflows if any(STAGING in deployed_by(each) for each in other.jobs))
+    other = next((each for each in theirs if each.file.startswith(GITHUB_FOLDER)), None)
+    if other:
+        condition = "if: github.event.workflow_run.conclusion == 'success'"
+        return f'start it by workflow_run of the workflow "{other.name}", with {condition}'
+    return "add a job that deploys to and tests staging, and write needs: with it"
+
+
+@check(
+    "untested-staging",
+    "error",
+    "Production is deployed after a staging that nothing has tested",
+    "That staging could be deployed says nothing of what the release does there.",
+)
+def untested_staging(files: DeployFiles) -> Iterator[Found]:
+    """Find jobs that deploy to production where nothing is tested after the deployment to staging."""
+    for workflow, job in _of_production(files):
+        if not is_tested(workflow, job, files.workflows) and gap(workflow, job, files.workflows) is None:
+            what = f"nothing tests staging before the job {job.name} deploys to production"
+            mend = (
+                "test staging between the two deployments: gaia deploy-and-test staging, or pytest --gaia-env=staging"
+            )
+            yield Found(job.place, what, mend, PRODUCTION)
+
+
+def _of_production(files: DeployFiles) -> Iterator[tuple[Workflow, Job]]:
+    """Yield the jobs that deploy to production without a person."""
+    return ((workflow, job) for workflow, job in _jobs(files) if PRODUCTION in deployed_by(job) and not job.by_hand)
 
 
 @check(

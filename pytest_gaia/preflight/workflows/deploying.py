@@ -22,7 +22,11 @@ _BY_BUILDING = re.compile(
     rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|\bflyctl-actions|{_TOOL}deploy\.sh\b|{_TOOL}manage\.sh\s+deploy",
     re.IGNORECASE,
 )
-_TESTS = re.compile(rf"{_TOOL}(?:pytest|{_GAIA}\s+(?:test|quick-test|full-test|promote))\b", re.IGNORECASE)
+_TESTS = re.compile(
+    rf"{_TOOL}(?:pytest|{_GAIA}\s+(?:test|quick-test|full-test|deploy-and-test|promote))\b|"
+    rf"{_TOOL}manage\.sh\s+(?:deploy-and-)?test\b",
+    re.IGNORECASE,
+)
 _ROLLS_BACK = re.compile(r"\broll[-_ ]?back", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+")
 
@@ -49,7 +53,7 @@ def rolls_back(command: Command) -> bool:
 
 def environments_of(command: Command, job: Job) -> frozenset[str]:
     """Return the environments that ``command`` deploys to: those it names, or else those that its job does."""
-    for text in (command.text, job.environment or "", job.name, command.step):
+    for text in (command.text, command.environment or job.environment or "", job.name, command.step):
         named = frozenset(environment_name(word) for word in _words(text) if is_environment(word))
         if named:
             return named

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.preflight.spelling import is_environment
+from pytest_gaia.preflight.workflows.conditions import filled, outcomes
 from pytest_gaia.preflight.workflows.model import Job, Variable
 from pytest_gaia.preflight.workflows.scripts import Script, commands
 from pytest_gaia.preflight.workflows.yaml_file import YamlFile, as_list, as_table
@@ -11,10 +16,34 @@ from pytest_gaia.preflight.workflows.yaml_file import YamlFile, as_list, as_tabl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_gaia.preflight.workflows.conditions import Known, Value
     from pytest_gaia.preflight.workflows.model import Command
 
 _BY_HAND = {"workflow_dispatch", "workflow_call"}
-_FAILURE = ("failure()", "'failure'", '"failure"')
+_WORD = re.compile(r"[A-Za-z]+")
+_MOST_LEGS = 256
+"""as many jobs as GitHub makes of one matrix"""
+
+
+def _situation(*, success: bool, result: str, outcome: str, conclusion: str, upstream: str) -> dict[str, Value]:
+    """Return what conditions see where every job and every step has come to the same end."""
+    return {
+        "success()": frozenset({success}),
+        "failure()": frozenset({not success}),
+        "cancelled()": frozenset({False}),
+        "needs.*.result": frozenset({result}),
+        "steps.*.outcome": frozenset({outcome}),
+        "steps.*.conclusion": frozenset({conclusion}),
+        "github.event.workflow_run.conclusion": frozenset({upstream}),
+    }
+
+
+_ALL_WELL = _situation(success=True, result="success", outcome="success", conclusion="success", upstream="success")
+_FAILED = (
+    _situation(success=False, result="failure", outcome="failure", conclusion="failure", upstream="failure"),
+    # A step with continue-on-error, or another workflow, has failed; the job has not.
+    _situation(success=True, result="success", outcome="failure", conclusion="success", upstream="failure"),
+)
 
 
 def jobs(file: YamlFile) -> tuple[Job, ...]:
@@ -24,6 +53,11 @@ def jobs(file: YamlFile) -> tuple[Job, ...]:
     whole = bool(file.document.get("concurrency"))
     found = as_table(file.document.get("jobs"))
     return tuple(_job(file, name, as_table(body), by_hand=by_hand, alone=whole) for name, body in found.items())
+
+
+def events(file: YamlFile) -> tuple[str | None, ...]:
+    """Return what starts the workflow without a person."""
+    return tuple(each for each in _triggers(file) if each not in _BY_HAND) or (None,)
 
 
 def after(file: YamlFile) -> tuple[str, ...]:
@@ -55,14 +89,32 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], *, by_hand: bool, alon
         needs=tuple(map(str, as_list(body.get("needs")))),
         environment=str(named) if named else None,
         by_hand=by_hand,
-        regardless=_is_regardless(body.get("if")),
+        condition=_condition(body),
         alone=alone or bool(body.get("concurrency")),
         commands=tuple(_commands(file, name, body)),
     )
 
 
 def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Command]:
-    on_failure, ignored = _is_failure(body.get("if")), body.get("continue-on-error") is True
+    """Yield the commands of the job, once for each part of its matrix that names an environment."""
+    found = list(_written(file, name, body))
+    named = body.get("environment")
+    environment = str(as_table(named).get("name", "") if isinstance(named, dict) else named or "")
+    for leg in _legs(as_table(as_table(body.get("strategy")).get("matrix"))):
+        known: Known = {f"matrix.{key}".lower(): frozenset({value}) for key, value in leg.items()}
+        for command in found:
+            if True in outcomes(command.condition, known):
+                yield replace(
+                    command,
+                    text=filled(command.text, known),
+                    step=filled(command.step, known),
+                    leg=", ".join(leg.values()),
+                    environment=filled(environment, known) or None,
+                )
+
+
+def _written(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Command]:
+    on_failure, ignored = _is_on_failure(body), body.get("continue-on-error") is True
     if "uses" in body:
         script = Script(_used(body), file.place("jobs", name, "uses"), name, on_failure, ignored)
         yield from commands(script, file.lines)
@@ -72,10 +124,44 @@ def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Comma
             text=str(step["run"]) if "run" in step else _used(step),
             place=file.place("jobs", name, f"steps[{number}]", key),
             step=str(step.get("name", "")),
-            on_failure=on_failure or _is_failure(step.get("if")),
+            on_failure=on_failure or _is_on_failure(step),
             is_ignored=ignored or step.get("continue-on-error") is True,
         )
-        yield from commands(script, file.lines)
+        for command in commands(script, file.lines):
+            yield replace(command, condition=_condition(step), step_id=str(step.get("id") or number))
+
+
+def _legs(matrix: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the combinations of a matrix, of which only the axes count that name environments; one without any for none."""
+    axes = {
+        key: [_flat(key, value) for value in values]
+        for key, values in matrix.items()
+        if key not in ("include", "exclude") and isinstance(values, list)
+    }
+    naming = [each for each in axes.values() if any(map(_names_environment, each))]
+    rows = itertools.islice(itertools.product(*naming), _MOST_LEGS)
+    legs = [dict(itertools.chain(*(part.items() for part in row))) for row in rows]
+    crossed = [leg for leg in legs if leg]
+    # An entry extends the combinations that it fits, or is one of its own.
+    for entry in (_flat("", each) for each in as_list(matrix.get("include"))[:_MOST_LEGS]):
+        own = {key: value for key, value in entry.items() if key.partition(".")[0] in axes}
+        extended = [leg for leg in crossed if all(leg.get(key) == value for key, value in own.items())]
+        for leg in extended:
+            leg.update(entry)
+        if not extended and _names_environment(entry):
+            legs.append(entry)
+    return [leg for leg in legs if leg] or [{}]
+
+
+def _flat(key: str, value: Any) -> dict[str, str]:
+    if isinstance(value, dict):
+        parts = (_flat(f"{key}.{name}" if key else str(name), each) for name, each in value.items())
+        return dict(itertools.chain(*(part.items() for part in parts)))
+    return {key: str(value)}
+
+
+def _names_environment(values: dict[str, str]) -> bool:
+    return any(is_environment(word.lower()) for value in values.values() for word in _WORD.findall(value))
 
 
 def _used(body: dict[str, Any]) -> str:
@@ -86,12 +172,14 @@ def _used(body: dict[str, Any]) -> str:
     )
 
 
-def _is_regardless(condition: object) -> bool:
-    """Whether a job with this condition starts after a job that has failed, as far as the condition alone says."""
-    text = str(condition or "").replace(" ", "")
-    return ("always()" in text or "!cancelled()" in text) and "success" not in text
+def _condition(body: dict[str, Any]) -> str:
+    given = body.get("if")
+    return str(given).lower() if isinstance(given, bool) else str(given or "")
 
 
-def _is_failure(condition: object) -> bool:
-    text = str(condition or "")
-    return any(each in text for each in _FAILURE) and "!failure()" not in text.replace(" ", "")
+def _is_on_failure(body: dict[str, Any]) -> bool:
+    """Whether a job or step runs where something has failed, and not where all is well."""
+    condition = _condition(body)
+    if True in outcomes(condition, _ALL_WELL):
+        return False
+    return any(True in outcomes(condition, failed) for failed in _FAILED)

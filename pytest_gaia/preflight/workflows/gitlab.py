@@ -58,8 +58,9 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], bodies: dict[str, dict
         place=file.place(name),
         needs=_needs(body, bodies, stages),
         environment=str(named) if named else None,
-        by_hand="manual" in _when(body) or body.get("trigger") is not None,
-        regardless="always" in _when(body),
+        by_hand=_when(body) == {"manual"} or body.get("trigger") is not None,
+        optional=_is_optional(body),
+        condition=_condition(body),
         alone=bool(body.get("resource_group")),
         commands=tuple(_commands(file, name, body)),
     )
@@ -71,7 +72,9 @@ def _needs(body: dict[str, Any], bodies: dict[str, dict[str, Any]], stages: list
         return tuple(str(each) for each in given if each)
     own = _stage(body)
     earlier = stages[: stages.index(own)] if own in stages else []
-    return tuple(name for name, other in bodies.items() if _stage(other) in earlier)
+    # A stage does not wait for a job that nobody has to start.
+    found = ((name, other) for name, other in bodies.items() if _stage(other) in earlier)
+    return tuple(name for name, other in found if not _is_optional(other))
 
 
 def _stage(body: dict[str, Any]) -> str:
@@ -79,13 +82,33 @@ def _stage(body: dict[str, Any]) -> str:
 
 
 def _when(body: dict[str, Any]) -> set[str]:
-    """Return the words that say when the job runs, those of its rules included."""
-    rules = (as_table(rule).get("when") for rule in as_list(body.get("rules")))
-    return {str(when) for when in (body.get("when"), *rules) if when}
+    """Return the words that say when the job runs: its own, or those of its rules."""
+    usual = str(body.get("when") or "on_success")
+    rules = [as_table(rule) for rule in as_list(body.get("rules"))]
+    return {str(rule.get("when") or usual) for rule in rules} - {"never"} if rules else {usual}
+
+
+def _condition(body: dict[str, Any]) -> str:
+    """Return when the job starts, in GitHub's words."""
+    when = _when(body)
+    if "always" in when:
+        return "always()"
+    if "on_failure" in when:
+        return "failure()" if when <= {"on_failure", "manual"} else "success() || failure()"
+    return ""
+
+
+def _is_optional(body: dict[str, Any]) -> bool:
+    """Whether the job waits for a person, and later stages do not wait for it, which is the default without rules."""
+    rules = [as_table(rule) for rule in as_list(body.get("rules"))]
+    if not rules:
+        return body.get("when") == "manual" and body.get("allow_failure") is not False
+    by_hand = [rule for rule in rules if (rule.get("when") or body.get("when")) == "manual"]
+    return any(rule.get("allow_failure", body.get("allow_failure")) is True for rule in by_hand)
 
 
 def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Command]:
-    on_failure, ignored = "on_failure" in _when(body), body.get("allow_failure") is True
+    on_failure, ignored = _condition(body) == "failure()", body.get("allow_failure") is True
     for key in ("before_script", "script", "after_script"):
         given = body.get(key)
         for number, text in enumerate(_flat(given)):

@@ -34,6 +34,14 @@ class Command:
     """whether it is inside of a loop, which ends when something is reached"""
     is_ignored: bool = False
     """whether the job goes on when it fails"""
+    condition: str = ""
+    """when its step runs, in GitHub's words; nothing for ``success()``"""
+    step_id: str = ""
+    """what conditions call its step; the number of one that has no name for them"""
+    leg: str = ""
+    """the values of the matrix that it runs with, where they name an environment"""
+    environment: str | None = None
+    """the environment that its job names for these values"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +56,10 @@ class Job:
     """the environment that the job says it deploys to, as it is spelled there"""
     by_hand: bool = False
     """whether only a person starts it"""
-    regardless: bool = False
-    """whether it runs even where what it needs has failed"""
+    optional: bool = False
+    """whether later stages go on where nobody has started it by hand"""
+    condition: str = ""
+    """when it starts, in GitHub's words; nothing for ``success()``"""
     alone: bool = False
     """whether another run of it has to wait until this one has ended"""
     commands: tuple[Command, ...] = ()
@@ -67,6 +77,8 @@ class Workflow:
     """the text, line by line"""
     after: tuple[str, ...] = ()
     """names of workflows that must have ended before it starts"""
+    events: tuple[str | None, ...] = (None,)
+    """what starts it without a person; None for what is not known"""
     variables: tuple[Variable, ...] = ()
     comments: Mapping[int, str] = field(default_factory=dict)
     """line → comment on it, without the sign"""

@@ -45,6 +45,7 @@ def _in(folder: Path) -> Iterator[Workflow]:
             github.jobs(file),
             file.lines,
             after=github.after(file),
+            events=github.events(file),
             variables=tuple(github.variables(file)),
             comments=comments,
         )

@@ -1,0 +1,202 @@
+"""Whether production can be deployed although staging did not succeed: what needs and conditions of a job let through."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pytest_gaia.preflight.files import PRODUCTION, STAGING
+from pytest_gaia.preflight.spelling import environment_name
+from pytest_gaia.preflight.workflows.conditions import EITHER, NO, YES, outcomes
+from pytest_gaia.preflight.workflows.deploying import deployed_by, deploys, environments_of, tests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pytest_gaia.preflight.workflows.conditions import Value
+    from pytest_gaia.preflight.workflows.model import Command, Job, Workflow
+
+_UNSUCCESSFUL = ("failure", "cancelled", "skipped")
+_RESULTS = frozenset({"success", *_UNSUCCESSFUL})
+_TESTING = re.compile(
+    r"(?<![a-z])(?:tests?|testing|checks?|smoke|e2e|verify|verification|validate|acceptance|cypress|playwright|newman|k6)(?![a-z])",
+    re.IGNORECASE,
+)
+"""words of a step or job that tests something, by whatever tool"""
+
+
+class Gap(NamedTuple):
+    """A way to production that does not need the success of staging."""
+
+    kind: Literal["missing", "result", "workflow", "matrix", "step", "optional"]
+    staging: str = ""
+    """the job or workflow of staging that counts for nothing"""
+    results: tuple[str, ...] = ()
+    """how it may have ended"""
+
+
+def gap(workflow: Workflow, job: Job, others: Iterable[Workflow]) -> Gap | None:
+    """Return how ``job`` can deploy to production without the success of staging; None where it cannot."""
+    upstream = next(
+        (each for each in others if each.name in workflow.after and any(map(_is_of_staging, each.jobs))), None
+    )
+    for event in workflow.events:
+        if _starts(workflow, job, event):
+            found = _gap_on(event, workflow, job, upstream)
+            if found:
+                return found
+    return None
+
+
+def is_tested(workflow: Workflow, job: Job, others: Iterable[Workflow]) -> bool:
+    """Whether something is tested between a deployment to staging and ``job``, or before it in ``job`` itself.
+
+    Where nothing of staging is deployed before ``job``, nothing is missing.
+    """
+    # What production's job does from its deployment on comes too late.
+    first = next(
+        number for number, each in enumerate(job.commands) if deploys(each) and PRODUCTION in environments_of(each, job)
+    )
+    last = 1 if STAGING in environments_of(job.commands[first], job) else 0
+    own = replace(job, commands=job.commands[: first + last])
+    chains = [(*workflow.before(job), own), *(each.jobs for each in others if each.name in workflow.after)]
+    staged = [(each, chain) for chain in chains for each in chain if STAGING in deployed_by(each)]
+    return not staged or any(_is_tested_in(each, chain) for each, chain in staged)
+
+
+def _is_tested_in(staged: Job, chain: Sequence[Job]) -> bool:
+    places = [number for number, each in enumerate(staged.commands) if deploys(each)]
+    after = staged.commands[places[0] :]
+    if any(tests(each) for each in after) or any(_is_testing(each) for each in after[1:]):
+        return True
+    later = [each for each in chain if staged.name in _needed(each, chain)]
+    return any(_TESTING.search(each.name) or any(map(_is_testing, each.commands)) for each in later)
+
+
+def _needed(job: Job, chain: Sequence[Job]) -> set[str]:
+    """Return the names of the jobs of ``chain`` that must have ended before ``job``."""
+    jobs, found, waiting = {each.name: each for each in chain}, set[str](), list(job.needs)
+    while waiting:
+        name = waiting.pop()
+        if name in jobs and name not in found:
+            found.add(name)
+            waiting += jobs[name].needs
+    return found
+
+
+def _is_testing(command: Command) -> bool:
+    return tests(command) or bool(_TESTING.search(command.text) or _TESTING.search(command.step))
+
+
+def _gap_on(event: str | None, workflow: Workflow, job: Job, upstream: Workflow | None) -> Gap | None:
+    guards = [each for each in workflow.before(job) if _is_of_staging(each)]
+    if guards:
+        return _gap_in_results(event, workflow, job, guards)
+    inside = _gap_inside(job)
+    if inside is None or inside.kind != "missing":
+        return inside
+    if upstream is not None and event == "workflow_run":
+        passed = tuple(each for each in _UNSUCCESSFUL if _starts(workflow, job, event, upstream=each))
+        return Gap("workflow", upstream.name, passed) if passed else None
+    optional = next((each.name for each in workflow.jobs if each.optional and STAGING in deployed_by(each)), None)
+    return Gap("optional", optional) if optional else inside
+
+
+def _gap_in_results(event: str | None, workflow: Workflow, job: Job, guards: Sequence[Job]) -> Gap | None:
+    for guard in guards:
+        passed = tuple(each for each in _UNSUCCESSFUL if _starts(workflow, job, event, {guard.name: each}))
+        if passed:
+            return Gap("result", guard.name, passed)
+    return None
+
+
+def _gap_inside(job: Job) -> Gap | None:
+    """Look at the steps of ``job`` alone: does each one of production come after one of staging, and need its success?"""
+    deployments = [each for each in job.commands if deploys(each) and not each.on_failure]
+    of_staging = [each for each in deployments if STAGING in environments_of(each, job)]
+    if not of_staging:
+        return Gap("missing")
+    for each in (each for each in deployments if PRODUCTION in environments_of(each, job)):
+        earlier = [other for other in of_staging if other.leg == each.leg and other.place.line <= each.place.line]
+        if not earlier:
+            return Gap("matrix" if each.leg else "step")
+        if not any(_is_needed(other, each) for other in earlier):
+            return Gap("step")
+    return None
+
+
+def _is_needed(staging: Command, production: Command) -> bool:
+    """Whether the step of ``production`` runs only if the one of ``staging`` has run, and well."""
+    if staging.step_id == production.step_id:
+        return True
+    if staging.condition not in ("", production.condition):
+        return False
+    known: dict[str, Value] = {"success()": NO, "failure()": YES, "cancelled()": EITHER}
+    ended: Value = frozenset({"failure", "cancelled"})
+    known |= {f"steps.{staging.step_id}.{key}".lower(): ended for key in ("outcome", "conclusion")}
+    return True not in outcomes(production.condition, known)
+
+
+def _is_of_staging(job: Job) -> bool:
+    """Whether the success of ``job`` says something of staging: it deploys there, tests it, or names it as its environment."""
+    named = {environment_name(word) for word in re.findall("[a-z]+", (job.environment or "").lower())}
+    tested = (environments_of(each, job) for each in job.commands if tests(each))
+    return STAGING in deployed_by(job) or STAGING in named or any(STAGING in each for each in tested)
+
+
+def _starts(
+    workflow: Workflow,
+    job: Job,
+    event: str | None,
+    ended: Mapping[str, str] | None = None,
+    upstream: str | None = None,
+) -> bool:
+    """Whether ``job`` can start where jobs have ``ended`` so, and the workflow before with ``upstream``.
+
+    What is not known can be anything. A job in a circle of needs never starts.
+    """
+    jobs = {each.name: each for each in (*workflow.before(job), job)}
+    try:
+        order = list(TopologicalSorter({name: each.needs for name, each in jobs.items()}).static_order())
+    except CycleError:
+        return False
+    known: dict[str, Value] = {
+        "github.event_name": frozenset({event}) if event else None,
+        "github.event.workflow_run.conclusion": _conclusions(event, upstream),
+    }
+    results: dict[str, frozenset[str]] = {}
+    for each in (jobs[name] for name in order if name in jobs):
+        possible = outcomes(each.condition, known | _seen_by(workflow, each, results))
+        if each.name == job.name:
+            return True in possible
+        results[each.name] = _ends(possible, (ended or {}).get(each.name))
+    return False
+
+
+def _conclusions(event: str | None, upstream: str | None) -> Value:
+    if event != "workflow_run":
+        return frozenset({None})
+    return frozenset({upstream} if upstream else _RESULTS)
+
+
+def _ends(starts: frozenset[bool], ended: str | None) -> frozenset[str]:
+    if ended:
+        return frozenset({ended})
+    return (_RESULTS - {"skipped"} if True in starts else frozenset()) | (
+        {"skipped"} if False in starts else frozenset()
+    )
+
+
+def _seen_by(workflow: Workflow, job: Job, results: Mapping[str, frozenset[str]]) -> dict[str, Value]:
+    """Return what the condition of ``job`` sees of the jobs before it; of one that it does not need, nothing."""
+    before = [results[each.name] for each in workflow.before(job) if each.name in results]
+    seen: dict[str, Value] = {"needs.*.result": frozenset({None})}
+    seen |= {f"needs.{name}.result".lower(): frozenset(results[name]) for name in job.needs if name in results}
+    all_well = all("success" in each for each in before)
+    return seen | {
+        "success()": (YES if all(each == {"success"} for each in before) else EITHER) if all_well else NO,
+        "failure()": YES if {"failure"} in before else EITHER if any("failure" in each for each in before) else NO,
+        "cancelled()": EITHER if any("cancelled" in each for each in before) else NO,
+    }
