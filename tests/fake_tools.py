@@ -92,8 +92,9 @@ class FakeTools:
             cloud.setdefault("images", {})[reference] = digest
             for number in range(1, release + 1) if machines else ():
                 app["releases"].append(fly_shapes.seeded_release(name, number, reference))
-            for _ in range(machines):
-                machine = fly_machines.new_machine(app, app["config"], region=region)
+            groups = fly_machines.groups(app["config"])
+            for group in groups * machines:
+                machine = fly_machines.new_machine(app, app["config"], group=group, region=region)
                 image = {"reference": reference, "digest": digest}
                 fly_machines.settle(machine, app["config"], image, app["releases"][-1], state=state)
                 machine["config"]["guest"]["memory_mb"] = memory_mb

@@ -74,5 +74,6 @@ def _files(deployment: Deployment) -> str:
     names = list(dict.fromkeys(app.place("app").file for app in deployment.apps))
     if len(names) == 1:
         return names[0]
-    ending = names[0].rpartition("fly.")[2].split(".")[-2]
-    return f"{names[0].rpartition('fly.')[0]}fly.*.{ending}.toml"
+    folder, _, name = names[0].rpartition("fly.")
+    environment, suffix = name.split(".")[-2:]
+    return f"{folder}fly.*.{environment}.{suffix if all(each.endswith(suffix) for each in names) else '*'}"

@@ -76,7 +76,10 @@ class _Job:
             # The other services keep the images that they run: without --no-deps, those of the file would replace them.
             return ((*self._compose("--file", "-"), *up, "--no-build", "--no-deps", self._request.app),)
         rebuilt = ((*self._compose(), "build", "--no-cache", "--pull", self._request.app),)
-        return (*(rebuilt if self._request.rebuild else ()), (*self._compose(), *up, self._request.app))
+        beside = self._request.beside
+        # A one-shot that has run in this deployment already would be started again as a dependency.
+        alone = () if beside is None else ("--no-deps", *beside)
+        return (*(rebuilt if self._request.rebuild else ()), (*self._compose(), *up, *alone, self._request.app))
 
     def remark(self) -> str:
         """Return what the commands alone do not show."""

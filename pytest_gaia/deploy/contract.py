@@ -43,6 +43,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     rebuild: bool = False
     remote_only: bool = True
+    beside: tuple[str, ...] | None = None
+    """names of the tool for what is started together with ``app``; None: all that it depends on"""
     attempt: int = 1
     deadline: float = 600.0
     """seconds that the phase may take"""
@@ -58,6 +60,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """``started``, ``stopped``, ``suspended``, ``starting`` … (Fly's words; compose's are translated); ``completed`` for
     a one-shot that has ended well, which is as good as ``started``"""
+    group: str = ""
+    """its process group on Fly; empty where the tool has none, or does not say"""
     region: str | None = None
     image: str | None = None
     """reference"""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-import tomllib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.deployfiles.fly import read_table
+from pytest_gaia.config.deployfiles.fly_ports import BARE_DURATION
+from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.deploy import fly_apps
 from pytest_gaia.deploy.contract import Reply
 from pytest_gaia.deploy.fly_errors import classify, explain
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
     from pytest_gaia.deploy.contract import Request
     from pytest_gaia.deploy.process import Finished
 
-_HEALTHY_WITHIN = 300
-"""seconds that flyctl waits for one machine; the deadline of the whole may be shorter"""
-_RELEASE_COMMAND = 600
+_WAIT, _RELEASE_COMMAND = "wait_timeout", "release_command_timeout"
+_TIMEOUTS = {_WAIT: 300.0, _RELEASE_COMMAND: 600.0}
+"""key of [deploy] → seconds where the deploy file has none; the deadline of the whole may be shorter"""
 _TO_WAKE = 120.0
 
 
@@ -45,7 +47,7 @@ class FlyHook:
             return self._observe(request)
         arguments = deploy_arguments(request)
         if request.phase == "plan" or request.dry_run:
-            return Reply(status="done", commands=(self._spoken(arguments),))
+            return Reply(status="done", commands=(self._spoken(arguments),), message=_cut_short(request))
         return self._deploy(request, arguments, log)
 
     def _observe(self, request: Request) -> Reply:
@@ -120,7 +122,8 @@ def deploy_arguments(request: Request) -> tuple[str, ...]:
         raise ConfigError(f"{request.app}: there is no image to go back to; name one with --to.")
     if not (image or request.config):
         raise ConfigError(f"{request.app}: there is neither a deploy file nor an image to deploy.")
-    limit = int(request.deadline)
+    file = _deploy_file(request.config)
+    timeouts, limit = _TIMEOUTS | _given(file), request.deadline
     arguments = ["deploy", "-a", request.app]
     arguments += ["-c", request.config] if request.config else []
     arguments += ["--image", _pinned(image)] if image else []
@@ -129,12 +132,11 @@ def deploy_arguments(request: Request) -> tuple[str, ...]:
     # With an image, flyctl would first look for one of that name in a local Docker, and push what it finds there.
     arguments += ["--remote-only"] if request.remote_only or image else []
     # By default flyctl adds a second machine to an app that has one.
-    arguments += [] if _spare_machine(request.config) else ["--ha=false"]
-    arguments += (
-        ["--skip-release-command"] if back else ["--release-command-timeout", _seconds(_RELEASE_COMMAND, limit)]
-    )
+    arguments += [] if _spare_machine(file) else ["--ha=false"]
+    most = _seconds(timeouts[_RELEASE_COMMAND], limit)
+    arguments += ["--skip-release-command"] if back else ["--release-command-timeout", most]
     # Unless it is told otherwise, the number of retries is whatever Fly has set for everybody on that day.
-    return (*arguments, "--wait-timeout", _seconds(_HEALTHY_WITHIN, limit), "--deploy-retries", "0", "--yes")
+    return (*arguments, "--wait-timeout", _seconds(timeouts[_WAIT], limit), "--deploy-retries", "0", "--yes")
 
 
 @contextmanager
@@ -147,8 +149,29 @@ def _folder(request: Request) -> Iterator[Path | None]:
         yield Path(request.directory) if request.directory else None
 
 
-def _seconds(most: int, limit: int) -> str:
-    return f"{max(1, min(most, limit))}s"
+def _given(file: Table) -> dict[str, float]:
+    """Return the timeouts that the deploy file sets, in seconds."""
+    table = file.table("deploy")
+    found = {key: table.duration(key, BARE_DURATION) for key in _TIMEOUTS}
+    return {key: seconds for key, seconds in found.items() if seconds}
+
+
+def _cut_short(request: Request) -> str:
+    """Return which timeouts of the deploy file are longer than the deadline, in one sentence; an empty text for none."""
+    file = _deploy_file(request.config)
+    # Going back runs no release command.
+    asked = {key: seconds for key, seconds in _given(file).items() if key == _WAIT or request.previous is None}
+    longer = [f"{key} is {seconds:g} s" for key, seconds in asked.items() if seconds > request.deadline]
+    if not longer:
+        return ""
+    return (
+        f"{' and '.join(longer)} in {file.file}, and the deployment is ended after {request.deadline:g} s: raise "
+        f"`deadline` in [env.{request.environment}.deploy] of gaia.toml"
+    )
+
+
+def _seconds(most: float, limit: float) -> str:
+    return f"{max(1, int(min(most, limit)))}s"
 
 
 def _pinned(image: str) -> str:
@@ -160,14 +183,17 @@ def _pinned(image: str) -> str:
     return f"{folder}{slash}{last.partition(':')[0]}@{digest}"
 
 
-def _spare_machine(config: str | None) -> bool:
+def _deploy_file(config: str | None) -> Table:
+    """Return the deploy file as it is; an empty one where it cannot be read, which flyctl reports."""
+    with suppress(ConfigError):
+        if config:
+            return read_table(Path(config), Path(config).name)[0]
+    return Table(config or "", {}, {})
+
+
+def _spare_machine(file: Table) -> bool:
     """Whether the deploy file asks for two machines or more, and so for flyctl's second one."""
-    try:
-        document = tomllib.loads(Path(config).read_text("utf-8")) if config else {}
-    except (OSError, ValueError):
-        # flyctl says it better.
-        return True
-    services = document.get("services", [])
-    tables = [document.get("http_service"), *(services if isinstance(services, list) else [])]
+    services = file.values.get("services", [])
+    tables = [file.values.get("http_service"), *(services if isinstance(services, list) else [])]
     least = [table.get("min_machines_running") for table in tables if isinstance(table, dict)]
     return any(isinstance(number, int) and number > 1 for number in least)

@@ -119,12 +119,14 @@ class _Machine(msgspec.Struct):
     def observed(self) -> Machine:
         """What the contract says of it."""
         settings = self.settings()
-        release = (settings.metadata or {}).get("fly_release_version", "")
+        metadata = settings.metadata or {}
+        release = metadata.get("fly_release_version", "")
         reported = [check for check in self.checks or [] if not check.name.startswith(_NO_CHECK)]
         configured = len(settings.checks or {}) + sum(len(service.checks or []) for service in settings.services or [])
         return Machine(
             id=self.id,
             state=self.state,
+            group=metadata.get("fly_process_group", ""),
             region=self.region or None,
             image=self.image_ref.reference() or settings.image or None,
             digest=self.image_ref.digest or None,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request
 
@@ -40,13 +40,17 @@ class Wanted:
     """machines of this release or a later one will do"""
     checks_required: bool = True
     """whether a machine without a health check is not well; a container of compose may have none"""
+    groups: Mapping[str, bool] = field(default_factory=dict)
+    """process group → the same for its machines; each has at least one"""
 
     @classmethod
-    def of(cls, request: Request, reply: Reply, *, checks_required: bool = True) -> Wanted:
+    def of(
+        cls, request: Request, reply: Reply, *, checks_required: bool = True, groups: Mapping[str, bool] | None = None
+    ) -> Wanted:
         """Return what ``request`` asked for, and ``reply`` says it has become."""
         asked = request.previous if request.phase == "rollback" else request.image
         image = asked if asked and digest_of(asked) else reply.image or asked
-        return cls(image, reply.release, checks_required)
+        return cls(image, reply.release, checks_required, groups or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,10 @@ def converged(observation: Observation, wanted: Wanted) -> str:
         return f"{observation.app} does not exist"
     if not observation.machines:
         return f"{observation.app} has no machine that serves"
+    there = {machine.group for machine in observation.machines}
+    # A hook that knows nothing of groups leaves them empty.
+    if "" not in there and (absent := [group for group in wanted.groups if group not in there]):
+        return f"{observation.app} has no machine of the process group {absent[0]}"
     if len(digests := {machine.digest for machine in observation.machines}) > 1:
         shown = Counter(_short(machine.digest) for machine in observation.machines)
         return f"{len(digests)} images run: " + ", ".join(f"{digest} ×{number}" for digest, number in shown.items())
@@ -143,7 +151,7 @@ def _problems(machine: Machine, wanted: Wanted) -> Iterator[str]:
         yield f"is {machine.state}, not started"
     if machine.cordoned:
         yield "is cordoned: nothing is routed to it"
-    if machine.checks == 0 and wanted.checks_required:
+    if machine.checks == 0 and wanted.groups.get(machine.group, wanted.checks_required):
         yield "has no health check, so nothing is known of its health"
     if machine.critical or machine.passing < machine.checks:
         yield f"passes {machine.passing} of {machine.checks} health checks"

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from pytest_gaia.deploy.contract import Machine, Observation
     from pytest_gaia.run.sampling import Reading
 
-AppState: TypeAlias = Literal["healthy", "degraded", "suspended", "stopped", "gateway-only", "not deployed", "unknown"]
-"""``suspended``: it sleeps, and wakes when it is asked; ``gateway-only``: the gateway is meant to stand alone here"""
+AppState: TypeAlias = Literal[
+    "healthy", "completed", "degraded", "suspended", "stopped", "gateway-only", "not deployed", "unknown"
+]
+"""``completed``: a one-shot, such as a migration, that has ended with 0; ``suspended``: it sleeps, and wakes when it is asked; ``gateway-only``: the gateway is meant to stand alone here"""
 EnvironmentState: TypeAlias = Literal[
     "healthy", "running", "gateway-only", "suspended", "stopped", "degraded", "not deployed", "unknown"
 ]
 """``running`` and ``stopped``: of what would run on this machine"""
 
 _ASLEEP = ("stopped", "suspended")
+_COMPLETED: Literal["completed"] = "completed"
 _SHOWN = 3
 """machines, or apps, that a reason names"""
 
@@ -134,6 +137,8 @@ def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[A
         return "degraded", f"its machines run {images} images"
     if any(machine.state == "started" for machine in machines):
         return "healthy", ""
+    if all(machine.state == _COMPLETED for machine in machines):
+        return _COMPLETED, ""
     if kept and not local:
         return "degraded", f"every machine sleeps, and {kept}"
     return ("stopped" if local else "suspended"), ""
@@ -145,20 +150,26 @@ def _problem(machine: Machine) -> str:
     found = (
         (not machine.host_ok, "is on a host that does not answer"),
         (machine.crashed, "crashed, or ran out of memory"),
-        (not awake and machine.state not in _ASLEEP, f"is {machine.state}"),
+        (not awake and machine.state not in (*_ASLEEP, _COMPLETED), f"is {machine.state}"),
         (machine.cordoned, "is cordoned: nothing is routed to it"),
         (awake and machine.passing < machine.checks, f"passes {machine.passing} of {machine.checks} health checks"),
     )
     return next((problem for holds, problem in found if holds), "")
 
 
-def _of_apps(states: set[AppState], *, alone: bool, local: bool) -> EnvironmentState:
+def _of_apps(found: set[AppState], *, alone: bool, local: bool) -> EnvironmentState:
+    # What has done its work says nothing about the rest.
+    states = found - {_COMPLETED}
+    if found and not states:
+        return "stopped"
     if not states:
         return "not deployed"
     if states <= {"healthy", "suspended"} and "healthy" in states:
         return "running" if local else "gateway-only" if alone else "healthy"
     if len(states) == 1:
-        return next(iter(states))
+        (state,) = states
+        assert state != _COMPLETED
+        return state
     # What is not known may be well; anything else that is not alike is not as anybody meant it.
     return "unknown" if states <= {"healthy", "suspended", "unknown"} else "degraded"
 
@@ -174,5 +185,5 @@ def _why(apps: Sequence[AppView], state: EnvironmentState) -> str:
 
 def _is_reason(app: AppView, state: EnvironmentState) -> bool:
     if state == "degraded":
-        return app.state not in ("healthy", "suspended", "gateway-only")
+        return app.state not in ("healthy", "completed", "suspended", "gateway-only")
     return state == "unknown" and app.state == "unknown"

@@ -6,15 +6,17 @@ the newest complete release that the tool tells of. What was once rolled back fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.deployfiles.fly import read_app
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.journal import Journal
 from pytest_gaia.run.order import in_order
 from pytest_gaia.run.rollback_history import History, SeenWell
 from pytest_gaia.run.rollout_journal import KEPT
-from pytest_gaia.run.rollout_model import Rollout, Step
+from pytest_gaia.run.rollout_model import Rollout
 from pytest_gaia.run.rollout_plan import apps_of, choose, settings_of, step_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.deploy.contract import Observation
     from pytest_gaia.run.journal import Entry
+    from pytest_gaia.run.rollout_model import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +117,19 @@ class _Search:
     def _step(self, service: str, image: str, origin: str, seen: SeenWell | None) -> Step:
         app = self._apps.get(service)
         step = step_of(service, app, image, origin)
-        if step.config is None or (kept := self._kept_file(seen, step.config)) is None:
+        if app is None or (kept := self._kept_file(seen, app.path)) is None:
             return step
-        return Step(service, step.app, kept, image, f"{origin}, with its deploy file of then", step.checks_required)
+        step = replace(step, config=kept, origin=f"{origin}, with its deploy file of then")
+        # One that cannot be read any more was deployed all the same: then today's says which checks there must be.
+        with suppress(ConfigError):
+            then = read_app(kept, kept.name, service=service, environment=app.environment, form=app.form)
+            step = replace(step, checks_required=any(then.checked.values()), groups=then.checked)
+        return step
 
     def _kept_file(self, seen: SeenWell | None, today: Path) -> Path | None:
         """Return the deploy file as it was then; None where it is not known, or could not be used from elsewhere."""
         # A compose file names other files, relative to its own folder; Fly's is whole without them if nothing is built.
-        if seen is None or not seen.config or today.suffix != ".toml":
+        if seen is None or not seen.config or not today.name.startswith("fly."):
             return None
         kept = self._kept / seen.config
         return kept.absolute() if kept.is_file() else None

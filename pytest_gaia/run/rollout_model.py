@@ -56,6 +56,10 @@ class Step:
     """for a rollback: how ``image`` was found"""
     checks_required: bool = True
     """whether a machine without a health check is not well"""
+    beside: tuple[str, ...] | None = None
+    """names of the tool for what is started together with ``app``; None: all that it depends on"""
+    groups: Mapping[str, bool] = field(default_factory=dict)
+    """process group on Fly → the same for its machines, by the deploy file"""
 
 
 @dataclass(frozen=True, slots=True)

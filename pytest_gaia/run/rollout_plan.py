@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.deployfiles.model import COMPLETED
 from pytest_gaia.config.deployfiles.read import find_environments, read_deployment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import ConfigError, nearest
@@ -45,7 +47,7 @@ def plan_rollout(
     """
     settings = settings_of(environment)
     apps = apps_of(deployment)
-    chosen = choose(environment, deployment, apps, services)
+    chosen = _after_needs(choose(environment, deployment, apps, services), apps)
     wanted = dict(images or {})
     _check_images(wanted, chosen, environment.name, rebuild=rebuild)
     refused = "" if deployment is None else _refused(deployment, [apps[each] for each in chosen])
@@ -54,7 +56,9 @@ def plan_rollout(
     return Rollout(
         environment=environment.name,
         rootdir=rootdir,
-        steps=tuple(step_of(service, apps.get(service), wanted.get(service)) for service in chosen),
+        steps=tuple(
+            _once([step_of(service, apps.get(service), wanted.get(service)) for service in chosen], deployment)
+        ),
         region=region,
         rebuild=rebuild,
         remote_only=remote_only,
@@ -108,8 +112,53 @@ def step_of(service: str, app: App | None, image: str | None, origin: str = "") 
     if app is None:
         return Step(service, service, None, image, origin, checks_required=False)
     # A container of compose may have no check, and neither may an app that serves nothing.
-    checked = app.path.suffix == ".toml" and any(port.checks for port in app.served)
-    return Step(service, app.name, app.path.absolute(), image, origin, checks_required=checked)
+    groups = app.checked
+    return Step(
+        service, app.name, app.path.absolute(), image, origin, checks_required=any(groups.values()), groups=groups
+    )
+
+
+def _after_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, ...]:
+    """Return ``chosen`` with each compose service after those of them that it depends on."""
+    ordered: dict[str, None] = {}
+
+    def take(service: str, above: frozenset[str]) -> None:
+        for name in chosen if service in apps else ():
+            if name in apps[service].depends_on and name not in above:
+                take(name, above | {name})
+        ordered.setdefault(service)
+
+    for service in chosen:
+        take(service, frozenset({service}))
+    return tuple(ordered)
+
+
+def _once(steps: Iterable[Step], deployment: Deployment | None) -> Iterator[Step]:
+    """Yield ``steps`` so that a one-shot container is started by the first that needs it, and by no other."""
+    named = {app.name: app for app in deployment.apps} if deployment is not None else {}
+    one_shots = {name for app in named.values() for name, how in app.waits_for.items() if how == COMPLETED}
+    started: set[str] = set()
+    for step in steps:
+        # With an image of its own, a service is started without what it depends on.
+        needs = _needs(step.app, named) if step.image is None else ()
+        if one_shots & started & set(needs):
+            beside = tuple(name for name in needs if name not in started)
+            yield replace(step, beside=beside)
+        else:
+            yield step
+        started |= {step.app, *needs}
+
+
+def _needs(name: str, named: Mapping[str, App]) -> tuple[str, ...]:
+    """Return what the compose service ``name`` depends on, directly or through others."""
+    found: dict[str, None] = {}
+    left = [name]
+    while left:
+        app = named.get(left.pop())
+        new = [each for each in app.waits_for if each not in found] if app is not None else []
+        found |= dict.fromkeys(new)
+        left += new
+    return tuple(each for each in found if each != name)
 
 
 def _unknown(name: str, environment: Environment, deployment: Deployment | None, can: Iterable[str]) -> str:

@@ -87,16 +87,16 @@ class Worker:
             return False
         if rollout.region and any(machine.region != rollout.region for machine in seen.machines):
             return False
-        return not converged(seen, Wanted(step.image, checks_required=step.checks_required))
+        return not converged(seen, Wanted(step.image, None, step.checks_required, step.groups))
 
     def is_well(self, step: Step, seen: Observation) -> bool:
         """Whether one image runs everywhere, and passes every check."""
-        return not converged(seen, Wanted(checks_required=step.checks_required))
+        return not converged(seen, Wanted(None, None, step.checks_required, step.groups))
 
     def _settled(self, step: Step, reply: Reply, before: Observation, until: float) -> tuple[Observation, Outcome]:
         """Observe and judge until what is wanted runs, nothing moves any more, or time is up."""
         request = self._request(self.rollout.action, step)
-        wanted = Wanted.of(request, reply, checks_required=step.checks_required)
+        wanted = Wanted.of(request, reply, checks_required=step.checks_required, groups=step.groups)
         watch = _Watch(self.pace.clock(), _STUCK_AFTER if reply.status in ("done", "unchanged") else 0.0)
         while True:
             seen = self.look(step, until)
@@ -142,6 +142,7 @@ class Worker:
             region=rollout.region,
             rebuild=rollout.rebuild,
             remote_only=rollout.remote_only,
+            beside=step.beside,
             attempt=attempt,
             deadline=deadline,
             dry_run=phase == "plan",

@@ -12,7 +12,7 @@ from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.deploy.compose import ComposeHook
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.rollout import plan_rollout, roll_out
-from tests.run.deploy_files import Clock
+from tests.run.deploy_files import Clock, Listener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +103,48 @@ def test_a_service_that_nobody_waits_for_to_end_has_failed_when_it_ends(
     result = deploy(plan(folder, service))
 
     assert (result.steps[0].outcome, result.exit_code) == ("failed", 1)
+
+
+ONCE = """\
+services:
+  auth:
+    image: gaia/gaia:1
+    depends_on:
+      migrate: {condition: service_completed_successfully}
+      db: {condition: service_started}
+  asset: *waiting
+  chat:
+    image: gaia/gaia:1
+    depends_on:
+      migrate: {condition: service_completed_successfully}
+      cache: {condition: service_started}
+  gateway:
+    image: gaia/gaia:1
+    depends_on: [auth]
+  migrate:
+    image: gaia/migrate:1
+    restart: "no"
+    depends_on: [db]
+  db: {image: "postgres:16"}
+  cache: {image: "redis:7"}
+""".replace("*waiting", "{image: 'gaia/gaia:1', depends_on: {migrate: {condition: service_completed_successfully}}}")
+
+
+@pytest.mark.parametrize("services", [("all",), ("chat", "auth"), ("asset",)])
+def test_a_one_shot_runs_once_in_a_deployment_and_before_all_that_wait_for_it(
+    folder: Path, fake_tools: FakeTools, services: tuple[str, ...]
+) -> None:
+    (folder / "docker-compose.yml").write_text(ONCE)
+    listener = Listener()
+
+    result = roll_out(plan(folder, *services), ComposeHook(), pace=Clock().pace(), progress=listener)
+
+    started = [line.split()[1] for line in listener.lines if line.endswith("Starting")]
+    waiting = ("auth", "asset", "chat", "gateway") if services == ("all",) else services
+    assert result.good
+    assert started.count("gaia-migrate-1") == 1
+    assert started.index("gaia-migrate-1") < min(started.index(f"gaia-{each}-1") for each in waiting)
+    assert ("gaia-cache-1" in started) == (services != ("asset",))
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_it_observes_machines_releases_and_health(fake_tools: FakeTools, hook: F
     assert {machine.id for machine in observation.machines} == names
     first = observation.machines[0]
     assert first == Machine(
-        id=first.id, state="started", region="fra", digest=digest, release=41, checks=1, passing=1, memory_mb=2048,
+        id=first.id, state="started", group="app", region="fra", digest=digest, release=41, checks=1, passing=1, memory_mb=2048,
         image=f"registry.fly.io/{APP}:deployment-{41:026}@{digest}",
     )  # fmt: skip
 
@@ -174,6 +174,48 @@ def test_what_is_asked_for_is_in_the_command(
 
     assert there in " ".join(command)
     assert away not in " ".join(command[5:])
+
+
+TIMEOUTS = '[deploy]\nwait_timeout = "30m"\nrelease_command_timeout = "45m"\n'
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "flags", "said"),
+    [
+        (TIMEOUTS, {"deadline": 7200.0}, ["--release-command-timeout", "2700s", "--wait-timeout", "1800s"], ""),
+        (TIMEOUTS, {"deadline": 7200.0, "previous": IMAGE}, ["--skip-release-command", "--wait-timeout", "1800s"], ""),
+        (
+            TIMEOUTS,
+            {"deadline": 2000.0},
+            ["--release-command-timeout", "2000s", "--wait-timeout", "1800s"],
+            "release_command_timeout is 2700 s in fly.toml, and the deployment is ended after 2000 s: raise `deadline`",
+        ),
+        (
+            TIMEOUTS,
+            {"deadline": 900.0, "previous": IMAGE},
+            ["--skip-release-command", "--wait-timeout", "900s"],
+            "wait_timeout is 1800 s in fly.toml, and the deployment is ended after 900 s: raise `deadline`",
+        ),
+        ("[deploy]\nwait_timeout = 90000\n", {}, ["--release-command-timeout", "60s", "--wait-timeout", "60s"], "90 s"),
+        ("", {"deadline": 7200.0}, ["--release-command-timeout", "600s", "--wait-timeout", "300s"], ""),
+    ],
+)
+def test_timeouts_of_the_deploy_file_are_kept_and_a_deadline_below_them_is_reported(
+    fake_tools: FakeTools,
+    hook: FlyHook,
+    tmp_path: Path,
+    file: str,
+    changes: dict[str, Any],
+    flags: list[str],
+    said: str,
+) -> None:
+    config = tmp_path / "fly.toml"
+    config.write_text(file)
+
+    plan = run(hook, "plan", config=str(config), **changes)
+
+    assert " ".join(flags) in " ".join(plan.commands[0])
+    assert (said in plan.message) if said else plan.message == ""
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def event(kind: str, timestamp: int, **exit_event: Any) -> dict[str, Any]:
 
 def test_a_machine_is_what_the_api_says_of_it() -> None:
     assert only() == Machine(
-        id="148e21ed", state="started", region="fra", digest=DIGEST, release=7, checks=2, passing=2, critical=0,
+        id="148e21ed", state="started", group="app", region="fra", digest=DIGEST, release=7, checks=2, passing=2, critical=0,
         image=f"registry.fly.io/gaia-auth-dev:deployment-1@{DIGEST}", memory_mb=512,
     )  # fmt: skip
 

@@ -78,6 +78,35 @@ def test_what_has_not_converged_has_a_reason(seen: Observation, wanted: Wanted, 
     assert converged(seen, wanted) == reason
 
 
+GROUPS = Wanted(NEW_IMAGE, groups={"app": True, "worker": False})
+WORKER: dict[str, Any] = {"group": "worker", "checks": 0, "passing": 0}
+
+
+@pytest.mark.parametrize(
+    ("machines", "reason"),
+    [
+        ([{"group": "app"}, WORKER], ""),
+        ([WORKER], "gaia-auth-staging has no machine of the process group app"),
+        ([{"group": "app"}], "gaia-auth-staging has no machine of the process group worker"),
+        ([{**WORKER, "group": "app"}, WORKER], "machine m0 has no health check, so nothing is known of its health"),
+        ([{"group": "app"}, {**WORKER, "crashed": True}], "machine m1 crashed, or ran out of memory, after it started"),
+        ([{"group": "app"}, {**WORKER, "state": "stopped"}], "machine m1 is stopped, not started"),
+        ([{"group": "app"}, {**WORKER, "checks": 1}], "machine m1 passes 0 of 1 health checks"),
+        # What no file names, and a hook that does not know groups, are held to the stricter rule.
+        (
+            [{"group": "app"}, WORKER, {**WORKER, "group": "cron"}],
+            "machine m2 has no health check, so nothing is known of its health",
+        ),
+        ([{}, {"checks": 0, "passing": 0}], "machine m1 has no health check, so nothing is known of its health"),
+        ([{}], ""),
+    ],
+)
+def test_what_a_machine_must_show_depends_on_its_process_group(machines: list[dict[str, Any]], reason: str) -> None:
+    seen = observed(*(machine(f"m{number}", **how) for number, how in enumerate(machines)))
+
+    assert converged(seen, GROUPS) == reason
+
+
 def test_a_later_release_will_do() -> None:
     assert converged(observed(machine(release=44), release=44), Wanted(NEW_IMAGE, 42)) == ""
 

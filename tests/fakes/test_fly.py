@@ -105,6 +105,20 @@ def test_the_file_makes_the_machine(fake_tools: FakeTools, file: str) -> None:
     assert [check["name"] for check in machine["checks"]] == ["servicecheck-00-http-8000"]
 
 
+def test_services_checks_and_memory_belong_to_process_groups(fake_tools: FakeTools, tmp_path: Path) -> None:
+    file = tmp_path / "fly.auth.staging.toml"
+    vm = '[[vm]]\nmemory = "512mb"\nprocesses = ["worker"]\n'
+    file.write_text(f'{FILE}\n{vm}[processes]\napp = "serve"\nworker = "work"\n', encoding="utf-8")
+    fake_tools.app(APP, file={"processes": {"app": "", "old": ""}})
+
+    fake_tools.run("fly", "deploy", "-a", APP, "-c", str(file), "--image", PROMOTED)
+
+    seen = {each["config"]["metadata"]["fly_process_group"]: each for each in fake_tools.machines(APP)}
+    assert {group: len(each["checks"]) for group, each in seen.items()} == {"app": 1, "worker": 0}
+    assert {group: len(each["config"]["services"]) for group, each in seen.items()} == {"app": 1, "worker": 0}
+    assert seen["worker"]["config"]["guest"]["memory_mb"] == 512
+
+
 def test_the_first_deployment_makes_two_machines_unless_told_otherwise(fake_tools: FakeTools, file: str) -> None:
     fake_tools.app(APP, machines=0)
 

@@ -55,6 +55,19 @@ def test_a_machine_that_is_not_well_makes_its_app_degraded(wrong: dict[str, Any]
     assert (view.state, view.why) == ("degraded", why)
 
 
+def test_a_one_shot_that_has_ended_well_is_completed_and_degrades_nothing() -> None:
+    ended = deployed_app("migrate", seen(machine(state="completed", checks=0, passing=0)), local=True)
+    broken = deployed_app("migrate", seen(machine(state="stopped", crashed=True)), local=True)
+
+    def local(*apps: AppView) -> str:
+        return environment_view("local", apps, seen_by="compose", topology="microservices", local=True).state
+
+    assert (ended.state, ended.why) == ("completed", "")
+    assert local(app("auth", "healthy"), ended) == "running"
+    assert local(app("auth", "stopped"), ended) == local(ended) == "stopped"
+    assert local(app("auth", "degraded"), ended) == local(app("auth", "healthy"), broken) == "degraded"
+
+
 def test_many_machines_that_are_not_well_are_not_all_named() -> None:
     view = deployed_app("auth", seen(*(machine(id=f"m{number}", passing=0) for number in range(5))))
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.deployfiles.read import read_deployment
+from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.journal import Journal
-from pytest_gaia.run.rollout import RolloutResult, roll_out
-from tests.run.deploy_files import Clock, Listener, fly_hook, fly_rollout, image
+from pytest_gaia.run.rollout import RolloutResult, plan_rollout, roll_out
+from tests.run.deploy_files import Clock, Listener, fly_hook, fly_rollout, image, write_fly_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +35,23 @@ def outcomes(result: RolloutResult) -> dict[str, str]:
 
 def journal(root: Path, environment: str = "staging") -> list[tuple[str, str, str]]:
     return [(each.event, each.service, each.outcome) for each in Journal(root, environment).entries()]
+
+
+@pytest.mark.parametrize(("fault", "outcome"), [((), "deployed"), (("phantom",), "phantom")])
+def test_a_worker_without_checks_is_judged_by_its_state(
+    fake_tools: FakeTools, tmp_path: Path, fault: tuple[str, ...], outcome: str
+) -> None:
+    write_fly_files(tmp_path / "deploy", "staging", "auth")
+    file = tmp_path / "deploy" / "fly.auth.staging.toml"
+    file.write_text(file.read_text("utf-8") + '[processes]\napp = "serve"\nworker = "work"\n', encoding="utf-8")
+    fake_tools.app("gaia-auth-staging", file={"processes": {"app": "", "worker": ""}})
+    fake_tools.fault("gaia-auth-staging", *fault)
+    environment = Environment("staging", deploy=DeploySettings("fly"))
+    deployment = read_deployment(tmp_path / "deploy", "staging", "fly")
+
+    result = deploy(plan_rollout(environment, deployment, rootdir=tmp_path, images={"auth": image("auth", 1)}))
+
+    assert outcomes(result) == {"auth": outcome}
 
 
 def test_each_service_is_deployed_and_seen_to_run(fake_tools: FakeTools, tmp_path: Path) -> None:

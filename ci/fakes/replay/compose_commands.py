@@ -115,7 +115,8 @@ def _bring_up(call: Call, project: Project, service: Service, count: int) -> Non
                 continue
             container = docker.create(state, project.name, service, number, image)
             call.note(f" Container {name}  {'Recreated' if before else 'Created'}\n Container {name}  Starting")
-            docker.start(container, ending.kind if ending else None)
+            own = "one-shot" if project.runs_to_its_end(service.name) else None
+            docker.start(container, ending.kind if ending else own)
             call.note(f" Container {name}  Started")
         held = docker.engine(state)["containers"]
         held[:] = [each for each in held if each["name"] not in known]

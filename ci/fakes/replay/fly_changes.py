@@ -64,7 +64,7 @@ def scale_count(call: Call) -> None:
 
 
 def _twin(app: dict[str, Any], model: dict[str, Any], region: str | None) -> dict[str, Any]:
-    twin = new_machine(app, app.get("config", {}), region=region or model["region"])
+    twin = new_machine(app, app.get("config", {}), group=model["group"], region=region or model["region"])
     twin["config"] = {"guest": dict(model["config"].get("guest", {}))}
     image = {"reference": model["config"]["image"], "digest": model["image_ref"]["digest"]}
     settle(twin, app.get("config", {}), image, app["releases"][-1])

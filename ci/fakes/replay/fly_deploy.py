@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .digests import digest_of
 from .fly_errors import ToolError, lease_held
-from .fly_machines import ASLEEP, crash, launched, new_machine, settle, show_checks
+from .fly_machines import ASLEEP, crash, groups, launched, new_machine, served, settle, show_checks
 from .fly_shapes import REGISTRY, RELEASE_COMMAND, Json, seeded_release, tag_of
 
 if TYPE_CHECKING:
@@ -130,14 +130,21 @@ def _release_command(call: Call, state: dict[str, Any], app: Json, file: Json, i
 
 
 def _first_machines(call: Call, app: Json, file: Json) -> None:
-    if any(launched(each) for each in app["machines"]):
-        return
+    """Launch what the process groups of the file lack, and destroy the machines of groups that it has no more."""
+    wanted = groups(file)
+    for each in [each for each in app["machines"] if launched(each) and each["group"] not in wanted]:
+        call.say(f"Destroyed {each['id']} group:{each['group']}")
+        app["machines"].remove(each)
+    there = {each["group"] for each in app["machines"] if launched(each)}
     region = call.line.get("primary-region") or call.line.get("region")
-    call.say("No machines in group app, launching a new machine")
-    new_machine(app, file, region=region)
-    if call.line.get("ha", True) and not file.get("mounts"):
-        call.say("Creating a second machine to increase service availability")
-        new_machine(app, file, region=region)
+    for group in wanted:
+        if group in there:
+            continue
+        call.say(f"No machines in group {group}, launching a new machine")
+        new_machine(app, file, group=group, region=region)
+        if call.line.get("ha", True) and not file.get("mounts") and served(file, group):
+            call.say("Creating a second machine to increase service availability")
+            new_machine(app, file, group=group, region=region)
 
 
 class Rollout:
@@ -183,14 +190,15 @@ class Rollout:
                     self._update(state, machine, reverting)
                 elif not machine["image_ref"]:
                     settle(machine, self.file, self.image, self.entry, state="launch_failed")
-            self.call.note(f" ✔ Machine {identity} [app] update succeeded")
+            self.call.note(f" ✔ Machine {identity} [{machine['group']}] update succeeded")
 
     def _twin(self, state: dict[str, Any]) -> None:
         app = self.call.app(state)
         first = self._machine(state, self.identities[0])
         twin = new_machine(app, self.file)
         twin |= {
-            key: json.loads(json.dumps(first[key])) for key in ("state", "image_ref", "config", "checks", "region")
+            key: json.loads(json.dumps(first[key]))
+            for key in ("state", "image_ref", "config", "checks", "region", "group")
         }
         self.identities.append(twin["id"])
 

@@ -10,10 +10,21 @@ from .fly_shapes import LAUNCHED, RELEASE_COMMAND, Json, event, image_ref, machi
 ASLEEP = ("stopped", "suspended")
 
 
-def served(config: Json) -> list[Json]:
-    """Return the services of a deploy file as a machine's config has them."""
+def groups(config: Json) -> list[str]:
+    """Return the process groups of a deploy file, that of tables that name none first."""
+    names = sorted(config.get("processes") or {"app": ""})
+    return sorted(names, key="app".__ne__)
+
+
+def _is_for(table: Json, config: Json, group: str) -> bool:
+    return group in (table.get("processes") or groups(config)[:1])
+
+
+def served(config: Json, group: str) -> list[Json]:
+    """Return the services of a deploy file as a machine's config of that process group has them."""
     tables = [*([config["http_service"]] if "http_service" in config else []), *config.get("services", [])]
-    return [_service(table, is_http=table is config.get("http_service")) for table in tables]
+    own = (table for table in tables if _is_for(table, config, group))
+    return [_service(table, is_http=table is config.get("http_service")) for table in own]
 
 
 def _service(table: Json, *, is_http: bool) -> Json:
@@ -41,10 +52,12 @@ def check_names(config: Json) -> list[str]:
     return names + list(config.get("checks", {}))
 
 
-def guest(config: Json) -> Json:
-    """Return the size that a deploy file asks for."""
+def guest(config: Json, group: str) -> Json:
+    """Return the size that a deploy file asks for: of the table that names the group, else of the first for all."""
     tables = config.get("vm") or [{}]
-    table = tables[0] if isinstance(tables, list) else tables
+    tables = tables if isinstance(tables, list) else [tables]
+    own = [each for each in tables if group in each.get("processes", [])]
+    table = next(iter([*own[::-1], *(each for each in tables if not each.get("processes"))]), {})
     memory = table.get("memory", table.get("memory_mb", 256))
     if isinstance(memory, str):
         number = float(memory.lower().removesuffix("b").rstrip("gm"))
@@ -84,7 +97,7 @@ def settle(machine: Json, file: Json, image: Json, release: Json, *, state: str 
     machine["instance_id"] = machine["version"] = "01" + digest_of(machine["id"], release["id"])[7:31].upper()
     machine["config"] = {
         "env": {**file.get("env", {}), "FLY_PROCESS_GROUP": group, "PRIMARY_REGION": machine["region"]},
-        "guest": machine["config"].get("guest") or guest(file),
+        "guest": machine["config"].get("guest") or guest(file, group),
         "image": image["reference"],
         "metadata": {
             "fly_flyctl_version": "0.4.31",
@@ -93,10 +106,8 @@ def settle(machine: Json, file: Json, image: Json, release: Json, *, state: str 
             "fly_release_id": release["id"],
             "fly_release_version": str(release["version"]),
         },
-        "services": [] if group == RELEASE_COMMAND else served(file),
-        "checks": {}
-        if group == RELEASE_COMMAND
-        else {name: dict(each) for name, each in file.get("checks", {}).items()},
+        "services": served(file, group),
+        "checks": {name: dict(each) for name, each in file.get("checks", {}).items() if _is_for(each, file, group)},
         "restart": {"policy": "on-failure", "max_retries": 10},
     }
     machine["updated_at"] = now()

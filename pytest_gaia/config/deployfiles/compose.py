@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.config.deployfiles.compose_health import health_check
 from pytest_gaia.config.deployfiles.compose_ports import served_ports
 from pytest_gaia.config.deployfiles.interpolation import interpolated
-from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.config.deployfiles.model import COMPLETED, App, Place
 from pytest_gaia.config.deployfiles.names import service_name
 from pytest_gaia.config.deployfiles.values import Table, shown_type, written_out
 from pytest_gaia.config.deployfiles.yaml_values import read_yaml, yaml_comments
@@ -22,9 +22,6 @@ from pytest_gaia.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-COMPLETED = "service_completed_successfully"
-"""the condition of ``depends_on`` that waits until a service has ended well"""
 
 _BYTE = 1 / (1024 * 1024)
 _IMAGES = {"nats": "nats", "postgres": "postgres", "postgresql": "postgres", "pgvector": "postgres"}
@@ -88,6 +85,7 @@ def _app(table: Table, names: Mapping[str, str], *, path: Path, environment: str
         served=served_ports(table, health_check(table)),
         memory_mb=_memory(table),
         depends_on=tuple(names.get(each, service_name(each)) for each in table.names("depends_on")),
+        waits_for=conditions(table.values.get("depends_on")),
         places=_own_places(table, environ_places),
         comments=comments,
         document=table.values,

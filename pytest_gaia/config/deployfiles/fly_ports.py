@@ -5,22 +5,44 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
-from pytest_gaia.config.deployfiles.model import Autostop, Check, Served
+from pytest_gaia.config.deployfiles.model import DEFAULT_GROUP, Autostop, Check, Served
+from pytest_gaia.config.deployfiles.values import written_out
 
 if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.values import Table
 
-_MILLISECOND = 1e-3
-"""what flyctl takes a bare number in a health check for"""
+BARE_DURATION = 1e-3
+"""seconds that flyctl takes a bare number in a duration for"""
 
 _HTTP_PORTS = (80, 443)
 _KINDS = ("http", "tcp", "script")
 _LAST_PORT = 65535
+_DEFAULT_PORT = 8080
+"""where flyctl expects a service that names no ``internal_port``"""
 
 
-def served_ports(top: Table) -> tuple[tuple[Served, ...], tuple[Check, ...]]:
-    """Return the ports that the file serves, each with its checks, and the checks that are on none of them."""
-    served = [_http_service(each) for each in _http_tables(top)]
+def process_groups(top: Table) -> tuple[str, ...]:
+    """Return the names of the process groups, that of tables that name none first."""
+    given = top.values.get("processes")
+    # Files that flyctl has generated long ago have an empty list.
+    names = tuple(top.table("processes").values) if given else ()
+    default = min(names) if names and DEFAULT_GROUP not in names else DEFAULT_GROUP
+    return default, *(name for name in names if name != default)
+
+
+def groups_of(table: Table) -> tuple[str, ...]:
+    """Return the process groups that ``table`` names."""
+    given = table.values.get("processes")
+    return (given,) if isinstance(given, str) else tuple(map(written_out, table.list("processes")))
+
+
+def served_ports(top: Table, groups: tuple[str, ...]) -> tuple[tuple[Served, ...], tuple[Check, ...]]:
+    """Return the ports that the file serves, each with its checks, and the checks that are on none of them.
+
+    A table that names no process group is for the first of ``groups``.
+    """
+    default = groups[:1]
+    served = [_http_service(each, default) for each in _http_tables(top)]
     loose: list[Check] = []
     for table in top.tables("services"):
         checks = _service_checks(table)
@@ -28,9 +50,10 @@ def served_ports(top: Table) -> tuple[tuple[Served, ...], tuple[Check, ...]]:
             # [[services.http_checks]] beside [http_service] makes a service of its own that serves nothing.
             loose += checks
         else:
-            served.append(_service(table, checks))
-    for check in _top_checks(top, served):
-        owner = next((at for at, each in enumerate(served) if each.internal_port == check.port), None)
+            served.append(_service(table, checks, default))
+    for check in _top_checks(top, served, default):
+        ports = ((at, each) for at, each in enumerate(served) if set(each.groups) & set(check.groups))
+        owner = next((at for at, each in ports if each.internal_port == check.port), None)
         if owner is None or check.port is None:
             loose.append(check)
         else:
@@ -42,10 +65,10 @@ def _http_tables(top: Table) -> list[Table]:
     return [top.table("http_service")] if "http_service" in top.values else []
 
 
-def _http_service(table: Table) -> Served:
+def _http_service(table: Table, default: tuple[str, ...]) -> Served:
     return Served(
         kind="http_service",
-        internal_port=table.whole("internal_port"),
+        internal_port=_internal_port(table),
         protocol="http",
         ports=_HTTP_PORTS,
         force_https=table.flag("force_https") or False,
@@ -54,15 +77,21 @@ def _http_service(table: Table) -> Served:
         min_machines=table.whole("min_machines_running"),
         checks=tuple(_check(each, "http") for each in table.tables("checks")),
         place=table.place(),
+        groups=groups_of(table) or default,
     )
 
 
-def _service(table: Table, checks: list[Check]) -> Served:
+def _internal_port(table: Table) -> int:
+    port = table.whole("internal_port")
+    return _DEFAULT_PORT if port is None else port
+
+
+def _service(table: Table, checks: list[Check], default: tuple[str, ...]) -> Served:
     ports = table.tables("ports")
     handlers = [handler for port in ports for handler in _handlers(port)]
     return Served(
         kind="services",
-        internal_port=table.whole("internal_port"),
+        internal_port=_internal_port(table),
         protocol="http" if "http" in handlers else table.choice("protocol", ("tcp", "udp")) or "tcp",
         ports=tuple(dict.fromkeys(number for port in ports for number in _numbers(port))),
         force_https=any(port.flag("force_https") for port in ports),
@@ -71,6 +100,7 @@ def _service(table: Table, checks: list[Check]) -> Served:
         min_machines=table.whole("min_machines_running"),
         checks=tuple(checks),
         place=table.place(),
+        groups=groups_of(table) or default,
     )
 
 
@@ -95,12 +125,13 @@ def _service_checks(table: Table) -> list[Check]:
     return checks + [_check(each, _kind(each)) for each in table.tables("checks")]
 
 
-def _top_checks(top: Table, served: list[Served]) -> list[Check]:
+def _top_checks(top: Table, served: list[Served], default: tuple[str, ...]) -> list[Check]:
     """Return the checks of ``[checks.NAME]``; one without a port asks that of ``[http_service]``."""
-    default = next((each.internal_port for each in served if each.kind == "http_service"), None)
+    port = next((each.internal_port for each in served if each.kind == "http_service"), None)
     checks = top.table("checks")
-    found = [_check(table, _kind(table)) for table in (checks.table(name) for name in checks.values)]
-    return [replace(check, port=default) if check.port is None else check for check in found]
+    tables = [checks.table(name) for name in checks.values]
+    found = [replace(_check(each, _kind(each)), groups=groups_of(each) or default) for each in tables]
+    return [replace(check, port=port) if check.port is None else check for check in found]
 
 
 def _kind(table: Table) -> Literal["http", "tcp", "command"]:
@@ -114,9 +145,9 @@ def _check(table: Table, kind: Literal["http", "tcp", "command"]) -> Check:
         port=table.whole("port"),
         path=table.text("path"),
         method=(table.text("method") or "GET").upper(),
-        interval=table.duration("interval", _MILLISECOND),
-        timeout=table.duration("timeout", _MILLISECOND),
-        grace=table.duration("grace_period", _MILLISECOND),
+        interval=table.duration("interval", BARE_DURATION),
+        timeout=table.duration("timeout", BARE_DURATION),
+        grace=table.duration("grace_period", BARE_DURATION),
         place=table.place(),
     )
 

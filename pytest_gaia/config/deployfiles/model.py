@@ -14,6 +14,12 @@ Form = Literal["service", "gateway-only"]
 """one file a service (``fly.auth.staging.toml``), or one for a gateway that stands alone (``fly.staging.toml``)"""
 Autostop = Literal["off", "stop", "suspend"]
 
+COMPLETED = "service_completed_successfully"
+"""what a compose service waits for that depends on one which ends"""
+
+DEFAULT_GROUP = "app"
+"""the process group of an app on Fly that names none"""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -43,6 +49,8 @@ class Check:
     timeout: float | None
     grace: float | None
     place: Place
+    groups: tuple[str, ...] = ()
+    """the process groups on Fly whose machines have it, for one that is on no served port"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,19 @@ class Served:
     checks: tuple[Check, ...]
     """only those that belong to this port, and so are effective on it"""
     place: Place
+    groups: tuple[str, ...] = ()
+    """the process groups on Fly whose machines serve it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What the machines of one process group are given; None where the file does not say."""
+
+    memory_mb: int | None
+    cpus: int | None
+    cpu_kind: str | None
+    place: Place
+    """of the memory"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +107,33 @@ class App:
     loose_checks: tuple[Check, ...] = ()
     """checks that are on no served port: nothing waits for them"""
     memory_mb: int | None = None
+    """on Fly: of the group that serves"""
     cpus: int | None = None
     cpu_kind: str | None = None
+    groups: tuple[str, ...] = ()
+    """the process groups on Fly, the default one first; none for a compose service"""
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    """process group → what its machines are given; one without [[vm]] is missing"""
     strategy: str | None = None
     release_command: str | None = None
     depends_on: tuple[str, ...] = ()
+    waits_for: Mapping[str, str] = field(default_factory=dict)
+    """name of a service in the compose file → the condition that this one waits for; empty text for none"""
     places: Mapping[str, Place] = field(default_factory=dict)
     """dotted key as in the file → where it stands"""
     comments: Mapping[int, str] = field(default_factory=dict)
     """line → comment on it, without the sign"""
     document: Mapping[str, Any] = field(default_factory=dict)
     """the file as parsed; for compose, the service's part"""
+
+    @property
+    def checked(self) -> Mapping[str, bool]:
+        """Process group on Fly → whether the file gives its machines a health check."""
+        owners = {group for port in self.served if port.checks for group in port.groups}
+        owners |= {group for each in self.loose_checks for group in each.groups}
+        # A check of a group that does not exist could be meant for any of them.
+        is_known = owners <= set(self.groups)
+        return {group: group in owners or not is_known for group in self.groups}
 
     def place(self, *key: str) -> Place:
         """Return where ``key`` stands, or the nearest table around it, or the head of the file."""

@@ -1,4 +1,7 @@
-"""Names of deploy files: ``fly.SERVICE.ENVIRONMENT.toml``, and ``fly.ENVIRONMENT.toml`` for a gateway that stands alone."""
+"""Names of deploy files: ``fly.SERVICE.ENVIRONMENT.toml``, and ``fly.ENVIRONMENT.toml`` for a gateway that stands alone.
+
+Each may be JSON or YAML as well (``.json``, ``.yaml``, ``.yml``).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 
 OTHER_SPELLINGS = {"prod": "production", "stage": "staging", "development": "dev"}
 """how file names spell an environment → its name"""
+
+FLY_SUFFIXES = (".toml", ".json", ".yaml", ".yml")
+"""the formats that flyctl reads"""
 
 _OTHER_SERVICES = {"db": "postgres", "database": "postgres", "postgresql": "postgres"}
 
@@ -45,12 +51,12 @@ def unrecognized(folder: Path, environments: Collection[str]) -> list[Path]:
     """Return the files in ``folder`` that are named neither for one of ``environments`` nor for a known service alone."""
     known = fly_names(folder, environments)
     services = {*MEMBERS, *(file.service for file in known)}
-    aside = {path for path in _fly_files(folder) if service_name(path.name[len("fly.") : -len(".toml")]) in services}
+    aside = {path for path in _fly_files(folder) if service_name(path.stem.removeprefix("fly.")) in services}
     return [path for path in _fly_files(folder) if path not in aside and path not in {file.path for file in known}]
 
 
 def _fly_files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("fly.*.toml")) if path.is_file()]
+    return sorted(path for path in folder.glob("fly.*.*") if path.suffix in FLY_SUFFIXES and path.is_file())
 
 
 def spellings(environment: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.config.deployfiles.compose import COMPLETED, conditions
+from pytest_gaia.config.deployfiles.model import COMPLETED
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import head, standing
 
@@ -45,7 +45,7 @@ def depends_on(files: DeployFiles) -> Iterator[Found]:
     """Find dependencies that wait for nothing."""
     for deployment in _composed(files):
         for app in deployment.apps:
-            for name, condition in _conditions(app).items():
+            for name, condition in app.waits_for.items():
                 if condition not in (_HEALTHY, COMPLETED):
                     what = f"{app.name} does not wait until {name} is healthy"
                     mend = f"write depends_on: {{{name}: {{condition: {_HEALTHY}}}}}"
@@ -54,11 +54,7 @@ def depends_on(files: DeployFiles) -> Iterator[Found]:
 
 def _finite(deployment: Deployment) -> set[str]:
     """Return the one-shots: others wait until they have ended well."""
-    return {name for app in deployment.apps for name, how in _conditions(app).items() if how == COMPLETED}
-
-
-def _conditions(app: App) -> dict[str, str]:
-    return conditions(app.document.get("depends_on"))
+    return {name for app in deployment.apps for name, how in app.waits_for.items() if how == COMPLETED}
 
 
 def _place_of(app: App, name: str) -> Any:

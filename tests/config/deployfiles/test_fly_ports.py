@@ -56,6 +56,47 @@ def test_a_bare_number_in_a_check_is_milliseconds(fly: Fly, written: str, second
     assert (found.interval, found.timeout, found.grace) == (seconds, seconds, seconds)
 
 
+GROUPS = """\
+app = "a"
+[processes]
+worker = "work"
+app = "serve"
+[http_service]
+processes = ["app"]
+[[http_service.checks]]
+path = "/health"
+[[vm]]
+memory = "256mb"
+processes = ["worker"]
+[[vm]]
+memory = "2gb"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "checked", "memory"),
+    [
+        (GROUPS, {"app": True, "worker": False}, {"app": 2048, "worker": 256}),
+        (GROUPS.replace('processes = ["app"]\n', "", 1), {"app": True, "worker": False}, {"app": 2048, "worker": 256}),
+        (f"{GROUPS}[checks.queue]\nport = 9000\nprocesses = ['worker']\n", {"app": True, "worker": True}, None),
+        # A check on a port of the same number, in a group that does not serve it, is on another machine.
+        (f"{GROUPS}[checks.queue]\nport = 8080\nprocesses = ['worker']\n", {"app": True, "worker": True}, None),
+        # A group that [processes] does not name could be any.
+        (GROUPS.replace('app = "serve"', 'web = "serve"'), {"web": True, "worker": True}, None),
+        ('app = "a"\nprocesses = []\n[http_service]\n', {"app": False}, {}),
+        ('app = "a"\n[processes]\nweb = ""\nback = ""\n[[vm]]\nmemory = 512\n', None, {"back": 512, "web": 512}),
+    ],
+)
+def test_checks_and_memory_belong_to_process_groups(
+    fly: Fly, text: str, checked: dict[str, bool] | None, memory: dict[str, int] | None
+) -> None:
+    app = fly(text)
+
+    assert checked is None or app.checked == checked
+    assert memory is None or {group: size.memory_mb for group, size in app.sizes.items()} == memory
+    assert memory is None or app.memory_mb == next(iter(memory.values()), None)
+
+
 def test_each_check_keeps_its_own_line(fly: Fly) -> None:
     app = fly(f'{HTTP}[[http_service.checks]]\npath = "/health"\n[[http_service.checks]]\npath = "/ready"\n')
 
