@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.clients.payloads import from_json
 from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transcript import transcript
 from pytest_gaia.errors import UnexpectedAnswer
@@ -69,8 +69,8 @@ class Answer:
     def json(self) -> Any:
         """Return the decoded body; :class:`UnexpectedAnswer` where it is not JSON."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
+            return from_json(self.body)
+        except ValueError as error:
             raise self.unexpected(f"answered something that is not JSON ({error})") from None
 
     def expect(self, *statuses: int) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, Request, Response
@@ -27,6 +27,8 @@ class Call:
     outgoing: Outgoing
     within: float
     """seconds for the whole answer"""
+    shown: str | None = field(default=None, repr=False)
+    """what is recorded of the body in its place"""
 
 
 class Conversation:
@@ -140,7 +142,10 @@ class Conversation:
 
     def _request(self) -> Request:
         outgoing = self.call.outgoing
-        body = None if outgoing.body is None else self._capped(outgoing.body.decode("utf-8", errors="replace"))
+        text = self.call.shown
+        if text is None and outgoing.body is not None:
+            text = outgoing.body.decode("utf-8", errors="replace")
+        body = None if text is None else self._capped(text)
         clear = self._redactor
         return Request(outgoing.method, clear.url(outgoing.url), clear.headers(outgoing.headers), body)
 

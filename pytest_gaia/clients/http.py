@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json as jsonlib
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.clients.answers import Answer, Headers
+from pytest_gaia.clients.arguments import body_of, headers_of, seconds, text
 from pytest_gaia.clients.streams import EventStream, require_events
 from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transport import Fault
@@ -16,9 +16,11 @@ from pytest_gaia.errors import GaiaError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from pytest_gaia.clients.arguments import Content, Files
     from pytest_gaia.clients.conversation import Call
     from pytest_gaia.clients.exchanges import Exchange
     from pytest_gaia.clients.link import Identity, Link
+    from pytest_gaia.clients.paths import Params
     from pytest_gaia.config.environment import Environment
 
 __tracebackhide__ = hide
@@ -57,12 +59,12 @@ class HttpClient:
 
     def as_user(self, token: str) -> HttpClient:
         """Return a view that presents ``token`` as a bearer token, and no API key."""
-        self._link.redactor.learn(token)
+        self._link.redactor.learn(text(token, "token"))
         return HttpClient(self._link, {"authorization": Secret(f"Bearer {token}")})
 
     def with_key(self, key: str) -> HttpClient:
         """Return a view that presents another API key."""
-        self._link.redactor.learn(key)
+        self._link.redactor.learn(text(key, "key"))
         return HttpClient(self._link, {"x-api-key": Secret(key)})
 
     def anonymous(self) -> HttpClient:
@@ -75,29 +77,36 @@ class HttpClient:
         path: str,
         *,
         path_params: Mapping[str, object] | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Params | None = None,
         json: Any = None,
-        content: bytes | None = None,
+        content: Content | None = None,
+        data: Mapping[str, Any] | None = None,
+        files: Files | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Answer:
         """Send a request and return the answer, whatever its status; redirects are not followed.
 
         ``path`` may be a template (``/personas/{persona_id}``) that ``path_params`` fill; it is recorded as the route.
-        ``json`` is encoded as the body, ``content`` sent as it is. ``timeout`` is in seconds, for the whole answer;
-        the environment's ``answer`` where it is not given.
+        It goes out as it is written, dots and all. ``params``, a mapping or a list of pairs, are added to its query.
 
-        Raises ``WriteRefused``, ``NotApplicable``, ``Unreachable`` or ``DeadlineExceeded``.
+        ``json`` is encoded as the body, ``content`` sent as it is, ``data`` as a form, ``files`` (with ``data`` or
+        without) as a multipart form, all as httpx takes them. ``timeout`` is in seconds, for the whole answer; the
+        environment's ``answer`` where it is not given.
+
+        Raises ``TypeError`` or ``ValueError`` for an argument that cannot be sent, ``WriteRefused``, ``NotApplicable``,
+        ``Unreachable`` or ``DeadlineExceeded``.
         """
+        given = headers_of(headers)
         call = self._link.call(
             method,
             path,
             path_params=path_params,
             params=params,
-            body=_encoded(json, content),
-            headers=_headers(headers, json=json is not None),
+            body=body_of(json, content, data, files, given),
+            headers=given,
             identity=self._identity,
-            within=self.environment.timeouts.answer if timeout is None else timeout,
+            within=seconds(timeout, "timeout", self.environment.timeouts.answer),
         )
         try:
             return await self._answer(call)
@@ -140,9 +149,12 @@ class HttpClient:
         path: str,
         *,
         json: Any = None,
+        content: Content | None = None,
+        data: Mapping[str, Any] | None = None,
+        files: Files | None = None,
         method: str = "POST",
         path_params: Mapping[str, object] | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Params | None = None,
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
     ) -> AsyncIterator[EventStream]:
@@ -151,15 +163,16 @@ class HttpClient:
         ``deadline`` is in seconds, for the whole stream; the environment's ``stream`` where it is not given. Raises
         what :meth:`request` raises, and ``UnexpectedAnswer`` for an answer that is no stream of events.
         """
+        given = headers_of(headers)
         call = self._link.call(
             method,
             path,
             path_params=path_params,
             params=params,
-            body=_encoded(json, None),
-            headers={"accept": "text/event-stream", **_headers(headers, json=json is not None)},
+            body=body_of(json, content, data, files, given),
+            headers={"accept": "text/event-stream", **given},
             identity=self._identity,
-            within=self.environment.timeouts.stream if deadline is None else deadline,
+            within=seconds(deadline, "deadline", self.environment.timeouts.stream),
         )
         async with self._link.converse(call) as talk:
             await require_events(self._link, talk)
@@ -169,16 +182,3 @@ class HttpClient:
 
     def __repr__(self) -> str:
         return f"<HttpClient {self.service} of {self.environment.name}>"
-
-
-def _encoded(json: Any, content: bytes | None) -> bytes | None:
-    if json is None:
-        return content
-    if content is not None:
-        raise ValueError("a request has a json body or content, not both")
-    return jsonlib.dumps(json).encode()
-
-
-def _headers(given: Mapping[str, str] | None, *, json: bool) -> dict[str, str]:
-    kind = {"content-type": "application/json"} if json else {}
-    return kind | {name.lower(): value for name, value in (given or {}).items()}

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.clients import failures
+from pytest_gaia.clients import failures, paths
+from pytest_gaia.clients.arguments import text
 from pytest_gaia.clients.conversation import Call, Conversation
-from pytest_gaia.clients.paths import fill, query
 from pytest_gaia.clients.retries import Trials
 from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transport import MIB, Fault, Outgoing
@@ -21,6 +21,7 @@ from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, Unreachable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from pytest_gaia.clients.arguments import Body
     from pytest_gaia.clients.exchanges import Exchange
     from pytest_gaia.clients.guard import WriteGuard
     from pytest_gaia.clients.redaction import Redactor
@@ -60,24 +61,27 @@ class Link:
         template: str,
         *,
         path_params: Mapping[str, object] | None,
-        params: Mapping[str, Any] | None,
-        body: bytes | None,
+        params: Any,
+        body: Body,
         headers: Mapping[str, str],
         identity: Identity,
         within: float,
     ) -> Call:
         """Return the request as it will go out; raises ``WriteRefused`` or ``NotApplicable`` if it must not or cannot.
 
-        ``headers`` win over those of ``identity``.
+        ``headers`` win over those of ``identity`` and ``body``. Raises ``TypeError`` or ``ValueError`` for an argument
+        that cannot be sent.
         """
-        verb = method.upper()
-        route = self.route_of(verb, template)
-        path = fill(route, path_params)
+        verb = text(method, "method").upper()
+        route = self.route_of(verb, text(template, "path"))
+        path = paths.fill(route, path_params)
+        url = paths.url(self.base_url, path, params)
         receiver = self.service if self.via == "direct" else self.via
         self.guard.check_http(receiver, verb, path.partition("?")[0])
-        shown = {name: secret.reveal() for name, secret in identity.items()} | dict(headers)
-        outgoing = Outgoing(verb, f"{self.base_url}{path}{query(params)}", tuple(shown.items()), body)
-        return Call(self.service, self.via, route.partition("?")[0], outgoing, within)
+        kind = {} if body.kind is None else {"content-type": body.kind}
+        sent = {name: secret.reveal() for name, secret in identity.items()} | kind | dict(headers)
+        outgoing = Outgoing(verb, url, tuple(sent.items()), body.content)
+        return Call(self.service, self.via, route.partition("?")[0], outgoing, within, body.shown)
 
     @contextlib.asynccontextmanager
     async def converse(self, call: Call) -> AsyncIterator[Conversation]:

@@ -12,7 +12,27 @@ def encode(payload: Any) -> bytes:
         return b""
     if isinstance(payload, bytes):
         return payload
-    return payload.encode() if isinstance(payload, str) else json.dumps(payload).encode()
+    return payload.encode() if isinstance(payload, str) else to_json(payload)
+
+
+def to_json(value: Any) -> bytes:
+    """Return ``value`` as JSON. Raises ``TypeError`` or ``ValueError`` for what JSON does not have, such as NaN."""
+    try:
+        return json.dumps(value, allow_nan=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def from_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds. Raises ``ValueError``, also for NaN and Infinity, which Python's own decoder takes."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no value of JSON")
 
 
 def decode(payload: bytes) -> Any:
@@ -28,15 +48,15 @@ def decode(payload: bytes) -> Any:
     except UnicodeDecodeError:
         return payload
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = from_json(text)
+    except ValueError:
         return text
     return _decoded_again(value) if isinstance(value, str) else value
 
 
 def _decoded_again(text: str) -> Any:
     try:
-        inner = json.loads(text)
-    except (ValueError, RecursionError):
+        inner = from_json(text)
+    except ValueError:
         return text
     return inner if isinstance(inner, (dict, list)) else text

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from pytest_gaia.clients.payloads import from_json
 
 DONE = "[DONE]"
 """The literal by which the platform ends a stream."""
@@ -85,6 +86,6 @@ class Decoder:
 
 def _decoded(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return from_json(text)
+    except ValueError:
         return text

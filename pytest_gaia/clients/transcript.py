@@ -6,6 +6,8 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from pytest_gaia.clients.payloads import from_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -56,7 +58,7 @@ def _cut(text: str) -> Iterator[str]:
 
 def _pretty(body: str) -> str:
     try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        return json.dumps(from_json(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return body
 

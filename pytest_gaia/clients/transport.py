@@ -29,7 +29,7 @@ from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.errors import GaiaError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 
 # Below the five seconds after which uvicorn closes an idle connection: who closes first is then never in doubt.
 _KEEPALIVE = 4.0
@@ -213,17 +213,45 @@ def _faults(progress: Progress) -> Iterator[None]:
         raise Fault("answer", reason_of(error), stale=not progress.opened) from error
 
 
+def encoded_form(
+    fields: Mapping[str, Any], files: Sequence[tuple[str, tuple[Any, ...]]], kind: str | None
+) -> tuple[bytes, str]:
+    """Return a form as httpx encodes it, and its content type: multipart with ``files``. ``kind`` is the type that is given."""
+    message = httpx.Request(
+        "POST", "http://form", headers={"content-type": kind} if kind else None, data=fields, files=list(files) or None
+    )
+    return message.read(), message.headers["content-type"]
+
+
+class _Target(httpx.URL):
+    """A URL whose part behind the host goes out as it is: httpx would resolve ``..`` in it."""
+
+    def __init__(self, url: str) -> None:
+        scheme, _, rest = url.partition("://")
+        host, slash, target = rest.partition("/")
+        super().__init__(f"{scheme}://{host}/")
+        self._target = f"{slash}{target}".encode()
+
+    @property
+    def raw_path(self) -> bytes:
+        return self._target
+
+
 def _message(request: Outgoing, connect: float, progress: Progress) -> httpx.Request:
     headers = [("user-agent", f"pytest-gaia/{__version__}"), ("accept", "*/*"), ("accept-encoding", "gzip, deflate")]
     given = {name.lower() for name, _ in request.headers}
     timeout = httpx.Timeout(None, connect=connect)
-    return httpx.Request(
+    url = _Target(request.url)
+    message = httpx.Request(
         request.method,
-        request.url,
+        url,
         headers=[pair for pair in headers if pair[0] not in given] + list(request.headers),
         content=request.body,
         extensions={"timeout": timeout.as_dict(), "trace": progress.trace},
     )
+    # It has made a plain one of it.
+    message.url = url
+    return message
 
 
 async def _chunks(response: httpx.Response, progress: Progress, most: int) -> AsyncIterator[bytes]:

@@ -72,9 +72,11 @@ def test_an_unexpected_status_says_both(status: int, expected: tuple[int, ...], 
         answered(status).expect(*expected)
 
 
-def test_an_answer_that_is_not_json_is_shown() -> None:
-    with pytest.raises(UnexpectedAnswer, match=r"answered something that is not JSON[\s\S]*<html>"):
-        answered(body="<html>").json()
+@pytest.mark.parametrize("body", ["<html>", '{"a": NaN}', '{"a": [-Infinity]}', "Infinity"])
+def test_an_answer_that_is_not_json_is_shown(body: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match=r"answered something that is not JSON") as caught:
+        answered(body=body).json()
+    assert body in str(caught.value).partition("< 200")[2]
 
 
 def test_headers_are_found_in_any_case_and_joined() -> None:

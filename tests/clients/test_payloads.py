@@ -27,6 +27,8 @@ VALUES = st.recursive(
         (b'"7"', "7"),
         (b"7", 7),
         (b"not json", "not json"),
+        (b'{"a": NaN}', '{"a": NaN}'),
+        (json.dumps('{"a": -Infinity}').encode(), '{"a": -Infinity}'),
         ("grün".encode(), "grün"),
         (b"\xff\xfe", b"\xff\xfe"),
     ],
@@ -40,6 +42,12 @@ def test_a_payload_is_decoded_once_or_twice_as_it_needs(payload: bytes, data: ob
 )
 def test_a_value_is_encoded(value: object, payload: bytes) -> None:
     assert encode(value) == payload
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"a": [float("-inf")]}])
+def test_a_number_that_json_does_not_have_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encode(value)
 
 
 @given(st.lists(VALUES) | st.dictionaries(st.text(), VALUES))
