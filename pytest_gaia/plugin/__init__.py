@@ -38,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, all of them under ``--gaia-``."""
     group = parser.getgroup("gaia", "tests of the Gaia Platform in one of its environments")
     add = group.addoption
-    add("--gaia-env", metavar="NAME", help="the environment to test, from gaia.toml or as shipped: sandbox (the "
-        "default), local, dev, staging, production; also GAIA_ENV")  # fmt: skip
+    add("--gaia-env", metavar="NAME", help="the environment to test: sandbox (the default), or one that "
+        "gaia.toml configures; also GAIA_ENV")  # fmt: skip
     add("--gaia-url", metavar="SERVICE=URL", action="append", default=[], help="where a service is; repeatable; without "
         "--gaia-env it makes an environment of its own. A bare URL is the gateway's; also GAIA_<SERVICE>_URL")  # fmt: skip
     add("--gaia-sandbox-without", metavar="MEMBER,…", action="append", default=[],

@@ -263,3 +263,10 @@ def test_a_private_key_that_nobody_knows_is_masked_to_its_end() -> None:
     shown = [unkeyed(mask(line)) for line in (*PEM.splitlines(), "done")]
 
     assert shown == ["***"] * 4 + ["done"]
+
+
+def test_the_page_masks_what_env_files_set_for_an_environment_that_is_not_configured(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text("")
+    (tmp_path / ".env").write_text("GAIA_STAGING_API_KEY=sk-0123456789abcdef\n")
+
+    assert "sk-0123456789abcdef" not in redactor_of(Promotion.here(tmp_path, {})).text("it was sk-0123456789abcdef")
