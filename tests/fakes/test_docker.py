@@ -73,12 +73,16 @@ def test_one_service_brings_what_it_needs_unless_told_otherwise(fake_tools: Fake
     assert set(listed(fake_tools, file)) == {"gaia-auth-service-1", "gaia-migrate-1"}
 
 
-def test_what_runs_as_the_file_says_is_left_alone(fake_tools: FakeTools, file: str) -> None:
+def test_what_runs_as_the_file_says_is_left_alone_and_what_has_ended_runs_again(
+    fake_tools: FakeTools, file: str
+) -> None:
     up(fake_tools, file)
     before = listed(fake_tools, file)
 
     up(fake_tools, file)
-    assert listed(fake_tools, file) == before
+    after = listed(fake_tools, file)
+    assert before["gaia-migrate-1"]["State"] == after["gaia-migrate-1"]["State"] == "exited"
+    assert {name for name in before if before[name] != after[name]} == {"gaia-migrate-1"}
 
     up(fake_tools, file, "--force-recreate")
     assert {each["ID"] for each in listed(fake_tools, file).values()}.isdisjoint(x["ID"] for x in before.values())
