@@ -18,6 +18,7 @@ import tempfile
 import threading
 import tomllib
 import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -142,13 +143,17 @@ def _run_here(arguments: Sequence[str], folder: Path, environ: Mapping[str, str]
                 for stream in (1, 2):
                     os.dup2(output.fileno(), stream)
                 signal.alarm(SECONDS)
-                code = run(arguments)
+                # A test runner may have replaced sys.stdout and sys.stderr.
+                with (
+                    open(1, "w", encoding="utf-8", closefd=False) as shown,
+                    redirect_stdout(shown),
+                    redirect_stderr(shown),
+                ):
+                    code = run(arguments)
             # A traceback is part of the result, and the fork has to end here.
             except BaseException:  # noqa: BLE001
-                traceback.print_exc()
+                os.write(2, traceback.format_exc().encode())
             finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
                 os._exit(code)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         output.seek(0)
