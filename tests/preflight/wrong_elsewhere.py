@@ -128,6 +128,7 @@ WRONG_ELSEWHERE = [
     step("rebuilt-per-environment", "flyctl deploy -c fly.search.production.toml --remote-only"),
     step("rebuilt-per-environment", "gaia deploy staging --rebuild", "staging"),
     step("ignored-failure", "pytest --gaia-env=production || true"),
+    step("ignored-failure", "pytest --gaia-env=production | tee log"),
     case(
         "ignored-failure",
         (

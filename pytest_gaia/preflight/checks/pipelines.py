@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.preflight.credentials import secret_shape
 from pytest_gaia.preflight.files import PRODUCTION, STAGING, beyond_dev
 from pytest_gaia.preflight.findings import Found, check
@@ -14,8 +15,9 @@ from pytest_gaia.preflight.workflows.deploying import (
     deploys,
     deploys_by_building,
     environments_of,
+    lost_programs,
+    program_rolls_back,
     rolls_back,
-    tests,
 )
 from pytest_gaia.preflight.workflows.guarding import gap, is_tested
 from pytest_gaia.preflight.workflows.read import GITHUB_FOLDER, GITLAB_FILE
@@ -32,8 +34,9 @@ _IMAGE = re.compile(r"(?:^|\s)(?:--image|-i)[=\s]|\bimage:|image=")
 _BUILD = re.compile(
     r"\bdocker\s+(?:buildx\s+)?build\b|\bdocker\s+compose\s+build\b|\bdocker/build-push-action@|--rebuild\b"
 )
+_PIPED = re.compile(r"(?<!\|)\|(?!\|)[^|]*$")
+_ASSIGNED = re.compile(r"\b(?P<name>[A-Za-z_]\w*)=(?:'[^']*'|\"[^\"]*\"|[^\s'\"]+)")
 _CONFIG = re.compile(r"(?:--config|-c)[=\s]+[\"']?(?P<file>[^\s\"']+)")
-_OTHERWISE = re.compile(r"\|\|.*\broll[-_ ]?back", re.IGNORECASE)
 
 
 @check(
@@ -148,8 +151,9 @@ def automatic_rollback(files: DeployFiles) -> Iterator[Found]:
     for _, job in _jobs(files):
         for command in job.commands:
             automatic = command.on_failure and (rolls_back(command) or deploys(command))
+            otherwise = any(map(program_rolls_back, command.otherwise))
             concerned = environments_of(command, job)
-            if (automatic or _OTHERWISE.search(command.text)) and (not concerned or PRODUCTION in concerned):
+            if (automatic or otherwise) and (not concerned or PRODUCTION in concerned):
                 what = f"the job {job.name} runs this when something has failed: {_short(command)}"
                 mend = (
                     "make it a workflow of its own that a person starts: gaia rollback production --confirm production"
@@ -194,9 +198,11 @@ def ignored_failure(files: DeployFiles) -> Iterator[Found]:
     """Find deployments and tests whose exit code does not count."""
     for _, job in _jobs(files):
         for command in job.commands:
-            if command.is_ignored and (deploys(command) or tests(command)):
+            if lost_programs(command):
                 what = f"the job {job.name} goes on when this fails: {_short(command)}"
                 mend = "let it fail; list what is known to fail in rules, which name the test and the reason"
+                if _PIPED.search(command.text):
+                    mend = "write shell: bash for the step, or set -o pipefail before it: otherwise only the last program counts"
                 yield Found(command.place, what, mend, _single(command, job))
 
 
@@ -241,7 +247,8 @@ def _single(command: Command, job: Job) -> str | None:
 
 def _short(command: Command) -> str:
     """Return the command, shortened; nothing of one that holds a credential."""
-    if secret_shape(command.text):
+    given = {found["name"] for found in _ASSIGNED.finditer(command.text)}
+    if secret_shape(command.text) or any(map(is_secret_name, given)) or "secrets set" in command.text:
         return "(it holds a credential)"
     longest = 60
     return command.text if len(command.text) <= longest else f"{command.text[:longest]}…"

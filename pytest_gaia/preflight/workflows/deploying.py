@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_gaia.preflight.spelling import environment_name, is_environment
+from pytest_gaia.preflight.workflows.exit_codes import is_message
+from pytest_gaia.preflight.workflows.shell import TooDeep, parse, read, simples
 
 if TYPE_CHECKING:
     from pytest_gaia.preflight.workflows.model import Command, Job
 
-_TOOL = r"(?:^|[\s;&|(/])"
+_TOOL = r"(?:^|[\s;&|(`/])"
 _GAIA = r"(?:gaia|ci/gate)"
 _DEPLOYS = re.compile(
     rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|{_TOOL}{_GAIA}\s+deploy(?:-and-test)?\b|"
@@ -28,27 +31,93 @@ _TESTS = re.compile(
     re.IGNORECASE,
 )
 _ROLLS_BACK = re.compile(r"\broll[-_ ]?back", re.IGNORECASE)
+_ONLY_PREPARES = re.compile(r"\s--(?:build-only|dry-run|help)\b(?!=false)")
+"""options with which a tool deploys nothing"""
+_INSTALLS = re.compile(
+    r"(?:\S*/)?(?:pip3?|pipx|uv|poetry|conda|npm|brew|apt|apt-get|python3?|sudo)\s(?:.*\s)?(?:install|add)\s"
+)
+_NOTICE = re.compile(r"notif|notice|announc|report|comment|message|alert|remind|instruction|hint", re.IGNORECASE)
+_PREPARES = re.compile(
+    r"(?:exit|set|cd|export|\[|\[\[|test|sleep|curl|uses actions/(?:checkout|setup-|github-script))(?:\s|$|(?<=-))"
+)
+"""programs that roll nothing back by themselves, whatever their step is called"""
+_MENTIONS = re.compile(r"(?:gh\s+(?:issue|pr|release)|git\s+(?:commit|tag|log|branch|checkout))\b")
+_ACTION_COMMANDS = re.compile(r"\b(?:args|command|cmd|run|script|workflow\w*)=(\S+(?:\s+[^\s=]+(?=\s|$))*)")
+_GIVEN_TO_SHELL = re.compile(
+    r"(?:sudo\s+)?(?:(?:ba|z)?sh\s+-\w*c|ssh\s+\S+|eval)\s+(?P<script>'[^']*'|\"[^\"]*\")", re.DOTALL
+)
+_QUOTED = re.compile(r"'[^']*\s[^']*'|\"[^\"]*\s[^\"]*\"")
 _WORD = re.compile(r"[A-Za-z]+")
 
 
 def deploys(command: Command) -> bool:
     """Whether ``command`` deploys something."""
-    return bool(_DEPLOYS.search(command.text)) and not _ROLLS_BACK.search(command.text)
+    return any(map(program_deploys, _programs(command.text)))
+
+
+def program_deploys(program: str) -> bool:
+    """Whether one program, or action, deploys something."""
+    text = _without_quotes(program)
+    return bool(_DEPLOYS.search(text)) and not _ROLLS_BACK.search(text) and not _ONLY_PREPARES.search(text)
 
 
 def deploys_by_building(command: Command) -> bool:
     """Whether it is a tool that builds an image unless it is given one: flyctl, or the platform's old scripts."""
-    return deploys(command) and bool(_BY_BUILDING.search(command.text))
+    return any(program_deploys(each) and _BY_BUILDING.search(each) for each in _programs(command.text))
 
 
 def tests(command: Command) -> bool:
     """Whether it runs tests."""
-    return bool(_TESTS.search(command.text))
+    return any(map(program_tests, _programs(command.text)))
+
+
+def program_tests(program: str) -> bool:
+    """Whether one program runs tests."""
+    return bool(_TESTS.search(_without_quotes(program))) and not _INSTALLS.search(program)
+
+
+def lost_programs(command: Command) -> list[str]:
+    """Return the deployments and tests in ``command`` whose failure goes unnoticed."""
+    programs = (each for text in command.lost for each in _programs(text))
+    return [each for each in programs if program_deploys(each) or program_tests(each)]
 
 
 def rolls_back(command: Command) -> bool:
-    """Whether ``command``, or the step that it is in, says that it rolls back."""
-    return bool(_ROLLS_BACK.search(command.text) or _ROLLS_BACK.search(command.step))
+    """Whether ``command`` rolls back: by itself, or because its step is named so and it does more than print."""
+    programs = _programs(command.text)
+    if any(map(program_rolls_back, programs)):
+        return True
+    is_named = _ROLLS_BACK.search(command.step) and not _NOTICE.search(command.step)
+    return bool(is_named) and any(not _PREPARES.match(each) for each in programs)
+
+
+def program_rolls_back(program: str) -> bool:
+    """Whether one program, or action, rolls back; of the inputs of an action only those that are commands count."""
+    text = _without_quotes(program)
+    if text.startswith("uses "):
+        text = " ".join([text.split()[1] if text.split()[1:] else "", *_ACTION_COMMANDS.findall(text)])
+    return bool(_ROLLS_BACK.search(text)) and not _MENTIONS.match(text)
+
+
+@lru_cache(1024)
+def _programs(text: str) -> tuple[str, ...]:
+    """Return the programs that a command runs, those that only print left out, and those that a shell is given to run."""
+    if text.startswith("uses "):
+        return (text,)
+    try:
+        found = list(simples(parse(read(text)[0])))
+    except TooDeep:
+        return (text,)
+    programs = [each.text for each in found if not is_message(each) or "$(" in each.text or "`" in each.text]
+    inner = (match["script"][1:-1] for match in map(_GIVEN_TO_SHELL.match, programs) if match)
+    return tuple(programs) + tuple(each for script in inner if script for each in _programs(script))
+
+
+def _without_quotes(program: str) -> str:
+    """Return ``program`` without what is quoted and has blanks: a text, and no argument that names something."""
+    if program.startswith("uses "):
+        return program
+    return _QUOTED.sub(lambda found: found[0] if "$(" in found[0] or "`" in found[0] else "''", program)
 
 
 def environments_of(command: Command, job: Job) -> frozenset[str]:

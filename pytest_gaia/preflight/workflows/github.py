@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.preflight.spelling import is_environment
 from pytest_gaia.preflight.workflows.conditions import filled, outcomes
 from pytest_gaia.preflight.workflows.model import Job, Variable
-from pytest_gaia.preflight.workflows.scripts import Script, commands
+from pytest_gaia.preflight.workflows.scripts import SH, Script, action, commands, named_shell
 from pytest_gaia.preflight.workflows.yaml_file import YamlFile, as_list, as_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_gaia.preflight.workflows.conditions import Known, Value
+    from pytest_gaia.preflight.workflows.exit_codes import Shell
     from pytest_gaia.preflight.workflows.model import Command
 
 _BY_HAND = {"workflow_dispatch", "workflow_call"}
@@ -116,8 +117,7 @@ def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Comma
 def _written(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Command]:
     on_failure, ignored = _is_on_failure(body), body.get("continue-on-error") is True
     if "uses" in body:
-        script = Script(_used(body), file.place("jobs", name, "uses"), name, on_failure, ignored)
-        yield from commands(script, file.lines)
+        yield action(Script(_used(body), file.place("jobs", name, "uses"), name, on_failure, ignored))
     for number, step in enumerate(map(as_table, as_list(body.get("steps")))):
         key = "run" if "run" in step else "uses"
         script = Script(
@@ -127,8 +127,18 @@ def _written(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Comman
             on_failure=on_failure or _is_on_failure(step),
             is_ignored=ignored or step.get("continue-on-error") is True,
         )
-        for command in commands(script, file.lines):
+        shell = _shell(step, body, file.document)
+        for command in commands([script], file.lines, shell) if "run" in step else [action(script)]:
             yield replace(command, condition=_condition(step), step_id=str(step.get("id") or number))
+
+
+def _shell(step: dict[str, Any], job: dict[str, Any], document: Mapping[str, Any]) -> Shell | None:
+    """Return the shell of a step; None for one that is no POSIX shell, such as the default on Windows."""
+    defaults = (as_table(as_table(each.get("defaults")).get("run")).get("shell") for each in (job, document))
+    named = next((str(each) for each in (step.get("shell"), *defaults) if each), None)
+    if named:
+        return named_shell(named)
+    return None if "windows" in str(job.get("runs-on")).lower() else SH
 
 
 def _legs(matrix: dict[str, Any]) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.preflight.workflows.model import Job, Variable
-from pytest_gaia.preflight.workflows.scripts import Script, commands
+from pytest_gaia.preflight.workflows.scripts import BASH, Script, commands
 from pytest_gaia.preflight.workflows.yaml_file import YamlFile, as_list, as_table
 
 if TYPE_CHECKING:
@@ -109,12 +109,13 @@ def _is_optional(body: dict[str, Any]) -> bool:
 
 def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Command]:
     on_failure, ignored = _condition(body) == "failure()", body.get("allow_failure") is True
-    for key in ("before_script", "script", "after_script"):
-        given = body.get(key)
-        for number, text in enumerate(_flat(given)):
-            step = f"{key}[{number}]" if isinstance(given, list) else key
-            script = Script(text, file.place(name, step), name, on_failure, ignored or key == "after_script")
-            yield from commands(script, file.lines)
+    for keys in (("before_script", "script"), ("after_script",)):
+        scripts = []
+        for key, given in ((key, body.get(key)) for key in keys):
+            for number, text in enumerate(_flat(given)):
+                step = f"{key}[{number}]" if isinstance(given, list) else key
+                scripts.append(Script(text, file.place(name, step), name, on_failure, ignored or key == "after_script"))
+        yield from commands(scripts, file.lines, BASH)
 
 
 def _flat(given: object) -> list[str]:

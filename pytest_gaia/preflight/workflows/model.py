@@ -32,8 +32,10 @@ class Command:
     """whether it runs because something before it failed"""
     in_loop: bool = False
     """whether it is inside of a loop, which ends when something is reached"""
-    is_ignored: bool = False
-    """whether the job goes on when it fails"""
+    lost: tuple[str, ...] = ()
+    """the programs in it whose failure the job does not notice"""
+    otherwise: tuple[str, ...] = ()
+    """the programs in it that run because another one has failed"""
     condition: str = ""
     """when its step runs, in GitHub's words; nothing for ``success()``"""
     step_id: str = ""

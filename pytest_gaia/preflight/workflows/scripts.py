@@ -1,4 +1,4 @@
-"""From the text of a script in a CI file to its commands, each with its line."""
+"""From the scripts of a CI file to their commands, each with its line."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.preflight.workflows.exit_codes import Fates, Shell, fates, options
 from pytest_gaia.preflight.workflows.model import Command
+from pytest_gaia.preflight.workflows.shell import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pytest_gaia.preflight.workflows.shell import Line, Simple, Token
 
 _BEGINS = re.compile(r"(?:^|[;&|]\s*|\bdo\s+|\bthen\s+)(?:while|until|for)\b")
 _ENDS = re.compile(r"(?:^|[;&|]\s*)done\b")
-_IGNORED = re.compile(r"\|\|\s*(?:true|:|exit\s+0)\s*(?:$|[;)])")
 
-_COMMENT = re.compile(r"(?:^|\s)#[^\"']*$")
+BASH = Shell(errexit=True, pipefail=True)
+SH = Shell(errexit=True, pipefail=False)
+"""also GitHub's default, which is bash without pipefail"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,36 +36,55 @@ class Script:
     is_ignored: bool = False
 
 
-def commands(script: Script, lines: Sequence[str]) -> Iterator[Command]:
-    """Yield the commands of ``script``; ``lines`` are the whole file's."""
-    depth, row = 0, script.place.line - 1
-    for text, pieces in _joined(script.text):
-        row = _find(pieces[0], lines, row)
-        begun, ended = len(_BEGINS.findall(text)), len(_ENDS.findall(text))
+def named_shell(name: str) -> Shell | None:
+    """Return what the shell of a workflow does about failures, as ``shell:`` names it; None for one that is not known."""
+    program, *given = name.split()
+    if program.rpartition("/")[2] not in ("bash", "sh"):
+        return None
+    if not given:
+        return BASH if program == "bash" else SH
+    errexit, pipefail = options(given)
+    return Shell(errexit is True, pipefail is True)
+
+
+def action(script: Script) -> Command:
+    """Return an action with its inputs as a command."""
+    lost = (script.text,) if script.is_ignored else ()
+    return Command(script.text, script.place, script.step, script.on_failure, lost=lost)
+
+
+def commands(scripts: Iterable[Script], lines: Sequence[str], shell: Shell | None) -> Iterator[Command]:
+    """Yield the commands of ``scripts``, which run one after another in one shell; ``lines`` are the whole file's."""
+    tokens: list[Token] = []
+    found: list[tuple[Script, Line]] = []
+    for script in scripts:
+        own, written = read(script.text, len(found))
+        tokens += own
+        found += ((script, line) for line in written)
+    known = fates(tokens, shell, "\n".join(lines)) if shell else Fates((), ())
+    lost, otherwise = _by_line(known.lost), _by_line(known.on_failure)
+    depth, row, last = 0, 0, None
+    for number, (script, line) in enumerate(found):
+        row = script.place.line - 1 if script is not last else row
+        row, last = _find(line.first, lines, row), script
+        begun, ended = len(_BEGINS.findall(line.text)), len(_ENDS.findall(line.text))
         yield Command(
-            text,
+            line.text,
             Place(script.place.file, row + 1, script.place.key),
             script.step,
             script.on_failure,
             in_loop=depth > 0 or begun > 0,
-            is_ignored=script.is_ignored or bool(_IGNORED.search(text)),
+            lost=(line.text,) if script.is_ignored else lost.get(number, ()),
+            otherwise=otherwise.get(number, ()),
         )
         depth = max(0, depth + begun - ended)
 
 
-def _joined(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield (command, its lines as they are written), comments left out."""
-    held: list[str] = []
-    for line in text.splitlines():
-        stripped = _COMMENT.sub("", line).strip()
-        if not held and not stripped:
-            continue
-        held.append(stripped)
-        if not stripped.endswith("\\"):
-            yield " ".join(each.rstrip("\\").strip() for each in held), held
-            held = []
-    if held:
-        yield " ".join(each.rstrip("\\").strip() for each in held), held
+def _by_line(programs: Iterable[Simple]) -> dict[int, tuple[str, ...]]:
+    found: dict[int, list[str]] = {}
+    for each in programs:
+        found.setdefault(each.line, []).append(each.text)
+    return {number: tuple(texts) for number, texts in found.items()}
 
 
 def _find(piece: str, lines: Sequence[str], start: int) -> int:
