@@ -134,7 +134,19 @@ def _take_pipe(config: pytest.Config) -> None:
         os.set_inheritable(pipe, False)
         config.stash[_PIPE] = pipe
     if _PIPE in config.stash:
+        _refuse_other_settings(config)
         _refuse_other_paths(config)
+
+
+def _refuse_other_settings(config: pytest.Config) -> None:
+    """Without settings of its own, a project has those of pytest in a folder above its repository, and their conftest.py."""
+    folders = (config.rootpath, *config.rootpath.parents)
+    top = next((folder for folder in folders if (folder / ".git").exists()), config.rootpath)
+    if config.inipath is not None and not config.inipath.is_relative_to(top):
+        raise pytest.UsageError(
+            f"{config.inipath}: settings of pytest outside of the project's repository, and a promotion loads none of them. "
+            f"Write [tool.pytest] into {config.rootpath / 'pyproject.toml'}, and commit it."
+        )
 
 
 def _refuse_other_paths(config: pytest.Config) -> None:

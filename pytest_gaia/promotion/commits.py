@@ -8,7 +8,7 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.variables import without_signing_key
@@ -16,13 +16,19 @@ from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 LAST = 50
 """commits whose authors count where nothing was released yet"""
 
-# Looking must not write: git status would refresh the index, and stand in the way of another git.
-_QUIET = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+# Looking must not write: git status would refresh the index, and stand in the way of another git. What this clone has put in
+# the place of commits (git replace, grafts) is not what they are.
+_QUIET = {
+    "LC_ALL": "C",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
+}
 _AUTHORS = "%ae%x00%(trailers:key=Co-authored-by,valueonly,separator=%x00)%x00"
 _ADDRESS = re.compile(r"<([^<>]*)>\s*$")
 
@@ -34,6 +40,8 @@ _SETTINGS = (
 """what pytest and its plugins read in the project's folder and in those above it"""
 _READ = (".py", ".pyc", ".so", ".pyd", ".pth", ".toml", ".ini", ".cfg", ".coveragerc")
 """endings of files that are code or settings"""
+_REGULAR = ("100644", "100755")
+"""modes of files that are no links"""
 _IMPORTABLE = (*(f":(glob)*{ending}" for ending in _READ), ":(glob)*/__init__.py")
 """what Python finds in the project's folder, before what is installed"""
 
@@ -70,7 +78,7 @@ def strays(rootdir: Path, commit: str, *, beside: Sequence[str], folders: Sequen
 
     Raises ``ConfigError`` where the repository does not have ``commit``.
     """
-    top = rootdir / _git(rootdir, "rev-parse", "--show-cdup").strip()
+    top = _top(rootdir)
     within = PurePosixPath(_git(rootdir, "rev-parse", "--show-prefix").strip())
     settings = [f":(top){folder / name}" for folder in (within, *within.parents) for name in _SETTINGS]
     where = [".", *folders, *settings, *(f":(exclude){folder}" for folder in beside)]
@@ -82,16 +90,52 @@ def strays(rootdir: Path, commit: str, *, beside: Sequence[str], folders: Sequen
                 f"commit {commit[:12]} of the bundle is not in this repository, so nobody can tell whether the suites here "
                 "are those of the release. Fetch it (git fetch), and check it out."
             )
+        held = _listed(rootdir, index, "ls-files", "--stage", "--full-name", "-z", "--", *where)
         changed = _listed(rootdir, index, "diff", "--no-ext-diff", "--ignore-submodules=none", "--name-only", "--no-renames", "-z", "--", *where)  # fmt: skip
         others = ("ls-files", "--others", "--full-name", "-z")
         new = _listed(rootdir, index, *others, "--exclude-standard", "--", *where)
         ignored = _listed(rootdir, index, *others, "--", *folders, *settings, *_IMPORTABLE)
     inside = tuple(f"{os.path.relpath(rootdir / folder, top)}/" for folder in folders)
+    changed += [name for name in _disguised(top, held) if name not in changed]
     new = [name for name in new if name.endswith(_READ) or name.startswith(inside)]
     new += [name for name in ignored if name.endswith(_READ) and "__pycache__/" not in name]
     return {name: _state(top / name, "was changed") for name in changed} | {
         name: _state(top / name, "is new") for name in sorted(set(new))
     }
+
+
+def _top(rootdir: Path) -> Path:
+    """Return the folder of the work tree. Raises ``ConfigError`` where git looks at another one than that of ``rootdir``."""
+    top = Path(_git(rootdir, "rev-parse", "--show-toplevel").removesuffix("\n"))
+    if not rootdir.resolve().is_relative_to(top.resolve()):
+        raise ConfigError(
+            f"git looks at {top}, and the project is in {rootdir}, so nobody can tell whether the suites here are those of "
+            "the release. Unset GIT_DIR, GIT_WORK_TREE and core.worktree (git config --unset core.worktree)."
+        )
+    return top
+
+
+def _disguised(top: Path, held: Sequence[str]) -> list[str]:
+    """Return which Python files of ``held`` (as of ``git ls-files --stage``) differ, whatever filters this clone has for them.
+
+    What git compares has gone through filters, which a clone can set up for itself. Line ends may differ.
+    """
+    found = []
+    for line in held:
+        (mode, blob, _), name = line.partition("\t")[0].split(), line.partition("\t")[2]
+        path = top / name
+        if name.endswith(".py") and mode in _REGULAR and path.is_file():
+            content = path.read_bytes()
+            if blob not in (_blob(content, blob), _blob(content.replace(b"\r\n", b"\n"), blob)):
+                found.append(name)
+    return found
+
+
+def _blob(content: bytes, like: str) -> str:
+    """Return the name that git has for a file of ``content``, by the same hash as ``like``."""
+    # S324: it is the hash that git uses.
+    new = hashlib.sha1 if len(like) == 2 * hashlib.sha1().digest_size else hashlib.sha256  # noqa: S324
+    return new(b"blob %d\0%b" % (len(content), content)).hexdigest()
 
 
 def knows(rootdir: Path, commit: str) -> bool:

@@ -34,7 +34,10 @@ _WITH_VALUE = "kmnrW"
 """other short options that take the rest of their word for their value"""
 _LEFT_OUT = ("no:cacheprovider", "no:randomly", "no:sugar")
 """what ``-p`` may name: plugins without which a run shows the same"""
-_VARIABLES = ("PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONSTARTUP", "PYTHONHOME", "PYTHONOPTIMIZE")
+_VARIABLES = (
+    *("PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONSTARTUP", "PYTHONHOME", "PYTHONOPTIMIZE"),
+    "PYTHONPYCACHEPREFIX",
+)
 """variables that change which code a run loads, or what that means"""
 _PATH = "PYTHONPATH"
 
@@ -99,6 +102,15 @@ def check_environ(environ: Mapping[str, str], rootdir: Path) -> None:
         raise ConfigError(f"{_ADDOPTS}: {error}.") from None
     except ConfigError as error:
         raise ConfigError(f"{_ADDOPTS}: {error}") from None
+
+
+def added_paths(environ: Mapping[str, str], rootdir: Path) -> list[str]:
+    """Return the folders below ``rootdir`` (relative to it) from which ``PYTHONPATH`` lets a run load code."""
+    entries = (
+        os.path.relpath((rootdir / entry).resolve(), rootdir.resolve())
+        for entry in environ.get(_PATH, "").split(os.pathsep)
+    )
+    return [entry for entry in entries if entry != "." and not entry.startswith("..")]
 
 
 def _inside(path: Path, folder: Path) -> bool:

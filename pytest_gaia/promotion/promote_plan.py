@@ -20,7 +20,7 @@ from pytest_gaia.promotion.configs import deploy_files, differences
 from pytest_gaia.promotion.gate import Gate, evaluate
 from pytest_gaia.promotion.items import Item, missing, proved
 from pytest_gaia.promotion.making import DIRTY, beside
-from pytest_gaia.promotion.promote_commands import Commands, check_environ
+from pytest_gaia.promotion.promote_commands import Commands, added_paths, check_environ
 from pytest_gaia.promotion.running import environment_of
 from pytest_gaia.promotion.stores import FolderStore
 from pytest_gaia.promotion.witness import witness
@@ -104,6 +104,7 @@ def strays_of(promotion: Promotion, bundle: Bundle) -> dict[str, str]:
     folders = [os.path.relpath(folder, rootdir) for folder in find_project(rootdir).suites]
     if (rootdir / promotion.settings.keys).is_dir():
         folders.append(promotion.settings.keys)
+    folders += [each for each in added_paths(promotion.environ, rootdir) if (rootdir / each).is_dir()]
     return commits.strays(rootdir, bundle.commit.removesuffix(DIRTY), beside=beside(promotion), folders=folders)
 
 

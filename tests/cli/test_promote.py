@@ -17,14 +17,14 @@ from pytest_gaia.promotion.running import environment_of
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring
-from tests.promotion.promotable import promotable
+from tests.promotion.promotable import IGNORED, promotable
 
 if TYPE_CHECKING:
     from tests.promotion.promotable import Promotable
 
 __all__ = ["deployer", "project", "promotable", "server"]
 
-MISTAKE = 4
+MISTAKE, HOLD = 4, 11
 SIGNED = "\n[env.stage.stage]\nrequire_signed = true\n"
 
 
@@ -98,6 +98,7 @@ def test_what_is_loaded_and_tested_cannot_be_changed(
         ("PYTEST_PLUGINS", "evil", "PYTEST_PLUGINS"),
         ("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
         ("PYTHONSTARTUP", "/tmp/evil.py", "PYTHONSTARTUP"),
+        ("PYTHONPYCACHEPREFIX", "/tmp/evil", "PYTHONPYCACHEPREFIX"),
         ("PYTHONPATH", "suites:/tmp/evil", "PYTHONPATH=/tmp/evil"),
         ("PYTHONPATH", "..", "PYTHONPATH=.."),
     ],
@@ -115,6 +116,20 @@ def test_variables_that_change_what_is_loaded_are_refused(
     said = refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short)
 
     assert f"{named} is not for a promotion" in said
+
+
+def test_ignored_code_on_the_path_of_python_is_compared_with_the_commit(
+    promotable: Promotable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotable.repository.write(".gitignore", f"{IGNORED}build/\n")
+    promotable.release()
+    promotable.repository.write("build/lib/sitecustomize.py", "raise SystemExit('loaded')\n")
+    words = ("promote", "stage", "--bundle", promotable.bundle.short, "--plan")
+    assert run(words) == 0
+
+    monkeypatch.setenv("PYTHONPATH", os.path.join("build", "lib"))  # noqa: PTH118 - a text is asked for
+    assert run(words) == HOLD
+    assert "build/lib/sitecustomize.py is new" in capsys.readouterr().out
 
 
 def test_other_options_and_variables_are_passed_on(promotable: Promotable, monkeypatch: pytest.MonkeyPatch) -> None:

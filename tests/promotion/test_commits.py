@@ -107,6 +107,17 @@ def test_a_mailmap_makes_nobody_another(repository: Repository) -> None:
     assert authors(repository.folder) == ("dev@example.org",)
 
 
+def test_a_replaced_commit_has_the_author_that_it_had(repository: Repository) -> None:
+    first = repository.commit("first")
+    mine = repository.commit("mine", author="Me <me@example.org>")
+    repository.git("checkout", "--quiet", first)
+    yours = repository.commit("mine", author="You <you@example.org>")
+    repository.git("checkout", "--quiet", "main")
+    repository.git("replace", mine, yours)
+
+    assert authors(repository.folder, first) == ("me@example.org",)
+
+
 def test_a_shallow_clone_is_refused(repository: Repository, tmp_path: Path) -> None:
     repository.commit("one", author="Hidden <hidden@example.org>")
     repository.commit("two")
@@ -213,6 +224,44 @@ def test_an_index_that_looks_away_hides_nothing(repository: Repository, project:
     repository.git("add", "--force", "project/suites/b")
 
     assert list(differing(project)) == ["project/gaia.toml", "project/suites/a/test_a.py"]
+
+
+def test_what_a_clone_has_set_up_for_itself_hides_nothing(repository: Repository, project: Path) -> None:
+    commit = repository.git("rev-parse", "HEAD")
+    repository.write("project/suites/a/test_a.py", "other")
+    other = repository.commit("other")
+    repository.git("replace", commit, other)
+    assert list(differing(project, commit)) == ["project/suites/a/test_a.py"]
+
+    repository.git("replace", "--delete", commit)
+    repository.write(".git/info/attributes", "*.py filter=hide\n")
+    repository.git("config", "filter.hide.clean", f"git cat-file blob {commit}:%f")
+    assert list(differing(project, commit)) == ["project/suites/a/test_a.py"]
+
+
+def test_line_ends_of_a_work_tree_are_no_difference(repository: Repository, project: Path) -> None:
+    repository.write("project/suites/a/test_a.py", "a = 1\n")
+    repository.commit()
+    repository.git("config", "core.autocrlf", "true")
+    repository.write("project/suites/a/test_a.py").write_bytes(b"a = 1\r\n")
+
+    assert differing(project) == {}
+
+
+@pytest.mark.parametrize("way", ["GIT_WORK_TREE", "core.worktree"])
+def test_another_work_tree_is_not_compared_in_the_place_of_this_one(
+    repository: Repository, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    clean = tmp_path / "clean"
+    repository.git("clone", "--quiet", str(repository.folder), str(clean))
+    if way == "core.worktree":
+        repository.git("config", way, str(clean))
+    else:
+        monkeypatch.setenv("GIT_DIR", str(repository.folder / ".git"))
+        monkeypatch.setenv(way, str(clean))
+
+    with pytest.raises(ConfigError, match=f"git looks at {clean}, and the project is in {project}"):
+        differing(project)
 
 
 def test_an_earlier_commit_is_compared_with_what_is_there_now(repository: Repository, project: Path) -> None:

@@ -154,6 +154,23 @@ def test_a_path_outside_of_the_suites_is_not_loaded(
     assert promotable.kinds == []
 
 
+def test_settings_of_pytest_above_the_repository_are_not_loaded(
+    promotable: Promotable, request: pytest.FixtureRequest
+) -> None:
+    promotable.rootdir.joinpath("pyproject.toml").unlink(missing_ok=True)
+    promotable.release()
+    settings = promotable.rootdir.parent / "pytest.ini"
+    request.addfinalizer(settings.unlink)
+    settings.write_text("[pytest]\naddopts = --maxfail=1\n", encoding="utf-8")
+
+    done = promotable.promote()
+
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert f"{settings}: settings of pytest outside of the project's repository" in done.stderr
+    assert promotable.runs() == OLD
+    assert promotable.kinds == []
+
+
 def test_what_the_run_leaves_out_holds(promotable: Promotable) -> None:
     done = promotable.promote("--", "-k", "one")
 
