@@ -72,7 +72,7 @@ def lint_files(
     if as_json and github:
         raise ConfigError("--json and --github both write to standard output; leave one of them out.")
     rootdir = find_rootdir(Path.cwd())
-    files = _read(rootdir)
+    files = _read(rootdir, *([env] if env is not None else []))
     name = _known(files, env).environment if env is not None else None
     if secrets:
         files = _with_secrets(files, name)
@@ -98,7 +98,7 @@ def diff_files(
     """Show what two environments differ in."""
     from pytest_gaia.preflight.difference import difference
 
-    files = _read(find_rootdir(Path.cwd()))
+    files = _read(find_rootdir(Path.cwd()), left, right)
     one, other = _known(files, left), _known(files, right)
     rows = difference(one, other, files.allowed.entries)
     if as_json:
@@ -111,10 +111,14 @@ def diff_files(
         typer.echo(f"{len(rows)} differences, {count} of them not listed in allowed_differences.")
 
 
-def _read(rootdir: Path) -> DeployFiles:
+def _read(rootdir: Path, *needed: str) -> DeployFiles:
+    """Return the files of the project; those of other environments than the ``needed`` may be unreadable."""
     from pytest_gaia.preflight.reading import read_deploy_files
+    from pytest_gaia.preflight.spelling import environment_name
 
-    files = read_deploy_files(rootdir)
+    files = read_deploy_files(rootdir, {*needed, *map(environment_name, needed)} if needed else None)
+    for problem in files.unread:
+        typer.echo(f"gaia: left out, and not compared: {problem}", err=True)
     if not (files.deployments or files.unrecognized):
         raise ConfigError(
             "there are no deploy files: looked for fly.SERVICE.ENV.toml, fly.ENV.toml and docker-compose.yml in "

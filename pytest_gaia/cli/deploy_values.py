@@ -94,7 +94,7 @@ def _values(app: App) -> Iterator[tuple[str, Value, Place]]:
 
 def _served(app: App, served: Served) -> Iterator[tuple[str, Value, Place]]:
     name = f"port.{served.internal_port or 'default'}"
-    outside = ", ".join(map(str, served.ports)) or "none"
+    outside = f"not known ({served.open_port})" if served.open_port else ", ".join(map(str, served.ports)) or "none"
     https = ", https only" if served.force_https else ""
     yield name, f"{served.protocol}, from outside {outside}{https}", served.place
     for key, value, own in (

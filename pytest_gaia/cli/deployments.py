@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -115,5 +115,5 @@ def target(name: str) -> Target:
     from pytest_gaia.config.deployfiles.read import deployment_of
 
     options = options_here(name)
-    environment = resolve(options)
+    environment = resolve(replace(options, addressed=False))
     return Target(environment, deployment_of(environment, options.rootdir), options.rootdir)

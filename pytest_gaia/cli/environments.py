@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +95,7 @@ def show_environment(
     from pytest_gaia.cli.deploy_values import deploy_values
     from pytest_gaia.config.deployfiles.read import deployment_of
 
-    options = options_here(name, urls=tuple(url or ()))
+    options = replace(options_here(name, urls=tuple(url or ())), addressed=False)
     environment = resolve(options)
     settings = described(environment)
     deployment = deployment_of(environment, options.rootdir)

@@ -24,6 +24,7 @@ from pytest_gaia.errors import ConfigError, NotConfigured
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_gaia.config.deployfiles.model import Deployment
     from pytest_gaia.config.layers import Layer
     from pytest_gaia.config.variables import Sourced
 
@@ -75,9 +76,18 @@ _AS_THEY_ARE = (
 
 
 def assemble(
-    name: Sourced, layer: Layer, secrets: Mapping[str, Sourced], *, embedded: bool, rehearsal: bool
+    name: Sourced,
+    layer: Layer,
+    secrets: Mapping[str, Sourced],
+    *,
+    embedded: bool,
+    rehearsal: bool,
+    deployment: Deployment | None = None,
+    addressed: bool = True,
 ) -> Environment:
-    """Return the environment; ``embedded`` says that the sandbox stands behind it.
+    """Return the environment; ``embedded`` says that the sandbox stands behind it, ``addressed`` that it needs an address.
+
+    ``deployment`` are the deploy files that it is read from.
 
     Raises ``ConfigError`` where settings contradict each other or no address is known.
     """
@@ -85,8 +95,8 @@ def assemble(
     services = expected_members(name.value, layer, has_database="database" in secrets)
     urls = {service: url for service, url in given.items() if service in services}
     settings = {key: value for key, value in set_values(layer.table).items() if key in _AS_THEY_ARE}
-    if not urls and settings.get("nats", NATS_DISABLED) == NATS_DISABLED and name.value != SANDBOX:
-        raise _without_address(name, layer)
+    if addressed and not urls and settings.get("nats", NATS_DISABLED) == NATS_DISABLED and name.value != SANDBOX:
+        raise _without_address(name, layer, deployment)
     settings |= {field: Secret(found.value) for field, found in secrets.items()}
     return Environment(
         name=name.value,
@@ -104,12 +114,20 @@ def assemble(
     )
 
 
-def _without_address(name: Sourced, layer: Layer) -> ConfigError:
+def _without_address(name: Sourced, layer: Layer, deployment: Deployment | None) -> ConfigError:
     if name.value in shipped_file().environments and layer.table.source is UNSET:
         # One that the project says nothing of is only known by name, and missed by nobody who lists all of them.
         is_stated = any(source != SHIPPED for source in layer.sources.values())
         kind = ConfigError if is_stated else NotConfigured
         return kind(f"{name.source}: {not_configured(name.value)}")
+    if deployment is not None:
+        # Which message it is costs the reading of deploy files, which is done by then.
+        from pytest_gaia.config.deployfiles.reach import why_no_address
+
+        return ConfigError(
+            f"{why_no_address(deployment)} So environment {name.value} has no address; correct that, set `url` in "
+            f"[env.{name.value}] of gaia.toml, or give --gaia-url=http://…."
+        )
     return ConfigError(
         f"{name.source}: environment {name.value} has no address; set `url` in [env.{name.value}] of gaia.toml, "
         "or give --gaia-url=http://…."

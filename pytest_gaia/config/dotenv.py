@@ -43,10 +43,11 @@ def read_dotenv(path: Path) -> Mapping[str, tuple[str, int]]:
         raise ConfigError(f"{path.name}: not UTF-8 (byte {error.start}); save the file as UTF-8.") from None
     except OSError as error:
         raise ConfigError(f"{path.name}: cannot be read: {error.strerror}.") from None
-    return _entries(text, path.name)
+    return dotenv_entries(text, path.name)
 
 
-def _entries(text: str, file: str) -> dict[str, tuple[str, int]]:
+def dotenv_entries(text: str, file: str) -> dict[str, tuple[str, int]]:
+    """Return name → (value, line) of ``text``, which messages call ``file``. Raises ``ConfigError`` as ``read_dotenv`` does."""
     found: dict[str, tuple[str, int]] = {}
     position = 0
     while position < len(text):

@@ -30,6 +30,8 @@ class Options:
     """values of ``--gaia-sandbox-without``: members, each value one or several with commas between"""
     sandbox_fixed: bool = False
     rehearse: bool = False
+    addressed: bool = True
+    """whether an environment whose deploy files give no address is a mistake; to show or deploy it, none is needed"""
 
 
 def split_members(values: Iterable[str], option: str = "--gaia-sandbox-without") -> tuple[str, ...]:

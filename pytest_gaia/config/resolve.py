@@ -48,7 +48,16 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
     _check_sandbox_options(options, name.value, embedded=embedded)
     layer = layers_of(name.value, options, catalogue)
     secrets = {} if embedded else find_secrets(catalogue.variables, name.value)
-    environment = assemble(name, layer, secrets, embedded=embedded, rehearsal=options.rehearse)
+    deployment = None if embedded else catalogue.deployment(name.value)
+    environment = assemble(
+        name,
+        layer,
+        secrets,
+        embedded=embedded,
+        rehearsal=options.rehearse,
+        deployment=deployment,
+        addressed=options.addressed or deployment is None,
+    )
     if embedded:
         return environment
     refuse_foreign_hosts(environment, catalogue)

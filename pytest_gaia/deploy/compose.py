@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec.structs import replace
 
 from pytest_gaia.config.deployfiles.compose import one_shots
+from pytest_gaia.config.deployfiles.read import override_file
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.compose_errors import is_temporary, mistake_in
 from pytest_gaia.deploy.compose_shapes import containers, images
@@ -83,7 +84,16 @@ class _Job:
 
     def remark(self) -> str:
         """Return what the commands alone do not show."""
-        return f"standard input: {self._override(self._image)}" if self._image else ""
+        path = override_file(Path(str(self._request.config)))
+        said = [
+            *([f"standard input: {self._override(self._image)}"] if self._image else []),
+            *(
+                [f"{path.name} is not read: Compose lays it over the file only where no --file is given"]
+                if path
+                else []
+            ),
+        ]
+        return "; ".join(said)
 
     def deploy(self) -> Reply:
         """Run the commands. ``up`` also fails if a one-shot container ends well, so ``ps`` has the last word."""

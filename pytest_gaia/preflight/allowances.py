@@ -70,6 +70,9 @@ def _commented(files: DeployFiles) -> Iterator[tuple[str, Mapping[int, str], fro
     """Yield (file, its comments, the lines on which a key stands) of every file."""
     for _, app in files.apps():
         yield app.place().file, app.comments, frozenset(place.line for place in app.places.values())
+    for deployment in files.deployments:
+        for app in deployment.overrides:
+            yield app.place("app").file, app.comments, frozenset(place.line for place in app.places.values())
     for workflow in files.workflows:
         coded = (number for number, text in enumerate(workflow.lines, start=1) if not text.lstrip().startswith("#"))
         yield workflow.file, workflow.comments, frozenset(coded)

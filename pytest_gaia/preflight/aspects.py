@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.config.secrets import MASK, mask_url
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.credentials import is_literal, secret_shape
 from pytest_gaia.preflight.standing import env_place, inside, standing
 
@@ -47,6 +50,9 @@ _COVERED = re.compile(
 )
 """keys of a file that an aspect of their own speaks for"""
 
+_SIZE_KEY = re.compile(r"(?:^|[._])(?:memory|size|size_increment|size_limit)$")
+_DURATION_KEY = re.compile(r"(?:timeout|interval|period|delay)$")
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -65,7 +71,8 @@ def described(app: App, *, raw: bool) -> dict[str, Value]:
     values |= {f"env.{name}": _secretive(name, text, env_place(app, name)) for name, text in app.env.items()}
     if raw:
         for key, text, place in _rest(app):
-            values[f"file.{key}"] = _secretive(key.rpartition(".")[2], text, place)
+            value = _secretive(key.rpartition(".")[2], text, place)
+            values[f"file.{key}"] = replace(value, text=_plain(key, text))
     return values
 
 
@@ -85,10 +92,15 @@ def _machine(app: App) -> Iterator[tuple[str, Value]]:
     for aspect, (value, key) in said.items():
         if value is not None:
             yield aspect, _value(value, standing(app, *key))
+    serving = (group for served in app.served for group in served.groups)
+    main = next((group for group in (*serving, *app.groups) if group in app.sizes), None)
+    for group, size in app.sizes.items():
+        if size.memory_mb and group != main:
+            yield f"memory.{group}", _value(f"{size.memory_mb} MB", size.place)
 
 
 def _served(app: App, served: Served) -> Iterator[tuple[str, Value]]:
-    outside = ", ".join(map(str, served.ports)) or "none"
+    outside = served.open_port or ", ".join(map(str, served.ports)) or "none"
     yield "ports", _value(f"{served.internal_port} ({served.protocol}) from {outside}", served.place)
     said = {
         "force_https": ("yes" if served.force_https else "no", "force_https"),
@@ -131,9 +143,21 @@ def _flat(node: Any, step: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], s
             yield from _flat(value, (*step, str(key)))
     elif isinstance(node, list) and any(isinstance(each, dict) for each in node):
         for number, each in enumerate(node):
-            yield from _flat(each, (*step[:-1], f"{step[-1]}[{number}]"))
+            # A table that stands alone is a list of one.
+            yield from _flat(each, (*step[:-1], f"{step[-1]}[{number}]") if number else step)
     else:
         yield step, str(node)
+
+
+def _plain(key: str, text: str) -> str:
+    """Return ``text`` as it is compared: sizes in MB, durations in seconds, however they are written."""
+    table = Table("", {key: text}, {})
+    with suppress(ConfigError):
+        if _SIZE_KEY.search(key):
+            return f"{table.megabytes(key)} MB"
+        if _DURATION_KEY.search(key) and not text.isdigit():
+            return f"{table.duration(key, 1.0)} s"
+    return text
 
 
 def _value(value: object, place: Place) -> Value:

@@ -78,7 +78,7 @@ def _rows(service: str, left: Deployment, right: Deployment, allowed: tuple[str,
     ours, theirs = described(one, raw=raw), described(other, raw=raw)
     for aspect in dict.fromkeys((*ours, *theirs)):
         first, second = ours.get(aspect), theirs.get(aspect)
-        if _text(first) != _text(second) or _plain(first) != _plain(second):
+        if _plain(first) != _plain(second):
             by = _allowed_by(service, aspect, allowed)
             if by is None and _follows(first, second, left.environment, right.environment):
                 by = BY_NAME
@@ -115,7 +115,7 @@ def _allowed_by(service: str, aspect: str, allowed: tuple[str, ...]) -> str | No
     parts = aspect.split(".")
     groups = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
     wanted = {*groups, *(f"{service}.{group}" for group in groups), service}
-    return next((entry for entry in allowed if entry in wanted), None)
+    return next((entry for entry in allowed if entry.replace("[0]", "") in wanted), None)
 
 
 def check_allowed(entries: Iterable[str], place: str) -> None:

@@ -46,6 +46,8 @@ class DeployFiles:
     """The deploy files of one project, read; the environments in the order of promotion."""
 
     deployments: tuple[Deployment, ...] = ()
+    unread: tuple[str, ...] = ()
+    """why files of environments that nobody asked for were left out, each as a sentence"""
     workflows: tuple[Workflow, ...] = ()
     """what its CI does, as far as it deploys"""
     unrecognized: tuple[Place, ...] = ()

@@ -27,6 +27,8 @@ class Found(NamedTuple):
     """what to write instead"""
     environment: str | None = None
     """the environment that it concerns; None for all"""
+    harmless: bool = False
+    """whether it stops no deployment, although its check does"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Finding:
     why: str
     mend: str
     environment: str | None = None
+    refuses: bool = False
+    """whether it stops a deployment"""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -86,7 +90,16 @@ def check(
 
 def finding(by: Check, found: Found) -> Finding:
     """Return what ``by`` has found as the finding that people see."""
-    return Finding(by.id, by.severity, found.place, found.text, by.why, found.mend, found.environment)
+    return Finding(
+        by.id,
+        by.severity,
+        found.place,
+        found.text,
+        by.why,
+        found.mend,
+        found.environment,
+        by.refuses and not found.harmless,
+    )
 
 
 def order(each: Finding) -> tuple[int, str, int, str, str]:

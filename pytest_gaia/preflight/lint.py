@@ -44,8 +44,7 @@ def refusals(deployment: Deployment, beside: Iterable[Deployment] = ()) -> list[
     findings = list(_look(files, [each for each in CHECKS if each.refuses]))
     explained = [allowance for allowance in read_allowances(files) if allowance.reason]
     left = settle(findings, explained, (), ())
-    refusing = {each.id for each in CHECKS if each.refuses}
-    own = [each for each in left if each.check in refusing and each.environment == deployment.environment]
+    own = [each for each in left if each.refuses and each.environment == deployment.environment]
     return sorted(own, key=order)
 
 

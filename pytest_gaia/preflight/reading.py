@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.deployfiles import compose, fly
 from pytest_gaia.config.deployfiles.model import Deployment, Place
 from pytest_gaia.config.deployfiles.names import fly_names, unrecognized
-from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, compose_file, shown
+from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, compose_file, override_file, shown
 from pytest_gaia.config.locate import nearest_line
 from pytest_gaia.config.project import PROJECT_FILE, deploy_folder
 from pytest_gaia.errors import ConfigError
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
+    from pytest_gaia.config.deployfiles.model import App
+    from pytest_gaia.config.deployfiles.names import FlyFile
     from pytest_gaia.config.environment import Topology
     from pytest_gaia.config.files import ConfigFile
 
 
-def read_deploy_files(rootdir: Path) -> DeployFiles:
+def read_deploy_files(rootdir: Path, needed: Collection[str] | None = None) -> DeployFiles:
     """Return the deploy files of the project at ``rootdir``; ``deployments`` is empty where it has none.
 
     Unlike a deployment, the checks read all files of an environment, those that contradict each other included: to say so
-    is what they are for. Of ``gaia.toml`` they take what it says itself, whatever variables and deploy files say.
+    is what they are for. Of ``gaia.toml`` they take what it says itself, whatever variables and deploy files say. Where
+    only some environments are ``needed``, a file of another one that cannot be read is left out, and noted in ``unread``.
 
     Raises ``ConfigError`` with file and line for a file that cannot be read or understood, and for an entry of
     ``allowed_differences`` that names nothing.
@@ -43,8 +46,10 @@ def read_deploy_files(rootdir: Path) -> DeployFiles:
     path = rootdir / PROJECT_FILE
     own = project_file(path) if path.exists() else None
     known = (*shipped_file().environments, *(own.environments if own else ()))
+    unread: list[str] = []
     return DeployFiles(
-        deployments=tuple(_deployments(folder, known)),
+        deployments=tuple(_deployments(folder, known, needed, unread)),
+        unread=tuple(unread),
         unrecognized=tuple(Place(shown(each), 1) for each in unrecognized(folder, known)),
         workflows=read_workflows(rootdir),
         allowed=_allowed(own),
@@ -59,22 +64,35 @@ def with_secrets(files: DeployFiles, names: Mapping[str, frozenset[str]]) -> Dep
     return replace(files, set_secrets=dict(names))
 
 
-def _deployments(folder: Path, known: Collection[str]) -> Iterator[Deployment]:
+def _deployments(
+    folder: Path, known: Collection[str], needed: Collection[str] | None, unread: list[str]
+) -> Iterator[Deployment]:
     named = fly_names(folder, known)
     path = compose_file(folder)
     order = {name: number for number, name in enumerate(KNOWN)}
     found = {each.environment for each in named} | ({COMPOSE_ENVIRONMENT} if path else set())
     for environment in sorted(found, key=lambda name: (order.get(name, len(order)), name)):
-        apps = tuple(
-            fly.read_app(each.path, shown(each.path), service=each.service, environment=each.spelling, form=each.form)
-            for each in named
-            if each.environment == environment
-        )
-        if apps:
-            yield Deployment(environment, "fly", folder, apps)
-        elif path is not None:
-            composed = compose.read_apps(path, shown(path), environment=environment)
-            yield Deployment(environment, "compose", folder, composed)
+        own = [each for each in named if each.environment == environment]
+        try:
+            if own:
+                yield Deployment(environment, "fly", folder, tuple(map(_fly_app, own)))
+            elif path is not None:
+                yield _composed(environment, folder, path)
+        except ConfigError as problem:
+            if needed is None or environment in needed:
+                raise
+            unread.append(str(problem))
+
+
+def _fly_app(file: FlyFile) -> App:
+    return fly.read_app(file.path, shown(file.path), service=file.service, environment=file.spelling, form=file.form)
+
+
+def _composed(environment: str, folder: Path, path: Path) -> Deployment:
+    apps = compose.read_apps(path, shown(path), environment=environment)
+    override = override_file(path)
+    overrides = (compose.read_override(override, shown(override), environment=environment),) if override else ()
+    return Deployment(environment, "compose", folder, apps, overrides)
 
 
 def _allowed(own: ConfigFile | None) -> Allowed:

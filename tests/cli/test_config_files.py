@@ -67,7 +67,7 @@ def test_errors_exit_1_and_say_place_reason_and_mend(gaia: Callable[..., Outcome
     )
     assert lines[at + 1].startswith("    why: gaia-gateway-prod and gaia-gateway-production are two apps")
     assert lines[at + 2].startswith('    do:  write "production" everywhere')
-    assert lines[-1].endswith("2 notes (local, dev, staging, production)")
+    assert lines[-1].endswith("3 notes (local, dev, staging, production)")
     assert "hunter2" not in out
 
 

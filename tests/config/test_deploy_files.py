@@ -26,6 +26,33 @@ def test_addresses_services_and_hosts_come_from_the_files(deployed: Project) -> 
     assert {f"acme-{service}-staging.fly.dev" for service in (*SERVICES, "nats")} <= set(staging.hosts)
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (
+            'services:\n  gateway:\n    ports: ["${GATEWAY_PORT:?set it}:8000"]\n',
+            "deploy/compose.yaml:3: services.gateway.ports: '${GATEWAY_PORT:?set it}:8000' depends on a variable",
+        ),
+        ("services: {db: {image: postgres}}\n", "deploy/compose.yaml: none of its services is the gateway, found db."),
+        (
+            "include: [x.yml]\nservices: {gateway: {extends: {service: y}}}\n",
+            "services.gateway: the gateway publishes no port. What comes by `include` and `extends` is not read.",
+        ),
+        ('services: {gateway: {ports: ["0:8000"]}}\n', "services.gateway: the gateway publishes no port."),
+    ],
+)
+def test_why_there_is_no_address_is_named_and_only_a_run_needs_one(deployed: Project, file: str, said: str) -> None:
+    deployed.settings('[env.local]\nfrom = "compose"\n')
+    deployed.write("deploy/compose.yaml", file)
+
+    with pytest.raises(ConfigError) as error:
+        deployed.resolve("local")
+
+    assert said in str(error.value)
+    assert "So environment local has no address" in str(error.value)
+    assert not deployed.resolve("local", addressed=False).urls
+
+
 def test_each_value_names_file_line_and_key(deployed: Project) -> None:
     deployed.full(gateway='NATS_URL = "disabled"\n')
 

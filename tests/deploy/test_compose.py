@@ -91,6 +91,16 @@ def test_a_given_image_is_laid_over_the_file_for_this_service_alone() -> None:
     assert planned.message == f'standard input: {{"services": {{"gateway": {{"image": "gaia/gateway@{OWN}"}}}}}}'
 
 
+def test_a_plan_names_the_override_file_that_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.override.yml").write_text("services: {}\n")
+
+    said = ask("plan", config=str(tmp_path / "docker-compose.yml")).message
+
+    assert said == (
+        "docker-compose.override.yml is not read: Compose lays it over the file only where no --file is given"
+    )
+
+
 def test_what_was_planned_is_what_is_run(docker: Docker) -> None:
     for image in (None, "gaia/gateway:2"):
         planned = ask("plan", image=image).commands

@@ -90,6 +90,19 @@ NOT_WRONG = [
     case("health-path", (N_PRODUCTION, "tcp_checks]]", 'http_checks]]\npath = "/healthz"')),
     case("health-path", ("fly.search.dev.toml", "", BARE_DEV.replace("/health", "/ready"))),
     case("check-kind", (A_PRODUCTION, CHECK, f'{CHECK}\n[checks.alive]\nport = 8000\ntype = "tcp"\n')),
+    *[
+        case("health-path", (COMPOSE, "http://localhost:8000/health", url))
+        for url in ("http://localhost:$$PORT/health", "http://localhost:${PORT}/health", "http://$${HOST:-::1}/health")
+    ],
+    case("check-timing", (COMPOSE, "timeout: 3s", "timeout: 10s")),
+    # `fly deploy` waits for it, whatever port it asks.
+    case(
+        "check-off-port",
+        (N_PRODUCTION, "[[services.tcp_checks]]", '[checks.monitoring]\ntype = "http"\nport = 8222\npath = "/healthz"'),
+    ),
+    case(
+        "port-mismatch", (A_PRODUCTION, "internal_port = 8000\n", ""), (A_PRODUCTION, 'PORT = "8000"', 'PORT = "8080"')
+    ),
     case("check-timing", (A_PRODUCTION, CHECK, CHECK.replace('timeout = "5s"\n', ""))),
     case("grace-period", (A_PRODUCTION, CHECK, CHECK.replace('"20s"', '"1m"'))),
     case("port-mismatch", (A_PRODUCTION, 'PORT = "8000"\n', "")),
@@ -97,6 +110,7 @@ NOT_WRONG = [
     case("too-few-machines", (A_STAGING, "running = 1", "running = 0")),
     case("too-few-machines", (A_PRODUCTION, "running = 2", "running = 3")),
     case("too-little-memory", (A_PRODUCTION, 'memory = "2gb"', 'size = "performance-1x"')),
+    case("too-little-memory", (A_PRODUCTION, "[[vm]]", '[processes]\napp = "a"\nworker = "b"\n[[vm]]')),
     case("too-little-memory", (A_STAGING, 'memory = "1gb"', 'memory = "256mb"')),
     case("autostop", (A_PRODUCTION, 'auto_stop_machines = "off"', "auto_stop_machines = false")),
     case("never-woken", (A_PRODUCTION, "auto_start_machines = true", "auto_start_machines = false")),
@@ -105,6 +119,12 @@ NOT_WRONG = [
     case("image-digest", ("fly.dev.toml", "", BARE_DEV + '\n[build]\nimage = "gaia:v1"\n')),
     case("image-tag", (COMPOSE, "nats:2.11-alpine", "registry.example:5000/nats:2")),
     case("image-tag", (COMPOSE, "nats:2.11-alpine", "nats@sha256:" + "1" * 64)),
+    case("process-groups", (A_PRODUCTION, "[http_service]", '[http_service]\nprocesses = ["app"]')),
+    case(
+        "process-groups",
+        (A_PRODUCTION, '"rolling"', '"bluegreen"'),
+        (A_PRODUCTION, "[http_service]", '[processes]\nweb = "serve"\n\n[http_service]\nprocesses = ["web"]'),
+    ),
     case("unknown-strategy", (A_PRODUCTION, '"rolling"', '"canary"')),
     case("immediate-strategy", ("fly.dev.toml", "", BARE_DEV + '\n[deploy]\nstrategy = "immediate"\n')),
     case("strategy-volumes", (A_PRODUCTION, '"rolling"', '"rolling"\n[mounts]\nsource = "a"\ndestination = "/a"')),
@@ -130,6 +150,19 @@ NOT_WRONG = [
     case("open-database", (COMPOSE, 'ports: ["127.0.0.1:5432:5432"]', 'ports: ["[::1]:5432:5432"]')),
     case("open-database", (COMPOSE, 'ports: ["127.0.0.1:5432:5432"]', 'expose: ["5432"]')),
     case("open-database", ("fly.db.production.toml", "", POSTGRES)),
+    case(
+        "undeclared-difference",
+        (
+            A_STAGING,
+            'strategy = "rolling"',
+            'strategy = "rolling"\nwait_timeout = "10m"\n[mounts]\ninitial_size = "50gb"',
+        ),
+        (
+            A_PRODUCTION,
+            'strategy = "rolling"',
+            'strategy = "rolling"\nwait_timeout = "600s"\n[[mounts]]\ninitial_size = "50GB"',
+        ),
+    ),
     case("undeclared-difference", (A_PRODUCTION, 'LOG_LEVEL = "warning"', 'LOG_LEVEL = "error"')),
     case(
         "undeclared-difference",
@@ -165,6 +198,19 @@ NOT_WRONG = [
     case(
         "depends-on", (COMPOSE, "db: {condition: service_healthy}", "db: {condition: service_healthy, restart: true}")
     ),
+    case(
+        "compose-refuses",
+        (COMPOSE, "nats: {condition: service_healthy}", "nats: {condition: service_healthy, required: false}"),
+        (COMPOSE, "  nats:\n    image", "  nats:\n    profiles: [events]\n    image"),
+    ),
+    case(
+        "compose-refuses",
+        (COMPOSE, "services:\n", "name: ${NAME}\ninclude: [other.yml]\nservices:\n"),
+        (COMPOSE, "db: {condition: service_healthy}", "other: {condition: service_healthy}"),
+        (COMPOSE, "    image: nats:2.11-alpine\n", "    extends: {file: base.yml, service: nats}\n"),
+    ),
+    case("container-unchecked", (COMPOSE, "healthcheck: &health", "extends: {service: nats}\n    x-health: &health")),
+    case("unread-file", ("docker-compose.production.yml", "", "services: {}\n")),
     case("restart-policy", (COMPOSE, "restart: unless-stopped", "restart: 'no'")),
     case(
         "unknown-key",

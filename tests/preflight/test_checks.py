@@ -48,6 +48,32 @@ def test_what_only_looks_like_a_mistake_is_passed_over(case: Case, tmp_path: Pat
     assert [each for each in found if each.check == case.check] == []
 
 
+WAITING = "services:\n  gateway:\n    build: .\n    depends_on: [other]\n"
+READY = "write depends_on: {other: {condition: service_healthy}}"
+DONE = "write depends_on: {other: {condition: service_completed_successfully}}"
+
+
+@pytest.mark.parametrize(
+    ("rest", "mend"),
+    [
+        ("  other: {image: x, healthcheck: {test: ls}}\n", READY),
+        ("  other: {image: x, restart: 'no', healthcheck: {test: ls}}\n", READY),
+        ("  other: {extends: {service: x}}\n", READY),
+        ("  other: {image: x, restart: 'no'}\n", DONE),
+        (
+            "  other: {image: x}\n  third: {image: x, depends_on: {other: {condition: service_completed_successfully}}}\n",
+            DONE,
+        ),
+        ("  other: {image: x}\n", f"add healthcheck: to other, then {READY}"),
+        ("  other: {image: x, healthcheck: {disable: true}}\n", f"add healthcheck: to other, then {READY}"),
+    ],
+)
+def test_to_wait_for_a_service_is_advised_as_compose_takes_it(rest: str, mend: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(WAITING + rest, encoding="utf-8")
+
+    assert [each.mend for each in look(tmp_path) if each.check == "depends-on"] == [mend]
+
+
 def test_every_check_is_tried_both_ways() -> None:
     every = {check.id for check in ALL_CHECKS}
 

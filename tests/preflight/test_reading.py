@@ -66,6 +66,17 @@ def test_a_file_that_cannot_be_understood_is_told_with_its_line(change: Change, 
     assert re.search(said, str(caught.value)), str(caught.value)
 
 
+def test_a_file_of_another_environment_that_cannot_be_read_is_left_out_and_noted(tmp_path: Path) -> None:
+    directory = changed(tmp_path, Change("fly.auth.production.toml", 'app = "gaia-auth-production"', ""))
+
+    files = read_deploy_files(directory, ["staging"])
+
+    assert [each.environment for each in files.deployments] == ["local", "staging"]
+    assert [each.partition(" ")[0] for each in files.unread] == ["fly.auth.production.toml:1:"]
+    with pytest.raises(ConfigError):
+        read_deploy_files(directory, ["production"])
+
+
 def test_secrets_that_were_asked_for_and_are_not_set_are_found_at_their_list() -> None:
     files = read_deploy_files(CORRECTED)
     every = {app.name for _, app in files.apps("fly")}

@@ -8,8 +8,8 @@ import pytest
 
 from pytest_gaia.config.deployfiles.read import read_deployment
 from pytest_gaia.preflight.lint import ALL_CHECKS, refusals
-from tests.preflight.cases import A_PRODUCTION, APP, CHECK, ENV, URL
-from tests.preflight.sets import CORRECTED, Change, changed
+from tests.preflight.cases import A_PRODUCTION, APP, CHECK, ENV, N_PRODUCTION, URL
+from tests.preflight.sets import CORRECTED, Change, changed, look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +62,16 @@ def test_a_reason_lifts_a_refusal(reason: str, found: list[str], tmp_path: Path)
     ]
 
     assert refused(changed(tmp_path, *changes)) == found
+
+
+def test_a_broker_that_is_checked_on_another_port_is_not_refused(tmp_path: Path) -> None:
+    monitoring = '[checks.monitoring]\ntype = "http"\nport = 8222\npath = "/healthz"'
+    directory = changed(tmp_path, Change(N_PRODUCTION, "[[services.tcp_checks]]", monitoring))
+
+    assert refused(directory) == []
+    assert [each.check for each in look(directory, "production") if each.check == "no-health-check"] == [
+        "no-health-check"
+    ]
 
 
 def test_only_errors_refuse() -> None:

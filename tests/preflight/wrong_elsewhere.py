@@ -33,6 +33,39 @@ WRONG_ELSEWHERE = [
     case("container-unchecked", (COMPOSE, "services:\n", f"services:\n{ORDERS}    restart: always\n")),
     case("restart-policy", (COMPOSE, "services:\n", f"services:\n{ORDERS}    healthcheck: {{test: [CMD, 'true']}}\n")),
     case(
+        "compose-refuses", (COMPOSE, "db: {condition: service_healthy}", "dbs: {condition: service_healthy}  # wrong")
+    ),
+    case(
+        "compose-refuses",
+        (COMPOSE, "nats: {condition: service_healthy}", "nats: {condition: service_healthy}  # wrong"),
+        (COMPOSE, "  nats:\n    image", "  nats:\n    profiles: [events]\n    image"),
+    ),
+    case("compose-refuses", (COMPOSE, "  nats:\n    image: nats:2.11-alpine", "  nats:  # wrong")),
+    case("compose-refuses", (COMPOSE, "services:\n", "name: Gaia Local  # wrong\nservices:\n")),
+    case(
+        "compose-refuses",
+        (COMPOSE, 'ports: ["8666:8000"]', 'deploy: {replicas: 2}\n    ports:\n      - "8666:8000"  # wrong'),
+    ),
+    case(
+        "compose-refuses",
+        (COMPOSE, 'ports: ["8666:8000"]', "scale: 2\n    container_name: gateway  # wrong\n    expose: [8000]"),
+    ),
+    case("unread-file", ("docker-compose.override.yml", "", "services: {}  # wrong\n")),
+    case("unread-file", (COMPOSE, "services:\n", "include: [other.yml]  # wrong\nservices:\n")),
+    case("unread-file", (COMPOSE, "  nats:\n", "  nats:\n    extends: {file: b.yml, service: c}  # wrong\n")),
+    case(
+        "local-credential",
+        (
+            "docker-compose.override.yml",
+            "",
+            "services:\n  db:\n    environment:\n      - POSTGRES_PASSWORD=hunter22  # wrong\n",
+        ),
+    ),
+    case(
+        "depends-on",
+        (COMPOSE, "db: {condition: service_healthy}", "db: {condition: service_started}  # wrong"),
+    ),
+    case(
         "depends-on",
         (
             COMPOSE,

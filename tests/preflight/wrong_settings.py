@@ -17,6 +17,8 @@ from tests.preflight.cases import (
     case,
 )
 
+WORKER = '[processes]\napp = "serve"\nworker = "work"\n[[vm]]\nprocesses = ["worker"]\nmemory = "2gb"\n'
+
 WRONG_SETTINGS = [
     # health
     case("no-health-check", (A_PRODUCTION, CHECK, ""), (A_PRODUCTION, "[http_service]", "[http_service]  # wrong")),
@@ -85,6 +87,15 @@ WRONG_SETTINGS = [
         (A_PRODUCTION, '[[vm]]\nmemory = "2gb"\ncpu_kind = "shared"\ncpus = 2\n', ""),
         (A_PRODUCTION, APP, f"{APP}  # wrong"),
     ),
+    # Of each process group, whichever comes first in the file.
+    case(
+        "too-little-memory",
+        (A_PRODUCTION, "[[vm]]", WORKER.replace('"2gb"', '"256mb"  # wrong') + "\n[[vm]]"),
+    ),
+    case(
+        "too-little-memory",
+        (A_PRODUCTION, '[[vm]]\nmemory = "2gb"', WORKER + '\n[[vm]]\nprocesses = ["app"]\nmemory = "1gb"  # wrong'),
+    ),
     case("autostop", (A_PRODUCTION, 'auto_stop_machines = "off"', 'auto_stop_machines = "suspend"  # wrong')),
     case("autostop", (A_PRODUCTION, 'auto_stop_machines = "off"', "auto_stop_machines = true  # wrong")),
     case(
@@ -101,6 +112,13 @@ WRONG_SETTINGS = [
     case(
         "image-tag",
         ("fly.dev.toml", "", BARE_DEV.replace("[http", '[build]\nimage = "gaia:latest"  # wrong\n\n[http', 1)),
+    ),
+    case("process-groups", (A_PRODUCTION, "[http_service]", '[http_service]\nprocesses = ["web"]  # wrong')),
+    case("process-groups", (A_PRODUCTION, "[[vm]]", '[[vm]]\nprocesses = ["worker"]  # wrong')),
+    case(
+        "process-groups",
+        (A_PRODUCTION, '"rolling"', '"bluegreen"'),
+        (A_PRODUCTION, "[http_service]", '[http_service]\nprocesses = ["app"]  # wrong'),
     ),
     case("unknown-strategy", (A_PRODUCTION, '"rolling"', '"roling"  # wrong')),
     case("immediate-strategy", (A_PRODUCTION, '"rolling"', '"immediate"  # wrong')),

@@ -1,16 +1,18 @@
 """A compose file: what it says of each service.
 
-It is read as it is committed: of ``${NAME:-default}`` the default counts, and no variable of whoever reads it. Services of
+It is read as it is committed: of ``${NAME:-default}`` the default counts, or the value in a ``.env`` that is committed
+beside it, and no variable of whoever reads it. Services of
 a profile, which ``docker compose up`` leaves out, are left out here too.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.config.deployfiles.compose_health import health_check
 from pytest_gaia.config.deployfiles.compose_ports import served_ports
-from pytest_gaia.config.deployfiles.interpolation import interpolated
+from pytest_gaia.config.deployfiles.interpolation import committed_variables, interpolated
 from pytest_gaia.config.deployfiles.model import COMPLETED, App, Place
 from pytest_gaia.config.deployfiles.names import service_name
 from pytest_gaia.config.deployfiles.values import Table, shown_type, written_out
@@ -38,14 +40,34 @@ def read_apps(path: Path, name: str, *, environment: str) -> tuple[App, ...]:
     document, places = read_yaml(text, name)
     if not isinstance(document, dict):
         raise ConfigError(f"{name}:1: expected a compose file with the key `services`, got {shown_type(document)}.")
-    top = Table(name, interpolated(document), places)
+    variables = committed_variables(path.parent) if "$" in text else {}
+    top = Table(name, interpolated(document, variables), places, interpolated=True)
     services = top.table("services")
     started = [table for table in map(services.table, services.values) if not table.list("profiles")]
     names = _platform_names(started)
     if not set(names.values()) & set(MEMBERS):
         raise _no_platform(top, services)
     comments = yaml_comments(text)
-    return tuple(_app(table, names, path=path, environment=environment, comments=comments) for table in started)
+    return tuple(
+        replace(_app(table, names, path=path, environment=environment, comments=comments), project=top.values)
+        for table in started
+    )
+
+
+def read_override(path: Path, name: str, *, environment: str) -> App:
+    """Return an override file as one app: nothing of it is understood, and its texts can be looked at."""
+    text = read_text(path, name)
+    document, places = read_yaml(text, name)
+    return App(
+        service=name,
+        environment=environment,
+        form="service",
+        name=name,
+        path=path,
+        places=places | {"app": Place(name, 1)},
+        comments=yaml_comments(text),
+        document=document if isinstance(document, dict) else {},
+    )
 
 
 def one_shots(path: Path, name: str) -> frozenset[str]:
@@ -108,8 +130,17 @@ def _no_platform(top: Table, services: Table) -> ConfigError:
     return top.error(
         "services",
         f"none of them is the platform's: looked for {', '.join(MEMBERS)} (or gateway-service, …; db), found {there}. "
-        "Services of a profile do not count: `docker compose up` leaves them out.",
+        f"Services of a profile do not count: `docker compose up` leaves them out.{elsewhere(top.values)}",
     )
+
+
+def elsewhere(document: Mapping[str, Any]) -> str:
+    """Return, as a sentence with a space before it, which part of the project is not read; an empty text for none."""
+    services = document.get("services")
+    tables = services.values() if isinstance(services, dict) else ()
+    extending = any(isinstance(each, dict) and "extends" in each for each in tables)
+    keys = [*(["include"] if "include" in document else []), *(["extends"] if extending else [])]
+    return f" What comes by {' and '.join(f'`{key}`' for key in keys)} is not read." if keys else ""
 
 
 def _environment(table: Table) -> tuple[dict[str, str], dict[str, Place]]:
@@ -151,5 +182,6 @@ def _memory(table: Table) -> int | None:
 def _own_places(table: Table, environ: Mapping[str, Place]) -> dict[str, Any]:
     """Return the places of this service alone, and those of ``app`` and ``env.NAME``, as a Fly file would have them."""
     own = ".".join(table.step)
-    places = {key: place for key, place in table.places.items() if key == own or key.startswith((f"{own}.", f"{own}["))}
+    kept = (own, "name", "include")
+    places = {k: place for k, place in table.places.items() if k in kept or k.startswith((f"{own}.", f"{own}["))}
     return places | {"app": table.place()} | {f"env.{name}": place for name, place in environ.items()}

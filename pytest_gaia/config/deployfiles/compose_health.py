@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.values import Table
 
 _SECOND = 1.0
-_ASKED = re.compile(r"https?://[^/\s:'\"]+(?::(?P<port>\d{1,5}))?(?P<path>/[^\s'\"|;)]*)?")
+_ASKED = re.compile(
+    r"https?://(?:\$\{[^}]*\}|[^/\s:'\"])+(?::(?:(?P<port>\d{1,5})|\$\{[^}]*\}|\$\w+))?(?P<path>/[^\s'\"|;)]*)?"
+)
+"""a URL in the command of a health check; host and port may be variables of the container's shell"""
 
 
 def health_check(service: Table) -> Check | None:

@@ -6,17 +6,19 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.deployfiles.interpolation import is_open
+from pytest_gaia.config.deployfiles.interpolation import is_open, without_variables
 from pytest_gaia.config.deployfiles.model import Check, Served
 from pytest_gaia.config.deployfiles.values import written_out
 
 if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.model import Place
     from pytest_gaia.config.deployfiles.values import Table
-    from pytest_gaia.errors import ConfigError
 
+_OPEN = "?"
+"""a part that depends on a variable without a value"""
 _SHORT = re.compile(
-    r"(?:(?P<host>\[[0-9A-Fa-f:]+\]|[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<published>[0-9-]*):)?(?P<target>[0-9-]+)(?:/(?P<protocol>tcp|udp))?"
+    r"(?:(?P<host>\[[0-9A-Fa-f:]+\]|[0-9]+(?:\.[0-9]+){3}|\?(?=:[^:]*:)):)?(?:(?P<published>[0-9?-]*):)?(?P<target>[0-9?-]+)"
+    r"(?:/(?P<protocol>tcp|udp|\?))?"
 )
 _LAST_PORT = 65535
 
@@ -32,10 +34,16 @@ def served_ports(service: Table, check: Check | None) -> tuple[Served, ...]:
     owner = next((at for at, each in enumerate(served) if check.port in (None, each.internal_port)), None)
     if owner is None:
         kind = "http" if check.kind == "http" else "tcp"
-        return (*served, _served(service, "expose", check.place, check.port, (), kind, checks=(check,)))
+        ports = (check.port,) if check.port and _is_on_host(service) else ()
+        return (*served, _served(service, "expose", check.place, check.port, ports, kind, checks=(check,)))
     protocol = "http" if check.kind == "http" else served[owner].protocol
     served[owner] = replace(served[owner], checks=(check,), protocol=protocol)
     return tuple(served)
+
+
+def _is_on_host(service: Table) -> bool:
+    """Whether what ``service`` listens on is the host's own port."""
+    return service.text("network_mode") == "host"
 
 
 def _published(service: Table) -> list[Served]:
@@ -50,30 +58,34 @@ def _published(service: Table) -> list[Served]:
 
 
 def _short(service: Table, key: str, text: str) -> list[Served]:
-    """Return the ports of ``[HOST:][PUBLISHED:]TARGET[/PROTOCOL]``; each part may be a range."""
-    match = _SHORT.fullmatch(text)
+    """Return the ports of ``[HOST:][PUBLISHED:]TARGET[/PROTOCOL]``; each part may be a range, or not known."""
+    match = _SHORT.fullmatch(without_variables(text, _OPEN))
     if match is None:
-        raise _no_port(service, key, text)
+        raise service.error(key, f'expected ports, such as "8666:8000", got {text!r}.')
+    place, protocol = service.place(key), (match["protocol"] or "tcp").replace(_OPEN, "tcp")
+    if _OPEN in match["target"]:
+        return [_served(service, "ports", place, None, (), protocol, open_port=text)]
     targets = _range(service, key, match["target"])
-    published = _range(service, key, match["published"]) if match["published"] else []
+    open_port = text if _OPEN in (match["published"] or "") else ""
+    published = _range(service, key, match["published"]) if match["published"] and not open_port else []
     if published and len(targets) not in (1, len(published)):
         raise service.error(key, f"{text!r}: the two ranges of ports differ in length.")
     if len(targets) == 1:
         pairs = [(targets[0], tuple(published))]
     else:
         pairs = [(target, tuple(published[at : at + 1])) for at, target in enumerate(targets)]
-    place, protocol = service.place(key), match["protocol"] or "tcp"
-    return [_served(service, "ports", place, target, ports, protocol) for target, ports in pairs]
+    return [_served(service, "ports", place, target, ports, protocol, open_port=open_port) for target, ports in pairs]
 
 
 def _long(port: Table, service: Table) -> list[Served]:
     target = port.whole("target")
-    if target is None:
+    if port.values.get("target") is None:
         raise port.error("target", "the port inside of the container is missing.")
     published = written_out(port.values.get("published"))
-    ports = tuple(_range(port, "published", published)) if published else ()
+    open_port = published if is_open(published) else ""
+    ports = tuple(_range(port, "published", published)) if published and not open_port else ()
     protocol = port.choice("protocol", ("tcp", "udp")) or "tcp"
-    return [_served(service, "ports", port.place(), target, ports, protocol)]
+    return [_served(service, "ports", port.place(), target, ports, protocol, open_port=open_port)]
 
 
 def _exposed(service: Table) -> list[Served]:
@@ -81,27 +93,24 @@ def _exposed(service: Table) -> list[Served]:
     for number, entry in enumerate(service.list("expose")):
         key = f"expose[{number}]"
         text, _, protocol = written_out(entry).partition("/")
+        place = service.place(key)
+        if is_open(text):
+            found.append(_served(service, "expose", place, None, (), protocol or "tcp"))
+            continue
         for port in _range(service, key, text):
-            found.append(_served(service, "expose", service.place(key), port, (), protocol or "tcp"))
+            ports = (port,) if _is_on_host(service) else ()
+            found.append(_served(service, "expose", place, port, ports, protocol or "tcp"))
     return found
 
 
 def _range(table: Table, key: str, text: str) -> list[int]:
     first, dash, last = text.partition("-")
     if not (first.isdigit() and (last.isdigit() or not dash)):
-        raise _no_port(table, key, text)
+        raise table.error(key, f'expected ports, such as "8666:8000", got {text!r}.')
     start, end = int(first), int(last or first)
     if not start <= end <= _LAST_PORT:
         raise table.error(key, f"{text!r} is no range of ports.")
     return list(range(start, end + 1))
-
-
-def _no_port(table: Table, key: str, text: str) -> ConfigError:
-    if is_open(text):
-        return table.error(
-            key, f"{text!r} depends on a variable that has no default; write one, such as ${{GATEWAY_PORT:-8666}}."
-        )
-    return table.error(key, f'expected ports, such as "8666:8000", got {text!r}.')
 
 
 def _served(
@@ -112,17 +121,20 @@ def _served(
     ports: tuple[int, ...],
     protocol: str,
     checks: tuple[Check, ...] = (),
+    open_port: str = "",
 ) -> Served:
     replicas = service.table("deploy").whole("replicas")
     return Served(
         kind="ports" if kind == "ports" else "expose",
         internal_port=target,
         protocol=protocol,
-        ports=ports,
+        # Port 0 is whichever is free.
+        ports=tuple(port for port in ports if port),
         force_https=False,
         autostop=None,
         autostart=None,
         min_machines=replicas if replicas is not None else service.whole("scale"),
         checks=checks,
         place=place,
+        open_port=open_port,
     )

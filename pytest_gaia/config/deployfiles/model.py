@@ -73,6 +73,8 @@ class Served:
     place: Place
     groups: tuple[str, ...] = ()
     """the process groups on Fly whose machines serve it"""
+    open_port: str = ""
+    """the published port as it is written, where it depends on a variable that has no value"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class App:
     """line → comment on it, without the sign"""
     document: Mapping[str, Any] = field(default_factory=dict)
     """the file as parsed; for compose, the service's part"""
+    project: Mapping[str, Any] = field(default_factory=dict)
+    """for compose, the whole file"""
 
     @property
     def checked(self) -> Mapping[str, bool]:
@@ -152,6 +156,8 @@ class Deployment:
     source: Source
     folder: Path
     apps: tuple[App, ...]
+    overrides: tuple[App, ...] = ()
+    """files that Compose would lay over the one that is read, each as it is, where they were looked for"""
 
     def app(self, service: str) -> App | None:
         """Return the app that runs ``service``; where both forms are there, the one of a file of its own."""

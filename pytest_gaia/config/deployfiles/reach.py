@@ -36,6 +36,28 @@ def http_address(app: App, source: Source) -> tuple[str, Place] | None:
     return f"https://{app.name}.{FLY_DOMAIN}:{min(ports)}", app.place("app")
 
 
+def why_no_address(deployment: Deployment) -> str:
+    """Return why the gateway of ``deployment`` has no address, in whole sentences."""
+    gateway = deployment.app("gateway")
+    if gateway is None:
+        there = ", ".join(app.name for app in deployment.apps)
+        file = deployment.apps[0].place("app").file
+        return f"{file}: none of its services is the gateway, found {there}.{_elsewhere(deployment.apps[0])}"
+    for port in gateway.served:
+        if port.open_port:
+            return (
+                f"{port.place}: {port.open_port!r} depends on a variable that has no default; write one, such as "
+                "${GATEWAY_PORT:-8666}."
+            )
+    return f"{gateway.place('app')}: the gateway publishes no port.{_elsewhere(gateway)}"
+
+
+def _elsewhere(app: App) -> str:
+    from pytest_gaia.config.deployfiles.compose import elsewhere
+
+    return elsewhere(app.project) if app.project else ""
+
+
 def broker_address(deployment: Deployment) -> tuple[str, Place] | None:
     """Return the URL of the broker as it is reached from outside, or ``disabled``; None where the files name none.
 

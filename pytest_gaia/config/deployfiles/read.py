@@ -65,6 +65,13 @@ def compose_file(folder: Path) -> Path | None:
     return next((folder / name for name in COMPOSE_FILES if (folder / name).is_file()), None)
 
 
+def override_file(path: Path) -> Path | None:
+    """Return the file that Compose lays over the compose file at ``path`` if it is started without ``--file``."""
+    stems = ("compose.override", "docker-compose.override")
+    candidates = (path.with_name(f"{stem}{suffix}") for stem in stems for suffix in (".yaml", ".yml"))
+    return next((each for each in candidates if each.is_file()), None)
+
+
 def shown(path: Path) -> str:
     """Return ``path`` as people type it, from the project's folder where it is inside of it."""
     root = find_rootdir(path if path.is_dir() else path.parent)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.deployfiles.interpolation import is_open
 from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.errors import ConfigError, nearest
 
@@ -28,6 +29,8 @@ class Table:
     """of the whole file"""
     step: tuple[str, ...] = ()
     """this table's own key"""
+    interpolated: bool = False
+    """whether a text may hold a variable; what depends on one without a value is not known, and read as None"""
 
     def place(self, *key: str) -> Place:
         """Return where ``key`` of this table stands, or the closest table around it."""
@@ -50,16 +53,21 @@ class Table:
             return value
         raise self.error(key, f"expected a string, got {shown_type(value)}.")
 
+    def known(self, key: str) -> Any:
+        """Return the value of ``key``; None where it depends on a variable that has none."""
+        value = self.values.get(key)
+        return None if self.interpolated and isinstance(value, str) and is_open(value) else value
+
     def flag(self, key: str) -> bool | None:
         """Return true or false."""
-        value = self.values.get(key)
+        value = self.known(key)
         if value is None or isinstance(value, bool):
             return value
         raise self.error(key, f"expected true or false, got {shown_type(value)}.")
 
     def whole(self, key: str) -> int | None:
         """Return a whole number of 0 or more; the tools take one in quotes as well."""
-        value = self.values.get(key)
+        value = self.known(key)
         if value is None:
             return None
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
@@ -70,7 +78,7 @@ class Table:
 
     def choice(self, key: str, known: tuple[str, ...]) -> str | None:
         """Return one of the words ``known``."""
-        value = self.text(key)
+        value = self.text(key) if self.known(key) is not None else None
         if value is not None and value not in known:
             raise self.error(key, f"unknown value {value!r}; {nearest(value, known)}")
         return value
@@ -119,7 +127,7 @@ class Table:
 
     def duration(self, key: str, unit: float) -> float | None:
         """Return seconds; a bare number counts ``unit`` seconds each."""
-        value = self.values.get(key)
+        value = self.known(key)
         if value is None or value == "":
             return None
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -130,7 +138,7 @@ class Table:
 
     def megabytes(self, key: str, *, bare: float = 1.0) -> int | None:
         """Return a size such as ``"2gb"`` in MB (of 1024 · 1024 bytes); a bare number counts ``bare`` MB each."""
-        value = self.values.get(key)
+        value = self.known(key)
         if value is None:
             return None
         found = _SIZE.fullmatch(str(value)) if isinstance(value, int | float | str) else None
@@ -144,7 +152,7 @@ class Table:
 
     def below(self, values: Mapping[str, Any], step: str) -> Table:
         """Return ``values``, which stand below this table at ``step``, as a table."""
-        return Table(self.file, values, self.places, (*self.step, step))
+        return Table(self.file, values, self.places, (*self.step, step), self.interpolated)
 
 
 def written_out(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.preflight.files import beyond_dev
 from pytest_gaia.preflight.findings import Found, check
@@ -126,6 +126,41 @@ def strategy_volumes(files: DeployFiles) -> Iterator[Found]:
         if mounts and app.strategy in ("bluegreen", "canary"):
             what = f"the strategy of {app.name} is {app.strategy}, and it mounts a volume"
             yield Found(app.place("deploy", "strategy"), what, 'write strategy = "rolling"', environment)
+
+
+@check(
+    "process-groups",
+    "warning",
+    "A table is for a process group that [processes] does not name",
+    "flyctl refuses an unknown group; and with bluegreen and no [processes] it starts new machines and leaves the old ones.",
+)
+def unnamed_groups(files: DeployFiles) -> Iterator[Found]:
+    """Find ``processes`` with a name that is no group, and any in a bluegreen app without ``[processes]``."""
+    for environment, app in files.apps("fly"):
+        doubled = app.strategy == "bluegreen" and not app.document.get("processes")
+        for key, group in _named_groups(app):
+            if doubled or group not in app.groups:
+                what = f'{app.name} has no process group "{group}" in [processes]'
+                yield Found(
+                    app.place(*key, "processes"), what, f'write {group} = "COMMAND" in [processes]', environment
+                )
+
+
+def _named_groups(app: App) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield (table, process group) of every table of ``app`` that names one."""
+    checks = app.document.get("checks")
+    for name, table in checks.items() if isinstance(checks, dict) else ():
+        yield from ((("checks", name), group) for group in _groups(table))
+    for key in ("http_service", "services", "vm", "mounts"):
+        given = app.document.get(key)
+        for number, table in enumerate(given if isinstance(given, list) else [given]):
+            step = f"{key}[{number}]" if isinstance(given, list) else key
+            yield from (((step,), group) for group in _groups(table))
+
+
+def _groups(table: Any) -> list[str]:
+    groups = table.get("processes") if isinstance(table, dict) else None
+    return [str(group) for group in groups] if isinstance(groups, list) else []
 
 
 @check(

@@ -47,20 +47,27 @@ def too_few_machines(files: DeployFiles) -> Iterator[Found]:
     "Under load it is ended for want of memory, in the middle of requests; what was measured with 2 GB does not hold.",
 )
 def too_little_memory(files: DeployFiles) -> Iterator[Found]:
-    """Find services of production that say less, or nothing."""
+    """Find process groups of services of production that say less, or nothing."""
     for app in _in_production(files):
-        if app.service in _STATEFUL or (app.memory_mb or 0) >= LEAST_MEMORY_MB:
+        if app.service in _STATEFUL:
             continue
-        what = (
-            f"{app.name} has {app.memory_mb} MB" if app.memory_mb else f"the file of {app.name} says nothing of memory"
-        )
-        yield Found(_memory_place(app), what, 'write memory = "2gb" in [[vm]]', PRODUCTION)
+        for place, (memory, groups) in _memory(app).items():
+            if (memory or 0) >= LEAST_MEMORY_MB:
+                continue
+            names = ", ".join(groups)
+            whose = app.name if len(app.groups) == 1 else f"the process group {names} of {app.name}"
+            what = f"{whose} has {memory} MB" if memory else f"the file says nothing of memory for {whose}"
+            yield Found(place, what, 'write memory = "2gb" in its [[vm]]', PRODUCTION)
 
 
-def _memory_place(app: App) -> Place:
-    keys = ("memory_mb", "memory", "size")
-    known = (app.places.get(f"vm.{key}") for key in keys)
-    return next((place for place in known if place is not None), app.place("vm"))
+def _memory(app: App) -> dict[Place, tuple[int | None, list[str]]]:
+    """Return place → the memory that stands there, and the process groups that have it."""
+    found: dict[Place, tuple[int | None, list[str]]] = {}
+    for group in app.groups:
+        size = app.sizes.get(group)
+        place, memory = (size.place, size.memory_mb) if size else (app.place("vm"), None)
+        found.setdefault(place, (memory, []))[1].append(group)
+    return found
 
 
 @check(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.config.deployfiles.interpolation import is_open
 from pytest_gaia.config.deployfiles.model import COMPLETED
 from pytest_gaia.preflight.findings import Found, check
+from pytest_gaia.preflight.spelling import meant
 from pytest_gaia.preflight.standing import head, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_gaia.config.deployfiles.model import App, Deployment
+    from pytest_gaia.config.deployfiles.model import App, Deployment, Place
     from pytest_gaia.preflight.files import DeployFiles
 
 _HEALTHY = "service_healthy"
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_SEVERAL = 2
+_CONFIG = "look at the whole with `docker compose config`"
 
 
 @check(
@@ -29,8 +35,7 @@ def container_unchecked(files: DeployFiles) -> Iterator[Found]:
         finite = _finite(deployment)
         for app in deployment.apps:
             health = app.document.get("healthcheck")
-            is_off = isinstance(health, dict) and (health.get("disable") is True or health.get("test") == ["NONE"])
-            if app.name not in finite and (not health or is_off):
+            if app.name not in finite and (not health or _is_off(health)) and "extends" not in app.document:
                 mend = "add healthcheck: with test, interval, timeout and start_period"
                 yield Found(head(app), f"{app.name} has no healthcheck", mend, deployment.environment)
 
@@ -46,10 +51,112 @@ def depends_on(files: DeployFiles) -> Iterator[Found]:
     for deployment in _composed(files):
         for app in deployment.apps:
             for name, condition in app.waits_for.items():
-                if condition not in (_HEALTHY, COMPLETED):
-                    what = f"{app.name} does not wait until {name} is healthy"
-                    mend = f"write depends_on: {{{name}: {{condition: {_HEALTHY}}}}}"
-                    yield Found(_place_of(app, name), what, mend, deployment.environment)
+                if condition not in (_HEALTHY, COMPLETED) and name in _services(app):
+                    what = f"{app.name} does not wait until {name} is {_ready(deployment, name)[0]}"
+                    yield Found(_place_of(app, name), what, _ready(deployment, name)[1], deployment.environment)
+
+
+def _ready(deployment: Deployment, name: str) -> tuple[str, str]:
+    """Return when a service is ready for others, in a word, and what to write to wait for that."""
+    service = _services(deployment.apps[0])[name]
+    health = service.get("healthcheck")
+    is_checked = bool(health) and not _is_off(health)
+    ends = name in _finite(deployment) or (service.get("restart") == "no" and not is_checked)
+    condition = COMPLETED if ends else _HEALTHY
+    write = f"write depends_on: {{{name}: {{condition: {condition}}}}}"
+    if ends or is_checked or "extends" in service:
+        return ("done" if ends else "healthy"), write
+    # Compose refuses to wait for the health of a container that has no check.
+    return "healthy", f"add healthcheck: to {name}, then {write}"
+
+
+def _is_off(health: Any) -> bool:
+    return isinstance(health, dict) and (health.get("disable") is True or health.get("test") == ["NONE"])
+
+
+def _services(app: App) -> dict[str, dict[str, Any]]:
+    """Return every service of the file that ``app`` is in, those of a profile included."""
+    given = app.project.get("services")
+    tables = given.items() if isinstance(given, dict) else ()
+    return {name: each for name, each in tables if isinstance(each, dict)}
+
+
+@check(
+    "compose-refuses",
+    "error",
+    "Docker Compose does not accept a service",
+    "`docker compose up` ends before it starts anything.",
+)
+def compose_refuses(files: DeployFiles) -> Iterator[Found]:
+    """Find what Compose rejects: unknown or inactive dependencies, no image, copies that get in each other's way."""
+    for deployment in _composed(files):
+        project = str(deployment.apps[0].project.get("name") or "") if deployment.apps else ""
+        if project and not is_open(project) and not _PROJECT.fullmatch(project):
+            what = f'the name of the project is "{project}"'
+            yield Found(
+                deployment.apps[0].place("name"),
+                what,
+                "write lower-case letters, digits, - and _ alone",
+                deployment.environment,
+            )
+        for app in deployment.apps:
+            for place, what, mend in (*_bad_needs(app), *_no_image(app), *_bad_copies(app)):
+                yield Found(place, what, mend, deployment.environment)
+
+
+def _bad_needs(app: App) -> Iterator[tuple[Place, str, str]]:
+    services = _services(app)
+    given = app.document.get("depends_on")
+    for name in app.waits_for:
+        optional = isinstance(given, dict) and isinstance(given[name], dict) and given[name].get("required") is False
+        if optional or (name not in services and "include" in app.project):
+            continue
+        if name not in services:
+            right = meant(name, services)
+            mend = f"write {right}" if right else f"add the service {name}, or remove the entry"
+            yield _place_of(app, name), f"{app.name} depends on {name}, which the file does not have", mend
+        elif services[name].get("profiles") and not app.document.get("profiles"):
+            what = f"{app.name} depends on {name}, whose profile is not active"
+            yield _place_of(app, name), what, f"write depends_on: {{{name}: {{condition: …, required: false}}}}"
+
+
+def _no_image(app: App) -> Iterator[tuple[Place, str, str]]:
+    if not {"image", "build", "provider", "extends"} & set(app.document):
+        yield head(app), f"{app.name} has neither an image nor a build", "write image: or build:"
+
+
+def _bad_copies(app: App) -> Iterator[tuple[Place, str, str]]:
+    copies = next((port.min_machines for port in app.served if port.min_machines), 1) or 1
+    if copies < _SEVERAL:
+        return
+    if app.document.get("container_name"):
+        what = f"{app.name} has a container_name, and {copies} replicas"
+        yield standing(app, "container_name"), what, "remove container_name"
+    for port in app.served:
+        if len(port.ports) == 1 and port.kind == "ports":
+            what = f"{copies} replicas of {app.name} are published on the one port {port.ports[0]}"
+            yield port.place, what, "publish a range of ports, or one replica"
+
+
+@check(
+    "unread-file",
+    "note",
+    "A part of the project is in a file that is not read",
+    "Nothing of it is checked here but its credentials, and `gaia deploy` does not start an override file at all.",
+)
+def unread_file(files: DeployFiles) -> Iterator[Found]:
+    """Find an override file beside the compose file, ``include`` and ``extends``."""
+    for deployment in _composed(files):
+        for override in deployment.overrides:
+            what = f"{head(override).file} is not read; `docker compose up` without --file lays it over the other"
+            mend = "move what every machine needs into the compose file"
+            yield Found(head(override), what, mend, deployment.environment)
+        for app in deployment.apps[:1] if deployment.apps and "include" in deployment.apps[0].project else ():
+            yield Found(app.place("include"), "what `include` names is not read", _CONFIG, deployment.environment)
+        for app in deployment.apps:
+            if "extends" in app.document:
+                what = f"what {app.name} takes over by `extends` is not read"
+                yield Found(standing(app, "extends"), what, _CONFIG, deployment.environment)
 
 
 def _finite(deployment: Deployment) -> set[str]:
@@ -77,7 +184,7 @@ def restart_policy(files: DeployFiles) -> Iterator[Found]:
             policy = app.document.get("restart")
             deploy = app.document.get("deploy")
             is_told = policy is not None or (isinstance(deploy, dict) and "restart_policy" in deploy)
-            if app.name not in finite and not is_told:
+            if app.name not in finite and not is_told and "extends" not in app.document:
                 what = f"{app.name} has no restart policy"
                 yield Found(head(app), what, "write restart: unless-stopped", deployment.environment)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import env_place
+from pytest_gaia.preflight.standing import env_place, is_composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.files import DeployFiles
 
 HEALTH_PATH = "/health"
+STATEFUL = ("nats", "postgres")
+"""what has no HTTP of its own, and is often checked on a port beside the one that it serves"""
 
 _ADD = 'add [[{table}.checks]] with method = "GET", path = "/health", interval, timeout and grace_period'
 _ADD_TCP = "add [[services.tcp_checks]] with interval, timeout and grace_period"
@@ -32,10 +34,12 @@ def no_health_check(files: DeployFiles) -> Iterator[Found]:
     for environment, app in files.apps("fly"):
         if _lost(app):
             continue
+        # `fly deploy` waits for a check on another port as well: enough to judge a broker or a database by.
+        judged = app.service in STATEFUL and any(each.port is not None for each in app.loose_checks)
         for served in app.served:
             if not served.checks:
                 what = f"port {served.internal_port} of {app.name} is served, and has no check"
-                yield Found(served.place, what, _add(served), environment)
+                yield Found(served.place, what, _add(served), environment, harmless=judged)
 
 
 def _add(served: Served) -> str:
@@ -66,7 +70,7 @@ def _lost(app: App) -> tuple[Check, ...]:
     """Return the checks that should have been on a port: those without one, and others where nothing else looks."""
     if not app.served:
         return ()
-    is_seen = any(served.checks for served in app.served)
+    is_seen = any(served.checks for served in app.served) or app.service in STATEFUL
     return tuple(each for each in app.loose_checks if each.port is None or not is_seen)
 
 
@@ -85,7 +89,8 @@ def health_path(files: DeployFiles) -> Iterator[Found]:
         asks_root = each.path in (None, "", "/")
         if app.service in HTTP_SERVICES or (asks_root and app.service not in MEMBERS):
             what = f"this check of {app.name} asks {each.path or 'no path, which is /'}"
-            yield Found(each.place, what, f'write path = "{HEALTH_PATH}"', environment)
+            mend = f"ask {HEALTH_PATH}" if is_composed(app) else f'write path = "{HEALTH_PATH}"'
+            yield Found(each.place, what, mend, environment)
 
 
 @check(
@@ -112,8 +117,10 @@ def check_kind(files: DeployFiles) -> Iterator[Found]:
     "The next check begins before this one has given up, so that a slow machine is neither healthy nor ill.",
 )
 def check_timing(files: DeployFiles) -> Iterator[Found]:
-    """Find checks whose timeout is not shorter than their interval."""
+    """Find checks on Fly whose timeout is not shorter than their interval; Docker waits until the one before has ended."""
     for environment, app, each in _checks(files):
+        if is_composed(app):
+            continue
         if each.timeout is not None and each.interval is not None and each.timeout >= each.interval:
             what = f"a check of {app.name} has timeout {each.timeout:g} s and interval {each.interval:g} s"
             yield Found(each.place, what, "make the timeout shorter than the interval", environment)
@@ -129,7 +136,7 @@ def grace_period(files: DeployFiles) -> Iterator[Found]:
     """Find checks that begin at once."""
     for environment, app, each in _checks(files):
         if not each.grace:
-            key = "start_period" if each.kind == "command" else "grace_period"
+            key = "start_period" if is_composed(app) else "grace_period"
             what = f"a check of {app.name} has no {key}"
             yield Found(each.place, what, f"set {key} to what the service needs to start", environment)
 
@@ -146,7 +153,8 @@ def port_mismatch(files: DeployFiles) -> Iterator[Found]:
     for environment, app in files.apps():
         port = app.env.get("PORT", "")
         ports = {served.internal_port for served in app.served}
-        if port.isascii() and port.isdigit() and ports and int(port) not in ports:
+        # A port that is not known could be the one.
+        if None not in ports and port.isascii() and port.isdigit() and ports and int(port) not in ports:
             served = ", ".join(sorted(str(each) for each in ports))
             what = f"PORT of {app.name} is {port}, and the served port is {served}"
             yield Found(env_place(app, "PORT"), what, "write the same port at both places", environment)

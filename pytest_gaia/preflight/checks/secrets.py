@@ -80,7 +80,7 @@ def _credentials(files: DeployFiles) -> Iterator[_Credential]:
 def _candidates(files: DeployFiles) -> Iterator[_Credential]:
     for deployment in files.deployments:
         local = deployment.source == "compose"
-        for app in deployment.apps:
+        for app in (*deployment.apps, *deployment.overrides):
             for text in app_texts(app, deployment.source):
                 kind, by_shape = _kind(text)
                 if kind:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gaia.config.deployfiles.read import read_deployment
+from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,6 +197,70 @@ def test_no_variable_of_the_reader_counts(compose: Compose, monkeypatch: pytest.
     apps = compose("services:\n  gateway:\n    environment:\n      P: ${PASSWORD:-x}\n      Q: ${PASSWORD}\n")
 
     assert apps["gateway"].env == {"P": "x", "Q": "${PASSWORD}"}
+
+
+OPEN = """\
+services:
+  gateway:
+    mem_limit: $MEMORY
+    deploy: {replicas: "${COPIES}"}
+    environment: {P: "${PASSWORD}", Q: "${QUIET:-x}", R: "$PLAIN", S: "${NESTED:-${PLAIN}}", E: "${EMPTY-d}${EMPTY:-d}"}
+    ports: ["${PORT}:8000"]
+    healthcheck: {test: ls, interval: "$INTERVAL", timeout: "${TIMEOUT:?}", disable: "${OFF}"}
+"""
+
+
+def test_what_depends_on_a_variable_is_not_known_and_stops_nothing(compose: Compose) -> None:
+    app = compose(OPEN)["gateway"]
+
+    assert (app.memory_mb, app.served[0].min_machines, app.served[0].ports) == (None, None, ())
+    assert [(each.interval, each.timeout) for each in app.served[0].checks] == [(None, None)]
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_variables_of_a_committed_env_file_count(compose: Compose, folder: Path, committed: bool) -> None:
+    variables = "MEMORY=512m\nCOPIES=2\nPASSWORD='a$b'\nPORT=8666\nINTERVAL=5s\nTIMEOUT=3s\nPLAIN=p\nEMPTY=\n"
+    (folder / ".env").write_text(variables)
+    for words in (["init", "-q"], ["add", ".env"], ["commit", "-qm", "x"]) if committed else ():
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=folder, check=True)
+    # What was changed since is of this machine.
+    (folder / ".env").write_text(f"{variables}PORT=9999\n")
+
+    app = compose(OPEN)["gateway"]
+
+    found = (app.memory_mb, app.served[0].min_machines, app.served[0].ports, app.served[0].checks[0].interval)
+    assert found == ((512, 2, (8666,), 5) if committed else (None, None, (), None))
+    known = {"P": "a$b", "Q": "x", "R": "p", "S": "p", "E": "d"}
+    assert app.env == (
+        known if committed else {**known, "P": "${PASSWORD}", "R": "$PLAIN", "S": "${NESTED:-${PLAIN}}", "E": "dd"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("test", "port", "path"),
+    [
+        ("curl -f http://localhost:$$PORT/health", None, "/health"),
+        ("curl -f http://localhost:${PORT}/health", None, "/health"),
+        ("curl -f http://$${HOST:-localhost}:$${PORT:-8000}/health?full=1", None, "/health?full=1"),
+        ("curl -f http://localhost:${PORT:-8000}/health", 8000, "/health"),
+    ],
+)
+def test_the_port_of_a_health_check_may_be_a_variable(compose: Compose, test: str, port: int | None, path: str) -> None:
+    check = compose(f"services:\n  gateway:\n    healthcheck: {{test: '{test}'}}\n")["gateway"].served[0].checks[0]
+
+    assert (check.kind, check.port, check.path) == ("http", port, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("include: [a.yml]\nservices: {x: {image: y}}\n", "What comes by `include` is not read."),
+        ("services: {x: {extends: {service: y}}}\n", "What comes by `extends` is not read."),
+    ],
+)
+def test_a_part_that_is_not_read_is_named_where_the_platform_is_missing(compose: Compose, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        compose(text)
 
 
 def test_a_name_goes_before_an_image(compose: Compose) -> None:

@@ -43,6 +43,42 @@ def test_a_port_is_read_in_every_spelling(
     assert [(each.kind, each.internal_port, each.ports, each.protocol) for each in served] == found
 
 
+@pytest.mark.parametrize(
+    ("written", "internal", "open_port"),
+    [
+        ('"${GATEWAY_PORT}:8000"', 8000, "${GATEWAY_PORT}:8000"),
+        ('"${GATEWAY_PORT:?set it}:8000"', 8000, "${GATEWAY_PORT:?set it}:8000"),
+        ('"$GATEWAY_PORT:8000"', 8000, "$GATEWAY_PORT:8000"),
+        ('"${BIND}:${PORT}:8000/tcp"', 8000, "${BIND}:${PORT}:8000/tcp"),
+        ('"${BIND}:8666:8000"', 8000, ""),
+        ('"${AD_PORT}"', None, "${AD_PORT}"),
+        ('{target: "${PORT}", published: 8666}', None, ""),
+        ('{target: 8000, published: "${PORT}"}', 8000, "${PORT}"),
+    ],
+)
+def test_a_port_that_depends_on_a_variable_is_not_known(
+    compose: Compose, written: str, internal: int | None, open_port: str
+) -> None:
+    (served,) = compose(f"services:\n  gateway:\n    ports:\n      - {written}\n")["gateway"].served
+
+    assert (served.internal_port, served.open_port) == (internal, open_port)
+    assert served.ports == (() if open_port else (8666,))
+
+
+@pytest.mark.parametrize("written", ['"0:8000"', "{target: 8000, published: 0}"])
+def test_port_0_is_whichever_is_free(compose: Compose, written: str) -> None:
+    assert compose(f"services:\n  gateway:\n    ports:\n      - {written}\n")["gateway"].served[0].ports == ()
+
+
+def test_on_the_network_of_the_host_what_is_listened_on_is_the_hosts_own_port(compose: Compose) -> None:
+    check = "healthcheck: {test: curl http://localhost:8000/health}"
+    served = compose(f"services:\n  gateway:\n    network_mode: host\n    {check}\n    expose: [9000]\n")[
+        "gateway"
+    ].served
+
+    assert [(each.internal_port, each.ports) for each in served] == [(9000, (9000,)), (8000, (8000,))]
+
+
 def test_an_exposed_port_is_for_the_other_services_alone(compose: Compose) -> None:
     served = compose('services:\n  gateway:\n    expose: [8000, "9000-9001", "53/udp"]\n')["gateway"].served
 
@@ -72,10 +108,6 @@ def test_a_health_check_is_on_the_port_that_it_asks(compose: Compose) -> None:
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        (
-            '"${GATEWAY_PORT}:8000"',
-            "depends on a variable that has no default; write one, such as ${GATEWAY_PORT:-8666}",
-        ),
         ("http", "expected ports, such as \"8666:8000\", got 'http'"),
         ('"1-3:1-2"', "the two ranges of ports differ in length"),
         ('"9-8"', "'9-8' is no range of ports"),

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.deployfiles.read import read_deployment
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pytest_gaia.config.deployfiles.model import App
 
@@ -56,6 +59,29 @@ memory = "2gb"
 cpu_kind = "performance"
 cpus = 2
 """
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "fly.auth.staging.json",
+            '{\n\t"app": "a",\n\t"http_service": {"checks": [{"path": "/health"}]},\n\t"vm": [{"memory": "1gb"}]\n}\n',
+        ),
+        ("fly.auth.stage.yaml", 'app: a\nhttp_service:\n  checks: [{path: "/health"}]\nvm: {memory: 1gb}  # small\n'),
+    ],
+)
+def test_flyctls_other_formats_are_read_as_well(
+    folder: Path, write: Callable[[str, str], Path], name: str, text: str
+) -> None:
+    write(name, text)
+
+    (app,) = read_deployment(folder, "staging", "fly").apps
+
+    assert (app.service, app.name, app.memory_mb) == ("auth", "a", 1024)
+    assert [(each.path, each.place.line) for each in app.served[0].checks] == [("/health", 3)]
+    assert app.served[0].internal_port == 8080
+    assert app.comments == ({4: "small"} if "yaml" in name else {})
 
 
 def test_a_whole_file_is_read(fly: Callable[[str], App]) -> None:
