@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pytest_gaia.errors import ServiceError, UnexpectedAnswer
 from pytest_gaia.verdict.evidence import Failure
@@ -14,8 +17,39 @@ MESSAGE_LIMIT = 2000
 """characters of a message that are kept"""
 
 
+# pytest-timeout raises what `pytest.fail` raises: only its text tells them apart.
+_TIMED_OUT = re.compile(r"Timeout \(?>\d+(\.\d+)?s\)?( from pytest-timeout)?\.?")
+
+
 def failure_of(error: BaseException, redact: Callable[[str], str] = str) -> Failure:
-    """Return the evidence that ``error`` is. ``redact`` masks what a message must not show."""
+    """Return the evidence that ``error`` is. ``redact`` masks what a message must not show.
+
+    Of a group of exceptions it holds what is the same for all of them, so that a rule that fits it fits each of them.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return _failure_of(error, redact)
+    first, *others = [_failure_of(each, redact) for each in _leaves(error)]
+    same = {
+        name: value
+        for name, value in msgspec.structs.asdict(first).items()
+        if all(getattr(each, name) == value for each in others)
+    }
+    unlike = {"kind": "error", "exception": type(error).__name__, "message": redact(str(error))[:MESSAGE_LIMIT]}
+    return Failure(**{**unlike, **same})
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the exceptions of a group that are no groups, in their order, whatever the depth."""
+    waiting: list[BaseException] = [group]
+    while waiting:
+        error = waiting.pop()
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(reversed(error.exceptions))
+        else:
+            yield error
+
+
+def _failure_of(error: BaseException, redact: Callable[[str], str]) -> Failure:
     exchange = error.exchange if isinstance(error, UnexpectedAnswer) else None
     return Failure(
         kind=_kind(error),
@@ -36,7 +70,7 @@ def _kind(error: BaseException) -> str:
         return error.kind
     if isinstance(error, AssertionError):
         return "assertion"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or (type(error).__name__ == "Failed" and _TIMED_OUT.fullmatch(str(error))):
         return "timeout"
     return "unreachable" if isinstance(error, ConnectionError) else "error"
 

@@ -223,3 +223,30 @@ def test_a_pass_against_a_rule_is_shown_by_its_name_once(
     junit = (models.path / "junit.xml").read_text()
     assert junit.count('<failure type="unexpected pass"') == 1
     assert junit.count("rule models-shadowed, GAIA-1") == 1
+
+
+IN_TASKS = """
+import asyncio
+
+async def test_capabilities(gateway):
+    async def ask(path):
+        (await gateway.get(path)).expect(200)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ask("/api/v0.2/models/capabilities"))
+        tasks.create_task(ask("/another"))
+"""
+
+
+@pytest.mark.parametrize(("another", "exit_code"), [(404, 0), (500, 1)])
+def test_a_group_of_failures_is_excused_only_if_the_rule_fits_each(
+    models: pytest.Pytester, server: ScriptedServer, another: int, exit_code: int
+) -> None:
+    add_suite(models, "models", IN_TASKS)
+    add_rule(models, "models-shadowed", RULE.replace("[404, 503]", "404"))
+    server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
+    server.answers["/another"] = [(another, {})]
+
+    result = run(models, server)
+
+    assert result.ret == exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -9,10 +10,12 @@ import httpx
 import nats.errors
 import nats.js.errors
 import pytest
+from msgspec.structs import replace as replaced
 
 from pytest_gaia.clients.exchanges import Exchange, Request, Response
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable, WriteRefused
+from pytest_gaia.verdict.evidence import Failure
 from pytest_gaia.verdict.symptoms import MESSAGE_LIMIT, failure_of
 
 if TYPE_CHECKING:
@@ -35,6 +38,10 @@ EXCHANGE = Exchange(
     [
         (AssertionError("x"), "assertion"),
         (pytest.fail.Exception("x"), "error"),
+        (pytest.fail.Exception("Timeout (>1.0s) from pytest-timeout."), "timeout"),
+        (pytest.fail.Exception("Timeout >0.5s"), "timeout"),
+        (pytest.fail.Exception("Timeout (>1.0s) from pytest-timeout. And more"), "error"),
+        (ValueError("Timeout (>1.0s) from pytest-timeout."), "error"),
         (UnexpectedAnswer("x", EXCHANGE), "http"),
         (DeadlineExceeded("x"), "timeout"),
         (TimeoutError(), "timeout"),
@@ -63,6 +70,57 @@ def test_an_unexpected_answer_tells_what_went_over_the_wire() -> None:
     assert (found.status, found.service, found.via, found.method) == (503, "chat", "gateway", "POST")
     assert found.route == "/api/v1/chat/{conversation_id}"
     assert found.message == "chat answered 503"
+
+
+def answered(status: int, route: str = "/x") -> UnexpectedAnswer:
+    response = Response(status, {}, "{}")
+    return UnexpectedAnswer(f"answered {status}", replace(EXCHANGE, response=response, route=route))
+
+
+def group(*errors: BaseException) -> BaseException:
+    """Return a group as a TaskGroup makes it, one level deeper than needed."""
+    return BaseExceptionGroup("unhandled errors in a TaskGroup", [BaseExceptionGroup("inner", errors)])
+
+
+GROUPS = {
+    "one": (group(answered(404)), failure_of(answered(404))),
+    "all the same": (group(answered(404), group(answered(404))), failure_of(answered(404))),
+    "other routes": (
+        group(answered(404), answered(404, "/y")),
+        replaced(failure_of(answered(404)), route=None),
+    ),
+    "another status": (
+        group(answered(404), answered(500)),
+        replaced(failure_of(answered(404)), status=None, message="unhandled errors in a TaskGroup (1 sub-exception)"),
+    ),
+    "another failure beside it": (
+        group(answered(404), AssertionError("x")),
+        Failure("error", "ExceptionGroup", "unhandled errors in a TaskGroup (1 sub-exception)"),
+    ),
+    "timeouts of two classes": (
+        group(TimeoutError("x"), DeadlineExceeded("x")),
+        Failure("timeout", "ExceptionGroup", "x"),
+    ),
+    "one error of SQL": (
+        group(asyncpg.UniqueViolationError("x"), asyncpg.UndefinedTableError("x")),
+        Failure("error", "ExceptionGroup", "x"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("error", "failure"), GROUPS.values(), ids=GROUPS)
+def test_a_group_is_what_all_in_it_have_in_common(error: BaseException, failure: Failure) -> None:
+    error.__cause__ = asyncpg.UniqueViolationError("of the group itself")
+
+    assert failure_of(error) == failure
+
+
+def test_a_group_of_any_depth_is_read() -> None:
+    error: BaseException = answered(404)
+    for _ in range(5000):
+        error = BaseExceptionGroup("x", [error])
+
+    assert failure_of(error) == failure_of(answered(404))
 
 
 def test_an_exchange_without_an_answer_has_no_status() -> None:
