@@ -38,6 +38,13 @@ if TYPE_CHECKING:
 _CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 """ends of a run that hold anyway, and after which nobody wants to wait"""
 
+_RETRY = ("pytest-retry", "pytest_retry.retry_plugin")
+"""the names of a plugin that runs a call again inside of a hook, and shows nothing of it but what it makes of the report"""
+_UNCOUNTED = (
+    "gaia: pytest-retry: a test that passes on a retry of this plugin counts as failed. "
+    "Reruns of pytest-rerunfailures and flaky count."
+)
+
 
 class ControllerHooks:
     """Registered once a run: on xdist's controller, or in the one process of a run without workers."""
@@ -75,7 +82,9 @@ class ControllerHooks:
 
     def pytest_report_header(self) -> list[str]:
         """Say which environment this is before anything is collected."""
-        return [*members.header(self.run.declared), *(self.deployment.header() if self.deployment else ())]
+        uncounted = [_UNCOUNTED] if any(map(self.config.pluginmanager.hasplugin, _RETRY)) else []
+        deployed = self.deployment.header() if self.deployment else ()
+        return [*members.header(self.run.declared), *deployed, *uncounted]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:

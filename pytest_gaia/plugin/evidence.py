@@ -25,6 +25,8 @@ class Evidence(msgspec.Struct, gc=False):
     traits: Traits
     phases: tuple[Phase, ...] = ()
     earlier: tuple[Phase, ...] = ()
+    attempts: int = 0
+    """how often it has handed over what an attempt has shown"""
     clean: bool = True
     """whether nothing but passes has been seen in this attempt"""
     must_fail: bool = False
@@ -42,7 +44,11 @@ class Evidence(msgspec.Struct, gc=False):
         self.phases = (*before, replace(latest, subtest=" ".join(part for part in (message, named) if part)))
 
     def hand_over(self, node: str, attempt: int, exchanges: tuple[Wire, ...], worker: str) -> TestRecord:
-        """Return what this attempt has shown, and keep only what the next one has to know of it."""
+        """Return what this attempt has shown, and keep only what the next one has to know of it.
+
+        ``attempt`` is its number as far as the process knows that began it; a plugin may run a test again without a number.
+        """
+        self.attempts += 1
         subject, (markers, services) = self.subject, self.traits.listed
         record = TestRecord(
             node,
@@ -52,7 +58,7 @@ class Evidence(msgspec.Struct, gc=False):
             markers,
             services,
             self.traits.needs.core,
-            attempt,
+            max(attempt, self.attempts),
             self.earlier,
             worker,
             subject="" if subject.node == node else subject.node,

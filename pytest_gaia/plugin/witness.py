@@ -105,9 +105,10 @@ class ReportHooks:
         """The evidence comes with the last phase of a test; a worker that ends sends none."""
         # Taken off the report, because the terminal keeps every report until the end.
         evidence: dict[str, Any] | None = vars(report).pop("gaia_test", None)
-        if evidence is None and report.when != _CRASH and report.outcome != _RETRIED:
+        if evidence is None and report.when not in (_CRASH, "setup") and report.outcome != _RETRIED:
             return
         worker = _worker(report)
+        self._assembly.begun_elsewhere(report.nodeid, worker)
         if report.when == _CRASH:
             self._assembly.crashed(report.nodeid, report.longreprtext, worker)
             return

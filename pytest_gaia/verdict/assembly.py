@@ -27,8 +27,8 @@ class Assembly:
     _known: set[str] = field(default_factory=set)
     _ended: list[str] = field(default_factory=list)
     """those that have become known since somebody asked"""
-    _failed: TestRecord | None = None
-    """the latest test, if it did not pass: another attempt at it may follow"""
+    _failed: dict[str, TestRecord] = field(default_factory=dict)
+    """worker → its latest test, if that did not pass: another attempt at it may follow"""
 
     def plan(self, nodes: Iterable[str]) -> None:
         """Add selected tests; workers select the same ones, so the same node may come twice."""
@@ -36,24 +36,29 @@ class Assembly:
 
     def complete(self, record: TestRecord, *, passed: bool) -> None:
         """Hand on a test that ran to its end; one that has not ``passed`` waits for another attempt, which counts it."""
-        if (before := self._failed) is not None:
-            self._failed = None
-            if before.node != record.node or before.attempt >= record.attempt:
-                self._hand_on(before)
+        before = self._failed.pop(record.worker, None)
+        if before is not None and (before.node != record.node or before.attempt >= record.attempt):
+            self._hand_on(before)
         if passed:
             self._hand_on(record)
         else:
-            self._failed = record
+            self._failed[record.worker] = record
 
     def settle(self) -> None:
-        """Another test begins, or none: no attempt follows at the latest one."""
-        if self._failed is not None:
-            before, self._failed = self._failed, None
-            self._hand_on(before)
+        """Another test begins, or none: no attempt follows at the latest one of any worker."""
+        while self._failed:
+            self._hand_on(self._failed.pop(next(iter(self._failed))))
+
+    def begun_elsewhere(self, node: str, worker: str) -> None:
+        """Do as :meth:`settle` for ``worker``, which runs ``node`` now, unless that is another attempt."""
+        before = self._failed.get(worker)
+        if before is not None and before.node != node:
+            self._hand_on(self._failed.pop(worker))
 
     def complete_elsewhere(self, plain: Mapping[str, Any], worker: str) -> None:
-        """Hand on a test that ran to its end on ``worker``, which has sent its record as plain values."""
-        self._hand_on(msgspec.convert({**plain, "worker": worker}, TestRecord))
+        """Do as :meth:`complete` with a test that ran on ``worker``, which has sent its record as plain values."""
+        record = msgspec.convert({**plain, "worker": worker}, TestRecord)
+        self.complete(record, passed=all(phase.outcome == "passed" for phase in record.phases))
 
     def without_end(self, node: str, state: State, message: str = "", worker: str = "main") -> None:
         """Hand on a test that did not run to its end: deselected, or never begun. A node that is known is left out."""
@@ -62,6 +67,8 @@ class Assembly:
 
     def crashed(self, node: str, message: str, worker: str) -> None:
         """Hand on the test during which a worker ended, even if the same test has come to its end elsewhere."""
+        if (before := self._failed.pop(worker, None)) is not None:
+            self._hand_on(before)
         self._hand_on(TestRecord(node, "crashed", message=message, worker=worker))
 
     def not_collected(self, node: str, message: str, *, skipped: bool) -> None:

@@ -228,6 +228,8 @@ def test_a_pass_against_a_rule_is_shown_by_its_name_once(
 IN_TASKS = """
 import asyncio
 
+def test_something_passes(): pass
+
 async def test_capabilities(gateway):
     async def ask(path):
         (await gateway.get(path)).expect(200)
@@ -242,7 +244,7 @@ async def test_capabilities(gateway):
 def test_a_group_of_failures_is_excused_only_if_the_rule_fits_each(
     models: pytest.Pytester, server: ScriptedServer, another: int, exit_code: int
 ) -> None:
-    add_suite(models, "models", IN_TASKS)
+    (models.path / "suites" / "models" / "test_models.py").write_text(IN_TASKS)
     add_rule(models, "models-shadowed", RULE.replace("[404, 503]", "404"))
     server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
     server.answers["/another"] = [(another, {})]

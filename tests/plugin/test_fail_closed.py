@@ -17,12 +17,56 @@ if TYPE_CHECKING:
 IMPORT = "import pytest\n"
 SKIPPED = "@pytest.mark.skip(reason='later')\ndef test_skipped(): assert False\n"
 FLAKY = "seen = []\ndef test_flaky():\n    seen.append(1)\n    assert len(seen) > 1\n"
+# As the plugin flaky does it: the whole protocol of the test once more, and no report of the attempt that failed.
+AGAIN = """
+import pytest
+from _pytest import runner
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    original, failed = runner.call_and_report, True
+
+    def quiet(item, when, log=True, **more):
+        nonlocal failed
+        report = original(item, when, log=False, **more)
+        failed = failed or report.failed
+        if report.passed or attempt == 2:
+            item.ihook.pytest_runtest_logreport(report=report)
+        return report
+
+    for attempt in (1, 2):
+        if failed:
+            failed = False
+            runner.call_and_report = quiet
+            try:
+                runner.pytest_runtest_protocol(item, nextitem)
+            finally:
+                runner.call_and_report = original
+    return True
+"""
+# As pytest-retry does it: only the call once more, and its result put into the report of the first attempt.
+RETRIED = """
+import pytest
+
+class Retry:
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item, call):
+        report = (yield).get_result()
+        if report.failed:
+            again = pytest.CallInfo.from_call(lambda: item.ihook.pytest_runtest_call(item=item), when="call")
+            report.outcome = pytest.TestReport.from_item_and_call(item, again).outcome
+
+def pytest_configure(config):
+    config.pluginmanager.register(Retry(), "pytest-retry")
+"""
 MARKED = "@pytest.mark.xfail({})\ndef test_marked(): assert False\n"
 
 CONTROL = (
     Way("nothing at all", 0, "PROMOTE"),
     Way("an expected failure", 0, "PROMOTE", PASSES + FAILS, rule=RULE),
     Way("a pass on a retry", 0, "PROMOTE", FLAKY, args=("--reruns=1",)),
+    Way("a pass when a plugin runs it again", 0, "PROMOTE", FLAKY, conftest=AGAIN, says="passed on attempt 2"),
+    Way("the same with workers", 0, "PROMOTE", FLAKY + PASSES, ("-n1",), AGAIN, says="passed on attempt 2"),
     Way("an expected failure by mark", 0, "PROMOTE", IMPORT + PASSES + MARKED.format("")),
 )
 
@@ -106,6 +150,14 @@ RULES = (
     Way(
         "a strict mark that passes", 1, "REJECT", "import pytest\n@pytest.mark.xfail(strict=True)\ndef test_fails(): pass\n",
         rule=RULE.replace(', message = "broken"', ""), says="XPASS(strict)",
+    ),
+    Way(
+        "a pass when a plugin runs it again, in zero", 1, "REJECT", PASSES + FLAKY, conftest=AGAIN, tolerance=ZERO,
+        says="no pass here",
+    ),
+    Way(
+        "a pass that a plugin makes of a report", 1, "REJECT", PASSES + FLAKY, conftest=RETRIED,
+        says="pytest-retry: a test that passes on a retry of this plugin counts as failed.",
     ),
     Way("a pass on a retry, in zero", 1, "REJECT", PASSES + FLAKY, args=("--reruns=1",), tolerance=ZERO, says="no pass here"),
 )  # fmt: skip
