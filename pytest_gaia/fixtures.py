@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+import pytest_asyncio.plugin
 
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.stash import RUN
@@ -61,6 +62,17 @@ def gaia_deployments(gaia_run: Run) -> DeployFiles:
     return files
 
 
+@pytest.fixture(scope="session")
+def gaia_loop(request: pytest.FixtureRequest) -> None:
+    """Move the tests that request it, also indirectly, to the session's event loop; fail where pytest-asyncio is not loaded."""
+    if not request.config.pluginmanager.is_registered(pytest_asyncio.plugin):
+        pytest.fail(
+            "Gaia's clients need pytest-asyncio, and it is not loaded: remove -p no:asyncio, "
+            "or load it with -p pytest_asyncio.plugin.",
+            pytrace=False,
+        )
+
+
 @pytest.fixture
 def gaia_argument(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """What ``--gaia-argument`` gave, in order; empty where nothing was given."""
@@ -68,7 +80,7 @@ def gaia_argument(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gaia_clients(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[ClientSet]:
+async def gaia_clients(gaia_loop: None, gaia_run: Run, gaia_env: Environment) -> AsyncIterator[ClientSet]:
     """All HTTP clients of the session; they share pools and are closed at its end."""
     from pytest_gaia.clients.services import ClientSet
 
@@ -133,7 +145,7 @@ def gaia_secret(gaia_run: Run) -> Callable[[str], str]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def nats(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Messaging]:
+async def nats(gaia_loop: None, gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Messaging]:
     """The broker: publish, request, ``async with nats.listening("gaia.>") as events``; drained at the end."""
     from pytest_gaia.clients.messaging import Messaging
 
@@ -144,7 +156,7 @@ async def nats(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Messaging]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gaia_database(gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Database]:
+async def gaia_database(gaia_loop: None, gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Database]:
     """The connection that all database tests of this process share; ``postgres`` is what a test wants."""
     from pytest_gaia.clients.database import Database
 

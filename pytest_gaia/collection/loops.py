@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
 import pytest
-
-from pytest_gaia.errors import ConfigError
+from pytest_asyncio import is_async_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-CLIENT_FIXTURES = frozenset({"gateway", "auth", "asset", "chat", "nats", "postgres", "postgres_fresh"})
-"""The fixtures that hold something which belongs to one event loop."""
+LOOP_FIXTURE = "gaia_loop"
+"""the fixture that all fixtures request which hold something that belongs to the session's event loop"""
 
 
 def settle_loops(items: Iterable[pytest.Item]) -> None:
-    """Move every asynchronous test that uses a client into the session's loop, unless it chose a loop itself.
+    """Move the tests that pytest-asyncio runs and that use a client into the session's loop, unless they choose a loop.
 
-    Raises :class:`ConfigError` for one that pytest-asyncio would not run at all (strict mode, no marker).
+    All other asynchronous tests belong to whatever runs them: unittest, anyio, trio, another plugin, or nothing at all.
     """
     for item in items:
-        if not _uses_client(item):
+        if LOOP_FIXTURE not in getattr(item, "fixturenames", ()) or not is_async_test(item):
             continue
         marker = item.get_closest_marker("asyncio")
-        if marker is None:
-            raise ConfigError(
-                f'{item.nodeid} is asynchronous, and nothing runs it. Set asyncio_mode = "auto" in pytest\'s '
-                "configuration, with asyncio_default_fixture_loop_scope and asyncio_default_test_loop_scope = "
-                '"session"; or mark the test: @pytest.mark.asyncio(loop_scope="session").'
-            )
-        if not marker.kwargs.get("loop_scope"):
-            # In front, because the closest marker is the one that counts.
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-
-
-def _uses_client(item: pytest.Item) -> bool:
-    if CLIENT_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
-        return False
-    function = getattr(item, "obj", None)
-    return inspect.iscoroutinefunction(inspect.unwrap(function) if function else None)
+        if marker is not None and not (marker.kwargs.get("loop_scope") or marker.kwargs.get("scope")):
+            # In front, because only the closest marker counts.
+            item.add_marker(pytest.mark.asyncio(**{**marker.kwargs, "loop_scope": "session"}), append=False)

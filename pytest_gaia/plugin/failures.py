@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprTraceback
 
 import pytest_gaia
@@ -19,7 +20,6 @@ from pytest_gaia.report.exchanges import at_fault, everything, headline
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pytest
     from _pytest._code.code import ReprFileLocation
 
     from pytest_gaia.clients.exchanges import Exchange
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 _OURS = Path(pytest_gaia.__file__).parent
 _LIBRARIES = (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib")))
+
+_NOT_RUN = "async def functions are not natively supported"
+"""how pytest's own failure begins of an asynchronous test that no plugin runs"""
+_HOW_TO_RUN = (
+    'If pytest-asyncio should run it, set asyncio_mode = "auto" in pytest\'s configuration, with '
+    'asyncio_default_fixture_loop_scope and asyncio_default_test_loop_scope = "session"; '
+    'or mark the test: @pytest.mark.asyncio(loop_scope="session").'
+)
 
 _ALL = "what the test exchanged with the platform"
 _OTHERS = "what else the test exchanged with the platform"
@@ -36,6 +44,8 @@ def show_failure(
     report: pytest.TestReport, error: BaseException | None, recorder: Recorder, config: pytest.Config
 ) -> None:
     """Make ``report`` short where it is pytest's own picture of ``error``, and add what the test exchanged."""
+    if isinstance(error, pytest.fail.Exception) and str(error).startswith(_NOT_RUN):
+        report.sections.append(("what to do", _HOW_TO_RUN))
     shown = _shorten(report, error, recorder, config) if error is not None else None
     if _style(config) == "line":
         return

@@ -45,8 +45,113 @@ def test_a_session_client_serves_every_test(
     run(pytester, server, ini, marker).assert_outcomes(passed=2)
 
 
-def test_an_unmarked_test_in_strict_mode_is_told_what_to_set(pytester: pytest.Pytester, server: ScriptedServer) -> None:
-    result = run(pytester, server, "asyncio_mode = strict")
+@pytest.mark.parametrize("arguments", [(), ("-k", "right")])
+def test_asynchronous_tests_of_other_runners_are_left_to_them(
+    pytester: pytest.Pytester, server: ScriptedServer, arguments: tuple[str, ...]
+) -> None:
+    pytester.makeini("[pytest]\nasyncio_mode = strict\nmarkers = own")
+    pytester.makeconftest(
+        """
+        import asyncio
+        import pytest
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(['*::test_one is asynchronous, and nothing runs it*asyncio_mode = "auto"*'])
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pyfunc_call(pyfuncitem):
+            if pyfuncitem.get_closest_marker("own"):
+                asyncio.run(pyfuncitem.obj(None))
+                return True
+        """
+    )
+    pytester.makepyfile(
+        """
+        import unittest
+        import pytest
+
+        class TestCase(unittest.IsolatedAsyncioTestCase):
+            @pytest.fixture(autouse=True)
+            def client(self, gateway):
+                self.gateway = gateway
+
+            async def test_unittest(self):
+                pass
+
+        @pytest.mark.anyio
+        async def test_anyio(gateway, anyio_backend_name):
+            assert anyio_backend_name == "asyncio"
+
+        @pytest.mark.own
+        async def test_own(gateway):
+            pass
+
+        @pytest.mark.asyncio
+        async def test_right(gateway):
+            (await gateway.get("/health")).expect(200)
+
+        async def test_nobody(gateway):
+            pass
+        """
+    )
+
+    result = pytester.runpytest_subprocess(f"--gaia-url={server.url}", *arguments)
+
+    if arguments:
+        result.assert_outcomes(passed=1, deselected=4)
+        return
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*_ test_nobody _*", "async def functions are not natively supported*", '*asyncio_mode = "auto"*']
+    )
+
+
+def test_a_chosen_loop_and_a_factory_of_loops_stay(pytester: pytest.Pytester, server: ScriptedServer) -> None:
+    pytester.makeconftest(
+        """
+        import asyncio
+
+        class Loop(asyncio.SelectorEventLoop):
+            pass
+
+        def pytest_asyncio_loop_factories(config, item):
+            return {"own": Loop, "other": asyncio.SelectorEventLoop}
+        """
+    )
+    pytester.makepyfile(
+        """
+        import asyncio
+        import pytest
+
+        @pytest.mark.asyncio(loop_factories=["own"])
+        async def test_factory(gateway):
+            assert type(asyncio.get_running_loop()).__name__ == "Loop"
+
+        @pytest.fixture
+        def auth():
+            return "a fixture of the project's own"
+
+        loops = set()
+
+        @pytest.mark.parametrize("n", [1, 2])
+        @pytest.mark.asyncio(loop_factories=["other"])
+        async def test_no_client(auth, n):
+            assert asyncio.get_running_loop() not in loops
+            loops.add(asyncio.get_running_loop())
+        """
+    )
+    pytester.makeini("[pytest]\naddopts = -p no:anyio\nasyncio_mode = strict")
+
+    pytester.runpytest_subprocess(f"--gaia-url={server.url}").assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    "source", [TWO_TESTS.format(marker=""), "def test_one(postgres): pass\ndef test_two(nats): pass"]
+)
+def test_without_pytest_asyncio_the_fixtures_name_it(
+    pytester: pytest.Pytester, server: ScriptedServer, source: str
+) -> None:
+    pytester.makeini("[pytest]\naddopts = -p no:anyio -p no:asyncio")
+    pytester.makepyfile(source)
+
+    result = pytester.runpytest_subprocess(f"--gaia-url={server.url}")
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*need pytest-asyncio, and it is not loaded: remove -p no:asyncio*"] * 2)
