@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,7 +92,7 @@ def _chosen(names: Sequence[str]) -> Mapping[str, Environment | Exception]:
 
     Raises ``ConfigError`` for a name that is unknown or not configured, and where no environment is.
     """
-    found = resolve_each(options_here(), apart=True)
+    found = resolve_each(replace(options_here(), addressed=False), apart=True)
     known = {name: each for name, each in found.items() if isinstance(each, Exception) or not each.sandbox}
     for name in names:
         if name not in known:

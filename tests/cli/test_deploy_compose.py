@@ -32,6 +32,30 @@ def test_services_come_up_in_their_order(operated: Path, gaia: Gaia, fake_tools:
     assert [argv[-1] for argv in ups] == ["auth-service", "gateway"]
 
 
+OPEN = """\
+services:
+  gateway:
+    image: gaia/gateway:1
+    ports: ["${GATEWAY_PORT}:8000"]
+    depends_on: {migrate: {condition: service_completed_successfully}}
+  migrate: {image: "gaia/migrate:1", restart: "no"}
+"""
+
+
+def test_an_address_that_is_not_known_and_a_one_shot_stop_neither_a_deployment_nor_the_status(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools
+) -> None:
+    (file,) = operated.rglob("docker-compose.yml")
+    file.write_text(OPEN, encoding="utf-8")
+
+    planned, deployed, status = gaia("deploy", "local", "--dry-run"), gaia("deploy", "local"), gaia("status", "local")
+
+    assert [line.split("540 ")[1] for line in planned.out.splitlines()] == ["migrate", "--no-deps gateway"]
+    assert (planned.code, deployed.code, status.code) == (0, 0, 0), deployed.err
+    assert rows(deployed.out) == [["migrate", "migrate", "deployed"], ["gateway", "gateway", "deployed"]]
+    assert rows(status.out)[0][:2] == ["local", "running"]
+
+
 def test_what_is_up_already_stays_as_it_is(operated: Path, gaia: Gaia) -> None:
     gaia("deploy", "local")
 

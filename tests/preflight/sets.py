@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.findings import Finding
 
 FILES = Path(__file__).parent / "files"
-BROKEN, CORRECTED = FILES / "broken", FILES / "corrected"
+BROKEN, CORRECTED, FEATURES = FILES / "broken", FILES / "corrected", FILES / "features"
 
 MARK = "# wrong"
 

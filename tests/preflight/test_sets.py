@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_gaia.preflight.lint import ALL_CHECKS
-from tests.preflight.sets import BROKEN, CORRECTED, look, marked, spots
+from tests.preflight.sets import BROKEN, CORRECTED, FEATURES, look, marked, spots
 
 LISTED = [
     ("production uses staging's database", "shared-database", "fly.gateway.production.toml", "DATABASE_URL"),
@@ -34,6 +34,11 @@ def test_each_mistake_that_the_platform_made_is_found(check: str, file: str, nee
 
 def test_exactly_what_is_wrong_is_found_in_the_broken_set() -> None:
     assert spots(look(BROKEN)) == marked(BROKEN)
+
+
+@pytest.mark.parametrize("name", sorted(each.name for each in FEATURES.iterdir()))
+def test_exactly_what_is_wrong_is_found_in_files_with_the_features_of_public_ones(name: str) -> None:
+    assert spots(look(FEATURES / name)) == marked(FEATURES / name)
 
 
 def test_the_broken_set_has_nearly_every_mistake() -> None:

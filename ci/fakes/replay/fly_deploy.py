@@ -49,8 +49,8 @@ def _config(call: Call) -> tuple[Json, str]:
         return deployed, json.dumps(deployed)
     text = path.read_text(encoding="utf-8")
     try:
-        return tomllib.loads(text), text
-    except tomllib.TOMLDecodeError as error:
+        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text), text
+    except ValueError as error:
         raise ToolError(f"failed loading app config from {path}: toml: {error}") from None
 
 

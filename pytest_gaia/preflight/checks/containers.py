@@ -35,7 +35,8 @@ def container_unchecked(files: DeployFiles) -> Iterator[Found]:
         finite = _finite(deployment)
         for app in deployment.apps:
             health = app.document.get("healthcheck")
-            if app.name not in finite and (not health or _is_off(health)) and "extends" not in app.document:
+            unchecked = (not health or _is_off(health)) and "extends" not in app.document
+            if unchecked and app.name not in finite and not _serves_nobody(app):
                 mend = "add healthcheck: with test, interval, timeout and start_period"
                 yield Found(head(app), f"{app.name} has no healthcheck", mend, deployment.environment)
 
@@ -68,6 +69,11 @@ def _ready(deployment: Deployment, name: str) -> tuple[str, str]:
         return ("done" if ends else "healthy"), write
     # Compose refuses to wait for the health of a container that has no check.
     return "healthy", f"add healthcheck: to {name}, then {write}"
+
+
+def _serves_nobody(app: App) -> bool:
+    """Whether ``app`` does its work and ends: the file says so, and opens no port of it."""
+    return app.document.get("restart") == "no" and not {"ports", "expose"} & set(app.document)
 
 
 def _is_off(health: Any) -> bool:
