@@ -15,6 +15,17 @@ _PLAIN_VALUES = {"", "true", "false", "yes", "no", "on", "off", "none", "null", 
 
 _LONG_NUMBER = 10
 
+_HOST = re.compile(r"@(\[[\w:.]+\]|[\w.-]+)")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_PLACEHOLDERS = frozenset(
+    ["dummy", "fake", "test", "testing", "example", "placeholder", "changeme", "mock", "sample", "insecure", "foo"]
+)
+"""words of a value that opens nothing"""
+_DEFAULTS = frozenset(["postgres", "password", "root", "admin", "guest", "minioadmin", "secret"])
+"""values that a container comes with"""
+_RANDOM_PIECE = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{8,}")
+_LONGEST_PLACEHOLDER = 60
+
 
 def secret_shape(text: str) -> str | None:
     """Return in words which credential ``text`` shows by its shape alone, or None."""
@@ -28,6 +39,24 @@ def secret_shape(text: str) -> str | None:
     if any(not _is_reference(text[start:end]) for start, end in url_credentials(text, cut=False)):
         return "a password in a URL"
     return None
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether ``value`` is written where a secret is expected and none is needed: ``dummy``, ``test-secret-for-ci``."""
+    words = {word.lower() for word in _PART.findall(value[: _LONGEST_PLACEHOLDER + 1])}
+    is_random = any(map(_RANDOM_PIECE.fullmatch, re.split(r"[^A-Za-z0-9]+", value)))
+    return (
+        len(value) <= _LONGEST_PLACEHOLDER
+        and not is_random
+        and (value.lower() in _DEFAULTS or not words.isdisjoint(_PLACEHOLDERS))
+    )
+
+
+def password_hosts(text: str) -> list[str]:
+    """Return the hosts of the URLs in ``text`` that hold a password."""
+    spans = [span for span in url_credentials(text, cut=False) if not _is_reference(text[slice(*span)])]
+    found = (_HOST.match(text, end) for _, end in spans)
+    return [match[1].strip("[]") if match else "" for match in found]
 
 
 def is_literal(value: str, variable: str = "PASSWORD") -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.model import App, Source
     from pytest_gaia.preflight.workflows.model import Workflow
 
+_SETTING = re.compile(
+    r"^[ \t]*(?:export[ \t]+)?[\"']?(?P<name>\w{1,99})[\"']?[ \t]*[=:][ \t]*(?P<value>\S[^\n]*)", re.MULTILINE
+)
 _VARIABLES = frozenset({"env", "environment", "args", "headers", "labels"})
 """tables whose keys are names of variables, or of headers"""
 
@@ -32,12 +38,31 @@ class Text:
 
 
 def app_texts(app: App, source: Source) -> Iterator[Text]:
-    """Yield the values of the part of the file that is about ``app``, then the comments of the file."""
+    """Yield the values of the part of the file that is about ``app``, files written by it decoded, then the comments of the file."""
     for step, value in _leaves(app.document):
         yield _text(step, value, standing(app, *step), listed=source == "compose")
+    for number, each in enumerate(_tables(app.document.get("files"))):
+        yield from _written_file(each, standing(app, f"files[{number}]", "raw_value"))
     file = app.place().file
     for line, comment in app.comments.items():
         yield Text(comment, Place(file, line), is_comment=True)
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _written_file(table: dict[str, Any], place: Place) -> Iterator[Text]:
+    """Yield what Fly writes into a file of the machine: as the value of the file's name, and what its lines set."""
+    try:
+        text = base64.b64decode(str(table.get("raw_value", "")), validate=True).decode(errors="replace")
+    except binascii.Error:
+        return
+    if text:
+        name = str(table.get("guest_path", "")).rpartition("/")[2]
+        yield Text(text, place, name, is_variable=True)
+        for found in _SETTING.finditer(text):
+            yield Text(found["value"].strip("\"'"), place, found["name"], is_variable=True)
 
 
 def _text(step: tuple[str, ...], value: str, place: Place, *, listed: bool) -> Text:

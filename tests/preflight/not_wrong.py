@@ -12,6 +12,7 @@ from tests.preflight.cases import (
     COMPOSE,
     DEPLOY,
     ENV,
+    GITLAB,
     IMAGE,
     N_PRODUCTION,
     POSTGRES,
@@ -269,6 +270,35 @@ NOT_WRONG = [
         (DEPLOY, "    concurrency: production\n", ""),
         (DEPLOY, "    concurrency: staging\n", ""),
         (DEPLOY, "jobs:", "concurrency: deploy\n\njobs:"),
+    ),
+    case(
+        "cancelled-deployment",
+        (DEPLOY, "concurrency: production", "concurrency: {group: production, cancel-in-progress: false}"),
+    ),
+    case(
+        "optional-approval",
+        (
+            GITLAB,
+            "production:\n",
+            "approve:\n  stage: staging\n  when: manual\n  allow_failure: false\n  script: echo\n\nproduction:\n",
+        ),
+    ),
+    step("immediate-strategy", "flyctl deploy --image $IMAGE --strategy rolling"),
+    step(
+        "credential",
+        "flyctl secrets set JWT_SECRET='${{ secrets.JWT_SECRET }}' API_KEY=\"$KEY\" -a gaia-auth-production",
+    ),
+    case(
+        "credential",
+        (A_PRODUCTION, "[[vm]]", '[[files]]\nguest_path = "/a.conf"\nraw_value = "bG9nPWRlYnVn"\n\n[[vm]]'),
+    ),
+    case(
+        "credential",
+        (
+            DEPLOY,
+            "on:\n  push",
+            "env:\n  DATABASE_URL: postgresql://test:test@localhost/test\n  API_KEY: DummyKey\non:\n  push",
+        ),
     ),
     case(
         "unexplained-allowance",

@@ -9,7 +9,7 @@ import pytest
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.preflight.addresses import addresses, environment_of, fly_app_of
-from pytest_gaia.preflight.credentials import is_literal, secret_shape
+from pytest_gaia.preflight.credentials import is_literal, is_placeholder, password_hosts, secret_shape
 from pytest_gaia.preflight.databases import databases, said_region
 from pytest_gaia.preflight.spelling import as_environment, environment_name
 
@@ -67,6 +67,31 @@ def test_what_only_looks_like_a_credential_is_none(text: str) -> None:
 )  # fmt: skip
 def test_a_value_stands_for_itself_or_for_another(value: str, literal: bool) -> None:
     assert is_literal(value) is literal
+
+
+@pytest.mark.parametrize(
+    ("value", "is_so"),
+    [
+        ("dummy", True), ("DummyKey", True), ("test-secret-for-ci", True), ("postgres", True), ("changeme", True),
+        ("s3cret", False), ("test-9f8a7b6c5d4e3f2a1b0c", False), ("SuperPassword", False), ("", False), ("test" * 100, False),
+    ],
+)  # fmt: skip
+def test_a_placeholder_opens_nothing(value: str, is_so: bool) -> None:
+    assert is_placeholder(value) is is_so
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("postgresql://a:b@localhost:5432/x", ["localhost"]),
+        ("A=redis://:pw@127.0.0.1 B=nats://u:pw@db.example.com:4222", ["127.0.0.1", "db.example.com"]),
+        ("http://u:p@[::1]:80/", ["::1"]),
+        ("postgresql://a:${P}@example.com/x", []),
+        ("https://localhost/x", []),
+    ],
+)
+def test_the_host_that_a_password_is_for(text: str, hosts: list[str]) -> None:
+    assert password_hosts(text) == hosts
 
 
 @pytest.mark.parametrize(

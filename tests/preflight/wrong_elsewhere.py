@@ -154,6 +154,21 @@ WRONG_ELSEWHERE = [
             ),
         ),
     ),
+    step("immediate-strategy", "flyctl deploy --image $IMAGE --strategy immediate"),
+    step("ignored-failure", "flyctl deploy --image $IMAGE --detach"),
+    step("credential", "flyctl secrets set JWT_SECRET=s3cret -a gaia-auth-production"),
+    case(
+        "credential",
+        (
+            A_PRODUCTION,
+            "[[vm]]",
+            '[[files]]\nguest_path = "/etc/tls/server.key"\nraw_value = "czNjcmV0"  # wrong\n\n[[vm]]',
+        ),
+    ),
+    case(
+        "local-credential",
+        (DEPLOY, "on:\n  push", "env:\n  DATABASE_URL: postgresql://test:test@localhost/test  # wrong\non:\n  push"),
+    ),
     step("rebuilt-per-environment", "docker build -t gaia ."),
     step("rebuilt-per-environment", "scripts/deploy.sh --env production --services all"),
     case("unguarded-production", (DEPLOY, "  production:\n", "  production:  # wrong\n    if: ${{ always() }}\n")),
@@ -187,6 +202,24 @@ WRONG_ELSEWHERE = [
         "parallel-deployments",
         (GITLAB, "  resource_group: staging\n", ""),
         (GITLAB, "staging:\n  stage", "staging:  # wrong\n  stage"),
+    ),
+    case(
+        "cancelled-deployment",
+        (DEPLOY, "concurrency: production", "concurrency: {group: production, cancel-in-progress: true}"),
+        (DEPLOY, "  production:\n", "  production:  # wrong\n"),
+    ),
+    case(
+        "cancelled-deployment",
+        (GITLAB, "  resource_group: staging\n", "  resource_group: staging\n  interruptible: true\n"),
+        (GITLAB, "staging:\n  stage", "staging:  # wrong\n  stage"),
+    ),
+    case(
+        "optional-approval",
+        (
+            GITLAB,
+            "production:\n",
+            "approve:  # wrong\n  stage: staging\n  when: manual\n  script: echo\n\nproduction:\n",
+        ),
     ),
     # allowances
     case(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.preflight.files import beyond_dev
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import standing
+from pytest_gaia.preflight.workflows.deploying import environments_of, is_immediate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,12 +106,18 @@ def unknown_strategy(files: DeployFiles) -> Iterator[Found]:
     "The strategy immediate waits for no health check: a broken image is everywhere before anybody knows.",
 )
 def immediate_strategy(files: DeployFiles) -> Iterator[Found]:
-    """Find ``strategy = "immediate"`` beyond dev."""
+    """Find ``strategy = "immediate"`` beyond dev, in deploy files and in commands of CI."""
     for environment, app in files.apps("fly"):
         if app.strategy == "immediate" and beyond_dev(environment):
             what = f"the strategy of {app.name} is immediate"
             mend = 'write strategy = "rolling", or "bluegreen"'
             yield Found(app.place("deploy", "strategy"), what, mend, environment)
+    for job in (job for workflow in files.workflows for job in workflow.jobs):
+        for command in job.commands:
+            concerned = sorted(filter(beyond_dev, environments_of(command, job)))
+            if concerned and is_immediate(command):
+                what = f"the job {job.name} deploys to {', '.join(concerned)} by the strategy immediate"
+                yield Found(command.place, what, "remove --strategy, or write --strategy rolling", concerned[-1])
 
 
 @check(

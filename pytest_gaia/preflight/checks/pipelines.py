@@ -15,6 +15,8 @@ from pytest_gaia.preflight.workflows.deploying import (
     deploys,
     deploys_by_building,
     environments_of,
+    is_detached,
+    is_only_message,
     lost_programs,
     program_rolls_back,
     rolls_back,
@@ -36,6 +38,7 @@ _BUILD = re.compile(
 )
 _PIPED = re.compile(r"(?<!\|)\|(?!\|)[^|]*$")
 _ASSIGNED = re.compile(r"\b(?P<name>[A-Za-z_]\w*)=(?:'[^']*'|\"[^\"]*\"|[^\s'\"]+)")
+_APPROVES = re.compile(r"approv|confirm|sign[-_ ]?off|\bgate\b|go[-_ ]?live|\bhold\b|release|promot", re.IGNORECASE)
 _CONFIG = re.compile(r"(?:--config|-c)[=\s]+[\"']?(?P<file>[^\s\"']+)")
 
 
@@ -204,6 +207,10 @@ def ignored_failure(files: DeployFiles) -> Iterator[Found]:
                 if _PIPED.search(command.text):
                     mend = "write shell: bash for the step, or set -o pipefail before it: otherwise only the last program counts"
                 yield Found(command.place, what, mend, _single(command, job))
+            elif is_detached(command):
+                what = f"the job {job.name} does not wait for this to end: {_short(command)}"
+                mend = "remove --detach: the exit code then shows whether the machines have become healthy"
+                yield Found(command.place, what, mend, _single(command, job))
 
 
 @check(
@@ -234,6 +241,43 @@ def parallel_deployments(files: DeployFiles) -> Iterator[Found]:
             key = "resource_group" if workflow.file.endswith(".gitlab-ci.yml") else "concurrency"
             what = f"the job {job.name} deploys to {', '.join(concerned)}, and has no {key}"
             yield Found(job.place, what, f"write {key}: {concerned[-1]}", concerned[-1])
+
+
+@check(
+    "cancelled-deployment",
+    "error",
+    "A newer run cancels a deployment that is under way",
+    "The deployment is cut off half-way: some machines run the new version, some the old one, and nothing judges which.",
+)
+def cancelled_deployment(files: DeployFiles) -> Iterator[Found]:
+    """Find ``cancel-in-progress: true`` and GitLab's ``interruptible`` on jobs that deploy beyond dev."""
+    for workflow, job in _jobs(files):
+        concerned = sorted(filter(beyond_dev, deployed_by(job)))
+        if concerned and job.is_cut_off:
+            key = "interruptible" if workflow.file.endswith(GITLAB_FILE) else "cancel-in-progress"
+            what = f"the job {job.name} deploys to {', '.join(concerned)}, and a newer run cancels it"
+            yield Found(job.place, what, f"write {key}: false", concerned[-1])
+
+
+@check(
+    "optional-approval",
+    "error",
+    "A manual job of GitLab does not hold production back",
+    "Without rules a manual job is optional: later stages start as soon as the other jobs have ended, approved or not.",
+)
+def optional_approval(files: DeployFiles) -> Iterator[Found]:
+    """Find approvals that a job of a later stage, which deploys to production, does not wait for."""
+    for workflow, job in _of_production(files):
+        for approval in (each for each in workflow.jobs if each.name in job.passes and _is_approval(each)):
+            what = f"the job {job.name} deploys to production without waiting for {approval.name}"
+            own = f"write allow_failure: false in {approval.name}"
+            mend = f"{own}, and add it to the needs: of {job.name} where that has any"
+            yield Found(approval.place, what, mend, PRODUCTION)
+
+
+def _is_approval(job: Job) -> bool:
+    does = any(deploys(each) for each in job.commands)
+    return not does and (bool(_APPROVES.search(job.name)) or all(map(is_only_message, job.commands)))
 
 
 def _jobs(files: DeployFiles) -> Iterator[tuple[Workflow, Job]]:

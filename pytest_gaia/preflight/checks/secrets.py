@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.secret_names import is_secret_name
-from pytest_gaia.preflight.credentials import is_literal, secret_shape
+from pytest_gaia.preflight.credentials import is_literal, is_placeholder, password_hosts, secret_shape
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place
-from pytest_gaia.preflight.texts import app_texts, workflow_texts
+from pytest_gaia.preflight.texts import Text, app_texts, workflow_texts
+from pytest_gaia.preflight.workflows.deploying import secrets_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gaia.config.deployfiles.model import App, Place
     from pytest_gaia.preflight.files import DeployFiles, Secrets
-    from pytest_gaia.preflight.texts import Text
+    from pytest_gaia.preflight.workflows.model import Workflow
+
+
+_IN_URL = "a password in a URL"
 
 
 class _Credential(NamedTuple):
@@ -45,14 +50,16 @@ def credential(files: DeployFiles) -> Iterator[Found]:
 @check(
     "local-credential",
     "warning",
-    "A compose file has a password in it",
-    "It opens only a local container, but passwords that stand in files get copied to where they open more.",
+    "A password of a local container stands in a file",
+    "It opens only a container on one machine, but passwords that stand in files get copied to where they open more.",
 )
 def local_credential(files: DeployFiles) -> Iterator[Found]:
-    """Find literal passwords of containers."""
+    """Find literal passwords of containers: in compose files, and of those that run beside jobs of CI."""
     for each in _credentials(files):
         if each.is_throwaway:
             mend = "write ${NAME:?} and set NAME in .env, which is not committed"
+            if each.environment is None:
+                mend = "take it from the CI's own secrets if it opens anything but a container of the job"
             yield Found(each.text.place, _seen(each), mend, each.environment)
 
 
@@ -64,7 +71,7 @@ def _seen(each: _Credential) -> str:
 def _setting(each: _Credential) -> str:
     if each.environment is None:
         return "take it from the CI's own secrets"
-    return f"set it with `fly secrets set {each.text.name or 'NAME'}=…`"
+    return f"set it with `fly secrets set {each.text.name if each.text.name.isidentifier() else 'NAME'}=…`"
 
 
 def _credentials(files: DeployFiles) -> Iterator[_Credential]:
@@ -84,13 +91,26 @@ def _candidates(files: DeployFiles) -> Iterator[_Credential]:
             for text in app_texts(app, deployment.source):
                 kind, by_shape = _kind(text)
                 if kind:
-                    throwaway = local and (not by_shape or kind == "a password in a URL")
+                    throwaway = local and (not by_shape or kind == _IN_URL)
                     yield _Credential(text, kind, deployment.environment, throwaway)
     for workflow in files.workflows:
-        for text in workflow_texts(workflow):
-            kind, _ = _kind(text)
-            if kind:
-                yield _Credential(text, kind, None, is_throwaway=False)
+        yield from _in_workflow(workflow)
+
+
+def _in_workflow(workflow: Workflow) -> Iterator[_Credential]:
+    for job in workflow.jobs:
+        for command in job.commands:
+            for name, value in secrets_set(command):
+                if is_literal(value, name):
+                    text = Text(value, command.place, name, is_variable=True)
+                    yield _Credential(text, secret_shape(value) or "the literal value of a secret", None, False)
+    for text in workflow_texts(workflow):
+        kind, by_shape = _kind(text)
+        if kind:
+            hosts = password_hosts(text.value) if by_shape else []
+            opens_little = all(is_loopback(host) or host in workflow.containers for host in hosts)
+            throwaway = opens_little and kind == _IN_URL if by_shape else is_placeholder(text.value)
+            yield _Credential(text, kind, None, throwaway)
 
 
 def _kind(text: Text) -> tuple[str | None, bool]:

@@ -11,6 +11,8 @@ from pytest_gaia.preflight.workflows.exit_codes import is_message
 from pytest_gaia.preflight.workflows.shell import TooDeep, parse, read, simples
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_gaia.preflight.workflows.model import Command, Job
 
 _TOOL = r"(?:^|[\s;&|(`/])"
@@ -31,6 +33,12 @@ _TESTS = re.compile(
     re.IGNORECASE,
 )
 _ROLLS_BACK = re.compile(r"\broll[-_ ]?back", re.IGNORECASE)
+_DETACHED = re.compile(r"\s--detach\b(?!=false)")
+_IMMEDIATE = re.compile(r"\s--strategy[=\s]+[\"']?immediate\b")
+_SETS_SECRETS = re.compile(
+    rf"(?:{_TOOL}(?:fly|flyctl)\s(?:.*\s)?|\bflyctl-actions.*\bargs=)secrets\s+set\s(?P<rest>.*)", re.DOTALL
+)
+_ASSIGNED = re.compile(r"(?:^|\s)(?P<name>[A-Za-z_]\w*)=(?P<value>'[^']*'|\"[^\"]*\"|\S+)")
 _ONLY_PREPARES = re.compile(r"\s--(?:build-only|dry-run|help)\b(?!=false)")
 """options with which a tool deploys nothing"""
 _INSTALLS = re.compile(
@@ -74,6 +82,33 @@ def tests(command: Command) -> bool:
 def program_tests(program: str) -> bool:
     """Whether one program runs tests."""
     return bool(_TESTS.search(_without_quotes(program))) and not _INSTALLS.search(program)
+
+
+def is_only_message(command: Command) -> bool:
+    """Whether ``command`` does nothing but print."""
+    return not any(each.split()[0] != "exit" for each in _programs(command.text))
+
+
+def is_detached(command: Command) -> bool:
+    """Whether it deploys something without waiting for the end of it."""
+    return any(program_deploys(each) and _DETACHED.search(each) for each in _programs(command.text))
+
+
+def is_immediate(command: Command) -> bool:
+    """Whether it deploys something by replacing all machines at once."""
+    return any(program_deploys(each) and _IMMEDIATE.search(each) for each in _programs(command.text))
+
+
+def secrets_set(command: Command) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each secret that is set on Fly, as the command writes them, quotes removed."""
+    for program in _programs(command.text):
+        found = _SETS_SECRETS.search(program)
+        for match in _ASSIGNED.finditer(found["rest"]) if found else ():
+            value = match["value"]
+            quoted = value[:1] in ("'", '"') and value[-1:] == value[:1]
+            # What a shell puts in is not written here.
+            if value[:1] == "'" or not re.search(r"[$`]", value):
+                yield match["name"], value[1:-1] if quoted else value
 
 
 def lost_programs(command: Command) -> list[str]:

@@ -8,19 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.preflight.spelling import is_environment
-from pytest_gaia.preflight.workflows.conditions import filled, outcomes
+from pytest_gaia.preflight.workflows.conditions import evaluate, filled, outcomes, truth
 from pytest_gaia.preflight.workflows.model import Job, Variable
 from pytest_gaia.preflight.workflows.scripts import SH, Script, action, commands, named_shell
 from pytest_gaia.preflight.workflows.yaml_file import YamlFile, as_list, as_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pytest_gaia.preflight.workflows.conditions import Known, Value
     from pytest_gaia.preflight.workflows.exit_codes import Shell
     from pytest_gaia.preflight.workflows.model import Command
 
 _BY_HAND = {"workflow_dispatch", "workflow_call"}
+_OWN_GROUP = re.compile(r"github\.(?:sha|run_id|run_number)\b")
 _WORD = re.compile(r"[A-Za-z]+")
 _MOST_LEGS = 256
 """as many jobs as GitHub makes of one matrix"""
@@ -61,6 +62,12 @@ def events(file: YamlFile) -> tuple[str | None, ...]:
     return tuple(each for each in _triggers(file) if each not in _BY_HAND) or (None,)
 
 
+def containers(file: YamlFile) -> frozenset[str]:
+    """Return the names of the containers that run beside jobs."""
+    bodies = map(as_table, as_table(file.document.get("jobs")).values())
+    return frozenset(str(name) for body in bodies for name in as_table(body.get("services")))
+
+
 def after(file: YamlFile) -> tuple[str, ...]:
     """Return the workflows that this one waits for."""
     named = as_table(_triggers(file).get("workflow_run")).get("workflows")
@@ -92,8 +99,20 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], *, by_hand: bool, alon
         by_hand=by_hand,
         condition=_condition(body),
         alone=alone or bool(body.get("concurrency")),
+        is_cut_off=any(_is_cut_off(each.get("concurrency"), events(file)) for each in (file.document, body)),
         commands=tuple(_commands(file, name, body)),
     )
+
+
+def _is_cut_off(concurrency: object, started_by: Iterable[str | None]) -> bool:
+    """Whether a newer run of the group cancels this one, for any event; of a group of its own there is no newer one."""
+    given = as_table(concurrency)
+    if _OWN_GROUP.search(str(given.get("group", ""))):
+        return False
+    condition = str(given.get("cancel-in-progress", "")).strip().lower()
+    known: list[Known] = [{"github.event_name": frozenset({each}) if each else None} for each in started_by]
+    marked = condition.removeprefix("${{").removesuffix("}}")
+    return bool(condition) and any(truth(evaluate(marked, each)) == {True} for each in known)
 
 
 def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Command]:

@@ -42,6 +42,16 @@ def variables(file: YamlFile) -> Iterator[Variable]:
             yield from file.variables(name, "variables")
 
 
+def containers(file: YamlFile) -> frozenset[str]:
+    """Return the names of the containers that run beside jobs: of their images, or their aliases."""
+    bodies = [file.document, *map(as_table, file.document.values())]
+    given = [each for body in bodies for each in as_list(body.get("services"))]
+    tables = [each if isinstance(each, dict) else {"name": each} for each in given]
+    images = [str(each.get("name", "")).partition(":")[0] for each in tables]
+    aliases = {str(each["alias"]) for each in tables if each.get("alias")}
+    return frozenset(aliases.union(*({image.replace("/", sign) for sign in ("-", "__")} for image in images)))
+
+
 def _extended(file: YamlFile, body: dict[str, Any], depth: int) -> dict[str, Any]:
     """Return ``body`` with what it extends laid under it."""
     base: dict[str, Any] = {}
@@ -59,9 +69,10 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], bodies: dict[str, dict
         needs=_needs(body, bodies, stages),
         environment=str(named) if named else None,
         by_hand=_when(body) == {"manual"} or body.get("trigger") is not None,
-        optional=_is_optional(body),
+        passes=_passes(body, bodies, stages),
         condition=_condition(body),
         alone=bool(body.get("resource_group")),
+        is_cut_off=body.get("interruptible", as_table(file.document.get("default")).get("interruptible")) is True,
         commands=tuple(_commands(file, name, body)),
     )
 
@@ -70,11 +81,22 @@ def _needs(body: dict[str, Any], bodies: dict[str, dict[str, Any]], stages: list
     if "needs" in body:
         given = (each.get("job", "") if isinstance(each, dict) else each for each in as_list(body["needs"]))
         return tuple(str(each) for each in given if each)
+    return tuple(name for name, other in _earlier(body, bodies, stages) if not _is_optional(other))
+
+
+def _passes(body: dict[str, Any], bodies: dict[str, dict[str, Any]], stages: list[str]) -> tuple[str, ...]:
+    """Return the manual jobs of earlier stages that the job does not wait for."""
+    needs = _needs(body, bodies, stages)
+    manual = (name for name, other in _earlier(body, bodies, stages) if "manual" in _when(other))
+    return tuple(name for name in manual if name not in needs)
+
+
+def _earlier(
+    body: dict[str, Any], bodies: dict[str, dict[str, Any]], stages: list[str]
+) -> list[tuple[str, dict[str, Any]]]:
     own = _stage(body)
     earlier = stages[: stages.index(own)] if own in stages else []
-    # A stage does not wait for a job that nobody has to start.
-    found = ((name, other) for name, other in bodies.items() if _stage(other) in earlier)
-    return tuple(name for name, other in found if not _is_optional(other))
+    return [(name, other) for name, other in bodies.items() if _stage(other) in earlier]
 
 
 def _stage(body: dict[str, Any]) -> str:

@@ -100,7 +100,8 @@ def _gap_on(event: str | None, workflow: Workflow, job: Job, upstream: Workflow 
     if upstream is not None and event == "workflow_run":
         passed = tuple(each for each in _UNSUCCESSFUL if _starts(workflow, job, event, upstream=each))
         return Gap("workflow", upstream.name, passed) if passed else None
-    optional = next((each.name for each in workflow.jobs if each.optional and STAGING in deployed_by(each)), None)
+    passed_by = [each for each in workflow.jobs if each.name in job.passes]
+    optional = next((each.name for each in passed_by if STAGING in deployed_by(each)), None)
     return Gap("optional", optional) if optional else inside
 
 

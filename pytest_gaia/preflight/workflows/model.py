@@ -58,12 +58,14 @@ class Job:
     """the environment that the job says it deploys to, as it is spelled there"""
     by_hand: bool = False
     """whether only a person starts it"""
-    optional: bool = False
-    """whether later stages go on where nobody has started it by hand"""
+    passes: tuple[str, ...] = ()
+    """jobs of earlier stages that wait for a person, and that it does not wait for"""
     condition: str = ""
     """when it starts, in GitHub's words; nothing for ``success()``"""
     alone: bool = False
     """whether another run of it has to wait until this one has ended"""
+    is_cut_off: bool = False
+    """whether another run of it ends this one"""
     commands: tuple[Command, ...] = ()
 
 
@@ -82,6 +84,8 @@ class Workflow:
     events: tuple[str | None, ...] = (None,)
     """what starts it without a person; None for what is not known"""
     variables: tuple[Variable, ...] = ()
+    containers: frozenset[str] = frozenset()
+    """names of containers that run beside its jobs, and nowhere else"""
     comments: Mapping[int, str] = field(default_factory=dict)
     """line → comment on it, without the sign"""
 

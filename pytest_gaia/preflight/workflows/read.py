@@ -47,6 +47,7 @@ def _in(folder: Path) -> Iterator[Workflow]:
             after=github.after(file),
             events=github.events(file),
             variables=tuple(github.variables(file)),
+            containers=github.containers(file),
             comments=comments,
         )
     path = folder / GITLAB_FILE
@@ -59,6 +60,7 @@ def _in(folder: Path) -> Iterator[Workflow]:
             gitlab.jobs(file),
             file.lines,
             variables=tuple(gitlab.variables(file)),
+            containers=gitlab.containers(file),
             comments=comments,
         )
 
