@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.deployfiles.yaml_values import read_yaml
 from pytest_gaia.preflight.lint import ALL_CHECKS
 from tests.preflight.not_wrong import NOT_WRONG
 from tests.preflight.sets import MARK, changed, look, marked_line, spots
@@ -72,6 +73,39 @@ def test_to_wait_for_a_service_is_advised_as_compose_takes_it(rest: str, mend: s
     (tmp_path / "compose.yaml").write_text(WAITING + rest, encoding="utf-8")
 
     assert [each.mend for each in look(tmp_path) if each.check == "depends-on"] == [mend]
+
+
+@pytest.mark.parametrize(
+    ("port", "advised"),
+    [
+        ("0.0.0.0:5432:5432", "127.0.0.1:5432:5432"),
+        ("[::]:5433:5432", "127.0.0.1:5433:5432"),
+        ("${DB_PORT:?}:5432", "127.0.0.1:${DB_PORT:?}:5432"),
+        ("5432:5432/tcp", "127.0.0.1:5432:5432/tcp"),
+        ("0.0.0.0::5432", "127.0.0.1::5432"),
+        ("127.0.0.1::5432", None),
+        ("${BIND:?}:5432:5432", None),
+        ("5432", None),
+    ],
+)
+def test_to_publish_a_database_here_alone_is_advised_as_compose_takes_it(
+    port: str, advised: str | None, tmp_path: Path
+) -> None:
+    text = f"services:\n  db:\n    image: postgres:16\n    ports: ['{port}']\n"
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+
+    mends = [each.mend for each in look(tmp_path) if each.check == "open-database"]
+
+    assert mends == ([f'write "{advised}"'] if advised else [])
+
+
+def test_to_hand_over_a_secret_is_advised_as_yaml_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text('[env.local.deploy]\nsecrets = ["API_KEY"]\n', encoding="utf-8")
+    (tmp_path / "compose.yaml").write_text("services: {gateway: {build: .}}\n", encoding="utf-8")
+
+    (mend,) = (each.mend for each in look(tmp_path) if each.check == "secret-unset")
+
+    assert read_yaml(mend.partition("needs it: ")[2], "advice")[0] == {"environment": {"API_KEY": "${API_KEY:?}"}}
 
 
 def test_every_check_is_tried_both_ways() -> None:

@@ -148,7 +148,7 @@ def _bad_copies(app: App) -> Iterator[tuple[Place, str, str]]:
     "unread-file",
     "note",
     "A part of the project is in a file that is not read",
-    "Nothing of it is checked here but its credentials, and `gaia deploy` does not start an override file at all.",
+    "It is not checked, except for credentials in an override file, which `gaia deploy` does not use.",
 )
 def unread_file(files: DeployFiles) -> Iterator[Found]:
     """Find an override file beside the compose file, ``include`` and ``extends``."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.config.addresses import is_loopback
+from pytest_gaia.config.deployfiles.interpolation import without_variables
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import inside, standing
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.files import DeployFiles
 
 _PLAIN_HTTP_PORT = 80
+_MAPPING = re.compile(r"(?:(?P<host>\[[^\]]*\]|\d+(?:\.\d+){3}):)?(?P<mapping>.*:.+)")
 
 
 @check(
@@ -86,8 +89,11 @@ def _on_all(entry: Any) -> str | None:
         host = str(entry.get("host_ip", ""))
         mapping = f"{entry['published']}:{entry.get('target', '')}" if entry.get("published") else ""
     else:
-        host, _, _ = str(entry).rpartition(":")[0].rpartition(":")
-        mapping = str(entry) if ":" in str(entry) else ""
+        match = _MAPPING.fullmatch(str(entry))
+        # An address in a variable is not known.
+        if match is None or (without_variables(str(entry), "?").count(":") > 1 and match["host"] is None):
+            return None
+        host, mapping = match["host"] or "", match["mapping"]
     # Whoever listens on 0.0.0.0 or :: listens on all of them.
     own = is_loopback(host) and host.strip("[0.:]")
     return mapping if mapping and not own else None

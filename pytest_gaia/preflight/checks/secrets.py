@@ -166,7 +166,7 @@ def secret_unset(files: DeployFiles) -> Iterator[Found]:
             if any("env_file" in app.document for app in apps):
                 continue
             there = frozenset[str]()
-            mend = "hand it to the service that needs it: environment: {{{name}: ${{{name}:?}}}}"
+            mend = 'hand it to the service that needs it: environment: {{{name}: "${{{name}:?}}"}}'
         plain = {name for app in apps for name in app.env}
         yield from _unset(deployment.environment, needed, there | plain, mend)
 
