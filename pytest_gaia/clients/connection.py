@@ -20,6 +20,7 @@ import asyncpg
 
 from pytest_gaia.clients.reasons import reason_of
 from pytest_gaia.config.addresses import is_loopback
+from pytest_gaia.config.dsn import for_client
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, Unreachable
 
@@ -63,7 +64,7 @@ class Connection:
     """One connection, made when it is first used and again after it was lost; used by one statement at a time."""
 
     def __init__(self, dsn: str, timeouts: Timeouts, *, source: str, log: StatementLog, prepares: bool = False) -> None:
-        self._dsn = _plain_scheme(dsn)
+        self._dsn = for_client(dsn)
         self._timeouts = timeouts
         self._source = source
         self._prepares = prepares
@@ -184,12 +185,6 @@ def settings(timeouts: Timeouts) -> str:
     """Return the statements that bound what follows in the transaction. Startup parameters would not pass a pooler."""
     answer, lock = int(timeouts.answer * 1000), int(timeouts.connect * 1000)
     return f"SET LOCAL statement_timeout = {answer}; SET LOCAL lock_timeout = {lock}"
-
-
-def _plain_scheme(dsn: str) -> str:
-    scheme, mark, rest = dsn.partition("://")
-    # postgresql+asyncpg:// is SQLAlchemy's way to write it, and what the platform's own variables hold.
-    return f"{scheme.partition('+')[0]}{mark}{rest}"
 
 
 def carries_several(error: asyncpg.PostgresSyntaxError) -> bool:

@@ -196,6 +196,9 @@ def _ip_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 
 def _check_scheme(text: str, schemes: tuple[str, ...], place: str, example: str) -> None:
     scheme, separator, _ = text.partition("://")
+    plain, plus, driver = scheme.lower().partition("+")
+    if separator and plus and plain in schemes and driver.isidentifier():
+        raise ConfigError(f"{place}: {scheme}:// names a driver, which only SQLAlchemy knows; did you mean {plain}://?")
     if not separator or scheme.lower() not in schemes:
         raise ConfigError(f"{place}: not the URL of {example}.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.addresses import database_url
+from pytest_gaia.config.dsn import check_parameters
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,5 +34,6 @@ def find_secrets(variables: Variables, name: str) -> dict[str, Sourced]:
                 "the value is not shown because it is a secret."
             )
     if "database" in secrets:
-        database_url(secrets["database"].value, f"{secrets['database'].source}: database")
+        dsn, place = secrets["database"].value, f"{secrets['database'].source}: database"
+        check_parameters(database_url(dsn, place), place)
     return secrets

@@ -186,3 +186,17 @@ async def test_an_environment_without_a_database_names_the_variable() -> None:
 async def test_the_dsn_does_not_show(database: OwnDatabase) -> None:
     async with opened(database.owner) as client:
         assert repr(client) == "<Database of sandbox>"
+
+
+@pytest.mark.parametrize(
+    ("query", "schemas"),
+    [
+        ("channel_binding=require&sslmode=prefer", '"$user", public'),
+        ("pgbouncer=true&schema=public&connection_limit=1", '"$user", public'),
+        ("schema=shop", "shop"),
+        ("ssl=false&options=-c%20search_path%3Dthere", "there"),
+    ],
+)
+async def test_a_dsn_as_hosts_of_postgres_give_it_connects(database: OwnDatabase, query: str, schemas: str) -> None:
+    async with opened(f"{database.owner}?{query}") as client, client.test_transaction() as session:
+        assert await session.fetchval("SHOW search_path") == schemas

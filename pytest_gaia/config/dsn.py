@@ -1,0 +1,158 @@
+"""The parameters in the DSN of a PostgreSQL database: which there are, and what of them the client gets.
+
+asyncpg takes a parameter that it does not know for a setting of the server, which then refuses each connection.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, urlencode
+
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+_TAKEN = frozenset(
+    [
+        "host",
+        "port",
+        "dbname",
+        "database",
+        "user",
+        "password",
+        "passfile",
+        "service",
+        "sslmode",
+        "sslcert",
+        "sslkey",
+        "sslrootcert",
+        "sslcrl",
+        "sslpassword",
+        "sslnegotiation",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "target_session_attrs",
+        "krbsrvname",
+        "gsslib",
+    ]
+)
+"""what asyncpg reads itself"""
+
+_SETTINGS = frozenset(
+    [
+        "application_name",
+        "options",
+        "search_path",
+        "role",
+        "timezone",
+        "datestyle",
+        "intervalstyle",
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+        "transaction_timeout",
+        "default_transaction_read_only",
+        "default_transaction_isolation",
+        "default_transaction_deferrable",
+        "extra_float_digits",
+        "work_mem",
+        "jit",
+    ]
+)
+"""settings of the server that a session may have; so is any with a dot in its name. `options=-c name=value` gives others."""
+
+_DROPPED = frozenset(
+    [
+        "channel_binding",
+        "pgbouncer",
+        "connection_limit",
+        "pool_timeout",
+        "socket_timeout",
+        "statement_cache_size",
+        "prepared_statement_cache_size",
+        "preparethreshold",
+        "pool_mode",
+        "workaround",
+        "supa",
+        "uselibpqcompat",
+        "connect_timeout",
+        "client_encoding",
+        "fallback_application_name",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+        "sslcompression",
+        "sslsni",
+        "load_balance_hosts",
+    ]
+)
+"""what hosts of Postgres, Prisma and pools say of how another client works, and what of libpq's this client sets itself"""
+
+_TRANSLATED = ("schema", "ssl")
+_KNOWN = (*_TAKEN, *_SETTINGS, *_DROPPED, *_TRANSLATED)
+_BOOLEANS = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
+
+
+def check_parameters(dsn: str, place: str) -> None:
+    """Raise ``ConfigError``, which starts with ``place``, for a parameter that no connection can be made with."""
+    query = dsn.partition("?")[2]
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        raise ConfigError(
+            f"{place}: a parameter of the DSN is no name=value; it is not shown, it may be a secret."
+        ) from None
+    # What follows a password with an `&` in it looks like a parameter.
+    may_show = not any("password" in name for name, _ in pairs)
+    for number, (name, value) in enumerate(pairs, 1):
+        if name.lower() not in _KNOWN and "." not in name:
+            shown = (
+                f"its parameter {name!r} is unknown{_meant(name)}" if may_show else f"its parameter {number} is unknown"
+            )
+            raise ConfigError(f"{place}: {shown}. A setting of the server is written options=-c%20name%3Dvalue.")
+        if name.lower() in ("sslmode", "ssl") and _ssl_mode(value) not in _SSL_MODES:
+            raise ConfigError(f"{place}: {name} is one of {', '.join(_SSL_MODES)}.")
+
+
+def for_client(dsn: str) -> str:
+    """Return ``dsn`` as asyncpg takes it: of what it does not know, the known is translated or left out.
+
+    >>> for_client("postgresql://h/d?sslmode=require&channel_binding=require&schema=shop")
+    'postgresql://h/d?sslmode=require&search_path=shop'
+    """
+    scheme, mark, rest = dsn.partition("://")
+    address, _, query = rest.partition("?")
+    # postgresql+asyncpg:// is SQLAlchemy's way to write it, and what the platform's own variables hold.
+    plain = f"{scheme.partition('+')[0]}{mark}{address}"
+    pairs = [pair for name, value in parse_qsl(query) for pair in _translated(name, value)]
+    return f"{plain}?{urlencode(pairs, safe='/,:', quote_via=quote)}" if pairs else plain
+
+
+def _translated(name: str, value: str) -> Iterator[tuple[str, str]]:
+    lower = name.lower()
+    if lower == "ssl":
+        yield "sslmode", _ssl_mode(value)
+    elif lower == "schema":
+        if value != "public":
+            yield (
+                "search_path",
+                value if value.isidentifier() and value.islower() else '"' + value.replace('"', '""') + '"',
+            )
+    elif lower not in _DROPPED:
+        yield (lower if lower in _TAKEN else name), value
+
+
+def _ssl_mode(value: str) -> str:
+    return _BOOLEANS.get(value.lower(), value)
+
+
+def _meant(name: str) -> str:
+    close = difflib.get_close_matches(name.lower(), _KNOWN, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]}?" if close else ""
