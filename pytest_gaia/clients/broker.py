@@ -5,6 +5,9 @@ Faults of nats-py 2.16 that end here:
 * Connecting to a dead port takes 120 s. Here it is tried twice, and one deadline holds for everything.
 * After a restart of the server it waits 2 s. Here 0.1 s, for a minute; a call after that dials anew.
 * ``drain`` raises while the connection is away, and may hang on a half-open one. It is bounded, then closed.
+* It takes percent-encoded credentials as they are, and ``tls://`` for a wish. Here the URL is read by
+  :mod:`~pytest_gaia.clients.wire`, and no credentials go to a ``tls://`` server without TLS.
+* Used in another event loop than its own, it waits until the time is up. Here that is an error at once.
 * Attempts end silently, and refused subscriptions too. What the library tells its error callback is raised.
 """
 
@@ -12,16 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
-from pytest_gaia.clients.reasons import reason_of
+from pytest_gaia.clients.reasons import NO_TLS, reason_of
 from pytest_gaia.clients.tracebacks import hide
+from pytest_gaia.clients.wire import HomeLoop, broker_address, trusted
 from pytest_gaia.config.secrets import mask_url
-from pytest_gaia.errors import DeadlineExceeded, ServiceError, Unreachable
+from pytest_gaia.errors import ConfigError, DeadlineExceeded, ServiceError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
     from nats.js import JetStreamContext
 
+    from pytest_gaia.clients.wire import BrokerAddress
     from pytest_gaia.config.environment import Environment
 
 __tracebackhide__ = hide
@@ -51,14 +57,21 @@ class Broker:
         self._environment = environment
         self._name = name
         self._url = environment.nats or ""
+        self._home = HomeLoop("NATS")
         self._client: Client | None = None
         self._connected = asyncio.Event()
         self._broken = asyncio.Event()
         self._complaints: list[Exception] = []
+        self._dialling: Client | None = None
         self._listeners: set[Callable[[], None]] = set()
+
+    def enter(self) -> None:
+        """Raise ``GaiaError`` in another event loop than the client's."""
+        self._home.enter()
 
     async def open(self) -> Client:
         """Return the connected client. Raises ``Unreachable`` within the environment's ``connect`` timeout."""
+        self.enter()
         if self._client is None or self._client.is_closed:
             self._client = await self._dial()
         if not self._client.is_connected:
@@ -121,22 +134,30 @@ class Broker:
             await _close(client)
 
     async def _dial(self) -> Client:
-        client, self._complaints = Client(), []
+        address = broker_address(self._url, self._source)
+        client, self._complaints = _Client(), []
+        self._dialling = client
         try:
             async with asyncio.timeout(self._environment.timeouts.connect):
-                await self._connect(client)
+                await self._connect(client, address)
+        except ConfigError:
+            await _close(client)
+            raise
         except TimeoutError:
             await _close(client)
-            raise self._unreachable("it takes connections but does not speak NATS, or the host is silent") from None
+            silent = "it takes connections but does not speak NATS, or the host is silent"
+            raise self._unreachable(self._complaint() or silent) from None
         except (nats.errors.Error, OSError) as error:
             await _close(client)
             raise self._unreachable(self._complaint() or reason_of(error)) from None
+        finally:
+            self._dialling = None
         # From here on it may take longer to come back; each call bounds how long it waits for that.
         client.options["max_reconnect_attempts"] = RECONNECTS
         self._connected.set()
         return client
 
-    async def _connect(self, client: Client) -> None:
+    async def _connect(self, client: Client, address: BrokerAddress) -> None:
         # A dict, because the library's own annotation of reconnect_time_wait is narrower than what it takes.
         options: dict[str, Any] = {
             "name": self._name,
@@ -148,7 +169,9 @@ class Broker:
             "disconnected_cb": self._on_disconnect,
             "reconnected_cb": self._on_reconnect,
         }
-        await client.connect(self._url, **options)
+        for name in ("user", "password", "token"):
+            options[name] = getattr(address, name)
+        await client.connect(address.server, **options)
 
     async def _wait_for_reconnect(self) -> None:
         seconds = self._environment.timeouts.connect
@@ -185,6 +208,9 @@ class Broker:
         return reason_of(said[-1]) if said else None
 
     async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, (ssl.SSLError, _NoTls)) and self._dialling is not None:
+            # Another attempt would end the same way.
+            self._dialling.options["allow_reconnect"] = False
         if isinstance(error, (nats.errors.StaleConnectionError, OSError)):
             self._broken.set()
         self._complaints.append(error)
@@ -198,11 +224,14 @@ class Broker:
     async def _on_reconnect(self) -> None:
         self._connected.set()
 
+    @property
+    def _source(self) -> str:
+        return self._environment.sources.get("nats", "default")
+
     def _unreachable(self, reason: str) -> Unreachable:
-        source = self._environment.sources.get("nats", "default")
         return Unreachable(
             f"nats cannot be reached at {mask_url(self._url)}: {reason}.\n"
-            f"The URL comes from {source}, environment {self._environment.label}.\n"
+            f"The URL comes from {self._source}, environment {self._environment.label}.\n"
             f"Start the broker, or name another one with GAIA_NATS_URL (the word disabled says that there is none)."
         )
 
@@ -221,6 +250,25 @@ class Broker:
             raise self._unreachable(reason_of(error)) from None
         except nats.errors.Error as error:
             raise ServiceError(f"{what}: {str(error) or type(error).__name__}") from None
+
+
+class _NoTls(nats.errors.Error):
+    """A server at ``tls://`` offers no TLS."""
+
+
+class _Client(Client):
+    """The library's client; it sends nothing to a ``tls://`` server that offers no TLS."""
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Which certificates are trusted; asked for only where there is TLS."""
+        return trusted("tls://")
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        await super()._process_info(info, initial_connection=initial_connection)
+        server = self._current_server
+        if initial_connection and server and server.uri.scheme == "tls" and not info.get("tls_required"):
+            raise _NoTls(f"{NO_TLS}; is it nats://?")
 
 
 async def _close(client: Client) -> None:

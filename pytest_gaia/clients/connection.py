@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from pytest_gaia.clients.reasons import reason_of
+from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.dsn import for_client
 from pytest_gaia.config.secrets import mask_url
@@ -68,10 +69,18 @@ class Connection:
         self._timeouts = timeouts
         self._source = source
         self._prepares = prepares
-        self.sending = log.sending
-        """wraps each statement of a check; what this package itself sends to keep checks apart is not recorded"""
+        self._home = HomeLoop("Postgres")
+        self._log = log
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lock = asyncio.Lock()
+
+    def sending(self, statement: str) -> contextlib.AbstractContextManager[None]:
+        """Wrap and record a statement of a check; what this package itself sends to keep checks apart is not recorded.
+
+        Raises ``GaiaError`` in another event loop than the connection's.
+        """
+        self._home.enter()
+        return self._log.sending(statement)
 
     @contextlib.asynccontextmanager
     async def exclusive(self, *, begins: bool = False) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
@@ -80,6 +89,7 @@ class Connection:
         Only what ``begins`` something connects, and connects again. What was begun on a connection that was lost is
         gone; the rest of it must not run on another, where it would be no part of anything.
         """
+        self._home.enter()
         async with self._lock:
             wire = await self._open() if begins else self._still_open()
             try:

@@ -25,6 +25,10 @@ def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url
             f"The connection stood; the service is slow or hangs. Deadlines of {environment.label} are in gaia.toml: "
             f"[env.{environment.name}.timeouts].\n\n{transcript(exchange)}"
         )
+    if fault.stage == "encoding":
+        return UnexpectedAnswer(
+            f"the answer of {exchange.service} cannot be read: {fault.reason}.\n\n{transcript(exchange)}", exchange
+        )
     if fault.stage == "size":
         return UnexpectedAnswer(
             f"{exchange.service} answered with more than is read: {fault.reason}.\n"
@@ -42,9 +46,12 @@ def _no_connection(fault: Fault, exchange: Exchange, environment: Environment, b
     via = "" if exchange.via == "direct" else f" (through the {exchange.via})"
     member = exchange.service if exchange.via == "direct" else exchange.via
     source = environment.sources.get(f"urls.{member}", "default")
+    remedy = f"Start the service or its machine, or name another URL: --gaia-url {member}=URL."
+    if fault.remedy:
+        remedy = f"{fault.remedy[0].upper()}{fault.remedy[1:]}"
     tries = f"{exchange.attempt} attempts" if exchange.attempt > 1 else "1 attempt"
     return (
         f"{exchange.service}{via} cannot be reached at {mask_url(base_url)}: {fault.reason} ({tries}).\n"
         f"The URL comes from {source}, environment {environment.label}.\n"
-        f"Start the service or its machine, or name another URL: --gaia-url {member}=URL.\n\n{transcript(exchange)}"
+        f"{remedy}\n\n{transcript(exchange)}"
     )

@@ -34,6 +34,7 @@ class JetStream:
         """Publish, wait until a stream has stored the message, and return its sequence number."""
         self._guard.check_publish(subject)
         body = encode(payload)
+        self._broker.enter()
         with self._log.sending(subject, body):
             ack = await self._broker.jetstream(f"publishing on {subject}", lambda js: js.publish(subject, body))
         return ack.seq

@@ -16,7 +16,7 @@ from pytest_gaia.clients.retries import Trials
 from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transport import MIB, Fault, Outgoing
 from pytest_gaia.config.secrets import Secret
-from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, Unreachable
+from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.redaction import Redactor
     from pytest_gaia.clients.transport import Transport
     from pytest_gaia.config.environment import Environment
-    from pytest_gaia.errors import ServiceError
 
 __tracebackhide__ = hide
 
@@ -97,7 +96,7 @@ class Link:
         until = asyncio.get_running_loop().time() + call.within
         while True:
             talk = Conversation(call, trials.attempt, until, self.redactor, self._record)
-            stack.callback(talk.finish, "given up by the check")
+            stack.callback(_give_up, talk)
             try:
                 await self._open(talk, trials.connect, stack)
             except Fault as fault:
@@ -120,6 +119,8 @@ class Link:
 
     def failed(self, talk: Conversation, fault: Fault) -> ServiceError:
         """Record a conversation that broke off, and return the error that tells of it."""
+        if fault.stage == "request":
+            return ServiceError(f"the request to {self.service} was not sent: {self.redactor.text(fault.reason)}.")
         exchange = talk.finish(f"{_KINDS[fault.stage]}: {fault.reason}")
         return failures.explain(fault, exchange, self.environment, self.base_url)
 
@@ -128,9 +129,16 @@ class Link:
         self.recorder(exchange)
 
 
+def _give_up(talk: Conversation) -> None:
+    """Record a conversation that the check ends, unless nothing of it was sent."""
+    if talk.progress.begun:
+        talk.finish("given up by the check")
+
+
 _KINDS = {
     "connect": Unreachable.kind,
     "answer": Unreachable.kind,
     "deadline": DeadlineExceeded.kind,
     "size": UnexpectedAnswer.kind,
+    "encoding": UnexpectedAnswer.kind,
 }

@@ -76,6 +76,7 @@ class Messaging:
         """
         self._guard.check_publish(subject)
         body = encode(payload)
+        self._broker.enter()
         with self._log.sending(subject, body):
             await self._broker.publish(subject, body, headers)
 
@@ -88,6 +89,7 @@ class Messaging:
         """
         self._guard.check_publish(subject)
         body = encode(payload)
+        self._broker.enter()
         with self._log.sending(subject, body):
             reply = await self._broker.request(subject, body, timeout, headers)
         self._log.received(reply.subject, reply.data)

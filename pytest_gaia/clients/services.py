@@ -10,6 +10,7 @@ from pytest_gaia.clients.link import Link
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.routes import through_gateway
 from pytest_gaia.clients.transport import Transport
+from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import NotApplicable, nearest
 
@@ -41,6 +42,7 @@ class ClientSet:
         self._redactor = redactor or Redactor.of(environment)
         self._clients: dict[str, HttpClient] = {}
         self._transports: dict[str, Transport] = {}
+        self._home = HomeLoop("HTTP")
 
     def http(self, service: str) -> HttpClient:
         """Return the client of a service.
@@ -81,7 +83,7 @@ class ClientSet:
 
     def _transport(self, base_url: str) -> Transport:
         if base_url not in self._transports:
-            self._transports[base_url] = Transport(base_url)
+            self._transports[base_url] = Transport(base_url, home=self._home)
         return self._transports[base_url]
 
 

@@ -1,11 +1,12 @@
 """The wire below the HTTP client, and the only importer of httpx.
 
-Four faults of httpx 0.28 end here:
+Faults of httpx 0.28 that end here:
 
 * A request that is cancelled while it waits for a connection leaves a slot of the pool taken for good (httpcore
   #1093). Requests wait here, in front of the pool, never in it; and a pool in which anything was cancelled or failed
   is retired: it serves what is in flight, new requests get a new one.
-* ``HTTP_PROXY`` captures 127.0.0.1. Loopback never goes through a proxy; other hosts do as the environment says.
+* It reads proxies and certificates from the environment by rules of its own. Here :mod:`~pytest_gaia.clients.wire` does,
+  for the readiness checks as well.
 * A connection that the server closed while it was idle shows as a protocol error. :class:`Fault` says so (``stale``).
 * It decodes whatever it has read at once, however much that becomes. Here a body is decoded piece by piece, up to a bound.
 """
@@ -14,19 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import ssl
+import re
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import httpx
 
 from pytest_gaia import __version__
-from pytest_gaia.clients.reasons import reason_of
-from pytest_gaia.config.addresses import is_loopback
-from pytest_gaia.errors import GaiaError
+from pytest_gaia.clients.reasons import reason_of, remedy_of
+from pytest_gaia.clients.wire import HomeLoop, proxy_for, trusted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
@@ -42,6 +40,9 @@ _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 """encoding that is asked for → how zlib reads it"""
 MIB = 1024 * 1024
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 CONNECTIONS = 100
 """requests to one base URL that may be under way at a time; more wait for their turn"""
 
@@ -54,6 +55,24 @@ class Outgoing:
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for a header that cannot be sent. It names the header, and shows no value."""
+        for name, value in self.headers:
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"headers: {name!r} is not the name of a header")
+            if problem := _problem_of(value):
+                raise ValueError(
+                    f"headers: the value of {name} cannot be sent: it {problem} (its {len(value)} characters are not shown)"
+                )
+
+
+def _problem_of(value: str) -> str:
+    if value != value.strip():
+        return "begins or ends with white space, such as the line break at the end of a file"
+    if _CONTROLS.search(value):
+        return "holds a line break or another control character"
+    return "" if value.isascii() else "holds a character that is not ASCII"
 
 
 class _Closable(Protocol):
@@ -69,6 +88,11 @@ class Progress:
     connected: bool = False
     half_open: _Closable | None = None
     """the socket while TLS is negotiated on it; httpcore forgets it when it is cancelled at that time"""
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything went out to the network."""
+        return self.opened or self.connected
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take note of an event of httpcore."""
@@ -91,22 +115,27 @@ class Incoming:
     chunks: AsyncIterator[bytes] = field(repr=False)
 
 
-class Fault(Exception):
-    """No complete answer: ``stage`` is how far it came, ``stale`` that an idle connection had been closed."""
+Stage: TypeAlias = Literal["request", "connect", "answer", "deadline", "size", "encoding"]
 
-    def __init__(
-        self, stage: Literal["connect", "answer", "deadline", "size"], reason: str, *, stale: bool = False
-    ) -> None:
+
+class Fault(Exception):
+    """No complete answer: ``stage`` is how far it came, ``stale`` that an idle connection had been closed.
+
+    ``request`` is a request that this side could not send; ``encoding`` a body that is not what the answer declares.
+    """
+
+    def __init__(self, stage: Stage, reason: str, *, stale: bool = False, remedy: str = "") -> None:
         super().__init__(reason)
         self.stage = stage
         self.reason = reason
         self.stale = stale
+        self.remedy = remedy
+        """what to do, where it is known for this reason"""
 
 
 @dataclass(slots=True)
 class _Pool:
     client: httpx.AsyncClient
-    loop: asyncio.AbstractEventLoop
     users: int = 0
     retired: bool = False
 
@@ -114,8 +143,10 @@ class _Pool:
 class Transport:
     """A keep-alive pool to one base URL, for one event loop."""
 
-    def __init__(self, base_url: str, *, connections: int = CONNECTIONS) -> None:
-        self._url = urlsplit(base_url)
+    def __init__(self, base_url: str, *, connections: int = CONNECTIONS, home: HomeLoop | None = None) -> None:
+        self._url = base_url
+        self._proxy = ""
+        self._home = home or HomeLoop("HTTP")
         self._turns = asyncio.Semaphore(connections)
         self._pool: _Pool | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -127,8 +158,9 @@ class Transport:
         """Send ``request`` and give the answer as soon as its head is there; ``progress`` tells how far it has come.
 
         ``connect`` bounds connecting, in seconds, and ``most`` the body, in bytes once it is decoded; all other time is for the
-        caller to bound. Raises :class:`Fault`.
+        caller to bound. Raises :class:`Fault`; ``GaiaError`` in another event loop than its own.
         """
+        self._home.enter()
         async with self._turns, self._lease() as client:
             response = await self._send(client, _message(request, connect, progress), progress)
             try:
@@ -139,8 +171,11 @@ class Transport:
 
     async def _send(self, client: httpx.AsyncClient, message: httpx.Request, progress: Progress) -> httpx.Response:
         try:
-            with _faults(progress):
-                return await client.send(message, stream=True)
+            with _faults(progress, self._proxy):
+                response = await client.send(message, stream=True)
+            if not progress.begun:
+                raise Fault("request", f"httpx returned an answer all the same; {_MOCKED}")
+            return response
         except BaseException:
             if progress.half_open is not None:
                 self._in_background(progress.half_open.aclose())
@@ -167,15 +202,8 @@ class Transport:
             self._close_unused(pool)
 
     def _current(self) -> _Pool:
-        loop = asyncio.get_running_loop()
         if self._pool is None:
-            self._pool = _Pool(self._client(), loop)
-        if self._pool.loop is not loop:
-            raise GaiaError(
-                "this HTTP client belongs to another event loop than the one that runs now.\n"
-                'Run tests and fixtures on one loop: asyncio_default_test_loop_scope = "session" and '
-                'asyncio_default_fixture_loop_scope = "session" in the pytest configuration.'
-            )
+            self._pool = _Pool(self._client())
         return self._pool
 
     def _retire(self, pool: _Pool) -> None:
@@ -196,20 +224,32 @@ class Transport:
         task.add_done_callback(self._closing.discard)
 
     def _client(self) -> httpx.AsyncClient:
-        local = is_loopback(self._url.hostname)
-        verify = _trust() if self._url.scheme == "https" or not local else _no_trust()
-        return httpx.AsyncClient(verify=verify, trust_env=not local, limits=_LIMITS, follow_redirects=False)
+        proxy = proxy_for(self._url)
+        self._proxy = f" (through {proxy})" if proxy else ""
+        to_proxy = trusted(proxy.url) if proxy and proxy.url.startswith("https:") else None
+        return httpx.AsyncClient(
+            verify=trusted(self._url),
+            proxy=httpx.Proxy(proxy.url, ssl_context=to_proxy) if proxy else None,
+            trust_env=False,
+            limits=_LIMITS,
+            follow_redirects=False,
+        )
+
+
+_MOCKED = "a mock of httpx, such as pytest-httpx or respx, has to let requests to the environment pass"
 
 
 @contextlib.contextmanager
-def _faults(progress: Progress) -> Iterator[None]:
+def _faults(progress: Progress, proxy: str = "") -> Iterator[None]:
     try:
         yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-        raise Fault("connect", reason_of(error)) from error
-    except zlib.error as error:
-        raise Fault("answer", f"its body is not encoded as its content-encoding says ({error})") from error
+    except httpx.LocalProtocolError as error:
+        raise Fault("request", reason_of(error)) from error
     except httpx.TransportError as error:
+        if not progress.begun:
+            raise Fault("request", f"{reason_of(error)}; {_MOCKED}") from error
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
+            raise Fault("connect", f"{reason_of(error)}{proxy}", remedy=remedy_of(error)) from error
         raise Fault("answer", reason_of(error), stale=not progress.opened) from error
 
 
@@ -260,17 +300,21 @@ async def _chunks(response: httpx.Response, progress: Progress, most: int) -> As
     known = [each for each in encodings if each not in ("", "identity")]
     layers = [_Layer(each, most) for each in reversed(known)] if all(each in _WINDOWS for each in known) else []
     if len(layers) > _MOST_ENCODINGS:
-        raise Fault("answer", f"its body is encoded {len(layers)} times")
+        raise Fault("encoding", f"its body is encoded {len(layers)} times")
+    broken = f"its body is not {', '.join(known)}, as its content-encoding declares"
     size = 0
-    with _faults(progress):
-        async for raw in response.aiter_raw():
-            for piece in _decoded(raw, layers):
-                size += len(piece)
-                if size > most:
-                    raise _too_large(most)
-                yield piece
+    try:
+        with _faults(progress):
+            async for raw in response.aiter_raw():
+                for piece in _decoded(raw, layers):
+                    size += len(piece)
+                    if size > most:
+                        raise _too_large(most)
+                    yield piece
+    except zlib.error as error:
+        raise Fault("encoding", f"{broken} ({error})") from error
     if any(layer.is_open for layer in layers):
-        raise Fault("answer", "its body is not encoded as its content-encoding says (it ends too early)")
+        raise Fault("encoding", f"{broken} (it ends too early)")
 
 
 def _decoded(data: bytes, layers: list[_Layer]) -> Iterator[bytes]:
@@ -330,15 +374,3 @@ def _pairs(response: httpx.Response) -> tuple[tuple[str, str], ...]:
 
 def _charset(response: httpx.Response) -> str:
     return response.charset_encoding or "utf-8"
-
-
-@functools.cache
-def _trust() -> ssl.SSLContext:
-    # 23 ms, so once a process. SSL_CERT_FILE and SSL_CERT_DIR are honoured.
-    return httpx.create_ssl_context(trust_env=True)
-
-
-@functools.cache
-def _no_trust() -> ssl.SSLContext:
-    # For plain http on this machine: costs nothing, and would refuse every certificate.
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -95,8 +95,13 @@ def endpoints(url: str, environ: Mapping[str, str] | None = None) -> tuple[Endpo
         given = parse_qs(parts.query)
         default = _number(environ.get("PGPORT", ""), _DSN_PORT)
         if not addresses:
-            default = _number(given.get("port", [""])[-1], default)
+            ports = given.get("port", [""])[-1].split(",")
             addresses = (given.get("host", [""])[-1] or environ.get("PGHOST") or "localhost").split(",")
+            if len(ports) == len(addresses) > 1:
+                return tuple(
+                    _endpoint(each, _number(port, default)) for each, port in zip(addresses, ports, strict=True)
+                )
+            default = _number(ports[0], default)
     return tuple(_endpoint(each, default) for each in addresses)
 
 

@@ -179,10 +179,10 @@ class ControllerHooks:
         """Deploy, if this run is asked to, and wait for the environment; return whether tests may run."""
         try:
             problem = self.deployment.begin(self.result, self.terminal) if self.deployment else []
+            problem = problem or self._not_ready()
         except (ConfigError, DeployLocked) as refusal:
             self._refused = refusal
             return False
-        problem = problem or self._not_ready()
         self._write(problem, red=True)
         return not problem
 

@@ -10,6 +10,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 
+from pytest_gaia.config.addresses import host_of
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.probes import classified, opener
@@ -111,9 +112,9 @@ def _fetched(service: str, url: str, timeout: float) -> Fetched:
         published = error.code not in _NONE_THERE
         return Fetched(service, problem=f"GET {PATH} answered {error.code}", published=published)
     except URLError as error:
-        return Fetched(service, problem=str(classified(error.reason, url)))
+        return Fetched(service, problem=str(classified(error.reason, host_of(url))))
     except (OSError, ValueError, HTTPException) as error:
-        return Fetched(service, problem=str(classified(error, url)))
+        return Fetched(service, problem=str(classified(error, host_of(url))))
     if len(content) > _LARGEST:
         return Fetched(service, problem=f"GET {PATH} answered more than {_LARGEST // 1024 // 1024} MiB")
     try:

@@ -50,17 +50,27 @@ def not_ready(environment: Environment, absent: Sequence[MemberState], deadline:
     gone = [state for state in absent if not state.reachable]
     lines = [f"gaia: {environment.label} is {'out of reach' if gone else 'not ready'}; no test was run."]
     for state in absent:
-        source = environment.sources.get(f"urls.{state.member}", "default")
+        source = environment.sources.get(_KEYS.get(state.member, f"urls.{state.member}"), "default")
         lines += [
             f"  {state.member}: {state.endpoint} (from {source}): {state.detail}",
             f"    tried: {_question(state)}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
         ]
-    return [*lines, *(_when_gone(environment) if gone else _when_unsettled(environment))]
+    return [*lines, *(_when_gone(environment, gone) if gone else _when_unsettled(environment))]
 
 
-def _when_gone(environment: Environment) -> list[str]:
+_KEYS = {"nats": "nats", "postgres": "secrets.database"}
+"""member → name of its address among the sources, where it is no URL of HTTP"""
+
+
+def _when_gone(environment: Environment, gone: Sequence[MemberState]) -> list[str]:
+    remedies = {f"{state.member}: {state.remedy}" if len(gone) > 1 else state.remedy for state in gone if state.remedy}
+    if len(remedies) == len(gone):
+        first, *others = sorted(remedies)
+        return [f"  do: {first}", *(f"      {each}" for each in others)]
+    other = {"nats": "GAIA_NATS_URL", "postgres": "GAIA_DATABASE_URL"}
+    ways = dict.fromkeys(other.get(state.member, "--gaia-url SERVICE=URL") for state in gone)
     return [
-        "  do: check the network and the host's name; give another address with --gaia-url SERVICE=URL;",
+        f"  do: check the network and the host's name; give another address with {' or '.join(ways)};",
         f"      `gaia env show {environment.name}` says where each value comes from.",
     ]
 

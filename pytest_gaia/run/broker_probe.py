@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote, urlsplit
 
-from pytest_gaia.config.addresses import endpoints
+from pytest_gaia.clients.reasons import NO_TLS
+from pytest_gaia.clients.wire import broker_address, trusted
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.probes import Answer, Dead, NotYet, classified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pytest_gaia.clients.wire import BrokerAddress
 
 _GREETING, _REFUSAL = b"INFO ", b"-ERR "
 _LONGEST_LINE = 64 * 1024
@@ -25,32 +27,34 @@ def probe_nats(url: str, timeout: float) -> Answer:
     A server that refuses the credentials is there and is ``degraded``. One that speaks WebSocket is only connected to.
     Raises ``NotYet`` and ``Dead``.
     """
-    parts, until = urlsplit(url), time.monotonic() + timeout
-    address = endpoints(url)[0]
+    address, until = broker_address(url), time.monotonic() + timeout
     try:
-        with socket.create_connection(address, timeout=timeout) as connection:
-            if parts.scheme in ("ws", "wss"):
+        with socket.create_connection(address.endpoint, timeout=timeout) as connection:
+            if address.webs:
                 return Answer(detail="connected; WebSocket is not asked further")
-            return _asked(connection, parts, until)
+            return _asked(connection, address, until)
+    except ConfigError as error:
+        raise Dead(str(error)) from None
     except OSError as error:
-        raise classified(error, url) from None
+        raise classified(error, address.endpoint.host) from None
 
 
-def _asked(connection: socket.socket, parts: SplitResult, until: float) -> Answer:
+def _asked(connection: socket.socket, address: BrokerAddress, until: float) -> Answer:
     lines = _lines(connection, until)
     greeting = next(lines, b"")
     if not greeting.startswith(_GREETING):
-        raise Dead(f"what listens on {parts.hostname}:{parts.port or 4222} is not a NATS server")
-    info = _told(greeting)
-    if parts.scheme != "tls" and not info.get("tls_required"):
-        return _greeted(connection, lines, parts)
+        raise Dead(f"what listens on {address.endpoint} is not a NATS server")
+    if not _told(greeting).get("tls_required"):
+        if address.scheme == "tls":
+            raise Dead(f"{NO_TLS}; is it nats://?", remedy="write the URL with nats://.")
+        return _greeted(connection, lines, address)
     connection.settimeout(max(0.001, until - time.monotonic()))
-    with ssl.create_default_context().wrap_socket(connection, server_hostname=parts.hostname) as secured:
-        return _greeted(secured, _lines(secured, until), parts)
+    with trusted("tls://").wrap_socket(connection, server_hostname=address.endpoint.host) as secured:
+        return _greeted(secured, _lines(secured, until), address)
 
 
-def _greeted(connection: socket.socket, lines: Iterator[bytes], parts: SplitResult) -> Answer:
-    connection.sendall(b"CONNECT " + json.dumps(_login(parts)).encode() + b"\r\nPING\r\n")
+def _greeted(connection: socket.socket, lines: Iterator[bytes], address: BrokerAddress) -> Answer:
+    connection.sendall(b"CONNECT " + json.dumps(_login(address)).encode() + b"\r\nPING\r\n")
     for line in lines:
         if line.startswith(b"PONG"):
             return Answer()
@@ -80,13 +84,11 @@ def _told(greeting: bytes) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _login(parts: SplitResult) -> dict[str, object]:
-    """Return what a client says of itself; with a user alone, that is a token."""
+def _login(address: BrokerAddress) -> dict[str, object]:
+    """Return what a client says of itself."""
     login: dict[str, object] = {"verbose": False, "pedantic": False, "name": "gaia-readiness", "lang": "python"}
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if password:
-        return login | {"user": user, "pass": password}
-    return login | {"auth_token": user} if user else login
+    given = {"user": address.user, "pass": address.password, "auth_token": address.token}
+    return login | {name: value for name, value in given.items() if value is not None}
 
 
 def _text(line: bytes) -> str:

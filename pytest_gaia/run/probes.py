@@ -8,8 +8,9 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse, IncompleteRead
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import (
@@ -18,22 +19,21 @@ from urllib.request import (
     HTTPSHandler,
     OpenerDirector,
     ProxyHandler,
+    Request,
     build_opener,
-    getproxies,
-    proxy_bypass,
 )
 
-from pytest_gaia.config.addresses import endpoints, is_loopback
-from pytest_gaia.config.secrets import mask_url
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.addresses import Endpoint
+from pytest_gaia.clients.reasons import NO_TLS, NOT_TLS, remedy_of, tls_reason
+from pytest_gaia.clients.wire import proxy_for, trusted
+from pytest_gaia.config.addresses import Endpoint, endpoints, host_of, is_loopback
 
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, "Message Formats")."""
 
 _WELL = ("healthy", "ok")
 _STATES = ("degraded", "unhealthy")
+_SLOW_HANDSHAKE = 1.0
+"""seconds of a handshake of TLS after which its port is asked whether it is one of plain HTTP"""
 _LONGEST_BODY = 64 * 1024
 _LONGEST = 80
 """characters of a word of somebody else's that are shown"""
@@ -42,8 +42,12 @@ _LONGEST = 80
 class NotYet(Exception):
     """No good answer, and a later one may be: the machine may be waking."""
 
-    def __init__(self, problem: str, retry_after: float | None = None, *, answered: bool = False) -> None:
+    def __init__(
+        self, problem: str, retry_after: float | None = None, *, answered: bool = False, remedy: str = ""
+    ) -> None:
         super().__init__(problem)
+        self.remedy = remedy
+        """what to do, where it is known for this problem"""
         self.retry_after = retry_after
         """seconds that the server asks for"""
         self.answered = answered
@@ -52,6 +56,11 @@ class NotYet(Exception):
 
 class Dead(Exception):
     """No answer, and waiting is not likely to help: unknown host, nothing listens there."""
+
+    def __init__(self, problem: str, *, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.remedy = remedy
+        """what to do, where it is known for this problem"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +90,17 @@ def probe_http(url: str, timeout: float) -> Answer:
         error.close()
         if error.code >= 500 or error.code == 429:
             raise NotYet(f"GET /health answered {error.code}", _retry_after(error), answered=True) from None
+        if error.code == HTTPStatus.BAD_REQUEST and (other := _other_scheme(url, until)):
+            raise other from None
         return Answer("degraded", f"GET /health answered {error.code}")
     except URLError as error:
-        raise _on_the_way(error.reason, url) from None
+        raise _on_the_way(error.reason, url, until) from None
     except (OSError, ValueError) as error:
-        raise _on_the_way(error, url) from None
+        raise _on_the_way(error, url, until) from None
     except IncompleteRead:
         raise NotYet("the connection was broken off") from None
     except HTTPException:
-        raise Dead("what listens there does not speak HTTP") from None
+        raise _other_scheme(url, until) or Dead("what listens there does not speak HTTP") from None
 
 
 def _body(response: HTTPResponse, until: float) -> bytes:
@@ -103,14 +114,27 @@ def _body(response: HTTPResponse, until: float) -> bytes:
 
 
 def probe_postgres(dsn: str, timeout: float) -> Answer:
-    """Ask for TLS, which every PostgreSQL server answers with one byte before any log-in."""
-    address = endpoints(dsn)[0]
+    """Ask for TLS, which every PostgreSQL server answers with one byte before any log-in.
+
+    Where the DSN names several servers, one that answers is enough, as it is for a client.
+    """
+    until = time.monotonic() + timeout
+    *others, last = endpoints(dsn)
+    for address in others:
+        try:
+            return _asked_for_tls(address, until - time.monotonic())
+        except (NotYet, Dead):
+            continue
+    return _asked_for_tls(last, until - time.monotonic())
+
+
+def _asked_for_tls(address: Endpoint, timeout: float) -> Answer:
     try:
-        with _connected(address, timeout) as connection:
+        with _connected(address, max(0.001, timeout)) as connection:
             connection.sendall(_SSL_REQUEST)
             reply = connection.recv(1)
     except OSError as error:
-        raise classified(error, dsn) from None
+        raise classified(error, address.host) from None
     if reply not in (b"S", b"N"):
         raise NotYet(f"what listens on {address} does not answer as PostgreSQL does")
     return Answer()
@@ -130,20 +154,51 @@ def _connected(address: Endpoint, timeout: float) -> socket.socket:
 
 
 def opener(url: str, *handlers: BaseHandler) -> OpenerDirector:
-    """Return what opens ``url``: directly on loopback, through the user's proxy elsewhere. ``handlers`` are added."""
-    # HTTP_PROXY must not capture loopback; elsewhere the user's proxy is the way out.
-    if _proxy(url) is None:
-        return build_opener(ProxyHandler({}), HTTPHandler(), HTTPSHandler(), *handlers)
-    return build_opener(*handlers)
+    """Return what opens ``url`` as the clients of the tests do: see :mod:`pytest_gaia.clients.wire`. ``handlers`` are added."""
+    proxy, scheme = proxy_for(url), urlsplit(url).scheme
+    proxies = ProxyHandler({scheme: proxy.url} if proxy else {})
+    secure = _Https(context=trusted(url)) if scheme == "https" else HTTPSHandler()
+    return build_opener(proxies, HTTPHandler(), secure, *handlers)
 
 
-def _proxy(url: str) -> str | None:
-    """Return the URL of the user's proxy for ``url``, None where it is opened directly."""
-    parts = urlsplit(url)
-    if is_loopback(parts.hostname) or proxy_bypass(parts.hostname or ""):
-        return None
-    proxy = getproxies().get(parts.scheme)
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+class _Https(HTTPSHandler):
+    def https_open(self, req: Request) -> HTTPResponse:
+        """Open ``req`` on a connection that notices a server without TLS early."""
+        # The standard library keeps it there, and has no other way to name the connection.
+        return self.do_open(_HttpsConnection, req, context=self._context)  # type: ignore[attr-defined]
+
+
+class _HttpsConnection(HTTPSConnection):
+    """A server without TLS may wait for ever for the rest of a request; its port is asked by plain HTTP meanwhile."""
+
+    def connect(self) -> None:
+        """Connect, through a proxy where there is one, and agree on TLS."""
+        HTTPConnection.connect(self)
+        # Both are the base class's own; a subclass that connects has no other way to know them.
+        tunnelled: str | None = self._tunnel_host  # type: ignore[attr-defined]
+        # As above.
+        context: ssl.SSLContext = self._context  # type: ignore[attr-defined]
+        self.sock = context.wrap_socket(
+            self.sock, server_hostname=tunnelled or self.host, do_handshake_on_connect=False
+        )
+        try:
+            self._agree(self.sock, tunnelled=tunnelled is not None)
+        except BaseException:
+            self.close()
+            raise
+
+    def _agree(self, secured: ssl.SSLSocket, *, tunnelled: bool) -> None:
+        within = self.timeout or socket.getdefaulttimeout() or _SLOW_HANDSHAKE
+        until = time.monotonic() + within
+        secured.settimeout(min(within, _SLOW_HANDSHAKE))
+        try:
+            secured.do_handshake()
+        except TimeoutError:
+            if not tunnelled and _speaks_http(Endpoint(self.host, self.port), until):
+                raise ssl.SSLError(0, NOT_TLS) from None
+            secured.settimeout(max(0.001, until - time.monotonic()))
+            secured.do_handshake()
+        secured.settimeout(self.timeout)
 
 
 def _health(body: bytes) -> Answer:
@@ -168,27 +223,70 @@ def _retry_after(error: HTTPError) -> float | None:
     return float(value) if re.fullmatch("[0-9]{1,4}", value) else None
 
 
-def _on_the_way(reason: object, url: str) -> NotYet | Dead:
+def _on_the_way(reason: object, url: str, until: float) -> NotYet | Dead:
     """Classify what was met on the way to ``url``: where there is a proxy, it is the proxy that was met."""
-    proxy = _proxy(url)
-    if proxy is None or isinstance(reason, ssl.SSLError):
-        return classified(reason, url)
-    problem = classified(reason, proxy)
-    return type(problem)(f"{problem} (through the proxy {mask_url(proxy)})")
+    proxy = proxy_for(url)
+    if isinstance(reason, ssl.SSLError) or proxy is None:
+        return _other_scheme(url, until, reason) or classified(reason, host_of(url))
+    problem = classified(reason, host_of(proxy.url))
+    remedy = f"correct {proxy.variable}, or name {host_of(url)} in NO_PROXY if it is reached without a proxy."
+    return type(problem)(f"{problem} (through {proxy})", remedy=remedy)
 
 
-def classified(reason: object, url: str) -> NotYet | Dead:
-    """Return what the problem ``reason``, met when ``url`` was asked, says of waiting."""
-    host = urlsplit(url).hostname
+def _other_scheme(url: str, until: float, reason: object = None) -> Dead | None:
+    """Return the problem of an ``http://`` that should be ``https://``, or the other way round, if it is one.
+
+    ``reason`` is what was met, where it was no answer at all.
+    """
+    is_secure = urlsplit(url).scheme == "https"
+    met = (ssl.SSLError,) if is_secure else (ConnectionResetError, type(None))
+    if not isinstance(reason, met) or isinstance(reason, ssl.SSLCertVerificationError) or proxy_for(url):
+        return None
+    if is_secure:
+        return _no_tls() if _speaks_http(endpoints(url)[0], until) else None
+    if not _speaks_tls(endpoints(url)[0], until):
+        return None
+    return Dead("what listens there uses TLS; is it https://?", remedy="write the URL with https://.")
+
+
+def _no_tls() -> Dead:
+    return Dead(f"{NO_TLS}; is it http://?", remedy="write the URL with http://.")
+
+
+def _speaks_http(address: Endpoint, until: float) -> bool:
+    try:
+        with socket.create_connection(address, timeout=max(0.001, until - time.monotonic())) as connection:
+            connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            return connection.recv(5) == b"HTTP/"
+    except OSError:
+        return False
+
+
+def _speaks_tls(address: Endpoint, until: float) -> bool:
+    # Nothing is sent to it but the greeting of TLS: whom it belongs to is of no interest here.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(address, timeout=max(0.001, until - time.monotonic())) as connection,
+            context.wrap_socket(connection),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+def classified(reason: object, host: str) -> NotYet | Dead:
+    """Return what the problem ``reason``, met when ``host`` was asked, says of waiting."""
     if isinstance(reason, socket.gaierror):
         return Dead(f"unknown host {host}")
     if isinstance(reason, ConnectionRefusedError):
         problem = Dead if is_loopback(host) else NotYet
         return problem("connection refused: nothing listens there")
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return Dead(f"the certificate is not trusted: {reason.verify_message}")
-    if isinstance(reason, ssl.SSLError) and reason.reason == "WRONG_VERSION_NUMBER":
-        return Dead("what listens there does not speak TLS; is it http://?")
+        return Dead(tls_reason(reason), remedy=remedy_of(reason))
+    if isinstance(reason, ssl.SSLError):
+        return NotYet(tls_reason(reason))
     if isinstance(reason, TimeoutError):
         return NotYet("no answer in time")
     if isinstance(reason, ConnectionResetError):

@@ -49,6 +49,8 @@ class MemberState:
     version: str | None = None
     cold_start_ms: float | None = None
     """milliseconds from the first question to the first answer. It is no part of any latency of the run"""
+    remedy: str = ""
+    """what to do, where that is known of what keeps it away"""
     settled: bool = True
     """whether it did what was demanded of it"""
 
@@ -136,6 +138,7 @@ class _Watch:
         self.first: float | None = None
         """seconds to the first answer"""
         self.first_attempt = 0
+        self.remedy = ""
         demand = asking.demand
         self.row = Row(demand.answers, target.member in demand.healthy)
 
@@ -151,10 +154,10 @@ class _Watch:
             try:
                 settled = self._ask(self.asking.until - time.monotonic())
             except NotYet as problem:
-                self._missed(str(problem), sure=False)
+                self._missed(problem, sure=False)
                 pause = pauses.after_none(problem.retry_after)
             except Dead as problem:
-                self._missed(str(problem), sure=True)
+                self._missed(problem, sure=True)
                 if self.sure >= _SURE_AFTER and not self.asking.demand.patient:
                     break
                 pause = pauses.after_none()
@@ -170,12 +173,13 @@ class _Watch:
         answer = self.target.ask(max(left, _GRACE))
         if self.first is None:
             self.first, self.first_attempt = self.elapsed, self.attempts
-        self.sure = 0
+        self.sure, self.remedy = 0, ""
         return self.row.take(answer, well=as_it_should(self.asking.environment, self.target.member, answer))
 
-    def _missed(self, problem: str, *, sure: bool) -> None:
+    def _missed(self, problem: NotYet | Dead, *, sure: bool) -> None:
         self.sure = self.sure + 1 if sure else 0
-        self.row.broken(problem)
+        self.remedy = problem.remedy
+        self.row.broken(str(problem))
 
     def state(self) -> MemberState:
         """Return what the member is as far as it is known by now."""
@@ -194,6 +198,7 @@ class _Watch:
             self.elapsed,
             answer.version if answer else None,
             None if first is None else round(first * 1000, 1),
+            self.remedy,
             self.row.settled,
         )
 

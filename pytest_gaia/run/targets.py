@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from pytest_gaia.clients.wire import broker_address, proxy_for, trusted
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.run.broker_probe import probe_nats
@@ -37,16 +38,23 @@ class Target:
 
 
 def targets(environment: Environment) -> Iterator[Target]:
-    """Yield every member that ``environment`` has or is expected to have."""
+    """Yield every member that ``environment`` has or is expected to have.
+
+    Raises ``ConfigError`` where a variable of this machine (a proxy, certificates to trust) or a package that is missing
+    would keep every client from a member.
+    """
     wait = environment.timeouts.connect
     for service in HTTP_SERVICES:
         if url := environment.urls.get(service):
+            proxy_for(url)
+            trusted(url)
             yield Target(service, url, _within(max(wait, SLOW_START), partial(probe_http, url)))
         elif service in environment.services:
             yield Target(service, VIA_GATEWAY)
     if environment.nats == NATS_DISABLED:
         yield Target("nats", DISABLED)
     elif url := environment.nats:
+        trusted(broker_address(url, environment.sources.get("nats", "nats")).server)
         yield Target("nats", mask_url(url), _within(wait, partial(probe_nats, url)))
     if environment.database is not None:
         dsn = environment.database.reveal()

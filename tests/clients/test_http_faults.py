@@ -12,10 +12,12 @@ import httpx
 import pytest
 
 from pytest_gaia.clients.transport import MIB
-from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, Unreachable
+from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable
 from tests.clients.peers import Received, always, answer, peer, silent, slow, unused_port
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_gaia.clients.exchanges import Exchange
     from tests.clients.conftest import Connect
     from tests.clients.peers import Script
@@ -213,7 +215,7 @@ async def test_a_plain_port_behind_https_is_a_clear_error(connect: Connect) -> N
 
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    with pytest.raises(Unreachable, match="SSL"):
+    with pytest.raises(Unreachable, match=r"does not use TLS(.|\n)*Write the URL with http://"):
         await connect({"gateway": url}).http("gateway").get("/x")
     server.close()
 
@@ -232,7 +234,7 @@ def raw(data: bytes) -> Script:
 async def test_a_body_that_is_not_the_gzip_that_it_claims_is_a_clear_error(connect: Connect) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\nxx"
     async with peer(raw(data)) as server:
-        with pytest.raises(Unreachable, match="its body is not encoded as its content-encoding says"):
+        with pytest.raises(UnexpectedAnswer, match="its body is not gzip, as its content-encoding declares"):
             await connect({"gateway": server.url}).http("gateway").get("/x")
 
 
@@ -343,5 +345,69 @@ async def test_a_body_is_decoded_as_its_head_says(connect: Connect, script: Scri
 
 async def test_a_compressed_body_that_ends_too_early_is_no_answer(connect: Connect) -> None:
     async with peer(encoded("gzip", body=gzip.compress(b"hello" * 50_000)[:-30])) as server:
-        with pytest.raises(Unreachable, match="ends too early"):
+        with pytest.raises(UnexpectedAnswer, match="ends too early"):
             await connect({"gateway": server.url}).http("gateway").get("/x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("x-api-key", "s3cret-s3cret\n", "the value of x-api-key cannot be sent: it begins or ends with white space"),
+        ("x-api-key", " s3cret-s3cret", "the value of x-api-key cannot be sent: it begins or ends with white space"),
+        ("authorization", "Bearer s3cret\r\nx: y", "the value of authorization cannot be sent: it holds a line break"),
+        ("x-name", "s3cret\x00", "the value of x-name cannot be sent: it holds a line break or another control"),
+        ("x-name", "s3crét", "the value of x-name cannot be sent: it holds a character that is not ASCII"),
+        ("x y", "1", "'x y' is not the name of a header"),
+        ("", "1", "'' is not the name of a header"),
+    ],
+)
+async def test_a_header_that_cannot_be_sent_is_the_caller_s_mistake(
+    connect: Connect, name: str, value: str, problem: str
+) -> None:
+    seen: list[Exchange] = []
+    async with peer(always(200, {})) as server:
+        gateway = connect({"gateway": server.url}, record=seen).http("gateway")
+        with pytest.raises(ValueError, match=problem) as raised:
+            await gateway.get("/x", headers={name: value})
+        assert (await gateway.get("/y")).status == 200
+    assert "s3cr" not in str(raised.value)
+    assert [each.route for each in seen] == ["/y"]
+
+
+async def test_a_token_or_key_with_a_line_break_is_refused(connect: Connect) -> None:
+    async with peer(always(200, {})) as server:
+        gateway = connect({"gateway": server.url}).http("gateway")
+        with pytest.raises(ValueError, match="the value of authorization"):
+            await gateway.as_user("abc.def.ghi\n").get("/health")
+        with pytest.raises(ValueError, match="the value of x-api-key"):
+            await gateway.with_key(" abcdefgh ").get("/health")
+    assert server.received == []
+
+
+def answers(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json={}, request=request)
+
+
+def refuses(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectTimeout("No response can be found for GET", request=request)
+
+
+@pytest.mark.parametrize("mock", [answers, refuses])
+async def test_a_mock_of_httpx_is_no_answer_and_no_failure_of_the_service(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, mock: Callable[[httpx.Request], httpx.Response]
+) -> None:
+    """Mocks such as pytest-httpx replace this method; what they make up is neither evidence nor an outage."""
+
+    async def mocked(_: object, request: httpx.Request) -> httpx.Response:
+        return mock(request)
+
+    seen: list[Exchange] = []
+    async with peer(always(200, {})) as server:
+        gateway = connect({"gateway": server.url}, record=seen).http("gateway")
+        with monkeypatch.context() as patched:
+            patched.setattr(httpx.AsyncHTTPTransport, "handle_async_request", mocked)
+            with pytest.raises(ServiceError, match="a mock of httpx") as raised:
+                await gateway.get("/x")
+        assert (await gateway.get("/y")).status == 200
+    assert raised.value.kind == "error"
+    assert [each.route for each in seen] == ["/y"]

@@ -26,7 +26,7 @@ def chained(*errors: BaseException) -> BaseException:
         ),
         (chained(RuntimeError("x"), ExceptionGroup("y", [OSError(errno.EHOSTUNREACH, "z")])), "no route to host"),
         (chained(RuntimeError("x"), OSError(-2, "Name or service not known")), "Name or service not known"),
-        (chained(RuntimeError("above"), ssl.SSLError(1, "wrong version number")), "above"),
+        (chained(RuntimeError("above"), ssl.SSLError(1, "bad handshake")), "TLS failed: bad handshake"),
         (RuntimeError("just this"), "just this"),
         (chained(RuntimeError(), ValueError("below")), "below"),
         (RuntimeError(), "RuntimeError"),

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pytest_gaia.clients.transport import Transport
+from pytest_gaia.clients.wire import proxy_for
 from pytest_gaia.config.addresses import (
     database_url,
     endpoint_of,
@@ -19,7 +20,6 @@ from pytest_gaia.config.addresses import (
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.observing import _is_here
-from pytest_gaia.run.probes import _proxy
 
 THIS_MACHINE = (
     "localhost", "LocalHost", "localhost.", "db.localhost", "A.LOCALHOST.", "localhost.localdomain", "ip6-localhost",
@@ -61,9 +61,9 @@ def test_whoever_connects_asks_the_same_question(host: str, here: bool, monkeypa
     monkeypatch.delenv("no_proxy", raising=False)
     url = f"http://{host}:80"
 
-    assert (_proxy(url) is None) is here
+    assert (proxy_for(url) is None) is here
     assert _is_here(Environment("local", urls={"gateway": url})) is here
-    assert Transport(url)._client()._trust_env is not here
+    assert bool(Transport(url)._client()._mounts) is not here
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.verdict.evidence import read_run
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
 
@@ -155,3 +157,82 @@ def test_without_pytest_asyncio_the_fixtures_name_it(
 
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["*need pytest-asyncio, and it is not loaded: remove -p no:asyncio*"] * 2)
+
+
+LOOPS = """
+    import pytest
+    import pytest_asyncio
+
+    @pytest_asyncio.fixture
+    async def data(gateway):
+        return (await gateway.get("/health")).status
+
+    @pytest.mark.asyncio
+    async def test_fixture_in_its_own_loop(data): ...
+
+    @pytest.mark.asyncio
+    async def test_http(gateway):
+        (await gateway.get("/health")).expect(200)
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_http_elsewhere(gateway):
+        await gateway.get("/health")
+
+    @pytest.mark.asyncio
+    async def test_http_again(gateway):
+        (await gateway.get("/health")).expect(200)
+
+    @pytest.mark.asyncio
+    async def test_nats(nats):
+        await nats.publish("gaia.test.x", {})
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_nats_elsewhere(nats):
+        await nats.publish("gaia.test.x", {})
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_listening_elsewhere(nats):
+        async with nats.listening("gaia.test.>"): ...
+
+    @pytest.mark.asyncio
+    async def test_nats_again(nats):
+        await nats.publish("gaia.test.x", {})
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_postgres_elsewhere(postgres):
+        await postgres.fetchval("SELECT 1")
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_fresh_elsewhere(postgres_fresh):
+        await postgres_fresh.fetchval("SELECT 1")
+
+    @pytest.mark.asyncio
+    async def test_postgres_again(postgres):
+        assert await postgres.fetchval("SELECT 1") == 1
+"""
+
+
+def test_a_client_in_another_loop_fails_at_once_and_the_next_test_passes(project: pytest.Pytester) -> None:
+    project.makefile(".toml", gaia="")
+    project.makepyprojecttoml('[tool.pytest]\naddopts = ["-p", "no:anyio"]\nasyncio_mode = "strict"\n')
+    project.makepyfile(LOOPS)
+
+    result = project.runpytest_subprocess("--gaia-env=sandbox", "--gaia-record=run.jsonl")
+
+    # One loop of a module is as wrong as one of a function: clients live in the session's.
+    failed = {}
+    for test in read_run(project.path / "run.jsonl").tests:
+        for phase in test.phases:
+            if phase.failure is not None:
+                failed[test.node.rpartition("::")[2]] = (phase.when, phase.failure.kind)
+                assert "belongs to another event loop" in phase.failure.message
+                assert test.exchanges == ()
+    assert failed == {
+        "test_fixture_in_its_own_loop": ("setup", "error"),
+        "test_http_elsewhere": ("call", "error"),
+        "test_nats_elsewhere": ("call", "error"),
+        "test_listening_elsewhere": ("call", "error"),
+        "test_postgres_elsewhere": ("call", "error"),
+        "test_fresh_elsewhere": ("call", "error"),
+    }
+    result.assert_outcomes(passed=5, failed=5, errors=1)

@@ -36,6 +36,37 @@ def test_a_dead_gateway_ends_the_run_with_one_message(project: pytest.Pytester, 
     assert "Traceback" not in text + result.stderr.str()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "options", "problem"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", ["--gaia-url=https://gaia.invalid"], "SSL_CERT_FILE: no such file /nowhere/ca.pem"),
+        ("HTTP_PROXY", "socks5://127.0.0.1:9", ["--gaia-url=http://gaia.invalid"], "HTTP_PROXY: not the URL of a proxy"),
+        ("GAIA_NATS_URL", "ws://127.0.0.1:9", ["--gaia-env=local"], "GAIA_NATS_URL: a broker at ws:// takes the package aiohttp"),
+    ],
+)  # fmt: skip
+def test_what_would_fail_in_every_client_is_a_usage_error_before_the_first_test(
+    project: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    options: list[str],
+    problem: str,
+) -> None:
+    add_suite(project, "health", CHECKS)
+    for name in ("NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, value)
+
+    result = project.runpytest_subprocess(*options)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stdout.str() + result.stderr.str()
+    assert text.count(problem) == 1
+    assert "passed" not in text
+    assert "Traceback" not in text
+
+
 def test_an_unknown_host_is_named(project: pytest.Pytester) -> None:
     add_suite(project, "health", CHECKS)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ import pytest
 from pytest_gaia.run.broker_probe import probe_nats
 from pytest_gaia.run.probes import Answer, Dead, NotYet
 from tests.clients.nats_server import NatsServer
+from tests.clients.peers import self_signed
 from tests.run.scripted import listener
 
 if TYPE_CHECKING:
@@ -130,35 +129,8 @@ def test_an_endless_greeting_ends() -> None:
         probe_nats(f"nats://127.0.0.1:{port}", 5.0)
 
 
-def test_a_broker_behind_websocket_is_only_connected_to() -> None:
+def test_a_broker_behind_websocket_is_only_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The probe needs no aiohttp; that a client does is known before.
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     with listener(lambda peer: None) as port:
         assert probe_nats(f"ws://127.0.0.1:{port}", 5.0).state is None
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Write a key, and a certificate for 127.0.0.1 that vouches for itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nats")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "nats.key", folder / "nats.crt"
-    pem = serialization.Encoding.PEM
-    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    paths[0].write_bytes(key.private_bytes(pem, *plain))
-    paths[1].write_bytes(certificate.public_bytes(pem))
-    return paths

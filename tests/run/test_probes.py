@@ -116,7 +116,7 @@ def test_health_is_what_the_body_says(says: Listener, body: bytes, answer: Answe
 
 
 def test_https_to_a_server_without_tls_asks_whether_it_is_http(says: Listener) -> None:
-    with pytest.raises(Dead, match="does not speak TLS; is it http://"):
+    with pytest.raises(Dead, match="does not use TLS; is it http://"):
         probe_http(f"https://127.0.0.1:{says(page(b'{}'))}", 5)
 
 

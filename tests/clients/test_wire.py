@@ -1,0 +1,225 @@
+"""Readiness finds a member exactly where a client of the same environment gets an answer, and gives the same reason."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from pytest_gaia.clients.database import Database
+from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.messaging import Messaging
+from pytest_gaia.clients.services import ClientSet
+from pytest_gaia.clients.wire import proxy_for, trusted
+from pytest_gaia.config.secrets import Secret
+from pytest_gaia.errors import ConfigError, Unreachable
+from pytest_gaia.run.readiness import probe_members
+from tests.clients.conftest import environment
+from tests.clients.nats_server import nats_server
+from tests.clients.peers import always, peer, self_signed, unused_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.run.stack import Stack
+
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+HEALTHY = always(200, {"status": "healthy"})
+REACHED = "reached"
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+async def looked(where: Environment) -> str:
+    """What readiness makes of the one member of ``where``."""
+    try:
+        (state,) = await asyncio.to_thread(probe_members, where, deadline=2.0)
+    except ConfigError as error:
+        return str(error)
+    return REACHED if state.state in ("ready", "woke") else state.detail
+
+
+async def used(where: Environment) -> str:
+    """What a client makes of it."""
+    clients = ClientSet(where, WriteGuard(where))
+    try:
+        if where.urls:
+            await clients.http("gateway").get("/health")
+        else:
+            await (await Messaging.connect(where, WriteGuard(where))).aclose()
+    except (ConfigError, Unreachable) as error:
+        return str(error)
+    finally:
+        await clients.aclose()
+    return REACHED
+
+
+def by_http(url: str) -> Environment:
+    return environment("adhoc", urls={"gateway": url}, services=frozenset({"gateway"}))
+
+
+def by_nats(url: str) -> Environment:
+    return environment("adhoc", nats=url, services=frozenset(), sources={"nats": "GAIA_NATS_URL"})
+
+
+FAR = "http://gaia.invalid"
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "found"),
+    [
+        ({}, FAR, REACHED),
+        ({"NO_PROXY": "::1,fe80::/10"}, FAR, REACHED),
+        ({"NO_PROXY": "localhost,[::1]"}, FAR, REACHED),
+        ({"NO_PROXY": "10.0.0.0/8 , [::1]:8080"}, FAR, REACHED),
+        ({"NO_PROXY": "*.invalid"}, FAR, "not known"),
+        ({"NO_PROXY": "gaia.invalid:80"}, FAR, "not known"),
+        ({"NO_PROXY": "gaia.invalid:81"}, FAR, REACHED),
+        ({"NO_PROXY": "192.0.2.0/24"}, "http://192.0.3.1", REACHED),
+        ({"HTTPS_PROXY": "socks5h://127.0.0.1:9"}, FAR, REACHED),
+        ({"ALL_PROXY": "socks5://127.0.0.1:9"}, FAR, REACHED),
+        ({"HTTP_PROXY": "socks5://127.0.0.1:9"}, FAR, "HTTP_PROXY: not the URL of a proxy"),
+        ({"HTTP_PROXY": " ", "ALL_PROXY": "socks5://127.0.0.1:9"}, FAR, "ALL_PROXY: not the URL of a proxy"),
+        ({"HTTP_PROXY": " "}, FAR, "not known"),
+        ({"http_proxy": ""}, FAR, "not known"),
+        ({"HTTP_PROXY": "", "ALL_PROXY": "{proxy}"}, FAR, REACHED),
+        ({"HTTP_PROXY": "{host}"}, FAR, REACHED),
+        ({"HTTP_PROXY": "http://127.0.0.1:99999"}, FAR, "HTTP_PROXY: not the URL of a proxy"),
+        ({"HTTP_PROXY": "{nobody}"}, FAR, "connection refused"),
+        ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, FAR, REACHED),
+        ({"SSL_CERT_FILE": "/"}, FAR, REACHED),
+        ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "{secure}", "SSL_CERT_FILE: no such file /nowhere/ca.pem"),
+        ({"SSL_CERT_FILE": "/"}, "{secure}", "SSL_CERT_FILE: not a file /"),
+        ({"SSL_CERT_FILE": "{key}"}, "{secure}", "holds no certificate"),
+        ({"SSL_CERT_DIR": "/nowhere"}, "{secure}", "SSL_CERT_DIR: no such folder /nowhere"),
+        ({"SSL_CERT_FILE": "{certificate}"}, "{secure}", REACHED),
+        ({"SSL_CERT_FILE": " "}, "{secure}", "the certificate is not trusted: self-signed certificate"),
+        ({}, "{secure}", "the certificate is not trusted: self-signed certificate"),
+    ],
+    ids=str,
+)
+async def test_http(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str, found: str
+) -> None:
+    key, certificate = self_signed(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    async with peer(HEALTHY) as proxy, peer(HEALTHY, tls=tls) as secure:
+        known: dict[str, Any] = {
+            "proxy": proxy.url,
+            "host": f"127.0.0.1:{proxy.port}",
+            "nobody": f"http://127.0.0.1:{unused_port()}",
+            "secure": secure.url,
+            "key": key,
+            "certificate": certificate,
+        }
+        for name, value in {"HTTP_PROXY": "{proxy}", **variables}.items():
+            monkeypatch.setenv(name, value.format(**known))
+        where = by_http(url.format(**known))
+
+        look, use = await looked(where), await used(where)
+
+    if found == "not known":
+        assert "unknown host" in look
+        assert "not known" in use or "No address" in use
+    else:
+        assert found in look
+        assert found in use
+
+
+USER = 'authorization { user: "u ser@x", password: "p:a/s#s?%é" }'
+TOKEN = 'authorization { token: "t:o@k" }'
+TLS = 'tls {{ cert_file: "{certificate}", key_file: "{key}" }}'
+
+
+@pytest.mark.parametrize(
+    ("server", "url", "trusts", "found"),
+    [
+        ("", "nats://{host}", False, REACHED),
+        ("", "NATS://{host}", False, REACHED),
+        (USER, "nats://u%20ser%40x:p%3Aa%2Fs%23s%3F%25%C3%A9@{host}", False, REACHED),
+        (TOKEN, "nats://t%3Ao%40k@{host}", False, REACHED),
+        (TLS, "tls://{host}", True, REACHED),
+        (TLS, "nats://{host}", True, REACHED),
+        (TLS, "tls://{host}", False, "the certificate is not trusted: self-signed certificate"),
+        (TLS, "nats://{host}", False, "the certificate is not trusted: self-signed certificate"),
+        ("", "tls://{host}", True, "does not use TLS; is it nats://?"),
+        ("", "ws://{host}", False, "GAIA_NATS_URL: a broker at ws:// takes the package aiohttp"),
+    ],
+)
+async def test_nats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, url: str, trusts: bool, found: str
+) -> None:
+    key, certificate = self_signed(tmp_path)
+    if trusts:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    more = server.format(key=key, certificate=certificate) if server == TLS else server
+    async with nats_server(tmp_path, more) as broker:
+        where = by_nats(url.format(host=f"127.0.0.1:{broker.port}"))
+
+        look, use = await looked(where), await used(where)
+
+    assert found in look
+    assert found in use
+
+
+async def test_a_wrong_scheme_is_named_long_before_the_deadline(tmp_path: Path) -> None:
+    key, certificate = self_signed(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    # The plain one waits for the end of a request, which a greeting of TLS does not have.
+    async with peer(HEALTHY) as plain, peer(HEALTHY, tls=tls) as secure:
+        for url, problem in (
+            (plain.url.replace("http:", "https:"), "what listens there does not use TLS; is it http://?"),
+            (secure.url.replace("https:", "http:"), "what listens there uses TLS; is it https://?"),
+        ):
+            (state,) = await asyncio.to_thread(probe_members, by_http(url), deadline=60.0)
+            assert (state.state, state.detail) == ("unreachable", problem)
+            assert state.attempts < 10
+            assert state.remedy == f"write the URL with {problem.rpartition(' ')[2].removesuffix('?')}."
+
+
+def of_database(dsn: str) -> Environment:
+    return environment("sandbox", database=Secret(dsn), services=frozenset(), sandbox=True)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["host=127.0.0.1&port={port}", "host=127.0.0.1:{port}", "host=127.0.0.1,localhost&port={closed},{port}", ""],
+)
+async def test_postgres(stack: Stack, query: str) -> None:
+    """The host is in the query; or there are two, of which one answers."""
+    url, closed = urlsplit(stack.cell("wire").dsn), unused_port()
+    query = query.format(port=url.port, closed=closed)
+    dsn = f"postgresql://{url.path}?{query}&user={url.username}&password={url.password}"
+    if not query:
+        dsn = url._replace(netloc=url.netloc.replace("@", f"@127.0.0.1:{closed},", 1)).geturl()
+    where = of_database(dsn)
+
+    assert await looked(where) == REACHED
+    database = Database(where, WriteGuard(where))
+    async with database.test_transaction() as session:
+        assert await session.fetchval("SELECT 1") == 1
+    await database.aclose()
+
+
+def test_without_variables_certificates_of_the_system_and_of_certifi_are_trusted() -> None:
+    assert trusted("https://example.org").cert_store_stats()["x509_ca"] > 0
+
+
+def test_a_proxy_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://user:hunter2@proxy.example:3128")
+
+    proxy = proxy_for("https://gaia.example")
+
+    assert str(proxy) == "the proxy http://user:***@proxy.example:3128 of https_proxy"
+    assert "hunter2" not in repr(proxy)
