@@ -15,6 +15,7 @@ from pytest_gaia.cli.environments import complete_name
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.api_check import ITEM, ApiCheck, check
 from pytest_gaia.promotion.api_snapshots import fetch, keep, kept_folder, load
 from pytest_gaia.promotion.project import Promotion
@@ -130,8 +131,8 @@ def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:
         rows = [(e.change.kind, e.service, e.change.operation, str(e.change)) for e in result.changes]
         show_table(("", "service", "operation", "change"), rows)
     for line in (*result.unclear, *result.notes):
-        typer.echo(line)
-    typer.echo(f"{result.status}: {result.why}")
+        typer.echo(one_line(line))
+    typer.echo(one_line(f"{result.status}: {result.why}"))
     if entry:
         typer.echo(f"written as entry {entry.sequence} of the ledger")
     raise typer.Exit(result.exit_code)

@@ -37,6 +37,7 @@ from pytest_gaia.cli import (
     testing,
 )
 from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.printable import SafeStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +79,16 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    streams = sys.stdout, sys.stderr
+    # Names and messages from outside reach a terminal, or the log of CI, through these.
+    sys.stdout, sys.stderr = (SafeStream(stream, plain=True) for stream in streams)
+    try:
+        return _run(arguments)
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def _run(arguments: Sequence[str]) -> int:
     given, extra = split_extra(arguments)
     try:
         typer.main.get_command(build())(args=given, prog_name="gaia", obj=extra)

@@ -17,6 +17,7 @@ from pytest_gaia.cli.environments import AsJson, complete_name
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.config.project import find_rootdir
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.printable import commands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,8 +179,9 @@ def _show(findings: Sequence[Finding], files: DeployFiles, environment: str | No
 def _annotate(findings: Sequence[Finding], prefix: str) -> None:
     from pytest_gaia.report.annotations import github_annotations
 
-    for line in github_annotations(findings, prefix):
-        typer.echo(line)
+    with commands(sys.stdout):
+        for line in github_annotations(findings, prefix):
+            typer.echo(line)
 
 
 def _write_sarif(path: Path, findings: Sequence[Finding], prefix: str) -> None:

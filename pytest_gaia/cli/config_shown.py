@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.preflight.difference import BY_NAME
+from pytest_gaia.printable import one_line
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 def finding_lines(finding: Finding) -> list[str]:
     """Return ``finding`` as compilers write theirs, and below it why it matters and what to do."""
     place = f"{finding.place.file}:{finding.place.line}"
-    return [
+    lines = [
         f"{place}: {finding.severity}: {finding.check}: {finding.text}",
         f"    why: {finding.why}",
         f"    do:  {finding.mend}",
     ]
+    return list(map(one_line, lines))
 
 
 def summary(counts: Mapping[Severity, int], environments: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from pytest_gaia.cli.durations import spoken
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.tables import console, show_table
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
@@ -49,10 +49,9 @@ def shown_for(environment: Environment, tally: Tally, *, as_json: bool, once: bo
     elif once:
         yield OneLook(environment, tally)
     elif sys.stdout.isatty():
-        from rich.console import Console
         from rich.live import Live
 
-        with Live(console=Console(highlight=False), auto_refresh=False, transient=True) as live:
+        with Live(console=console(), auto_refresh=False, transient=True) as live:
             yield OnTerminal(environment, tally, live)
     else:
         yield Lines(environment, tally)

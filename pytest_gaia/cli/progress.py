@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pytest_gaia.cli.pipes import reader_may_leave
+from pytest_gaia.cli.tables import console
 from pytest_gaia.run.rollout_model import Progress
 
 if TYPE_CHECKING:
@@ -75,7 +76,6 @@ class LiveProgress(Progress):
     """One line for each service: what is done, or waited for, and for how long."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import Progress as Display
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -86,7 +86,7 @@ class LiveProgress(Progress):
             TextColumn("{task.fields[service]}", style=name, markup=False),
             TimeElapsedColumn(),
             TextColumn("{task.description}", style="none", markup=False),
-            console=Console(stderr=True, highlight=False),
+            console=console(err=True),
         )
         self._tasks: dict[str, TaskID] = {}
 

@@ -100,7 +100,8 @@ def report_signoff(
     asked = Asked(tuple(env or ()), tuple(run or ()), tuple(record or ()), allure)
     found = signoff_page(promotion, promotion.bundle(bundle), asked, _time(as_of))
     if form:
-        typer.echo(_rendered(found, form).rstrip("\n"))
+        # A document, not text for the log: as bytes, so that no character of it is shown as another one.
+        typer.echo(_rendered(found, form).rstrip("\n").encode())
     else:
         _write_files(promotion, found, output, markdown)
     for problem in found.problems[:1]:

@@ -14,7 +14,7 @@ from pytest_gaia.cli.confirmation import INTERRUPTED
 
 # typer reads the annotations when it builds the command.
 from pytest_gaia.cli.environments import AsJson, complete_name, options_here
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.tables import console, show_table
 from pytest_gaia.config.environment import not_configured
 from pytest_gaia.config.resolve import resolve_each
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, NotConfigured, nearest
@@ -110,9 +110,7 @@ def _chosen(names: Sequence[str]) -> Mapping[str, Environment | Exception]:
 def _waiting(names: Mapping[str, object]) -> AbstractContextManager[object]:
     if not sys.stderr.isatty():
         return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(f"asking {', '.join(names)} …")
+    return console(err=True).status(f"asking {', '.join(names)} …")
 
 
 def _show(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pytest_gaia.printable import visible
 from pytest_gaia.report.table import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -21,7 +24,6 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             typer.echo(line)
         return
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -29,5 +31,13 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     style = "" if os.environ.get("NO_COLOR") else "bold"
     table = Table(*columns, box=SIMPLE, header_style=style, pad_edge=False)
     for row in rows:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    console().print(table)
+
+
+def console(*, err: bool = False) -> Console:
+    """Return rich's console, which moves the cursor of a terminal: what it prints from outside must be visible before."""
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    return Console(file=getattr(stream, "stream", stream), highlight=False)

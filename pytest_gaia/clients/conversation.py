@@ -126,10 +126,10 @@ class Conversation:
         return Exchange(
             service=self.call.service,
             via=self.call.via,
-            route=self._redactor.text(self.call.route),
+            route=self._redactor.shown(self.call.route),
             request=request,
             response=None if error else self._response(),
-            error=error and self._redactor.text(self._with_received(error)),
+            error=error and self._redactor.shown(self._with_received(error)),
             started=self._started,
             elapsed=time.perf_counter() - self._clock,
             attempt=self._attempt,

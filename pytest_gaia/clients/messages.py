@@ -44,5 +44,5 @@ class MessageLog:
         when: float,
         error: str | None = None,
     ) -> Message:
-        text = self._redactor.text(payload.decode("utf-8", "replace"))
-        return Message(direction, self._redactor.text(subject), text[:BODY_LIMIT], when, error)
+        text = self._redactor.shown(payload.decode("utf-8", "replace"))
+        return Message(direction, self._redactor.shown(subject), text[:BODY_LIMIT], when, error)

@@ -102,7 +102,7 @@ class Messaging:
         Everything published after entering is seen. Leaving unsubscribes.
         """
         wanted = subjects or (">",)
-        log = EventLog(wanted, self._redactor.text)
+        log = EventLog(wanted, self._redactor.shown)
 
         def take(subject: str, payload: bytes) -> None:
             self._log.received(subject, payload)

@@ -11,6 +11,7 @@ from pytest_gaia.clients.known_secrets import secrets_of
 from pytest_gaia.config.secret_names import is_secret_parameter
 from pytest_gaia.config.secret_shapes import JWT, joined, looks_made, private_keys, tokens, url_secrets
 from pytest_gaia.config.secrets import MASK, MASKED, mask_of
+from pytest_gaia.printable import one_line, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -91,6 +92,10 @@ class Redactor:
         found = [(start, end, self.mask(shown[start:end])) for start, end in joined(_telling(shown))]
         return _masked(shown, found, limit)
 
+    def shown(self, text: str, limit: int | None = None) -> str:
+        """Return ``text`` as :meth:`text` does, and with every character in it visible."""
+        return visible(self.text(text, limit))
+
     def known(self, text: str) -> str:
         """Return ``text`` with those secrets masked that are known by their value."""
         return _masked(text, self._known(text))
@@ -104,20 +109,20 @@ class Redactor:
         for start, end in named(text):
             self._learn_made(text[start:end])
         # Beyond the limit only the end of a secret is of interest that begins before it.
-        return self.text(text if limit is None else text[: 2 * limit], limit)
+        return self.shown(text if limit is None else text[: 2 * limit], limit)
 
     def url(self, url: str) -> str:
         """Return the URL of a request as it may be shown; what it holds of secrets is known from now on."""
         for start, end in (*named(url), *url_secrets(url)):
             self._learn_made(url[start:end])
-        return self.text(url)
+        return one_line(self.text(url))
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
         """Return the headers with lower-case names; the values of one name are joined with a comma."""
         shown: dict[str, str] = {}
         for name, value in headers:
-            key = name.lower()
-            clear = self._credential(value) if is_secret_parameter(key) else self.text(value)
+            key = one_line(name.lower())
+            clear = self._credential(value) if is_secret_parameter(key) else one_line(self.text(value))
             shown[key] = f"{shown[key]}, {clear}" if key in shown else clear
         return shown
 

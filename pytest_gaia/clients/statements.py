@@ -36,7 +36,7 @@ class StatementLog:
             error = _named(failure)
             raise
         finally:
-            text = self._redactor.text(statement)[:BODY_LIMIT]
+            text = self._redactor.shown(statement)[:BODY_LIMIT]
             self._keep(Statement(text, started, time.perf_counter() - begun, error))
 
 

@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.payloads import from_json
+from pytest_gaia.printable import one_line, visible
+from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,11 +16,12 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.exchanges import Exchange
 
 _SHOWN = 4000
+"""characters of a body, and of all headers of a request or an answer"""
 
 
 def transcript(exchange: Exchange) -> str:
     """Return the whole exchange, indented. Everything in an :class:`Exchange` is masked already."""
-    return "\n".join(f"  {line}".rstrip() for line in _lines(exchange))
+    return "\n".join(f"  {visible(line)}".rstrip() for line in _lines(exchange))
 
 
 def _lines(exchange: Exchange) -> Iterator[str]:
@@ -38,8 +41,15 @@ def _lines(exchange: Exchange) -> Iterator[str]:
 
 
 def _headers(sign: str, headers: Mapping[str, str]) -> Iterator[str]:
-    for name, value in headers.items():
-        yield f"{sign} {name}: {value}"
+    room = _SHOWN
+    for number, (name, value) in enumerate(headers.items()):
+        if room <= 0:
+            yield f"{sign} … {counted(len(headers) - number, 'more header')}"
+            return
+        line = one_line(f"{name}: {value}")
+        left = f"… {len(line) - room} more characters" if len(line) > room else ""
+        yield f"{sign} {line[:room]}{left}"
+        room -= len(line)
 
 
 def _body(body: str | None) -> Iterator[str]:
@@ -58,7 +68,8 @@ def _cut(text: str) -> Iterator[str]:
 
 def _pretty(body: str) -> str:
     try:
-        return json.dumps(from_json(body), indent=2, ensure_ascii=False)
+        # JSON's escapes are read as the characters themselves.
+        return visible(json.dumps(from_json(body), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):
         return body
 

@@ -195,7 +195,7 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
     from pytest_gaia.plugin.witness import ReportHooks, WitnessHooks
 
     result = config.stash[RESULT] = Result(run, judging, config)
-    witness = WitnessHooks(result.add, run.redactor.text, Scope.of(config, run))
+    witness = WitnessHooks(result.add, run.shown, Scope.of(config, run))
     _add(config, "gaia-checks", CheckHooks(run, judging, witness.assembly))
     _add(config, "gaia-witness", witness)
     if _distributes(config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,10 +20,11 @@ from pytest_gaia.plugin.evidence import EVIDENCE, Evidence
 from pytest_gaia.plugin.failures import show_failure
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.phases import DoesNotApply
-from pytest_gaia.plugin.redacting import mask_report
+from pytest_gaia.plugin.redacting import has_colours, mask_report
 from pytest_gaia.plugin.shown import has_subtests, name_subtests
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.policy.subjects import write_subjects
+from pytest_gaia.printable import colourless
 from pytest_gaia.report.terms import terms
 from pytest_gaia.run.workers import tell_deselected, tell_mistake
 from pytest_gaia.verdict.evidence import Phase
@@ -46,6 +48,8 @@ class CheckHooks:
         self._assembly = assembly
         self.latest: Evidence | None = None
         """of the test that makes, or has made, the latest report"""
+        self._colours = False
+        """whether pytest writes colours into reports; evidence has none"""
         self._item: pytest.Item | None = None
         """that test"""
         self._made = False
@@ -58,6 +62,7 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Mark suites before ``-m`` looks at markers, read what each check needs, and apply ``--gaia-command``."""
+        self._colours = has_colours(config)
         try:
             self._prepare(config, items)
         except ConfigError as error:
@@ -134,10 +139,10 @@ class CheckHooks:
             # As nearly all do: everything here costs each phase of each test.
             evidence.phases += (Phase(call.when, "passed", call.duration),)
             if report.sections or report.user_properties:
-                mask_report(report, self._redact)
+                self._mask(report)
         else:
             self._add(evidence, call, report)
-            mask_report(report, self._redact)
+            self._mask(report)
         if call.when == "teardown":
             self._hand_over(item, report, evidence)
         elif evidence.must_fail and call.when == "call":
@@ -164,7 +169,10 @@ class CheckHooks:
 
     def _redact(self, text: str) -> str:
         # Asked for only now: a test that passes may run before the sandbox is there.
-        return self.run.redactor.text(text)
+        return self.run.shown(colourless(text) if self._colours else text)
+
+    def _mask(self, report: pytest.TestReport) -> None:
+        mask_report(report, partial(self.run.shown, colours=self._colours))
 
     def _judge(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         # Hooks can take the exception away.

@@ -88,7 +88,7 @@ def settled(config: pytest.Config) -> Generator[None, int, int]:
     except pytest.UsageError as mistake:
         # pytest quotes what it was given.
         run = config.stash.get(RUN, None)
-        raise pytest.UsageError(*((run.redactor.text(str(each)) if run else each) for each in mistake.args)) from None
+        raise pytest.UsageError(*((run.shown(str(each)) if run else each) for each in mistake.args)) from None
     return exit_code(config, code)
 
 

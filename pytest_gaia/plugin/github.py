@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.plugin.masked_streams import commands_of
 from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary, run_annotations
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ class Actions:
 
     def annotate(self, judged: Judged, label: str, terminal: TerminalReporter) -> None:
         """Write the annotations, each at the beginning of a line and without colours: the runner reads them."""
-        for line in run_annotations(judged, label, dict(_places(terminal)), self.prefix):
-            terminal.write_line(self.mask(line))
+        with commands_of(terminal.config):
+            for line in run_annotations(judged, label, dict(_places(terminal)), self.prefix):
+                terminal.write_line(self.mask(line))
 
     def summarise(self, judged: Judged, label: str) -> str:
         """Add the run to the step's summary; return why not, where it cannot be written. No verdict hangs on it."""

@@ -11,36 +11,29 @@ from typing import TYPE_CHECKING, Any
 from _pytest.logging import get_option_ini
 
 from pytest_gaia.clients.forms import SHORTEST
+from pytest_gaia.printable import SafeStream, commands
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     import pytest
 
 
-class MaskedStream:
-    """A text stream that masks what is written; everything else is the stream's own."""
+class MaskedStream(SafeStream):
+    """A text stream that masks what is written, and then writes it as a stream for text of any origin does."""
 
     def __init__(self, stream: Any, mask: Callable[[str], str]) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._mask = mask
         # pytest flushes after each letter.
         self.flush = stream.flush
 
-    def write(self, text: str) -> int:
-        """Write ``text`` masked; return how much of it that was: all."""
+    def safe(self, text: str) -> str:
+        """Return ``text`` as it is written now."""
         # The letter of a test that passes must cost nothing.
-        self._stream.write(text if len(text) < SHORTEST else self._mask(text))
-        return len(text)
-
-    def writelines(self, lines: Any) -> None:
-        """Write them one by one."""
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return super().safe(text if len(text) < SHORTEST else self._mask(text))
 
 
 class MaskedFormatter:
@@ -69,6 +62,11 @@ def mask_terminal(config: pytest.Config, mask: Callable[[str], str]) -> None:
         _mask_standard(config, mask)
     elif capture == "tee-sys":
         _mask_tee(config, mask)
+
+
+def commands_of(config: pytest.Config) -> AbstractContextManager[None]:
+    """Return a context in which lines on the terminal may be commands of GitHub Actions."""
+    return commands(config.get_terminal_writer()._file)
 
 
 def mask_log_file(config: pytest.Config, mask: Callable[[str], str]) -> None:

@@ -32,7 +32,7 @@ class RedactionHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """From now on pytest logs into its file."""
-        mask_log_file(self._config, self._mask)
+        mask_log_file(self._config, self._run.shown)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_make_collect_report(
@@ -43,28 +43,28 @@ class RedactionHooks:
         if report.result:
             mask_ids([node for node in report.result if isinstance(node, pytest.Item)], self._mask)
         if report.longrepr is not None or report.sections:
-            mask_report(report, self._mask)
+            mask_report(report, self._show)
         return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         """A warning can quote what it warns of."""
         text = str(warning_message.message)
-        masked = self._mask(text)
+        masked = self._show(text)
         if masked != text:
             warning_message.message = _warning(warning_message.category, masked)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: TerminalRepr) -> None:
         """A worker sends its own errors as text."""
-        masked_repr(excrepr, self._mask)
+        masked_repr(excrepr, self._show)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """What tests say about the whole suite goes past their reports; a worker hands over what it has learnt."""
         junit = self._config.stash.get(xml_key, None)
         if junit is not None:
-            junit.global_properties[:] = [(name, self._mask(value)) for name, value in junit.global_properties]
+            junit.global_properties[:] = [(name, self._run.shown(value)) for name, value in junit.global_properties]
         if self._run.is_worker:
             tell_secrets(self._config, self._run.redactor.named)
 
@@ -76,6 +76,14 @@ class RedactionHooks:
     def _mask(self, text: str) -> str:
         # Asked for only now: a run that shows nothing need not find out what is secret.
         return self._run.redactor.text(text)
+
+    def _show(self, text: str) -> str:
+        return self._run.shown(text, colours=has_colours(self._config))
+
+
+def has_colours(config: pytest.Config) -> bool:
+    """Whether pytest writes colours into its reports."""
+    return config.pluginmanager.has_plugin("terminalreporter") and config.get_terminal_writer().hasmarkup
 
 
 def mask_report(report: pytest.TestReport | pytest.CollectReport, mask: Callable[[str], str]) -> None:

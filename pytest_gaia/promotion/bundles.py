@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.bundle import SHORT, Bundle
 
 if TYPE_CHECKING:
@@ -66,9 +67,12 @@ def all_bundles(rootdir: Path) -> tuple[Bundle, ...]:
     return tuple(found)
 
 
-def read_bundle(path: Path) -> Bundle:
-    """Return the bundle in the file at ``path``. Raises ``ConfigError`` for what is none."""
-    shown = f"{path.parent.name}/{path.name}"
+def read_bundle(path: Path, given: str = "") -> Bundle:
+    """Return the bundle in the file at ``path``, which the user has ``given`` by that name.
+
+    Raises ``ConfigError`` for what is none.
+    """
+    shown = one_line(given) or f"{FOLDER}/{path.name}"
     try:
         return msgspec.json.decode(path.read_bytes(), type=Bundle)
     except OSError as error:
@@ -83,7 +87,7 @@ def find_bundle(rootdir: Path, prefix: str) -> Bundle:
     Raises ``ConfigError`` where none does, or several, and for a stored bundle that is not what its name says.
     """
     if is_file(prefix):
-        return read_bundle(Path(prefix))
+        return read_bundle(Path(prefix), prefix)
     files = bundle_files(rootdir)
     found = [name for name in files if name.startswith(prefix.lower())] if len(prefix) >= _LEAST_DIGITS else []
     if len(found) != 1:

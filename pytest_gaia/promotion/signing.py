@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.checklist import BY_ID
 from pytest_gaia.promotion.gate import LONGEST_WAIVER, WAIVER_ROLE, waivable
 from pytest_gaia.promotion.ssh_signer import SshSigner
@@ -70,7 +71,7 @@ def write_word(
         "item": word.item,
         "role": role,
         "signer": key.name if key else user or "unknown",
-        "why": _one_line(word.why),
+        "why": " ".join(one_line(word.why).split()),
         "time": now.isoformat(timespec="seconds"),
         "until": until.isoformat(timespec="seconds"),
     }
@@ -89,11 +90,6 @@ def moment(text: str, now: datetime) -> datetime:
     except ValueError:
         raise ConfigError(f"--until {text}: no time; write 7d, 12h, 2027-01-31, or 2027-01-31T12:00Z.") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _one_line(text: str) -> str:
-    """Return ``text`` as one printable line: it is shown on terminals, in tables and in reports."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _end(word: Word, kind: str, now: datetime) -> datetime:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_gaia.printable import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,6 +35,7 @@ def _annotation(finding: Finding, prefix: str) -> str:
 
 def _escaped(text: str, more: str = "") -> str:
     """Return ``text`` as the runner reads it back: its own signs and line ends written as per cent codes."""
+    text = visible(text)
     for sign in f"%\r\n{more}":
         text = text.replace(sign, f"%{ord(sign):02X}")
     return text

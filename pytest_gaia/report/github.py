@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.report.annotations import annotation
 from pytest_gaia.report.footer import spent, warnings
+from pytest_gaia.report.markdown_text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,6 @@ MOST = 10
 SUMMARY_LIMIT = 1024 * 1024
 """bytes that GitHub takes as the summary of a step; a longer one is dropped as a whole"""
 
-_SPECIAL = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|`*_[]~\\#"}
 _ROOM_FOR_A_NOTE = 200
 
 
@@ -108,8 +108,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _cell(text: str) -> str:
     """Return ``text`` as GitHub shows it: no sign of it is Markdown, and it stays within its cell."""
-    lines = (line.translate(_SPECIAL) for line in text.strip().splitlines())
-    return "<br>".join("".join(sign for sign in line if sign.isprintable()) for line in lines)
+    return "<br>".join(map(escaped, text.strip().splitlines()))
 
 
 def _fitting(lines: Iterable[str], room: int) -> str:

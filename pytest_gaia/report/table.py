@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_gaia.printable import one_line
 from pytest_gaia.report.layout import columns
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return ``rows`` as lines whose columns begin at the same place; no spaces at the ends of lines."""
+    rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(_filled, row, widths)).rstrip() for row in rows]
 

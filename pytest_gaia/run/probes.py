@@ -26,6 +26,7 @@ from urllib.request import (
 from pytest_gaia.clients.reasons import NO_TLS, NOT_TLS, remedy_of, tls_reason
 from pytest_gaia.clients.wire import proxy_for, trusted
 from pytest_gaia.config.addresses import Endpoint, endpoints, host_of, is_loopback
+from pytest_gaia.printable import one_line
 
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, "Message Formats")."""
@@ -209,12 +210,12 @@ def _health(body: bytes) -> Answer:
     if not isinstance(answer, dict):
         return Answer("degraded", "GET /health did not answer an object")
     status, version = answer.get("status"), answer.get("version")
-    release = str(version)[:_LONGEST] if version is not None else None
+    release = one_line(str(version)[:_LONGEST]) if version is not None else None
     if status is None:
         return Answer(version=release, vouched=False)
     if status in _WELL:
         return Answer(version=release)
-    return Answer(status if status in _STATES else "degraded", f"says {str(status)[:_LONGEST]!r}", release)
+    return Answer(status if status in _STATES else "degraded", one_line(f"says {str(status)[:_LONGEST]!r}"), release)
 
 
 def _retry_after(error: HTTPError) -> float | None:

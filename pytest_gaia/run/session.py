@@ -9,6 +9,7 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
+from pytest_gaia.printable import coloured, visible
 from pytest_gaia.run.handoff import Handoff
 from pytest_gaia.run.recorder import Recorder
 
@@ -98,6 +99,11 @@ class Run:
             dotenv = read_dotenv(self.options.rootdir / DOTENV_FILE)
             self._redactor.learn_all(secrets_around({name: value for name, (value, _) in dotenv.items()}))
         return self._redactor
+
+    def shown(self, text: str, *, colours: bool = False) -> str:
+        """Return ``text`` as people may see it: secrets masked, and every character visible; ``colours`` may stay."""
+        masked = self.redactor.text(text)
+        return coloured(masked) if colours else visible(masked)
 
     def observed(self) -> Observed:
         """The members of the platform that were seen to answer before the first test."""

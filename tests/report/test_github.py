@@ -73,8 +73,8 @@ def test_the_summary_says_what_gates_what_was_expected_and_what_was_not_tested()
     text = job_summary(eventful(), "staging")
 
     assert text.startswith("## gaia: REJECT on staging\n")
-    assert "| suites/chat/test&#95;chat.py::test&#95;answers&#91;0&#124;a&#93; | failed |" in text
-    assert f"| 1 | staging-personas | GAIA-1 | @team | 2026-03-28 | {WHY} |" in text
+    assert r"| suites/chat/test\_chat.py::test\_answers\[0\|a\] | failed |" in text
+    assert f"| 1 | staging-personas | GAIA-1 | @\u2060team | 2026-03-28 | {WHY} |" in text
     assert "| 1 | not applicable | staging gives asset no URL of its own |" in text
     assert PERSONAS not in text
 

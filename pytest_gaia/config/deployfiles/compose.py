@@ -20,6 +20,7 @@ from pytest_gaia.config.deployfiles.yaml_values import read_yaml, yaml_comments
 from pytest_gaia.config.documents import read_text
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +127,7 @@ def _platform_names(tables: list[Table]) -> dict[str, str]:
 
 
 def _no_platform(top: Table, services: Table) -> ConfigError:
-    there = ", ".join(services.values) or "none"
+    there = ", ".join(map(one_line, services.values)) or "none"
     return top.error(
         "services",
         f"none of them is the platform's: looked for {', '.join(MEMBERS)} (or gateway-service, …; db), found {there}. "

@@ -74,7 +74,7 @@ class EndingHooks:
 
     def _redact(self, text: str) -> str:
         # Asked for only now: what masks knows more at the end than at the start.
-        return self._run.redactor.text(text)
+        return self._run.shown(text)
 
     def _beside(self, judged: Judged) -> Iterator[tuple[str, str]]:
         redact, environment = self._redact, self._shelf.environment

@@ -33,15 +33,14 @@ class Masks:
         self._learnt = 0
 
     def __call__(self, text: str) -> str:
-        """Return ``text`` with everything masked that must not be shown."""
-        redactor = self._run.redactor
+        """Return ``text`` with everything masked that must not be shown, and every character visible."""
         if len(text) > _SHORT:
-            return redactor.text(text)
-        if self._learnt != (learnt := len(redactor.values)) or len(self._known) > _MANY:
+            return self._run.shown(text)
+        if self._learnt != (learnt := len(self._run.redactor.values)) or len(self._known) > _MANY:
             self._known.clear()
             self._learnt = learnt
         if text not in self._known:
-            self._known[text] = redactor.text(text)
+            self._known[text] = self._run.shown(text)
         return self._known[text]
 
 

@@ -10,6 +10,7 @@ from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve_each
+from pytest_gaia.printable import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.project import Promotion
 
 T = TypeVar("T")
-_KEPT = "\n"
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def redactor_of(promotion: Promotion) -> Redactor:
@@ -39,11 +38,6 @@ def redactor_of(promotion: Promotion) -> Redactor:
 def clean(value: T, text: Callable[[str], str]) -> T:
     """Return ``value``, a dataclass of texts, numbers and tuples of such, with ``text`` applied to every text in it."""
     return _cleaned(value, lambda each: visible(text(each)))  # type: ignore[return-value]  # a dataclass is replaced by one of its own type
-
-
-def visible(text: str) -> str:
-    """Return ``text`` with a sign in the place of everything that is not seen, such as what turns the direction around."""
-    return "".join(sign if sign.isprintable() or sign == _KEPT else _REPLACEMENT for sign in text)
 
 
 def _cleaned(value: object, text: Callable[[str], str]) -> object:

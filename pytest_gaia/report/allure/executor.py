@@ -17,15 +17,16 @@ def executor(environ: Mapping[str, str], report: str) -> dict[str, Any]:
 def _github(environ: Mapping[str, str]) -> dict[str, Any] | None:
     if environ.get("GITHUB_ACTIONS") != "true":
         return None
-    home = f"{environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{environ.get('GITHUB_REPOSITORY', '')}"
+    repository, run = environ.get("GITHUB_REPOSITORY"), environ.get("GITHUB_RUN_ID")
+    home = f"{environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}" if repository else ""
     number = environ.get("GITHUB_RUN_NUMBER", "")
     return {
         "name": "GitHub Actions",
         "type": "github",
         "url": home,
         "buildOrder": _number(number),
-        "buildName": f"{environ.get('GITHUB_WORKFLOW', 'run')} #{number}",
-        "buildUrl": f"{home}/actions/runs/{environ.get('GITHUB_RUN_ID', '')}",
+        "buildName": _build(environ.get("GITHUB_WORKFLOW", "run"), number),
+        "buildUrl": f"{home}/actions/runs/{run}" if home and run else "",
     }
 
 
@@ -38,7 +39,7 @@ def _gitlab(environ: Mapping[str, str]) -> dict[str, Any] | None:
         "type": "gitlab",
         "url": environ.get("CI_PROJECT_URL", ""),
         "buildOrder": _number(number),
-        "buildName": f"{environ.get('CI_JOB_NAME', 'job')} #{number}",
+        "buildName": _build(environ.get("CI_JOB_NAME", "job"), number),
         "buildUrl": environ.get("CI_JOB_URL", ""),
     }
 
@@ -52,9 +53,13 @@ def _jenkins(environ: Mapping[str, str]) -> dict[str, Any] | None:
         "type": "jenkins",
         "url": environ["JENKINS_URL"],
         "buildOrder": _number(number),
-        "buildName": environ.get("BUILD_TAG") or f"{environ.get('JOB_NAME', 'job')} #{number}",
+        "buildName": environ.get("BUILD_TAG") or _build(environ.get("JOB_NAME", "job"), number),
         "buildUrl": environ.get("BUILD_URL", ""),
     }
+
+
+def _build(name: str, number: str) -> str:
+    return f"{name} #{number}" if number else name
 
 
 def _number(text: str) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pytest_gaia.report.signoff import charts
 from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED
@@ -27,6 +27,7 @@ def html(page: SignOffPage) -> str:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -45,6 +46,13 @@ def html(page: SignOffPage) -> str:
         shown_blocking=SHOWN_BLOCKING,
     )
     return document + "\n"
+
+
+def _shown(value: object) -> object:
+    """Return text such that no line of the document is a command, where it is printed in the log of a job."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return escape(value).replace("\n", Markup("&#10;")).replace("[", Markup("&#91;"))
 
 
 def _running_foot(page: SignOffPage) -> str:

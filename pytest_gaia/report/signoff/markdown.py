@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_gaia.report.markdown_text import escaped
 from pytest_gaia.report.signoff.markdown_tables import (
     blocking,
     changes,
@@ -21,7 +22,6 @@ from pytest_gaia.report.signoff.markdown_tables import (
     untested,
     waivers,
 )
-from pytest_gaia.report.signoff.markdown_text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.report.signoff.markdown_text import code, escaped, link, table
+from pytest_gaia.report.markdown_text import code, escaped, link, table
 from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED
 from pytest_gaia.wording import counted
 

@@ -6,30 +6,32 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from pytest_gaia.printable import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MEANING = re.compile(r"([\\`*_{}\[\]#!|~<>&$])")
-_MENTION = re.compile(r"@(?=\w)")
+_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|:(?=[\w+-]{1,99}:)")
+"""what GitHub makes a mention, a link to an issue, or a picture, whether or not it is escaped"""
 _BEGINNING = re.compile(r"^(\d*)([.)+=-])(?=\s|$|-|=)")
 _ADDRESS = re.compile(r"(https?|ftp)(?=:)|www(?=\.)", re.IGNORECASE)
 _JOINER = "\u2060"
-"""breaks what would become a link or a mention, and is not seen"""
+"""breaks what would become a link, a mention or a picture, and is not seen"""
 
 
 def escaped(text: str) -> str:
     """Return ``text`` on one line, with everything masked that means something in Markdown."""
-    one_line = " ".join(text.split())
-    plain = _BEGINNING.sub(r"\1\\\2", _MEANING.sub(r"\\\1", one_line))
-    return _ADDRESS.sub(rf"\g<0>{_JOINER}", _MENTION.sub(f"@{_JOINER}", plain))
+    plain = _BEGINNING.sub(r"\1\\\2", _MEANING.sub(r"\\\1", " ".join(one_line(text).split())))
+    return _ADDRESS.sub(rf"\g<0>{_JOINER}", _REFERENCE.sub(rf"\g<0>{_JOINER}", plain))
 
 
 def code(text: str) -> str:
     """Return ``text`` as code, whatever it holds; in a table as well."""
-    one_line = " ".join(text.split())
-    if "`" in one_line or "|" in one_line:
-        return escaped(one_line)
-    return f"`{one_line}`" if one_line else ""
+    shown = " ".join(one_line(text).split())
+    if "`" in shown or "|" in shown:
+        return escaped(shown)
+    return f"`{shown}`" if shown else ""
 
 
 def link(text: str, address: str) -> str:

@@ -1,0 +1,157 @@
+"""Text from outside, made fit to be shown: every character can be seen, and no line is a command to CI.
+
+What services answer, and names in files, are shown on terminals, in logs of CI, and in reports. A control character could
+write over other lines there, one that turns the direction of writing could make a line read as another one, and GitHub Actions
+takes lines that begin with ``::``, or hold ``##[``, as commands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+_BLANK = frozenset(
+    chr(code)
+    for first, last in (
+        (0x034F, 0x034F),
+        (0x115F, 0x1160),
+        (0x17B4, 0x17B5),
+        (0x180B, 0x180F),
+        (0x2800, 0x2800),
+        (0x3164, 0x3164),
+        (0xFE00, 0xFE0F),
+        (0xFFA0, 0xFFA0),
+        (0xE0100, 0xE01EF),
+    )
+    for code in range(first, last + 1)
+)
+"""what Python calls printable, and nobody sees: fillers, joiners, selectors of variants"""
+_KEPT = "\n\t"
+_BREAK = re.compile(r"(?<![ \t])[ \t]*+[\n\r\v\f\x1c-\x1e\x85\u2028\u2029][ \t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*+|\t")
+_CODE = "(?:0?[0124]|2[2-4]|3[1-79]|49|9[0-7])"
+_COLOUR = re.compile(rf"(\x1b\[(?:{_CODE}(?:;{_CODE}){{0,4}})?m)")
+"""what pytest and its libraries write; nothing that hides text"""
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with every character that cannot be seen as Python and JSON write it, but line ends and tabs.
+
+    >>> visible("1.0\\x1b[31m \\u202e")
+    '1.0\\\\x1b[31m \\\\u202e'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    hidden = {
+        ord(sign): _escape(ord(sign))
+        for sign in set(text)
+        if sign in _BLANK or not (sign.isprintable() or sign in _KEPT)
+    }
+    return text.translate(hidden) if hidden else text
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as :func:`visible` does, on one line: what stands in a cell, or within a sentence."""
+    return visible(_BREAK.sub(" ", text))
+
+
+def coloured(text: str) -> str:
+    """Return ``text`` as :func:`visible` does, with the colours that are in it."""
+    if "\x1b" not in text:
+        return visible(text)
+    return "".join(part if _COLOUR.fullmatch(part) else visible(part) for part in _COLOUR.split(text))
+
+
+def colourless(text: str) -> str:
+    """Return ``text`` without colours."""
+    return _COLOUR.sub("", text) if "\x1b" in text else text
+
+
+def _escape(code: int) -> str:
+    """Return the escape of a character. But for the control characters that JSON never holds, it is JSON's own, because
+    what is written may be a document.
+    """
+    if code < 0x20:
+        return f"\\x{code:02x}"
+    if code > 0xFFFF:
+        high, low = divmod(code - 0x10000, 0x400)
+        return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+    return f"\\u{code:04x}"
+
+
+class SafeStream:
+    """A text stream for text of any origin. Everything else is the stream's own.
+
+    Where GitHub Actions reads it, no line is a command. Control characters other than colours are shown as escapes where
+    the stream is no terminal, and on a terminal too if ``plain``.
+    """
+
+    def __init__(self, stream: Any, *, plain: bool = False) -> None:
+        self.stream = stream
+        self._plain = plain
+        # Once, because tests can change the environment of their process.
+        self._read_by_actions = os.environ.get("GITHUB_ACTIONS") == "true"
+        self._line = ""
+        """the line that is being written, as far as it may become a command"""
+
+    def write(self, text: str) -> int:
+        """Write ``text``; return how much of it that was: all."""
+        self.stream.write(self.safe(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write them one by one."""
+        for line in lines:
+            self.write(line)
+
+    def safe(self, text: str) -> str:
+        """Return ``text`` as it is written now."""
+        # The letter of a test that passes must cost nothing.
+        if not (text.isascii() and text.isprintable()) and (self._plain or not self.stream.isatty()):
+            # Progress is shown in lines that are written over.
+            text = "\r".join(map(coloured, text.split("\r")))
+        return self._without_commands(text) if self._read_by_actions else text
+
+    @contextmanager
+    def commands(self) -> Iterator[None]:
+        """As the function."""
+        before, self._read_by_actions, self._line = self._read_by_actions, False, ""
+        try:
+            yield
+        finally:
+            self._read_by_actions = before
+
+    def _without_commands(self, text: str) -> str:
+        written = self._line
+        whole = written + text
+        begun = whole[max(whole.rfind("\n"), whole.rfind("\r")) + 1 :]
+        if _BEGUN.fullmatch(begun):
+            self._line = " :" if begun.endswith(":") else ""
+        else:
+            self._line = f"x{'#' * min(2, len(begun) - len(begun.rstrip('#')))}"
+        # What is written already stays: only the last character of what begins a command is another one.
+        return _COMMAND.sub(_escaped_command, whole)[len(written) :]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def commands(stream: object) -> AbstractContextManager[None]:
+    """Return a context in which lines written to ``stream`` may be commands: those that this package makes."""
+    return stream.commands() if isinstance(stream, SafeStream) else nullcontext()
+
+
+_GAP = r"(?:[^\S\n\r]|\x1b\[[0-9;]*m)*"
+_COMMAND = re.compile(rf"(?:^|(?<=[\n\r])){_GAP}::|\#\#\[")
+_BEGUN = re.compile(rf"{_GAP}:?")
+
+
+def _escaped_command(found: re.Match[str]) -> str:
+    text = found[0]
+    return f"{text[:-1]}{_escape(ord(text[-1]))}"

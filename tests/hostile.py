@@ -1,0 +1,27 @@
+"""Text as somebody would write it who wants to be shown as another one, or to command CI; and what must never be shown."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_gaia.printable import visible
+
+HOSTILE = (
+    "1.0\n::error file=planted::planted\r\n\t ::add-mask::passed\r::stop-commands::planted\n\x1b[31m::planted::\n"
+    "\x1b]0;title\x07\x1b[8m\u202eevil\u2066 \u200bzero\u00ad \u009b1m \u2028 \u3164\u115f\u2800\ufe0f "
+    "##[error]planted @planted www.planted.example https://planted.example :planted: #1 <b>planted</b> | `x` [a](b)"
+)
+"""no character that XML does not take"""
+_OWN = re.compile(r"::(?:error|warning|notice) (?:file=(?!planted)|title=)")
+
+
+def planted(text: str) -> list[str]:
+    """Return the lines of ``text`` that do not only show what :data:`HOSTILE` holds."""
+    # As the runner of GitHub Actions reads lines.
+    return [line for line in re.split(r"\r\n|\n|\r", text) if _is_command(line) or visible(line) != line]
+
+
+def _is_command(line: str) -> bool:
+    if _OWN.match(line):
+        return False
+    return line.lstrip().startswith("::") or "##[" in line
