@@ -119,6 +119,16 @@ def test_services_checks_and_memory_belong_to_process_groups(fake_tools: FakeToo
     assert seen["worker"]["config"]["guest"]["memory_mb"] == 512
 
 
+def test_a_deploy_file_may_be_json(fake_tools: FakeTools, tmp_path: Path) -> None:
+    file = tmp_path / "fly.auth.staging.json"
+    file.write_text(json.dumps({"app": APP, "vm": [{"memory": "1gb"}]}), encoding="utf-8")
+    fake_tools.app(APP, machines=0)
+
+    fake_tools.run("fly", "deploy", "-a", APP, "-c", str(file))
+
+    assert [each["config"]["guest"]["memory_mb"] for each in fake_tools.machines(APP)] == [1024]
+
+
 def test_the_first_deployment_makes_two_machines_unless_told_otherwise(fake_tools: FakeTools, file: str) -> None:
     fake_tools.app(APP, machines=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,14 +67,17 @@ def test_it_takes_the_deploy_file_of_then(fake_tools: FakeTools, tmp_path: Path)
     file = tmp_path / "deploy" / "fly.auth.staging.toml"
     then = file.read_text()
     rollout = fly_rollout(tmp_path, "auth", auth=image("auth", 2))
-    file.write_text(then + '[env]\nLOG_LEVEL = "debug"\n')
-    assert roll_out(rollout, fly_hook(), pace=Clock().pace()).good
+    file.write_text(then + '[processes]\napp = "serve"\nworker = "work"\n')
+    steps = (replace(rollout.steps[0], groups={"app": True, "worker": False}),)
+    assert roll_out(replace(rollout, steps=steps), fly_hook(), pace=Clock().pace()).good
 
     (step,) = plan(tmp_path).steps
 
     assert step.config is not None
     assert step.config != file
     assert step.config.read_text() == then
+    # What its machines must show is what that file asks for.
+    assert (step.checks_required, step.groups) == (True, {"app": True})
     assert "with its deploy file of then" in step.origin
     assert go_back(plan(tmp_path)).good
 
