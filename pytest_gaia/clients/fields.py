@@ -19,6 +19,9 @@ _NAME = re.compile(
     r"(?<![\w-])-{0,2}+(?P<name>[A-Za-z_][\w-]{0,99}+)"
     r"(?:(?P<quote>\\*+[\"'])\s*+(?P<colon>[:,])\s*+|[ \t]{0,9}+(?P<sign>:(?=[ \t])|=(?!=))[ \t]*+)"
 )
+_OPTION = re.compile(
+    r"(?<![\w-])--(?P<name>[A-Za-z][\w-]{0,99}+)(?:[ \t]{1,9}+|\\*+[\"']\s*+,\s*+\\*+[\"'])(?P<value>[^-\s\"'&,;()\[\]{}<>\\][^\s\"'&,;()\[\]{}<>\\]*+)"
+)
 SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s{1,9}+", re.IGNORECASE)
 _STRING = re.compile(r"[bBfFrRuU]{0,2}+(\\*+)([\"'])")
 _PAIR_BEGINS = re.compile(r"\([bB]?\\*[\"']\Z")
@@ -29,6 +32,7 @@ _MASKED = r"\*{3}[0-9a-f]{8}\*{3}|"
 _LITERAL = re.compile(_MASKED + r"(?!(?:null|true|false|none)\b)[^\s\"'\\\[{,}\])(]++", re.IGNORECASE)
 _PARAMETER = re.compile(_MASKED + r"[^&\s\"'<>]++")
 _BARE = re.compile(_MASKED + r"[^\s\"'&,;()\[\]{}<>\\]++(?![(\[\"'])")
+_BARE_IN_QUOTES = re.compile(_MASKED + r"[^\s\"'&,;()\[\]{}<>\\]++(?=\\*+[\"'])")
 _COOKIES = re.compile(r"[\w-]{1,99}+=[^\r\n]++")
 _BEARER = re.compile(r"(?<!\w)(?:Bearer|Basic)\s{1,9}+([\w.~+/=-]{16,}+)", re.IGNORECASE)
 _SHORTEST = 6
@@ -43,6 +47,15 @@ def named(text: str) -> Iterator[Span]:
                 if start < end:
                     yield start, end
                     done = end
+
+
+def options(text: str) -> Iterator[Span]:
+    """Yield the values of options that are named like secrets, as in ``--password hunter2`` and ``['--password', 'hunter2']``."""
+    return (
+        found.span("value")
+        for found in _OPTION.finditer(text)
+        if is_secret_name(found["name"]) and _is_made_up(found["value"])
+    )
 
 
 def bearers(text: str) -> Iterator[Span]:
@@ -110,16 +123,26 @@ def _assigned(text: str, found: re.Match[str]) -> Iterator[Span]:
     if value := _string(text, place, None if line < 0 else line):
         yield value
     elif scheme := SCHEME.match(text, place):
-        yield from (bare.span() for bare in [_BARE.match(text, scheme.end())] if bare)
+        yield from (bare.span() for bare in [_bare(text, scheme.end(), found)] if bare)
     elif name.lower().endswith("cookie"):
         yield from (cookies.span() for cookies in [_COOKIES.match(text, place)] if cookies)
-    elif bare := _BARE.match(text, place):
+    elif bare := _bare(text, place, found):
         value_text = bare[0].rstrip(".:")
         is_variable = name.isupper() and text[place - 1] == "=" and is_literal(value_text, name)
-        if is_variable or (
-            len(value_text) >= _SHORTEST and re.search(r"\d", value_text) and re.search("[A-Za-z]", value_text)
-        ):
+        if is_variable or _is_made_up(value_text):
             yield place, place + len(value_text)
+
+
+def _bare(text: str, place: int, named: re.Match[str]) -> re.Match[str] | None:
+    """Return a value without quotes; where its name begins a string, such as a header that curl is given, it may end with that."""
+    begins = named.start()
+    in_quotes = begins > 0 and text[begins - 1] in "\"'"
+    return _BARE.match(text, place) or (_BARE_IN_QUOTES.match(text, place) if in_quotes else None)
+
+
+def _is_made_up(value: str) -> bool:
+    """Whether a value that is not in quotes is none of a sentence or of code."""
+    return len(value) >= _SHORTEST and bool(re.search(r"\d", value) and re.search("[A-Za-z]", value))
 
 
 def _string(text: str, place: int, end: int | None = None) -> Span | None:

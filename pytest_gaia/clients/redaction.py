@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from pytest_gaia.clients.fields import SCHEME, bearers, named
+from pytest_gaia.clients.fields import SCHEME, bearers, named, options
 from pytest_gaia.clients.forms import SHORTEST, FormIndex, forms_of, parts_of
 from pytest_gaia.clients.known_secrets import secrets_of
 from pytest_gaia.config.secret_names import is_secret_parameter
@@ -160,6 +160,8 @@ def _telling(text: str) -> Iterator[Span]:
     """
     if ":" in text or "=" in text or "," in text:
         yield from named(text)
+    if "--" in text:
+        yield from options(text)
     if " " in text:
         yield from bearers(text)
     yield from ((start, end) for start, end, _ in tokens(text))

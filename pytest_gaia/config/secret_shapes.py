@@ -236,9 +236,14 @@ def _credentials(text: str, place: int, at: int) -> Span | None:
         return (start, at) if scheme in _TOKEN or looks_random(text[start:at]) else None
     if text[user] != ":":
         return (start, at) if scheme in ("nats", "tls") else None
+    # Many services take a key for the user, with an empty password or with any.
+    if scheme in _HTTP and user + 1 == at:
+        return (start, user)
     # http://host:8000/@scope and postgresql://user@host:5432/d?mail=a@b have a port there, and no password.
     is_port = (scheme in _HTTP or text[start] == "[" or "@" in text[start:user]) and _PORT.match(text, user, at)
-    return None if is_port else (user + 1, at)
+    if is_port:
+        return None
+    return (start if scheme in _HTTP and looks_random(text[start:user]) else user + 1, at)
 
 
 def _cut_credentials(text: str, place: int, end: int) -> Span | None:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.config.findpaths import load_config_dict_from_file, locate_config
 from _pytest.pathlib import fnmatch_ex
 
 from pytest_gaia.plugin.launch import paths_of
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from typing import Any
 
     from pytest_gaia.run.session import Run
 
@@ -50,6 +52,17 @@ class LedgerHooks:
         # By identity, because a hook may rename what it does not take out.
         self._open: dict[int, pytest.Item] = {}
         self._seen: set[Path] = set()
+        self._dropped: list[str] = []
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_pycollect_makeitem(
+        self, collector: pytest.Module | pytest.Class, name: str, obj: object
+    ) -> Generator[None, object, object]:
+        """It is made: a hook that makes nothing of what pytest takes for a test leaves it out."""
+        made = yield
+        if made == [] and (collector.istestfunction(obj, name) or collector.istestclass(obj, name)):
+            self._dropped.append(f"{collector.nodeid}::{name}")
+        return made
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         """Its file is read."""
@@ -69,7 +82,8 @@ class LedgerHooks:
         """What is not to be run now is missing."""
         for item in session.items:
             self._open.pop(id(item), None)
-        missing = [item.nodeid for item in self._open.values()]
+        missing = [*self._dropped, *(item.nodeid for item in self._open.values())]
+        self._dropped.clear()
         self._open.clear()
         if missing:
             self._taken_out(missing)
@@ -137,6 +151,7 @@ class Scope:
             *(f"-m {shlex.quote(value)}" for value in self._given("markexpr")),
             *(f"-k {shlex.quote(value)}" for value in self._given("keyword")),
             *(f"-o {shlex.quote(value)}" for value in self._given("override_ini") if _decides(value)),
+            *(f"-c {shlex.quote(value)}" for value in self._given("inifilename") if self._decides_otherwise()),
             *(f"--gaia-command={value}" for value in self._given("gaia_command")),
             *(f"--deselect={value}" for value in self._given("deselect")),
             *(f"--ignore={value}" for value in self._given("ignore") if self._concerns(value)),
@@ -148,6 +163,12 @@ class Scope:
     def _given(self, name: str) -> list[str]:
         value = getattr(self.config.option, name, None) or []
         return [value] if isinstance(value, str) else list(map(str, value))
+
+    def _decides_otherwise(self) -> bool:
+        """Whether the file of ``-c`` has other settings for what is a test than the one that pytest finds by itself."""
+        _, _, found, _ = locate_config(self.config.invocation_params.dir, [self.config.rootpath])
+        given = (self.config.inipath and load_config_dict_from_file(self.config.inipath)) or {}
+        return bool(found) and any(_words(given, name) != _words(found, name) for name in _COLLECTING)
 
     def _concerns(self, ignored: str) -> bool:
         path = Path(os.path.normpath(self.config.invocation_params.dir / ignored))
@@ -169,6 +190,12 @@ class Scope:
 
     def _shown(self, path: Path) -> str:
         return os.path.relpath(path, self.config.rootpath).replace(os.sep, "/")
+
+
+def _words(settings: Mapping[str, Any], name: str) -> object:
+    """Return a setting, the same for all formats of files."""
+    value = settings[name].value if name in settings else None
+    return value.split() if isinstance(value, str) else value
 
 
 def _decides(setting: str) -> bool:

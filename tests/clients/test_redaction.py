@@ -138,6 +138,11 @@ NAMED = [
     ('{"signature": "q3Xv8LmPz1TkW9dY", "sid": "abc"}', '{"signature": "***", "sid": "abc"}'),
     ("User(name='me', password='hunter2')", "User(name='me', password='***')"),
     ("GAIA_API_KEY=hunter --api-key=hunter2", "GAIA_API_KEY=*** --api-key=***"),
+    # command lines, and what they are given
+    ("+ psql --password hunter2 --user me", "+ psql --password *** --user me"),
+    ("Command '['psql', '--db-password', 'hunter2']' returned", "Command '['psql', '--db-password', '***']' returned"),
+    ("curl -H 'X-Api-Key: hunter2' -H \"Authorization: Bearer abc\" h", "curl -H 'X-Api-Key: ***' -H \"Authorization: Bearer ***\" h"),
+    ('"Env": ["POSTGRES_PASSWORD=hunter", "PATH=/bin"]', '"Env": ["POSTGRES_PASSWORD=***", "PATH=/bin"]'),
     # strings whose end was cut off
     ('{"token": "hunter', '{"token": "***'),
     ('{"detail": "{\\"token\\": \\"hunter"}', '{"detail": "{\\"token\\": \\"***"}'),
@@ -149,6 +154,7 @@ NAMED = [
             *('{"code": "NOT_FOUND", "auth": "healthy", "signature": "(int) -> str"}', "exit code=1, code: 404"),
             *("token = await login(gateway)", "token = tokens[0]", "def login(token: str) -> None:", 'body = {"password": {"type": "string"}}'),
             *("test_token.py:12: AssertionError", "tests/test_a.py::TestToken::test_v2_is_new", "expected one of ['password', 'token']"),
+            *("--password is required", "use --api-key KEY", "--token-file /run/2024/token", "'--password', 'and more'", "f'token={token}'"),
             *("GAIA_API_KEY: api_key: holds a line break", "set GAIA_TOKEN=$TOKEN", "token: expired", "author=Rita-Roe-1"),
         )
     ),

@@ -29,6 +29,10 @@ URLS = [
     ("amqp://u:p:q@h, http://proxy:p@w@h:3128", "amqp://u:***@h, http://proxy:***@h:3128"),
     ('{"dsn_of": "mysql://u:a\\"b@c@h/d", "mail": "a@b"}', '{"dsn_of": "mysql://u:***@h/d", "mail": "a@b"}'),
     ("'redis://:p@ss@h:6379/0'", "'redis://:***@h:6379/0'"),
+    # a key in the place of the user
+    ("https://sk_abcSecret99:@api.example.org/v1", "https://***:@api.example.org/v1"),
+    ("https://q3Xv8LmPz1TkW9dYb4Rg7s:x-oauth-basic@github.com/a/b", "https://***@github.com/a/b"),
+    ("https://deploy-user-of-staging:hunter2@h/x", "https://deploy-user-of-staging:***@h/x"),
     # one whose end was cut off
     ("postgresql://gaia:Top", "postgresql://gaia:***"),
     ("see 'postgresql://gaia:Top...'", "see 'postgresql://gaia:***'"),

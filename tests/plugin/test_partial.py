@@ -162,8 +162,15 @@ def test_what_a_hook_of_the_workers_leaves_out_makes_a_run_partial(small: pytest
     assert verdict["partial"] == ["a plugin deselected 1 of 2 tests", "suites/other/test_other.py was not collected"]
 
 
-def test_what_a_hook_takes_out_without_reporting_it_still_holds(small: pytest.Pytester) -> None:
-    small.makeconftest("def pytest_collection_modifyitems(items): del items[2:]\n")
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "def pytest_collection_modifyitems(items): del items[2:]\n",
+        "def pytest_pycollect_makeitem(name): return [] if name in ('test_three', 'test_away') else None\n",
+    ],
+)
+def test_what_a_hook_takes_out_without_reporting_it_still_holds(small: pytest.Pytester, hook: str) -> None:
+    small.makeconftest(hook)
 
     result, verdict = run(small)
 
@@ -186,6 +193,25 @@ def test_settings_narrow_a_run_as_the_command_line_does(
     result, verdict = run(small)
 
     assert (result.ret, verdict["verdict"]) == (0, "PARTIAL")
+
+
+@pytest.mark.parametrize(
+    ("setting", "partial"), [("test_one", ["-c other.ini was given"]), ("test", [])], ids=["narrower", "the same"]
+)
+def test_another_file_of_settings_counts_where_it_decides_otherwise_what_is_a_test(
+    small: pytest.Pytester, setting: str, partial: list[str]
+) -> None:
+    file = small.path / "pyproject.toml"
+    file.write_text(f'{file.read_text()}\npython_functions = ["test"]\n')
+    settings = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = session\n"
+    small.makefile(
+        ".ini", other=f"[pytest]\n{settings}asyncio_default_test_loop_scope = session\npython_functions = {setting}\n"
+    )
+    add_suite(small, "more", "def test_one(): pass\ndef test_one_more(): pass\n")
+
+    _, verdict = run(small, "-c", "other.ini")
+
+    assert (verdict["verdict"], verdict["partial"]) == ("PARTIAL" if partial else "PROMOTE", partial)
 
 
 @pytest.mark.parametrize("option", ["--lf", "--sw"])
