@@ -17,6 +17,7 @@ from pytest_gaia.cli.environments import AsJson, complete_name
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.config.project import find_rootdir
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.outputs import write_file
 from pytest_gaia.printable import commands
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _write_sarif(path: Path, findings: Sequence[Finding], prefix: str) -> None:
 
     text = json.dumps(sarif(findings, ALL_CHECKS, version=__version__, prefix=prefix), indent=2, ensure_ascii=False)
     try:
-        path.write_text(f"{text}\n", encoding="utf-8")
+        write_file(path, f"{text}\n")
     except OSError as error:
         raise ConfigError(f"--sarif {path}: cannot be written: {error.strerror}.") from None
 

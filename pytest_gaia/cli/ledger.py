@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-# As above.
 from pytest_gaia.cli.deployments import AsJson  # noqa: TC001
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError
+
+# As above.
+from pytest_gaia.outputs import write_file
 from pytest_gaia.promotion.ledger import counted, problems_of, unsigned_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.told import kind_of, told
@@ -105,7 +107,7 @@ def export_ledger(
         typer.echo(lines, nl=False)
         return
     try:
-        output.write_bytes(lines)
+        write_file(output, lines)
     except OSError as error:
         raise ConfigError(f"--output {output}: cannot be written: {error.strerror}.") from None
 

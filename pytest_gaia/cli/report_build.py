@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.cli.allure_tool import told
 from pytest_gaia.errors import ConfigError, ReportFailed
+from pytest_gaia.outputs import make_folder
 from pytest_gaia.report.viewer.history import earlier_runs
 from pytest_gaia.report.viewer.page import passed_on, remote_references
 from pytest_gaia.report.viewer.settings import Settings
@@ -128,7 +129,7 @@ def _workplace(output: Path) -> Iterator[Path]:
 def _alone(history: Path) -> Iterator[None]:
     """One report at a time works on a history; a second one waits, and so loses nothing."""
     try:
-        history.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(history.parent)
         lock = history.with_suffix(".lock").open("w")
     except OSError as error:
         raise ConfigError(f"--history: {history.parent} cannot be written to: {_why(error)}.") from None

@@ -15,6 +15,7 @@ from pytest_gaia.cli.environments import complete_name
 from pytest_gaia.cli.gate import BundleId  # noqa: TC001  # as above
 from pytest_gaia.cli.signing import SIGNOFF_HELP, sign_off
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import make_folder, write_file
 from pytest_gaia.promotion.project import Promotion
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _write_files(promotion: Promotion, found: Found, output: Path | None, markdo
         wanted = [(_own_place(promotion, found), "html")]
     for path, form in wanted:
         try:
-            path.write_text(_rendered(found, form), encoding="utf-8")
+            write_file(path, _rendered(found, form))
         except OSError as error:
             raise ConfigError(f"{path}: the page cannot be written: {error.strerror}.") from None
     page = found.page
@@ -126,7 +127,7 @@ def _write_files(promotion: Promotion, found: Found, output: Path | None, markdo
 def _own_place(promotion: Promotion, found: Found) -> Path:
     folder = promotion.rootdir / FOLDER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise ConfigError(f"{FOLDER}: the page cannot be written: {error.strerror}. --output FILE.") from None
     name = f"{found.page.target}-{found.page.release.removeprefix('bundle ')}.html"

@@ -20,6 +20,7 @@ from pluggy import PluginValidationError
 
 from pytest_gaia.config.project import find_project
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
+from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.stash import RUN
 
@@ -192,7 +193,7 @@ def _withdraw(report: Path | None, args: Sequence[str]) -> None:
     if report is not None and any(arg.startswith("--gaia-report") for arg in args):
         # One that cannot be written ends the run a little later, with a message.
         with suppress(OSError):
-            Path(report).write_bytes(b"")
+            write_file(Path(report), b"", mode=PRIVATE)
 
 
 def _watch_process(config: pytest.Config) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from _pytest.junitxml import bin_xml_escape, mangle_test_address, xml_key
+
+from pytest_gaia.outputs import write_file
 
 if TYPE_CHECKING:
     import pytest
@@ -33,7 +36,9 @@ def settle_junit(config: pytest.Config, judged: Judged) -> str:
         addresses = {each.node: _address(each.node, junit.prefix) for each in judged.judgements}
         settle(document.getroot(), judged, addresses, strict=junit.family == "xunit2")
         text = ET.tostring(document.getroot(), encoding="unicode")
-        path.write_text(f'<?xml version="1.0" encoding="utf-8"?>{text}', encoding="utf-8")
+        # Where pytest has written it, and with the mode that pytest gave it: those who read it run as somebody else.
+        place = path.resolve()
+        write_file(place, f'<?xml version="1.0" encoding="utf-8"?>{text}', mode=stat.S_IMODE(place.stat().st_mode))
     except (OSError, ET.ParseError) as error:
         return f"--junitxml={path}: cannot be written: {error}."
     return ""

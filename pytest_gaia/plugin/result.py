@@ -13,6 +13,7 @@ from msgspec import structs
 
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.policy.subjects import NOTHING_OBSERVED, Observed
 from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode
 from pytest_gaia.verdict.judged import Judged, judge_run
@@ -138,12 +139,12 @@ class Result:
         if not changed:
             return []
         if self._record in changed:
-            self._record.write_bytes(b"")
+            write_file(self._record, b"", mode=PRIVATE)
             self._recorded = hashlib.sha256()
             if self._begun:
                 self._open_record()
         if self._end is None and self._report in changed:
-            self._report.write_bytes(b"")
+            write_file(self._report, b"", mode=PRIVATE)
         self.withhold(f"changed after the run had written it: {', '.join(path.name for path in changed)}")
         return changed
 
@@ -235,7 +236,7 @@ def _opened(path: Path | None, option: str) -> Path | None:
     # A test may change the working directory.
     path = path.absolute()
     try:
-        path.write_bytes(b"")
+        write_file(path, b"", mode=PRIVATE)
     except OSError as error:
         raise ConfigError(_cannot_be_written(option, path, error)) from None
     return path

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.outputs import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +87,7 @@ def write_subjects(path: Path, subjects: Iterable[Subject]) -> None:
     plain = [
         {"node": each.node, "markers": sorted(each.markers), "services": sorted(each.services)} for each in subjects
     ]
-    path.write_text(json.dumps(plain), encoding="utf-8")
+    write_file(path, json.dumps(plain))
 
 
 def read_subjects(path: Path) -> list[Subject]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from urllib.error import HTTPError, URLError
 from pytest_gaia.config.addresses import host_of
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import make_folder, write_file
 from pytest_gaia.run.probes import classified, opener
 
 if TYPE_CHECKING:
@@ -69,9 +68,9 @@ def keep(snapshot: Snapshot, folder: Path) -> tuple[Path, ...]:
     """Write each document to ``folder/<service>.json``; what was kept of others stays. Raises ``ConfigError``."""
     written = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name, document in documents(snapshot).items():
-            _write(folder / f"{name}.json", json.dumps(document, indent=1, sort_keys=True) + "\n")
+            write_file(folder / f"{name}.json", json.dumps(document, indent=1, sort_keys=True) + "\n")
             written.append(folder / f"{name}.json")
     except OSError as error:
         raise ConfigError(f"{folder}: the documents cannot be written there: {error.strerror}.") from None
@@ -136,14 +135,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: holds no JSON object, and so no OpenAPI document.")
     return document
-
-
-def _write(path: Path, text: str) -> None:
-    """Beside its place first, so that a kill or a full disk leaves no half of it."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        with suppress(OSError):
-            draft.unlink()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import make_folder, write_file
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.bundle import SHORT, Bundle
 
@@ -41,9 +40,9 @@ def keep_bundle(rootdir: Path, bundle: Bundle, files: Mapping[str, bytes]) -> Bu
     path = rootdir / FOLDER / f"{bundle.id}.json"
     folder = configs_folder(rootdir, bundle)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name, content in files.items():
-            _write(folder / name, content)
+            write_file(folder / name, content, durable=True)
         if not path.exists():
             # Last, because a bundle is there as soon as this file is.
             write_bundle(path, bundle)
@@ -54,7 +53,9 @@ def keep_bundle(rootdir: Path, bundle: Bundle, files: Mapping[str, bytes]) -> Bu
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
     """Write ``bundle`` to the file at ``path``, whole or not at all; raises ``OSError``."""
-    _write(path, msgspec.json.format(msgspec.json.encode(bundle, order="deterministic"), indent=2) + b"\n")
+    write_file(
+        path, msgspec.json.format(msgspec.json.encode(bundle, order="deterministic"), indent=2) + b"\n", durable=True
+    )
 
 
 def all_bundles(rootdir: Path) -> tuple[Bundle, ...]:
@@ -120,17 +121,3 @@ def _listed(ids: list[str]) -> str:
     newest = [each[:SHORT] for each in reversed(ids)]
     rest = f" and {len(newest) - 8} more" if len(newest) > 8 else ""
     return f"Known, newest first: {', '.join(newest[:8])}{rest}."
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file beside its place first, so that a kill or a full disk leaves no half of one."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        with suppress(OSError):
-            draft.unlink()

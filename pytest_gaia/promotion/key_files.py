@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import write_file
 from pytest_gaia.promotion.keys import key_id, raw_public, require_cryptography, trusted_keys
 
 if TYPE_CHECKING:
@@ -119,12 +120,9 @@ def _change(path: Path, values: Mapping[str, Any]) -> None:
     if not same:
         by_hand = ", ".join(f"{name} = {_toml(value)}" for name, value in values.items())
         raise ConfigError(f"{path}: its form cannot be changed here; write into it: {by_hand}. Nothing was changed.")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        write_file(path, text)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise ConfigError(f"{path}: cannot be written: {error.strerror}. Nothing was changed.") from None
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
+from pytest_gaia.outputs import make_folder
 from pytest_gaia.promotion.git_reference import Taken
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class FilePlace:
     def exchange(self, change: Change) -> LockState:
         """As the protocol says; raises ``ConfigError`` where the file cannot be written."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             with _exclusive(self.path) as descriptor:
                 content = os.pread(descriptor, 65536, 0)
                 state = change(_decoded(content, self.name))
@@ -171,7 +172,7 @@ class Lock:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError, DeployLocked
+from pytest_gaia.outputs import make_folder
 from pytest_gaia.promotion.evidence_kept import keep_evidence
 from pytest_gaia.promotion.gate import evaluate
 from pytest_gaia.promotion.promote_child import run_pytest, seal_plan
@@ -119,7 +120,7 @@ class Promote:
 
     def _seal(self, descriptor: int) -> Mark:
         folder = self.plan.commands.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name in (PLAN, RECORD, VERDICT):
             (folder / name).unlink(missing_ok=True)
         self.say("seal", "writing down which tests the run owes")

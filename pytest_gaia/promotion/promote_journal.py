@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
+from pytest_gaia.outputs import make_folder, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ class Journal:
         try:
             self._prepare()
             # Readable by its owner alone: it holds the lock's token.
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 line = msgspec.json.encode(mark) + b"\n"
                 os.write(descriptor, b"\n" + line if _cut_off(descriptor) else line)
@@ -102,7 +103,9 @@ class Journal:
         """
         try:
             self._prepare()
-            descriptor = os.open(self.folder / f"{self.environment}.busy", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(
+                self.folder / f"{self.environment}.busy", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
         except OSError as error:
             raise self._error(error) from None
         try:
@@ -117,10 +120,10 @@ class Journal:
             os.close(descriptor)
 
     def _prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+            write_file(ignore, "*\n")
 
     def _error(self, error: OSError) -> ConfigError:
         return ConfigError(

@@ -13,6 +13,7 @@ from pytest_gaia.config.project import PROJECT_FILE, deploy_folder, find_project
 from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import make_folder
 from pytest_gaia.policy.files import folders_of, load
 from pytest_gaia.promotion import commits
 from pytest_gaia.promotion.commits import committed
@@ -145,7 +146,7 @@ def check_writable(plan: Plan) -> None:
         return
     probe = store.folder / f".{secrets.token_hex(4)}.draft"
     try:
-        store.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(store.folder)
         probe.touch()
         probe.unlink()
     except OSError as error:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import make_folder
 from pytest_gaia.promotion.git_reference import Taken
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class FolderStore:
         path = self.folder / f"{number:06}.json"
         draft = self.folder / f".{number:06}.{secrets.token_hex(4)}.draft"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             with draft.open("wb") as file:
                 file.write(content)
                 file.flush()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import ConfigError, DeployLocked
+from pytest_gaia.outputs import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,8 +27,8 @@ def only_one(path: Path, environment: str, holder: Mapping[str, str]) -> Iterato
     ``DeployLocked`` where somebody has it, ``ConfigError`` where the file cannot be made.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as problem:
         raise ConfigError(_unusable(path, problem)) from None
     try:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from pytest_gaia.outputs import make_folder, write_file
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -68,7 +70,7 @@ class Journal:
         new = not self.path.exists()
         self.prepare()
         # Readable by its owner alone: commands and reasons say much of an infrastructure.
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             line = msgspec.json.encode(entry) + b"\n"
             _write(descriptor, b"\n" + line if _cut_off(descriptor) else line)
@@ -93,10 +95,10 @@ class Journal:
 
     def prepare(self) -> None:
         """Make the folder, and keep it out of version control: copies of deploy files may hold what is no one's business."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+            write_file(ignore, "*\n")
 
 
 def unfinished(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zipfile
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import IO, TYPE_CHECKING
+
+from pytest_gaia.outputs import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,10 +120,6 @@ def _text(content: bytes) -> str:
 
 
 def _mask(path: Path, redactor: Redactor) -> None:
-    draft = path.with_name(f"{path.name}.masked")
-    with path.open("rb") as read, draft.open("wb") as written:
-        for line in read:
-            text = redactor.known(_text(line))
-            written.write(text.encode(errors="surrogateescape"))
-    draft.chmod(path.stat().st_mode)
-    draft.replace(path)
+    with path.open("rb") as read:
+        masked = (redactor.known(_text(line)).encode(errors="surrogateescape") for line in read)
+        write_file(path, masked, mode=stat.S_IMODE(path.stat().st_mode))

@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import PRIVATE, make_folder, write_file
 from pytest_gaia.run.journal import Entry, Journal, outcomes, unfinished
 from pytest_gaia.run.references import digests, running_image
 
@@ -143,12 +144,9 @@ class Recorder:
             return ""
         name = _name(step.config)
         kept = self._journal.folder / KEPT / name
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(kept.parent)
         if not kept.exists():
-            half = kept.with_name(f".{name}.{os.getpid()}")
-            half.touch(mode=0o600)
-            half.write_bytes(step.config.read_bytes())
-            half.replace(kept)
+            write_file(kept, step.config.read_bytes(), mode=PRIVATE)
         return name
 
 

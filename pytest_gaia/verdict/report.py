@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.policy.rules import SAID
 
 # At run time, because msgspec reads the annotations.
@@ -140,20 +140,8 @@ def verdict_file(judged: Judged) -> VerdictFile:
 
 def write_report(path: Path, judged: Judged) -> bytes:
     """Write the document to ``path``, whole or not at all, and return it. Raises ``OSError``."""
-    path = path.resolve()
     document = msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2) + b"\n"
-    if path.exists() and not path.is_file():
-        # A device or a pipe takes what is written. To replace it would destroy it.
-        path.write_bytes(document)
-        return document
-    draft = path.with_name(f"{path.name}.draft")
-    try:
-        draft.write_bytes(document)
-        draft.replace(path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
-        raise
+    write_file(path, document, mode=PRIVATE)
     return document
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,9 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Write ``plan`` to ``path``, whole or not at all. Raises ``OSError``."""
-    draft = path.with_name(f"{path.name}.draft")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
-    draft.replace(path)
+    write_file(path, msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
 
 
 def read_plan(path: Path) -> Plan:

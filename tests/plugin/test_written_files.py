@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,27 +30,15 @@ def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> py
 
 
 @pytest.mark.skipif(not FULL.is_char_device(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("option", ["--gaia-record", "--gaia-report"])
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one", "workers"])
-def test_a_record_on_a_full_disk_is_one_message_and_no_success(
-    health: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+def test_a_file_on_a_full_disk_is_one_message_and_no_success(
+    health: pytest.Pytester, server: ScriptedServer, option: str, workers: tuple[str, ...]
 ) -> None:
-    result = run(health, server, f"--gaia-record={FULL}", *workers)
+    result = run(health, server, f"{option}={FULL}", *workers)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert result.stdout.str().count("ERROR: --gaia-record=/dev/full: cannot be written: No space left on device.") == 1
-    assert "gaia verdict: PROMOTE" in result.stdout.str()
-    assert "INTERNALERROR" not in result.stdout.str()
-
-
-def test_a_report_that_cannot_be_written_is_one_message_and_no_success(
-    health: pytest.Pytester, server: ScriptedServer
-) -> None:
-    (health.path / "verdict.json.draft").mkdir()
-
-    result = run(health, server, "--gaia-report=verdict.json")
-
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert result.stdout.str().count("verdict.json: cannot be written: Is a directory.") == 1
+    assert result.stdout.str().count(f"ERROR: {option}=/dev/full: cannot be written: No space left on device.") == 1
     assert "gaia verdict: PROMOTE" in result.stdout.str()
     assert "INTERNALERROR" not in result.stdout.str()
 
@@ -68,14 +57,33 @@ def test_a_pipe_is_written_to_and_not_replaced(health: pytest.Pytester, server: 
         os.close(reader)
 
 
-def test_a_report_behind_a_link_is_written_there(health: pytest.Pytester, server: ScriptedServer) -> None:
-    name, target = health.path / "link.json", health.path / "verdict.json"
+@pytest.mark.parametrize("option", ["--gaia-report", "--gaia-record"])
+def test_a_link_is_replaced_and_what_it_leads_to_stays(
+    health: pytest.Pytester, server: ScriptedServer, option: str
+) -> None:
+    """Links come with a repository, and could lead anywhere."""
+    name, target = health.path / "link.json", health.path / "own.json"
+    target.write_text("own")
     name.symlink_to(target)
 
-    assert run(health, server, f"--gaia-report={name}").ret == 0
+    assert run(health, server, f"{option}={name}").ret == 0
 
-    assert name.is_symlink()
-    assert '"PROMOTE"' in target.read_text()
+    assert not name.is_symlink()
+    assert (name.stat().st_size > 100, target.read_text()) == (True, "own")
+
+
+def test_what_holds_answers_is_its_owners_alone(health: pytest.Pytester, server: ScriptedServer) -> None:
+    """But the file for JUnit: those who read it often run as somebody else."""
+    files = ("--gaia-report=v.json", "--gaia-record=r.jsonl", "--junitxml=j.xml", "--alluredir=allure")
+    before = os.umask(0o022)
+    try:
+        assert run(health, server, *files).ret == 0
+    finally:
+        os.umask(before)
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in health.path.iterdir()}
+    assert (modes["v.json"], modes["r.jsonl"], modes["j.xml"]) == (0o600, 0o600, 0o644)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (health.path / "allure").iterdir()} == {0o600}
 
 
 def test_a_list_of_subjects_that_cannot_be_written_is_one_message(

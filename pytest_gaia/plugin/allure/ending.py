@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.plugin.allure.links import links
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.report.allure.categories import categories
@@ -65,7 +66,7 @@ class EndingHooks:
         try:
             self._shelf.settle(tellings(judged, self._config.option.gaia_allure_expected), round(time.time() * 1000))
             for name, text in self._beside(judged):
-                (self._shelf.folder / name).write_text(text, encoding="utf-8")
+                write_file(self._shelf.folder / name, text, mode=PRIVATE)
         except OSError as error:
             self._result.unwritten.append(f"--alluredir={self._shelf.folder}: cannot be written: {error.strerror}.")
             if not session.exitstatus:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import allure_commons
 from allure_commons.logger import AllureFileLogger
 
+from pytest_gaia.outputs import private_files
 from pytest_gaia.plugin.allure.masking import mask_container, mask_globals
 
 if TYPE_CHECKING:
@@ -32,18 +33,21 @@ class RedactedFiles:
     @allure_commons.hookimpl
     def report_result(self, result: TestResult) -> None:
         """A result: the seam has been through it."""
-        self._logger.report_result(result=result)
+        with private_files():
+            self._logger.report_result(result=result)
 
     @allure_commons.hookimpl
     def report_container(self, container: TestResultContainer) -> None:
         """What fixtures did."""
         mask_container(container, self._redact)
-        self._logger.report_container(container=container)
+        with private_files():
+            self._logger.report_container(container=container)
 
     @allure_commons.hookimpl
     def report_attached_data(self, body: str | bytes, file_name: str) -> None:
         """An attachment: text, or bytes that are text."""
-        self._logger.report_attached_data(body=self._masked(body), file_name=file_name)
+        with private_files():
+            self._logger.report_attached_data(body=self._masked(body), file_name=file_name)
 
     @allure_commons.hookimpl
     def report_attached_file(self, source: str, file_name: str) -> None:
@@ -51,15 +55,18 @@ class RedactedFiles:
         content = Path(source).read_bytes()
         masked = self._masked(content)
         if masked == content:
-            self._logger.report_attached_file(source=source, file_name=file_name)
+            with private_files():
+                self._logger.report_attached_file(source=source, file_name=file_name)
         else:
-            self._logger.report_attached_data(body=masked, file_name=file_name)
+            with private_files():
+                self._logger.report_attached_data(body=masked, file_name=file_name)
 
     @allure_commons.hookimpl
     def report_globals(self, globals_item: Globals) -> None:
         """What belongs to no test."""
         mask_globals(globals_item, self._redact)
-        self._logger.report_globals(globals_item=globals_item)
+        with private_files():
+            self._logger.report_globals(globals_item=globals_item)
 
     def _masked(self, body: str | bytes) -> str | bytes:
         if isinstance(body, str):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.report.allure.identity import CASE, ENVIRONMENT, Identity, history_id, test_case_id
 from pytest_gaia.report.allure.labels import of_project, origin
 from pytest_gaia.report.allure.outcomes import message
@@ -128,9 +129,7 @@ class Shelf:
         self._replace(self.folder / f"{uuid.uuid4()}-result.json", plain)
 
     def _replace(self, path: Path, plain: dict[str, Any]) -> None:
-        draft = path.with_name(f"{path.name}.tmp")
-        draft.write_text(json.dumps(plain), encoding="ascii")
-        draft.replace(path)
+        write_file(path, json.dumps(plain), mode=PRIVATE)
 
 
 def hidden(identity: Identity, environment: str) -> tuple[tuple[str, str], ...]:
