@@ -9,7 +9,7 @@ import pytest
 from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.preflight.checks.pipelines import automatic_rollback, ignored_failure, rebuilt_per_environment
 from pytest_gaia.preflight.workflows import deploying
-from pytest_gaia.preflight.workflows.exit_codes import Shell, fates
+from pytest_gaia.preflight.workflows.exit_codes import Shell, fates, names_read
 from pytest_gaia.preflight.workflows.model import Command
 from pytest_gaia.preflight.workflows.scripts import BASH, SH
 from pytest_gaia.preflight.workflows.shell import TooDeep, parse, read
@@ -22,7 +22,9 @@ BARE = Shell(errexit=False, pipefail=False)
 
 
 def lost(script: str, shell: Shell = SH, file: str = "") -> list[str]:
-    return [each.words[0] for each in fates(read(script)[0], shell, file).lost if each.words[:1] == ["pytest"]]
+    return [
+        each.words[0] for each in fates(read(script)[0], shell, names_read(file)).lost if each.words[:1] == ["pytest"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -256,11 +258,11 @@ def test_a_script_that_is_nested_without_end_is_not_analysed(part: str) -> None:
     with pytest.raises(TooDeep):
         parse(read(part * 5000)[0])
 
-    assert fates(read(part * 5000)[0], SH, "").lost == ()
+    assert fates(read(part * 5000)[0], SH, frozenset()).lost == ()
 
 
 @pytest.mark.parametrize(
     "part", ["((", "$(", "'", '"', "`", "${{", "a=(", "<<E\n", "case ", "a && ", "a || b=1\n", "a &\n", "elif "]
 )
 def test_a_script_of_any_signs_is_read_once(part: str) -> None:
-    fates(read("if a; then b; " + part * 10_000)[0], SH, "")
+    fates(read("if a; then b; " + part * 10_000)[0], SH, frozenset())

@@ -21,7 +21,7 @@ from pytest_gaia.preflight.workflows.deploying import (
     program_rolls_back,
     rolls_back,
 )
-from pytest_gaia.preflight.workflows.guarding import gap, is_tested
+from pytest_gaia.preflight.workflows.guarding import gaps, is_tested
 from pytest_gaia.preflight.workflows.read import GITHUB_FOLDER, GITLAB_FILE
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ _CONFIG = re.compile(r"(?:--config|-c)[=\s]+[\"']?(?P<file>[^\s\"']+)")
 )
 def unguarded_production(files: DeployFiles) -> Iterator[Found]:
     """Find jobs that can deploy to production without the success of what deploys to staging."""
-    for workflow, job in _of_production(files):
-        found = gap(workflow, job, files.workflows)
-        if found is not None:
-            what, mend = _in_words(found, workflow, job, files)
-            yield Found(job.place, f"the job {job.name} {what}", mend, PRODUCTION)
+    for workflow in files.workflows:
+        for job, found in gaps(workflow, files.workflows):
+            if found is not None:
+                what, mend = _in_words(found, workflow, job, files)
+                yield Found(job.place, f"the job {job.name} {what}", mend, PRODUCTION)
 
 
 _ENDS = {"failure": "failed", "cancelled": "was cancelled", "skipped": "was skipped"}
@@ -110,18 +110,12 @@ def _needing(workflow: Workflow, files: DeployFiles) -> str:
 )
 def untested_staging(files: DeployFiles) -> Iterator[Found]:
     """Find jobs that deploy to production where nothing is tested after the deployment to staging."""
-    for workflow, job in _of_production(files):
-        if not is_tested(workflow, job, files.workflows) and gap(workflow, job, files.workflows) is None:
-            what = f"nothing tests staging before the job {job.name} deploys to production"
-            mend = (
-                "test staging between the two deployments: gaia deploy-and-test staging, or pytest --gaia-env=staging"
-            )
-            yield Found(job.place, what, mend, PRODUCTION)
-
-
-def _of_production(files: DeployFiles) -> Iterator[tuple[Workflow, Job]]:
-    """Yield the jobs that deploy to production without a person."""
-    return ((workflow, job) for workflow, job in _jobs(files) if PRODUCTION in deployed_by(job) and not job.by_hand)
+    for workflow in files.workflows:
+        for job, found in gaps(workflow, files.workflows):
+            if found is None and not is_tested(workflow, job, files.workflows):
+                what = f"nothing tests staging before the job {job.name} deploys to production"
+                mend = "test staging in between: gaia deploy-and-test staging, or pytest --gaia-env=staging"
+                yield Found(job.place, what, mend, PRODUCTION)
 
 
 @check(
@@ -267,7 +261,9 @@ def cancelled_deployment(files: DeployFiles) -> Iterator[Found]:
 )
 def optional_approval(files: DeployFiles) -> Iterator[Found]:
     """Find approvals that a job of a later stage, which deploys to production, does not wait for."""
-    for workflow, job in _of_production(files):
+    for workflow, job in _jobs(files):
+        if PRODUCTION not in deployed_by(job) or job.by_hand:
+            continue
         for approval in (each for each in workflow.jobs if each.name in job.passes and _is_approval(each)):
             what = f"the job {job.name} deploys to production without waiting for {approval.name}"
             own = f"write allow_failure: false in {approval.name}"

@@ -79,8 +79,13 @@ def is_message(program: Simple) -> bool:
     return not program.words or program.words[0] in _MESSAGES
 
 
-def fates(tokens: Sequence[Token], shell: Shell, file: str) -> Fates:
-    """Return what becomes of failures in the script of ``tokens``; ``file`` is the text of the CI file that it is part of.
+def names_read(file: str) -> frozenset[str]:
+    """Return the outputs and variables that expressions of a CI file look at."""
+    return frozenset(_READ_OUTPUT.findall(file))
+
+
+def fates(tokens: Sequence[Token], shell: Shell, read_elsewhere: frozenset[str]) -> Fates:
+    """Return what becomes of failures in the script of ``tokens``; other parts of its file read the names in ``read_elsewhere``.
 
     Of a script that is nested too deep nothing is known.
     """
@@ -88,7 +93,7 @@ def fates(tokens: Sequence[Token], shell: Shell, file: str) -> Fates:
         script = parse(tokens)
     except TooDeep:
         return Fates((), ())
-    analysis = _Analysis(script, shell, file)
+    analysis = _Analysis(script, shell, read_elsewhere)
     analysis.run(script, counts=True, exempt=False)
     return Fates(tuple(analysis.lost), tuple(analysis.on_failure))
 
@@ -100,7 +105,7 @@ class _Analysis:
     the shell does not end with a failure of it, as in a condition.
     """
 
-    def __init__(self, script: list[AndOr], shell: Shell, file: str) -> None:
+    def __init__(self, script: list[AndOr], shell: Shell, read_elsewhere: frozenset[str]) -> None:
         self.lost: list[Simple] = []
         self.on_failure: list[Simple] = []
         programs = list(simples(script))
@@ -109,7 +114,7 @@ class _Analysis:
         self._last_status = _last(programs, lambda each: "PIPESTATUS" in each.text)
         self._last_failure = _last(programs, _fails)
         self._last_read = _reads(programs)
-        self._read_elsewhere = frozenset(_READ_OUTPUT.findall(file))
+        self._read_elsewhere = read_elsewhere
         self._recoveries: dict[int, bool] = {}
         self._errexit, self._pipefail = shell
 

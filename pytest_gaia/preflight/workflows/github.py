@@ -147,7 +147,7 @@ def _written(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Comman
             is_ignored=ignored or step.get("continue-on-error") is True,
         )
         shell = _shell(step, body, file.document)
-        for command in commands([script], file.lines, shell) if "run" in step else [action(script)]:
+        for command in commands([script], file, shell) if "run" in step else [action(script)]:
             yield replace(command, condition=_condition(step), step_id=str(step.get("id") or number))
 
 

@@ -137,7 +137,7 @@ def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Comma
             for number, text in enumerate(_flat(given)):
                 step = f"{key}[{number}]" if isinstance(given, list) else key
                 scripts.append(Script(text, file.place(name, step), name, on_failure, ignored or key == "after_script"))
-        yield from commands(scripts, file.lines, BASH)
+        yield from commands(scripts, file, BASH)
 
 
 def _flat(given: object) -> list[str]:

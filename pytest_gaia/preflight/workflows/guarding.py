@@ -13,13 +13,15 @@ from pytest_gaia.preflight.workflows.conditions import EITHER, NO, YES, outcomes
 from pytest_gaia.preflight.workflows.deploying import deployed_by, deploys, environments_of, tests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_gaia.preflight.workflows.conditions import Value
     from pytest_gaia.preflight.workflows.model import Command, Job, Workflow
 
 _UNSUCCESSFUL = ("failure", "cancelled", "skipped")
 _RESULTS = frozenset({"success", *_UNSUCCESSFUL})
+_MOST_GUARDS = 16
+"""jobs of staging beyond which they are taken together"""
 _TESTING = re.compile(
     r"(?<![a-z])(?:tests?|testing|checks?|smoke|e2e|verify|verification|validate|acceptance|cypress|playwright|newman|k6)(?![a-z])",
     re.IGNORECASE,
@@ -37,17 +39,16 @@ class Gap(NamedTuple):
     """how it may have ended"""
 
 
-def gap(workflow: Workflow, job: Job, others: Iterable[Workflow]) -> Gap | None:
-    """Return how ``job`` can deploy to production without the success of staging; None where it cannot."""
+def gaps(workflow: Workflow, others: Iterable[Workflow]) -> Iterator[tuple[Job, Gap | None]]:
+    """Yield each job that deploys to production by itself, and how it can do so without the success of staging."""
     upstream = next(
         (each for each in others if each.name in workflow.after and any(map(_is_of_staging, each.jobs))), None
     )
-    for event in workflow.events:
-        if _starts(workflow, job, event):
-            found = _gap_on(event, workflow, job, upstream)
-            if found:
-                return found
-    return None
+    runs = {event: _Runs(workflow, event) for event in workflow.events}
+    for job in workflow.jobs:
+        if PRODUCTION in deployed_by(job) and not job.by_hand:
+            found = (_gap_on(each, job, upstream) for each in runs.values() if each.start(job))
+            yield job, next((each for each in found if each), None)
 
 
 def is_tested(workflow: Workflow, job: Job, others: Iterable[Workflow]) -> bool:
@@ -90,26 +91,27 @@ def _is_testing(command: Command) -> bool:
     return tests(command) or bool(_TESTING.search(command.text) or _TESTING.search(command.step))
 
 
-def _gap_on(event: str | None, workflow: Workflow, job: Job, upstream: Workflow | None) -> Gap | None:
-    guards = [each for each in workflow.before(job) if _is_of_staging(each)]
+def _gap_on(runs: _Runs, job: Job, upstream: Workflow | None) -> Gap | None:
+    guards = [each.name for each in runs.workflow.before(job) if each.name in runs.staging]
     if guards:
-        return _gap_in_results(event, workflow, job, guards)
+        return _gap_in_results(runs, job, guards)
     inside = _gap_inside(job)
     if inside is None or inside.kind != "missing":
         return inside
-    if upstream is not None and event == "workflow_run":
-        passed = tuple(each for each in _UNSUCCESSFUL if _starts(workflow, job, event, upstream=each))
+    if upstream is not None and runs.event == "workflow_run":
+        passed = tuple(each for each in _UNSUCCESSFUL if runs.start(job, upstream=each))
         return Gap("workflow", upstream.name, passed) if passed else None
-    passed_by = [each for each in workflow.jobs if each.name in job.passes]
+    passed_by = [each for each in runs.workflow.jobs if each.name in job.passes]
     optional = next((each.name for each in passed_by if STAGING in deployed_by(each)), None)
     return Gap("optional", optional) if optional else inside
 
 
-def _gap_in_results(event: str | None, workflow: Workflow, job: Job, guards: Sequence[Job]) -> Gap | None:
-    for guard in guards:
-        passed = tuple(each for each in _UNSUCCESSFUL if _starts(workflow, job, event, {guard.name: each}))
+def _gap_in_results(runs: _Runs, job: Job, guards: Sequence[str]) -> Gap | None:
+    each_alone = [(name,) for name in guards]
+    for names in each_alone if len(guards) <= _MOST_GUARDS else [runs.staging]:
+        passed = tuple(each for each in _UNSUCCESSFUL if runs.start(job, names, each))
         if passed:
-            return Gap("result", guard.name, passed)
+            return Gap("result", guards[0] if names == runs.staging else names[0], passed)
     return None
 
 
@@ -147,33 +149,47 @@ def _is_of_staging(job: Job) -> bool:
     return STAGING in deployed_by(job) or STAGING in named or any(STAGING in each for each in tested)
 
 
-def _starts(
-    workflow: Workflow,
-    job: Job,
-    event: str | None,
-    ended: Mapping[str, str] | None = None,
-    upstream: str | None = None,
-) -> bool:
-    """Whether ``job`` can start where jobs have ``ended`` so, and the workflow before with ``upstream``.
+class _Runs:
+    """What can start in runs of one workflow by one event. What is not known can be anything."""
 
-    What is not known can be anything. A job in a circle of needs never starts.
-    """
-    jobs = {each.name: each for each in (*workflow.before(job), job)}
-    try:
-        order = list(TopologicalSorter({name: each.needs for name, each in jobs.items()}).static_order())
-    except CycleError:
-        return False
-    known: dict[str, Value] = {
-        "github.event_name": frozenset({event}) if event else None,
-        "github.event.workflow_run.conclusion": _conclusions(event, upstream),
-    }
-    results: dict[str, frozenset[str]] = {}
-    for each in (jobs[name] for name in order if name in jobs):
-        possible = outcomes(each.condition, known | _seen_by(workflow, each, results))
-        if each.name == job.name:
-            return True in possible
-        results[each.name] = _ends(possible, (ended or {}).get(each.name))
-    return False
+    def __init__(self, workflow: Workflow, event: str | None) -> None:
+        self.workflow = workflow
+        self.event = event
+        self.staging = tuple(each.name for each in workflow.jobs if _is_of_staging(each))
+        self._jobs = {each.name: each for each in workflow.jobs}
+        self._started: dict[tuple[tuple[str, ...], str, str | None], set[str]] = {}
+        try:
+            graph = {each.name: each.needs for each in workflow.jobs}
+            self._order = [name for name in TopologicalSorter(graph).static_order() if name in self._jobs]
+        except CycleError:
+            # GitHub and GitLab refuse the file.
+            self._order = []
+
+    def start(self, job: Job, ended: tuple[str, ...] = (), result: str = "", upstream: str | None = None) -> bool:
+        """Whether ``job`` can start where jobs have ``ended`` with ``result``, and the workflow before with ``upstream``."""
+        key = ended, result, upstream
+        if key not in self._started:
+            self._started[key] = self._run(ended, result, upstream)
+        return job.name in self._started[key]
+
+    def _run(self, ended: tuple[str, ...], result: str, upstream: str | None) -> set[str]:
+        known: dict[str, Value] = {
+            "github.event_name": frozenset({self.event}) if self.event else None,
+            "github.event.workflow_run.conclusion": _conclusions(self.event, upstream),
+        }
+        started, results, before = set(), dict[str, frozenset[str]](), dict[str, frozenset[frozenset[str]]]()
+        for job in (self._jobs[name] for name in self._order):
+            needs = [name for name in job.needs if name in results]
+            before[job.name] = frozenset(results[name] for name in needs).union(*(before[name] for name in needs))
+            seen = known | _status(before[job.name])
+            seen |= {
+                f"needs.{name}.result".lower(): frozenset[str | float | bool | None](results[name]) for name in needs
+            }
+            possible = outcomes(job.condition, seen)
+            if True in possible:
+                started.add(job.name)
+            results[job.name] = frozenset({result}) if job.name in ended else _ends(possible)
+        return started
 
 
 def _conclusions(event: str | None, upstream: str | None) -> Value:
@@ -182,21 +198,16 @@ def _conclusions(event: str | None, upstream: str | None) -> Value:
     return frozenset({upstream} if upstream else _RESULTS)
 
 
-def _ends(starts: frozenset[bool], ended: str | None) -> frozenset[str]:
-    if ended:
-        return frozenset({ended})
-    return (_RESULTS - {"skipped"} if True in starts else frozenset()) | (
-        {"skipped"} if False in starts else frozenset()
-    )
+def _ends(starts: frozenset[bool]) -> frozenset[str]:
+    ran = _RESULTS - {"skipped"} if True in starts else frozenset[str]()
+    return ran | ({"skipped"} if False in starts else frozenset())
 
 
-def _seen_by(workflow: Workflow, job: Job, results: Mapping[str, frozenset[str]]) -> dict[str, Value]:
-    """Return what the condition of ``job`` sees of the jobs before it; of one that it does not need, nothing."""
-    before = [results[each.name] for each in workflow.before(job) if each.name in results]
-    seen: dict[str, Value] = {"needs.*.result": frozenset({None})}
-    seen |= {f"needs.{name}.result".lower(): frozenset(results[name]) for name in job.needs if name in results}
+def _status(before: frozenset[frozenset[str]]) -> dict[str, Value]:
+    """Return what a condition sees of all jobs before, direct needs aside; a job that is not needed has no result."""
     all_well = all("success" in each for each in before)
-    return seen | {
+    return {
+        "needs.*.result": frozenset({None}),
         "success()": (YES if all(each == {"success"} for each in before) else EITHER) if all_well else NO,
         "failure()": YES if {"failure"} in before else EITHER if any("failure" in each for each in before) else NO,
         "cancelled()": EITHER if any("cancelled" in each for each in before) else NO,

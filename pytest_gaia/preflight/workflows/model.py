@@ -95,10 +95,11 @@ class Workflow:
 
     def before(self, job: Job) -> tuple[Job, ...]:
         """Return all jobs that must have ended well before ``job``, directly or not."""
+        jobs = {each.name: each for each in self.jobs}
         found: dict[str, Job] = {}
         waiting = list(job.needs)
         while waiting:
-            needed = self.job(waiting.pop())
+            needed = jobs.get(waiting.pop())
             if needed is not None and needed.name not in found:
                 found[needed.name] = needed
                 waiting += needed.needs

@@ -8,6 +8,7 @@ from pytest_gaia.config.deployfiles.yaml_values import read_yaml, yaml_comments
 from pytest_gaia.config.documents import read_text
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.workflows import github, gitlab
+from pytest_gaia.preflight.workflows.exit_codes import names_read
 from pytest_gaia.preflight.workflows.model import Workflow
 from pytest_gaia.preflight.workflows.yaml_file import YamlFile
 
@@ -72,4 +73,4 @@ def _file(path: Path, name: str) -> YamlFile:
         document = {}
     if not isinstance(document, dict):
         raise ConfigError(f"{name}:1: expected a table with jobs.")
-    return YamlFile(name, document, places, tuple(text.splitlines()))
+    return YamlFile(name, document, places, tuple(text.splitlines()), names_read(text))

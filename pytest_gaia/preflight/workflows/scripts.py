@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_gaia.preflight.workflows.shell import Line, Simple, Token
+    from pytest_gaia.preflight.workflows.yaml_file import YamlFile
 
 _BEGINS = re.compile(r"(?:^|[;&|]\s*|\bdo\s+|\bthen\s+)(?:while|until|for)\b")
 _ENDS = re.compile(r"(?:^|[;&|]\s*)done\b")
@@ -53,20 +54,20 @@ def action(script: Script) -> Command:
     return Command(script.text, script.place, script.step, script.on_failure, lost=lost)
 
 
-def commands(scripts: Iterable[Script], lines: Sequence[str], shell: Shell | None) -> Iterator[Command]:
-    """Yield the commands of ``scripts``, which run one after another in one shell; ``lines`` are the whole file's."""
+def commands(scripts: Iterable[Script], file: YamlFile, shell: Shell | None) -> Iterator[Command]:
+    """Yield the commands of ``scripts`` of ``file``, which run one after another in one shell."""
     tokens: list[Token] = []
     found: list[tuple[Script, Line]] = []
     for script in scripts:
         own, written = read(script.text, len(found))
         tokens += own
         found += ((script, line) for line in written)
-    known = fates(tokens, shell, "\n".join(lines)) if shell else Fates((), ())
+    known = fates(tokens, shell, file.names_read) if shell else Fates((), ())
     lost, otherwise = _by_line(known.lost), _by_line(known.on_failure)
     depth, row, last = 0, 0, None
     for number, (script, line) in enumerate(found):
         row = script.place.line - 1 if script is not last else row
-        row, last = _find(line.first, lines, row), script
+        row, last = _find(line.first, file.lines, row), script
         begun, ended = len(_BEGINS.findall(line.text)), len(_ENDS.findall(line.text))
         yield Command(
             line.text,

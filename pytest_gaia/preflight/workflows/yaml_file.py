@@ -20,6 +20,8 @@ class YamlFile:
     document: Mapping[str, Any]
     places: Mapping[str, Place]
     lines: tuple[str, ...]
+    names_read: frozenset[str] = frozenset()
+    """the outputs and variables that its expressions look at"""
 
     def place(self, *step: str) -> Place:
         """Return where the key stands, or the nearest one around it."""
