@@ -6,9 +6,14 @@ must run there too (``asyncio_default_test_loop_scope = "session"``).
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if "pytest_asyncio" not in sys.modules:
+    # As pytest does with plugins before it imports them. It would warn of this one where -p names it after this package.
+    pytest.register_assert_rewrite("pytest_asyncio")
 import pytest_asyncio
 import pytest_asyncio.plugin
 

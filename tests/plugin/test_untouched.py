@@ -2,37 +2,128 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
 
-
-def output(result: pytest.RunResult) -> list[str]:
-    """Lines of a run without what differs between any two runs: times, and the list of plugins."""
-    lines = [re.sub(r"in \d+\.\d+s", "in Ns", line) for line in result.outlines]
-    return [re.sub(r"gaia-[\d.]+(, )?", "", line) for line in lines]
-
-
-def test_without_gaia_toml_and_options_nothing_changes(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
+PROJECT = {
+    "test_all": """
+        import asyncio, unittest, warnings
         import pytest
 
-        def test_passes(): pass
+        def test_passes(tmp_path, record_property):
+            record_property("key", "value")
+            warnings.warn("a warning")
 
         @pytest.mark.skip
         def test_skipped(): pass
 
-        def test_fails(): assert False
-        """
-    )
-    arguments = ("-p", "no:anyio", "-p", "no:cacheprovider", "-ra")
+        @pytest.mark.xfail
+        def test_xfails(): assert False
 
-    with_plugin = pytester.runpytest_subprocess(*arguments)
-    without_plugin = pytester.runpytest_subprocess(*arguments, "-p", "no:gaia")
+        @pytest.mark.xfail
+        def test_xpasses(): pass
+
+        @pytest.fixture
+        def broken():
+            yield
+            assert False
+
+        def test_error(broken): print("printed")
+
+        @pytest.mark.flaky(reruns=1)
+        def test_fails(subtests):
+            with subtests.test("a part"):
+                assert [1, 2] == [1, 3]
+
+        class TestCase(unittest.IsolatedAsyncioTestCase):
+            async def test_unittest(self): self.assertEqual(1, 2)
+
+        async def test_nobody(): pass
+
+        @pytest.mark.asyncio
+        async def test_asyncio(): await asyncio.sleep(0)
+    """,
+    "test_broken": "import no_such_module",
+    "test_endings": """
+        import pytest
+
+        def test_interrupted(): raise KeyboardInterrupt
+
+        def test_exit(): pytest.exit("over", returncode=7)
+    """,
+    "test_crash": """
+        def test_crash(monkeypatch):
+            monkeypatch.setattr("_pytest.runner.call_and_report", None)
+    """,
+}
+"""file → tests in which everything occurs that pytest can report"""
+
+
+def output(result: pytest.RunResult) -> list[str]:
+    """Lines of a run without what differs between any two runs: times, addresses, and the list of plugins."""
+    lines = [
+        re.sub(r"\b\d+\.\d+s\b|\b0x[0-9a-f]+\b|runpytest-\d", "N", line)
+        for line in (*result.outlines, "stderr:", *result.errlines)
+    ]
+    return [re.sub(r"gaia-[\d.]+(, )?", "", line) if line.startswith("plugins: ") else line for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ending"),
+    [
+        (("test_all.py", "-ra", "--durations=3", "--durations-min=9", "--junitxml=report.xml"), 1),
+        (("test_all.py", "-vv", "-n1", "-l", "-W", "error"), 1),
+        (("test_all.py", "-q", "--maxfail=1", "--setup-show", "-p", "no:skipping", "-p", "no:asyncio"), 1),
+        (("--co", "-q", "-m", "asyncio"), 2),
+        (("test_all.py", "--setup-plan", "--fixtures-per-test", "-k", "passes"), 0),
+        (("test_broken.py", "--strict-markers"), 2),
+        (("test_endings.py", "-k", "interrupted"), 2),
+        (("test_endings.py", "-k", "exit", "-s"), 7),
+        (("test_endings.py", "-k", "nothing"), 5),
+        (("test_crash.py",), 3),
+        (("no_such_file.py",), 4),
+        (("--no-such-option",), 4),
+        (("test_all.py", "-k", "passes", "-p", "no:terminal"), 0),
+        (("--version",), 0),
+    ],
+)
+def test_without_gaia_toml_and_options_nothing_changes(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], ending: int
+) -> None:
+    for name in [name for name in os.environ if name.startswith("GAIA_")]:
+        monkeypatch.delenv(name)
+    pytester.makepyfile(**PROJECT)
+    fixed = ("-p", "no:anyio", "-p", "no:allure_pytest", "-p", "no:cacheprovider")
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+
+    with_plugin, report = pytester.runpytest_subprocess(*fixed, *arguments), junit(pytester)
+    without_plugin = pytester.runpytest_subprocess(*fixed, "-p", "no:gaia", *arguments)
 
     assert output(with_plugin) == output(without_plugin)
-    assert with_plugin.ret == without_plugin.ret == pytest.ExitCode.TESTS_FAILED
+    assert report == junit(pytester)
+    assert with_plugin.ret == without_plugin.ret == ending
+
+
+def junit(pytester: pytest.Pytester) -> str | None:
+    """Return the report that was written, without times and addresses."""
+    path = pytester.path / "report.xml"
+    return (
+        re.sub(r' time(stamp)?="[^"]*"|\b0x[0-9a-f]+\b|runpytest-\d', "", path.read_text()) if path.exists() else None
+    )
+
+
+def test_loaded_by_name_before_pytest_asyncio_it_causes_no_warning(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile("def test_passes(): pass")
+
+    result = pytester.runpytest_subprocess("-p", "pytest_gaia.plugin", "-p", "pytest_asyncio.plugin", "-W", "error")
+
+    result.assert_outcomes(passed=1)
 
 
 def test_a_run_outside_of_the_named_suites_does_not_use_gaia(project: pytest.Pytester) -> None:
