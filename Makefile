@@ -1,6 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`. Everything is made in .venv, from the lock.
 .POSIX:
-.PHONY: demo test lint suites bench pictures lock help
+.PHONY: demo test lint suites bench peers pictures lock help
 
 PYTHON = .venv/bin/python
 
@@ -11,6 +11,7 @@ help:
 	@echo 'make test    check and test this project'
 	@echo 'make lint    only the checks that run no test'
 	@echo 'make bench   measure against the peers; prints one table'
+	@echo 'make peers   run the tests of other projects with and without this plugin, and compare them (10 minutes)'
 	@echo 'make pictures  make the pictures of the README again: a terminal, the report, the sign-off page'
 	@echo 'make lock    renew the lock files (needs uv)'
 
@@ -34,6 +35,10 @@ lint:
 bench:
 	@ci/setup bench
 	@$(PYTHON) -m ci.bench
+
+peers:
+	@ci/setup peers
+	@$(PYTHON) -m ci.peers
 
 pictures:
 	@ci/setup pictures

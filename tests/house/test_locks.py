@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROFILES = ("demo", "test", "bench", "peers", "pictures")
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", re.MULTILINE)
 
 
@@ -24,7 +25,7 @@ def pinned(profile: str) -> dict[str, str]:
     return dict(PIN.findall((ROOT / "ci" / "lock" / f"{profile}.txt").read_text()))
 
 
-@pytest.mark.parametrize("profile", ["demo", "test", "bench", "pictures"])
+@pytest.mark.parametrize("profile", PROFILES)
 def test_every_pin_is_the_locked_version(profile: str) -> None:
     pins = pinned(profile)
 
@@ -33,15 +34,16 @@ def test_every_pin_is_the_locked_version(profile: str) -> None:
 
 
 def test_every_profile_holds_the_smaller_ones_and_the_largest_hold_the_lock() -> None:
-    demo, test, bench, pictures = (set(pinned(profile)) for profile in ("demo", "test", "bench", "pictures"))
+    demo, test, bench, peers, pictures = (set(pinned(profile)) for profile in PROFILES)
 
     assert demo < test < bench
+    assert test < peers
     assert test < pictures
-    assert set(locked()) - {"pytest-gaia"} == bench | pictures
+    assert set(locked()) - {"pytest-gaia"} == bench | peers | pictures
 
 
 def test_every_pin_has_its_hashes() -> None:
-    for profile in ("demo", "test", "bench", "pictures"):
+    for profile in PROFILES:
         text = (ROOT / "ci" / "lock" / f"{profile}.txt").read_text()
         entries = [entry for entry in re.split(r"\n(?=\S)", text) if "==" in entry]
         assert all("--hash=sha256:" in entry for entry in entries)
