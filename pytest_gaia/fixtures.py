@@ -38,12 +38,22 @@ def gaia_run(request: pytest.FixtureRequest) -> Run:
     """The Gaia side of this run (mostly for other fixtures). Fails where the run does not use Gaia."""
     run = request.config.stash.get(RUN, None)
     if run is None:
-        pytest.fail(
-            "this run does not use Gaia: no gaia.toml in the root folder and no --gaia- option. "
-            "Choose an environment (pytest --gaia-env=sandbox), or put an empty gaia.toml beside your pyproject.toml.",
-            pytrace=False,
-        )
+        pytest.fail(f"this run does not use Gaia: {_why_not(request.config)}", pytrace=False)
     return run
+
+
+def _why_not(config: pytest.Config) -> str:
+    from pytest_gaia.config.project import find_project, find_rootdir
+
+    project = find_project(config.rootpath if config.inipath else find_rootdir(config.rootpath))
+    choose = "Choose an environment (pytest --gaia-env=sandbox)"
+    if project.path is None:
+        return (
+            f"no gaia.toml in the root folder and no --gaia- option. {choose}, "
+            "or put an empty gaia.toml beside your pyproject.toml."
+        )
+    folders = ", ".join(each.relative_to(project.path.parent.absolute()).as_posix() for each in project.suites)
+    return f"it runs no test below a folder that `suites` in [gaia] of gaia.toml names ({folders}). {choose}, or add the folder."
 
 
 @pytest.fixture(scope="session")

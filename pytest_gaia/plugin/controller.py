@@ -226,6 +226,10 @@ class ControllerHooks:
         except KeyboardInterrupt:
             self.result.changed = ("the last look at the environment was interrupted",)
             return
+        except ConfigError as mistake:
+            # A test has changed a variable that readiness reads.
+            self.result.changed = (f"the last look at the environment was not possible: {mistake}",)
+            return
         self.result.unavailable = "; ".join(ending.gone)
         self.result.changed = (*ending.changed, *deployed)
         self._noted = ending.noted

@@ -20,6 +20,7 @@ from pytest_gaia.run.deployed import Sight, changes, look_at
 from pytest_gaia.run.interrupts import like_interrupts
 from pytest_gaia.run.rollout import RolloutInterrupted, plan_rollout, roll_out
 from pytest_gaia.run.rollout_options import split_images, split_services
+from pytest_gaia.run.targets import targets
 from pytest_gaia.run.waking import wake_all, waker_of
 from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
 
@@ -67,6 +68,8 @@ class Deployment:
         files = None if environment.sandbox else deployment_of(environment, rootdir)
         rollout = None
         if asked:
+            # What would keep readiness from a member afterwards is known before anything is deployed.
+            tuple(targets(environment))
             services = split_services(option.gaia_deploy_services or None, "--gaia-deploy-services")
             rollout = plan_rollout(
                 environment,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from inspect import currentframe
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.outcomes import Skipped
 from _pytest.runner import call_and_report
+from _pytest.unittest import TestCaseFunction
 from msgspec.structs import replace
 
 from pytest_gaia.config.addresses import endpoints
@@ -48,9 +50,15 @@ def phase_of(
         return Phase(call.when, "skipped", call.duration, reason=redact(str(raised)))
     if raised is None and report.skipped:
         return Phase(call.when, "skipped", call.duration, reason=redact(skip_reason(report)))
-    known = failure_of(raised, redact) if raised else None
+    known = failure_of(_expected_by_unittest(raised) or raised, redact) if raised else None
     failure = known or Failure("error", message=redact(str(report.longrepr)))
     return Phase(call.when, "failed", call.duration, failure)
+
+
+def _expected_by_unittest(raised: BaseException) -> BaseException | None:
+    """Return the failure behind ``unittest.expectedFailure``, in whose place pytest raises an xfail without a reason."""
+    frames = (step.f_locals for step, _ in walk_tb(raised.__traceback__) if step.f_code is _REPLACES_A_FAILURE)
+    return next((values["rawexcinfo"][1] for values in frames), None)
 
 
 def _was_not_run(raised: BaseException | None, when: str) -> bool:
@@ -98,6 +106,7 @@ def under_way() -> bool:
     return False
 
 
+_REPLACES_A_FAILURE = TestCaseFunction.addExpectedFailure.__code__
 _RUNS_A_PHASE = pytest.CallInfo.from_call.__func__.__code__  # type: ignore[attr-defined]
 _ASKS_FOR_A_REPORT = call_and_report.__code__
 

@@ -79,6 +79,9 @@ def _shown(path: Path, reported: str, name: str, rules: RuleSet, tolerance: Tole
 
 def _unready(rootdir: Path, name: str, environ: Mapping[str, str]) -> str:
     environment = resolve(Options(rootdir=rootdir, environ=environ, env=name))
-    states = {each.member: each for each in probe_members(environment, deadline=environment.timeouts.ready)}
+    try:
+        states = {each.member: each for each in probe_members(environment, deadline=environment.timeouts.ready)}
+    except ConfigError as mistake:
+        return str(mistake)
     bad = [states[each] for each in environment.required if each in states and not states[each].reachable]
     return "; ".join(f"{each.member} does not answer: {each.detail}" for each in bad)

@@ -63,16 +63,16 @@ _KEYS = {"nats": "nats", "postgres": "secrets.database"}
 
 
 def _when_gone(environment: Environment, gone: Sequence[MemberState]) -> list[str]:
-    remedies = {f"{state.member}: {state.remedy}" if len(gone) > 1 else state.remedy for state in gone if state.remedy}
-    if len(remedies) == len(gone):
-        first, *others = sorted(remedies)
-        return [f"  do: {first}", *(f"      {each}" for each in others)]
-    other = {"nats": "GAIA_NATS_URL", "postgres": "GAIA_DATABASE_URL"}
-    ways = dict.fromkeys(other.get(state.member, "--gaia-url SERVICE=URL") for state in gone)
-    return [
-        f"  do: check the network and the host's name; give another address with {' or '.join(ways)};",
-        f"      `gaia env show {environment.name}` says where each value comes from.",
-    ]
+    remedies = [f"{state.member}: {state.remedy}" if len(gone) > 1 else state.remedy for state in gone if state.remedy]
+    variables = {"nats": "GAIA_NATS_URL", "postgres": "GAIA_DATABASE_URL"}
+    ways = dict.fromkeys(variables.get(state.member, "--gaia-url SERVICE=URL") for state in gone if not state.remedy)
+    if ways:
+        remedies += [
+            f"check the network and the host's name; give another address with {' or '.join(ways)};",
+            f"`gaia env show {environment.name}` says where each value comes from.",
+        ]
+    first, *others = remedies
+    return [f"  do: {first}", *(f"      {each}" for each in others)]
 
 
 def _when_unsettled(environment: Environment) -> list[str]:

@@ -258,3 +258,17 @@ def test_the_tools_lines_are_kept_where_much_is_asked_for(deployer: Deployer) ->
 
     assert "gateway | deploy the gateway" not in quiet.stdout.str()
     much.stdout.fnmatch_lines(["  gateway | deploy the gateway"])
+
+
+def test_nothing_is_deployed_where_readiness_could_reach_nothing_afterwards(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    settings = deployer.project.path / "gaia.toml"
+    settings.write_text(settings.read_text().replace("http://", "https://"))
+
+    result = deployer.run("--gaia-deploy")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*SSL_CERT_FILE: no such file /nowhere/ca.pem*"])
+    assert "deploy" not in deployer.phases

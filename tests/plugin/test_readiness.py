@@ -135,3 +135,18 @@ def test_looking_asks_nobody(project: pytest.Pytester, server: ScriptedServer, f
 
     assert result.ret == 0
     assert server.seen == []
+
+
+def test_a_test_that_leaves_a_variable_broken_does_not_break_the_end_of_the_run(
+    project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", server.url)
+    server.answers["http://gaia.invalid/health"] = server.answers["/health"]
+    add_suite(project, "health", "import os\ndef test_one(): os.environ['http_proxy'] = 'socks5://127.0.0.1:9'\n")
+
+    result = project.runpytest_subprocess("--gaia-url=http://gaia.invalid")
+
+    assert result.ret == 11
+    result.stdout.fnmatch_lines(["gaia verdict: HOLD*last look*http_proxy: not the URL of a proxy*"])

@@ -256,3 +256,31 @@ def test_the_plugins_that_were_loaded_are_recorded(small: pytest.Pytester, serve
     assert f"pytest-xdist {version('pytest-xdist')}" in plugins
     assert plugins[-1] == "extra"
     assert not [each for each in plugins if "conftest" in each or "gaia." in each]
+
+
+def test_a_failure_that_unittest_expects_is_recorded_as_it_is(small: pytest.Pytester, server: ScriptedServer) -> None:
+    (small.path / FILE).write_text(
+        """
+import unittest
+
+class Old(unittest.TestCase):
+    @unittest.expectedFailure
+    def test_compares(self): self.assertEqual(1, 2)
+    @unittest.expectedFailure
+    def test_calls(self): raise KeyError("torn")
+    @unittest.expectedFailure
+    def test_passes(self): pass
+"""
+    )
+
+    small.runpytest_subprocess(*arguments(server, FILE))
+
+    found = recorded(small)
+    calls = {name.rpartition("::")[2]: test.phases[1] for name, test in found.items()}
+    failures = {name: call.failure for name, call in calls.items() if call.failure is not None}
+    assert {name: (each.kind, each.exception, each.message) for name, each in failures.items()} == {
+        "test_compares": ("assertion", "AssertionError", "1 != 2"),
+        "test_calls": ("error", "KeyError", "'torn'"),
+        "test_passes": ("error", "Failed", "Unexpected success"),
+    }
+    assert [calls[name].xfail for name in ("test_compares", "test_calls", "test_passes")] == ["", "", None]

@@ -143,3 +143,23 @@ def test_a_fixture_without_an_environment_says_how_to_choose_one(pytester: pytes
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*this run does not use Gaia*--gaia-env=sandbox*"])
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize("folder", ["tests/unit", "tests/link"])
+def test_a_fixture_outside_of_the_suites_says_which_folders_are_suites(pytester: pytest.Pytester, folder: str) -> None:
+    (pytester.mkdir("tests") / "integration").mkdir()
+    unit = pytester.path / "tests" / "unit"
+    unit.mkdir()
+    unit.joinpath("test_unit.py").write_text("def test_needs_it(gaia_env): pass")
+    (pytester.path / "tests" / "link").symlink_to(unit)
+    pytester.makefile(".toml", gaia='[gaia]\nsuites = ["tests/integration"]\n')
+    pytester.makeini("[pytest]\naddopts = -p no:anyio")
+
+    result = pytester.runpytest_subprocess(folder)
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "*this run does not use Gaia: it runs no test below a folder that `suites` in ?gaia? of gaia.toml names (tests/integration).*"
+        ]
+    )

@@ -12,7 +12,7 @@ from pytest_gaia.config.stages import Stage
 from pytest_gaia.report.members import header, member_table, missing, not_ready
 from pytest_gaia.report.table import aligned
 from pytest_gaia.report.terms import remaining
-from pytest_gaia.run.readiness import MemberState
+from pytest_gaia.run.readiness import UNREACHABLE, MemberState
 
 
 def test_columns_begin_at_the_same_place_and_lines_have_no_end_spaces() -> None:
@@ -88,3 +88,22 @@ def test_what_answers_and_does_not_settle_is_not_said_to_be_out_of_reach() -> No
     ]
     assert not_ready(environment, [state, away], 45)[0] == "gaia: dev is out of reach; no test was run."
     assert "    tried: PING to NATS, 3 times in 1.0 s (deadline 45 s)" in not_ready(environment, [away], 45)
+
+
+def test_what_to_do_is_that_of_the_cause() -> None:
+    environment = Environment("x", sources={"nats": "GAIA_NATS_URL", "secrets.database": ".env:3"})
+    certificate = MemberState("gateway", UNREACHABLE, "https://g", "not trusted", 3, 1.0, remedy="set SSL_CERT_FILE.")
+    broker = MemberState("nats", UNREACHABLE, "tls://n", "no TLS", 3, 1.0, remedy="write the URL with nats://.")
+    database = MemberState("postgres", UNREACHABLE, "postgresql://d", "refused", 3, 1.0)
+
+    assert not_ready(environment, [certificate], 5)[-1] == "  do: set SSL_CERT_FILE."
+    assert not_ready(environment, [certificate, broker], 5)[-2:] == [
+        "  do: gateway: set SSL_CERT_FILE.",
+        "      nats: write the URL with nats://.",
+    ]
+    lines = not_ready(environment, [broker, database], 5)
+    assert "  nats: tls://n (from GAIA_NATS_URL): no TLS" in lines
+    assert "  postgres: postgresql://d (from .env:3): refused" in lines
+    assert lines[-3] == "  do: nats: write the URL with nats://."
+    assert "GAIA_DATABASE_URL" in lines[-2]
+    assert "--gaia-url" not in lines[-2]
