@@ -30,7 +30,9 @@ def summary(counts: Mapping[Severity, int], environments: Sequence[str]) -> str:
     """Return the last line: how much was found, and where it was looked."""
     where = ", ".join(environments)
     said = [counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts.get(severity)]
-    return f"{', '.join(said)} ({where})" if said else f"Nothing wrong in the deploy files of {where}."
+    if said:
+        return ", ".join(said) + (f" ({where})" if where else "")
+    return f"Nothing wrong in the deploy files of {where}."
 
 
 def row_cells(row: Row) -> tuple[str, str, str, str, str]:

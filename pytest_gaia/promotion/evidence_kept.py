@@ -27,9 +27,10 @@ from pytest_gaia.verdict.evidence import decode_run, time_of
 from pytest_gaia.verdict.judged import judge_run
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
 from pytest_gaia.verdict.seal import read_plan
-from pytest_gaia.wording import listed
+from pytest_gaia.wording import counted, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_gaia.promotion.promote_journal import Mark
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from pytest_gaia.verdict.seal import Plan as SealedPlan
     from pytest_gaia.verdict.verdict import Word
 
+_ABANDONED = "abandoned-"
+"""beginning of the names of records of runs that nobody has written down"""
 _IN_PYTEST = "plugin"
 _UNTOUCHED = (ConfigError.exit_code, DeployLocked.exit_code)
 
@@ -74,16 +77,12 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
     except Unfit as unfit:
         if _untouched(plan, ran):
             return Kept(problem=f"pytest ended with {ran.exit_code}, before anything was deployed", untouched=True)
+        abandon(plan)
+        keep_abandoned(plan, fence)
         return _nothing_known(plan, running, str(unfit), fence)
     except ConfigError as error:
         kept = _nothing_known(plan, running, str(error), fence)
-        details = RunDetails(
-            environment=plan.name, bundle=plan.bundle.id, verdict="REJECT", plan="", planned=0, problem=str(error),
-            started=sealed.when, finished=ran.when, fence=fence,
-        )  # fmt: skip
-        files = tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(ran.files.items()))
-        run = RunPredicate(result="FAILED", configuration=files, details=details)
-        plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
+        _write_rejected(plan, str(error), ran.files, (sealed.when, ran.when), fence)
         return replace(kept, word="REJECT")
     deployment = _deployment(plan, left.verdict, ran, running, fence)
     seen = deployment.services if plan.hook == _IN_PYTEST and not left.verdict.changed else running
@@ -93,6 +92,52 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
         _write_deployment(plan, deployment)
         plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
     return Kept(deployment.outcome, run.details.verdict, left.problem)
+
+
+def abandon(plan: Plan) -> None:
+    """Set aside the record of a run in which tests failed, and of which nothing is in the ledger: it was ended before that.
+
+    To try again until it passes is no proof, and so the next evidence begins with it (:func:`keep_abandoned`).
+    """
+    path = plan.commands.folder / RECORD
+    digest = _digest(content := _read(path))
+    runs = (each.predicate for each in plan.promotion.ledger.entries() if isinstance(each.predicate, RunPredicate))
+    if not any(Resource(RECORD, {"sha256": digest}) in run.configuration for run in runs) and _failed(plan, content):
+        path.replace(path.with_name(f"{_ABANDONED}{digest[:12]}.jsonl"))
+
+
+def keep_abandoned(plan: Plan, fence: int) -> None:
+    """Write down what :func:`abandon` has set aside, as runs that were rejected. Raises ``ConfigError``."""
+    for path in sorted(plan.commands.folder.glob(f"{_ABANDONED}*.jsonl")):
+        content = _read(path)
+        if failed := _failed(plan, content):
+            why = f"it was ended before it was written down, and {counted(len(failed), 'test')} had failed: {listed(failed)}"
+            started = decode_run(content, path).start.started
+            _write_rejected(plan, why, {RECORD: _digest(content)}, (started, _now()), fence, failed)
+        path.unlink()
+
+
+def _failed(plan: Plan, content: bytes) -> tuple[str, ...]:
+    """Return the tests that reject the release in what a run has written so far; none where that cannot be read."""
+    try:
+        record = decode_run(content, plan.commands.folder / RECORD)
+    except ConfigError:
+        return ()
+    context = record.start.context(plan.name, time_of(record.start.started).date(), plan.tolerance)
+    judged = judge_run(record.start, record.tests, record.end, plan.rules, context)
+    return tuple(judgement.node for judgement in judged.judgements if judgement.gates)
+
+
+def _write_rejected(
+    plan: Plan, why: str, files: Mapping[str, str], between: tuple[str, str], fence: int, failed: tuple[str, ...] = ()
+) -> None:
+    details = RunDetails(
+        environment=plan.name, bundle=plan.bundle.id, verdict="REJECT", plan="", planned=0, problem=why,
+        started=between[0], finished=between[1], fence=fence,
+    )  # fmt: skip
+    configuration = tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items()))
+    run = RunPredicate(result="FAILED", configuration=configuration, failed=failed, details=details)
+    plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
 
 
 def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:

@@ -19,9 +19,9 @@ from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.outputs import make_folder
-from pytest_gaia.promotion.evidence_kept import keep_evidence
+from pytest_gaia.promotion.evidence_kept import abandon, keep_abandoned, keep_evidence
 from pytest_gaia.promotion.gate import evaluate
-from pytest_gaia.promotion.promote_child import run_pytest, seal_plan
+from pytest_gaia.promotion.promote_child import Interrupted, run_pytest, seal_plan
 from pytest_gaia.promotion.promote_commands import PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.promote_journal import Journal, Mark
 from pytest_gaia.promotion.promote_plan import check_writable, strays_of
@@ -121,6 +121,7 @@ class Promote:
     def _seal(self, descriptor: int) -> Mark:
         folder = self.plan.commands.folder
         make_folder(folder)
+        abandon(self.plan)
         for name in (PLAN, RECORD, VERDICT):
             (folder / name).unlink(missing_ok=True)
         self.say("seal", "writing down which tests the run owes")
@@ -135,7 +136,14 @@ class Promote:
         what = f"deploying {', '.join(plan.services)}, and testing" if plan.deploys else "testing what runs there"
         self.say("run", what)
         touched = self._touched()
-        code, record = run_pytest(plan.commands.run, plan.promotion, descriptor, self.output, lambda: self._lost)
+        try:
+            code, record = run_pytest(plan.commands.run, plan.promotion, descriptor, self.output, lambda: self._lost)
+        except Interrupted:
+            abandon(plan)
+            # Here nothing else is going to be written down, and on another machine nobody knows of it.
+            if self.part is None and not self._lost:
+                keep_abandoned(plan, self.fence)
+            raise
         self.say("run", f"pytest ended with {code}")
         differing = [] if plan.deploys else [s for s in plan.services if before.get(s) != plan.bundle.digests[s]]
         problem = f"not seen to run the bundle before the first test: {', '.join(differing)}" if differing else ""
@@ -155,6 +163,7 @@ class Promote:
 
     def _decide(self, sealed: Mark, ran: Mark) -> Ending:
         plan = self.plan
+        keep_abandoned(plan, self.fence)
         kept = keep_evidence(plan, sealed, ran, self.fence)
         if kept.untouched:
             return Ending(LOCKED if ran.exit_code == LOCKED else ConfigError.exit_code, None, kept.problem)

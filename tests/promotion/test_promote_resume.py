@@ -94,6 +94,60 @@ def test_an_interrupted_one_ends_pytest_and_says_how_to_go_on(promotable: Promot
     assert promotable.marks[-1].step == "seal"
 
 
+FAILS_AT_FIRST = """
+import os, pathlib, signal
+tried = pathlib.Path(__file__).parents[2] / ".gaia" / "tried"
+def test_one(): assert tried.exists()
+def test_two():
+    if not tried.exists():
+        tried.touch()
+        {end}
+"""
+INTERRUPTED = "os.kill(os.getppid(), signal.SIGINT); signal.pause()"
+PYTEST_KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
+KILLED = f"os.kill(os.getppid(), signal.SIGKILL); {PYTEST_KILLED}"
+
+
+def verdicts(promotable: Promotable) -> list[str]:
+    runs = (entry.predicate for entry in promotable.entries)
+    return [run.details.verdict for run in runs if isinstance(run, RunPredicate)]
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "again"),
+    [(INTERRUPTED, 130, ()), (PYTEST_KILLED, 1, ()), (KILLED, -signal.SIGKILL, ("--resume",))],
+    ids=["interrupted", "pytest killed", "killed"],
+)
+def test_a_run_that_was_ended_while_tests_failed_is_one_that_was_rejected(
+    promotable: Promotable, end: str, code: int, again: tuple[str, ...]
+) -> None:
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text(FAILS_AT_FIRST.format(end=end), encoding="utf-8")
+
+    assert promotable.promote().returncode == code
+    assert verdicts(promotable) == ([] if again else ["REJECT"])
+    done = promotable.promote(*again)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "; 2nd run, 1 rejected before" in done.stdout
+    assert verdicts(promotable) == ["REJECT", "PROMOTE"]
+    first = next(entry.predicate for entry in promotable.entries if isinstance(entry.predicate, RunPredicate))
+    assert first.failed == ("suites/health/test_health.py::test_one",)
+    assert "1 test had failed: suites/health/test_health.py::test_one" in first.details.problem
+
+
+def test_of_runs_without_a_key_those_that_failed_are_written_down_too(promotable: Promotable) -> None:
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text(FAILS_AT_FIRST.format(end="pass"), encoding="utf-8")
+
+    assert promotable.promote("--only", "run").returncode == 1
+    assert promotable.promote("--only", "run").returncode == 0
+    assert promotable.kinds == []
+    assert promotable.promote("--only", "evidence").returncode == 0
+
+    assert verdicts(promotable) == ["REJECT", "PROMOTE"]
+
+
 def test_there_may_be_nothing_to_go_on_with(promotable: Promotable) -> None:
     done = promotable.promote("--resume")
 
