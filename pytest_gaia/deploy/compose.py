@@ -73,14 +73,16 @@ class _Job:
         """Return what deploys the service: exactly what would be, or has been, run."""
         wait = str(max(1, int(self._request.deadline * (1 - _SPARE))))
         up = ("up", "--detach", "--wait", "--wait-timeout", wait)
+        # Whatever it is called, it is no option.
+        service = ("--", self._request.app)
         if self._image:
             # The other services keep the images that they run: without --no-deps, those of the file would replace them.
-            return ((*self._compose("--file", "-"), *up, "--no-build", "--no-deps", self._request.app),)
-        rebuilt = ((*self._compose(), "build", "--no-cache", "--pull", self._request.app),)
+            return ((*self._compose("--file", "-"), *up, "--no-build", "--no-deps", *service),)
+        rebuilt = ((*self._compose(), "build", "--no-cache", "--pull", *service),)
         beside = self._request.beside
         # A one-shot that has run in this deployment already would be started again as a dependency.
-        alone = () if beside is None else ("--no-deps", *beside)
-        return (*(rebuilt if self._request.rebuild else ()), (*self._compose(), *up, *alone, self._request.app))
+        names = service if beside is None else ("--no-deps", "--", *beside, self._request.app)
+        return (*(rebuilt if self._request.rebuild else ()), (*self._compose(), *up, *names))
 
     def remark(self) -> str:
         """Return what the commands alone do not show."""
@@ -106,7 +108,7 @@ class _Job:
 
     def observe(self) -> Reply:
         """Say which containers of the service there are, and which image each of them really runs."""
-        listing = (*self._compose(), "ps", "--all", "--format", "json", self._request.app)
+        listing = (*self._compose(), "ps", "--all", "--format", "json", "--", self._request.app)
         finished = self._run(listing)
         if not finished.ok:
             return self._failed(listing, finished)

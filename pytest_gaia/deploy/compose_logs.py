@@ -35,7 +35,7 @@ def logs(
     command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix", "--tail", _LINES]
     command += ["--follow"] if follow else []
     finished = run_tool(
-        [*command, service], deadline=math.inf if follow else _RECENT, environment=environment, log=log, out=take
+        [*command, "--", service], deadline=math.inf if follow else _RECENT, environment=environment, log=log, out=take
     )
     if finished.ok:
         return

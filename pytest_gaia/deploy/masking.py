@@ -11,6 +11,7 @@ from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.preflight.credentials import is_literal
+from pytest_gaia.printable import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,8 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\
 
 
 def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
-    """Return a function that makes a line fit to be shown: credentials masked, control characters removed.
+    """Return a function that makes a line fit to be shown: credentials masked, colours and control characters
+    removed, and what else cannot be seen shown as an escape.
 
     Masked are the secrets among the variables in ``environ`` (default: this process's), what stands beside a secret's name
     in a table of variables, passwords in URLs, tokens and marks of private keys by their form, and JSON fields by their name.
@@ -51,7 +53,7 @@ def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
         text = redactor.text(text)
         if "=" in text or ":" in text:
             text = _PAIR.sub(_masked, _TABLE.sub(_masked, text))
-        return text
+        return visible(text)
 
     return mask
 

@@ -50,7 +50,7 @@ def test_an_address_that_is_not_known_and_a_one_shot_stop_neither_a_deployment_n
 
     planned, deployed, status = gaia("deploy", "local", "--dry-run"), gaia("deploy", "local"), gaia("status", "local")
 
-    assert [line.split("540 ")[1] for line in planned.out.splitlines()] == ["migrate", "--no-deps gateway"]
+    assert [line.split("540 ")[1] for line in planned.out.splitlines()] == ["-- migrate", "--no-deps -- gateway"]
     assert (planned.code, deployed.code, status.code) == (0, 0, 0), deployed.err
     assert rows(deployed.out) == [["migrate", "migrate", "deployed"], ["gateway", "gateway", "deployed"]]
     assert rows(status.out)[0][:2] == ["local", "running"]

@@ -69,7 +69,7 @@ def ask(phase: str, **changes: Any) -> Reply:
 def test_a_plan_needs_no_docker_and_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert ask("plan").commands == ((*COMPOSE, *UP, "gateway"),)
+    assert ask("plan").commands == ((*COMPOSE, *UP, "--", "gateway"),)
     assert ask("deploy", dry_run=True) == ask("plan")
     assert (
         ask("rollback", dry_run=True, previous="gaia/gateway:1").commands
@@ -79,15 +79,15 @@ def test_a_plan_needs_no_docker_and_changes_nothing(monkeypatch: pytest.MonkeyPa
 
 def test_to_rebuild_builds_without_the_cache_first() -> None:
     assert ask("plan", rebuild=True).commands == (
-        (*COMPOSE, "build", "--no-cache", "--pull", "gateway"),
-        (*COMPOSE, *UP, "gateway"),
+        (*COMPOSE, "build", "--no-cache", "--pull", "--", "gateway"),
+        (*COMPOSE, *UP, "--", "gateway"),
     )
 
 
 def test_a_given_image_is_laid_over_the_file_for_this_service_alone() -> None:
     planned = ask("plan", image=f"gaia/gateway@{OWN}")
 
-    assert planned.commands == ((*COMPOSE, "--file", "-", *UP, "--no-build", "--no-deps", "gateway"),)
+    assert planned.commands == ((*COMPOSE, "--file", "-", *UP, "--no-build", "--no-deps", "--", "gateway"),)
     assert planned.message == f'standard input: {{"services": {{"gateway": {{"image": "gaia/gateway@{OWN}"}}}}}}'
 
 

@@ -38,7 +38,7 @@ def test_a_plan_comes_back_as_one_line() -> None:
     assert code == 0
     assert reply.commands == (
         ("docker", "compose", "--file", "/srv/compose.yaml", "up", "--detach", "--wait", "--wait-timeout", "90",
-         "gateway"),
+         "--", "gateway"),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pytest_gaia.deploy.masking import masker
         ('"password": "hunter2",', '"password": "***",'),
         ("\x1b[31mError\x1b[0m\x07 bell", "Error bell"),
         ("\x1b]0;title\x07text", "text"),
+        ("\x9b2J \u202eevil\u200b\ufe0f", r"\u009b2J \u202eevil\u200b\ufe0f"),
         ("format fm, form_1, info1_x", "format fm, form_1, info1_x"),
     ],
 )
