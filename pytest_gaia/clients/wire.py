@@ -6,7 +6,6 @@ package reads ``HTTP_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE`` and their like, an
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import importlib.util
 import ipaddress
@@ -23,6 +22,7 @@ from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import ConfigError, GaiaError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from pytest_gaia.config.addresses import Endpoint
@@ -103,15 +103,16 @@ class HomeLoop:
 
     def __init__(self, client: str) -> None:
         self._client = client
-        self._loop: asyncio.AbstractEventLoop | None = None
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
+        # Readiness needs no loop, and does not pay for the import.
+        from asyncio import _get_running_loop
+
+        self._loop: asyncio.AbstractEventLoop | None = _get_running_loop()
 
     def enter(self) -> None:
         """Raise ``GaiaError`` where another loop runs than the client's own."""
-        loop = asyncio.get_running_loop()
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
         if self._loop is None:
             self._loop = loop
         if self._loop is not loop:
