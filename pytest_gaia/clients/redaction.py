@@ -93,8 +93,9 @@ class Redactor:
         return _masked(shown, found, limit)
 
     def shown(self, text: str, limit: int | None = None) -> str:
-        """Return ``text`` as :meth:`text` does, and with every character in it visible."""
-        return visible(self.text(text, limit))
+        """Return ``text`` as :meth:`text` does, and with every character in it visible, which adds nothing to its length at a limit."""
+        masked = self.text(text, limit)
+        return visible(masked)[: None if limit is None else len(masked)]
 
     def known(self, text: str) -> str:
         """Return ``text`` with those secrets masked that are known by their value."""
