@@ -79,6 +79,16 @@ def test_warnings_exit_1_only_where_that_is_asked_for(corrected: Path, gaia: Cal
     assert gaia("config", "lint", "--strict").code == 1
 
 
+def test_a_finding_that_belongs_to_no_environment_is_counted_without_one(
+    project: Path, gaia: Callable[..., Outcome]
+) -> None:
+    (project / "fly.orders.toml").write_text('app = "orders"\n', encoding="utf-8")
+
+    code, out, _ = gaia("config", "lint")
+
+    assert (code, out.splitlines()[-1]) == (0, "1 warning")
+
+
 @pytest.mark.usefixtures("broken")
 def test_one_environment_alone_however_it_is_spelled(gaia: Callable[..., Outcome]) -> None:
     outcome = gaia("config", "lint", "dev")
