@@ -1,13 +1,16 @@
 """Every public fixture. Nothing connects before a test asks for it.
 
 Clients belong to one event loop, so all fixtures that hold one live in the session's loop; the tests that use them
-must run there too (``asyncio_default_test_loop_scope = "session"``).
+must run there too (``asyncio_default_test_loop_scope = "session"``). No fixture is a coroutine function: plugins such as
+anyio run those in loops of their own for their tests.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -21,7 +24,8 @@ from pytest_gaia.errors import GaiaError
 from pytest_gaia.stash import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from pytest_gaia.clients.database import Database
     from pytest_gaia.clients.http import HttpClient
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.preflight.files import DeployFiles
     from pytest_gaia.run.session import Run
+
+_T = TypeVar("_T")
 
 
 @pytest.fixture(scope="session")
@@ -77,31 +83,45 @@ def gaia_deployments(gaia_run: Run) -> DeployFiles:
     return files
 
 
-@pytest.fixture(scope="session")
-def gaia_loop(request: pytest.FixtureRequest) -> None:
-    """Move the tests that request it, also indirectly, to the session's event loop; fail where pytest-asyncio is not loaded."""
-    if not request.config.pluginmanager.is_registered(pytest_asyncio.plugin):
-        pytest.fail(
-            "Gaia's clients need pytest-asyncio, and it is not loaded: remove -p no:asyncio, "
-            "or load it with -p pytest_asyncio.plugin.",
-            pytrace=False,
-        )
-
-
 @pytest.fixture
 def gaia_argument(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """What ``--gaia-argument`` gave, in order; empty where nothing was given."""
     return tuple(request.config.option.gaia_argument)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gaia_clients(gaia_loop: None, gaia_run: Run, gaia_env: Environment) -> AsyncIterator[ClientSet]:
+# In a fixture that is not asynchronous, pytest-asyncio makes its loop the current one; its declared types leave these out.
+@pytest_asyncio.fixture(scope="session", loop_scope="session")  # type: ignore[type-var]
+def gaia_loop(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoop:
+    """Return the session's event loop; tests that request it, also indirectly, are moved there. Needs pytest-asyncio."""
+    if not request.config.pluginmanager.is_registered(pytest_asyncio.plugin):
+        pytest.fail(
+            "Gaia's clients need pytest-asyncio, and it is not loaded: remove -p no:asyncio, "
+            "or load it with -p pytest_asyncio.plugin.",
+            pytrace=False,
+        )
+    return asyncio.get_event_loop()
+
+
+@contextlib.contextmanager
+def _held(loop: asyncio.AbstractEventLoop, resource: AbstractAsyncContextManager[_T]) -> Iterator[_T]:
+    value = loop.run_until_complete(resource.__aenter__())
+    yield value
+    loop.run_until_complete(resource.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def gaia_clients(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[ClientSet]:
     """All HTTP clients of the session; they share pools and are closed at its end."""
     from pytest_gaia.clients.services import ClientSet
 
-    clients = ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder, gaia_run.redactor)
-    yield clients
-    await clients.aclose()
+    @contextlib.asynccontextmanager
+    async def made() -> AsyncIterator[ClientSet]:
+        clients = ClientSet(gaia_env, gaia_run.guard, gaia_run.recorder, gaia_run.redactor)
+        yield clients
+        await clients.aclose()
+
+    with _held(gaia_loop, made()) as clients:
+        yield clients
 
 
 @pytest.fixture(scope="session")
@@ -159,36 +179,49 @@ def gaia_secret(gaia_run: Run) -> Callable[[str], str]:
     return learn
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def nats(gaia_loop: None, gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Messaging]:
+@pytest.fixture(scope="session")
+def nats(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[Messaging]:
     """The broker: publish, request, ``async with nats.listening("gaia.>") as events``; drained at the end."""
     from pytest_gaia.clients.messaging import Messaging
 
     recorder, redactor = gaia_run.recorder.add_message, gaia_run.redactor
-    messaging = await Messaging.connect(gaia_env, gaia_run.guard, recorder=recorder, redactor=redactor)
-    yield messaging
-    await messaging.aclose()
+
+    @contextlib.asynccontextmanager
+    async def connected() -> AsyncIterator[Messaging]:
+        messaging = await Messaging.connect(gaia_env, gaia_run.guard, recorder=recorder, redactor=redactor)
+        yield messaging
+        await messaging.aclose()
+
+    with _held(gaia_loop, connected()) as messaging:
+        yield messaging
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gaia_database(gaia_loop: None, gaia_run: Run, gaia_env: Environment) -> AsyncIterator[Database]:
+@pytest.fixture(scope="session")
+def gaia_database(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[Database]:
     """The connection that all database tests of this process share; ``postgres`` is what a test wants."""
     from pytest_gaia.clients.database import Database
 
-    database = Database(gaia_env, gaia_run.guard, gaia_run.recorder.add_statement)
-    yield database
-    await database.aclose()
+    @contextlib.asynccontextmanager
+    async def made() -> AsyncIterator[Database]:
+        database = Database(gaia_env, gaia_run.guard, gaia_run.recorder.add_statement)
+        yield database
+        await database.aclose()
+
+    with _held(gaia_loop, made()) as database:
+        yield database
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def postgres(gaia_database: Database) -> AsyncIterator[Session]:
+@pytest.fixture
+def postgres(gaia_loop: asyncio.AbstractEventLoop, gaia_database: Database) -> Iterator[Session]:
     """The platform's database in a transaction that is rolled back; read-only wherever writing is not permitted."""
-    async with gaia_database.test_transaction() as session:
+    with _held(gaia_loop, gaia_database.test_transaction()) as session:
         yield session
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def postgres_fresh(gaia_run: Run, gaia_env: Environment, gaia_database: Database) -> AsyncIterator[Session]:
+@pytest.fixture
+def postgres_fresh(
+    gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment, gaia_database: Database
+) -> Iterator[Session]:
     """A database of the test's own, with the platform's tables and first rows; its statements commit. Sandbox only."""
     from pytest_gaia.errors import NotApplicable
 
@@ -196,7 +229,7 @@ async def postgres_fresh(gaia_run: Run, gaia_env: Environment, gaia_database: Da
         raise NotApplicable(f"{gaia_env.name} has no databases to give away; only the sandbox has")
     dsn = gaia_run.stack.fresh_database(gaia_run.process)
     try:
-        async with gaia_database.fresh(dsn) as session:
+        with _held(gaia_loop, gaia_database.fresh(dsn)) as session:
             yield session
     finally:
         gaia_run.stack.drop_database(gaia_run.process, dsn)

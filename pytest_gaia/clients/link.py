@@ -93,7 +93,7 @@ class Link:
             yield await self._answered(call, trials, stack)
 
     async def _answered(self, call: Call, trials: Trials, stack: contextlib.AsyncExitStack) -> Conversation:
-        until = asyncio.get_running_loop().time() + call.within
+        until = self.transport.home.enter().time() + call.within
         while True:
             talk = Conversation(call, trials.attempt, until, self.redactor, self._record)
             stack.callback(_give_up, talk)

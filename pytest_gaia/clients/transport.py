@@ -146,7 +146,7 @@ class Transport:
     def __init__(self, base_url: str, *, connections: int = CONNECTIONS, home: HomeLoop | None = None) -> None:
         self._url = base_url
         self._proxy = ""
-        self._home = home or HomeLoop("HTTP")
+        self.home = home or HomeLoop("HTTP")
         self._turns = asyncio.Semaphore(connections)
         self._pool: _Pool | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -160,7 +160,7 @@ class Transport:
         ``connect`` bounds connecting, in seconds, and ``most`` the body, in bytes once it is decoded; all other time is for the
         caller to bound. Raises :class:`Fault`; ``GaiaError`` in another event loop than its own.
         """
-        self._home.enter()
+        self.home.enter()
         async with self._turns, self._lease() as client:
             response = await self._send(client, _message(request, connect, progress), progress)
             try:

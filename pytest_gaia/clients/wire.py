@@ -108,11 +108,15 @@ class HomeLoop:
 
         self._loop: asyncio.AbstractEventLoop | None = _get_running_loop()
 
-    def enter(self) -> None:
-        """Raise ``GaiaError`` where another loop runs than the client's own."""
-        from asyncio import get_running_loop
+    def enter(self) -> asyncio.AbstractEventLoop:
+        """Return the client's own loop; raises ``GaiaError`` where another one runs, or none of asyncio's."""
+        from asyncio import _get_running_loop
 
-        loop = get_running_loop()
+        loop = _get_running_loop()
+        if loop is None:
+            raise GaiaError(
+                f"this {self._client} client belongs to an event loop of asyncio, and none runs now.\n{_FOREIGN}"
+            )
         if self._loop is None:
             self._loop = loop
         if self._loop is not loop:
@@ -120,8 +124,15 @@ class HomeLoop:
                 f"this {self._client} client belongs to another event loop than the one that runs now.\n"
                 'Run tests and fixtures on one loop: asyncio_default_test_loop_scope = "session" and '
                 'asyncio_default_fixture_loop_scope = "session" in the pytest configuration, and loop_scope="session" '
-                "for a test or a fixture that names a loop itself."
+                f"for a test or a fixture that names a loop itself. {_FOREIGN}"
             )
+        return loop
+
+
+_FOREIGN = (
+    "Tests of unittest.IsolatedAsyncioTestCase, anyio and trio run in loops of their own and cannot use this client: "
+    "make them functions that pytest-asyncio runs."
+)
 
 
 def _proxy_setting(kind: str) -> tuple[str, str]:

@@ -69,6 +69,15 @@ def test_asynchronous_tests_of_other_runners_are_left_to_them(
         import unittest
         import pytest
 
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        # First, because anyio would make a fixture for it that is a coroutine function.
+        @pytest.mark.anyio
+        async def test_anyio(gateway, anyio_backend_name):
+            assert anyio_backend_name == "asyncio"
+
         class TestCase(unittest.IsolatedAsyncioTestCase):
             @pytest.fixture(autouse=True)
             def client(self, gateway):
@@ -76,10 +85,6 @@ def test_asynchronous_tests_of_other_runners_are_left_to_them(
 
             async def test_unittest(self):
                 pass
-
-        @pytest.mark.anyio
-        async def test_anyio(gateway, anyio_backend_name):
-            assert anyio_backend_name == "asyncio"
 
         @pytest.mark.own
         async def test_own(gateway):
@@ -103,6 +108,58 @@ def test_asynchronous_tests_of_other_runners_are_left_to_them(
     result.stdout.fnmatch_lines(
         ["*_ test_nobody _*", "async def functions are not natively supported*", '*asyncio_mode = "auto"*']
     )
+
+
+def test_a_client_in_the_loop_of_another_runner_fails_with_the_reason(
+    pytester: pytest.Pytester, server: ScriptedServer
+) -> None:
+    pytester.makeini("[pytest]\nasyncio_mode = strict\nmarkers = other\naddopts = -p no:anyio")
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pyfunc_call(pyfuncitem):
+            if pyfuncitem.get_closest_marker("other"):
+                # As trio does: no loop of asyncio runs.
+                pyfuncitem.obj(pyfuncitem.funcargs["gateway"]).send(None)
+                return True
+        """
+    )
+    pytester.makepyfile(
+        """
+        import unittest
+        import pytest
+
+        class TestCase(unittest.IsolatedAsyncioTestCase):
+            @pytest.fixture(autouse=True)
+            def client(self, gateway):
+                self.gateway = gateway
+
+            async def test_unittest(self):
+                await self.gateway.get("/foreign")
+
+        @pytest.mark.other
+        async def test_other(gateway):
+            await gateway.get("/foreign")
+
+        @pytest.mark.asyncio
+        async def test_right(gateway):
+            (await gateway.get("/health")).expect(200)
+        """
+    )
+
+    result = pytester.runpytest_subprocess(f"--gaia-url={server.url}")
+
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*belongs to another event loop than the one that runs now*",
+            "*Tests of unittest.IsolatedAsyncioTestCase*run in loops of their own*",
+            "*belongs to an event loop of asyncio, and none runs now*",
+        ]
+    )
+    assert "GET /foreign" not in server.seen
 
 
 def test_a_chosen_loop_and_a_factory_of_loops_stay(pytester: pytest.Pytester, server: ScriptedServer) -> None:
