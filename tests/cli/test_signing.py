@@ -265,7 +265,7 @@ def test_a_reason_is_one_line_wherever_it_is_shown(
 
     says = release.entries()[-1].predicate
     assert isinstance(says, WaiverPredicate)
-    assert says.why == "first proved deployed [31m"
+    assert says.why == "first proved deployed \\x1b[31m"
 
 
 def test_without_the_package_that_signs_it_is_said_which(
