@@ -83,7 +83,7 @@ def test_a_member_that_flaps_is_said_to_do_so_at_the_deadline(member: Start) -> 
 def test_two_releases_that_take_turns_do_not_settle(member: Start) -> None:
     server = member(*(healthy("0.2"), healthy("0.3")) * 40)
 
-    state = gateway(server, deadline=2, demand=THREE)
+    state = gateway(server, deadline=4, demand=THREE)
 
     assert (state.state, state.settled) == ("unsettled", False)
     assert "now as one release, now as another" in state.detail
