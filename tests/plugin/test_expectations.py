@@ -231,12 +231,14 @@ import asyncio
 def test_something_passes(): pass
 
 async def test_capabilities(gateway):
-    async def ask(path):
-        (await gateway.get(path)).expect(200)
+    async def expect(answer):
+        answer.expect(200)
 
+    # Both have answered before one fails: a group cancels the tasks that still wait.
+    answers = [await gateway.get(path) for path in ("/api/v0.2/models/capabilities", "/another")]
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(ask("/api/v0.2/models/capabilities"))
-        tasks.create_task(ask("/another"))
+        for answer in answers:
+            tasks.create_task(expect(answer))
 """
 
 
