@@ -11,7 +11,7 @@ help:
 	@echo 'make test    check and test this project'
 	@echo 'make lint    only the checks that run no test'
 	@echo 'make bench   measure against the peers; prints one table'
-	@echo 'make peers   run the tests of other projects with and without this plugin, and compare them (10 minutes)'
+	@echo 'make peers   run the tests of other projects with and without this plugin, and compare them (10 to 30 minutes)'
 	@echo 'make pictures  make the pictures of the README again: a terminal, the report, the sign-off page'
 	@echo 'make lock    renew the lock files (needs uv)'
 

@@ -2,7 +2,7 @@
 
 Every test must have the same outcome in both. pip fetches the sources that the lock pins, checks their hashes, and builds
 nothing but their metadata; the tests run in two environments of links to ``.venv``, of which one lacks this package. A
-difference counts if two rounds show it, because some of these tests depend on time. It takes about ten minutes; nothing is
+difference counts if two rounds show it, because some of these tests depend on time. It takes 10 to 30 minutes; nothing is
 left behind. Exit 0 if nothing differs, 1 if anything does, 12 if there is nothing to compare.
 """
 
