@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -108,6 +109,22 @@ def test_a_transcript_without_an_answer_says_what_failed() -> None:
 
 def test_a_transcript_of_a_long_answer_says_how_much_is_left_out() -> None:
     assert "… 1000 more characters" in transcript(exchange(299, "x" * 5000))
+
+
+@pytest.mark.parametrize(
+    ("headers", "left"),
+    [
+        ({"x-long": "v" * 60_000}, "56008 more characters"),
+        ({f"x-{n:04}": "v" * 32 for n in range(2000)}, "1900 more headers"),
+    ],
+    ids=["a long one", "many"],
+)
+def test_a_transcript_cuts_headers_as_it_cuts_bodies(headers: dict[str, str], left: str) -> None:
+    given = exchange(200, "{}")
+    assert given.response is not None
+    text = transcript(replace(given, response=replace(given.response, headers=headers)))
+    assert left in text
+    assert len(text) < 6000
 
 
 def test_an_exchange_travels_between_processes() -> None:

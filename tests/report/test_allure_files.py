@@ -78,8 +78,11 @@ JENKINS = {
             },
         ),
         ({}, {"name": "local", "type": "local"}),
+        # No link and no number is made up of what is missing.
+        ({"GITHUB_ACTIONS": "true"}, {"name": "GitHub Actions", "type": "github", "buildName": "run"}),
+        ({"GITLAB_CI": "true"}, {"name": "GitLab CI", "type": "gitlab", "buildName": "job"}),
     ],
-    ids=["github", "gitlab", "jenkins", "none"],
+    ids=["github", "gitlab", "jenkins", "none", "github without values", "gitlab without values"],
 )
 def test_the_executor_is_what_the_ci_says(environ: dict[str, str], shown: dict[str, Any]) -> None:
     assert executor(environ, "staging: PROMOTE") == shown | {"reportName": "staging: PROMOTE"}
