@@ -93,9 +93,11 @@ class Redactor:
         return _masked(shown, found, limit)
 
     def shown(self, text: str, limit: int | None = None) -> str:
-        """Return ``text`` as :meth:`text` does, and with every character in it visible, which adds nothing to its length at a limit."""
+        """Return ``text`` as :meth:`text` does, and with every character in it visible; a ``limit`` holds for what is shown."""
         masked = self.text(text, limit)
-        return visible(masked)[: None if limit is None else len(masked)]
+        clear = visible(masked)
+        # A mask that goes beyond the limit stays as it is.
+        return clear if limit is None else clear[: max(limit, len(masked))]
 
     def known(self, text: str) -> str:
         """Return ``text`` with those secrets masked that are known by their value."""

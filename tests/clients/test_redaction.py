@@ -252,3 +252,9 @@ def test_an_address_without_a_password_is_shown() -> None:
     dsn = "postgresql://gaia@127.0.0.1:5432/db"
 
     assert Redactor.of(environment("sandbox", database=Secret(dsn))).text(dsn) == dsn
+
+
+def test_what_is_escaped_takes_nothing_from_a_text_below_its_limit() -> None:
+    text = "\x1b]0;t\x07 \u202e\nthe reason"
+    assert Redactor().exchanged(text, 4000) == r"\x1b]0;t\x07 \u202e" + "\nthe reason"
+    assert len(Redactor().exchanged("\x00" * 5000, 4000)) == 4000
