@@ -22,7 +22,7 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
-from pytest_gaia.clients.reasons import NO_TLS, reason_of
+from pytest_gaia.clients.reasons import NO_TLS, reason_of, remedy_of
 from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.wire import HomeLoop, broker_address, trusted
 from pytest_gaia.config.secrets import mask_url
@@ -232,8 +232,16 @@ class Broker:
         return Unreachable(
             f"nats cannot be reached at {mask_url(self._url)}: {reason}.\n"
             f"The URL comes from {self._source}, environment {self._environment.label}.\n"
-            f"Start the broker, or name another one with GAIA_NATS_URL (the word disabled says that there is none)."
+            f"{self._remedy()}"
         )
+
+    def _remedy(self) -> str:
+        if any("authorization" in str(each).lower() for each in self._complaints):
+            return "Check the user and password, or the token, in that URL."
+        certificate = next((each for each in self._complaints if isinstance(each, ssl.SSLCertVerificationError)), None)
+        if certificate is not None and (remedy := remedy_of(certificate)):
+            return remedy[0].upper() + remedy[1:]
+        return "Start the broker, or name another one with GAIA_NATS_URL (the word disabled says that there is none)."
 
     @contextlib.contextmanager
     def _translated(self, what: str, seconds: float | None = None) -> Iterator[None]:

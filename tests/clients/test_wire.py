@@ -154,6 +154,7 @@ TLS = 'tls {{ cert_file: "{certificate}", key_file: "{key}" }}'
         (TLS, "nats://{host}", False, "the certificate is not trusted: self-signed certificate"),
         ("", "tls://{host}", True, "does not use TLS; is it nats://?"),
         ("", "ws://{host}", False, "GAIA_NATS_URL: a broker at ws:// takes the package aiohttp"),
+        (TOKEN, "nats://wrong@{host}", False, "Authorization Violation"),
     ],
 )
 async def test_nats(
@@ -170,6 +171,9 @@ async def test_nats(
 
     assert found in look
     assert found in use
+    # The client's advice fits the cause.
+    assert ("SSL_CERT_FILE" in use) == ("certificate is not trusted" in found)
+    assert ("Check the user and password, or the token" in use) == ("Authorization" in found)
 
 
 async def test_a_wrong_scheme_is_named_long_before_the_deadline(tmp_path: Path) -> None:
