@@ -31,6 +31,7 @@ def lost(script: str, shell: Shell = SH, file: str = "") -> list[str]:
     "script",
     [
         "pytest | tee log",
+        "pytest | tee log\necho ${PIPESTATUS[0]}",
         "pytest -q \\\n  | tee log",
         "pytest |\n  tee log",
         "time pytest | cat",

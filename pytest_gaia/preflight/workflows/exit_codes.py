@@ -111,7 +111,10 @@ class _Analysis:
         programs = list(simples(script))
         self._places = {id(each): number for number, each in enumerate(programs)}
         self._last_wait = _last(programs, lambda each: each.words[:1] == ["wait"] and len(each.words) > 1)
-        self._last_status = _last(programs, lambda each: "PIPESTATUS" in each.text)
+        # To print the codes decides nothing.
+        self._last_status = _last(
+            programs, lambda each: "PIPESTATUS" in each.text and each.words[:1] not in (["echo"], ["printf"])
+        )
         self._last_failure = _last(programs, _fails)
         self._last_read = _reads(programs)
         self._read_elsewhere = read_elsewhere
