@@ -91,7 +91,8 @@ def tokens(text: str, *, cut: bool = True) -> Iterator[tuple[int, int, str]]:
             yield found.start(), end, kind
 
 
-_KEY_MARK = re.compile(r"-----(?:(BEGIN)|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+KEY_MARK = re.compile(r"-----(?:(BEGIN)|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+"""first and last line of a private key in PEM; the group is there in the first alone"""
 _KEY_LINE = 16
 """characters of Base64 that are a line of a key wherever they stand beside its first or last line"""
 _KEY_TEXT = re.compile(
@@ -106,7 +107,7 @@ _BESIDE_KEY = " \r\n\t\\nrE>|\"',+"
 def private_keys(text: str) -> Iterator[Span]:
     """Yield every private key in PEM, over lines, and what is left of one whose beginning or end was cut off."""
     begun, done = None, 0
-    for mark in _KEY_MARK.finditer(text):
+    for mark in KEY_MARK.finditer(text):
         if begun is not None and mark[1]:
             yield begun, _key_end(text, done)
         if mark[1]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_gaia.clients.known_secrets import secrets_around
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.secret_names import is_secret_name
+from pytest_gaia.config.secret_shapes import KEY_MARK
 from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.preflight.credentials import is_literal
 from pytest_gaia.printable import visible
@@ -16,8 +17,6 @@ from pytest_gaia.printable import visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----")
-_KEY_ENDS = re.compile(r"-----END [A-Z ]{0,30}PRIVATE KEY-----")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LONGEST_KEY = 200
 """lines; where the end of a private key is missing, masking goes no further"""
@@ -46,10 +45,8 @@ def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
         if lines_of_key and _KEY_LINE.fullmatch(text.strip()):
             lines_of_key -= 1
             return mask_of(text.strip())
-        if _KEY_BEGINS.search(text):
-            lines_of_key = _LONGEST_KEY
-        if _KEY_ENDS.search(text):
-            lines_of_key = 0
+        for mark in KEY_MARK.finditer(text):
+            lines_of_key = _LONGEST_KEY if mark[1] else 0
         text = redactor.text(text)
         if "=" in text or ":" in text:
             text = _PAIR.sub(_masked, _TABLE.sub(_masked, text))
