@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.deployments import AsJson, EnvironmentName  # noqa: TC001  # as above
+from pytest_gaia.cli.deployments import AsJson, EnvironmentName  # as above
 from pytest_gaia.cli.environments import complete_name
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia.cli.bundle_shown import bundle_json, check_json, show_bundle, show_bundles, show_checks, verdict_of
-from pytest_gaia.cli.deployments import AsJson, Services  # noqa: TC001  # as above
+from pytest_gaia.cli.deployments import AsJson, Services  # as above
 from pytest_gaia.cli.environments import complete_name, options_here
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.config.project import deploy_folder

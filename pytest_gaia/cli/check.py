@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.deployments import AsJson  # noqa: TC001  # typer reads the annotations at run time
+from pytest_gaia.cli.deployments import AsJson  # typer reads the annotations at run time
 from pytest_gaia.cli.environments import complete_name
-from pytest_gaia.cli.gate import BundleId  # noqa: TC001  # as above
+from pytest_gaia.cli.gate import BundleId  # as above
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.promotion.project import Promotion
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 # At run time, because typer reads the annotations.
-from pytest_gaia.cli.deployments import AsJson, EnvironmentName  # noqa: TC001
+from pytest_gaia.cli.deployments import AsJson, EnvironmentName
 from pytest_gaia.cli.ledger import head_digits
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table

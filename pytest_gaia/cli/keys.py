@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 # At run time, because typer reads the annotations.
-from pytest_gaia.cli.deployments import AsJson  # noqa: TC001
+from pytest_gaia.cli.deployments import AsJson
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.config.stages import MACHINE_ROLE

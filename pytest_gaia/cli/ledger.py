@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 # At run time, because typer reads the annotations.
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from pytest_gaia.cli.deployments import AsJson  # noqa: TC001
+from pytest_gaia.cli.deployments import AsJson
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 # typer reads the annotations when it builds the command.
-from pytest_gaia.cli.deployments import EnvironmentName  # noqa: TC001
+from pytest_gaia.cli.deployments import EnvironmentName
 from pytest_gaia.cli.durations import seconds
 from pytest_gaia.cli.environments import options_here
 from pytest_gaia.cli.signals import Stop, stopped_by_signals

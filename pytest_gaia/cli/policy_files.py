@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 # At run time, because typer reads the annotations.
-from pytest_gaia.cli.environments import AsJson  # noqa: TC001
+from pytest_gaia.cli.environments import AsJson
 from pytest_gaia.cli.git import files_at
 from pytest_gaia.cli.policy_project import PolicyProject, policy_here
 from pytest_gaia.cli.policy_shown import echo_json, echo_lines

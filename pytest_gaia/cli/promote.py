@@ -10,7 +10,7 @@ import typer
 from pytest_gaia.cli.confirmation import INTERRUPTED, confirm, is_production
 
 # At run time, because typer reads the annotations.
-from pytest_gaia.cli.deployments import AsJson, Confirm, EnvironmentName  # noqa: TC001
+from pytest_gaia.cli.deployments import AsJson, Confirm, EnvironmentName
 from pytest_gaia.cli.gate import BundleId, gate_json, show_gate
 from pytest_gaia.cli.pipes import reader_may_leave
 from pytest_gaia.cli.policy_shown import echo_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 # typer reads the annotations when it builds the command.
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia.cli.allure_tool import find_allure
-from pytest_gaia.cli.deployments import AsJson  # noqa: TC001  # as above
+from pytest_gaia.cli.deployments import AsJson  # as above
 from pytest_gaia.cli.environments import complete_name, options_here
 from pytest_gaia.cli.git import branch_at
 from pytest_gaia.cli.policy_shown import echo_json

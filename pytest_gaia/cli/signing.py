@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pytest_gaia.cli.gate import BundleId  # noqa: TC001  # as above
+from pytest_gaia.cli.gate import BundleId  # as above
 from pytest_gaia.promotion.project import Promotion
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 # At run time, because typer reads the annotations.
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from pytest_gaia.cli.environments import complete_name
-from pytest_gaia.cli.gate import BundleId  # noqa: TC001  # as above
+from pytest_gaia.cli.gate import BundleId  # as above
 from pytest_gaia.cli.signing import SIGNOFF_HELP, sign_off
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import make_folder, write_file

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 # At run time, because typer reads the annotations.
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from pytest_gaia.cli.deployments import AsJson  # noqa: TC001  # as above
+from pytest_gaia.cli.deployments import AsJson  # as above
 from pytest_gaia.cli.environments import complete_name
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table

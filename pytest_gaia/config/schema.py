@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 # At run time, because msgspec reads the annotations.
-from datetime import datetime  # noqa: TC003
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.config.environment import DeployFiles, HookName, Topology  # noqa: TC001
-from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeaning  # noqa: TC001
+from pytest_gaia.config.environment import DeployFiles, HookName, Topology
+from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeaning
 
 PlatformName: TypeAlias = Literal["gaia", "none"]
 Member: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.collection.traits import Traits  # noqa: TC001
-from pytest_gaia.policy.subjects import Subject  # noqa: TC001
+from pytest_gaia.collection.traits import Traits
+from pytest_gaia.policy.subjects import Subject
 from pytest_gaia.verdict.evidence import Phase, TestRecord, Wire
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # At run time, because msgspec reads the annotations.
-from datetime import date  # noqa: TC003
+from datetime import date
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct

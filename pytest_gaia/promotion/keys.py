@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass, replace
 
 # At run time, because msgspec reads the annotations.
-from datetime import datetime  # noqa: TC003
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 

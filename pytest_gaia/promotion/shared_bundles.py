@@ -13,7 +13,7 @@ import msgspec
 from pytest_gaia.errors import DeployUnavailable
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.promotion.bundle import Bundle  # noqa: TC001
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.bundles import bundle_files, keep_bundle
 from pytest_gaia.promotion.configs import digest
 from pytest_gaia.promotion.git_reference import Taken

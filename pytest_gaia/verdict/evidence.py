@@ -16,7 +16,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.subjects import Context
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.verdict.deployment import DeploymentSeen  # noqa: TC001
+from pytest_gaia.verdict.deployment import DeploymentSeen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,8 +11,8 @@ from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.policy.rules import SAID
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.verdict.deployment import DeploymentSeen  # noqa: TC001
-from pytest_gaia.verdict.evidence import MemberSeen  # noqa: TC001
+from pytest_gaia.verdict.deployment import DeploymentSeen
+from pytest_gaia.verdict.evidence import MemberSeen
 
 if TYPE_CHECKING:
     from pathlib import Path
