@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.errors import WriteRefused
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.sessions import Session
     from pytest_gaia.config.environment import Environment
-
-__tracebackhide__ = hide
 
 _LISTED = 12
 

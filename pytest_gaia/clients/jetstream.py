@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.clients.events import Event
 from pytest_gaia.clients.payloads import decode, encode
-from pytest_gaia.clients.tracebacks import hide
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.broker import Broker
     from pytest_gaia.clients.guard import WriteGuard
     from pytest_gaia.clients.messages import MessageLog
-
-__tracebackhide__ = hide
 
 
 class JetStream:

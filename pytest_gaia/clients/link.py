@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.clients import failures, paths
 from pytest_gaia.clients.arguments import text
 from pytest_gaia.clients.conversation import Call, Conversation
+from pytest_gaia.clients.failures import explain
+from pytest_gaia.clients.paths import fill, url_of
 from pytest_gaia.clients.retries import Trials
 from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.clients.transport import MIB, Fault, Outgoing
@@ -73,8 +74,8 @@ class Link:
         """
         verb = text(method, "method").upper()
         route = self.route_of(verb, text(template, "path"))
-        path = paths.fill(route, path_params)
-        url = paths.url(self.base_url, path, params)
+        path = fill(route, path_params)
+        url = url_of(self.base_url, path, params)
         receiver = self.service if self.via == "direct" else self.via
         self.guard.check_http(receiver, verb, path.partition("?")[0])
         kind = {} if body.kind is None else {"content-type": body.kind}
@@ -122,7 +123,7 @@ class Link:
         if fault.stage == "request":
             return ServiceError(f"the request to {self.service} was not sent: {self.redactor.text(fault.reason)}.")
         exchange = talk.finish(f"{_KINDS[fault.stage]}: {fault.reason}")
-        return failures.explain(fault, exchange, self.environment, self.base_url)
+        return explain(fault, exchange, self.environment, self.base_url)
 
     def _record(self, exchange: Exchange) -> None:
         self.exchanges.append(exchange)

@@ -40,7 +40,7 @@ def fill(template: str, values: Mapping[str, object] | None) -> str:
     return filled
 
 
-def url(base_url: str, path: str, params: Any) -> str:
+def url_of(base_url: str, path: str, params: Any) -> str:
     """Return the URL to ask for: ``path`` below ``base_url``, with ``params`` in addition to the query that it has.
 
     The part behind the host is the request line's, byte for byte: dots in it are not resolved.

@@ -19,7 +19,6 @@ from pytest_gaia.clients.connection import (
     SERVER_ERROR,
     SYNTAX_ERROR,
     carries_several,
-    hide_sql,
     settings,
 )
 from pytest_gaia.clients.guard import reads_only
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.connection import Connection
     from pytest_gaia.clients.guard import WriteGuard
     from pytest_gaia.config.environment import Timeouts
-
-__tracebackhide__ = hide_sql
 
 Call = Literal["fetch", "fetchrow", "fetchval"]
 
