@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from pytest_gaia.clients.database import Database
-    from pytest_gaia.clients.http import HttpClient
-    from pytest_gaia.clients.messaging import Messaging
-    from pytest_gaia.clients.services import ClientSet
-    from pytest_gaia.clients.sessions import Session
+    from pytest_gaia.clients.broker.messaging import Messaging
+    from pytest_gaia.clients.database.client import Database
+    from pytest_gaia.clients.database.sessions import Session
+    from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.clients.http.services import ClientSet
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.preflight.files import DeployFiles
     from pytest_gaia.run.session import Run
@@ -112,7 +112,7 @@ def _held(loop: asyncio.AbstractEventLoop, resource: AbstractAsyncContextManager
 @pytest.fixture(scope="session")
 def gaia_clients(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[ClientSet]:
     """All HTTP clients of the session; they share pools and are closed at its end."""
-    from pytest_gaia.clients.services import ClientSet
+    from pytest_gaia.clients.http.services import ClientSet
 
     @contextlib.asynccontextmanager
     async def made() -> AsyncIterator[ClientSet]:
@@ -182,7 +182,7 @@ def gaia_secret(gaia_run: Run) -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def nats(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[Messaging]:
     """The broker: publish, request, ``async with nats.listening("gaia.>") as events``; drained at the end."""
-    from pytest_gaia.clients.messaging import Messaging
+    from pytest_gaia.clients.broker.messaging import Messaging
 
     recorder, redactor = gaia_run.recorder.add_message, gaia_run.redactor
 
@@ -199,7 +199,7 @@ def nats(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environm
 @pytest.fixture(scope="session")
 def gaia_database(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[Database]:
     """The connection that all database tests of this process share; ``postgres`` is what a test wants."""
-    from pytest_gaia.clients.database import Database
+    from pytest_gaia.clients.database.client import Database
 
     @contextlib.asynccontextmanager
     async def made() -> AsyncIterator[Database]:

@@ -13,8 +13,8 @@ from suites.personas.lifecycle import ROUTE, Personas
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pytest_gaia.clients.answers import Answer
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.answers import Answer
+    from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.config.environment import Environment
 
 ROOT_LIMIT = 60

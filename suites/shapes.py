@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pytest_gaia.clients.answers import Answer
+    from pytest_gaia.clients.http.answers import Answer
 
 
 @dataclass(frozen=True, slots=True)

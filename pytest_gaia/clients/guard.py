@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_gaia.clients.tracebacks import hide
+from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import safe_post
 from pytest_gaia.errors import WriteRefused
 
@@ -28,7 +28,7 @@ _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z]*)", re
 
 
 def reads_only(statement: str) -> bool:
-    """Return whether a statement starts like one that reads. Not a proof: see :mod:`pytest_gaia.clients.readonly`."""
+    """Return whether a statement starts like one that reads. Not a proof: see :mod:`pytest_gaia.clients.database.sessions`."""
     match = _FIRST_WORD.match(statement)
     return match is not None and match[1].upper() in _READING
 

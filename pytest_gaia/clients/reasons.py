@@ -1,9 +1,12 @@
-"""Why there was no connection to a peer, and what to do."""
+"""Why there was no connection to a peer, what to do, and where a failure is shown."""
 
 from __future__ import annotations
 
 import os
 import ssl
+from operator import methodcaller
+
+from pytest_gaia.errors import GaiaError
 
 NO_TLS = "what listens there does not use TLS"
 
@@ -48,3 +51,6 @@ def _deepest(error: BaseException) -> BaseException:
     while (below := error.__cause__ or error.__context__) is not None:
         error = below
     return _deepest(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+hide = methodcaller("errisinstance", GaiaError)

@@ -13,7 +13,7 @@ import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprTraceback
 
 import pytest_gaia
-from pytest_gaia.clients.transcript import transcript
+from pytest_gaia.clients.exchanges import transcript
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.report.exchanges import at_fault, everything, headline
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.clients.transcript import transcript
+from pytest_gaia.clients.exchanges import transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ from suites.members import NOWHERE, require_up
 from suites.shapes import COUNT, MOMENT, OBJECT, TEXT, each, equal, named, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Shape
 
 pytestmark = pytest.mark.gaia(requires=["asset"])

@@ -13,8 +13,8 @@ import pytest
 from pytest_gaia.config.secrets import Secret
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.answers import Answer
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.answers import Answer
+    from pytest_gaia.clients.http.client import HttpClient
 
 # None of these is read-only for the platform, whatever it answers.
 pytestmark = pytest.mark.gaia(requires=["auth"], writes=True)

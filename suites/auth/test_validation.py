@@ -15,8 +15,8 @@ from suites.shapes import NOTHING, TEXT, UUID, equal, shaped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_gaia.clients.answers import Answer
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.answers import Answer
+    from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.config.environment import Environment
     from suites.shapes import Shape
 

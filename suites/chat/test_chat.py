@@ -13,7 +13,7 @@ from suites.stream.test_stream import of_type, streamed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.config.environment import Environment
     from suites.shapes import Shape
 

@@ -10,7 +10,7 @@ from suites.chat.test_chat import GREETING, REPLY
 from suites.shapes import TEXT, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
 
 pytestmark = pytest.mark.gaia(requires=["chat", "chat:direct"], writes=True)
 

@@ -14,8 +14,8 @@ from pytest_gaia.config.secrets import Secret
 from suites.personas.lifecycle import ROUTE, Personas
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
-    from pytest_gaia.clients.sessions import Session
+    from pytest_gaia.clients.database.sessions import Session
+    from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.config.environment import Environment
 
 pytestmark = pytest.mark.gaia(requires=["postgres"])

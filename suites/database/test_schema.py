@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.sessions import Session
+    from pytest_gaia.clients.database.sessions import Session
 
 pytestmark = pytest.mark.gaia(requires=["postgres"])
 

@@ -10,8 +10,8 @@ from suites.members import ask, require_up
 from suites.shapes import MOMENT, TEXT, named, one_of, shaped, some
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.answers import Answer
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.answers import Answer
+    from pytest_gaia.clients.http.client import HttpClient
 
 HEALTH = {"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": MOMENT, "version": TEXT}
 

@@ -10,7 +10,7 @@ from suites.members import require_up
 from suites.shapes import FLAG, MOMENT, TEXT, equal, named, one_of, shaped, some
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Shape
 
 

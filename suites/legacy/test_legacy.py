@@ -9,7 +9,7 @@ import pytest
 from suites.shapes import TEXT, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
 
 
 @pytest.mark.gaia(requires=["chat"])

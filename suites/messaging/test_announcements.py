@@ -14,9 +14,9 @@ from suites.shapes import MOMENT, OBJECT, TEXT, equal, mismatches, some
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pytest_gaia.clients.events import EventLog
-    from pytest_gaia.clients.http import HttpClient
-    from pytest_gaia.clients.messaging import Messaging
+    from pytest_gaia.clients.broker.events import EventLog
+    from pytest_gaia.clients.broker.messaging import Messaging
+    from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.run.session import Run
     from suites.shapes import Shape
 

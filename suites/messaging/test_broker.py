@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.messaging import Messaging
+    from pytest_gaia.clients.broker.messaging import Messaging
 
 pytestmark = pytest.mark.gaia(requires=["nats"])
 

@@ -24,7 +24,7 @@ from suites.shapes import (
 )
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Shape
 
 pytestmark = pytest.mark.gaia(requires=["chat"])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from suites.shapes import FLAG, MOMENT, OBJECT, STRING, TEXT, each, maybe, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.answers import Answer
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.answers import Answer
+    from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Shape
 
 COLLECTION = "/api/v0.2/personas"

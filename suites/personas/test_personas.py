@@ -12,7 +12,7 @@ from suites.personas.lifecycle import COLLECTION, PERSONA, ROUTE, Personas, pers
 from suites.shapes import COUNT, TEXT, each, equal, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
 
 pytestmark = pytest.mark.gaia(requires=["chat"])
 

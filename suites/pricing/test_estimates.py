@@ -9,7 +9,7 @@ import pytest
 from suites.shapes import AMOUNT, MOMENT, TEXT, equal, shaped, some
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Shape
 
 pytestmark = pytest.mark.gaia(requires=["chat"])

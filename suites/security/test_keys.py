@@ -10,8 +10,8 @@ from pytest_gaia.config.secrets import Secret
 from suites.shapes import TEXT, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.answers import Answer
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.answers import Answer
+    from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.config.environment import Environment
 
 PROTECTED = ["/api/v0.2/providers", "/api/v0.2/models", "/api/v0.2/usage/current", "/api/v0.2/personas"]

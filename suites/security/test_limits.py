@@ -10,7 +10,7 @@ from pytest_gaia.errors import NotApplicable
 from suites.conftest import ROOT_LIMIT
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.answers import Answer
+    from pytest_gaia.clients.http.answers import Answer
 
 
 @pytest.mark.gaia(core=True)

@@ -13,7 +13,7 @@ from suites.forgeries import FORGERIES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
 
 pytestmark = pytest.mark.gaia(core=True, requires=["jwt", "chat"])
 

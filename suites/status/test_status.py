@@ -9,7 +9,7 @@ import pytest
 from suites.shapes import COUNT, FLAG, MOMENT, OBJECT, TEXT, each, equal, named, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Shape
 
 pytestmark = pytest.mark.gaia(requires=["chat"])

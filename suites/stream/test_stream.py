@@ -9,7 +9,7 @@ import pytest
 from suites.shapes import AMOUNT, COUNT, FLAG, MOMENT, STRING, TEXT, mismatches, named, one_of
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Fields
 
 pytestmark = pytest.mark.gaia(requires=["chat"], core=True, command="stream")

@@ -10,7 +10,7 @@ import pytest
 from suites.shapes import AMOUNT, COUNT, DAY, FLAG, MOMENT, OBJECT, TEXT, each, equal, like, named, shaped, some
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http import HttpClient
+    from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Fields, Shape
 
 pytestmark = pytest.mark.gaia(requires=["chat"])

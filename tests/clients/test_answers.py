@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_gaia.clients.answers import Answer, Headers, unexpected
-from pytest_gaia.clients.exchanges import Exchange, Request, Response
-from pytest_gaia.clients.transcript import transcript
+from pytest_gaia.clients.exchanges import Exchange, Request, Response, transcript
+from pytest_gaia.clients.http.answers import Answer, Headers, unexpected
 from pytest_gaia.errors import UnexpectedAnswer
 
 BODY = {"summary": {"total_cost": 1.5, "none": None}, "providers": [{"id": "claude"}, {"id": "openai"}], "empty": {}}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from pytest_gaia.clients.database import Database
+from pytest_gaia.clients.database.client import Database
+from pytest_gaia.clients.database.sessions import ReadOnlySession
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.readonly import ReadOnlySession
 from pytest_gaia.config.environment import Timeouts
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, NotApplicable, WriteRefused
@@ -20,7 +20,7 @@ from tests.clients.conftest import environment
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pytest_gaia.clients.sessions import Session
+    from pytest_gaia.clients.database.sessions import Session
     from tests.clients.conftest import OwnDatabase
 
 MU = "SELECT count(*) FROM personas WHERE name = 'Mu'"

@@ -18,8 +18,8 @@ from tests.clients.test_database import ADD, MU, opened
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pytest_gaia.clients.database import Database
-    from pytest_gaia.clients.sessions import Session
+    from pytest_gaia.clients.database.client import Database
+    from pytest_gaia.clients.database.sessions import Session
     from pytest_gaia.run.stack import Stack
     from tests.clients.conftest import OwnDatabase
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from pytest_gaia.clients.events import EventLog, matches
+from pytest_gaia.clients.broker.events import EventLog, matches
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.secrets import unkeyed
 from pytest_gaia.errors import DeadlineExceeded

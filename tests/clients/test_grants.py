@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from pytest_gaia.clients.grants import recipe
+from pytest_gaia.clients.database.client import recipe
 from pytest_gaia.errors import WriteRefused
 from tests.clients.test_database import MU, opened
 

@@ -10,8 +10,8 @@ import nats
 import pytest
 import pytest_asyncio
 
+from pytest_gaia.clients.broker.messaging import Messaging
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.messaging import Messaging
 from pytest_gaia.errors import DeadlineExceeded, NotApplicable, ServiceError, Unreachable, WriteRefused
 from tests.clients.conftest import environment
 from tests.clients.nats_server import nats_server

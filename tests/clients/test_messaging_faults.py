@@ -10,9 +10,9 @@ import nats
 import nats.errors
 import pytest
 
-from pytest_gaia.clients import broker
+from pytest_gaia.clients.broker import connection as broker
+from pytest_gaia.clients.broker.messaging import Messaging
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.messaging import Messaging
 from pytest_gaia.config.environment import Timeouts
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, Unreachable
 from tests.clients.conftest import environment

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.paths import fill
+from pytest_gaia.clients.http.arguments import fill
+from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.clients.services import ClientSet
 from tests.clients.conftest import environment
 from tests.clients.peers import always, peer
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from pytest_gaia.clients.readonly import BEGIN, ReadOnlySession
+from pytest_gaia.clients.database.sessions import BEGIN, ReadOnlySession
 from pytest_gaia.errors import WriteRefused
 from tests.clients.test_database import opened
 
@@ -207,7 +207,7 @@ async def test_no_attribute_leads_to_the_connection(session: ReadOnlySession) ->
         if id(thing) in seen or depth == 0:
             return
         seen.add(id(thing))
-        if type(thing).__module__.startswith(("asyncpg", "pytest_gaia.clients.connection")):
+        if type(thing).__module__.startswith(("asyncpg", "pytest_gaia.clients.database.connection")):
             found.append(path)
         for name in dir(thing):
             if not (name.startswith("__") and name not in ("__self__", "__dict__", "__wrapped__")):

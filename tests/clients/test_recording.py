@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from pytest_gaia.clients.database import Database
+from pytest_gaia.clients.broker.messaging import Messaging
+from pytest_gaia.clients.database.client import Database
 from pytest_gaia.clients.exchanges import Message, Statement
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.messaging import Messaging
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import Unreachable, WriteRefused
 from pytest_gaia.run.recorder import Recorder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.clients.routes import through_gateway
+from pytest_gaia.clients.http.services import through_gateway
 from pytest_gaia.errors import NotApplicable, WriteRefused
 from tests.clients.conftest import environment
 from tests.clients.peers import always, peer

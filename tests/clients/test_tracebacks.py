@@ -16,10 +16,10 @@ import os
 import pytest
 import pytest_asyncio
 
-from pytest_gaia.clients.database import Database
+from pytest_gaia.clients.database.client import Database
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.messaging import Messaging
-from pytest_gaia.clients.services import ClientSet
+from pytest_gaia.clients.broker.messaging import Messaging
+from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.config.secrets import Secret
 

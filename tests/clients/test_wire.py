@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_gaia.clients.database import Database
+from pytest_gaia.clients.broker.messaging import Messaging
+from pytest_gaia.clients.database.client import Database
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.messaging import Messaging
-from pytest_gaia.clients.services import ClientSet
+from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.clients.wire import proxy_for, trusted
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, Unreachable

@@ -22,15 +22,15 @@ from urllib.parse import quote, quote_plus
 import pytest
 from nats import connect
 
-from pytest_gaia.clients.services import ClientSet
+from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.errors import NotApplicable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from pytest_gaia.clients.http import HttpClient
-    from pytest_gaia.clients.messaging import Messaging
-    from pytest_gaia.clients.sessions import Session
+    from pytest_gaia.clients.broker.messaging import Messaging
+    from pytest_gaia.clients.database.sessions import Session
+    from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.run.session import Run
 

@@ -23,7 +23,7 @@ FORBIDDEN = (
     "pytest_gaia.run",
     "pytest_gaia.report",
     "pytest_gaia.verdict",
-    "pytest_gaia.clients.http",
+    "pytest_gaia.clients.http.client",
     "pytest_gaia.config.environment",
     "pytest_gaia.config.schema",
 )

@@ -175,7 +175,7 @@ def test_who_asks_for_a_traceback_gets_it(shown: Callable[..., str], style: str)
     assert "< 500 Internal Server Error" in text
     assert {
         "--tb=long": "gateway = <HttpClient gateway of small>",
-        "--full-trace": "pytest_gaia/clients/answers.py",
+        "--full-trace": "pytest_gaia/clients/http/answers.py",
         "-vv": "gateway = <HttpClient gateway of small>",
         "--tb=short": "in test_asks_twice",
         "--tb=native": "Traceback (most recent call last)",

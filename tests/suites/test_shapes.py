@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.clients.answers import Answer, Headers
 from pytest_gaia.clients.exchanges import Exchange, Request, Response
+from pytest_gaia.clients.http.answers import Answer, Headers
 from pytest_gaia.errors import UnexpectedAnswer
 from suites.shapes import (
     AMOUNT,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.clients.payloads import decode
-from pytest_gaia.clients.tracebacks import hide
+from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import DeadlineExceeded
 
 if TYPE_CHECKING:

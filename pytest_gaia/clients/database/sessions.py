@@ -1,21 +1,40 @@
-"""What a check may do with the database: the interface of every session, and the session that may write."""
+"""What a check may do with the database: the interface of every session, one that may write, and one that only reads."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
 
-from pytest_gaia.clients.connection import SERVER_ERROR, STALE_STATEMENT, hide_sql, roll_back, settings
+from pytest_gaia.clients.database.connection import (
+    READ_ONLY_REFUSALS,
+    SERVER_ERROR,
+    STALE_STATEMENT,
+    SYNTAX_ERROR,
+    carries_several,
+    hide_sql,
+    roll_back,
+    settings,
+)
 from pytest_gaia.clients.guard import reads_only
 from pytest_gaia.errors import GaiaError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    import asyncpg
+
+    from pytest_gaia.clients.database.connection import Connection
+    from pytest_gaia.clients.guard import WriteGuard
+    from pytest_gaia.config.environment import Timeouts
+
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     import asyncpg
 
-    from pytest_gaia.clients.connection import Connection
+    from pytest_gaia.clients.database.connection import Connection
     from pytest_gaia.config.environment import Timeouts
 
     Wire = asyncpg.Connection[asyncpg.Record]
@@ -182,3 +201,97 @@ async def _undo(connection: Connection, session: WritingSession) -> str | None:
         "the test ended the transaction that keeps it apart from other tests (COMMIT or ROLLBACK): what it wrote may "
         "have stayed.\nUse session.transaction() for a part that is undone, or postgres_fresh to commit."
     )
+
+
+Call = Literal["fetch", "fetchrow", "fetchval"]
+
+BEGIN = "BEGIN READ ONLY; SELECT 1"
+"""From the first query on the server refuses to switch the transaction to writing."""
+
+# Session locks outlive the transaction in which they were taken; left behind, one could hold up a deployment.
+_END = "ROLLBACK; SELECT pg_advisory_unlock_all()"
+
+
+class ReadOnlySession:
+    """``fetch``, ``fetchrow`` and ``fetchval``; whatever writes raises ``WriteRefused``."""
+
+    __slots__ = ("_ask", "_refuse")
+
+    def __init__(self, connection: Connection, guard: WriteGuard, timeouts: Timeouts) -> None:
+        self._ask = _reader(connection, guard, timeouts)
+        self._refuse = guard.refuse_sql
+
+    async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+        """Return all rows."""
+        rows: list[asyncpg.Record] = await self._run("fetch", statement, values)
+        return rows
+
+    async def fetchrow(self, statement: str, *values: Any) -> asyncpg.Record | None:
+        """Return the first row, or None."""
+        row: asyncpg.Record | None = await self._run("fetchrow", statement, values)
+        return row
+
+    async def fetchval(self, statement: str, *values: Any) -> Any:
+        """Return the first column of the first row, or None."""
+        return await self._run("fetchval", statement, values)
+
+    async def execute(self, statement: str, *values: Any) -> NoReturn:
+        """Raise ``WriteRefused``: this call could carry several statements, so it is not sent at all."""
+        del values
+        raise self._refuse(statement)
+
+    async def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> NoReturn:
+        """Raise ``WriteRefused``."""
+        del rows
+        raise self._refuse(statement)
+
+    async def _run(self, call: Call, statement: str, values: Sequence[Any]) -> Any:
+        try:
+            return await self._ask(call, statement, values)
+        except SERVER_ERROR as error:
+            # What the server says is for the check; the way it took through asyncpg tells nobody anything.
+            raise error.with_traceback(None) from None
+
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Give a context that does nothing: each call is undone by itself already."""
+        return contextlib.nullcontext()
+
+
+def _reader(
+    connection: Connection, guard: WriteGuard, timeouts: Timeouts
+) -> Callable[[Call, str, Sequence[Any]], Awaitable[Any]]:
+    begin = f"{BEGIN}; {settings(timeouts)}"
+
+    async def ask(call: Call, statement: str, values: Sequence[Any]) -> Any:
+        if not reads_only(statement):
+            raise guard.refuse_sql(statement)
+        with connection.sending(statement):
+            return await sent(call, statement, values)
+
+    async def sent(call: Call, statement: str, values: Sequence[Any]) -> Any:
+        """Send it in a read-only transaction of its own; say of the server's refusals what they mean to a check."""
+        async with connection.exclusive(begins=True) as wire:
+            await wire.execute(begin)
+            try:
+                return await getattr(wire, call)(statement, *values)
+            except READ_ONLY_REFUSALS as error:
+                raise guard.refuse_sql(statement, by=f"the database ({error})") from None
+            except SYNTAX_ERROR as error:
+                if not carries_several(error):
+                    raise
+                raise guard.refuse_sql(statement, by="the database (one statement at a time)") from None
+            finally:
+                await _end(wire)
+
+    return ask
+
+
+async def _end(wire: asyncpg.Connection[asyncpg.Record]) -> None:
+    if wire.is_closed():
+        return
+    try:
+        await wire.execute(_END)
+    except BaseException:
+        # Cancelled, or lost: whoever uses the connection next must not find this transaction still open.
+        wire.terminate()
+        raise

@@ -5,19 +5,21 @@ Faults of asyncpg and of what stands between it and the server, that end here:
 * Closing waits for ever on a connection that is in use. It is bounded; then the connection is terminated.
 * Transaction poolers know neither prepared statements nor startup parameters. None are used.
 * A prepared statement whose table was altered meanwhile breaks the transaction. Only the sandbox has any, because they
-  take a third off the cost of a test, and :class:`~pytest_gaia.clients.sessions.WritingSession` looks after them.
+  take a third off the cost of a test, and :class:`~pytest_gaia.clients.database.sessions.WritingSession` looks after them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from pytest_gaia.clients.exchanges import BODY_LIMIT, Statement
 from pytest_gaia.clients.reasons import reason_of
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.addresses import is_loopback
@@ -26,13 +28,14 @@ from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from pytest_gaia.clients.statements import StatementLog
+    from pytest_gaia.clients.redaction import Redactor
     from pytest_gaia.config.environment import Timeouts
 
+
 hide_sql = methodcaller("errisinstance", (GaiaError, asyncpg.PostgresError))
-"""Like :func:`pytest_gaia.clients.tracebacks.hide`, and for what the server says of a statement, too."""
+"""Like :func:`pytest_gaia.clients.reasons.hide`, and for what the server says of a statement, too."""
 
 __tracebackhide__ = hide_sql
 
@@ -203,3 +206,35 @@ def carries_several(error: asyncpg.PostgresSyntaxError) -> bool:
     It is a syntax error like others, in the server's language, and the only one that has no position in the text.
     """
     return not error.position
+
+
+def unrecorded(_: object) -> None:
+    """Keep nothing."""
+
+
+class StatementLog:
+    """Tells ``keep`` of each statement once it is done."""
+
+    def __init__(self, keep: Callable[[Statement], None], redactor: Redactor) -> None:
+        self._keep = keep
+        self._redactor = redactor
+
+    @contextlib.contextmanager
+    def sending(self, statement: str) -> Iterator[None]:
+        """Wrap the sending of one statement and the wait for its answer."""
+        started, begun = time.time(), time.perf_counter()
+        error: str | None = None
+        try:
+            yield
+        except BaseException as failure:
+            error = _named(failure)
+            raise
+        finally:
+            text = self._redactor.shown(statement)[:BODY_LIMIT]
+            self._keep(Statement(text, started, time.perf_counter() - begun, error))
+
+
+def _named(failure: BaseException) -> str:
+    """Return class and SQLSTATE. What the server says beside them can hold the values."""
+    state = getattr(failure, "sqlstate", None)
+    return f"{type(failure).__name__} ({state})" if state else type(failure).__name__

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.clients.exchanges import transcript
 from pytest_gaia.clients.payloads import from_json
-from pytest_gaia.clients.tracebacks import hide
-from pytest_gaia.clients.transcript import transcript
+from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import UnexpectedAnswer
 
 if TYPE_CHECKING:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.clients.answers import Answer, Headers
-from pytest_gaia.clients.arguments import body_of, headers_of, seconds, text
-from pytest_gaia.clients.streams import EventStream, require_events
-from pytest_gaia.clients.tracebacks import hide
-from pytest_gaia.clients.transport import Fault
+from pytest_gaia.clients.http.answers import Answer, Headers
+from pytest_gaia.clients.http.arguments import body_of, headers_of, seconds, text
+from pytest_gaia.clients.http.streams import EventStream, require_events
+from pytest_gaia.clients.http.transport import Fault
+from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import GaiaError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from pytest_gaia.clients.arguments import Content, Files
-    from pytest_gaia.clients.conversation import Call
     from pytest_gaia.clients.exchanges import Exchange
-    from pytest_gaia.clients.link import Identity, Link
-    from pytest_gaia.clients.paths import Params
+    from pytest_gaia.clients.http.arguments import Content, Files, Params
+    from pytest_gaia.clients.http.exchange import Call, Identity, Link
     from pytest_gaia.config.environment import Environment
 
 __tracebackhide__ = hide

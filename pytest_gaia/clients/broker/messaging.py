@@ -1,26 +1,29 @@
-"""The messaging client: publish, request, listen, with the platform's payloads decoded."""
+"""The messaging client: publish, request, listen, JetStream; each message is checked by the guard and recorded."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_gaia.clients.events import Event, EventLog
-from pytest_gaia.clients.messages import MessageLog
+from pytest_gaia.clients.broker.events import Event, EventLog
+from pytest_gaia.clients.database.connection import unrecorded
+from pytest_gaia.clients.exchanges import BODY_LIMIT, Message
 from pytest_gaia.clients.payloads import decode, encode
+from pytest_gaia.clients.reasons import hide
 from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.clients.statements import unrecorded
-from pytest_gaia.clients.tracebacks import hide
 from pytest_gaia.errors import NotApplicable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from pytest_gaia.clients.broker import Broker
-    from pytest_gaia.clients.exchanges import Message
+    from nats.js import JetStreamContext
+    from nats.js.api import StreamInfo
+
+    from pytest_gaia.clients.broker.connection import Broker
     from pytest_gaia.clients.guard import WriteGuard
-    from pytest_gaia.clients.jetstream import JetStream
     from pytest_gaia.config.environment import Environment
+
 
 __tracebackhide__ = hide
 
@@ -62,7 +65,7 @@ class Messaging:
         if not environment.has_nats:
             raise NotApplicable(_no_broker(environment))
         # Imported here: an environment without a broker does not pay for the library.
-        from pytest_gaia.clients.broker import Broker
+        from pytest_gaia.clients.broker.connection import Broker
 
         broker = Broker(environment, name)
         await broker.open()
@@ -113,7 +116,6 @@ class Messaging:
 
     def jetstream(self) -> JetStream:
         """Return JetStream on this connection."""
-        from pytest_gaia.clients.jetstream import JetStream
 
         return JetStream(self._broker, self._guard, self._log)
 
@@ -129,3 +131,93 @@ def _no_broker(environment: Environment) -> str:
     source = environment.sources.get("nats")
     known = f"nats is {environment.nats!r}" if environment.nats else "no NATS URL is known"
     return f"{environment.label} has no broker: {known}{f' ({source})' if source else ''}"
+
+
+class JetStream:
+    """JetStream of a :class:`Messaging`. Errors are those of ``Messaging``; what the server refuses is a ``ServiceError``."""
+
+    def __init__(self, broker: Broker, guard: WriteGuard, log: MessageLog) -> None:
+        self._broker = broker
+        self._guard = guard
+        self._log = log
+
+    async def publish(self, subject: str, payload: Any = None) -> int:
+        """Publish, wait until a stream has stored the message, and return its sequence number."""
+        self._guard.check_publish(subject)
+        body = encode(payload)
+        self._broker.enter()
+        with self._log.sending(subject, body):
+            ack = await self._broker.jetstream(f"publishing on {subject}", lambda js: js.publish(subject, body))
+        return ack.seq
+
+    @contextlib.asynccontextmanager
+    async def stream(self, name: str, *subjects: str) -> AsyncIterator[StreamInfo]:
+        """Make a stream in memory for the time of the context, and delete it at the end, also after a failure.
+
+        Making a stream changes the broker: ``WriteRefused`` unless writing is permitted.
+        """
+        self._guard.check_publish(f"$JS.API.STREAM.CREATE.{name}")
+
+        async def add(js: JetStreamContext) -> StreamInfo:
+            from nats.js.api import StorageType
+
+            return await js.add_stream(name=name, subjects=list(subjects), storage=StorageType.MEMORY)
+
+        made = await self._broker.jetstream(f"making the stream {name}", add)
+        try:
+            yield made
+        finally:
+            await self._broker.jetstream(f"deleting the stream {name}", lambda js: js.delete_stream(name))
+
+    async def info(self, name: str) -> StreamInfo:
+        """Return what the broker knows of a stream."""
+        return await self._broker.jetstream(f"asking for the stream {name}", lambda js: js.stream_info(name))
+
+    async def get(self, stream: str, sequence: int) -> Event:
+        """Return one stored message."""
+        what = f"reading message {sequence} of the stream {stream}"
+        return _event(await self._broker.jetstream(what, lambda js: js.get_msg(stream, seq=sequence)))
+
+    async def last(self, stream: str, subject: str) -> Event:
+        """Return the latest stored message on ``subject``."""
+        what = f"reading the last message on {subject} of the stream {stream}"
+        return _event(await self._broker.jetstream(what, lambda js: js.get_last_msg(stream, subject)))
+
+
+def _event(message: Any) -> Event:
+    raw = message.data or b""
+    return Event(message.subject or "", decode(raw), raw)
+
+
+class MessageLog:
+    """Tells ``keep`` of each message."""
+
+    def __init__(self, keep: Callable[[Message], None], redactor: Redactor) -> None:
+        self._keep = keep
+        self._redactor = redactor
+
+    @contextlib.contextmanager
+    def sending(self, subject: str, payload: bytes) -> Iterator[None]:
+        """Wrap the sending of one message."""
+        started = time.time()
+        try:
+            yield
+        except BaseException as failure:
+            self._keep(self._message("sent", subject, payload, started, type(failure).__name__))
+            raise
+        self._keep(self._message("sent", subject, payload, started))
+
+    def received(self, subject: str, payload: bytes) -> None:
+        """Note a message that came."""
+        self._keep(self._message("received", subject, payload, time.time()))
+
+    def _message(
+        self,
+        direction: Literal["sent", "received"],
+        subject: str,
+        payload: bytes,
+        when: float,
+        error: str | None = None,
+    ) -> Message:
+        text = self._redactor.shown(payload.decode("utf-8", "replace"))
+        return Message(direction, self._redactor.shown(subject), text[:BODY_LIMIT], when, error)

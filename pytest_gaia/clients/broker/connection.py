@@ -22,8 +22,7 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
-from pytest_gaia.clients.reasons import NO_TLS, reason_of, remedy_of
-from pytest_gaia.clients.tracebacks import hide
+from pytest_gaia.clients.reasons import NO_TLS, hide, reason_of, remedy_of
 from pytest_gaia.clients.wire import HomeLoop, broker_address, trusted
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import ConfigError, DeadlineExceeded, ServiceError, Unreachable

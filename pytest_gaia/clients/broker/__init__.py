@@ -1,0 +1,1 @@
+"""NATS: publish, request, listen, with the platform's payloads decoded."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: a transaction for each test, read-only wherever writing is not permitted."""

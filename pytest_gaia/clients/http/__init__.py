@@ -1,0 +1,1 @@
+"""HTTP: the clients of the services, guarded and recorded."""
