@@ -136,11 +136,11 @@ def _own_place(promotion: Promotion, found: Found) -> Path:
 
 def _rendered(found: Found, form: str) -> str:
     if form == "html":
-        from pytest_gaia.report.signoff.html import html
+        from pytest_gaia.report.signoff.documents import html
 
         return html(found.page)
     if form == "markdown":
-        from pytest_gaia.report.signoff.markdown import markdown
+        from pytest_gaia.report.signoff.documents import markdown
 
         return markdown(found.page)
     import msgspec

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.report.signoff.html import html
+from pytest_gaia.report.signoff.documents import html
 from tests.report.signoff_pages import bare_page, full_page
 from tests.report.test_signoff import poisoned
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from pytest_gaia.report.signoff.evidence import Objective, RuleAge, RunPoint
 from pytest_gaia.report.signoff.page import (
+    Blocking,
     Change,
     Changes,
     ChecklistRow,
@@ -14,12 +14,17 @@ from pytest_gaia.report.signoff.page import (
     Criterion,
     EnvironmentSeen,
     Fact,
+    IdleRule,
     Image,
+    KnownFailure,
+    Objective,
     Proof,
+    RuleAge,
+    RunPoint,
     SignOffPage,
+    Untested,
     Waiver,
 )
-from pytest_gaia.report.signoff.tests import Blocking, IdleRule, KnownFailure, Untested
 
 HEAD = "18632e7893beea17e7d74ff0cce074753b26428961cea76fe3693b870b2d23c2"
 DIGEST = f"sha256:{'2c' * 32}"

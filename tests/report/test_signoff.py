@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.report.signoff.html import html
-from pytest_gaia.report.signoff.markdown import LIMIT, markdown
+from pytest_gaia.report.signoff.documents import LIMIT, html, markdown
 from tests.report.signoff_pages import HEAD, PERSONAS, bare_page, full_page
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import dataclasses
 import pytest
 
 from pytest_gaia.report.signoff.charts import WIDTH, Chart, ages, latency, passes
-from pytest_gaia.report.signoff.evidence import RuleAge
-from pytest_gaia.report.signoff.page import SHOWN_RUNS
+from pytest_gaia.report.signoff.page import SHOWN_RUNS, RuleAge
 from tests.report.signoff_pages import full_page
 
 PAGE = full_page()

@@ -11,8 +11,7 @@ from pytest_gaia.promotion.signoff.environments import counts_of
 from pytest_gaia.promotion.signoff.look import may_testify
 from pytest_gaia.promotion.signoff.words import moment
 from pytest_gaia.promotion.statements import RunPredicate
-from pytest_gaia.report.signoff.evidence import Objective, RunPoint
-from pytest_gaia.report.signoff.page import SHOWN_RUNS
+from pytest_gaia.report.signoff.page import SHOWN_RUNS, Objective, RunPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

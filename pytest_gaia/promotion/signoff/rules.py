@@ -11,8 +11,7 @@ from pytest_gaia.config.project import find_project
 from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.policy.files import folders_of, read
 from pytest_gaia.promotion.signoff.words import in_words, issue_link
-from pytest_gaia.report.signoff.evidence import RuleAge
-from pytest_gaia.report.signoff.tests import IdleRule, KnownFailure
+from pytest_gaia.report.signoff.page import IdleRule, KnownFailure, RuleAge
 from pytest_gaia.verdict.judge import EXCUSED
 from pytest_gaia.verdict.report import policy_digest
 

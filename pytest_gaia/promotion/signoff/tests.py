@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from pytest_gaia.promotion.signoff.words import linked, suite_of
-from pytest_gaia.report.signoff.tests import Blocking, Untested
+from pytest_gaia.report.signoff.page import Blocking, Untested
 from pytest_gaia.verdict.judge import EXECUTED
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pytest_gaia.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_gaia.report.signoff.evidence import Objective, RuleAge, RunPoint
+    from pytest_gaia.report.signoff.page import Objective, RuleAge, RunPoint
 
 WIDTH = 320
 """of every chart, in units of its view box: a phone shows it at its own size"""

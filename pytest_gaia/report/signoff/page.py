@@ -3,14 +3,10 @@
 Nothing is decided here. The answer is that of the target's gate; whatever evidence is missing is said in words.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from pytest_gaia.report.signoff.evidence import Objective, RuleAge, RunPoint
-    from pytest_gaia.report.signoff.tests import Blocking, IdleRule, KnownFailure, Untested
+from pytest_gaia.report.terms import remaining
 
 _DAY = len("2026-11-23")
 
@@ -163,6 +159,131 @@ class Changes:
     """which release that was; empty where there was none"""
     rows: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFailure:
+    """One cause that is known, and that a rule excuses; or failures that only the environment's tolerance lets through."""
+
+    rule: str
+    """id of the rule; empty for failures that no rule is about"""
+    why: str
+    issue: str
+    issue_link: str
+    owner: str
+    expires: str
+    days_left: int | None
+    """on the day of the page; None where nothing ends it"""
+    environments: tuple[tuple[str, int], ...]
+    """(environment, tests)"""
+    tests: tuple[str, ...]
+
+    @property
+    def expired(self) -> bool:
+        """Whether it excuses nothing any more."""
+        return self.days_left is not None and self.days_left <= 0
+
+    @property
+    def left(self) -> str:
+        """How much longer it excuses anything, in words."""
+        return "" if self.days_left is None else remaining(self.days_left)
+
+
+@dataclass(frozen=True, slots=True)
+class IdleRule:
+    """A rule in force that decided no test of any run on the page."""
+
+    rule: str
+    owner: str
+    issue: str
+    expires: str
+    days_left: int
+    why: tuple[str, ...]
+    """one sentence an environment"""
+
+    @property
+    def left(self) -> str:
+        """How much longer it is in force, in words."""
+        return remaining(self.days_left)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """Something that stands in the way: an item of the gate, or a test that gates."""
+
+    what: str
+    where: str
+    """the environment"""
+    why: str
+    next: str = ""
+    link: str = ""
+    """the test in Allure"""
+
+
+@dataclass(frozen=True, slots=True)
+class Untested:
+    """Tests that have shown nothing, for one reason, in one or several environments."""
+
+    suite: str
+    outcome: str
+    why: str
+    environments: tuple[str, ...]
+    tests: tuple[str, ...]
+    count: int
+    """how many tests; more than ``tests`` where their names are not known"""
+    nowhere: bool
+    """whether no other environment of the page has run them either, as far as is known"""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One service level objective, as it was measured in one environment."""
+
+    environment: str
+    route: str
+    percentile: float
+    samples: int
+    measured_ms: float | None
+    warn_ms: float | None
+    fail_ms: float
+    status: str
+    why: str
+    median_ms: float | None = None
+    """from the record of the run, where that is at hand"""
+    slowest_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPoint:
+    """One run of the ledger, of this release or an earlier one."""
+
+    environment: str
+    when: str
+    release: str
+    this: bool
+    """whether it is a run of this release"""
+    verdict: str
+    passed: int
+    excused: int
+    failed: int
+    other: int
+    """not applicable, blocked or not run"""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAge:
+    """How old a rule is, and how long it still holds."""
+
+    rule: str
+    age_days: int
+    days_left: int
+    used: bool
+    """whether it excused a failure on this page"""
+
+    @property
+    def left(self) -> str:
+        """How much longer it holds, in words."""
+        return remaining(self.days_left)
 
 
 @dataclass(frozen=True, slots=True)
