@@ -58,7 +58,7 @@ was kept of production last; --record writes the result into the ledger, for the
 Exit codes: 0 nothing breaks; 1 something does; 11 not known: a document is missing or cannot be read; 4 a mistake.
 """
 
-app = typer.Typer(help=HELP, no_args_is_help=True)
+app = typer.Typer(name="api", help=HELP, no_args_is_help=True)
 
 Side = Annotated[
     str | None,

@@ -1,49 +1,75 @@
-"""Putting the commands together, and turning every user's mistake into one line and exit code 4."""
+"""The table of commands, and one command line: its command is loaded, and every user's mistake ends in one line and 4."""
 
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pytest_gaia import __version__
-from pytest_gaia.cli import (
-    api,
-    bundle,
-    check,
-    config_files,
-    deploy,
-    environments,
-    gate,
-    keys,
-    ledger,
-    logs,
-    monitor,
-    policy,
-    promote,
-    replay,
-    report,
-    rollback,
-    sandbox,
-    scale,
-    signing,
-    signoff_report,
-    slo,
-    stages,
-    status,
-    testing,
-)
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.printable import SafeStream
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 _USAGE_ERROR = 2
 """what typer exits with where pytest, and so ``gaia``, says 4"""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A word behind ``gaia``: one command, or a group of them."""
+
+    module: str
+    """holds ``app``, which has a command or a group of this name; loaded when the command is asked for"""
+    summary: str
+    """the beginning of its help, for the list of all commands"""
+    passes_on: bool = False
+    """whether what follows `--` goes to pytest"""
+
+
+COMMANDS = {
+    "slo": Command("slo", "Hold a recorded run against the service level objectives"),
+    "gate": Command("gate", "Decide whether a bundle may be in an environment"),
+    "checklist": Command("gate", "Show the pipeline's checklist for a bundle"),
+    "waive": Command("signing", "Let an item of the checklist go for one bundle"),
+    "promote": Command("promote", "Promote a bundle into an environment", passes_on=True),
+    "replay": Command("replay", "Judge a recorded run again"),
+    "report": Command("report", "Make an HTML report"),
+    "deploy": Command("deploy", "Deploy an environment"),
+    "deploy-and-test": Command(
+        "stages", "Deploy an environment, wait until it is ready, and run everything", passes_on=True
+    ),
+    "quick-test": Command(
+        "stages", "Ask an environment for its health, status, providers, models and caches", passes_on=True
+    ),
+    "full-test": Command("stages", "Run everything that an environment runs", passes_on=True),
+    "status": Command("status", "Show how all environments are"),
+    "monitor": Command("monitor", "Ask the members of an environment how they are"),
+    "scale": Command("scale", "Set how many machines run a service on Fly"),
+    "logs": Command("logs", "Show what the services of an environment have written"),
+    "test": Command("testing", "Run the checks that stand for a command of the old test.sh", passes_on=True),
+    "env": Command("environments", "Which environments there are, and what each is made of"),
+    "config": Command("config_files", "What is wrong with deploy files"),
+    "sandbox": Command("sandbox", "A platform of one's own, kept running for development"),
+    "policy": Command("policy", "What failures are expected where, why, and until when"),
+    "bundle": Command("bundle", "What is released together"),
+    "ledger": Command("ledger", "The signed evidence of every promotion"),
+    "key": Command("keys", "The keys that sign evidence, and whom the project trusts"),
+    "api": Command(
+        "api",
+        "What services offer, by their OpenAPI documents",
+    ),
+    "check": Command("check", "Items of the checklist that a tool looks at"),
+    "signoff": Command("signoff_report", "Sign an item of the checklist for one bundle"),
+    "rollback": Command("rollback", "Bring an environment back to what was last seen to run"),
+}
+"""in the order in which `gaia --help` lists them"""
 
 HELP = """\
 Test the Gaia Platform in one of its environments, or in a sandbox of its own.
@@ -75,6 +101,16 @@ Test the Gaia Platform in one of its environments, or in a sandbox of its own.
   gaia report                      an HTML report of Allure results
   pytest --gaia-env=staging        everything that staging runs
 """
+
+
+class CommandGroup(TyperGroup):
+    """Lists commands by their summaries alone; a command's module is imported when it is asked for."""
+
+    # Any: contexts and commands are of typer's private modules.
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Put the command itself in the place of its summary."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load(str(name)), rest
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -113,47 +149,36 @@ def _run(arguments: Sequence[str]) -> int:
 def split_extra(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split ``gaia test … -- …``, and its like, at the ``--``: what follows it is pytest's."""
     words = list(arguments)
-    if "--" not in words or words[0] not in ("test", "promote", *stages.PASSED_ON):
+    if "--" not in words or words[0] not in COMMANDS or not COMMANDS[words[0]].passes_on:
         return words, []
     at = words.index("--")
     return words[:at], words[at + 1 :]
 
 
 def build() -> typer.Typer:
-    """Return the application, all commands attached."""
-    # Plain help reads the same on a terminal and in a pipe, and loads nothing more.
-    app = typer.Typer(
-        name="gaia", help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
-    )
+    """Return the application: every command by its summary."""
+    app = _plain_typer(name="gaia", cls=CommandGroup, help=HELP, no_args_is_help=True)
     app.callback()(_top)
-    app.add_typer(environments.app, name="env")
-    app.add_typer(config_files.app, name="config")
-    app.add_typer(sandbox.app, name="sandbox")
-    app.add_typer(policy.app, name="policy")
-    app.add_typer(bundle.app, name="bundle")
-    app.add_typer(ledger.app, name="ledger")
-    app.add_typer(keys.app, name="key")
-    app.add_typer(api.app, name="api")
-    app.add_typer(check.app, name="check")
-    app.command("slo", help=slo.HELP)(slo.judge_speed)
-    app.command("gate", help=gate.GATE_HELP)(gate.decide_gate)
-    app.command("checklist", help=gate.CHECKLIST_HELP)(gate.show_checklist)
-    app.add_typer(signoff_report.app, name="signoff")
-    app.command("waive", help=signing.WAIVE_HELP)(signing.waive_item)
-    app.command("promote", help=promote.HELP)(promote.promote_bundle)
-    app.command("replay", help=replay.HELP)(replay.replay_run)
-    app.command("report", help=report.HELP)(report.make_report)
-    app.command("deploy", help=deploy.HELP)(deploy.deploy_environment)
-    app.command("deploy-and-test", help=stages.DEPLOY_HELP)(stages.deploy_and_test)
-    app.command("quick-test", help=stages.QUICK_HELP)(stages.quick_test)
-    app.command("full-test", help=stages.FULL_HELP)(stages.full_test)
-    app.command("status", help=status.HELP)(status.show_status)
-    app.command("monitor", help=monitor.HELP)(monitor.monitor_environment)
-    app.add_typer(rollback.app, name="rollback")
-    app.command("scale", help=scale.HELP)(scale.scale_service)
-    app.command("logs", help=logs.HELP)(logs.show_logs)
-    app.command("test", help=testing.HELP, epilog=testing.commands_help())(testing.run_command)
+    for name, command in COMMANDS.items():
+        app.command(name, help=command.summary)(_not_loaded)
     return app
+
+
+def load(name: str) -> Any:
+    """Import the module of the command ``name``, and return the command."""
+    module = importlib.import_module(f"pytest_gaia.cli.{COMMANDS[name].module}")
+    holder = _plain_typer()
+    holder.add_typer(module.app)
+    return typer.main.get_group(holder).commands[name]
+
+
+def _plain_typer(**settings: Any) -> typer.Typer:
+    """Return a ``Typer`` whose help reads the same on a terminal and in a pipe, and that loads nothing more for it."""
+    return typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
+
+
+def _not_loaded() -> None:
+    """Stand for a command in the list of all."""
 
 
 def _top(

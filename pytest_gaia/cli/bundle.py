@@ -70,7 +70,7 @@ those kept with it unchanged, and with --env what runs there. Nothing is changed
 Exit codes: 0 all the same; 11 something differs (HOLD); 12 what runs could not be observed; 4 a mistake.
 """
 
-app = typer.Typer(help=HELP, no_args_is_help=True)
+app = typer.Typer(name="bundle", help=HELP, no_args_is_help=True)
 
 BundleName = Annotated[
     str,

@@ -32,7 +32,7 @@ FEATURE_…EXPERIMENTAL…), and ENV leaves experimental checks out, or the bund
 Exit codes: 0 proved; 1 one is switched on; 11 not known; 4 a mistake.
 """
 
-app = typer.Typer(help=HELP, no_args_is_help=True)
+app = typer.Typer(name="check", help=HELP, no_args_is_help=True)
 
 _EXIT_CODES = {"proved": 0, "failed": 1, "inconclusive": 11}
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.files import DeployFiles
     from pytest_gaia.preflight.findings import Finding
 
-app = typer.Typer(help="What is wrong with deploy files, and what two environments differ in.", no_args_is_help=True)
+app = typer.Typer(
+    name="config", help="What is wrong with deploy files, and what two environments differ in.", no_args_is_help=True
+)
 
 LINT_HELP = """\
 Check the deploy files (fly.*.toml, docker-compose.yml) and what CI does with them, before anything is deployed.

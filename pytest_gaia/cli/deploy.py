@@ -47,7 +47,10 @@ deploying there; 130 interrupted. After all but 0 the command that goes on is pr
 deployment would be refused; it asks no platform, so what that would answer is not known.
 """
 
+app = typer.Typer()
 
+
+@app.command("deploy", help=HELP)
 @refused_as_json("deploy")
 def deploy_environment(
     env: EnvironmentName,

@@ -21,7 +21,7 @@ from pytest_gaia.errors import GaiaError, NotConfigured
 if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
 
-app = typer.Typer(help="Which environments there are, and what each is made of.", no_args_is_help=True)
+app = typer.Typer(name="env", help="Which environments there are, and what each is made of.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of a table.")]
 

@@ -51,6 +51,8 @@ Show the pipeline's checklist for a bundle: each item proved, signed, waived, or
 Exits 0 if every item shown is good, 11 if not, or if the ledger is not whole.
 """
 
+app = typer.Typer()
+
 _HOLD = 11
 
 BundleId = Annotated[
@@ -58,6 +60,7 @@ BundleId = Annotated[
 ]
 
 
+@app.command("gate", help=GATE_HELP)
 def decide_gate(
     env: EnvironmentName,
     bundle: BundleId,
@@ -106,6 +109,7 @@ def _running(promotion: Promotion, situation: Situation) -> tuple[Check, ...]:
     return tuple(check_running(situation.bundle, sights, situation.environment))
 
 
+@app.command("checklist", help=CHECKLIST_HELP)
 def show_checklist(
     bundle: BundleId,
     env: Annotated[

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.promotion.keys import TrustedKey
 
-app = typer.Typer(help="The keys that sign evidence, and whom the project trusts.", no_args_is_help=True)
+app = typer.Typer(name="key", help="The keys that sign evidence, and whom the project trusts.", no_args_is_help=True)
 
 CREATE_HELP = """\
 Make a pair of Ed25519 keys: the public one goes into the project, and is committed; the private one stays yours.

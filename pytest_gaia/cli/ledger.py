@@ -25,7 +25,7 @@ from pytest_gaia.promotion.told import kind_of, told
 if TYPE_CHECKING:
     from pytest_gaia.promotion.ledger import Entry
 
-app = typer.Typer(help="The signed evidence of every promotion.", no_args_is_help=True)
+app = typer.Typer(name="ledger", help="The signed evidence of every promotion.", no_args_is_help=True)
 
 VERIFY_HELP = """\
 Check every signature and every link. Needs the public keys of the project, and no network unless a remote is set.

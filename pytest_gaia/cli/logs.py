@@ -31,7 +31,10 @@ With --json, one JSON object a line. Ctrl-C ends --follow.
 Exit codes: 0 done, 1 the tool failed, 4 a mistake, 12 the tool was rate-limited or did not answer.
 """
 
+app = typer.Typer()
 
+
+@app.command("logs", help=HELP)
 def show_logs(
     env: EnvironmentName,
     service: Annotated[

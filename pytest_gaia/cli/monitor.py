@@ -41,11 +41,14 @@ Exit codes, however it ends: 0 all required members were well at the last look; 
 12 nobody answered.
 """
 
+app = typer.Typer()
+
 _UNWELL = 1
 _LONGEST_LOOK = 30.0
 """seconds after which a member that has not answered is not waited for"""
 
 
+@app.command("monitor", help=HELP)
 def monitor_environment(
     env: EnvironmentName,
     interval: Annotated[str, typer.Option(metavar="DURATION", help="From one look to the next: 5s, 1m.")] = "5s",

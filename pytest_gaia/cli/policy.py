@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-app = typer.Typer(help="What failures are expected where, why, and until when.", no_args_is_help=True)
+app = typer.Typer(name="policy", help="What failures are expected where, why, and until when.", no_args_is_help=True)
 app.command("diff", help=policy_runs.DIFF_HELP)(policy_runs.diff)
 app.command("suggest", help=policy_runs.SUGGEST_HELP)(policy_runs.suggest)
 app.command("prune", help=policy_runs.PRUNE_HELP)(policy_runs.prune)

@@ -43,9 +43,12 @@ Exit codes: 0 PROMOTE; 1 REJECT; 10 DRIFT; 11 HOLD, something is not shown; 12 t
 remote of the ledger is out of reach; 4 a mistake; 13 another promotion or deployment is under way; 130 interrupted.
 """
 
+app = typer.Typer()
+
 _HOLD = 11
 
 
+@app.command("promote", help=HELP)
 def promote_bundle(
     context: typer.Context,
     env: EnvironmentName,

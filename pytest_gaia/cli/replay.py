@@ -35,7 +35,10 @@ Ends with the exit code of the verdict: 0 PROMOTE or PARTIAL, 1 REJECT, 10 DRIFT
   gaia replay run.jsonl --as-of 2026-12-24     which rules will have expired by then?
 """
 
+app = typer.Typer()
 
+
+@app.command("replay", help=HELP)
 def replay_run(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-record.")],
     as_env: Annotated[

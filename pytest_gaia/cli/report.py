@@ -42,11 +42,14 @@ The report shows; it decides nothing. The verdict is that of the run, or of `gai
 Exit codes: 0 made, 1 Allure failed, 4 a mistake, or Allure or Node.js is missing.
 """
 
+app = typer.Typer()
+
 _RESULTS, _OUTPUT, _HISTORY = Path("allure-results"), Path("gaia-report"), Path(".gaia/report-history")
 _LONGEST_NAME = 64
 """characters that Allure allows an environment's name"""
 
 
+@app.command("report", help=HELP)
 def make_report(
     results: Annotated[
         list[Path] | None, typer.Argument(metavar="[RESULTS]...", help="Folders of results; default: allure-results.")

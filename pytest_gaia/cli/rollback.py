@@ -69,7 +69,7 @@ class RollbackGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(help=HELP, cls=RollbackGroup)
+app = typer.Typer(name="rollback", help=HELP, cls=RollbackGroup)
 app.command("plan", help=PLAN_HELP)(plan_rollback_of_bundle)
 app.command("rehearse", help=REHEARSE_HELP)(rehearse_rollback)
 

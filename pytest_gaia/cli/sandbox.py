@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.run.stack import Stack
 
-app = typer.Typer(help="A platform of one's own, kept running for development.", no_args_is_help=True)
+app = typer.Typer(name="sandbox", help="A platform of one's own, kept running for development.", no_args_is_help=True)
 
 UP_HELP = """\
 Start a whole platform on this machine (PostgreSQL, NATS, gateway, auth, asset, chat) and keep it until Ctrl-C.

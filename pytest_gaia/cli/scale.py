@@ -41,7 +41,10 @@ The deploy file is not changed: what it says of memory counts again with the nex
 Exit codes: 0 done, 1 the tool failed, 4 a mistake or not confirmed, 12 the tool was rate-limited or did not answer.
 """
 
+app = typer.Typer()
 
+
+@app.command("scale", help=HELP)
 @refused_as_json("scale")
 def scale_service(
     env: EnvironmentName,

@@ -39,6 +39,8 @@ A freeze is waived as an item is (gaia waive not-frozen …), and so is a run th
 30 days at most.
 """
 
+app = typer.Typer()
+
 ItemName = Annotated[str, typer.Argument(metavar="ITEM", help="The item; see gaia checklist.", show_default=False)]
 Target = Annotated[str, typer.Option("--env", metavar="ENV", help="The environment that it goes to.")]
 SshKey = Annotated[
@@ -61,6 +63,7 @@ def sign_off(
     _sign("signoff", item, env, bundle, role, why, until, ssh_key)
 
 
+@app.command("waive", help=WAIVE_HELP)
 def waive_item(
     item: ItemName,
     env: Target,

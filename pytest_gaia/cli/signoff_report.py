@@ -59,7 +59,7 @@ GROUP_HELP = (
     + "\n`gaia signoff report` writes the page that says what there is to sign: gaia signoff report --help.\n"
 )
 
-app = typer.Typer(help=GROUP_HELP, cls=SignoffGroup)
+app = typer.Typer(name="signoff", help=GROUP_HELP, cls=SignoffGroup)
 app.command(_DEFAULT, help=GROUP_HELP, hidden=True)(sign_off)
 
 

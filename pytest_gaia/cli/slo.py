@@ -42,9 +42,12 @@ Exit codes: 0 met; 1 an objective is missed, or a route is slower than in the ba
 no objective; 4 a mistake.
 """
 
+app = typer.Typer()
+
 _MISSED, _NOT_KNOWN = 1, 11
 
 
+@app.command("slo", help=HELP)
 def judge_speed(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-record.")],
     env: Annotated[

@@ -55,19 +55,24 @@ Deploy an environment, wait until it is ready, and run everything that it runs.
 
 A deployment that fails ends it before the first test. {_CODES}"""
 
+app = typer.Typer()
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the selection and run nothing.")]
 
 
+@app.command("quick-test", help=QUICK_HELP)
 def quick_test(context: typer.Context, env: EnvironmentName, dry_run: DryRun = False) -> None:
     """Become pytest, with the batch `all`."""
     _become_pytest(context, env, select("all", ()).options, dry_run=dry_run)
 
 
+@app.command("full-test", help=FULL_HELP)
 def full_test(context: typer.Context, env: EnvironmentName, dry_run: DryRun = False) -> None:
     """Become pytest, with nothing selected."""
     _become_pytest(context, env, (), dry_run=dry_run)
 
 
+@app.command("deploy-and-test", help=DEPLOY_HELP)
 def deploy_and_test(
     context: typer.Context,
     env: EnvironmentName,

@@ -43,11 +43,14 @@ Exit codes: 0 each environment is as somebody may want it; 1 one is degraded or 
 be observed; 130 interrupted.
 """
 
+app = typer.Typer()
+
 _NOT_AS_EXPECTED = 1
 _DIGEST = len("sha256:") + 12
 """characters of a digest that people are shown"""
 
 
+@app.command("status", help=HELP)
 def show_status(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[ENV]…", help="Only these.", autocompletion=complete_name)

@@ -32,6 +32,8 @@ pytest. The exit code is pytest's: 0 passed, 1 failed, 4 a mistake, 11 nothing p
 What passes is PARTIAL, because it is a part of the suites: it cannot promote a release.
 """
 
+app = typer.Typer()
+
 
 def complete_command(incomplete: str) -> list[str]:
     """Return the commands and batches that begin with ``incomplete``, for shell completion."""
@@ -50,6 +52,7 @@ def commands_help() -> str:
     return "\n".join(["\b", "Commands, by suite:", *(line for each in text for line in wrap.wrap(each))])
 
 
+@app.command("test", help=HELP, epilog=commands_help())
 def run_command(
     context: typer.Context,
     command: Annotated[
