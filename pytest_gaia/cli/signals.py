@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 import signal
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
+
+from pytest_gaia.system.waiting import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,10 +35,6 @@ def until_signalled() -> Iterator[None]:
             _ignore(heeded)
 
 
-_LOOK = 0.5
-"""seconds of one wait: Python hears of a signal that comes just before the system waits only when the wait ends"""
-
-
 class Stop:
     """What a loop waits on between two rounds. ``threading.Event`` can lock up where a signal handler sets it."""
 
@@ -53,10 +50,9 @@ class Stop:
 
     def wait(self, seconds: float) -> bool:
         """Wait, and return whether the loop has to end; at once where it has."""
-        until = time.monotonic() + seconds
-        while not self.asked and (left := until - time.monotonic()) > 0:
+        if not self.asked:
             with suppress(queue.Empty):
-                self._queue.get(timeout=min(left, _LOOK))
+                take(self._queue, seconds)
         return self.asked
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ from pytest_gaia.deploy.fly_errors import classify, explain
 from pytest_gaia.deploy.fly_json import NotJson, find_json
 from pytest_gaia.deploy.process import ending, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+from pytest_gaia.system.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ class FlyTool:
     """flyctl. ``wait`` waits a number of seconds; ``attempts`` is how often a question is asked in all."""
 
     def __init__(self, *, wait: Callable[[float], object] | None = None, attempts: int = 5) -> None:
-        self._wait = ending.wait if wait is None else wait
+        self._wait = partial(wait_for, ending) if wait is None else wait
         self._attempts = attempts
 
     @cached_property

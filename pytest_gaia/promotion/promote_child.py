@@ -12,6 +12,7 @@ from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE, without_signing_k
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.promote_commands import executed, shown
 from pytest_gaia.run.interrupts import like_interrupts
+from pytest_gaia.system.waiting import exit_code_of, output_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +109,7 @@ def _ran(
                     _interrupt(process)
             except KeyboardInterrupt:
                 _interrupt(process)
-                process.wait()
+                exit_code_of(process)
                 raise Interrupted from None
 
 
@@ -133,10 +134,10 @@ def _started(
 def _waited(process: subprocess.Popen[str]) -> tuple[int, str]:
     with like_interrupts():
         try:
-            output, _ = process.communicate()
+            output = output_of(process)
         except KeyboardInterrupt:
             _interrupt(process)
-            process.communicate()
+            output_of(process)
             raise Interrupted from None
     return process.returncode, output
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import DeployLocked, GaiaError
+from pytest_gaia.system.waiting import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def renewed(lock: Lock, lost: Callable[[], object]) -> Iterator[int]:
         yield fence
     finally:
         ended.set()
-        thread.join()
+        join(thread)
         # What cannot be given back ends by itself.
         with suppress(GaiaError):
             lock.release()

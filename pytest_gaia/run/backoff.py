@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_gaia.deploy.process import ending
+from pytest_gaia.system.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ _LOOK_EVERY = 2.0
 
 
 def _pause(seconds: float) -> None:
-    ending.wait(seconds)
+    wait_for(ending, seconds)
 
 
 def _spread(least: float, most: float) -> float:

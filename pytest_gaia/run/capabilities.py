@@ -14,6 +14,7 @@ from pytest_gaia.config.environment import safe_post
 from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.run.probes import opener
 from pytest_gaia.run.targets import VIA_GATEWAY
+from pytest_gaia.system.waiting import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,9 +54,13 @@ def observe(environment: Environment, states: Sequence[MemberState]) -> Observed
     if "gateway" not in seen:
         unreached = {state.member for state in states if state.state == VIA_GATEWAY}
         return Observed(frozenset(seen), frozenset(unreached))
-    with ThreadPoolExecutor(len(QUESTIONS)) as pool:
-        answers = pool.map(lambda question: _answers(environment, question), QUESTIONS)
-    answered = {question.service: up for question, up in zip(QUESTIONS, answers, strict=True)}
+    pool = ThreadPoolExecutor(len(QUESTIONS), thread_name_prefix="gaia-capabilities")
+    try:
+        asking = {question.service: pool.submit(_answers, environment, question) for question in QUESTIONS}
+        answered = {service: result_of(answer) for service, answer in asking.items()}
+    finally:
+        # Interrupted, nobody waits here for an answer.
+        pool.shutdown(wait=False, cancel_futures=True)
     up = {service for service, answers in answered.items() if answers}
     down = {service for service, answers in answered.items() if answers is False}
     return Observed(frozenset((seen - down) | up), frozenset(answered.keys() - asked - up - down))

@@ -13,6 +13,7 @@ from pytest_gaia.errors import GaiaError
 from pytest_gaia.run.backoff import Pace
 from pytest_gaia.run.rollout_model import Progress
 from pytest_gaia.run.rollout_step import Worker
+from pytest_gaia.system.waiting import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,8 @@ def look_at(rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE) -> tuple[
         return tuple(map(look, rollout.steps))
     pool = ThreadPoolExecutor(len(rollout.steps), thread_name_prefix="gaia-deployed")
     try:
-        return tuple(pool.map(look, rollout.steps))
+        looks = [pool.submit(look, step) for step in rollout.steps]
+        return tuple(map(result_of, looks))
     finally:
         # Interrupted, those that have not begun must not; a tool under way ends within its deadline.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -19,6 +19,7 @@ from pytest_gaia.run.journal import Journal
 from pytest_gaia.run.overview import AppView, EnvironmentView, asked_app, deployed_app, environment_view
 from pytest_gaia.run.rollout_plan import ALL, apps_of, plan_rollout
 from pytest_gaia.run.sampling import sample
+from pytest_gaia.system.waiting import take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ def observe_all(
     until = time.monotonic() + deadline
     while len(views) < len(environments):
         try:
-            view = seen.get(timeout=max(0.0, until - time.monotonic()))
+            view = take(seen, until - time.monotonic())
         except queue.Empty:
             break
         if isinstance(view, BaseException):

@@ -1,0 +1,172 @@
+"""A signal that the system delivers to another thread is heard while the main thread waits, wherever it waits."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.deploy.contract import Observation, Reply
+from pytest_gaia.deploy.fly_tool import FlyTool
+from pytest_gaia.deploy.process import ending
+from pytest_gaia.run import capabilities, observing
+from pytest_gaia.run.backoff import Pace
+from pytest_gaia.run.deployed import look_at
+from pytest_gaia.run.readiness import READY, MemberState
+from pytest_gaia.run.rollout_model import Rollout, Step
+from pytest_gaia.system.waiting import ROUND, exit_code_of, join, output_of, result_of, rounds, take, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_gaia.deploy.contract import Request
+
+LONG = 20.0
+"""seconds that the main thread would wait"""
+SOON = 5.0
+
+
+class Heard(Exception):
+    """What the handler raises."""
+
+
+@contextmanager
+def signalled_elsewhere() -> Iterator[None]:
+    """Have a thread deliver SIGTERM to itself while the block waits; the block has to end by it, and soon."""
+
+    def handler(*_: object) -> None:
+        raise Heard
+
+    def deliver() -> None:
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, handler)
+    thread = threading.Thread(target=deliver)
+    began = time.monotonic()
+    try:
+        thread.start()
+        with pytest.raises(Heard):
+            yield
+    finally:
+        thread.join()
+        signal.signal(signal.SIGTERM, before)
+    assert time.monotonic() - began < SOON
+
+
+@pytest.fixture
+def over() -> Iterator[threading.Event]:
+    """Set after the test: what threads of it wait for."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[str]]:
+    """A process that runs on."""
+    command = [sys.executable, "-c", f"import time; time.sleep({LONG})"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda: take(queue.SimpleQueue(), LONG),
+        lambda: wait_for(threading.Event(), LONG),
+        lambda: wait_for(ending, LONG),
+        lambda: Pace().wait(LONG),
+        lambda: FlyTool()._wait(LONG),
+    ],
+    ids=["queue", "event", "ending", "pace", "fly"],
+)
+def test_a_wait_of_some_seconds(wait: Callable[[], object]) -> None:
+    with signalled_elsewhere():
+        wait()
+
+
+def test_a_future_and_a_thread(over: threading.Event) -> None:
+    thread = threading.Thread(target=over.wait, args=(LONG,))
+    thread.start()
+
+    with signalled_elsewhere():
+        join(thread)
+    with ThreadPoolExecutor(1) as pool:
+        with signalled_elsewhere():
+            result_of(pool.submit(over.wait, LONG))
+        over.set()
+
+
+@pytest.mark.parametrize("wait", [exit_code_of, output_of])
+def test_a_process(wait: Callable[[subprocess.Popen[str]], object], sleeper: subprocess.Popen[str]) -> None:
+    with signalled_elsewhere():
+        wait(sleeper)
+
+
+def test_environments_that_are_observed(tmp_path: Path, over: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observing, "observe", lambda *_, **__: over.wait(LONG))
+
+    with signalled_elsewhere():
+        observing.observe_all({"staging": Environment("staging")}, tmp_path, deadline=LONG)
+
+
+def test_services_that_a_tool_looks_at(tmp_path: Path, over: threading.Event) -> None:
+    class Hook:
+        name = "fly"
+
+        def run(self, request: Request, log: Callable[[str], None]) -> Reply:
+            over.wait(LONG)
+            return Reply(status="done", observation=Observation(app=request.app, exists=False))
+
+    rollout = Rollout("dev", tmp_path, (Step("auth", "auth-dev"), Step("chat", "chat-dev")), deadline=LONG)
+    with signalled_elsewhere():
+        look_at(rollout, Hook())
+
+
+def test_capabilities_that_are_asked_for(over: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capabilities, "_answers", lambda *_: over.wait(LONG))
+
+    with signalled_elsewhere():
+        capabilities.observe(Environment("staging"), [MemberState("gateway", READY)])
+
+
+def test_what_comes_is_handed_over() -> None:
+    given: queue.SimpleQueue[int] = queue.SimpleQueue()
+    given.put(1)
+    done: Future[int] = Future()
+    done.set_result(2)
+    failed: Future[int] = Future()
+    # Of a function's own, not of the wait.
+    failed.set_exception(TimeoutError("no answer"))
+
+    assert (take(given, 0), result_of(done)) == (1, 2)
+    with pytest.raises(queue.Empty):
+        take(given, 0)
+    with pytest.raises(TimeoutError, match="no answer"):
+        result_of(failed)
+
+
+def test_output_of_many_rounds_is_kept() -> None:
+    program = f"import time; print('a', flush=True); time.sleep({1.5 * ROUND}); print('b')"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert output_of(process) == "a\nb\n"
+
+    assert process.returncode == 0
+
+
+def test_a_time_that_has_passed_is_one_look() -> None:
+    assert list(rounds(-1)) == [0.0]
+    assert list(rounds(0)) == [0.0]
+    assert next(rounds()) == ROUND
