@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pytest_gaia.promotion.api_difference import ApiChange, difference
-
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.api_snapshots import Fetched, Snapshot
+from pytest_gaia.promotion.api_snapshots import Fetched, Snapshot
 
 Status = Literal["proved", "failed", "inconclusive"]
 

@@ -7,13 +7,11 @@ JSON Schemas: what a client may send must stay allowed, what it reads must stay 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pytest_gaia.promotion.api_schemas import ALSO, Change, Schemas
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Document = dict[str, Any]
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.api_check import ITEM, ApiCheck, check, undecided
-from pytest_gaia.promotion.api_snapshots import fetch, kept_folder, load, with_kept
+from pytest_gaia.promotion.api_snapshots import Snapshot, fetch, kept_folder, load, with_kept
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.checklist import BY_ID
 from pytest_gaia.promotion.checks import environment_apart, not_running
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.promotion.api_snapshots import Snapshot
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.project import Promotion
 
 BASELINE = "production"
 """the environment whose clients must not be broken"""

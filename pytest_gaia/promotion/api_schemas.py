@@ -7,15 +7,11 @@ through them; that also ends schemas that refer to themselves. What is not under
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_gaia.promotion.api_references import FOR_PEOPLE, Resolver
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.promotion.api_references import Schema
+from pytest_gaia.promotion.api_references import FOR_PEOPLE, Resolver, Schema
 
 _LEAST = ("minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties")
 _MOST = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 
 from pytest_gaia.config.addresses import host_of
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import make_folder, write_file
 from pytest_gaia.run.probes import classified, opener
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pytest_gaia.config.environment import Environment
 
 FOLDER = ".gaia/api"
 """where the last documents of each environment are kept, below the folder of gaia.toml"""

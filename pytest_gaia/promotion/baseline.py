@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import SHORT
+from pytest_gaia.promotion.ledger import Entry
 from pytest_gaia.promotion.performance import Samples, compare, samples_of
 from pytest_gaia.promotion.promote_commands import RECORD
 from pytest_gaia.promotion.promote_journal import FOLDER
 from pytest_gaia.promotion.statements import RunPredicate
 from pytest_gaia.verdict.evidence import read_run
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from pytest_gaia.promotion.ledger import Entry
 
 
 @dataclass(frozen=True, slots=True)

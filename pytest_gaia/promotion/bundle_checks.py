@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pytest_gaia.deploy.outcome import digest_of
+from pytest_gaia.promotion.bundle import Bundle, Component
 from pytest_gaia.promotion.configs import differences
 from pytest_gaia.promotion.images import DIGEST, not_one
+from pytest_gaia.run.deployed import Sight
 from pytest_gaia.run.references import digests
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from pytest_gaia.promotion.bundle import Bundle, Component
-    from pytest_gaia.run.deployed import Sight
 
 Status = Literal["same", "differs", "unknown", "left out"]
 

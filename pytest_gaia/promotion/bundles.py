@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,9 +12,6 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import make_folder, write_file
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.bundle import SHORT, Bundle
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FOLDER = ".gaia/bundles"
 _LEAST_DIGITS = 4

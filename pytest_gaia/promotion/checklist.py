@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pytest_gaia.promotion import proofs
 from pytest_gaia.promotion.items import Finding, Item
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from pytest_gaia.promotion.situation import Situation
+from pytest_gaia.promotion.situation import Situation
 
 _APPROVERS = ("release-manager", "product")
 _SECURITY = ("security",)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve_each
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.bundle_checks import check_running
 from pytest_gaia.promotion.images import look
+from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.statements import CHECK, CheckPredicate
 from pytest_gaia.promotion.witness import witness
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.ledger import Entry
-    from pytest_gaia.promotion.project import Promotion
 
 
 def environment_apart(promotion: Promotion, name: str) -> Environment:

@@ -7,15 +7,12 @@ import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 LAST = 50
 """commits whose authors count where nothing was released yet"""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pytest_gaia.config.deployfiles.names import fly_names
 from pytest_gaia.config.deployfiles.read import compose_file
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 
 def deploy_files(folder: Path) -> dict[str, bytes]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
 from pytest_gaia.promotion.baseline import baseline_of
 from pytest_gaia.promotion.promote_commands import PLAN, RECORD, VERDICT
+from pytest_gaia.promotion.promote_journal import Mark
+from pytest_gaia.promotion.promote_plan import Plan
 from pytest_gaia.promotion.run_evidence import Unfit, contradiction, deployment_predicate, located, run_predicate
 from pytest_gaia.promotion.running import observed
 from pytest_gaia.promotion.statements import (
@@ -23,22 +26,14 @@ from pytest_gaia.promotion.statements import (
     RunDetails,
     RunPredicate,
 )
-from pytest_gaia.verdict.evidence import decode_run, time_of
+from pytest_gaia.verdict.deployment import DeploymentSeen
+from pytest_gaia.verdict.evidence import RecordedRun, decode_run, time_of
 from pytest_gaia.verdict.judged import judge_run
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
+from pytest_gaia.verdict.seal import Plan as SealedPlan
 from pytest_gaia.verdict.seal import read_plan
+from pytest_gaia.verdict.verdict import Word
 from pytest_gaia.wording import counted, listed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from pytest_gaia.promotion.promote_journal import Mark
-    from pytest_gaia.promotion.promote_plan import Plan
-    from pytest_gaia.verdict.deployment import DeploymentSeen
-    from pytest_gaia.verdict.evidence import RecordedRun
-    from pytest_gaia.verdict.seal import Plan as SealedPlan
-    from pytest_gaia.verdict.verdict import Word
 
 _ABANDONED = "abandoned-"
 """beginning of the names of records of runs that nobody has written down"""

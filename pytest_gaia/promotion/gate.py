@@ -6,24 +6,18 @@ whole shows nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
+from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion import proofs
 from pytest_gaia.promotion.checklist import checklist_for
-from pytest_gaia.promotion.items import Finding, Item, failed, missing, proved
+from pytest_gaia.promotion.items import Finding, Group, Item, failed, missing, proved
 from pytest_gaia.promotion.ledger import counted, problems_of
-from pytest_gaia.promotion.statements import GateDetails, GatePredicate, WaiverPredicate
+from pytest_gaia.promotion.situation import Situation
+from pytest_gaia.promotion.statements import Decision, GateDetails, GatePredicate, WaiverPredicate
 from pytest_gaia.verdict.verdict import EXIT_CODES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from pytest_gaia.config.stages import Stage
-    from pytest_gaia.promotion.items import Group
-    from pytest_gaia.promotion.situation import Situation
-    from pytest_gaia.promotion.statements import Decision
 
 _NOT_BUILT = ("nats", "postgres")
 """services whose images a project takes as they are: a bundle may do without them"""

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pytest_gaia.promotion.git_reference import Taken
-
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.git_reference import GitReference
+from pytest_gaia.promotion.git_reference import GitReference, Taken
 
 
 class GitStore:

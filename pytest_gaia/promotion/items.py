@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.situation import Evidence
+from pytest_gaia.promotion.situation import Evidence
 
 Status = Literal["proved", "signed", "waived", "missing", "stale", "failed"]
 Group = Literal["edge", "stage"]

@@ -6,22 +6,18 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import write_file
-from pytest_gaia.promotion.keys import key_id, raw_public, require_cryptography, trusted_keys
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.promotion.keys import TrustedKey
-    from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.keys import TrustedKey, key_id, raw_public, trusted_keys
+from pytest_gaia.promotion.ledger import Entry
 
 
 def create_pair(private: Path, trust: Callable[[str], Path]) -> Path:
@@ -29,13 +25,9 @@ def create_pair(private: Path, trust: Callable[[str], Path]) -> Path:
 
     Returns what ``trust`` does. Raises ``ConfigError`` where a file is in the way; then neither is left behind.
     """
-    require_cryptography()
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+    from pytest_gaia.promotion.ed25519 import generate
 
-    key = Ed25519PrivateKey.generate()
-    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    text, public = generate()
     _write_new(private, text, 0o600)
     try:
         return trust(public)

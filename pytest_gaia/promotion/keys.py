@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 # At run time, because msgspec reads the annotations.
@@ -22,9 +23,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion import sshsig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from pytest_gaia.promotion.ed25519 import PrivateKey
 
 
 class KeyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +110,7 @@ class SigningKey:
     keyid: str
     source: str
     """what named it, for messages"""
-    _private: Ed25519PrivateKey
+    _private: PrivateKey
 
     def sign(self, message: bytes) -> bytes:
         """Return the Ed25519 signature of ``message``."""
@@ -138,7 +137,9 @@ def signing_key(environ: Mapping[str, str]) -> SigningKey | None:
             )
         source = f"{KEY_FILE_VARIABLE}={name}"
         text = read_text(Path(name), source)
-    private = _load_private(text, source)
+    from pytest_gaia.promotion.ed25519 import load_private
+
+    private = load_private(text, source)
     return SigningKey(key_id(private.public_key().public_bytes_raw()), source, private)
 
 
@@ -205,58 +206,17 @@ def raw_public(text: str) -> bytes:
         return sshsig.raw_public(base64.b64decode(words[1], validate=True))
     if "PRIVATE" in text:
         raise ValueError("this is a private key; a file that is committed holds the public one")
-    require_cryptography()
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from pytest_gaia.promotion.ed25519 import load_public
 
-    try:
-        key = load_pem_public_key(text.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        key = None
-    if isinstance(key, Ed25519PublicKey):
-        return key.public_bytes_raw()
+    if raw := load_public(text):
+        return raw
     raise ValueError("no Ed25519 key: neither PEM (-----BEGIN PUBLIC KEY-----) nor a line that begins with ssh-ed25519")
 
 
-def _load_private(text: str, source: str) -> Ed25519PrivateKey:
-    require_cryptography()
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
-
-    load = load_ssh_private_key if "OPENSSH" in text else load_pem_private_key
-    try:
-        key = load(text.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # Without the cause: its text could hold parts of the key.
-        problem = "no private key that can be read: PKCS#8 in PEM, or OpenSSH's form, without a passphrase"
-        raise ConfigError(f"{source}: {problem}. `gaia key create` makes one.") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{source}: not an Ed25519 key. `gaia key create` makes one.")
-    return key
-
-
 def _verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
-    require_cryptography()
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from pytest_gaia.promotion.ed25519 import verifies
 
-    try:
-        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def require_cryptography() -> None:
-    """Raise ``ConfigError`` where the package that signs and verifies is not installed."""
-    try:
-        import cryptography  # noqa: F401  # only whether it is there
-    except ImportError:
-        raise ConfigError(
-            "signatures need the package cryptography, which is not installed: pip install 'pytest-gaia[sign]'."
-        ) from None
+    return verifies(raw, signature, message)
 
 
 def _shown(path: Path) -> str:

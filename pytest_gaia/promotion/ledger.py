@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.dsse import PAYLOAD_TYPE, Envelope, signed_by, wrap
+from pytest_gaia.promotion.dsse import PAYLOAD_TYPE, Envelope, Signer, signed_by, wrap
 from pytest_gaia.promotion.git_reference import Taken
+from pytest_gaia.promotion.keys import TrustedKey
 from pytest_gaia.promotion.statements import PREDICATES, STATEMENT, Chain, Predicate, Subject
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from pytest_gaia.promotion.dsse import Signer
-    from pytest_gaia.promotion.keys import TrustedKey
-    from pytest_gaia.promotion.stores import Store
+from pytest_gaia.promotion.stores import Store
 
 _CHAIN = "urn:pytest-gaia:chain/1"
 _CLOCK_SKEW = timedelta(minutes=5)

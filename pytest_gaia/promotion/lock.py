@@ -10,21 +10,17 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.outputs import make_folder
-from pytest_gaia.promotion.git_reference import Taken
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from pytest_gaia.promotion.git_reference import GitReference
+from pytest_gaia.promotion.git_reference import GitReference, Taken
 
 LIFETIME = timedelta(minutes=10)
 """how long a lock holds without being renewed"""

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.config.project import deploy_folder
 from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion import bundles, commits
-from pytest_gaia.promotion.bundle import Bundle
+from pytest_gaia.promotion.bundle import Bundle, Component
 from pytest_gaia.promotion.configs import deploy_files, digest
 from pytest_gaia.promotion.migrations import migration_head
+from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.statements import GatePredicate
 from pytest_gaia.wording import listed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from pytest_gaia.promotion.bundle import Component
-    from pytest_gaia.promotion.project import Promotion
 
 DIRTY = "-dirty"
 """end of the commit of a bundle that holds more than the commit does, as ``git describe`` writes it"""

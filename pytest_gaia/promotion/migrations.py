@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 ALEMBIC_FOLDERS = ("alembic/versions", "migrations/versions")
 NUMBERED_FOLDERS = ("migrations", "supabase/migrations")

@@ -11,17 +11,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from pytest_gaia.config.stages import Slo
 from pytest_gaia.promotion.statements import SloResult
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from pytest_gaia.config.stages import Slo
-    from pytest_gaia.verdict.evidence import TestRecord
+from pytest_gaia.verdict.evidence import TestRecord
 
 EFFECT_FLOOR = 1.25
 """how much slower the median must be to be called slower"""

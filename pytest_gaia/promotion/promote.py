@@ -11,34 +11,28 @@ import hashlib
 import os
 import secrets
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.outputs import make_folder
 from pytest_gaia.promotion.evidence_kept import abandon, keep_abandoned, keep_evidence
-from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.gate import Gate, evaluate
+from pytest_gaia.promotion.lock import Lock
 from pytest_gaia.promotion.promote_child import Interrupted, run_pytest, seal_plan
 from pytest_gaia.promotion.promote_commands import PLAN, RECORD, VERDICT
-from pytest_gaia.promotion.promote_journal import Journal, Mark
-from pytest_gaia.promotion.promote_plan import check_writable, strays_of
+from pytest_gaia.promotion.promote_journal import Journal, Mark, StepName
+from pytest_gaia.promotion.promote_plan import Plan, check_writable, strays_of
 from pytest_gaia.promotion.renewal import renewed
 from pytest_gaia.promotion.running import observed
 from pytest_gaia.promotion.statements import GATE
 from pytest_gaia.run.journal import Journal as Rollouts
 from pytest_gaia.verdict.verdict import EXIT_CODES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.promotion.gate import Gate
-    from pytest_gaia.promotion.lock import Lock
-    from pytest_gaia.promotion.promote_journal import StepName
-    from pytest_gaia.promotion.promote_plan import Plan
 
 LOCKED = DeployLocked.exit_code
 Part: TypeAlias = Literal["run", "evidence"]

@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE, without_signing_key
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote_commands import executed, shown
 from pytest_gaia.run.interrupts import like_interrupts
 from pytest_gaia.system.waiting import exit_code_of, output_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from pytest_gaia.promotion.project import Promotion
 
 _USAGE, _OUT_OF_REACH = 4, 12
 _SHOWN_LINES = 12

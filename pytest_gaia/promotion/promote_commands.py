@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, starmap
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.config.project import find_project
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.promote_journal import FOLDER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.promotion.bundle import Bundle
 
 PLAN, RECORD, VERDICT = "plan.json", "record.jsonl", "verdict.json"
 _ADDOPTS = "PYTEST_ADDOPTS"

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.outputs import make_folder, write_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 FOLDER = ".gaia/promotions"
 

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.project import PROJECT_FILE, deploy_folder, find_project
 from pytest_gaia.config.resolve import known_tolerances
+from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import make_folder
 from pytest_gaia.policy.files import folders_of, load
+from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.promotion import commits
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.commits import committed
 from pytest_gaia.promotion.configs import deploy_files, differences
+from pytest_gaia.promotion.dsse import Signer
 from pytest_gaia.promotion.gate import Gate, evaluate
 from pytest_gaia.promotion.items import Item, missing, proved
 from pytest_gaia.promotion.making import DIRTY, beside
+from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote_commands import Commands, added_paths, check_environ
 from pytest_gaia.promotion.running import environment_of
 from pytest_gaia.promotion.stores import FolderStore
 from pytest_gaia.promotion.witness import witness
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.config.tolerance import Tolerance
-    from pytest_gaia.policy.ruleset import RuleSet
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.dsse import Signer
-    from pytest_gaia.promotion.project import Promotion
 
 
 @dataclass(frozen=True, slots=True)

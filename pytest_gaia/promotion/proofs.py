@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.items import Finding, failed, missing, proved, stale
+from pytest_gaia.promotion.situation import Evidence, Situation
 from pytest_gaia.promotion.statements import (
     RUNS_WELL,
     CheckPredicate,
     DeploymentPredicate,
     GatePredicate,
     RollbackPredicate,
+    RunDetails,
     RunPredicate,
     SignoffPredicate,
 )
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from pytest_gaia.promotion.situation import Evidence, Situation
-    from pytest_gaia.promotion.statements import RunDetails
 
 _REJECTED = ("REJECT", "DRIFT")
 """verdicts of a run that speak against the bundle; all others but PROMOTE show nothing"""

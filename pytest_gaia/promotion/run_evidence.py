@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.stages import Slo
 from pytest_gaia.promotion.baseline import Baseline
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.performance import measure, samples_of
-from pytest_gaia.promotion.statements import DeploymentPredicate, Resource, RunDetails, RunPredicate
-from pytest_gaia.verdict.evidence import time_of
-from pytest_gaia.verdict.judge import EXECUTED, Judgement
+from pytest_gaia.promotion.statements import Decision, DeploymentPredicate, Resource, RunDetails, RunPredicate
+from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
+from pytest_gaia.verdict.evidence import RecordedRun, time_of
+from pytest_gaia.verdict.judge import EXECUTED, Judgement, Outcome
 from pytest_gaia.verdict.report import VerdictFile
-from pytest_gaia.verdict.seal import unproved
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.statements import Decision
-    from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
-    from pytest_gaia.verdict.evidence import RecordedRun
-    from pytest_gaia.verdict.judge import Outcome
-    from pytest_gaia.verdict.seal import Plan
+from pytest_gaia.verdict.seal import Plan, unproved
 
 DeployOutcome = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
 _EXCUSED = frozenset({"expected failure", "tolerated", "unexpected pass"})

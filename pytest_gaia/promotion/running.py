@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.config.addresses import host_of, is_loopback
 from pytest_gaia.config.deployfiles.read import compose_file
-from pytest_gaia.config.environment import DeploySettings
+from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import deploy_folder
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.images import look
+from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.run.references import digests
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.promotion.project import Promotion
 
 
 def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:

@@ -6,7 +6,8 @@ files that it was made with.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -16,13 +17,7 @@ from pytest_gaia.errors import DeployUnavailable
 from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.bundles import bundle_files, keep_bundle
 from pytest_gaia.promotion.configs import digest
-from pytest_gaia.promotion.git_reference import Taken
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from pytest_gaia.promotion.git_reference import GitReference
+from pytest_gaia.promotion.git_reference import GitReference, Taken
 
 REFERENCE = "refs/gaia/bundles"
 _TRIES = 20

@@ -5,24 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.printable import one_line
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.checklist import BY_ID
+from pytest_gaia.promotion.dsse import Signer
 from pytest_gaia.promotion.gate import LONGEST_WAIVER, WAIVER_ROLE, waivable
+from pytest_gaia.promotion.keys import TrustedKey
+from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.ssh_signer import SshSigner
 from pytest_gaia.promotion.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pytest_gaia.config.stages import Stage
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.dsse import Signer
-    from pytest_gaia.promotion.keys import TrustedKey
-    from pytest_gaia.promotion.ledger import Entry
-    from pytest_gaia.promotion.project import Promotion
 
 RELEASE = "release"
 """what signs the release as a whole, as ``sign`` of a stage asks"""

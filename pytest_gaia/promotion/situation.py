@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
 
-from pytest_gaia.promotion.bundle import SHORT
-from pytest_gaia.promotion.outside import last_deployment
+from pytest_gaia.config.stages import Stage
+from pytest_gaia.promotion.bundle import SHORT, Bundle
+from pytest_gaia.promotion.bundle_checks import Check
+from pytest_gaia.promotion.keys import TrustedKey
+from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.outside import RollOut, last_deployment
 from pytest_gaia.promotion.statements import (
     NO_BUNDLE,
     RUNS_WELL,
@@ -19,16 +23,6 @@ from pytest_gaia.promotion.statements import (
     SignoffPredicate,
     WaiverPredicate,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from pytest_gaia.config.stages import Stage
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.bundle_checks import Check
-    from pytest_gaia.promotion.keys import TrustedKey
-    from pytest_gaia.promotion.ledger import Entry
-    from pytest_gaia.promotion.outside import RollOut
 
 P = TypeVar("P", bound=Predicate)
 

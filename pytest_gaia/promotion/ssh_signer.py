@@ -6,14 +6,11 @@ import base64
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.keys import key_id, raw_public
 from pytest_gaia.promotion.sshsig import NAMESPACE
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _TIMEOUT = 120
 """seconds; somebody may have to type a passphrase or touch a token"""

@@ -6,14 +6,12 @@ import os
 import re
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import make_folder
 from pytest_gaia.promotion.git_reference import Taken
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _NAME = re.compile(r"(\d{6})\.json")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from pytest_gaia.promotion.bundle import SHORT
+from pytest_gaia.promotion.ledger import Entry
 from pytest_gaia.promotion.statements import (
     NO_BUNDLE,
     CheckPredicate,
@@ -15,11 +17,6 @@ from pytest_gaia.promotion.statements import (
     SignoffPredicate,
     WaiverPredicate,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_gaia.promotion.ledger import Entry
 
 _KINDS: dict[type, str] = {
     RunPredicate: "run",

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.promotion.dsse import Signer
-    from pytest_gaia.promotion.keys import SigningKey, TrustedKey
-    from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.dsse import Signer
+from pytest_gaia.promotion.keys import SigningKey, TrustedKey
+from pytest_gaia.promotion.project import Promotion
 
 
 def witness(promotion: Promotion, *environments: str) -> list[Signer]:

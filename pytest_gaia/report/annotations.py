@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.printable import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pytest_gaia.preflight.findings import Finding
 
 _WORDS = {"error": "error", "warning": "warning", "note": "notice"}
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from pytest_gaia.report.table import aligned
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.run.rollout_model import Rollout, RolloutResult, StepResult
-    from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
+from pytest_gaia.run.rollout_model import Rollout, RolloutResult, StepResult
+from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
 
 _SHORT = 19
 """characters of a digest that tell it from others: ``sha256:`` and twelve more"""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
-from pytest_gaia.clients.exchanges import transcript
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from pytest_gaia.clients.exchanges import Exchange, Message, Statement
+from pytest_gaia.clients.exchanges import Exchange, Message, Statement, transcript
 
 _WIDEST = 200
 """characters of a statement or a message in its line"""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from pytest_gaia.policy.rules import Rule
 from pytest_gaia.report.layout import NARROWEST, columns, listed, shortened, wrapped
 from pytest_gaia.report.table import aligned
 from pytest_gaia.report.terms import remaining
+from pytest_gaia.verdict.judge import Judgement, Outcome
+from pytest_gaia.verdict.judged import Judged
 from pytest_gaia.verdict.verdict import over_caps
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.verdict.judge import Judgement, Outcome
-    from pytest_gaia.verdict.judged import Judged
 
 _SOON = 7
 """days before the end of a rule from which on every run says so"""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from pytest_gaia.report.annotations import annotation
 from pytest_gaia.report.footer import spent, warnings
 from pytest_gaia.report.markdown_text import escaped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from pytest_gaia.verdict.judge import Judgement
-    from pytest_gaia.verdict.judged import Judged
+from pytest_gaia.verdict.judge import Judgement
+from pytest_gaia.verdict.judged import Judged
 
 MOST = 10
 """annotations of one kind that GitHub shows of a step; the others would be dropped without a word"""

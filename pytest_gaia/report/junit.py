@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
+from pytest_gaia.policy.rules import Rule
 from pytest_gaia.report.terms import terms, told
+from pytest_gaia.verdict.judge import Judgement
+from pytest_gaia.verdict.judged import Judged
 from pytest_gaia.verdict.worst import worst_of_each
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.verdict.judge import Judgement
-    from pytest_gaia.verdict.judged import Judged
 
 Address = tuple[str, str]
 """classname and name of a test case"""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
+from collections.abc import Iterable
 from itertools import accumulate
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 NARROWEST = 80
 """columns that every text is laid out for, even where a terminal has fewer: it breaks them itself"""

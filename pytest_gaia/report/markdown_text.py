@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from pytest_gaia.printable import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _MEANING = re.compile(r"([\\`*_{}\[\]#!|~<>&$])")
 _REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|:(?=[\w+-]{1,99}:)")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.report.table import aligned
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.run.readiness import MemberState
+from pytest_gaia.run.readiness import MemberState
 
 
 def header(environment: Environment) -> list[str]:

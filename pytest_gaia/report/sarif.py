@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import quote
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from pytest_gaia.preflight.findings import Check, Finding
+from pytest_gaia.preflight.findings import Check, Finding
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _ROOT = "%SRCROOT%"

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.verdict.report import RuleUse
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.verdict.report import RuleUse
 
 
 def terms(rule: Rule | RuleUse) -> str:

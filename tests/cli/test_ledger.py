@@ -303,7 +303,8 @@ def test_without_the_package_that_verifies_it_is_said_which(
     gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release.through_local()
-    monkeypatch.setitem(sys.modules, "cryptography", None)
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ed25519", raising=False)
 
     for arguments in (
         ["ledger", "verify"],

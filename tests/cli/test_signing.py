@@ -272,7 +272,8 @@ def test_without_the_package_that_signs_it_is_said_which(
     gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release.hold("sam", monkeypatch)
-    monkeypatch.setitem(sys.modules, "cryptography", None)
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ed25519", raising=False)
 
     code, out, err = gaia(*REVIEW, "--bundle", release.id)
 

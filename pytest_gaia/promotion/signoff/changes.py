@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle import SHORT
+from pytest_gaia.promotion.bundle import SHORT, Bundle
+from pytest_gaia.promotion.ledger import Entry
 from pytest_gaia.promotion.signoff.environments import counts_of
-from pytest_gaia.promotion.signoff.files import kept_run
-from pytest_gaia.promotion.signoff.look import may_testify
+from pytest_gaia.promotion.signoff.files import RunSeen, kept_run
+from pytest_gaia.promotion.signoff.look import Look, may_testify
 from pytest_gaia.promotion.signoff.words import moment
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.statements import GatePredicate
-from pytest_gaia.report.signoff.page import Change, Changes
+from pytest_gaia.report.signoff.page import Change, Changes, Counts
 from pytest_gaia.report.terms import told
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.ledger import Entry
-    from pytest_gaia.promotion.signoff.files import RunSeen
-    from pytest_gaia.promotion.signoff.look import Look
-    from pytest_gaia.report.signoff.page import Counts
 
 _NOTHING = "none"
 _COUNTED = {

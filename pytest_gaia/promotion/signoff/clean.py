@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
 from pytest_gaia.clients.redaction import Redactor
@@ -11,11 +12,7 @@ from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve_each
 from pytest_gaia.printable import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.project import Promotion
 
 T = TypeVar("T")
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from pytest_gaia.promotion.bundle import SHORT
-from pytest_gaia.promotion.signoff.look import may_testify
+from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.signoff.files import RunSeen
+from pytest_gaia.promotion.signoff.look import Look, may_testify
 from pytest_gaia.promotion.signoff.words import linked, moment
+from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.statements import NO_BUNDLE, RUNS_WELL, DeploymentPredicate, GatePredicate, RollbackPredicate
 from pytest_gaia.report.signoff.page import Counts, EnvironmentSeen, Image
 from pytest_gaia.verdict.judge import EXCUSED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pytest_gaia.promotion.ledger import Entry
-    from pytest_gaia.promotion.signoff.files import RunSeen
-    from pytest_gaia.promotion.signoff.look import Look
-    from pytest_gaia.promotion.situation import Situation
 
 _FAILED = ("failed", "error", "crashed")
 

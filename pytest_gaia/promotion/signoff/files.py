@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
@@ -12,16 +13,10 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.promote_commands import RECORD, VERDICT
 from pytest_gaia.promotion.promote_journal import FOLDER
+from pytest_gaia.promotion.situation import Evidence, Situation
 from pytest_gaia.promotion.statements import RunPredicate
-from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.report import VerdictFile
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from pytest_gaia.promotion.situation import Evidence, Situation
-    from pytest_gaia.verdict.evidence import RecordedRun
 
 
 @dataclass(frozen=True, slots=True)

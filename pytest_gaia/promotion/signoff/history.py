@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import median
-from typing import TYPE_CHECKING
 
 from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.performance import samples_of
 from pytest_gaia.promotion.signoff.environments import counts_of
-from pytest_gaia.promotion.signoff.look import may_testify
+from pytest_gaia.promotion.signoff.look import Look, may_testify
 from pytest_gaia.promotion.signoff.words import moment
-from pytest_gaia.promotion.statements import RunPredicate
+from pytest_gaia.promotion.statements import RunPredicate, SloResult
 from pytest_gaia.report.signoff.page import SHOWN_RUNS, Objective, RunPoint
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.promotion.signoff.look import Look
-    from pytest_gaia.promotion.statements import SloResult
 
 
 def objectives(look: Look) -> tuple[Objective, ...]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.bundle import Bundle
+from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.signoff.files import RunSeen
 from pytest_gaia.promotion.situation import Situation, testified
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from pytest_gaia.config.stages import Stage
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.ledger import Entry
-    from pytest_gaia.promotion.project import Promotion
-    from pytest_gaia.promotion.signoff.files import RunSeen
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.bundle import Bundle
+from pytest_gaia.promotion.gate import Gate, evaluate
 from pytest_gaia.promotion.ledger import counted, problems_of
+from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.signoff import criteria, history, rules, tests
 from pytest_gaia.promotion.signoff.changes import changes
 from pytest_gaia.promotion.signoff.clean import clean, redactor_of
@@ -17,19 +20,9 @@ from pytest_gaia.promotion.signoff.environments import environments, images
 from pytest_gaia.promotion.signoff.files import given_record, given_verdict, kept_run
 from pytest_gaia.promotion.signoff.look import Look, way_to
 from pytest_gaia.promotion.signoff.words import checked_address, in_words, moment
+from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
-from pytest_gaia.report.signoff.page import Fact, SignOffPage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.gate import Gate
-    from pytest_gaia.promotion.project import Promotion
-    from pytest_gaia.promotion.situation import Situation
-    from pytest_gaia.report.signoff.page import Answer
-
+from pytest_gaia.report.signoff.page import Answer, Fact, SignOffPage
 
 _OF = {"registry": "in a registry", "local": "that one machine has"}
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.project import find_project
 from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.policy.files import folders_of, read
+from pytest_gaia.promotion.signoff.look import Look
 from pytest_gaia.promotion.signoff.words import in_words, issue_link
 from pytest_gaia.report.signoff.page import IdleRule, KnownFailure, RuleAge
 from pytest_gaia.verdict.judge import EXCUSED
-from pytest_gaia.verdict.report import policy_digest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pytest_gaia.promotion.signoff.look import Look
-    from pytest_gaia.verdict.report import JudgedTest, RuleUse
+from pytest_gaia.verdict.report import JudgedTest, RuleUse, policy_digest
 
 _TOLERATED = "not excused by a rule: the environment's tolerance lets failures of checks that are not core through"
 _ELSEWHERE = re.compile(r" is not among |excuses nothing$")

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from pytest_gaia.promotion.gate import Gate
+from pytest_gaia.promotion.signoff.files import RunSeen
+from pytest_gaia.promotion.signoff.look import Look
 from pytest_gaia.promotion.signoff.words import linked, suite_of
 from pytest_gaia.report.signoff.page import Blocking, Untested
 from pytest_gaia.verdict.judge import EXECUTED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.promotion.gate import Gate
-    from pytest_gaia.promotion.signoff.files import RunSeen
-    from pytest_gaia.promotion.signoff.look import Look
 
 _NOT_TESTED = {
     "not applicable": "not applicable",

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
 
 _ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.verdict.judged import Judged
+from pytest_gaia.verdict.judged import Judged
 
 
 def circumstances(judged: Judged, environment: str, policy: str) -> dict[str, str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from pytest_gaia.clients.exchanges import Exchange, Message, Request, Response, Statement
+from pytest_gaia.clients.exchanges import Exchange, Message, Request, Response, Statement
 
 LIMIT = 64 * 1024
 """bytes that one attachment may have"""

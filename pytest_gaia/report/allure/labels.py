@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
 
 from pytest_gaia.report.allure.behaviours import behaviours
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from pytest_gaia.report.allure.identity import Identity
+from pytest_gaia.report.allure.identity import Identity
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pytest_gaia.verdict.judge import EXCUSED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.verdict.judge import Judgement, Outcome
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.verdict.judge import EXCUSED, Judgement, Outcome
 
 Status = Literal["failed", "broken", "passed", "skipped", "unknown"]
 ExpectedAs = Literal["failed", "skipped"]

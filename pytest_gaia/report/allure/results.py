@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.report.allure.identity import CASE, ENVIRONMENT, Identity, history_id, test_case_id
 from pytest_gaia.report.allure.labels import of_project, origin
-from pytest_gaia.report.allure.outcomes import message
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from pytest_gaia.report.allure.outcomes import Telling
+from pytest_gaia.report.allure.outcomes import Telling, message
 
 PATTERN = "*-result.json"
 

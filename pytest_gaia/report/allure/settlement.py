@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import msgspec
 
-from pytest_gaia.report.allure.outcomes import tell
+from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling, tell
+from pytest_gaia.verdict.judged import Judged
 from pytest_gaia.verdict.worst import worst_of_each
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling
-    from pytest_gaia.verdict.judged import Judged
 
 
 def tellings(judged: Judged, expected_as: ExpectedAs) -> Iterator[tuple[str, Telling]]:

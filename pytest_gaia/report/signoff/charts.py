@@ -6,17 +6,12 @@ pattern or a form of their own, and the numbers stand beside them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from pytest_gaia.report.signoff.page import SHOWN_RUNS
+from pytest_gaia.report.signoff.page import SHOWN_RUNS, Objective, RuleAge, RunPoint
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.report.signoff.page import Objective, RuleAge, RunPoint
 
 WIDTH = 320
 """of every chart, in units of its view box: a phone shows it at its own size"""

@@ -6,10 +6,7 @@ import base64
 import hashlib
 import html
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 _SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script\s*>\s*", re.DOTALL | re.IGNORECASE)
 _LINK = re.compile(r"<(?:link|img|iframe|base)\b[^>]*>\s*", re.IGNORECASE)
