@@ -70,7 +70,7 @@ class Stack:
             if member not in MEMBERS:
                 raise ConfigError(f"The sandbox has no member {member!r}: {nearest(member, MEMBERS)}")
         from pytest_gaia.sandbox import directories
-        from pytest_gaia.sandbox.request import Request
+        from pytest_gaia.sandbox.directories import Request
 
         try:
             directory, lock = directories.create_run()

@@ -9,9 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.sandbox.failures import failed
 from pytest_gaia.sandbox.ports import HOST, ReservedPort
-from pytest_gaia.sandbox.processes import Child, spawn
+from pytest_gaia.sandbox.processes import Child, failed, spawn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +70,7 @@ class Broker:
 
     async def stop(self) -> None:
         """Stop the server; streams that are kept in files survive."""
-        from pytest_gaia.sandbox.waiting import ended
+        from pytest_gaia.sandbox.processes import ended
 
         if self._child is not None:
             await ended(self._child, signal.SIGTERM, _STOP_SECONDS)

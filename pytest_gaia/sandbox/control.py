@@ -22,7 +22,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
-from pytest_gaia.sandbox.cells import STOP
+from pytest_gaia.sandbox.platform import STOP
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

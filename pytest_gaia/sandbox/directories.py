@@ -1,18 +1,26 @@
-"""Where a sandbox keeps its files: one directory for each run, one cache for each user.
+"""Where a sandbox keeps its files: one directory for each run, with what the run asks for, and one cache for each user.
 
 A run's directory is held by a file lock for as long as its supervisor lives, and by another one for as long as the
-process that started it may want to read why it has ended. A directory that nobody holds is known to be a leftover. Only the standard library is imported: the process that starts a sandbox needs this, too.
-"""
+process that started it may want to read why it has ended. A directory that nobody holds is known to be a leftover.
+The process that starts a sandbox needs this, too: nothing is imported here that takes time."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import stat
 import sys
 import tempfile
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+from pytest_gaia.config.platform import HTTP_SERVICES
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.environment import Topology
+
 
 PREFIX = "pytest-gaia-"
 """What the name of every run's directory begins with, followed by the user's number."""
@@ -141,3 +149,37 @@ def _is_own(directory: Path) -> bool:
     """Whether this user alone can write there: a name in /tmp that can be guessed may be somebody else's trap."""
     status = directory.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The shape of the platform, and its secrets."""
+
+    api_key: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+    without: tuple[str, ...] = ()
+    """members that do not run"""
+    topology: Topology = "microservices"
+    fixed: bool = False
+    """whether to serve the platform without its known defects"""
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The services that run in every cell."""
+        there = ("gateway",) if self.topology == "gateway-only" else HTTP_SERVICES
+        return tuple(service for service in there if service not in self.without)
+
+    @property
+    def has_broker(self) -> bool:
+        """Whether the broker runs from the start."""
+        return self.topology != "gateway-only" and "nats" not in self.without
+
+    def write(self, directory: Path) -> None:
+        """Store the request for the supervisor of ``directory``, readable by this user only."""
+        write_private(directory / REQUEST, json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, directory: Path) -> Request:
+        """Return the request of ``directory``."""
+        stored = json.loads((directory / REQUEST).read_text("utf-8"))
+        return cls(**{**stored, "without": tuple(stored["without"])})

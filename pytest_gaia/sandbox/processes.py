@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.directories import private_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
 
 RECORDS = "children"
 """The folder of a run's directory with one file for each child: its number and when it started."""
@@ -156,3 +158,52 @@ def _follow_parent(request: signal.Signals) -> Callable[[], None] | None:
             os.kill(os.getpid(), request)
 
     return follow
+
+
+NO_SPACE = "No space left on device"
+
+_ADVICE = {
+    NO_SPACE: "Free some space, or set TMPDIR to a directory that has 100 MB.",
+    "could not look up effective user ID": (
+        "PostgreSQL wants its user to have a name, and this one is in no list of users. Add it to /etc/passwd, "
+        "or run as another user."
+    ),
+    "error while loading shared libraries": "The wheel does not fit this system. Name an installation in GAIA_PG_BIN.",
+    "cannot execute binary file": "The program is for another kind of machine.",
+}
+"""words of a log → what to do about it"""
+
+
+def failed(what: str, log: str) -> SandboxError:
+    """Return the error for ``what``, a sentence without its full stop, from the end of the log."""
+    advice = [words for sign, words in _ADVICE.items() if sign in log]
+    return SandboxError("\n".join((f"{what}. Its log ends:", log or "(it is empty)", *advice)))
+
+
+async def succeeded(child: Child, what: str, within: float) -> bool:
+    """Wait until a child ends by itself and say whether it ended well.
+
+    Raises ``SandboxError`` that begins with ``what`` if it has not ended after ``within`` seconds.
+    """
+    import asyncio
+
+    deadline = time.monotonic() + within
+    while child.running:
+        if time.monotonic() > deadline:
+            child.process.kill()
+            child.process.wait()
+            raise failed(f"{what} took longer than {within:.0f} s", child.tail())
+        await asyncio.sleep(0.001)
+    return child.process.returncode == 0
+
+
+async def ended(child: Child, request: signal.Signals, within: float) -> None:
+    """Ask a child to end and wait until it has; it is killed after ``within`` seconds."""
+    import asyncio
+
+    child.process.send_signal(request)
+    deadline = time.monotonic() + within
+    while child.running:
+        if time.monotonic() > deadline:
+            child.process.kill()
+        await asyncio.sleep(0.001)

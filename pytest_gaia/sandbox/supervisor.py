@@ -15,23 +15,23 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.sandbox.accounts import reachable, server_account
-from pytest_gaia.sandbox.binaries import find_nats, find_postgres
+from pytest_gaia.sandbox.binaries import INSTALL, find_nats, find_postgres, reachable, server_account
 from pytest_gaia.sandbox.broker import Broker
 from pytest_gaia.sandbox.cluster import Cluster
-from pytest_gaia.sandbox.directories import ERROR, READY, write_private
+from pytest_gaia.sandbox.directories import ERROR, READY, Request, write_private
 from pytest_gaia.sandbox.leftovers import clear, end_children, free_shared_memory, reclaim
-from pytest_gaia.sandbox.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from pytest_gaia.sandbox.platform import Platform
     from pytest_gaia.sandbox.processes import Child
+
 
 _log = logging.getLogger(__name__)
 
@@ -112,8 +112,7 @@ class Supervisor:
         """Bring the platform up and say where it is."""
         import asyncio
 
-        from pytest_gaia.sandbox.libraries import load
-        from pytest_gaia.sandbox.provision import started_server
+        from pytest_gaia.sandbox.postgres import started_server
 
         libraries = asyncio.ensure_future(asyncio.to_thread(load))
         server = await started_server(cluster, unpacking, libraries)
@@ -175,3 +174,39 @@ async def _end_of_run() -> None:
     while not over.is_set() and os.getppid() == parent:
         with suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), _PARENT_SECONDS)
+
+
+def load() -> None:
+    """Import everything that serves and that talks to PostgreSQL. Raises ``SandboxError`` for what is not installed."""
+    try:
+        _import_uvicorn()
+
+        # Imported for those who import them later.
+        import asyncpg  # noqa: F401
+        import httptools  # noqa: F401
+
+        import pytest_gaia.sandbox.control  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise SandboxError(f"The sandbox needs {error.name}, which is not installed: {INSTALL}") from error
+
+
+def _import_uvicorn() -> None:
+    """Import uvicorn's configuration without its command line.
+
+    ``import uvicorn`` also loads click, its process supervisor and its reloader, which takes as long as all the rest of
+    it. So the package is entered by its name, and gets the one thing that its own modules ask of it.
+    """
+    spec = find_spec("uvicorn")
+    if spec is None:
+        raise ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
+    package = sys.modules.setdefault("uvicorn", module_from_spec(spec))
+    try:
+        import uvicorn.config
+
+        package.Config = uvicorn.config.Config  # type: ignore[attr-defined]  # what uvicorn/__init__.py does
+        import uvicorn.lifespan.off
+        import uvicorn.protocols.http.httptools_impl
+    except ImportError:
+        for name in [each for each in sys.modules if each.partition(".")[0] == "uvicorn"]:
+            del sys.modules[name]
+        import uvicorn

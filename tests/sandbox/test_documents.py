@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.sandbox import directories
-from pytest_gaia.sandbox.cells import STOP
+from pytest_gaia.sandbox.platform import STOP
 from pytest_gaia.sandbox.services.faults import KINDS, REQUIRED
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,7 @@ import pytest
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.sandbox import directories
-from pytest_gaia.sandbox.accounts import reachable
-from pytest_gaia.sandbox.binaries import find_nats, find_postgres
+from pytest_gaia.sandbox.binaries import find_nats, find_postgres, reachable
 from pytest_gaia.sandbox.ports import ReservedPort
 from pytest_gaia.sandbox.processes import Account
 
@@ -178,7 +177,7 @@ def test_a_copy_that_somebody_else_could_have_made_is_refused(
     trap = open_folder / f"pytest-gaia.programs-{found.version.replace(' ', '-')}"
     trap.mkdir()
     os.chown(trap, 65534, 65534)
-    monkeypatch.setattr("pytest_gaia.sandbox.accounts._open_to_all", lambda folder: False)
+    monkeypatch.setattr("pytest_gaia.sandbox.binaries._open_to_all", lambda folder: False)
 
     with pytest.raises(SandboxError, match="belongs to somebody else"):
         reachable(found, Account(65534, 65534))

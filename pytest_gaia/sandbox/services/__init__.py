@@ -10,7 +10,7 @@ They answer as the release that the suites were written against, its defects inc
 from __future__ import annotations
 
 from pytest_gaia.sandbox.services.cell import CellApps, CellSettings, build_cell
+from pytest_gaia.sandbox.services.database import USER_ID, schema, seed
 from pytest_gaia.sandbox.services.faults import Faults
-from pytest_gaia.sandbox.services.storage import USER_ID, schema, seed
 
 __all__ = ["USER_ID", "CellApps", "CellSettings", "Faults", "build_cell", "schema", "seed"]

@@ -1,26 +1,36 @@
-"""The chat service: conversations, and everything that is served beside them."""
+"""The chat service: conversations, whole and as server-sent events, and everything that is served beside them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_gaia.sandbox.services.asgi import Stream
+from pytest_gaia.sandbox.services.app import Router, Stream, encode, naive_now
+from pytest_gaia.sandbox.services.catalogue import HAIKU, MINI, STREAMED, Model
 from pytest_gaia.sandbox.services.llm import complete
 from pytest_gaia.sandbox.services.models import add_models
 from pytest_gaia.sandbox.services.performance import add_performance
 from pytest_gaia.sandbox.services.personas import add_personas
 from pytest_gaia.sandbox.services.pricing import add_pricing
 from pytest_gaia.sandbox.services.providers import add_providers
-from pytest_gaia.sandbox.services.routing import Router
-from pytest_gaia.sandbox.services.streaming import Streaming, add_streaming
 from pytest_gaia.sandbox.services.usage import add_usage
-from pytest_gaia.sandbox.services.validation import OPTIONAL_BOOLEAN, OPTIONAL_STRING, STRING, Field, validated
+from pytest_gaia.sandbox.services.validation import (
+    OPTIONAL_BOOLEAN,
+    OPTIONAL_STRING,
+    STRING,
+    Field,
+    required_query,
+    validated,
+)
 
 if TYPE_CHECKING:
-    from pytest_gaia.sandbox.services.asgi import Request
+    from collections.abc import AsyncGenerator, Mapping
+
+    from pytest_gaia.sandbox.services.app import Request
+    from pytest_gaia.sandbox.services.auth import Identities
     from pytest_gaia.sandbox.services.database import Database
-    from pytest_gaia.sandbox.services.identity import Identities
+    from pytest_gaia.sandbox.services.llm import Completion
+
 
 CHAT_REQUEST = {
     "message": STRING,
@@ -177,3 +187,148 @@ class Chat:
             "features": ["streaming", "model selection", "personas", "usage tracking"],
             "endpoints": {name: f"/api/v0.2{path}" for name, path in paths.items()},
         }
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+class History(Protocol):
+    """Where a conversation is kept."""
+
+    def add(self, user_id: str, message: str, answer: str) -> None:
+        """Append a message and its answer."""
+
+    def count(self, user_id: str) -> int:
+        """Return the number of messages."""
+
+    def clear(self, user_id: str) -> None:
+        """Forget a user's messages."""
+
+
+def add_streaming(router: Router, streaming: Streaming, fields: Mapping[str, Field]) -> None:
+    """Add the routes; ``fields`` are those of a chat request."""
+
+    async def stream(request: Request) -> Stream:
+        wish = validated(request.body, fields)
+        return Stream(streaming.events(request, wish, complete(wish)))
+
+    base = "/api/v0.2/chat/stream"
+    router.add(f"POST {base}", stream)
+    router.add(f"POST {base}/cache/invalidate", streaming.invalidate)
+    router.add(f"GET {base}/cache/status", streaming.cache_status)
+    router.add(f"GET {base}/status", streaming.status)
+    router.add(f"DELETE {base}/history", streaming.clear)
+    router.add(f"GET {base}/models", models)
+    router.add(f"GET {base}/models/performance", models_performance)
+
+
+class Streaming:
+    """Streams answers and remembers for whom it has fetched persona and tools."""
+
+    def __init__(self, histories: History, *, fixed: bool) -> None:
+        self._histories = histories
+        self._fixed = fixed
+        self._personas: dict[str, None] = {}
+        self._tools: dict[str, None] = {}
+
+    async def events(
+        self, request: Request, wish: Mapping[str, Any], completion: Completion
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the events of one answer in their order, as SSE."""
+        user, activity, model = request.user_id, str(wish.get("activity") or "generic"), completion.model
+        yield _event("start", timestamp=naive_now())
+        hits = {"persona": user in self._personas, "tools": activity in self._tools}
+        yield _event(
+            "ready", timestamp=naive_now(), parallel_fetch_ms=0.1 if all(hits.values()) else 2.5, cache_hits=hits
+        )
+        self._personas[user] = self._tools[activity] = None
+        source = {"provider": model.provider, "model": model.id}
+        yield _event("model_selection", **source, reasoning=completion.reasoning)
+        for chunk in completion.chunks():
+            yield _event("content", content=chunk, **source)
+        if not request.dry:
+            self._histories.add(user, wish["message"], completion.text)
+        # The release counts no tokens of what it streams.
+        tokens = completion.total_tokens if self._fixed else 0
+        figures = {"response_time_ms": completion.milliseconds, "total_tokens": tokens}
+        yield _event("metadata", **figures, fallback_used=False)
+        yield _event("complete", timestamp=naive_now(), response_length=len(completion.text))
+        yield DONE
+
+    async def status(self, request: Request) -> object:
+        """Tell how streaming is, and how much has been said."""
+        count = self._histories.count(request.user_id)
+        capabilities = ("streaming", "model_selection", "persona_caching", "tool_caching", "multi_provider")
+        return {
+            "status": "ready",
+            "performance_mode": "optimized",
+            "message_count": count,
+            "has_history": count > 0,
+            "cache_status": self._cache(),
+            "capabilities": dict.fromkeys(capabilities, True),
+            "timestamp": naive_now(),
+        }
+
+    async def cache_status(self, request: Request) -> object:
+        """Tell what is cached."""
+        return {"cache_stats": self._cache(), "timestamp": naive_now()}
+
+    async def invalidate(self, request: Request) -> object:
+        """Forget what is cached: ``cache_type`` persona, tools, or anything else for both."""
+        kind = required_query(request, "cache_type")
+        if not request.dry:
+            if kind != "tools":
+                self._personas.clear()
+            if kind != "persona":
+                self._tools.clear()
+        return {"status": "success", "message": f"Cache invalidated: {kind}", "timestamp": naive_now()}
+
+    async def clear(self, request: Request) -> object:
+        """Forget what has been said."""
+        if not request.dry:
+            self._histories.clear(request.user_id)
+        return {"status": "success", "message": "Streaming chat history cleared", "timestamp": naive_now()}
+
+    def _cache(self) -> dict[str, object]:
+        return {
+            "persona_cache_entries": len(self._personas),
+            "tools_cache_entries": len(self._tools),
+            "persona_cache_keys": list(self._personas),
+            "tools_cache_keys": list(self._tools),
+        }
+
+
+async def models(request: Request) -> object:
+    """List the models that streaming chooses from."""
+    criteria = ["message_content", "activity_context", "user_preferences", "performance_requirements"]
+    listed = [{**_model(model), "provider": model.vendor} for model in STREAMED]
+    return {"models": listed, "default_selection": HAIKU.id, "selection_criteria": criteria}
+
+
+async def models_performance(request: Request) -> object:
+    """Rank the models that streaming chooses from."""
+    fastest = sorted(STREAMED, key=lambda model: model.ttft_ms)
+    best = sorted(STREAMED, key=lambda model: -model.quality)
+    return {
+        "all_models": [_model(model) for model in STREAMED],
+        "rankings": {
+            "fastest_ttft": [{"rank": n, "model": m.name, "ttft_ms": m.ttft_ms} for n, m in enumerate(fastest, 1)],
+            "highest_quality": [{"rank": n, "model": m.name, "quality": m.quality} for n, m in enumerate(best, 1)],
+            "vr_suitable": [{"model": m.name, "ttft_ms": m.ttft_ms} for m in fastest if m.vr_suitable],
+        },
+        "recommendations": {"vr_best": HAIKU.id, "quality_best": MINI.id, "balanced": MINI.id, "emergency": HAIKU.id},
+    }
+
+
+def _model(model: Model) -> dict[str, object]:
+    return {
+        "model_id": model.id,
+        "name": model.name,
+        "avg_ttft_ms": model.ttft_ms,
+        "quality_score": model.quality,
+        "vr_suitable": model.vr_suitable,
+    }
+
+
+def _event(kind: str, **content: object) -> bytes:
+    return b"data: " + encode({"type": kind, **content}) + b"\n\n"

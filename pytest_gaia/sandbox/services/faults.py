@@ -22,15 +22,20 @@ Every kind takes ``route`` (a path template such as ``/api/v0.2/personas/{person
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.sandbox.services.routing import match
+from pytest_gaia.sandbox.services.app import Answer, encode, match
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from pytest_gaia.sandbox.services.app import ASGIApp, Message, Receive, Scope, Send
+
 
 REQUIRED = object()
 
@@ -156,3 +161,175 @@ def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     if complete["times"] is not None and complete["times"] < 1:
         raise ConfigError(f"Fault {kind}: times must be at least 1, not {complete['times']}.")
     return complete
+
+
+REWRITES = ("drop", "set", "sse_truncate", "sse_reorder")
+
+_DATA = b"data: "
+_END = b"\n\n"
+
+
+class Rewriter:
+    """Takes the place of ``send``: holds the answer until it is complete, and sends it with the faults in it."""
+
+    def __init__(self, send: Send, faults: Sequence[Fault]) -> None:
+        self._send = send
+        self._faults = faults
+        self._start: Message = {}
+        self._body: list[bytes] = []
+
+    async def __call__(self, message: Message) -> None:
+        """Take one message of the application."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            await self._finish(b"".join(self._body))
+
+    async def _finish(self, body: bytes) -> None:
+        headers = {name.lower(): value for name, value in self._start["headers"]}
+        streams = headers.get(b"content-type", b"").startswith(b"text/event-stream")
+        for fault in self._faults:
+            body = _rewrite_events(body, fault) if streams else _rewrite_json(body, fault)
+        if b"content-length" in headers:
+            headers[b"content-length"] = str(len(body)).encode()
+        await self._send({**self._start, "headers": list(headers.items())})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def drop_field(content: Any, path: Sequence[str]) -> None:
+    """Remove the field at ``path``; ``*`` stands for every key or item. What is not there stays away."""
+    *parents, name = path
+    for parent in _descend(content, parents):
+        for key in _keys(parent, name):
+            del parent[key]
+
+
+def set_field(content: Any, path: Sequence[str], value: object) -> None:
+    """Set the field at ``path``, also one that an object lacks; ``*`` stands for every key or item."""
+    *parents, name = path
+    for parent in _descend(content, parents):
+        keys = _keys(parent, name)
+        for key in keys or ([name] if isinstance(parent, dict) and name != "*" else []):
+            parent[key] = value
+
+
+def _descend(content: Any, path: Sequence[str]) -> list[Any]:
+    found = [content]
+    for name in path:
+        found = [parent[key] for parent in found for key in _keys(parent, name)]
+    return found
+
+
+def _keys(parent: Any, name: str) -> list[Any]:
+    """Return the keys or indexes of ``parent`` that ``name`` means, the last first so that they can be removed."""
+    if isinstance(parent, dict):
+        return list(parent) if name == "*" else [name] * (name in parent)
+    if isinstance(parent, list):
+        return [index for index in range(len(parent) - 1, -1, -1) if name in ("*", str(index))]
+    return []
+
+
+def _rewrite_json(body: bytes, fault: Fault) -> bytes:
+    if fault.kind not in ("drop", "set"):
+        return body
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return body
+    path = fault.arguments["field"].split(".")
+    if fault.kind == "drop":
+        drop_field(content, path)
+    else:
+        set_field(content, path, fault.arguments["value"])
+    return encode(content)
+
+
+def _rewrite_events(body: bytes, fault: Fault) -> bytes:
+    events = [event for event in body.split(_END) if event]
+    match fault.kind:
+        case "sse_truncate":
+            events = events[: fault.arguments["after"]]
+        case "sse_reorder":
+            events = _reordered(events, fault.arguments["move"], fault.arguments["before"])
+        case _:
+            events = [_DATA + _rewrite_json(event.removeprefix(_DATA), fault) for event in events]
+    return b"".join(event + _END for event in events)
+
+
+def _reordered(events: list[bytes], move: str, before: str) -> list[bytes]:
+    kinds = [_kind(event) for event in events]
+    if move not in kinds or before not in kinds:
+        return events
+    moved = events[kinds.index(move)]
+    rest = [event for event in events if event is not moved]
+    place = [_kind(event) for event in rest].index(before)
+    return [*rest[:place], moved, *rest[place:]]
+
+
+def _kind(event: bytes) -> str | None:
+    try:
+        content = json.loads(event.removeprefix(_DATA))
+    except ValueError:
+        return None
+    return str(content["type"]) if isinstance(content, dict) and "type" in content else None
+
+
+class Faulty:
+    """An application, and the faults of the service that it is."""
+
+    def __init__(self, app: ASGIApp, member: str, faults: Faults) -> None:
+        self._app = app
+        self._member = member
+        self._faults = faults
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, with the faults that meet it."""
+        if scope["type"] != "http":
+            return
+        met = self._faults.take(self._member, scope["method"], scope["path"])
+        if not met:
+            await self._app(scope, receive, send)
+            return
+        for fault in met:
+            if await _met(fault, scope, receive, send):
+                return
+        rewrites = [fault for fault in met if fault.kind in REWRITES]
+        await self._app(scope, receive, Rewriter(send, rewrites) if rewrites else send)
+
+
+async def _met(fault: Fault, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Do what the fault does before the application has its turn; whether that is the whole answer."""
+    match fault.kind:
+        case "slow":
+            await _until_removed(fault, fault.arguments["delay"])
+        case "hang":
+            await _until_removed(fault, None)
+        case "status":
+            body = fault.arguments["body"]
+            status = fault.arguments["status"]
+            detail = {"detail": f"Fault: status {status}"} if body is None else body
+            await Answer(encode(detail), status).send(send)
+            return True
+        case "reset":
+            await _reset(scope, receive)
+            return True
+        case "noop":
+            scope["gaia.dry"] = True
+        case "accept_any_key":
+            scope["gaia.any_key"] = True
+    return False
+
+
+async def _until_removed(fault: Fault, timeout: float | None) -> None:
+    """Wait, but no longer than until the fault is removed: the request is then served as ever."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(fault.removed.wait(), timeout)
+
+
+async def _reset(scope: Scope, receive: Receive) -> None:
+    """Reset the connection. ASGI has no word for that: the server puts a function for it into ``scope["state"]``."""
+    scope["state"]["reset"]()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -4,23 +4,218 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+import time
+from collections import defaultdict, deque
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlsplit
 
-from pytest_gaia.sandbox.services.asgi import JSON_TYPE, Answer, HttpError, Stream, encode
-from pytest_gaia.sandbox.services.clock import naive_now
-from pytest_gaia.sandbox.services.forwards import FORWARDS, REPAIRED_TARGETS, Forward
-from pytest_gaia.sandbox.services.limits import RateLimit
-from pytest_gaia.sandbox.services.proxy import BackendDown, Call, LengthMismatch, send
-from pytest_gaia.sandbox.services.routing import Router
+from pytest_gaia.sandbox.services.app import JSON_TYPE, Answer, HttpError, Router, Stream, encode, naive_now
 from pytest_gaia.sandbox.services.validation import NUMBER, validated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
-    from pytest_gaia.sandbox.services.asgi import Request
+    from pytest_gaia.sandbox.services.app import Request
+    from pytest_gaia.sandbox.services.auth import Identities
     from pytest_gaia.sandbox.services.database import Database
-    from pytest_gaia.sandbox.services.identity import Identities
+
+
+class Forward(NamedTuple):
+    """One route of the gateway and where it goes. ``target`` is empty where the backend has the same path."""
+
+    rule: str
+    service: str = "chat"
+    target: str = ""
+    open: bool = False
+    streams: bool = False
+    may_stream: bool = False
+    """A body with ``"stream": true`` asks for a stream, which the release wraps in JSON."""
+    copies_length: bool = False
+    """The release forwards the headers of this POST without its body: one that has a body cannot be sent on."""
+
+
+V02 = "/api/v0.2"
+V1 = "/api/v1"
+
+FORWARDS = (
+    Forward(f"GET {V02}/", open=True),
+    Forward(f"GET {V02}/health", open=True),
+    Forward(f"POST {V02}/chat", may_stream=True),
+    Forward(f"GET {V02}/chat/status"),
+    Forward(f"DELETE {V02}/chat/history"),
+    Forward(f"POST {V02}/chat/reload-prompt", copies_length=True),
+    Forward(f"POST {V02}/chat/stream", streams=True),
+    Forward(f"POST {V02}/chat/stream/cache/invalidate", copies_length=True),
+    Forward(f"GET {V02}/chat/stream/cache/status"),
+    Forward(f"GET {V02}/chat/stream/status"),
+    Forward(f"DELETE {V02}/chat/stream/history"),
+    Forward(f"GET {V02}/chat/stream/models"),
+    Forward(f"GET {V02}/chat/stream/models/performance"),
+    Forward(f"GET {V02}/providers", target=f"{V02}/providers/"),
+    Forward(f"GET {V02}/providers/{{provider}}"),
+    Forward(f"GET {V02}/providers/{{provider}}/models"),
+    Forward(f"GET {V02}/providers/{{provider}}/health"),
+    Forward(f"GET {V02}/providers/stats"),
+    Forward(f"GET {V02}/providers/{{provider}}/stats"),
+    Forward(f"GET {V02}/models", target=f"{V02}/models/"),
+    Forward(f"GET {V02}/models/{{model_id}}"),
+    Forward(f"GET {V02}/models/capabilities"),
+    Forward(f"GET {V02}/models/priorities"),
+    Forward(f"GET {V02}/models/contexts"),
+    Forward(f"GET {V02}/assets/pricing/current"),
+    Forward(f"GET {V02}/assets/pricing/analytics"),
+    Forward(f"POST {V02}/assets/pricing/update"),
+    Forward(f"GET {V02}/assets/pricing/providers"),
+    Forward(f"POST {V02}/assets/pricing/cost-estimator/estimate"),
+    Forward(f"GET {V02}/assets/pricing/cost-estimator/dalle-tiers"),
+    Forward(f"GET {V02}/assets/pricing/cost-estimator/meshy-packages"),
+    Forward(f"GET {V02}/assets/pricing/cost-estimator/provider-comparison"),
+    Forward(f"GET {V02}/usage/current"),
+    Forward(f"GET {V02}/usage/history"),
+    Forward(f"POST {V02}/usage/log"),
+    Forward(f"GET {V02}/usage/limits"),
+    Forward(f"GET {V02}/usage/billing/current"),
+    Forward(f"GET {V02}/usage/reports/monthly"),
+    Forward(f"GET {V02}/personas", target=f"{V02}/personas/"),
+    Forward(f"POST {V02}/personas", target=f"{V02}/personas/"),
+    Forward(f"GET {V02}/personas/current"),
+    Forward(f"GET {V02}/personas/{{persona_id}}"),
+    Forward(f"PUT {V02}/personas/{{persona_id}}"),
+    Forward(f"DELETE {V02}/personas/{{persona_id}}"),
+    Forward(f"POST {V02}/personas/set"),
+    Forward(f"POST {V02}/personas/initialize-default", copies_length=True),
+    Forward(f"GET {V02}/performance/summary"),
+    Forward(f"GET {V02}/performance/providers"),
+    Forward(f"GET {V02}/performance/stages"),
+    Forward(f"GET {V02}/performance/live"),
+    Forward(f"GET {V02}/performance/health"),
+    Forward(f"DELETE {V02}/performance/reset"),
+    Forward(f"POST {V1}/chat", target="/chat/"),
+    Forward(f"POST {V1}/chat/completions", target="/chat/"),
+    Forward(f"GET {V1}/chat/status", target="/chat/status"),
+    Forward(f"DELETE {V1}/chat/history", target="/chat/history"),
+    Forward(f"POST {V1}/chat/reload-prompt", target="/chat/reload-prompt", copies_length=True),
+    Forward(f"GET {V1}/chat/personas", target="/chat/personas"),
+    Forward(f"POST {V1}/chat/personas", target="/chat/personas"),
+    Forward(f"GET {V1}/assets", "asset"),
+    Forward(f"POST {V1}/assets/generate", "asset", copies_length=True),
+    Forward(f"GET {V1}/assets/{{asset_id}}", "asset"),
+    Forward(f"POST {V1}/auth/validate", "auth", "/auth/validate", open=True),
+    Forward(f"POST {V1}/auth/refresh", "auth", "/auth/refresh", open=True),
+    Forward(f"POST {V1}/auth/register", "auth", "/auth/register", open=True),
+    Forward(f"POST {V1}/auth/login", "auth", "/auth/login", open=True),
+    Forward(f"GET {V1}/filesystem", target="/filesystem"),
+    Forward(f"POST {V1}/filesystem/read", target="/filesystem/read"),
+)
+
+REPAIRED_TARGETS = {f"GET {V1}/assets": f"{V1}/assets/"}
+"""Where the platform without its defects sends what the release sends to a path that the backend does not serve."""
+
+
+class RateLimit:
+    """At most ``limit`` calls in any window of ``per_seconds``, counted for each client."""
+
+    def __init__(self, limit: int, *, per_seconds: float) -> None:
+        self._limit = limit
+        self._window = per_seconds
+        self._calls: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def allows(self, client: str) -> bool:
+        """Whether the client may call now; a call that is refused does not count."""
+        now = time.monotonic()
+        calls = self._calls[client]
+        while calls and calls[0] <= now - self._window:
+            calls.popleft()
+        if len(calls) >= self._limit:
+            return False
+        calls.append(now)
+        return True
+
+
+CONNECT_TIMEOUT = 5.0
+
+
+class BackendDown(Exception):
+    """The service refused the connection or broke it off before it answered."""
+
+
+class LengthMismatch(Exception):
+    """The request declares another length than its body has, and cannot be sent."""
+
+
+class Call(NamedTuple):
+    """One request for a backend. ``headers`` may declare a ``content-length``; otherwise the body's is sent."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def head(self, host: str) -> bytes:
+        """Return request line and headers. Raises ``LengthMismatch``."""
+        declared = self.headers.get("content-length", str(len(self.body)))
+        if declared != str(len(self.body)):
+            raise LengthMismatch
+        fields = {**self.headers, "host": host, "content-length": declared, "connection": "close"}
+        lines = [f"{self.method} {self.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class Reply(NamedTuple):
+    """The beginning of an answer; ``chunks`` is its body as it comes."""
+
+    status: int
+    content_type: str
+    chunks: AsyncIterator[bytes]
+
+    async def body(self) -> bytes:
+        """Read the whole body. Raises ``BackendDown`` when it breaks off."""
+        try:
+            return b"".join([chunk async for chunk in self.chunks])
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise BackendDown from error
+
+
+@asynccontextmanager
+async def send(base_url: str, call: Call) -> AsyncIterator[Reply]:
+    """Send ``call`` and yield the answer once its headers are there. Raises ``BackendDown``, ``LengthMismatch``."""
+    url = urlsplit(base_url)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            reader, writer = await asyncio.open_connection(url.hostname, url.port or 80)
+    except OSError as error:
+        raise BackendDown from error
+    try:
+        writer.write(call.head(url.netloc) + call.body)
+        yield await _reply(reader)
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _reply(reader: asyncio.StreamReader) -> Reply:
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    except (OSError, asyncio.IncompleteReadError) as error:
+        raise BackendDown from error
+    status_line, *lines = head.strip().split("\r\n")
+    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length = fields.get("content-length")
+    chunks = _chunked(reader) if length is None else _sized(reader, int(length))
+    return Reply(int(status_line.split(" ")[1]), fields.get("content-type", ""), chunks)
+
+
+async def _sized(reader: asyncio.StreamReader, length: int) -> AsyncIterator[bytes]:
+    yield await reader.readexactly(length)
+
+
+async def _chunked(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        yield (await reader.readexactly(size + 2))[:-2]
+    await reader.readuntil(b"\r\n")
+
 
 ANSWER_TIMEOUT = 30.0
 HEALTH_TIMEOUT = 2.0

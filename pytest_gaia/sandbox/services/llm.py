@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_gaia.sandbox.services.asgi import HttpError
+from pytest_gaia.sandbox.services.app import HttpError
 from pytest_gaia.sandbox.services.catalogue import HAIKU, MODELS, OMNI, Model, of_provider
 
 if TYPE_CHECKING:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.sandbox.services.asgi import HttpError
+from pytest_gaia.sandbox.services.app import HttpError
 from pytest_gaia.sandbox.services.catalogue import MODELS, Model, capabilities_of
 
 if TYPE_CHECKING:
-    from pytest_gaia.sandbox.services.asgi import Request
-    from pytest_gaia.sandbox.services.routing import Router
+    from pytest_gaia.sandbox.services.app import Request, Router
 
 
 def add_models(router: Router, *, fixed: bool) -> None:

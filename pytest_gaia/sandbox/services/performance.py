@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_gaia.sandbox.services.clock import naive, naive_now
+from pytest_gaia.sandbox.services.app import naive, naive_now
 from pytest_gaia.sandbox.services.validation import whole_number
 
 if TYPE_CHECKING:
-    from pytest_gaia.sandbox.services.asgi import Request
-    from pytest_gaia.sandbox.services.routing import Router
+    from pytest_gaia.sandbox.services.app import Request, Router
 
 
 class Served(NamedTuple):

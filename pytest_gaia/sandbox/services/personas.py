@@ -6,17 +6,15 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.sandbox.services.asgi import HttpError
-from pytest_gaia.sandbox.services.clock import naive, naive_now
-from pytest_gaia.sandbox.services.storage import ADD_PERSONA, MU, persona_values
+from pytest_gaia.sandbox.services.app import HttpError, naive, naive_now
+from pytest_gaia.sandbox.services.database import ADD_PERSONA, MU, persona_values
 from pytest_gaia.sandbox.services.validation import OPTIONAL_OBJECT, OPTIONAL_STRING, STRING, Field, validated
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from pytest_gaia.sandbox.services.asgi import Request
+    from pytest_gaia.sandbox.services.app import Request, Router
     from pytest_gaia.sandbox.services.database import Database
-    from pytest_gaia.sandbox.services.routing import Router
 
 _NAME = Field((str,), "string", longest=100)
 

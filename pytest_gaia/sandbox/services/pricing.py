@@ -5,14 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from pytest_gaia.sandbox.services.asgi import HttpError
-from pytest_gaia.sandbox.services.clock import naive_now, today
+from pytest_gaia.sandbox.services.app import HttpError, naive_now, today
 from pytest_gaia.sandbox.services.ledger import RATES, money, on_day, over, span, units_of
 from pytest_gaia.sandbox.services.validation import json_object, required_query, whole_number
 
 if TYPE_CHECKING:
-    from pytest_gaia.sandbox.services.asgi import Request
-    from pytest_gaia.sandbox.services.routing import Router
+    from pytest_gaia.sandbox.services.app import Request, Router
 
 DALLE_TIERS = [
     {

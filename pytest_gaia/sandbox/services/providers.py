@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.sandbox.services.asgi import HttpError
+from pytest_gaia.sandbox.services.app import HttpError, naive_now
 from pytest_gaia.sandbox.services.catalogue import PROVIDERS, capabilities_of, of_provider
-from pytest_gaia.sandbox.services.clock import naive_now
 from pytest_gaia.sandbox.services.models import summary
 
 if TYPE_CHECKING:
-    from pytest_gaia.sandbox.services.asgi import Request
-    from pytest_gaia.sandbox.services.routing import Router
+    from pytest_gaia.sandbox.services.app import Request, Router
 
 _STATS = {
     "claude": {"requests_count": 1250, "total_tokens": 250_000, "total_cost": 2.0, "avg_response_time_ms": 850},

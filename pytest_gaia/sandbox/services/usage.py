@@ -6,7 +6,7 @@ import calendar
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pytest_gaia.sandbox.services.clock import naive_now, today
+from pytest_gaia.sandbox.services.app import naive_now, today
 from pytest_gaia.sandbox.services.ledger import NOTHING, RATES, Entry, money, on_day, units_of
 from pytest_gaia.sandbox.services.pricing import DALLE_TIERS, MESHY_OPERATIONS, MESHY_PACKAGES, mistake
 from pytest_gaia.sandbox.services.validation import json_object, whole_number
@@ -14,8 +14,7 @@ from pytest_gaia.sandbox.services.validation import json_object, whole_number
 if TYPE_CHECKING:
     from datetime import date
 
-    from pytest_gaia.sandbox.services.asgi import Request
-    from pytest_gaia.sandbox.services.routing import Router
+    from pytest_gaia.sandbox.services.app import Request, Router
 
 THIS_MONTH = {
     "dalle": Entry(425, 425, 17.0),

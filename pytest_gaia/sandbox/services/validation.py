@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_gaia.sandbox.services.asgi import HttpError
+from pytest_gaia.sandbox.services.app import HttpError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_gaia.sandbox.services.asgi import Request
+    from pytest_gaia.sandbox.services.app import Request
 
 
 class Field(NamedTuple):

@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from pytest_gaia.sandbox.services import CellSettings, build_cell, gateway
-from pytest_gaia.sandbox.services.limits import RateLimit
+from pytest_gaia.sandbox.services.gateway import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

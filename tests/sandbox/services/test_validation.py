@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.sandbox.services.asgi import HttpError
+from pytest_gaia.sandbox.services.app import HttpError
 from pytest_gaia.sandbox.services.validation import OPTIONAL_STRING, STRING, Field, validated
 
 FIELDS = {
