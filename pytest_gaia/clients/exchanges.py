@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pytest_gaia.clients.payloads import from_json
 from pytest_gaia.printable import one_line, visible
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +89,10 @@ BODY_LIMIT = 64 * 1024
 
 _SHOWN = 4000
 """characters of a body, and of all headers of a request or an answer"""
+
+
+def unrecorded(_: object) -> None:
+    """Keep nothing."""
 
 
 def transcript(exchange: Exchange) -> str:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.config.environment import safe_post
+from pytest_gaia.config.environment import Environment, safe_post
 from pytest_gaia.errors import WriteRefused
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.environment import Environment
 
 __tracebackhide__ = hide
 

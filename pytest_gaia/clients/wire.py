@@ -11,21 +11,20 @@ import importlib.util
 import ipaddress
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
-from pytest_gaia.config.addresses import endpoint_of, endpoints, is_loopback
+from pytest_gaia.config.addresses import Endpoint, endpoint_of, endpoints, is_loopback
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import ConfigError, GaiaError
 
 if TYPE_CHECKING:
+    # Readiness needs no loop, and does not pay for the import.
     import asyncio
-    from collections.abc import Callable
-
-    from pytest_gaia.config.addresses import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,6 @@ class HomeLoop:
 
     def __init__(self, client: str) -> None:
         self._client = client
-        # Readiness needs no loop, and does not pay for the import.
         from asyncio import _get_running_loop
 
         self._loop: asyncio.AbstractEventLoop | None = _get_running_loop()

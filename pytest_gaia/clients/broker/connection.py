@@ -16,26 +16,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, TypeAlias, TypeVar
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
+from nats.js.api import StorageType, StreamInfo
 
 from pytest_gaia.clients.reasons import NO_TLS, hide, reason_of, remedy_of
-from pytest_gaia.clients.wire import HomeLoop, broker_address, trusted
+from pytest_gaia.clients.wire import BrokerAddress, HomeLoop, broker_address, trusted
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import ConfigError, DeadlineExceeded, ServiceError, Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-
-    from nats.aio.msg import Msg
-    from nats.aio.subscription import Subscription
-    from nats.js import JetStreamContext
-
-    from pytest_gaia.clients.wire import BrokerAddress
-    from pytest_gaia.config.environment import Environment
 
 __tracebackhide__ = hide
 
@@ -47,6 +43,9 @@ RECONNECTS = 600
 _CLOSING = 2.0
 
 _T = TypeVar("_T")
+
+Stream: TypeAlias = StreamInfo
+"""what the broker knows of a stream"""
 
 
 class Broker:
@@ -121,6 +120,13 @@ class Broker:
         client = await self.open()
         with self._translated(what):
             return await ask(client.jetstream(timeout=self._environment.timeouts.connect))
+
+    async def memory_stream(self, name: str, subjects: tuple[str, ...]) -> Stream:
+        """Make a stream of JetStream that lives in memory."""
+        return await self.jetstream(
+            f"making the stream {name}",
+            lambda js: js.add_stream(name=name, subjects=list(subjects), storage=StorageType.MEMORY),
+        )
 
     async def aclose(self) -> None:
         """Drain and close; closes at once where the connection is away. Never takes more than four seconds."""

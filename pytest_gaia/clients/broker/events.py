@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_gaia.clients.payloads import decode
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import DeadlineExceeded
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __tracebackhide__ = hide
 

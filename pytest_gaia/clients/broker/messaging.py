@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_gaia.clients.broker.events import Event, EventLog
-from pytest_gaia.clients.database.connection import unrecorded
-from pytest_gaia.clients.exchanges import BODY_LIMIT, Message
+from pytest_gaia.clients.exchanges import BODY_LIMIT, Message, unrecorded
+from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.payloads import decode, encode
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import NotApplicable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from nats.js import JetStreamContext
-    from nats.js.api import StreamInfo
-
-    from pytest_gaia.clients.broker.connection import Broker
-    from pytest_gaia.clients.guard import WriteGuard
-    from pytest_gaia.config.environment import Environment
-
+    # An environment without a broker does not pay for the library.
+    from pytest_gaia.clients.broker.connection import Broker, Stream
 
 __tracebackhide__ = hide
 
@@ -64,7 +59,6 @@ class Messaging:
         """
         if not environment.has_nats:
             raise NotApplicable(_no_broker(environment))
-        # Imported here: an environment without a broker does not pay for the library.
         from pytest_gaia.clients.broker.connection import Broker
 
         broker = Broker(environment, name)
@@ -116,7 +110,6 @@ class Messaging:
 
     def jetstream(self) -> JetStream:
         """Return JetStream on this connection."""
-
         return JetStream(self._broker, self._guard, self._log)
 
     async def aclose(self) -> None:
@@ -151,25 +144,20 @@ class JetStream:
         return ack.seq
 
     @contextlib.asynccontextmanager
-    async def stream(self, name: str, *subjects: str) -> AsyncIterator[StreamInfo]:
+    async def stream(self, name: str, *subjects: str) -> AsyncIterator[Stream]:
         """Make a stream in memory for the time of the context, and delete it at the end, also after a failure.
 
         Making a stream changes the broker: ``WriteRefused`` unless writing is permitted.
         """
         self._guard.check_publish(f"$JS.API.STREAM.CREATE.{name}")
 
-        async def add(js: JetStreamContext) -> StreamInfo:
-            from nats.js.api import StorageType
-
-            return await js.add_stream(name=name, subjects=list(subjects), storage=StorageType.MEMORY)
-
-        made = await self._broker.jetstream(f"making the stream {name}", add)
+        made = await self._broker.memory_stream(name, subjects)
         try:
             yield made
         finally:
             await self._broker.jetstream(f"deleting the stream {name}", lambda js: js.delete_stream(name))
 
-    async def info(self, name: str) -> StreamInfo:
+    async def info(self, name: str) -> Stream:
         """Return what the broker knows of a stream."""
         return await self._broker.jetstream(f"asking for the stream {name}", lambda js: js.stream_info(name))
 

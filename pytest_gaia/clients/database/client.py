@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
 
-from pytest_gaia.clients.database.connection import Connection, StatementLog, unrecorded
-from pytest_gaia.clients.database.sessions import ReadOnlySession, WritingSession, rolled_back
+from pytest_gaia.clients.database.connection import Connection, StatementLog
+from pytest_gaia.clients.database.sessions import ReadOnlySession, Session, WritingSession, rolled_back
+from pytest_gaia.clients.exchanges import Statement, unrecorded
+from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import NotApplicable, WriteRefused
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from pytest_gaia.clients.database.sessions import Session
-    from pytest_gaia.clients.exchanges import Statement
-    from pytest_gaia.clients.guard import WriteGuard
-    from pytest_gaia.config.environment import Environment
-
 
 __tracebackhide__ = hide
 

@@ -13,26 +13,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Statement
 from pytest_gaia.clients.reasons import reason_of
+from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.dsn import for_client
+from pytest_gaia.config.environment import Timeouts
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, Unreachable
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from pytest_gaia.clients.redaction import Redactor
-    from pytest_gaia.config.environment import Timeouts
-
+Record: TypeAlias = asyncpg.Record
+Wire: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 hide_sql = methodcaller("errisinstance", (GaiaError, asyncpg.PostgresError))
 """Like :func:`pytest_gaia.clients.reasons.hide`, and for what the server says of a statement, too."""
@@ -74,7 +73,7 @@ class Connection:
         self._prepares = prepares
         self._home = HomeLoop("Postgres")
         self._log = log
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._connection: Wire | None = None
         self._lock = asyncio.Lock()
 
     def sending(self, statement: str) -> contextlib.AbstractContextManager[None]:
@@ -86,7 +85,7 @@ class Connection:
         return self._log.sending(statement)
 
     @contextlib.asynccontextmanager
-    async def exclusive(self, *, begins: bool = False) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    async def exclusive(self, *, begins: bool = False) -> AsyncIterator[Wire]:
         """Give the connection to one user at a time; raises ``Unreachable`` or ``DeadlineExceeded`` for its faults.
 
         Only what ``begins`` something connects, and connects again. What was begun on a connection that was lost is
@@ -118,17 +117,17 @@ class Connection:
         """Whether there is no connection (any more)."""
         return self._connection is None or self._connection.is_closed()
 
-    def _still_open(self) -> asyncpg.Connection[asyncpg.Record]:
+    def _still_open(self) -> Wire:
         if self._connection is None or self._connection.is_closed():
             raise self._unreachable("the connection broke before; the server has rolled back what was done on it")
         return self._connection
 
-    async def _open(self) -> asyncpg.Connection[asyncpg.Record]:
+    async def _open(self) -> Wire:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._connect()
         return self._connection
 
-    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
+    async def _connect(self) -> Wire:
         seconds = self._timeouts.connect
         try:
             async with asyncio.timeout(seconds):
@@ -147,7 +146,7 @@ class Connection:
         return options
 
     @contextlib.contextmanager
-    def _translated(self, wire: asyncpg.Connection[asyncpg.Record]) -> Iterator[None]:
+    def _translated(self, wire: Wire) -> Iterator[None]:
         try:
             yield
         except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
@@ -179,7 +178,7 @@ class Connection:
         )
 
 
-async def roll_back(wire: asyncpg.Connection[asyncpg.Record], mark: str) -> bool:
+async def roll_back(wire: Wire, mark: str) -> bool:
     """Roll the transaction back; return whether the savepoint ``mark`` still stood, so that it was the same one."""
     try:
         await wire.execute(f"ROLLBACK TO SAVEPOINT {mark}; ROLLBACK")
@@ -206,10 +205,6 @@ def carries_several(error: asyncpg.PostgresSyntaxError) -> bool:
     It is a syntax error like others, in the server's language, and the only one that has no position in the text.
     """
     return not error.position
-
-
-def unrecorded(_: object) -> None:
-    """Keep nothing."""
 
 
 class StatementLog:

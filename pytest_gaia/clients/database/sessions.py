@@ -4,40 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Literal, NoReturn, Protocol, TypeVar
 
 from pytest_gaia.clients.database.connection import (
     READ_ONLY_REFUSALS,
     SERVER_ERROR,
     STALE_STATEMENT,
     SYNTAX_ERROR,
+    Connection,
+    Record,
+    Wire,
     carries_several,
     hide_sql,
     roll_back,
     settings,
 )
-from pytest_gaia.clients.guard import reads_only
+from pytest_gaia.clients.guard import WriteGuard, reads_only
+from pytest_gaia.config.environment import Timeouts
 from pytest_gaia.errors import GaiaError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-
-    import asyncpg
-
-    from pytest_gaia.clients.database.connection import Connection
-    from pytest_gaia.clients.guard import WriteGuard
-    from pytest_gaia.config.environment import Timeouts
-
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-
-    import asyncpg
-
-    from pytest_gaia.clients.database.connection import Connection
-    from pytest_gaia.config.environment import Timeouts
-
-    Wire = asyncpg.Connection[asyncpg.Record]
 
 __tracebackhide__ = hide_sql
 
@@ -57,10 +42,10 @@ class Session(Protocol):
     takes too long, ``Unreachable`` where the connection is lost.
     """
 
-    async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+    async def fetch(self, statement: str, *values: Any) -> list[Record]:
         """Return all rows."""
 
-    async def fetchrow(self, statement: str, *values: Any) -> asyncpg.Record | None:
+    async def fetchrow(self, statement: str, *values: Any) -> Record | None:
         """Return the first row, or None."""
 
     async def fetchval(self, statement: str, *values: Any) -> Any:
@@ -91,11 +76,11 @@ class WritingSession:
         """Take nothing more: a statement after the end would be no part of the transaction, and stay."""
         self._ended = True
 
-    async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+    async def fetch(self, statement: str, *values: Any) -> list[Record]:
         """Return all rows."""
         return await self._run(statement, lambda wire: wire.fetch(statement, *values))
 
-    async def fetchrow(self, statement: str, *values: Any) -> asyncpg.Record | None:
+    async def fetchrow(self, statement: str, *values: Any) -> Record | None:
         """Return the first row, or None."""
         return await self._run(statement, lambda wire: wire.fetchrow(statement, *values))
 
@@ -221,14 +206,14 @@ class ReadOnlySession:
         self._ask = _reader(connection, guard, timeouts)
         self._refuse = guard.refuse_sql
 
-    async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+    async def fetch(self, statement: str, *values: Any) -> list[Record]:
         """Return all rows."""
-        rows: list[asyncpg.Record] = await self._run("fetch", statement, values)
+        rows: list[Record] = await self._run("fetch", statement, values)
         return rows
 
-    async def fetchrow(self, statement: str, *values: Any) -> asyncpg.Record | None:
+    async def fetchrow(self, statement: str, *values: Any) -> Record | None:
         """Return the first row, or None."""
-        row: asyncpg.Record | None = await self._run("fetchrow", statement, values)
+        row: Record | None = await self._run("fetchrow", statement, values)
         return row
 
     async def fetchval(self, statement: str, *values: Any) -> Any:
@@ -286,7 +271,7 @@ def _reader(
     return ask
 
 
-async def _end(wire: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _end(wire: Wire) -> None:
     if wire.is_closed():
         return
     try:

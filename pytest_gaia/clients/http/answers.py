@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from pytest_gaia.clients.exchanges import transcript
+from pytest_gaia.clients.exchanges import Exchange, transcript
 from pytest_gaia.clients.payloads import from_json
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import UnexpectedAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from pytest_gaia.clients.exchanges import Exchange
 
 __tracebackhide__ = hide
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from pytest_gaia.clients.http.transport import encoded_form
 from pytest_gaia.clients.payloads import to_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
 
 Content: TypeAlias = str | bytes | bytearray | memoryview
 File: TypeAlias = Content | IO[bytes] | tuple[Any, ...]

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
+from pytest_gaia.clients.exchanges import Exchange
 from pytest_gaia.clients.http.answers import Answer, Headers
-from pytest_gaia.clients.http.arguments import body_of, headers_of, seconds, text
+from pytest_gaia.clients.http.arguments import Content, Files, Params, body_of, headers_of, seconds, text
+from pytest_gaia.clients.http.exchange import Call, Identity, Link
 from pytest_gaia.clients.http.streams import EventStream, require_events
-from pytest_gaia.clients.http.transport import Fault
 from pytest_gaia.clients.reasons import hide
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import GaiaError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
-    from pytest_gaia.clients.exchanges import Exchange
-    from pytest_gaia.clients.http.arguments import Content, Files, Params
-    from pytest_gaia.clients.http.exchange import Call, Identity, Link
-    from pytest_gaia.config.environment import Environment
 
 __tracebackhide__ = hide
 
@@ -113,13 +108,10 @@ class HttpClient:
             raise error.with_traceback(None) from None
 
     async def _answer(self, call: Call) -> Answer:
-        async with self._link.converse(call) as talk:
-            try:
-                body = await talk.body()
-            except Fault as fault:
-                raise self._link.failed(talk, fault) from None
-            exchange = talk.finish()
-            return Answer(talk.incoming.status, Headers(talk.incoming.headers), body, talk.text, exchange)
+        async with self._link.send(call) as attempt:
+            body = await attempt.body()
+            head = attempt.incoming
+            return Answer(head.status, Headers(head.headers), body, attempt.text, attempt.finish())
 
     async def get(self, path: str, **options: Any) -> Answer:
         """Send a GET; the options are those of :meth:`request`."""
@@ -172,11 +164,9 @@ class HttpClient:
             identity=self._identity,
             within=seconds(deadline, "deadline", self.environment.timeouts.stream),
         )
-        async with self._link.converse(call) as talk:
-            await require_events(self._link, talk)
-            yield EventStream(self._link, talk)
-            # A check that has seen enough may leave before the end; what it saw is the record.
-            talk.finish()
+        async with self._link.send(call) as attempt:
+            await require_events(attempt)
+            yield EventStream(attempt)
 
     def __repr__(self) -> str:
         return f"<HttpClient {self.service} of {self.environment.name}>"

@@ -6,26 +6,19 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, Request, Response, transcript
-from pytest_gaia.clients.http.arguments import fill, text, url_of
-from pytest_gaia.clients.http.transport import MIB, Fault, Outgoing, Progress
+from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.http.arguments import Body, fill, text, url_of
+from pytest_gaia.clients.http.transport import MIB, Fault, Incoming, Outgoing, Progress, Transport
 from pytest_gaia.clients.reasons import hide
+from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.secrets import Secret, mask_url
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from pytest_gaia.clients.guard import WriteGuard
-    from pytest_gaia.clients.http.arguments import Body
-    from pytest_gaia.clients.http.transport import Incoming, Transport
-    from pytest_gaia.clients.redaction import Redactor
-    from pytest_gaia.config.environment import Environment
-
 
 __tracebackhide__ = hide
 
@@ -82,56 +75,33 @@ class Link:
         return Call(self.service, self.via, route.partition("?")[0], outgoing, within, body.shown)
 
     @contextlib.asynccontextmanager
-    async def converse(self, call: Call) -> AsyncIterator[Conversation]:
-        """Send the request, again where that is allowed, and give the conversation once an answer has begun.
+    async def send(self, call: Call) -> AsyncIterator[Attempt]:
+        """Send the request, again where that is allowed, and give the attempt whose answer has begun. Each one is recorded.
 
         Raises ``Unreachable`` or ``DeadlineExceeded``.
         """
         trials = Trials(call.outgoing.method, connect=min(self.environment.timeouts.connect, call.within))
-        async with contextlib.AsyncExitStack() as stack:
-            yield await self._answered(call, trials, stack)
-
-    async def _answered(self, call: Call, trials: Trials, stack: contextlib.AsyncExitStack) -> Conversation:
         until = self.transport.home.enter().time() + call.within
+        async with contextlib.AsyncExitStack() as stack:
+            attempt = await self._answered(call, until, trials, stack)
+            yield attempt
+            # A check that has seen enough may leave before the end; what it saw is the record.
+            attempt.finish()
+
+    async def _answered(self, call: Call, until: float, trials: Trials, stack: contextlib.AsyncExitStack) -> Attempt:
         while True:
-            talk = Conversation(call, trials.attempt, until, self.redactor, self._record)
-            stack.callback(_give_up, talk)
+            attempt = Attempt(self, call, trials.attempt, until)
+            stack.callback(attempt.give_up)
             try:
-                await self._open(talk, trials.connect, stack)
+                await attempt.begin(stack, trials.connect)
             except Fault as fault:
-                error = self.failed(talk, fault)
+                error = attempt.failed(fault)
                 pause = trials.pause_after(fault)
                 if pause is None:
                     raise error from None
                 await asyncio.sleep(pause)
             else:
-                return talk
-
-    async def _open(self, talk: Conversation, connect: float, stack: contextlib.AsyncExitStack) -> None:
-        most = self.environment.max_answer_mib * MIB
-        opening = self.transport.open(talk.call.outgoing, talk.progress, connect=connect, most=most)
-        try:
-            async with talk.deadline():
-                talk.begin(await stack.enter_async_context(opening))
-        except TimeoutError:
-            raise talk.late() from None
-
-    def failed(self, talk: Conversation, fault: Fault) -> ServiceError:
-        """Record a conversation that broke off, and return the error that tells of it."""
-        if fault.stage == "request":
-            return ServiceError(f"the request to {self.service} was not sent: {self.redactor.text(fault.reason)}.")
-        exchange = talk.finish(f"{_KINDS[fault.stage]}: {fault.reason}")
-        return explain(fault, exchange, self.environment, self.base_url)
-
-    def _record(self, exchange: Exchange) -> None:
-        self.exchanges.append(exchange)
-        self.recorder(exchange)
-
-
-def _give_up(talk: Conversation) -> None:
-    """Record a conversation that the check ends, unless nothing of it was sent."""
-    if talk.progress.begun:
-        talk.finish("given up by the check")
+                return attempt
 
 
 _KINDS = {
@@ -157,31 +127,35 @@ class Call:
     """what is recorded of the body in its place"""
 
 
-class Conversation:
-    """What is said in one attempt; exactly one :class:`Exchange` is recorded of it.
+class Attempt:
+    """One attempt of one request. Exactly one :class:`Exchange` is recorded of it: when its answer is complete, when it
+    breaks off, or when the check leaves.
 
     ``until`` is the event loop's time at which the whole answer has to be there, with all attempts.
     """
 
-    def __init__(
-        self, call: Call, attempt: int, until: float, redactor: Redactor, recorder: Callable[[Exchange], None]
-    ) -> None:
-        self.call = call
-        self._attempt = attempt
-        self._redactor = redactor
-        self._recorder = recorder
+    def __init__(self, link: Link, call: Call, number: int, until: float) -> None:
+        self._link = link
+        self._call = call
+        self._number = number
+        self._until = until
         self._started = time.time()
         self._clock = time.perf_counter()
-        self._deadline = until
-        self._received: list[bytes] = []
+        self._progress = Progress()
         self._incoming: Incoming | None = None
+        self._received: list[bytes] = []
         self._fault: Fault | None = None
-        self.progress = Progress()
         self._exchange: Exchange | None = None
 
-    def begin(self, incoming: Incoming) -> None:
-        """Take the head of the answer."""
-        self._incoming = incoming
+    async def begin(self, stack: contextlib.AsyncExitStack, connect: float) -> None:
+        """Send the request and wait for the head of the answer, which ``stack`` closes. Raises :class:`Fault`."""
+        most = self._link.environment.max_answer_mib * MIB
+        opening = self._link.transport.open(self._call.outgoing, self._progress, connect=connect, most=most)
+        try:
+            async with asyncio.timeout_at(self._until):
+                self._incoming = await stack.enter_async_context(opening)
+        except TimeoutError:
+            raise self._late() from None
 
     @property
     def incoming(self) -> Incoming:
@@ -190,46 +164,37 @@ class Conversation:
             raise RuntimeError("no answer has begun")
         return self._incoming
 
-    def deadline(self) -> asyncio.Timeout:
-        """Return a context that ends, with ``TimeoutError``, when the time for the whole answer is up."""
-        return asyncio.timeout_at(self._deadline)
-
     async def chunk(self) -> bytes | None:
-        """Return the next piece of the body, or None after the last. Raises :class:`Fault`, and then always the same."""
-        if self._fault is not None:
-            raise self._fault
+        """Return the next piece of the body, or None after the last. Raises the error of an answer that broke off, always."""
         try:
-            async with self.deadline():
-                piece = await anext(self.incoming.chunks, None)
-        except TimeoutError:
-            self._fault = self.late()
-            raise self._fault from None
+            if self._fault is not None:
+                raise self._fault
+            piece = await self._next()
         except Fault as fault:
             self._fault = fault
-            raise
+            raise self.failed(fault) from None
         if piece is None:
-            return None
-        self._received.append(piece)
-        # What has been read already comes without a wait, and so without an end by the deadline.
-        if asyncio.get_running_loop().time() > self._deadline:
-            self._fault = self.late()
-            raise self._fault
+            self.finish()
+        return piece
+
+    async def _next(self) -> bytes | None:
+        try:
+            async with asyncio.timeout_at(self._until):
+                piece = await anext(self.incoming.chunks, None)
+        except TimeoutError:
+            raise self._late() from None
+        if piece is not None:
+            self._received.append(piece)
+            # What has been read already comes without a wait, and so without an end by the deadline.
+            if asyncio.get_running_loop().time() > self._until:
+                raise self._late()
         return piece
 
     async def body(self) -> bytes:
-        """Return the whole body. Raises :class:`Fault`."""
+        """Return the whole body; raises what :meth:`chunk` raises."""
         while await self.chunk() is not None:
             pass
         return b"".join(self._received)
-
-    def late(self) -> Fault:
-        """Return the fault of a deadline that has passed, with how far the answer had come."""
-        up = f"the {self.call.within:g} s for it are up"
-        if not self.progress.connected:
-            return Fault("connect", f"{up} before there was a connection")
-        if self._incoming is None:
-            return Fault("deadline", f"{up}, no byte of an answer came")
-        return Fault("deadline", f"{up}, {sum(map(len, self._received))} bytes of the answer came")
 
     @property
     def text(self) -> str:
@@ -239,26 +204,49 @@ class Conversation:
         except LookupError:
             return b"".join(self._received).decode("utf-8", errors="replace")
 
+    def failed(self, fault: Fault) -> ServiceError:
+        """Record an attempt that broke off, and return the error that tells of it."""
+        link = self._link
+        if fault.stage == "request":
+            return ServiceError(f"the request to {link.service} was not sent: {link.redactor.text(fault.reason)}.")
+        exchange = self.finish(f"{_KINDS[fault.stage]}: {fault.reason}")
+        return explain(fault, exchange, link.environment, link.base_url)
+
+    def give_up(self) -> None:
+        """Record an attempt that the check ends, unless nothing of it was sent."""
+        if self._progress.begun:
+            self.finish("given up by the check")
+
     def finish(self, error: str | None = None) -> Exchange:
         """Record the exchange, once, and return it; ``error`` is what failed instead of an answer."""
         if self._exchange is None:
-            self._exchange = self._make(error)
-            self._recorder(self._exchange)
+            self._exchange = self._made(error)
+            self._link.exchanges.append(self._exchange)
+            self._link.recorder(self._exchange)
         return self._exchange
 
-    def _make(self, error: str | None) -> Exchange:
+    def _late(self) -> Fault:
+        """Return the fault of a deadline that has passed, with how far the answer had come."""
+        up = f"the {self._call.within:g} s for it are up"
+        if not self._progress.connected:
+            return Fault("connect", f"{up} before there was a connection")
+        if self._incoming is None:
+            return Fault("deadline", f"{up}, no byte of an answer came")
+        return Fault("deadline", f"{up}, {sum(map(len, self._received))} bytes of the answer came")
+
+    def _made(self, error: str | None) -> Exchange:
         # First, because a path may hold what is a secret in the route as well.
         request = self._request()
         return Exchange(
-            service=self.call.service,
-            via=self.call.via,
-            route=self._redactor.shown(self.call.route),
+            service=self._call.service,
+            via=self._call.via,
+            route=self._link.redactor.shown(self._call.route),
             request=request,
             response=None if error else self._response(),
-            error=error and self._redactor.shown(self._with_received(error)),
+            error=error and self._link.redactor.shown(self._with_received(error)),
             started=self._started,
             elapsed=time.perf_counter() - self._clock,
-            attempt=self._attempt,
+            attempt=self._number,
         )
 
     def _with_received(self, error: str) -> str:
@@ -267,20 +255,20 @@ class Conversation:
         return f"{error}; status {self.incoming.status}, received until then: {self._capped(self.text)}"
 
     def _request(self) -> Request:
-        outgoing = self.call.outgoing
-        text = self.call.shown
+        outgoing = self._call.outgoing
+        text = self._call.shown
         if text is None and outgoing.body is not None:
             text = outgoing.body.decode("utf-8", errors="replace")
         body = None if text is None else self._capped(text)
-        clear = self._redactor
+        clear = self._link.redactor
         return Request(outgoing.method, clear.url(outgoing.url), clear.headers(outgoing.headers), body)
 
     def _response(self) -> Response:
         incoming = self.incoming
-        return Response(incoming.status, self._redactor.headers(incoming.headers), self._capped(self.text))
+        return Response(incoming.status, self._link.redactor.headers(incoming.headers), self._capped(self.text))
 
     def _capped(self, text: str) -> str:
-        return self._redactor.exchanged(text, BODY_LIMIT)
+        return self._link.redactor.exchanged(text, BODY_LIMIT)
 
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from functools import cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import cache, partial
 
+from pytest_gaia.clients.exchanges import Exchange, unrecorded
+from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.clients.http.exchange import Link
 from pytest_gaia.clients.http.transport import Transport
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.wire import HomeLoop
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import NotApplicable, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_gaia.clients.exchanges import Exchange
-    from pytest_gaia.clients.guard import WriteGuard
-    from pytest_gaia.config.environment import Environment
-
-
-def _unrecorded(_: Exchange) -> None:
-    """Drop the exchange: the client still remembers the latest."""
 
 
 class ClientSet:
@@ -34,7 +25,7 @@ class ClientSet:
         self,
         environment: Environment,
         guard: WriteGuard,
-        recorder: Callable[[Exchange], None] = _unrecorded,
+        recorder: Callable[[Exchange], None] = unrecorded,
         redactor: Redactor | None = None,
     ) -> None:
         self._environment = environment
@@ -79,7 +70,7 @@ class ClientSet:
             recorder=self._recorder,
             transport=self._transport(base_url),
             via="direct" if own else "gateway",
-            route_of=_own_route if own else functools.partial(_gateway_route, service, name),
+            route_of=_own_route if own else partial(_gateway_route, service, name),
         )
 
     def _transport(self, base_url: str) -> Transport:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_gaia.clients.http.answers import Headers, unexpected
-from pytest_gaia.clients.http.transport import Fault
+from pytest_gaia.clients.http.exchange import Attempt
 from pytest_gaia.clients.payloads import from_json
 from pytest_gaia.clients.reasons import hide
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from pytest_gaia.clients.http.exchange import Conversation, Link
-
 
 __tracebackhide__ = hide
 
@@ -28,14 +23,13 @@ class EventStream:
     ``Unreachable`` when the connection breaks; ``seen`` then holds the events until that point.
     """
 
-    def __init__(self, link: Link, talk: Conversation) -> None:
-        self._link = link
-        self._talk = talk
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
         self._decoder = Decoder()
         self._ready: deque[ServerSentEvent] = deque()
         self._seen: list[ServerSentEvent] = []
-        self.status = talk.incoming.status
-        self.headers = Headers(talk.incoming.headers)
+        self.status = attempt.incoming.status
+        self.headers = Headers(attempt.incoming.headers)
 
     @property
     def seen(self) -> tuple[ServerSentEvent, ...]:
@@ -47,12 +41,8 @@ class EventStream:
 
     async def __anext__(self) -> ServerSentEvent:
         while not self._ready:
-            try:
-                piece = await self._talk.chunk()
-            except Fault as fault:
-                raise self._link.failed(self._talk, fault) from None
+            piece = await self._attempt.chunk()
             if piece is None:
-                self._talk.finish()
                 raise StopAsyncIteration
             self._ready.extend(self._decoder.feed(piece))
         self._seen.append(self._ready.popleft())
@@ -65,17 +55,13 @@ class EventStream:
         return self.seen
 
 
-async def require_events(link: Link, talk: Conversation) -> None:
+async def require_events(attempt: Attempt) -> None:
     """Raise ``UnexpectedAnswer`` with the whole exchange for an answer that is no stream of events."""
-    kind = Headers(talk.incoming.headers).get("content-type", "nothing")
-    if talk.incoming.status == 200 and kind.startswith("text/event-stream"):
+    status, kind = attempt.incoming.status, Headers(attempt.incoming.headers).get("content-type", "nothing")
+    if status == 200 and kind.startswith("text/event-stream"):
         return
-    try:
-        await talk.body()
-    except Fault as fault:
-        raise link.failed(talk, fault) from None
-    problem = f"answered {talk.incoming.status} with {kind}, expected 200 with text/event-stream"
-    raise unexpected(talk.finish(), problem)
+    await attempt.body()
+    raise unexpected(attempt.finish(), f"answered {status} with {kind}, expected 200 with text/event-stream")
 
 
 DONE = "[DONE]"

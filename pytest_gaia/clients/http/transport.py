@@ -17,17 +17,15 @@ import asyncio
 import contextlib
 import re
 import zlib
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import httpx
 
 from pytest_gaia import __version__
 from pytest_gaia.clients.reasons import reason_of, remedy_of
 from pytest_gaia.clients.wire import HomeLoop, proxy_for, trusted
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 
 # Below the five seconds after which uvicorn closes an idle connection: who closes first is then never in doubt.
 _KEEPALIVE = 4.0
