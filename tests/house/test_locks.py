@@ -43,10 +43,25 @@ def test_every_profile_holds_the_smaller_ones_and_the_largest_hold_the_lock() ->
 
 
 def test_every_pin_has_its_hashes() -> None:
-    for profile in PROFILES:
+    for profile in (*PROFILES, "lowest"):
         text = (ROOT / "ci" / "lock" / f"{profile}.txt").read_text()
         entries = [entry for entry in re.split(r"\n(?=\S)", text) if "==" in entry]
         assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_the_lowest_profile_has_the_lowest_version_of_each_dependency_that_is_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    bounds = dict(re.findall(r"^([a-z0-9-]+)[>=]=([\d.]+)", "\n".join(wanted), re.MULTILINE))
+    pins = pinned("lowest")
+
+    assert len(bounds) == len(wanted)
+    assert {
+        name: pins[name] for name, bound in bounds.items() if not (pins[name] + ".0.0").startswith(bound + ".")
+    } == {}
 
 
 def test_npm_packages_are_pinned_exactly_and_each_has_its_hash() -> None:
