@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pytest_gaia.deploy import fly_apps, fly_shapes
+from pytest_gaia.deploy import fly_shapes
 from pytest_gaia.deploy.contract import Reply
+from pytest_gaia.deploy.fly_apps import observe
 from pytest_gaia.deploy.fly_json import NotJson, find_json
 from pytest_gaia.deploy.fly_tool import FlyTool
 from pytest_gaia.errors import ConfigError
@@ -53,7 +54,7 @@ def wake(
     They answer a little later: ask them. A deployment that is under way holds them: ``DeployUnavailable``.
     """
     tool = tool or FlyTool()
-    machines = sleeping(fly_apps.observe(app, tool=tool))
+    machines = sleeping(observe(app, tool=tool))
     for command in wake_commands(app, machines, deadline):
         _must(tool, tool.act(*command, deadline=deadline, log=log, out=log), app)
     return machines
@@ -100,7 +101,7 @@ def scale(
         return Reply(status="done", commands=spoken)
     for command in commands:
         _must(tool, tool.act(*command, deadline=deadline, log=log, out=log), app)
-    return Reply(status="done", commands=spoken, observation=fly_apps.observe(app, tool=tool))
+    return Reply(status="done", commands=spoken, observation=observe(app, tool=tool))
 
 
 def logs(
