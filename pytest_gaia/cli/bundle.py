@@ -16,7 +16,7 @@ from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion import bundles
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.run.rollout_options import split_images, split_services
+from pytest_gaia.rollout.plan import split_images, split_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

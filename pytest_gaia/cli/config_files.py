@@ -152,7 +152,7 @@ def _known(files: DeployFiles, name: str) -> Deployment:
 def _with_secrets(files: DeployFiles, environment: str | None) -> DeployFiles:
     """Return ``files`` with the secrets that are set; an app that is not there yet has none."""
     from pytest_gaia.deploy.contract import UnknownApp
-    from pytest_gaia.deploy.fly_apps import secret_names
+    from pytest_gaia.deploy.fly.operations import secret_names
     from pytest_gaia.preflight.reading import with_secrets
 
     if not files.secrets:

@@ -22,11 +22,11 @@ from pytest_gaia.cli.deployments import (
     target,
 )
 from pytest_gaia.cli.pipes import reader_may_leave
-from pytest_gaia.run.rollout_options import split_images, split_services
+from pytest_gaia.rollout.plan import split_images, split_services
 
 if TYPE_CHECKING:
     from pytest_gaia.deploy.contract import DeployHook
-    from pytest_gaia.run.rollout_model import Rollout
+    from pytest_gaia.rollout.model import Rollout
 
 HELP = """\
 Deploy an environment: nats and postgres first, then auth, asset and chat, then the gateway.
@@ -64,7 +64,7 @@ def deploy_environment(
     as_json: AsJson = False,
 ) -> None:
     """Plan, ask where production is meant, and roll out."""
-    from pytest_gaia.run.rollout_plan import plan_rollout
+    from pytest_gaia.rollout.plan import plan_rollout
 
     there = target(env)
     names = split_services(services)
@@ -90,8 +90,8 @@ def carry_out(rollout: Rollout, hook: DeployHook, *, dry_run: bool, as_json: boo
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import show_result
     from pytest_gaia.promotion.outside import recorded
+    from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
     from pytest_gaia.run.interrupts import like_interrupts
-    from pytest_gaia.run.rollout import RolloutInterrupted, roll_out
 
     if rollout.refused:
         typer.echo(f"gaia: {rollout.refused}", err=True)

@@ -26,8 +26,8 @@ P = ParamSpec("P")
 
 def complete_service(context: typer.Context, incomplete: str) -> list[str]:
     """Return the services of the environment that is typed already, for shell completion; the last of a list counts."""
-    from pytest_gaia.run.order import in_order
-    from pytest_gaia.run.rollout_plan import apps_of
+    from pytest_gaia.config.platform import in_order
+    from pytest_gaia.rollout.plan import apps_of
 
     before, comma, last = incomplete.rpartition(",")
     try:

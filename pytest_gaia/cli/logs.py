@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_gaia.config.deployfiles.model import App
-    from pytest_gaia.deploy.fly_shapes import LogLine
+    from pytest_gaia.deploy.fly.shapes import LogLine
 
 HELP = """\
 Show what the services of an environment have written lately, secrets masked.
@@ -64,7 +64,7 @@ def show_logs(
 
 
 def _apps(there: Target, service: str | None) -> list[App]:
-    from pytest_gaia.run.rollout_plan import apps_of, choose, settings_of
+    from pytest_gaia.rollout.plan import apps_of, choose, settings_of
 
     environment = there.environment
     if settings_of(environment).hook not in ("fly", "compose") or there.deployment is None:
@@ -79,13 +79,13 @@ def _apps(there: Target, service: str | None) -> list[App]:
 def _show(there: Target, app: App, *, follow: bool, as_json: bool) -> None:
     write = _writer(app, as_json=as_json)
     if there.deployment is not None and there.deployment.source == "compose":
-        from pytest_gaia.deploy import compose_logs
-        from pytest_gaia.deploy.fly_shapes import LogLine
+        from pytest_gaia.deploy.compose import hook as compose_logs
+        from pytest_gaia.deploy.fly.shapes import LogLine
 
         name = there.environment.name
         compose_logs.logs(app.path, app.name, name, lambda text: write(LogLine(message=text)), follow=follow, log=_say)
         return
-    from pytest_gaia.deploy import fly_operations
+    from pytest_gaia.deploy.fly import operations as fly_operations
 
     fly_operations.logs(app.name, write, follow=follow, log=_say)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.cli.monitor_shown import Shown
     from pytest_gaia.config.environment import Environment
-    from pytest_gaia.run.tally import Tally
+    from pytest_gaia.observation.sampling import Tally
 
 HELP = """\
 Ask the members of an environment how they are, every few seconds, until Ctrl-C; then say what it came to.
@@ -65,7 +65,7 @@ def monitor_environment(
     period = seconds(lasting, "--for") if lasting is not None else None
     environment = _watchable(env)
     from pytest_gaia.cli.monitor_shown import shown_for
-    from pytest_gaia.run.tally import Tally
+    from pytest_gaia.observation.sampling import Tally
 
     tally = Tally(frozenset(environment.required))
     began = time.monotonic()
@@ -89,7 +89,7 @@ def exit_code(tally: Tally) -> int:
 def _watch(
     environment: Environment, tally: Tally, shown: Shown, stop: Stop, *, every: float, until: float | None
 ) -> None:
-    from pytest_gaia.run.sampling import sample
+    from pytest_gaia.observation.sampling import sample
 
     patience = min(environment.timeouts.answer, _LONGEST_LOOK)
     while not stop.asked:
@@ -121,7 +121,7 @@ def _until_nobody_reads() -> Iterator[None]:
 
 def _watchable(name: str) -> Environment:
     from pytest_gaia.config.resolve import resolve
-    from pytest_gaia.run.targets import targets
+    from pytest_gaia.observation.targets import targets
 
     environment = resolve(options_here(name))
     if environment.sandbox:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from pytest_gaia.config.environment import Environment
-    from pytest_gaia.run.sampling import Reading
-    from pytest_gaia.run.tally import MemberTally, Tally
+    from pytest_gaia.observation.sampling import MemberTally, Reading, Tally
 
 _COLUMNS = ("member", "state", "now", "mean", "worst", "first", "well", "why")
 _RECENT = 5

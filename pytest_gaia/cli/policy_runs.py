@@ -17,8 +17,7 @@ from pytest_gaia.policy.files import DRAFT, FOLDER
 from pytest_gaia.policy.suggestions import Draft, drafts, written
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.judged import Judged, judge_run
-from pytest_gaia.verdict.unexcused import executed, unexcused
-from pytest_gaia.verdict.usage import idle
+from pytest_gaia.verdict.usage import executed, idle, unexcused
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import typer
 
 from pytest_gaia.cli.pipes import reader_may_leave
 from pytest_gaia.cli.tables import console
-from pytest_gaia.run.rollout_model import Progress
+from pytest_gaia.rollout.model import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.progress import TaskID
 
-    from pytest_gaia.run.rollout_model import Rollout, StepResult
+    from pytest_gaia.rollout.model import Rollout, StepResult
 
 _DOING = {"deploy": "deploying", "rollback": "rolling back"}
 _WIDEST = 90

@@ -25,12 +25,12 @@ from pytest_gaia.cli.rollback_bundle import (
     plan_rollback_of_bundle,
     rehearse_rollback,
 )
+from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.run.interrupts import like_interrupts
-from pytest_gaia.run.rollout_options import split_images, split_services
 
 if TYPE_CHECKING:
     from pytest_gaia.cli.deployments import Target
-    from pytest_gaia.run.rollout_model import Rollout
+    from pytest_gaia.rollout.model import Rollout
 
 HELP = """\
 Bring an environment back to what was last seen to run well there: the gateway first, then the backends.
@@ -111,8 +111,7 @@ def roll_back_environment(
 
 
 def _by_journal(there: Target, services: list[str] | None, to: list[str] | None) -> Rollout:
-    from pytest_gaia.run.rollback import plan_rollback
-    from pytest_gaia.run.rollback_sight import sight
+    from pytest_gaia.rollout.rollback import plan_rollback, sight
 
     names = split_services(services)
     with like_interrupts():

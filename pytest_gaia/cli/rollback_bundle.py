@@ -21,7 +21,7 @@ from pytest_gaia.run.interrupts import like_interrupts
 if TYPE_CHECKING:
     from pytest_gaia.cli.deployments import Target
     from pytest_gaia.promotion.rollback import RollbackPlan
-    from pytest_gaia.run.rollout_model import Rollout, RolloutResult
+    from pytest_gaia.rollout.model import Rollout, RolloutResult
 
 PLAN_HELP = """\
 Show where an environment would go back to, by the ledger, and the exact commands. Nothing is changed.
@@ -96,7 +96,7 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
     from pytest_gaia.cli.rollout_shown import show_result
     from pytest_gaia.promotion.renewal import renewed
     from pytest_gaia.promotion.smoke import smoke
-    from pytest_gaia.run.rollout import RolloutInterrupted, roll_out
+    from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
 
     promotion, name = recorded.promotion, there.environment.name
     with like_interrupts():
@@ -127,7 +127,7 @@ def plan_rollback_of_bundle(
 ) -> None:
     """Plan, and show the commands."""
     from pytest_gaia.cli.rollout_shown import show_result
-    from pytest_gaia.run.rollout import roll_out
+    from pytest_gaia.rollout.course import roll_out
 
     there = target(env)
     _, plan = _plan(there, bundle, accept_migrations=accept_migrations)
@@ -152,7 +152,7 @@ def rehearse_rollback(
     from pytest_gaia.promotion.promote_commands import check_environ
     from pytest_gaia.promotion.rehearsal import rehearse
     from pytest_gaia.promotion.smoke import smoke
-    from pytest_gaia.run.rollout import RolloutInterrupted
+    from pytest_gaia.rollout.course import RolloutInterrupted
 
     if is_production(env):
         raise ConfigError(f"{env}: a rollback is rehearsed in the stage before it, not there. Nothing was changed.")
@@ -206,7 +206,7 @@ def _write(recorded: Recorded, result: RolloutResult, fence: int) -> str:
     from pytest_gaia.promotion.rollback import rollback_predicate
     from pytest_gaia.promotion.statements import NO_BUNDLE, ROLLBACK
     from pytest_gaia.promotion.witness import any_signer
-    from pytest_gaia.run.rollout_journal import who
+    from pytest_gaia.rollout.journal import who
 
     promotion = recorded.promotion
     if all(step.outcome == "not begun" for step in result.steps):

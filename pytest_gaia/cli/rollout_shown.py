@@ -11,7 +11,7 @@ import typer
 from pytest_gaia.cli.tables import show_table
 
 if TYPE_CHECKING:
-    from pytest_gaia.run.rollout_model import RolloutResult, StepResult
+    from pytest_gaia.rollout.model import RolloutResult, StepResult
 
 _SHORT = 12
 """characters of a digest that tell it from others"""

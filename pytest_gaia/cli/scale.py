@@ -62,7 +62,7 @@ def scale_service(
     as_json: AsJson = False,
 ) -> None:
     """Scale, and show what runs then."""
-    from pytest_gaia.deploy.fly_operations import scale
+    from pytest_gaia.deploy.fly.operations import scale
     from pytest_gaia.run.interrupts import like_interrupts
 
     if count is None and memory is None:
@@ -89,7 +89,7 @@ def scale_service(
 
 def fly_app(there: Target, service: str, done: str) -> App:
     """Return the app of ``service`` on Fly; ``done`` is what is to be done with it. Raises ``ConfigError``."""
-    from pytest_gaia.run.rollout_plan import apps_of, choose, settings_of
+    from pytest_gaia.rollout.plan import apps_of, choose, settings_of
 
     environment = there.environment
     settings = settings_of(environment)

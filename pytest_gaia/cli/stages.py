@@ -15,7 +15,7 @@ from pytest_gaia.cli.environments import options_here
 from pytest_gaia.cli.selection import select
 from pytest_gaia.cli.testing import project_suites
 from pytest_gaia.config.resolve import resolve
-from pytest_gaia.run.rollout_options import split_images, split_services
+from pytest_gaia.rollout.plan import split_images, split_services
 
 PASSED_ON = ("quick-test", "full-test", "deploy-and-test")
 """commands whose words after `--` go to pytest"""
@@ -85,7 +85,7 @@ def deploy_and_test(
     dry_run: DryRun = False,
 ) -> None:
     """Become pytest, which deploys first."""
-    from pytest_gaia.run.rollout_plan import plan_rollout
+    from pytest_gaia.rollout.plan import plan_rollout
 
     there = target(env)
     names = split_services(services)

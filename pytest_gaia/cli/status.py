@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pytest_gaia.config.environment import Environment
-    from pytest_gaia.run.overview import AppView, EnvironmentView
-    from pytest_gaia.run.pipeline import Lead
+    from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead
 
 HELP = """\
 Show how all environments are, asked at the same time, and what is ahead of what. Nothing is changed.
@@ -62,9 +61,9 @@ def show_status(
 ) -> None:
     """Observe, show, and exit with what was seen."""
     from pytest_gaia.deploy.process import ending
+    from pytest_gaia.observation.overview import leads
+    from pytest_gaia.observation.status import histories, observe_all
     from pytest_gaia.run.interrupts import like_interrupts
-    from pytest_gaia.run.observing import histories, observe_all
-    from pytest_gaia.run.pipeline import leads
 
     environments = _chosen(names or ())
     rootdir = options_here().rootdir

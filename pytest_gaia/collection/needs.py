@@ -1,18 +1,29 @@
-"""``@pytest.mark.gaia(...)``: what a check says of itself, as one frozen value."""
+"""``@pytest.mark.gaia(...)``: what it may say, and what a check says by it, as one frozen value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.collection.marker import DIRECT, REQUIRABLE
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pytest
+
+
+DIRECT = ":direct"
+
+REQUIRABLE = (*MEMBERS, *(f"{service}{DIRECT}" for service in HTTP_SERVICES), "api_key", "jwt")
+"""What ``requires`` may name: a member; a service at a URL of its own (``asset:direct``); the secret for a purpose."""
+
+MARKER = (
+    "gaia(requires=[], writes=False, core=False, experimental=False, command=None): what a check needs. "
+    f"requires: any of {', '.join(REQUIRABLE)}; writes: it changes the environment; core: production rests on it; "
+    "experimental: it may be missing in a release; command: the old test.sh commands that it stands for."
+)
 
 
 @dataclass(frozen=True, slots=True)

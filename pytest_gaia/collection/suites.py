@@ -1,4 +1,4 @@
-"""Suites: a folder below a suites root is a suite, and its name is a marker."""
+"""Suites: a folder below a suites root is a suite, and its name is a marker. Tests that use a client share its loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from pytest_asyncio import is_async_test
 
 from pytest_gaia.errors import ConfigError
 
@@ -82,3 +83,21 @@ def _file_of(item: pytest.Item) -> pytest.Item | pytest.Collector:
     while parent is not None and not isinstance(parent, pytest.File):
         parent = parent.parent
     return parent if parent is not None and parent.path == item.path else item
+
+
+LOOP_FIXTURE = "gaia_loop"
+"""the fixture that all fixtures request which hold something that belongs to the session's event loop"""
+
+
+def settle_loops(items: Iterable[pytest.Item]) -> None:
+    """Move the tests that pytest-asyncio runs and that use a client into the session's loop, unless they choose a loop.
+
+    All other asynchronous tests belong to whatever runs them: unittest, anyio, trio, another plugin, or nothing at all.
+    """
+    for item in items:
+        if LOOP_FIXTURE not in getattr(item, "fixturenames", ()) or not is_async_test(item):
+            continue
+        marker = item.get_closest_marker("asyncio")
+        if marker is not None and not (marker.kwargs.get("loop_scope") or marker.kwargs.get("scope")):
+            # In front, because only the closest marker counts.
+            item.add_marker(pytest.mark.asyncio(**{**marker.kwargs, "loop_scope": "session"}), append=False)

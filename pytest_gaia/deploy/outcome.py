@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request
 
+
 Kind: TypeAlias = Literal["deployed", "deployed_with_tool_error", "phantom", "failed", "split", "unchanged"]
 """
 ``deployed``                 everything wanted runs everywhere, and is well
@@ -192,3 +193,56 @@ def _said(tool: Reply) -> str:
 
 def _short(digest: str | None) -> str:
     return digest[:19] if digest else "an unknown image"
+
+
+def running_image(observation: Observation) -> str:
+    """Return what all machines run, pinned to its digest; empty where they differ or say nothing."""
+    images = {pinned(machine) for machine in observation.machines}
+    return images.pop() if len(images) == 1 else ""
+
+
+def pinned(machine: Machine) -> str:
+    """Return the reference of a machine's image: by digest where that is known, since a tag can move.
+
+    >>> from pytest_gaia.deploy.contract import Machine
+    >>> pinned(Machine(id="1", state="started", image="registry.fly.io/gaia-auth-dev:v7", digest="sha256:ab"))
+    'registry.fly.io/gaia-auth-dev@sha256:ab'
+    """
+    image = machine.image or ""
+    if not image or not machine.digest:
+        return image
+    head, slash, last = image.partition("@")[0].rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}@{machine.digest}"
+
+
+def digests(observation: Observation) -> tuple[str, ...]:
+    """Return the digests of all machines, each once."""
+    return tuple(sorted({machine.digest for machine in observation.machines if machine.digest}))
+
+
+_COMPARED = 19
+"""characters of a digest that people compare: ``sha256:`` and twelve more"""
+
+
+def difference(before: Observation, after: Observation) -> str:
+    """Return how ``after`` runs something else than ``before``, in one sentence; an empty text if it does not.
+
+    Images and releases count. Machines that were started, stopped or added with the same image do not.
+    """
+    if before.exists != after.exists:
+        return f"{after.app} {'was deployed meanwhile' if after.exists else 'is gone'}"
+    if before.release is not None and after.release is not None and before.release != after.release:
+        return f"{after.app} is at release {after.release}, it was at {before.release}"
+    then, now = images(before), images(after)
+    if then != now:
+        return f"{after.app} runs {_listed(now)}, it ran {_listed(then)}"
+    return ""
+
+
+def images(observation: Observation) -> tuple[str, ...]:
+    """Return what the machines run: digests, and references where no digest is known; each once, sorted."""
+    return tuple(sorted({each.digest or each.image or "an unknown image" for each in observation.machines}))
+
+
+def _listed(found: tuple[str, ...]) -> str:
+    return ", ".join(each[:_COMPARED] if each.startswith("sha256:") else each for each in found) or "nothing"

@@ -28,7 +28,7 @@ def hook_for(environment: Environment, plugin_hook: DeployHook | None = None, *,
             f"or a hook to [env.{environment.name}.deploy]."
         )
     if settings.hook == "command":
-        from pytest_gaia.deploy.command import CommandHook
+        from pytest_gaia.deploy.custom import CommandHook
 
         return CommandHook(settings.command, rootdir)
     if settings.hook == "plugin":
@@ -39,11 +39,11 @@ def hook_for(environment: Environment, plugin_hook: DeployHook | None = None, *,
 def built_in(name: str) -> DeployHook:
     """Return the adapter ``name``. Raises ``ConfigError`` for an unknown one."""
     if name == "fly":
-        from pytest_gaia.deploy.fly import FlyHook
+        from pytest_gaia.deploy.fly.hook import FlyHook
 
         return FlyHook()
     if name == "compose":
-        from pytest_gaia.deploy.compose import ComposeHook
+        from pytest_gaia.deploy.compose.hook import ComposeHook
 
         return ComposeHook()
     raise ConfigError(f"there is no built-in hook {name!r}; {nearest(name, BUILT_IN)}")

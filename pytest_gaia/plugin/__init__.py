@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia import hookspecs
-from pytest_gaia.collection.marker import MARKER
+from pytest_gaia.collection.needs import MARKER
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.plugin.signs import may_use_gaia, only_looks
 from pytest_gaia.stash import RUN

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pytest_gaia.collection.applicability import why_not
-from pytest_gaia.collection.loops import settle_loops
-from pytest_gaia.collection.selection import by_command, outside_default_selection
-from pytest_gaia.collection.suites import Places, mark_suites
+from pytest_gaia.collection.selection import by_command, outside_default_selection, why_not
+from pytest_gaia.collection.suites import Places, mark_suites, settle_loops
 from pytest_gaia.collection.traits import TraitsReader
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.plugin import phases
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from pytest_gaia.collection.needs import Needs
     from pytest_gaia.plugin.judging import Judging
     from pytest_gaia.run.session import Run
-    from pytest_gaia.verdict.assembly import Assembly
+    from pytest_gaia.verdict.gathering import Assembly
 
 
 class CheckHooks:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployLocked, SandboxError
+from pytest_gaia.observation.readiness import demand_of, probe_members
+from pytest_gaia.observation.watching import look_again, observe
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.github import Actions
 from pytest_gaia.plugin.junit import settle_junit
@@ -14,10 +16,6 @@ from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.telling import LastWords
 from pytest_gaia.plugin.waiting import Waiting, write
 from pytest_gaia.report import members
-from pytest_gaia.run.capabilities import observe
-from pytest_gaia.run.readiness import probe_members
-from pytest_gaia.run.settling import demand_of
-from pytest_gaia.run.watching import look_again
 from pytest_gaia.run.workers import hold_back
 
 if TYPE_CHECKING:
@@ -27,11 +25,11 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.errors import GaiaError
+    from pytest_gaia.observation.readiness import MemberState
     from pytest_gaia.plugin.deployment import Deployment
     from pytest_gaia.plugin.progress import SuitesBegun
     from pytest_gaia.plugin.result import Result
     from pytest_gaia.plugin.witness import WitnessHooks
-    from pytest_gaia.run.readiness import MemberState
     from pytest_gaia.run.session import Run
 
 

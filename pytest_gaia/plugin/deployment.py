@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.deployfiles.read import deployment_of
-from pytest_gaia.deploy.drift import images
-from pytest_gaia.deploy.inprocess import PluginHook
+from pytest_gaia.deploy.custom import PluginHook
+from pytest_gaia.deploy.outcome import images
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import ConfigError, DeployUnavailable
+from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of
+from pytest_gaia.observation.targets import targets
 from pytest_gaia.plugin.rollout_shown import TerminalProgress
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.waiting import write
 from pytest_gaia.report import deployed as report
-from pytest_gaia.run.deployed import Sight, changes, look_at
+from pytest_gaia.rollout.course import RolloutInterrupted, plan_rollout, roll_out
+from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.run.interrupts import like_interrupts
-from pytest_gaia.run.rollout import RolloutInterrupted, plan_rollout, roll_out
-from pytest_gaia.run.rollout_options import split_images, split_services
-from pytest_gaia.run.targets import targets
-from pytest_gaia.run.waking import wake_all, waker_of
-from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
+from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.deploy.contract import DeployHook, Request
     from pytest_gaia.plugin.result import Result
-    from pytest_gaia.run.rollout_model import Rollout, RolloutResult, Step, StepResult
+    from pytest_gaia.rollout.model import Rollout, RolloutResult, Step, StepResult
     from pytest_gaia.run.session import Run
 
 HOOK = "pytest_gaia_deploy"

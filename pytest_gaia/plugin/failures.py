@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import ReprFileLocation
 
     from pytest_gaia.clients.exchanges import Exchange
-    from pytest_gaia.run.recorder import Recorder
+    from pytest_gaia.run.session import Recorder
 
 _OURS = Path(pytest_gaia.__file__).parent
 _LIBRARIES = (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib")))

@@ -16,7 +16,7 @@ from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable
 from pytest_gaia.plugin.shown import show_outcomes
 from pytest_gaia.verdict.evidence import Failure, Phase, Wire
-from pytest_gaia.verdict.symptoms import failure_of
+from pytest_gaia.verdict.gathering import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.observation.readiness import MemberState
     from pytest_gaia.plugin.judging import Judging
-    from pytest_gaia.run.readiness import MemberState
     from pytest_gaia.run.session import Run
-    from pytest_gaia.verdict.deployment import DeploymentSeen
-    from pytest_gaia.verdict.evidence import Line, TestRecord
+    from pytest_gaia.verdict.evidence import DeploymentSeen, Line, TestRecord
     from pytest_gaia.verdict.seal import Plan
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.plugin.waiting import begin_line, show_for_a_moment, take_away
 from pytest_gaia.report.deployed import ending
-from pytest_gaia.run.rollout_model import Progress
+from pytest_gaia.rollout.model import Progress
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_gaia.run.rollout_model import Rollout, StepResult
+    from pytest_gaia.rollout.model import Rollout, StepResult
 
 
 class TerminalProgress(Progress):

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gaia.plugin.phases import skip_reason
 from pytest_gaia.run.workers import deselected_of, left_out_of, mistake_of, uncollected_of
-from pytest_gaia.verdict.assembly import Assembly
+from pytest_gaia.verdict.gathering import Assembly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_gaia.deploy.outcome import digest_of
+from pytest_gaia.deploy.outcome import digest_of, digests
+from pytest_gaia.observation.deployed import Sight
 from pytest_gaia.promotion.bundle import Bundle, Component
 from pytest_gaia.promotion.configs import differences
 from pytest_gaia.promotion.images import DIGEST, not_one
-from pytest_gaia.run.deployed import Sight
-from pytest_gaia.run.references import digests
 
 Status = Literal["same", "differs", "unknown", "left out"]
 

@@ -26,8 +26,7 @@ from pytest_gaia.promotion.statements import (
     RunDetails,
     RunPredicate,
 )
-from pytest_gaia.verdict.deployment import DeploymentSeen
-from pytest_gaia.verdict.evidence import RecordedRun, decode_run, time_of
+from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, decode_run, time_of
 from pytest_gaia.verdict.judged import judge_run
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
 from pytest_gaia.verdict.seal import Plan as SealedPlan

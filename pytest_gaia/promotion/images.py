@@ -9,13 +9,12 @@ from pathlib import Path
 from pytest_gaia.config.deployfiles.read import deployment_of
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.deploy.outcome import digest_of
+from pytest_gaia.deploy.outcome import digest_of, digests, pinned
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest
+from pytest_gaia.observation.deployed import Sight, look_at
 from pytest_gaia.promotion.bundle import Component
-from pytest_gaia.run.deployed import Sight, look_at
-from pytest_gaia.run.references import digests, pinned
-from pytest_gaia.run.rollout_plan import plan_rollout
+from pytest_gaia.rollout.plan import plan_rollout
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -17,7 +17,7 @@ from pytest_gaia.promotion.statements import (
     RollbackPredicate,
     Subject,
 )
-from pytest_gaia.run.journal import Journal
+from pytest_gaia.rollout.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from pytest_gaia.promotion.ledger import Entry
     from pytest_gaia.promotion.project import Promotion
-    from pytest_gaia.run.journal import Entry as Line
-    from pytest_gaia.run.rollout_model import RolloutResult
+    from pytest_gaia.rollout.journal import Entry as Line
+    from pytest_gaia.rollout.model import RolloutResult
 
 _NOTHING_DONE = frozenset({"unchanged", "not begun"})
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.options import Options
+from pytest_gaia.config.platform import in_order
 from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import known_stages, resolve
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
@@ -24,7 +25,6 @@ from pytest_gaia.promotion.shared_bundles import REFERENCE as BUNDLES
 from pytest_gaia.promotion.shared_bundles import bring_bundles, share_bundle
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.stores import FolderStore
-from pytest_gaia.run.order import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +140,7 @@ class Promotion:
         """Return the services that ``gaia deploy`` deploys to ``name``; None where it is not deployed from here."""
         # Those who only look at bundles and entries do without what plans a deployment.
         from pytest_gaia.config.deployfiles.read import deployment_of
-        from pytest_gaia.run.rollout_plan import apps_of, choose
+        from pytest_gaia.rollout.plan import apps_of, choose
 
         try:
             environment = resolve(Options(rootdir=self.rootdir, environ={}, env=name))

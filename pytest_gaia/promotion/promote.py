@@ -31,7 +31,7 @@ from pytest_gaia.promotion.promote_plan import Plan, check_writable, strays_of
 from pytest_gaia.promotion.renewal import renewed
 from pytest_gaia.promotion.running import observed
 from pytest_gaia.promotion.statements import GATE
-from pytest_gaia.run.journal import Journal as Rollouts
+from pytest_gaia.rollout.journal import Journal as Rollouts
 from pytest_gaia.verdict.verdict import EXIT_CODES
 
 LOCKED = DeployLocked.exit_code

@@ -15,7 +15,7 @@ from pytest_gaia.promotion.renewal import renewed
 from pytest_gaia.promotion.rollback import outcome_of, rollback_predicate, rollout_to
 from pytest_gaia.promotion.statements import DEPLOYMENT, ROLLBACK, DeploymentPredicate
 from pytest_gaia.promotion.witness import witness
-from pytest_gaia.run.rollout import RolloutInterrupted, roll_out
+from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.ledger import Entry
     from pytest_gaia.promotion.project import Promotion
     from pytest_gaia.promotion.rollback import Outcome, RollbackPlan
-    from pytest_gaia.run.rollout_model import Progress, Rollout, RolloutResult
+    from pytest_gaia.rollout.model import Progress, Rollout, RolloutResult
 
     Smoke = Callable[[], str]
     """looks whether what runs now works; returns why not"""

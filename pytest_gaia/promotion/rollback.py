@@ -16,8 +16,8 @@ from pytest_gaia.promotion.bundle_checks import check_files
 from pytest_gaia.promotion.bundles import configs_folder
 from pytest_gaia.promotion.configs import deploy_files
 from pytest_gaia.promotion.statements import NO_BUNDLE, RUNS_WELL, DeploymentPredicate, RollbackPredicate, RunPredicate
-from pytest_gaia.run.rollout_model import GOOD, Rollout
-from pytest_gaia.run.rollout_plan import apps_of, settings_of, step_of
+from pytest_gaia.rollout.model import GOOD, Rollout
+from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.promotion.bundle import Bundle
     from pytest_gaia.promotion.project import Promotion
-    from pytest_gaia.run.rollout_model import Action, RolloutResult, StepResult
+    from pytest_gaia.rollout.model import Action, RolloutResult, StepResult
 
     Outcome = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
 

@@ -15,8 +15,7 @@ from pytest_gaia.promotion.baseline import Baseline
 from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.performance import measure, samples_of
 from pytest_gaia.promotion.statements import Decision, DeploymentPredicate, Resource, RunDetails, RunPredicate
-from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
-from pytest_gaia.verdict.evidence import RecordedRun, time_of
+from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen, time_of
 from pytest_gaia.verdict.judge import EXECUTED, Judgement, Outcome
 from pytest_gaia.verdict.report import VerdictFile
 from pytest_gaia.verdict.seal import Plan, unproved

@@ -12,10 +12,10 @@ from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import deploy_folder
 from pytest_gaia.config.resolve import resolve
+from pytest_gaia.deploy.outcome import digests
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.images import look
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.run.references import digests
 
 
 def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:

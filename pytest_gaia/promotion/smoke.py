@@ -14,12 +14,12 @@ from pytest_gaia.config.resolve import known_tolerances, resolve
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.observation.readiness import probe_members
 from pytest_gaia.policy.files import folders_of, load
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.subjects import Context
 from pytest_gaia.promotion.promote_child import digest_pipe
 from pytest_gaia.promotion.promote_commands import check_environ, executed
-from pytest_gaia.run.readiness import probe_members
 from pytest_gaia.verdict.evidence import decode_run, time_of
 from pytest_gaia.verdict.judged import judge_run
 

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 
 from pytest_gaia.report.table import aligned
-from pytest_gaia.run.rollout_model import Rollout, RolloutResult, StepResult
-from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
+from pytest_gaia.rollout.model import Rollout, RolloutResult, StepResult
+from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
 
 _SHORT = 19
 """characters of a digest that tell it from others: ``sha256:`` and twelve more"""

@@ -14,8 +14,7 @@ from xml.etree.ElementTree import Element
 from pytest_gaia.policy.rules import Rule
 from pytest_gaia.report.terms import terms, told
 from pytest_gaia.verdict.judge import Judgement
-from pytest_gaia.verdict.judged import Judged
-from pytest_gaia.verdict.worst import worst_of_each
+from pytest_gaia.verdict.judged import Judged, worst_of_each
 
 Address = tuple[str, str]
 """classname and name of a test case"""

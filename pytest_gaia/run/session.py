@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,18 +13,121 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
+from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.printable import coloured, visible
-from pytest_gaia.run.handoff import Handoff
-from pytest_gaia.run.recorder import Recorder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_gaia.clients.exchanges import Exchange, Message, Statement
     from pytest_gaia.collection.needs import Needs
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.config.options import Options
-    from pytest_gaia.policy.subjects import Observed
     from pytest_gaia.run.stack import Stack
+
+
+_REMEMBERED = 200
+"""statements and messages of one test that are kept: the latest; a listener on everything can see very many"""
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Collects the exchanges of one test; calling it records one more."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    _statements: deque[Statement] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    _messages: deque[Message] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+
+    def add_statement(self, statement: Statement) -> None:
+        """Record one more SQL statement."""
+        self._statements.append(statement)
+
+    def add_message(self, message: Message) -> None:
+        """Record one more message of the broker, sent or received."""
+        self._messages.append(message)
+
+    def clear(self) -> None:
+        """Forget everything: the next test begins."""
+        if self.exchanges:
+            # A new list, because whoever asked for the old one may still be reading it.
+            self.exchanges = []
+        if self._statements or self._messages:
+            self._statements.clear()
+            self._messages.clear()
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The latest SQL statements, with placeholders and without values."""
+        return tuple(self._statements)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The latest messages that the test sent or saw."""
+        return tuple(self._messages)
+
+    @property
+    def last(self) -> Exchange | None:
+        """The latest exchange, if there was one."""
+        return self.exchanges[-1] if self.exchanges else None
+
+
+_FILE = "capabilities.json"
+
+
+@dataclass(slots=True)
+class Handoff:
+    """One end of the handing over: the controller's, or a worker's."""
+
+    _directory: Path | None = None
+    _hold: int | None = None
+    """the lock of a folder of our own"""
+    _observed: Observed | None = None
+
+    def open(self) -> Path:
+        """On the controller: return the folder in which workers will find the observation.
+
+        Made at the first call; then it also clears away what killed runs have left. Raises ``OSError`` where no folder
+        can be made.
+        """
+        if self._directory is None:
+            from pytest_gaia.sandbox.directories import create_run
+            from pytest_gaia.sandbox.leftovers import reclaim
+
+            # A run against a deployed environment has no sandbox that would do it.
+            reclaim()
+            self._directory, self._hold = create_run()
+        return self._directory
+
+    def attach(self, directory: Path) -> None:
+        """On a worker: look for the observation in ``directory``."""
+        self._directory = directory
+
+    def write(self, observed: Observed) -> None:
+        """On the controller: hand over which capabilities were observed."""
+        self._observed = observed
+        if self._directory is not None:
+            draft = self._directory / f"{_FILE}.draft"
+            draft.write_text(json.dumps([sorted(each) for each in observed]), encoding="utf-8")
+            draft.replace(self._directory / _FILE)
+
+    def read(self) -> Observed:
+        """Return the observed capabilities; none where nothing was observed, because what was not seen is not there."""
+        if self._observed is None:
+            path = self._directory / _FILE if self._directory else None
+            known = json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else []
+            self._observed = Observed(*map(frozenset, known))
+        return self._observed
+
+    def close(self) -> None:
+        """On the controller: remove the folder."""
+        if self._hold is not None and self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            os.close(self._hold)
+            self._hold = None
+
 
 MAIN = "main"
 """the sandbox cell of a run without workers, and the one that the controller looks at"""

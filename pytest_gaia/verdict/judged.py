@@ -16,7 +16,7 @@ from pytest_gaia.verdict.seal import reason, unproved
 from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.policy.ruleset import Standing
@@ -155,3 +155,19 @@ _ENDINGS = {2: "the run was interrupted", 3: "pytest failed inside", 4: "pytest 
 def _failed(record: TestRecord) -> bool:
     without_phases = record.state in ("crashed", "not collected") and not record.phases
     return without_phases or any(phase.outcome == "failed" for phase in record.phases)
+
+
+def worst_of_each(judgements: Iterable[Judgement]) -> list[Judgement]:
+    """Return the worst judgement of each test, in the order in which tests come first. Deselected ones are left out.
+
+    A test is judged more than once if it ran on several workers, or ran to its end and took its worker down elsewhere.
+    """
+    worst: dict[str, Judgement] = {}
+    for each in judgements:
+        if each.outcome != "deselected" and (each.node not in worst or _badness(each) > _badness(worst[each.node])):
+            worst[each.node] = each
+    return list(worst.values())
+
+
+def _badness(judgement: Judgement) -> tuple[bool, bool]:
+    return judgement.gates, judgement.outcome != "passed"

@@ -11,8 +11,7 @@ from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.policy.rules import SAID
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.verdict.deployment import DeploymentSeen
-from pytest_gaia.verdict.evidence import MemberSeen
+from pytest_gaia.verdict.evidence import DeploymentSeen, MemberSeen
 
 if TYPE_CHECKING:
     from pathlib import Path

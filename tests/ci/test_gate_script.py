@@ -14,7 +14,7 @@ import pytest
 
 from tests.ci.templates import ROOT
 from tests.repositories import Repository
-from tests.run.deploy_files import image
+from tests.rollout.deploy_files import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

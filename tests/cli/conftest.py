@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.cli.evidence import Underway
-from tests.run.deploy_files import write_fly_files
+from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,8 +92,8 @@ def operated(project: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPat
     (project / "deploy" / "docker-compose.yml").write_text(COMPOSE, encoding="utf-8")
     fake_tools.platform("staging", ["auth", "gateway"])
     fake_tools.platform("production", ["auth", "gateway"], machines=2)
-    monkeypatch.setattr("pytest_gaia.run.backoff._LOOK_EVERY", 0.01)
-    monkeypatch.setattr("pytest_gaia.run.backoff._FIRST", 0.01)
+    monkeypatch.setattr("pytest_gaia.rollout.step._LOOK_EVERY", 0.01)
+    monkeypatch.setattr("pytest_gaia.rollout.step._FIRST", 0.01)
     return project
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gaia.promotion.bundles import FOLDER, read_bundle
 from tests.repositories import Repository
-from tests.run.deploy_files import image
+from tests.rollout.deploy_files import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

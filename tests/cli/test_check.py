@@ -13,7 +13,7 @@ from pytest_gaia.promotion.gate import evaluate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.statements import RUN, CheckPredicate, RunDetails, RunPredicate
 from tests.promotion.release import made_bundle
-from tests.run.deploy_files import write_fly_files
+from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.terminals import Terminal
-from tests.run.deploy_files import image
+from tests.rollout.deploy_files import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def test_a_deployment_that_fails_says_why_and_how_to_go_on(
     code: int,
     outcome: str,
 ) -> None:
-    monkeypatch.setattr("pytest_gaia.run.rollout_step._STUCK_AFTER", 0.1)
+    monkeypatch.setattr("pytest_gaia.rollout.step._STUCK_AFTER", 0.1)
     (operated / "gaia.toml").write_text((operated / "gaia.toml").read_text() + "[env.staging.deploy]\ndeadline = 3\n")
     fake_tools.fault("gaia-auth-staging", fault)
 

@@ -105,7 +105,7 @@ def test_no_docker_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTo
 def test_containers_decide(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch, fault: str, outcome: str
 ) -> None:
-    monkeypatch.setattr("pytest_gaia.run.rollout_step._STUCK_AFTER", 0.1)
+    monkeypatch.setattr("pytest_gaia.rollout.step._STUCK_AFTER", 0.1)
     gaia("deploy", "local")
     fake_tools.fault("auth-service", fault)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.run.journal import Journal
+from pytest_gaia.rollout.journal import Journal
 from tests.cli.conftest import GAIA
 from tests.cli.terminals import Terminal
-from tests.run.deploy_files import image
+from tests.rollout.deploy_files import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

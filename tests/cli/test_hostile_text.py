@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.promotion.statements import WAIVER, WaiverPredicate
 from tests.hostile import HOSTILE, planted
-from tests.run.scripted import Member, healthy
+from tests.observation.scripted import Member, healthy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

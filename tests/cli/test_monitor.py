@@ -22,7 +22,7 @@ from pytest_gaia.cli.durations import seconds, spoken
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.stack import Stack
 from tests.cli.conftest import GAIA, Outcome
-from tests.run.scripted import Member, Says, healthy, says
+from tests.observation.scripted import Member, Says, healthy, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

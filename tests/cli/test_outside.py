@@ -12,10 +12,10 @@ import pytest
 from pytest_gaia.promotion.bundle import Component
 from pytest_gaia.promotion.bundles import keep_bundle
 from pytest_gaia.promotion.statements import NO_BUNDLE, DeploymentPredicate
-from pytest_gaia.run.journal import FOLDER
+from pytest_gaia.rollout.journal import FOLDER
 from tests.cli.evidence import Underway
 from tests.promotion.release import made_bundle
-from tests.run.deploy_files import image
+from tests.rollout.deploy_files import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from pytest_gaia.promotion.statements import (
 )
 from tests.cli.test_deploy_interrupted import read_until, started
 from tests.promotion.conftest import Keyring
-from tests.run.deploy_files import image
+from tests.rollout.deploy_files import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

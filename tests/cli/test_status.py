@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.run.journal import Entry, Journal
+from pytest_gaia.rollout.journal import Entry, Journal
 from tests.cli.conftest import GAIA, Outcome
 from tests.cli.test_sandbox import processes_of
+from tests.observation.scripted import Member, Says, healthy, says
 from tests.projects import ON_GAIA
-from tests.run.deploy_files import write_fly_files
-from tests.run.scripted import Member, Says, healthy, says
+from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from pytest_gaia.clients.exchanges import Message, Statement
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import Unreachable, WriteRefused
-from pytest_gaia.run.recorder import Recorder
+from pytest_gaia.run.session import Recorder
 from tests.clients.conftest import environment
 from tests.clients.nats_server import nats_server
 

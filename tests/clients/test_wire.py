@@ -16,7 +16,7 @@ from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.clients.wire import proxy_for, trusted
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, Unreachable
-from pytest_gaia.run.readiness import probe_members
+from pytest_gaia.observation.readiness import probe_members
 from tests.clients.conftest import environment
 from tests.clients.nats_server import nats_server
 from tests.clients.peers import always, peer, self_signed, unused_port

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.collection.applicability import why_not
 from pytest_gaia.collection.needs import Needs
+from pytest_gaia.collection.selection import why_not
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import NATS_DISABLED
 from pytest_gaia.config.secrets import Secret

@@ -19,7 +19,7 @@ from pytest_gaia.config.addresses import (
 )
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.run.observing import _is_here
+from pytest_gaia.observation.status import _is_here
 
 THIS_MACHINE = (
     "localhost", "LocalHost", "localhost.", "db.localhost", "A.LOCALHOST.", "localhost.localdomain", "ip6-localhost",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.secrets import mask_of
-from pytest_gaia.deploy.command import CommandHook
+from pytest_gaia.deploy.custom import CommandHook
 from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import a_request, executable
 

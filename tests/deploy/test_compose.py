@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.deploy.compose import ComposeHook
+from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import a_request, executable
 from tests.deploy.test_compose_shapes import CONFIG, ID, OWN, line

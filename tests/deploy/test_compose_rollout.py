@@ -9,15 +9,15 @@ import pytest
 
 from pytest_gaia.config.deployfiles.read import read_deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
-from pytest_gaia.deploy.compose import ComposeHook
+from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.run.rollout import plan_rollout, roll_out
-from tests.run.deploy_files import Clock, Listener
+from pytest_gaia.rollout.course import plan_rollout, roll_out
+from tests.rollout.deploy_files import Clock, Listener
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.run.rollout_model import Rollout, RolloutResult
+    from pytest_gaia.rollout.model import Rollout, RolloutResult
     from tests.fake_tools import FakeTools
 
 FILE = """\

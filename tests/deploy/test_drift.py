@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation
-from pytest_gaia.deploy.drift import difference, images
+from pytest_gaia.deploy.outcome import difference, images
 
 A, B = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 

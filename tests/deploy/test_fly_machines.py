@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from pytest_gaia.deploy.contract import Machine
-from pytest_gaia.deploy.fly_json import NotJson
-from pytest_gaia.deploy.fly_machines import serving
+from pytest_gaia.deploy.fly.shapes import NotJson, serving
 
 DIGEST = "sha256:" + "a" * 64
 START, EXIT = "start", "exit"

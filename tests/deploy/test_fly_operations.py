@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.secrets import unkeyed
-from pytest_gaia.deploy import fly_apps, fly_operations
 from pytest_gaia.deploy.contract import UnknownApp
-from pytest_gaia.deploy.fly_tool import FlyTool
+from pytest_gaia.deploy.fly import operations as fly_apps
+from pytest_gaia.deploy.fly import operations as fly_operations
+from pytest_gaia.deploy.fly.tool import FlyTool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
 if TYPE_CHECKING:
-    from pytest_gaia.deploy.fly_shapes import LogLine
+    from pytest_gaia.deploy.fly.shapes import LogLine
     from tests.fake_tools import FakeTools
 
 APP = "gaia-auth-staging"

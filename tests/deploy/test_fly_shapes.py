@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.deploy import fly_shapes
-from pytest_gaia.deploy.fly_json import NotJson, find_json
+from pytest_gaia.deploy.fly import shapes as fly_shapes
+from pytest_gaia.deploy.fly.shapes import NotJson, find_json
 
 MACHINES = [{"id": "m1", "config": {"env": {"GREETING": "[hello]\n{world}"}}}, {"id": "m2"}]
 PRINTED = json.dumps(MACHINES, indent=4)

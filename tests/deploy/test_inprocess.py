@@ -6,7 +6,7 @@ import pytest
 
 from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.deploy.contract import Machine, Observation, Reply
-from pytest_gaia.deploy.inprocess import PluginHook
+from pytest_gaia.deploy.custom import PluginHook
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from tests.deploy.executables import a_request
 

@@ -35,11 +35,11 @@ deadline = {deadline}
 
 # What is waited for between two looks is nothing that these tests are about.
 CONFTEST = """
-import pytest_gaia.run.backoff
-import pytest_gaia.run.rollout_step
+import pytest_gaia.rollout.step
+import pytest_gaia.rollout.step
 
-pytest_gaia.run.backoff._LOOK_EVERY = 0.01
-pytest_gaia.run.rollout_step._STUCK_AFTER = 0.1
+pytest_gaia.rollout.step._LOOK_EVERY = 0.01
+pytest_gaia.rollout.step._STUCK_AFTER = 0.1
 """
 
 HOOK = """#!{python}

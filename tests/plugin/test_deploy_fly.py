@@ -8,7 +8,7 @@ import pytest
 
 from tests.plugin.conftest import add_suite
 from tests.plugin.deployer import CONFTEST
-from tests.run.deploy_files import write_fly_files
+from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
     from tests.fake_tools import FakeTools
@@ -27,7 +27,7 @@ least_executed = 1
 answers = 1
 deadline = {deadline}
 """
-QUICK = "import pytest_gaia.deploy.fly_tool\n" + CONFTEST
+QUICK = "import pytest_gaia.deploy.fly.tool\n" + CONFTEST
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.observation.scripted import Member, Says, healthy
 from tests.plugin.conftest import ScriptedServer, add_suite
-from tests.run.scripted import Member, Says, healthy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_gaia.deploy.contract import Machine, Observation
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.observation.deployed import Sight
 from pytest_gaia.promotion.bundle import Bundle, Component
 from pytest_gaia.promotion.bundle_checks import check_files, check_images, check_running
 from pytest_gaia.promotion.bundles import (
@@ -28,10 +29,9 @@ from pytest_gaia.promotion.bundles import (
 from pytest_gaia.promotion.configs import deploy_files, digest
 from pytest_gaia.promotion.making import last_released, make_bundle
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.run.deployed import Sight
 from tests.promotion.release import Release, made_bundle
 from tests.repositories import Repository
-from tests.run.deploy_files import write_fly_files
+from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from pytest_gaia.promotion.statements import SIGNOFF, SignoffPredicate
 from tests.projects import ON_GAIA
 from tests.promotion.release import made_bundle
 from tests.repositories import Repository
-from tests.run.deploy_files import write_fly_files
+from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
     from pathlib import Path

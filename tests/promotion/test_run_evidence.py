@@ -16,8 +16,16 @@ from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.subjects import Context
 from pytest_gaia.promotion.run_evidence import deployment_predicate, located, run_predicate
 from pytest_gaia.promotion.statements import RunDetails, RunPredicate
-from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
-from pytest_gaia.verdict.evidence import SCHEMA, Phase, RecordedRun, RunEnd, RunStart, TestRecord
+from pytest_gaia.verdict.evidence import (
+    SCHEMA,
+    DeploymentSeen,
+    Phase,
+    RecordedRun,
+    RunEnd,
+    RunStart,
+    ServiceSeen,
+    TestRecord,
+)
 from pytest_gaia.verdict.judged import judge_run
 from pytest_gaia.verdict.report import policy_digest, verdict_file
 from pytest_gaia.verdict.seal import Plan, PlannedTest

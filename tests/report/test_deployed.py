@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.report.deployed import command, failure, intention, interruption, table
-from pytest_gaia.run.rollout_model import Rollout, RolloutResult, Step, StepResult
-from pytest_gaia.verdict.deployment import DeploymentSeen, ServiceSeen
+from pytest_gaia.rollout.model import Rollout, RolloutResult, Step, StepResult
+from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,13 +16,14 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.contract import Observation, Reply
-from pytest_gaia.deploy.fly_tool import FlyTool
+from pytest_gaia.deploy.fly.tool import FlyTool
 from pytest_gaia.deploy.process import ending
-from pytest_gaia.run import capabilities, observing
-from pytest_gaia.run.backoff import Pace
-from pytest_gaia.run.deployed import look_at
-from pytest_gaia.run.readiness import READY, MemberState
-from pytest_gaia.run.rollout_model import Rollout, Step
+from pytest_gaia.observation import status as observing
+from pytest_gaia.observation import watching as capabilities
+from pytest_gaia.observation.deployed import look_at
+from pytest_gaia.observation.readiness import READY, MemberState
+from pytest_gaia.rollout.model import Rollout, Step
+from pytest_gaia.rollout.step import Pace
 from pytest_gaia.system.waiting import ROUND, exit_code_of, join, output_of, result_of, rounds, take, wait_for
 
 if TYPE_CHECKING:

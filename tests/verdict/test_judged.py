@@ -10,8 +10,8 @@ import pytest
 
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.report.footer import warnings
-from pytest_gaia.verdict.assembly import Assembly
 from pytest_gaia.verdict.evidence import Phase, TestRecord, read_run
+from pytest_gaia.verdict.gathering import Assembly
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import policy_digest, verdict_file
 from tests.policy.build import EXPIRES, TODAY, context, rule

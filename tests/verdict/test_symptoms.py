@@ -16,7 +16,7 @@ from pytest_gaia.clients.exchanges import Exchange, Request, Response
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable, WriteRefused
 from pytest_gaia.verdict.evidence import Failure
-from pytest_gaia.verdict.symptoms import MESSAGE_LIMIT, failure_of
+from pytest_gaia.verdict.gathering import MESSAGE_LIMIT, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

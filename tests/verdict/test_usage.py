@@ -9,8 +9,7 @@ from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.verdict.evidence import Failure
 from pytest_gaia.verdict.judged import judge_run
-from pytest_gaia.verdict.unexcused import executed, unexcused
-from pytest_gaia.verdict.usage import idle
+from pytest_gaia.verdict.usage import executed, idle, unexcused
 from tests.policy.build import context, rule
 from tests.verdict.runs import failed, passed, run
 

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from pytest_gaia.verdict.judge import Judgement
-from pytest_gaia.verdict.worst import worst_of_each
+from pytest_gaia.verdict.judged import worst_of_each
 
 PASSED = Judgement("a", "passed")
 EXCUSED = Judgement("a", "expected failure")

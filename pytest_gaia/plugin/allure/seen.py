@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.clients.exchanges import Exchange, Message, Statement
     from pytest_gaia.config.tolerance import Tolerance
-    from pytest_gaia.run.recorder import Recorder
+    from pytest_gaia.run.session import Recorder
     from pytest_gaia.verdict.judge import Outcome
 
 _ORDER: tuple[Outcome, ...] = (

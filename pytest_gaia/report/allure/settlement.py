@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling, tell
-from pytest_gaia.verdict.judged import Judged
-from pytest_gaia.verdict.worst import worst_of_each
+from pytest_gaia.verdict.judged import Judged, worst_of_each
 
 
 def tellings(judged: Judged, expected_as: ExpectedAs) -> Iterator[tuple[str, Telling]]:

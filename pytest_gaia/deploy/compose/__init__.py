@@ -1,0 +1,1 @@
+"""Services of a compose file on this machine, by Docker."""

@@ -1,0 +1,241 @@
+"""The hook ``compose``: services of a compose file on this machine. ``up`` does, ``ps`` says what came of it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec.structs import replace
+
+from pytest_gaia.config.deployfiles.compose import one_shots
+from pytest_gaia.config.deployfiles.read import override_file
+from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.deploy.compose.shapes import containers, images, is_temporary, mistake_in
+from pytest_gaia.deploy.contract import Observation, Reply
+from pytest_gaia.deploy.masking import masker
+from pytest_gaia.deploy.outcome import digest_of
+from pytest_gaia.deploy.process import find_tool, run_tool
+from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_gaia.deploy.compose.shapes import Container
+    from pytest_gaia.deploy.contract import Machine, Request
+    from pytest_gaia.deploy.process import Finished
+
+    Command: TypeAlias = tuple[str, ...]
+
+_TOOL = "docker"
+_INSTALL = "Install Docker with its compose plugin (version 2)."
+_QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
+_SPARE = 0.1
+"""share of the deadline that is left to `up` after its own, so that it can say what it was waiting for"""
+_VERBS = ("up", "build", "ps")
+_INSPECT = ("container", "inspect", "--format", "{{.Id}} {{.Image}} {{.State.OOMKilled}}")
+_IMAGES = ("image", "inspect", "--format", "{{.Id}} {{json .RepoDigests}}")
+
+
+class ComposeHook:
+    """Deploys one service of a compose file. Regions and remote builders mean nothing here."""
+
+    name = "compose"
+
+    def run(self, request: Request, log: Callable[[str], None]) -> Reply:
+        """Carry out one phase. Raises ``ConfigError`` for what only the user can mend."""
+        if request.config is None:
+            raise ConfigError(f"compose: no compose file is known for {request.service} of {request.environment}.")
+        if request.region is not None:
+            raise ConfigError("--region: compose runs everything on this machine; leave it out.")
+        job = _Job(request, log)
+        if request.phase == "plan" or (request.dry_run and request.phase != "observe"):
+            return Reply(status="done", commands=job.commands(), message=job.remark())
+        return job.observe() if request.phase == "observe" else job.deploy()
+
+
+class _Job:
+    """One phase for one service."""
+
+    def __init__(self, request: Request, log: Callable[[str], None]) -> None:
+        self._request = request
+        self._log = log
+        self._redact = masker()
+        self._until = time.monotonic() + request.deadline
+        going_back = request.phase == "rollback"
+        self._image = request.previous if going_back and request.previous else request.image
+        self._one_shots: frozenset[str] | None = None
+
+    def commands(self) -> tuple[Command, ...]:
+        """Return what deploys the service: exactly what would be, or has been, run."""
+        wait = str(max(1, int(self._request.deadline * (1 - _SPARE))))
+        up = ("up", "--detach", "--wait", "--wait-timeout", wait)
+        # Whatever it is called, it is no option.
+        service = ("--", self._request.app)
+        if self._image:
+            # The other services keep the images that they run: without --no-deps, those of the file would replace them.
+            return ((*self._compose("--file", "-"), *up, "--no-build", "--no-deps", *service),)
+        rebuilt = ((*self._compose(), "build", "--no-cache", "--pull", *service),)
+        beside = self._request.beside
+        # A one-shot that has run in this deployment already would be started again as a dependency.
+        names = service if beside is None else ("--no-deps", "--", *beside, self._request.app)
+        return (*(rebuilt if self._request.rebuild else ()), (*self._compose(), *up, *names))
+
+    def remark(self) -> str:
+        """Return what the commands alone do not show."""
+        path = override_file(Path(str(self._request.config)))
+        said = [
+            *([f"standard input: {self._override(self._image)}"] if self._image else []),
+            *(
+                [f"{path.name} is not read: Compose lays it over the file only where no --file is given"]
+                if path
+                else []
+            ),
+        ]
+        return "; ".join(said)
+
+    def deploy(self) -> Reply:
+        """Run the commands. ``up`` also fails if a one-shot container ends well, so ``ps`` has the last word."""
+        override = self._override(self._found_here()) if self._image else None
+        for command in self.commands():
+            finished = self._run(command, stdin=override)
+            if not finished.ok:
+                return self._failed(command, finished)
+        return Reply(status="done", commands=self.commands(), image=self._image)
+
+    def observe(self) -> Reply:
+        """Say which containers of the service there are, and which image each of them really runs."""
+        listing = (*self._compose(), "ps", "--all", "--format", "json", "--", self._request.app)
+        finished = self._run(listing)
+        if not finished.ok:
+            return self._failed(listing, finished)
+        observation = self._observation([each for each in self._read(finished) if each.service == self._request.app])
+        image = observation.machines[0].image if observation.machines else None
+        return Reply(status="done", commands=(listing,), image=image, observation=observation)
+
+    def _observation(self, found: Sequence[Container]) -> Observation:
+        return Observation(
+            app=self._request.app,
+            exists=bool(found),
+            machines=self._machines(found) if found else (),
+            hostname=next((f"localhost:{each.port}" for each in found if each.port), None),
+            taken=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+    def _machines(self, found: Sequence[Container]) -> tuple[Machine, ...]:
+        ids = [each.id for each in found]
+        inspected = self._run((_TOOL, *_INSPECT, *ids)).stdout
+        named = sorted({words[1] for line in inspected.splitlines() if len(words := line.split()) > 1})
+        referred = self._run((_TOOL, *_IMAGES, *named)).stdout if named else ""
+        known = images(inspected, referred)
+        wanted = digest_of(self._image or "")
+        return tuple(
+            each.machine(known[full], wanted, may_end=self._may_end(each))
+            for each in found
+            for full in known
+            if full.startswith(each.id)
+        )
+
+    def _failed(self, command: Command, finished: Finished) -> Reply:
+        text = "\n".join(finished.stderr_tail)
+        last = next((line for line in reversed(finished.stderr_tail) if line.strip()), "it said nothing")
+        verb = next((word for word in command if word in _VERBS), "")
+        shown = f"docker compose {verb}"
+        if why := mistake_in(text):
+            raise ConfigError(f"{shown}: {why}. It said: {last}")
+        reply = Reply(status="failed", commands=(command,), image=self._image, tail=finished.stderr_tail)
+        if finished.timed_out:
+            return replace(reply, message=f"{shown} did not end within {self._request.deadline:g} s, and was ended.")
+        if is_temporary(text):
+            return replace(reply, status="retry", message=f"{shown}: {last}")
+        if verb == "up" and self._all_well():
+            why = f"{shown} ended with {finished.exit_code}, as it does where a one-shot container has ended well."
+            return replace(reply, status="done", message=why)
+        return replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}")
+
+    def _all_well(self) -> bool:
+        finished = self._run((*self._compose(), "ps", "--all", "--format", "json"))
+        found = self._read(finished) if finished.ok else ()
+        is_there = any(each.service == self._request.app for each in found)
+        return is_there and all(each.well(may_end=self._may_end(each)) for each in found)
+
+    def _may_end(self, container: Container) -> bool:
+        """Whether an end is what the file means ``container`` to come to. Most never end, and need no look at the file."""
+        if not container.completed:
+            return False
+        if container.service == self._request.app and self._request.service in MEMBERS:
+            return False
+        if self._one_shots is None:
+            path = Path(str(self._request.config))
+            self._one_shots = one_shots(path, path.name)
+        return container.service in self._one_shots
+
+    def _read(self, finished: Finished) -> tuple[Container, ...]:
+        try:
+            return containers(finished.stdout)
+        except ValueError as problem:
+            raise ConfigError(f"docker compose ps: its output is no JSON ({problem}): {_INSTALL}") from None
+
+    def _override(self, image: str | None) -> str:
+        return json.dumps({"services": {self._request.app: {"image": image}}})
+
+    def _found_here(self) -> str | None:
+        """An image that was built here has an id and no digest: of no registry, and so only known by the id alone."""
+        digest = digest_of(self._image or "")
+        known = digest is not None and self._run((_TOOL, "image", "inspect", "--format", "{{.Id}}", digest)).ok
+        return digest if known else self._image
+
+    def _compose(self, *options: str) -> Command:
+        return (_TOOL, "compose", "--file", str(self._request.config), *options)
+
+    def _run(self, command: Command, stdin: str | None = None) -> Finished:
+        return run_tool(
+            (find_tool(_TOOL, install=_INSTALL), *command[1:]),
+            deadline=max(0.0, self._until - time.monotonic()),
+            stdin=stdin,
+            env=_QUIET,
+            environment=self._request.environment,
+            log=self._log,
+            redact=self._redact,
+        )
+
+
+_RECENT = 60.0
+_LINES = "200"
+
+
+def logs(
+    config: Path,
+    service: str,
+    environment: str,
+    take: Callable[[str], None],
+    *,
+    follow: bool = False,
+    log: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Hand the newest lines of ``service`` to ``take``; with ``follow`` go on until Ctrl-C. Secrets are masked.
+
+    Raises ``ConfigError`` for what only the user can mend, ``DeployUnavailable`` where Docker does not answer, and
+    ``DeployFailed`` for the rest.
+    """
+    docker = find_tool("docker", install="Install Docker with its compose plugin (version 2).")
+    command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix", "--tail", _LINES]
+    command += ["--follow"] if follow else []
+    finished = run_tool(
+        [*command, "--", service], deadline=math.inf if follow else _RECENT, environment=environment, log=log, out=take
+    )
+    if finished.ok:
+        return
+    said = "\n".join(finished.stderr_tail)
+    what = f"docker compose logs {service}"
+    if why := mistake_in(said):
+        raise ConfigError(f"{what}: {why}. It said: {said}")
+    kind = DeployUnavailable if finished.timed_out or is_temporary(said) else DeployFailed
+    raise kind(f"{what} ended with exit code {finished.exit_code}: {said or 'it said nothing'}")

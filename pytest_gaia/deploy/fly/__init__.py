@@ -1,0 +1,1 @@
+"""Apps on Fly.io, by flyctl."""

@@ -1,0 +1,184 @@
+"""Apps on Fly: what can be asked without changing anything, and what operating them takes besides deploying.
+
+Every function raises ``ConfigError`` (flyctl is not installed, nobody is logged in, no permission), its kind
+``UnknownApp``, ``DeployUnavailable`` (rate-limited or out of reach, and it lasted) or ``DeployFailed`` (anything else).
+``log`` takes flyctl's lines as they come, secrets masked.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import TYPE_CHECKING
+
+from pytest_gaia.deploy.contract import Observation, Reply
+from pytest_gaia.deploy.fly import shapes as fly_shapes
+from pytest_gaia.deploy.fly.shapes import NotJson, find_json, serving
+from pytest_gaia.deploy.fly.tool import FlyTool
+from pytest_gaia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.deploy.fly.shapes import FlyApp, Release
+    from pytest_gaia.deploy.process import Finished
+
+
+def apps(organization: str | None = None, *, tool: FlyTool | None = None) -> tuple[FlyApp, ...]:
+    """Return all apps, of one organisation (its slug) or of all that the user belongs to, by name.
+
+    A token for a single app may not ask this: ``ConfigError``.
+    """
+    chosen = ("-o", organization) if organization else ()
+    return (tool or FlyTool()).ask(fly_shapes.apps, "apps", "list", *chosen, "--json")
+
+
+def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) -> Observation:
+    """Return what runs of ``app``: its serving machines, and the number of its current release."""
+    tool = tool or FlyTool()
+    listing = ("machine", "list", "-a", app, "--json")
+    machines = tool.ask(serving, *listing, app=app, deadline=deadline)
+    status = tool.ask(fly_shapes.status, "status", "-a", app, "--json", app=app, deadline=deadline)
+    return Observation(
+        app=app,
+        exists=True,
+        machines=machines,
+        release=status.version or None,
+        hostname=status.hostname or None,
+        taken=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+def releases(app: str, *, tool: FlyTool | None = None) -> tuple[Release, ...]:
+    """Return the newest 25 releases of ``app``, newest first. Their status is flyctl's word, and proves nothing."""
+    return (tool or FlyTool()).ask(fly_shapes.releases, "releases", "-a", app, "--json", app=app)
+
+
+def secret_names(app: str, *, tool: FlyTool | None = None) -> frozenset[str]:
+    """Return the names of the secrets that are set for ``app``; their values never leave Fly."""
+    return (tool or FlyTool()).ask(fly_shapes.secret_names, "secrets", "list", "-a", app, "--json", app=app)
+
+
+ASLEEP = frozenset({"stopped", "suspended"})
+"""states of a machine that runs again when it is started"""
+_WAKE = 120.0
+_SCALE = 300.0
+_RECENT = 60.0
+
+
+def _nothing(_: str) -> None:
+    pass
+
+
+def sleeping(observation: Observation) -> tuple[str, ...]:
+    """Return the ids of the machines that have to be started before they answer."""
+    return tuple(machine.id for machine in observation.machines if machine.state in ASLEEP)
+
+
+def wake_commands(app: str, machines: tuple[str, ...], deadline: float = _WAKE) -> tuple[tuple[str, ...], ...]:
+    """Return the arguments that start ``machines``, and wait until each has started."""
+    if not machines:
+        return ()
+    limit = f"{max(1, int(deadline))}s"
+    waits = (("machine", "wait", one, "-a", app, "--state", "started", "-w", limit) for one in machines)
+    return ("machine", "start", *machines, "-a", app), *waits
+
+
+def wake(
+    app: str, *, log: Callable[[str], None] = _nothing, deadline: float = _WAKE, tool: FlyTool | None = None
+) -> tuple[str, ...]:
+    """Start the machines of ``app`` that are asleep, wait until they have started, and return their ids.
+
+    They answer a little later: ask them. A deployment that is under way holds them: ``DeployUnavailable``.
+    """
+    tool = tool or FlyTool()
+    machines = sleeping(observe(app, tool=tool))
+    for command in wake_commands(app, machines, deadline):
+        _must(tool, tool.act(*command, deadline=deadline, log=log, out=log), app)
+    return machines
+
+
+def scale_commands(
+    app: str, *, count: int | None = None, memory: int | None = None, region: str | None = None
+) -> tuple[tuple[str, ...], ...]:
+    """Return the arguments that give ``app`` a number of machines, and each of them ``memory`` MB.
+
+    Raises ``ConfigError`` where neither is asked for, or one is not a positive number.
+    """
+    if count is None and memory is None:
+        raise ConfigError(f"{app}: nothing to scale: give a count, an amount of memory, or both.")
+    for what, value in (("count", count), ("memory", memory)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{app}: {what} {value}: it has to be 1 or more.")
+    place = ("--region", region) if region else ()
+    commands = []
+    # Memory first: new machines are made like those that are there.
+    if memory is not None:
+        commands.append(("scale", "memory", str(memory), "-a", app))
+    if count is not None:
+        commands.append(("scale", "count", str(count), "-a", app, *place, "--yes"))
+    return tuple(commands)
+
+
+def scale(
+    app: str,
+    *,
+    count: int | None = None,
+    memory: int | None = None,
+    region: str | None = None,
+    dry_run: bool = False,
+    log: Callable[[str], None] = _nothing,
+    deadline: float = _SCALE,
+    tool: FlyTool | None = None,
+) -> Reply:
+    """Give ``app`` a number of machines, and each of them ``memory`` MB; return the commands and what runs then."""
+    tool = tool or FlyTool()
+    commands = scale_commands(app, count=count, memory=memory, region=region)
+    spoken = tuple((tool.name, *command) for command in commands)
+    if dry_run:
+        return Reply(status="done", commands=spoken)
+    for command in commands:
+        _must(tool, tool.act(*command, deadline=deadline, log=log, out=log), app)
+    return Reply(status="done", commands=spoken, observation=observe(app, tool=tool))
+
+
+def logs(
+    app: str,
+    take: Callable[[fly_shapes.LogLine], None],
+    *,
+    follow: bool = False,
+    log: Callable[[str], None] = _nothing,
+    tool: FlyTool | None = None,
+) -> None:
+    """Hand the newest lines of ``app``'s log to ``take``; with ``follow`` go on until Ctrl-C. Secrets are masked."""
+    tool = tool or FlyTool()
+    entries = _Entries(take, log)
+    arguments = ("logs", "-a", app, *(() if follow else ("--no-tail",)), "--json")
+    _must(tool, tool.act(*arguments, deadline=math.inf if follow else _RECENT, log=log, out=entries.add), app)
+
+
+class _Entries:
+    """JSON objects of several lines each, one after the other."""
+
+    def __init__(self, take: Callable[[fly_shapes.LogLine], None], other: Callable[[str], None]) -> None:
+        self._take = take
+        self._other = other
+        self._lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Take one line; the last one of an entry completes it. A line outside of entries is not one of the app's."""
+        if not self._lines and not line.startswith("{"):
+            self._other(line)
+            return
+        self._lines.append(line)
+        if line.endswith("}") and not line.startswith(" "):
+            text, self._lines = "\n".join(self._lines), []
+            try:
+                self._take(fly_shapes.log_line(find_json(text)))
+            except NotJson:
+                self._other(text)
+
+
+def _must(tool: FlyTool, finished: Finished, app: str) -> None:
+    if not finished.ok:
+        raise tool.error(finished, app)

@@ -1,0 +1,314 @@
+"""What flyctl prints of apps, machines, releases, secrets and logs, and what that means.
+
+Types of its GraphQL API have Go's names. Fields that nothing here asks for are left out; others may be missing or null,
+as Go writes empty lists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_origin
+
+import msgspec
+
+from pytest_gaia.deploy.contract import Machine
+
+T = TypeVar("T")
+
+_START_OF_JSON = re.compile(r"^[\[{]|^(?:null|true|false)\s*$", re.MULTILINE)
+
+
+class NotJson(ValueError):
+    """There is no JSON of the expected shape in what a tool printed; the text says why."""
+
+
+def find_json(text: str) -> Any:
+    """Return the longest JSON value of ``text`` that starts a line: a tool may print other lines around it.
+
+    Raises :class:`NotJson`.
+    """
+    decoder = msgspec.json.Decoder()
+    try:
+        return decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        found = list(_values(text))
+    if not found:
+        raise NotJson("it printed no JSON")
+    return max(found, key=lambda value: value[0])[1]
+
+
+def _values(text: str) -> list[tuple[int, Any]]:
+    """Length and value of every JSON value that starts a line, except for those inside of another."""
+    decoder, found, end = json.JSONDecoder(), [], 0
+    for start in (match.start() for match in _START_OF_JSON.finditer(text)):
+        if start < end:
+            continue
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        found.append((end - start, value))
+    return found
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """Return ``value`` as ``kind``; null counts as an empty list. Raises :class:`NotJson`."""
+    empty = value is None and get_origin(kind) is list
+    try:
+        return msgspec.convert([] if empty else value, kind)
+    except msgspec.ValidationError as problem:
+        raise NotJson(f"its JSON is not of the expected shape: {problem}") from None
+
+
+class Status(msgspec.Struct, frozen=True, rename="pascal"):
+    """What ``fly status --json`` says of an app."""
+
+    name: str
+    deployed: bool = False
+    hostname: str = ""
+    version: int = 0
+    """number of the current release; 0 for none"""
+
+
+class Release(msgspec.Struct, frozen=True, rename="pascal"):
+    """One release of an app. What flyctl does not ask its API for, and prints as empty, is left out."""
+
+    version: int
+    status: str = ""
+    """``running``, ``complete``, ``failed`` or ``interrupted``; the last word of it may be missing, so prove nothing"""
+    image_ref: str = ""
+    description: str = ""
+    created_at: str = ""
+    """ISO 8601"""
+
+    @property
+    def complete(self) -> bool:
+        """Whether flyctl says that it came to its end."""
+        return self.status == "complete"
+
+
+class _Organization(msgspec.Struct, frozen=True, rename="pascal"):
+    slug: str = ""
+
+
+class _CurrentRelease(msgspec.Struct, frozen=True, rename="pascal"):
+    status: str = ""
+
+
+class _App(msgspec.Struct, frozen=True, rename="pascal"):
+    name: str
+    deployed: bool = False
+    hostname: str = ""
+    status: str = ""
+    organization: _Organization | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlyApp:
+    """One app of an organisation."""
+
+    name: str
+    deployed: bool
+    hostname: str
+    status: str
+    """Fly's word: ``deployed``, ``suspended``, ``pending`` …"""
+    organization: str
+    """slug"""
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line of an app's log."""
+
+    message: str = ""
+    timestamp: str = ""
+    """ISO 8601"""
+    level: str = ""
+    instance: str = ""
+    """id of the machine"""
+    region: str = ""
+
+
+class Emitted(msgspec.Struct, frozen=True):
+    """The release that a deployment has made (``FLY_EMIT_RELEASE_JSON``)."""
+
+    id: str
+    version: int
+    image_ref: str
+
+
+def status(value: Any) -> Status:
+    """Return what ``fly status --json`` printed. Raises :class:`NotJson`."""
+    return convert(value, Status)
+
+
+def releases(values: Any) -> tuple[Release, ...]:
+    """Return what ``fly releases --json`` printed, newest first. Raises :class:`NotJson`."""
+    return tuple(sorted(convert(values, list[Release]), key=lambda release: -release.version))
+
+
+def apps(values: Any) -> tuple[FlyApp, ...]:
+    """Return what ``fly apps list --json`` printed, by name. Raises :class:`NotJson`."""
+    found = sorted(convert(values, list[_App]), key=lambda app: app.name)
+    return tuple(
+        FlyApp(app.name, app.deployed, app.hostname, app.status, app.organization.slug if app.organization else "")
+        for app in found
+    )
+
+
+def secret_names(values: Any) -> frozenset[str]:
+    """Return the names of ``fly secrets list --json``, whose spelling of the key differs between versions."""
+    entries = convert(values, list[dict[str, Any]])
+    return frozenset(name for entry in entries if isinstance(name := entry.get("name", entry.get("Name")), str))
+
+
+def log_line(value: Any) -> LogLine:
+    """Return one entry of ``fly logs --json``. Raises :class:`NotJson`."""
+    return convert(value, LogLine)
+
+
+def emitted(stdout: str) -> Emitted | None:
+    """Return the release that a deployment says it has made, on the last line that is one; None if there is none."""
+    for line in reversed(stdout.splitlines()):
+        if line.startswith("{"):
+            try:
+                return msgspec.json.decode(line, type=Emitted)
+            except msgspec.MsgspecError:
+                continue
+    return None
+
+
+_V2 = "v2"
+_EPHEMERAL = frozenset({"fly_app_release_command", "fly_app_console", "fly_app_test_machine_command"})
+_GONE = frozenset({"destroying", "destroyed", "replaced", "migrated"})
+_NO_CHECK = "bg_deployments_compat"
+
+
+class _Service(msgspec.Struct):
+    checks: list[Any] | None = None
+
+
+class _Guest(msgspec.Struct):
+    memory_mb: int | None = None
+
+
+class _Config(msgspec.Struct):
+    image: str = ""
+    metadata: dict[str, str] | None = None
+    services: list[_Service] | None = None
+    checks: dict[str, Any] | None = None
+    guest: _Guest | None = None
+    standbys: list[str] | None = None
+
+
+class _ImageRef(msgspec.Struct):
+    registry: str = ""
+    repository: str = ""
+    tag: str = ""
+    digest: str = ""
+
+    def reference(self) -> str | None:
+        """The whole of it, as people and flyctl write it."""
+        if not self.repository:
+            return None
+        name = f"{self.registry}/{self.repository}" if self.registry else self.repository
+        return f"{name}{self.tag and ':'}{self.tag}{self.digest and '@'}{self.digest}"
+
+
+class _Exit(msgspec.Struct):
+    exit_code: int = 0
+    oom_killed: bool = False
+    requested_stop: bool = False
+
+
+class _Ended(msgspec.Struct):
+    exit_event: _Exit | None = None
+
+
+class _Cause(msgspec.Struct):
+    exit_event: _Exit | None = None
+    monitor: _Ended | None = msgspec.field(default=None, name="MonitorEvent")
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    timestamp: int = 0
+    request: _Cause | None = None
+
+    def is_crash(self) -> bool:
+        """Whether the machine ended with an error, or for want of memory, and nobody had asked it to end."""
+        if self.type != "exit" or self.request is None:
+            return False
+        ended = self.request.exit_event
+        if ended is None and self.request.monitor is not None:
+            ended = self.request.monitor.exit_event
+        if ended is None:
+            return False
+        return ended.oom_killed or (ended.exit_code != 0 and not ended.requested_stop)
+
+
+class _Check(msgspec.Struct):
+    name: str = ""
+    status: str = ""
+
+
+class _Machine(msgspec.Struct):
+    id: str
+    state: str
+    region: str = ""
+    host_status: str = "ok"
+    cordoned: bool | None = False
+    image_ref: _ImageRef = msgspec.field(default_factory=_ImageRef)
+    config: _Config | None = None
+    incomplete_config: _Config | None = None
+    events: list[_Event] | None = None
+    checks: list[_Check] | None = None
+
+    def settings(self) -> _Config:
+        """Its configuration; of a machine whose host does not answer, what is known of it."""
+        return self.config or self.incomplete_config or _Config()
+
+    def serves(self) -> bool:
+        """Whether it is one that a deployment makes and that stays."""
+        metadata = self.settings().metadata or {}
+        group = metadata.get("fly_process_group")
+        managed = metadata.get("fly_platform_version") == _V2 and group not in _EPHEMERAL
+        return managed and not self.settings().standbys and self.state not in _GONE
+
+    def crashed(self) -> bool:
+        """Whether it crashed after it was last started."""
+        # Newest first; those of one moment stay in the order of the API, which is the same.
+        events = sorted(self.events or [], key=lambda event: event.timestamp, reverse=True)
+        last = next((event for event in events if event.type == "start" or event.is_crash()), None)
+        return last is not None and last.type != "start"
+
+    def observed(self) -> Machine:
+        """What the contract says of it."""
+        settings = self.settings()
+        metadata = settings.metadata or {}
+        release = metadata.get("fly_release_version", "")
+        reported = [check for check in self.checks or [] if not check.name.startswith(_NO_CHECK)]
+        configured = len(settings.checks or {}) + sum(len(service.checks or []) for service in settings.services or [])
+        return Machine(
+            id=self.id,
+            state=self.state,
+            group=metadata.get("fly_process_group", ""),
+            region=self.region or None,
+            image=self.image_ref.reference() or settings.image or None,
+            digest=self.image_ref.digest or None,
+            release=int(release) if release.isdecimal() else None,
+            checks=max(configured, len(reported)),
+            passing=sum(check.status == "passing" for check in reported),
+            critical=sum(check.status == "critical" for check in reported),
+            host_ok=self.host_status == "ok",
+            cordoned=bool(self.cordoned),
+            crashed=self.crashed(),
+            memory_mb=settings.guest.memory_mb if settings.guest else None,
+        )
+
+
+def serving(values: Any) -> tuple[Machine, ...]:
+    """Return the machines that serve, of what ``fly machine list --json`` printed. Raises :class:`NotJson`."""
+    machines = convert(values, list[_Machine])
+    return tuple(machine.observed() for machine in machines if machine.serves())

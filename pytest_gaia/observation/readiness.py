@@ -1,0 +1,321 @@
+"""Is the environment there? All members are asked at once, until each has settled or one deadline has passed.
+
+One good answer may come from a machine that is about to go; several in a row do not. Only the standard library is used:
+this runs before the first test, in every run, and must cost nothing but the wait.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
+from pytest_gaia.observation.probes import Dead, NotYet
+from pytest_gaia.observation.targets import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.observation.probes import Answer
+    from pytest_gaia.observation.targets import Target
+
+
+_FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 1.5
+"""seconds before a member that did not answer is asked again, and how they grow: a waking machine is not hammered"""
+_LONGEST_ASKED = 5.0
+"""seconds that a server can ask to be left alone; it may be well before it thought"""
+_BETWEEN = 0.25
+"""seconds between two answers of one row"""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a member has to do to count as there."""
+
+    answers: int = 1
+    """answers in a row that must say the same, release included"""
+    healthy: frozenset[str] = frozenset()
+    """members of which only an answer counts that says that all is well; of others, any answer does"""
+    patient: bool = False
+    """whether what is plainly not there (nothing listens, unknown host) may come before the deadline"""
+
+
+ONE_ANSWER = Demand()
+
+
+def demand_of(environment: Environment, *, deployed: bool = False) -> Demand:
+    """Return what the members of ``environment`` have to do before the first test.
+
+    After a deployment (``deployed``) only healthy answers count, and nobody gives up before the deadline.
+    """
+    if environment.sandbox or environment.deploy is None:
+        return ONE_ANSWER
+    healthy = frozenset(MEMBERS if deployed else ())
+    return Demand(environment.deploy.answers, healthy, patient=deployed)
+
+
+def as_it_should(environment: Environment, member: str, answer: Answer) -> bool:
+    """Whether the answer says that all is well with ``member``, as far as ``environment`` can be well.
+
+    A gateway that is meant to stand alone says ``degraded`` for as long as it lives.
+    """
+    alone = member == "gateway" and not set(HTTP_SERVICES) <= set(environment.services)
+    return (answer.state is None and answer.vouched) or (alone and answer.state == "degraded")
+
+
+@dataclass(slots=True)
+class Row:
+    """The answers of one member so far, as far as they are in a row."""
+
+    asked: int
+    only_healthy: bool = False
+    length: int = 0
+    last: Answer | None = None
+    missed: bool = False
+    """whether the last question brought no answer"""
+    problem: str = ""
+    """why the row had to begin anew, or has not begun"""
+
+    def take(self, answer: Answer, *, well: bool) -> bool:
+        """Count one answer; return whether the row is long enough."""
+        same = self.last is not None and (self.last.state, self.last.version) == (answer.state, answer.version)
+        self.last, self.missed = answer, False
+        if self.only_healthy and not well:
+            self.length, self.problem = 0, answer.detail or "does not say that it is healthy"
+            return False
+        if self.length and not same:
+            self.problem = f"it answers now as one release, now as another; last: {answer.said}"
+        self.length = self.length + 1 if same else 1
+        return self.settled
+
+    def broken(self, problem: str) -> None:
+        """Count a question that brought no answer."""
+        self.length, self.missed, self.problem = 0, True, problem
+
+    @property
+    def settled(self) -> bool:
+        """Whether the row is long enough."""
+        return self.length >= self.asked
+
+    @property
+    def reason(self) -> str:
+        """Why the row is too short."""
+        if self.asked == 1:
+            return self.problem
+        row = f"{self.length} good answers in a row, {self.asked} are asked for"
+        return f"{self.problem} ({row})" if self.problem else row
+
+
+@dataclass(slots=True)
+class Pauses:
+    """How long to wait before the next question; spread out, so that many runs do not ask at the same moments."""
+
+    _next: float = field(default=_FIRST)
+
+    def after_answer(self) -> float:
+        """Return the seconds to wait within a row."""
+        self._next = _FIRST
+        return _spread(_BETWEEN)
+
+    def after_none(self, asked_for: float | None = None) -> float:
+        """Return the seconds to wait after no answer, or after one that said how long (``Retry-After``)."""
+        pause, self._next = self._next, min(self._next * _FACTOR, _LONGEST)
+        return max(_spread(pause), min(asked_for or 0.0, _LONGEST_ASKED))
+
+
+def _spread(seconds: float) -> float:
+    # Nothing secret depends on it.
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+READY, WOKE, DEGRADED, UNHEALTHY = "ready", "woke", "degraded", "unhealthy"
+UNSETTLED, UNREACHABLE, STOPPED = "unsettled", "unreachable", "stopped"
+NOT_ASKED = (VIA_GATEWAY, DISABLED, ABSENT, STOPPED)
+"""states of members that there was nothing to ask of"""
+
+_GRACE = 0.05
+"""seconds past the deadline in which a probe that ended with it can still say what it saw"""
+_SURE_AFTER = 3
+"""how many times in a row a failure that will not mend itself is seen before it is believed"""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """What one member turned out to be."""
+
+    member: str
+    state: str
+    endpoint: str = ""
+    detail: str = ""
+    attempts: int = 0
+    elapsed: float = 0.0
+    """seconds until it had settled"""
+    version: str | None = None
+    cold_start_ms: float | None = None
+    """milliseconds from the first question to the first answer. It is no part of any latency of the run"""
+    remedy: str = ""
+    """what to do, where that is known of what keeps it away"""
+    settled: bool = True
+    """whether it did what was demanded of it"""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether something answered there; a member that is not there to be asked counts as well."""
+        return self.state != UNREACHABLE
+
+    @property
+    def asked(self) -> bool:
+        """Whether there was anything to ask."""
+        return self.state not in NOT_ASKED
+
+
+def probe_members(
+    environment: Environment,
+    *,
+    deadline: float,
+    demand: Demand = ONE_ANSWER,
+    stopped: tuple[str, ...] = (),
+    waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
+) -> tuple[MemberState, ...]:
+    """Ask all members of ``environment`` at once; return one state each within ``deadline`` seconds.
+
+    ``stopped`` are members that are down because the user wants them down: they are not asked. ``waiting`` is called
+    about five times a second with the members that have not settled yet.
+    """
+    asking = _Asking(environment, demand, time.monotonic() + deadline)
+    states: dict[str, MemberState] = {}
+    pending: dict[str, _Watch] = {}
+    for target in targets(environment):
+        if target.ask is None:
+            states[target.member] = MemberState(target.member, target.endpoint)
+        elif target.member in stopped:
+            states[target.member] = MemberState(target.member, STOPPED, target.endpoint, "as asked")
+        else:
+            pending[target.member] = asking.begin(target)
+    try:
+        states |= asking.collect(pending, waiting)
+    finally:
+        asking.over.set()
+    # What is left hangs in its last question.
+    states |= {member: watch.state() for member, watch in pending.items()}
+    return tuple(states[member] for member in MEMBERS if member in states)
+
+
+class _Asking:
+    """One round: a thread for each member, and where their states arrive."""
+
+    def __init__(self, environment: Environment, demand: Demand, until: float) -> None:
+        self.environment = environment
+        self.demand = demand
+        self.until = until
+        self.over = threading.Event()
+        self.states: queue.SimpleQueue[MemberState] = queue.SimpleQueue()
+
+    def begin(self, target: Target) -> _Watch:
+        watch = _Watch(self, target)
+        # A daemon: a look-up that hangs in the system's resolver must not hold up the end of the run.
+        threading.Thread(target=watch.run, daemon=True, name=f"gaia-probe-{target.member}").start()
+        return watch
+
+    def collect(self, pending: dict[str, _Watch], waiting: Callable[[tuple[str, ...]], None]) -> dict[str, MemberState]:
+        """Return what arrives before the deadline, and take it out of ``pending``."""
+        states: dict[str, MemberState] = {}
+        while pending and (left := self.until + _GRACE - time.monotonic()) > 0:
+            try:
+                state = self.states.get(timeout=min(0.2, left))
+            except queue.Empty:
+                waiting(tuple(pending))
+                continue
+            states[state.member] = state
+            pending.pop(state.member)
+        return states
+
+
+class _Watch:
+    """Asks one member until it has settled, until it is surely dead, or until the deadline."""
+
+    def __init__(self, asking: _Asking, target: Target) -> None:
+        self.asking = asking
+        self.target = target
+        self.began = time.monotonic()
+        self.attempts = self.sure = 0
+        self.first: float | None = None
+        """seconds to the first answer"""
+        self.first_attempt = 0
+        self.remedy = ""
+        demand = asking.demand
+        self.row = Row(demand.answers, target.member in demand.healthy)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def run(self) -> None:
+        """Ask, and hand over one state."""
+        pauses = Pauses()
+        pause = 0.0
+        while (left := self.asking.until - time.monotonic()) > 0 and not self.asking.over.wait(min(pause, left)):
+            try:
+                settled = self._ask(self.asking.until - time.monotonic())
+            except NotYet as problem:
+                self._missed(problem, sure=False)
+                pause = pauses.after_none(problem.retry_after)
+            except Dead as problem:
+                self._missed(problem, sure=True)
+                if self.sure >= _SURE_AFTER and not self.asking.demand.patient:
+                    break
+                pause = pauses.after_none()
+            else:
+                if settled:
+                    break
+                pause = pauses.after_answer() if self.row.length else pauses.after_none()
+        self.asking.states.put(self.state())
+
+    def _ask(self, left: float) -> bool:
+        assert self.target.ask is not None
+        self.attempts += 1
+        answer = self.target.ask(max(left, _GRACE))
+        if self.first is None:
+            self.first, self.first_attempt = self.elapsed, self.attempts
+        self.sure, self.remedy = 0, ""
+        return self.row.take(answer, well=as_it_should(self.asking.environment, self.target.member, answer))
+
+    def _missed(self, problem: NotYet | Dead, *, sure: bool) -> None:
+        self.sure = self.sure + 1 if sure else 0
+        self.remedy = problem.remedy
+        self.row.broken(str(problem))
+
+    def state(self) -> MemberState:
+        """Return what the member is as far as it is known by now."""
+        answer, first = self.row.last, self.first
+        state, detail = _described(answer, self.row)
+        if state == READY and first is not None and (self.first_attempt > 1 or first > SLOW_START):
+            state, detail = WOKE, f"first answer after {first:.1f} s, attempt {self.first_attempt}"
+        elif state == READY and first is not None and self.row.asked > 1:
+            detail = f"{self.row.asked} answers in a row, the first after {first * 1000:.0f} ms"
+        return MemberState(
+            self.target.member,
+            state,
+            self.target.endpoint,
+            detail,
+            self.attempts,
+            self.elapsed,
+            answer.version if answer else None,
+            None if first is None else round(first * 1000, 1),
+            self.remedy,
+            self.row.settled,
+        )
+
+
+def _described(answer: Answer | None, row: Row) -> tuple[str, str]:
+    """Return the state of a member, and what is worth knowing of it."""
+    if answer is None:
+        return UNREACHABLE, row.problem or "no answer"
+    if row.settled:
+        return answer.state or READY, answer.detail
+    return answer.state if answer.state and not row.missed else UNSETTLED, row.reason

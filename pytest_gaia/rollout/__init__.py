@@ -1,0 +1,1 @@
+"""Deployments and rollbacks of an environment: planned, carried out service by service, and written down."""

@@ -1,0 +1,209 @@
+"""Rolling out: one service after the other, each observed, deployed, observed until it converges, and judged."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_gaia.deploy.outcome import digests, running_image
+from pytest_gaia.errors import ConfigError, DeployUnavailable, GaiaError
+from pytest_gaia.rollout.journal import Recorder, holder, only_one, utc_now
+from pytest_gaia.rollout.model import GOOD, Progress, Rollout, RolloutInterrupted, RolloutResult, Step, StepResult
+from pytest_gaia.rollout.plan import plan_rollout
+from pytest_gaia.rollout.step import Pace, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_gaia.deploy.contract import DeployHook, Observation
+    from pytest_gaia.rollout.model import StepOutcome
+
+
+__all__ = [
+    "Progress",
+    "Rollout",
+    "RolloutInterrupted",
+    "RolloutResult",
+    "Step",
+    "StepResult",
+    "plan_rollout",
+    "roll_out",
+]
+
+_SILENT = Progress()
+_PACE = Pace()
+
+
+def roll_out(
+    rollout: Rollout, hook: DeployHook, *, progress: Progress = _SILENT, dry_run: bool = False, pace: Pace = _PACE
+) -> RolloutResult:
+    """Deploy (or roll back) the services of ``rollout`` in their order; stop at the first that does not succeed.
+
+    Every service is observed before the first one is touched, so that what only the user can mend (no tool, nobody
+    logged in, an unknown app) leaves everything as it was. A service that already runs the wanted image with the
+    same deploy file, and is well, is left alone. What is done is written to the journal before and after it is done.
+
+    With ``dry_run`` the hook is asked for its commands alone; nothing is changed or written. What would be refused has
+    the exit code of the refusal.
+
+    Returns what became of each service; ``RolloutResult.check`` turns a failure into an error. Raises ``ConfigError``
+    for what only the user can mend, ``DeployLocked`` (13) where another roll-out of the environment is under way, and
+    ``RolloutInterrupted`` (a ``KeyboardInterrupt``) with the result so far.
+    """
+    worker = Worker(rollout, hook, progress, pace)
+    began = Beginning(utc_now(), pace.clock())
+    if dry_run:
+        planned = tuple(worker.plan(step) for step in rollout.steps)
+        return RolloutResult(
+            rollout.environment,
+            rollout.action,
+            planned,
+            began.when,
+            0.0,
+            dry_run=True,
+            notes=tuple(line.strip() for line in rollout.refused.splitlines()),
+            refused=rollout.refused,
+        )
+    recorder = Recorder(rollout, progress)
+    with only_one(recorder.lock, rollout.environment, holder(rollout.action)):
+        notes = recorder.interrupted_before()
+        course = Course(rollout, worker, recorder, progress)
+        interruption = course.run()
+    steps = course.results()
+    result = RolloutResult(
+        environment=rollout.environment,
+        action=rollout.action,
+        steps=steps,
+        started=began.when,
+        elapsed=pace.clock() - began.clock,
+        go_on=go_on(rollout, steps),
+        notes=notes,
+    )
+    if interruption is not None:
+        raise RolloutInterrupted(result) from interruption
+    return result
+
+
+class Beginning(NamedTuple):
+    """When a roll-out began: for people, and for measuring."""
+
+    when: str
+    clock: float
+
+
+class Course:
+    """One roll-out, from the first look to its end."""
+
+    def __init__(self, rollout: Rollout, worker: Worker, recorder: Recorder, progress: Progress) -> None:
+        self._rollout = rollout
+        self._worker = worker
+        self._recorder = recorder
+        self._progress = progress
+        self._ended: dict[str, StepResult] = {}
+        self._current: Step | None = None
+        """the service that may have been changed, with nothing known of it yet"""
+        self._first: Observation | None = None
+
+    def run(self) -> KeyboardInterrupt | None:
+        """Go through the services; return what interrupted it, if anything did.
+
+        Raises ``ConfigError`` for what only the user can mend, as long as no service has been deployed.
+        """
+        outcome = "interrupted"
+        self._progress.begun(self._rollout)
+        try:
+            if self._look_at_all():
+                self._recorder.begin()
+                self._take_each()
+            outcome = "done" if all(result.good for result in self.results()) else "stopped"
+        except ConfigError:
+            outcome = "stopped"
+            raise
+        except KeyboardInterrupt as interruption:
+            return interruption
+        finally:
+            self._recorder.finish(outcome)
+        return None
+
+    def results(self) -> tuple[StepResult, ...]:
+        """Return one result for each service, in their order."""
+        return tuple(self._ended.get(step.service) or self._untold(step) for step in self._rollout.steps)
+
+    def _look_at_all(self) -> bool:
+        """Observe every service before the first is touched; return whether all could be observed."""
+        for step in self._rollout.steps:
+            self._progress.waiting(step.service, "looking what runs")
+            try:
+                seen = self._worker.look(step)
+            except ConfigError:
+                raise
+            except GaiaError as problem:
+                self._end(step, _failed(step, problem))
+                return False
+            self._first = self._first or seen
+        return True
+
+    def _take_each(self) -> None:
+        for step in self._rollout.steps:
+            result = self._take(step)
+            self._recorder.end(step, result)
+            self._current = None
+            self._end(step, result)
+            if not result.good:
+                return
+
+    def _take(self, step: Step) -> StepResult:
+        try:
+            before = self._first or self._worker.look(step)
+            self._first = None
+            if self._worker.is_there(step, before) and self._recorder.knows(step, before):
+                return _unchanged(step, before)
+            self._recorder.start(step, before, well=self._worker.is_well(step, before))
+            self._current = step
+            return self._worker.carry_out(step, before)
+        except GaiaError as problem:
+            result = _failed(step, problem)
+            if isinstance(problem, ConfigError) and not self._changed():
+                self._recorder.end(step, result)
+                raise
+            return result
+
+    def _changed(self) -> bool:
+        return any(result.outcome != "unchanged" for result in self._ended.values())
+
+    def _end(self, step: Step, result: StepResult) -> None:
+        self._ended[step.service] = result
+        self._progress.ended(result)
+
+    def _untold(self, step: Step) -> StepResult:
+        if step == self._current:
+            return StepResult(step.service, step.app, "in doubt", "it was being deployed when this was interrupted")
+        return StepResult(step.service, step.app, "not begun")
+
+
+def go_on(rollout: Rollout, results: Sequence[StepResult]) -> str:
+    """Return the command line that goes on with the services that are not there yet; empty if all are."""
+    left = [result.service for result in results if result.outcome not in GOOD]
+    if not left:
+        return ""
+    image = "--image" if rollout.action == "deploy" else "--to"
+    words = ["gaia", rollout.action, rollout.environment, "--services", ",".join(left)]
+    for step in rollout.steps:
+        if step.service in left and step.image:
+            words += [image, f"{step.service}={step.image}"]
+    words += ["--region", rollout.region] if rollout.region else []
+    words += ["--rebuild"] if rollout.rebuild else []
+    words += [] if rollout.remote_only else ["--no-remote-only"]
+    return shlex.join(words)
+
+
+def _unchanged(step: Step, seen: Observation) -> StepResult:
+    return StepResult(
+        step.service, step.app, "unchanged", release=seen.release, image=running_image(seen) or None,
+        digests=digests(seen), before=seen, after=seen,
+    )  # fmt: skip
+
+
+def _failed(step: Step, problem: GaiaError) -> StepResult:
+    outcome: StepOutcome = "unavailable" if isinstance(problem, DeployUnavailable) else "failed"
+    return StepResult(step.service, step.app, outcome, str(problem))

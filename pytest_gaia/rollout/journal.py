@@ -1,0 +1,361 @@
+"""The journal of an environment's roll-outs: who did what, when, and what was seen to run afterwards.
+
+One JSON object a line, in ``.gaia/deployments/<environment>.jsonl`` beside gaia.toml; lines are only ever added, and
+each is on the disk before the next step is taken. A last line that was cut off is left out. Beside it lie the deploy
+files that were used, and the lock that lets one roll-out of the environment run at a time on this machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import secrets
+import socket
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from pytest_gaia.deploy.outcome import digests, running_image
+from pytest_gaia.errors import ConfigError, DeployLocked
+from pytest_gaia.outputs import PRIVATE, make_folder, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_gaia.deploy.contract import Observation
+    from pytest_gaia.rollout.model import Progress, Rollout, Step, StepResult
+
+
+FOLDER = ".gaia/deployments"
+
+_DECODER_LIMIT = 1024 * 1024
+"""characters of a line; a longer one was not written here"""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line. Fields of later versions are left out when it is read."""
+
+    event: Literal["begin", "start", "end", "finish"]
+    """a roll-out begins; a service is about to be touched; what became of it; the roll-out has ended"""
+    run: str
+    """id of the roll-out"""
+    when: str
+    """ISO 8601, UTC"""
+    action: str = "deploy"
+    who: str = ""
+    services: tuple[str, ...] = ()
+    """``begin``: in their order"""
+    targets: dict[str, str] = {}
+    """``begin``: service → image asked for, or to go back to"""
+    service: str = ""
+    app: str = ""
+    outcome: str = ""
+    """``end``: of the service; ``finish``: of the roll-out"""
+    reason: str = ""
+    image: str = ""
+    """``start``: what ran before; ``end``: what runs now; a reference, with a digest where one is known"""
+    was: str = ""
+    """``end``: what ran before"""
+    digests: tuple[str, ...] = ()
+    release: int | None = None
+    well: bool = False
+    """whether ``image`` was seen to run everywhere, with every check passing"""
+    config: str = ""
+    """name of the kept copy of the deploy file"""
+    elapsed: float = 0.0
+
+
+class Journal:
+    """The journal of one environment. Raises ``OSError`` where it cannot be read or written."""
+
+    def __init__(self, rootdir: Path, environment: str) -> None:
+        self.folder = rootdir / FOLDER
+        self.path = self.folder / f"{environment}.jsonl"
+
+    def add(self, entry: Entry) -> None:
+        """Add one line, and wait until it is on the disk."""
+        new = not self.path.exists()
+        self.prepare()
+        # Readable by its owner alone: commands and reasons say much of an infrastructure.
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            line = msgspec.json.encode(entry) + b"\n"
+            _write(descriptor, b"\n" + line if _cut_off(descriptor) else line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if new:
+            _sync(self.folder)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all lines that can be read, the oldest first; none where there is no journal."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return ()
+        found = []
+        for line in content.split(b"\n"):
+            if line and len(line) <= _DECODER_LIMIT:
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    found.append(msgspec.json.decode(line, type=Entry))
+        return tuple(found)
+
+    def prepare(self) -> None:
+        """Make the folder, and keep it out of version control: copies of deploy files may hold what is no one's business."""
+        make_folder(self.folder)
+        ignore = self.folder / ".gitignore"
+        if not ignore.exists():
+            write_file(ignore, "*\n")
+
+
+def unfinished(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Return the lines of the last roll-out, if it never came to its end; to be asked while no other one can run."""
+    begun = next((entry for entry in reversed(entries) if entry.event == "begin"), None)
+    if begun is None:
+        return ()
+    lines = tuple(entry for entry in entries if entry.run == begun.run)
+    return () if any(entry.event == "finish" for entry in lines) else lines
+
+
+def outcomes(lines: tuple[Entry, ...]) -> Mapping[str, str]:
+    """Return service → what became of it, of the lines of one roll-out."""
+    found = dict.fromkeys((service for entry in lines for service in entry.services), "not begun")
+    for entry in lines:
+        if entry.event == "start":
+            found[entry.service] = "in doubt"
+        elif entry.event == "end":
+            found[entry.service] = entry.outcome
+    return found
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    # In one call, so that lines of two processes cannot mix. A disk that is filling up may take a part of it.
+    if os.write(descriptor, content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _cut_off(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _sync(folder: Path) -> None:
+    """Have the system write down that the folder holds a new file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+KEPT = "files"
+"""folder of the copies, in that of the journals"""
+
+_CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601, in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def who() -> str:
+    """Return ``user@host``; in CI, the user who started the job."""
+    name = next((os.environ[each] for each in _CI_USERS if os.environ.get(each)), "")
+    return f"{name or _account()}@{socket.gethostname()}"
+
+
+def holder(action: str) -> Mapping[str, str]:
+    """Return what others are told of this process while it holds the lock."""
+    return {"action": action, "by": who(), "process": str(os.getpid()), "since": utc_now()}
+
+
+class Recorder:
+    """Writes the journal of one roll-out. What cannot be written stops it only while nothing has been changed."""
+
+    def __init__(self, rollout: Rollout, progress: Progress) -> None:
+        self._rollout = rollout
+        self._progress = progress
+        self._journal = Journal(rollout.rootdir, rollout.environment)
+        self._run = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._begun = False
+        self._before: dict[str, tuple[str, str]] = {}
+        """service → image before, and name of the kept deploy file"""
+
+    @property
+    def lock(self) -> Path:
+        """The file by which roll-outs of this environment exclude each other."""
+        return self._journal.folder / f"{self._rollout.environment}.lock"
+
+    def interrupted_before(self) -> tuple[str, ...]:
+        """Return a note on the last roll-out, if it never came to its end, and pass it on."""
+        try:
+            lines = unfinished(self._journal.entries())
+        except OSError as problem:
+            raise ConfigError(_unusable(self._journal.path, problem)) from None
+        if not lines:
+            return ()
+        states = ", ".join(f"{service} {outcome}" for service, outcome in outcomes(lines).items())
+        note = (
+            f"the {lines[0].action} of {lines[0].when} by {lines[0].who} never came to its end: {states}. "
+            "Every service is observed again before it is touched."
+        )
+        self._progress.note(note)
+        return (note,)
+
+    def begin(self) -> None:
+        """Write down what is about to be done; ``ConfigError`` where that is not possible."""
+        steps = self._rollout.steps
+        targets = {step.service: step.image for step in steps if step.image}
+        services = tuple(step.service for step in steps)
+        try:
+            self._add("begin", who=who(), services=services, targets=targets)
+        except OSError as problem:
+            raise ConfigError(_unusable(self._journal.path, problem)) from None
+        self._begun = True
+
+    def knows(self, step: Step, seen: Observation) -> bool:
+        """Whether the service was last brought to what was seen to run by a roll-out with the same deploy file."""
+        try:
+            entries, config = self._journal.entries(), _name(step.config) if step.config else ""
+        except OSError as problem:
+            raise ConfigError(_unusable(self._journal.path, problem)) from None
+        ends = [
+            each for each in entries if each.event == "end" and each.service == step.service and each.app == step.app
+        ]
+        return bool(ends) and ends[-1].well and ends[-1].config == config and ends[-1].image == running_image(seen)
+
+    def start(self, step: Step, before: Observation, *, well: bool) -> None:
+        """Write down that ``step`` is about to be taken; ``ConfigError`` where that is not possible."""
+        image = running_image(before)
+        try:
+            self._before[step.service] = image, self._keep(step)
+            self._add(
+                "start", service=step.service, app=step.app, image=image, digests=digests(before),
+                release=before.release, well=well,
+            )  # fmt: skip
+        except OSError as problem:
+            raise ConfigError(f"{_unusable(self._journal.path, problem)} {step.service} was not touched.") from None
+
+    def end(self, step: Step, result: StepResult) -> None:
+        """Write down what became of ``step``."""
+        was, config = self._before.get(step.service, ("", ""))
+        self._add_or_note(
+            "end", service=step.service, app=step.app, outcome=result.outcome, reason=result.reason,
+            image=result.image or "", was=was, digests=result.digests, release=result.release,
+            well=result.good, config=config if result.good else "", elapsed=round(result.elapsed, 3),
+        )  # fmt: skip
+
+    def finish(self, outcome: str) -> None:
+        """Write down how the roll-out has ended, if it was begun."""
+        if self._begun:
+            self._add_or_note("finish", outcome=outcome)
+
+    def _add_or_note(self, event: str, **values: object) -> None:
+        try:
+            self._add(event, **values)
+        except OSError as problem:
+            self._progress.note(
+                f"the journal {self._journal.path} could not be written ({problem.strerror}): what is said here is "
+                "not kept, and a rollback will not know of it."
+            )
+
+    def _add(self, event: str, **values: object) -> None:
+        entry = {"event": event, "run": self._run, "when": utc_now(), "action": self._rollout.action, **values}
+        self._journal.add(Entry(**entry))  # type: ignore[arg-type]
+
+    def _keep(self, step: Step) -> str:
+        """Keep a copy of the deploy file; return its name."""
+        if step.config is None:
+            return ""
+        name = _name(step.config)
+        kept = self._journal.folder / KEPT / name
+        make_folder(kept.parent)
+        if not kept.exists():
+            write_file(kept, step.config.read_bytes(), mode=PRIVATE)
+        return name
+
+
+def _name(config: Path) -> str:
+    """Return the name of a deploy file's copy: by what it holds, so that each content is kept once."""
+    return f"{hashlib.sha256(config.read_bytes()).hexdigest()[:16]}{config.suffix}"
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return str(os.getuid())
+
+
+def _unusable(path: Path, problem: OSError) -> str:
+    return (
+        f"the journal {path} cannot be used: {problem.strerror}. Without it nobody could tell what was deployed, nor "
+        "go back to it; make its folder writable. Nothing was changed."
+    )
+
+
+_READ_AT_MOST = 4096
+
+
+@contextmanager
+def only_one(path: Path, environment: str, holder: Mapping[str, str]) -> Iterator[None]:
+    """Hold the lock at ``path``; ``holder`` is what others are told of the one who has it.
+
+    The system frees it however this process ends, so that nothing has to be cleared away after a crash. Raises
+    ``DeployLocked`` where somebody has it, ``ConfigError`` where the file cannot be made.
+    """
+    try:
+        make_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as problem:
+        raise ConfigError(_unusable_lock(path, problem)) from None
+    try:
+        _take(descriptor, path, environment)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(dict(holder)).encode(), 0)
+        try:
+            yield
+        finally:
+            # The file stays: removing it would let two others hold two files of the same name.
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path, environment: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _described(os.pread(descriptor, _READ_AT_MOST, 0))
+        raise DeployLocked(
+            f"{environment} is being deployed to right now{holder}. Two roll-outs at once would leave a mixture of "
+            f"both, so nothing was done. Wait until it has ended, then try again. (lock: {path})"
+        ) from None
+    except OSError as problem:
+        raise ConfigError(_unusable_lock(path, problem)) from None
+
+
+def _described(content: bytes) -> str:
+    try:
+        holder = json.loads(content)
+    except ValueError:
+        # Between taking the lock and writing who took it.
+        return ""
+    return ": " + ", ".join(f"{key} {value}" for key, value in holder.items())
+
+
+def _unusable_lock(path: Path, problem: OSError) -> str:
+    reason = "it is a folder" if problem.errno == errno.EISDIR else problem.strerror
+    return (
+        f"the lock {path} cannot be used: {reason}. A roll-out keeps its lock and its journal beside gaia.toml; make "
+        "that folder writable. Nothing was changed."
+    )

@@ -1,0 +1,303 @@
+"""Planning a rollback: to which image each service goes back, and how that is known.
+
+The target is the last image that was seen to run well here, other than what runs now; where nothing here has seen one,
+the newest complete release that the tool tells of. What was once rolled back from is no target.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pytest_gaia.config.deployfiles.fly import read_app
+from pytest_gaia.config.platform import in_order
+from pytest_gaia.deploy.outcome import is_gone, pinned
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.rollout.journal import KEPT, Journal
+from pytest_gaia.rollout.model import Progress, Rollout
+from pytest_gaia.rollout.plan import apps_of, choose, settings_of, step_of
+from pytest_gaia.rollout.step import Pace, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_gaia.config.deployfiles.model import App, Deployment
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.deploy.contract import DeployHook, Observation
+    from pytest_gaia.deploy.fly.shapes import Release
+    from pytest_gaia.rollout.journal import Entry
+    from pytest_gaia.rollout.model import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """What a rollback has to see before it can be planned."""
+
+    observe: Callable[[Step], Observation]
+    """what runs of a service"""
+    earlier: Callable[[str, Observation], tuple[str, str] | None]
+    """app and what runs of it → an earlier image, and which the tool says that it is; None where it knows of none"""
+
+
+def plan_rollback(
+    environment: Environment,
+    deployment: Deployment | None,
+    eyes: Eyes,
+    *,
+    rootdir: Path,
+    services: Sequence[str] = (),
+    targets: Mapping[str, str] | None = None,
+) -> Rollout:
+    """Return what going back comes to, in reverse order: the gateway first.
+
+    Without ``services`` it is what the last roll-out changed, with those that it went on from; where the journal knows
+    of none, every service. ``targets`` is service → image; of the others it is looked for. A rollback that did
+    not come to its end goes on with its own targets, but for those that the registry no longer has.
+
+    Raises ``ConfigError``: no deployment, an unknown service, nothing to go back to, the last roll-out was itself a
+    rollback (going back further has to be said).
+    """
+    settings = settings_of(environment)
+    apps = apps_of(deployment)
+    history = History(_entries(rootdir, environment.name), environment.name)
+    given = dict(targets or {})
+    left = {} if services or given else history.interrupted_rollback()
+    asked = (
+        services or tuple(given or left) or tuple(each for each in history.changed_last() if each in apps or not apps)
+    )
+    chosen = choose(environment, deployment, apps, asked)
+    if left_out := [service for service in given if service not in chosen]:
+        raise ConfigError(f"--to names {', '.join(left_out)}, which --services leaves out. Nothing was changed.")
+    search = _Search(apps, history, eyes, Journal(rootdir, environment.name).folder / KEPT)
+    steps = tuple(search.steps(chosen, given, left, strict=bool(asked)))
+    if not steps:
+        raise ConfigError(_nothing(environment.name, chosen))
+    return Rollout(environment.name, rootdir, steps, "rollback", deadline=settings.deadline)
+
+
+class _Search:
+    """Finds the target of each service."""
+
+    def __init__(self, apps: Mapping[str, App], history: History, eyes: Eyes, kept: Path) -> None:
+        self._apps = apps
+        self._history = history
+        self._eyes = eyes
+        self._kept = kept
+
+    def steps(
+        self, services: Sequence[str], given: Mapping[str, str], left: Mapping[str, str], *, strict: bool
+    ) -> Iterator[Step]:
+        """Yield the steps in reverse order; with ``strict``, a service that cannot go back is a ``ConfigError``.
+
+        ``given`` is service → image that was asked for, ``left`` that of a rollback that did not come to its end.
+        """
+        for service in reversed(in_order(services)):
+            gone = self._history.gone(service)
+            if service in given:
+                yield self._step(service, given[service], "as asked for", self._history.seen(service, given[service]))
+            elif service in left and left[service] not in gone:
+                origin = "as the last rollback was to, which did not come to its end"
+                yield self._step(service, left[service], origin, self._history.seen(service, left[service]))
+            elif step := self._found(service, gone):
+                yield step
+            elif strict:
+                raise ConfigError(_nothing(self._history.environment, [service], _passed_over(gone)))
+
+    def _found(self, service: str, gone: Mapping[str, str]) -> Step | None:
+        self._history.refuse_to_go_further(service)
+        now = self._eyes.observe(step_of(service, self._apps.get(service), None))
+        if seen := self._history.last_well(service, now):
+            return self._step(service, seen.image, f"seen to run well until {seen.when}{_passed_over(gone)}", seen)
+        if (earlier := self._eyes.earlier(now.app, now)) and earlier[0] not in gone:
+            image, which = earlier
+            return self._step(service, image, f"{which}; by the tool's word alone: nothing here has seen it run", None)
+        return None
+
+    def _step(self, service: str, image: str, origin: str, seen: SeenWell | None) -> Step:
+        app = self._apps.get(service)
+        step = step_of(service, app, image, origin)
+        if app is None or (kept := self._kept_file(seen, app.path)) is None:
+            return step
+        step = replace(step, config=kept, origin=f"{origin}, with its deploy file of then")
+        # One that cannot be read any more was deployed all the same: then today's says which checks there must be.
+        with suppress(ConfigError):
+            then = read_app(kept, kept.name, service=service, environment=app.environment, form=app.form)
+            step = replace(step, checks_required=any(then.checked.values()), groups=then.checked)
+        return step
+
+    def _kept_file(self, seen: SeenWell | None, today: Path) -> Path | None:
+        """Return the deploy file as it was then; None where it is not known, or could not be used from elsewhere."""
+        # A compose file names other files, relative to its own folder; Fly's is whole without them if nothing is built.
+        if seen is None or not seen.config or not today.name.startswith("fly."):
+            return None
+        kept = self._kept / seen.config
+        return kept.absolute() if kept.is_file() else None
+
+
+def _entries(rootdir: Path, environment: str) -> tuple[Entry, ...]:
+    journal = Journal(rootdir, environment)
+    try:
+        return journal.entries()
+    except OSError as problem:
+        raise ConfigError(
+            f"the journal {journal.path} cannot be read: {problem.strerror}. It says what to go back to. "
+            "Make it readable, or name the images: --to SERVICE=IMAGE. Nothing was changed."
+        ) from None
+
+
+def _passed_over(gone: Mapping[str, str]) -> str:
+    return "".join(f"; {image} is passed over: it was not in its registry on {when}" for image, when in gone.items())
+
+
+def _nothing(environment: str, services: Sequence[str], passed_over: str = "") -> str:
+    return (
+        f"{environment}: there is nothing to go back to for {', '.join(services)}: neither has the journal an image "
+        "that was seen to run well there, other than what runs now, nor does the tool tell of an earlier complete "
+        f"release{passed_over}. Name it: --to SERVICE=IMAGE. Nothing was changed."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWell:
+    """An image that was seen to run everywhere, with every check passing."""
+
+    image: str
+    when: str
+    """when it was last seen so"""
+    config: str
+    """name of the kept deploy file; empty where it was deployed by other means"""
+
+
+class History:
+    """The journal of ``environment``, read for a rollback."""
+
+    def __init__(self, entries: Sequence[Entry], environment: str) -> None:
+        self.environment = environment
+        self._entries = entries
+        runs: dict[str, list[Entry]] = {}
+        for entry in entries:
+            runs.setdefault(entry.run, []).append(entry)
+        self._runs = [lines for lines in runs.values() if any(line.event == "start" for line in lines)]
+        """of roll-outs that touched anything, the oldest first"""
+
+    def interrupted_rollback(self) -> Mapping[str, str]:
+        """Return service → target of the last roll-out, if that was a rollback that did not come to its good end."""
+        if not self._runs or _finished(self._runs[-1]):
+            return {}
+        begun = _begun(self._runs[-1])
+        return begun.targets if begun is not None and begun.action == "rollback" else {}
+
+    def gone(self, service: str) -> Mapping[str, str]:
+        """Return image → when the registry was last seen not to have it, of the images that ``service`` was to run."""
+        found: dict[str, str] = {}
+        for lines in self._runs:
+            begun = _begun(lines)
+            for line in lines:
+                if line.event != "end" or line.service != service:
+                    continue
+                if line.well:
+                    found.pop(line.image, None)
+                elif begun is not None and service in begun.targets and is_gone(line.reason):
+                    found[begun.targets[service]] = line.when
+        return found
+
+    def changed_last(self) -> tuple[str, ...]:
+        """Return what the last roll-out changed, together with those before it that had stopped half-way."""
+        changed: list[str] = []
+        for number, lines in enumerate(reversed(self._runs)):
+            if number and _finished(lines):
+                break
+            changed += _changed(lines)
+        return tuple(dict.fromkeys(changed))
+
+    def last_well(self, service: str, now: Observation) -> SeenWell | None:
+        """Return the last image of ``service`` that ran well before what was last deployed there.
+
+        One that the registry no longer has is passed over. After a deployment that did not end well that is the last one at all, even if it still runs: what the tool left
+        half-way is put right by it.
+        """
+        running = {pinned(machine) for machine in now.machines}
+        half_way, gone = self._is_half_way(service), self.gone(service)
+        well = [seen for seen in self._seen_well(service) if seen.image not in gone]
+        found = [seen for seen in well if half_way or {seen.image} != running]
+        return found[-1] if found else None
+
+    def _is_half_way(self, service: str) -> bool:
+        lines = [line for line in self._entries if line.service == service and line.event in ("start", "end")]
+        return bool(lines) and (lines[-1].event == "start" or not lines[-1].well)
+
+    def seen(self, service: str, image: str) -> SeenWell | None:
+        """Return what is known of ``image``, if it was seen to run well."""
+        return next((seen for seen in self._seen_well(service) if seen.image == image), None)
+
+    def refuse_to_go_further(self, service: str) -> None:
+        """Raise ``ConfigError`` if the last that was done to ``service`` was a rollback that came to its good end."""
+        ends = [line for line in self._entries if line.event == "end" and line.service == service]
+        if ends and ends[-1].action == "rollback" and ends[-1].well:
+            known = ", ".join(seen.image for seen in self._seen_well(service) if seen.image != ends[-1].image)
+            raise ConfigError(
+                f"{service} of {self.environment} was rolled back on {ends[-1].when}, to {ends[-1].image}; a rollback "
+                f"is not rolled back. To go further, name the image: --to {service}=IMAGE. "
+                f"Seen to run well before: {known or 'none'}. Nothing was changed."
+            )
+
+    def _seen_well(self, service: str) -> list[SeenWell]:
+        """All images of ``service`` that ran well and were not gone back from, the last one last."""
+        found: dict[str, SeenWell] = {}
+        for line in self._entries:
+            if line.service != service:
+                continue
+            if line.event == "end" and line.action == "rollback" and line.was:
+                found.pop(line.was, None)
+            if line.well and line.image:
+                earlier = found.pop(line.image, None)
+                config = line.config or (earlier.config if earlier else "")
+                found[line.image] = SeenWell(line.image, line.when, config)
+        return list(found.values())
+
+
+def _begun(lines: Sequence[Entry]) -> Entry | None:
+    return next((line for line in lines if line.event == "begin"), None)
+
+
+def _finished(lines: Sequence[Entry]) -> bool:
+    return any(line.event == "finish" and line.outcome == "done" for line in lines)
+
+
+def _changed(lines: Sequence[Entry]) -> Iterator[str]:
+    """Yield the services that a roll-out touched, but for those that run the same image as before."""
+    ends = {line.service: line for line in lines if line.event == "end"}
+    for line in lines:
+        if line.event == "start":
+            end = ends.get(line.service)
+            if end is None or not end.well or end.image != end.was:
+                yield line.service
+
+
+def sight(environment: Environment, hook: DeployHook, rootdir: Path) -> Eyes:
+    """Return the eyes for a rollback of ``environment``. Nothing is changed by looking."""
+    rollout = Rollout(environment.name, rootdir, (), "rollback", deadline=settings_of(environment).deadline)
+    worker = Worker(rollout, hook, Progress(), Pace())
+    return Eyes(worker.look, _on_fly if hook.name == "fly" else _nowhere)
+
+
+def _nowhere(app: str, now: Observation) -> None:
+    return None
+
+
+def _on_fly(app: str, now: Observation) -> tuple[str, str] | None:
+    from pytest_gaia.deploy.fly import operations as fly_apps
+
+    # Fly's list names images by tag; of what runs, both are known.
+    running = {(machine.image or "").partition("@")[0] for machine in now.machines}
+    for release in fly_apps.releases(app):
+        if _is_earlier(release, now) and release.image_ref.partition("@")[0] not in running:
+            return release.image_ref, f"release {release.version}, the newest complete one with another image"
+    return None
+
+
+def _is_earlier(release: Release, now: Observation) -> bool:
+    newest = now.release
+    return release.complete and bool(release.image_ref) and (newest is None or release.version < newest)

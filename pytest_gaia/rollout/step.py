@@ -1,0 +1,240 @@
+"""One service of a roll-out: observed, deployed, observed until it converges, judged."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pytest_gaia.deploy.contract import Request
+from pytest_gaia.deploy.outcome import Outcome, Wanted, converged, digests, judge, running_image
+from pytest_gaia.deploy.process import ending
+from pytest_gaia.errors import DeployFailed, DeployUnavailable
+from pytest_gaia.rollout.model import DOING, StepResult
+from pytest_gaia.system.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.deploy.contract import DeployHook, Observation, Phase, Reply
+    from pytest_gaia.rollout.model import Progress, Rollout, Step, StepOutcome
+
+
+_FIRST, _LONGEST = 1.0, 30.0
+_LOOK_EVERY = 2.0
+"""seconds between observations; Fly's API allows one request a second for each app"""
+
+
+def _pause(seconds: float) -> None:
+    wait_for(ending, seconds)
+
+
+def _spread(least: float, most: float) -> float:
+    # Spreading out the attempts of several machines; nothing secret depends on it.
+    return random.uniform(least, most)  # noqa: S311
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A clock, and how to wait on it."""
+
+    clock: Callable[[], float] = time.monotonic
+    """seconds, from any beginning"""
+    wait: Callable[[float], None] = _pause
+    spread: Callable[[float, float], float] = field(default=_spread)
+    """chooses between two numbers of seconds"""
+
+    def before_attempt(self, attempt: int) -> float:
+        """Return the seconds to wait before ``attempt`` (from 2): doubled each time, spread out, 30 at most."""
+        # The exponent is bounded as well: hundreds of attempts must not overflow a float.
+        most: float = min(_LONGEST, _FIRST * 2 ** min(attempt - 1, 10))
+        return self.spread(most / 2, most)
+
+    def between_looks(self) -> float:
+        """Return the seconds to wait before something is observed again."""
+        return self.spread(_LOOK_EVERY, _LOOK_EVERY * 1.5)
+
+
+_LAST_LOOK = 30.0
+"""seconds in which a service can still be observed when its deadline has passed: the tool may have used all of it"""
+_STUCK_AFTER = 30.0
+"""seconds for which nothing moves, after which nothing is going to"""
+_SURE_AFTER = 2
+"""good observations in a row: a machine that goes back to its old image passes the first"""
+_MOVING = frozenset(
+    {"created", "creating", "starting", "stopping", "restarting", "suspending", "updating", "replacing", "destroying"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Carries out the steps of one roll-out."""
+
+    rollout: Rollout
+    hook: DeployHook
+    progress: Progress
+    pace: Pace
+
+    def plan(self, step: Step) -> StepResult:
+        """Return the commands that ``step`` comes to. Nothing is done."""
+        reply = self._ask("plan", step, self.rollout.deadline)
+        outcome: StepOutcome = "failed" if reply.status == "failed" else "planned"
+        return StepResult(
+            step.service, step.app, outcome, reply.message, image=step.image, commands=reply.commands, tail=reply.tail
+        )
+
+    def look(self, step: Step, until: float | None = None) -> Observation:
+        """Observe; while the tool is rate-limited or does not answer, again, until the deadline.
+
+        Raises ``DeployUnavailable`` where it never answered, ``DeployFailed`` where the hook cannot observe.
+        """
+        began = self.pace.clock()
+        end = began + self.rollout.deadline if until is None else max(until, began + _LAST_LOOK)
+        attempt = 1
+        while True:
+            reply = self._ask("observe", step, end - self.pace.clock(), attempt)
+            if reply.observation is not None and reply.status in ("done", "unchanged"):
+                return reply.observation
+            if reply.status != "retry":
+                raise DeployFailed(f"{step.app} cannot be observed: {reply.message or 'the hook does not say why'}")
+            attempt += 1
+            if not self._wait(step, reply.message, self.pace.before_attempt(attempt), end):
+                raise DeployUnavailable(f"{step.app} could not be observed in time: {reply.message}")
+
+    def carry_out(self, step: Step, before: Observation) -> StepResult:
+        """Deploy until the tool has done it, has failed, or time is up; return what was observed to have come of it."""
+        began = self.pace.clock()
+        until = began + self.rollout.deadline
+        attempt = 0
+        while True:
+            attempt += 1
+            reply = self._ask(self.rollout.action, step, until - self.pace.clock(), attempt)
+            after, outcome = self._settled(step, reply, before, until)
+            done = _result(step, outcome, reply, before, after, attempt, self.pace.clock() - began)
+            # A tool that gave up may have done it all the same; it is asked again only if it has not.
+            if outcome.good or reply.status != "retry":
+                return done
+            if not self._wait(step, reply.message, self.pace.before_attempt(attempt + 1), until):
+                return done if outcome.kind == "split" else _unavailable(done, reply, self.rollout.deadline)
+
+    def is_there(self, step: Step, seen: Observation) -> bool:
+        """Whether exactly the image that is asked for, by its digest, was seen to run everywhere, and to be well."""
+        rollout = self.rollout
+        if not step.image or "@" not in step.image or rollout.rebuild:
+            return False
+        if rollout.region and any(machine.region != rollout.region for machine in seen.machines):
+            return False
+        return not converged(seen, Wanted(step.image, None, step.checks_required, step.groups))
+
+    def is_well(self, step: Step, seen: Observation) -> bool:
+        """Whether one image runs everywhere, and passes every check."""
+        return not converged(seen, Wanted(None, None, step.checks_required, step.groups))
+
+    def _settled(self, step: Step, reply: Reply, before: Observation, until: float) -> tuple[Observation, Outcome]:
+        """Observe and judge until what is wanted runs, nothing moves any more, or time is up."""
+        request = self._request(self.rollout.action, step)
+        wanted = Wanted.of(request, reply, checks_required=step.checks_required, groups=step.groups)
+        watch = _Watch(self.pace.clock(), _STUCK_AFTER if reply.status in ("done", "unchanged") else 0.0)
+        while True:
+            seen = self.look(step, until)
+            now = self.pace.clock()
+            outcome = judge(reply, before, seen, wanted)
+            if watch.is_over(seen, now, good=outcome.good) or now >= until:
+                return seen, outcome
+            pause = min(self.pace.between_looks(), until - now)
+            again = "looking once more: a machine can go back to its old image"
+            self.progress.waiting(step.service, again if outcome.good else converged(seen, wanted))
+            self.pace.wait(pause)
+
+    def _wait(self, step: Step, reason: str, seconds: float, until: float) -> bool:
+        """Wait, and return True; False, at once, if the deadline comes first."""
+        if self.pace.clock() + seconds >= until:
+            return False
+        self.progress.waiting(step.service, reason)
+        self.pace.wait(seconds)
+        return True
+
+    def _ask(self, phase: Phase, step: Step, left: float, attempt: int = 1) -> Reply:
+        if phase not in ("plan", "observe"):
+            again = f", attempt {attempt}" if attempt > 1 else ""
+            self.progress.waiting(step.service, f"{DOING[self.rollout.action]} {step.image or step.app}{again}")
+        return self.hook.run(
+            self._request(phase, step, deadline=max(1.0, left), attempt=attempt), self._log(step.service)
+        )
+
+    def _log(self, service: str) -> Callable[[str], None]:
+        return lambda line: self.progress.line(service, line)
+
+    def _request(self, phase: Phase, step: Step, deadline: float = 1.0, attempt: int = 1) -> Request:
+        rollout = self.rollout
+        back = rollout.action == "rollback"
+        return Request(
+            phase=phase,
+            environment=rollout.environment,
+            service=step.service,
+            app=step.app,
+            config=str(step.config) if step.config else None,
+            image=step.image,
+            previous=step.image if back else None,
+            region=rollout.region,
+            rebuild=rollout.rebuild,
+            remote_only=rollout.remote_only,
+            beside=step.beside,
+            attempt=attempt,
+            deadline=deadline,
+            dry_run=phase == "plan",
+            directory=str(rollout.rootdir.absolute()),
+        )
+
+
+def _result(
+    step: Step, outcome: Outcome, reply: Reply, before: Observation, after: Observation, attempts: int, elapsed: float
+) -> StepResult:
+    return StepResult(
+        service=step.service,
+        app=step.app,
+        outcome=outcome.kind,
+        reason=outcome.reason,
+        elapsed=elapsed,
+        attempts=attempts,
+        release=after.release,
+        image=running_image(after) or None,
+        digests=digests(after),
+        commands=reply.commands,
+        before=before,
+        after=after,
+        tail=reply.tail,
+    )
+
+
+class _Watch:
+    """Decides when enough has been seen: good often enough in a row, or nothing that moves for too long."""
+
+    def __init__(self, now: float, patience: float) -> None:
+        self._patience = patience
+        self._still = now
+        self._last: tuple[object, ...] = ()
+        self._good = 0
+
+    def is_over(self, seen: Observation, now: float, *, good: bool) -> bool:
+        state = (seen.exists, seen.release, seen.machines)
+        if state != self._last:
+            self._last, self._still = state, now
+        self._good = self._good + 1 if good else 0
+        if good:
+            return self._good >= _SURE_AFTER
+        return not _moving(seen) and now - self._still >= self._patience
+
+
+def _unavailable(done: StepResult, reply: Reply, deadline: float) -> StepResult:
+    reason = f"the tool was not available within {deadline:g} s: {reply.message}"
+    return replace(done, outcome="unavailable", reason=reason)
+
+
+def _moving(seen: Observation) -> bool:
+    """Whether something is on its way, or a check has not decided yet."""
+    return any(
+        machine.state in _MOVING or (machine.state == "started" and machine.passing + machine.critical < machine.checks)
+        for machine in seen.machines
+    )

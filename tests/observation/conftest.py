@@ -1,0 +1,50 @@
+"""Members of an environment that a test can let misbehave, and a sandbox that behaves."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.environment import Environment, Timeouts
+from pytest_gaia.run.stack import Stack
+from tests.observation.scripted import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.observation.scripted import Says
+
+
+@pytest.fixture
+def member() -> Iterator[Callable[..., Member]]:
+    """Start a service that gives these answers."""
+    started: list[Member] = []
+
+    def start(*answers: Says) -> Member:
+        started.append(Member(*answers))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A sandbox in which everything runs."""
+    with Stack.start() as stack:
+        yield stack
+
+
+def environment(nats: str | None = None, **services: Member | str) -> Environment:
+    """An environment of these services; nothing else belongs to it."""
+    urls = {name: each.url if isinstance(each, Member) else each for name, each in services.items()}
+    return Environment(
+        "here",
+        urls=MappingProxyType(urls),
+        nats=nats,
+        services=(*urls, *(("nats",) if nats else ())),
+        timeouts=Timeouts(connect=2.0, ready=10.0),
+    )

@@ -1,0 +1,117 @@
+"""What the platform can do is asked as the checks ask it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.secrets import Secret
+from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
+from pytest_gaia.observation.targets import VIA_GATEWAY
+from pytest_gaia.observation.watching import QUESTIONS, observe
+from pytest_gaia.policy.subjects import Observed
+from pytest_gaia.run.stack import Stack, bind
+from tests.observation.scripted import Says
+from tests.plugin.conftest import server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.observation.scripted import Member
+    from tests.plugin.conftest import ScriptedServer
+
+__all__ = ["server"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"api_key": Secret("a key"), "token": Secret("a token")}, "a key"),
+        ({"token": Secret("a token")}, "Bearer a token"),
+        ({}, None),
+    ],
+    ids=["key", "token", "nobody"],
+)
+def test_a_service_is_asked_with_what_the_clients_send(
+    server: ScriptedServer, given: dict[str, Any], sent: str | None
+) -> None:
+    environment = Environment("staging", urls={"gateway": server.url}, safe_posts=("/api/v1/auth/validate",), **given)
+
+    observe(environment, [MemberState("gateway", "ready")])
+
+    assert len(server.seen) == len(QUESTIONS)
+    assert server.identities == {sent}
+
+
+READY = MemberState("gateway", "ready")
+ELSEWHERE = "http://127.0.0.1:1/health"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "shown"),
+    [
+        (200, {"status": "healthy"}, "there"),
+        (404, {"detail": 'Service error: {"detail":"Not Found"}'}, "there"),
+        (500, {"detail": "Service error: no"}, "there"),
+        (503, {"detail": "Service chat unavailable"}, "down"),
+        (503, {"detail": "Service asset unavailable"}, "unknown"),
+        (404, {"detail": "Not Found"}, "unknown"),
+        (404, {"detail": "Service chat unavailable"}, "unknown"),
+        (401, {"detail": "Not authenticated. Provide a valid JWT or API Key."}, "unknown"),
+        (403, {"detail": "Could not validate credentials"}, "unknown"),
+        (405, {"detail": "Method Not Allowed"}, "unknown"),
+        (422, {"detail": [{"type": "missing"}]}, "unknown"),
+        (429, {"detail": "Too many requests"}, "unknown"),
+        (500, {"detail": "Internal server error"}, "unknown"),
+        (502, None, "unknown"),
+        (200, "a page of whatever is in front of the gateway", "unknown"),
+        (307, {"detail": "Service error: moved"}, "there"),
+        (307, {"status": "healthy"}, "unknown"),
+    ],
+)
+def test_only_an_answer_that_the_service_made_shows_that_it_is_there(
+    member: Callable[..., Member], status: int, body: object, shown: str
+) -> None:
+    gateway = member(Says(status, body, {"Location": ELSEWHERE}))
+    environment = Environment("staging", urls={"gateway": gateway.url}, api_key=Secret("k"))
+
+    seen = observe(environment, [READY])
+
+    assert ("chat" in seen.capabilities, "chat" in seen.unknown) == (shown == "there", shown == "unknown")
+    assert "auth" in seen.unknown
+    assert gateway.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "capable", "unknown"),
+    [("ready", True, False), (UNREACHABLE, False, False), (VIA_GATEWAY, False, True)],
+)
+def test_where_the_gateway_shows_nothing_a_services_own_answer_counts(
+    member: Callable[..., Member], state: str, capable: bool, unknown: bool
+) -> None:
+    environment = Environment("staging", urls={"gateway": member(Says(404, {"detail": "Not Found"})).url})
+
+    for gateway in (READY, MemberState("gateway", UNREACHABLE)):
+        seen = observe(environment, [gateway, MemberState("chat", state)])
+        assert ("chat" in seen.capabilities, "chat" in seen.unknown) == (capable, unknown)
+
+
+def test_a_post_is_sent_only_where_it_is_safe(server: ScriptedServer) -> None:
+    seen = observe(Environment("staging", urls={"gateway": server.url}), [READY])
+
+    assert "auth" in seen.unknown
+    assert not [each for each in server.seen if each.startswith("POST")]
+
+
+def test_the_platform_shows_what_runs(stack: Stack, tmp_path: Path) -> None:
+    declared = resolve(Options(rootdir=tmp_path, environ={}))
+    services = frozenset({"gateway", "auth", "asset", "chat"})
+
+    assert observe(bind(declared, stack.cell("capabilities")), [READY]) == Observed(services)
+    with Stack.start(topology="gateway-only") as alone:
+        assert observe(bind(declared, alone.cell("main")), [READY]) == Observed(frozenset({"gateway"}))

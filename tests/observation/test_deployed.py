@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.deploy.contract import Machine, Observation, Reply, UnknownApp
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.observation.deployed import PATIENCE, Sight, changes, look_at
+from pytest_gaia.rollout.model import Rollout, Step
+from tests.rollout.deploy_files import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.deploy.contract import Request
+
+SERVICES = ("auth", "chat", "gateway")
+
+
+def observed(app: str, release: int = 1) -> Observation:
+    machine = Machine(id="m", state="started", digest=f"sha256:{release}")
+    return Observation(app=app, exists=True, machines=(machine,), release=release)
+
+
+class Hook:
+    """Answers by ``answer``; remembers what it was asked, and in which thread."""
+
+    def __init__(self, answer: Callable[[Request], Reply], name: str = "fly") -> None:
+        self.name = name
+        self.answer = answer
+        self.asked: list[Request] = []
+        self.threads: set[int] = set()
+
+    def run(self, request: Request, log: Callable[[str], None]) -> Reply:
+        self.asked.append(request)
+        self.threads.add(threading.get_ident())
+        return self.answer(request)
+
+
+def rollout(*services: str, deadline: float = 600) -> Rollout:
+    steps = tuple(Step(service, f"gaia-{service}-dev") for service in services)
+    return Rollout("dev", Path("/srv/gaia"), steps, deadline=deadline)
+
+
+def sees_all(request: Request) -> Reply:
+    return Reply(status="done", observation=observed(request.app))
+
+
+def test_every_service_is_only_observed_and_comes_back_in_its_place() -> None:
+    hook = Hook(sees_all)
+
+    sights = look_at(rollout(*SERVICES), hook)
+
+    assert [sight.service for sight in sights] == list(SERVICES)
+    assert [sight.observation for sight in sights] == [observed(f"gaia-{each}-dev") for each in SERVICES]
+    assert {request.phase for request in hook.asked} == {"observe"}
+
+
+def test_tools_are_asked_side_by_side() -> None:
+    meeting = threading.Barrier(len(SERVICES), timeout=30)
+
+    def answer(request: Request) -> Reply:
+        meeting.wait()
+        return sees_all(request)
+
+    sights = look_at(rollout(*SERVICES), Hook(answer))
+
+    assert all(sight.observation for sight in sights)
+
+
+def test_code_of_the_project_is_asked_in_the_thread_that_asks() -> None:
+    hook = Hook(sees_all, name="plugin")
+
+    look_at(rollout(*SERVICES), hook)
+
+    assert hook.threads == {threading.get_ident()}
+
+
+def test_what_cannot_be_observed_says_why_and_stops_nothing() -> None:
+    def answer(request: Request) -> Reply:
+        if request.service == "auth":
+            raise ConfigError("not logged in")
+        if request.service == "chat":
+            return Reply(status="failed", message="no such machine")
+        return sees_all(request)
+
+    auth, chat, gateway = look_at(rollout(*SERVICES), Hook(answer))
+
+    assert (auth.observation, auth.problem) == (None, "not logged in")
+    assert (chat.observation, chat.problem) == (None, "gaia-chat-dev cannot be observed: no such machine")
+    assert (gateway.observation, gateway.problem) == (observed("gaia-gateway-dev"), "")
+
+
+def test_an_app_that_the_tool_does_not_know_is_not_deployed() -> None:
+    def answer(request: Request) -> Reply:
+        raise UnknownApp("no such app")
+
+    (sight,) = look_at(rollout("auth"), Hook(answer))
+
+    assert sight.observation == Observation(app="gaia-auth-dev", exists=False)
+
+
+def test_a_tool_that_does_not_answer_is_asked_again_and_then_given_up() -> None:
+    clock = Clock()
+    hook = Hook(lambda _: Reply(status="retry", message="rate limit"))
+
+    (sight,) = look_at(rollout("auth"), hook, pace=clock.pace())
+
+    assert sight.problem == "gaia-auth-dev could not be observed in time: rate limit"
+    assert len(hook.asked) > 3
+    assert clock.now <= PATIENCE
+
+
+def test_it_waits_no_longer_than_a_deployment_would() -> None:
+    clock = Clock()
+
+    look_at(rollout("auth", deadline=5), Hook(lambda _: Reply(status="retry")), pace=clock.pace())
+
+    assert clock.now <= 5
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "sentences"),
+    [
+        ([Sight("auth", "a", observed("a"))], [Sight("auth", "a", observed("a"))], []),
+        (
+            [Sight("auth", "a", observed("a"))],
+            [Sight("auth", "a", observed("a", release=2))],
+            ["auth changed during the run: a is at release 2, it was at 1"],
+        ),
+        (
+            [Sight("auth", "a", observed("a"))],
+            [Sight("auth", "a", problem="rate limit")],
+            ["auth: what runs at the end could not be observed: rate limit"],
+        ),
+        ([Sight("auth", "a", problem="rate limit")], [Sight("auth", "a", observed("a"))], []),
+        ([Sight("auth", "a", problem="rate limit")], [], []),
+    ],
+    ids=["same", "another", "unseen", "never seen", "not asked again"],
+)
+def test_changes_are_told_of_what_was_seen_before(then: list[Sight], now: list[Sight], sentences: list[str]) -> None:
+    assert list(changes(then, now)) == sentences

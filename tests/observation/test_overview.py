@@ -1,0 +1,178 @@
+"""What is observed, in words: the states of apps and of environments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from pytest_gaia.deploy.contract import Machine, Observation
+from pytest_gaia.observation.overview import AppState, AppView, asked_app, deployed_app, environment_view
+from pytest_gaia.observation.sampling import Reading
+
+AWAKE: dict[str, Any] = {"state": "started", "checks": 1, "passing": 1, "digest": "sha256:a"}
+
+
+def machine(**known: Any) -> Machine:
+    return Machine(**{"id": "m1", **AWAKE, **known})
+
+
+def seen(*machines: Machine, exists: bool = True) -> Observation:
+    return Observation(app="gaia-auth-dev", exists=exists, machines=machines, release=7)
+
+
+def reading(state: str = "ready", *, well: bool = True, latency: float | None = 4.0, detail: str = "") -> Reading:
+    return Reading("auth", "http://auth", state, detail, "0.2", latency, well)
+
+
+def app(service: str, state: AppState, why: str = "") -> AppView:
+    return AppView(service, f"gaia-{service}-dev", state, why)
+
+
+def test_an_app_whose_machines_are_well_is_healthy_and_says_what_runs() -> None:
+    view = deployed_app("auth", seen(machine(), machine(id="m2", state="suspended", passing=0)), reading())
+
+    assert (view.state, view.release, view.digests, view.version) == ("healthy", 7, ("sha256:a",), "0.2")
+    assert view.machines == "1 started, 1 suspended"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"passing": 0}, "machine m1 passes 0 of 1 health checks"),
+        ({"state": "starting"}, "machine m1 is starting"),
+        ({"state": "failed"}, "machine m1 is failed"),
+        ({"crashed": True}, "machine m1 crashed, or ran out of memory"),
+        ({"cordoned": True}, "machine m1 is cordoned: nothing is routed to it"),
+        ({"host_ok": False}, "machine m1 is on a host that does not answer"),
+        ({"crashed": True, "state": "stopped"}, "machine m1 crashed, or ran out of memory"),
+    ],
+)
+def test_a_machine_that_is_not_well_makes_its_app_degraded(wrong: dict[str, Any], why: str) -> None:
+    view = deployed_app("auth", seen(machine(**wrong)))
+
+    assert (view.state, view.why) == ("degraded", why)
+
+
+def test_a_one_shot_that_has_ended_well_is_completed_and_degrades_nothing() -> None:
+    ended = deployed_app("migrate", seen(machine(state="completed", checks=0, passing=0)), local=True)
+    broken = deployed_app("migrate", seen(machine(state="stopped", crashed=True)), local=True)
+
+    def local(*apps: AppView) -> str:
+        return environment_view("local", apps, seen_by="compose", topology="microservices", local=True).state
+
+    assert (ended.state, ended.why) == ("completed", "")
+    assert local(app("auth", "healthy"), ended) == "running"
+    assert local(app("auth", "stopped"), ended) == local(ended) == "stopped"
+    assert local(app("auth", "degraded"), ended) == local(app("auth", "healthy"), broken) == "degraded"
+
+
+def test_many_machines_that_are_not_well_are_not_all_named() -> None:
+    view = deployed_app("auth", seen(*(machine(id=f"m{number}", passing=0) for number in range(5))))
+
+    assert view.why.count("health checks") == 3
+    assert view.why.endswith(", and 2 more")
+
+
+def test_two_images_at_once_are_degraded() -> None:
+    view = deployed_app("auth", seen(machine(), machine(id="m2", digest="sha256:b")))
+
+    assert (view.state, view.why, view.digests) == ("degraded", "its machines run 2 images", ("sha256:a", "sha256:b"))
+
+
+@pytest.mark.parametrize("state", ["stopped", "suspended"])
+def test_an_app_that_sleeps_is_suspended_unless_it_is_kept_awake_or_runs_here(state: str) -> None:
+    asleep = seen(machine(state=state, passing=0))
+
+    assert deployed_app("auth", asleep).state == "suspended"
+    assert deployed_app("auth", asleep, local=True).state == "stopped"
+    kept = deployed_app("auth", asleep, kept="fly.auth.production.toml keeps 2 running")
+    assert (kept.state, kept.why) == ("degraded", "every machine sleeps, and fly.auth.production.toml keeps 2 running")
+
+
+def test_an_app_without_machines_is_not_deployed() -> None:
+    assert deployed_app("auth", seen(exists=False)).state == "not deployed"
+    assert deployed_app("auth", seen()).why == "the app is there, and has no machine"
+    assert deployed_app("auth", seen(exists=False), local=True).state == "stopped"
+
+
+def test_what_the_app_says_of_itself_counts_although_its_checks_pass() -> None:
+    view = deployed_app("auth", seen(machine()), reading("unhealthy", well=False, detail="says 'unhealthy'"))
+
+    assert (view.state, view.why) == ("degraded", "says 'unhealthy'")
+
+
+@pytest.mark.parametrize(
+    ("answer", "local", "state"),
+    [
+        (reading(), False, "healthy"),
+        (reading("degraded", well=False), False, "degraded"),
+        (reading("unhealthy", well=False, detail="GET /health answered 503"), False, "degraded"),
+        (reading("unreachable", well=False, latency=None), False, "unknown"),
+        (reading("unreachable", well=False, latency=None), True, "stopped"),
+    ],
+)
+def test_of_what_was_only_asked_its_answer_is_known(answer: Reading, local: bool, state: str) -> None:
+    assert asked_app(answer, local=local).state == state
+
+
+@pytest.mark.parametrize(
+    ("states", "topology", "local", "state"),
+    [
+        (["healthy", "healthy"], "microservices", False, "healthy"),
+        (["healthy", "suspended"], "microservices", False, "healthy"),
+        (["suspended", "suspended"], "microservices", False, "suspended"),
+        (["healthy"], "gateway-only", False, "gateway-only"),
+        (["suspended"], "gateway-only", False, "suspended"),
+        (["healthy", "healthy"], "microservices", True, "running"),
+        (["stopped", "stopped"], "microservices", True, "stopped"),
+        (["healthy", "stopped"], "microservices", True, "degraded"),
+        (["healthy", "degraded"], "microservices", False, "degraded"),
+        (["healthy", "not deployed"], "microservices", False, "degraded"),
+        (["not deployed", "not deployed"], "microservices", False, "not deployed"),
+        (["healthy", "unknown"], "microservices", False, "unknown"),
+        (["unknown", "degraded"], "microservices", False, "degraded"),
+        (["unknown", "unknown"], "microservices", False, "unknown"),
+        ([], "microservices", False, "not deployed"),
+    ],
+)
+def test_an_environment_is_as_well_as_its_apps(states: list[AppState], topology: str, local: bool, state: str) -> None:
+    apps = [app(service, each) for service, each in zip(("gateway", "auth"), states, strict=False)]
+
+    view = environment_view("dev", apps, seen_by="fly", topology=topology, local=local)
+
+    assert view.state == state
+    assert view.as_expected == (state not in ("degraded", "unknown"))
+
+
+def test_reasons_name_their_apps_in_order() -> None:
+    apps = [app("chat", "degraded", "crashed"), app("gateway", "healthy"), app("auth", "not deployed")]
+
+    view = environment_view("dev", apps, seen_by="fly", topology="microservices")
+
+    assert view.why == "auth: not deployed; chat: crashed"
+    assert [each.service for each in view.apps] == ["gateway", "auth", "chat"]
+
+
+def test_one_reason_for_all_is_said_once() -> None:
+    apps = [app(service, "unknown", "fly is not installed") for service in ("gateway", "auth", "chat")]
+
+    assert environment_view("dev", apps, seen_by="fly", topology="microservices").why == "fly is not installed"
+
+
+def test_where_the_gateway_stands_alone_the_others_are_said_to_be_meant_so() -> None:
+    view = environment_view("staging", [app("gateway", "healthy")], seen_by="fly", topology="gateway-only")
+
+    assert {each.service: each.state for each in view.apps} == {
+        "gateway": "healthy",
+        "auth": "gateway-only",
+        "asset": "gateway-only",
+        "chat": "gateway-only",
+    }
+
+
+def test_every_state_is_in_the_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "watch-an-environment.md").read_text(encoding="utf-8")
+
+    assert [state for state in get_args(AppState) if f"| `{state}` |" not in page] == []

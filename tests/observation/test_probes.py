@@ -1,0 +1,142 @@
+"""What a member's answer is taken for before the first test, however odd it is."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.observation.probes import Answer, Dead, NotYet, probe_http, probe_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Listener = Callable[[bytes], int]
+
+
+@pytest.fixture
+def says() -> Iterator[Listener]:
+    """Start something that answers every connection with these bytes, and return its port."""
+    servers: list[socket.socket] = []
+
+    def start(answer: bytes) -> int:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        port: int = server.getsockname()[1]
+        return port
+
+    yield start
+    for server in servers:
+        # Wakes the thread that waits in accept, which closing alone does not.
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+def page(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
+
+
+HEALTHY = b'{"status": "healthy"}'
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def test_what_does_not_speak_http_is_said_to_do_so(says: Listener) -> None:
+    with pytest.raises(Dead, match="does not speak HTTP"):
+        probe_http(f"http://127.0.0.1:{says(b'SSH-2.0-OpenSSH_9.2' + bytes(8))}", 5)
+
+
+def test_an_answer_that_stops_early_may_come_later(says: Listener) -> None:
+    cut_short = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n10\r\n{}"
+
+    with pytest.raises(NotYet, match="broken off"):
+        probe_http(f"http://127.0.0.1:{says(cut_short)}", 5)
+
+
+def test_an_answer_that_drips_without_an_end_is_given_up_in_time() -> None:
+    server, stopped = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not stopped.wait(0.02):
+                connection.sendall(b" ")
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    with server, pytest.raises(NotYet, match="no whole answer in time"):
+        probe_http(f"http://127.0.0.1:{server.getsockname()[1]}", 0.3)
+    stopped.set()
+    thread.join(5)
+
+
+@pytest.mark.parametrize("body", [b'{"a":' * 5000, b"<html>\xff\xfe</html>", b"", b"{"])
+def test_a_body_that_is_not_json_is_degraded(says: Listener, body: bytes) -> None:
+    assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == Answer(
+        "degraded", "GET /health did not answer JSON"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (HEALTHY, Answer()),
+        (b'{"status": "ok", "version": 7}', Answer(version="7")),
+        (b"{}", Answer(vouched=False)),
+        (b'{"status": null}', Answer(vouched=False)),
+        (b'{"status": "unhealthy"}', Answer("unhealthy", "says 'unhealthy'")),
+        (b'{"status": "starting"}', Answer("degraded", "says 'starting'")),
+        (b'{"status": {"gateway": "healthy"}}', Answer("degraded", "says \"{'gateway': 'healthy'}\"")),
+    ],
+    ids=repr,
+)
+def test_health_is_what_the_body_says(says: Listener, body: bytes, answer: Answer) -> None:
+    assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == answer
+
+
+def test_https_to_a_server_without_tls_asks_whether_it_is_http(says: Listener) -> None:
+    with pytest.raises(Dead, match="does not use TLS; is it http://"):
+        probe_http(f"https://127.0.0.1:{says(page(b'{}'))}", 5)
+
+
+def test_a_proxy_that_cannot_be_reached_is_named_without_its_password(
+    no_proxy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://user:hunter2@no-such-proxy.invalid:3128")
+
+    with pytest.raises(Dead) as problem:
+        probe_http("http://gateway.example", 5)
+
+    assert "unknown host no-such-proxy.invalid (through the proxy http://" in str(problem.value)
+    assert "hunter2" not in str(problem.value)
+
+
+def test_loopback_needs_no_proxy(no_proxy: None, monkeypatch: pytest.MonkeyPatch, says: Listener) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://no-such-proxy.invalid:3128")
+
+    assert probe_http(f"http://127.0.0.1:{says(page(HEALTHY))}", 5) == Answer()
+
+
+def test_the_first_of_several_databases_is_asked(says: Listener) -> None:
+    assert probe_postgres(f"postgresql://u:p@127.0.0.1:{says(b'N')},other.example:5433/gaia", 5) == Answer()

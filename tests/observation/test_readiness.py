@@ -1,0 +1,235 @@
+"""When an environment counts as there: against servers that flap, start slowly, are busy, or are not what they were."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
+from pytest_gaia.observation.readiness import Demand, MemberState, probe_members
+from pytest_gaia.run.stack import bind
+from tests.observation.conftest import environment
+from tests.observation.scripted import Says, healthy, says
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gaia.run.stack import Stack
+    from tests.observation.scripted import Member
+
+    Start = Callable[..., Member]
+
+BUSY = Says(503, {"detail": "starting"})
+JUST_DEPLOYED = Demand(answers=3, healthy=frozenset(MEMBERS), patient=True)
+THREE = Demand(answers=3)
+
+
+def gateway(member: Member | str, *, deadline: float = 20, demand: Demand = JUST_DEPLOYED) -> MemberState:
+    """What becomes of a gateway beside which all other services are expected."""
+    whole = Environment("here", urls={"gateway": member if isinstance(member, str) else member.url})
+    states = probe_members(whole, deadline=deadline, demand=demand)
+    return next(state for state in states if state.member == "gateway")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_one_answer_is_enough_where_nothing_was_deployed(member: Start) -> None:
+    server = member(healthy())
+
+    state = gateway(server, demand=Demand())
+
+    assert (state.state, state.settled, state.attempts, server.asked) == ("ready", True, 1, 1)
+
+
+def test_three_good_answers_in_a_row_are_asked_for(member: Start) -> None:
+    server = member(healthy())
+
+    state = gateway(server)
+
+    assert (state.state, state.settled, state.version) == ("ready", True, "0.2")
+    assert re.fullmatch(r"3 answers in a row, the first after \d+ ms", state.detail)
+    assert server.asked == 3
+
+
+@pytest.mark.parametrize("between", [BUSY, Says(429), says("degraded"), healthy("0.3"), Says(200, "?")], ids=str)
+def test_whatever_comes_between_the_row_begins_anew(member: Start, between: Says) -> None:
+    server = member(healthy(), healthy(), between, healthy(), healthy(), healthy())
+
+    state = gateway(server)
+
+    assert state.settled
+    assert server.asked == 6
+
+
+def test_a_member_that_flaps_is_said_to_do_so_at_the_deadline(member: Start) -> None:
+    server = member(*(healthy(), BUSY) * 40)
+
+    state = gateway(server, deadline=2)
+
+    assert (state.state, state.settled, state.reachable) == ("unsettled", False, True)
+    assert "3 are asked for" in state.detail
+
+
+def test_two_releases_that_take_turns_do_not_settle(member: Start) -> None:
+    server = member(*(healthy("0.2"), healthy("0.3")) * 40)
+
+    state = gateway(server, deadline=4, demand=THREE)
+
+    assert (state.state, state.settled) == ("unsettled", False)
+    assert "now as one release, now as another" in state.detail
+
+
+@pytest.mark.parametrize("status", ["degraded", "unhealthy"])
+def test_what_the_body_says_counts_after_a_deployment(member: Start, status: str) -> None:
+    state = gateway(member(says(status)), deadline=1)
+
+    assert (state.state, state.settled) == (status, False)
+    assert f"says '{status}'" in state.detail
+
+
+def test_a_body_that_vouches_for_nothing_is_no_good_answer(member: Start) -> None:
+    state = gateway(member(Says(200, {"version": "0.2"})), deadline=1)
+
+    assert not state.settled
+    assert "does not say that it is healthy" in state.detail
+
+
+def test_without_a_deployment_a_degraded_member_settles_as_what_it_is(member: Start) -> None:
+    server = member(says("degraded"))
+
+    state = gateway(server, demand=THREE)
+
+    assert (state.state, state.settled, server.asked) == ("degraded", True, 3)
+
+
+def test_degraded_may_become_healthy_before_the_deadline(member: Start) -> None:
+    server = member(says("unhealthy"), says("degraded"), healthy())
+
+    state = gateway(server)
+
+    assert (state.state, state.settled, server.asked) == ("ready", True, 5)
+
+
+def test_a_gateway_that_stands_alone_may_say_degraded(member: Start) -> None:
+    server = member(says("degraded"))
+
+    (state,) = probe_members(environment(gateway=server), deadline=20, demand=JUST_DEPLOYED)
+
+    assert (state.state, state.settled, server.asked) == ("degraded", True, 3)
+
+
+def test_a_gateway_that_stands_alone_may_not_say_unhealthy(member: Start) -> None:
+    (state,) = probe_members(environment(gateway=member(says("unhealthy"))), deadline=1, demand=JUST_DEPLOYED)
+
+    assert (state.state, state.settled) == ("unhealthy", False)
+
+
+def test_a_server_that_is_busy_says_when_to_come_back(member: Start) -> None:
+    server = member(Says(429, headers={"Retry-After": "1"}), healthy())
+
+    state = gateway(server, demand=Demand())
+
+    assert (state.state, state.attempts) == ("woke", 2)
+    assert state.cold_start_ms is not None
+    assert state.cold_start_ms >= 1000
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "1e9", "99999999999", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+def test_a_retry_after_that_is_no_number_of_seconds_is_passed_over(member: Start, value: str) -> None:
+    server = member(Says(503, headers={"Retry-After": value}), healthy())
+
+    assert gateway(server, demand=Demand()).settled
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_member_that_stays_busy_is_out_of_reach_with_its_reason(member: Start, status: int) -> None:
+    state = gateway(member(Says(status)), deadline=1)
+
+    assert (state.state, state.settled, state.cold_start_ms) == ("unreachable", False, None)
+    assert f"GET /health answered {status}" in state.detail
+
+
+def test_the_first_answer_is_timed_apart_from_the_row(member: Start) -> None:
+    state = gateway(member(healthy()))
+
+    assert state.cold_start_ms is not None
+    # Two pauses lie between it and the end of the row.
+    assert 0 < state.cold_start_ms < state.elapsed * 1000 - 300
+
+
+def test_a_machine_that_wakes_is_shown_with_its_first_answer(member: Start) -> None:
+    state = gateway(member(BUSY, BUSY, healthy()))
+
+    assert state.state == "woke"
+    assert "attempt 3" in state.detail
+
+
+def test_a_question_that_hangs_at_the_deadline_keeps_what_was_known(member: Start) -> None:
+    never = threading.Event()
+    server = member(healthy(), Says(first=lambda: never.wait(30)))
+
+    state = gateway(server, deadline=1)
+    never.set()
+
+    assert (state.state, state.settled, state.attempts) == ("unsettled", False, 2)
+
+
+def test_what_is_plainly_not_there_is_given_up_at_once_without_a_deployment() -> None:
+    state = gateway(f"http://127.0.0.1:{free_port()}", deadline=60, demand=THREE)
+
+    assert (state.state, state.attempts) == ("unreachable", 3)
+
+
+def test_after_a_deployment_it_may_still_come() -> None:
+    port = free_port()
+
+    state = gateway(f"http://127.0.0.1:{port}", deadline=2)
+
+    assert state.state == "unreachable"
+    assert state.attempts > 3
+
+
+def test_members_are_asked_at_once_and_reported_in_order(member: Start) -> None:
+    release = threading.Event()
+    slow = member(Says(200, {"status": "healthy"}, first=lambda: release.wait(30)))
+    released = member(healthy())
+    waited: list[tuple[str, ...]] = []
+
+    def waiting(pending: tuple[str, ...]) -> None:
+        waited.append(pending)
+        release.set()
+
+    states = probe_members(environment(gateway=slow, chat=released), deadline=20, waiting=waiting)
+
+    assert [state.member for state in states] == ["gateway", "chat"]
+    assert waited[0] == ("gateway",)
+
+
+def test_the_whole_platform_settles(stack: Stack) -> None:
+    whole = bind(Environment("sandbox", sandbox=True), stack.cell("readiness"))
+
+    states = probe_members(whole, deadline=30, demand=JUST_DEPLOYED)
+
+    assert {state.member: (state.state, state.settled) for state in states} == dict.fromkeys(MEMBERS, ("ready", True))
+
+
+def test_a_platform_without_a_service_does_not_settle_by_itself(stack: Stack) -> None:
+    cell = stack.cell("readiness-without")
+    stack.fault("readiness-without", "asset", "stop")
+    whole = bind(Environment("sandbox", sandbox=True), cell)
+
+    states = {state.member: state for state in probe_members(whole, deadline=2, demand=JUST_DEPLOYED)}
+    stack.heal("readiness-without")
+
+    assert (states["asset"].state, states["gateway"].state) == ("unreachable", "degraded")
+    assert [name for name in HTTP_SERVICES if not states[name].settled] == ["gateway", "asset"]
+    assert states["nats"].settled

@@ -1,0 +1,71 @@
+"""What sleeps is woken before it is waited for, in the order in which it is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.deploy.contract import Machine, Observation
+from pytest_gaia.errors import DeployUnavailable
+from pytest_gaia.observation.deployed import Sight, asleep, wake_all, waker_of
+
+if TYPE_CHECKING:
+    from tests.fake_tools import FakeTools
+
+
+def sight(service: str, *states: str) -> Sight:
+    machines = tuple(Machine(id=f"m{number}", state=state) for number, state in enumerate(states))
+    return Sight(service, f"gaia-{service}-dev", Observation(app=f"gaia-{service}-dev", exists=True, machines=machines))
+
+
+def test_what_others_need_is_woken_first() -> None:
+    sights = [sight(name, "suspended") for name in ("gateway", "chat", "nats", "auth")]
+
+    assert [each.service for each in asleep(sights)] == ["nats", "auth", "chat", "gateway"]
+
+
+@pytest.mark.parametrize("states", [(), ("started",), ("started", "suspended"), ("starting",), ("failed", "stopped")])
+def test_an_app_of_which_anything_is_awake_or_nothing_is_there_is_left_alone(states: tuple[str, ...]) -> None:
+    assert asleep([sight("auth", *states)]) == ()
+
+
+def test_what_could_not_be_observed_is_left_alone() -> None:
+    assert asleep([Sight("auth", "gaia-auth-dev", problem="fly is not installed")]) == ()
+
+
+def test_one_that_does_not_wake_stops_none_of_the_others() -> None:
+    asked = []
+
+    def wake(app: str, deadline: float) -> None:
+        asked.append(app)
+        if "auth" in app:
+            raise DeployUnavailable("a lease is held")
+
+    woken = wake_all([sight("auth", "stopped"), sight("gateway", "stopped")], wake, deadline=10)
+
+    assert asked == ["gaia-auth-dev", "gaia-gateway-dev"]
+    assert str(woken[0]) == "auth slept, and could not be woken: a lease is held"
+    assert str(woken[1]).startswith("gateway slept, and was woken in ")
+
+
+def test_there_is_one_deadline_for_all_of_them() -> None:
+    woken = wake_all([sight("auth", "stopped")], lambda app, deadline: None, deadline=0)
+
+    assert woken[0].problem == "0 s were used up by those before it"
+
+
+def test_machines_on_fly_are_started(fake_tools: FakeTools) -> None:
+    fake_tools.app("gaia-auth-dev", machines=2, state="suspended")
+    wake = waker_of("fly")
+
+    assert wake is not None
+    (woken,) = wake_all([sight("auth", "suspended", "suspended")], wake, deadline=60)
+
+    assert woken.problem == ""
+    assert {machine["state"] for machine in fake_tools.machines("gaia-auth-dev")} == {"started"}
+
+
+@pytest.mark.parametrize("hook", ["compose", "command", "plugin"])
+def test_other_hooks_have_nothing_that_sleeps(hook: str) -> None:
+    assert waker_of(hook) is None
