@@ -89,7 +89,7 @@ def carry_out(rollout: Rollout, hook: DeployHook, *, dry_run: bool, as_json: boo
     """Roll out, show how far it came, and end with its exit code."""
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import show_result
-    from pytest_gaia.promotion.outside import recorded
+    from pytest_gaia.promotion.witness import recorded
     from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
     from pytest_gaia.run.interrupts import like_interrupts
 

@@ -1,15 +1,20 @@
-"""Whose signature stands under what machines testify: the key at hand, if it counts."""
+"""What machines testify: whose signature stands under it, and how a deployment outside of a promotion is written down."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pytest_gaia.config.stages import MACHINE_ROLE
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.dsse import Signer
 from pytest_gaia.promotion.keys import SigningKey, TrustedKey
+from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.outside import done_here, last_deployment
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.statements import DEPLOYMENT, NO_BUNDLE, DeploymentPredicate, Subject
+from pytest_gaia.rollout.model import RolloutResult
 
 
 def witness(promotion: Promotion, *environments: str) -> list[Signer]:
@@ -45,6 +50,46 @@ def any_signer(promotion: Promotion) -> list[Signer]:
     if key is None and promotion.ledger.must_sign:
         raise ConfigError(f"the ledger ({promotion.ledger.store.name}) is signed, and {_unusable(promotion, signers)}.")
     return [] if key is None else [*signers]
+
+
+def record(promotion: Promotion, result: RolloutResult) -> Entry | None:
+    """Write a roll-out that was no part of a promotion into the ledger; return the entry.
+
+    None: nothing was touched, and what runs is what the ledger knows already; or it knows of no deployment there, so that
+    no gate could take this one for a promotion's. Raises ``GaiaError`` where it cannot be written.
+    """
+    # A rollback begins with its witness.
+    from pytest_gaia.promotion.rollback import outcome_of
+
+    name, began = result.environment, datetime.fromisoformat(result.started)
+    latest = last_deployment(promotion.ledger.entries(), name)
+    done = [each for each in done_here(promotion.rootdir, (name,)) if each.time >= began]
+    if latest is None or name not in promotion.stages or not done:
+        return None
+    seen = {service: digest for service, digest in done[-1].services.items() if digest}
+    if not done[-1].changed and seen.items() <= getattr(latest.predicate, "services", {}).items():
+        return None
+    says = DeploymentPredicate(
+        environment=name,
+        bundle=NO_BUNDLE,
+        outcome=outcome_of(result),
+        reason=str(done[-1]),
+        services=seen,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    images = [Subject(service, dict([digest.split(":", 1)])) for service, digest in sorted(seen.items())]
+    return promotion.ledger.append(DEPLOYMENT, images, says, signers=any_signer(promotion))
+
+
+def recorded(rootdir: Path, result: RolloutResult) -> str:
+    """Write a roll-out outside of a promotion into the ledger, if it can be; return what people should know of that."""
+    name = result.environment
+    holds = f"the gate of {name} holds until a bundle is promoted there again (gaia promote {name} --bundle ID)"
+    try:
+        entry = record(Promotion.here(rootdir), result)
+    except GaiaError as problem:
+        return f"this was outside of a promotion, and could not be written into the ledger: {problem} Here, {holds}"
+    return f"this was outside of a promotion, entry {entry.sequence} of the ledger: {holds}" if entry else ""
 
 
 def _at_hand(promotion: Promotion) -> tuple[list[SigningKey], TrustedKey | None]:
