@@ -5,22 +5,18 @@ No gate has let them through. They hold back the gate of their environment until
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from pytest_gaia.promotion.ledger import Entry
 from pytest_gaia.promotion.statements import (
     DeploymentPredicate,
     RollbackPredicate,
 )
+from pytest_gaia.rollout.journal import Entry as Line
 from pytest_gaia.rollout.journal import Journal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.promotion.ledger import Entry
-    from pytest_gaia.rollout.journal import Entry as Line
 
 _NOTHING_DONE = frozenset({"unchanged", "not begun"})
 

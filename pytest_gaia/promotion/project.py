@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.platform import in_order
 from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import known_stages, resolve
+from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
 from pytest_gaia.promotion import bundles
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.git_reference import GitReference
 from pytest_gaia.promotion.git_store import GitStore
 from pytest_gaia.promotion.keys import SigningKey, signing_key, trusted_keys
-from pytest_gaia.promotion.ledger import Ledger
+from pytest_gaia.promotion.ledger import Entry, Ledger
 from pytest_gaia.promotion.lock import FilePlace, GitPlace, Lock
 from pytest_gaia.promotion.outside import done_here
 from pytest_gaia.promotion.shared_bundles import REFERENCE as BUNDLES
 from pytest_gaia.promotion.shared_bundles import bring_bundles, share_bundle
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.stores import FolderStore
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.config.stages import LedgerSettings, Stage
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.ledger import Entry
 
 LOCKS = ".gaia/locks"
 LOCK_REFERENCE = "refs/gaia/locks"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import DeployLocked, GaiaError
+from pytest_gaia.promotion.lock import Lock
 from pytest_gaia.system.waiting import join
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pytest_gaia.promotion.lock import Lock
 
 
 @contextmanager
