@@ -180,7 +180,7 @@ def _show(findings: Sequence[Finding], files: DeployFiles, environment: str | No
 
 
 def _annotate(findings: Sequence[Finding], prefix: str) -> None:
-    from pytest_gaia.report.annotations import github_annotations
+    from pytest_gaia.report.github import github_annotations
 
     with commands(sys.stdout):
         for line in github_annotations(findings, prefix):

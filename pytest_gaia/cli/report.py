@@ -17,8 +17,7 @@ from pytest_gaia.cli.git import branch_at
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.report_build import Built, Wanted, build
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.report.viewer.history import branch_of, history_file
-from pytest_gaia.report.viewer.results import read_results
+from pytest_gaia.report.viewer.results import branch_of, history_file, read_results
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.cli.allure_tool import told
 from pytest_gaia.errors import ConfigError, ReportFailed
 from pytest_gaia.outputs import make_folder
-from pytest_gaia.report.viewer.history import earlier_runs
 from pytest_gaia.report.viewer.page import passed_on, remote_references
+from pytest_gaia.report.viewer.results import earlier_runs
 from pytest_gaia.report.viewer.settings import Settings
 
 if TYPE_CHECKING:

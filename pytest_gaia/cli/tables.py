@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pytest_gaia.printable import visible
-from pytest_gaia.report.table import aligned
+from pytest_gaia.report.layout import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

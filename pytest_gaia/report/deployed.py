@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pytest_gaia.report.table import aligned
+from pytest_gaia.report.layout import aligned
 from pytest_gaia.rollout.model import Rollout, RolloutResult, StepResult
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
 

@@ -7,8 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gaia.policy.rules import Rule
-from pytest_gaia.report.layout import NARROWEST, columns, listed, shortened, wrapped
-from pytest_gaia.report.table import aligned
+from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, shortened, wrapped
 from pytest_gaia.report.terms import remaining
 from pytest_gaia.verdict.judge import Judgement, Outcome
 from pytest_gaia.verdict.judged import Judged

@@ -1,11 +1,13 @@
-"""Text that fits a terminal: lines that wrap with an indent, and node ids that are shortened in their middle."""
+"""Text that fits a terminal, where no terminal library is loaded: lines that wrap, names that are shortened, columns."""
 
 from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
+
+from pytest_gaia.printable import one_line
 
 NARROWEST = 80
 """columns that every text is laid out for, even where a terminal has fewer: it breaks them itself"""
@@ -81,3 +83,14 @@ def cut(text: str, width: int) -> str:
 def _taken(text: str, width: int) -> str:
     ends = accumulate(map(_columns, text))
     return text[: sum(end <= width for end in ends)]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return ``rows`` as lines whose columns begin at the same place; no spaces at the ends of lines."""
+    rows = [tuple(map(one_line, row)) for row in rows]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(_filled, row, widths)).rstrip() for row in rows]
+
+
+def _filled(cell: str, width: int) -> str:
+    return cell + " " * (width - columns(cell))

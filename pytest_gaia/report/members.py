@@ -8,7 +8,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.observation.readiness import MemberState
-from pytest_gaia.report.table import aligned
+from pytest_gaia.report.layout import aligned
 
 
 def header(environment: Environment) -> list[str]:

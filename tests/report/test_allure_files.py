@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.report.allure.categories import categories
-from pytest_gaia.report.allure.circumstances import properties
-from pytest_gaia.report.allure.executor import executor
-from pytest_gaia.report.allure.identity import Identity, environment_name, history_id
+from pytest_gaia.report.allure.around import categories, executor, properties
+from pytest_gaia.report.allure.labels import Identity, environment_name, history_id
 
 if TYPE_CHECKING:
     from pathlib import Path

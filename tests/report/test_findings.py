@@ -12,7 +12,7 @@ import pytest
 from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.preflight.lint import ALL_CHECKS
-from pytest_gaia.report.annotations import github_annotations
+from pytest_gaia.report.github import github_annotations
 from pytest_gaia.report.sarif import sarif
 
 FOUND = [

@@ -10,8 +10,8 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
+from pytest_gaia.report.layout import aligned
 from pytest_gaia.report.members import header, member_table, missing, not_ready
-from pytest_gaia.report.table import aligned
 from pytest_gaia.report.terms import remaining
 
 

@@ -18,12 +18,9 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.plugin.allure.links import links
 from pytest_gaia.plugin.ending import VERDICT
-from pytest_gaia.report.allure.categories import categories
-from pytest_gaia.report.allure.circumstances import circumstances, properties
-from pytest_gaia.report.allure.executor import executor
-from pytest_gaia.report.allure.identity import environment_name
-from pytest_gaia.report.allure.results import PATTERN, Shelf
-from pytest_gaia.report.allure.settlement import tellings
+from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
+from pytest_gaia.report.allure.labels import environment_name
+from pytest_gaia.report.allure.results import PATTERN, Shelf, tellings
 from pytest_gaia.report.footer import verdict_line
 from pytest_gaia.verdict.report import policy_digest
 

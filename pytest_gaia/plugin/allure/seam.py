@@ -14,8 +14,15 @@ from pytest_gaia.plugin.allure.links import links
 from pytest_gaia.plugin.allure.masking import Masks, mask_result
 from pytest_gaia.plugin.allure.seen import Seen
 from pytest_gaia.report.allure.exchanges import attached
-from pytest_gaia.report.allure.identity import Identity, environment_name, history_id, test_case_id
-from pytest_gaia.report.allure.labels import missing, of_project, origin
+from pytest_gaia.report.allure.labels import (
+    Identity,
+    environment_name,
+    history_id,
+    missing,
+    of_project,
+    origin,
+    test_case_id,
+)
 from pytest_gaia.report.allure.outcomes import message, tell
 from pytest_gaia.report.allure.results import hidden
 

@@ -8,8 +8,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import SHORT, Bundle
 from pytest_gaia.promotion.ledger import Entry
 from pytest_gaia.promotion.signoff.environments import counts_of
-from pytest_gaia.promotion.signoff.files import RunSeen, kept_run
-from pytest_gaia.promotion.signoff.look import Look, may_testify
+from pytest_gaia.promotion.signoff.look import Look, RunSeen, kept_run, may_testify
 from pytest_gaia.promotion.signoff.words import moment
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.statements import GatePredicate

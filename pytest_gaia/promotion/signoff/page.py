@@ -13,12 +13,12 @@ from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.gate import Gate, evaluate
 from pytest_gaia.promotion.ledger import counted, problems_of
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.signoff import criteria, history, rules, tests
+from pytest_gaia.promotion.signoff import criteria, rules, tests
+from pytest_gaia.promotion.signoff import environments as history
 from pytest_gaia.promotion.signoff.changes import changes
 from pytest_gaia.promotion.signoff.clean import clean, redactor_of
 from pytest_gaia.promotion.signoff.environments import environments, images
-from pytest_gaia.promotion.signoff.files import given_record, given_verdict, kept_run
-from pytest_gaia.promotion.signoff.look import Look, way_to
+from pytest_gaia.promotion.signoff.look import Look, given_record, given_verdict, kept_run, way_to
 from pytest_gaia.promotion.signoff.words import checked_address, in_words, moment
 from pytest_gaia.promotion.situation import Situation
 from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate

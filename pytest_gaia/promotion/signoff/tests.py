@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from pytest_gaia.promotion.gate import Gate
-from pytest_gaia.promotion.signoff.files import RunSeen
-from pytest_gaia.promotion.signoff.look import Look
+from pytest_gaia.promotion.signoff.look import Look, RunSeen
 from pytest_gaia.promotion.signoff.words import linked, suite_of
 from pytest_gaia.report.signoff.page import Blocking, Untested
 from pytest_gaia.verdict.judge import EXECUTED

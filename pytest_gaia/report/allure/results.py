@@ -1,4 +1,4 @@
-"""The files of results: those of tests that left none are written, and those that say something else are corrected."""
+"""The files of results: what each has to say by the judged run; those of tests that left none are written."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from pytest_gaia.outputs import PRIVATE, write_file
-from pytest_gaia.report.allure.identity import CASE, ENVIRONMENT, Identity, history_id, test_case_id
-from pytest_gaia.report.allure.labels import of_project, origin
-from pytest_gaia.report.allure.outcomes import Telling, message
+from pytest_gaia.report.allure.labels import CASE, ENVIRONMENT, Identity, history_id, of_project, origin, test_case_id
+from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling, message, tell
+from pytest_gaia.verdict.judged import Judged, worst_of_each
 
 PATTERN = "*-result.json"
 
@@ -141,3 +141,15 @@ def without_note(text: str) -> str:
 
 def _named(labels: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in labels]
+
+
+def tellings(judged: Judged, expected_as: ExpectedAs) -> Iterator[tuple[str, Telling]]:
+    """Yield each node of the run once, with what Allure is told of it. What the user left out is left out."""
+    rules = {rule.id: rule for rule in judged.rules}
+    away = judged.verdict.reasons[0] if judged.verdict.word == "INFRA" else ""
+    for judgement in worst_of_each(judged.judgements):
+        told = judgement
+        if judgement.outcome == "incomplete" and away:
+            # Readers ask why, and the answer is the same for all.
+            told = msgspec.structs.replace(judgement, why=f"{judgement.why}\ngaia: infrastructure: {away}")
+        yield judgement.node, tell(told, rules, expected_as)
