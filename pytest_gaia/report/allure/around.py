@@ -1,4 +1,10 @@
-"""The files beside the results: what the run was about, who ran it, and the groups of results that are no pass."""
+"""The files beside the results: what the run was about, who ran it, and the groups of results that are no pass.
+
+``environment.properties`` has the form that Java reads properties in. In ``categories.json``, Allure 2 matches an
+expression against the whole message, Allure 3 searches for it. So each begins with ``^``, covers everything, and says
+with ``[\\s\\S]`` what the two dialects call by other names. Where more than one matches, the first counts in Allure 3;
+Allure 2 shows all.
+"""
 
 from __future__ import annotations
 
