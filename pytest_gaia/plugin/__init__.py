@@ -21,9 +21,8 @@ from pytest_gaia.stash import RUN
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from pytest_gaia.plugin.checks.result import Judging, Result
     from pytest_gaia.plugin.deployment import Deployment
-    from pytest_gaia.plugin.judging import Judging
-    from pytest_gaia.plugin.result import Result
     from pytest_gaia.run.session import Run
 
 pytest_plugins = ["pytest_gaia.fixtures"]
@@ -145,7 +144,7 @@ def _may_use_gaia(config: pytest.Config, option: Any) -> bool:
 
 
 def _register(config: pytest.Config, run: Run) -> None:
-    from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.plugin.checks.result import Judging
     from pytest_gaia.plugin.masked_streams import mask_terminal
     from pytest_gaia.plugin.redacting import RedactionHooks
     from pytest_gaia.run.workers import attach
@@ -174,8 +173,8 @@ def _distributes(config: pytest.Config) -> bool:
 
 
 def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
-    from pytest_gaia.plugin.checks import CheckHooks
-    from pytest_gaia.plugin.ledger import LedgerHooks, Scope
+    from pytest_gaia.plugin.checks.hooks import CheckHooks
+    from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope
     from pytest_gaia.run.workers import tell_left_out, tell_uncollected
 
     _add(config, "gaia-checks", CheckHooks(run, judging, None))
@@ -185,14 +184,14 @@ def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
 
 
 def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
-    from pytest_gaia.plugin.checks import CheckHooks
+    from pytest_gaia.plugin.checks.hooks import CheckHooks
+    from pytest_gaia.plugin.checks.result import Result
+    from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope
+    from pytest_gaia.plugin.checks.witness import ReportHooks, WitnessHooks
     from pytest_gaia.plugin.controller import ControllerHooks
     from pytest_gaia.plugin.ending import RESULT
-    from pytest_gaia.plugin.ledger import LedgerHooks, Scope
-    from pytest_gaia.plugin.progress import SuitesBegun
-    from pytest_gaia.plugin.result import Result
-    from pytest_gaia.plugin.shown import show_outcomes
-    from pytest_gaia.plugin.witness import ReportHooks, WitnessHooks
+    from pytest_gaia.plugin.terminal.outcomes import show_outcomes
+    from pytest_gaia.plugin.terminal.progress import SuitesBegun
 
     result = config.stash[RESULT] = Result(run, judging, config)
     witness = WitnessHooks(result.add, run.shown, Scope.of(config, run))
@@ -202,7 +201,7 @@ def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> N
         _add(config, "gaia-reports", ReportHooks(witness.assembly))
         show_outcomes(config)
     if config.option.gaia_seal or config.option.gaia_plan:
-        from pytest_gaia.plugin.sealing import SealHooks, sealed_before
+        from pytest_gaia.plugin.checks.scope import SealHooks, sealed_before
 
         result.plan = sealed_before(run, judging, config)
         if config.option.gaia_seal:

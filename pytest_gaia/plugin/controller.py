@@ -10,11 +10,10 @@ from pytest_gaia.errors import ConfigError, DeployLocked, SandboxError
 from pytest_gaia.observation.readiness import demand_of, probe_members
 from pytest_gaia.observation.watching import look_again, observe
 from pytest_gaia.plugin.ending import VERDICT
-from pytest_gaia.plugin.github import Actions
-from pytest_gaia.plugin.junit import settle_junit
 from pytest_gaia.plugin.signs import only_looks
-from pytest_gaia.plugin.telling import LastWords
-from pytest_gaia.plugin.waiting import Waiting, write
+from pytest_gaia.plugin.terminal.ci import Actions, settle_junit
+from pytest_gaia.plugin.terminal.progress import Waiting, write
+from pytest_gaia.plugin.terminal.telling import LastWords
 from pytest_gaia.report import members
 from pytest_gaia.run.workers import hold_back
 
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.errors import GaiaError
     from pytest_gaia.observation.readiness import MemberState
+    from pytest_gaia.plugin.checks.result import Result
+    from pytest_gaia.plugin.checks.witness import WitnessHooks
     from pytest_gaia.plugin.deployment import Deployment
-    from pytest_gaia.plugin.progress import SuitesBegun
-    from pytest_gaia.plugin.result import Result
-    from pytest_gaia.plugin.witness import WitnessHooks
+    from pytest_gaia.plugin.terminal.progress import SuitesBegun
     from pytest_gaia.run.session import Run
 
 

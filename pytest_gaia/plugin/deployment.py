@@ -14,11 +14,12 @@ from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of
 from pytest_gaia.observation.targets import targets
-from pytest_gaia.plugin.rollout_shown import TerminalProgress
 from pytest_gaia.plugin.signs import only_looks
-from pytest_gaia.plugin.waiting import write
+from pytest_gaia.plugin.terminal.progress import begin_line, show_for_a_moment, take_away, write
 from pytest_gaia.report import deployed as report
+from pytest_gaia.report.deployed import ending
 from pytest_gaia.rollout.course import RolloutInterrupted, plan_rollout, roll_out
+from pytest_gaia.rollout.model import Progress
 from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.run.interrupts import like_interrupts
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.deploy.contract import DeployHook, Request
-    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.plugin.checks.result import Result
     from pytest_gaia.rollout.model import Rollout, RolloutResult, Step, StepResult
     from pytest_gaia.run.session import Run
+
 
 HOOK = "pytest_gaia_deploy"
 _COMPANIONS = ("gaia_deploy_services", "gaia_deploy_image", "gaia_deploy_region", "gaia_deploy_rebuild")
@@ -242,3 +244,50 @@ def _service(step: Step, sight: Sight | None, done: StepResult | None) -> Servic
         checks=sum(machine.checks for machine in machines),
         elapsed=round(done.elapsed, 3) if done else 0.0,
     )
+
+
+class TerminalProgress(Progress):
+    """One line a service. What it waits for is shown for a moment on a terminal; the tool's lines stay with ``-v``."""
+
+    def __init__(self, terminal: TerminalReporter | None, hook: str) -> None:
+        self._terminal = terminal
+        self._hook = hook
+        self._rewritten = False
+
+    def begun(self, rollout: Rollout) -> None:
+        """Say what is going to be done."""
+        names = ", ".join(step.service for step in rollout.steps)
+        self._say(f"gaia: deploying {names} to {rollout.environment} with {self._hook}")
+
+    def waiting(self, service: str, text: str) -> None:
+        """Show it for a moment."""
+        if self._terminal is not None and self._terminal.isatty:
+            if not self._rewritten:
+                begin_line(self._terminal)
+            show_for_a_moment(self._terminal, f"  {service}: {text}")
+            self._rewritten = True
+
+    def line(self, service: str, text: str) -> None:
+        """Keep it where much is asked for; otherwise show it for a moment."""
+        if self._terminal is not None and self._terminal.verbosity > 0 and text.strip():
+            self._say(f"  {service} | {text}")
+        elif text.strip():
+            self.waiting(service, text.strip())
+
+    def ended(self, step: StepResult) -> None:
+        """Say what became of it."""
+        self._say(ending(step))
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._say(f"gaia: note: {text}")
+
+    def _say(self, text: str) -> None:
+        if self._terminal is None:
+            return
+        if self._rewritten:
+            take_away(self._terminal)
+            self._rewritten = False
+        else:
+            self._terminal.ensure_newline()
+        self._terminal.write_line(text)

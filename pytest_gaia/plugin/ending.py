@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from types import FrameType
 
-    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.plugin.checks.result import Result
 
 VERDICT: pytest.StashKey[int] = pytest.StashKey()
 """on the config: the exit code of the run's verdict, once there is one"""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.plugin.checks.result import Result
     from pytest_gaia.run.leaks import Leak
     from pytest_gaia.run.session import Run
 

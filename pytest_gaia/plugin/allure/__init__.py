@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import allure_commons
 
-from pytest_gaia.plugin.allure.files import RedactedFiles, file_logger
-from pytest_gaia.plugin.allure.masking import Masks
+from pytest_gaia.plugin.allure.files import Masks, RedactedFiles, file_logger
 from pytest_gaia.plugin.allure.seam import Seam
 from pytest_gaia.plugin.allure.steps import keep_steps_in_context
 from pytest_gaia.plugin.signs import only_looks
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_gaia.plugin.judging import Judging
-    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.plugin.checks.result import Judging, Result
     from pytest_gaia.run.session import Run
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import PRIVATE, write_file
-from pytest_gaia.plugin.allure.links import links
+from pytest_gaia.plugin.allure.seam import links
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
 from pytest_gaia.report.allure.labels import environment_name
@@ -27,7 +27,7 @@ from pytest_gaia.verdict.report import policy_digest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from pytest_gaia.plugin.result import Result
+    from pytest_gaia.plugin.checks.result import Result
     from pytest_gaia.run.session import Run
     from pytest_gaia.verdict.judged import Judged
 

@@ -1,4 +1,4 @@
-"""What Allure writes passes here, and nothing that is text leaves unmasked."""
+"""What Allure writes passes here, and nothing that is text leaves unmasked. Values are changed in place, as Allure expects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import allure_commons
 from allure_commons.logger import AllureFileLogger
 
 from pytest_gaia.outputs import private_files
-from pytest_gaia.plugin.allure.masking import mask_container, mask_globals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,3 +74,95 @@ class RedactedFiles:
             return self._redact(body.decode()).encode()
         except UnicodeDecodeError:
             return body
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from allure_commons.model2 import (
+        ExecutableItem,
+        Globals,
+        StatusDetails,
+        TestResult,
+        TestResultContainer,
+    )
+
+    from pytest_gaia.run.session import Run
+
+    Redact = Callable[[str], str]
+
+_SHORT = 200
+"""characters up to which a text is likely to come again: labels, folders, names of fixtures"""
+_MANY = 4096
+
+
+class Masks:
+    """What masks text for one run, and remembers short texts: all tests of a file say the same of where they belong."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._known: dict[str, str] = {}
+        self._learnt = 0
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` with everything masked that must not be shown, and every character visible."""
+        if len(text) > _SHORT:
+            return self._run.shown(text)
+        if self._learnt != (learnt := len(self._run.redactor.values)) or len(self._known) > _MANY:
+            self._known.clear()
+            self._learnt = learnt
+        if text not in self._known:
+            self._known[text] = self._run.shown(text)
+        return self._known[text]
+
+
+def mask_result(result: TestResult, redact: Redact) -> None:
+    """Mask a result, its steps, and whatever says where it belongs."""
+    mask_item(result, redact)
+    result.fullName = _text(result.fullName, redact)
+    result.titlePath = [redact(each) for each in result.titlePath]
+    for label in result.labels:
+        label.value = _text(label.value, redact)
+    for link in result.links:
+        link.url, link.name = _text(link.url, redact), _text(link.name, redact)
+
+
+def mask_item(item: ExecutableItem, redact: Redact) -> None:
+    """Mask a result, a step or a fixture, and the steps in it."""
+    item.name = _text(item.name, redact)
+    if item.description:
+        item.description = redact(item.description)
+    if item.descriptionHtml:
+        item.descriptionHtml = redact(item.descriptionHtml)
+    if item.statusDetails is not None:
+        mask_details(item.statusDetails, redact)
+    for parameter in item.parameters:
+        parameter.value = _text(parameter.value, redact)
+    for attachment in item.attachments:
+        attachment.name = _text(attachment.name, redact)
+    for step in item.steps:
+        mask_item(step, redact)
+
+
+def mask_details(details: StatusDetails, redact: Redact) -> None:
+    """Mask message and trace."""
+    details.message, details.trace = _text(details.message, redact), _text(details.trace, redact)
+
+
+def mask_container(container: TestResultContainer, redact: Redact) -> None:
+    """Mask what fixtures left. Most leave a name, and no more."""
+    for fixture in (*container.befores, *container.afters):
+        mask_item(fixture, redact)
+
+
+def mask_globals(item: Globals, redact: Redact) -> None:
+    """Mask what belongs to no test."""
+    for error in item.errors:
+        mask_details(error, redact)
+    for attachment in item.attachments:
+        attachment.name = _text(attachment.name, redact)
+
+
+def _text(value: object, redact: Redact) -> object:
+    # A label can be any value; numbers and truths hold no secrets.
+    return redact(value) if isinstance(value, str) and value else value

@@ -1,4 +1,4 @@
-"""The one place where a result is rewritten, before Allure writes it: what was judged, and where it belongs."""
+"""The one place where a result is rewritten, before Allure writes it: what was judged, where it belongs, and links to issues."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from allure_commons.model2 import Attachment, Label, Link, Parameter, StatusDetails
 from allure_commons.types import ParameterMode
 
-from pytest_gaia.plugin.allure.links import links
-from pytest_gaia.plugin.allure.masking import Masks, mask_result
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.plugin.allure.files import Masks, mask_result
 from pytest_gaia.plugin.allure.seen import Seen
 from pytest_gaia.report.allure.exchanges import attached
 from pytest_gaia.report.allure.labels import (
@@ -27,11 +27,11 @@ from pytest_gaia.report.allure.outcomes import message, tell
 from pytest_gaia.report.allure.results import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from allure_commons.model2 import TestResult
 
-    from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.plugin.checks.result import Judging
     from pytest_gaia.report.allure.outcomes import Telling
     from pytest_gaia.run.session import Run
 
@@ -135,3 +135,31 @@ class Seam:
             file_name = f"{uuid.uuid4()}-attachment.{each.extension}"
             allure_commons.plugin_manager.hook.report_attached_data(body=each.body, file_name=file_name)
             result.attachments.append(Attachment(each.name, file_name, each.type))
+
+
+def links(config: pytest.Config) -> Callable[[str], str]:
+    """Return what makes an address of an issue, by the pattern where one is given.
+
+    Raises :class:`~pytest_gaia.errors.ConfigError` for a pattern of any type that cannot be filled in: allure-pytest
+    itself would find out in the middle of the run.
+    """
+    given: list[tuple[str, str]] = config.option.allure_link_pattern
+    for kind, pattern in given:
+        _try(kind, pattern)
+    issues = dict(given).get("issue", "{}")
+
+    def address(issue: str) -> str:
+        # A rule can name an issue by its whole address.
+        return issue if "://" in issue else issues.format(issue)
+
+    return address
+
+
+def _try(kind: str, pattern: str) -> None:
+    try:
+        pattern.format("KEY-1")
+    except (ValueError, LookupError, AttributeError, TypeError):
+        raise ConfigError(
+            f"--allure-link-pattern={kind}:{pattern}: nothing can be filled in there. It was tried with KEY-1, as "
+            f"Python's str.format does: write {{}} where the key belongs, once, and {{{{ or }}}} for a brace that stays."
+        ) from None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from pytest_gaia.plugin.phases import skip_reason
+from pytest_gaia.plugin.checks.phases import skip_reason
 from pytest_gaia.verdict.judge import EXCUSED, Judgement
 
 if TYPE_CHECKING:

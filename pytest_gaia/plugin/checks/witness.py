@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.plugin.phases import skip_reason
+from pytest_gaia.plugin.checks.phases import skip_reason
 from pytest_gaia.run.workers import deselected_of, left_out_of, mistake_of, uncollected_of
 from pytest_gaia.verdict.gathering import Assembly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pytest_gaia.plugin.ledger import Scope
+    from pytest_gaia.plugin.checks.scope import Scope
     from pytest_gaia.verdict.evidence import TestRecord
 
 _RETRIED = "rerun"

@@ -1,10 +1,11 @@
-"""What a run comes to: its record on disk as it happens, and at its end the judgement of all of it."""
+"""What a run comes to: its record on disk as it happens, and at its end the judgement of all of it, by the rules of the run."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
 import time
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from msgspec import structs
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import PRIVATE, write_file
-from pytest_gaia.policy.subjects import NOTHING_OBSERVED, Observed
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.subjects import NOTHING_OBSERVED, Context, Observed
 from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode
+from pytest_gaia.verdict.judge import excuse
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import write_report
 
@@ -25,10 +28,57 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.observation.readiness import MemberState
-    from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.policy.ruleset import Standing
+    from pytest_gaia.policy.subjects import Subject
     from pytest_gaia.run.session import Run
-    from pytest_gaia.verdict.evidence import DeploymentSeen, Line, TestRecord
+    from pytest_gaia.verdict.evidence import DeploymentSeen, Line, Phase, TestRecord
+    from pytest_gaia.verdict.judge import Excuse
     from pytest_gaia.verdict.seal import Plan
+
+
+@dataclass(slots=True)
+class Judging:
+    """What one process of a run judges with."""
+
+    run: Run
+    rules: RuleSet
+    today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
+    _context: Context | None = None
+
+    @classmethod
+    def of(cls, run: Run, *, excusing: bool) -> Judging:
+        """Load the rules beside the suites. Without ``excusing`` (``--runxfail``) there are none.
+
+        Raises :class:`~pytest_gaia.errors.ConfigError`, naming file, line and key, for any mistake in them.
+        """
+        from pytest_gaia.config.resolve import known_tolerances
+        from pytest_gaia.policy.files import folders_of, load
+
+        folders = folders_of(run.roots)
+        if not folders:
+            return cls(run, RuleSet())
+        rootdir = run.options.rootdir
+        rules = load(folders, known_tolerances(rootdir), rootdir=rootdir)
+        return cls(run, rules if excusing else RuleSet())
+
+    @property
+    def context(self) -> Context:
+        """The circumstances of this run. Only valid once its capabilities have been observed."""
+        if self._context is None:
+            declared = self.run.declared
+            observed = self.run.observed()
+            self._context = Context(
+                declared.name, observed.capabilities, self.today, declared.tolerance, observed.unknown
+            )
+        return self._context
+
+    def standing(self, subject: Subject) -> Standing:
+        """Which rules speak for a test."""
+        return self.rules.standing(subject, self.context)
+
+    def excuse(self, subject: Subject, phase: Phase) -> Excuse:
+        """Hold one failed phase against the rules."""
+        return excuse(phase, self.standing(subject), self.context)
 
 
 class Result:

@@ -1,12 +1,17 @@
-"""What GitHub Actions is told of a run: only by the process where the user is, and only by a run of the job's own."""
+"""What CI is told of a run: GitHub's annotations and summary, and the file of ``--junitxml``, settled by the judgement."""
 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
+from _pytest.junitxml import bin_xml_escape, mangle_test_address, xml_key
+
+from pytest_gaia.outputs import write_file
 from pytest_gaia.plugin.masked_streams import commands_of
 from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary, run_annotations
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     import pytest
     from _pytest.terminal import TerminalReporter
 
+    from pytest_gaia.report.junit import Address
     from pytest_gaia.verdict.judged import Judged
 
 
@@ -75,3 +81,35 @@ def _line(report: Any, file: str) -> int:
     traceback = getattr(report.longrepr, "reprtraceback", None)
     locations = (getattr(entry, "reprfileloc", None) for entry in getattr(traceback, "reprentries", ()))
     return next((each.lineno for each in locations if each is not None and Path(each.path).name == Path(file).name), 0)
+
+
+def settle_junit(config: pytest.Config, judged: Judged) -> str:
+    """Settle the file, where there is one; return why not, where it cannot be written."""
+    junit = config.stash.get(xml_key, None)
+    if junit is None:
+        return ""
+    path = Path(junit.logfile)
+    if not path.is_file():
+        # A device, or nothing: an error inside of pytest has kept it from writing.
+        return ""
+    # Most runs write no such file, and should not pay for what it takes.
+    from pytest_gaia.report.junit import settle
+
+    try:
+        # Written by this process.
+        document = ET.parse(path)  # noqa: S314
+        addresses = {each.node: _address(each.node, junit.prefix) for each in judged.judgements}
+        settle(document.getroot(), judged, addresses, strict=junit.family == "xunit2")
+        text = ET.tostring(document.getroot(), encoding="unicode")
+        # Where pytest has written it, and with the mode that pytest gave it: those who read it run as somebody else.
+        place = path.resolve()
+        write_file(place, f'<?xml version="1.0" encoding="utf-8"?>{text}', mode=stat.S_IMODE(place.stat().st_mode))
+    except (OSError, ET.ParseError) as error:
+        return f"--junitxml={path}: cannot be written: {error}."
+    return ""
+
+
+def _address(node: str, prefix: str | None) -> Address:
+    """Return the address that pytest gives a test in its file."""
+    *classes, name = mangle_test_address(node)
+    return ".".join([prefix, *classes] if prefix else classes), bin_xml_escape(name)

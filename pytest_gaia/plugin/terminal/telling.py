@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_gaia.plugin.waiting import begin_line
+from pytest_gaia.plugin.terminal.progress import begin_line
 from pytest_gaia.report import footer
 from pytest_gaia.report.footer import Layout
 from pytest_gaia.report.layout import NARROWEST
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pytest
     from _pytest.terminal import TerminalReporter
 
-    from pytest_gaia.plugin.github import Actions
+    from pytest_gaia.plugin.terminal.ci import Actions
     from pytest_gaia.verdict.judged import Judged
 
 

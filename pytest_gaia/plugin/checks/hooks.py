@@ -13,14 +13,13 @@ from pytest_gaia.collection.selection import by_command, outside_default_selecti
 from pytest_gaia.collection.suites import Places, mark_suites, settle_loops
 from pytest_gaia.collection.traits import TraitsReader
 from pytest_gaia.errors import ConfigError, SandboxError
-from pytest_gaia.plugin import phases
-from pytest_gaia.plugin.evidence import EVIDENCE, Evidence
-from pytest_gaia.plugin.failures import show_failure
+from pytest_gaia.plugin.checks import phases
+from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence
 from pytest_gaia.plugin.launch import selects_nothing
-from pytest_gaia.plugin.phases import DoesNotApply
 from pytest_gaia.plugin.redacting import has_colours, mask_report
-from pytest_gaia.plugin.shown import has_subtests, name_subtests
 from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.plugin.terminal.failures import show_failure
+from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
 from pytest_gaia.policy.subjects import write_subjects
 from pytest_gaia.printable import colourless
 from pytest_gaia.report.terms import terms
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from pytest_gaia.collection.needs import Needs
-    from pytest_gaia.plugin.judging import Judging
+    from pytest_gaia.plugin.checks.result import Judging
     from pytest_gaia.run.session import Run
     from pytest_gaia.verdict.gathering import Assembly
 
