@@ -6,19 +6,14 @@ not answer makes its checks fail; only what an environment says it does not have
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from pytest_gaia.collection.needs import DIRECT, needs_of
+import pytest
+
+from pytest_gaia.collection.needs import DIRECT, Needs, needs_of
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pytest
-
-    from pytest_gaia.collection.needs import Needs
-    from pytest_gaia.config.environment import Environment
 
 
 def by_command(items: Sequence[pytest.Item], commands: Sequence[str]) -> tuple[list[pytest.Item], list[pytest.Item]]:

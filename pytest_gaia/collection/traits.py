@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pytest
 
 from pytest_gaia.collection.needs import Needs, needs_of
+from pytest_gaia.collection.suites import Places
 from pytest_gaia.policy.subjects import Subject
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import pytest
-
-    from pytest_gaia.collection.suites import Places
 
 _NOTHING = Needs()
 

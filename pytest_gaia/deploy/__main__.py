@@ -7,16 +7,13 @@ the tool's lines go to standard error.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import msgspec
 
 from pytest_gaia.deploy.contract import EXIT_STATUSES, Reply, Request
 from pytest_gaia.deploy.registry import BUILT_IN, built_in
 from pytest_gaia.errors import ConfigError, GaiaError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _EXIT_CODES = {status: code for code, status in EXIT_STATUSES.items()} | {"failed": 1}
 _INTERRUPTED = 130

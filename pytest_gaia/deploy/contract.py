@@ -7,14 +7,12 @@ there, 75 try again, anything else failed. All phases are idempotent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Phase: TypeAlias = Literal["plan", "deploy", "observe", "rollback"]
 ReplyStatus: TypeAlias = Literal["done", "unchanged", "retry", "failed"]

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import datetime
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from pytest_gaia.deploy.contract import EXIT_STATUSES, Reply
+from pytest_gaia.deploy.contract import EXIT_STATUSES, Reply, ReplyStatus, Request
 from pytest_gaia.deploy.masking import masker
-from pytest_gaia.deploy.process import run_tool
+from pytest_gaia.deploy.process import Finished, run_tool
 from pytest_gaia.errors import ConfigError, GaiaError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.deploy.contract import ReplyStatus, Request
-    from pytest_gaia.deploy.process import Finished
 
 
 class CommandHook:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from pytest_gaia.clients.known_secrets import secrets_around
 from pytest_gaia.clients.redaction import Redactor
@@ -13,9 +13,6 @@ from pytest_gaia.config.secret_shapes import KEY_MARK
 from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.preflight.credentials import is_literal
 from pytest_gaia.printable import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LONGEST_KEY = 200

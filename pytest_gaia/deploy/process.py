@@ -13,18 +13,16 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import IO, TypeAlias
 
 from pytest_gaia.config.variables import passed_on
 from pytest_gaia.deploy.interrupts import held_back
 from pytest_gaia.deploy.masking import masker
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 ending = threading.Event()
 """Set when this process is about to end: tools that other threads wait for are ended then, and none is started."""

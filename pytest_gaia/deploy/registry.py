@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.deploy.contract import DeployHook
 
 BUILT_IN = ("compose", "fly")
 """the adapters that come with this package, by name"""

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from pytest_gaia.config.platform import in_order
-from pytest_gaia.deploy.contract import Observation, UnknownApp
+from pytest_gaia.deploy.contract import DeployHook, Observation, UnknownApp
 from pytest_gaia.deploy.outcome import difference
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.rollout.model import Progress
+from pytest_gaia.rollout.model import Progress, Rollout, Step
 from pytest_gaia.rollout.step import Pace, Worker
 from pytest_gaia.system.waiting import result_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pytest_gaia.deploy.contract import DeployHook
-    from pytest_gaia.rollout.model import Rollout, Step
-
 
 PATIENCE = 30.0
 """seconds in which a service has to let itself be observed"""
 _PACE = Pace()
+_ASLEEP = ("stopped", "suspended")
+
+Wake: TypeAlias = Callable[[str, float], object]
+"""wakes an app, within so many seconds"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +74,6 @@ def _look(worker: Worker, step: Step) -> Sight:
         return Sight(step.service, step.app, Observation(app=step.app, exists=False))
     except GaiaError as problem:
         return Sight(step.service, step.app, problem=str(problem))
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    Wake: TypeAlias = Callable[[str, float], object]
-
-_ASLEEP = ("stopped", "suspended")
 
 
 @dataclass(frozen=True, slots=True)

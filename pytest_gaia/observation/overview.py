@@ -5,17 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from pytest_gaia.deploy.contract import Machine, Observation
-    from pytest_gaia.observation.sampling import Reading
-
+from pytest_gaia.deploy.contract import Machine, Observation
+from pytest_gaia.observation.sampling import Reading
 
 AppState: TypeAlias = Literal[
     "healthy", "completed", "degraded", "suspended", "stopped", "gateway-only", "not deployed", "unknown"

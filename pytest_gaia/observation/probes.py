@@ -7,25 +7,20 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import BaseHandler, HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from pytest_gaia.clients.reasons import NO_TLS, NOT_TLS, remedy_of, tls_reason
-from pytest_gaia.clients.wire import broker_address, proxy_for, trusted
+from pytest_gaia.clients.wire import BrokerAddress, broker_address, proxy_for, trusted
 from pytest_gaia.config.addresses import Endpoint, endpoints, host_of, is_loopback
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.printable import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.clients.wire import BrokerAddress
-
 
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, "Message Formats")."""

@@ -10,20 +10,13 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
-from pytest_gaia.observation.probes import Dead, NotYet
-from pytest_gaia.observation.targets import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, targets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.observation.probes import Answer
-    from pytest_gaia.observation.targets import Target
-
+from pytest_gaia.observation.probes import Answer, Dead, NotYet
+from pytest_gaia.observation.targets import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, targets
 
 _FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 1.5
 """seconds before a member that did not answer is asked again, and how they grow: a waking machine is not hammered"""

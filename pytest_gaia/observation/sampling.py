@@ -5,20 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.observation.probes import Dead, NotYet
 from pytest_gaia.observation.readiness import READY, UNHEALTHY, UNREACHABLE, as_it_should
-from pytest_gaia.observation.targets import targets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.observation.targets import Target
-
+from pytest_gaia.observation.targets import Target, targets
 
 _LOOK = 0.1
 """seconds between two looks at whether the sample is still wanted"""

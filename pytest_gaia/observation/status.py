@@ -5,31 +5,31 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.config.addresses import host_of, is_loopback
+from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.deployfiles.read import deployment_of
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.observation.deployed import look_at
-from pytest_gaia.observation.overview import AppView, EnvironmentView, asked_app, deployed_app, environment_view
-from pytest_gaia.observation.sampling import sample
+from pytest_gaia.observation.deployed import Sight, look_at
+from pytest_gaia.observation.overview import (
+    AppView,
+    EnvironmentView,
+    History,
+    asked_app,
+    deployed_app,
+    environment_view,
+)
+from pytest_gaia.observation.sampling import Reading, sample
 from pytest_gaia.rollout.journal import Journal
 from pytest_gaia.rollout.plan import ALL, apps_of, plan_rollout
 from pytest_gaia.system.waiting import take
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from pytest_gaia.config.deployfiles.model import App
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.observation.deployed import Sight
-    from pytest_gaia.observation.overview import History
-    from pytest_gaia.observation.sampling import Reading
 
 _FOR_THE_TOOL = 0.8
 """share of the time in which the tool has to say what runs, so that there is some left to ask what is awake"""

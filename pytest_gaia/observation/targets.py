@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from pytest_gaia.clients.wire import broker_address, proxy_for, trusted
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.secrets import mask_url
-from pytest_gaia.observation.probes import probe_http, probe_nats, probe_postgres
+from pytest_gaia.observation.probes import Answer, probe_http, probe_nats, probe_postgres
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.observation.probes import Answer
-
-    Ask: TypeAlias = Callable[[float], Answer]
+Ask: TypeAlias = Callable[[float], Answer]
 
 VIA_GATEWAY, DISABLED, ABSENT = "via gateway", "disabled", "not configured"
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request
 
-from pytest_gaia.config.environment import safe_post
+from pytest_gaia.config.environment import Environment, safe_post
 from pytest_gaia.observation.probes import opener
-from pytest_gaia.observation.readiness import READY, WOKE, Demand, probe_members
+from pytest_gaia.observation.readiness import READY, WOKE, Demand, MemberState, probe_members
 from pytest_gaia.observation.targets import VIA_GATEWAY
 from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.system.waiting import result_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.observation.readiness import MemberState
-
 
 _LONGEST = 64 * 1024
 """bytes of an answer that are read"""

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from pytest_gaia.deploy.contract import DeployHook, Observation
 from pytest_gaia.deploy.outcome import digests, running_image
 from pytest_gaia.errors import ConfigError, DeployUnavailable, GaiaError
 from pytest_gaia.rollout.journal import Recorder, holder, only_one, utc_now
-from pytest_gaia.rollout.model import GOOD, Progress, Rollout, RolloutInterrupted, RolloutResult, Step, StepResult
+from pytest_gaia.rollout.model import (
+    GOOD,
+    Progress,
+    Rollout,
+    RolloutInterrupted,
+    RolloutResult,
+    Step,
+    StepOutcome,
+    StepResult,
+)
 from pytest_gaia.rollout.plan import plan_rollout
 from pytest_gaia.rollout.step import Pace, Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.deploy.contract import DeployHook, Observation
-    from pytest_gaia.rollout.model import StepOutcome
-
 
 __all__ = [
     "Progress",

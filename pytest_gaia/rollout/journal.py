@@ -16,22 +16,18 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from pytest_gaia.deploy.contract import Observation
 from pytest_gaia.deploy.outcome import digests, running_image
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.outputs import PRIVATE, make_folder, write_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from pytest_gaia.deploy.contract import Observation
-    from pytest_gaia.rollout.model import Progress, Rollout, Step, StepResult
-
+from pytest_gaia.rollout.model import Progress, Rollout, Step, StepResult
 
 FOLDER = ".gaia/deployments"
 

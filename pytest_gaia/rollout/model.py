@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from pathlib import Path
+from typing import Literal, TypeAlias
 
+from pytest_gaia.deploy.contract import Observation
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from pytest_gaia.deploy.contract import Observation
 
 Action: TypeAlias = Literal["deploy", "rollback"]
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from pytest_gaia.config.deployfiles.model import COMPLETED
+from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
 from pytest_gaia.config.deployfiles.read import find_environments, read_deployment
+from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.config.platform import MEMBERS, in_order
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.rollout.model import Rollout, Step
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.config.deployfiles.model import App, Deployment
-    from pytest_gaia.config.environment import DeploySettings, Environment
-
 
 ALL = "all"
 """what stands for every service that can be deployed"""

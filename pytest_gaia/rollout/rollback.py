@@ -6,29 +6,23 @@ the newest complete release that the tool tells of. What was once rolled back fr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.config.deployfiles.fly import read_app
+from pytest_gaia.config.deployfiles.model import App, Deployment
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import in_order
+from pytest_gaia.deploy.contract import DeployHook, Observation
+from pytest_gaia.deploy.fly.shapes import Release
 from pytest_gaia.deploy.outcome import is_gone, pinned
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.rollout.journal import KEPT, Journal
-from pytest_gaia.rollout.model import Progress, Rollout
+from pytest_gaia.rollout.journal import KEPT, Entry, Journal
+from pytest_gaia.rollout.model import Progress, Rollout, Step
 from pytest_gaia.rollout.plan import apps_of, choose, settings_of, step_of
 from pytest_gaia.rollout.step import Pace, Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.config.deployfiles.model import App, Deployment
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.deploy.contract import DeployHook, Observation
-    from pytest_gaia.deploy.fly.shapes import Release
-    from pytest_gaia.rollout.journal import Entry
-    from pytest_gaia.rollout.model import Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-from pytest_gaia.deploy.contract import Request
+from pytest_gaia.deploy.contract import DeployHook, Observation, Phase, Reply, Request
 from pytest_gaia.deploy.outcome import Outcome, Wanted, converged, digests, judge, running_image
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import DeployFailed, DeployUnavailable
-from pytest_gaia.rollout.model import DOING, StepResult
+from pytest_gaia.rollout.model import DOING, Progress, Rollout, Step, StepOutcome, StepResult
 from pytest_gaia.system.waiting import wait_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_gaia.deploy.contract import DeployHook, Observation, Phase, Reply
-    from pytest_gaia.rollout.model import Progress, Rollout, Step, StepOutcome
-
 
 _FIRST, _LONGEST = 1.0, 30.0
 _LOOK_EVERY = 2.0

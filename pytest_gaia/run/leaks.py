@@ -6,18 +6,15 @@ import gzip
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import IO
 
+from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.outputs import write_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from pytest_gaia.clients.redaction import Redactor
 
 _CHUNK = 1 << 20
 """bytes that are looked through at once, up to the end of a line"""

@@ -7,24 +7,19 @@ import os
 import shutil
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from pytest_gaia.clients.exchanges import Exchange, Message, Statement
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
 from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.options import Options
 from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.printable import coloured, visible
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pytest_gaia.clients.exchanges import Exchange, Message, Statement
-    from pytest_gaia.collection.needs import Needs
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.config.options import Options
-    from pytest_gaia.run.stack import Stack
-
+from pytest_gaia.run.stack import Stack, bind
 
 _REMEMBERED = 200
 """statements and messages of one test that are kept: the latest; a listener on everything can see very many"""
@@ -161,8 +156,6 @@ class Run:
     def start(self) -> None:
         """Start what the run needs, without waiting for it."""
         if self.stack is None and self.declared.sandbox:
-            from pytest_gaia.run.stack import Stack
-
             services = self.declared.services if self.declared.rehearsal else None
             self.stack = Stack.start(
                 without=_without(self.options.sandbox_without, services),
@@ -178,8 +171,6 @@ class Run:
         """
         if self._environment is None:
             if self.stack is not None:
-                from pytest_gaia.run.stack import bind
-
                 self.stack.ready()
                 self._environment = bind(self.declared, self.stack.cell(self.process))
                 self.redactor.learn_all(secrets_of(self._environment))

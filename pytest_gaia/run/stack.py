@@ -10,19 +10,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from pytest_gaia.config.environment import Environment, Topology
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from pytest_gaia.config.environment import Environment, Topology
 
 _STOP_SECONDS = 10.0
 _CALL_SECONDS = 30.0

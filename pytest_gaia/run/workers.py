@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_gaia.config.secrets import adopt_mask_key, mask_key
-from pytest_gaia.run.session import MAIN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from pytest_gaia.run.session import Run
+from pytest_gaia.run.session import MAIN, Run
+from pytest_gaia.run.stack import Stack
 
 _STACK = "gaia_stack"
 _HANDOFF = "gaia_handoff"
@@ -43,8 +40,6 @@ def attach(config: Any, run: Run) -> None:
     # Taken out, so that nobody shows it who shows what a worker was given.
     adopt_mask_key(config.workerinput.pop(_MASKS))
     if directory := config.workerinput.get(_STACK):
-        from pytest_gaia.run.stack import Stack
-
         run.stack = Stack.attach(Path(directory))
 
 

@@ -6,21 +6,27 @@ line. A run that was killed leaves a file that can be read; it only lacks its en
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.subjects import Context
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import date
-    from pathlib import Path
+# gc=False: records refer to nothing that could refer back, and tens of thousands of them need not be looked through.
+SCHEMA = 1
+"""version of the format; a reader refuses a newer one"""
 
-    from pytest_gaia.config.tolerance import Tolerance
+_CLOCK_SKEW = timedelta(minutes=5)
+"""by how much the clocks of two machines may differ"""
+
+PhaseOutcome = Literal["passed", "failed", "skipped", "not applicable"]
+State = Literal["ran", "crashed", "not collected", "deselected", "never ran"]
 
 
 class ServiceSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -58,17 +64,6 @@ class DeploymentSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """when this run began to deploy, ISO 8601 in UTC"""
     notes: tuple[str, ...] = ()
     """what people should know besides"""
-
-
-# gc=False: records refer to nothing that could refer back, and tens of thousands of them need not be looked through.
-SCHEMA = 1
-"""version of the format; a reader refuses a newer one"""
-
-_CLOCK_SKEW = timedelta(minutes=5)
-"""by how much the clocks of two machines may differ"""
-
-PhaseOutcome = Literal["passed", "failed", "skipped", "not applicable"]
-State = Literal["ran", "crashed", "not collected", "deselected", "never ran"]
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

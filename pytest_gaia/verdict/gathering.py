@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from pytest_gaia.errors import ServiceError, UnexpectedAnswer
-from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from pytest_gaia.verdict.evidence import State
-
+from pytest_gaia.verdict.evidence import Failure, Phase, State, TestRecord
 
 MESSAGE_LIMIT = 2000
 """characters of a message that are kept"""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from pytest_gaia.policy.match import mismatch
-from pytest_gaia.policy.subjects import PHASES, Subject, Symptom
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.ruleset import RuleSet, Standing
-    from pytest_gaia.policy.subjects import Context
-    from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.ruleset import RuleSet, Standing
+from pytest_gaia.policy.subjects import PHASES, Context, Subject, Symptom
+from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
 
 Outcome = Literal[
     "passed",

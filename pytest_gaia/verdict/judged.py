@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
-from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.verdict.evidence import tested_addresses
-from pytest_gaia.verdict.judge import OUTCOME, judge, judge_by, subject_of
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.ruleset import RuleSet, Standing
+from pytest_gaia.policy.subjects import Context
+from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord, tested_addresses
+from pytest_gaia.verdict.judge import OUTCOME, Judgement, Outcome, judge, judge_by, subject_of
 from pytest_gaia.verdict.seal import reason, unproved
 from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.ruleset import Standing
-    from pytest_gaia.policy.subjects import Context
-    from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord
-    from pytest_gaia.verdict.judge import Judgement, Outcome
 
 
 @dataclasses.dataclass(frozen=True)

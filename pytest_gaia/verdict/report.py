@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
 from pytest_gaia.outputs import PRIVATE, write_file
-from pytest_gaia.policy.rules import SAID
+from pytest_gaia.policy.rules import SAID, Rule
 
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.verdict.evidence import DeploymentSeen, MemberSeen
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.verdict.judged import Judged
+from pytest_gaia.verdict.judged import Judged
 
 FORMAT: Literal["gaia-verdict/1"] = "gaia-verdict/1"
 

@@ -7,18 +7,15 @@ green: every test of the plan must have passed, or be excused by a rule, or not 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import write_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from pytest_gaia.verdict.judge import Judgement
+from pytest_gaia.verdict.judge import Judgement
 
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.subjects import Subject
 from pytest_gaia.policy.suggestions import Failing
+from pytest_gaia.verdict.evidence import RecordedRun
 from pytest_gaia.verdict.judge import EXECUTED, subject_of, symptom_of
+from pytest_gaia.verdict.judged import Judged
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.subjects import Subject
-    from pytest_gaia.verdict.evidence import RecordedRun
-    from pytest_gaia.verdict.judged import Judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pytest_gaia.verdict.judge import EXCUSED, EXECUTED, OUTCOME
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.subjects import Context
-    from pytest_gaia.verdict.judge import Judgement, Outcome
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.subjects import Context
+from pytest_gaia.verdict.judge import EXCUSED, EXECUTED, OUTCOME, Judgement, Outcome
 
 Word = Literal["PROMOTE", "PARTIAL", "REJECT", "DRIFT", "HOLD", "INFRA"]
 

@@ -6,33 +6,23 @@ import datetime
 import json
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.deployfiles.read import override_file
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.deploy.compose.shapes import containers, images, is_temporary, mistake_in
-from pytest_gaia.deploy.contract import Observation, Reply
+from pytest_gaia.deploy.compose.shapes import Container, containers, images, is_temporary, mistake_in
+from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request
 from pytest_gaia.deploy.masking import masker
 from pytest_gaia.deploy.outcome import digest_of
-from pytest_gaia.deploy.process import find_tool, run_tool
+from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from pytest_gaia.deploy.compose.shapes import Container
-    from pytest_gaia.deploy.contract import Machine, Request
-    from pytest_gaia.deploy.process import Finished
-
-    Command: TypeAlias = tuple[str, ...]
+Command: TypeAlias = tuple[str, ...]
 
 _TOOL = "docker"
 _INSTALL = "Install Docker with its compose plugin (version 2)."

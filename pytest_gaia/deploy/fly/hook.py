@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.fly import read_table
 from pytest_gaia.config.deployfiles.fly_ports import BARE_DURATION
 from pytest_gaia.config.deployfiles.values import Table
-from pytest_gaia.deploy.contract import Reply
+from pytest_gaia.deploy.contract import Reply, Request
 from pytest_gaia.deploy.fly import operations as fly_apps
 from pytest_gaia.deploy.fly.operations import sleeping, wake_commands
 from pytest_gaia.deploy.fly.shapes import emitted
 from pytest_gaia.deploy.fly.tool import FlyTool, classify, explain
 from pytest_gaia.deploy.masking import masker
 from pytest_gaia.deploy.outcome import digest_of
+from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pytest_gaia.deploy.contract import Request
-    from pytest_gaia.deploy.process import Finished
 
 _WAIT, _RELEASE_COMMAND = "wait_timeout", "release_command_timeout"
 _TIMEOUTS = {_WAIT: 300.0, _RELEASE_COMMAND: 600.0}

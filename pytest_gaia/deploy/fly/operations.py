@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import datetime
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from pytest_gaia.deploy.contract import Observation, Reply
 from pytest_gaia.deploy.fly import shapes as fly_shapes
-from pytest_gaia.deploy.fly.shapes import NotJson, find_json, serving
+from pytest_gaia.deploy.fly.shapes import FlyApp, NotJson, Release, find_json, serving
 from pytest_gaia.deploy.fly.tool import FlyTool
+from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_gaia.deploy.fly.shapes import FlyApp, Release
-    from pytest_gaia.deploy.process import Finished
 
 
 def apps(organization: str | None = None, *, tool: FlyTool | None = None) -> tuple[FlyApp, ...]:

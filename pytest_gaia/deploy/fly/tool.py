@@ -5,22 +5,16 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Callable
 from functools import cached_property, partial
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from pathlib import Path, PurePath
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.fly.shapes import NotJson, find_json
-from pytest_gaia.deploy.process import ending, find_tool, run_tool
+from pytest_gaia.deploy.process import Finished, ending, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.system.waiting import wait_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from pytest_gaia.deploy.process import Finished
-
 
 T = TypeVar("T")
 
