@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.browser.tools import pytest_terminal_summary
 from tests.fake_tools import fake_tools
+from tests.forked import end_of_forks
 from tests.signals import heeded_signals
 
-__all__ = ["fake_tools", "heeded_signals", "pytest_terminal_summary"]
+__all__ = ["end_of_forks", "fake_tools", "heeded_signals", "pytest_terminal_summary"]

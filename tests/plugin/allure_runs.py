@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.forked import run_pytest
 from tests.plugin.conftest import SETTINGS
 
 if TYPE_CHECKING:
@@ -75,14 +74,7 @@ def run(folder: Path, url: str | None, *arguments: str, **variables: str) -> Lef
     environ = {name: value for name, value in os.environ.items() if not _of_another_run(name)} | variables
     where = ["--gaia-env=small", f"--gaia-url=gateway={url}"] if url else []
     given = ["--alluredir=allure", "--gaia-report=verdict.json", *where]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *given, *arguments],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_pytest(folder, *given, *arguments, variables=environ)
     return left(folder, done.returncode, done.stdout + done.stderr)
 
 

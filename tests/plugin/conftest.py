@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.forked import fork_runs_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -80,8 +82,13 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """An empty project with session loops and a suites folder, and no variables of Gaia or CI around it."""
+def project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> pytest.Pytester:
+    """An empty project with session loops and a suites folder, and no variables of Gaia or CI around it.
+
+    Its runs in processes fork (see ``tests.forked``), but for those of tests with the mark ``own_interpreter``.
+    """
     import os
 
     # What CI sets would make every run inside of a test write annotations, and into CI's own summary.
@@ -94,6 +101,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     pytester.makepyprojecttoml(SETTINGS)
     pytester.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
     pytester.mkdir("suites")
+    if not request.node.get_closest_marker("own_interpreter"):
+        fork_runs_of(pytester)
     return pytester
 
 

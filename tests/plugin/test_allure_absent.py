@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.plugin.conftest import ScriptedServer
 
+pytestmark = pytest.mark.own_interpreter
+
 LISTS = """
 import sys
 def pytest_unconfigure(config):

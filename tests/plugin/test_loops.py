@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.verdict.evidence import read_run
+from tests.forked import fork_runs_of
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -27,6 +28,7 @@ TWO_TESTS = """
 def run(
     pytester: pytest.Pytester, server: ScriptedServer, ini: str, marker: str = "", *arguments: str
 ) -> pytest.RunResult:
+    fork_runs_of(pytester)
     pytester.makeini(f"[pytest]\naddopts = -p no:anyio\n{ini}")
     pytester.makepyfile(TWO_TESTS.format(marker=marker))
     return pytester.runpytest_subprocess(f"--gaia-url={server.url}", *arguments)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +30,22 @@ class FileError(Exception):
         self.code = code
 
 
-@dataclass
 class Service:
     """One service, of all files together."""
 
-    name: str
-    image: str | None = None
-    build: bool = False
-    checked: bool = False
-    """whether it has a health check"""
-    ports: list[int] = field(default_factory=list)
-    """published ones"""
-    needs: dict[str, str] = field(default_factory=dict)
-    """other service → condition"""
-    replicas: int = 1
-    text: str = ""
-    """all that the files say of it"""
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.image: str | None = None
+        self.build = False
+        self.checked = False
+        """whether it has a health check"""
+        self.ports: list[int] = []
+        """published ones"""
+        self.needs: dict[str, str] = {}
+        """other service → condition"""
+        self.replicas = 1
+        self.text = ""
+        """all that the files say of it"""
 
 
 def find(folder: Path) -> Path:

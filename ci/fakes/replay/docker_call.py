@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import faults
@@ -29,15 +28,14 @@ BROKEN = "Error response from daemon: received unexpected HTTP status: 503 Servi
 FIELD = re.compile(r"\{\{\s*(?P<json>json )?\s*\.(?P<path>[\w.]*)\s*\}\}")
 
 
-@dataclass
 class Call(Process):
-    """One call, as its command sees it."""
+    """One call, as its command sees it; ``folder`` is the flags between ``compose`` and its command."""
 
-    command: str
-    line: Line
-    store: Store
-    folder: Line | None = None
-    """the flags between ``compose`` and its command"""
+    def __init__(self, command: str, line: Line, store: Store, folder: Line | None = None) -> None:
+        self.command = command
+        self.line = line
+        self.store = store
+        self.folder = folder
 
     def fault(self, state: dict[str, Any], target: str, *kinds: str) -> faults.Fault | None:
         """Return the fault of one of ``kinds`` that ``target`` (a service, or ``docker``) shows, counted down."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 DURATION = re.compile(r"^(?:\d+(?:\.\d+)?(?:ns|us|ms|s|m|h))+$|^0$")
 
@@ -13,8 +12,7 @@ class Usage(Exception):
     """A command line that the real tool refuses too; the text is its own."""
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(NamedTuple):
     """One flag of a command."""
 
     name: str
@@ -39,12 +37,12 @@ class Flag:
         return f'invalid argument "{text}" for "{short}--{self.name}" flag: {why}'
 
 
-@dataclass
 class Line:
     """A command line, read."""
 
-    values: dict[str, Any] = field(default_factory=dict)
-    arguments: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.arguments: list[str] = []
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of a flag."""

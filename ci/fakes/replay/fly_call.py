@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import faults
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
     from .state import Store
 
 
-@dataclass
 class Call(Process):
     """One call, as its command sees it."""
 
-    command: str
-    line: Line
-    store: Store
-    chatty: bool = False
+    def __init__(self, command: str, line: Line, store: Store) -> None:
+        self.command = command
+        self.line = line
+        self.store = store
+        self.chatty = False
 
     @property
     def name(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +47,8 @@ def _config(call: Call) -> tuple[Json, str]:
         deployed = call.app(call.store.read()).get("config", {})
         return deployed, json.dumps(deployed)
     text = path.read_text(encoding="utf-8")
+    import tomllib
+
     try:
         return json.loads(text) if path.suffix == ".json" else tomllib.loads(text), text
     except ValueError as error:

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,9 @@ def state_file() -> Path:
     beside = Path(sys.argv[0]).absolute().with_name("state.json")
     if beside.exists():
         return beside
+    # Only this case needs it, and most calls are over sooner than it is loaded.
+    import tempfile
+
     return Path(tempfile.gettempdir()) / f"gaia-fakes-{os.getuid()}" / "state.json"
 
 
@@ -65,9 +67,10 @@ class Store:
         return {**json.loads(json.dumps(EMPTY)), **(json.loads(text) if text.strip() else {})}
 
     def _save(self, state: dict[str, Any]) -> None:
-        with tempfile.NamedTemporaryFile("w", dir=self.path.parent, encoding="utf-8", delete=False) as file:
-            json.dump(state, file, indent=1)
-        Path(file.name).replace(self.path)
+        # Nobody else writes it: the lock is held.
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(state), encoding="utf-8")
+        new.replace(self.path)
 
 
 @contextmanager
