@@ -21,7 +21,7 @@ import pytest_asyncio
 import pytest_asyncio.plugin
 
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.stash import RUN
+from pytest_gaia.stash import RUN, project_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -49,9 +49,7 @@ def gaia_run(request: pytest.FixtureRequest) -> Run:
 
 
 def _why_not(config: pytest.Config) -> str:
-    from pytest_gaia.config.project import find_project, find_rootdir
-
-    project = find_project(config.rootpath if config.inipath else find_rootdir(config.rootpath))
+    project = project_of(config)
     choose = "Choose an environment (pytest --gaia-env=sandbox)"
     if project.path is None:
         return (
@@ -77,7 +75,7 @@ def gaia_deployments(gaia_run: Run) -> DeployFiles:
     from pytest_gaia.errors import NotApplicable
     from pytest_gaia.preflight.reading import read_deploy_files
 
-    files = read_deploy_files(gaia_run.options.rootdir)
+    files = read_deploy_files(gaia_run.options.project)
     if not files.deployments:
         raise NotApplicable("the project has no deploy files (fly.SERVICE.ENV.toml, docker-compose.yml)")
     return files

@@ -11,7 +11,6 @@ from pytest_gaia.cli.bundle_shown import bundle_json, check_json, show_bundle, s
 from pytest_gaia.cli.deployments import AsJson, Services  # as above
 from pytest_gaia.cli.environments import complete_name, options_here
 from pytest_gaia.cli.policy_shown import echo_json
-from pytest_gaia.config.project import deploy_folder
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion import bundles
@@ -196,7 +195,7 @@ def _observed(
         return {}, False
     from pytest_gaia.promotion.images import LOCAL_HOOK, look, running_images
 
-    environment = resolve(options_here(name))
+    environment = resolve(options_here(name, project=promotion.project))
     sights = look(environment, promotion.rootdir, split_services(services))
     wanted = [sight for sight in sights if sight.service not in named]
     only_here = environment.deploy is not None and environment.deploy.hook == LOCAL_HOOK and bool(wanted)
@@ -208,12 +207,12 @@ def _at_rest(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
     from pytest_gaia.promotion.configs import deploy_files
 
     yield from check_images(bundle)
-    deployed = deploy_files(deploy_folder(promotion.rootdir))
+    deployed = deploy_files(promotion.project.deploy_folder)
     yield from check_files(bundle, deployed, what="deploy file")
     yield from (each for each in _sources(promotion, bundle) if Path(each.what).name not in deployed)
     kept = bundles.configs_folder(promotion.rootdir, bundle)
     if kept.exists():
-        yield from check_files(bundle, deploy_files(kept), what="kept file")
+        yield from check_files(bundle, deploy_files(promotion.project.deploy_files_in(kept)), what="kept file")
 
 
 def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
@@ -241,7 +240,7 @@ def _running(promotion: Promotion, bundle: Bundle, name: str) -> Iterator[Check]
     from pytest_gaia.promotion.bundle_checks import check_running
     from pytest_gaia.promotion.images import look
 
-    environment = resolve(options_here(name))
+    environment = resolve(options_here(name, project=promotion.project))
     yield from check_running(bundle, look(environment, promotion.rootdir), name)
 
 

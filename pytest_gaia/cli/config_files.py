@@ -15,7 +15,7 @@ from pytest_gaia import __version__
 from pytest_gaia.cli.config_shown import finding_lines, row_cells, summary
 from pytest_gaia.cli.environments import AsJson, complete_name
 from pytest_gaia.cli.tables import show_table
-from pytest_gaia.config.project import find_rootdir
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.outputs import write_file
 from pytest_gaia.printable import commands
@@ -75,20 +75,20 @@ def lint_files(
 
     if as_json and github:
         raise ConfigError("--json and --github both write to standard output; leave one of them out.")
-    rootdir = find_rootdir(Path.cwd())
-    files = _read(rootdir, *([env] if env is not None else []))
+    project = Project.around(Path.cwd())
+    files = _read(project, *([env] if env is not None else []))
     name = _known(files, env).environment if env is not None else None
     if secrets:
         files = _with_secrets(files, name)
     findings = lint(files, name)
     if sarif is not None:
-        _write_sarif(sarif, findings, _prefix(rootdir))
+        _write_sarif(sarif, findings, _prefix(project.rootdir))
     if as_json:
         typer.echo(json.dumps([each.as_json() for each in findings], indent=2, ensure_ascii=False))
     else:
         _show(findings, files, name)
         if github or os.environ.get("GITHUB_ACTIONS") == "true":
-            _annotate(findings, _prefix(rootdir))
+            _annotate(findings, _prefix(project.rootdir))
     gating = ("error", "warning") if strict else ("error",)
     raise typer.Exit(int(any(each.severity in gating for each in findings)))
 
@@ -102,7 +102,7 @@ def diff_files(
     """Show what two environments differ in."""
     from pytest_gaia.preflight.difference import difference
 
-    files = _read(find_rootdir(Path.cwd()), left, right)
+    files = _read(Project.around(Path.cwd()), left, right)
     one, other = _known(files, left), _known(files, right)
     rows = difference(one, other, files.allowed.entries)
     if as_json:
@@ -115,26 +115,24 @@ def diff_files(
         typer.echo(f"{len(rows)} differences, {count} of them not listed in allowed_differences.")
 
 
-def _read(rootdir: Path, *needed: str) -> DeployFiles:
+def _read(project: Project, *needed: str) -> DeployFiles:
     """Return the files of the project; those of other environments than the ``needed`` may be unreadable."""
     from pytest_gaia.preflight.reading import read_deploy_files
     from pytest_gaia.preflight.spelling import environment_name
 
-    files = read_deploy_files(rootdir, {*needed, *map(environment_name, needed)} if needed else None)
+    files = read_deploy_files(project, {*needed, *map(environment_name, needed)} if needed else None)
     for problem in files.unread:
         typer.echo(f"gaia: left out, and not compared: {problem}", err=True)
     if not (files.deployments or files.unrecognized):
         raise ConfigError(
             "there are no deploy files: looked for fly.SERVICE.ENV.toml, fly.ENV.toml and docker-compose.yml in "
-            f"{_folder(rootdir)}. `deploy_files` in [gaia] of gaia.toml names another folder."
+            f"{_folder(project)}. `deploy_files` in [gaia] of gaia.toml names another folder."
         )
     return files
 
 
-def _folder(rootdir: Path) -> str:
-    from pytest_gaia.config.project import deploy_folder
-
-    folder = deploy_folder(rootdir)
+def _folder(project: Project) -> str:
+    folder = project.deploy_folder.path
     return "this folder" if folder == Path.cwd() else str(folder)
 
 

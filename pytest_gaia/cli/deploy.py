@@ -25,7 +25,7 @@ from pytest_gaia.cli.pipes import reader_may_leave
 from pytest_gaia.rollout.plan import split_images, split_services
 
 if TYPE_CHECKING:
-    from pytest_gaia.deploy.contract import DeployHook
+    from pytest_gaia.cli.deployments import Target
     from pytest_gaia.rollout.model import Rollout
 
 HELP = """\
@@ -82,10 +82,10 @@ def deploy_environment(
     if confirmed is not None or (not dry_run and is_production(rollout.environment)):
         listed = ", ".join(step.service for step in rollout.steps)
         confirm(rollout.environment, f"Deploy {listed} to {rollout.environment}", confirmed)
-    carry_out(rollout, there.hook(), dry_run=dry_run, as_json=as_json)
+    carry_out(there, rollout, dry_run=dry_run, as_json=as_json)
 
 
-def carry_out(rollout: Rollout, hook: DeployHook, *, dry_run: bool, as_json: bool) -> None:
+def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) -> None:
     """Roll out, show how far it came, and end with its exit code."""
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import show_result
@@ -97,12 +97,12 @@ def carry_out(rollout: Rollout, hook: DeployHook, *, dry_run: bool, as_json: boo
         typer.echo(f"gaia: {rollout.refused}", err=True)
     try:
         with like_interrupts(), shown_progress() as progress:
-            result = roll_out(rollout, hook, progress=progress, dry_run=dry_run)
+            result = roll_out(rollout, there.hook(), progress=progress, dry_run=dry_run)
     except RolloutInterrupted as interruption:
         result = interruption.result
     with reader_may_leave(sys.stdout):
         show_result(result, as_json=as_json)
-    if not dry_run and (said := recorded(rollout.rootdir, result)):
+    if not dry_run and (said := recorded(there.project, result)):
         typer.echo(f"gaia: {said}", err=True)
     if result.exit_code:
         raise typer.Exit(result.exit_code)

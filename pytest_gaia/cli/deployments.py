@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.deployfiles.model import Deployment
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.project import Project
     from pytest_gaia.deploy.contract import DeployHook
 
 P = ParamSpec("P")
@@ -82,7 +83,12 @@ class Target:
     environment: Environment
     deployment: Deployment | None
     """None where its hook needs no deploy files"""
-    rootdir: Path
+    project: Project
+
+    @property
+    def rootdir(self) -> Path:
+        """The folder of the project."""
+        return self.project.rootdir
 
     def hook(self) -> DeployHook:
         """Return the hook that deploys it; ``ConfigError`` where there is none."""
@@ -112,8 +118,6 @@ def refused_as_json(action: str, flag: str = "dry_run") -> Callable[[Callable[P,
 
 def target(name: str) -> Target:
     """Return what the settings and the deploy files say of ``name``; ``ConfigError`` for a mistake in them."""
-    from pytest_gaia.config.deployfiles.read import deployment_of
-
     options = options_here(name)
     environment = resolve(replace(options, addressed=False))
-    return Target(environment, deployment_of(environment, options.rootdir), options.rootdir)
+    return Target(environment, environment.deployment, options.project)

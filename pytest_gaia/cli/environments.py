@@ -13,8 +13,8 @@ import typer
 from pytest_gaia.cli.settings import described, plain
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.config.options import Options
-from pytest_gaia.config.project import find_rootdir
-from pytest_gaia.config.resolve import known_environments, resolve, resolve_each
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve, resolve_each
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import GaiaError, NotConfigured
 
@@ -44,15 +44,21 @@ An environment that reads deploy files shows what they say of each app, with fil
 """
 
 
-def options_here(env: str | None = None, env_source: str = "command line", urls: tuple[str, ...] = ()) -> Options:
-    """Return the options of a run from this folder; the project is looked for upward from it."""
-    return Options(rootdir=find_rootdir(Path.cwd()), environ=os.environ, env=env, env_source=env_source, urls=urls)
+def options_here(
+    env: str | None = None,
+    env_source: str = "command line",
+    urls: tuple[str, ...] = (),
+    project: Project | None = None,
+) -> Options:
+    """Return the options of a run from this folder; without ``project``, that is looked for upward from it."""
+    here = project or Project.around(Path.cwd())
+    return Options(project=here, environ=os.environ, env=env, env_source=env_source, urls=urls)
 
 
 def complete_name(incomplete: str) -> list[str]:
     """Return the environments whose names begin with ``incomplete``, for shell completion."""
     try:
-        return [name for name in known_environments(find_rootdir(Path.cwd())) if name.startswith(incomplete)]
+        return [name for name in Project.around(Path.cwd()).environments if name.startswith(incomplete)]
     except GaiaError:
         # In the middle of a completion a message would garble the line; the command itself will say it.
         return []
@@ -93,12 +99,11 @@ def show_environment(
 ) -> None:
     """Show one environment."""
     from pytest_gaia.cli.deploy_values import deploy_values
-    from pytest_gaia.config.deployfiles.read import deployment_of
 
     options = replace(options_here(name, urls=tuple(url or ())), addressed=False)
     environment = resolve(options)
     settings = described(environment)
-    deployment = deployment_of(environment, options.rootdir)
+    deployment = environment.deployment
     deployed = deploy_values(deployment) if deployment is not None else []
     if as_json:
         values = {each.key: {"value": each.value, "source": each.source} for each in settings}

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia.cli.environments import options_here
-from pytest_gaia.config.project import find_project
-from pytest_gaia.config.resolve import known_tolerances, resolve
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.files import Reading, folders_of, load, read
@@ -43,10 +43,22 @@ FromRun = Annotated[
 class PolicyProject:
     """A project whose ``gaia.toml`` names folders of suites."""
 
-    rootdir: Path
-    roots: tuple[Path, ...]
-    tolerances: Mapping[str, Tolerance]
-    """environment → what it tolerates"""
+    project: Project
+
+    @property
+    def rootdir(self) -> Path:
+        """The folder of gaia.toml."""
+        return self.project.rootdir
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders of its suites."""
+        return self.project.suites
+
+    @property
+    def tolerances(self) -> Mapping[str, Tolerance]:
+        """Environment → what it tolerates."""
+        return self.project.tolerances
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -70,7 +82,7 @@ class PolicyProject:
             raise ConfigError(f"unknown environment {environment!r}; {nearest(environment, self.tolerances)}")
         if run:
             return run.start.context(environment, today, self.tolerances[environment])
-        declared = resolve(options_here(environment)).services
+        declared = resolve(options_here(environment, project=self.project)).services
         return Context(environment, frozenset(declared), today, self.tolerances[environment])
 
     def subjects(self, run: Path | None) -> list[Subject]:
@@ -114,12 +126,11 @@ class PolicyProject:
 
 def policy_here() -> PolicyProject:
     """Return the project of this folder; raises ``ConfigError`` where none names suites."""
-    rootdir = options_here().rootdir
-    project = find_project(rootdir)
+    project = options_here().project
     if not project.suites:
         problem = "gaia.toml names no suites" if project.path else "there is no gaia.toml here or in a folder above"
         raise ConfigError(f'{problem}, so there are no rules. Name the suites there: [gaia] suites = ["suites"].')
-    return PolicyProject(rootdir, project.suites, known_tolerances(rootdir))
+    return PolicyProject(project)
 
 
 def _said(output: str) -> str:

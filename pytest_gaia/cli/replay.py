@@ -12,8 +12,6 @@ import msgspec
 import typer
 
 from pytest_gaia.cli.environments import complete_name, options_here
-from pytest_gaia.config.project import find_project
-from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.files import folders_of, load
 from pytest_gaia.report import footer
@@ -71,12 +69,12 @@ def judge_again(path: Path, environment: str | None, day: datetime.date | None) 
     Raises :class:`~pytest_gaia.errors.ConfigError` for a file that is no recorded run and an unknown environment.
     """
     recorded = read_run(path)
-    rootdir = options_here().rootdir
-    tolerances = known_tolerances(rootdir)
+    project = options_here().project
+    tolerances = project.tolerances
     name = environment or recorded.start.environment
     if name not in tolerances:
         raise ConfigError(f"there is no environment {name!r}: {nearest(name, tolerances)}")
-    rules = load(folders_of(find_project(rootdir).suites), tolerances, rootdir=rootdir)
+    rules = load(folders_of(project.suites), tolerances, rootdir=project.rootdir)
     today = day or datetime.datetime.now(datetime.UTC).date()
     context = recorded.start.context(name, today, tolerances[name])
     return judge_run(recorded.start, recorded.tests, recorded.end, rules, context)

@@ -107,7 +107,7 @@ def roll_back_environment(
         return
     from pytest_gaia.cli.deploy import carry_out
 
-    carry_out(rollout, there.hook(), dry_run=dry_run, as_json=as_json)
+    carry_out(there, rollout, dry_run=dry_run, as_json=as_json)
 
 
 def _by_journal(there: Target, services: list[str] | None, to: list[str] | None) -> Rollout:

@@ -69,7 +69,7 @@ def bundle_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recor
     """Return what the ledger knows of a rollback of ``there``; None where it does not know which bundle runs."""
     from pytest_gaia.promotion.rollback import plan_to_earlier, running_bundle
 
-    promotion, name = Promotion.here(), there.environment.name
+    promotion, name = Promotion.of(there.project), there.environment.name
     if name not in promotion.stages:
         return None
     try:
@@ -110,7 +110,7 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
             unwritten = _write(recorded, result, fence)
         with reader_may_leave(sys.stdout):
             show_result(result, as_json=as_json)
-        problem = smoke(there.rootdir, name, promotion.environ) if result.good else ""
+        problem = smoke(promotion.project, name, promotion.environ) if result.good else ""
         problem = problem or unwritten
     if problem:
         typer.echo(f"gaia: {name} was rolled back, but {problem}", err=True)
@@ -163,7 +163,7 @@ def rehearse_rollback(
         with like_interrupts(), shown_progress() as progress:
             done = rehearse(
                 promotion, there.environment, plan, there.hook(),
-                lambda: smoke(there.rootdir, env, promotion.environ), progress,
+                lambda: smoke(promotion.project, env, promotion.environ), progress,
             )  # fmt: skip
     except RolloutInterrupted as interruption:
         show_result(interruption.result, as_json=as_json)
@@ -183,7 +183,7 @@ def rehearse_rollback(
 def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tuple[Promotion, RollbackPlan]:
     from pytest_gaia.promotion.rollback import gone_targets, plan_to_earlier, running_bundle
 
-    promotion, name = Promotion.here(), there.environment.name
+    promotion, name = Promotion.of(there.project), there.environment.name
     prefix = bundle or running_bundle(promotion, name)
     if not prefix:
         raise ConfigError(

@@ -14,6 +14,7 @@ from pytest_gaia.cli.deployments import Confirm, EnvironmentName, Images, Rebuil
 from pytest_gaia.cli.environments import options_here
 from pytest_gaia.cli.selection import select
 from pytest_gaia.cli.testing import project_suites
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.rollout.plan import split_images, split_services
 
@@ -103,12 +104,15 @@ def deploy_and_test(
     deploying += [f"--gaia-deploy-region={region}"] if region else []
     deploying += ["--gaia-deploy-rebuild"] if rebuild else []
     selection = select("all", ()).options if quick else ()
-    _become_pytest(context, env, (*deploying, *selection), dry_run=dry_run)
+    _become_pytest(context, env, (*deploying, *selection), dry_run=dry_run, project=there.project)
 
 
-def _become_pytest(context: typer.Context, env: str, options: tuple[str, ...], *, dry_run: bool) -> None:
-    resolve(options_here(env))
-    words = (*project_suites(), f"--gaia-env={env}", *options, *(context.obj or ()))
+def _become_pytest(
+    context: typer.Context, env: str, options: tuple[str, ...], *, dry_run: bool, project: Project | None = None
+) -> None:
+    here = options_here(env, project=project)
+    resolve(here)
+    words = (*project_suites(here.project), f"--gaia-env={env}", *options, *(context.obj or ()))
     typer.echo(shlex.join(("pytest", *words)))
     if not dry_run:
         sys.stdout.flush()

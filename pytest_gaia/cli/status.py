@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pytest_gaia.config.environment import Environment
+    from pytest_gaia.config.options import Options
     from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead
 
 HELP = """\
@@ -65,8 +66,8 @@ def show_status(
     from pytest_gaia.observation.status import histories, observe_all
     from pytest_gaia.run.interrupts import like_interrupts
 
-    environments = _chosen(names or ())
-    rootdir = options_here().rootdir
+    options = options_here()
+    environments, rootdir = _chosen(names or (), options), options.rootdir
     try:
         with like_interrupts(), _waiting(environments):
             views = observe_all(environments, rootdir, deadline=timeout)
@@ -89,12 +90,12 @@ def exit_code(views: Sequence[EnvironmentView]) -> int:
     return _NOT_AS_EXPECTED if any(known) else EnvironmentUnavailable.exit_code
 
 
-def _chosen(names: Sequence[str]) -> Mapping[str, Environment | Exception]:
+def _chosen(names: Sequence[str], options: Options) -> Mapping[str, Environment | Exception]:
     """Return the environments to look at: all that are configured but the sandbox, which belongs to a run.
 
     Raises ``ConfigError`` for a name that is unknown or not configured, and where no environment is.
     """
-    found = resolve_each(replace(options_here(), addressed=False), apart=True)
+    found = resolve_each(replace(options, addressed=False), apart=True)
     known = {name: each for name, each in found.items() if isinstance(each, Exception) or not each.sandbox}
     for name in names:
         if name not in known:

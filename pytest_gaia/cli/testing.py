@@ -14,7 +14,7 @@ import typer
 from pytest_gaia.cli.environments import complete_name
 from pytest_gaia.cli.old_commands import BATCHES, COMMANDS
 from pytest_gaia.cli.selection import environment_options, select
-from pytest_gaia.config.project import find_project, find_rootdir
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 
 HELP = """\
@@ -82,11 +82,11 @@ def run_command(
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *before, *selection.options, *after])  # noqa: S606
 
 
-def project_suites() -> tuple[str, ...]:
+def project_suites(project: Project | None = None) -> tuple[str, ...]:
     """Return the folders of the project's suites as this folder sees them, and the root where it is another folder."""
     here = Path.cwd()
-    root = find_rootdir(here)
-    project = find_project(root)
+    project = project or Project.around(here)
+    root = project.rootdir
     if not project.suites:
         problem = "gaia.toml names no suites" if project.path else "there is no gaia.toml here or in a folder above"
         raise ConfigError(f'{problem}, so there is nothing to run. Name the suites there: [gaia] suites = ["suites"].')

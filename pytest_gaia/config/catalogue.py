@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from pytest_gaia.config.addresses import database_url, hosts_in, matches
 from pytest_gaia.config.environment import SANDBOX
-from pytest_gaia.config.files import SHIPPED, ConfigFile, project_file, shipped_file
+from pytest_gaia.config.files import SHIPPED, ConfigFile, shipped_file
 from pytest_gaia.config.layers import Layer, default_layer, file_layer, merge, url_layer, variable_layer
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.config.project import PROJECT_FILE
 from pytest_gaia.config.reader import ADHOC
-from pytest_gaia.config.schema import set_values
-from pytest_gaia.config.variables import Sourced, Variables, read_variables, variable_name
+from pytest_gaia.config.schema import EnvironmentTable, set_values
+from pytest_gaia.config.variables import Sourced, Variables, variable_name
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from pytest_gaia.config.deployfiles.model import Deployment
     from pytest_gaia.config.options import Options
+    from pytest_gaia.config.project import Project
 
 _ADDRESS_KEYS = (*(f"{service.upper()}_URL" for service in HTTP_SERVICES), "NATS_URL", "DATABASE_URL")
 _GIVEN = (*HTTP_SERVICES, "nats")
@@ -34,12 +33,19 @@ _GIVEN = (*HTTP_SERVICES, "nats")
 class Catalogue:
     """The environments of the files that a run reads, and its variables."""
 
-    files: tuple[ConfigFile, ...]
-    """lowest first"""
+    project: Project
     variables: Variables
-    rootdir: Path
-    _read: dict[str, Deployment] = field(default_factory=dict, compare=False, repr=False)
-    """deploy files that have been read"""
+
+    @classmethod
+    def of(cls, project: Project, environ: Mapping[str, str]) -> Catalogue:
+        """Return the environments of ``project``; raises ``ConfigError`` for a mistake in any of its files."""
+        return cls(project, Variables(environ, project.dotenv))
+
+    @property
+    def files(self) -> tuple[ConfigFile, ...]:
+        """What is shipped, and the project file; lowest first."""
+        own = self.project.file
+        return (shipped_file(own.platform), own) if own else (shipped_file(),)
 
     def names(self) -> tuple[str, ...]:
         """Return the environments, as shipped first, then the project's own."""
@@ -48,6 +54,10 @@ class Catalogue:
     def file_layers(self, name: str) -> tuple[Layer, ...]:
         """Return what the files say of ``name``, lowest first."""
         return (default_layer(self.files[0]), *(file_layer(file, name) for file in self.files))
+
+    def stated(self, name: str) -> EnvironmentTable:
+        """Return what ``gaia.toml`` and the shipped file say of ``name``."""
+        return merge(self.file_layers(name)).table
 
     def layers(self, name: str) -> tuple[Layer, ...]:
         """Return what the files say of ``name``, with what its deploy files say below the project's own words."""
@@ -62,20 +72,12 @@ class Catalogue:
 
     def deployment(self, name: str) -> Deployment | None:
         """Return the deploy files that ``from`` of ``name`` asks for; None where it asks for none."""
-        source = merge(self.file_layers(name)).table.source
-        if source is UNSET:
-            return None
-        if name not in self._read:
-            # Reading them costs more than a run without them may pay.
-            from pytest_gaia.config.deployfiles.read import read_deployment
-
-            folder = self.files[-1].gaia.deploy_files
-            self._read[name] = read_deployment(self.rootdir / (folder or ""), name, source)
-        return self._read[name]
+        source = self.stated(name).source
+        return None if source is UNSET else self.project.deploy_folder.deployment(name, source)
 
     def stated_hosts(self, name: str) -> tuple[str, ...]:
         """Return the hosts that ``gaia.toml`` and the shipped file list for ``name``."""
-        hosts = merge(self.file_layers(name)).table.hosts
+        hosts = self.stated(name).hosts
         return hosts if isinstance(hosts, tuple) else ()
 
     def owners_of(self, host: str) -> tuple[str, ...]:
@@ -119,14 +121,6 @@ class Catalogue:
         from pytest_gaia.config.deployed import hosts_of
 
         return hosts_of(deployment) if deployment is not None else ()
-
-
-def read_catalogue(options: Options) -> Catalogue:
-    """Read the files and variables of a run; raises ``ConfigError`` for a mistake in any of them."""
-    path = options.rootdir / PROJECT_FILE
-    project = project_file(path) if path.exists() else None
-    files = (shipped_file(project.platform), project) if project else (shipped_file(),)
-    return Catalogue(files, read_variables(options), options.rootdir)
 
 
 def choose(options: Options, catalogue: Catalogue) -> Sourced:

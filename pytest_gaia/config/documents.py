@@ -5,20 +5,19 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from pytest_gaia.config.locate import broken_line
 from pytest_gaia.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def read_text(path: Path, name: str) -> str:
+def read_text(path: Path, name: str, read: Callable[[Path], bytes] = Path.read_bytes) -> str:
     """Return the text of the file at ``path``; ``name`` is how a message shows it."""
     try:
         # Not path.read_text: its decoder for a text that may begin with a mark takes longer than to parse what it reads.
-        text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
+        text = read(path).removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: not UTF-8 (byte {error.start}); save the file as UTF-8.") from None
     except OSError as error:

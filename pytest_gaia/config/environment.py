@@ -15,6 +15,10 @@ from pytest_gaia.config.tolerance import Tolerance
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    # Reading deploy files costs more than a run without them may pay.
+    from pytest_gaia.config.deployfiles.model import Deployment
+    from pytest_gaia.config.deployfiles.read import DeployFolder
+
 SANDBOX = "sandbox"
 """Name of the environment that the embedded platform stands behind."""
 
@@ -119,15 +123,30 @@ class Environment:
     token: Secret | None = None
     """a ready user token, where there is no ``jwt_secret``"""
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    deploy_folder: DeployFolder | None = field(default=None, repr=False, compare=False)
+    """where the project has its deploy files; None for what is not deployed at all"""
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self))
+        values = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self) if item.repr)
         return mask_url(f"Environment({values})")
 
     @property
     def has_nats(self) -> bool:
         """Whether there is a broker to talk to."""
         return self.nats not in (None, NATS_DISABLED)
+
+    @property
+    def deployment(self) -> Deployment | None:
+        """The deploy files that ``from`` asks for, or a hook that works by them; None where there is no use for any.
+
+        Raises ``ConfigError`` for files that are missing or cannot be understood.
+        """
+        source = self.source
+        if source is None and self.deploy is not None and self.deploy.hook in ("fly", "compose"):
+            source = "fly" if self.deploy.hook == "fly" else "compose"
+        return (
+            None if source is None or self.deploy_folder is None else self.deploy_folder.deployment(self.name, source)
+        )
 
     @property
     def addresses(self) -> dict[str, str]:

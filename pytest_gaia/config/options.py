@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from pytest_gaia.config.project import Project
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Raw inputs: the command line as given, the folder of the project, the process environment."""
+    """Raw inputs: the command line as given, the project, the process environment."""
 
-    rootdir: Path
-    """where ``gaia.toml`` and ``.env`` are looked for"""
+    project: Project
     environ: Mapping[str, str]
     env: str | None = None
     """value of ``--gaia-env``"""
@@ -32,6 +33,11 @@ class Options:
     rehearse: bool = False
     addressed: bool = True
     """whether an environment whose deploy files give no address is a mistake; to show or deploy it, none is needed"""
+
+    @property
+    def rootdir(self) -> Path:
+        """The folder of the project."""
+        return self.project.rootdir
 
 
 def split_members(values: Iterable[str], option: str = "--gaia-sandbox-without") -> tuple[str, ...]:

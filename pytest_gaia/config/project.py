@@ -1,68 +1,117 @@
-"""The project: is there a ``gaia.toml``, and what does it say of the project as a whole."""
+"""The project: one value for all that its files say, which is read once and handed down to whoever decides by it."""
 
 from __future__ import annotations
 
 import os.path
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.stages import LedgerSettings
+from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
+from pytest_gaia.config.stages import LedgerSettings, Stage
+from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    # Decoding loads msgspec; a project without gaia.toml must not pay for it.
+    from pytest_gaia.config.catalogue import Catalogue
+    from pytest_gaia.config.deployfiles.read import DeployFolder
     from pytest_gaia.config.files import ConfigFile
 
 PROJECT_FILE = "gaia.toml"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Project:
-    """What ``[gaia]`` in the project file says; all empty where there is no such file."""
+    """The project in one folder. Each of its files is read when it is first asked for, and then never again.
 
-    path: Path | None = None
-    """the project file"""
-    default_environment: str | None = None
-    suites: tuple[Path, ...] = ()
-    """folders whose tests are Gaia checks, each subfolder a suite; empty: no folder is special"""
-    deploy_files: Path | None = None
-    """the folder of the deploy files, where the file names one"""
-    allowed_differences: tuple[str, ...] | None = None
-    """what the deploy files of staging and production may differ in; None where the file does not say"""
-    ledger: LedgerSettings = field(default_factory=LedgerSettings)
-
-
-def find_project(rootdir: Path) -> Project:
-    """Return the project at ``rootdir``. Without a ``gaia.toml`` there this costs one look at the file system.
-
-    Raises ``ConfigError`` for a mistake anywhere in the file.
+    So everybody who is handed the same value decides by the same words. Who needs what the files say later makes another
+    one. Whatever reads a file raises ``ConfigError`` for a mistake anywhere in it.
     """
-    path = rootdir / PROJECT_FILE
-    if not path.exists():
-        return Project()
-    # Decoding loads msgspec; a project without the file must not pay for it.
-    from pytest_gaia.config.files import project_file
-    from pytest_gaia.config.stage_settings import ledger_settings
 
-    file = project_file(path)
-    environment, differences = file.gaia.environment, file.gaia.allowed_differences
-    return Project(
-        path=path,
-        default_environment=environment if isinstance(environment, str) else None,
-        suites=_suites(file, rootdir),
-        deploy_files=rootdir / file.gaia.deploy_files if isinstance(file.gaia.deploy_files, str) else None,
-        allowed_differences=differences if isinstance(differences, tuple) else None,
-        ledger=ledger_settings(file.ledger),
-    )
+    rootdir: Path
 
+    @classmethod
+    def around(cls, folder: Path) -> Project:
+        """Return the project whose ``gaia.toml`` is the nearest from ``folder`` upward; that of ``folder`` without any."""
+        return cls(find_rootdir(folder))
 
-def deploy_folder(rootdir: Path) -> Path:
-    """Return the folder of the deploy files of the project at ``rootdir``: what ``gaia.toml`` says, or ``rootdir``.
+    @cached_property
+    def path(self) -> Path | None:
+        """The project file, if there is one. Without it, this is all that is looked for."""
+        path = self.rootdir / PROJECT_FILE
+        return path if path.exists() else None
 
-    Whether it is there is not looked at. Raises ``ConfigError`` for a mistake in the project file.
-    """
-    return find_project(rootdir).deploy_files or rootdir
+    @cached_property
+    def file(self) -> ConfigFile | None:
+        """What the project file says."""
+        if self.path is None:
+            return None
+        from pytest_gaia.config.files import project_file
+
+        return project_file(self.path)
+
+    @cached_property
+    def dotenv(self) -> Mapping[str, tuple[str, int]]:
+        """The variables of ``.env``: name → value and line."""
+        return read_dotenv(self.rootdir / DOTENV_FILE)
+
+    @cached_property
+    def suites(self) -> tuple[Path, ...]:
+        """The folders whose tests are Gaia checks, each subfolder a suite; empty: no folder is special."""
+        return () if self.file is None else _suites(self.file, self.rootdir)
+
+    @cached_property
+    def deploy_folder(self) -> DeployFolder:
+        """The folder of the deploy files: what ``gaia.toml`` says, or that of the project. It may not be there."""
+        named = None if self.file is None else self.file.gaia.deploy_files
+        return self.deploy_files_in(self.rootdir / named if isinstance(named, str) else self.rootdir)
+
+    def deploy_files_in(self, folder: Path) -> DeployFolder:
+        """Return ``folder`` as one of deploy files for the environments of this project."""
+        from pytest_gaia.config.deployfiles.read import DeployFolder
+
+        return DeployFolder(folder, self.environments)
+
+    @cached_property
+    def ledger(self) -> LedgerSettings:
+        """Where evidence is kept, and whose signatures count."""
+        if self.file is None:
+            return LedgerSettings()
+        from pytest_gaia.config.stage_settings import ledger_settings
+
+        return ledger_settings(self.file.ledger)
+
+    @cached_property
+    def environments(self) -> tuple[str, ...]:
+        """The names of the environments, as shipped first."""
+        return self._catalogue.names()
+
+    @cached_property
+    def tolerances(self) -> Mapping[str, Tolerance]:
+        """The tolerance of each environment."""
+        from pytest_gaia.config.schema import set_values
+
+        tables = {name: self._catalogue.stated(name).tolerance for name in self.environments}
+        return {name: tolerance_of(name, set_values(table)) for name, table in tables.items()}
+
+    @cached_property
+    def stages(self) -> Mapping[str, Stage]:
+        """The stage of each environment; the sandbox has none."""
+        from pytest_gaia.config.environment import SANDBOX
+        from pytest_gaia.config.stage_settings import stage_settings
+
+        return {name: stage_settings(self._catalogue.stated(name)) for name in self.environments if name != SANDBOX}
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        """What the files say, without any variable."""
+        from pytest_gaia.config.catalogue import Catalogue
+        from pytest_gaia.config.variables import Variables
+
+        return Catalogue(self, Variables({}, {}))
 
 
 def find_rootdir(start: Path) -> Path:

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.options import Options, split_members
-from pytest_gaia.config.tolerance import tolerance_of
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from pytest_gaia.config.catalogue import Catalogue
     from pytest_gaia.config.environment import Environment
-    from pytest_gaia.config.stages import Stage
-    from pytest_gaia.config.tolerance import Tolerance
 
 # Files are decoded with msgspec, which costs more than a run without Gaia may pay: every import of it is in a function.
 
@@ -31,9 +25,9 @@ def resolve(options: Options) -> Environment:
     Raises ``ConfigError`` for a mistake in an option, a variable or a file, and ``EnvironmentUnavailable`` if an
     address belongs to another environment.
     """
-    from pytest_gaia.config.catalogue import read_catalogue
+    from pytest_gaia.config.catalogue import Catalogue
 
-    return resolve_from(read_catalogue(options), options)
+    return resolve_from(Catalogue.of(options.project, options.environ), options)
 
 
 def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
@@ -61,36 +55,8 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
     if embedded:
         return environment
     refuse_foreign_hosts(environment, catalogue)
-    return replace(environment, known_hosts=catalogue.known_hosts(environment.name))
-
-
-def known_environments(rootdir: Path) -> tuple[str, ...]:
-    """Return the names of the environments of the project at ``rootdir``, as shipped first."""
-    from pytest_gaia.config.catalogue import read_catalogue
-
-    return read_catalogue(Options(rootdir=rootdir, environ={})).names()
-
-
-def known_tolerances(rootdir: Path) -> Mapping[str, Tolerance]:
-    """Return the tolerance of each environment of the project at ``rootdir``, from its files alone."""
-    from pytest_gaia.config.catalogue import read_catalogue
-    from pytest_gaia.config.layers import merge
-    from pytest_gaia.config.schema import set_values
-
-    catalogue = read_catalogue(Options(rootdir=rootdir, environ={}))
-    tables = {name: merge(catalogue.file_layers(name)).table.tolerance for name in catalogue.names()}
-    return {name: tolerance_of(name, set_values(table)) for name, table in tables.items()}
-
-
-def known_stages(rootdir: Path) -> Mapping[str, Stage]:
-    """Return the stage of each environment of the project at ``rootdir``, from its files alone; the sandbox has none."""
-    from pytest_gaia.config.catalogue import read_catalogue
-    from pytest_gaia.config.layers import merge
-    from pytest_gaia.config.stage_settings import stage_settings
-
-    catalogue = read_catalogue(Options(rootdir=rootdir, environ={}))
-    names = (name for name in catalogue.names() if name != SANDBOX)
-    return {name: stage_settings(merge(catalogue.file_layers(name)).table) for name in names}
+    hosts = catalogue.known_hosts(environment.name)
+    return replace(environment, known_hosts=hosts, deploy_folder=options.project.deploy_folder)
 
 
 def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environment | Exception]:
@@ -100,10 +66,10 @@ def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environm
     (``GAIA_GATEWAY_URL``) counts for the one alone that a run would use, which is among them even if no file knows it.
     Raises ``ConfigError`` only for what concerns all of them.
     """
-    from pytest_gaia.config.catalogue import choose, read_catalogue
+    from pytest_gaia.config.catalogue import Catalogue, choose
     from pytest_gaia.errors import GaiaError
 
-    catalogue = read_catalogue(options)
+    catalogue = Catalogue.of(options.project, options.environ)
     used = choose(options, catalogue).value if apart else None
     others = replace(catalogue, variables=replace(catalogue.variables, named_only=True)) if apart else catalogue
     resolved: dict[str, Environment | Exception] = {}

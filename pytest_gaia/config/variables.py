@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
+from pytest_gaia.config.dotenv import DOTENV_FILE
 from pytest_gaia.config.secret_names import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from pytest_gaia.config.options import Options
 
 KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
 
@@ -90,8 +88,3 @@ def _is_of(environment: str | None, name: str) -> bool:
         return environment is not None and name in (variable_name(environment, key), f"GAIA_{key}")
     own = variable_name(environment, "") if environment else None
     return not is_secret_name(name) or (own is not None and name.startswith(own))
-
-
-def read_variables(options: Options) -> Variables:
-    """Return the variables of a run; raises ``ConfigError`` for a malformed ``.env``."""
-    return Variables(options.environ, read_dotenv(options.rootdir / DOTENV_FILE))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pytest_gaia.config.addresses import host_of, is_loopback
 from pytest_gaia.config.deployfiles.model import App
-from pytest_gaia.config.deployfiles.read import deployment_of
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.registry import hook_for
@@ -109,7 +108,7 @@ def _by_health(environment: Environment, deadline: float) -> EnvironmentView:
 
 
 def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> EnvironmentView:
-    files = deployment_of(environment, rootdir)
+    files = environment.deployment
     rollout = plan_rollout(environment, files, rootdir=rootdir, services=(ALL,), check=False)
     hook = hook_for(environment, rootdir=rootdir)
     sights = look_at(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)

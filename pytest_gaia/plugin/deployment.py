@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import deployment_of
 from pytest_gaia.deploy.custom import PluginHook
 from pytest_gaia.deploy.outcome import images
 from pytest_gaia.deploy.registry import hook_for
@@ -43,12 +42,11 @@ _COMPANIONS = ("gaia_deploy_services", "gaia_deploy_image", "gaia_deploy_region"
 class Deployment:
     """The deployment of one run's environment. It lives where the user is; workers know nothing of it."""
 
-    def __init__(
-        self, environment: Environment, config: pytest.Config, rollout: Rollout | None, whole: Rollout
-    ) -> None:
+    def __init__(self, run: Run, config: pytest.Config, rollout: Rollout | None, whole: Rollout) -> None:
         self.result: RolloutResult | None = None
         """what this run's deployment came to"""
-        self._environment = environment
+        self._environment = run.declared
+        self._project = run.options.project
         self._config = config
         self._rollout = rollout
         self._whole = whole
@@ -66,7 +64,7 @@ class Deployment:
         if not asked and (environment.deploy is None or environment.sandbox or only_looks(option)):
             return None
         rootdir = run.options.rootdir
-        files = None if environment.sandbox else deployment_of(environment, rootdir)
+        files = None if environment.sandbox else environment.deployment
         rollout = None
         if asked:
             # What would keep readiness from a member afterwards is known before anything is deployed.
@@ -81,7 +79,7 @@ class Deployment:
                 region=option.gaia_deploy_region,
                 rebuild=option.gaia_deploy_rebuild,
             )
-        return cls(environment, config, rollout, plan_rollout(environment, files, rootdir=rootdir, check=False))
+        return cls(run, config, rollout, plan_rollout(environment, files, rootdir=rootdir, check=False))
 
     @property
     def asked(self) -> bool:
@@ -157,7 +155,7 @@ class Deployment:
         if not (self._environment.sandbox or self._config.option.gaia_bundle):
             from pytest_gaia.promotion.witness import recorded
 
-            self._notes += filter(None, (recorded(rollout.rootdir, result),))
+            self._notes += filter(None, (recorded(self._project, result),))
         if not result.go_on or self._hook_name != "plugin":
             return result
         left = {step.service for step in result.steps if not step.good}

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from pluggy import PluginValidationError
 
-from pytest_gaia.config.project import find_project
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.outputs import PRIVATE, write_file
 from pytest_gaia.plugin.signs import only_looks
-from pytest_gaia.stash import RUN
+from pytest_gaia.stash import RUN, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -152,7 +151,7 @@ def _refuse_other_settings(config: pytest.Config) -> None:
 
 def _refuse_other_paths(config: pytest.Config) -> None:
     """A path outside of the suites brings a ``conftest.py`` of its own, which nobody has looked at."""
-    roots = [root.resolve() for root in find_project(config.rootpath).suites]
+    roots = [root.resolve() for root in project_of(config).suites]
     for given in config.known_args_namespace.file_or_dir:
         path = (config.invocation_params.dir / given.partition("::")[0]).resolve()
         if not any(path.is_relative_to(root) for root in roots):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.options import Options, split_members
-from pytest_gaia.config.project import find_project, find_rootdir
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.plugin.signs import asks_for_gaia
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
+from pytest_gaia.stash import project_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def launch(config: pytest.Config) -> Run | None:
     """
     _refuse_ambiguous_files(config)
     options = _options(config)
-    project = find_project(options.rootdir)
+    project = options.project
     if not (asks_for_gaia(config.option) or _touches(config, project.suites)):
         return None
     if project.path is None and not asks_for_gaia(config.option) and not _asked_by_variable():
@@ -101,7 +101,7 @@ def _options(config: pytest.Config) -> Options:
         sandbox_without=split_members(option.gaia_sandbox_without),
         sandbox_fixed=option.gaia_sandbox_fixed,
         rehearse=option.gaia_rehearse,
-        rootdir=config.rootpath if config.inipath else find_rootdir(config.rootpath),
+        project=project_of(config),
         environ=os.environ,
     )
 

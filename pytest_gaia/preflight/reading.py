@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.deployfiles import compose, fly
 from pytest_gaia.config.deployfiles.model import Deployment, Place
 from pytest_gaia.config.deployfiles.names import fly_names, unrecognized
-from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, compose_file, override_file, shown
+from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, DeployFolder, compose_file, shown
 from pytest_gaia.config.locate import nearest_line
-from pytest_gaia.config.project import PROJECT_FILE, deploy_folder
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, DeployFiles, Secrets
@@ -19,16 +17,14 @@ from pytest_gaia.preflight.workflows.read import read_workflows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from pathlib import Path
 
-    from pytest_gaia.config.deployfiles.model import App
-    from pytest_gaia.config.deployfiles.names import FlyFile
     from pytest_gaia.config.environment import Topology
     from pytest_gaia.config.files import ConfigFile
+    from pytest_gaia.config.project import Project
 
 
-def read_deploy_files(rootdir: Path, needed: Collection[str] | None = None) -> DeployFiles:
-    """Return the deploy files of the project at ``rootdir``; ``deployments`` is empty where it has none.
+def read_deploy_files(project: Project, needed: Collection[str] | None = None) -> DeployFiles:
+    """Return the deploy files of ``project``; ``deployments`` is empty where it has none.
 
     Unlike a deployment, the checks read all files of an environment, those that contradict each other included: to say so
     is what they are for. Of ``gaia.toml`` they take what it says itself, whatever variables and deploy files say. Where
@@ -38,20 +34,20 @@ def read_deploy_files(rootdir: Path, needed: Collection[str] | None = None) -> D
     ``allowed_differences`` that names nothing.
     """
     # Decoding loads msgspec, which only a project that has deploy files needs.
-    from pytest_gaia.config.files import project_file, shipped_file
+    from pytest_gaia.config.files import shipped_file
 
-    folder = deploy_folder(rootdir)
-    if not folder.is_dir():
-        raise ConfigError(f"{shown(folder)}: there is no such folder; `deploy_files` in [gaia] of gaia.toml names it.")
-    path = rootdir / PROJECT_FILE
-    own = project_file(path) if path.exists() else None
-    known = (*shipped_file().environments, *(own.environments if own else ()))
+    folder = project.deploy_folder
+    if not folder.path.is_dir():
+        raise ConfigError(
+            f"{shown(folder.path)}: there is no such folder; `deploy_files` in [gaia] of gaia.toml names it."
+        )
+    own = project.file
     unread: list[str] = []
     return DeployFiles(
-        deployments=tuple(_deployments(folder, known, needed, unread)),
+        deployments=tuple(_deployments(folder, needed, unread)),
         unread=tuple(unread),
-        unrecognized=tuple(Place(shown(each), 1) for each in unrecognized(folder, known)),
-        workflows=read_workflows(rootdir),
+        unrecognized=tuple(Place(shown(each), 1) for each in unrecognized(folder.path, folder.known)),
+        workflows=read_workflows(project.rootdir),
         allowed=_allowed(own),
         claims=_claims(own),
         hosts=_hosts(shipped_file(own.platform) if own else shipped_file()) | _hosts(own),
@@ -64,35 +60,23 @@ def with_secrets(files: DeployFiles, names: Mapping[str, frozenset[str]]) -> Dep
     return replace(files, set_secrets=dict(names))
 
 
-def _deployments(
-    folder: Path, known: Collection[str], needed: Collection[str] | None, unread: list[str]
-) -> Iterator[Deployment]:
-    named = fly_names(folder, known)
-    path = compose_file(folder)
+def _deployments(folder: DeployFolder, needed: Collection[str] | None, unread: list[str]) -> Iterator[Deployment]:
+    named = fly_names(folder.path, folder.known)
+    path = compose_file(folder.path)
     order = {name: number for number, name in enumerate(KNOWN)}
     found = {each.environment for each in named} | ({COMPOSE_ENVIRONMENT} if path else set())
     for environment in sorted(found, key=lambda name: (order.get(name, len(order)), name)):
         own = [each for each in named if each.environment == environment]
         try:
             if own:
-                yield Deployment(environment, "fly", folder, tuple(map(_fly_app, own)))
+                yield Deployment(environment, "fly", folder, tuple(map(folder.fly_app, own)))
             elif path is not None:
-                yield _composed(environment, folder, path)
+                apps, overrides = folder.compose_apps(path, environment), folder.compose_overrides(path, environment)
+                yield Deployment(environment, "compose", folder, apps, overrides)
         except ConfigError as problem:
             if needed is None or environment in needed:
                 raise
             unread.append(str(problem))
-
-
-def _fly_app(file: FlyFile) -> App:
-    return fly.read_app(file.path, shown(file.path), service=file.service, environment=file.spelling, form=file.form)
-
-
-def _composed(environment: str, folder: Path, path: Path) -> Deployment:
-    apps = compose.read_apps(path, shown(path), environment=environment)
-    override = override_file(path)
-    overrides = (compose.read_override(override, shown(override), environment=environment),) if override else ()
-    return Deployment(environment, "compose", folder, apps, overrides)
 
 
 def _allowed(own: ConfigFile | None) -> Allowed:

@@ -24,7 +24,7 @@ def environment_apart(promotion: Promotion, name: str) -> Environment:
 
     Else two environments that are compared would be one and the same. Raises ``ConfigError`` for an unknown name.
     """
-    found = resolve_each(Options(rootdir=promotion.rootdir, environ=promotion.environ), apart=True)
+    found = resolve_each(Options(project=promotion.project, environ=promotion.environ), apart=True)
     if name not in found:
         raise ConfigError(f"no environment is named {name!r}; {nearest(name, found)}")
     environment = found[name]

@@ -7,21 +7,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pytest_gaia.config.deployfiles.names import fly_names
-from pytest_gaia.config.deployfiles.read import compose_file
+from pytest_gaia.config.deployfiles.read import DeployFolder, compose_file
 from pytest_gaia.errors import ConfigError
 
 
-def deploy_files(folder: Path) -> dict[str, bytes]:
+def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
     """Return name → content of every deploy file in ``folder``, of all environments; none where there is no folder.
 
     Whether ``gaia.toml`` knows the environment makes no difference: what a bundle holds must not change with it.
 
     Raises ``ConfigError`` for one that cannot be read.
     """
-    paths = [file.path for file in fly_names(folder)]
-    if compose := compose_file(folder):
+    paths = [file.path for file in fly_names(folder.path)]
+    if compose := compose_file(folder.path):
         paths.append(compose)
-    return {path.name: _content(path) for path in sorted(paths)}
+    return {path.name: _content(folder, path) for path in sorted(paths)}
 
 
 def digest(content: bytes) -> str:
@@ -40,8 +40,8 @@ def differences(wanted: Mapping[str, str], found: Mapping[str, bytes]) -> Iterat
             yield name, "was changed"
 
 
-def _content(path: Path) -> bytes:
+def _content(folder: DeployFolder, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return folder.content(path)
     except OSError as error:
         raise ConfigError(f"{path.name}: this deploy file cannot be read: {error.strerror}.") from None

@@ -11,9 +11,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.deployfiles.read import read_deployment
-from pytest_gaia.config.options import Options
-from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle_checks import check_files
 from pytest_gaia.promotion.bundles import configs_folder
@@ -47,7 +44,7 @@ def check_experimental(promotion: Promotion, environment: str, bundle: Bundle, n
 
     Raises ``ConfigError`` for an unknown environment, and for deploy files that cannot be read.
     """
-    settings = resolve(Options(rootdir=promotion.rootdir, environ={}, env=environment))
+    settings = promotion.resolve(environment, {})
     files, problem = _files(promotion, settings, bundle)
     on, unseen = sorted(_switched_on(files)), sorted(_unseen(files, settings))
     if on:
@@ -61,7 +58,7 @@ def check_experimental(promotion: Promotion, environment: str, bundle: Bundle, n
 
 def _files(promotion: Promotion, environment: Environment, bundle: Bundle) -> tuple[Deployment | None, str]:
     """Return the deploy files of the bundle for the environment, as they were when it was made; or why there are none."""
-    folder = configs_folder(promotion.rootdir, bundle)
+    folder = promotion.project.deploy_files_in(configs_folder(promotion.rootdir, bundle))
     source = environment.source
     if source is None and environment.deploy is not None and environment.deploy.hook in ("fly", "compose"):
         source = "fly" if environment.deploy.hook == "fly" else "compose"
@@ -72,7 +69,7 @@ def _files(promotion: Promotion, environment: Environment, bundle: Bundle) -> tu
         why = f"{changed[0].what} {changed[0].why}" if changed else "it names none"
         return None, f"the deploy files of bundle {bundle.short} are not here as they were: {why}"
     try:
-        return read_deployment(folder, environment.name, source), ""
+        return folder.deployment(environment.name, source), ""
     except ConfigError as error:
         return None, str(error)
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from pytest_gaia.config.deployfiles.read import deployment_of
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.outcome import digest_of, digests, pinned
@@ -49,8 +48,7 @@ def look(environment: Environment, rootdir: Path, services: Sequence[str] = ()) 
 
     Raises ``ConfigError`` where it is not deployed from here.
     """
-    files = deployment_of(environment, rootdir)
-    rollout = plan_rollout(environment, files, rootdir=rootdir, services=services, check=False)
+    rollout = plan_rollout(environment, environment.deployment, rootdir=rootdir, services=services, check=False)
     return look_at(rollout, hook_for(environment, rootdir=rootdir))
 
 

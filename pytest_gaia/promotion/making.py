@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_gaia.config.project import deploy_folder
 from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion import bundles, commits
@@ -42,7 +41,7 @@ def make_bundle(
     commit = commits.head(promotion.rootdir, beside=beside(promotion))
     if commit.changed and not allow_dirty:
         raise ConfigError(_changed(commit.changed))
-    files = deploy_files(deploy_folder(promotion.rootdir))
+    files = deploy_files(promotion.project.deploy_folder)
     bundle = Bundle(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         kind="local" if only_here or commit.changed else "registry",

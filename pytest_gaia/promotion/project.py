@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.platform import in_order
-from pytest_gaia.config.project import find_project, find_rootdir
-from pytest_gaia.config.resolve import known_stages, resolve
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
 from pytest_gaia.promotion import bundles
@@ -36,11 +37,7 @@ LOCK_REFERENCE = "refs/gaia/locks"
 class Promotion:
     """The project as promotions see it."""
 
-    rootdir: Path
-    """the folder of gaia.toml"""
-    settings: LedgerSettings
-    stages: Mapping[str, Stage]
-    """environment → stage, of every environment but the sandbox"""
+    project: Project
     ledger: Ledger
     environ: Mapping[str, str] = field(repr=False)
 
@@ -50,10 +47,33 @@ class Promotion:
 
         Raises ``ConfigError`` for a mistake in gaia.toml or in the file of a trusted key.
         """
-        rootdir = find_rootdir(cwd or Path.cwd())
-        settings = find_project(rootdir).ledger
-        ledger = open_ledger(settings, rootdir)
-        return cls(rootdir, settings, known_stages(rootdir), ledger, os.environ if environ is None else environ)
+        return cls.of(Project.around(cwd or Path.cwd()), environ)
+
+    @classmethod
+    def of(cls, project: Project, environ: Mapping[str, str] | None = None) -> Promotion:
+        """Return ``project`` as promotions see it. Raises ``ConfigError`` as :meth:`here` does."""
+        ledger = open_ledger(project.ledger, project.rootdir)
+        return cls(project, ledger, os.environ if environ is None else environ)
+
+    @property
+    def rootdir(self) -> Path:
+        """The folder of gaia.toml."""
+        return self.project.rootdir
+
+    @property
+    def settings(self) -> LedgerSettings:
+        """Where the ledger is kept."""
+        return self.project.ledger
+
+    @property
+    def stages(self) -> Mapping[str, Stage]:
+        """Environment → stage, of every environment but the sandbox."""
+        return self.project.stages
+
+    def resolve(self, name: str, environ: Mapping[str, str] | None = None) -> Environment:
+        """Return the environment ``name``, by the variables of this process or by ``environ``."""
+        variables = self.environ if environ is None else environ
+        return resolve(Options(project=self.project, environ=variables, env=name))
 
     def stage(self, environment: str) -> Stage:
         """Return what promotes a bundle into ``environment``, with the services that are deployed there.
@@ -134,17 +154,16 @@ class Promotion:
     def _deployed(self, name: str) -> tuple[str, ...] | None:
         """Return the services that ``gaia deploy`` deploys to ``name``; None where it is not deployed from here."""
         # Those who only look at bundles and entries do without what plans a deployment.
-        from pytest_gaia.config.deployfiles.read import deployment_of
         from pytest_gaia.rollout.plan import apps_of, choose
 
         try:
-            environment = resolve(Options(rootdir=self.rootdir, environ={}, env=name))
+            environment = self.resolve(name, {})
         except NotConfigured:
             # What shows that a release ran there, if anything does, is in the ledger, and has to be for all of it.
             return None
         if environment.deploy is None:
             return None
-        files = deployment_of(environment, self.rootdir)
+        files = environment.deployment
         return choose(environment, files, apps_of(files), ())
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise, starmap
 from pathlib import Path
 
-from pytest_gaia.config.project import find_project
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.promote_journal import FOLDER
@@ -49,10 +49,11 @@ class Commands:
 
     @classmethod
     def of(
-        cls, rootdir: Path, environment: str, bundle: Bundle, services: Sequence[str], extra: Sequence[str]
+        cls, project: Project, environment: str, bundle: Bundle, services: Sequence[str], extra: Sequence[str]
     ) -> Commands:
         """Return them; ``services`` are deployed, none where nothing is. Raises ``ConfigError`` without any suite."""
-        suites = [os.path.relpath(suite, rootdir) for suite in find_project(rootdir).suites]
+        rootdir = project.rootdir
+        suites = [os.path.relpath(suite, rootdir) for suite in project.suites]
         if not suites:
             raise ConfigError('gaia.toml names no suites, so nothing could be shown: [gaia] suites = ["suites"].')
         _check_extra(extra)

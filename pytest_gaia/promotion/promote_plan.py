@@ -10,8 +10,7 @@ from pathlib import PurePosixPath
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
-from pytest_gaia.config.project import PROJECT_FILE, deploy_folder, find_project
-from pytest_gaia.config.resolve import known_tolerances
+from pytest_gaia.config.project import PROJECT_FILE
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
@@ -84,10 +83,10 @@ def plan_promotion(
     environment = _as_committed(environment, promotion, bundle)
     services = promotion.services(name, bundle)
     check_environ(promotion.environ, promotion.rootdir)
-    commands = Commands.of(promotion.rootdir, name, bundle, services if deploys else (), extra)
+    commands = Commands.of(promotion.project, name, bundle, services if deploys else (), extra)
     signers = witness(promotion, name) if signing else []
-    tolerances = known_tolerances(promotion.rootdir)
-    rules = load(folders_of(find_project(promotion.rootdir).suites), tolerances, rootdir=promotion.rootdir)
+    tolerances = promotion.project.tolerances
+    rules = load(folders_of(promotion.project.suites), tolerances, rootdir=promotion.rootdir)
     edge = evaluate(situation, only="edge", also=[_own_addresses(environment)])
     strays = strays_of(promotion, bundle)
     return Plan(
@@ -98,7 +97,7 @@ def plan_promotion(
 def strays_of(promotion: Promotion, bundle: Bundle) -> dict[str, str]:
     """Return what of suites, settings, rules and keys is not as in the bundle's commit, as :func:`commits.strays` does."""
     rootdir = promotion.rootdir
-    folders = [os.path.relpath(folder, rootdir) for folder in find_project(rootdir).suites]
+    folders = [os.path.relpath(folder, rootdir) for folder in promotion.project.suites]
     if (rootdir / promotion.settings.keys).is_dir():
         folders.append(promotion.settings.keys)
     folders += [each for each in added_paths(promotion.environ, rootdir) if (rootdir / each).is_dir()]
@@ -128,7 +127,7 @@ def _own_addresses(environment: Environment) -> Item:
 
 def changed_files(plan: Plan) -> tuple[str, ...]:
     """Return the files that are not those of the bundle, each with how it differs: deploy files, and what a run reads."""
-    found = deploy_files(deploy_folder(plan.promotion.rootdir))
+    found = deploy_files(plan.promotion.project.deploy_folder)
     deployed = dict(differences(plan.bundle.configs, found))
     strays = {} if plan.bundle.commit.endswith(DIRTY) else plan.strays
     named = {name: how for name, how in strays.items() if PurePosixPath(name).name not in deployed}

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_gaia.config.deployfiles.read import deployment_of, read_deployment
 from pytest_gaia.deploy.outcome import is_gone
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import SHORT
@@ -229,14 +228,15 @@ def _apps(promotion: Promotion, environment: Environment, bundle: Bundle) -> dic
 
     That one names other files, relative to its own folder. Empty where the hook needs no deploy files.
     """
-    today = deployment_of(environment, promotion.rootdir)
+    today = environment.deployment
     if today is None or today.source == "compose" or not bundle.configs:
         return dict(apps_of(today))
     folder = configs_folder(promotion.rootdir, bundle)
-    changed = [each for each in check_files(bundle, deploy_files(folder), what="kept file") if each.status != "same"]
+    kept = promotion.project.deploy_files_in(folder)
+    changed = [each for each in check_files(bundle, deploy_files(kept), what="kept file") if each.status != "same"]
     if changed:
         raise ConfigError(
             f"bundle {bundle.short}: its deploy files are not as they were: {changed[0].what} {changed[0].why}. Bring "
             f"{folder.relative_to(promotion.rootdir)} back from where the bundle was made. Nothing was changed."
         )
-    return dict(apps_of(read_deployment(folder, environment.name, today.source)))
+    return dict(apps_of(kept.deployment(environment.name, today.source)))

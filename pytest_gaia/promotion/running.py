@@ -9,9 +9,6 @@ from pathlib import Path
 from pytest_gaia.config.addresses import host_of, is_loopback
 from pytest_gaia.config.deployfiles.read import compose_file
 from pytest_gaia.config.environment import DeploySettings, Environment
-from pytest_gaia.config.options import Options
-from pytest_gaia.config.project import deploy_folder
-from pytest_gaia.config.resolve import resolve
 from pytest_gaia.deploy.outcome import digests
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.images import look
@@ -24,10 +21,10 @@ def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
     One without deploy settings is not deployed. If all of its addresses are on this machine, Docker Compose is asked
     what runs; raises ``ConfigError`` for any other: nobody could say that what was tested is the bundle.
     """
-    environment = resolve(Options(rootdir=promotion.rootdir, environ=promotion.environ, env=name))
+    environment = promotion.resolve(name)
     if environment.deploy is not None:
         return environment, True
-    if _here(environment) and compose_file(deploy_folder(promotion.rootdir)) is not None:
+    if _here(environment) and compose_file(promotion.project.deploy_folder.path) is not None:
         return replace(environment, deploy=DeploySettings("compose")), False
     raise ConfigError(
         f"{name}: has no deployment, so nobody could say that what is tested there is the bundle. Set [env.{name}] from "

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_gaia.config.options import Options
-from pytest_gaia.config.project import find_project
-from pytest_gaia.config.resolve import known_tolerances, resolve
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError
@@ -28,18 +28,19 @@ _STANDARD_ERROR = 2
 """the descriptor: standard output holds the result of the command alone"""
 
 
-def smoke(rootdir: Path, name: str, environ: Mapping[str, str]) -> str:
+def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
     """Return why the environment ``name`` does not work; an empty text if it does.
 
     What pytest writes goes to standard error. Raises ``KeyboardInterrupt``, and then pytest has ended as well.
     """
-    suites = [folder for folder in find_project(rootdir).suites if (folder / SUITE).is_dir()]
+    rootdir = project.rootdir
+    suites = [folder for folder in project.suites if (folder / SUITE).is_dir()]
     if not suites:
-        return _unready(rootdir, name, environ)
+        return _unready(project, name, environ)
     try:
         check_environ(environ, rootdir)
-        tolerances = known_tolerances(rootdir)
-        rules = load(folders_of(find_project(rootdir).suites), tolerances, rootdir=rootdir)
+        tolerances = project.tolerances
+        rules = load(folders_of(project.suites), tolerances, rootdir=rootdir)
     except ConfigError as error:
         return f"its {SUITE} suite cannot be run: {str(error).removesuffix(' Nothing was done.')}"
     with tempfile.TemporaryDirectory(prefix="gaia-smoke-") as folder, digest_pipe() as pipe:
@@ -73,8 +74,8 @@ def _shown(path: Path, reported: str, name: str, rules: RuleSet, tolerance: Tole
     return "; ".join((judged.verdict.word, *judged.verdict.reasons)) if judged.exit_code else ""
 
 
-def _unready(rootdir: Path, name: str, environ: Mapping[str, str]) -> str:
-    environment = resolve(Options(rootdir=rootdir, environ=environ, env=name))
+def _unready(project: Project, name: str, environ: Mapping[str, str]) -> str:
+    environment = resolve(Options(project=project, environ=environ, env=name))
     try:
         states = {each.member: each for each in probe_members(environment, deadline=environment.timeouts.ready)}
     except ConfigError as mistake:

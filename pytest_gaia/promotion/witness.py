@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.dsse import Signer
@@ -81,12 +81,12 @@ def record(promotion: Promotion, result: RolloutResult) -> Entry | None:
     return promotion.ledger.append(DEPLOYMENT, images, says, signers=any_signer(promotion))
 
 
-def recorded(rootdir: Path, result: RolloutResult) -> str:
+def recorded(project: Project, result: RolloutResult) -> str:
     """Write a roll-out outside of a promotion into the ledger, if it can be; return what people should know of that."""
     name = result.environment
     holds = f"the gate of {name} holds until a bundle is promoted there again (gaia promote {name} --bundle ID)"
     try:
-        entry = record(Promotion.here(rootdir), result)
+        entry = record(Promotion.of(project), result)
     except GaiaError as problem:
         return f"this was outside of a promotion, and could not be written into the ledger: {problem} Here, {holds}"
     return f"this was outside of a promotion, entry {entry.sequence} of the ledger: {holds}" if entry else ""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
-from pytest_gaia.config.deployfiles.read import find_environments, read_deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.config.platform import MEMBERS, in_order
 from pytest_gaia.errors import ConfigError, nearest
@@ -170,7 +168,7 @@ def _looked(deployment: Deployment | None) -> str:
     if deployment is None:
         return "set `services` in its [env.….deploy] of gaia.toml"
     what = "docker-compose.yml" if deployment.source == "compose" else f"fly.*.{deployment.environment}.toml"
-    return f"looked for {what} in {deployment.folder}"
+    return f"looked for {what} in {deployment.folder.path}"
 
 
 def _check_images(images: Mapping[str, str], chosen: Sequence[str], environment: str, *, rebuild: bool) -> None:
@@ -189,7 +187,9 @@ def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
     from pytest_gaia.preflight.lint import refusals
 
     files = {app.place().file for app in chosen}
-    found = [each for each in refusals(deployment, _beside(deployment)) if each.place.file in files]
+    # A mistake in the files of another environment is no reason not to deploy this one; the lint says it.
+    others = deployment.folder.beside(deployment)
+    found = [each for each in refusals(deployment, others) if each.place.file in files]
     if not found:
         return ""
     lines = "".join(f"\n  {each.place}: {each.text}. {each.why} Do: {each.mend}." for each in found)
@@ -197,15 +197,6 @@ def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
         f"{deployment.environment} is not deployed: its deploy files do not allow to judge what comes of it, or would "
         f"do harm. Nothing was changed.{lines}\nAll that is wrong with them: gaia config lint {deployment.environment}"
     )
-
-
-def _beside(deployment: Deployment) -> Iterator[Deployment]:
-    """Yield the project's other deployments by the same tool."""
-    for name in find_environments(deployment.folder):
-        # A mistake in the files of another environment is no reason not to deploy this one; the lint says it.
-        with suppress(ConfigError):
-            if name != deployment.environment:
-                yield read_deployment(deployment.folder, name, deployment.source)
 
 
 _BETWEEN = re.compile(r"[,\s]+")

@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_gaia.config.deployfiles.fly import read_app
+from pytest_gaia.config.deployfiles.fly import app_of
 from pytest_gaia.config.deployfiles.model import App, Deployment
+from pytest_gaia.config.documents import read_text
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import in_order
 from pytest_gaia.deploy.contract import DeployHook, Observation
@@ -117,7 +118,8 @@ class _Search:
         step = replace(step, config=kept, origin=f"{origin}, with its deploy file of then")
         # One that cannot be read any more was deployed all the same: then today's says which checks there must be.
         with suppress(ConfigError):
-            then = read_app(kept, kept.name, service=service, environment=app.environment, form=app.form)
+            text = read_text(kept, kept.name)
+            then = app_of(text, kept, kept.name, service=service, environment=app.environment, form=app.form)
             step = replace(step, checks_required=any(then.checked.values()), groups=then.checked)
         return step
 

@@ -14,7 +14,6 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.collection.needs import Needs
-from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options
 from pytest_gaia.policy.subjects import Observed
@@ -194,7 +193,7 @@ class Run:
         if self._redactor is None:
             self._redactor = Redactor.of(self.declared)
             self._redactor.learn_all(secrets_around(self.options.environ))
-            dotenv = read_dotenv(self.options.rootdir / DOTENV_FILE)
+            dotenv = self.options.project.dotenv
             self._redactor.learn_all(secrets_around({name: value for name, (value, _) in dotenv.items()}))
         return self._redactor
 

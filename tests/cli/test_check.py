@@ -12,6 +12,7 @@ from pytest_gaia.promotion.configs import deploy_files, digest
 from pytest_gaia.promotion.gate import evaluate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.statements import RUN, CheckPredicate, RunDetails, RunPredicate
+from tests.config.reading import files_in
 from tests.promotion.release import made_bundle
 from tests.rollout.deploy_files import write_fly_files
 
@@ -37,7 +38,7 @@ def bundle(project: Path) -> Callable[..., Bundle]:
         path = project / "fly.gateway.staging.toml"
         lines = "".join(f'  {name} = "{value}"\n' for name, value in variables.items())
         path.write_text(path.read_text() + f"\n[env]\n{lines}")
-        files = deploy_files(project)
+        files = deploy_files(files_in(project))
         found = made_bundle(configs={name: digest(content) for name, content in files.items()})
         return keep_bundle(project, found, files)
 

@@ -25,6 +25,7 @@ from pytest_gaia.promotion.statements import (
     RunPredicate,
 )
 from tests.cli.test_deploy_interrupted import read_until, started
+from tests.config.reading import files_in
 from tests.promotion.conftest import Keyring
 from tests.rollout.deploy_files import image
 
@@ -52,7 +53,7 @@ class Releases:
 
     def make(self, number: int, **changes: Any) -> Bundle:
         """Make a bundle of images ``number``, with the deploy files of now."""
-        files = deploy_files(self.folder / "deploy")
+        files = deploy_files(files_in(self.folder / "deploy"))
         components = tuple(
             Component(each, image(each, number), image(each, number).partition("@")[2]) for each in SERVICES
         )

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.config.deploying import Project
+from tests.config.deploying import Deployed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.fixture
-def deployed(tmp_path: Path) -> Project:
+def deployed(tmp_path: Path) -> Deployed:
     """A project whose staging reads Fly's files from ``deploy``."""
-    made = Project(tmp_path)
+    made = Deployed(tmp_path)
     made.settings('[env.staging]\nfrom = "fly"\n')
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ HTTP = "[http_service]\ninternal_port = 8000\n"
 SERVICES = ("gateway", "auth", "asset", "chat")
 
 
-class Project:
+class Deployed:
     """A project with deploy files in ``deploy``."""
 
     def __init__(self, root: Path) -> None:
@@ -38,4 +39,4 @@ class Project:
             self.write(f"deploy/fly.nats.{name}.toml", f'app = "acme-nats-{name}"\n{nats}')
 
     def resolve(self, env: str = "staging", **more: object) -> Environment:
-        return resolve(Options(rootdir=self.root, environ={}, env=env, **more))  # type: ignore[arg-type]
+        return resolve(Options(project=Project(self.root), environ={}, env=env, **more))  # type: ignore[arg-type]

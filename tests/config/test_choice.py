@@ -9,7 +9,8 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options, split_members
-from pytest_gaia.config.resolve import known_environments, resolve, resolve_each
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve, resolve_each
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError
 from tests.projects import ON_GAIA
@@ -24,7 +25,7 @@ def options(tmp_path: Path) -> Options:
         '[gaia]\nenvironment = "preview"\nplatform = "gaia"\n[env.preview]\nurl = "https://{service}.preview.example"\n',
         encoding="utf-8",
     )
-    return Options(rootdir=tmp_path, environ={})
+    return Options(project=Project(tmp_path), environ={})
 
 
 def test_the_project_names_the_environment_when_nobody_else_does(options: Options) -> None:
@@ -208,7 +209,7 @@ def test_members_may_be_listed_with_commas() -> None:
 
 
 def test_known_environments_are_the_shipped_ones_and_the_projects(options: Options) -> None:
-    assert known_environments(options.rootdir) == ("sandbox", "local", "dev", "staging", "production", "preview")
+    assert Project(options.rootdir).environments == ("sandbox", "local", "dev", "staging", "production", "preview")
 
 
 def test_one_broken_environment_does_not_hide_the_others(options: Options) -> None:
@@ -232,7 +233,7 @@ def test_apart_a_variable_without_an_environment_counts_for_the_one_in_use_alone
         "GAIA_STAGING_CHAT_URL": "http://127.0.0.1:7002",
     }
 
-    found = resolve_each(Options(rootdir=tmp_path, environ=variables), apart=True)
+    found = resolve_each(Options(project=Project(tmp_path), environ=variables), apart=True)
 
     local, staging = found["local"], found["staging"]
     assert isinstance(local, Environment)
@@ -243,7 +244,7 @@ def test_apart_a_variable_without_an_environment_counts_for_the_one_in_use_alone
 
 
 def test_apart_an_environment_that_only_a_variable_makes_is_among_them(tmp_path: Path) -> None:
-    options = Options(rootdir=tmp_path, environ={"GAIA_GATEWAY_URL": "http://127.0.0.1:7001"})
+    options = Options(project=Project(tmp_path), environ={"GAIA_GATEWAY_URL": "http://127.0.0.1:7001"})
 
     found = resolve_each(options, apart=True)["adhoc"]
 

@@ -10,10 +10,10 @@ from pytest_gaia.errors import ConfigError
 from tests.config.deploying import HTTP, SERVICES
 
 if TYPE_CHECKING:
-    from tests.config.deploying import Project
+    from tests.config.deploying import Deployed
 
 
-def test_addresses_services_and_hosts_come_from_the_files(deployed: Project) -> None:
+def test_addresses_services_and_hosts_come_from_the_files(deployed: Deployed) -> None:
     deployed.full(nats="[[services]]\ninternal_port = 4222\n[[services.ports]]\nport = 4222\n")
 
     staging = deployed.resolve()
@@ -41,7 +41,7 @@ def test_addresses_services_and_hosts_come_from_the_files(deployed: Project) -> 
         ('services: {gateway: {ports: ["0:8000"]}}\n', "services.gateway: the gateway publishes no port."),
     ],
 )
-def test_why_there_is_no_address_is_named_and_only_a_run_needs_one(deployed: Project, file: str, said: str) -> None:
+def test_why_there_is_no_address_is_named_and_only_a_run_needs_one(deployed: Deployed, file: str, said: str) -> None:
     deployed.settings('[env.local]\nfrom = "compose"\n')
     deployed.write("deploy/compose.yaml", file)
 
@@ -53,7 +53,7 @@ def test_why_there_is_no_address_is_named_and_only_a_run_needs_one(deployed: Pro
     assert not deployed.resolve("local", addressed=False).urls
 
 
-def test_each_value_names_file_line_and_key(deployed: Project) -> None:
+def test_each_value_names_file_line_and_key(deployed: Deployed) -> None:
     deployed.full(gateway='NATS_URL = "disabled"\n')
 
     sources = deployed.resolve().sources
@@ -66,7 +66,7 @@ def test_each_value_names_file_line_and_key(deployed: Project) -> None:
     assert sources["writes"] == sources["deploy.deadline"] == "default"
 
 
-def test_what_the_project_says_itself_goes_before_the_files(deployed: Project) -> None:
+def test_what_the_project_says_itself_goes_before_the_files(deployed: Deployed) -> None:
     deployed.full()
     deployed.settings(
         '[env.staging]\nfrom = "fly"\nnats = "nats://broker.example:4222"\nservices = ["gateway"]\n'
@@ -82,13 +82,13 @@ def test_what_the_project_says_itself_goes_before_the_files(deployed: Project) -
     assert (staging.nats, staging.sources["nats"]) == ("nats://broker.example:4222", "gaia.toml:6")
 
 
-def test_what_a_run_says_goes_before_the_files(deployed: Project) -> None:
+def test_what_a_run_says_goes_before_the_files(deployed: Deployed) -> None:
     deployed.full()
 
     assert deployed.resolve(urls=("http://localhost:1",)).urls["gateway"] == "http://localhost:1"
 
 
-def test_nothing_of_the_shipped_addresses_shines_through(deployed: Project) -> None:
+def test_nothing_of_the_shipped_addresses_shines_through(deployed: Deployed) -> None:
     deployed.write("deploy/fly.gateway.staging.toml", f'app = "acme-gateway-staging"\n{HTTP}')
     deployed.write("deploy/fly.auth.staging.toml", 'app = "acme-auth-staging"\n')
 
@@ -99,7 +99,7 @@ def test_nothing_of_the_shipped_addresses_shines_through(deployed: Project) -> N
     assert staging.services == ("gateway", "auth", "postgres")
 
 
-def test_a_gateway_that_stands_alone_is_gateway_only(deployed: Project) -> None:
+def test_a_gateway_that_stands_alone_is_gateway_only(deployed: Deployed) -> None:
     deployed.write(
         "deploy/fly.staging.toml",
         f'app = "acme-staging"\n{HTTP}[env]\nAUTH_SERVICE_URL = "http://localhost:8000"\nNATS_URL = "disabled"\n',
@@ -122,14 +122,14 @@ def test_a_gateway_that_stands_alone_is_gateway_only(deployed: Project) -> None:
     ],
 )
 def test_the_addresses_that_the_gateway_is_given_decide_the_topology(
-    deployed: Project, gateway: str, topology: str
+    deployed: Deployed, gateway: str, topology: str
 ) -> None:
     deployed.full(gateway=gateway)
 
     assert deployed.resolve().topology == topology
 
 
-def test_a_service_that_the_gateway_finds_elsewhere_is_a_member(deployed: Project) -> None:
+def test_a_service_that_the_gateway_finds_elsewhere_is_a_member(deployed: Deployed) -> None:
     url = 'AUTH_SERVICE_URL = "http://somewhere.internal:8000"\n'
     deployed.write("deploy/fly.gateway.staging.toml", f'app = "acme-gateway-staging"\n{HTTP}[env]\n{url}')
 
@@ -155,7 +155,7 @@ def test_a_service_that_the_gateway_finds_elsewhere_is_a_member(deployed: Projec
     ],
 )
 def test_the_broker_is_where_it_is_reached_from_outside(
-    deployed: Project, told: str, nats: str, address: str | None
+    deployed: Deployed, told: str, nats: str, address: str | None
 ) -> None:
     deployed.full(gateway=f'NATS_URL = "{told}"\n', nats=nats)
 
@@ -171,13 +171,13 @@ def test_the_broker_is_where_it_is_reached_from_outside(
         ('[[services]]\n[[services.ports]]\nport = 8443\nhandlers = ["tls", "http"]\n', "https://acme.fly.dev:8443"),
     ],
 )
-def test_the_url_is_that_of_the_ports_that_are_served(deployed: Project, text: str, url: str) -> None:
+def test_the_url_is_that_of_the_ports_that_are_served(deployed: Deployed, text: str, url: str) -> None:
     deployed.write("deploy/fly.staging.toml", f'app = "acme"\n{text}')
 
     assert deployed.resolve().urls == {"gateway": url}
 
 
-def test_compose_gives_the_published_ports(deployed: Project) -> None:
+def test_compose_gives_the_published_ports(deployed: Deployed) -> None:
     deployed.settings('[env.local]\nfrom = "compose"\n')
     deployed.write(
         "deploy/docker-compose.yml",
@@ -200,7 +200,7 @@ def test_compose_gives_the_published_ports(deployed: Project) -> None:
     assert local.sources["services"] == "deploy/docker-compose.yml"
 
 
-def test_a_broker_that_compose_does_not_publish_has_no_address(deployed: Project) -> None:
+def test_a_broker_that_compose_does_not_publish_has_no_address(deployed: Deployed) -> None:
     deployed.settings('[env.local]\nfrom = "compose"\n')
     deployed.write("deploy/docker-compose.yml", 'services:\n  gateway: {ports: ["1:1"]}\n  nats: {image: nats}\n')
 
@@ -209,20 +209,20 @@ def test_a_broker_that_compose_does_not_publish_has_no_address(deployed: Project
     assert (local.nats, local.services) == (None, ("gateway", "nats"))
 
 
-def test_deploy_files_stand_beside_the_project_file_by_default(deployed: Project) -> None:
+def test_deploy_files_stand_beside_the_project_file_by_default(deployed: Deployed) -> None:
     deployed.write("gaia.toml", '[env.preview]\nfrom = "fly"\n')
     deployed.write("fly.preview.toml", f'app = "acme-preview"\n{HTTP}')
 
     assert deployed.resolve("preview").sources["urls.gateway"] == "fly.preview.toml:1 app"
 
 
-def test_files_that_nobody_asks_for_are_not_read(deployed: Project) -> None:
+def test_files_that_nobody_asks_for_are_not_read(deployed: Deployed) -> None:
     deployed.write("deploy/fly.gateway.dev.toml", "not = [toml")
 
     assert deployed.resolve("dev").sources["urls.gateway"] == "default"
 
 
-def test_a_rehearsal_has_the_shape_that_the_files_say(deployed: Project) -> None:
+def test_a_rehearsal_has_the_shape_that_the_files_say(deployed: Deployed) -> None:
     deployed.write("deploy/fly.staging.toml", f'app = "acme-staging"\n{HTTP}[env]\nNATS_URL = "disabled"\n')
 
     staging = deployed.resolve(rehearse=True)
@@ -230,7 +230,7 @@ def test_a_rehearsal_has_the_shape_that_the_files_say(deployed: Project) -> None
     assert (staging.rehearsal, staging.topology, staging.nats) == (True, "gateway-only", "disabled")
 
 
-def test_a_nats_url_that_is_none_is_named_with_its_place(deployed: Project) -> None:
+def test_a_nats_url_that_is_none_is_named_with_its_place(deployed: Deployed) -> None:
     deployed.full(gateway='NATS_URL = "http://broker.example"\n')
 
     with pytest.raises(ConfigError) as error:
@@ -239,7 +239,7 @@ def test_a_nats_url_that_is_none_is_named_with_its_place(deployed: Project) -> N
     assert str(error.value).startswith("deploy/fly.gateway.staging.toml:5 env.NATS_URL: not the URL of a broker")
 
 
-def test_files_without_an_address_say_so(deployed: Project) -> None:
+def test_files_without_an_address_say_so(deployed: Deployed) -> None:
     deployed.write("deploy/fly.staging.toml", 'app = "acme-staging"\n')
 
     with pytest.raises(ConfigError, match="environment staging has no address"):
@@ -262,7 +262,7 @@ def test_files_without_an_address_say_so(deployed: Project) -> None:
         ('[env.sandbox]\nfrom = "fly"\n', "gaia.toml:5: env.sandbox.from: the sandbox is not deployed"),
     ],
 )
-def test_every_mistake_with_from_has_one_message(deployed: Project, settings: str, message: str) -> None:
+def test_every_mistake_with_from_has_one_message(deployed: Deployed, settings: str, message: str) -> None:
     deployed.settings(settings)
 
     with pytest.raises(ConfigError) as error:
@@ -271,7 +271,7 @@ def test_every_mistake_with_from_has_one_message(deployed: Project, settings: st
     assert str(error.value).startswith(message)
 
 
-def test_a_folder_that_is_not_there_is_named(deployed: Project) -> None:
+def test_a_folder_that_is_not_there_is_named(deployed: Deployed) -> None:
     deployed.write("gaia.toml", '[gaia]\ndeploy_files = "deply"\n[env.staging]\nfrom = "fly"\n')
 
     with pytest.raises(ConfigError, match=r"^deply: there is no such folder"):

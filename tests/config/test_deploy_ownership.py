@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve_each
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from tests.config.deploying import HTTP
 
 if TYPE_CHECKING:
-    from tests.config.deploying import Project
+    from tests.config.deploying import Deployed
 
 
-def test_an_app_of_another_environment_is_refused(deployed: Project) -> None:
+def test_an_app_of_another_environment_is_refused(deployed: Deployed) -> None:
     deployed.write("deploy/fly.gateway.staging.toml", f'app = "gaia-gateway-production"\n{HTTP}')
 
     with pytest.raises(EnvironmentUnavailable) as error:
@@ -27,7 +28,7 @@ def test_an_app_of_another_environment_is_refused(deployed: Project) -> None:
     )
 
 
-def test_two_environments_whose_files_name_one_app_are_both_refused(deployed: Project) -> None:
+def test_two_environments_whose_files_name_one_app_are_both_refused(deployed: Deployed) -> None:
     deployed.settings('[env.staging]\nfrom = "fly"\n[env.production]\nfrom = "fly"\n')
     for name in ("staging", "production"):
         deployed.write(f"deploy/fly.{name}.toml", f'app = "acme-production"\n{HTTP}')
@@ -37,7 +38,7 @@ def test_two_environments_whose_files_name_one_app_are_both_refused(deployed: Pr
             deployed.resolve(name)
 
 
-def test_the_project_may_say_whose_the_app_is(deployed: Project) -> None:
+def test_the_project_may_say_whose_the_app_is(deployed: Deployed) -> None:
     deployed.settings(
         '[env.staging]\nfrom = "fly"\n[env.production]\nfrom = "fly"\nhosts = ["acme-production.fly.dev"]\n'
     )
@@ -49,7 +50,7 @@ def test_the_project_may_say_whose_the_app_is(deployed: Project) -> None:
         deployed.resolve("staging")
 
 
-def test_what_is_guarded_without_files_stays_guarded_with_them(deployed: Project) -> None:
+def test_what_is_guarded_without_files_stays_guarded_with_them(deployed: Deployed) -> None:
     deployed.full()
 
     with pytest.raises(EnvironmentUnavailable, match="belongs to staging"):
@@ -58,7 +59,7 @@ def test_what_is_guarded_without_files_stays_guarded_with_them(deployed: Project
         deployed.resolve("dev", urls=("https://acme-auth-staging.fly.dev",))
 
 
-def test_a_broken_file_of_another_environment_stops_no_run(deployed: Project) -> None:
+def test_a_broken_file_of_another_environment_stops_no_run(deployed: Deployed) -> None:
     deployed.settings('[env.staging]\nfrom = "fly"\n[env.production]\nfrom = "fly"\n')
     deployed.full()
     deployed.write("deploy/fly.production.toml", "not = [toml")
@@ -66,4 +67,4 @@ def test_a_broken_file_of_another_environment_stops_no_run(deployed: Project) ->
     assert deployed.resolve().source == "fly"
     with pytest.raises(ConfigError, match=r"deploy/fly\.production\.toml:1: not valid TOML"):
         deployed.resolve("production")
-    assert isinstance(resolve_each(Options(rootdir=deployed.root, environ={}))["production"], ConfigError)
+    assert isinstance(resolve_each(Options(project=Project(deployed.root), environ={}))["production"], ConfigError)

@@ -8,9 +8,11 @@ import pytest
 
 from pytest_gaia.config.environment import DeploySettings
 from pytest_gaia.config.options import Options
-from pytest_gaia.config.project import deploy_folder, find_project
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.preflight.files import Allowed
+from pytest_gaia.preflight.reading import read_deploy_files
 from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def settings(root: Path, text: str) -> DeploySettings | None:
     (root / "gaia.toml").write_text(text if "[gaia]" in text else text + ON_GAIA, encoding="utf-8")
-    return resolve(Options(rootdir=root, environ={}, env="staging")).deploy
+    return resolve(Options(project=Project(root), environ={}, env="staging")).deploy
 
 
 def test_an_environment_without_files_and_hook_is_not_deployed_from_here(tmp_path: Path) -> None:
@@ -121,14 +123,14 @@ def test_every_mistake_is_named_with_its_place(tmp_path: Path, text: str, messag
 
 
 def test_the_folder_is_what_the_project_says_or_its_own(tmp_path: Path) -> None:
-    assert deploy_folder(tmp_path) == tmp_path
+    assert Project(tmp_path).deploy_folder.path == tmp_path
     (tmp_path / "gaia.toml").write_text('[gaia]\ndeploy_files = "deploy"\n', encoding="utf-8")
-    assert deploy_folder(tmp_path) == tmp_path / "deploy"
+    assert Project(tmp_path).deploy_folder.path == tmp_path / "deploy"
 
 
 def test_the_project_knows_what_may_differ(tmp_path: Path) -> None:
-    (tmp_path / "gaia.toml").write_text('[gaia]\nallowed_differences = ["app", "env.X"]\n', encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text('[gaia]\nallowed_differences = ["app", "env.LOG_LEVEL"]\n', encoding="utf-8")
 
-    assert find_project(tmp_path).allowed_differences == ("app", "env.X")
+    assert read_deploy_files(Project(tmp_path)).allowed.entries == ("app", "env.LOG_LEVEL")
     (tmp_path / "gaia.toml").write_text("", encoding="utf-8")
-    assert find_project(tmp_path).allowed_differences is None
+    assert read_deploy_files(Project(tmp_path)).allowed == Allowed()

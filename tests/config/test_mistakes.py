@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.project import find_project
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def test_a_mistake_in_the_project_file_is_named_with_its_place(tmp_path: Path, t
     (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ConfigError) as caught:
-        find_project(tmp_path)
+        _ = Project(tmp_path).suites
 
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
@@ -190,7 +190,7 @@ def test_a_secret_in_the_project_file_is_refused_and_not_repeated(tmp_path: Path
     (tmp_path / "gaia.toml").write_text(f"[env.staging]\n{line}\n", encoding="utf-8")
 
     with pytest.raises(ConfigError, match=r"gaia\.toml:2: env\.staging\.\S+: a secret does not belong") as caught:
-        find_project(tmp_path)
+        _ = Project(tmp_path).suites
 
     assert variable in str(caught.value)
     assert "hunter2" not in str(caught.value)
@@ -200,11 +200,11 @@ def test_a_project_file_in_another_encoding_is_a_mistake(tmp_path: Path) -> None
     (tmp_path / "gaia.toml").write_bytes(b'[gaia]\nenvironment = "d\xe9v"\n')
 
     with pytest.raises(ConfigError, match=r"gaia\.toml: not UTF-8 \(byte 23\)"):
-        find_project(tmp_path)
+        _ = Project(tmp_path).suites
 
 
 def test_a_folder_named_like_the_project_file_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").mkdir()
 
     with pytest.raises(ConfigError, match=r"gaia\.toml: cannot be read"):
-        find_project(tmp_path)
+        _ = Project(tmp_path).suites

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.ownership import misplaced
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import EnvironmentUnavailable
 
@@ -40,7 +41,7 @@ DEV = {
 
 def resolved(folder: Path, env: str, variables: dict[str, str], *urls: str) -> object:
     (folder / "gaia.toml").write_text(PROJECT)
-    return resolve(Options(rootdir=folder, environ=variables, env=env, urls=urls))
+    return resolve(Options(project=Project(folder), environ=variables, env=env, urls=urls))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_only_a_known_address_is_evidence_and_this_machine_only_where_a_release_
 ) -> None:
     (tmp_path / "gaia.toml").write_text(f"[env.preview]\nsafe_posts = []\n{settings}")
     variables = {"GAIA_PREVIEW_GATEWAY_URL": f"http://{address}"}
-    environment = resolve(Options(rootdir=tmp_path, environ=variables, env="preview"))
+    environment = resolve(Options(project=Project(tmp_path), environ=variables, env="preview"))
 
     found = misplaced(environment, {"gateway": (address,), "nats": ("anywhere:4222",), "postgres": ("localhost:1",)})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from tests.projects import ON_GAIA
@@ -26,7 +27,7 @@ timeouts = { answer = 7 }
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
     (tmp_path / "gaia.toml").write_text(STAGING + ON_GAIA, encoding="utf-8")
-    return Options(rootdir=tmp_path, environ={}, env="staging")
+    return Options(project=Project(tmp_path), environ={}, env="staging")
 
 
 def test_the_project_file_lies_over_the_shipped_one_key_by_key(options: Options) -> None:

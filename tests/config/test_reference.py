@@ -12,8 +12,8 @@ from pytest_gaia.config.credentials import SECRET_KEYS
 from pytest_gaia.config.decoding import keys_of
 from pytest_gaia.config.files import shipped_file
 from pytest_gaia.config.options import Options
-from pytest_gaia.config.project import find_project
-from pytest_gaia.config.resolve import known_environments, known_stages, resolve
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.schema import (
     DeployTable,
     EnvironmentTable,
@@ -56,7 +56,7 @@ def test_the_way_of_a_release_is_described_key_by_key() -> None:
 
 def test_the_shipped_stages_are_as_described(tmp_path: Path) -> None:
     rows = {line.split("|")[1].strip(" `"): line for line in PROMOTION.splitlines() if line.startswith("| `")}
-    for name, stage in known_stages(tmp_path).items():
+    for name, stage in Project(tmp_path).stages.items():
         cells = [cell.strip(" `") for cell in rows[name].split("|")[2:-1]]
         assert cells == [
             stage.previous or "none",
@@ -71,11 +71,11 @@ def test_the_example_of_a_release_is_a_valid_project(tmp_path: Path) -> None:
     example = PROMOTION.partition("```toml\n")[2].partition("```")[0]
     (tmp_path / "gaia.toml").write_text(example, encoding="utf-8")
 
-    staging = known_stages(tmp_path)["staging"]
+    staging = Project(tmp_path).stages["staging"]
 
     assert staging.freezes
     assert len(staging.slos) == 1
-    assert find_project(tmp_path).ledger.git == "refs/gaia/ledger"
+    assert Project(tmp_path).ledger.git == "refs/gaia/ledger"
 
 
 def test_every_key_of_the_project_is_in_the_example() -> None:
@@ -91,8 +91,8 @@ def test_every_variable_is_described() -> None:
 def test_the_shipped_environments_are_as_described(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     rows = {line.split("|")[1].strip(" `"): line for line in REFERENCE.splitlines() if line.startswith("| `")}
-    for name in known_environments(tmp_path):
-        environment = resolve(Options(rootdir=tmp_path, environ={}, env=name))
+    for name in Project(tmp_path).environments:
+        environment = resolve(Options(project=Project(tmp_path), environ={}, env=name))
         cells = [cell.strip(" `") for cell in rows[name].split("|")[2:-1]]
         assert cells[0] == environment.topology
         assert cells[2] in (environment.nats, "its own")
@@ -111,7 +111,7 @@ def test_the_example_is_a_valid_project(tmp_path: Path) -> None:
     example = REFERENCE.partition("```toml\n")[2].partition("```")[0]
     (tmp_path / "gaia.toml").write_text(example, encoding="utf-8")
 
-    preview = resolve(Options(rootdir=tmp_path, environ={}, env="preview"))
+    preview = resolve(Options(project=Project(tmp_path), environ={}, env="preview"))
 
     assert preview.urls["chat"] == "https://gaia-chat-preview.fly.dev"
     assert preview.writes
@@ -119,7 +119,7 @@ def test_the_example_is_a_valid_project(tmp_path: Path) -> None:
 
 def test_every_setting_that_is_shown_has_a_source(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
-    dev = resolve(Options(rootdir=tmp_path, environ={"GAIA_API_KEY": "k"}, env="dev"))
+    dev = resolve(Options(project=Project(tmp_path), environ={"GAIA_API_KEY": "k"}, env="dev"))
 
     absent = {"release", "secrets.database", "secrets.jwt_secret", "secrets.token", "from"}
     absent |= {key for key in SETTINGS if key.startswith("deploy.")}

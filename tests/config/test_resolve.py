@@ -8,7 +8,8 @@ import pytest
 
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.config.resolve import known_environments, resolve, resolve_each
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve, resolve_each
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, NotConfigured
 from tests.projects import ON_GAIA
@@ -29,7 +30,7 @@ def resolved(
     rehearse: bool = False,
 ) -> Environment:
     (root / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
-    return resolve(Options(rootdir=root, environ=environ or {}, env=env, urls=urls, rehearse=rehearse))
+    return resolve(Options(project=Project(root), environ=environ or {}, env=env, urls=urls, rehearse=rehearse))
 
 
 def test_nothing_said_means_the_sandbox_which_has_no_addresses_yet(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_nothing_said_means_the_sandbox_which_has_no_addresses_yet(tmp_path: Pat
 
 
 def test_the_environments_of_the_platform_are_shipped(tmp_path: Path) -> None:
-    assert known_environments(tmp_path) == ("sandbox", "local", "dev", "staging", "production")
+    assert Project(tmp_path).environments == ("sandbox", "local", "dev", "staging", "production")
 
 
 def test_local_compose_exposes_gateway_and_broker(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_project_that_does_not_ask_for_gaia_has_nothing_of_it(tmp_path: Path, 
         (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
     variables = {"GAIA_API_KEY": "k", "GAIA_DATABASE_URL": "postgresql://db.example/d"}
 
-    found = resolve_each(Options(rootdir=tmp_path, environ=variables))
+    found = resolve_each(Options(project=Project(tmp_path), environ=variables))
 
     assert all(isinstance(found[name], NotConfigured) for name in BUILT_IN)
     assert "fly.dev" not in repr(found)
@@ -103,7 +104,7 @@ def test_a_project_that_does_not_ask_for_gaia_has_nothing_of_it(tmp_path: Path, 
 @pytest.mark.parametrize("rehearse", [False, True])
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_an_environment_that_has_only_a_name_is_not_configured(tmp_path: Path, name: str, rehearse: bool) -> None:
-    options = Options(rootdir=tmp_path, environ={"GAIA_API_KEY": "k"}, env=name, rehearse=rehearse)
+    options = Options(project=Project(tmp_path), environ={"GAIA_API_KEY": "k"}, env=name, rehearse=rehearse)
 
     with pytest.raises(NotConfigured) as caught:
         resolve(options)
@@ -120,7 +121,7 @@ def test_a_table_without_an_address_is_a_mistake_that_lists_do_not_leave_out(tmp
     (tmp_path / "gaia.toml").write_text("[env.staging]\nwrites = true\n", encoding="utf-8")
 
     with pytest.raises(ConfigError, match="the environment staging is not configured") as caught:
-        resolve(Options(rootdir=tmp_path, environ={}, env="staging"))
+        resolve(Options(project=Project(tmp_path), environ={}, env="staging"))
 
     assert not isinstance(caught.value, NotConfigured)
 
@@ -138,7 +139,7 @@ def test_an_address_configures_a_name_and_what_follows_the_name_stays_strict(
 ) -> None:
     (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
 
-    production = resolve(Options(**{"rootdir": tmp_path, "environ": {}, "env": "production", **options}))  # type: ignore[arg-type]  # the values are those of its fields
+    production = resolve(Options(**{"project": Project(tmp_path), "environ": {}, "env": "production", **options}))  # type: ignore[arg-type]  # the values are those of its fields
 
     assert production.urls == {"gateway": "https://shop.example"}
     assert (production.writes, production.experimental, production.core_only) == (False, False, True)
@@ -151,12 +152,12 @@ def test_an_address_configures_a_name_and_what_follows_the_name_stays_strict(
 def test_without_the_platform_writing_is_permitted_by_the_project_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / "gaia.toml").write_text(f'[env.{name}]\nurl = "https://shop.example"\n', encoding="utf-8")
 
-    assert not resolve(Options(rootdir=tmp_path, environ={}, env=name)).writes
+    assert not resolve(Options(project=Project(tmp_path), environ={}, env=name)).writes
 
 
 def test_the_sandbox_needs_no_platform(tmp_path: Path) -> None:
-    alone = resolve(Options(rootdir=tmp_path, environ={}))
-    adhoc = resolve(Options(rootdir=tmp_path, environ={}, urls=("http://x",)))
+    alone = resolve(Options(project=Project(tmp_path), environ={}))
+    adhoc = resolve(Options(project=Project(tmp_path), environ={}, urls=("http://x",)))
 
     assert alone == resolved(tmp_path)
     assert "/api/v0.2/chat" in alone.safe_posts

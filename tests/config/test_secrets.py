@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.secrets import Secret, mask_url
 from pytest_gaia.errors import ConfigError
@@ -35,7 +36,7 @@ def test_an_environment_shows_no_secret(tmp_path: Path) -> None:
         "GAIA_NATS_URL": "nats://hunter2@h:4222",
     }
 
-    environment = resolve(Options(rootdir=tmp_path, environ=environ, env="dev"))
+    environment = resolve(Options(project=Project(tmp_path), environ=environ, env="dev"))
 
     assert "hunter2" not in repr(environment)
     assert environment.nats == "nats://hunter2@h:4222"
@@ -60,7 +61,7 @@ def test_a_password_that_is_not_encoded_is_a_usage_error_from_every_source(
     (tmp_path / "gaia.toml").write_text(project or '[gaia]\nplatform = "gaia"\n')
 
     with pytest.raises(ConfigError) as error:
-        resolve(Options(rootdir=tmp_path, environ=environ, env="dev"))
+        resolve(Options(project=Project(tmp_path), environ=environ, env="dev"))
 
     assert place in str(error.value)
     assert [part for part in ("Top", "Zuq") if part in str(error.value)] == []

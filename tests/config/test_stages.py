@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.options import Options
-from pytest_gaia.config.project import find_project
-from pytest_gaia.config.resolve import known_stages, resolve
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.stage_settings import duration
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
 from pytest_gaia.errors import ConfigError
@@ -144,7 +144,7 @@ MISTAKES = {
 
 def stages(folder: Path, text: str = "") -> dict[str, Stage]:
     (folder / "gaia.toml").write_text(text + ON_GAIA, encoding="utf-8")
-    return dict(known_stages(folder))
+    return dict(Project(folder).stages)
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES)
@@ -152,11 +152,11 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, message: s
     (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ConfigError) as raised:
-        find_project(tmp_path)
+        _ = Project(tmp_path).suites
 
     assert str(raised.value).startswith(message)
     with pytest.raises(ConfigError):
-        known_stages(tmp_path)
+        _ = Project(tmp_path).stages
 
 
 def test_as_shipped_a_release_goes_from_local_to_production(tmp_path: Path) -> None:
@@ -213,17 +213,17 @@ def test_a_project_without_dev_begins_later(tmp_path: Path) -> None:
 def test_a_run_knows_the_stage_of_its_environment_and_where_it_was_set(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").write_text('[env.staging.stage]\nsoak = "1h"\n' + ON_GAIA, encoding="utf-8")
 
-    staging = resolve(Options(rootdir=tmp_path, environ={}, env="staging"))
+    staging = resolve(Options(project=Project(tmp_path), environ={}, env="staging"))
 
-    assert staging.stage == known_stages(tmp_path)["staging"]
+    assert staging.stage == Project(tmp_path).stages["staging"]
     assert staging.sources["stage.soak"] == "gaia.toml:2"
     assert staging.sources["stage.from"] == "default"
 
 
 def test_the_ledger_is_a_folder_unless_the_project_says_otherwise(tmp_path: Path) -> None:
-    assert find_project(tmp_path).ledger == LedgerSettings(path=".gaia/ledger", keys="keys")
+    assert Project(tmp_path).ledger == LedgerSettings(path=".gaia/ledger", keys="keys")
     (tmp_path / "gaia.toml").write_text('[ledger]\ngit = "refs/gaia/ledger"\nremote = "origin"\n', encoding="utf-8")
-    assert find_project(tmp_path).ledger == LedgerSettings(git="refs/gaia/ledger", remote="origin")
+    assert Project(tmp_path).ledger == LedgerSettings(git="refs/gaia/ledger", remote="origin")
 
 
 @pytest.mark.parametrize(

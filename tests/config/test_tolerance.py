@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.options import Options
-from pytest_gaia.config.project import find_project
-from pytest_gaia.config.resolve import known_tolerances, resolve
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.errors import ConfigError
 from tests.projects import ON_GAIA
@@ -23,11 +23,11 @@ ZERO = Tolerance(kind="zero", budget=0, xfail="fails", skip="fails", least_execu
 
 def resolved(root: Path, name: str, text: str = "", *, rehearse: bool = False) -> Environment:
     (root / "gaia.toml").write_text(text + ON_GAIA, encoding="utf-8")
-    return resolve(Options(rootdir=root, environ={}, env=name, rehearse=rehearse))
+    return resolve(Options(project=Project(root), environ={}, env=name, rehearse=rehearse))
 
 
 def test_the_shipped_environments_tolerate_less_the_closer_they_are_to_users(tmp_path: Path) -> None:
-    found = known_tolerances(tmp_path)
+    found = Project(tmp_path).tolerances
 
     assert {name: each.kind for name, each in found.items()} == {
         "sandbox": "listed",
@@ -97,6 +97,6 @@ def test_a_mistake_names_line_key_and_what_is_right(tmp_path: Path, name: str, l
     (tmp_path / "gaia.toml").write_text(f"[env.{name}.tolerance]\n{line}\n", encoding="utf-8")
 
     with pytest.raises(ConfigError) as caught:
-        find_project(tmp_path)
+        _ = Project(tmp_path).suites
 
     assert str(caught.value).startswith(f"gaia.toml:2: env.{name}.tolerance.{problem}")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import read_deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import plan_rollout, roll_out
+from tests.config.reading import files_in
 from tests.rollout.deploy_files import Clock, Listener
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ def folder(tmp_path: Path) -> Path:
 def plan(folder: Path, *services: str, **changes: Any) -> Rollout:
     environment = Environment("local", source="compose", deploy=DeploySettings(hook="compose", deadline=60))
     return plan_rollout(
-        environment, read_deployment(folder, "local", "compose"), rootdir=folder, services=services, **changes
+        environment,
+        files_in(folder).deployment("local", "compose"),
+        rootdir=folder,
+        services=services,
+        **changes,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.secrets import Secret
 from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
@@ -109,7 +110,7 @@ def test_a_post_is_sent_only_where_it_is_safe(server: ScriptedServer) -> None:
 
 
 def test_the_platform_shows_what_runs(stack: Stack, tmp_path: Path) -> None:
-    declared = resolve(Options(rootdir=tmp_path, environ={}))
+    declared = resolve(Options(project=Project(tmp_path), environ={}))
     services = frozenset({"gateway", "auth", "asset", "chat"})
 
     assert observe(bind(declared, stack.cell("capabilities")), [READY]) == Observed(services)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.resolve import known_tolerances
+from pytest_gaia.config.project import Project
 from pytest_gaia.policy.files import folders_of, load
 
 if TYPE_CHECKING:
     from pytest_gaia.policy.rules import Rule
 
 ROOT = Path(__file__).parents[2]
-RULES = load(folders_of([ROOT / "suites"]), known_tolerances(ROOT), rootdir=ROOT).rules
+RULES = load(folders_of([ROOT / "suites"]), Project(ROOT).tolerances, rootdir=ROOT).rules
 
 
 def gaia(*arguments: str) -> subprocess.CompletedProcess[str]:

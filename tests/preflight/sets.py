@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_gaia.config.project import Project
 from pytest_gaia.preflight.lint import lint
 from pytest_gaia.preflight.reading import read_deploy_files
 
@@ -56,7 +57,7 @@ def changed(directory: Path, *changes: Change) -> Path:
 
 def look(directory: Path, environment: str | None = None) -> list[Finding]:
     """Return what is wrong with the files in ``directory``."""
-    return lint(read_deploy_files(directory), environment)
+    return lint(read_deploy_files(Project(directory)), environment)
 
 
 def spots(findings: Iterable[Finding]) -> set[Spot]:

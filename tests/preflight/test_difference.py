@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.aspects import ASPECTS
 from pytest_gaia.preflight.difference import check_allowed, difference
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def rows(directory: Path, allowed: Iterable[str] = (), left: str = "staging", right: str = "production") -> list[Row]:
-    files = read_deploy_files(directory)
+    files = read_deploy_files(Project(directory))
     one, other = files.deployment(left), files.deployment(right)
     assert one is not None
     assert other is not None

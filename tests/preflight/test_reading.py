@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.files import DEFAULT_ALLOWED
 from pytest_gaia.preflight.lint import lint
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_environments_come_in_the_order_of_promotion() -> None:
-    files = read_deploy_files(CORRECTED)
+    files = read_deploy_files(Project(CORRECTED))
 
     assert [(each.environment, each.source) for each in files.deployments] == [
         ("local", "compose"),
@@ -28,7 +29,7 @@ def test_environments_come_in_the_order_of_promotion() -> None:
 
 
 def test_a_project_without_files_has_none(tmp_path: Path) -> None:
-    files = read_deploy_files(tmp_path)
+    files = read_deploy_files(Project(tmp_path))
 
     assert files.deployments == ()
     assert files.allowed.entries == DEFAULT_ALLOWED
@@ -36,7 +37,7 @@ def test_a_project_without_files_has_none(tmp_path: Path) -> None:
 
 
 def test_what_gaia_toml_says_is_kept_with_its_line() -> None:
-    files = read_deploy_files(CORRECTED)
+    files = read_deploy_files(Project(CORRECTED))
 
     assert files.claims == {"staging": "microservices", "production": "microservices"}
     assert files.secrets["staging"].names == ("DATABASE_URL", "SUPABASE_JWT_SECRET")
@@ -61,7 +62,7 @@ def test_what_gaia_toml_says_is_kept_with_its_line() -> None:
 )
 def test_a_file_that_cannot_be_understood_is_told_with_its_line(change: Change, said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_deploy_files(changed(tmp_path, change))
+        read_deploy_files(Project(changed(tmp_path, change)))
 
     assert re.search(said, str(caught.value)), str(caught.value)
 
@@ -69,16 +70,16 @@ def test_a_file_that_cannot_be_understood_is_told_with_its_line(change: Change, 
 def test_a_file_of_another_environment_that_cannot_be_read_is_left_out_and_noted(tmp_path: Path) -> None:
     directory = changed(tmp_path, Change("fly.auth.production.toml", 'app = "gaia-auth-production"', ""))
 
-    files = read_deploy_files(directory, ["staging"])
+    files = read_deploy_files(Project(directory), ["staging"])
 
     assert [each.environment for each in files.deployments] == ["local", "staging"]
     assert [each.partition(" ")[0] for each in files.unread] == ["fly.auth.production.toml:1:"]
     with pytest.raises(ConfigError):
-        read_deploy_files(directory, ["production"])
+        read_deploy_files(Project(directory), ["production"])
 
 
 def test_secrets_that_were_asked_for_and_are_not_set_are_found_at_their_list() -> None:
-    files = read_deploy_files(CORRECTED)
+    files = read_deploy_files(Project(CORRECTED))
     every = {app.name for _, app in files.apps("fly")}
     some = with_secrets(files, {name: frozenset({"DATABASE_URL"}) for name in every})
     whole = with_secrets(files, {name: frozenset({"DATABASE_URL", "SUPABASE_JWT_SECRET"}) for name in every})

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import read_deployment
 from pytest_gaia.preflight.lint import ALL_CHECKS, refusals
+from tests.config.reading import files_in
 from tests.preflight.cases import A_PRODUCTION, APP, CHECK, ENV, N_PRODUCTION, URL
 from tests.preflight.sets import CORRECTED, Change, changed, look
 
@@ -18,8 +18,14 @@ DATABASE = f'{ENV}\nDATABASE_URL = "{URL.format("db.example.com")}"'
 
 
 def refused(directory: Path, *beside: str) -> list[str]:
-    deployment = read_deployment(directory, "production", "fly")
-    return [each.check for each in refusals(deployment, [read_deployment(directory, name, "fly") for name in beside])]
+    deployment = files_in(directory).deployment("production", "fly")
+    return [
+        each.check
+        for each in refusals(
+            deployment,
+            [files_in(directory).deployment(name, "fly") for name in beside],
+        )
+    ]
 
 
 def test_right_files_are_not_refused() -> None:

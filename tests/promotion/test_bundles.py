@@ -29,6 +29,7 @@ from pytest_gaia.promotion.bundles import (
 from pytest_gaia.promotion.configs import deploy_files, digest
 from pytest_gaia.promotion.making import last_released, make_bundle
 from pytest_gaia.promotion.project import Promotion
+from tests.config.reading import files_in
 from tests.promotion.release import Release, made_bundle
 from tests.repositories import Repository
 from tests.rollout.deploy_files import write_fly_files
@@ -188,7 +189,7 @@ def test_a_bundle_is_kept_with_its_deploy_files(repository: Repository) -> None:
     kept = keep_bundle(repository.folder, bundle, files)
 
     assert kept == bundle == read_bundle(repository.folder / FOLDER / f"{bundle.id}.json")
-    assert deploy_files(configs_folder(repository.folder, bundle)) == files
+    assert deploy_files(files_in(configs_folder(repository.folder, bundle))) == files
     assert all_bundles(repository.folder) == (bundle,)
     assert [path.name for path in (repository.folder / FOLDER).rglob(".*")] == []
 

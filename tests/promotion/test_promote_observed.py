@@ -13,6 +13,7 @@ from pytest_gaia.promotion.configs import deploy_files, digest
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.running import environment_of, observed
 from pytest_gaia.promotion.statements import DeploymentPredicate
+from tests.config.reading import files_in
 from tests.fake_tools import fake_tools
 from tests.plugin.conftest import add_suite, project, server
 from tests.plugin.deployer import CONFTEST
@@ -34,7 +35,7 @@ SETTINGS = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.local.tolerance
 
 def bundle_of(rootdir: Path, images: dict[str, str], commit: str) -> Bundle:
     """Keep a bundle of ``images`` (service → digest) and the deploy files."""
-    files = deploy_files(rootdir)
+    files = deploy_files(files_in(rootdir))
     components = tuple(Component(service, found, found) for service, found in images.items())
     bundle = Bundle(
         created="2026-11-02T09:00:00+00:00",

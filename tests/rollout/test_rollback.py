@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import read_deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import RolloutInterrupted, RolloutResult, roll_out
 from pytest_gaia.rollout.rollback import plan_rollback, sight
+from tests.config.reading import files_in
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout, image
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def deploy(root: Path, **images: str) -> RolloutResult:
 
 
 def plan(root: Path, *services: str, **targets: str) -> Rollout:
-    deployment = read_deployment(root / "deploy", "staging", "fly")
+    deployment = files_in(root / "deploy").deployment("staging", "fly")
     eyes = sight(STAGING, fly_hook(), root)
     return plan_rollback(STAGING, deployment, eyes, rootdir=root, services=services, targets=targets)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import read_deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import RolloutResult, plan_rollout, roll_out
 from pytest_gaia.rollout.journal import Journal
+from tests.config.reading import files_in
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout, image, write_fly_files
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_a_worker_without_checks_is_judged_by_its_state(
     fake_tools.app("gaia-auth-staging", file={"processes": {"app": "", "worker": ""}})
     fake_tools.fault("gaia-auth-staging", *fault)
     environment = Environment("staging", deploy=DeploySettings("fly"))
-    deployment = read_deployment(tmp_path / "deploy", "staging", "fly")
+    deployment = files_in(tmp_path / "deploy").deployment("staging", "fly")
 
     result = deploy(plan_rollout(environment, deployment, rootdir=tmp_path, images={"auth": image("auth", 1)}))
 

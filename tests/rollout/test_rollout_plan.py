@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import read_deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.plan import plan_rollout
+from tests.config.reading import files_in
 from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def staging(*services: str, topology: Topology = "microservices", deadline: floa
 def deployment(tmp_path: Path) -> Deployment:
     """The deploy files of staging, in ``deploy`` of the project."""
     write_fly_files(tmp_path / "deploy", "staging", *ALL)
-    return read_deployment(tmp_path / "deploy", "staging", "fly")
+    return files_in(tmp_path / "deploy").deployment("staging", "fly")
 
 
 def services(rollout: Rollout) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def test_a_step_has_the_app_and_the_file_of_its_service(tmp_path: Path, deployme
 def test_a_gateway_that_stands_alone_is_deployed_from_its_own_file(tmp_path: Path) -> None:
     write_fly_files(tmp_path / "deploy", "staging", "gateway")
     (tmp_path / "deploy" / "fly.gateway.staging.toml").rename(tmp_path / "deploy" / "fly.staging.toml")
-    deployment = read_deployment(tmp_path / "deploy", "staging", "fly")
+    deployment = files_in(tmp_path / "deploy").deployment("staging", "fly")
 
     rollout = plan_rollout(staging(topology="gateway-only"), deployment, rootdir=tmp_path)
 
@@ -151,7 +151,7 @@ def without_checks(tmp_path: Path) -> Deployment:
     file = tmp_path / "deploy" / "fly.auth.staging.toml"
     text = file.read_text()
     file.write_text(text[: text.index("  [[http_service.checks]]")] + text[text.index("[[vm]]") :])
-    return read_deployment(tmp_path / "deploy", "staging", "fly")
+    return files_in(tmp_path / "deploy").deployment("staging", "fly")
 
 
 def test_a_file_that_lets_nobody_judge_is_refused(tmp_path: Path, without_checks: Deployment) -> None:

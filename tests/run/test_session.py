@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.errors import SandboxError
@@ -22,7 +23,7 @@ def test_messages_get_out_and_stay_masked_where_the_sandbox_does_not_answer(tmp_
     (tmp_path / "error.txt").write_text("no space left on device")
     (tmp_path / "gaia.toml").write_text(ON_GAIA)
     variables = {"GAIA_STAGING_API_KEY": "sk-live-0123456789"}
-    options = Options(env="staging", rootdir=tmp_path, environ=variables)
+    options = Options(env="staging", project=Project(tmp_path), environ=variables)
     run = Run(options, resolve(options), (), stack=Stack.attach(tmp_path))
 
     with pytest.raises(SandboxError, match="no space left on device"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.collection.needs import needs_of
-from pytest_gaia.config.resolve import known_tolerances
+from pytest_gaia.config.project import Project
 from pytest_gaia.policy.files import FOLDER, load
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ VARIABLE = "SUITES_CENSUS"
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write one object for each check."""
     root = session.config.rootpath
-    rules = load([root / "suites" / FOLDER], known_tolerances(root), rootdir=root).rules
+    rules = load([root / "suites" / FOLDER], Project(root).tolerances, rootdir=root).rules
     checks = [
         {"id": item.nodeid, "defect": _defects(item, rules), **_plain(asdict(needs_of(item)))} for item in session.items
     ]

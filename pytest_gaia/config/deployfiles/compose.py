@@ -31,13 +31,12 @@ _IMAGES = {"nats": "nats", "postgres": "postgres", "postgresql": "postgres", "pg
 """last part of an image's name → what it runs"""
 
 
-def read_apps(path: Path, name: str, *, environment: str) -> tuple[App, ...]:
-    """Return the services of the compose file at ``path``; messages and places call it ``name``.
+def apps_of(text: str, path: Path, name: str, *, environment: str) -> tuple[App, ...]:
+    """Return the services of the compose file at ``path``, which holds ``text``; messages and places call it ``name``.
 
-    Raises ``ConfigError`` that names file, line and key for a file that cannot be read or understood, or that has none
-    of the platform's services.
+    Raises ``ConfigError`` that names file, line and key for a file that cannot be understood, or that has none of the
+    platform's services.
     """
-    text = read_text(path, name)
     document, places = read_yaml(text, name)
     if not isinstance(document, dict):
         raise ConfigError(f"{name}:1: expected a compose file with the key `services`, got {shown_type(document)}.")
@@ -55,9 +54,8 @@ def read_apps(path: Path, name: str, *, environment: str) -> tuple[App, ...]:
     )
 
 
-def read_override(path: Path, name: str, *, environment: str) -> App:
+def override_of(text: str, path: Path, name: str, *, environment: str) -> App:
     """Return an override file as one app: nothing of it is understood, and its texts can be looked at."""
-    text = read_text(path, name)
     document, places = read_yaml(text, name)
     return App(
         service=name,

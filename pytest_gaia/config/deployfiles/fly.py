@@ -9,7 +9,7 @@ from pytest_gaia.config.deployfiles.fly_ports import groups_of, process_groups, 
 from pytest_gaia.config.deployfiles.model import App, Form, Size
 from pytest_gaia.config.deployfiles.places import toml_comments, toml_places
 from pytest_gaia.config.deployfiles.values import Table, shown_type
-from pytest_gaia.config.documents import parse, read_text
+from pytest_gaia.config.documents import parse
 from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ SIZES: dict[str, tuple[str, int, int]] = {
 _DEFAULT_SIZE = "shared-cpu-1x"
 
 
-def read_app(path: Path, name: str, *, service: str, environment: str, form: Form) -> App:
-    """Return the app of the file at ``path``; messages and places call it ``name``.
+def app_of(text: str, path: Path, name: str, *, service: str, environment: str, form: Form) -> App:
+    """Return the app of the file at ``path``, which holds ``text``; messages and places call it ``name``.
 
-    Raises ``ConfigError`` that names file, line and key for a file that cannot be read or understood.
+    Raises ``ConfigError`` that names file, line and key for a file that cannot be understood.
     """
-    top, comments = read_table(path, name)
+    top, comments = table_of(text, path, name)
     app_name = top.text("app")
     if not app_name:
         raise top.error("app", 'the name of the app is missing; write app = "gaia-…" at the top of the file.')
@@ -66,9 +66,8 @@ def read_app(path: Path, name: str, *, service: str, environment: str, form: For
     )
 
 
-def read_table(path: Path, name: str) -> tuple[Table, dict[int, str]]:
-    """Return what the file at ``path`` holds, and line → comment on it. Raises ``ConfigError`` as ``read_app`` does."""
-    text = read_text(path, name)
+def table_of(text: str, path: Path, name: str) -> tuple[Table, dict[int, str]]:
+    """Return what the file at ``path`` holds, and line → comment on it. Raises ``ConfigError`` as ``app_of`` does."""
     if path.suffix == ".toml":
         return Table(name, parse(text, name), toml_places(text, name)), toml_comments(text)
     # PyYAML is only for those who write their files in YAML or JSON.

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pytest_gaia.config.deployfiles.read import DeployFolder
+
 Source = Literal["fly", "compose"]
 Form = Literal["service", "gateway-only"]
 """one file a service (``fly.auth.staging.toml``), or one for a gateway that stands alone (``fly.staging.toml``)"""
@@ -154,7 +156,7 @@ class Deployment:
 
     environment: str
     source: Source
-    folder: Path
+    folder: DeployFolder
     apps: tuple[App, ...]
     overrides: tuple[App, ...] = ()
     """files that Compose would lay over the one that is read, each as it is, where they were looked for"""

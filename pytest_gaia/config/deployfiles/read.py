@@ -1,21 +1,18 @@
-"""Finding and reading the deploy files of a folder."""
+"""The folder of a project's deploy files: which there are, and what each says."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from pytest_gaia.config.deployfiles import fly
-from pytest_gaia.config.deployfiles.model import Deployment
+from pytest_gaia.config.deployfiles.model import App, Deployment, Source
 from pytest_gaia.config.deployfiles.names import FlyFile, fly_names, spellings, unrecognized
-from pytest_gaia.config.project import deploy_folder, find_rootdir
-from pytest_gaia.config.resolve import known_environments
+from pytest_gaia.config.documents import read_text
+from pytest_gaia.config.project import find_rootdir
 from pytest_gaia.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pytest_gaia.config.deployfiles.model import App, Source
-    from pytest_gaia.config.environment import Environment
 
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml")
 """what docker compose looks for, the project's usual name first"""
@@ -26,38 +23,106 @@ COMPOSE_ENVIRONMENT = "local"
 _KNOWN_ORDER = ("local", "dev", "staging", "production")
 
 
-def read_deployment(folder: Path, environment: str, source: Source) -> Deployment:
-    """Return what the deploy files in ``folder`` say of ``environment``.
+@dataclass(frozen=True)
+class DeployFolder:
+    """A folder of deploy files. Each of them is read when it is first asked for, and then never again.
 
-    Raises ``ConfigError``: no such folder, no files (with the names that were tried), two files for one app, and with
-    file, line and key whatever in a file cannot be understood.
+    Whatever reads raises ``ConfigError``, with file, line and key, for what cannot be read or understood.
     """
-    if not folder.is_dir():
-        raise ConfigError(
-            f"{shown(folder)}: there is no such folder, and deploy files were to be read from it; "
-            "set `deploy_files` in [gaia] of gaia.toml to the folder that holds them."
+
+    path: Path
+    known: Collection[str]
+    """the environments of the project: only they can say whether a word in the name of a file is one"""
+    _contents: dict[Path, bytes] = field(default_factory=dict, repr=False, compare=False)
+    _apps: dict[Path, tuple[App, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def deployment(self, environment: str, source: Source) -> Deployment:
+        """Return what the files say of ``environment``.
+
+        Raises ``ConfigError`` also for no such folder, no files (with the names that were tried), two files for one app.
+        """
+        if not self.path.is_dir():
+            raise ConfigError(
+                f"{shown(self.path)}: there is no such folder, and deploy files were to be read from it; "
+                "set `deploy_files` in [gaia] of gaia.toml to the folder that holds them."
+            )
+        apps = self._fly_apps(environment) if source == "fly" else self._compose_apps(environment)
+        return Deployment(environment, source, self, apps)
+
+    def beside(self, deployment: Deployment) -> Iterator[Deployment]:
+        """Yield what the files say of every other environment, for the same tool; one with a mistake is left out."""
+        for name in self.environments():
+            with suppress(ConfigError):
+                if name != deployment.environment:
+                    yield self.deployment(name, deployment.source)
+
+    def environments(self) -> tuple[str, ...]:
+        """Return the environments of the project that have files here; none where there is no such folder."""
+        found = {file.environment for file in fly_names(self.path, self.known)}
+        if compose_file(self.path) is not None:
+            found.add(COMPOSE_ENVIRONMENT)
+        return tuple(sorted(found, key=lambda name: (_place_in_order(name), name)))
+
+    def content(self, path: Path) -> bytes:
+        """Return what the file at ``path`` holds. Raises ``OSError``."""
+        if path not in self._contents:
+            self._contents[path] = path.read_bytes()
+        return self._contents[path]
+
+    def fly_app(self, file: FlyFile) -> App:
+        """Return the app of one file for Fly."""
+        if file.path not in self._apps:
+            name = shown(file.path)
+            text = read_text(file.path, name, self.content)
+            app = fly.app_of(text, file.path, name, service=file.service, environment=file.spelling, form=file.form)
+            self._apps[file.path] = (app,)
+        return self._apps[file.path][0]
+
+    def compose_apps(self, path: Path, environment: str) -> tuple[App, ...]:
+        """Return the services of the compose file at ``path``, taken for those of ``environment``."""
+        if path not in self._apps:
+            # PyYAML is for those who read compose files alone.
+            from pytest_gaia.config.deployfiles import compose
+
+            name = shown(path)
+            text = read_text(path, name, self.content)
+            self._apps[path] = compose.apps_of(text, path, name, environment=environment)
+        return tuple(replace(app, environment=environment) for app in self._apps[path])
+
+    def compose_overrides(self, path: Path, environment: str) -> tuple[App, ...]:
+        """Return what Compose would lay over the file at ``path``, if there is such a file, as one app."""
+        override = override_file(path)
+        if override is None:
+            return ()
+        from pytest_gaia.config.deployfiles import compose
+
+        name = shown(override)
+        text = read_text(override, name, self.content)
+        return (compose.override_of(text, override, name, environment=environment),)
+
+    def _fly_apps(self, environment: str) -> tuple[App, ...]:
+        files = [file for file in fly_names(self.path) if environment in (file.environment, file.spelling)]
+        if not files:
+            raise self._nothing_found(environment)
+        _refuse_twins(files)
+        return tuple(map(self.fly_app, files))
+
+    def _compose_apps(self, environment: str) -> tuple[App, ...]:
+        path = compose_file(self.path)
+        if path is None:
+            raise ConfigError(
+                f"there is no compose file for {environment}; looked in {shown(self.path)} for {', '.join(COMPOSE_FILES)}."
+            )
+        return self.compose_apps(path, environment)
+
+    def _nothing_found(self, environment: str) -> ConfigError:
+        tried = [f"fly.{part}{name}.toml" for name in spellings(environment) for part in ("", "SERVICE.")]
+        strange = [path.name for path in unrecognized(self.path, self.known)]
+        others = f" Named for no environment of gaia.toml: {', '.join(strange)}." if strange else ""
+        return ConfigError(
+            f"there are no deploy files for {environment}; looked in {shown(self.path)} for {', '.join(tried)}. "
+            f"Of the environments that have some, {nearest(environment, self.environments())}{others}"
         )
-    apps = _fly_apps(folder, environment) if source == "fly" else _compose_apps(folder, environment)
-    return Deployment(environment, source, folder, apps)
-
-
-def deployment_of(environment: Environment, rootdir: Path) -> Deployment | None:
-    """Return the deploy files of ``environment``, which ``from`` asks for, or a hook that works by them.
-
-    None for an environment that has no use for any. Raises ``ConfigError`` as :func:`read_deployment` does.
-    """
-    source = environment.source
-    if source is None and environment.deploy is not None and environment.deploy.hook in ("fly", "compose"):
-        source = "fly" if environment.deploy.hook == "fly" else "compose"
-    return None if source is None else read_deployment(deploy_folder(rootdir), environment.name, source)
-
-
-def find_environments(folder: Path) -> tuple[str, ...]:
-    """Return the environments of the project that have deploy files in ``folder``; none where there is no such folder."""
-    found = {file.environment for file in fly_names(folder, known_environments(find_rootdir(folder)))}
-    if compose_file(folder) is not None:
-        found.add(COMPOSE_ENVIRONMENT)
-    return tuple(sorted(found, key=lambda name: (_place_in_order(name), name)))
 
 
 def compose_file(folder: Path) -> Path | None:
@@ -80,40 +145,6 @@ def shown(path: Path) -> str:
 
 def _place_in_order(name: str) -> int:
     return _KNOWN_ORDER.index(name) if name in _KNOWN_ORDER else len(_KNOWN_ORDER)
-
-
-def _fly_apps(folder: Path, environment: str) -> tuple[App, ...]:
-    files = [file for file in fly_names(folder) if environment in (file.environment, file.spelling)]
-    if not files:
-        raise _nothing_found(folder, environment)
-    _refuse_twins(files)
-    return tuple(
-        fly.read_app(file.path, shown(file.path), service=file.service, environment=file.spelling, form=file.form)
-        for file in files
-    )
-
-
-def _compose_apps(folder: Path, environment: str) -> tuple[App, ...]:
-    path = compose_file(folder)
-    if path is None:
-        raise ConfigError(
-            f"there is no compose file for {environment}; looked in {shown(folder)} for {', '.join(COMPOSE_FILES)}."
-        )
-    # PyYAML is for those who read compose files alone.
-    from pytest_gaia.config.deployfiles import compose
-
-    return compose.read_apps(path, shown(path), environment=environment)
-
-
-def _nothing_found(folder: Path, environment: str) -> ConfigError:
-    tried = [f"fly.{part}{name}.toml" for name in spellings(environment) for part in ("", "SERVICE.")]
-    there = find_environments(folder)
-    strange = [path.name for path in unrecognized(folder, known_environments(find_rootdir(folder)))]
-    others = f" Named for no environment of gaia.toml: {', '.join(strange)}." if strange else ""
-    return ConfigError(
-        f"there are no deploy files for {environment}; looked in {shown(folder)} for {', '.join(tried)}. "
-        f"Of the environments that have some, {nearest(environment, there)}{others}"
-    )
 
 
 def _refuse_twins(files: list[FlyFile]) -> None:

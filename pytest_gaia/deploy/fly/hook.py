@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_gaia.config.deployfiles.fly import read_table
+from pytest_gaia.config.deployfiles.fly import table_of
 from pytest_gaia.config.deployfiles.fly_ports import BARE_DURATION
 from pytest_gaia.config.deployfiles.values import Table
+from pytest_gaia.config.documents import read_text
 from pytest_gaia.deploy.contract import Reply, Request
 from pytest_gaia.deploy.fly import operations as fly_apps
 from pytest_gaia.deploy.fly.operations import sleeping, wake_commands
@@ -181,7 +182,8 @@ def _deploy_file(config: str | None) -> Table:
     """Return the deploy file as it is; an empty one where it cannot be read, which flyctl reports."""
     with suppress(ConfigError):
         if config:
-            return read_table(Path(config), Path(config).name)[0]
+            path = Path(config)
+            return table_of(read_text(path, path.name), path, path.name)[0]
     return Table(config or "", {}, {})
 
 

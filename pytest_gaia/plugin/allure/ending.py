@@ -27,6 +27,7 @@ from pytest_gaia.verdict.report import policy_digest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from pytest_gaia.config.project import Project
     from pytest_gaia.plugin.checks.result import Result
     from pytest_gaia.run.session import Run
     from pytest_gaia.verdict.judged import Judged
@@ -78,7 +79,7 @@ class EndingHooks:
         redact, environment = self._redact, self._shelf.environment
         known = circumstances(judged, environment, policy_digest(judged.rules))
         known |= {f"versions.{name}": text for name, text in _versions()}
-        known |= {"commit": _commit(self._run.options.rootdir), "ledger": _ledger_head(self._run.options.rootdir)}
+        known |= {"commit": _commit(self._run.options.rootdir), "ledger": _ledger_head(self._run.options.project)}
         yield "environment.properties", properties({key: redact(value) for key, value in known.items() if value})
         made_by = executor(os.environ, f"{environment}: {judged.verdict.word}")
         yield "executor.json", redact(json.dumps(made_by, indent=2))
@@ -108,14 +109,13 @@ def _commit(rootdir: Path) -> str:
     return ""
 
 
-def _ledger_head(rootdir: Path) -> str:
+def _ledger_head(project: Project) -> str:
     """Return the head of the project's ledger, where that is a folder here: another one is asked for over a network."""
-    from pytest_gaia.config.project import find_project
     from pytest_gaia.promotion.ledger import Ledger
     from pytest_gaia.promotion.stores import FolderStore
 
     with suppress(ConfigError):
-        settings = find_project(rootdir).ledger
+        settings = project.ledger
         if settings.git is None:
-            return Ledger(FolderStore(rootdir / settings.path, settings.path), ()).head
+            return Ledger(FolderStore(project.rootdir / settings.path, settings.path), ()).head
     return ""

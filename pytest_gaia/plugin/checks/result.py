@@ -51,14 +51,13 @@ class Judging:
 
         Raises :class:`~pytest_gaia.errors.ConfigError`, naming file, line and key, for any mistake in them.
         """
-        from pytest_gaia.config.resolve import known_tolerances
         from pytest_gaia.policy.files import folders_of, load
 
         folders = folders_of(run.roots)
         if not folders:
             return cls(run, RuleSet())
-        rootdir = run.options.rootdir
-        rules = load(folders, known_tolerances(rootdir), rootdir=rootdir)
+        project = run.options.project
+        rules = load(folders, project.tolerances, rootdir=project.rootdir)
         return cls(run, rules if excusing else RuleSet())
 
     @property

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
 from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve_each
 from pytest_gaia.printable import visible
@@ -20,13 +19,13 @@ T = TypeVar("T")
 def redactor_of(promotion: Promotion) -> Redactor:
     """Return one that knows the secrets of all environments, and of variables and ``.env`` by their names."""
     redactor = Redactor()
-    for environment in resolve_each(Options(rootdir=promotion.rootdir, environ=promotion.environ)).values():
+    for environment in resolve_each(Options(project=promotion.project, environ=promotion.environ)).values():
         if isinstance(environment, Exception):
             # A setting of an environment that is not on the page need not be right for the page.
             continue
         redactor.learn_all(secrets_of(environment))
     # What is set for an environment that cannot be resolved, or is not configured, is a secret all the same.
-    dotenv = read_dotenv(promotion.rootdir / DOTENV_FILE)
+    dotenv = promotion.project.dotenv
     redactor.learn_all(secrets_around({name: value for name, (value, _) in dotenv.items()}))
     redactor.learn_all(secrets_around(promotion.environ))
     return redactor

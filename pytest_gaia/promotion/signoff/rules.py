@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from pytest_gaia.config.project import find_project
-from pytest_gaia.config.resolve import known_tolerances
 from pytest_gaia.policy.files import folders_of, read
 from pytest_gaia.promotion.signoff.look import Look
 from pytest_gaia.promotion.signoff.words import in_words, issue_link
@@ -55,9 +53,8 @@ def rule_ages(look: Look) -> tuple[tuple[RuleAge, ...], tuple[str, ...]]:
     rules = _rules(look)
     if not rules:
         return (), ()
-    rootdir = look.promotion.rootdir
-    tolerances = known_tolerances(rootdir)
-    reading = read(folders_of(find_project(rootdir).suites), tolerances, rootdir=rootdir)
+    project = look.promotion.project
+    reading = read(folders_of(project.suites), project.tolerances, rootdir=project.rootdir)
     policies = {seen.verdict.policy for seen in look.runs.values() if seen.verdict}
     gaps = [] if not reading.mistakes else ["rules of the work tree that cannot be read have no age here"]
     if policies != {policy_digest(tuple(reading.rules))}:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import read_deployment
+from tests.config.reading import files_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def fly(folder: Path, write: Callable[[str, str], Path]) -> Callable[[str], App]
 
     def call(text: str) -> App:
         write("fly.auth.staging.toml", text)
-        return read_deployment(folder, "staging", "fly").apps[0]
+        return files_in(folder).deployment("staging", "fly").apps[0]
 
     return call
 
@@ -59,6 +59,6 @@ def compose(folder: Path, write: Callable[[str, str], Path]) -> Callable[[str], 
 
     def call(text: str) -> dict[str, App]:
         write("docker-compose.yml", text)
-        return {app.service: app for app in read_deployment(folder, "local", "compose").apps}
+        return {app.service: app for app in files_in(folder).deployment("local", "compose").apps}
 
     return call

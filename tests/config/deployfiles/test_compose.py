@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import read_deployment
 from pytest_gaia.errors import ConfigError
+from tests.config.reading import files_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,4 +273,4 @@ def test_a_name_goes_before_an_image(compose: Compose) -> None:
 def test_all_names_of_compose_files_are_known(name: str, folder: Path, write: Callable[[str, str], Path]) -> None:
     write(name, "services:\n  gateway: {image: g}\n")
 
-    assert read_deployment(folder, "local", "compose").apps[0].path.name == name
+    assert files_in(folder).deployment("local", "compose").apps[0].path.name == name

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.read import read_deployment
+from tests.config.reading import files_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ def test_flyctls_other_formats_are_read_as_well(
 ) -> None:
     write(name, text)
 
-    (app,) = read_deployment(folder, "staging", "fly").apps
+    (app,) = files_in(folder).deployment("staging", "fly").apps
 
     assert (app.service, app.name, app.memory_mb) == ("auth", "a", 1024)
     assert [(each.path, each.place.line) for each in app.served[0].checks] == [("/health", 3)]

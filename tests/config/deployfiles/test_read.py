@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.deployfiles.names import fly_names, unrecognized
-from pytest_gaia.config.deployfiles.read import find_environments, read_deployment
 from pytest_gaia.errors import ConfigError
+from tests.config.reading import files_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +22,9 @@ def test_one_file_a_service_makes_a_deployment(folder: Path, write: Write) -> No
         write(f"fly.{service}.staging.toml", f'app = "gaia-{service}-staging"\n')
     write("fly.gateway.dev.toml", 'app = "gaia-gateway-dev"\n')
 
-    deployment = read_deployment(folder, "staging", "fly")
+    deployment = files_in(folder).deployment("staging", "fly")
 
-    assert (deployment.environment, deployment.source, deployment.folder) == ("staging", "fly", folder)
+    assert (deployment.environment, deployment.source, deployment.folder.path) == ("staging", "fly", folder)
     assert [(app.service, app.form, app.name) for app in deployment.apps] == [
         ("auth", "service", "gaia-auth-staging"),
         ("gateway", "service", "gaia-gateway-staging"),
@@ -35,7 +35,7 @@ def test_one_file_a_service_makes_a_deployment(folder: Path, write: Write) -> No
 def test_a_file_without_a_service_is_a_gateway_that_stands_alone(folder: Path, write: Write) -> None:
     write("fly.staging.toml", 'app = "gaia-staging"\n')
 
-    apps = read_deployment(folder, "staging", "fly").apps
+    apps = files_in(folder).deployment("staging", "fly").apps
 
     assert [(app.service, app.form) for app in apps] == [("gateway", "gateway-only")]
 
@@ -44,7 +44,7 @@ def test_both_forms_may_be_there_and_that_of_its_own_goes_first(folder: Path, wr
     write("fly.staging.toml", 'app = "gaia-staging"\n')
     write("fly.gateway.staging.toml", 'app = "gaia-gateway-staging"\n')
 
-    gateway = read_deployment(folder, "staging", "fly").app("gateway")
+    gateway = files_in(folder).deployment("staging", "fly").app("gateway")
 
     assert gateway is not None
     assert gateway.name == "gaia-gateway-staging"
@@ -65,7 +65,7 @@ def test_an_environment_is_found_under_its_other_spelling(
 ) -> None:
     write(f"fly.auth.{name}.toml", 'app = "gaia-auth"\n')
 
-    assert read_deployment(folder, environment, "fly").apps[0].environment == name
+    assert files_in(folder).deployment(environment, "fly").apps[0].environment == name
 
 
 def test_files_that_name_no_environment_are_left_aside(folder: Path, write: Write) -> None:
@@ -74,8 +74,8 @@ def test_files_that_name_no_environment_are_left_aside(folder: Path, write: Writ
     write("fly.db.dev.toml", 'app = "gaia-db"\n')
     (folder / "fly.auth.dev.toml").mkdir()
 
-    assert find_environments(folder) == ("dev",)
-    assert [app.service for app in read_deployment(folder, "dev", "fly").apps] == ["postgres"]
+    assert files_in(folder).environments() == ("dev",)
+    assert [app.service for app in files_in(folder).deployment("dev", "fly").apps] == ["postgres"]
 
 
 def test_environments_come_in_the_order_of_promotion(project: Path, folder: Path, write: Write) -> None:
@@ -84,8 +84,14 @@ def test_environments_come_in_the_order_of_promotion(project: Path, folder: Path
         write(f"fly.{name}.toml", 'app = "a"\n')
     write("compose.yaml", "services: {gateway: {}}\n")
 
-    assert find_environments(folder) == ("local", "dev", "staging", "production", "preview")
-    assert find_environments(folder / "absent") == ()
+    assert files_in(folder).environments() == (
+        "local",
+        "dev",
+        "staging",
+        "production",
+        "preview",
+    )
+    assert files_in(folder / "absent").environments() == ()
 
 
 def test_a_word_is_an_environment_only_if_the_project_has_it(folder: Path, write: Write) -> None:
@@ -116,14 +122,14 @@ def test_a_word_is_an_environment_only_if_the_project_has_it(folder: Path, write
 def test_files_are_named_from_the_folder_of_the_project(project: Path, folder: Path, write: Write) -> None:
     write("fly.dev.toml", 'app = "a"\n')
 
-    assert read_deployment(folder, "dev", "fly").apps[0].place("app").file == "deploy/fly.dev.toml"
+    assert files_in(folder).deployment("dev", "fly").apps[0].place("app").file == "deploy/fly.dev.toml"
     (project / "gaia.toml").unlink()
-    assert read_deployment(folder, "dev", "fly").apps[0].place("app").file == "fly.dev.toml"
+    assert files_in(folder).deployment("dev", "fly").apps[0].place("app").file == "fly.dev.toml"
 
 
 def message_of(folder: Path, environment: str = "staging", source: Any = "fly") -> str:
     with pytest.raises(ConfigError) as error:
-        read_deployment(folder, environment, source)
+        files_in(folder).deployment(environment, source)
     return str(error.value)
 
 

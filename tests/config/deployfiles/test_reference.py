@@ -10,6 +10,7 @@ from pytest_gaia.config.deployfiles.names import OTHER_SPELLINGS
 from pytest_gaia.config.deployfiles.read import COMPOSE_FILES
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 
 REFERENCE = (Path(__file__).parents[3] / "docs/reference/deploy-files.md").read_text(encoding="utf-8")
@@ -31,6 +32,6 @@ def test_the_example_is_a_valid_project(tmp_path: Path) -> None:
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy/fly.staging.toml").write_text('app = "acme"\n[http_service]\n', encoding="utf-8")
 
-    staging = resolve(Options(rootdir=tmp_path, environ={}, env="staging"))
+    staging = resolve(Options(project=Project(tmp_path), environ={}, env="staging"))
 
     assert staging.urls == {"gateway": "https://acme.fly.dev"}
