@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from pytest_gaia.sandbox.services.app import Router, naive_now
+from pytest_gaia.sandbox.services.figures import add_canned
 from pytest_gaia.sandbox.services.validation import OPTIONAL_OBJECT, OPTIONAL_STRING, STRING, Field, validated
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ def asset_service(identities: Identities, database: Database, *, fixed: bool = F
     """Build the asset service. ``fixed`` serves the route that the gateway forwards generation to."""
     router = Router("Gaia Asset Service", identities.authenticate)
     assets = Assets(database)
-    router.add("GET /api/v1/assets/", assets.listing)
-    router.add("GET /api/v1/assets/test", assets.test, open_=True)
+    add_canned(router, "asset", "GET /api/v1/assets/")
+    add_canned(router, "asset", "GET /api/v1/assets/test", open_=True)
     router.add("POST /api/v1/assets/request", assets.request)
     if fixed:
         router.add("POST /api/v1/assets/generate", assets.generate)
-    router.add("GET /api/v1/assets/health", assets.parts, open_=True)
+    add_canned(router, "asset", "GET /api/v1/assets/health", open_=True)
     router.add("GET /health", assets.health, open_=True)
-    router.add("GET /", assets.root, open_=True)
+    add_canned(router, "asset", "GET /", open_=True)
     return router
 
 
@@ -55,16 +56,6 @@ class Assets:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def listing(self, request: Request) -> object:
-        """List no assets."""
-        message = "Asset listing functionality - implementation in progress"
-        return {"assets": [], "total": 0, "message": message, "timestamp": naive_now()}
-
-    async def test(self, request: Request) -> object:
-        """Say that the service runs."""
-        message = "Asset service is running"
-        return {"status": "ok", "service": "asset-service", "message": message, "timestamp": naive_now()}
 
     async def request(self, request: Request) -> object:
         """Store a request for an asset, pending."""
@@ -83,11 +74,6 @@ class Assets:
         asset = {"asset_id": str(rows[0]["id"]), "status": rows[0]["status"]}
         return {**asset, "category": category, "timestamp": naive_now()}
 
-    async def parts(self, request: Request) -> object:
-        """Tell how the parts are: the release has not looked yet."""
-        services = dict.fromkeys(("database", "nats", "storage", "external_apis"), "pending")
-        return {"status": "healthy", "timestamp": naive_now(), "services": services}
-
     async def health(self, request: Request) -> object:
         """Tell how the service and its database are; of the broker it says connected, whatever is true."""
         up = await self._database.answers()
@@ -97,13 +83,4 @@ class Assets:
             "database": "connected" if up else "disconnected",
             "nats": "connected",
             "capabilities": CAPABILITIES,
-        }
-
-    async def root(self, request: Request) -> object:
-        """Introduce the service."""
-        return {
-            "service": "Gaia Asset Service",
-            "version": "0.2",
-            "description": "Finds, generates and prices assets",
-            "endpoints": {"assets": "/api/v1/assets", "health": "/health", "docs": "/docs"},
         }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.sandbox.services.app import HttpError, Identity, Router, naive_now
 from pytest_gaia.sandbox.services.database import USER_ID, DatabaseDown, key_hash
+from pytest_gaia.sandbox.services.figures import add_canned
 from pytest_gaia.sandbox.services.validation import OPTIONAL_STRING, STRING, json_object, validated
 
 if TYPE_CHECKING:
@@ -77,17 +78,15 @@ def auth_service(identities: Identities, database: Database) -> Router:
     """Build the auth service."""
     router = Router("Gaia Auth Service", identities.authenticate)
     auth = Auth(identities, database)
-    for rule, handler in (
-        ("GET /health", auth.health),
-        ("GET /status", auth.status),
-        ("POST /auth/validate", auth.validate),
-        ("POST /auth/register", _without_supabase("Registration", _CREDENTIALS)),
-        ("POST /auth/login", _without_supabase("Login", _CREDENTIALS)),
-        ("POST /auth/refresh", _without_supabase("Token refresh", {"refresh_token": STRING})),
-        ("POST /auth/logout", auth.logout),
-        ("POST /internal/validate", auth.internal_validate),
-    ):
-        router.add(rule, handler, open_=True)
+    router.add("GET /health", auth.health, open_=True)
+    add_canned(router, "auth", "GET /status", open_=True)
+    router.add("POST /auth/validate", auth.validate, open_=True)
+    router.add("POST /auth/register", _without_supabase("Registration", _CREDENTIALS), open_=True)
+    router.add("POST /auth/login", _without_supabase("Login", _CREDENTIALS), open_=True)
+    router.add("POST /auth/refresh", _without_supabase("Token refresh", {"refresh_token": STRING}), open_=True)
+    # Tokens are not stored: there is nothing to forget.
+    add_canned(router, "auth", "POST /auth/logout", open_=True)
+    router.add("POST /internal/validate", auth.internal_validate, open_=True)
     return router
 
 
@@ -111,17 +110,6 @@ class Auth:
             "version": "0.2",
         }
 
-    async def status(self, request: Request) -> object:
-        """Tell what the service can do."""
-        features = ("jwt_validation", "api_key_validation", "supabase_auth", "user_registration")
-        return {
-            "service": "auth",
-            "version": "0.2",
-            "environment": "development",
-            "debug": False,
-            "features": dict.fromkeys(features, True),
-        }
-
     async def validate(self, request: Request) -> object:
         """Validate a token or a key; always 200, the answer says whether it is valid."""
         content = validated(request.body, {"token": OPTIONAL_STRING, "api_key": OPTIONAL_STRING})
@@ -132,10 +120,6 @@ class Auth:
             return {"valid": True, "auth_type": "api_key", "user_id": user, "error": None}
         error = "No valid authentication credentials provided"
         return {"valid": False, "auth_type": "none", "user_id": None, "error": error}
-
-    async def logout(self, request: Request) -> object:
-        """Forget nothing: tokens are not stored."""
-        return {"message": "Logged out successfully"}
 
     async def internal_validate(self, request: Request) -> object:
         """Repeat what another service already knows of a user."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.sandbox.services.app import Router, Stream, encode, naive_now
-from pytest_gaia.sandbox.services.catalogue import HAIKU, MINI, STREAMED, Model
-from pytest_gaia.sandbox.services.llm import complete
-from pytest_gaia.sandbox.services.models import add_models
-from pytest_gaia.sandbox.services.performance import add_performance
+from pytest_gaia.sandbox.services.billing import add_pricing, add_usage
+from pytest_gaia.sandbox.services.figures import ANSWERS, add_canned, canned
+from pytest_gaia.sandbox.services.models import Completion, add_models, add_performance, add_providers, complete
 from pytest_gaia.sandbox.services.personas import add_personas
-from pytest_gaia.sandbox.services.pricing import add_pricing
-from pytest_gaia.sandbox.services.providers import add_providers
-from pytest_gaia.sandbox.services.usage import add_usage
 from pytest_gaia.sandbox.services.validation import (
     OPTIONAL_BOOLEAN,
     OPTIONAL_STRING,
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_gaia.sandbox.services.app import Request
     from pytest_gaia.sandbox.services.auth import Identities
     from pytest_gaia.sandbox.services.database import Database
-    from pytest_gaia.sandbox.services.llm import Completion
 
 
 CHAT_REQUEST = {
@@ -41,6 +36,8 @@ CHAT_REQUEST = {
     "model": OPTIONAL_STRING,
     "priority": Field((str,), "string", optional=True, choices=("speed", "quality", "balanced", "vr", "cost")),
 }
+
+_RELOAD = "POST /api/v0.2/chat/reload-prompt"
 
 
 def chat_service(identities: Identities, database: Database, *, fixed: bool = False) -> Router:
@@ -55,21 +52,21 @@ def chat_service(identities: Identities, database: Database, *, fixed: bool = Fa
     router.add("GET /chat/status", chat.short_status)
     router.add("POST /chat/multi-provider", chat.complete)
     router.add("POST /chat/", chat.complete_plainly)
-    router.add("POST /chat/reload-prompt", chat.reload_prompt)
+    # Personas are read from the database at each use: there is nothing to reload.
+    router.add("POST /chat/reload-prompt", canned(ANSWERS["chat"][_RELOAD]))
     router.add("DELETE /chat/history", chat.clear)
     router.add("POST /api/v0.2/chat", chat.complete)
     router.add("GET /api/v0.2/chat/status", chat.status)
     router.add("DELETE /api/v0.2/chat/history", chat.clear)
-    router.add("POST /api/v0.2/chat/reload-prompt", chat.reload_prompt)
-    add_streaming(router, streaming, CHAT_REQUEST)
+    add_canned(router, "chat", _RELOAD)
+    _add_streaming(router, streaming)
     add_providers(router, fixed=fixed)
     add_models(router, fixed=fixed)
     add_pricing(router, fixed=fixed)
     add_usage(router, fixed=fixed)
     add_personas(router, database, fixed=fixed)
     add_performance(router)
-    router.add("GET /api/v0.2/", chat.info, open_=True)
-    router.add("GET /api/v0.2/health", chat.version_health, open_=True)
+    add_canned(router, "chat", "GET /api/v0.2/", "GET /api/v0.2/health", open_=True)
     return router
 
 
@@ -111,8 +108,7 @@ class Chat:
         tokens = {"input_tokens": completion.input_tokens, "output_tokens": completion.output_tokens}
         return {
             "response": completion.text,
-            "provider": completion.model.provider,
-            "model": completion.model.id,
+            **completion.source,
             "usage": {**tokens, "total_tokens": completion.total_tokens},
             "response_time_ms": completion.milliseconds,
             "reasoning": completion.reasoning,
@@ -126,12 +122,7 @@ class Chat:
         if not request.dry:
             self._histories.add(request.user_id, wish["message"], completion.text)
         figures = dict.fromkeys(("usage", "response_time_ms", "reasoning", "fallback_used"))
-        return {
-            "response": completion.text,
-            "provider": completion.model.provider,
-            "model": completion.model.id,
-            **figures,
-        }
+        return {"response": completion.text, **completion.source, **figures}
 
     async def short_status(self, request: Request) -> object:
         """Tell how much has been said."""
@@ -149,10 +140,6 @@ class Chat:
             self._histories.clear(request.user_id)
         return {"status": "success", "message": "Chat history cleared", "api_version": "v0.2"}
 
-    async def reload_prompt(self, request: Request) -> object:
-        """Read the system prompt again: personas are read from the database at each use."""
-        return {"status": "success", "message": "System prompt reloaded", "api_version": "v0.2"}
-
     async def health(self, request: Request) -> object:
         """Tell how the service and its database are; of the broker it says connected, whatever is true."""
         up = await self._database.answers()
@@ -164,88 +151,45 @@ class Chat:
             "nats": {"status": "connected"},
         }
 
-    async def version_health(self, request: Request) -> object:
-        """Say that this version of the API is served."""
-        return {"status": "healthy", "version": "0.2"}
 
-    async def info(self, request: Request) -> object:
-        """Introduce this version of the API."""
-        paths = {
-            "chat": "/chat",
-            "chat_stream": "/chat/stream",
-            "providers": "/providers",
-            "models": "/models",
-            "asset_pricing": "/assets/pricing",
-            "usage_tracking": "/usage",
-            "personas": "/personas",
-            "performance": "/performance",
-        }
-        return {
-            "version": "0.2",
-            "status": "stable",
-            "description": "Unified streaming chat with personas, pricing and usage tracking",
-            "features": ["streaming", "model selection", "personas", "usage tracking"],
-            "endpoints": {name: f"/api/v0.2{path}" for name, path in paths.items()},
-        }
-
-
-DONE = b"data: [DONE]\n\n"
-
-
-class History(Protocol):
-    """Where a conversation is kept."""
-
-    def add(self, user_id: str, message: str, answer: str) -> None:
-        """Append a message and its answer."""
-
-    def count(self, user_id: str) -> int:
-        """Return the number of messages."""
-
-    def clear(self, user_id: str) -> None:
-        """Forget a user's messages."""
-
-
-def add_streaming(router: Router, streaming: Streaming, fields: Mapping[str, Field]) -> None:
-    """Add the routes; ``fields`` are those of a chat request."""
-
-    async def stream(request: Request) -> Stream:
-        wish = validated(request.body, fields)
-        return Stream(streaming.events(request, wish, complete(wish)))
-
+def _add_streaming(router: Router, streaming: Streaming) -> None:
     base = "/api/v0.2/chat/stream"
-    router.add(f"POST {base}", stream)
+    router.add(f"POST {base}", streaming.stream)
     router.add(f"POST {base}/cache/invalidate", streaming.invalidate)
     router.add(f"GET {base}/cache/status", streaming.cache_status)
     router.add(f"GET {base}/status", streaming.status)
     router.add(f"DELETE {base}/history", streaming.clear)
-    router.add(f"GET {base}/models", models)
-    router.add(f"GET {base}/models/performance", models_performance)
+    add_canned(router, "chat", f"GET {base}/models", f"GET {base}/models/performance")
 
 
 class Streaming:
     """Streams answers and remembers for whom it has fetched persona and tools."""
 
-    def __init__(self, histories: History, *, fixed: bool) -> None:
+    def __init__(self, histories: Histories, *, fixed: bool) -> None:
         self._histories = histories
         self._fixed = fixed
         self._personas: dict[str, None] = {}
         self._tools: dict[str, None] = {}
 
+    async def stream(self, request: Request) -> Stream:
+        """Stream the answer to a message."""
+        wish = validated(request.body, CHAT_REQUEST)
+        return Stream(self.events(request, wish, complete(wish)))
+
     async def events(
         self, request: Request, wish: Mapping[str, Any], completion: Completion
     ) -> AsyncGenerator[bytes, None]:
         """Yield the events of one answer in their order, as SSE."""
-        user, activity, model = request.user_id, str(wish.get("activity") or "generic"), completion.model
+        user, activity = request.user_id, str(wish.get("activity") or "generic")
         yield _event("start", timestamp=naive_now())
         hits = {"persona": user in self._personas, "tools": activity in self._tools}
         yield _event(
             "ready", timestamp=naive_now(), parallel_fetch_ms=0.1 if all(hits.values()) else 2.5, cache_hits=hits
         )
         self._personas[user] = self._tools[activity] = None
-        source = {"provider": model.provider, "model": model.id}
-        yield _event("model_selection", **source, reasoning=completion.reasoning)
+        yield _event("model_selection", **completion.source, reasoning=completion.reasoning)
         for chunk in completion.chunks():
-            yield _event("content", content=chunk, **source)
+            yield _event("content", content=chunk, **completion.source)
         if not request.dry:
             self._histories.add(user, wish["message"], completion.text)
         # The release counts no tokens of what it streams.
@@ -253,7 +197,7 @@ class Streaming:
         figures = {"response_time_ms": completion.milliseconds, "total_tokens": tokens}
         yield _event("metadata", **figures, fallback_used=False)
         yield _event("complete", timestamp=naive_now(), response_length=len(completion.text))
-        yield DONE
+        yield b"data: [DONE]\n\n"
 
     async def status(self, request: Request) -> object:
         """Tell how streaming is, and how much has been said."""
@@ -296,38 +240,6 @@ class Streaming:
             "persona_cache_keys": list(self._personas),
             "tools_cache_keys": list(self._tools),
         }
-
-
-async def models(request: Request) -> object:
-    """List the models that streaming chooses from."""
-    criteria = ["message_content", "activity_context", "user_preferences", "performance_requirements"]
-    listed = [{**_model(model), "provider": model.vendor} for model in STREAMED]
-    return {"models": listed, "default_selection": HAIKU.id, "selection_criteria": criteria}
-
-
-async def models_performance(request: Request) -> object:
-    """Rank the models that streaming chooses from."""
-    fastest = sorted(STREAMED, key=lambda model: model.ttft_ms)
-    best = sorted(STREAMED, key=lambda model: -model.quality)
-    return {
-        "all_models": [_model(model) for model in STREAMED],
-        "rankings": {
-            "fastest_ttft": [{"rank": n, "model": m.name, "ttft_ms": m.ttft_ms} for n, m in enumerate(fastest, 1)],
-            "highest_quality": [{"rank": n, "model": m.name, "quality": m.quality} for n, m in enumerate(best, 1)],
-            "vr_suitable": [{"model": m.name, "ttft_ms": m.ttft_ms} for m in fastest if m.vr_suitable],
-        },
-        "recommendations": {"vr_best": HAIKU.id, "quality_best": MINI.id, "balanced": MINI.id, "emergency": HAIKU.id},
-    }
-
-
-def _model(model: Model) -> dict[str, object]:
-    return {
-        "model_id": model.id,
-        "name": model.name,
-        "avg_ttft_ms": model.ttft_ms,
-        "quality_score": model.quality,
-        "vr_suitable": model.vr_suitable,
-    }
 
 
 def _event(kind: str, **content: object) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from pytest_gaia.sandbox.services.app import JSON_TYPE, Answer, HttpError, Router, Stream, encode, naive_now
+from pytest_gaia.sandbox.services.figures import ANSWERS
 from pytest_gaia.sandbox.services.validation import NUMBER, validated
 
 if TYPE_CHECKING:
@@ -257,11 +258,7 @@ class Gateway:
         """Greet, at most sixty times a minute for each client."""
         if not self._root_limit.allows(request.client):
             return Answer.of({"error": f"Rate limit exceeded: {ROOT_LIMIT} per 1 minute"}, 429)
-        return {
-            "message": "LLM Platform API is running",
-            "versions": {"v0.2": "/api/v0.2", "v1": "/api/v1", "legacy": "/"},
-            "note": "Use v0.2 for the latest OpenAI/Anthropic compatible streaming API.",
-        }
+        return ANSWERS["gateway"]["GET /"]
 
     async def add_numbers(self, request: Request) -> object:
         """Add two numbers."""
