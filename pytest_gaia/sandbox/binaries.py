@@ -15,18 +15,14 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.directories import is_open
 from pytest_gaia.sandbox.processes import Account
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 INSTALL = "pip install 'pytest-gaia[sandbox]'"
 

@@ -6,14 +6,11 @@ import json
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.ports import HOST, ReservedPort
 from pytest_gaia.sandbox.processes import Child, failed, spawn
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _ACCOUNTS = 16
 """accounts that are declared at a time; starting with more takes longer"""

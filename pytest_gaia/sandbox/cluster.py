@@ -13,22 +13,17 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox.binaries import PostgresBinaries
 from pytest_gaia.sandbox.directories import cache_directory
-from pytest_gaia.sandbox.processes import Child, spawn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.sandbox.binaries import PostgresBinaries
-    from pytest_gaia.sandbox.processes import Account
-
+from pytest_gaia.sandbox.processes import Account, Child, spawn
 
 _LAYOUT = "5"
 """Part of every key: raise it when what is packed changes its meaning."""

@@ -19,18 +19,13 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
-from pytest_gaia.sandbox.platform import STOP
+from pytest_gaia.sandbox.platform import STOP, Platform
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
-    from pytest_gaia.sandbox.platform import Platform
-
-    Message = dict[str, Any]
-    Handler = Callable[[Mapping[str, Any]], Awaitable[object]]
+Message = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 

@@ -14,13 +14,9 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from pytest_gaia.config.platform import HTTP_SERVICES
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.environment import Topology
-
 
 PREFIX = "pytest-gaia-"
 """What the name of every run's directory begins with, followed by the user's number."""
@@ -159,7 +155,7 @@ class Request:
     jwt_secret: str = field(repr=False)
     without: tuple[str, ...] = ()
     """members that do not run"""
-    topology: Topology = "microservices"
+    topology: str = "microservices"
     fixed: bool = False
     """whether to serve the platform without its known defects"""
 

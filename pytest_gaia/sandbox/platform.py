@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.sandbox.broker import Broker
 from pytest_gaia.sandbox.databases import Databases, FreshDatabases
+from pytest_gaia.sandbox.directories import Request
 from pytest_gaia.sandbox.ports import ReservedPort
+from pytest_gaia.sandbox.postgres import PostgresServer
 from pytest_gaia.sandbox.services import CellApps, CellSettings, build_cell, seed
 from pytest_gaia.sandbox.web import HttpServer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.sandbox.broker import Broker
-    from pytest_gaia.sandbox.directories import Request
-    from pytest_gaia.sandbox.postgres import PostgresServer
-
 
 SHARED = ("nats", "postgres")
 """members that all cells share"""

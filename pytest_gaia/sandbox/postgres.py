@@ -7,23 +7,19 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.sandbox.cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
+from pytest_gaia.sandbox.binaries import PostgresBinaries
+from pytest_gaia.sandbox.cluster import FIRST, OWNER, SUPERUSER, TEMPLATE, Cluster
 from pytest_gaia.sandbox.ports import HOST, ReservedPort
-from pytest_gaia.sandbox.processes import NO_SPACE, Child, ended, failed, spawn, succeeded
+from pytest_gaia.sandbox.processes import NO_SPACE, Account, Child, ended, failed, spawn, succeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
-    from pathlib import Path
-
+    # A thread imports it while the server starts.
     from asyncpg import Connection
-
-    from pytest_gaia.sandbox.binaries import PostgresBinaries
-    from pytest_gaia.sandbox.cluster import Cluster
-    from pytest_gaia.sandbox.processes import Account
-
 
 _SETTINGS = {
     # Reachable from this machine only, and with a password only.

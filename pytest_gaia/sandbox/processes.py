@@ -8,17 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.directories import private_log
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 
 RECORDS = "children"
 """The folder of a run's directory with one file for each child: its number and when it started."""

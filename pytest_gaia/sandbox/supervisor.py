@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -25,13 +26,11 @@ from pytest_gaia.sandbox.broker import Broker
 from pytest_gaia.sandbox.cluster import Cluster
 from pytest_gaia.sandbox.directories import ERROR, READY, Request, write_private
 from pytest_gaia.sandbox.leftovers import clear, end_children, free_shared_memory, reclaim
+from pytest_gaia.sandbox.processes import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
+    # It imports everything that serves, for which the servers do not wait.
     from pytest_gaia.sandbox.platform import Platform
-    from pytest_gaia.sandbox.processes import Child
-
 
 _log = logging.getLogger(__name__)
 

@@ -13,14 +13,13 @@ import struct
 import time
 from email.utils import formatdate
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-if TYPE_CHECKING:
-    from pytest_gaia.sandbox.ports import ReservedPort
+from pytest_gaia.sandbox.ports import ReservedPort
 
 _RESET = struct.pack("ii", 1, 0)
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from pytest_gaia.sandbox.services.app import Router, naive_now
+from pytest_gaia.sandbox.services.app import Request, Router, naive_now
+from pytest_gaia.sandbox.services.auth import Identities
+from pytest_gaia.sandbox.services.database import Database
 from pytest_gaia.sandbox.services.figures import add_canned
 from pytest_gaia.sandbox.services.validation import OPTIONAL_OBJECT, OPTIONAL_STRING, STRING, Field, validated
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.sandbox.services.app import Request
-    from pytest_gaia.sandbox.services.auth import Identities
-    from pytest_gaia.sandbox.services.database import Database
 
 CAPABILITIES = ["asset_generation", "asset_search", "asset_upload", "cost_optimization"]
 

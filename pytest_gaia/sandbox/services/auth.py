@@ -4,20 +4,12 @@ What needs Supabase fails, as there is none behind it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from pytest_gaia.sandbox.services.app import HttpError, Identity, Router, naive_now
-from pytest_gaia.sandbox.services.database import USER_ID, DatabaseDown, key_hash
+from pytest_gaia.sandbox.services.app import Handler, HttpError, Identity, Request, Router, naive_now
+from pytest_gaia.sandbox.services.database import USER_ID, Database, DatabaseDown, key_hash
 from pytest_gaia.sandbox.services.figures import add_canned
-from pytest_gaia.sandbox.services.validation import OPTIONAL_STRING, STRING, json_object, validated
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.sandbox.services.app import Handler, Request
-    from pytest_gaia.sandbox.services.database import Database
-    from pytest_gaia.sandbox.services.validation import Field
-
+from pytest_gaia.sandbox.services.validation import OPTIONAL_STRING, STRING, Field, json_object, validated
 
 AUDIENCE = "authenticated"
 

@@ -5,24 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.sandbox.services.app import naive_now
+from pytest_gaia.sandbox.services.app import ASGIApp, naive_now
 from pytest_gaia.sandbox.services.asset import CAPABILITIES, asset_service
 from pytest_gaia.sandbox.services.auth import Identities, auth_service
 from pytest_gaia.sandbox.services.chat import chat_service
 from pytest_gaia.sandbox.services.database import Database
 from pytest_gaia.sandbox.services.faults import Faults, Faulty
 from pytest_gaia.sandbox.services.gateway import gateway_service
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from pytest_gaia.sandbox.services.app import ASGIApp
-
 
 HEALTH = "gaia.service.health"
 READY = "gaia.service.ready"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
-from pytest_gaia.sandbox.services.app import Router, Stream, encode, naive_now
+from pytest_gaia.sandbox.services.app import Request, Router, Stream, encode, naive_now
+from pytest_gaia.sandbox.services.auth import Identities
 from pytest_gaia.sandbox.services.billing import add_pricing, add_usage
+from pytest_gaia.sandbox.services.database import Database
 from pytest_gaia.sandbox.services.figures import ANSWERS, add_canned, canned
 from pytest_gaia.sandbox.services.models import Completion, add_models, add_performance, add_providers, complete
 from pytest_gaia.sandbox.services.personas import add_personas
@@ -18,14 +21,6 @@ from pytest_gaia.sandbox.services.validation import (
     required_query,
     validated,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
-
-    from pytest_gaia.sandbox.services.app import Request
-    from pytest_gaia.sandbox.services.auth import Identities
-    from pytest_gaia.sandbox.services.database import Database
-
 
 CHAT_REQUEST = {
     "message": STRING,

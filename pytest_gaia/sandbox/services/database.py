@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from asyncpg import Connection, Pool, Record
+from asyncpg.pool import PoolConnectionProxy
 
 from pytest_gaia.sandbox.services.app import HttpError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
-
-    from asyncpg import Connection, Pool, Record
-    from asyncpg.pool import PoolConnectionProxy
-
 
 USER_ID = "6a1a0000-0000-4000-8000-000000000001"
 """The user whose API key ``seed`` stores."""

@@ -23,19 +23,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.sandbox.services.app import Answer, encode, match
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pytest_gaia.sandbox.services.app import ASGIApp, Message, Receive, Scope, Send
-
+from pytest_gaia.sandbox.services.app import Answer, ASGIApp, Message, Receive, Scope, Send, encode, match
 
 REQUIRED = object()
 

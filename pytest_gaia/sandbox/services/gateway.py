@@ -6,20 +6,16 @@ import asyncio
 import json
 import time
 from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from pytest_gaia.sandbox.services.app import JSON_TYPE, Answer, HttpError, Router, Stream, encode, naive_now
+from pytest_gaia.sandbox.services.app import JSON_TYPE, Answer, HttpError, Request, Router, Stream, encode, naive_now
+from pytest_gaia.sandbox.services.auth import Identities
+from pytest_gaia.sandbox.services.database import Database
 from pytest_gaia.sandbox.services.figures import ANSWERS
 from pytest_gaia.sandbox.services.validation import NUMBER, validated
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-
-    from pytest_gaia.sandbox.services.app import Request
-    from pytest_gaia.sandbox.services.auth import Identities
-    from pytest_gaia.sandbox.services.database import Database
 
 
 class Forward(NamedTuple):

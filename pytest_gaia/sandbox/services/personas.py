@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_gaia.sandbox.services.app import HttpError, naive, naive_now
-from pytest_gaia.sandbox.services.database import ADD_PERSONA, MU, persona_values
+from asyncpg import Record
+
+from pytest_gaia.sandbox.services.app import HttpError, Request, Router, naive, naive_now
+from pytest_gaia.sandbox.services.database import ADD_PERSONA, MU, Database, persona_values
 from pytest_gaia.sandbox.services.validation import OPTIONAL_OBJECT, OPTIONAL_STRING, STRING, Field, validated
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from pytest_gaia.sandbox.services.app import Request, Router
-    from pytest_gaia.sandbox.services.database import Database
 
 _NAME = Field((str,), "string", longest=100)
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from pytest_gaia.sandbox.services.app import HttpError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.sandbox.services.app import Request
+from pytest_gaia.sandbox.services.app import HttpError, Request
 
 
 class Field(NamedTuple):
