@@ -91,7 +91,7 @@ def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) 
     from pytest_gaia.cli.rollout_shown import show_result
     from pytest_gaia.promotion.witness import recorded
     from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
-    from pytest_gaia.run.interrupts import like_interrupts
+    from pytest_gaia.system.signals import like_interrupts
 
     if rollout.refused:
         typer.echo(f"gaia: {rollout.refused}", err=True)

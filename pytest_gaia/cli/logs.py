@@ -47,7 +47,7 @@ def show_logs(
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,
 ) -> None:
     """Write the lines to standard output, and what the tool says of itself to standard error."""
-    from pytest_gaia.run.interrupts import like_interrupts
+    from pytest_gaia.system.signals import like_interrupts
 
     there = target(env)
     apps = _apps(there, service)

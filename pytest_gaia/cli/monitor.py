@@ -15,8 +15,8 @@ import typer
 from pytest_gaia.cli.deployments import EnvironmentName
 from pytest_gaia.cli.durations import seconds
 from pytest_gaia.cli.environments import options_here
-from pytest_gaia.cli.signals import Stop, stopped_by_signals
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.system.signals import Stop, stopped_by_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

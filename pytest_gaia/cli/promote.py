@@ -89,7 +89,7 @@ def promote_bundle(
 def _carried_out(plan: Plan, *, resume: bool, only: Part | None, as_json: bool) -> Ending:
     from pytest_gaia.promotion.promote import Promote
     from pytest_gaia.promotion.promote_child import Interrupted
-    from pytest_gaia.run.interrupts import like_interrupts
+    from pytest_gaia.system.signals import like_interrupts
 
     def say(step: str, text: str) -> None:
         with reader_may_leave(sys.stderr):

@@ -26,7 +26,7 @@ from pytest_gaia.cli.rollback_bundle import (
     rehearse_rollback,
 )
 from pytest_gaia.rollout.plan import split_images, split_services
-from pytest_gaia.run.interrupts import like_interrupts
+from pytest_gaia.system.signals import like_interrupts
 
 if TYPE_CHECKING:
     from pytest_gaia.cli.deployments import Target

@@ -16,7 +16,7 @@ from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.bundle import SHORT
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.run.interrupts import like_interrupts
+from pytest_gaia.system.signals import like_interrupts
 
 if TYPE_CHECKING:
     from pytest_gaia.cli.deployments import Target

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia.cli.environments import complete_name, options_here
-from pytest_gaia.cli.signals import Ended, until_signalled
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.config.options import split_members
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.system.signals import Ended, until_signalled
 
 if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment

@@ -63,7 +63,7 @@ def scale_service(
 ) -> None:
     """Scale, and show what runs then."""
     from pytest_gaia.deploy.fly.operations import scale
-    from pytest_gaia.run.interrupts import like_interrupts
+    from pytest_gaia.system.signals import like_interrupts
 
     if count is None and memory is None:
         raise ConfigError("scale to what? Give --count N, --memory MB, or both.")

@@ -64,7 +64,7 @@ def show_status(
     from pytest_gaia.deploy.process import ending
     from pytest_gaia.observation.overview import leads
     from pytest_gaia.observation.status import histories, observe_all
-    from pytest_gaia.run.interrupts import like_interrupts
+    from pytest_gaia.system.signals import like_interrupts
 
     options = options_here()
     environments, rootdir = _chosen(names or (), options), options.rootdir

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from pytest_gaia.config.variables import passed_on
-from pytest_gaia.deploy.interrupts import held_back
 from pytest_gaia.deploy.masking import masker
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.system.signals import held_back
 
 ending = threading.Event()
 """Set when this process is about to end: tools that other threads wait for are ended then, and none is started."""

@@ -20,7 +20,7 @@ from pytest_gaia.report.deployed import ending
 from pytest_gaia.rollout.course import RolloutInterrupted, plan_rollout, roll_out
 from pytest_gaia.rollout.model import Progress
 from pytest_gaia.rollout.plan import split_images, split_services
-from pytest_gaia.run.interrupts import like_interrupts
+from pytest_gaia.system.signals import like_interrupts
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
 
 if TYPE_CHECKING:

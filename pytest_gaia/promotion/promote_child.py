@@ -12,7 +12,7 @@ from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE, without_signing_k
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote_commands import executed, shown
-from pytest_gaia.run.interrupts import like_interrupts
+from pytest_gaia.system.signals import like_interrupts
 from pytest_gaia.system.waiting import exit_code_of, output_of
 
 _USAGE, _OUT_OF_REACH = 4, 12

@@ -1,1 +1,1 @@
-"""What the operating system gives, and how this product uses it: signals, and waiting that hears them."""
+"""What the operating system gives, and the one way in which it is used: signals, waiting, locks, journals, git."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    import queue
-    import threading
-    from collections.abc import Iterator
-    from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -32,10 +30,8 @@ def rounds(seconds: float = math.inf) -> Iterator[float]:
         yield min(left, ROUND)
 
 
-def take(source: queue.SimpleQueue[T], seconds: float = math.inf) -> T:
+def take(source: SimpleQueue[T], seconds: float = math.inf) -> T:
     """Return what arrives next. Raises ``queue.Empty`` where nothing does in time."""
-    from queue import Empty
-
     for each in rounds(seconds):
         with suppress(Empty):
             return source.get(timeout=each)
