@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pytest_gaia.promotion.api_difference import ApiChange, difference
 from pytest_gaia.promotion.api_snapshots import Fetched, Snapshot
+from pytest_gaia.promotion.statements import CheckStatus
 
-Status = Literal["proved", "failed", "inconclusive"]
-
-EXIT_CODES: dict[Status, int] = {"proved": 0, "failed": 1, "inconclusive": 11}
+EXIT_CODES: dict[CheckStatus, int] = {"proved": 0, "failed": 1, "inconclusive": 11}
 
 ITEM = "no-breaking-api-change"
 """of the checklist"""
@@ -41,7 +40,7 @@ class ServiceChange:
 class ApiCheck:
     """What the comparison of two snapshots has come to."""
 
-    status: Status
+    status: CheckStatus
     why: str
     changes: tuple[ServiceChange, ...] = ()
     unclear: tuple[str, ...] = ()
@@ -95,7 +94,7 @@ def undecided(why: str) -> ApiCheck:
     return ApiCheck("inconclusive", why, unclear=(why,))
 
 
-def _judged(changes: list[ServiceChange], unclear: list[str], compared: list[str]) -> tuple[Status, str]:
+def _judged(changes: list[ServiceChange], unclear: list[str], compared: list[str]) -> tuple[CheckStatus, str]:
     breaking = [each for each in changes if each.breaking]
     if breaking:
         more = f" and {len(breaking) - 1} more" if len(breaking) > 1 else ""

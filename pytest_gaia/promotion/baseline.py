@@ -49,7 +49,7 @@ def baseline_of(rootdir: Path, entries: Sequence[Entry], environment: str, bundl
 
 
 def _read(path: Path, says: RunPredicate) -> Baseline:
-    known = {each.name: each.digest.get("sha256", "") for each in says.configuration}.get(RECORD, "")
+    known = says.digest_of(RECORD)
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         return Baseline(known, samples_of(read_run(path).tests)) if found == known else Baseline()

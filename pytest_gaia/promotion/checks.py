@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options
@@ -15,7 +14,7 @@ from pytest_gaia.promotion.bundle_checks import check_running
 from pytest_gaia.promotion.images import look
 from pytest_gaia.promotion.ledger import Entry
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.statements import CHECK, CheckPredicate
+from pytest_gaia.promotion.statements import CHECK, CheckPredicate, CheckStatus
 from pytest_gaia.promotion.witness import witness
 
 
@@ -54,7 +53,7 @@ def record_check(
     environment: str,
     bundle: Bundle,
     item: str,
-    found: tuple[Literal["proved", "failed", "inconclusive"], str, Sequence[str]],
+    found: tuple[CheckStatus, str, Sequence[str]],
     now: datetime,
 ) -> Entry:
     """Write what was found (status, why, findings) about ``item`` into the ledger; return the entry.

@@ -9,26 +9,22 @@ the bundle's newest run in the stage before ran none of them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Literal, TypeAlias
 
+from pytest_gaia.config.deployfiles.model import Deployment
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.bundle_checks import check_files
 from pytest_gaia.promotion.bundles import configs_folder
 from pytest_gaia.promotion.configs import deploy_files
-from pytest_gaia.promotion.statements import RunPredicate
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.statements import CheckStatus, RunPredicate
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-    from typing import Literal
-
-    from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.project import Promotion
-
-    Found = tuple[Literal["proved", "failed", "inconclusive"], str, tuple[str, ...]]
-    """status, why, findings"""
+Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
+"""status, why, findings"""
 
 ITEM = "no-experimental-features"
 """of the checklist"""

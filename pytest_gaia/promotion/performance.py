@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import Literal
 
 from pytest_gaia.config.stages import Slo
-from pytest_gaia.promotion.statements import SloResult
+from pytest_gaia.promotion.statements import SloResult, SloStatus
 from pytest_gaia.verdict.evidence import TestRecord
 
 EFFECT_FLOOR = 1.25
@@ -123,9 +123,7 @@ def _measured(slo: Slo, values: Sequence[float]) -> SloResult:
     )
 
 
-def _judged(
-    slo: Slo, samples: int, measured: float | None
-) -> tuple[Literal["passed", "warned", "failed", "inconclusive"], str]:
+def _judged(slo: Slo, samples: int, measured: float | None) -> tuple[SloStatus, str]:
     if measured is None or samples < slo.least_samples:
         return "inconclusive", f"{samples} samples, at least {slo.least_samples} are asked"
     what = f"p{slo.percentile:g} is {measured:g} ms"

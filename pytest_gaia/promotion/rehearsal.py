@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import msgspec
 
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.bundle_checks import check_running
 from pytest_gaia.promotion.images import look
+from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.renewal import renewed
-from pytest_gaia.promotion.rollback import outcome_of, rollback_predicate, rollout_to
-from pytest_gaia.promotion.statements import DEPLOYMENT, ROLLBACK, DeploymentPredicate
+from pytest_gaia.promotion.rollback import RollbackPlan, outcome_of, rollback_predicate, rollout_to
+from pytest_gaia.promotion.statements import DEPLOYMENT, ROLLBACK, RUNS_WELL, DeploymentPredicate, DeployOutcome
 from pytest_gaia.promotion.witness import witness
 from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
+from pytest_gaia.rollout.model import Progress, Rollout, RolloutResult
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.deploy.contract import DeployHook
-    from pytest_gaia.promotion.ledger import Entry
-    from pytest_gaia.promotion.project import Promotion
-    from pytest_gaia.promotion.rollback import Outcome, RollbackPlan
-    from pytest_gaia.rollout.model import Progress, Rollout, RolloutResult
-
-    Smoke = Callable[[], str]
-    """looks whether what runs now works; returns why not"""
+Smoke: TypeAlias = Callable[[], str]
+"""looks whether what runs now works; returns why not"""
 
 _WHY = "rehearsal"
 _FINE = ("same", "left out")
@@ -101,7 +97,7 @@ def rehearse(
         says = rollback_predicate(
             plan.bundle.id, plan.target.id, back, why=problem or _WHY, now=now, fence=fence, rehearsal=True
         )
-        if problem and says.outcome in ("deployed", "deployed_with_tool_error", "unchanged"):
+        if problem and says.outcome in RUNS_WELL:
             says = msgspec.structs.replace(says, outcome="failed")
         entry = promotion.ledger.append(ROLLBACK, plan.bundle.subjects(), says, signers=signers)
         # Where it was not known to run, as after a rehearsal that was interrupted, what came of this one says it.
@@ -112,7 +108,7 @@ def rehearse(
 
 
 def _write_left(
-    promotion: Promotion, plan: RollbackPlan, seen: dict[str, str], left: tuple[Outcome, str], fence: int
+    promotion: Promotion, plan: RollbackPlan, seen: dict[str, str], left: tuple[DeployOutcome, str], fence: int
 ) -> None:
     """Write what a rehearsal has left: usually the bundle as it was, which needs no entry of its own."""
     outcome, reason = left

@@ -5,30 +5,29 @@ A bundle that was rolled back, from wherever, is quarantined: it is no target, a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
 
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.outcome import is_gone
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle import SHORT
+from pytest_gaia.promotion.bundle import SHORT, Bundle
 from pytest_gaia.promotion.bundle_checks import check_files
 from pytest_gaia.promotion.bundles import configs_folder
 from pytest_gaia.promotion.configs import deploy_files
-from pytest_gaia.promotion.statements import NO_BUNDLE, RUNS_WELL, DeploymentPredicate, RollbackPredicate, RunPredicate
-from pytest_gaia.rollout.model import GOOD, Rollout
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.statements import (
+    NO_BUNDLE,
+    RUNS_WELL,
+    DeploymentPredicate,
+    DeployOutcome,
+    RollbackPredicate,
+    RunPredicate,
+)
+from pytest_gaia.rollout.model import GOOD, Action, Rollout, RolloutResult, StepResult
 from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from pytest_gaia.config.deployfiles.model import App
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.project import Promotion
-    from pytest_gaia.rollout.model import Action, RolloutResult, StepResult
-
-    Outcome = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def rollback_predicate(
     )
 
 
-def outcome_of(result: RolloutResult) -> Outcome:
+def outcome_of(result: RolloutResult) -> DeployOutcome:
     """Return one word for all services: that of the first that is not well, else of the first that was changed."""
     bad = next((step for step in result.steps if step.outcome not in GOOD), None)
     if bad is not None:
@@ -139,7 +138,7 @@ def outcome_of(result: RolloutResult) -> Outcome:
     return max(changed, key=lambda word: word == "deployed_with_tool_error") if changed else "unchanged"
 
 
-def _word(step: StepResult) -> Outcome:
+def _word(step: StepResult) -> DeployOutcome:
     match step.outcome:
         case "deployed" | "deployed_with_tool_error" | "unchanged" | "phantom" | "split" as word:
             return word

@@ -14,13 +14,19 @@ from pytest_gaia.config.stages import Slo
 from pytest_gaia.promotion.baseline import Baseline
 from pytest_gaia.promotion.bundle import Bundle
 from pytest_gaia.promotion.performance import measure, samples_of
-from pytest_gaia.promotion.statements import Decision, DeploymentPredicate, Resource, RunDetails, RunPredicate
+from pytest_gaia.promotion.statements import (
+    Decision,
+    DeploymentPredicate,
+    DeployOutcome,
+    Resource,
+    RunDetails,
+    RunPredicate,
+)
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen, time_of
 from pytest_gaia.verdict.judge import EXECUTED, Judgement, Outcome
 from pytest_gaia.verdict.report import VerdictFile
 from pytest_gaia.verdict.seal import Plan, unproved
 
-DeployOutcome = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
 _EXCUSED = frozenset({"expected failure", "tolerated", "unexpected pass"})
 _GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unchanged")
 """what has to be told comes first"""

@@ -29,6 +29,9 @@ NO_BUNDLE = "no bundle"
 
 Decision: TypeAlias = Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
 """what a ledger can hold: a PARTIAL run is no evidence about a release, and is never written down"""
+DeployOutcome: TypeAlias = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
+CheckStatus: TypeAlias = Literal["proved", "failed", "inconclusive"]
+SloStatus: TypeAlias = Literal["passed", "warned", "failed", "inconclusive"]
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -115,7 +118,7 @@ class SloResult(msgspec.Struct, frozen=True, kw_only=True):
     measured_ms: float | None
     warn_ms: float | None
     fail_ms: float
-    status: Literal["passed", "warned", "failed", "inconclusive"]
+    status: SloStatus
     why: str = ""
 
 
@@ -140,13 +143,17 @@ class RunPredicate(
     failed: tuple[str, ...] = ()
     details: RunDetails
 
+    def digest_of(self, file: str) -> str:
+        """Return the SHA-256 of ``file`` as the run has left it; empty where the run names none."""
+        return {each.name: each.digest.get("sha256", "") for each in self.configuration}.get(file, "")
+
 
 class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment of a bundle to an environment, as it was observed."""
 
     environment: str
     bundle: str
-    outcome: Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
+    outcome: DeployOutcome
     reason: str = ""
     services: dict[str, str]
     """service → digest observed"""
@@ -220,7 +227,7 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     """the one that runs now"""
     why: str
-    outcome: Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
+    outcome: DeployOutcome
     services: dict[str, str]
     time: str
     rehearsal: bool = False
@@ -236,7 +243,7 @@ class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """the environment that the bundle is to go to"""
     bundle: str
     item: str
-    status: Literal["proved", "failed", "inconclusive"]
+    status: CheckStatus
     why: str
     findings: tuple[str, ...] = ()
     time: str

@@ -123,7 +123,7 @@ def kept_run(situation: Situation, rootdir: Path) -> RunSeen:
     content = _read(folder / VERDICT)
     if content is None:
         return replace(seen, gap=_gap(seen, f"its verdict file ({VERDICT}) is not on this machine"))
-    if digest(content) != named(evidence, VERDICT):
+    if digest(content) != evidence.says.digest_of(VERDICT):
         return replace(seen, gap=_gap(seen, f"the {VERDICT} kept here is another than the one that the ledger names"))
     try:
         return replace(seen, verdict=msgspec.json.decode(content, type=VerdictFile))
@@ -159,11 +159,6 @@ def given_record(path: Path, situations: Sequence[Situation]) -> tuple[str, Reco
     return situation.environment, record
 
 
-def named(evidence: Evidence[RunPredicate], file: str) -> str:
-    """Return the SHA-256 that the ledger gives of ``file``; '' where it names none."""
-    return {each.name: each.digest.get("sha256", "") for each in evidence.says.configuration}.get(file, "")
-
-
 def digest(content: bytes) -> str:
     """Return the SHA-256 of ``content``, as hex."""
     return hashlib.sha256(content).hexdigest()
@@ -171,7 +166,7 @@ def digest(content: bytes) -> str:
 
 def _kept_record(path: Path, evidence: Evidence[RunPredicate]) -> RecordedRun | None:
     content = _read(path)
-    if content is None or digest(content) != named(evidence, RECORD):
+    if content is None or digest(content) != evidence.says.digest_of(RECORD):
         return None
     try:
         return read_run(path)
@@ -196,7 +191,7 @@ def _is_named(what: str, content: bytes, file: str, situation: Situation) -> boo
     evidence = situation.newest(RunPredicate)
     if evidence is None:
         return False
-    if digest(content) != named(evidence, file):
+    if digest(content) != evidence.says.digest_of(file):
         raise ConfigError(
             f"{what}: not the file of the newest run in {situation.environment}, which the ledger names (entry "
             f"{evidence.entry.sequence}): it is of another run, or was changed."
