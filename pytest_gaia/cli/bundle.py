@@ -13,15 +13,15 @@ from pytest_gaia.cli.environments import complete_name, options_here
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion import bundles
+from pytest_gaia.promotion.bundle import kept as bundles
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.rollout.plan import split_images, split_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_gaia.promotion.bundle import Bundle, Component
-    from pytest_gaia.promotion.bundle_checks import Check
+    from pytest_gaia.promotion.bundle.checks import Check
+    from pytest_gaia.promotion.bundle.model import Bundle, Component
 
 HELP = """\
 What is released together: images by digest, deploy files, commit, migration head. Its id names everything that follows.
@@ -107,7 +107,7 @@ def create_bundle(
 ) -> None:
     """Collect the images, make the bundle, keep it."""
     # What looks at an environment is loaded by those alone who look.
-    from pytest_gaia.promotion.making import make_bundle
+    from pytest_gaia.promotion.bundle.making import make_bundle
 
     promotion = Promotion.here()
     images, only_here = _images(promotion, image, from_env, services)
@@ -178,7 +178,7 @@ def _images(
     promotion: Promotion, given: list[str] | None, from_env: str | None, services: list[str] | None
 ) -> tuple[Iterable[Component], bool]:
     """Return the images that are ``given``, with what runs in an environment for the others, and whether that is local."""
-    from pytest_gaia.promotion.images import named_images
+    from pytest_gaia.promotion.bundle.images import named_images
 
     named = {part.service: part for part in named_images(split_images(given, (), "--image"), promotion.deployed())}
     observed, only_here = _observed(promotion, from_env, services, named)
@@ -193,7 +193,7 @@ def _observed(
         if services:
             raise ConfigError("--services chooses among what runs in an environment; add --from-env ENV.")
         return {}, False
-    from pytest_gaia.promotion.images import LOCAL_HOOK, look, running_images
+    from pytest_gaia.promotion.bundle.images import LOCAL_HOOK, look, running_images
 
     environment = resolve(options_here(name, project=promotion.project))
     sights = look(environment, promotion.rootdir, split_services(services))
@@ -203,8 +203,7 @@ def _observed(
 
 
 def _at_rest(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
-    from pytest_gaia.promotion.bundle_checks import check_files, check_images
-    from pytest_gaia.promotion.configs import deploy_files
+    from pytest_gaia.promotion.bundle.checks import check_files, check_images, deploy_files
 
     yield from check_images(bundle)
     deployed = deploy_files(promotion.project.deploy_folder)
@@ -217,9 +216,9 @@ def _at_rest(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
 
 def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
     """Yield whether suites, settings and keys are those of the bundle's commit; of a dirty bundle nobody can tell."""
-    from pytest_gaia.promotion.bundle_checks import Check
-    from pytest_gaia.promotion.making import DIRTY
-    from pytest_gaia.promotion.promote_plan import strays_of
+    from pytest_gaia.promotion.bundle.checks import Check
+    from pytest_gaia.promotion.bundle.making import DIRTY
+    from pytest_gaia.promotion.promote.plan import strays_of
 
     what = f"commit {bundle.commit[:12]}"
     if bundle.commit.endswith(DIRTY):
@@ -237,8 +236,8 @@ def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
 
 
 def _running(promotion: Promotion, bundle: Bundle, name: str) -> Iterator[Check]:
-    from pytest_gaia.promotion.bundle_checks import check_running
-    from pytest_gaia.promotion.images import look
+    from pytest_gaia.promotion.bundle.checks import check_running
+    from pytest_gaia.promotion.bundle.images import look
 
     environment = resolve(options_here(name, project=promotion.project))
     yield from check_running(bundle, look(environment, promotion.rootdir), name)

@@ -14,8 +14,8 @@ from pytest_gaia.verdict.verdict import EXIT_CODES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_gaia.promotion.bundle import Bundle
-    from pytest_gaia.promotion.bundle_checks import Check
+    from pytest_gaia.promotion.bundle.checks import Check
+    from pytest_gaia.promotion.bundle.model import Bundle
 
 _COMMIT = 10
 """digits of a commit that people are shown"""

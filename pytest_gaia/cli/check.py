@@ -49,8 +49,7 @@ def check_no_experimental_features(
     as_json: AsJson = False,
 ) -> None:
     """Look, write, and end with what was found."""
-    from pytest_gaia.promotion.checks import record_check
-    from pytest_gaia.promotion.experimental import ITEM, check_experimental
+    from pytest_gaia.promotion.promote.checks import ITEM, check_experimental, record_check
 
     promotion = Promotion.here()
     found, now = promotion.bundle(bundle), datetime.now(UTC)

@@ -89,7 +89,7 @@ def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) 
     """Roll out, show how far it came, and end with its exit code."""
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import show_result
-    from pytest_gaia.promotion.witness import recorded
+    from pytest_gaia.promotion.promote.witness import recorded
     from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
     from pytest_gaia.system.signals import like_interrupts
 

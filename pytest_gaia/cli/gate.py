@@ -13,18 +13,18 @@ from pytest_gaia.cli.ledger import head_digits
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.checklist import CHECKLIST
-from pytest_gaia.promotion.gate import evaluate
-from pytest_gaia.promotion.ledger import problems_of
+from pytest_gaia.promotion.gate.checklist import CHECKLIST
+from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.ledger.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_gaia.promotion.bundle_checks import Check
-    from pytest_gaia.promotion.gate import Gate
-    from pytest_gaia.promotion.items import Item
-    from pytest_gaia.promotion.situation import Situation
+    from pytest_gaia.promotion.bundle.checks import Check
+    from pytest_gaia.promotion.gate.gate import Gate
+    from pytest_gaia.promotion.gate.items import Item
+    from pytest_gaia.promotion.gate.situation import Situation
 
 GATE_HELP = """\
 Decide whether a bundle may be in an environment, from the ledger, and from what this machine has deployed outside of a
@@ -97,9 +97,9 @@ def decide_gate(
 
 def _running(promotion: Promotion, situation: Situation) -> tuple[Check, ...]:
     """Look at what runs in the environment; what could not be observed is one of the checks."""
-    from pytest_gaia.promotion.bundle_checks import check_running
-    from pytest_gaia.promotion.images import look
-    from pytest_gaia.promotion.running import environment_of
+    from pytest_gaia.promotion.bundle.checks import check_running
+    from pytest_gaia.promotion.bundle.images import look
+    from pytest_gaia.promotion.promote.plan import environment_of
 
     environment, _ = environment_of(promotion, situation.environment)
     services = tuple(situation.wanted)

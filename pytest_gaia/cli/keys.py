@@ -15,14 +15,14 @@ from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.promotion.checklist import CHECKLIST
-from pytest_gaia.promotion.keys import check_roles
+from pytest_gaia.promotion.gate.checklist import CHECKLIST
+from pytest_gaia.promotion.ledger.keys import check_roles
 from pytest_gaia.promotion.project import Promotion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_gaia.promotion.keys import TrustedKey
+    from pytest_gaia.promotion.ledger.keys import TrustedKey
 
 app = typer.Typer(name="key", help="The keys that sign evidence, and whom the project trusts.", no_args_is_help=True)
 
@@ -67,7 +67,7 @@ def create_key(
     ] = None,
 ) -> None:
     """Write both keys; neither over another."""
-    from pytest_gaia.promotion.key_files import check_name, create_pair, write_trusted
+    from pytest_gaia.promotion.ledger.key_files import check_name, create_pair, write_trusted
 
     check_name(name)
     promotion = Promotion.here()
@@ -89,7 +89,7 @@ def trust_key(
 ) -> None:
     """Trust a public key that somebody has already."""
     from pytest_gaia.config.documents import read_text
-    from pytest_gaia.promotion.key_files import write_trusted
+    from pytest_gaia.promotion.ledger.key_files import write_trusted
 
     promotion = Promotion.here()
     _check_roles(promotion, role, identity or ())
@@ -107,7 +107,7 @@ def retire_key(
     ] = None,
 ) -> None:
     """Write the end into the file of the key."""
-    from pytest_gaia.promotion.key_files import retire
+    from pytest_gaia.promotion.ledger.key_files import retire
 
     promotion = Promotion.here()
     key = next((each for each in promotion.ledger.keys if each.name == name), None)

@@ -18,12 +18,11 @@ from pytest_gaia.errors import ConfigError
 
 # As above.
 from pytest_gaia.outputs import write_file
-from pytest_gaia.promotion.ledger import counted, problems_of, unsigned_of
+from pytest_gaia.promotion.ledger.ledger import counted, kind_of, problems_of, told, unsigned_of
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.told import kind_of, told
 
 if TYPE_CHECKING:
-    from pytest_gaia.promotion.ledger import Entry
+    from pytest_gaia.promotion.ledger.ledger import Entry
 
 app = typer.Typer(name="ledger", help="The signed evidence of every promotion.", no_args_is_help=True)
 

@@ -16,13 +16,13 @@ from pytest_gaia.cli.pipes import reader_may_leave
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.errors import DeployLocked
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote_commands import shown
+from pytest_gaia.promotion.promote.child import shown
 from pytest_gaia.wording import listed
 
 if TYPE_CHECKING:
-    from pytest_gaia.promotion.gate import Gate
-    from pytest_gaia.promotion.promote import Ending, Part
-    from pytest_gaia.promotion.promote_plan import Plan
+    from pytest_gaia.promotion.gate.gate import Gate
+    from pytest_gaia.promotion.promote.plan import Plan
+    from pytest_gaia.promotion.promote.steps import Ending, Part
 
 HELP = """\
 Promote a bundle into an environment: ask the gate's edge, take the lock, seal the plan, deploy, wait, run the suites,
@@ -68,7 +68,7 @@ def promote_bundle(
     as_json: AsJson = False,
 ) -> None:
     """Promote, show how it ended, and what to do next."""
-    from pytest_gaia.promotion.promote_plan import changed_files, plan_promotion
+    from pytest_gaia.promotion.promote.plan import changed_files, plan_promotion
 
     promotion = Promotion.here()
     extra = tuple(context.obj or ())
@@ -87,8 +87,8 @@ def promote_bundle(
 
 
 def _carried_out(plan: Plan, *, resume: bool, only: Part | None, as_json: bool) -> Ending:
-    from pytest_gaia.promotion.promote import Promote
-    from pytest_gaia.promotion.promote_child import Interrupted
+    from pytest_gaia.promotion.promote.child import Interrupted
+    from pytest_gaia.promotion.promote.steps import Promote
     from pytest_gaia.system.signals import like_interrupts
 
     def say(step: str, text: str) -> None:

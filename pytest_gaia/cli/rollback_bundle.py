@@ -14,13 +14,13 @@ from pytest_gaia.cli.deployments import AsJson, EnvironmentName, refused_as_json
 from pytest_gaia.cli.pipes import reader_may_leave
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.errors import ConfigError, GaiaError
-from pytest_gaia.promotion.bundle import SHORT
+from pytest_gaia.promotion.bundle.model import SHORT
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.system.signals import like_interrupts
 
 if TYPE_CHECKING:
     from pytest_gaia.cli.deployments import Target
-    from pytest_gaia.promotion.rollback import RollbackPlan
+    from pytest_gaia.promotion.promote.rollback import RollbackPlan
     from pytest_gaia.rollout.model import Rollout, RolloutResult
 
 PLAN_HELP = """\
@@ -67,7 +67,7 @@ class Recorded:
 
 def bundle_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recorded | None:
     """Return what the ledger knows of a rollback of ``there``; None where it does not know which bundle runs."""
-    from pytest_gaia.promotion.rollback import plan_to_earlier, running_bundle
+    from pytest_gaia.promotion.promote.rollback import plan_to_earlier, running_bundle
 
     promotion, name = Promotion.of(there.project), there.environment.name
     if name not in promotion.stages:
@@ -94,8 +94,8 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
     """Roll back under the lock, write it down whatever came of it, look whether it works, and end with the exit code."""
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import show_result
-    from pytest_gaia.promotion.renewal import renewed
-    from pytest_gaia.promotion.smoke import smoke
+    from pytest_gaia.promotion.ledger.lock import renewed
+    from pytest_gaia.promotion.promote.rehearsal import smoke
     from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
 
     promotion, name = recorded.promotion, there.environment.name
@@ -149,9 +149,8 @@ def rehearse_rollback(
     """Go back and forward again, and write what came of it."""
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import document, show_result
-    from pytest_gaia.promotion.promote_commands import check_environ
-    from pytest_gaia.promotion.rehearsal import rehearse
-    from pytest_gaia.promotion.smoke import smoke
+    from pytest_gaia.promotion.promote.child import check_environ
+    from pytest_gaia.promotion.promote.rehearsal import rehearse, smoke
     from pytest_gaia.rollout.course import RolloutInterrupted
 
     if is_production(env):
@@ -181,7 +180,7 @@ def rehearse_rollback(
 
 
 def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tuple[Promotion, RollbackPlan]:
-    from pytest_gaia.promotion.rollback import gone_targets, plan_to_earlier, running_bundle
+    from pytest_gaia.promotion.promote.rollback import gone_targets, plan_to_earlier, running_bundle
 
     promotion, name = Promotion.of(there.project), there.environment.name
     prefix = bundle or running_bundle(promotion, name)
@@ -203,9 +202,9 @@ def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tupl
 
 def _write(recorded: Recorded, result: RolloutResult, fence: int) -> str:
     """Write the rollback into the ledger; return why it could not be, which nobody but this machine knows then."""
-    from pytest_gaia.promotion.rollback import rollback_predicate
-    from pytest_gaia.promotion.statements import NO_BUNDLE, ROLLBACK
-    from pytest_gaia.promotion.witness import any_signer
+    from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, ROLLBACK
+    from pytest_gaia.promotion.promote.rollback import rollback_predicate
+    from pytest_gaia.promotion.promote.witness import any_signer
     from pytest_gaia.rollout.journal import who
 
     promotion = recorded.promotion

@@ -15,7 +15,7 @@ from pytest_gaia.cli.gate import BundleId  # as above
 from pytest_gaia.promotion.project import Promotion
 
 if TYPE_CHECKING:
-    from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.bundle.model import Bundle
 
 SIGNOFF_HELP = """\
 Sign an item of the checklist for one bundle, or the release as a whole, in a role that your key has.
@@ -79,7 +79,7 @@ def waive_item(
 def _sign(
     kind: str, item: str, env: str, bundle: str, role: str | None, why: str, until: str, ssh_key: Path | None
 ) -> None:
-    from pytest_gaia.promotion.signing import Word, write_word
+    from pytest_gaia.promotion.promote.signing import Word, write_word
 
     promotion = Promotion.here()
     found: Bundle = promotion.bundle(bundle)

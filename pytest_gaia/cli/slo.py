@@ -15,15 +15,15 @@ from pytest_gaia.cli.environments import complete_name
 from pytest_gaia.cli.policy_shown import echo_json
 from pytest_gaia.cli.tables import show_table
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.performance import Comparison, compare, measure, percentile, samples_of
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.performance import Comparison, compare, measure, percentile, samples_of
 from pytest_gaia.verdict.evidence import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_gaia.promotion.performance import Samples
-    from pytest_gaia.promotion.statements import SloResult
+    from pytest_gaia.promotion.ledger.statements import SloResult
+    from pytest_gaia.promotion.promote.performance import Samples
     from pytest_gaia.verdict.evidence import RecordedRun, RunStart
 
 HELP = """\

@@ -16,18 +16,17 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
-from pytest_gaia.promotion import bundles
-from pytest_gaia.promotion.bundle import Bundle
-from pytest_gaia.promotion.git_reference import GitReference
-from pytest_gaia.promotion.git_store import GitStore
-from pytest_gaia.promotion.keys import SigningKey, signing_key, trusted_keys
-from pytest_gaia.promotion.ledger import Entry, Ledger
-from pytest_gaia.promotion.lock import FilePlace, GitPlace, Lock
-from pytest_gaia.promotion.outside import done_here
-from pytest_gaia.promotion.shared_bundles import REFERENCE as BUNDLES
-from pytest_gaia.promotion.shared_bundles import bring_bundles, share_bundle
-from pytest_gaia.promotion.situation import Situation
-from pytest_gaia.promotion.stores import FolderStore
+from pytest_gaia.promotion.bundle import kept as bundles
+from pytest_gaia.promotion.bundle.kept import REFERENCE as BUNDLES
+from pytest_gaia.promotion.bundle.kept import bring_bundles, share_bundle
+from pytest_gaia.promotion.bundle.model import Bundle
+from pytest_gaia.promotion.gate.outside import done_here
+from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.ledger.git_reference import GitReference
+from pytest_gaia.promotion.ledger.keys import SigningKey, signing_key, trusted_keys
+from pytest_gaia.promotion.ledger.ledger import Entry, Ledger
+from pytest_gaia.promotion.ledger.lock import FilePlace, GitPlace, Lock
+from pytest_gaia.promotion.ledger.stores import FolderStore, GitStore
 
 LOCKS = ".gaia/locks"
 LOCK_REFERENCE = "refs/gaia/locks"

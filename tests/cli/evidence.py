@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pytest_gaia.config.variables import KEY_VARIABLE
-from pytest_gaia.promotion.bundles import keep_bundle
+from pytest_gaia.promotion.bundle.kept import keep_bundle
 from tests.promotion.conftest import Keyring
 from tests.promotion.release import Release
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_gaia.promotion.ledger import Entry
+    from pytest_gaia.promotion.ledger.ledger import Entry
 
 LEDGER = ".gaia/ledger"
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.promotion.bundles import keep_bundle
-from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.bundle.kept import keep_bundle
+from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.ledger.statements import DEPLOYMENT, CheckPredicate, DeploymentPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.statements import DEPLOYMENT, CheckPredicate, DeploymentPredicate
 from tests.cli.documents import Service, serving
 from tests.promotion.release import START, made_bundle
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.bundles import FOLDER, read_bundle
+from pytest_gaia.promotion.bundle.kept import FOLDER, read_bundle
 from tests.repositories import Repository
 from tests.rollout.deploy_files import image
 

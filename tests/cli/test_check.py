@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.bundles import configs_folder, keep_bundle
-from pytest_gaia.promotion.configs import deploy_files, digest
-from pytest_gaia.promotion.gate import evaluate
+from pytest_gaia.promotion.bundle.checks import deploy_files, digest
+from pytest_gaia.promotion.bundle.kept import configs_folder, keep_bundle
+from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.ledger.statements import RUN, CheckPredicate, RunDetails, RunPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.statements import RUN, CheckPredicate, RunDetails, RunPredicate
 from tests.config.reading import files_in
 from tests.promotion.release import made_bundle
 from tests.rollout.deploy_files import write_fly_files
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.bundle.model import Bundle
     from tests.cli.conftest import Outcome
 
     Gaia = Callable[..., Outcome]

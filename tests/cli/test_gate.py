@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.statements import ROLLBACK
+from pytest_gaia.promotion.ledger.statements import ROLLBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

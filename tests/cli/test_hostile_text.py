@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.statements import WAIVER, WaiverPredicate
+from pytest_gaia.promotion.ledger.statements import WAIVER, WaiverPredicate
 from tests.hostile import HOSTILE, planted
 from tests.observation.scripted import Member, healthy
 

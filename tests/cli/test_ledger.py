@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.dsse import PAYLOAD_TYPE
-from pytest_gaia.promotion.ledger import Ledger
-from pytest_gaia.promotion.statements import CHECK
-from pytest_gaia.promotion.stores import FolderStore
+from pytest_gaia.promotion.ledger.dsse import PAYLOAD_TYPE
+from pytest_gaia.promotion.ledger.ledger import Ledger
+from pytest_gaia.promotion.ledger.statements import CHECK
+from pytest_gaia.promotion.ledger.stores import FolderStore
 from tests.promotion.test_ledger import check
 from tests.repositories import Repository
 
@@ -72,7 +72,7 @@ def test_entries_as_json(gaia: Gaia, release: Underway) -> None:
 
 
 def test_one_bundle_of_several(gaia: Gaia, release: Underway) -> None:
-    from pytest_gaia.promotion.bundles import keep_bundle
+    from pytest_gaia.promotion.bundle.kept import keep_bundle
     from tests.promotion.release import made_bundle
 
     other = made_bundle("b")
@@ -304,7 +304,7 @@ def test_without_the_package_that_verifies_it_is_said_which(
 ) -> None:
     release.through_local()
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
-    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ed25519", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger.ed25519", raising=False)
 
     for arguments in (
         ["ledger", "verify"],

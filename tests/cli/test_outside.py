@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.bundle import Component
-from pytest_gaia.promotion.bundles import keep_bundle
-from pytest_gaia.promotion.statements import NO_BUNDLE, DeploymentPredicate
+from pytest_gaia.promotion.bundle.kept import keep_bundle
+from pytest_gaia.promotion.bundle.model import Component
+from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, DeploymentPredicate
 from pytest_gaia.rollout.journal import FOLDER
 from tests.cli.evidence import Underway
 from tests.promotion.release import made_bundle

@@ -12,8 +12,7 @@ import pytest
 from pytest_gaia.cli.app import run
 from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote_plan import plan_promotion
-from pytest_gaia.promotion.running import environment_of
+from pytest_gaia.promotion.promote.plan import environment_of, plan_promotion
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring
@@ -173,7 +172,7 @@ def test_a_key_that_is_no_longer_in_force_signs_nothing(
 def test_a_ledger_that_cannot_be_written_is_told_before_the_deployment(
     promotable: Promotable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pytest_gaia.promotion.stores import FolderStore
+    from pytest_gaia.promotion.ledger.stores import FolderStore
 
     # A folder that root may not write either.
     monkeypatch.setattr(FolderStore, "read", lambda self: {})

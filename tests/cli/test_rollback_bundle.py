@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.variables import KEY_VARIABLE
-from pytest_gaia.promotion.bundle import Bundle, Component
-from pytest_gaia.promotion.bundles import FOLDER, configs_folder, keep_bundle
-from pytest_gaia.promotion.configs import deploy_files, digest
-from pytest_gaia.promotion.gate import evaluate
-from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.statements import (
+from pytest_gaia.promotion.bundle.checks import deploy_files, digest
+from pytest_gaia.promotion.bundle.kept import FOLDER, configs_folder, keep_bundle
+from pytest_gaia.promotion.bundle.model import Bundle, Component
+from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.ledger.statements import (
     DEPLOYMENT,
     ROLLBACK,
     RUN,
@@ -24,6 +23,7 @@ from pytest_gaia.promotion.statements import (
     RunDetails,
     RunPredicate,
 )
+from pytest_gaia.promotion.project import Promotion
 from tests.cli.test_deploy_interrupted import read_until, started
 from tests.config.reading import files_in
 from tests.promotion.conftest import Keyring
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_gaia.promotion.keys import SigningKey
+    from pytest_gaia.promotion.ledger.keys import SigningKey
     from tests.cli.conftest import Outcome
     from tests.fake_tools import FakeTools
 

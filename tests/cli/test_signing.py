@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
-from pytest_gaia.promotion.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
+from pytest_gaia.promotion.ledger.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
 from tests.cli.test_keys import secrets_of, ssh_key
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def test_without_the_package_that_signs_it_is_said_which(
 ) -> None:
     release.hold("sam", monkeypatch)
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
-    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ed25519", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger.ed25519", raising=False)
 
     code, out, err = gaia(*REVIEW, "--bundle", release.id)
 

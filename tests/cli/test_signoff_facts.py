@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_gaia.promotion.bundles import keep_bundle
+from pytest_gaia.promotion.bundle.kept import keep_bundle
 from tests.cli.signoff_files import EXCUSED, IDLE, LEFT_OUT, RULE, judged, judged_in, run_kept, verdict_of, walk_kept
 from tests.promotion.release import made_bundle
 

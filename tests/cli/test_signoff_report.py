@@ -172,7 +172,7 @@ def test_mistakes(refused: Callable[..., str], release: Underway, arguments: tup
 def test_mistakes_about_the_bundle_and_the_ledger(
     refused: Callable[..., str], release: Underway, project: Path
 ) -> None:
-    from pytest_gaia.promotion.bundles import keep_bundle
+    from pytest_gaia.promotion.bundle.kept import keep_bundle
 
     assert "the ledger (.gaia/ledger) has no entry yet, so nothing is known of any release" in refused()
     release.through_local()

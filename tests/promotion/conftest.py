@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from pytest_gaia.promotion.keys import SigningKey, signing_key, trusted_keys
-from pytest_gaia.promotion.ledger import Ledger
-from pytest_gaia.promotion.stores import FolderStore
+from pytest_gaia.promotion.ledger.keys import SigningKey, signing_key, trusted_keys
+from pytest_gaia.promotion.ledger.ledger import Ledger
+from pytest_gaia.promotion.ledger.stores import FolderStore
 
 if TYPE_CHECKING:
     from pathlib import Path

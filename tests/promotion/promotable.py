@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.promotion.bundle import Bundle, Component
-from pytest_gaia.promotion.bundles import keep_bundle
-from pytest_gaia.promotion.making import DIRTY
+from pytest_gaia.promotion.bundle.kept import keep_bundle
+from pytest_gaia.promotion.bundle.making import DIRTY
+from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote_journal import Journal, Mark
+from pytest_gaia.promotion.promote.journal import Journal, Mark
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
-    from pytest_gaia.promotion.ledger import Entry
+    from pytest_gaia.promotion.ledger.ledger import Entry
     from tests.plugin.deployer import Deployer
 
 IGNORED = ".gaia/\n__pycache__/\nci/calls\nci/*.json\nsuites/local/\n"

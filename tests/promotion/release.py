@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pytest_gaia.config.stages import Stage
-from pytest_gaia.promotion.bundle import Bundle, Component
-from pytest_gaia.promotion.gate import Gate, evaluate
-from pytest_gaia.promotion.situation import Situation
-from pytest_gaia.promotion.statements import (
+from pytest_gaia.promotion.bundle.model import Bundle, Component
+from pytest_gaia.promotion.gate.gate import Gate, evaluate
+from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.ledger.statements import (
     CHECK,
     DEPLOYMENT,
     GATE,
@@ -37,8 +37,8 @@ from pytest_gaia.promotion.statements import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.items import Group
-    from pytest_gaia.promotion.keys import SigningKey
+    from pytest_gaia.promotion.gate.items import Group
+    from pytest_gaia.promotion.ledger.keys import SigningKey
     from tests.promotion.conftest import Keyring
 
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gaia.promotion.api_check import check, undecided
-from pytest_gaia.promotion.api_snapshots import Fetched, Snapshot
+from pytest_gaia.promotion.api.check import check, undecided
+from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot
 from tests.cli.documents import document
 
 LESS, MORE = document("/a"), document("/a", "/b")

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from pytest_gaia.deploy.contract import Machine, Observation
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.observation.deployed import Sight
-from pytest_gaia.promotion.bundle import Bundle, Component
-from pytest_gaia.promotion.bundle_checks import check_files, check_images, check_running
-from pytest_gaia.promotion.bundles import (
+from pytest_gaia.promotion.bundle.checks import check_files, check_images, check_running, deploy_files, digest
+from pytest_gaia.promotion.bundle.kept import (
     FOLDER,
     all_bundles,
     bundle_files,
@@ -26,8 +25,8 @@ from pytest_gaia.promotion.bundles import (
     read_bundle,
     write_bundle,
 )
-from pytest_gaia.promotion.configs import deploy_files, digest
-from pytest_gaia.promotion.making import last_released, make_bundle
+from pytest_gaia.promotion.bundle.making import last_released, make_bundle
+from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.project import Promotion
 from tests.config.reading import files_in
 from tests.promotion.release import Release, made_bundle

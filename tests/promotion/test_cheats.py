@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.promotion.bundle import Component
-from pytest_gaia.promotion.statements import Subject
+from pytest_gaia.promotion.bundle.model import Component
+from pytest_gaia.promotion.ledger.statements import Subject
 from tests.promotion.release import Release, made_bundle
 
 if TYPE_CHECKING:

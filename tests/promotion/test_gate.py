@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.stages import Stage
-from pytest_gaia.promotion.checklist import CHECKLIST
-from pytest_gaia.promotion.gate import evaluate
-from pytest_gaia.promotion.situation import Situation
+from pytest_gaia.promotion.gate.checklist import CHECKLIST
+from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.gate.situation import Situation
 from tests.promotion.release import STAGES, Release, made_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.gate import Gate
-    from pytest_gaia.promotion.items import Group
+    from pytest_gaia.promotion.gate.gate import Gate
+    from pytest_gaia.promotion.gate.items import Group
     from tests.promotion.conftest import Keyring
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.keys import raw_public, signing_key, trusted_keys
+from pytest_gaia.promotion.ledger.keys import raw_public, signing_key, trusted_keys
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.dsse import pae
-from pytest_gaia.promotion.git_reference import GitReference
-from pytest_gaia.promotion.git_store import GitStore
-from pytest_gaia.promotion.keys import trusted_keys
-from pytest_gaia.promotion.ledger import Ledger, counted, unsigned_of
-from pytest_gaia.promotion.statements import CHECK, CheckPredicate, Subject
-from pytest_gaia.promotion.stores import FolderStore
+from pytest_gaia.promotion.ledger.dsse import pae
+from pytest_gaia.promotion.ledger.git_reference import GitReference
+from pytest_gaia.promotion.ledger.keys import trusted_keys
+from pytest_gaia.promotion.ledger.ledger import Ledger, counted, unsigned_of
+from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, Subject
+from pytest_gaia.promotion.ledger.stores import FolderStore, GitStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.keys import SigningKey
+    from pytest_gaia.promotion.ledger.keys import SigningKey
     from tests.promotion.conftest import Keyring
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gaia.config.stages import Slo
-from pytest_gaia.promotion.performance import compare, mann_whitney, measure, percentile, samples_of
+from pytest_gaia.promotion.promote.performance import compare, mann_whitney, measure, percentile, samples_of
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
 
 PASSED = (Phase("call", "passed"),)

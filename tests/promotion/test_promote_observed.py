@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.cli.app import run
 from pytest_gaia.config.environment import DeploySettings
-from pytest_gaia.promotion.bundle import Bundle, Component
-from pytest_gaia.promotion.bundles import keep_bundle
-from pytest_gaia.promotion.configs import deploy_files, digest
+from pytest_gaia.promotion.bundle.checks import deploy_files, digest
+from pytest_gaia.promotion.bundle.kept import keep_bundle
+from pytest_gaia.promotion.bundle.model import Bundle, Component
+from pytest_gaia.promotion.ledger.statements import DeploymentPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.running import environment_of, observed
-from pytest_gaia.promotion.statements import DeploymentPredicate
+from pytest_gaia.promotion.promote.plan import environment_of, observed
 from tests.config.reading import files_in
 from tests.fake_tools import fake_tools
 from tests.plugin.conftest import add_suite, project, server

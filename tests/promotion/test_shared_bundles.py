@@ -10,17 +10,16 @@ import msgspec
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.bundles import all_bundles, configs_folder, keep_bundle
-from pytest_gaia.promotion.git_reference import GitReference
+from pytest_gaia.promotion.bundle.kept import REFERENCE, SharedBundle, all_bundles, configs_folder, keep_bundle
+from pytest_gaia.promotion.ledger.git_reference import GitReference
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.shared_bundles import REFERENCE, SharedBundle
 from tests.promotion.release import made_bundle
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.bundle import Bundle
+    from pytest_gaia.promotion.bundle.model import Bundle
 
 SETTINGS = '[ledger]\ngit = "refs/gaia/ledger"\nremote = "origin"\n'
 FILES = {"fly.gateway.staging.toml": b"app = 'x'\n", "docker-compose.yml": b"\xff\x00"}

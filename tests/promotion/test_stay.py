@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.promotion.gate import evaluate
-from pytest_gaia.promotion.situation import Situation
-from pytest_gaia.promotion.statements import NO_BUNDLE
+from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.ledger.statements import NO_BUNDLE
 from tests.promotion.release import STAGES, START, Release, made_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.items import Finding
+    from pytest_gaia.promotion.gate.items import Finding
     from tests.promotion.conftest import Keyring
 
 ONE, TWO = made_bundle("1"), made_bundle("2")

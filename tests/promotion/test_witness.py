@@ -9,7 +9,7 @@ import pytest
 from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.witness import any_signer, witness
+from pytest_gaia.promotion.promote.witness import any_signer, witness
 from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:

@@ -102,7 +102,7 @@ def _commit(rootdir: Path) -> str:
         if value := os.environ.get(name):
             return value
     # Imported here: only a run that writes such a report asks git.
-    from pytest_gaia.promotion.commits import head
+    from pytest_gaia.promotion.bundle.commits import head
 
     with suppress(ConfigError):
         return head(rootdir).id
@@ -111,8 +111,8 @@ def _commit(rootdir: Path) -> str:
 
 def _ledger_head(project: Project) -> str:
     """Return the head of the project's ledger, where that is a folder here: another one is asked for over a network."""
-    from pytest_gaia.promotion.ledger import Ledger
-    from pytest_gaia.promotion.stores import FolderStore
+    from pytest_gaia.promotion.ledger.ledger import Ledger
+    from pytest_gaia.promotion.ledger.stores import FolderStore
 
     with suppress(ConfigError):
         settings = project.ledger

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from pytest_gaia.promotion.gate import LONGEST_WAIVER, RERUN, WAIVER_ROLE, Gate
-from pytest_gaia.promotion.items import Item
-from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, RERUN, WAIVER_ROLE, Gate
+from pytest_gaia.promotion.gate.items import Item
+from pytest_gaia.promotion.gate.situation import Evidence, Situation, approvers
+from pytest_gaia.promotion.ledger.ledger import Entry, kind_of
+from pytest_gaia.promotion.ledger.statements import GatePredicate, SignoffPredicate, WaiverPredicate
 from pytest_gaia.promotion.signoff.look import Look
 from pytest_gaia.promotion.signoff.words import moment
-from pytest_gaia.promotion.situation import Evidence, Situation, approvers
-from pytest_gaia.promotion.statements import GatePredicate, SignoffPredicate, WaiverPredicate
-from pytest_gaia.promotion.told import kind_of
 from pytest_gaia.report.signoff.page import ChecklistRow, Criterion, Proof, Waiver
 
 

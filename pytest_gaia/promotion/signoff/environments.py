@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from statistics import median
 
-from pytest_gaia.promotion.bundle import SHORT
-from pytest_gaia.promotion.ledger import Entry
-from pytest_gaia.promotion.performance import samples_of
-from pytest_gaia.promotion.signoff.look import Look, RunSeen, may_testify
-from pytest_gaia.promotion.signoff.words import linked, moment
-from pytest_gaia.promotion.situation import Situation
-from pytest_gaia.promotion.statements import (
+from pytest_gaia.promotion.bundle.model import SHORT
+from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.ledger.ledger import Entry
+from pytest_gaia.promotion.ledger.statements import (
     NO_BUNDLE,
     RUNS_WELL,
     DeploymentPredicate,
@@ -20,6 +17,9 @@ from pytest_gaia.promotion.statements import (
     RunPredicate,
     SloResult,
 )
+from pytest_gaia.promotion.promote.performance import samples_of
+from pytest_gaia.promotion.signoff.look import Look, RunSeen, may_testify
+from pytest_gaia.promotion.signoff.words import linked, moment
 from pytest_gaia.report.signoff.page import SHOWN_RUNS, Counts, EnvironmentSeen, Image, Objective, RunPoint
 from pytest_gaia.verdict.judge import EXCUSED
 

@@ -12,13 +12,13 @@ import msgspec
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle import SHORT, Bundle
-from pytest_gaia.promotion.ledger import Entry
+from pytest_gaia.promotion.bundle.model import SHORT, Bundle
+from pytest_gaia.promotion.gate.situation import Evidence, Situation, testified
+from pytest_gaia.promotion.ledger.ledger import Entry
+from pytest_gaia.promotion.ledger.statements import RunPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote_commands import RECORD, VERDICT
-from pytest_gaia.promotion.promote_journal import FOLDER
-from pytest_gaia.promotion.situation import Evidence, Situation, testified
-from pytest_gaia.promotion.statements import RunPredicate
+from pytest_gaia.promotion.promote.child import RECORD, VERDICT
+from pytest_gaia.promotion.promote.journal import FOLDER
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.report import VerdictFile
 

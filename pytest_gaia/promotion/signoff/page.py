@@ -9,19 +9,20 @@ from pathlib import Path
 
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle import Bundle
-from pytest_gaia.promotion.gate import Gate, evaluate
-from pytest_gaia.promotion.ledger import counted, problems_of
+from pytest_gaia.promotion.bundle.model import Bundle
+from pytest_gaia.promotion.gate.gate import Gate, evaluate
+from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.ledger.ledger import counted, problems_of
+from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.signoff import criteria, rules, tests
+from pytest_gaia.promotion.signoff import criteria, tests
 from pytest_gaia.promotion.signoff import environments as history
+from pytest_gaia.promotion.signoff import tests as rules
 from pytest_gaia.promotion.signoff.changes import changes
 from pytest_gaia.promotion.signoff.clean import clean, redactor_of
 from pytest_gaia.promotion.signoff.environments import environments, images
 from pytest_gaia.promotion.signoff.look import Look, given_record, given_verdict, kept_run, way_to
 from pytest_gaia.promotion.signoff.words import checked_address, in_words, moment
-from pytest_gaia.promotion.situation import Situation
-from pytest_gaia.promotion.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.report.signoff.page import Answer, Fact, SignOffPage
 
 _OF = {"registry": "in a registry", "local": "that one machine has"}

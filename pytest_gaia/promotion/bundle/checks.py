@@ -1,0 +1,114 @@
+"""Is a bundle still what it was made of: its images, its deploy files, and what was seen to run?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pytest_gaia.config.deployfiles.names import fly_names
+from pytest_gaia.config.deployfiles.read import DeployFolder, compose_file
+from pytest_gaia.deploy.outcome import digest_of, digests
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.observation.deployed import Sight
+from pytest_gaia.promotion.bundle.images import DIGEST, not_one
+from pytest_gaia.promotion.bundle.model import Bundle, Component
+
+
+def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
+    """Return name → content of every deploy file in ``folder``, of all environments; none where there is no folder.
+
+    Whether ``gaia.toml`` knows the environment makes no difference: what a bundle holds must not change with it.
+
+    Raises ``ConfigError`` for one that cannot be read.
+    """
+    paths = [file.path for file in fly_names(folder.path)]
+    if compose := compose_file(folder.path):
+        paths.append(compose)
+    return {path.name: _content(folder, path) for path in sorted(paths)}
+
+
+def digest(content: bytes) -> str:
+    """Return what a bundle keeps of a deploy file: SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def differences(wanted: Mapping[str, str], found: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Yield (file, how it differs) for every file that is not as ``wanted`` (file → SHA-256) says."""
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            yield name, "is gone"
+        elif name not in wanted:
+            yield name, "is new"
+        elif digest(found[name]) != wanted[name]:
+            yield name, "was changed"
+
+
+def _content(folder: DeployFolder, path: Path) -> bytes:
+    try:
+        return folder.content(path)
+    except OSError as error:
+        raise ConfigError(f"{path.name}: this deploy file cannot be read: {error.strerror}.") from None
+
+
+Status = Literal["same", "differs", "unknown", "left out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was compared."""
+
+    what: str
+    """``image gateway``, ``deploy file fly.auth.dev.toml``, ``kept file …``, ``running gateway``"""
+    status: Status
+    """``unknown``: it could not be looked at; ``left out``: the environment has no such service, or the bundle none"""
+    why: str = ""
+
+
+def check_images(bundle: Bundle) -> Iterator[Check]:
+    """Yield, for each image, whether its reference names one digest and no other."""
+    for part in sorted(bundle.components):
+        problem = _loose(part)
+        yield Check(f"image {part.service}", "differs" if problem else "same", problem)
+
+
+def check_files(bundle: Bundle, found: Mapping[str, bytes], *, what: str) -> Iterator[Check]:
+    """Yield, for each deploy file, whether it is as it was; ``found`` is name → content now."""
+    different = dict(differences(bundle.configs, found))
+    for name in sorted(bundle.configs.keys() | found.keys()):
+        yield Check(f"{what} {name}", "differs" if name in different else "same", different.get(name, ""))
+
+
+def check_running(bundle: Bundle, sights: Sequence[Sight], environment: str) -> Iterator[Check]:
+    """Yield, for each service of the bundle or of the environment, whether what runs is what is in the bundle."""
+    seen = {sight.service: sight for sight in sights}
+    for service in sorted(bundle.digests.keys() | seen.keys()):
+        what = f"running {service}"
+        if service not in seen:
+            yield Check(what, "left out", f"{environment} has no {service}")
+        elif service not in bundle.digests:
+            yield Check(what, "left out", "the bundle has no image of it")
+        else:
+            yield _running(what, seen[service], bundle.digests[service])
+
+
+def _running(what: str, sight: Sight, wanted: str) -> Check:
+    if sight.observation is None:
+        return Check(what, "unknown", sight.problem)
+    if problem := not_one(sight):
+        return Check(what, "differs", f"{sight.app} {problem}")
+    (running,) = digests(sight.observation)
+    if running != wanted:
+        return Check(what, "differs", f"{sight.app} runs {running[:19]}, the bundle has {wanted[:19]}")
+    return Check(what, "same")
+
+
+def _loose(part: Component) -> str:
+    if not DIGEST.fullmatch(part.digest):
+        return f"{part.digest or 'nothing'} is no digest"
+    named = digest_of(part.image)
+    if named is None:
+        return f"{part.image} names no digest; it can become another image"
+    return "" if named == part.digest else f"{part.image} names another digest than {part.digest[:19]}"

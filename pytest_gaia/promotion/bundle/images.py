@@ -1,0 +1,96 @@
+"""The images of a bundle: named on a command line, or seen to run in an environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.deploy.outcome import digest_of, digests, pinned
+from pytest_gaia.deploy.registry import hook_for
+from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest
+from pytest_gaia.observation.deployed import Sight, look_at
+from pytest_gaia.promotion.bundle.model import Component
+from pytest_gaia.rollout.plan import plan_rollout
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+LOCAL_HOOK = "compose"
+"""the hook whose images are on one machine only"""
+
+
+def named_images(images: Mapping[str, str], deployed: Collection[str] = ()) -> tuple[Component, ...]:
+    """Return service → reference as components; ``deployed`` are services of the project's own.
+
+    Raises ``ConfigError`` for a service or a digest that is none.
+    """
+    known = dict.fromkeys((*MEMBERS, *deployed))
+    found = []
+    for service, reference in images.items():
+        if service not in known:
+            raise ConfigError(f"--image: unknown service {service!r}; {nearest(service, known)}")
+        digest = digest_of(reference)
+        if digest is None:
+            raise ConfigError(
+                f"--image {service}={reference}: say the digest (…@sha256:…): a tag can be moved, and then nobody knows "
+                f"what was tested. `docker buildx imagetools inspect {reference}` shows it; so does whoever pushed it."
+            )
+        if not DIGEST.fullmatch(digest):
+            raise ConfigError(f"--image {service}: {digest!r} is no digest: sha256: and 64 hexadecimal digits.")
+        found.append(Component(service, reference, digest))
+    return tuple(found)
+
+
+def look(environment: Environment, rootdir: Path, services: Sequence[str] = ()) -> tuple[Sight, ...]:
+    """Observe ``services`` of ``environment`` (by default those that are deployed there) through its deploy hook.
+
+    Raises ``ConfigError`` where it is not deployed from here.
+    """
+    rollout = plan_rollout(environment, environment.deployment, rootdir=rootdir, services=services, check=False)
+    return look_at(rollout, hook_for(environment, rootdir=rootdir))
+
+
+def running_images(sights: Sequence[Sight], environment: str) -> tuple[Component, ...]:
+    """Return what was seen to run, one image a service.
+
+    Raises ``DeployUnavailable`` where a service could not be observed, and ``DeployFailed`` where one runs nothing or
+    several images: that is no release.
+    """
+    unseen: dict[str, list[str]] = {}
+    for sight in sights:
+        if sight.observation is None:
+            unseen.setdefault(sight.problem, []).append(f"{sight.service} ({sight.app})")
+    if unseen:
+        why = " ".join(f"{', '.join(services)}: {problem}" for problem, services in unseen.items())
+        raise DeployUnavailable(f"{environment}: what runs there could not be observed. {why}")
+    wrong = [f"{sight.service} ({sight.app}) {problem}" for sight in sights if (problem := not_one(sight))]
+    if wrong:
+        raise DeployFailed(
+            f"{environment}: no bundle can be made of what runs there: {'; '.join(wrong)}. Nothing was made. Deploy it "
+            f"(gaia deploy {environment}), name the images (--image SERVICE=…@sha256:…), or leave services out (--services)."
+        )
+    return tuple(_component(sight) for sight in sights)
+
+
+def not_one(sight: Sight) -> str:
+    """Return why a service that was observed does not run one image; an empty text if it does."""
+    seen = sight.observation
+    if seen is None or not seen.exists:
+        return "was never deployed"
+    if not seen.machines:
+        return "has no machine"
+    found = digests(seen)
+    if len(found) > 1:
+        return f"runs {len(found)} images: {', '.join(each[:19] for each in found)}"
+    if not found or not all(machine.digest and machine.image for machine in seen.machines):
+        return "does not say which image it runs"
+    return ""
+
+
+def _component(sight: Sight) -> Component:
+    if sight.observation is None:
+        raise ValueError(f"{sight.service} was not observed")
+    machine = sight.observation.machines[0]
+    return Component(sight.service, pinned(machine), machine.digest or "")

@@ -1,0 +1,161 @@
+"""Making a bundle of images, and of what the project is at this moment, its newest migration included."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_gaia.config.tolerance import PRODUCTION
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.bundle import commits
+from pytest_gaia.promotion.bundle import kept as bundles
+from pytest_gaia.promotion.bundle.checks import deploy_files, digest
+from pytest_gaia.promotion.bundle.model import Bundle, Component
+from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.ledger.statements import GatePredicate
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.wording import listed
+
+DIRTY = "-dirty"
+"""end of the commit of a bundle that holds more than the commit does, as ``git describe`` writes it"""
+_KEPT = ".gaia"
+
+
+def make_bundle(
+    promotion: Promotion,
+    components: Iterable[Component],
+    *,
+    only_here: bool = False,
+    head: str | None = None,
+    allow_dirty: bool = False,
+) -> tuple[Bundle, dict[str, bytes]]:
+    """Return a bundle of ``components`` with the deploy files that it names; nothing is kept yet.
+
+    ``only_here`` says that its images are on this machine alone. Raises ``ConfigError``: no image, a work tree with
+    changes (unless ``allow_dirty``, which makes it a local one), and whatever git or the migrations do not tell.
+    """
+    parts = tuple(sorted(components))
+    if not parts:
+        raise ConfigError("a bundle needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV.")
+    commit = commits.head(promotion.rootdir, beside=beside(promotion))
+    if commit.changed and not allow_dirty:
+        raise ConfigError(_changed(commit.changed))
+    files = deploy_files(promotion.project.deploy_folder)
+    bundle = Bundle(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        kind="local" if only_here or commit.changed else "registry",
+        commit=commit.id + DIRTY if commit.changed else commit.id,
+        authors=commits.authors(promotion.rootdir, last_released(promotion)),
+        migration_head=migration_head(promotion.rootdir) if head is None else head,
+        components=parts,
+        configs={name: digest(content) for name, content in files.items()},
+    )
+    return bundle, files
+
+
+def last_released(promotion: Promotion) -> str | None:
+    """Return the commit of the newest bundle that has passed production's gate; None for none."""
+    promotion.bring_bundles()
+    entries, now = promotion.ledger.entries(), datetime.now(UTC)
+    stage = promotion.stages[PRODUCTION]
+    passed = []
+    for bundle in bundles.all_bundles(promotion.rootdir):
+        decision = Situation(PRODUCTION, stage, bundle, entries, now).newest(GatePredicate)
+        if decision is not None and decision.says.decision.verdict == "PROMOTE" and not decision.entry.problem:
+            passed.append((decision.entry.sequence, bundle.commit))
+    return max(passed)[1] if passed else None
+
+
+def beside(promotion: Promotion) -> tuple[str, ...]:
+    """Return the folders in which a promotion itself writes."""
+    return _KEPT, *(
+        [promotion.settings.path]
+        if promotion.settings.git is None and _inside(promotion.rootdir / promotion.settings.path, promotion.rootdir)
+        else []
+    )
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _changed(files: tuple[str, ...]) -> str:
+    return (
+        f"the work tree is not what the commit says: {listed(files)}. Nothing was made. Commit it (or "
+        "ignore what is no part of a release); --allow-dirty makes a local bundle, which goes no further than dev."
+    )
+
+
+ALEMBIC_FOLDERS = ("alembic/versions", "migrations/versions")
+NUMBERED_FOLDERS = ("migrations", "supabase/migrations")
+
+
+def migration_head(rootdir: Path) -> str:
+    """Return the newest migration of the project at ``rootdir``; empty where it has none.
+
+    Alembic's files say what they follow, so its head is the one that none follows; elsewhere it is the last name, with
+    its numbers compared as numbers. Raises ``ConfigError`` where that is not one.
+    """
+    heads = dict(_heads(rootdir))
+    if len(set(heads.values())) > 1:
+        found = ", ".join(f"{head} in {folder}" for folder, head in heads.items())
+        raise ConfigError(f"there are several newest migrations: {found}. Say which counts: --migration-head.")
+    return next(iter(heads.values()), "")
+
+
+def _heads(rootdir: Path) -> Iterator[tuple[str, str]]:
+    for folder in ALEMBIC_FOLDERS:
+        if head := _alembic_head((rootdir / folder).glob("*.py"), folder):
+            yield folder, head
+    for folder in NUMBERED_FOLDERS:
+        names = [path.stem for path in (rootdir / folder).glob("*") if path.suffix in (".sql", ".py")]
+        if names := [name for name in names if re.search(r"\d", name) and not name.endswith(".down")]:
+            yield folder, max(names, key=_natural)
+
+
+def _alembic_head(paths: Iterable[Path], folder: str) -> str:
+    followed: set[str] = set()
+    revisions: set[str] = set()
+    for path in paths:
+        values = _assigned(path)
+        revisions.update(_texts(values.get("revision")))
+        followed.update(_texts(values.get("down_revision")))
+    heads = sorted(revisions - followed)
+    if len(heads) > 1:
+        raise ConfigError(
+            f"{folder} has {len(heads)} heads: {', '.join(heads)}. Merge them (alembic merge heads), or say which counts: "
+            "--migration-head."
+        )
+    return heads[0] if heads else ""
+
+
+def _assigned(path: Path) -> dict[str, object]:
+    """Return the names that a file gives plain values to. It is read, and never run."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"{path.name}: this migration cannot be read: {error}. Say --migration-head.") from None
+    found: dict[str, object] = {}
+    for node in tree.body:
+        # Alembic's template annotates its names since 1.12.
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if isinstance(targets[0], ast.Name) and isinstance(value, ast.expr):
+            with suppress(ValueError):
+                found[targets[0].id] = ast.literal_eval(value)
+    return found
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, tuple | list) else ()
+
+
+def _natural(name: str) -> tuple[tuple[int, int | str], ...]:
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)

@@ -1,0 +1,170 @@
+"""The gate: may this bundle go into, and stay in, this environment? Decided from evidence alone, offline, and pure.
+
+Only an explicit proof promotes. What is not shown holds, what is shown to be bad rejects, and a ledger that is not
+whole shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from pytest_gaia.config.stages import Stage
+from pytest_gaia.promotion.gate import proofs
+from pytest_gaia.promotion.gate.checklist import checklist_for
+from pytest_gaia.promotion.gate.items import Finding, Group, Item, failed, missing, proved
+from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.ledger.ledger import counted, problems_of
+from pytest_gaia.promotion.ledger.statements import Decision, GateDetails, GatePredicate, WaiverPredicate
+from pytest_gaia.verdict.verdict import EXIT_CODES
+
+_NOT_BUILT = ("nats", "postgres")
+"""services whose images a project takes as they are: a bundle may do without them"""
+_LOCAL_ONLY = ("local", "dev")
+"""how far a bundle of images goes that only one machine has"""
+
+FREEZE = "not-frozen"
+RERUN = "not-rejected"
+WAIVER_ROLE = "release-manager"
+LONGEST_WAIVER = timedelta(days=30)
+
+
+def waivable(stage: Stage) -> tuple[str, ...]:
+    """Return the items beside those of the checklist that a release manager can waive, for a reason.
+
+    They are a freeze, which has its exceptions, and a run that was rejected before the one that passed.
+    """
+    return (FREEZE, RERUN) if stage.require_signed else (FREEZE,)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The decision, and each item that it rests on."""
+
+    environment: str
+    bundle: str
+    verdict: Decision
+    items: tuple[Item, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """As of a run: 0 PROMOTE, 1 REJECT, 11 HOLD."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What stands in the way; empty for PROMOTE."""
+        return tuple(f"{item.id}: {item.finding.why}" for item in self.items if not item.good)
+
+    @property
+    def waived(self) -> tuple[str, ...]:
+        """Items that were let go."""
+        return tuple(item.id for item in self.items if item.finding.status == "waived")
+
+    def predicate(self, now: datetime, policies: dict[str, str], fence: int = 0) -> GatePredicate:
+        """Return the decision as it goes into the ledger; ``policies`` are digests of the settings it was made by."""
+        evidence = sorted({sha256 for item in self.items for sha256 in item.finding.evidence})
+        return GatePredicate(
+            verifier={
+                "id": "urn:pytest-gaia",
+                "policies": [{"digest": {"sha256": each}} for each in policies.values()],
+            },
+            time_created=now.isoformat(timespec="seconds"),
+            properties=tuple(item.property_name for item in self.items if item.good),
+            decision=GateDetails(
+                environment=self.environment,
+                bundle=self.bundle,
+                verdict=self.verdict,
+                reasons=self.reasons,
+                evidence=tuple(evidence),
+                waived=self.waived,
+                fence=fence,
+            ),
+        )
+
+
+def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[Item] = ()) -> Gate:
+    """Decide. ``only="edge"`` asks whether the bundle may be deployed there, before anything of it has been.
+
+    ``also`` are items that the ledger knows nothing of.
+    """
+    asked = (item for item in (*_items(situation), *also) if only is None or item.group == only)
+    items = tuple(_waived(item, situation) for item in asked)
+    return Gate(situation.environment, situation.bundle.id, _word(items), items)
+
+
+def _word(items: tuple[Item, ...]) -> Decision:
+    if any(item.finding.status == "failed" for item in items):
+        return "REJECT"
+    return "PROMOTE" if items and all(item.good for item in items) else "HOLD"
+
+
+def _items(situation: Situation) -> Iterator[Item]:
+    yield Item("ledger-whole", "The ledger is whole", "edge", _whole(situation))
+    yield Item("images-pinned", "Images are named by digest", "edge", _pinned(situation))
+    yield Item("not-quarantined", "Never rolled back", "edge", proofs.not_quarantined(situation))
+    yield Item(FREEZE, "No freeze in force", "edge", proofs.not_frozen(situation))
+    previous = situation.stage.previous
+    if previous:
+        passed = proofs.passed_gate(situation, previous)
+        yield Item("previous-stage", f"Passed the gate of {previous}", "edge", passed)
+        yield Item("soaked", f"Long enough in {previous}", "edge", proofs.soaked(situation, previous))
+    for entry in checklist_for(situation):
+        yield entry.item(situation)
+    for role in situation.stage.sign:
+        yield Item(f"signed-{role}", f"Signed by {role}", "edge", proofs.signed(situation, "release", (role,)))
+    yield Item("deployed", "Deployed, and seen to run", "stage", proofs.deployed(situation))
+    if situation.running is not None:
+        yield Item("running-now", "What runs there now", "stage", proofs.running_now(situation))
+    yield Item("suites-passed", "The sealed suites passed", "stage", _suites(situation))
+    if situation.stage.require_signed:
+        yield Item(RERUN, "No earlier run was rejected", "stage", proofs.not_rejected(situation))
+    yield Item("undrifted", "The same from first to last test", "stage", proofs.undrifted(situation))
+
+
+def _suites(situation: Situation) -> Finding:
+    if situation.stage.suites:
+        return proofs.covers_suites(situation, situation.environment, situation.stage.suites)
+    return proofs.passed_run(situation, situation.environment)
+
+
+def _whole(situation: Situation) -> Finding:
+    wrong = problems_of(situation.entries, situation.head)
+    if not wrong:
+        return proved(f"{counted(situation.entries)}; each follows the one before it")
+    verify = "gaia ledger verify" + (f" --head {situation.head}" if situation.head else "")
+    return failed(wrong[0], next=verify)
+
+
+def _pinned(situation: Situation) -> Finding:
+    bundle = situation.bundle
+    if not bundle.components:
+        return missing("the bundle holds no image", "gaia bundle create")
+    if bundle.kind == "local" and situation.environment not in _LOCAL_ONLY:
+        return failed("its images are on one machine only; push them, and make a bundle of what the registry has")
+    services = situation.stage.services or ()
+    if lacking := [each for each in services if each not in (*_NOT_BUILT, *bundle.digests)]:
+        why = f"no image of {', '.join(lacking)}, which {situation.environment} runs: nobody knows what is tested there"
+        return missing(why, "gaia bundle create")
+    loose = [each.service for each in bundle.components if not each.digest.startswith("sha256:")]
+    return failed(f"no digest: {', '.join(loose)}") if loose else proved(f"{len(bundle.components)} images")
+
+
+def _waived(item: Item, situation: Situation) -> Item:
+    """Let an item of the checklist go if somebody has signed for that, and has not since thought better of it."""
+    if item.good or not (item.checklist or item.id in waivable(situation.stage)):
+        return item
+    waivers = [each for each in situation.evidence(WaiverPredicate) if each.says.item == item.id]
+    if item.id == RERUN:
+        # A reason that was given before the rejection is none for it.
+        rejected = proofs.rejected_before(situation)
+        waivers = [each for each in waivers if each.entry.sequence > rejected[-1].entry.sequence]
+    if not waivers:
+        return item
+    says, given = waivers[-1].says, waivers[-1].time
+    until = min(datetime.fromisoformat(says.until), given + LONGEST_WAIVER)
+    if says.role != WAIVER_ROLE or situation.now > until:
+        return item
+    why = f"{item.finding.why}; waived by {says.signer} ({says.role}) until {says.until}: {says.why}"
+    return replace(item, finding=Finding("waived", why, (waivers[-1].sha256, *item.finding.evidence)))

@@ -1,0 +1,334 @@
+"""How each thing that a gate asks for is shown from evidence. Pure; every function answers with one finding."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pytest_gaia.promotion.bundle.model import SHORT
+from pytest_gaia.promotion.gate.items import Finding, failed, missing, proved, stale
+from pytest_gaia.promotion.gate.situation import Evidence, Situation
+from pytest_gaia.promotion.ledger.statements import (
+    RUNS_WELL,
+    CheckPredicate,
+    DeploymentPredicate,
+    GatePredicate,
+    RollbackPredicate,
+    RunDetails,
+    RunPredicate,
+    SignoffPredicate,
+)
+
+_REJECTED = ("REJECT", "DRIFT")
+"""verdicts of a run that speak against the bundle; all others but PROMOTE show nothing"""
+
+_STABLE_RUNS = 2
+"""how many runs in a row must have passed for an environment to be called stable"""
+
+
+def passed_run(situation: Situation, environment: str) -> Finding:
+    """The newest run of the bundle there was complete, fresh, and came to PROMOTE."""
+    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    run = situation.newest(RunPredicate, environment)
+    if run is None:
+        return missing(f"no run of this bundle in {environment} counts as evidence", again)
+    details = run.says.details
+    if details.verdict in _REJECTED:
+        why = f": {details.problem}" if details.problem else ""
+        return failed(f"the newest run in {environment} came to {details.verdict}{why}", run, next=again)
+    if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
+        count = len(details.missing)
+        lacking = f"; {count} of {details.planned} sealed tests were not passed" if count else ""
+        lacking += "".join(f"; {why}" for why in details.misplaced)
+        return missing(f"the newest run in {environment} proves nothing: {details.verdict}{lacking}", again)
+    if not situation.fresh(run):
+        return stale(f"the newest run in {environment} is of {_day(run)}", run, next=again)
+    earlier = _earlier_runs(situation, environment)
+    where = _addresses(details)
+    return proved(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE{where}{earlier}", run)
+
+
+def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...]) -> Finding:
+    """The newest run there passed, and at least one test of each of ``suites`` ran in it."""
+    finding = passed_run(situation, environment)
+    run = situation.newest(RunPredicate, environment)
+    if finding.status != "proved" or run is None:
+        return finding
+    lacking = sorted(set(suites) - set(run.says.details.suites))
+    if lacking:
+        return missing(f"the run in {environment} left out {', '.join(lacking)}")
+    where = _addresses(run.says.details)
+    return proved(f"{', '.join(suites)} ran in {environment}{where}{_earlier_runs(situation, environment)}", run)
+
+
+def _addresses(details: RunDetails) -> str:
+    found = [f"{member} at {' and '.join(addresses)}" for member, addresses in details.addresses.items()]
+    allowed = " (loopback = true)" if details.loopback else ""
+    return f"; {', '.join(found)}{allowed}" if found else ""
+
+
+def rejected_before(situation: Situation) -> list[Evidence[RunPredicate]]:
+    """Return the runs of the bundle before the newest that were rejected, the oldest first."""
+    return [run for run in situation.evidence(RunPredicate)[:-1] if run.says.details.verdict in _REJECTED]
+
+
+def not_rejected(situation: Situation) -> Finding:
+    """No run of the bundle there was rejected before the newest: to try again until it passes is no proof."""
+    rejected = rejected_before(situation)
+    if not rejected:
+        return proved("no earlier run of this bundle was rejected")
+    where = f"--env {situation.environment} --bundle {situation.bundle.short}"
+    why = f"{_earlier_runs(situation, situation.environment)[2:]}, on {_day(rejected[-1])}; nobody has signed why it may count"
+    evidence = (rejected[-1].sha256,)
+    return Finding("missing", why, evidence, f"gaia waive not-rejected {where} --until 7d --why …")
+
+
+def _earlier_runs(situation: Situation, environment: str) -> str:
+    """Return which run of the bundle there the newest is, such as ``; 3rd run, 1 rejected before``; '' for the first."""
+    runs = situation.evidence(RunPredicate, environment)
+    if len(runs) < 2:  # two runs are more than one
+        return ""
+    rejected = sum(run.says.details.verdict in _REJECTED for run in runs[:-1])
+    return f"; {_ordinal(len(runs))} run" + (f", {rejected} rejected before" if rejected else "")
+
+
+def _ordinal(number: int) -> str:
+    teens = range(11, 14)
+    ending = "th" if number % 100 in teens else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def passed_gate(situation: Situation, environment: str) -> Finding:
+    """The newest decision of the gate of ``environment`` about this bundle is PROMOTE, and still holds."""
+    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    gate = situation.newest(GatePredicate, environment)
+    if gate is None:
+        return missing(f"this bundle has not passed the gate of {environment}", again)
+    if gate.says.decision.verdict != "PROMOTE":
+        return failed(f"the gate of {environment} said {gate.says.decision.verdict}", gate, next=again)
+    if not situation.fresh(gate):
+        return stale(f"the gate of {environment} decided on {_day(gate)}", gate, next=again)
+    if gone := (stay := situation.stay(environment)).gone:
+        return failed(gone, gate, next=again) if stay.elsewhere else missing(gone, again)
+    return proved(f"it passed the gate of {environment} on {_day(gate)}", gate)
+
+
+def soaked(situation: Situation, environment: str) -> Finding:
+    """The bundle has run in ``environment`` without a break for as long as the stage asks, and no run failed meanwhile."""
+    need = situation.stage.soak
+    stay = situation.stay(environment)
+    if stay.since is None:
+        if situation.newest(DeploymentPredicate, environment) is None:
+            return missing(f"nothing shows that the bundle was deployed to {environment}")
+        return missing(stay.gone, f"gaia promote {environment} --bundle {situation.bundle.short}")
+    age = situation.now - stay.since.time
+    if age < need:
+        return missing(
+            f"{_came(stay.since)} {_span(age)} ago, {_span(need)} without a break are asked; wait {_span(need - age)}"
+            + (f" (before that: {stay.before})" if stay.before else "")
+        )
+    runs = situation.evidence(RunPredicate, environment)
+    came = stay.since.entry.sequence
+    bad = [run for run in runs if run.says.details.verdict == "REJECT" and run.entry.sequence > came]
+    if bad:
+        return failed(f"a run in {environment} failed on {_day(bad[-1])}, while it soaked", bad[-1])
+    return proved(f"in {environment} without a break since {_day(stay.since)}", stay.since)
+
+
+def stable(situation: Situation, environment: str) -> Finding:
+    """The newest runs of the bundle there all passed, with nothing that failed first and passed when tried again."""
+    runs = situation.evidence(RunPredicate, environment)[-_STABLE_RUNS:]
+    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    if len(runs) < _STABLE_RUNS:
+        return missing(f"{len(runs)} of {_STABLE_RUNS} runs in {environment}", again)
+    for run in runs:
+        if run.says.details.verdict != "PROMOTE":
+            return failed(f"a run of {_day(run)} came to {run.says.details.verdict}", run, next=again)
+        if run.says.details.flaky:
+            return failed(f"flaky on {_day(run)}: {', '.join(run.says.details.flaky[:3])}", run, next=again)
+    return proved(f"the last {_STABLE_RUNS} runs in {environment} passed", *runs)
+
+
+def core_passed(situation: Situation, environment: str) -> Finding:
+    """Every core check of the newest run there passed by itself; a rule's excuse is not enough."""
+    run = situation.newest(RunPredicate, environment)
+    if run is None or passed_run(situation, environment).status != "proved":
+        return missing(f"no passed run in {environment} shows it")
+    details = run.says.details
+    if details.core_failed:
+        return failed(f"core checks failed: {', '.join(details.core_failed[:3])}", run)
+    if not details.core_passed:
+        return missing(f"no core check ran in {environment}")
+    return proved(f"{details.core_passed} core checks passed in {environment}", run)
+
+
+def performs(situation: Situation, environment: str) -> Finding:
+    """Every objective was measured in the newest run there, and met. Too few samples conclude nothing."""
+    run = situation.newest(RunPredicate, environment)
+    if run is None or not run.says.details.slo:
+        return missing(f"no objective was measured in {environment}", f"set [[env.{environment}.slo]] in gaia.toml")
+    by_status = {status: [slo.route for slo in run.says.details.slo if slo.status == status] for status in _SLO}
+    if by_status["failed"]:
+        return failed(f"too slow: {', '.join(by_status['failed'])}", run)
+    if run.says.details.slower:
+        return failed(f"slower than the last promoted run: {'; '.join(run.says.details.slower)}", run)
+    if by_status["inconclusive"]:
+        return missing(f"too few samples of {', '.join(by_status['inconclusive'])}")
+    if not situation.fresh(run):
+        return stale(f"measured on {_day(run)}", run)
+    warned = f"; close to its limit: {', '.join(by_status['warned'])}" if by_status["warned"] else ""
+    return proved(f"{len(run.says.details.slo)} objectives met{warned}", run)
+
+
+_SLO = ("passed", "warned", "failed", "inconclusive")
+
+
+def rollback_ready(situation: Situation, environment: str) -> Finding:
+    """A rollback from this bundle was rehearsed in ``environment`` after it was deployed there, and worked."""
+    again = f"gaia rollback rehearse {environment} --bundle {situation.bundle.short}"
+    rehearsals = [each for each in situation.evidence(RollbackPredicate, environment) if each.says.rehearsal]
+    if not rehearsals:
+        return missing(f"no rollback from this bundle was rehearsed in {environment}", again)
+    latest = rehearsals[-1]
+    if latest.says.outcome not in RUNS_WELL:
+        return failed(f"the rehearsal of {_day(latest)} came to {latest.says.outcome}", latest, next=again)
+    if not situation.fresh(latest):
+        return stale(f"rehearsed on {_day(latest)}", latest, next=again)
+    return proved(f"rehearsed in {environment} on {_day(latest)}", latest)
+
+
+def checked(situation: Situation, item: str, command: str) -> Finding:
+    """A tool has looked at the item for this bundle, and found nothing."""
+    found = [each for each in situation.evidence(CheckPredicate) if each.says.item == item]
+    if not found:
+        return missing("nobody has looked", command)
+    latest = found[-1]
+    if latest.says.status == "failed":
+        return failed(latest.says.why, latest, next=command)
+    if latest.says.status == "inconclusive":
+        return missing(latest.says.why, command)
+    if not situation.fresh(latest):
+        return stale(f"looked at on {_day(latest)}", latest, next=command)
+    return proved(latest.says.why, latest)
+
+
+def signed(situation: Situation, item: str, roles: tuple[str, ...]) -> Finding:
+    """A person in one of ``roles``, who is not an author of the bundle, has signed the item, and it still holds."""
+    role = roles[0]
+    command = f"gaia signoff {item} --env {situation.environment} --bundle {situation.bundle.short} --role {role}"
+    found = [
+        each for each in situation.evidence(SignoffPredicate) if each.says.item == item and each.says.role in roles
+    ]
+    if not found:
+        return missing(f"not signed by {' or '.join(roles)}", command)
+    latest = found[-1]
+    if not _in_force(latest, situation):
+        return stale(f"signed by {latest.says.signer} until {latest.says.until}", latest, next=command)
+    return Finding("signed", f"{latest.says.signer} ({latest.says.role}), until {latest.says.until}", (latest.sha256,))
+
+
+def deployed(situation: Situation) -> Finding:
+    """The bundle was deployed to the environment or came back by a rollback, was seen to run, and was not replaced."""
+    environment = situation.environment
+    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    latest, stay = situation.newest(DeploymentPredicate), situation.stay(environment)
+    if latest is None and stay.since is None:
+        return missing(f"nothing shows that the bundle was deployed to {environment}", again)
+    if stay.gone and latest is not None and latest.says.outcome not in RUNS_WELL:
+        return failed(f"{latest.says.outcome}: {latest.says.reason}", latest, next=again)
+    if not situation.wanted:
+        return missing(f"{environment} runs no service that the bundle has an image of")
+    back = _came_back(stay.since, latest)
+    seen = (latest.says.services if latest else {}) | (back.says.services if back else {})
+    if differing := _differing(situation, seen):
+        return missing(f"what runs is not the bundle: {', '.join(differing)}", again)
+    if stay.gone:
+        return missing(stay.gone, again)
+    if back:
+        return proved(f"seen to run since the rollback from {back.says.bundle[:SHORT]} on {_day(back)}", back)
+    return proved(f"seen to run on {_day(latest)}", latest) if latest else missing(f"nothing shows it in {environment}")
+
+
+def running_now(situation: Situation) -> Finding:
+    """Everything of the bundle that runs there was just seen to be its images, whoever has deployed it."""
+    checks = [each for each in situation.running or () if each.status != "left out"]
+    wrong = "; ".join(f"{each.what}: {each.why}" for each in checks if each.status != "same")
+    if wrong or not checks:
+        again = f"gaia promote {situation.environment} --bundle {situation.bundle.short}"
+        return missing(wrong or f"{situation.environment} runs no service that the bundle has an image of", again)
+    return proved(f"{len(checks)} {'service runs' if len(checks) == 1 else 'services run'} the images of the bundle")
+
+
+def undrifted(situation: Situation) -> Finding:
+    """What ran at the end of the newest run was still the bundle, and the run came after the deployment."""
+    run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)
+    again = f"gaia promote {situation.environment} --bundle {situation.bundle.short}"
+    if run is None or deployment is None:
+        return missing("nothing was observed", again)
+    if run.entry.sequence < deployment.entry.sequence:
+        return missing("it was deployed again after the run", again)
+    if run.says.details.drift:
+        return missing(run.says.details.drift, again)
+    if differing := _differing(situation, run.says.details.digests):
+        return missing(f"at the end of the run another image ran: {', '.join(differing)}", again)
+    return proved("what ran until the end of the run was the bundle", run)
+
+
+def not_quarantined(situation: Situation) -> Finding:
+    """The bundle was not rolled back anywhere."""
+    for entry in situation.entries:
+        says = entry.predicate
+        if isinstance(says, RollbackPredicate) and says.bundle == situation.bundle.id and not says.rehearsal:
+            why = f"it was rolled back from {says.environment} on {says.time[:10]}: {says.why}; make a new bundle"
+            return Finding("failed", why, (entry.sha256,), "gaia bundle create")
+    return proved("it was never rolled back")
+
+
+def not_frozen(situation: Situation) -> Finding:
+    """No freeze is in force."""
+    for freeze in situation.stage.freezes:
+        if freeze.begins <= situation.now < freeze.until:
+            where = f"--env {situation.environment} --bundle {situation.bundle.short}"
+            override = f"gaia waive not-frozen {where} --until 1d --why …"
+            return missing(f"frozen until {freeze.until.isoformat()}: {freeze.why}", override)
+    return proved("no freeze is in force")
+
+
+def _came_back(since: Evidence[Any] | None, latest: Evidence[Any] | None) -> Evidence[RollbackPredicate] | None:
+    """Return the rollback that brought the bundle back, if it was not deployed again since."""
+    if since is None or not isinstance(since.says, RollbackPredicate) or since.says.rehearsal:
+        return None
+    return since if latest is None or latest.entry.sequence < since.entry.sequence else None
+
+
+def _came(since: Evidence[DeploymentPredicate | RollbackPredicate]) -> str:
+    says = since.says
+    if isinstance(says, DeploymentPredicate):
+        return f"deployed to {says.environment}"
+    if says.rehearsal:
+        return f"its rollback was rehearsed in {says.environment}"
+    return f"back in {says.environment} by a rollback"
+
+
+def _differing(situation: Situation, observed: dict[str, str]) -> list[str]:
+    wanted = situation.wanted
+    return sorted(service for service, digest in wanted.items() if observed.get(service) != digest)
+
+
+def _in_force(signoff: Evidence[SignoffPredicate], situation: Situation) -> bool:
+    return situation.now <= datetime.fromisoformat(signoff.says.until)
+
+
+def _day(evidence: Evidence[Any]) -> str:
+    return f"{evidence.time:%Y-%m-%d %H:%M}"
+
+
+def _span(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    hours, rest = divmod(minutes, 60)
+    large, small = (
+        (f"{hours // 24} d", hours % 24 and f"{hours % 24} h")
+        if hours >= 24
+        else (f"{hours} h", rest and f"{rest} min")
+    )
+    return f"{large} {small}" if small else large

@@ -1,0 +1,177 @@
+"""What tools find about a bundle: whether it is what runs somewhere, and whether it goes out with experimental features on.
+
+Two things have to hold for the latter. No deploy file of the bundle switches one on in the environment that it goes to:
+no variable that is named as one is (``EXPERIMENTAL…``, ``ENABLE_EXPERIMENTAL…``, ``FEATURE_…EXPERIMENTAL…``) has a value
+that means yes. And nothing that the release is let through for rests on one: the environment leaves experimental checks
+out, or the bundle's newest run in the stage before ran none of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from pytest_gaia.config.deployfiles.model import Deployment
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.resolve import resolve_each
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.promotion.bundle.checks import check_files, check_running, deploy_files
+from pytest_gaia.promotion.bundle.images import look
+from pytest_gaia.promotion.bundle.kept import configs_folder
+from pytest_gaia.promotion.bundle.model import Bundle
+from pytest_gaia.promotion.ledger.ledger import Entry
+from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, CheckStatus, RunPredicate
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.witness import witness
+
+
+def environment_apart(promotion: Promotion, name: str) -> Environment:
+    """Return the environment ``name`` by its own settings: ``GAIA_GATEWAY_URL`` and its like count for one alone.
+
+    Else two environments that are compared would be one and the same. Raises ``ConfigError`` for an unknown name.
+    """
+    found = resolve_each(Options(project=promotion.project, environ=promotion.environ), apart=True)
+    if name not in found:
+        raise ConfigError(f"no environment is named {name!r}; {nearest(name, found)}")
+    environment = found[name]
+    if isinstance(environment, Exception):
+        raise environment
+    return environment
+
+
+def not_running(promotion: Promotion, environment: Environment, bundle: Bundle, now: datetime) -> str:
+    """Return why it is not known that ``environment`` runs ``bundle``; an empty text if it does.
+
+    It is observed where it is deployed from here; elsewhere the newest deployment in the ledger says it.
+    """
+    if environment.deploy is None:
+        return _not_said_to_run(promotion, environment.name, bundle, now)
+    checks = list(check_running(bundle, look(environment, promotion.rootdir), environment.name))
+    for each in checks:
+        if each.status not in ("same", "left out"):
+            return f"{environment.name} is not seen to run bundle {bundle.short}: {each.what}: {each.why}"
+    if any(each.status == "same" for each in checks):
+        return ""
+    return f"{environment.name} runs nothing that bundle {bundle.short} has an image of"
+
+
+def record_check(
+    promotion: Promotion,
+    environment: str,
+    bundle: Bundle,
+    item: str,
+    found: tuple[CheckStatus, str, Sequence[str]],
+    now: datetime,
+) -> Entry:
+    """Write what was found (status, why, findings) about ``item`` into the ledger; return the entry.
+
+    Raises ``ConfigError`` where it would not count for want of a signature.
+    """
+    status, why, findings = found
+    predicate = CheckPredicate(
+        environment=environment,
+        bundle=bundle.id,
+        item=item,
+        status=status,
+        why=why,
+        findings=tuple(findings),
+        time=now.isoformat(timespec="seconds"),
+    )
+    signers = witness(promotion, environment)
+    return promotion.ledger.append(CHECK, bundle.subjects(), predicate, signers=signers)
+
+
+def _not_said_to_run(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -> str:
+    stay = promotion.situation(name, bundle, now).stay(name)
+    if stay.since or stay.gone:
+        return stay.gone
+    return f"nothing shows that {name} runs bundle {bundle.short}; gaia promote {name} --bundle {bundle.short}"
+
+
+Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
+"""status, why, findings"""
+
+ITEM = "no-experimental-features"
+"""of the checklist"""
+
+NAME = re.compile(r"^(?:\w*_)?(?:ENABLE_)?EXPERIMENTAL|^FEATURES?_\w*EXPERIMENTAL", re.IGNORECASE)
+"""names of variables that switch an experimental feature"""
+_OFF = ("", "0", "false", "no", "off", "none", "disabled", "never")
+_VARIABLE = re.compile(r"\$\{?\w")
+
+
+def check_experimental(promotion: Promotion, environment: str, bundle: Bundle, now: datetime) -> Found:
+    """Return what is found about ``bundle`` on its way into ``environment``.
+
+    Raises ``ConfigError`` for an unknown environment, and for deploy files that cannot be read.
+    """
+    settings = promotion.resolve(environment, {})
+    files, problem = _files(promotion, settings, bundle)
+    on, unseen = sorted(_switched_on(files)), sorted(_unseen(files, settings))
+    if on:
+        return "failed", f"switched on in {environment}: {', '.join(on)}", tuple(on)
+    if problem or unseen:
+        return "inconclusive", problem or f"the value is not known of {', '.join(unseen)}", tuple(unseen)
+    status, why = _runs(promotion, settings, bundle, now)
+    names = ", ".join(sorted({app.path.name for app in files.apps})) if files else ""
+    return (status, f"nothing is switched on in {names}; {why}" if status == "proved" else why, ())
+
+
+def _files(promotion: Promotion, environment: Environment, bundle: Bundle) -> tuple[Deployment | None, str]:
+    """Return the deploy files of the bundle for the environment, as they were when it was made; or why there are none."""
+    folder = promotion.project.deploy_files_in(configs_folder(promotion.rootdir, bundle))
+    source = environment.source
+    if source is None and environment.deploy is not None and environment.deploy.hook in ("fly", "compose"):
+        source = "fly" if environment.deploy.hook == "fly" else "compose"
+    if source is None:
+        return None, f"no deploy files say which variables {environment.name} sets"
+    changed = [each for each in check_files(bundle, deploy_files(folder), what="kept file") if each.status != "same"]
+    if changed or not bundle.configs:
+        why = f"{changed[0].what} {changed[0].why}" if changed else "it names none"
+        return None, f"the deploy files of bundle {bundle.short} are not here as they were: {why}"
+    try:
+        return folder.deployment(environment.name, source), ""
+    except ConfigError as error:
+        return None, str(error)
+
+
+def _switched_on(files: Deployment | None) -> Iterator[str]:
+    for app in files.apps if files else ():
+        for name, value in app.env.items():
+            if NAME.search(name) and not _VARIABLE.search(value) and value.strip().lower() not in _OFF:
+                yield f"{app.service} {name}={value}"
+
+
+def _unseen(files: Deployment | None, environment: Environment) -> Iterator[str]:
+    """Yield what is switched somewhere that a deploy file does not show: by another variable, or by a secret."""
+    for app in files.apps if files else ():
+        for name, value in app.env.items():
+            if NAME.search(name) and _VARIABLE.search(value):
+                yield f"{app.service} {name}"
+    for name in environment.deploy.secrets if environment.deploy else ():
+        if NAME.search(name):
+            yield f"the secret {name}"
+
+
+def _runs(
+    promotion: Promotion, environment: Environment, bundle: Bundle, now: datetime
+) -> tuple[Literal["proved", "inconclusive"], str]:
+    if not environment.experimental:
+        return "proved", f"{environment.name} runs no experimental test"
+    previous = promotion.stage(environment.name).previous
+    if previous is None:
+        return "inconclusive", (
+            f"{environment.name} takes experimental tests, and no stage comes before it; leave them out "
+            f"(`experimental = false` in [env.{environment.name}] of gaia.toml)"
+        )
+    run = promotion.situation(environment.name, bundle, now).newest(RunPredicate, previous)
+    if run is None:
+        return "inconclusive", f"no run of this bundle in {previous} counts as evidence: gaia promote {previous}"
+    if count := run.says.details.experimental_run:
+        return "inconclusive", (
+            f"the newest run in {previous} rests on {count} experimental tests; leave them out "
+            f"(`experimental = false` in [env.{previous}] of gaia.toml), or in [env.{environment.name}]"
+        )
+    return "proved", f"the newest run in {previous} ran no experimental test"

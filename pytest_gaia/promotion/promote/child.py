@@ -1,0 +1,293 @@
+"""The two runs of pytest that a promotion is made of: their command lines, and the processes that they are."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise, starmap
+from pathlib import Path
+
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE, without_signing_key
+from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.promotion.bundle.model import Bundle
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.journal import FOLDER
+from pytest_gaia.system.signals import like_interrupts
+from pytest_gaia.system.waiting import exit_code_of, output_of
+
+PLAN, RECORD, VERDICT = "plan.json", "record.jsonl", "verdict.json"
+_ADDOPTS = "PYTEST_ADDOPTS"
+_OPTIONS = (
+    "--rootdir", "--config-file", "--override-ini", "--confcutdir", "--noconftest", "--import-mode", "--pyargs",
+    "--disable-plugin-autoload", "--pdbcls", "--tx", "--px", "--rsyncdir", "--looponfail", "--cov-config",
+)  # fmt: skip
+"""long options that change which code or settings a run loads; those of this plugin do in any case"""
+_BEGINNINGS = ("--co", "--cov", "--pdb")
+"""options that are no abbreviation of one of them"""
+_SHORT = "cofp"
+"""short options that do the same"""
+_WITH_VALUE = "kmnrW"
+"""other short options that take the rest of their word for their value"""
+_LEFT_OUT = ("no:cacheprovider", "no:randomly", "no:sugar")
+"""what ``-p`` may name: plugins without which a run shows the same"""
+_VARIABLES = (
+    *("PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONSTARTUP", "PYTHONHOME", "PYTHONOPTIMIZE"),
+    "PYTHONPYCACHEPREFIX",
+)
+"""variables that change which code a run loads, or what that means"""
+_PATH = "PYTHONPATH"
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What is run for one promotion, in the folder of gaia.toml."""
+
+    seal: tuple[str, ...]
+    run: tuple[str, ...]
+    folder: Path
+    """where plan, record and verdict file are written"""
+
+    @classmethod
+    def of(
+        cls, project: Project, environment: str, bundle: Bundle, services: Sequence[str], extra: Sequence[str]
+    ) -> Commands:
+        """Return them; ``services`` are deployed, none where nothing is. Raises ``ConfigError`` without any suite."""
+        rootdir = project.rootdir
+        suites = [os.path.relpath(suite, rootdir) for suite in project.suites]
+        if not suites:
+            raise ConfigError('gaia.toml names no suites, so nothing could be shown: [gaia] suites = ["suites"].')
+        _check_extra(extra)
+        folder = rootdir / FOLDER / f"{environment}-{bundle.short}"
+        shown = os.path.relpath(folder, rootdir)
+        common = (*suites, f"--rootdir={rootdir}", f"--gaia-env={environment}", f"--gaia-bundle={bundle.id}")
+        seal = ("--collect-only", "-q", f"--gaia-seal={shown}/{PLAN}")
+        evidence = (
+            "--gaia-require-full",
+            f"--gaia-plan={shown}/{PLAN}",
+            f"--gaia-record={shown}/{RECORD}",
+            f"--gaia-report={shown}/{VERDICT}",
+        )
+        return cls((*common, *seal), (*common, *_deploying(bundle, services), *evidence, *extra), folder)
+
+
+def shown(words: Sequence[str], rootdir: Path) -> str:
+    """Return a command line as people type it in the folder of gaia.toml."""
+    return shlex.join(("pytest", *(word for word in words if word != f"--rootdir={rootdir}")))
+
+
+def executed(words: Sequence[str]) -> list[str]:
+    """Return what is executed: the pytest of this very Python."""
+    return [sys.executable, "-m", "pytest", *words]
+
+
+def check_environ(environ: Mapping[str, str], rootdir: Path) -> None:
+    """Raise ``ConfigError`` where a variable, or an option in ``PYTEST_ADDOPTS``, would change what is tested."""
+    given = [name for name in _VARIABLES if environ.get(name)]
+    outside = [
+        entry for entry in environ.get(_PATH, "").split(os.pathsep) if entry and not _inside(rootdir / entry, rootdir)
+    ]
+    if outside:
+        given.append(f"{_PATH}={outside[0]}")
+    if given:
+        raise ConfigError(
+            f"{given[0]} is not for a promotion: it changes which code the run loads, and that is what the commit of the "
+            "bundle and the installed packages hold. Unset it. Nothing was done."
+        )
+    try:
+        _check_extra(shlex.split(environ.get(_ADDOPTS, "")))
+    except ValueError as error:
+        raise ConfigError(f"{_ADDOPTS}: {error}.") from None
+    except ConfigError as error:
+        raise ConfigError(f"{_ADDOPTS}: {error}") from None
+
+
+def added_paths(environ: Mapping[str, str], rootdir: Path) -> list[str]:
+    """Return the folders below ``rootdir`` (relative to it) from which ``PYTHONPATH`` lets a run load code."""
+    entries = (
+        os.path.relpath((rootdir / entry).resolve(), rootdir.resolve())
+        for entry in environ.get(_PATH, "").split(os.pathsep)
+    )
+    return [entry for entry in entries if entry != "." and not entry.startswith("..")]
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _check_extra(extra: Sequence[str]) -> None:
+    """Refuse what would change which platform is tested, which code and settings are loaded, or what is written."""
+    if found := next(filter(None, starmap(_refused, pairwise((*extra, "")))), None):
+        raise ConfigError(
+            f"{found} is not for a promotion: that decides itself what is deployed, loaded, tested and recorded. "
+            "Options such as -n 4, --junitxml=FILE or -x are passed on. Nothing was done."
+        )
+
+
+def _refused(word: str, following: str) -> str:
+    """Return the option that ``word`` gives, if it is one that a promotion refuses; '' for any other."""
+    if word.startswith("--"):
+        name = word.partition("=")[0]
+        refused = name.startswith("--gaia") or any(each.startswith(name) for each in (*_OPTIONS, "--gaia"))
+        return name if refused and name not in ("--", *_BEGINNINGS) else ""
+    if word.startswith("@"):
+        # A file of options.
+        return word
+    return _refused_short(word[1:], following) if word.startswith("-") else ""
+
+
+def _refused_short(letters: str, following: str) -> str:
+    """Look through a word such as ``-vpNAME``: options without a value, and one with the rest as its value."""
+    for position, letter in enumerate(letters):
+        if letter == "p" and (letters[position + 1 :] or following).strip() in _LEFT_OUT:
+            return ""
+        if letter in _SHORT:
+            return f"-{letter}"
+        if letter in _WITH_VALUE:
+            return ""
+    return ""
+
+
+def _deploying(bundle: Bundle, services: Sequence[str]) -> tuple[str, ...]:
+    images = {part.service: part.image for part in bundle.components}
+    if not services:
+        return ()
+    return (
+        "--gaia-deploy",
+        f"--gaia-deploy-services={','.join(services)}",
+        *(f"--gaia-deploy-image={service}={images[service]}" for service in services),
+    )
+
+
+_USAGE, _OUT_OF_REACH = 4, 12
+_SHOWN_LINES = 12
+_LONGEST = 1024
+"""bytes of what pytest reports about its record that are looked at; it reports 64"""
+_LOOK_EVERY = 2.0
+"""seconds between two looks whether the lock is still held"""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or SIGHUP came while pytest ran, and it has ended."""
+
+
+def seal_plan(words: Sequence[str], promotion: Promotion, keep: int) -> None:
+    """Have pytest write the plan. Raises ``ConfigError`` with its last lines where it does not."""
+    with _started(words, promotion, keep, subprocess.PIPE) as process:
+        code, output = _waited(process)
+    if code == 0:
+        return
+    lines = [line for line in output.splitlines() if line.strip()][-_SHOWN_LINES:]
+    error = EnvironmentUnavailable if code == _OUT_OF_REACH else ConfigError
+    raise error(
+        "the plan could not be sealed, so nothing was deployed. "
+        f"{shown(words, promotion.rootdir)} ended with {code}:\n" + "\n".join(lines)
+    )
+
+
+def run_pytest(
+    words: Sequence[str], promotion: Promotion, keep: int, output: int | None, lost: Callable[[], bool]
+) -> tuple[int, str]:
+    """Run it to its end; return its exit code and what it has reported as the digest of its record.
+
+    ``lost`` says that the lock is gone: it is then interrupted.
+    """
+    with digest_pipe() as pipe:
+        code = _ran(words, promotion, keep, output, lost, pipe)
+        return code, pipe.reported()
+
+
+class DigestPipe:
+    """Where one run of pytest reports the digest of its record: only a process that has inherited it can."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        self.inherited = (self._write,)
+        """the descriptors that pytest has to be given"""
+        self.variables = {RECORD_PIPE_VARIABLE: str(self._write)}
+        """the variables that tell pytest of them"""
+
+    def reported(self) -> str:
+        """Return what was reported, once pytest has ended; empty where it was nothing."""
+        with suppress(BlockingIOError):
+            return os.read(self._read, _LONGEST).decode(errors="replace")
+        return ""
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+@contextmanager
+def digest_pipe() -> Iterator[DigestPipe]:
+    """Keep a pipe for as long as a run of pytest takes."""
+    pipe = DigestPipe()
+    try:
+        yield pipe
+    finally:
+        pipe.close()
+
+
+def _ran(
+    words: Sequence[str],
+    promotion: Promotion,
+    keep: int,
+    output: int | None,
+    lost: Callable[[], bool],
+    pipe: DigestPipe,
+) -> int:
+    with _started(words, promotion, keep, output, pipe) as process, like_interrupts():
+        told = False
+        while True:
+            try:
+                return process.wait(_LOOK_EVERY)
+            except subprocess.TimeoutExpired:
+                if lost() and not told:
+                    told = True
+                    _interrupt(process)
+            except KeyboardInterrupt:
+                _interrupt(process)
+                exit_code_of(process)
+                raise Interrupted from None
+
+
+def _started(
+    words: Sequence[str], promotion: Promotion, keep: int, output: int | None, pipe: DigestPipe | None = None
+) -> subprocess.Popen[str]:
+    # In a group of its own: Ctrl-C then reaches it once, through this process, and not twice.
+    # S603: no shell, and the words are of this promotion.
+    return subprocess.Popen(  # noqa: S603
+        executed(words),
+        cwd=promotion.rootdir,
+        env=without_signing_key(os.environ | dict(promotion.environ)) | (pipe.variables if pipe else {}),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output == subprocess.PIPE else None,
+        text=True,
+        pass_fds=(keep, *(pipe.inherited if pipe else ())),
+        process_group=0,
+    )
+
+
+def _waited(process: subprocess.Popen[str]) -> tuple[int, str]:
+    with like_interrupts():
+        try:
+            output = output_of(process)
+        except KeyboardInterrupt:
+            _interrupt(process)
+            output_of(process)
+            raise Interrupted from None
+    return process.returncode, output
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)

@@ -1,0 +1,236 @@
+"""From what pytest has left behind to what goes into the ledger. Pure; whatever is not shown is not claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.ownership import misplaced
+from pytest_gaia.config.stages import Slo
+from pytest_gaia.promotion.bundle.model import Bundle
+from pytest_gaia.promotion.ledger.statements import (
+    Decision,
+    DeploymentPredicate,
+    DeployOutcome,
+    Resource,
+    RunDetails,
+    RunPredicate,
+)
+from pytest_gaia.promotion.promote.performance import Baseline, measure, samples_of
+from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen, time_of
+from pytest_gaia.verdict.judge import EXECUTED, Judgement, Outcome
+from pytest_gaia.verdict.report import VerdictFile
+from pytest_gaia.verdict.seal import Plan, unproved
+
+_EXCUSED = frozenset({"expected failure", "tolerated", "unexpected pass"})
+_GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unchanged")
+"""what has to be told comes first"""
+_BAD: tuple[DeployOutcome, ...] = ("split", "phantom", "failed")
+
+
+_NO_BASELINE = Baseline()
+
+
+_CLOCK_STEP = timedelta(seconds=5)
+"""by how much the clock of this machine may have been set while the run went on"""
+_SHOWN = 3
+"""differences that are named"""
+_LONGEST = 60
+"""characters that are shown of a value"""
+
+
+class Unfit(ValueError):
+    """The run has left nothing that could be judged; the message says why."""
+
+
+def run_predicate(
+    plan: Plan,
+    verdict: VerdictFile,
+    record: RecordedRun,
+    *,
+    files: Mapping[str, str],
+    running: Mapping[str, str],
+    fence: int,
+    baseline: Baseline = _NO_BASELINE,
+    problem: str = "",
+) -> RunPredicate:
+    """Return what the run shows by the ``verdict`` that the promotion itself has come to.
+
+    ``running`` is service → digest as observed after the last test; ``problem``, why it counts as failed in any case.
+    """
+    judgements = [msgspec.convert(test, Judgement, from_attributes=True) for test in verdict.tests]
+    outcomes = {judgement.node: judgement.outcome for judgement in judgements}
+    lacking = unproved(plan.nodes, judgements)
+    details = _details(plan, verdict, record, outcomes, baseline)
+    warned = {*details.expected, *details.flaky}
+    return RunPredicate(
+        result="FAILED" if problem else _result(verdict, lacking, warned),
+        configuration=tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items())),
+        passed=tuple(node for node in plan.nodes if outcomes.get(node) == "passed" and node not in warned),
+        warned=tuple(node for node in plan.nodes if node in warned and node not in lacking),
+        failed=lacking,
+        details=msgspec.structs.replace(
+            details,
+            verdict="REJECT" if problem else _decision(verdict),
+            problem=problem,
+            missing=lacking,
+            digests=dict(running),
+            fence=fence,
+        ),
+    )
+
+
+def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tuple[str, ...]]) -> RunPredicate:
+    """Return ``run`` with the addresses that were ``tested``: it is evidence only if they are known as the environment's."""
+    wrong = misplaced(environment, tested) if tested else ("the record names no address that was tested",)
+    details = msgspec.structs.replace(
+        run.details,
+        addresses=dict(tested),
+        hosts=environment.known_hosts,
+        loopback=environment.loopback,
+        misplaced=wrong,
+    )
+    if not wrong or details.verdict != "PROMOTE":
+        return msgspec.structs.replace(run, details=details)
+    return msgspec.structs.replace(run, result="FAILED", details=msgspec.structs.replace(details, verdict="HOLD"))
+
+
+def _details(
+    plan: Plan, verdict: VerdictFile, record: RecordedRun, outcomes: Mapping[str, Outcome], baseline: Baseline
+) -> RunDetails:
+    executed = [test for test in plan.tests if outcomes.get(test.node) in EXECUTED]
+    core = [test.node for test in plan.tests if "core" in test.markers]
+    objectives = [
+        Slo(each.route, each.fail_ms, each.warn_ms, each.percentile, each.least_samples) for each in plan.objectives
+    ]
+    samples = samples_of(record.tests)
+    return RunDetails(
+        environment=plan.environment,
+        bundle=plan.bundle,
+        verdict=_decision(verdict),
+        plan=plan.digest,
+        planned=len(plan.tests),
+        counts=verdict.counts,
+        flaky=tuple(sorted({test.node for test in record.tests if test.attempt > 1 or test.earlier})),
+        expected=tuple(node for node in plan.nodes if outcomes.get(node) in _EXCUSED),
+        suites=tuple(sorted({marker for test in executed for marker in test.markers} & set(plan.suites))),
+        core_failed=tuple(node for node in core if outcomes.get(node) not in ("passed", "not applicable")),
+        core_passed=sum(outcomes.get(node) == "passed" for node in core),
+        experimental_run=sum("experimental" in test.markers for test in executed),
+        slo=measure(objectives, samples),
+        baseline=baseline.record,
+        slower=baseline.slower(samples),
+        drift="; ".join(verdict.changed),
+        plugins=verdict.plugins,
+        rehearsal=verdict.rehearsal,
+        started=verdict.started,
+        finished=verdict.finished,
+    )
+
+
+def deployment_predicate(
+    seen: DeploymentSeen | None, services: Sequence[str], *, environment: str, bundle: Bundle, time: str, fence: int
+) -> DeploymentPredicate:
+    """Return what became of ``services``; a service of which nothing was told has failed."""
+    told = {service.service: service for service in seen.services} if seen else {}
+    known = [told[name] for name in services if name in told]
+    outcome, reason = _outcome(known, [name for name in services if name not in told], seen)
+    return DeploymentPredicate(
+        environment=environment,
+        bundle=bundle.id,
+        outcome=outcome,
+        reason=reason,
+        services={each.service: each.images[0] for each in known if len(each.images) == 1},
+        releases={each.service: each.release for each in known if each.release is not None},
+        time=time,
+        fence=fence,
+    )
+
+
+def _outcome(
+    known: Sequence[ServiceSeen], unknown: Sequence[str], seen: DeploymentSeen | None
+) -> tuple[DeployOutcome, str]:
+    if seen is None or not seen.by_this_run or unknown or not known:
+        return "failed", f"the run does not say that it deployed {', '.join(unknown) or 'anything'}"
+    reason = "; ".join(f"{each.service}: {each.reason}" for each in known if each.reason)
+    outcomes = {each.outcome for each in known}
+    if outcomes <= set(_GOOD):
+        return _first(_GOOD, outcomes), reason
+    stopped = ", ".join(
+        f"{each.service} {each.outcome or 'not deployed'}" for each in known if each.outcome not in _GOOD
+    )
+    return _first(_BAD, outcomes), reason or stopped
+
+
+def _first(words: Sequence[DeployOutcome], outcomes: set[str]) -> DeployOutcome:
+    return next((word for word in words if word in outcomes), "failed")
+
+
+def _result(verdict: VerdictFile, lacking: Sequence[str], warned: set[str]) -> Literal["PASSED", "WARNED", "FAILED"]:
+    if lacking or verdict.verdict != "PROMOTE":
+        return "FAILED"
+    return "WARNED" if warned else "PASSED"
+
+
+def _decision(verdict: VerdictFile) -> Decision:
+    """Return the verdict as it is written down: a partial run holds a release, as too little evidence does."""
+    return "HOLD" if verdict.verdict == "PARTIAL" else verdict.verdict
+
+
+def contradiction(
+    plan: Plan,
+    own: VerdictFile,
+    theirs: VerdictFile | None,
+    record: RecordedRun,
+    *,
+    bundle: Bundle,
+    codes: tuple[int | None, int],
+    between: tuple[str, str],
+) -> str:
+    """Return how what a run has left contradicts its record, in words; '' where all of it agrees.
+
+    ``own`` is what the promotion has judged of the record, ``theirs`` the run's verdict file, ``codes`` what pytest has
+    ended with and what it ends with by the record, ``between`` when the plan was sealed and when pytest had ended.
+    """
+    assert record.end is not None
+    found = [f"{what}: {seen[:19] or 'none'}, not {wanted[:19]}" for what, wanted, seen in (
+        ("the plan is of another bundle", bundle.id, plan.bundle),
+        ("the record is of another bundle", bundle.id, record.end.bundle),
+        ("the record is of another environment", plan.environment, record.start.environment),
+        ("the record is of another plan", plan.digest, record.end.plan),
+        ("the plan was sealed under other rules", own.policy, plan.policy),
+    ) if wanted != seen]  # fmt: skip
+    if record.end.sealed != plan.nodes:
+        found.append("the record names other sealed tests than the plan")
+    if not _within(record, *between):
+        found.append(
+            f"it ran from {record.start.started} to {record.end.finished}, not between {' and '.join(between)}"
+        )
+    found += _differences(own, theirs, *codes)
+    return f"the run and its record disagree: {'; '.join(found)}" if found else ""
+
+
+def _differences(own: VerdictFile, theirs: VerdictFile | None, ended: int | None, expected: int) -> list[str]:
+    found = [f"pytest ended with {ended}, by its record with {expected}"] if ended != expected else []
+    if theirs is None:
+        return [*found, "there is no verdict file that can be read"]
+    for name in VerdictFile.__struct_fields__:
+        seen, wanted = getattr(theirs, name), getattr(own, name)
+        if seen != wanted:
+            found.append(f"{name} is {_short(seen)} in the verdict file, {_short(wanted)} by the record")
+    return found[:_SHOWN]
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return f"{text[:_LONGEST]} …" if len(text) > _LONGEST else text
+
+
+def _within(record: RecordedRun, sealed: str, ended: str) -> bool:
+    assert record.end is not None
+    first, last = time_of(sealed) - _CLOCK_STEP, time_of(ended) + _CLOCK_STEP
+    return first <= time_of(record.start.started) and time_of(record.end.finished) <= last

@@ -1,0 +1,226 @@
+"""Trying a rollback before it is needed: back to the earlier bundle, looked at, forward again, looked at.
+
+That is done by the suite ``health`` of the project, or, where it has none, by whether the members answer."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.tolerance import Tolerance
+from pytest_gaia.config.variables import without_signing_key
+from pytest_gaia.deploy.contract import DeployHook
+from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.observation.readiness import probe_members
+from pytest_gaia.policy.files import folders_of, load
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.subjects import Context
+from pytest_gaia.promotion.bundle.checks import check_running
+from pytest_gaia.promotion.bundle.images import look
+from pytest_gaia.promotion.ledger.ledger import Entry
+from pytest_gaia.promotion.ledger.lock import renewed
+from pytest_gaia.promotion.ledger.statements import DEPLOYMENT, ROLLBACK, RUNS_WELL, DeploymentPredicate, DeployOutcome
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.child import check_environ, digest_pipe, executed
+from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rollback_predicate, rollout_to
+from pytest_gaia.promotion.promote.witness import witness
+from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
+from pytest_gaia.rollout.model import Progress, Rollout, RolloutResult
+from pytest_gaia.verdict.evidence import decode_run, time_of
+from pytest_gaia.verdict.judged import judge_run
+
+Smoke: TypeAlias = Callable[[], str]
+"""looks whether what runs now works; returns why not"""
+
+_WHY = "rehearsal"
+_FINE = ("same", "left out")
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What became of a rehearsal."""
+
+    back: RolloutResult
+    forth: RolloutResult
+    problem: str
+    """why it does not count as one that worked; empty if it does"""
+    entry: Entry
+
+    @property
+    def exit_code(self) -> int:
+        """That of the roll-out that failed, 1 where both worked and a look did not, else 0."""
+        return self.forth.exit_code or self.back.exit_code or (1 if self.problem else 0)
+
+
+def check_there(promotion: Promotion, environment: Environment, plan: RollbackPlan) -> None:
+    """Raise ``ConfigError`` if a service runs neither the bundle nor, after an interrupted rehearsal, its target."""
+    sights = look(environment, promotion.rootdir, promotion.services(environment.name, plan.bundle))
+    as_bundle, as_target = (
+        {each.what: each for each in check_running(bundle, sights, environment.name)}
+        for bundle in (plan.bundle, plan.target)
+    )
+    for what, check in as_bundle.items():
+        if check.status not in _FINE and as_target[what].status not in _FINE:
+            raise ConfigError(
+                f"{environment.name} is not seen to run bundle {plan.bundle.short} ({what}: {check.why}), so that going "
+                f"back from it shows nothing. First: gaia promote {environment.name} --bundle {plan.bundle.short}"
+            )
+
+
+def rehearse(
+    promotion: Promotion,
+    environment: Environment,
+    plan: RollbackPlan,
+    hook: DeployHook,
+    smoke: Smoke,
+    progress: Progress,
+) -> Rehearsed:
+    """Go back, look, go forward again, look; write what came of it. It goes forward whatever came of going back.
+
+    Raises ``ConfigError`` for what only the user can mend, as long as nothing was changed, and ``DeployLocked`` (13).
+    """
+    name = environment.name
+    signers = witness(promotion, name)
+    services = promotion.services(name, plan.bundle)
+    forward = rollout_to(promotion, environment, plan.bundle, services, "deploy", "forward again")
+    lock = promotion.lock(name, f"a rehearsal of the rollback from {plan.bundle.short}")
+    # Lost to somebody else, it stops nothing: what is written with its number counts for nothing then.
+    with renewed(lock, lambda: None) as fence:
+        check_there(promotion, environment, plan)
+        known = promotion.situation(name, plan.bundle).stay(name).since is not None
+        back = None
+        try:
+            back, problem = _leg(plan.rollout, plan, hook, smoke, progress)
+            forth, again = _leg(forward, plan, hook, smoke, progress)
+        except (KeyboardInterrupt, GaiaError) as stop:
+            if back is not None or (isinstance(stop, RolloutInterrupted) and _begun(stop.result)):
+                _write_left(
+                    promotion, plan, {}, ("failed", "a rehearsal of its rollback did not come to its end"), fence
+                )
+            raise
+        problem = problem or again
+        now = datetime.now(UTC)
+        says = rollback_predicate(
+            plan.bundle.id, plan.target.id, back, why=problem or _WHY, now=now, fence=fence, rehearsal=True
+        )
+        if problem and says.outcome in RUNS_WELL:
+            says = msgspec.structs.replace(says, outcome="failed")
+        entry = promotion.ledger.append(ROLLBACK, plan.bundle.subjects(), says, signers=signers)
+        # Where it was not known to run, as after a rehearsal that was interrupted, what came of this one says it.
+        if not forth.good or not known:
+            seen = {step.service: step.digests[0] for step in forth.steps if len(step.digests) == 1}
+            _write_left(promotion, plan, seen, (outcome_of(forth), forth.problem), fence)
+    return Rehearsed(back, forth, problem, entry)
+
+
+def _write_left(
+    promotion: Promotion, plan: RollbackPlan, seen: dict[str, str], left: tuple[DeployOutcome, str], fence: int
+) -> None:
+    """Write what a rehearsal has left: usually the bundle as it was, which needs no entry of its own."""
+    outcome, reason = left
+    says = DeploymentPredicate(
+        environment=plan.rollout.environment,
+        bundle=plan.bundle.id,
+        outcome=outcome,
+        reason=reason,
+        services=seen,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        rehearsal=True,
+        fence=fence,
+    )
+    signers = witness(promotion, plan.rollout.environment)
+    promotion.ledger.append(DEPLOYMENT, plan.bundle.subjects(), says, signers=signers)
+
+
+def _begun(result: RolloutResult) -> bool:
+    return any(step.outcome != "not begun" for step in result.steps)
+
+
+def _leg(
+    rollout: Rollout, plan: RollbackPlan, hook: DeployHook, smoke: Smoke, progress: Progress
+) -> tuple[RolloutResult, str]:
+    """Roll out, and look; return what came of it, and what is wrong with it."""
+    try:
+        result = roll_out(rollout, hook, progress=progress)
+    except RolloutInterrupted as interruption:
+        # What is left of either way is put right by going both ways again.
+        go_on = f"gaia rollback rehearse {rollout.environment} --bundle {plan.bundle.short}"
+        raise RolloutInterrupted(replace(interruption.result, go_on=go_on)) from None
+    if not result.good:
+        return result, result.problem
+    there = plan.target if rollout.action == "rollback" else plan.bundle
+    problem = smoke()
+    return result, f"bundle {there.short} runs, but {problem}" if problem else ""
+
+
+SUITE = "health"
+_STANDARD_ERROR = 2
+"""the descriptor: standard output holds the result of the command alone"""
+
+
+def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
+    """Return why the environment ``name`` does not work; an empty text if it does.
+
+    What pytest writes goes to standard error. Raises ``KeyboardInterrupt``, and then pytest has ended as well.
+    """
+    rootdir = project.rootdir
+    suites = [folder for folder in project.suites if (folder / SUITE).is_dir()]
+    if not suites:
+        return _unready(project, name, environ)
+    try:
+        check_environ(environ, rootdir)
+        tolerances = project.tolerances
+        rules = load(folders_of(project.suites), tolerances, rootdir=rootdir)
+    except ConfigError as error:
+        return f"its {SUITE} suite cannot be run: {str(error).removesuffix(' Nothing was done.')}"
+    with tempfile.TemporaryDirectory(prefix="gaia-smoke-") as folder, digest_pipe() as pipe:
+        record = Path(folder) / "record.jsonl"
+        command = [
+            *executed([str(each / SUITE) for each in suites]), f"--rootdir={rootdir}", f"--gaia-env={name}", f"--gaia-record={record}"
+        ]  # fmt: skip
+        variables = without_signing_key(environ) | pipe.variables
+        # In this process group, so that Ctrl-C reaches it too. S603: no shell, and the words are the project's own.
+        done = subprocess.run(  # noqa: S603
+            command, cwd=rootdir, env=variables, stdout=_STANDARD_ERROR, pass_fds=pipe.inherited, check=False
+        )
+        shown = _shown(record, pipe.reported(), name, rules, tolerances[name])
+    if done.returncode or shown:
+        return f"its {SUITE} suite ended with {done.returncode}{f', and {shown}' if shown else ''}"
+    return ""
+
+
+def _shown(path: Path, reported: str, name: str, rules: RuleSet, tolerance: Tolerance) -> str:
+    """Return why the record of a run does not show that it passed; an empty text if it does."""
+    content = path.read_bytes() if path.is_file() else b""
+    if not content or hashlib.sha256(content).hexdigest() != reported:
+        return "left no record that is as it was written"
+    try:
+        record = decode_run(content, path)
+    except ConfigError as error:
+        return str(error)
+    day = time_of(record.start.started).date()
+    context = Context(name, frozenset(record.start.capabilities), day, tolerance)
+    judged = judge_run(record.start, record.tests, record.end, rules, context)
+    return "; ".join((judged.verdict.word, *judged.verdict.reasons)) if judged.exit_code else ""
+
+
+def _unready(project: Project, name: str, environ: Mapping[str, str]) -> str:
+    environment = resolve(Options(project=project, environ=environ, env=name))
+    try:
+        states = {each.member: each for each in probe_members(environment, deadline=environment.timeouts.ready)}
+    except ConfigError as mistake:
+        return str(mistake)
+    bad = [states[each] for each in environment.required if each in states and not states[each].reachable]
+    return "; ".join(f"{each.member} does not answer: {each.detail}" for each in bad)

@@ -1,0 +1,240 @@
+"""Where an environment goes back to, as a whole: the last bundle that the ledger shows to have run well there.
+
+A bundle that was rolled back, from wherever, is quarantined: it is no target, and no gate lets it through again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.deploy.outcome import is_gone
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.bundle.checks import check_files, deploy_files
+from pytest_gaia.promotion.bundle.kept import configs_folder
+from pytest_gaia.promotion.bundle.model import SHORT, Bundle
+from pytest_gaia.promotion.ledger.statements import (
+    NO_BUNDLE,
+    RUNS_WELL,
+    DeploymentPredicate,
+    DeployOutcome,
+    RollbackPredicate,
+    RunPredicate,
+)
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.rollout.model import GOOD, Action, Rollout, RolloutResult, StepResult
+from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPlan:
+    """One rollback, from a bundle to an earlier one."""
+
+    bundle: Bundle
+    """the one that is left"""
+    target: Bundle
+    seen: str
+    """when the target was last seen to run well there, ISO 8601"""
+    rollout: Rollout
+    notes: tuple[str, ...] = ()
+    """what people should know before they agree"""
+
+
+def running_bundle(promotion: Promotion, environment: str) -> str:
+    """Return the id of the bundle that ``environment`` runs, by the ledger; empty where it does not say.
+
+    After a deployment outside of a promotion it does not: what that brought is no bundle.
+
+    Raises ``ConfigError`` where the last thing that happened there was a rollback that came to its good end.
+    """
+    for entry in reversed(promotion.ledger.entries()):
+        says = entry.predicate
+        if isinstance(says, DeploymentPredicate) and says.environment == environment and not says.rehearsal:
+            return "" if says.bundle == NO_BUNDLE else says.bundle
+        if isinstance(says, RollbackPredicate) and says.environment == environment and not says.rehearsal:
+            if says.outcome not in RUNS_WELL:
+                return says.bundle
+            raise ConfigError(
+                f"{environment} was rolled back from {says.bundle[:SHORT]} to {says.target[:SHORT]} on {says.time[:16]}: "
+                "a rollback is not rolled back. Promote a new bundle (gaia bundle create), or name images: --to "
+                "SERVICE=IMAGE. Nothing was changed."
+            )
+    return ""
+
+
+def plan_to_earlier(
+    promotion: Promotion, environment: Environment, bundle: Bundle, now: datetime, *, accept_migrations: bool = False
+) -> RollbackPlan | None:
+    """Return how ``environment`` goes back from ``bundle``; None where the ledger shows no earlier good one there.
+
+    Raises ``ConfigError``: the earlier bundle or its deploy files are not here or were changed, it lacks an image, or
+    its database is another one (unless ``accept_migrations``).
+    """
+    found = _last_good(promotion, environment.name, bundle, now)
+    if found is None:
+        return None
+    target, seen = found
+    services = promotion.services(environment.name, bundle)
+    if lacking := [each for each in services if each not in target.digests]:
+        raise ConfigError(
+            f"bundle {target.short} has no image of {', '.join(lacking)}, which {environment.name} runs: it cannot go "
+            "back there as a whole. Name the images: --to SERVICE=IMAGE. Nothing was changed."
+        )
+    notes = (
+        *gone_targets(promotion, environment.name).values(),
+        *_migrations(bundle, target, accept=accept_migrations),
+    )
+    origin = f"bundle {target.short}, seen to run well on {seen[:16]}"
+    rollout = rollout_to(promotion, environment, target, tuple(reversed(services)), "rollback", origin)
+    return RollbackPlan(bundle, target, seen, rollout, notes)
+
+
+def rollout_to(
+    promotion: Promotion,
+    environment: Environment,
+    bundle: Bundle,
+    services: tuple[str, ...],
+    action: Action,
+    origin: str,
+) -> Rollout:
+    """Return the roll-out of the images of ``bundle``, with its own deploy files, to ``services`` in this order."""
+    apps = _apps(promotion, environment, bundle)
+    images = {each.service: each.image for each in bundle.components}
+    if unknown := [each for each in services if apps and each not in apps]:
+        raise ConfigError(f"bundle {bundle.short} has no deploy file of {environment.name} for {', '.join(unknown)}.")
+    steps = tuple(step_of(each, apps.get(each), images[each], origin) for each in services)
+    deadline = settings_of(environment).deadline
+    return Rollout(environment.name, promotion.rootdir, steps, action, deadline=deadline)
+
+
+def rollback_predicate(
+    left: str, target: str, result: RolloutResult, *, why: str, now: datetime, fence: int, rehearsal: bool = False
+) -> RollbackPredicate:
+    """Return what goes into the ledger of a rollback that came to ``result``."""
+    return RollbackPredicate(
+        environment=result.environment,
+        bundle=left,
+        target=target,
+        why=why,
+        outcome=outcome_of(result),
+        services={step.service: step.digests[0] for step in result.steps if len(step.digests) == 1},
+        time=now.isoformat(timespec="seconds"),
+        rehearsal=rehearsal,
+        fence=fence,
+        gone=tuple(step.service for step in result.steps if step.outcome not in GOOD and is_gone(step.reason)),
+    )
+
+
+def outcome_of(result: RolloutResult) -> DeployOutcome:
+    """Return one word for all services: that of the first that is not well, else of the first that was changed."""
+    bad = next((step for step in result.steps if step.outcome not in GOOD), None)
+    if bad is not None:
+        return _word(bad)
+    changed = [_word(step) for step in result.steps if step.outcome != "unchanged"]
+    return max(changed, key=lambda word: word == "deployed_with_tool_error") if changed else "unchanged"
+
+
+def _word(step: StepResult) -> DeployOutcome:
+    match step.outcome:
+        case "deployed" | "deployed_with_tool_error" | "unchanged" | "phantom" | "split" as word:
+            return word
+        case _:
+            return "failed"
+
+
+def _last_good(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -> tuple[Bundle, str] | None:
+    tried: set[str] = {bundle.id, NO_BUNDLE, *gone_targets(promotion, name)}
+    quarantined = _quarantined(promotion)
+    for says in _deployments(promotion, name):
+        if says.bundle in tried or says.bundle in quarantined:
+            continue
+        tried.add(says.bundle)
+        earlier = _found(promotion, name, says.bundle)
+        if earlier is None:
+            continue
+        situation = promotion.situation(name, earlier, now)
+        run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)
+        well = deployment is not None and deployment.says.outcome in RUNS_WELL
+        if well and run is not None and run.says.details.verdict == "PROMOTE":
+            return earlier, run.time.isoformat(timespec="seconds")
+    return None
+
+
+def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
+    """Return bundle → why ``name`` cannot go back to it, of those of which an image was gone and that did not run since."""
+    found: dict[str, str] = {}
+    for entry in promotion.ledger.entries():
+        says = entry.predicate
+        if isinstance(says, RollbackPredicate) and says.environment == name and says.gone:
+            images = f"the image of {', '.join(says.gone)} was not in its registry on {says.time[:16]}"
+            found[says.target] = f"bundle {says.target[:SHORT]} is passed over: {images}"
+        elif isinstance(says, DeploymentPredicate) and says.environment == name and says.outcome in RUNS_WELL:
+            found.pop(says.bundle, None)
+    return found
+
+
+def _found(promotion: Promotion, name: str, bundle: str) -> Bundle | None:
+    """Return the bundle of that id; None where it is not here, and nothing says that it ran well.
+
+    Only of a bundle that is here can be told whether what the ledger says is about its images.
+    """
+    try:
+        return promotion.bundle(bundle)
+    except ConfigError as error:
+        runs = (
+            each.predicate.details for each in promotion.ledger.entries() if isinstance(each.predicate, RunPredicate)
+        )
+        if any((run.environment, run.bundle, run.verdict) == (name, bundle, "PROMOTE") for run in runs):
+            raise ConfigError(
+                f"{name} ran bundle {bundle[:SHORT]} well, and would go back to it, but it is not to be had here: {error} "
+                "Bring .gaia/bundles from where it was made, or name the images: --to SERVICE=IMAGE. Nothing was changed."
+            ) from None
+        return None
+
+
+def _deployments(promotion: Promotion, name: str) -> Iterator[DeploymentPredicate]:
+    """Yield the deployments to ``name``, the newest first."""
+    for entry in reversed(promotion.ledger.entries()):
+        says = entry.predicate
+        if isinstance(says, DeploymentPredicate) and says.environment == name and not says.rehearsal:
+            yield says
+
+
+def _quarantined(promotion: Promotion) -> set[str]:
+    says = (entry.predicate for entry in promotion.ledger.entries())
+    return {each.bundle for each in says if isinstance(each, RollbackPredicate) and not each.rehearsal}
+
+
+def _migrations(bundle: Bundle, target: Bundle, *, accept: bool) -> tuple[str, ...]:
+    if bundle.migration_head == target.migration_head:
+        return ()
+    heads = f"the database is at {bundle.migration_head or 'no migration'}, and bundle {target.short} was made for "
+    heads += target.migration_head or "none"
+    if not accept:
+        raise ConfigError(
+            f"{heads}. Migrations are not undone: the earlier version would meet a database that it does not know. If it "
+            "can live with that, add --accept-migrations. Nothing was changed."
+        )
+    return (f"{heads}: accepted",)
+
+
+def _apps(promotion: Promotion, environment: Environment, bundle: Bundle) -> dict[str, App]:
+    """Return service → app by the deploy files that the bundle was made of; a compose file is taken as it is today.
+
+    That one names other files, relative to its own folder. Empty where the hook needs no deploy files.
+    """
+    today = environment.deployment
+    if today is None or today.source == "compose" or not bundle.configs:
+        return dict(apps_of(today))
+    folder = configs_folder(promotion.rootdir, bundle)
+    kept = promotion.project.deploy_files_in(folder)
+    changed = [each for each in check_files(bundle, deploy_files(kept), what="kept file") if each.status != "same"]
+    if changed:
+        raise ConfigError(
+            f"bundle {bundle.short}: its deploy files are not as they were: {changed[0].what} {changed[0].why}. Bring "
+            f"{folder.relative_to(promotion.rootdir)} back from where the bundle was made. Nothing was changed."
+        )
+    return dict(apps_of(kept.deployment(environment.name, today.source)))
