@@ -121,7 +121,7 @@ def _until_nobody_reads() -> Iterator[None]:
 
 def _watchable(name: str) -> Environment:
     from pytest_gaia.config.resolve import resolve
-    from pytest_gaia.observation.targets import targets
+    from pytest_gaia.observation.asking import targets
 
     environment = resolve(options_here(name))
     if environment.sandbox:

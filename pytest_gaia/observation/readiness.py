@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
+from pytest_gaia.observation.asking import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, targets
 from pytest_gaia.observation.probes import Answer, Dead, NotYet
-from pytest_gaia.observation.targets import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, targets
 
 _FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 1.5
 """seconds before a member that did not answer is asked again, and how they grow: a waking machine is not hammered"""

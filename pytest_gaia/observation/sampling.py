@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.observation.asking import Target, targets
 from pytest_gaia.observation.probes import Dead, NotYet
 from pytest_gaia.observation.readiness import READY, UNHEALTHY, UNREACHABLE, as_it_should
-from pytest_gaia.observation.targets import Target, targets
 
 _LOOK = 0.1
 """seconds between two looks at whether the sample is still wanted"""

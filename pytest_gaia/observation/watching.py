@@ -11,9 +11,9 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request
 
 from pytest_gaia.config.environment import Environment, safe_post
+from pytest_gaia.observation.asking import VIA_GATEWAY
 from pytest_gaia.observation.probes import opener
 from pytest_gaia.observation.readiness import READY, WOKE, Demand, MemberState, probe_members
-from pytest_gaia.observation.targets import VIA_GATEWAY
 from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.system.waiting import result_of
 

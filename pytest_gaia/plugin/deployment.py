@@ -11,8 +11,8 @@ from pytest_gaia.deploy.custom import PluginHook
 from pytest_gaia.deploy.outcome import images
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import ConfigError, DeployUnavailable
+from pytest_gaia.observation.asking import targets
 from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of
-from pytest_gaia.observation.targets import targets
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.progress import begin_line, show_for_a_moment, take_away, write
 from pytest_gaia.report import deployed as report

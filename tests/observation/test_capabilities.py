@@ -11,8 +11,8 @@ from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.secrets import Secret
+from pytest_gaia.observation.asking import VIA_GATEWAY
 from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
-from pytest_gaia.observation.targets import VIA_GATEWAY
 from pytest_gaia.observation.watching import QUESTIONS, observe
 from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.run.stack import Stack, bind
