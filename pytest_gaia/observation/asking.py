@@ -1,11 +1,15 @@
-"""What there is to ask in an environment: each member, where it is, and how it is asked."""
+"""What there is to ask in an environment (each member, where it is, how it is asked), and asking many at the same time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from pytest_gaia.clients.wire import broker_address, proxy_for, trusted
 from pytest_gaia.config.environment import Environment
@@ -13,10 +17,13 @@ from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.observation.probes import Answer, probe_http, probe_nats, probe_postgres
 
+T = TypeVar("T")
 Ask: TypeAlias = Callable[[float], Answer]
 
 VIA_GATEWAY, DISABLED, ABSENT = "via gateway", "disabled", "not configured"
 
+_LOOK = 0.2
+"""seconds of one wait for an answer, after which a signal is heard, and what is no longer wanted is noticed"""
 SLOW_START = 2.0
 """seconds; a first answer that takes longer than this came from a machine that had to wake"""
 
@@ -60,3 +67,46 @@ def targets(environment: Environment) -> Iterator[Target]:
 
 def _within(longest: float, probe: Ask) -> Ask:
     return lambda left: probe(min(left, longest))
+
+
+def ask_all(
+    asks: Mapping[str, Callable[[], T]],
+    *,
+    deadline: float = math.inf,
+    waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
+    unwanted: Callable[[], bool] = lambda: False,
+    abandoned: bool = True,
+) -> dict[str, T]:
+    """Call all of ``asks`` at once, each on a thread of its own; return name → answer of those that came in time.
+
+    ``deadline`` is in seconds. ``waiting`` is called about five times a second with the names of those that have not
+    answered; the wait ends at once when ``unwanted`` says so. What one of them raises is raised here. With ``abandoned``,
+    the end of this process does not wait for those that go on: a look-up that hangs in the system's resolver must not
+    hold it up.
+    """
+    answers: queue.SimpleQueue[tuple[str, T | BaseException]] = queue.SimpleQueue()
+
+    def ask(name: str) -> None:
+        try:
+            answers.put((name, asks[name]()))
+        # Raised again on the thread of the caller.
+        except BaseException as problem:  # noqa: BLE001
+            answers.put((name, problem))
+
+    for name in asks:
+        threading.Thread(target=ask, args=(name,), daemon=abandoned, name=f"gaia-{name}").start()
+    until = time.monotonic() + deadline
+    found: dict[str, T] = {}
+    while len(found) < len(asks) and not unwanted():
+        left = until - time.monotonic()
+        try:
+            name, answer = answers.get(timeout=max(0.0, min(_LOOK, left)))
+        except queue.Empty:
+            if left <= 0:
+                break
+            waiting(tuple(each for each in asks if each not in found))
+            continue
+        if isinstance(answer, BaseException):
+            raise answer
+        found[name] = answer
+    return found

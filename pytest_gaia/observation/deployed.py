@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -13,9 +12,9 @@ from pytest_gaia.config.platform import in_order
 from pytest_gaia.deploy.contract import DeployHook, Observation, UnknownApp
 from pytest_gaia.deploy.outcome import difference
 from pytest_gaia.errors import GaiaError
+from pytest_gaia.observation.asking import ask_all
 from pytest_gaia.rollout.model import Progress, Rollout, Step
 from pytest_gaia.rollout.step import Pace, Worker
-from pytest_gaia.system.waiting import result_of
 
 PATIENCE = 30.0
 """seconds in which a service has to let itself be observed"""
@@ -45,13 +44,9 @@ def look_at(rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE) -> tuple[
     look = partial(_look, Worker(replace(rollout, deadline=patience), hook, Progress(), pace))
     if hook.name == "plugin" or len(rollout.steps) < 2:
         return tuple(map(look, rollout.steps))
-    pool = ThreadPoolExecutor(len(rollout.steps), thread_name_prefix="gaia-deployed")
-    try:
-        looks = [pool.submit(look, step) for step in rollout.steps]
-        return tuple(map(result_of, looks))
-    finally:
-        # Interrupted, those that have not begun must not; a tool under way ends within its deadline.
-        pool.shutdown(wait=False, cancel_futures=True)
+    # Interrupted, a tool under way ends within its deadline, and is waited for.
+    sights = ask_all({step.service: partial(look, step) for step in rollout.steps}, abandoned=False)
+    return tuple(sights[step.service] for step in rollout.steps)
 
 
 def changes(before: Sequence[Sight], after: Sequence[Sight]) -> Iterator[str]:

@@ -6,7 +6,6 @@ this runs before the first test, in every run, and must cost nothing but the wai
 
 from __future__ import annotations
 
-import queue
 import random
 import threading
 import time
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
-from pytest_gaia.observation.asking import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, targets
+from pytest_gaia.observation.asking import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, ask_all, targets
 from pytest_gaia.observation.probes import Answer, Dead, NotYet
 
 _FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 1.5
@@ -180,94 +179,69 @@ def probe_members(
     ``stopped`` are members that are down because the user wants them down: they are not asked. ``waiting`` is called
     about five times a second with the members that have not settled yet.
     """
-    asking = _Asking(environment, demand, time.monotonic() + deadline)
+    over = threading.Event()
     states: dict[str, MemberState] = {}
-    pending: dict[str, _Watch] = {}
+    watches: dict[str, _Watch] = {}
     for target in targets(environment):
         if target.ask is None:
             states[target.member] = MemberState(target.member, target.endpoint)
         elif target.member in stopped:
             states[target.member] = MemberState(target.member, STOPPED, target.endpoint, "as asked")
         else:
-            pending[target.member] = asking.begin(target)
+            watches[target.member] = _Watch(environment, target, demand, time.monotonic() + deadline, over)
+    asks = {member: watch.run for member, watch in watches.items()}
     try:
-        states |= asking.collect(pending, waiting)
+        states |= ask_all(asks, deadline=deadline + _GRACE, waiting=waiting)
     finally:
-        asking.over.set()
+        over.set()
     # What is left hangs in its last question.
-    states |= {member: watch.state() for member, watch in pending.items()}
+    states |= {member: watch.state() for member, watch in watches.items() if member not in states}
     return tuple(states[member] for member in MEMBERS if member in states)
-
-
-class _Asking:
-    """One round: a thread for each member, and where their states arrive."""
-
-    def __init__(self, environment: Environment, demand: Demand, until: float) -> None:
-        self.environment = environment
-        self.demand = demand
-        self.until = until
-        self.over = threading.Event()
-        self.states: queue.SimpleQueue[MemberState] = queue.SimpleQueue()
-
-    def begin(self, target: Target) -> _Watch:
-        watch = _Watch(self, target)
-        # A daemon: a look-up that hangs in the system's resolver must not hold up the end of the run.
-        threading.Thread(target=watch.run, daemon=True, name=f"gaia-probe-{target.member}").start()
-        return watch
-
-    def collect(self, pending: dict[str, _Watch], waiting: Callable[[tuple[str, ...]], None]) -> dict[str, MemberState]:
-        """Return what arrives before the deadline, and take it out of ``pending``."""
-        states: dict[str, MemberState] = {}
-        while pending and (left := self.until + _GRACE - time.monotonic()) > 0:
-            try:
-                state = self.states.get(timeout=min(0.2, left))
-            except queue.Empty:
-                waiting(tuple(pending))
-                continue
-            states[state.member] = state
-            pending.pop(state.member)
-        return states
 
 
 class _Watch:
     """Asks one member until it has settled, until it is surely dead, or until the deadline."""
 
-    def __init__(self, asking: _Asking, target: Target) -> None:
-        self.asking = asking
+    def __init__(
+        self, environment: Environment, target: Target, demand: Demand, until: float, over: threading.Event
+    ) -> None:
+        self.environment = environment
         self.target = target
+        self.patient = demand.patient
+        self.until = until
+        self.over = over
         self.began = time.monotonic()
         self.attempts = self.sure = 0
         self.first: float | None = None
         """seconds to the first answer"""
         self.first_attempt = 0
         self.remedy = ""
-        demand = asking.demand
         self.row = Row(demand.answers, target.member in demand.healthy)
 
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def run(self) -> None:
-        """Ask, and hand over one state."""
+    def run(self) -> MemberState:
+        """Ask; return what it turned out to be."""
         pauses = Pauses()
         pause = 0.0
-        while (left := self.asking.until - time.monotonic()) > 0 and not self.asking.over.wait(min(pause, left)):
+        while (left := self.until - time.monotonic()) > 0 and not self.over.wait(min(pause, left)):
             try:
-                settled = self._ask(self.asking.until - time.monotonic())
+                settled = self._ask(self.until - time.monotonic())
             except NotYet as problem:
                 self._missed(problem, sure=False)
                 pause = pauses.after_none(problem.retry_after)
             except Dead as problem:
                 self._missed(problem, sure=True)
-                if self.sure >= _SURE_AFTER and not self.asking.demand.patient:
+                if self.sure >= _SURE_AFTER and not self.patient:
                     break
                 pause = pauses.after_none()
             else:
                 if settled:
                     break
                 pause = pauses.after_answer() if self.row.length else pauses.after_none()
-        self.asking.states.put(self.state())
+        return self.state()
 
     def _ask(self, left: float) -> bool:
         assert self.target.ask is not None
@@ -276,7 +250,7 @@ class _Watch:
         if self.first is None:
             self.first, self.first_attempt = self.elapsed, self.attempts
         self.sure, self.remedy = 0, ""
-        return self.row.take(answer, well=as_it_should(self.asking.environment, self.target.member, answer))
+        return self.row.take(answer, well=as_it_should(self.environment, self.target.member, answer))
 
     def _missed(self, problem: NotYet | Dead, *, sure: bool) -> None:
         self.sure = self.sure + 1 if sure else 0

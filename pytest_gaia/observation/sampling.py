@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.observation.asking import Target, targets
+from pytest_gaia.observation.asking import Target, ask_all, targets
 from pytest_gaia.observation.probes import Dead, NotYet
 from pytest_gaia.observation.readiness import READY, UNHEALTHY, UNREACHABLE, as_it_should
 
-_LOOK = 0.1
-"""seconds between two looks at whether the sample is still wanted"""
+_GRACE = 0.1
+"""seconds past the deadline in which a question that ended with it can still say what came of it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +66,11 @@ def sample(
     It ends at once when ``unwanted`` says so: members that have not answered by then are left out.
     """
     asked = [target for target in targets(environment) if target.ask is not None and target.member in members]
-    readings: queue.SimpleQueue[Reading] = queue.SimpleQueue()
-
-    def read(target: Target) -> None:
-        readings.put(read_member(environment, target, deadline))
-
-    for target in asked:
-        # A daemon: a look-up that hangs in the system's resolver must not hold up the end.
-        threading.Thread(target=read, args=(target,), daemon=True, name=f"gaia-sample-{target.member}").start()
-    found = _collected(readings, len(asked), time.monotonic() + deadline, unwanted)
+    asks = {target.member: partial(read_member, environment, target, deadline) for target in asked}
+    found = ask_all(asks, deadline=deadline + _GRACE, unwanted=unwanted)
     late = () if unwanted() else [target for target in asked if target.member not in found]
     found |= {target.member: Reading(target.member, target.endpoint, UNREACHABLE, "no answer") for target in late}
     return tuple(found[target.member] for target in asked if target.member in found)
-
-
-def _collected(
-    readings: queue.SimpleQueue[Reading], count: int, until: float, unwanted: Callable[[], bool]
-) -> dict[str, Reading]:
-    found: dict[str, Reading] = {}
-    while len(found) < count and not unwanted() and (left := until + _LOOK - time.monotonic()) > 0:
-        try:
-            reading = readings.get(timeout=min(_LOOK, left))
-        except queue.Empty:
-            continue
-        found[reading.member] = reading
-    return found
 
 
 _KEPT = 50

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pytest_gaia.config.addresses import host_of, is_loopback
@@ -16,6 +14,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import GaiaError
+from pytest_gaia.observation.asking import ask_all
 from pytest_gaia.observation.deployed import Sight, look_at
 from pytest_gaia.observation.overview import (
     AppView,
@@ -28,7 +27,6 @@ from pytest_gaia.observation.overview import (
 from pytest_gaia.observation.sampling import Reading, sample
 from pytest_gaia.rollout.journal import Journal
 from pytest_gaia.rollout.plan import ALL, apps_of, plan_rollout
-from pytest_gaia.system.waiting import take
 
 _FOR_THE_TOOL = 0.8
 """share of the time in which the tool has to say what runs, so that there is some left to ask what is awake"""
@@ -43,29 +41,13 @@ def observe_all(
 
     One that cannot be resolved or observed is ``unknown``, with the reason; it stops none of the others.
     """
-    seen: queue.SimpleQueue[EnvironmentView | BaseException] = queue.SimpleQueue()
-
-    def look(environment: Environment) -> None:
-        try:
-            seen.put(observe(environment, rootdir, deadline=deadline))
-        # Raised again on the thread of the caller.
-        except BaseException as problem:  # noqa: BLE001
-            seen.put(problem)
-
     views = {name: _unknown(name, str(each)) for name, each in environments.items() if isinstance(each, Exception)}
-    asked = [each for each in environments.values() if not isinstance(each, Exception)]
-    for environment in asked:
-        # A daemon: a tool that hangs past its deadline must not hold up the command.
-        threading.Thread(target=look, args=(environment,), daemon=True, name=f"gaia-{environment.name}").start()
-    until = time.monotonic() + deadline
-    while len(views) < len(environments):
-        try:
-            view = take(seen, until - time.monotonic())
-        except queue.Empty:
-            break
-        if isinstance(view, BaseException):
-            raise view
-        views[view.name] = view
+    asks = {
+        name: partial(observe, each, rootdir, deadline=deadline)
+        for name, each in environments.items()
+        if not isinstance(each, Exception)
+    }
+    views |= ask_all(asks, deadline=deadline)
     late = f"no answer within {deadline:g} s"
     return tuple(views.get(name, _unknown(name, late)) for name in environments)
 

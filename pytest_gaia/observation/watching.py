@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request
 
 from pytest_gaia.config.environment import Environment, safe_post
-from pytest_gaia.observation.asking import VIA_GATEWAY
+from pytest_gaia.observation.asking import VIA_GATEWAY, ask_all
 from pytest_gaia.observation.probes import opener
 from pytest_gaia.observation.readiness import READY, WOKE, Demand, MemberState, probe_members
 from pytest_gaia.policy.subjects import Observed
-from pytest_gaia.system.waiting import result_of
 
 _LONGEST = 64 * 1024
 """bytes of an answer that are read"""
@@ -49,13 +48,7 @@ def observe(environment: Environment, states: Sequence[MemberState]) -> Observed
     if "gateway" not in seen:
         unreached = {state.member for state in states if state.state == VIA_GATEWAY}
         return Observed(frozenset(seen), frozenset(unreached))
-    pool = ThreadPoolExecutor(len(QUESTIONS), thread_name_prefix="gaia-capabilities")
-    try:
-        asking = {question.service: pool.submit(_answers, environment, question) for question in QUESTIONS}
-        answered = {service: result_of(answer) for service, answer in asking.items()}
-    finally:
-        # Interrupted, nobody waits here for an answer.
-        pool.shutdown(wait=False, cancel_futures=True)
+    answered = ask_all({question.service: partial(_answers, environment, question) for question in QUESTIONS})
     up = {service for service, answers in answered.items() if answers}
     down = {service for service, answers in answered.items() if answers is False}
     return Observed(frozenset((seen - down) | up), frozenset(answered.keys() - asked - up - down))
