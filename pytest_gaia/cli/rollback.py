@@ -111,14 +111,14 @@ def roll_back_environment(
 
 
 def _by_journal(there: Target, services: list[str] | None, to: list[str] | None) -> Rollout:
-    from pytest_gaia.rollout.rollback import plan_rollback, sight
+    from pytest_gaia.rollout.rollback import plan_rollback
 
     names = split_services(services)
     with like_interrupts():
         return plan_rollback(
             there.environment,
             there.deployment,
-            sight(there.environment, there.hook(), there.rootdir),
+            there.hook(),
             rootdir=there.rootdir,
             services=names,
             targets=split_images(to, names, "--to"),

@@ -6,7 +6,7 @@ the newest complete release that the tool tells of. What was once rolled back fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,6 @@ from pytest_gaia.config.documents import read_text
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import in_order
 from pytest_gaia.deploy.contract import DeployHook, Observation
-from pytest_gaia.deploy.fly.shapes import Release
 from pytest_gaia.deploy.outcome import is_gone, pinned
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.journal import KEPT, Entry, Journal
@@ -26,20 +25,10 @@ from pytest_gaia.rollout.plan import apps_of, choose, settings_of, step_of
 from pytest_gaia.rollout.step import Pace, Worker
 
 
-@dataclass(frozen=True, slots=True)
-class Eyes:
-    """What a rollback has to see before it can be planned."""
-
-    observe: Callable[[Step], Observation]
-    """what runs of a service"""
-    earlier: Callable[[str, Observation], tuple[str, str] | None]
-    """app and what runs of it → an earlier image, and which the tool says that it is; None where it knows of none"""
-
-
 def plan_rollback(
     environment: Environment,
     deployment: Deployment | None,
-    eyes: Eyes,
+    hook: DeployHook,
     *,
     rootdir: Path,
     services: Sequence[str] = (),
@@ -65,21 +54,22 @@ def plan_rollback(
     chosen = choose(environment, deployment, apps, asked)
     if left_out := [service for service in given if service not in chosen]:
         raise ConfigError(f"--to names {', '.join(left_out)}, which --services leaves out. Nothing was changed.")
-    search = _Search(apps, history, eyes, Journal(rootdir, environment.name).folder / KEPT)
-    steps = tuple(search.steps(chosen, given, left, strict=bool(asked)))
+    going_back = Rollout(environment.name, rootdir, (), "rollback", deadline=settings.deadline)
+    steps = tuple(_Search(going_back, apps, history, hook).steps(chosen, given, left, strict=bool(asked)))
     if not steps:
         raise ConfigError(_nothing(environment.name, chosen))
-    return Rollout(environment.name, rootdir, steps, "rollback", deadline=settings.deadline)
+    return replace(going_back, steps=steps)
 
 
 class _Search:
     """Finds the target of each service."""
 
-    def __init__(self, apps: Mapping[str, App], history: History, eyes: Eyes, kept: Path) -> None:
+    def __init__(self, rollout: Rollout, apps: Mapping[str, App], history: History, hook: DeployHook) -> None:
         self._apps = apps
         self._history = history
-        self._eyes = eyes
-        self._kept = kept
+        self._hook = hook
+        self._worker = Worker(rollout, hook, Progress(), Pace())
+        self._kept = Journal(rollout.rootdir, rollout.environment).folder / KEPT
 
     def steps(
         self, services: Sequence[str], given: Mapping[str, str], left: Mapping[str, str], *, strict: bool
@@ -102,10 +92,10 @@ class _Search:
 
     def _found(self, service: str, gone: Mapping[str, str]) -> Step | None:
         self._history.refuse_to_go_further(service)
-        now = self._eyes.observe(step_of(service, self._apps.get(service), None))
+        now = self._worker.look(step_of(service, self._apps.get(service), None))
         if seen := self._history.last_well(service, now):
             return self._step(service, seen.image, f"seen to run well until {seen.when}{_passed_over(gone)}", seen)
-        if (earlier := self._eyes.earlier(now.app, now)) and earlier[0] not in gone:
+        if (earlier := _earlier(self._hook, now.app, now)) and earlier[0] not in gone:
             image, which = earlier
             return self._step(service, image, f"{which}; by the tool's word alone: nothing here has seen it run", None)
         return None
@@ -272,28 +262,17 @@ def _changed(lines: Sequence[Entry]) -> Iterator[str]:
                 yield line.service
 
 
-def sight(environment: Environment, hook: DeployHook, rootdir: Path) -> Eyes:
-    """Return the eyes for a rollback of ``environment``. Nothing is changed by looking."""
-    rollout = Rollout(environment.name, rootdir, (), "rollback", deadline=settings_of(environment).deadline)
-    worker = Worker(rollout, hook, Progress(), Pace())
-    return Eyes(worker.look, _on_fly if hook.name == "fly" else _nowhere)
-
-
-def _nowhere(app: str, now: Observation) -> None:
-    return None
-
-
-def _on_fly(app: str, now: Observation) -> tuple[str, str] | None:
-    from pytest_gaia.deploy.fly import operations as fly_apps
+def _earlier(hook: DeployHook, app: str, now: Observation) -> tuple[str, str] | None:
+    """Return an earlier image, and which one the tool says that it is; None where it keeps no list, or knows of none."""
+    if hook.name != "fly":
+        return None
+    from pytest_gaia.deploy.fly.operations import releases
 
     # Fly's list names images by tag; of what runs, both are known.
     running = {(machine.image or "").partition("@")[0] for machine in now.machines}
-    for release in fly_apps.releases(app):
-        if _is_earlier(release, now) and release.image_ref.partition("@")[0] not in running:
+    for release in releases(app):
+        is_earlier = now.release is None or release.version < now.release
+        is_other = release.image_ref and release.image_ref.partition("@")[0] not in running
+        if release.complete and is_earlier and is_other:
             return release.image_ref, f"release {release.version}, the newest complete one with another image"
     return None
-
-
-def _is_earlier(release: Release, now: Observation) -> bool:
-    newest = now.release
-    return release.complete and bool(release.image_ref) and (newest is None or release.version < newest)

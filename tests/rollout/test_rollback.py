@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import RolloutInterrupted, RolloutResult, roll_out
-from pytest_gaia.rollout.rollback import plan_rollback, sight
+from pytest_gaia.rollout.rollback import plan_rollback
 from tests.config.reading import files_in
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout, image
 
@@ -31,8 +31,7 @@ def deploy(root: Path, **images: str) -> RolloutResult:
 
 def plan(root: Path, *services: str, **targets: str) -> Rollout:
     deployment = files_in(root / "deploy").deployment("staging", "fly")
-    eyes = sight(STAGING, fly_hook(), root)
-    return plan_rollback(STAGING, deployment, eyes, rootdir=root, services=services, targets=targets)
+    return plan_rollback(STAGING, deployment, fly_hook(), rootdir=root, services=services, targets=targets)
 
 
 def go_back(rollout: Rollout, listener: Listener | None = None) -> RolloutResult:
@@ -174,7 +173,7 @@ def test_a_journal_that_cannot_be_read_is_a_mistake(fake_tools: FakeTools, tmp_p
 
 def test_an_environment_without_a_deployment_is_a_mistake(fake_tools: FakeTools, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="preview has no deployment"):
-        sight(Environment("preview"), fly_hook(), tmp_path)
+        plan_rollback(Environment("preview"), None, fly_hook(), rootdir=tmp_path)
 
 
 def test_an_image_that_is_gone_is_passed_over(fake_tools: FakeTools, tmp_path: Path) -> None:
