@@ -26,6 +26,8 @@ GOOD: frozenset[Kind] = frozenset({"deployed", "deployed_with_tool_error", "unch
 _GONE = re.compile(r"could not find image|manifest unknown|manifest for \S+ not found|no such image", re.IGNORECASE)
 _SHOWN = 3
 """machines that a reason names"""
+_COMPARED = 19
+"""characters of a digest that people compare: ``sha256:`` and twelve more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,16 @@ def digest_of(reference: str) -> str | None:
     return digest if at else None
 
 
+def repository_of(reference: str) -> str:
+    """Return an image's reference without tag and digest.
+
+    >>> repository_of("localhost:5000/gaia/auth:1.2")
+    'localhost:5000/gaia/auth'
+    """
+    head, slash, last = reference.partition("@")[0].rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
+
+
 def name_and_tag(reference: str) -> tuple[str, str]:
     """Return the last part of an image's name, and its tag: registries are mirrored, and so not compared.
 
@@ -189,7 +201,7 @@ def _said(tool: Reply) -> str:
 
 
 def _short(digest: str | None) -> str:
-    return digest[:19] if digest else "an unknown image"
+    return digest[:_COMPARED] if digest else "an unknown image"
 
 
 def running_image(observation: Observation) -> str:
@@ -208,17 +220,12 @@ def pinned(machine: Machine) -> str:
     image = machine.image or ""
     if not image or not machine.digest:
         return image
-    head, slash, last = image.partition("@")[0].rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}@{machine.digest}"
+    return f"{repository_of(image)}@{machine.digest}"
 
 
 def digests(observation: Observation) -> tuple[str, ...]:
     """Return the digests of all machines, each once."""
     return tuple(sorted({machine.digest for machine in observation.machines if machine.digest}))
-
-
-_COMPARED = 19
-"""characters of a digest that people compare: ``sha256:`` and twelve more"""
 
 
 def difference(before: Observation, after: Observation) -> str:

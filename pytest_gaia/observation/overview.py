@@ -26,6 +26,11 @@ _ASLEEP = ("stopped", "suspended")
 _COMPLETED: Literal["completed"] = "completed"
 _SHOWN = 3
 """machines, or apps, that a reason names"""
+PIPELINE = ("dev", "staging", "production")
+"""the way of a release"""
+History: TypeAlias = "Mapping[str, Sequence[str]]"
+"""service → digests of the images that were seen to run well, the oldest first"""
+_Order = Literal["earlier", "later", "same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +191,6 @@ def _is_reason(app: AppView, state: EnvironmentState) -> bool:
     if state == "degraded":
         return app.state not in ("healthy", "completed", "suspended", "gateway-only")
     return state == "unknown" and app.state == "unknown"
-
-
-PIPELINE = ("dev", "staging", "production")
-"""the way of a release"""
-
-History: TypeAlias = "Mapping[str, Sequence[str]]"
-"""service → digests of the images that were seen to run well, the oldest first"""
-_Order = Literal["earlier", "later", "same"]
 
 
 @dataclass(frozen=True, slots=True)

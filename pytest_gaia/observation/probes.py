@@ -32,6 +32,8 @@ _SLOW_HANDSHAKE = 1.0
 _LONGEST_BODY = 64 * 1024
 _LONGEST = 80
 """characters of a word of somebody else's that are shown"""
+_GREETING, _REFUSAL = b"INFO ", b"-ERR "
+_LONGEST_LINE = 64 * 1024
 
 
 class NotYet(Exception):
@@ -287,10 +289,6 @@ def classified(reason: object, host: str) -> NotYet | Dead:
     if isinstance(reason, ConnectionResetError):
         return NotYet("the connection was broken off")
     return NotYet(str(reason) or type(reason).__name__)
-
-
-_GREETING, _REFUSAL = b"INFO ", b"-ERR "
-_LONGEST_LINE = 64 * 1024
 
 
 def probe_nats(url: str, timeout: float) -> Answer:

@@ -23,6 +23,14 @@ _LONGEST_ASKED = 5.0
 """seconds that a server can ask to be left alone; it may be well before it thought"""
 _BETWEEN = 0.25
 """seconds between two answers of one row"""
+READY, WOKE, DEGRADED, UNHEALTHY = "ready", "woke", "degraded", "unhealthy"
+UNSETTLED, UNREACHABLE, STOPPED = "unsettled", "unreachable", "stopped"
+NOT_ASKED = (VIA_GATEWAY, DISABLED, ABSENT, STOPPED)
+"""states of members that there was nothing to ask of"""
+_GRACE = 0.05
+"""seconds past the deadline in which a probe that ended with it can still say what it saw"""
+_SURE_AFTER = 3
+"""how many times in a row a failure that will not mend itself is seen before it is believed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +131,6 @@ class Pauses:
 def _spread(seconds: float) -> float:
     # Nothing secret depends on it.
     return seconds * random.uniform(0.75, 1.25)  # noqa: S311
-
-
-READY, WOKE, DEGRADED, UNHEALTHY = "ready", "woke", "degraded", "unhealthy"
-UNSETTLED, UNREACHABLE, STOPPED = "unsettled", "unreachable", "stopped"
-NOT_ASKED = (VIA_GATEWAY, DISABLED, ABSENT, STOPPED)
-"""states of members that there was nothing to ask of"""
-
-_GRACE = 0.05
-"""seconds past the deadline in which a probe that ended with it can still say what it saw"""
-_SURE_AFTER = 3
-"""how many times in a row a failure that will not mend itself is seen before it is believed"""
 
 
 @dataclass(frozen=True, slots=True)

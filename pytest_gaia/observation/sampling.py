@@ -15,6 +15,8 @@ from pytest_gaia.observation.readiness import READY, UNHEALTHY, UNREACHABLE, as_
 
 _GRACE = 0.1
 """seconds past the deadline in which a question that ended with it can still say what came of it"""
+_KEPT = 50
+"""changes that are kept; a member that flaps all night must not fill the memory"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,6 @@ def sample(
     late = () if unwanted() else [target for target in asked if target.member not in found]
     found |= {target.member: Reading(target.member, target.endpoint, UNREACHABLE, "no answer") for target in late}
     return tuple(found[target.member] for target in asked if target.member in found)
-
-
-_KEPT = 50
-"""changes that are kept; a member that flaps all night must not fill the memory"""
 
 
 @dataclass(slots=True)

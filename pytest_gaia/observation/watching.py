@@ -18,6 +18,7 @@ from pytest_gaia.policy.subjects import Observed
 
 _LONGEST = 64 * 1024
 """bytes of an answer that are read"""
+_WELL = (READY, WOKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,6 @@ class _NoRedirect(HTTPRedirectHandler):
 
     def redirect_request(self, *_: object) -> None:
         """Have the answer itself returned."""
-
-
-_WELL = (READY, WOKE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ FOLDER = ".gaia/deployments"
 
 _DECODER_LIMIT = 1024 * 1024
 """characters of a line; a longer one was not written here"""
+KEPT = "files"
+"""folder of the copies, in that of the journals"""
+_CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
+_READ_AT_MOST = 4096
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -149,12 +153,6 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-KEPT = "files"
-"""folder of the copies, in that of the journals"""
-
-_CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 
 
 def utc_now() -> str:
@@ -297,9 +295,6 @@ def _unusable(path: Path, problem: OSError) -> str:
         f"the journal {path} cannot be used: {problem.strerror}. Without it nobody could tell what was deployed, nor "
         "go back to it; make its folder writable. Nothing was changed."
     )
-
-
-_READ_AT_MOST = 4096
 
 
 @contextmanager

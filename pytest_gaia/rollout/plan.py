@@ -15,6 +15,7 @@ from pytest_gaia.rollout.model import Rollout, Step
 
 ALL = "all"
 """what stands for every service that can be deployed"""
+_BETWEEN = re.compile(r"[,\s]+")
 
 
 def plan_rollout(
@@ -197,9 +198,6 @@ def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
         f"{deployment.environment} is not deployed: its deploy files do not allow to judge what comes of it, or would "
         f"do harm. Nothing was changed.{lines}\nAll that is wrong with them: gaia config lint {deployment.environment}"
     )
-
-
-_BETWEEN = re.compile(r"[,\s]+")
 
 
 def split_services(given: Sequence[str] | None, option: str = "--services") -> tuple[str, ...]:

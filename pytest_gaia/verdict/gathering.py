@@ -18,6 +18,7 @@ MESSAGE_LIMIT = 2000
 
 # pytest-timeout raises what `pytest.fail` raises: only its text tells them apart.
 _TIMED_OUT = re.compile(r"Timeout \(?>\d+(\.\d+)?s\)?( from pytest-timeout)?\.?")
+_ENDED = "the run ended before the test did"
 
 
 def failure_of(error: BaseException, redact: Callable[[str], str] = str) -> Failure:
@@ -91,9 +92,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-_ENDED = "the run ended before the test did"
 
 
 @dataclass(slots=True)

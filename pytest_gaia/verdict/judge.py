@@ -41,6 +41,9 @@ EXCUSED: frozenset[Outcome] = frozenset(("expected failure", "tolerated"))
 OUTCOME: Callable[[Judgement], Outcome] = attrgetter("outcome")
 
 _PASSED = "the test passed, and its own strict xfail says that it must not"
+_WHOLE = frozenset(PHASES)
+"""the phases of a test that ran to its end"""
+_WHEN = attrgetter("when")
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):
@@ -197,11 +200,6 @@ def _passed(record: TestRecord, standing: Standing) -> Judgement:
         return Judgement(record.node, "unexpected pass", why=why, rules=standing.speaking, losers=losers)
     why = f"passed on attempt {record.attempt}" if record.attempt > 1 else ""
     return Judgement(record.node, "passed", False, why, standing.speaking, losers)
-
-
-_WHOLE = frozenset(PHASES)
-"""the phases of a test that ran to its end"""
-_WHEN = attrgetter("when")
 
 
 def _short(phase: Phase) -> str:

@@ -17,6 +17,15 @@ from pytest_gaia.verdict.judge import OUTCOME, Judgement, Outcome, judge, judge_
 from pytest_gaia.verdict.seal import reason, unproved
 from pytest_gaia.verdict.verdict import Facts, Verdict, decide, excused
 
+_NO_RULES = RuleSet()
+_OWN_CODES = (2, 3, 4)
+"""pytest's exit codes: interrupted, failed inside, called wrongly"""
+_SELECTED = ("ran", "crashed", "never ran")
+"""states of tests that were selected"""
+_JUDGED = (0, 1, 5)
+"""pytest's exit codes of which records say more: all passed, some failed, nothing selected"""
+_ENDINGS = {2: "the run was interrupted", 3: "pytest failed inside", 4: "pytest was called wrongly"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
@@ -63,11 +72,6 @@ class Judged:
         # Counted once for all rules: a run can have as many rules as tests.
         excused = (each.rules for each in self.judgements if each.outcome == "expected failure")
         return Counter(rule for rules in excused for rule in rules)
-
-
-_NO_RULES = RuleSet()
-_OWN_CODES = (2, 3, 4)
-"""pytest's exit codes: interrupted, failed inside, called wrongly"""
 
 
 def judge_run(
@@ -136,13 +140,6 @@ def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
     if end.pytest_exit == 1 and not any(_failed(record) for record in records):
         return "pytest counted a failure that no record shows"
     return "" if end.pytest_exit in _JUDGED else _ENDINGS.get(end.pytest_exit, f"pytest ended with {end.pytest_exit}")
-
-
-_SELECTED = ("ran", "crashed", "never ran")
-"""states of tests that were selected"""
-_JUDGED = (0, 1, 5)
-"""pytest's exit codes of which records say more: all passed, some failed, nothing selected"""
-_ENDINGS = {2: "the run was interrupted", 3: "pytest failed inside", 4: "pytest was called wrongly"}
 
 
 def _failed(record: TestRecord) -> bool:

@@ -6,8 +6,7 @@ import pytest
 
 from pytest_gaia.config.secrets import unkeyed
 from pytest_gaia.deploy.contract import UnknownApp
-from pytest_gaia.deploy.fly import operations as fly_apps
-from pytest_gaia.deploy.fly import operations as fly_operations
+from pytest_gaia.deploy.fly import operations
 from pytest_gaia.deploy.fly.tool import FlyTool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
@@ -27,21 +26,21 @@ def test_apps_are_listed_by_name_and_organisation(fake_tools: FakeTools, tool: F
     fake_tools.platform("staging", state="suspended")
     fake_tools.app("gaia-nats-staging", machines=0)
 
-    found = fly_apps.apps("gaia", tool=tool)
+    found = operations.apps("gaia", tool=tool)
 
     assert [app.name for app in found] == [
         "gaia-asset-staging", "gaia-auth-staging", "gaia-chat-staging", "gaia-gateway-staging", "gaia-nats-staging",
     ]  # fmt: skip
     assert {app.status for app in found if app.deployed} == {"suspended"}
     assert [app.name for app in found if not app.deployed] == ["gaia-nats-staging"]
-    assert fly_apps.apps("somebody", tool=tool) == ()
+    assert operations.apps("somebody", tool=tool) == ()
     assert fake_tools.calls("fly")[0].argv == ("apps", "list", "-o", "gaia", "--json")
 
 
 def test_releases_say_which_image_they_were(fake_tools: FakeTools, tool: FlyTool) -> None:
     fake_tools.app(APP, release=3, reference="registry.fly.io/gaia-auth:v1")
 
-    newest, *others = fly_apps.releases(APP, tool=tool)
+    newest, *others = operations.releases(APP, tool=tool)
 
     assert (newest.version, newest.complete, newest.image_ref) == (3, True, "registry.fly.io/gaia-auth:v1")
     assert [release.version for release in others] == [2, 1]
@@ -50,10 +49,10 @@ def test_releases_say_which_image_they_were(fake_tools: FakeTools, tool: FlyTool
 def test_secrets_are_named_and_never_shown(fake_tools: FakeTools, tool: FlyTool) -> None:
     fake_tools.app(APP, secrets=["DATABASE_URL", "SUPABASE_JWT_SECRET"])
 
-    assert fly_apps.secret_names(APP, tool=tool) == {"DATABASE_URL", "SUPABASE_JWT_SECRET"}
+    assert operations.secret_names(APP, tool=tool) == {"DATABASE_URL", "SUPABASE_JWT_SECRET"}
 
 
-@pytest.mark.parametrize("ask", [fly_apps.observe, fly_apps.releases, fly_apps.secret_names, fly_operations.wake])
+@pytest.mark.parametrize("ask", [operations.observe, operations.releases, operations.secret_names, operations.wake])
 def test_every_question_about_an_unknown_app_ends_alike(fake_tools: FakeTools, tool: FlyTool, ask: object) -> None:
     with pytest.raises(UnknownApp, match=f'Could not find App "{APP}"'):
         ask(APP, tool=tool)  # type: ignore[operator]  # each is a function
@@ -63,7 +62,7 @@ def test_what_sleeps_is_started_and_waited_for(fake_tools: FakeTools, tool: FlyT
     fake_tools.app(APP, machines=2, state="suspended")
     lines: list[str] = []
 
-    woken = fly_operations.wake(APP, log=lines.append, deadline=30, tool=tool)
+    woken = operations.wake(APP, log=lines.append, deadline=30, tool=tool)
 
     first, second = woken
     assert {machine["state"] for machine in fake_tools.machines(APP)} == {"started"}
@@ -78,7 +77,7 @@ def test_what_sleeps_is_started_and_waited_for(fake_tools: FakeTools, tool: FlyT
 def test_what_is_awake_is_left_alone(fake_tools: FakeTools, tool: FlyTool) -> None:
     fake_tools.app(APP, machines=2)
 
-    assert fly_operations.wake(APP, tool=tool) == ()
+    assert operations.wake(APP, tool=tool) == ()
     assert not fake_tools.calls("fly", "machine", "start")
 
 
@@ -87,13 +86,13 @@ def test_machines_that_somebody_else_holds_are_not_woken(fake_tools: FakeTools, 
     fake_tools.fault(APP, "lease-held")
 
     with pytest.raises(DeployUnavailable, match=r"lease currently held by .* Nothing is proved; try again later"):
-        fly_operations.wake(APP, tool=tool)
+        operations.wake(APP, tool=tool)
 
 
 def test_memory_is_scaled_before_the_count(fake_tools: FakeTools, tool: FlyTool) -> None:
     fake_tools.app(APP, machines=1, memory_mb=512)
 
-    reply = fly_operations.scale(APP, count=3, memory=2048, tool=tool)
+    reply = operations.scale(APP, count=3, memory=2048, tool=tool)
 
     assert reply.commands == (
         ("fly", "scale", "memory", "2048", "-a", APP),
@@ -106,7 +105,7 @@ def test_memory_is_scaled_before_the_count(fake_tools: FakeTools, tool: FlyTool)
 def test_scaling_may_be_kept_to_one_region(fake_tools: FakeTools, tool: FlyTool) -> None:
     fake_tools.app(APP, machines=1)
 
-    fly_operations.scale(APP, count=2, region="fra", tool=tool)
+    operations.scale(APP, count=2, region="fra", tool=tool)
 
     assert sorted(machine["region"] for machine in fake_tools.machines(APP)) == ["fra", "lhr"]
 
@@ -114,7 +113,7 @@ def test_scaling_may_be_kept_to_one_region(fake_tools: FakeTools, tool: FlyTool)
 def test_a_dry_run_scales_nothing(fake_tools: FakeTools, tool: FlyTool) -> None:
     fake_tools.app(APP)
 
-    reply = fly_operations.scale(APP, count=2, dry_run=True, tool=tool)
+    reply = operations.scale(APP, count=2, dry_run=True, tool=tool)
 
     assert reply.commands == (("fly", "scale", "count", "2", "-a", APP, "--yes"),)
     assert fake_tools.calls() == []
@@ -132,7 +131,7 @@ def test_what_cannot_be_scaled_is_said_before_anything_is_done(
     fake_tools: FakeTools, tool: FlyTool, wrong: dict[str, int], why: str
 ) -> None:
     with pytest.raises(ConfigError, match=why):
-        fly_operations.scale(APP, tool=tool, **wrong)  # type: ignore[arg-type]  # counts alone
+        operations.scale(APP, tool=tool, **wrong)  # type: ignore[arg-type]  # counts alone
 
     assert fake_tools.calls() == []
 
@@ -141,7 +140,7 @@ def test_scaling_that_fly_refuses_says_why(fake_tools: FakeTools, tool: FlyTool)
     fake_tools.app(APP)
 
     with pytest.raises(DeployFailed, match=f"`fly scale memory 1000 -a {APP}` failed: .*multiple of 256: 1000"):
-        fly_operations.scale(APP, memory=1000, tool=tool)
+        operations.scale(APP, memory=1000, tool=tool)
 
 
 def test_lines_of_a_log_are_read_with_their_machine_and_region(
@@ -155,7 +154,7 @@ def test_lines_of_a_log_are_read_with_their_machine_and_region(
     lines: list[LogLine] = []
     other: list[str] = []
 
-    fly_operations.logs(APP, lines.append, log=other.append, tool=tool)
+    operations.logs(APP, lines.append, log=other.append, tool=tool)
 
     (machine,) = fake_tools.machines(APP)
     assert [unkeyed(line.message) for line in lines] == ["started", 'said {"a": [1}', "key ***", "ends with }"]
@@ -174,7 +173,7 @@ def test_ctrl_c_ends_the_following_of_a_log(fake_tools: FakeTools, tool: FlyTool
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fly_operations.logs(APP, press, follow=True, tool=tool)
+        operations.logs(APP, press, follow=True, tool=tool)
 
     (call,) = fake_tools.calls("fly", "logs")
     assert ("--no-tail" in call.argv, call.exit) == (False, 127)
@@ -185,4 +184,4 @@ def test_a_log_that_ends_with_an_error_says_so(fake_tools: FakeTools, tool: FlyT
     fake_tools.fault("*", "unauthorised")
 
     with pytest.raises(ConfigError, match="The token in FLY_API_TOKEN"):
-        fly_operations.logs(APP, lambda _: None, tool=tool)
+        operations.logs(APP, lambda _: None, tool=tool)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.deploy.fly import shapes as fly_shapes
+from pytest_gaia.deploy.fly import shapes
 from pytest_gaia.deploy.fly.shapes import NotJson, find_json
 
 MACHINES = [{"id": "m1", "config": {"env": {"GREETING": "[hello]\n{world}"}}}, {"id": "m2"}]
@@ -50,16 +50,16 @@ def test_any_text_is_an_answer_or_an_error(text: str) -> None:
 
 
 def test_null_is_an_empty_list() -> None:
-    assert fly_shapes.apps(find_json("null\n")) == ()
+    assert shapes.apps(find_json("null\n")) == ()
 
 
 def test_apps_have_gos_names() -> None:
-    (app,) = fly_shapes.apps(
+    (app,) = shapes.apps(
         [{"ID": "gaia-auth-dev", "Name": "gaia-auth-dev", "Deployed": True, "Hostname": "gaia-auth-dev.fly.dev",
           "Status": "suspended", "Organization": {"Slug": "gaia", "Name": "Gaia"}, "CurrentRelease": None}]
     )  # fmt: skip
 
-    assert app == fly_shapes.FlyApp("gaia-auth-dev", True, "gaia-auth-dev.fly.dev", "suspended", "gaia")
+    assert app == shapes.FlyApp("gaia-auth-dev", True, "gaia-auth-dev.fly.dev", "suspended", "gaia")
 
 
 def test_releases_come_newest_first() -> None:
@@ -68,7 +68,7 @@ def test_releases_come_newest_first() -> None:
         {"Version": 4, "Status": "complete"},
     ]
 
-    found = fly_shapes.releases(values)
+    found = shapes.releases(values)
 
     assert [(release.version, release.complete) for release in found] == [(4, True), (3, False)]
 
@@ -77,7 +77,7 @@ def test_releases_come_newest_first() -> None:
 def test_secrets_are_known_by_name_alone(key: str) -> None:
     values = [{key: "DATABASE_URL", "digest": "b1946ac9"}, {key: "API_KEY", "digest": "591785b7"}, {"digest": "x"}]
 
-    assert fly_shapes.secret_names(values) == {"DATABASE_URL", "API_KEY"}
+    assert shapes.secret_names(values) == {"DATABASE_URL", "API_KEY"}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_secrets_are_known_by_name_alone(key: str) -> None:
     ],
 )
 def test_the_release_is_on_the_last_line_that_is_one(stdout: str, version: int | None) -> None:
-    emitted = fly_shapes.emitted(stdout)
+    emitted = shapes.emitted(stdout)
 
     assert (emitted and emitted.version) == version
 
@@ -98,12 +98,12 @@ def test_the_release_is_on_the_last_line_that_is_one(stdout: str, version: int |
 @pytest.mark.parametrize(
     ("read", "value"),
     [
-        (fly_shapes.status, {"Name": 3}),
-        (fly_shapes.status, []),
-        (fly_shapes.releases, {"data": []}),
-        (fly_shapes.apps, [{"Nome": "x"}]),
-        (fly_shapes.secret_names, [1]),
-        (fly_shapes.log_line, {"message": 1}),
+        (shapes.status, {"Name": 3}),
+        (shapes.status, []),
+        (shapes.releases, {"data": []}),
+        (shapes.apps, [{"Nome": "x"}]),
+        (shapes.secret_names, [1]),
+        (shapes.log_line, {"message": 1}),
     ],
 )
 def test_another_shape_is_an_error(read: Any, value: Any) -> None:

@@ -32,6 +32,8 @@ _SPARE = 0.1
 _VERBS = ("up", "build", "ps")
 _INSPECT = ("container", "inspect", "--format", "{{.Id}} {{.Image}} {{.State.OOMKilled}}")
 _IMAGES = ("image", "inspect", "--format", "{{.Id}} {{json .RepoDigests}}")
+_RECENT = 60.0
+_LINES = "200"
 
 
 class ComposeHook:
@@ -195,10 +197,6 @@ class _Job:
             log=self._log,
             redact=self._redact,
         )
-
-
-_RECENT = 60.0
-_LINES = "200"
 
 
 def logs(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_gaia.deploy.contract import Machine
+from pytest_gaia.deploy.outcome import repository_of
 
 _STATES = {
     "running": "started",
@@ -104,17 +105,6 @@ def images(inspected: str, referred: str) -> Mapping[str, Image]:
         for words in lines
         if len(words) >= 2 and words[1].startswith("sha256:")
     }
-
-
-def repository_of(reference: str) -> str:
-    """Return an image reference without tag and digest.
-
-    >>> repository_of("localhost:5000/gaia/auth:1.2")
-    'localhost:5000/gaia/auth'
-    """
-    name = reference.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}"
 
 
 def _objects(output: str) -> Iterator[dict[str, Any]]:

@@ -13,12 +13,11 @@ from pytest_gaia.config.deployfiles.fly_ports import BARE_DURATION
 from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.config.documents import read_text
 from pytest_gaia.deploy.contract import Reply, Request
-from pytest_gaia.deploy.fly import operations as fly_apps
-from pytest_gaia.deploy.fly.operations import sleeping, wake_commands
+from pytest_gaia.deploy.fly.operations import observe, sleeping, wake_commands
 from pytest_gaia.deploy.fly.shapes import emitted
 from pytest_gaia.deploy.fly.tool import FlyTool, classify, explain
 from pytest_gaia.deploy.masking import masker
-from pytest_gaia.deploy.outcome import digest_of
+from pytest_gaia.deploy.outcome import digest_of, repository_of
 from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
@@ -47,7 +46,7 @@ class FlyHook:
 
     def _observe(self, request: Request) -> Reply:
         try:
-            observation = fly_apps.observe(request.app, tool=self._tool, deadline=request.deadline)
+            observation = observe(request.app, tool=self._tool, deadline=request.deadline)
         except DeployUnavailable as problem:
             return Reply(status="retry", message=str(problem))
         except DeployFailed as problem:
@@ -78,7 +77,7 @@ class FlyHook:
         """
         left = max(1.0, min(_TO_WAKE, until - time.monotonic()))
         try:
-            machines = sleeping(fly_apps.observe(app, tool=self._tool, deadline=left))
+            machines = sleeping(observe(app, tool=self._tool, deadline=left))
         except (DeployUnavailable, DeployFailed) as problem:
             return (), str(problem)
         commands = wake_commands(app, machines, left)
@@ -171,11 +170,8 @@ def _seconds(most: float, limit: float) -> str:
 
 def _pinned(image: str) -> str:
     """The reference without its tag, if it has a digest: the digest alone decides."""
-    if digest_of(image) is None:
-        return image
-    name, _, digest = image.partition("@")
-    folder, slash, last = name.rpartition("/")
-    return f"{folder}{slash}{last.partition(':')[0]}@{digest}"
+    digest = digest_of(image)
+    return image if digest is None else f"{repository_of(image)}@{digest}"
 
 
 def _deploy_file(config: str | None) -> Table:

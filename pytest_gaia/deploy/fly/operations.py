@@ -12,11 +12,17 @@ import math
 from collections.abc import Callable
 
 from pytest_gaia.deploy.contract import Observation, Reply
-from pytest_gaia.deploy.fly import shapes as fly_shapes
-from pytest_gaia.deploy.fly.shapes import FlyApp, NotJson, Release, find_json, serving
+from pytest_gaia.deploy.fly import shapes
+from pytest_gaia.deploy.fly.shapes import FlyApp, LogLine, NotJson, Release, find_json
 from pytest_gaia.deploy.fly.tool import FlyTool
 from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError
+
+ASLEEP = frozenset({"stopped", "suspended"})
+"""states of a machine that runs again when it is started"""
+_WAKE = 120.0
+_SCALE = 300.0
+_RECENT = 60.0
 
 
 def apps(organization: str | None = None, *, tool: FlyTool | None = None) -> tuple[FlyApp, ...]:
@@ -25,15 +31,15 @@ def apps(organization: str | None = None, *, tool: FlyTool | None = None) -> tup
     A token for a single app may not ask this: ``ConfigError``.
     """
     chosen = ("-o", organization) if organization else ()
-    return (tool or FlyTool()).ask(fly_shapes.apps, "apps", "list", *chosen, "--json")
+    return (tool or FlyTool()).ask(shapes.apps, "apps", "list", *chosen, "--json")
 
 
 def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) -> Observation:
     """Return what runs of ``app``: its serving machines, and the number of its current release."""
     tool = tool or FlyTool()
     listing = ("machine", "list", "-a", app, "--json")
-    machines = tool.ask(serving, *listing, app=app, deadline=deadline)
-    status = tool.ask(fly_shapes.status, "status", "-a", app, "--json", app=app, deadline=deadline)
+    machines = tool.ask(shapes.serving, *listing, app=app, deadline=deadline)
+    status = tool.ask(shapes.status, "status", "-a", app, "--json", app=app, deadline=deadline)
     return Observation(
         app=app,
         exists=True,
@@ -46,19 +52,12 @@ def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) ->
 
 def releases(app: str, *, tool: FlyTool | None = None) -> tuple[Release, ...]:
     """Return the newest 25 releases of ``app``, newest first. Their status is flyctl's word, and proves nothing."""
-    return (tool or FlyTool()).ask(fly_shapes.releases, "releases", "-a", app, "--json", app=app)
+    return (tool or FlyTool()).ask(shapes.releases, "releases", "-a", app, "--json", app=app)
 
 
 def secret_names(app: str, *, tool: FlyTool | None = None) -> frozenset[str]:
     """Return the names of the secrets that are set for ``app``; their values never leave Fly."""
-    return (tool or FlyTool()).ask(fly_shapes.secret_names, "secrets", "list", "-a", app, "--json", app=app)
-
-
-ASLEEP = frozenset({"stopped", "suspended"})
-"""states of a machine that runs again when it is started"""
-_WAKE = 120.0
-_SCALE = 300.0
-_RECENT = 60.0
+    return (tool or FlyTool()).ask(shapes.secret_names, "secrets", "list", "-a", app, "--json", app=app)
 
 
 def _nothing(_: str) -> None:
@@ -139,7 +138,7 @@ def scale(
 
 def logs(
     app: str,
-    take: Callable[[fly_shapes.LogLine], None],
+    take: Callable[[LogLine], None],
     *,
     follow: bool = False,
     log: Callable[[str], None] = _nothing,
@@ -155,7 +154,7 @@ def logs(
 class _Entries:
     """JSON objects of several lines each, one after the other."""
 
-    def __init__(self, take: Callable[[fly_shapes.LogLine], None], other: Callable[[str], None]) -> None:
+    def __init__(self, take: Callable[[LogLine], None], other: Callable[[str], None]) -> None:
         self._take = take
         self._other = other
         self._lines: list[str] = []
@@ -169,7 +168,7 @@ class _Entries:
         if line.endswith("}") and not line.startswith(" "):
             text, self._lines = "\n".join(self._lines), []
             try:
-                self._take(fly_shapes.log_line(find_json(text)))
+                self._take(shapes.log_line(find_json(text)))
             except NotJson:
                 self._other(text)
 
