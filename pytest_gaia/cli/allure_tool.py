@@ -7,16 +7,13 @@ import os
 import re
 import shutil
 from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_gaia.deploy.process import TAIL, run_tool
 from pytest_gaia.errors import ConfigError, ReportFailed
 from pytest_gaia.report.viewer.settings import OFFLINE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _MAJOR, _NODE = 3, 20
 _DEADLINE = 900.0

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-
-# At run time, because typer reads the annotations.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.deployments import AsJson, EnvironmentName  # as above
-from pytest_gaia.cli.environments import complete_name
-from pytest_gaia.cli.policy_shown import echo_json
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name
+from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.api.check import ITEM, ApiCheck, check
-from pytest_gaia.promotion.api.snapshots import fetch, keep, kept_folder, load
+from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, keep, kept_folder, load
+from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.project import Promotion
-
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot
-    from pytest_gaia.promotion.ledger.ledger import Entry
 
 HELP = """\
 What services offer, by their OpenAPI documents, and whether a release breaks what production promises its clients.

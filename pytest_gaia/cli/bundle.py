@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pytest_gaia.cli.bundle_shown import bundle_json, check_json, show_bundle, show_bundles, show_checks, verdict_of
-from pytest_gaia.cli.deployments import AsJson, Services  # as above
-from pytest_gaia.cli.environments import complete_name, options_here
-from pytest_gaia.cli.policy_shown import echo_json
+from pytest_gaia.cli.options import AsJson, Services, complete_name, options_here
+from pytest_gaia.cli.output import echo_json
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import kept as bundles
+from pytest_gaia.promotion.bundle.checks import Check
+from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.rollout.plan import split_images, split_services
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from pytest_gaia.promotion.bundle.checks import Check
-    from pytest_gaia.promotion.bundle.model import Bundle, Component
 
 HELP = """\
 What is released together: images by digest, deploy files, commit, migration head. Its id names everything that follows.

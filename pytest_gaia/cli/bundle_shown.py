@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import typer
 
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.output import show_table
 from pytest_gaia.errors import EnvironmentUnavailable
+from pytest_gaia.promotion.bundle.checks import Check
+from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.verdict.verdict import EXIT_CODES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.promotion.bundle.checks import Check
-    from pytest_gaia.promotion.bundle.model import Bundle
 
 _COMMIT = 10
 """digits of a commit that people are shown"""

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.deployments import AsJson  # typer reads the annotations at run time
-from pytest_gaia.cli.environments import complete_name
-from pytest_gaia.cli.gate import BundleId  # as above
-from pytest_gaia.cli.policy_shown import echo_json
+from pytest_gaia.cli.gate import BundleId
+from pytest_gaia.cli.options import AsJson, complete_name
+from pytest_gaia.cli.output import echo_json
 from pytest_gaia.promotion.project import Promotion
 
 HELP = """\

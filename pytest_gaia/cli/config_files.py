@@ -6,26 +6,23 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pytest_gaia import __version__
 from pytest_gaia.cli.config_shown import finding_lines, row_cells, summary
-from pytest_gaia.cli.environments import AsJson, complete_name
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.options import AsJson, complete_name
+from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.outputs import write_file
+from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.printable import commands
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.preflight.files import DeployFiles
-    from pytest_gaia.preflight.findings import Finding
 
 app = typer.Typer(
     name="config", help="What is wrong with deploy files, and what two environments differ in.", no_args_is_help=True
@@ -84,7 +81,7 @@ def lint_files(
     if sarif is not None:
         _write_sarif(sarif, findings, _prefix(project.rootdir))
     if as_json:
-        typer.echo(json.dumps([each.as_json() for each in findings], indent=2, ensure_ascii=False))
+        echo_json([each.as_json() for each in findings])
     else:
         _show(findings, files, name)
         if github or os.environ.get("GITHUB_ACTIONS") == "true":
@@ -106,7 +103,7 @@ def diff_files(
     one, other = _known(files, left), _known(files, right)
     rows = difference(one, other, files.allowed.entries)
     if as_json:
-        typer.echo(json.dumps([row.as_json() for row in rows], indent=2, ensure_ascii=False))
+        echo_json([row.as_json() for row in rows])
     elif not rows:
         typer.echo(f"{one.environment} and {other.environment} do not differ.")
     else:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from pytest_gaia.preflight.difference import BY_NAME
+from pytest_gaia.preflight.difference import BY_NAME, Row
+from pytest_gaia.preflight.findings import Finding, Severity
 from pytest_gaia.printable import one_line
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pytest_gaia.preflight.difference import Row
-    from pytest_gaia.preflight.findings import Finding, Severity
 
 
 def finding_lines(finding: Finding) -> list[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import typer
 
 from pytest_gaia.cli.confirmation import confirm, is_production
-from pytest_gaia.cli.deployments import (
+from pytest_gaia.cli.options import (
     AsJson,
     Confirm,
     DryRun,
@@ -18,15 +17,13 @@ from pytest_gaia.cli.deployments import (
     Region,
     RemoteOnly,
     Services,
+    Target,
     refused_as_json,
     target,
 )
-from pytest_gaia.cli.pipes import reader_may_leave
+from pytest_gaia.cli.output import reader_may_leave
+from pytest_gaia.rollout.model import Rollout
 from pytest_gaia.rollout.plan import split_images, split_services
-
-if TYPE_CHECKING:
-    from pytest_gaia.cli.deployments import Target
-    from pytest_gaia.rollout.model import Rollout
 
 HELP = """\
 Deploy an environment: nats and postgres first, then auth, asset and chat, then the gateway.
@@ -90,7 +87,8 @@ def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) 
     from pytest_gaia.cli.progress import shown_progress
     from pytest_gaia.cli.rollout_shown import show_result
     from pytest_gaia.promotion.promote.witness import recorded
-    from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
+    from pytest_gaia.rollout.course import roll_out
+    from pytest_gaia.rollout.model import RolloutInterrupted
     from pytest_gaia.system.signals import like_interrupts
 
     if rollout.refused:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployed import source_of
+from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Place, Served
 from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.config.secrets import MASK, mask_url
 from pytest_gaia.preflight.credentials import secret_shape
 from pytest_gaia.preflight.standing import env_place, inside, standing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Place, Served
 
 Value = str | bool | int | list[str]
 

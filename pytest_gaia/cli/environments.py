@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
+from pytest_gaia.cli.options import AsJson, complete_name, options_here
+from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.settings import described, plain
-from pytest_gaia.cli.tables import show_table
-from pytest_gaia.config.options import Options
-from pytest_gaia.config.project import Project
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import resolve, resolve_each
 from pytest_gaia.config.secrets import mask_url
-from pytest_gaia.errors import GaiaError, NotConfigured
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.environment import Environment
+from pytest_gaia.errors import NotConfigured
 
 app = typer.Typer(name="env", help="Which environments there are, and what each is made of.", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of a table.")]
 
 LIST_HELP = """\
 List the environments of this project: the sandbox, and those that gaia.toml configures.
@@ -44,26 +36,6 @@ An environment that reads deploy files shows what they say of each app, with fil
 """
 
 
-def options_here(
-    env: str | None = None,
-    env_source: str = "command line",
-    urls: tuple[str, ...] = (),
-    project: Project | None = None,
-) -> Options:
-    """Return the options of a run from this folder; without ``project``, that is looked for upward from it."""
-    here = project or Project.around(Path.cwd())
-    return Options(project=here, environ=os.environ, env=env, env_source=env_source, urls=urls)
-
-
-def complete_name(incomplete: str) -> list[str]:
-    """Return the environments whose names begin with ``incomplete``, for shell completion."""
-    try:
-        return [name for name in Project.around(Path.cwd()).environments if name.startswith(incomplete)]
-    except GaiaError:
-        # In the middle of a completion a message would garble the line; the command itself will say it.
-        return []
-
-
 @app.command("list", help=LIST_HELP)
 def list_environments(as_json: AsJson = False) -> None:
     """List the environments; those that cannot be resolved are named on standard error."""
@@ -74,7 +46,7 @@ def list_environments(as_json: AsJson = False) -> None:
     if chosen.name not in found:
         environments.append(chosen)
     if as_json:
-        typer.echo(json.dumps([_summary(each, chosen) for each in environments], indent=2))
+        echo_json([_summary(each, chosen) for each in environments])
     else:
         show_table(
             ("name", "topology", "writes", "gateway", "nats", "used here"),
@@ -107,8 +79,8 @@ def show_environment(
     deployed = deploy_values(deployment) if deployment is not None else []
     if as_json:
         values = {each.key: {"value": each.value, "source": each.source} for each in settings}
-        apps = [asdict(each) for each in deployed] if deployment is not None else None
-        typer.echo(json.dumps({"name": environment.name, "settings": values, "deployment": apps}, indent=2))
+        apps = deployed if deployment is not None else None
+        echo_json({"name": environment.name, "settings": values, "deployment": apps})
         return
     rows = [(each.key, each.source or "-", each.text) for each in settings if each.relevant]
     show_table(("setting", "from", "value"), rows)

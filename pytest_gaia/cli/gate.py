@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-# At run time, because typer reads the annotations.
-from pytest_gaia.cli.deployments import AsJson, EnvironmentName
 from pytest_gaia.cli.ledger import head_digits
-from pytest_gaia.cli.policy_shown import echo_json
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.options import AsJson, EnvironmentName
+from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.bundle.checks import Check
 from pytest_gaia.promotion.gate.checklist import CHECKLIST
-from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.gate.gate import Gate, evaluate
+from pytest_gaia.promotion.gate.items import Item
+from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.promotion.bundle.checks import Check
-    from pytest_gaia.promotion.gate.gate import Gate
-    from pytest_gaia.promotion.gate.items import Item
-    from pytest_gaia.promotion.gate.situation import Situation
 
 GATE_HELP = """\
 Decide whether a bundle may be in an environment, from the ledger, and from what this machine has deployed outside of a

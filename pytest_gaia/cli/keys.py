@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-# At run time, because typer reads the annotations.
-from pytest_gaia.cli.deployments import AsJson
-from pytest_gaia.cli.policy_shown import echo_json
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.options import AsJson
+from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.promotion.gate.checklist import CHECKLIST
-from pytest_gaia.promotion.ledger.keys import check_roles
+from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles
 from pytest_gaia.promotion.project import Promotion
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.promotion.ledger.keys import TrustedKey
 
 app = typer.Typer(name="key", help="The keys that sign evidence, and whom the project trusts.", no_args_is_help=True)
 

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import re
-
-# At run time, because typer reads the annotations.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import msgspec
 import typer
 
-from pytest_gaia.cli.deployments import AsJson
-from pytest_gaia.cli.policy_shown import echo_json
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.options import AsJson
+from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError
-
-# As above.
 from pytest_gaia.outputs import write_file
-from pytest_gaia.promotion.ledger.ledger import counted, kind_of, problems_of, told, unsigned_of
+from pytest_gaia.promotion.ledger.ledger import Entry, counted, kind_of, problems_of, told, unsigned_of
 from pytest_gaia.promotion.project import Promotion
-
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.ledger.ledger import Entry
 
 app = typer.Typer(name="ledger", help="The signed evidence of every promotion.", no_args_is_help=True)
 
@@ -133,7 +124,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
         "time": entry.time.isoformat() if entry.time else None,
         "signed_by": [key.name for key in entry.signers],
         "problem": entry.problem,
-        "predicate": msgspec.to_builtins(entry.predicate),
+        "predicate": entry.predicate,
     }
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.deployments import EnvironmentName, Target, complete_service, target
+from pytest_gaia.cli.options import EnvironmentName, Target, complete_service, target
+from pytest_gaia.cli.output import echo_error, echo_json
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.deploy.fly.shapes import LogLine
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_gaia.config.deployfiles.model import App
-    from pytest_gaia.deploy.fly.shapes import LogLine
 
 HELP = """\
 Show what the services of an environment have written lately, secrets masked.
@@ -83,35 +80,30 @@ def _show(there: Target, app: App, *, follow: bool, as_json: bool) -> None:
         from pytest_gaia.deploy.fly.shapes import LogLine
 
         name = there.environment.name
-        compose_logs.logs(app.path, app.name, name, lambda text: write(LogLine(message=text)), follow=follow, log=_say)
+        compose_logs.logs(
+            app.path, app.name, name, lambda text: write(LogLine(message=text)), follow=follow, log=echo_error
+        )
         return
     from pytest_gaia.deploy.fly import operations as fly_operations
 
-    fly_operations.logs(app.name, write, follow=follow, log=_say)
+    fly_operations.logs(app.name, write, follow=follow, log=echo_error)
 
 
 def _writer(app: App, *, as_json: bool) -> Callable[[LogLine], None]:
-    as_text = _as_json if as_json else _as_words
-    return lambda line: typer.echo(as_text(app, line))
+    return (lambda line: echo_json(_document(app, line), indent=None)) if as_json else lambda line: _echo(app, line)
 
 
-def _as_json(app: App, line: LogLine) -> str:
-    return json.dumps(
-        {
-            "service": app.service,
-            "app": app.name,
-            "time": line.timestamp or None,
-            "level": line.level or None,
-            "machine": line.instance or None,
-            "region": line.region or None,
-            "message": line.message,
-        }
-    )
+def _document(app: App, line: LogLine) -> dict[str, str | None]:
+    return {
+        "service": app.service,
+        "app": app.name,
+        "time": line.timestamp or None,
+        "level": line.level or None,
+        "machine": line.instance or None,
+        "region": line.region or None,
+        "message": line.message,
+    }
 
 
-def _as_words(app: App, line: LogLine) -> str:
-    return " ".join(part for part in (app.service, line.timestamp, line.level, line.message) if part)
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)
+def _echo(app: App, line: LogLine) -> None:
+    typer.echo(" ".join(part for part in (app.service, line.timestamp, line.level, line.message) if part))

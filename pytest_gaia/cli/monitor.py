@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import os
 import sys
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-# typer reads the annotations when it builds the command.
-from pytest_gaia.cli.deployments import EnvironmentName
 from pytest_gaia.cli.durations import seconds
-from pytest_gaia.cli.environments import options_here
+from pytest_gaia.cli.monitor_shown import Shown
+from pytest_gaia.cli.options import EnvironmentName, options_here
+from pytest_gaia.cli.output import reader_may_leave
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.observation.sampling import Tally
 from pytest_gaia.system.signals import Stop, stopped_by_signals
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.cli.monitor_shown import Shown
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.observation.sampling import Tally
 
 HELP = """\
 Ask the members of an environment how they are, every few seconds, until Ctrl-C; then say what it came to.
@@ -69,7 +62,8 @@ def monitor_environment(
 
     tally = Tally(frozenset(environment.required))
     began = time.monotonic()
-    with _until_nobody_reads():
+    # Without a word where the reader goes (gaia monitor dev | head -3).
+    with reader_may_leave(sys.stdout):
         with stopped_by_signals() as stop, shown_for(environment, tally, as_json=as_json, once=once) as shown:
             _watch(environment, tally, shown, stop, every=every, until=began if once else period and began + period)
         if not once:
@@ -107,16 +101,6 @@ def _watch(
             stop.wait(max(0.0, until - now))
             break
         stop.wait(left)
-
-
-@contextmanager
-def _until_nobody_reads() -> Iterator[None]:
-    """End without a word where the reader has gone (``gaia monitor dev | head -3``)."""
-    try:
-        yield
-    except BrokenPipeError:
-        # Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _watchable(name: str) -> Environment:

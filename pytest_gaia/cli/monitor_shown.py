@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import typer
 
 from pytest_gaia.cli.durations import spoken
-from pytest_gaia.cli.tables import console, show_table
+from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.observation.sampling import MemberTally, Reading, Tally
 from pytest_gaia.wording import counted
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-    from rich.live import Live
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.observation.sampling import MemberTally, Reading, Tally
-
 _COLUMNS = ("member", "state", "now", "mean", "worst", "first", "well", "why")
+Rows = Sequence[Sequence[str]]
 _RECENT = 5
 """changes that the table on a terminal has below it"""
 _COLOURS = {"ready": "green", "degraded": "yellow", "unhealthy": "red", "unreachable": "red"}
@@ -48,10 +40,10 @@ def shown_for(environment: Environment, tally: Tally, *, as_json: bool, once: bo
     elif once:
         yield OneLook(environment, tally)
     elif sys.stdout.isatty():
-        from rich.live import Live
+        from pytest_gaia.cli.terminal import redrawn
 
-        with Live(console=console(), auto_refresh=False, transient=True) as live:
-            yield OnTerminal(environment, tally, live)
+        with redrawn(_COLUMNS, _COLOURS) as draw:
+            yield OnTerminal(environment, tally, draw)
     else:
         yield Lines(environment, tally)
 
@@ -91,28 +83,17 @@ class Lines(OneLook):
 class OnTerminal(OneLook):
     """A table that is drawn anew at each look."""
 
-    def __init__(self, environment: Environment, tally: Tally, live: Live) -> None:
+    def __init__(
+        self, environment: Environment, tally: Tally, draw: Callable[[str, Rows, Sequence[str]], None]
+    ) -> None:
         super().__init__(environment, tally)
-        self._live = live
+        self._draw = draw
 
     def look(self, readings: Sequence[Reading], changes: Sequence[str], when: str) -> None:
         """Draw the table, and below it what changed last."""
-        self._live.update(self._drawn(when), refresh=True)
-
-    def _drawn(self, when: str) -> RenderableType:
-        from rich.box import SIMPLE
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        plain = bool(os.environ.get("NO_COLOR"))
-        title = Text(f"{_title(self.environment, self.tally)}, the last {when}; Ctrl-C ends it")
-        table = Table(*_COLUMNS, box=SIMPLE, header_style="" if plain else "bold", pad_edge=False)
-        for each in self.tally.members.values():
-            member, state, *rest = row(each)
-            table.add_row(Text(member), Text(state, "" if plain else _COLOURS.get(state, "")), *map(Text, rest))
-        recent = (Text(f"{when}  {change}") for when, change in self.tally.changes[-_RECENT:])
-        return Group(title, table, *recent)
+        title = f"{_title(self.environment, self.tally)}, the last {when}; Ctrl-C ends it"
+        rows = [row(each) for each in self.tally.members.values()]
+        self._draw(title, rows, [f"{when}  {change}" for when, change in self.tally.changes[-_RECENT:]])
 
 
 class JsonLines:
@@ -124,8 +105,7 @@ class JsonLines:
 
     def look(self, readings: Sequence[Reading], changes: Sequence[str], when: str) -> None:
         """Write the readings."""
-        members = [asdict(reading) for reading in readings]
-        self._write({"line": "look", "when": when, "members": members, "changes": list(changes)})
+        self._write({"line": "look", "when": when, "members": readings, "changes": list(changes)})
 
     def sum_up(self, elapsed: float) -> None:
         """Write the figures of each member."""
@@ -134,7 +114,7 @@ class JsonLines:
         self._write({"line": "summary", **known, "members": members})
 
     def _write(self, line: dict[str, object]) -> None:
-        typer.echo(json.dumps({"environment": self.environment.name, **line}, ensure_ascii=False))
+        echo_json({"environment": self.environment.name, **line}, indent=None)
 
 
 def row(tally: MemberTally) -> tuple[str, ...]:

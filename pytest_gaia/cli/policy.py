@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from pytest_gaia.cli import policy_files, policy_runs
-from pytest_gaia.cli.environments import AsJson, complete_name
+from pytest_gaia.cli.options import AsJson, complete_name
+from pytest_gaia.cli.output import echo_json, echo_lines, show_table
 from pytest_gaia.cli.policy_explained import explained, explained_json
 from pytest_gaia.cli.policy_project import AsOf, FromRun, day, policy_here
-from pytest_gaia.cli.policy_shown import echo_json, echo_lines, life, rule_json, signature
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.policy_shown import life, rule_json, signature
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.findings import Finding
 from pytest_gaia.policy.lint import lint
 from pytest_gaia.verdict.evidence import read_run
 from pytest_gaia.verdict.judge import subject_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 app = typer.Typer(name="policy", help="What failures are expected where, why, and until when.", no_args_is_help=True)
 app.command("diff", help=policy_runs.DIFF_HELP)(policy_runs.diff)
@@ -93,7 +90,7 @@ def lint_rules(run: FromRun = None, as_of: AsOf = None, as_json: AsJson = False)
         _warn_of_a_part(run)
         found = lint(reading.rules, project.subjects(run), project.tolerances, day(as_of))
     if as_json:
-        echo_json([asdict(each) for each in found])
+        echo_json(found)
     else:
         echo_lines(f"{each.level}: {each.check}: {_place(each)}{each.text}" for each in found)
         typer.echo(_summary(found, len(reading.rules)))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pytest_gaia.cli.policy_shown import condition, life, rule_json, signature
-from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.verdict.judge import judge
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.ruleset import Standing
-    from pytest_gaia.policy.subjects import Context, Subject
-    from pytest_gaia.verdict.evidence import TestRecord
-    from pytest_gaia.verdict.judge import Judgement
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.ruleset import RuleSet, Standing
+from pytest_gaia.policy.subjects import Context, Subject
+from pytest_gaia.verdict.evidence import TestRecord
+from pytest_gaia.verdict.judge import Judgement, judge
 
 
 def explained(

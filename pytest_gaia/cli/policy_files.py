@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-# At run time, because typer reads the annotations.
-from pytest_gaia.cli.environments import AsJson
 from pytest_gaia.cli.git import files_at
+from pytest_gaia.cli.options import AsJson
+from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.cli.policy_project import PolicyProject, policy_here
-from pytest_gaia.cli.policy_shown import echo_json, echo_lines
 from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.files import DRAFT, rule_files, rule_from, rule_id
 from pytest_gaia.policy.formatting import formatted
 from pytest_gaia.policy.ratchet import ratchet
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.rules import Rule
 
 RATCHET_HELP = """\
 Refuse rules that excuse more than they did at a git reference and do not say why. Exits 1 if there are any.
@@ -50,7 +45,7 @@ def ratchet_rules(
     before, unreadable = _rules_at(base, project)
     found = ratchet(before, {rule.id: rule for rule in project.rules().rules}, unreadable)
     if as_json:
-        echo_json([asdict(each) for each in found])
+        echo_json(found)
     else:
         echo_lines(f"{each.place}: {each.text}" for each in found)
         if found:

@@ -6,30 +6,25 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.environments import options_here
+from pytest_gaia.cli.options import options_here
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.files import Reading, folders_of, load, read
-from pytest_gaia.policy.subjects import Context, read_subjects
-from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.subjects import Context, Subject, read_subjects
+from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.judge import subject_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.config.tolerance import Tolerance
-    from pytest_gaia.policy.ruleset import RuleSet
-    from pytest_gaia.policy.subjects import Subject
-    from pytest_gaia.verdict.evidence import RecordedRun
 
 AsOf = Annotated[
     datetime | None, typer.Option("--as-of", metavar="DATE", formats=["%Y-%m-%d"], help="As on this day, not today.")

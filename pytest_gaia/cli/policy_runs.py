@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.environments import AsJson, complete_name
+from pytest_gaia.cli.options import AsJson, complete_name
+from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.cli.policy_project import AsOf, FromRun, PolicyProject, day, policy_here
-from pytest_gaia.cli.policy_shown import echo_json, echo_lines
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.compare import differences
 from pytest_gaia.policy.files import DRAFT, FOLDER
+from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.subjects import Context
 from pytest_gaia.policy.suggestions import Draft, drafts, written
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.usage import executed, idle, unexcused
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from pytest_gaia.policy.ruleset import RuleSet
-    from pytest_gaia.policy.subjects import Context
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Files written by --gaia-record.")]
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
-
-import typer
+from datetime import date
+from typing import Any
 
 from pytest_gaia.policy.lint import SOON
+from pytest_gaia.policy.rules import Rule
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import date
-
-    from pytest_gaia.policy.rules import Rule
 
 
 def rule_json(rule: Rule, today: date) -> dict[str, Any]:
@@ -55,14 +48,3 @@ def life(rule: Rule, today: date) -> str:
     if left <= 0:
         return f"expired {rule.expires}"
     return counted(left, "day") if left > SOON else f"{counted(left, 'day')}!"
-
-
-def echo_json(value: object) -> None:
-    """Write one JSON document to standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def echo_lines(lines: Iterable[str]) -> None:
-    """Write lines to standard output."""
-    for line in lines:
-        typer.echo(line)

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import typer
 
-from pytest_gaia.cli.pipes import reader_may_leave
-from pytest_gaia.cli.tables import console
-from pytest_gaia.rollout.model import Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.progress import TaskID
-
-    from pytest_gaia.rollout.model import Rollout, StepResult
+from pytest_gaia.cli.output import reader_may_leave
+from pytest_gaia.rollout.model import Progress, Rollout, StepResult
 
 _DOING = {"deploy": "deploying", "rollback": "rolling back"}
-_WIDEST = 90
-"""characters of a tool's line that a terminal shows"""
 
 
 @contextmanager
@@ -32,7 +22,7 @@ def shown_progress() -> Iterator[Progress]:
         yield PlainProgress()
         return
     live = LiveProgress()
-    with live.display:
+    with live.lines.display:
         yield live
 
 
@@ -76,34 +66,18 @@ class LiveProgress(Progress):
     """One line for each service: what is done, or waited for, and for how long."""
 
     def __init__(self) -> None:
-        from rich.progress import Progress as Display
-        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+        from pytest_gaia.cli.terminal import Lines
 
-        # rich leaves colours out where NO_COLOR is set, but not bold type.
-        name = "none" if os.environ.get("NO_COLOR") else "bold"
-        self.display = Display(
-            SpinnerColumn("line", finished_text=" "),
-            TextColumn("{task.fields[service]}", style=name, markup=False),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", style="none", markup=False),
-            console=console(err=True),
-        )
-        self._tasks: dict[str, TaskID] = {}
+        self.lines = Lines()
 
     def begun(self, rollout: Rollout) -> None:
         """Show every service, waiting for its turn."""
-        self.display.console.print(f"{rollout.environment}: {_DOING[rollout.action]}", markup=False)
-        width = max(len(step.service) for step in rollout.steps)
-        for step in rollout.steps:
-            name = step.service.ljust(width)
-            task = self.display.add_task("waits for its turn", total=1, start=False, service=name)
-            self._tasks[step.service] = task
+        self.lines.above(f"{rollout.environment}: {_DOING[rollout.action]}")
+        self.lines.add([step.service for step in rollout.steps], "waits for its turn")
 
     def waiting(self, service: str, text: str) -> None:
         """Show it in the line of the service, whose clock starts with the first."""
-        if (task := self._tasks.get(service)) is not None:
-            self.display.start_task(task)
-            self.display.update(task, description=_cut(text))
+        self.lines.update(service, text)
 
     def line(self, service: str, text: str) -> None:
         """Show it until the next one comes."""
@@ -112,13 +86,11 @@ class LiveProgress(Progress):
 
     def ended(self, step: StepResult) -> None:
         """Stop the clock of the service."""
-        if (task := self._tasks.get(step.service)) is not None:
-            self.display.update(task, description=_cut(ending(step)), completed=1)
-            self.display.stop_task(task)
+        self.lines.end(step.service, ending(step))
 
     def note(self, text: str) -> None:
         """Show it above."""
-        self.display.console.print(f"note: {text}", markup=False)
+        self.lines.above(f"note: {text}")
 
 
 def ending(step: StepResult) -> str:
@@ -126,7 +98,3 @@ def ending(step: StepResult) -> str:
     outcome = step.outcome.replace("_", " ")
     release = f", release {step.release}" if step.release and step.good else ""
     return f"{outcome}{release}" + (f": {step.reason}" if step.reason else "")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from pytest_gaia.cli.confirmation import INTERRUPTED, confirm, is_production
-
-# At run time, because typer reads the annotations.
-from pytest_gaia.cli.deployments import AsJson, Confirm, EnvironmentName
 from pytest_gaia.cli.gate import BundleId, gate_json, show_gate
-from pytest_gaia.cli.pipes import reader_may_leave
-from pytest_gaia.cli.policy_shown import echo_json
+from pytest_gaia.cli.options import AsJson, Confirm, EnvironmentName
+from pytest_gaia.cli.output import echo_json, reader_may_leave
 from pytest_gaia.errors import DeployLocked
+from pytest_gaia.promotion.gate.gate import Gate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import shown
+from pytest_gaia.promotion.promote.plan import Plan
+from pytest_gaia.promotion.promote.steps import Ending, Part
 from pytest_gaia.wording import listed
-
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.gate.gate import Gate
-    from pytest_gaia.promotion.promote.plan import Plan
-    from pytest_gaia.promotion.promote.steps import Ending, Part
 
 HELP = """\
 Promote a bundle into an environment: ask the gate's edge, take the lock, seal the plan, deploy, wait, run the suites,

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import datetime
-
-# typer reads the annotations when it builds the command.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
 
-from pytest_gaia.cli.environments import complete_name, options_here
+from pytest_gaia.cli.options import complete_name, options_here
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.files import folders_of, load
 from pytest_gaia.report import footer
 from pytest_gaia.verdict.evidence import read_run
-from pytest_gaia.verdict.judged import judge_run
+from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import verdict_file, write_report
-
-if TYPE_CHECKING:
-    from pytest_gaia.verdict.judged import Judged
 
 HELP = """\
 Judge a recorded run again. The record is what `pytest --gaia-record FILE` has written; nothing is run.

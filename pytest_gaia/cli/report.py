@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-
-# At run time, because typer reads the annotations.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pytest_gaia.cli.allure_tool import find_allure
-from pytest_gaia.cli.deployments import AsJson  # as above
-from pytest_gaia.cli.environments import complete_name, options_here
 from pytest_gaia.cli.git import branch_at
-from pytest_gaia.cli.policy_shown import echo_json
+from pytest_gaia.cli.options import AsJson, complete_name, options_here
+from pytest_gaia.cli.output import echo_json
 from pytest_gaia.cli.report_build import Built, Wanted, build
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.report.viewer.results import branch_of, history_file, read_results
+from pytest_gaia.report.viewer.results import Results, branch_of, history_file, read_results
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from pytest_gaia.report.viewer.results import Results
 
 HELP = """\
 Make an HTML report of what `pytest --alluredir=FOLDER` has written. Allure 3 makes it, offline; analytics are taken out.

@@ -7,23 +7,18 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_gaia.cli.allure_tool import told
+from pytest_gaia.cli.allure_tool import Allure, told
 from pytest_gaia.errors import ConfigError, ReportFailed
 from pytest_gaia.outputs import make_folder
 from pytest_gaia.report.viewer.page import passed_on, remote_references
-from pytest_gaia.report.viewer.results import earlier_runs
+from pytest_gaia.report.viewer.results import Results, earlier_runs
 from pytest_gaia.report.viewer.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pytest_gaia.cli.allure_tool import Allure
-    from pytest_gaia.report.viewer.results import Results
 
 _STATUSES = ("passed", "failed", "broken", "skipped", "unknown")
 

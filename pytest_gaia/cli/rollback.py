@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from pytest_gaia.cli.confirmation import confirm
-from pytest_gaia.cli.deployments import (
+from pytest_gaia.cli.options import (
     AsJson,
     Confirm,
     DryRun,
@@ -29,7 +29,7 @@ from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.system.signals import like_interrupts
 
 if TYPE_CHECKING:
-    from pytest_gaia.cli.deployments import Target
+    from pytest_gaia.cli.options import Target
     from pytest_gaia.rollout.model import Rollout
 
 HELP = """\

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_gaia.cli.confirmation import is_production
-from pytest_gaia.cli.deployments import AsJson, EnvironmentName, refused_as_json, target
-from pytest_gaia.cli.pipes import reader_may_leave
-from pytest_gaia.cli.policy_shown import echo_json
+from pytest_gaia.cli.options import AsJson, EnvironmentName, refused_as_json, target
+from pytest_gaia.cli.output import echo_json, reader_may_leave
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.bundle.model import SHORT
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.system.signals import like_interrupts
 
 if TYPE_CHECKING:
-    from pytest_gaia.cli.deployments import Target
+    from pytest_gaia.cli.options import Target
     from pytest_gaia.promotion.promote.rollback import RollbackPlan
     from pytest_gaia.rollout.model import Rollout, RolloutResult
 
@@ -96,7 +95,8 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
     from pytest_gaia.cli.rollout_shown import show_result
     from pytest_gaia.promotion.ledger.lock import renewed
     from pytest_gaia.promotion.promote.rehearsal import smoke
-    from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
+    from pytest_gaia.rollout.course import roll_out
+    from pytest_gaia.rollout.model import RolloutInterrupted
 
     promotion, name = recorded.promotion, there.environment.name
     with like_interrupts():
@@ -151,7 +151,7 @@ def rehearse_rollback(
     from pytest_gaia.cli.rollout_shown import document, show_result
     from pytest_gaia.promotion.promote.child import check_environ
     from pytest_gaia.promotion.promote.rehearsal import rehearse, smoke
-    from pytest_gaia.rollout.course import RolloutInterrupted
+    from pytest_gaia.rollout.model import RolloutInterrupted
 
     if is_production(env):
         raise ConfigError(f"{env}: a rollback is rehearsed in the stage before it, not there. Nothing was changed.")

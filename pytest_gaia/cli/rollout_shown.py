@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from typing import TYPE_CHECKING
 
 import typer
 
-from pytest_gaia.cli.tables import show_table
-
-if TYPE_CHECKING:
-    from pytest_gaia.rollout.model import RolloutResult, StepResult
+from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.rollout.model import RolloutResult, StepResult
 
 _SHORT = 12
 """characters of a digest that tell it from others"""
@@ -22,7 +18,7 @@ _TAIL = 15
 def show_result(result: RolloutResult, *, as_json: bool) -> None:
     """Write what became of a roll-out, or its commands, to standard output."""
     if as_json:
-        typer.echo(json.dumps(document(result), indent=2))
+        echo_json(document(result))
     elif result.dry_run:
         _show_commands(result)
     else:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.environments import complete_name, options_here
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.options import complete_name, options_here
+from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import split_members
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.run.stack import Stack
 from pytest_gaia.system.signals import Ended, until_signalled
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.run.stack import Stack
 
 app = typer.Typer(name="sandbox", help="A platform of one's own, kept running for development.", no_args_is_help=True)
 
@@ -109,4 +106,4 @@ def _show_lines(environment: Environment, stack: Stack) -> None:
 
 def _show_json(environment: Environment, stack: Stack) -> None:
     known = {"shape": environment.name, "variables": exports(environment), "logs": str(stack.directory)}
-    typer.echo(json.dumps(known))
+    echo_json(known, indent=None)

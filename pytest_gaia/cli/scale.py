@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from pytest_gaia.cli.confirmation import INTERRUPTED, confirm, is_production
-from pytest_gaia.cli.deployments import (
+from pytest_gaia.cli.options import (
     AsJson,
     Confirm,
     DryRun,
@@ -19,14 +19,10 @@ from pytest_gaia.cli.deployments import (
     refused_as_json,
     target,
 )
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.output import echo_error, echo_json, show_table
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.deploy.contract import Observation
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.config.deployfiles.model import App
-    from pytest_gaia.deploy.contract import Observation
 
 HELP = """\
 Set how many machines run a service on Fly, and how much memory each of them has.
@@ -73,13 +69,13 @@ def scale_service(
         confirm(env, f"Set {app.name} to {what}", confirmed)
     try:
         with like_interrupts():
-            reply = scale(app.name, count=count, memory=memory, region=region, dry_run=dry_run, log=_log)
+            reply = scale(app.name, count=count, memory=memory, region=region, dry_run=dry_run, log=echo_error)
     except KeyboardInterrupt:
         typer.echo(f"Interrupted. What {app.name} has now: gaia status", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         end = {"dry_run": dry_run, "good": True, "exit_code": 0, "notes": []}
-        typer.echo(json.dumps(_document(env, service, app, reply.commands, reply.observation) | end, indent=2))
+        echo_json(_document(env, service, app, reply.commands, reply.observation) | end)
     elif dry_run:
         for command in reply.commands:
             typer.echo(shlex.join(command))
@@ -126,7 +122,3 @@ def _show(seen: Observation) -> None:
         for each in seen.machines
     ]
     show_table(("app", "machine", "state", "region", "memory"), rows)
-
-
-def _log(line: str) -> None:
-    typer.echo(line, err=True)

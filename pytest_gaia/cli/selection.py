@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pytest_gaia.cli.old_commands import BATCHES, COMMANDS, OldCommand
 from pytest_gaia.config.secrets import MASK
 from pytest_gaia.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True, repr=False)

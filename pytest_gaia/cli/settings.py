@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pytest_gaia.cli.stage_values import stage_value
 from pytest_gaia.config.assemble import SETTINGS
 from pytest_gaia.config.credentials import SECRET_KEYS
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.config.secrets import MASK, Secret, mask_url
 from pytest_gaia.config.variables import variable_name
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.environment import Environment
 
 Value = str | bool | int | float | list[str] | None
 

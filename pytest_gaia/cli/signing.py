@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-
-# At run time, because typer reads the annotations.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.gate import BundleId  # as above
+from pytest_gaia.cli.gate import BundleId
+from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.project import Promotion
-
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.bundle.model import Bundle
 
 SIGNOFF_HELP = """\
 Sign an item of the checklist for one bundle, or the release as a whole, in a role that your key has.

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-
-# At run time, because typer reads the annotations.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
-from pytest_gaia.cli.environments import complete_name
-from pytest_gaia.cli.gate import BundleId  # as above
+from pytest_gaia.cli.gate import BundleId
+from pytest_gaia.cli.options import complete_name
 from pytest_gaia.cli.signing import SIGNOFF_HELP, sign_off
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import make_folder, write_file
 from pytest_gaia.promotion.project import Promotion
-
-if TYPE_CHECKING:
-    from pytest_gaia.promotion.signoff.page import Found
+from pytest_gaia.promotion.signoff.page import Found
 
 HELP = """\
 Write the sign-off page of a release: may it go out, what is known to fail, who accepted it and until when, what was not

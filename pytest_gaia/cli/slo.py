@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-# At run time, because typer reads the annotations.
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import msgspec
 import typer
 
-from pytest_gaia.cli.deployments import AsJson  # as above
-from pytest_gaia.cli.environments import complete_name
-from pytest_gaia.cli.policy_shown import echo_json
-from pytest_gaia.cli.tables import show_table
+from pytest_gaia.cli.options import AsJson, complete_name
+from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.ledger.statements import SloResult
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.performance import Comparison, compare, measure, percentile, samples_of
-from pytest_gaia.verdict.evidence import read_run
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.promotion.ledger.statements import SloResult
-    from pytest_gaia.promotion.promote.performance import Samples
-    from pytest_gaia.verdict.evidence import RecordedRun, RunStart
+from pytest_gaia.promotion.promote.performance import Comparison, Samples, compare, measure, percentile, samples_of
+from pytest_gaia.verdict.evidence import RecordedRun, RunStart, read_run
 
 HELP = """\
 Hold a recorded run against the service level objectives of an environment ([[env.NAME.slo]] in gaia.toml).
@@ -72,8 +63,8 @@ def judge_speed(
             {
                 "environment": name,
                 "exit_code": code,
-                "objectives": msgspec.to_builtins(results),
-                "compared": msgspec.to_builtins(compared),
+                "objectives": results,
+                "compared": compared,
                 "routes": {route: _times(values) for route, values in sorted(samples.items())},
                 "notes": notes,
             }

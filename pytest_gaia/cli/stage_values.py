@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pytest_gaia.config.stages import Freeze, Slo, Stage
+from pytest_gaia.config.stages import Freeze, Slo, Stage
 
 
 def stage_value(stage: Stage, key: str) -> str | bool | list[str] | None:

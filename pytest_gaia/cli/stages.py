@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from pytest_gaia.cli.confirmation import confirm, is_production
-from pytest_gaia.cli.deployments import Confirm, EnvironmentName, Images, Rebuild, Region, Services, target
-from pytest_gaia.cli.environments import options_here
+from pytest_gaia.cli.options import Confirm, EnvironmentName, Images, Rebuild, Region, Services, options_here, target
 from pytest_gaia.cli.selection import select
 from pytest_gaia.cli.testing import project_suites
 from pytest_gaia.config.project import Project

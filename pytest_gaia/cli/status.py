@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pytest_gaia.cli.confirmation import INTERRUPTED
-
-# typer reads the annotations when it builds the command.
-from pytest_gaia.cli.environments import AsJson, complete_name, options_here
-from pytest_gaia.cli.tables import console, show_table
-from pytest_gaia.config.environment import not_configured
+from pytest_gaia.cli.options import AsJson, complete_name, options_here
+from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.config.environment import Environment, not_configured
+from pytest_gaia.config.options import Options
 from pytest_gaia.config.resolve import resolve_each
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, NotConfigured, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.config.options import Options
-    from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead
+from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead
 
 HELP = """\
 Show how all environments are, asked at the same time, and what is ahead of what. Nothing is changed.
@@ -113,7 +105,9 @@ def _chosen(names: Sequence[str], options: Options) -> Mapping[str, Environment 
 def _waiting(names: Mapping[str, object]) -> AbstractContextManager[object]:
     if not sys.stderr.isatty():
         return nullcontext()
-    return console(err=True).status(f"asking {', '.join(names)} …")
+    from pytest_gaia.cli.terminal import waiting
+
+    return waiting(f"asking {', '.join(names)} …")
 
 
 def _show(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
@@ -137,4 +131,4 @@ def _row(app: AppView) -> tuple[str, ...]:
 def _show_json(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
     environments = [{**asdict(view), "as_expected": view.as_expected} for view in views]
     pipeline = [{**asdict(lead), "text": str(lead)} for lead in found]
-    typer.echo(json.dumps({"environments": environments, "pipeline": pipeline}, indent=2))
+    echo_json({"environments": environments, "pipeline": pipeline})

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.environments import complete_name
 from pytest_gaia.cli.old_commands import BATCHES, COMMANDS
+from pytest_gaia.cli.options import complete_name
 from pytest_gaia.cli.selection import environment_options, select
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError

@@ -1,28 +1,46 @@
-"""What the commands that operate an environment begin with: its settings, its deploy files, its hook."""
+"""What commands take: the options that several share, how a shell completes them, and the environment that one names."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from pathlib import Path
+from typing import Annotated, ParamSpec
 
 import typer
 
-from pytest_gaia.cli.environments import complete_name, options_here
-from pytest_gaia.cli.policy_shown import echo_json
+from pytest_gaia.cli.output import echo_json
+from pytest_gaia.config.deployfiles.model import Deployment
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.options import Options
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
+from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import GaiaError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.config.project import Project
-    from pytest_gaia.deploy.contract import DeployHook
-
 P = ParamSpec("P")
+
+
+def options_here(
+    env: str | None = None,
+    env_source: str = "command line",
+    urls: tuple[str, ...] = (),
+    project: Project | None = None,
+) -> Options:
+    """Return the options of a run from this folder; without ``project``, that is looked for upward from it."""
+    here = project or Project.around(Path.cwd())
+    return Options(project=here, environ=os.environ, env=env, env_source=env_source, urls=urls)
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Return the environments whose names begin with ``incomplete``, for shell completion."""
+    try:
+        return [name for name in Project.around(Path.cwd()).environments if name.startswith(incomplete)]
+    except GaiaError:
+        # In the middle of a completion a message would garble the line; the command itself will say it.
+        return []
 
 
 def complete_service(context: typer.Context, incomplete: str) -> list[str]:

@@ -1,0 +1,65 @@
+"""What commands write to standard output: tables, lines, and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import typer
+
+from pytest_gaia.report.layout import aligned
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table: drawn on a terminal, plain aligned lines everywhere else. Cells are plain text."""
+    if sys.stdout.isatty():
+        from pytest_gaia.cli.terminal import draw_table
+
+        draw_table(columns, rows)
+    else:
+        echo_lines(aligned([columns, *rows]))
+
+
+def echo_lines(lines: Iterable[str]) -> None:
+    """Write lines."""
+    for line in lines:
+        typer.echo(line)
+
+
+def echo_error(line: str) -> None:
+    """Write a line to standard error."""
+    typer.echo(line, err=True)
+
+
+def echo_json(value: object, *, indent: int | None = 2) -> None:
+    """Write one JSON document; without ``indent`` it is one line. Frozen values are objects of their fields."""
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=_fields))
+
+
+def _fields(value: object) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+@contextmanager
+def reader_may_leave(stream: TextIO) -> Iterator[None]:
+    """Write on to nobody where the reader of ``stream`` has gone: what is being done is not theirs to end.
+
+    Python would complain of it again at exit.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        leave(stream)
+
+
+def leave(stream: TextIO) -> None:
+    """Let what ``stream`` is still given go to nobody."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, stream.fileno())
+    os.close(nobody)
