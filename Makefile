@@ -1,15 +1,20 @@
 # Two commands do all the set-up: `make demo` and `make test`. Everything is made in .venv, from the lock.
 .POSIX:
-.PHONY: demo test lint suites bench peers pictures lock help
+.PHONY: demo test test-all test-lowest lint format suites bench peers pictures lock help
 
 PYTHON = .venv/bin/python
+# Long tests are handed out first come, first served, and what is left over goes to whoever is idle.
+PARALLEL = -n 2 --dist worksteal
 
 help:
 	@echo 'make demo    run every suite on the embedded platform, and print the verdict;'
 	@echo '             WALK=1: then take a change through dev, staging and production, on stand-ins'
 	@echo '             WALK=releases: then promote two releases, with signed evidence, and go back'
-	@echo 'make test    check and test this project'
+	@echo 'make test    check this project, and run its everyday tests; ONE=path: only the tests there, all of them'
+	@echo 'make test-all  run all tests, the slow ones too, and measure what they cover'
+	@echo 'make test-lowest  run the everyday tests with the lowest version of each dependency that is allowed'
 	@echo 'make lint    only the checks that run no test'
+	@echo 'make format  format the code, and mend what ruff can mend'
 	@echo 'make bench   measure against the peers; prints one table'
 	@echo 'make peers   run the tests of other projects with and without this plugin, and compare them (10 to 30 minutes)'
 	@echo 'make pictures  make the pictures of the README again: a terminal, the report, the sign-off page'
@@ -22,8 +27,19 @@ demo:
 	@case '$(WALK)' in '' | 0) ;; releases) $(PYTHON) -m ci.walk --releases ;; *) $(PYTHON) -m ci.walk ;; esac
 
 # Tests start hundreds of runs: each would compile the plugin anew (0.7 s) where Python may not keep what it has compiled.
-test: lint
-	@PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest tests -n 2 -q
+test:
+	@case '$(ONE)' in \
+	'') $(MAKE) lint && PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest tests $(PARALLEL) -q -m 'not slow' ;; \
+	*) ci/setup test && PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest $(ONE) -q ;; \
+	esac
+
+test-all:
+	@ci/setup test
+	@PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest tests $(PARALLEL) -q
+
+test-lowest:
+	@ci/setup lowest
+	@PYTHONDONTWRITEBYTECODE= .venv-lowest/bin/python -m pytest tests $(PARALLEL) -q -m 'not slow'
 
 lint:
 	@ci/setup test
@@ -31,6 +47,11 @@ lint:
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@PYTHONPATH=. $(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-logo
+
+format:
+	@ci/setup test
+	@$(PYTHON) -m ruff check --fix-only --quiet .
+	@$(PYTHON) -m ruff format .
 
 bench:
 	@ci/setup bench

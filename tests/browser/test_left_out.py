@@ -14,6 +14,8 @@ from tests.browser.tools import REQUIRED, ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow("browser")
+
 TESTS = "tests/browser/test_watched_pages.py"
 
 

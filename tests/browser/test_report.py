@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.browser.pages import Pages, Watched
 
+pytestmark = pytest.mark.slow("browser")
+
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:

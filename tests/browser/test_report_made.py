@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.browser.pages import Pages
 
+pytestmark = pytest.mark.slow("browser")
+
 
 class Quiet(SimpleHTTPRequestHandler):
     """Files of a folder, and nothing on the terminal."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.browser.pages import Pages, Watched
 
+pytestmark = pytest.mark.slow("browser")
+
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
 LONG = "suites/chat/test_chat.py::test_" + "w" * 300

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.reported import gaia_report, make_project, run_checks
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tests.browser.pages import Pages
     from tests.cli.conftest import Outcome
     from tests.cli.evidence import Underway
+
+pytestmark = pytest.mark.slow("browser")
 
 __all__ = ["gaia", "project", "release"]
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.browser.pages import Pages
+
+pytestmark = pytest.mark.slow("browser")
 
 TALKATIVE = """<!doctype html><title>talkative</title>
 <img src="https://images.example/pixel.png">

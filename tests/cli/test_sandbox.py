@@ -90,6 +90,7 @@ def test_a_signal_ends_it_cleanly_and_nothing_is_left(project: Path, number: sig
         assert processes_of(told["logs"]) == {}
 
 
+@pytest.mark.slow("sandbox")
 def test_as_staging_it_has_the_shape_of_staging_and_not_its_name(project: Path) -> None:
     with up("--as", "staging") as (_, told):
         variables = told["variables"]
@@ -101,6 +102,7 @@ def test_as_staging_it_has_the_shape_of_staging_and_not_its_name(project: Path) 
         assert status(f"{variables['GAIA_GATEWAY_URL']}/api/v0.2/providers", variables["GAIA_API_KEY"]) == 503
 
 
+@pytest.mark.slow("sandbox")
 def test_members_can_be_left_out(project: Path) -> None:
     with up("--without", "asset,nats", "--fixed") as (_, told):
         variables = told["variables"]
@@ -145,6 +147,7 @@ def test_a_mistake_exits_4_and_starts_nothing(gaia: Gaia, options: tuple[str, ..
     assert message in err
 
 
+@pytest.mark.slow("sandbox")
 def test_it_says_so_when_the_platform_ends_by_itself(project: Path) -> None:
     with up() as (process, told):
         (supervisor,) = (pid for pid, command in processes_of(told["logs"]).items() if "__main__.py" in command)

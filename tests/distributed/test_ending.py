@@ -17,6 +17,8 @@ from tests.plugin.conftest import add_suite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow("workers")
+
 HOLD = """
 import pathlib, threading
 

@@ -83,6 +83,7 @@ def test_a_run_that_ends_by_itself_leaves_nothing(
     assert not noted(small).exists()
 
 
+@pytest.mark.slow("workers")
 def test_an_interrupted_run_leaves_nothing(small: pytest.Pytester, held: subprocess.Popen[bytes]) -> None:
     directory = noted(small)
     assert directory.is_dir()
@@ -94,6 +95,7 @@ def test_an_interrupted_run_leaves_nothing(small: pytest.Pytester, held: subproc
     assert not directory.exists()
 
 
+@pytest.mark.slow("workers")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
 def test_what_a_killed_run_leaves_is_cleared_away_by_the_next(
     small: pytest.Pytester, server: ScriptedServer, held: subprocess.Popen[bytes], how: signal.Signals
@@ -112,6 +114,7 @@ def test_what_a_killed_run_leaves_is_cleared_away_by_the_next(
     assert not noted(small).exists()
 
 
+@pytest.mark.slow("workers")
 def test_the_folder_of_a_run_that_lives_is_left_alone(
     small: pytest.Pytester, server: ScriptedServer, held: subprocess.Popen[bytes]
 ) -> None:

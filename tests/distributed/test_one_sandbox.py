@@ -12,6 +12,8 @@ from tests.plugin.conftest import add_suite
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow("workers")
+
 WRITE_DOWN = """
 import json, os, pathlib
 import pytest

@@ -190,6 +190,7 @@ def test_a_verdict_that_is_no_promote_is_an_error_of_the_whole_run(left: Left) -
     assert error["message"] in " ".join(left.output.split())
 
 
+@pytest.mark.slow("workers")
 def test_workers_tell_the_same(tmp_path: Path, server: ScriptedServer, left: Left) -> None:
     make_project(tmp_path, CHECKS, rules=RULES)
 

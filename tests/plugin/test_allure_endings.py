@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.allure_runs import FILE, make_project, run
+from tests.slow import in_full, with_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,11 +33,11 @@ FAIL = "assert False, 'broken'"
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 WAYS = {
     "stopped at the first failure": (FAIL, ("-x",)),
-    "stopped at the first failure, workers": (FAIL, ("-n2", "--maxfail=1")),
+    "stopped at the first failure, workers": in_full(FAIL, ("-n2", "--maxfail=1")),
     "pytest.exit": ("pytest.exit('enough')", ()),
-    "pytest.exit with success": ("pytest.exit('enough', returncode=0)", ()),
+    "pytest.exit with success": in_full("pytest.exit('enough', returncode=0)", ()),
     "Ctrl-C": ("raise KeyboardInterrupt", ()),
-    "a killed worker, not replaced": (KILL, ("-n2", "--max-worker-restart=0")),
+    "a killed worker, not replaced": in_full(KILL, ("-n2", "--max-worker-restart=0")),
 }
 
 
@@ -61,6 +62,7 @@ def test_what_was_planned_is_reported(
     assert left.statuses["test_ends"] in ("failed", "broken")
 
 
+@pytest.mark.slow("workers")
 def test_a_killed_worker_takes_no_result_along_and_the_next_one_cleans_nothing(
     tmp_path: Path, server: ScriptedServer
 ) -> None:
@@ -114,7 +116,7 @@ def test_a_result_that_was_made_up_has_the_history_of_the_test(tmp_path: Path, s
     assert counted(cut, "test_more[2]") == counted(whole, "test_more[2]") == [("environment", "small"), ("case", "2")]
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n2")], ids=["alone", "workers"])
 def test_a_file_that_cannot_be_collected_has_a_result(
     tmp_path: Path, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:

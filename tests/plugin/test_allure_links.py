@@ -8,6 +8,7 @@ import pytest
 
 from tests.plugin.allure_checks import RULES
 from tests.plugin.allure_runs import make_project, run
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n1")], ids=["alone", "workers"])
 @pytest.mark.parametrize("pattern", WRONG.values(), ids=WRONG)
 def test_a_pattern_that_cannot_be_filled_in_is_refused(
     tmp_path: Path, server: ScriptedServer, pattern: str, workers: tuple[str, ...]

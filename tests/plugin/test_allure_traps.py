@@ -8,6 +8,7 @@ import pytest
 
 from tests.plugin.allure_runs import left
 from tests.plugin.test_traps import COMES_TO, ELSEWHERE, run, traps
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -26,7 +27,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("mode", [(), ("-n2", "--reruns=1")], ids=["alone", "workers and retries"])
+@pytest.mark.parametrize("mode", [(), with_workers("-n2", "--reruns=1")], ids=["alone", "workers and retries"])
 def test_every_trap_is_shown_as_it_was_judged(
     traps: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.deployer import NEW, OLD, Deployer, deployer
+from tests.slow import in_full, with_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +21,14 @@ __all__ = ["deployer"]
 WORKERS = [
     (),
     ("-n", "2"),
-    ("-n", "2", "--dist", "loadfile"),
-    ("-n", "2", "--dist", "loadgroup"),
-    ("-n", "2", "--dist", "worksteal"),
-    ("-n", "1", "--dist", "each"),
-    ("-p", "no:xdist"),
+    in_full(("-n", "2", "--dist", "loadfile")),
+    in_full(("-n", "2", "--dist", "loadgroup")),
+    in_full(("-n", "2", "--dist", "worksteal")),
+    in_full(("-n", "1", "--dist", "each")),
+    in_full(("-p", "no:xdist")),
 ]
 ways = pytest.mark.parametrize("way", WORKERS, ids=lambda way: " ".join(way) or "alone")
-alone_and_not = pytest.mark.parametrize("way", [(), ("-n", "2")], ids=["alone", "workers"])
+alone_and_not = pytest.mark.parametrize("way", [(), with_workers("-n", "2")], ids=["alone", "workers"])
 
 
 @ways

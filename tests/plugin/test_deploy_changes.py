@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.plugin.deployer import Deployer, deployer
+from tests.slow import with_workers
 
 __all__ = ["deployer"]
 
@@ -26,7 +27,9 @@ def meanwhile(deployer: Deployer, changed: object) -> None:
     path.write_text(REDEPLOYING.replace("{changed}", repr(changed)))
 
 
-@pytest.mark.parametrize("way", [(), ("-n", "2"), ("--gaia-deploy",), ("--gaia-deploy", "-n", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "way", [(), with_workers("-n", "2"), ("--gaia-deploy",), with_workers("--gaia-deploy", "-n", "2")], ids=" ".join
+)
 def test_a_release_that_changes_during_the_run_holds(deployer: Deployer, way: tuple[str, ...]) -> None:
     meanwhile(deployer, RELEASE)
     release = 2 if "--gaia-deploy" in way else 1

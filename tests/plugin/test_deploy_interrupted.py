@@ -9,6 +9,7 @@ import pytest
 
 from tests.deploy.test_command import has_ended
 from tests.plugin.deployer import Deployer, deployer
+from tests.slow import in_full
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +22,9 @@ __all__ = ["deployer"]
     [
         (signal.SIGINT, ("-p", "no:xdist")),
         (signal.SIGTERM, ("-p", "no:xdist")),
-        (signal.SIGHUP, ("-p", "no:xdist")),
-        (signal.SIGINT, ("-n", "2")),
-        (signal.SIGTERM, ("-n", "2")),
+        in_full(signal.SIGHUP, ("-p", "no:xdist")),
+        in_full(signal.SIGINT, ("-n", "2")),
+        in_full(signal.SIGTERM, ("-n", "2")),
     ],
     ids=["SIGINT", "SIGTERM", "SIGHUP", "SIGINT workers", "SIGTERM workers"],
 )

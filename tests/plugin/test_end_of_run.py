@@ -13,13 +13,14 @@ import pytest
 
 from tests.observation.scripted import Member, Says, healthy
 from tests.plugin.conftest import ScriptedServer, add_suite
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHECKS = "def test_one(): pass\ndef test_two(): pass\n"
 IMPATIENT = '[gaia]\nsuites = ["suites"]\n[env.here]\ntopology = "gateway-only"\n[env.here.timeouts]\nready = 1.0\n'
-WORKERS = pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+WORKERS = pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
 
 
 def says(status: str, version: str = "0.2") -> tuple[int, dict[str, str]]:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.plugin.conftest import add_suite
 from tests.plugin.rules import SHADOWED
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -53,7 +54,7 @@ def report(project: pytest.Pytester) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
 def test_what_the_rule_says_is_excused_everywhere(
     models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
@@ -82,7 +83,7 @@ def test_what_the_rule_says_is_excused_everywhere(
     assert (judged["outcome"], judged["gates"], judged["rules"]) == ("expected failure", False, ["models-shadowed"])
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
 def test_a_gateway_without_the_route_does_not_show_that_chat_is_down(
     models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
@@ -210,7 +211,7 @@ def test_capabilities(subtests):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n", "1")], ids=["one", "workers"])
 def test_a_pass_against_a_rule_is_shown_by_its_name_once(
     models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:

@@ -189,7 +189,7 @@ def test_an_environment_out_of_reach_is_not_green(project: pytest.Pytester, monk
     check(UNREACHABLE, project, "http://127.0.0.1:1", monkeypatch)
 
 
-@way_of(tuple(replace(way, apart=True) for way in WORKERS))
+@way_of(tuple(replace(way, apart=True) for way in WORKERS), quick=1)
 def test_the_end_of_a_worker_is_not_green(
     way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

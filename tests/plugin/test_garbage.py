@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.conftest import add_suite
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -38,7 +39,7 @@ def test_two():
     gc.collect()
     assert made == ["gone"]
 """
-WORKERS = pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+WORKERS = pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
 
 
 def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> pytest.RunResult:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.conftest import ScriptedServer, add_suite
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> py
         return project.runpytest_subprocess(f"--gaia-url=gateway={server.url}", *arguments)
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n", "1")], ids=["one", "workers"])
 def test_failures_stand_at_their_lines_and_the_summary_is_added_once(
     project: pytest.Pytester, server: ScriptedServer, summary: Path, workers: tuple[str, ...]
 ) -> None:

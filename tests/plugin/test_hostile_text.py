@@ -12,6 +12,7 @@ import pytest
 from pytest_gaia.printable import visible
 from tests.hostile import HOSTILE, planted
 from tests.plugin.conftest import ScriptedServer, add_suite
+from tests.slow import in_full, with_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +85,8 @@ def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> st
     "options",
     [
         ("-v", "-rA", "-W", "default"),
-        ("-vv", "-s", "-l"),
-        ("--tb=line", "-n", "1"),
+        in_full(("-vv", "-s", "-l")),
+        with_workers("--tb=line", "-n", "1"),
         ("--color=yes", "-o", "log_cli=true"),
     ],
     ids=" ".join,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.plugin.conftest import ScriptedServer, add_suite
 from tests.report.jenkins import problems
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +108,9 @@ def cases(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> 
     return dict(zip((name.removeprefix("suites.small.test_small ") for name in names), tags, strict=True))
 
 
-@pytest.mark.parametrize("workers", [("--reruns", "1"), ("--reruns", "1", "-n", "2")], ids=["one", "workers"])
+@pytest.mark.parametrize(
+    "workers", [("--reruns", "1"), with_workers("--reruns", "1", "-n", "2")], ids=["one", "workers"]
+)
 def test_every_way_of_ending_stands_there_once(
     small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.plugin.conftest import add_suite
 from tests.plugin.ways import verdict
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -62,7 +63,7 @@ def test_finds_it_in_a_part(subtests):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n1")], ids=["alone", "workers"])
 def test_only_a_whole_test_can_be_left_out(
     project: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:

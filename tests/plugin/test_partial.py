@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.plugin.conftest import SETTINGS, add_suite
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,7 @@ tests = ["suites/small"]
 match = { kind = "assertion" }
 max_tests = 1
 """
-WORKERS = pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one", "workers"])
+WORKERS = pytest.mark.parametrize("workers", [(), with_workers("-n2")], ids=["one", "workers"])
 FIRST = "suites/small/test_small.py::test_one"
 
 
@@ -69,9 +70,9 @@ def run(project: pytest.Pytester, *arguments: str, apart: bool = False) -> tuple
     "arguments",
     [
         (),
-        ("-n2",),
+        with_workers("-n2"),
         ("suites",),
-        ("suites", "-n2"),
+        with_workers("suites", "-n2"),
         (".",),
         ("suites/small/../../suites", "suites/small"),
         ("suites", "tests"),

@@ -18,6 +18,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from tests.slow import in_full
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -227,6 +229,7 @@ FILES = (
 )
 
 
+@pytest.mark.slow("workers")
 def test_a_run_with_workers_shows_none(project: Path, planted: dict[str, str], echo_url: str) -> None:
     assert len(WIRE | TEXTS | VALUES) >= 40
 
@@ -241,6 +244,7 @@ def test_a_run_with_workers_shows_none(project: Path, planted: dict[str, str], e
     assert "gaia: the run has written secrets" not in shown
 
 
+@pytest.mark.slow("matrix")
 def test_a_run_that_captures_nothing_shows_none(project: Path, planted: dict[str, str], echo_url: str) -> None:
     arguments = ("-s", "--tb=native", "--full-trace", "--log-cli-level=INFO", "-rA", "-vv", "--gaia-subjects=s.json")
 
@@ -257,7 +261,10 @@ def test_a_run_that_captures_nothing_shows_none(project: Path, planted: dict[str
 
 
 # A worker has no standard output that anybody reads.
-HANDED_ON = {"alone": ((), ("stdout", "stderr", "passing", "minted", "cell")), "workers": (("-n2",), ("stderr",))}
+HANDED_ON = {
+    "alone": ((), ("stdout", "stderr", "passing", "minted", "cell")),
+    "workers": in_full(("-n2",), ("stderr",)),
+}
 
 
 @pytest.mark.parametrize(("workers", "handed_on"), HANDED_ON.values(), ids=HANDED_ON)

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from tests.plugin.conftest import ScriptedServer, add_suite
+from tests.slow import with_workers
 
 CHECKS = "def test_one(): pass\ndef test_two(): pass\n"
 
@@ -17,7 +18,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2"), ("-q",), ("-p", "no:xdist")], ids=" ".join)
+@pytest.mark.parametrize("arguments", [(), with_workers("-n", "2"), ("-q",), ("-p", "no:xdist")], ids=" ".join)
 def test_a_dead_gateway_ends_the_run_with_one_message(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     add_suite(project, "health", CHECKS)
     url = f"http://127.0.0.1:{free_port()}"
@@ -106,7 +107,7 @@ def test_a_200_that_says_degraded_is_shown_as_degraded(project: pytest.Pytester,
     result.stdout.fnmatch_lines(["*gateway*degraded*says 'degraded'*"])
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one", "workers"])
+@pytest.mark.parametrize("arguments", [(), with_workers("-n", "2")], ids=["one", "workers"])
 def test_the_table_is_shown_once(project: pytest.Pytester, server: ScriptedServer, arguments: tuple[str, ...]) -> None:
     add_suite(project, "health", CHECKS)
 

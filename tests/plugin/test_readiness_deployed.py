@@ -8,6 +8,7 @@ import pytest
 
 from tests.plugin.deployer import Deployer, deployer
 from tests.plugin.test_deploy_fly import staging
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from tests.fake_tools import FakeTools
@@ -50,7 +51,7 @@ def test_without_a_deployment_they_are_asked_for_as_well(deployer: Deployer) -> 
     assert deployer.server.seen.count("GET /health") == 3
 
 
-@pytest.mark.parametrize("way", [(), ("-n", "2")], ids=["alone", "workers"])
+@pytest.mark.parametrize("way", [(), with_workers("-n", "2")], ids=["alone", "workers"])
 def test_what_does_not_get_well_after_a_deployment_is_not_tested(deployer: Deployer, way: tuple[str, ...]) -> None:
     answers(deployer, 2, ready=1)
     deployer.server.answers["/health"] = [says("unhealthy")]

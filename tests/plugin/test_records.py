@@ -15,6 +15,7 @@ import pytest
 from pytest_gaia.verdict.evidence import RecordedRun, TestRecord, read_run
 from pytest_gaia.verdict.report import VerdictFile
 from tests.plugin.conftest import ScriptedServer, add_suite
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +106,7 @@ def test_whatever_becomes_of_a_test_it_has_a_record(
     assert found["test_fails"].worker.startswith("gw" if workers else "main")
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n1")], ids=["alone", "workers"])
 def test_what_was_never_begun_has_a_record(
     small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
@@ -137,7 +138,7 @@ def wait_for(path: Path, text: bytes, process: subprocess.Popen[bytes]) -> None:
             raise AssertionError("the run has ended by itself")
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n1")], ids=["alone", "workers"])
 def test_a_killed_run_leaves_what_it_knew(
     small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
@@ -179,7 +180,7 @@ def test_says(): raise SystemExit(f"gaia --key={KEY}")
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n1")], ids=["alone", "workers"])
 def test_no_secret_is_kept(
     small: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
@@ -215,7 +216,7 @@ async def test_elsewhere(gaia_run, gaia_env):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n1")], ids=["alone", "workers"])
 def test_record_and_verdict_file_name_what_clients_connect_to(
     small: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:

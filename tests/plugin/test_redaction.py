@@ -10,6 +10,7 @@ import pytest
 
 from pytest_gaia.config.secrets import ordinal_mask
 from pytest_gaia.verdict.verdict import EXIT_CODES
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -98,7 +99,7 @@ def test_a_wrong_id_is_not_shown(small: pytest.Pytester, server: ScriptedServer)
     assert KEY not in result.stderr.str() + result.stdout.str()
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n1")], ids=["alone", "workers"])
 def test_an_error_inside_of_pytest_shows_none(
     small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
@@ -141,7 +142,7 @@ def pytest_sessionfinish(session):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n1")], ids=["alone", "workers"])
 def test_a_secret_that_a_plugin_writes_fails_the_run(
     small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.plugin.conftest import add_suite
+from tests.slow import with_workers
 
 ASSETS = """
 import pytest
@@ -59,7 +60,7 @@ def test_an_unknown_member_is_a_usage_error(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["*'assets' is no member of the platform*did you mean asset*"])
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one", "workers"])
+@pytest.mark.parametrize("arguments", [(), with_workers("-n", "2")], ids=["one", "workers"])
 def test_a_sandbox_that_cannot_start_ends_the_run_with_one_message(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.plugin.conftest import ScriptedServer, add_suite
+from tests.slow import with_workers
 
 TOML = """
 [gaia]
@@ -49,7 +50,7 @@ def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> py
     return project.runpytest_subprocess("--gaia-env=small", f"--gaia-url=gateway={server.url}", *arguments)
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
 def test_an_environment_runs_its_own_suites(
     small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.conftest import ScriptedServer, add_suite
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ def test_event(): raise AssertionError("must not run")
 BROKEN = r"suites/models/test_models\.py::test_asks_twice"
 
 
-@pytest.fixture(params=[(), ("-n", "1")], ids=["one", "workers"])
+@pytest.fixture(params=[(), with_workers("-n", "1")], ids=["one", "workers"])
 def workers(request: pytest.FixtureRequest) -> tuple[str, ...]:
     arguments: tuple[str, ...] = request.param
     return arguments

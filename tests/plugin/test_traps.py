@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.ways import verdict
+from tests.slow import in_full
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -143,7 +144,7 @@ def run(traps: pytest.Pytester, server: ScriptedServer, *arguments: str) -> pyte
     )
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["alone", *map(in_full, list(MODES)[1:])])
 def test_every_trap_comes_to_the_same(traps: pytest.Pytester, server: ScriptedServer, mode: str) -> None:
     result = run(traps, server, "--continue-on-collection-errors", *MODES[mode])
 

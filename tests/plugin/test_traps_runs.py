@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.ways import FAILS, PASSES, RULE, Way, attempt, check, verdict, way_of
+from tests.slow import in_full
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -19,7 +20,7 @@ MODES = {
     "allure": ("--alluredir=allure",),
     "all": ("-n2", "--reruns=1", "--alluredir=allure"),
 }
-modes = pytest.mark.parametrize("mode", MODES)
+modes = pytest.mark.parametrize("mode", ["alone", *map(in_full, list(MODES)[1:])])
 
 DYING = "import pytest\n@pytest.fixture(scope='session', autouse=True)\ndef dying():\n    yield\n    assert False, 'broken'\n"
 SUBTEST = "def test_fails(subtests):\n    with subtests.test('one'):\n        assert False, 'broken'\n"
@@ -52,7 +53,7 @@ def test_a_trap_ends_the_same_in_every_mode(
     check(modal, project, server.url, monkeypatch)
 
 
-@pytest.mark.parametrize("mode", ["workers", "all"])
+@pytest.mark.parametrize("mode", ["workers", in_full("all")])
 @way_of(CRASHES)
 def test_a_crash_gates_in_every_mode(way: Way, mode: str, project: pytest.Pytester, server: ScriptedServer) -> None:
     attempt(replace(way, args=MODES[mode], apart=True), project, server.url)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.conftest import add_suite
+from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -31,7 +32,7 @@ def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> py
 
 @pytest.mark.skipif(not FULL.is_char_device(), reason="only Linux has a device that is always full")
 @pytest.mark.parametrize("option", ["--gaia-record", "--gaia-report"])
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n", "1")], ids=["one", "workers"])
 def test_a_file_on_a_full_disk_is_one_message_and_no_success(
     health: pytest.Pytester, server: ScriptedServer, option: str, workers: tuple[str, ...]
 ) -> None:
@@ -96,7 +97,7 @@ def test_a_list_of_subjects_that_cannot_be_written_is_one_message(
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one", "workers"])
+@pytest.mark.parametrize("workers", [(), with_workers("-n", "1")], ids=["one", "workers"])
 def test_half_of_a_surrogate_pair_in_a_failure_does_not_end_the_run(
     project: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.slow import in_full
+
 PASSES = "def test_passes(): pass\n"
 FAILS = "def test_fails(): assert False, 'broken'\n"
 
@@ -92,9 +94,10 @@ def verdict(project: pytest.Pytester) -> dict[str, Any]:
     return document
 
 
-def way_of(ways: tuple[Way, ...]) -> pytest.MarkDecorator:
-    """Run a test once for each of ``ways``."""
-    return pytest.mark.parametrize("way", ways, ids=str)
+def way_of(ways: tuple[Way, ...], *, quick: int | None = None) -> pytest.MarkDecorator:
+    """Run a test once for each of ``ways``, for those behind the first ``quick`` in the full run only."""
+    further = [] if quick is None else [in_full(way) for way in ways[quick:]]
+    return pytest.mark.parametrize("way", [*ways[:quick], *further], ids=str)
 
 
 def check(way: Way, project: pytest.Pytester, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

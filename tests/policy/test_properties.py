@@ -34,7 +34,7 @@ def covered_by_hand(selector: Selector, test: Subject) -> bool:
 
 
 @given(some.scenes())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_adding_a_rule_never_excuses_what_it_does_not_cover_and_match(scene: some.Scene) -> None:
     new, failed = scene.new, scene.failed
     before, after = some.excusing(scene.rules, failed), some.excusing([*scene.rules, new], failed)

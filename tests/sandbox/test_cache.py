@@ -13,6 +13,8 @@ import pytest_gaia
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.sandbox import directories
 
+pytestmark = pytest.mark.slow("sandbox")
+
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

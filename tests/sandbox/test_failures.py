@@ -16,6 +16,8 @@ from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.stack import Stack
 from tests.sandbox.processes import mentioning
 
+pytestmark = pytest.mark.slow("sandbox")
+
 
 def failure() -> str:
     """Start a sandbox, expect that to fail, and return the message; nothing may be left."""

@@ -22,6 +22,8 @@ from tests.sandbox.processes import children, descendants, eventually, holder, m
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow("sandbox")
+
 
 @pytest.fixture
 def left() -> Iterator[tuple[Path, set[int]]]:

@@ -81,6 +81,7 @@ def test_a_forked_child_of_the_run_does_not_keep_the_sandbox_alive() -> None:
             os.kill(int(child), signal.SIGKILL)
 
 
+@pytest.mark.slow("sandbox")
 def test_stopping_while_it_starts_leaves_nothing() -> None:
     for _ in range(3):
         stack = Stack.start()
@@ -136,6 +137,7 @@ def test_a_supervisor_that_is_killed_while_it_starts_is_an_error_that_says_so() 
     assert not mentioning(stack.directory)
 
 
+@pytest.mark.slow("sandbox")
 def test_two_runs_at_once_do_not_meet() -> None:
     first, second = Stack.start(), Stack.start()
     try:

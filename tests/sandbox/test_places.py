@@ -134,6 +134,7 @@ def test_a_postgres_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest
         find_postgres()
 
 
+@pytest.mark.slow("sandbox")
 @pytest.mark.skipif(not INSTALLED, reason="this system has no PostgreSQL of its own")
 def test_a_postgres_of_the_system_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_PG_BIN", str(INSTALLED[-1].parent))
@@ -145,6 +146,7 @@ def test_a_postgres_of_the_system_serves_as_well(tmp_path: Path, monkeypatch: py
             assert version.startswith(INSTALLED[-1].parts[-3])
 
 
+@pytest.mark.slow("sandbox")
 @needs_root
 def test_programs_behind_a_private_folder_are_copied_once(
     open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -176,6 +176,7 @@ def test_a_fresh_database_cannot_be_had_while_the_server_is_stopped(own: Stack) 
         own.start_member("postgres")
 
 
+@pytest.mark.slow("sandbox")
 def test_stopping_what_is_stopped_and_starting_what_runs_is_no_error(own: Stack) -> None:
     for member in ("postgres", "nats"):
         own.start_member(member)

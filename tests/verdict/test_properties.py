@@ -45,7 +45,7 @@ def let_through(judgement: Judgement) -> bool:
 
 
 @given(cases)
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_only_a_rule_that_covers_and_matches_excuses(case: some.Case) -> None:
     rules = {rule.id: rule for rule in case.rules}
     for test, found in zip(case.run.tests, judged(case).judgements, strict=True):
@@ -69,7 +69,7 @@ def test_only_a_rule_that_covers_and_matches_excuses(case: some.Case) -> None:
 
 
 @given(scenes())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_adding_a_rule_excuses_nothing_that_it_does_not_cover_and_match(scene: Scene) -> None:
     failed, new = scene.failed, scene.new
     test, circumstances = some.record_of(failed.test, failed.symptom), failed.circumstances

@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow("walk")
+
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-u", "-m", "ci.walk", "--services", "chat,gateway")
 READY = re.compile(r"^\w+ is ready; its logs are in (\S+)$", re.MULTILINE)
