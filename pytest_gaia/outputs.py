@@ -58,6 +58,14 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def make_ignored_folder(folder: Path) -> None:
+    """Make a folder that git leaves out: what is kept there may be no one's business. Raises ``OSError``."""
+    make_folder(folder)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        write_file(ignore, "*\n")
+
+
 @contextmanager
 def private_files() -> Iterator[None]:
     """Let files that others write meanwhile be their owner's alone."""

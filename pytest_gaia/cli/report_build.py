@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from pytest_gaia.outputs import make_folder
 from pytest_gaia.report.viewer.page import passed_on, remote_references
 from pytest_gaia.report.viewer.results import Results, earlier_runs
 from pytest_gaia.report.viewer.settings import Settings
+from pytest_gaia.system.locks import hold
 
 _STATUSES = ("passed", "failed", "broken", "skipped", "unknown")
 
@@ -125,12 +125,13 @@ def _alone(history: Path) -> Iterator[None]:
     """One report at a time works on a history; a second one waits, and so loses nothing."""
     try:
         make_folder(history.parent)
-        lock = history.with_suffix(".lock").open("w")
+        lock = hold(history.with_suffix(".lock"))
     except OSError as error:
         raise ConfigError(f"--history: {history.parent} cannot be written to: {_why(error)}.") from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        os.close(lock)
 
 
 def _why(error: OSError) -> str | None:

@@ -1,7 +1,6 @@
 """The journal of an environment's roll-outs: who did what, when, and what was seen to run afterwards.
 
-One JSON object a line, in ``.gaia/deployments/<environment>.jsonl`` beside gaia.toml; lines are only ever added, and
-each is on the disk before the next step is taken. A last line that was cut off is left out. Beside it lie the deploy
+It is in ``.gaia/deployments/<environment>.jsonl`` beside gaia.toml. Beside it lie the deploy
 files that were used, and the lock that lets one roll-out of the environment run at a time on this machine.
 """
 
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import errno
-import fcntl
 import getpass
 import hashlib
 import json
@@ -17,7 +15,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -26,13 +24,13 @@ import msgspec
 from pytest_gaia.deploy.contract import Observation
 from pytest_gaia.deploy.outcome import digests, running_image
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.outputs import PRIVATE, make_folder, write_file
+from pytest_gaia.outputs import PRIVATE, make_folder, make_ignored_folder, write_file
 from pytest_gaia.rollout.model import Progress, Rollout, Step, StepResult
+from pytest_gaia.system.journal import add_line, read_lines
+from pytest_gaia.system.locks import try_hold
 
 FOLDER = ".gaia/deployments"
 
-_DECODER_LIMIT = 1024 * 1024
-"""characters of a line; a longer one was not written here"""
 KEPT = "files"
 """folder of the copies, in that of the journals"""
 _CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
@@ -81,38 +79,13 @@ class Journal:
 
     def add(self, entry: Entry) -> None:
         """Add one line, and wait until it is on the disk."""
-        new = not self.path.exists()
-        self.prepare()
         # Readable by its owner alone: commands and reasons say much of an infrastructure.
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            line = msgspec.json.encode(entry) + b"\n"
-            _write(descriptor, b"\n" + line if _cut_off(descriptor) else line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if new:
-            _sync(self.folder)
+        make_ignored_folder(self.folder)
+        add_line(self.path, entry)
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all lines that can be read, the oldest first; none where there is no journal."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return ()
-        found = []
-        for line in content.split(b"\n"):
-            if line and len(line) <= _DECODER_LIMIT:
-                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                    found.append(msgspec.json.decode(line, type=Entry))
-        return tuple(found)
-
-    def prepare(self) -> None:
-        """Make the folder, and keep it out of version control: copies of deploy files may hold what is no one's business."""
-        make_folder(self.folder)
-        ignore = self.folder / ".gitignore"
-        if not ignore.exists():
-            write_file(ignore, "*\n")
+        return read_lines(self.path, Entry)
 
 
 def unfinished(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
@@ -133,26 +106,6 @@ def outcomes(lines: tuple[Entry, ...]) -> Mapping[str, str]:
         elif entry.event == "end":
             found[entry.service] = entry.outcome
     return found
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    # In one call, so that lines of two processes cannot mix. A disk that is filling up may take a part of it.
-    if os.write(descriptor, content) != len(content):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _cut_off(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-
-
-def _sync(folder: Path) -> None:
-    """Have the system write down that the folder holds a new file."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def utc_now() -> str:
@@ -301,38 +254,28 @@ def _unusable(path: Path, problem: OSError) -> str:
 def only_one(path: Path, environment: str, holder: Mapping[str, str]) -> Iterator[None]:
     """Hold the lock at ``path``; ``holder`` is what others are told of the one who has it.
 
-    The system frees it however this process ends, so that nothing has to be cleared away after a crash. Raises
-    ``DeployLocked`` where somebody has it, ``ConfigError`` where the file cannot be made.
+    Raises ``DeployLocked`` where somebody has it, ``ConfigError`` where the file cannot be made.
     """
     try:
         make_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = try_hold(path)
+        told = path.read_bytes()[:_READ_AT_MOST] if descriptor is None else b""
     except OSError as problem:
         raise ConfigError(_unusable_lock(path, problem)) from None
+    if descriptor is None:
+        raise DeployLocked(
+            f"{environment} is being deployed to right now{_described(told)}. Two roll-outs at once would leave a mixture "
+            f"of both, so nothing was done. Wait until it has ended, then try again. (lock: {path})"
+        )
     try:
-        _take(descriptor, path, environment)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(dict(holder)).encode(), 0)
         try:
             yield
         finally:
-            # The file stays: removing it would let two others hold two files of the same name.
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
-
-
-def _take(descriptor: int, path: Path, environment: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = _described(os.pread(descriptor, _READ_AT_MOST, 0))
-        raise DeployLocked(
-            f"{environment} is being deployed to right now{holder}. Two roll-outs at once would leave a mixture of "
-            f"both, so nothing was done. Wait until it has ended, then try again. (lock: {path})"
-        ) from None
-    except OSError as problem:
-        raise ConfigError(_unusable_lock(path, problem)) from None
 
 
 def _described(content: bytes) -> str:

@@ -5,7 +5,6 @@ that were unpacked from one archive share it; the role of the services and the t
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -24,6 +23,7 @@ from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.binaries import PostgresBinaries
 from pytest_gaia.sandbox.directories import cache_directory
 from pytest_gaia.sandbox.processes import Account, Child, spawn
+from pytest_gaia.system.locks import try_hold
 
 _LAYOUT = "5"
 """Part of every key: raise it when what is packed changes its meaning."""
@@ -80,20 +80,16 @@ class Archive:
     @contextmanager
     def try_lock(self) -> Iterator[bool]:
         """Say whether it is for this process to make the archive; True, too, where nobody can be asked."""
-        descriptor = self._open_lock()
+        held, descriptor = True, None
+        if self.path is not None:
+            with suppress(OSError):
+                descriptor = try_hold(self.path.with_suffix(".lock"))
+                held = descriptor is not None
         try:
-            yield descriptor is None or _locked(descriptor)
+            yield held
         finally:
             if descriptor is not None:
                 os.close(descriptor)
-
-    def _open_lock(self) -> int | None:
-        if self.path is None:
-            return None
-        try:
-            return os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:
-            return None
 
     def _prune(self) -> None:
         """Remove the archives of versions that have not been used for long, and drafts of killed runs."""
@@ -105,14 +101,6 @@ class Archive:
             for old in (*by_use[_KEPT:], *drafts):
                 old.unlink(missing_ok=True)
                 old.with_suffix(".lock").unlink(missing_ok=True)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 SUPERUSER = "postgres"

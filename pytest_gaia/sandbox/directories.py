@@ -6,7 +6,6 @@ The process that starts a sandbox needs this, too: nothing is imported here that
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.system import locks
 
 PREFIX = "pytest-gaia-"
 """What the name of every run's directory begins with, followed by the user's number."""
@@ -73,24 +73,12 @@ def create_run() -> tuple[Path, int]:
 
 def hold(directory: Path, lock: str = LOCK) -> int:
     """Hold a run's directory until the descriptor that is returned is closed. Raises ``OSError``."""
-    descriptor = os.open(directory / lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
+    return locks.hold(directory / lock)
 
 
 def is_held(directory: Path, lock: str = LOCK) -> bool:
     """Whether somebody holds this run's directory: by default, whether its supervisor is alive (or about to be)."""
-    try:
-        descriptor = os.open(directory / lock, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return locks.is_held(directory / lock)
 
 
 def cache_directory() -> Path | None:

@@ -82,7 +82,7 @@ def test_lines_that_are_no_entries_are_left_out(tmp_path: Path, line: str) -> No
 
 def test_fields_of_later_versions_are_left_out(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "staging")
-    journal.prepare()
+    journal.folder.mkdir(parents=True)
     journal.path.write_text(json.dumps({"event": "begin", "run": "one", "when": WHEN, "moon": "full"}) + "\n")
 
     assert journal.entries() == (entry("begin"),)

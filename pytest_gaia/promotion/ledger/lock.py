@@ -7,7 +7,6 @@ ledger counts for nothing.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import threading
@@ -22,6 +21,7 @@ import msgspec
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
 from pytest_gaia.outputs import make_folder
 from pytest_gaia.promotion.ledger.git_reference import GitReference, Taken
+from pytest_gaia.system.locks import held
 from pytest_gaia.system.waiting import join
 
 LIFETIME = timedelta(minutes=10)
@@ -72,7 +72,7 @@ class FilePlace:
         """As the protocol says; raises ``ConfigError`` where the file cannot be written."""
         try:
             make_folder(self.path.parent)
-            with _exclusive(self.path) as descriptor:
+            with held(self.path) as descriptor:
                 content = os.pread(descriptor, 65536, 0)
                 state = change(_decoded(content, self.name))
                 new = msgspec.json.encode(state)
@@ -166,16 +166,6 @@ class Lock:
             acquired=acquired,
             expires=(now + self.lifetime).isoformat(timespec="seconds"),
         )
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _decoded(content: bytes, name: str) -> LockState | None:

@@ -1,22 +1,22 @@
 """How far a promotion has come, on this machine: what ``gaia promote --resume`` goes on from.
 
-One JSON object a line in ``.gaia/promotions/<environment>.jsonl``; lines are only ever added, and each is on the disk
-before the next step is taken. A last line that was cut off is left out. It proves nothing: the ledger does.
+It is in ``.gaia/promotions/<environment>.jsonl``, and proves nothing: the ledger does.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.outputs import make_folder, write_file
+from pytest_gaia.outputs import make_ignored_folder
+from pytest_gaia.system.journal import add_line, read_lines
+from pytest_gaia.system.locks import try_hold
 
 FOLDER = ".gaia/promotions"
 
@@ -60,31 +60,18 @@ class Journal:
     def add(self, mark: Mark) -> None:
         """Add one line, and wait until it is on the disk."""
         try:
-            self._prepare()
             # Readable by its owner alone: it holds the lock's token.
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                line = msgspec.json.encode(mark) + b"\n"
-                os.write(descriptor, b"\n" + line if _cut_off(descriptor) else line)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            make_ignored_folder(self.folder)
+            add_line(self.path, mark)
         except OSError as error:
             raise self._error(error) from None
 
     def marks(self) -> tuple[Mark, ...]:
         """Return all lines that can be read, the oldest first."""
         try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return ()
+            return read_lines(self.path, Mark)
         except OSError as error:
             raise self._error(error) from None
-        found = []
-        for line in content.splitlines():
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                found.append(msgspec.json.decode(line, type=Mark))
-        return tuple(found)
 
     def unfinished(self) -> tuple[Mark, ...]:
         """Return the lines of the last promotion, if it never came to its end."""
@@ -100,36 +87,22 @@ class Journal:
         but for a pytest that it has left running. Raises ``DeployLocked``.
         """
         try:
-            self._prepare()
-            descriptor = os.open(
-                self.folder / f"{self.environment}.busy", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
+            make_ignored_folder(self.folder)
+            descriptor = try_hold(self.folder / f"{self.environment}.busy")
         except OSError as error:
             raise self._error(error) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield descriptor
-        except BlockingIOError:
+        if descriptor is None:
             raise DeployLocked(
                 f"{self.environment}: another promotion is under way on this machine, or the pytest of one that was "
                 "killed. Two at once would leave a mixture of both, so nothing was done. Wait until it has ended."
-            ) from None
+            )
+        try:
+            yield descriptor
         finally:
             os.close(descriptor)
-
-    def _prepare(self) -> None:
-        make_folder(self.folder)
-        ignore = self.folder / ".gitignore"
-        if not ignore.exists():
-            write_file(ignore, "*\n")
 
     def _error(self, error: OSError) -> ConfigError:
         return ConfigError(
             f"{FOLDER}: the journal cannot be used: {error.strerror}. A promotion that cannot say how far it has come "
             "does not begin."
         )
-
-
-def _cut_off(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
