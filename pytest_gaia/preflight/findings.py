@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -77,13 +78,17 @@ class Finding:
 
 
 def check(
-    identifier: str, severity: Severity, title: str, why: str, *, refuses: bool = False
+    identifier: str, severity: Severity, *, refuses: bool = False
 ) -> Callable[[Callable[[DeployFiles], Iterable[Found]]], Check]:
-    """Make a function that looks at a project into a check of that name; its topic is the module that it stands in."""
+    """Turn a function that searches deploy files into a check.
+
+    The first line of its docstring is the check's title, the rest says why it matters; its topic is its module.
+    """
 
     def made(look: Callable[[DeployFiles], Iterable[Found]]) -> Check:
         topic = look.__module__.rpartition(".")[2]
-        return Check(identifier, severity, topic, title, why, look, refuses)
+        title, _, why = (inspect.getdoc(look) or "").partition("\n\n")
+        return Check(identifier, severity, topic, title.removesuffix("."), " ".join(why.split()), look, refuses)
 
     return made
 

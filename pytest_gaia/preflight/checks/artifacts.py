@@ -25,14 +25,12 @@ _ROLLBACK = re.compile(
 )
 
 
-@check(
-    "rebuilt-image",
-    "error",
-    "An image is built again for staging or production",
-    "What was tested is not what is deployed: a rebuild takes today's base image and today's dependencies.",
-)
+@check("rebuilt-image", "error")
 def rebuilt_image(files: DeployFiles) -> Iterator[Found]:
-    """Find ``[build]`` that builds, beyond dev."""
+    """An image is built again for staging or production.
+
+    What was tested is not what is deployed: a rebuild takes today's base image and today's dependencies.
+    """
     for environment, app in files.apps("fly"):
         build = app.document.get("build", {})
         way = next((key for key in _BUILDS if build.get(key)), None)
@@ -42,28 +40,24 @@ def rebuilt_image(files: DeployFiles) -> Iterator[Found]:
             yield Found(app.place("build", way), what, mend, environment)
 
 
-@check(
-    "image-digest",
-    "error",
-    "An image of staging or production is not pinned by its digest",
-    "A tag can be moved: two machines that start on two days can run two programs under one name.",
-)
+@check("image-digest", "error")
 def image_digest(files: DeployFiles) -> Iterator[Found]:
-    """Find images without a digest, beyond dev."""
+    """An image of staging or production is not pinned by its digest.
+
+    A tag can be moved: two machines that start on two days can run two programs under one name.
+    """
     for environment, app in files.apps("fly"):
         if app.image and beyond_dev(environment) and not _DIGEST.search(app.image):
             what = f"{app.name} runs {app.image}, which names no digest"
             yield Found(app.place("build", "image"), what, f"write {_name(app.image)}@sha256:…", environment)
 
 
-@check(
-    "image-tag",
-    "warning",
-    "An image has no tag, or the tag latest",
-    "Nobody can say which version runs, or go back to the one before.",
-)
+@check("image-tag", "warning")
 def image_tag(files: DeployFiles) -> Iterator[Found]:
-    """Find images without a version, where ``image-digest`` does not ask for more."""
+    """An image has no tag, or the tag latest.
+
+    Nobody can say which version runs, or go back to the one before.
+    """
     for environment, app in files.apps():
         if app.image and not beyond_dev(environment) and _is_floating(app.image):
             place = app.place("build", "image") if "build.image" in app.places else standing(app, "image")
@@ -85,28 +79,24 @@ def _name(image: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-@check(
-    "unknown-strategy",
-    "error",
-    "A deployment strategy is not one of Fly's",
-    "The deployment fails when it is under way.",
-)
+@check("unknown-strategy", "error")
 def unknown_strategy(files: DeployFiles) -> Iterator[Found]:
-    """Find misspelled strategies."""
+    """A deployment strategy is not one of Fly's.
+
+    The deployment fails when it is under way.
+    """
     for environment, app in files.apps("fly"):
         if app.strategy and app.strategy not in STRATEGIES:
             what = f'the strategy of {app.name} is "{app.strategy}"'
             yield Found(app.place("deploy", "strategy"), what, f"write one of {', '.join(STRATEGIES)}", environment)
 
 
-@check(
-    "immediate-strategy",
-    "error",
-    "Staging or production replaces all machines at once",
-    "The strategy immediate waits for no health check: a broken image is everywhere before anybody knows.",
-)
+@check("immediate-strategy", "error")
 def immediate_strategy(files: DeployFiles) -> Iterator[Found]:
-    """Find ``strategy = "immediate"`` beyond dev, in deploy files and in commands of CI."""
+    """Staging or production replaces all machines at once.
+
+    The strategy immediate waits for no health check: a broken image is everywhere before anybody knows.
+    """
     for environment, app in files.apps("fly"):
         if app.strategy == "immediate" and beyond_dev(environment):
             what = f"the strategy of {app.name} is immediate"
@@ -120,14 +110,12 @@ def immediate_strategy(files: DeployFiles) -> Iterator[Found]:
                 yield Found(command.place, what, "remove --strategy, or write --strategy rolling", concerned[-1])
 
 
-@check(
-    "strategy-volumes",
-    "error",
-    "A strategy that needs new machines is used with volumes",
-    "A volume belongs to one machine, so Fly refuses bluegreen and canary for an app that mounts one.",
-)
+@check("strategy-volumes", "error")
 def strategy_volumes(files: DeployFiles) -> Iterator[Found]:
-    """Find bluegreen and canary beside ``[mounts]``."""
+    """A strategy that needs new machines is used with volumes.
+
+    A volume belongs to one machine, so Fly refuses bluegreen and canary for an app that mounts one.
+    """
     for environment, app in files.apps("fly"):
         mounts = app.document.get("mounts") or app.document.get("mount")
         if mounts and app.strategy in ("bluegreen", "canary"):
@@ -135,14 +123,13 @@ def strategy_volumes(files: DeployFiles) -> Iterator[Found]:
             yield Found(app.place("deploy", "strategy"), what, 'write strategy = "rolling"', environment)
 
 
-@check(
-    "process-groups",
-    "warning",
-    "A table is for a process group that [processes] does not name",
-    "flyctl refuses an unknown group; and with bluegreen and no [processes] it starts new machines and leaves the old ones.",
-)
+@check("process-groups", "warning")
 def unnamed_groups(files: DeployFiles) -> Iterator[Found]:
-    """Find ``processes`` with a name that is no group, and any in a bluegreen app without ``[processes]``."""
+    """A table is for a process group that [processes] does not name.
+
+    flyctl refuses an unknown group; and with bluegreen and no [processes] it starts new machines and leaves the old
+    ones.
+    """
     for environment, app in files.apps("fly"):
         doubled = app.strategy == "bluegreen" and not app.document.get("processes")
         for key, group in _named_groups(app):
@@ -170,15 +157,13 @@ def _groups(table: Any) -> list[str]:
     return [str(group) for group in groups] if isinstance(groups, list) else []
 
 
-@check(
-    "release-command",
-    "warning",
-    "A release command has no note on rolling it back",
-    "It changes the database before the new version runs. If that version is rolled back, the old one meets the changed "
-    "database.",
-)
+@check("release-command", "warning")
 def release_command(files: DeployFiles) -> Iterator[Found]:
-    """Find ``release_command`` without a comment beside it that speaks of going back."""
+    """A release command has no note on rolling it back.
+
+    It changes the database before the new version runs. If that version is rolled back, the old one meets the changed
+    database.
+    """
     for environment, app in files.apps("fly"):
         place = app.place("deploy", "release_command")
         if app.release_command and not _ROLLBACK.search(_comments_at(app, place.line)):

@@ -21,14 +21,12 @@ _STATEFUL = ("nats", "postgres")
 """a second machine of one of these is a second broker or database, unless it is made a cluster"""
 
 
-@check(
-    "too-few-machines",
-    "error",
-    "Production keeps fewer than two machines of a service running",
-    "With one machine, every deployment and every failure of a host is an outage.",
-)
+@check("too-few-machines", "error")
 def too_few_machines(files: DeployFiles) -> Iterator[Found]:
-    """Find services of production without ``min_machines_running`` of 2 or more."""
+    """Production keeps fewer than two machines of a service running.
+
+    With one machine, every deployment and every failure of a host is an outage.
+    """
     for app in _in_production(files):
         for served in app.served:
             count = served.min_machines or 0
@@ -40,14 +38,12 @@ def too_few_machines(files: DeployFiles) -> Iterator[Found]:
                 yield Found(inside(app, served.place, "min_machines_running"), what, mend, PRODUCTION)
 
 
-@check(
-    "too-little-memory",
-    "error",
-    "A service of production has less than 2 GB of memory",
-    "Under load it is ended for want of memory, in the middle of requests; what was measured with 2 GB does not hold.",
-)
+@check("too-little-memory", "error")
 def too_little_memory(files: DeployFiles) -> Iterator[Found]:
-    """Find process groups of services of production that say less, or nothing."""
+    """A service of production has less than 2 GB of memory.
+
+    Under load it is ended for want of memory, in the middle of requests; what was measured with 2 GB does not hold.
+    """
     for app in _in_production(files):
         if app.service in _STATEFUL:
             continue
@@ -70,14 +66,12 @@ def _memory(app: App) -> dict[Place, tuple[int | None, list[str]]]:
     return found
 
 
-@check(
-    "autostop",
-    "error",
-    "Fly may stop machines of production",
-    "The next request waits for a start of seconds, and whoever listens on the broker misses what is sent meanwhile.",
-)
+@check("autostop", "error")
 def autostop(files: DeployFiles) -> Iterator[Found]:
-    """Find ``auto_stop_machines`` that is not off."""
+    """Fly may stop machines of production.
+
+    The next request waits for a start of seconds, and whoever listens on the broker misses what is sent meanwhile.
+    """
     for app in _in_production(files):
         for served in app.served:
             if served.autostop in ("stop", "suspend"):
@@ -86,14 +80,12 @@ def autostop(files: DeployFiles) -> Iterator[Found]:
                 yield Found(inside(app, served.place, "auto_stop_machines"), what, mend, PRODUCTION)
 
 
-@check(
-    "never-woken",
-    "error",
-    "Machines are stopped when idle, and nothing starts them again",
-    "After the first quiet hour the service is gone until somebody starts it by hand.",
-)
+@check("never-woken", "error")
 def never_woken(files: DeployFiles) -> Iterator[Found]:
-    """Find autostop without autostart."""
+    """Machines are stopped when idle, and nothing starts them again.
+
+    After the first quiet hour the service is gone until somebody starts it by hand.
+    """
     for environment, app in files.apps("fly"):
         for served in app.served:
             if served.autostop in ("stop", "suspend") and served.autostart is False:

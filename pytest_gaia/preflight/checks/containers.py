@@ -23,14 +23,13 @@ _SEVERAL = 2
 _CONFIG = "look at the whole with `docker compose config`"
 
 
-@check(
-    "container-unchecked",
-    "warning",
-    "A container has no health check",
-    "`docker compose up --wait` takes it for ready as soon as its process runs, and tests meet a service that still starts.",
-)
+@check("container-unchecked", "warning")
 def container_unchecked(files: DeployFiles) -> Iterator[Found]:
-    """Find services without ``healthcheck`` that are there to stay."""
+    """A container has no health check.
+
+    `docker compose up --wait` takes it for ready as soon as its process runs, and tests meet a service that still
+    starts.
+    """
     for deployment in _composed(files):
         finite = _finite(deployment)
         for app in deployment.apps:
@@ -41,14 +40,12 @@ def container_unchecked(files: DeployFiles) -> Iterator[Found]:
                 yield Found(head(app), f"{app.name} has no healthcheck", mend, deployment.environment)
 
 
-@check(
-    "depends-on",
-    "warning",
-    "A container starts before what it depends on is ready",
-    "Without a condition, depends_on only orders the starts: the first connection finds nobody, and fails or is retried.",
-)
+@check("depends-on", "warning")
 def depends_on(files: DeployFiles) -> Iterator[Found]:
-    """Find dependencies that wait for nothing."""
+    """A container starts before what it depends on is ready.
+
+    Without a condition, depends_on only orders the starts: the first connection finds nobody, and fails or is retried.
+    """
     for deployment in _composed(files):
         for app in deployment.apps:
             for name, condition in app.waits_for.items():
@@ -87,14 +84,12 @@ def _services(app: App) -> dict[str, dict[str, Any]]:
     return {name: each for name, each in tables if isinstance(each, dict)}
 
 
-@check(
-    "compose-refuses",
-    "error",
-    "Docker Compose does not accept a service",
-    "`docker compose up` ends before it starts anything.",
-)
+@check("compose-refuses", "error")
 def compose_refuses(files: DeployFiles) -> Iterator[Found]:
-    """Find what Compose rejects: unknown or inactive dependencies, no image, copies that get in each other's way."""
+    """Docker Compose does not accept a service.
+
+    `docker compose up` ends before it starts anything.
+    """
     for deployment in _composed(files):
         project = str(deployment.apps[0].project.get("name") or "") if deployment.apps else ""
         if project and not is_open(project) and not _PROJECT.fullmatch(project):
@@ -144,14 +139,12 @@ def _bad_copies(app: App) -> Iterator[tuple[Place, str, str]]:
             yield port.place, what, "publish a range of ports, or one replica"
 
 
-@check(
-    "unread-file",
-    "note",
-    "A part of the project is in a file that is not read",
-    "It is not checked, except for credentials in an override file, which `gaia deploy` does not use.",
-)
+@check("unread-file", "note")
 def unread_file(files: DeployFiles) -> Iterator[Found]:
-    """Find an override file beside the compose file, ``include`` and ``extends``."""
+    """A part of the project is in a file that is not read.
+
+    It is not checked, except for credentials in an override file, which `gaia deploy` does not use.
+    """
     for deployment in _composed(files):
         for override in deployment.overrides:
             what = f"{head(override).file} is not read; `docker compose up` without --file lays it over the other"
@@ -176,14 +169,12 @@ def _place_of(app: App, name: str) -> Any:
     return standing(app, *key.split("."))
 
 
-@check(
-    "restart-policy",
-    "note",
-    "A container is not started again when it ends",
-    "After a crash the platform stays incomplete until somebody notices.",
-)
+@check("restart-policy", "note")
 def restart_policy(files: DeployFiles) -> Iterator[Found]:
-    """Find services without a restart policy that are there to stay."""
+    """A container is not started again when it ends.
+
+    After a crash the platform stays incomplete until somebody notices.
+    """
     for deployment in _composed(files):
         finite = _finite(deployment)
         for app in deployment.apps:

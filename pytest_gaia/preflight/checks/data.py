@@ -28,15 +28,12 @@ class _Use(NamedTuple):
     database: Database
 
 
-@check(
-    "shared-database",
-    "error",
-    "Production or staging uses the database of another environment",
-    "Tests and migrations of the one change the data of the other, and a load test of the one slows the other down.",
-    refuses=True,
-)
+@check("shared-database", "error", refuses=True)
 def shared_database(files: DeployFiles) -> Iterator[Found]:
-    """Find databases of staging and production that another environment uses too, or that are named after it."""
+    """Production or staging uses the database of another environment.
+
+    Tests and migrations of the one change the data of the other, and a load test of the one slows the other down.
+    """
     uses = [_Use(environment, app, each) for environment, app in files.apps() for each in databases(app)]
     for use in uses:
         if not beyond_dev(use.environment):
@@ -58,14 +55,12 @@ def _shared(use: _Use, owner: str, others: list[_Use]) -> Found:
     return Found(use.database.place, what, mend, use.environment)
 
 
-@check(
-    "database-region",
-    "error",
-    "An app runs in another region than its database",
-    "Every query crosses the distance: at 60 ms a round trip, an answer made of ten queries waits for 0.6 s.",
-)
+@check("database-region", "error")
 def database_region(files: DeployFiles) -> Iterator[Found]:
-    """Find apps on Fly whose region is not their database's."""
+    """An app runs in another region than its database.
+
+    Every query crosses the distance: at 60 ms a round trip, an answer made of ten queries waits for 0.6 s.
+    """
     for deployment in files.deployments:
         known = _database_region(deployment)
         if known is None:
@@ -93,14 +88,12 @@ def _database_region(deployment: Deployment) -> tuple[str, str] | None:
     return None
 
 
-@check(
-    "split-regions",
-    "error",
-    "The services of one environment run in different regions",
-    "They call each other for every request, and only one of the regions can be near the database.",
-)
+@check("split-regions", "error")
 def split_regions(files: DeployFiles) -> Iterator[Found]:
-    """Find apps on Fly that are not where most of their environment is; where the database is known, ask that instead."""
+    """The services of one environment run in different regions.
+
+    They call each other for every request, and only one of the regions can be near the database.
+    """
     for deployment in files.deployments:
         regions = Counter(app.region for app in deployment.apps if app.region)
         if len(regions) < 2:
@@ -129,14 +122,12 @@ def _count(regions: Counter[str], region: str) -> str:
     return "one app" if count == 1 else f"{count} apps"
 
 
-@check(
-    "region-missing",
-    "warning",
-    "An app names no region",
-    "Fly then picks the one that is nearest to whoever deploys first, which need not be where the database is.",
-)
+@check("region-missing", "warning")
 def region_missing(files: DeployFiles) -> Iterator[Found]:
-    """Find apps on Fly without ``primary_region``."""
+    """An app names no region.
+
+    Fly then picks the one that is nearest to whoever deploys first, which need not be where the database is.
+    """
     for environment, app in files.apps("fly"):
         if not app.region:
             what = f"the file of {app.name} has no primary_region"

@@ -20,14 +20,12 @@ _PLAIN_HTTP_PORT = 80
 _MAPPING = re.compile(r"(?:(?P<host>\[[^\]]*\]|\d+(?:\.\d+){3}):)?(?P<mapping>.*:.+)")
 
 
-@check(
-    "force-https",
-    "error",
-    "A public port answers plain HTTP",
-    "A client that forgets the s sends its API key in clear text, and gets an answer instead of a redirect.",
-)
+@check("force-https", "error")
 def force_https(files: DeployFiles) -> Iterator[Found]:
-    """Find port 80 without ``force_https``."""
+    """A public port answers plain HTTP.
+
+    A client that forgets the s sends its API key in clear text, and gets an answer instead of a redirect.
+    """
     for environment, app in files.apps("fly"):
         for served in app.served:
             if served.protocol == "http" and _PLAIN_HTTP_PORT in served.ports and not served.force_https:
@@ -35,15 +33,12 @@ def force_https(files: DeployFiles) -> Iterator[Found]:
                 yield Found(inside(app, served.place, "force_https"), what, "write force_https = true", environment)
 
 
-@check(
-    "broker-behind-http",
-    "error",
-    "A broker or database is served as HTTP",
-    "Fly's proxy then speaks HTTP to it: clients of NATS or PostgreSQL get no connection, whatever the health check says.",
-    refuses=True,
-)
+@check("broker-behind-http", "error", refuses=True)
 def broker_behind_http(files: DeployFiles) -> Iterator[Found]:
-    """Find NATS and PostgreSQL behind ``[http_service]``, or behind a handler for HTTP."""
+    """A broker or database is served as HTTP.
+
+    Fly's proxy then speaks HTTP to it: clients of NATS or PostgreSQL get no connection, whatever the health check says.
+    """
     protocols = {"nats": "NATS", "postgres": "PostgreSQL"}
     for environment, app in files.apps("fly"):
         for served in app.served:
@@ -55,14 +50,12 @@ def broker_behind_http(files: DeployFiles) -> Iterator[Found]:
                 yield Found(served.place, what, mend, environment)
 
 
-@check(
-    "open-database",
-    "warning",
-    "A database is reachable from everywhere",
-    "Its password is all that stands between it and whoever scans the network.",
-)
+@check("open-database", "warning")
 def open_database(files: DeployFiles) -> Iterator[Found]:
-    """Find published ports of PostgreSQL: to the internet on Fly, to all interfaces in a compose file."""
+    """A database is reachable from everywhere.
+
+    Its password is all that stands between it and whoever scans the network.
+    """
     for environment, app in files.apps("fly"):
         for served in app.served:
             if app.service == "postgres" and served.ports:

@@ -22,15 +22,12 @@ _ADD = 'add [[{table}.checks]] with method = "GET", path = "/health", interval, 
 _ADD_TCP = "add [[services.tcp_checks]] with interval, timeout and grace_period"
 
 
-@check(
-    "no-health-check",
-    "error",
-    "A served port has no health check",
-    "Without a check every machine counts as healthy: a deployment of an image that does not start succeeds.",
-    refuses=True,
-)
+@check("no-health-check", "error", refuses=True)
 def no_health_check(files: DeployFiles) -> Iterator[Found]:
-    """Find served ports that nothing looks at. Where a check is on no port, ``check-off-port`` tells."""
+    """A served port has no health check.
+
+    Without a check every machine counts as healthy: a deployment of an image that does not start succeeds.
+    """
     for environment, app in files.apps("fly"):
         if _lost(app):
             continue
@@ -46,15 +43,12 @@ def _add(served: Served) -> str:
     return _ADD.format(table=served.kind) if served.protocol == "http" else _ADD_TCP
 
 
-@check(
-    "check-off-port",
-    "error",
-    "A health check is on no served port",
-    "Fly looks at a port only by the checks in its own table, so this one never decides whether a machine gets requests.",
-    refuses=True,
-)
+@check("check-off-port", "error", refuses=True)
 def check_off_port(files: DeployFiles) -> Iterator[Found]:
-    """Find ``[[services.http_checks]]`` beside ``[http_service]``, and ``[checks]`` that are the only ones elsewhere."""
+    """A health check is on no served port.
+
+    Fly looks at a port only by the checks in its own table, so this one never decides whether a machine gets requests.
+    """
     for environment, app in files.apps("fly"):
         for each in _lost(app):
             served = app.served[0]
@@ -74,15 +68,13 @@ def _lost(app: App) -> tuple[Check, ...]:
     return tuple(each for each in app.loose_checks if each.port is None or not is_seen)
 
 
-@check(
-    "health-path",
-    "error",
-    "A health check asks another path than /health",
-    "Every service of the platform answers on /health, and says there whether the database is there; other paths answer "
-    "while it is down.",
-)
+@check("health-path", "error")
 def health_path(files: DeployFiles) -> Iterator[Found]:
-    """Find HTTP checks that ask for something else; of a service that is none of Gaia's, only those that ask the root."""
+    """A health check asks another path than /health.
+
+    Every service of the platform answers on /health, and says there whether the database is there; other paths answer
+    while it is down.
+    """
     for environment, app, each in _checks(files):
         if each.kind != "http" or each.path == HEALTH_PATH:
             continue
@@ -93,14 +85,12 @@ def health_path(files: DeployFiles) -> Iterator[Found]:
             yield Found(each.place, what, mend, environment)
 
 
-@check(
-    "check-kind",
-    "warning",
-    "A service that answers HTTP is only checked by a connection",
-    "A process that accepts connections and answers nothing but 500 passes.",
-)
+@check("check-kind", "warning")
 def check_kind(files: DeployFiles) -> Iterator[Found]:
-    """Find services on HTTP whose port has checks, none of which is an HTTP request."""
+    """A service that answers HTTP is only checked by a connection.
+
+    A process that accepts connections and answers nothing but 500 passes.
+    """
     for environment, app in files.apps("fly"):
         for served in app.served:
             kinds = {each.kind for each in served.checks}
@@ -110,14 +100,12 @@ def check_kind(files: DeployFiles) -> Iterator[Found]:
                 yield Found(served.checks[0].place, what, _ADD.format(table=served.kind), environment)
 
 
-@check(
-    "check-timing",
-    "error",
-    "A health check takes as long as its interval, or longer",
-    "The next check begins before this one has given up, so that a slow machine is neither healthy nor ill.",
-)
+@check("check-timing", "error")
 def check_timing(files: DeployFiles) -> Iterator[Found]:
-    """Find checks on Fly whose timeout is not shorter than their interval; Docker waits until the one before has ended."""
+    """A health check takes as long as its interval, or longer.
+
+    The next check begins before this one has given up, so that a slow machine is neither healthy nor ill.
+    """
     for environment, app, each in _checks(files):
         if is_composed(app):
             continue
@@ -126,14 +114,12 @@ def check_timing(files: DeployFiles) -> Iterator[Found]:
             yield Found(each.place, what, "make the timeout shorter than the interval", environment)
 
 
-@check(
-    "grace-period",
-    "warning",
-    "A health check has no grace period",
-    "It counts against the machine while the service still starts, and a deployment fails that had only to wait.",
-)
+@check("grace-period", "warning")
 def grace_period(files: DeployFiles) -> Iterator[Found]:
-    """Find checks that begin at once."""
+    """A health check has no grace period.
+
+    It counts against the machine while the service still starts, and a deployment fails that had only to wait.
+    """
     for environment, app, each in _checks(files):
         if not each.grace:
             key = "start_period" if is_composed(app) else "grace_period"
@@ -141,15 +127,12 @@ def grace_period(files: DeployFiles) -> Iterator[Found]:
             yield Found(each.place, what, f"set {key} to what the service needs to start", environment)
 
 
-@check(
-    "port-mismatch",
-    "error",
-    "The served port is not the one that the service listens on",
-    "Requests and health checks go to a port where nobody listens.",
-    refuses=True,
-)
+@check("port-mismatch", "error", refuses=True)
 def port_mismatch(files: DeployFiles) -> Iterator[Found]:
-    """Find ``PORT`` that no served port of the app has."""
+    """The served port is not the one that the service listens on.
+
+    Requests and health checks go to a port where nobody listens.
+    """
     for environment, app in files.apps():
         port = app.env.get("PORT", "")
         ports = {served.internal_port for served in app.served}

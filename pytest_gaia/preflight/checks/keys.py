@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.files import DeployFiles
 
 
-@check(
-    "unknown-key",
-    "warning",
-    "A key is unknown to the tool",
-    "flyctl passes over a key that it does not know, so that what it should set is not set.",
-)
+@check("unknown-key", "warning")
 def unknown_key(files: DeployFiles) -> Iterator[Found]:
-    """Find keys of Fly files, and of services in compose files, that their tools do not know."""
+    """A key is unknown to the tool.
+
+    flyctl passes over a key that it does not know, so that what it should set is not set.
+    """
     for environment, app in files.apps("fly"):
         for step, known in _unknown(app.document, ()):
             what = f"{_plain(step)} is not a key of fly.toml"

@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.files import DeployFiles
 
 
-@check(
-    "app-name",
-    "error",
-    "An app is not named after its service and environment",
-    "The name is what a deployment goes to: a file that names another app deploys this service over that one.",
-)
+@check("app-name", "error")
 def app_name(files: DeployFiles) -> Iterator[Found]:
-    """Find apps on Fly whose names do not end with service and environment."""
+    """An app is not named after its service and environment.
+
+    The name is what a deployment goes to: a file that names another app deploys this service over that one.
+    """
     for environment, app in files.apps("fly"):
         if not _is_named_after(app, environment):
             wanted = f"gaia-{app.service}-{app.environment}"
@@ -48,14 +46,12 @@ class _Use(NamedTuple):
     place: Place
 
 
-@check(
-    "environment-spelling",
-    "error",
-    "One environment is spelled in two ways",
-    "gaia-gateway-prod and gaia-gateway-production are two apps: one is deployed and tested, the other answers users.",
-)
+@check("environment-spelling", "error")
 def environment_spelling(files: DeployFiles) -> Iterator[Found]:
-    """Find names that spell an environment in another way than most do."""
+    """One environment is spelled in two ways.
+
+    gaia-gateway-prod and gaia-gateway-production are two apps: one is deployed and tested, the other answers users.
+    """
     uses: dict[str, list[_Use]] = {}
     for use in _uses(files):
         uses.setdefault(environment_name(use.spelling), []).append(use)
@@ -86,15 +82,12 @@ def _preferred(environment: str, uses: Iterable[_Use]) -> str:
     return environment if environment in counts else counts.most_common(1)[0][0]
 
 
-@check(
-    "duplicate-app",
-    "error",
-    "Two deploy files name one app",
-    "Whichever is deployed last replaces the other, and the app's configuration changes with the order of deployments.",
-    refuses=True,
-)
+@check("duplicate-app", "error", refuses=True)
 def duplicate_app(files: DeployFiles) -> Iterator[Found]:
-    """Find names of apps that a second file has too."""
+    """Two deploy files name one app.
+
+    Whichever is deployed last replaces the other, and the app's configuration changes with the order of deployments.
+    """
     first: dict[str, App] = {}
     for environment, app in files.apps("fly"):
         other = first.setdefault(app.name, app)
@@ -103,15 +96,12 @@ def duplicate_app(files: DeployFiles) -> Iterator[Found]:
             yield Found(head(app), what, "give each app one file, and remove the other", environment)
 
 
-@check(
-    "two-files",
-    "error",
-    "A service has two deploy files in one environment",
-    "Nobody can tell which of the two is deployed, and so which of them was tested.",
-    refuses=True,
-)
+@check("two-files", "error", refuses=True)
 def two_files(files: DeployFiles) -> Iterator[Found]:
-    """Find a second file for one service: another form, or another spelling of the environment."""
+    """A service has two deploy files in one environment.
+
+    Nobody can tell which of the two is deployed, and so which of them was tested.
+    """
     for deployment in files.deployments:
         first: dict[str, App] = {}
         usual = ("service", deployment.environment)
@@ -123,27 +113,23 @@ def two_files(files: DeployFiles) -> Iterator[Found]:
                 yield Found(head(app), what, mend, deployment.environment)
 
 
-@check(
-    "unknown-environment",
-    "warning",
-    "A deploy file is named for no environment of the project",
-    "It is neither read nor checked nor deployed: if its name has a typing error, the environment is not what it seems.",
-)
+@check("unknown-environment", "warning")
 def unknown_environment(files: DeployFiles) -> Iterator[Found]:
-    """Find ``fly.WORD.toml`` and ``fly.SERVICE.WORD.toml`` whose word is no environment, and what is named otherwise."""
+    """A deploy file is named for no environment of the project.
+
+    It is neither read nor checked nor deployed: if its name has a typing error, the environment is not what it seems.
+    """
     for place in files.unrecognized:
         mend = "name it fly.SERVICE.ENVIRONMENT.toml, or add [env.ENVIRONMENT] to gaia.toml"
         yield Found(place, f"{place.file} is named for no environment that is known here", mend)
 
 
-@check(
-    "missing-service",
-    "error",
-    "A service is deployed in staging or production, and not in the other",
-    "What staging does not run, it cannot prove for production; what production lacks, its callers there will miss.",
-)
+@check("missing-service", "error")
 def missing_service(files: DeployFiles) -> Iterator[Found]:
-    """Find services that only one of staging and production has."""
+    """A service is deployed in staging or production, and not in the other.
+
+    What staging does not run, it cannot prove for production; what production lacks, its callers there will miss.
+    """
     pair = files.deployment(STAGING), files.deployment(PRODUCTION)
     for here, there in (pair, pair[::-1]):
         if here is None or there is None:
@@ -156,15 +142,13 @@ def missing_service(files: DeployFiles) -> Iterator[Found]:
                 yield Found(head(app), what, mend, there.environment)
 
 
-@check(
-    "topology-claim",
-    "error",
-    "The deploy files do not make the topology that gaia.toml claims",
-    "The claim decides which checks apply: a service that is claimed and not deployed fails, one that is not claimed is "
-    "never tested.",
-)
+@check("topology-claim", "error")
 def topology_claim(files: DeployFiles) -> Iterator[Found]:
-    """Find environments whose files and whose ``topology`` in ``gaia.toml`` contradict each other."""
+    """The deploy files do not make the topology that gaia.toml claims.
+
+    The claim decides which checks apply: a service that is claimed and not deployed fails, one that is not claimed is
+    never tested.
+    """
     for deployment in files.deployments:
         claim, environment = files.claims.get(deployment.environment), deployment.environment
         backends = sorted({app.service for app in deployment.apps} & set(BACKENDS))

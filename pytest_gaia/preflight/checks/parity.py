@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.files import DeployFiles
 
 
-@check(
-    "undeclared-difference",
-    "error",
-    "Staging and production differ in something that is not listed",
-    "What staging does differently, it does not prove for production.",
-)
+@check("undeclared-difference", "error")
 def undeclared_difference(files: DeployFiles) -> Iterator[Found]:
-    """Find differences outside of ``allowed_differences``. Whole services are looked at by ``missing-service``."""
+    """Staging and production differ in something that is not listed.
+
+    What staging does differently, it does not prove for production.
+    """
     for row in _differences(files):
         if not row.allowed and row.aspect != WHOLE_SERVICE:
             what = (
@@ -32,14 +30,12 @@ def undeclared_difference(files: DeployFiles) -> Iterator[Found]:
             yield Found(row.place, what, mend, PRODUCTION)
 
 
-@check(
-    "unused-difference",
-    "note",
-    "An allowed difference does not occur",
-    "It would let the next difference of that kind pass in silence.",
-)
+@check("unused-difference", "note")
 def unused_difference(files: DeployFiles) -> Iterator[Found]:
-    """Find entries of ``allowed_differences`` in ``gaia.toml`` that nothing needs."""
+    """An allowed difference does not occur.
+
+    It would let the next difference of that kind pass in silence.
+    """
     if files.allowed.place is None or not (files.deployment(STAGING) and files.deployment(PRODUCTION)):
         return
     used = {row.allowed_by for row in _differences(files)}

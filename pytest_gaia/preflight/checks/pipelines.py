@@ -42,14 +42,12 @@ _APPROVES = re.compile(r"approv|confirm|sign[-_ ]?off|\bgate\b|go[-_ ]?live|\bho
 _CONFIG = re.compile(r"(?:--config|-c)[=\s]+[\"']?(?P<file>[^\s\"']+)")
 
 
-@check(
-    "unguarded-production",
-    "error",
-    "A job deploys to production without needing staging's",
-    "Production gets what staging has refused, or has not seen at all.",
-)
+@check("unguarded-production", "error")
 def unguarded_production(files: DeployFiles) -> Iterator[Found]:
-    """Find jobs that can deploy to production without the success of what deploys to staging."""
+    """A job deploys to production without needing staging's.
+
+    Production gets what staging has refused, or has not seen at all.
+    """
     for workflow in files.workflows:
         for job, found in gaps(workflow, files.workflows):
             if found is not None:
@@ -102,14 +100,12 @@ def _needing(workflow: Workflow, files: DeployFiles) -> str:
     return "add a job that deploys to and tests staging, and write needs: with it"
 
 
-@check(
-    "untested-staging",
-    "error",
-    "Production is deployed after a staging that nothing has tested",
-    "That staging could be deployed says nothing of what the release does there.",
-)
+@check("untested-staging", "error")
 def untested_staging(files: DeployFiles) -> Iterator[Found]:
-    """Find jobs that deploy to production where nothing is tested after the deployment to staging."""
+    """Production is deployed after a staging that nothing has tested.
+
+    That staging could be deployed says nothing of what the release does there.
+    """
     for workflow in files.workflows:
         for job, found in gaps(workflow, files.workflows):
             if found is None and not is_tested(workflow, job, files.workflows):
@@ -118,14 +114,12 @@ def untested_staging(files: DeployFiles) -> Iterator[Found]:
                 yield Found(job.place, what, mend, PRODUCTION)
 
 
-@check(
-    "sleep-as-readiness",
-    "error",
-    "CI sleeps instead of asking whether a deployment is ready",
-    "A fixed time is too short on a cold start, and too long on every other day; in both cases it proves nothing.",
-)
+@check("sleep-as-readiness", "error")
 def sleep_as_readiness(files: DeployFiles) -> Iterator[Found]:
-    """Find ``sleep`` outside of loops, in jobs that deploy or come after one that does."""
+    """CI sleeps instead of asking whether a deployment is ready.
+
+    A fixed time is too short on a cold start, and too long on every other day; in both cases it proves nothing.
+    """
     for workflow, job in _jobs(files):
         if not any(deploys(command) for each in (job, *workflow.before(job)) for command in each.commands):
             continue
@@ -137,14 +131,12 @@ def sleep_as_readiness(files: DeployFiles) -> Iterator[Found]:
                 yield Found(command.place, f"the job {job.name} sleeps: {_short(command)}", mend, _single(command, job))
 
 
-@check(
-    "automatic-rollback",
-    "error",
-    "Production is rolled back by itself when something fails",
-    "A flaky test then undoes a good release, and a release that changed the database is undone without a look at it.",
-)
+@check("automatic-rollback", "error")
 def automatic_rollback(files: DeployFiles) -> Iterator[Found]:
-    """Find commands that roll production back, or deploy to it, because something failed."""
+    """Production is rolled back by itself when something fails.
+
+    A flaky test then undoes a good release, and a release that changed the database is undone without a look at it.
+    """
     for _, job in _jobs(files):
         for command in job.commands:
             automatic = command.on_failure and (rolls_back(command) or deploys(command))
@@ -158,14 +150,12 @@ def automatic_rollback(files: DeployFiles) -> Iterator[Found]:
                 yield Found(command.place, what, mend, PRODUCTION)
 
 
-@check(
-    "rebuilt-per-environment",
-    "error",
-    "CI builds an image again for staging or production",
-    "What was tested is not what is deployed: a rebuild takes today's base image and today's dependencies.",
-)
+@check("rebuilt-per-environment", "error")
 def rebuilt_per_environment(files: DeployFiles) -> Iterator[Found]:
-    """Find builds in jobs of staging and production, and ``fly deploy``, or the old scripts, without an image."""
+    """CI builds an image again for staging or production.
+
+    What was tested is not what is deployed: a rebuild takes today's base image and today's dependencies.
+    """
     for _, job in _jobs(files):
         for command in job.commands:
             concerned = sorted(each for each in environments_of(command, job) if beyond_dev(each))
@@ -185,14 +175,12 @@ def _builds(command: Command, files: DeployFiles) -> bool:
     return not any(app.path.name == named and app.image for _, app in files.apps("fly"))
 
 
-@check(
-    "ignored-failure",
-    "error",
-    "CI goes on although a deployment or its tests have failed",
-    "The job is green whatever happened, and what needs it runs.",
-)
+@check("ignored-failure", "error")
 def ignored_failure(files: DeployFiles) -> Iterator[Found]:
-    """Find deployments and tests whose exit code does not count."""
+    """CI goes on although a deployment or its tests have failed.
+
+    The job is green whatever happened, and what needs it runs.
+    """
     for _, job in _jobs(files):
         for command in job.commands:
             if lost_programs(command):
@@ -207,28 +195,24 @@ def ignored_failure(files: DeployFiles) -> Iterator[Found]:
                 yield Found(command.place, what, mend, _single(command, job))
 
 
-@check(
-    "unprotected-production",
-    "warning",
-    "A job deploys to production without naming the environment to CI",
-    "Approvals, and secrets that only production may see, belong to the environment that a job names.",
-)
+@check("unprotected-production", "warning")
 def unprotected_production(files: DeployFiles) -> Iterator[Found]:
-    """Find jobs that deploy to production without ``environment:``."""
+    """A job deploys to production without naming the environment to CI.
+
+    Approvals, and secrets that only production may see, belong to the environment that a job names.
+    """
     for _, job in _jobs(files):
         if PRODUCTION in deployed_by(job) and not job.environment:
             what = f"the job {job.name} names no environment"
             yield Found(job.place, what, "write environment: production", PRODUCTION)
 
 
-@check(
-    "parallel-deployments",
-    "warning",
-    "Two runs can deploy to one environment at once",
-    "Each then tests what the other has half deployed.",
-)
+@check("parallel-deployments", "warning")
 def parallel_deployments(files: DeployFiles) -> Iterator[Found]:
-    """Find jobs that deploy beyond dev, and that another run does not wait for."""
+    """Two runs can deploy to one environment at once.
+
+    Each then tests what the other has half deployed.
+    """
     for workflow, job in _jobs(files):
         concerned = sorted(filter(beyond_dev, deployed_by(job)))
         if concerned and not job.alone:
@@ -237,14 +221,12 @@ def parallel_deployments(files: DeployFiles) -> Iterator[Found]:
             yield Found(job.place, what, f"write {key}: {concerned[-1]}", concerned[-1])
 
 
-@check(
-    "cancelled-deployment",
-    "error",
-    "A newer run cancels a deployment that is under way",
-    "The deployment is cut off half-way: some machines run the new version, some the old one, and nothing judges which.",
-)
+@check("cancelled-deployment", "error")
 def cancelled_deployment(files: DeployFiles) -> Iterator[Found]:
-    """Find ``cancel-in-progress: true`` and GitLab's ``interruptible`` on jobs that deploy beyond dev."""
+    """A newer run cancels a deployment that is under way.
+
+    The deployment is cut off half-way: some machines run the new version, some the old one, and nothing judges which.
+    """
     for workflow, job in _jobs(files):
         concerned = sorted(filter(beyond_dev, deployed_by(job)))
         if concerned and job.is_cut_off:
@@ -253,14 +235,12 @@ def cancelled_deployment(files: DeployFiles) -> Iterator[Found]:
             yield Found(job.place, what, f"write {key}: false", concerned[-1])
 
 
-@check(
-    "optional-approval",
-    "error",
-    "A manual job of GitLab does not hold production back",
-    "Without rules a manual job is optional: later stages start as soon as the other jobs have ended, approved or not.",
-)
+@check("optional-approval", "error")
 def optional_approval(files: DeployFiles) -> Iterator[Found]:
-    """Find approvals that a job of a later stage, which deploys to production, does not wait for."""
+    """A manual job of GitLab does not hold production back.
+
+    Without rules a manual job is optional: later stages start as soon as the other jobs have ended, approved or not.
+    """
     for workflow, job in _jobs(files):
         if PRODUCTION not in deployed_by(job) or job.by_hand:
             continue

@@ -33,28 +33,25 @@ class _Credential(NamedTuple):
     """whether it opens nothing but a container on a developer's machine"""
 
 
-@check(
-    "credential",
-    "error",
-    "A credential stands in a file",
-    "Whoever can read the repository, or any old copy of it, can use the credential; removing the line does not undo that.",
-)
+@check("credential", "error")
 def credential(files: DeployFiles) -> Iterator[Found]:
-    """Find passwords in URLs, known shapes of tokens, and literals in variables that are named after a secret."""
+    """A credential stands in a file.
+
+    Whoever can read the repository, or any old copy of it, can use the credential; removing the line does not undo
+    that.
+    """
     for each in _credentials(files):
         if not each.is_throwaway:
             mend = f"{_setting(each)}, remove the line, and make a new credential: this one is known"
             yield Found(each.text.place, _seen(each), mend, each.environment)
 
 
-@check(
-    "local-credential",
-    "warning",
-    "A password of a local container stands in a file",
-    "It opens only a container on one machine, but passwords that stand in files get copied to where they open more.",
-)
+@check("local-credential", "warning")
 def local_credential(files: DeployFiles) -> Iterator[Found]:
-    """Find literal passwords of containers: in compose files, and of those that run beside jobs of CI."""
+    """A password of a local container stands in a file.
+
+    It opens only a container on one machine, but passwords that stand in files get copied to where they open more.
+    """
     for each in _credentials(files):
         if each.is_throwaway:
             mend = "write ${NAME:?} and set NAME in .env, which is not committed"
@@ -122,14 +119,12 @@ def _kind(text: Text) -> tuple[str | None, bool]:
     return ("the literal value of a secret" if is_secret else None), False
 
 
-@check(
-    "secret-in-env",
-    "error",
-    "A secret of the platform stands among the plain variables",
-    "Plain variables are shown by `fly config show`, in logs of deployments and to everybody who reads the file.",
-)
+@check("secret-in-env", "error")
 def secret_in_env(files: DeployFiles) -> Iterator[Found]:
-    """Find names of ``deploy.secrets`` with a literal value that ``credential`` does not see as one."""
+    """A secret of the platform stands among the plain variables.
+
+    Plain variables are shown by `fly config show`, in logs of deployments and to everybody who reads the file.
+    """
     for environment, app in files.apps("fly"):
         needed = files.secrets.get(environment)
         for name in needed.names if needed else ():
@@ -144,14 +139,12 @@ def _is_seen(app: App, name: str) -> bool:
     return any(_kind(text)[0] for text in app_texts(app, "fly") if text.is_variable and text.name == name)
 
 
-@check(
-    "secret-unset",
-    "error",
-    "A secret that the platform needs is set nowhere",
-    "The service starts without it and fails at the first request that needs it.",
-)
+@check("secret-unset", "error")
 def secret_unset(files: DeployFiles) -> Iterator[Found]:
-    """Find names of ``deploy.secrets`` that no app of the environment has: on Fly where it was asked, in compose files."""
+    """A secret that the platform needs is set nowhere.
+
+    The service starts without it and fails at the first request that needs it.
+    """
     for deployment in files.deployments:
         needed = files.secrets.get(deployment.environment)
         apps = deployment.apps

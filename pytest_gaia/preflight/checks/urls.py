@@ -22,14 +22,12 @@ _MEMBER_VARIABLE = re.compile(
 )
 
 
-@check(
-    "localhost-url",
-    "error",
-    "A service is looked for on localhost, and runs in an app of its own",
-    "In a machine of its own, localhost is the caller itself: every request to the other service fails or loops.",
-)
+@check("localhost-url", "error")
 def localhost_url(files: DeployFiles) -> Iterator[Found]:
-    """Find local addresses of other members where the environment runs more than a gateway."""
+    """A service is looked for on localhost, and runs in an app of its own.
+
+    In a machine of its own, localhost is the caller itself: every request to the other service fails or loops.
+    """
     for environment, app in files.apps():
         if not files.claims_services(environment):
             continue
@@ -51,14 +49,12 @@ def _member(variable: str) -> str | None:
     return "postgres" if name in ("database", "db") else name
 
 
-@check(
-    "nats-disabled",
-    "error",
-    "The broker is switched off, and the environment has one",
-    "Services that do not talk to the broker still answer /health, so nothing but a check of events will notice.",
-)
+@check("nats-disabled", "error")
 def nats_disabled(files: DeployFiles) -> Iterator[Found]:
-    """Find ``NATS_URL = "disabled"`` where there is a broker."""
+    """The broker is switched off, and the environment has one.
+
+    Services that do not talk to the broker still answer /health, so nothing but a check of events will notice.
+    """
     for deployment in files.deployments:
         if deployment.app("nats") is None:
             continue
@@ -69,14 +65,12 @@ def nats_disabled(files: DeployFiles) -> Iterator[Found]:
                 yield Found(env_place(app, "NATS_URL"), what, mend, deployment.environment)
 
 
-@check(
-    "plain-http",
-    "error",
-    "Requests to another host go over plain HTTP",
-    "API keys and tokens cross the public network in clear text, and the redirect to HTTPS loses the body of a POST.",
-)
+@check("plain-http", "error")
 def plain_http(files: DeployFiles) -> Iterator[Found]:
-    """Find ``http://`` and ``ws://`` to hosts that are not private."""
+    """Requests to another host go over plain HTTP.
+
+    API keys and tokens cross the public network in clear text, and the redirect to HTTPS loses the body of a POST.
+    """
     for environment, app in files.apps():
         for address in addresses(app):
             if address.scheme in ("http", "ws") and not address.is_private:
@@ -84,15 +78,12 @@ def plain_http(files: DeployFiles) -> Iterator[Found]:
                 yield Found(address.place, what, f"write {address.scheme}s://{address.host}", environment)
 
 
-@check(
-    "foreign-host",
-    "error",
-    "An environment points at a host of another one",
-    "Its tests would change, and its users would read, the data of the other environment.",
-    refuses=True,
-)
+@check("foreign-host", "error", refuses=True)
 def foreign_host(files: DeployFiles) -> Iterator[Found]:
-    """Find addresses that belong to another environment. Databases are looked at by ``shared-database``."""
+    """An environment points at a host of another one.
+
+    Its tests would change, and its users would read, the data of the other environment.
+    """
     owners = _owners(files)
     for environment, app in files.apps():
         for address in addresses(app):
@@ -118,14 +109,12 @@ def _owner(address: Address, files: DeployFiles, owners: dict[str, str]) -> str 
     return next((name for name, hosts in files.hosts.items() if address.host in hosts), None)
 
 
-@check(
-    "unknown-app",
-    "warning",
-    "An address leads to an app that no deploy file names",
-    "Nothing deploys that app from here, so it may not be there, or may be what an older pipeline has left.",
-)
+@check("unknown-app", "warning")
 def unknown_app(files: DeployFiles) -> Iterator[Found]:
-    """Find hosts on Fly that look like an app of this environment, and are none."""
+    """An address leads to an app that no deploy file names.
+
+    Nothing deploys that app from here, so it may not be there, or may be what an older pipeline has left.
+    """
     for deployment in files.deployments:
         names = {app.name for app in deployment.apps}
         if deployment.source != "fly" or not files.claims_services(deployment.environment):
