@@ -16,8 +16,7 @@ from pytest_gaia.cli.policy_explained import explained, explained_json
 from pytest_gaia.cli.policy_project import AsOf, FromRun, day, policy_here
 from pytest_gaia.cli.policy_shown import life, rule_json, signature
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.policy.findings import Finding
-from pytest_gaia.policy.lint import lint
+from pytest_gaia.policy.lint import Finding, lint
 from pytest_gaia.verdict.evidence import read_run
 from pytest_gaia.verdict.judge import subject_of
 

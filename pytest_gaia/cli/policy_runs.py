@@ -12,9 +12,8 @@ from pytest_gaia.cli.options import AsJson, complete_name
 from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.cli.policy_project import AsOf, FromRun, PolicyProject, day, policy_here
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.policy.compare import differences
 from pytest_gaia.policy.files import DRAFT, FOLDER
-from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.ruleset import RuleSet, differences
 from pytest_gaia.policy.subjects import Context
 from pytest_gaia.policy.suggestions import Draft, drafts, written
 from pytest_gaia.verdict.evidence import RecordedRun, read_run

@@ -13,11 +13,10 @@ from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.config.locate import key_lines, nearest_line
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy import selectors
-from pytest_gaia.policy.checks import as_list, mistakes
-from pytest_gaia.policy.match import KEYS, Match
 from pytest_gaia.policy.rules import Rule
 from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.schema import RuleTable
+from pytest_gaia.policy.schema import RuleTable, as_list, mistakes
+from pytest_gaia.policy.selectors import KEYS, Match
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -5,9 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pytest_gaia.policy.findings import Finding
-from pytest_gaia.policy.match import KEYS, folded
-from pytest_gaia.policy.selectors import keys_of
+from pytest_gaia.policy.lint import Finding
+from pytest_gaia.policy.selectors import KEYS, folded, keys_of
 from pytest_gaia.policy.subjects import Subject
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pytest_gaia.policy.match import Match, mismatch
+from pytest_gaia.policy.selectors import Match, mismatch
 from pytest_gaia.policy.subjects import PHASES
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_gaia.policy.rules import Rule
     from pytest_gaia.policy.selectors import Rank
     from pytest_gaia.policy.subjects import Context
+
 
 Loser = tuple["Rule", str]
 """A rule that is about a test and does not speak for it, and why."""
@@ -185,3 +187,28 @@ def _most_conditions(rules: Sequence[Rule]) -> tuple[Rule, ...]:
     found = {rule.id: rule for rule in rules}
     most = max((rule.conditions for rule in found.values()), default=0)
     return tuple(found[each] for each in sorted(found) if found[each].conditions == most)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A rule that speaks for tests here and not there."""
+
+    rule: Rule
+    why: str
+    """why not there"""
+    nodes: tuple[str, ...]
+
+
+def differences(rules: RuleSet, subjects: Iterable[Subject], here: Context, there: Context) -> list[Difference]:
+    """Return, by rule, the tests that may fail (or be skipped) ``here`` and not ``there``."""
+    found: dict[tuple[str, str], tuple[Rule, list[str]]] = {}
+    for subject in subjects:
+        away = rules.standing(subject, there)
+        reasons = {rule.id: why for rule, why in away.losers}
+        for rule in rules.standing(subject, here).winners:
+            if rule.expect == "passes" or rule in away.winners:
+                continue
+            found.setdefault((rule.id, reasons[rule.id]), (rule, []))[1].append(subject.node)
+    return [
+        Difference(rule, why, tuple(nodes)) for (_, why), (rule, nodes) in sorted(found.items(), key=lambda it: it[0])
+    ]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.config.secret_names import is_secret_parameter
 from pytest_gaia.config.secrets import MASK, unkeyed
-from pytest_gaia.policy.match import Match
-from pytest_gaia.policy.selectors import GROUP, keys_of, parse
+from pytest_gaia.policy.selectors import GROUP, Match, keys_of, parse
 from pytest_gaia.policy.subjects import Subject
 from pytest_gaia.policy.writing import document
 from pytest_gaia.wording import counted

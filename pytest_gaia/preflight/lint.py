@@ -1,19 +1,34 @@
-"""All checks over all deploy files, and those that stop a deployment."""
+"""All checks of deploy files, and those that stop a deployment."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pytest_gaia.preflight.allowances import OWN_CHECKS, read_allowances, settle
+from pytest_gaia.preflight.checks import (
+    artifacts,
+    availability,
+    containers,
+    data,
+    exposure,
+    health,
+    keys,
+    names,
+    parity,
+    pipelines,
+    secrets,
+    urls,
+)
 from pytest_gaia.preflight.files import DeployFiles
-from pytest_gaia.preflight.findings import finding, order
-from pytest_gaia.preflight.registry import CHECKS
+from pytest_gaia.preflight.findings import Check, finding, order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from types import ModuleType
 
     from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.preflight.findings import Check, Finding
+    from pytest_gaia.preflight.findings import Finding
+
 
 ALL_CHECKS: tuple[Check, ...] = (*CHECKS, *OWN_CHECKS)
 """every check, those of allowances included"""
@@ -59,3 +74,25 @@ def _concerns(each: Finding, environment: str, files: DeployFiles) -> bool:
         return each.environment == environment
     deployment = files.deployment(environment)
     return deployment is None or each.place.file in {app.place().file for app in deployment.apps}
+
+
+_MODULES: tuple[ModuleType, ...] = (
+    names,
+    urls,
+    data,
+    secrets,
+    health,
+    availability,
+    artifacts,
+    exposure,
+    parity,
+    containers,
+    keys,
+    pipelines,
+)
+
+CHECKS: tuple[Check, ...] = tuple(
+    value for module in _MODULES for value in vars(module).values() if isinstance(value, Check)
+)
+
+TOPICS: tuple[str, ...] = tuple(dict.fromkeys(check.topic for check in CHECKS))

@@ -10,9 +10,9 @@ from typing import Literal
 
 import msgspec
 
-from pytest_gaia.policy.match import mismatch
 from pytest_gaia.policy.rules import Rule
 from pytest_gaia.policy.ruleset import RuleSet, Standing
+from pytest_gaia.policy.selectors import mismatch
 from pytest_gaia.policy.subjects import PHASES, Context, Subject, Symptom
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
 

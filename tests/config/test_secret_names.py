@@ -18,7 +18,7 @@ from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.secret_names import is_secret_name, is_secret_parameter
 from pytest_gaia.config.secrets import MASK, unkeyed
 from pytest_gaia.deploy.masking import masker
-from pytest_gaia.preflight.aspects import described
+from pytest_gaia.preflight.difference import described
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.signoff.clean import redactor_of
 

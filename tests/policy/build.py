@@ -6,9 +6,8 @@ from datetime import date
 from typing import Any
 
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
-from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.rules import Rule
-from pytest_gaia.policy.selectors import parse
+from pytest_gaia.policy.selectors import Match, parse
 from pytest_gaia.policy.subjects import Context, Subject, Symptom
 
 TODAY = date(2026, 3, 15)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.selectors import keys_of, parse
+from pytest_gaia.policy.selectors import Match, keys_of, parse
 from pytest_gaia.policy.subjects import KINDS, PHASES, Context, Subject, Symptom
 from tests.policy.build import ENVIRONMENTS, TODAY, rule
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_gaia.policy.compare import differences
-from pytest_gaia.policy.match import Match
-from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.ruleset import RuleSet, differences
+from pytest_gaia.policy.selectors import Match
 from tests.policy.build import context, rule, subject
 
 TESTS = [subject(f"suites/personas/test_crud.py::test_{name}") for name in "ab"]

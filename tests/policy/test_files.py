@@ -9,9 +9,8 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.files import folders_of, load, read
-from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.rules import Rule
-from pytest_gaia.policy.selectors import parse
+from pytest_gaia.policy.selectors import Match, parse
 from tests.policy.build import ENVIRONMENTS, RULE
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.policy.lint import lint
-from pytest_gaia.policy.match import Match
+from pytest_gaia.policy.selectors import Match
 from tests.policy.build import ENVIRONMENTS, TODAY, rule, subject
 
 if TYPE_CHECKING:
-    from pytest_gaia.policy.findings import Finding
+    from pytest_gaia.policy.lint import Finding
     from pytest_gaia.policy.rules import Rule
 
 TESTS = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.policy.match import KEYS, Match, mismatch
+from pytest_gaia.policy.selectors import KEYS, Match, mismatch
 from pytest_gaia.policy.subjects import Symptom
 from tests.policy.build import answered
 

@@ -9,17 +9,15 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pytest_gaia.policy.match import mismatch
 from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.selectors import keys_of, parse
+from pytest_gaia.policy.selectors import keys_of, mismatch, parse
 from tests.policy import strategies as some
 from tests.policy.build import answered, context, rule, subject
 
 if TYPE_CHECKING:
     from random import Random
 
-    from pytest_gaia.policy.match import Match
-    from pytest_gaia.policy.selectors import Selector
+    from pytest_gaia.policy.selectors import Match, Selector
     from pytest_gaia.policy.subjects import Subject, Symptom
 
 

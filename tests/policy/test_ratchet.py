@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.ratchet import ratchet, widenings
-from pytest_gaia.policy.selectors import parse
+from pytest_gaia.policy.selectors import Match, parse
 from tests.policy import strategies as some
 from tests.policy.build import EXPIRES, rule
 

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.selectors import Match
 from tests.policy.build import EXPIRES, TODAY, answered, context, rule, subject
 
 NODE = "suites/personas/test_crud.py::TestCreate::test_name[a]"

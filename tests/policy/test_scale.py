@@ -6,8 +6,8 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.selectors import Match
 from tests.policy.build import context, rule, subject
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.files import rule_from
-from pytest_gaia.policy.match import mismatch
-from pytest_gaia.policy.selectors import parse
+from pytest_gaia.policy.selectors import mismatch, parse
 from pytest_gaia.policy.subjects import Symptom
 from pytest_gaia.policy.suggestions import Draft, Failing, compressed, drafts, literal, written
 from tests.policy.build import ENVIRONMENTS, TODAY, answered, subject

@@ -8,8 +8,7 @@ import pytest
 
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.preflight.aspects import ASPECTS
-from pytest_gaia.preflight.difference import check_allowed, difference
+from pytest_gaia.preflight.difference import ASPECTS, check_allowed, difference
 from pytest_gaia.preflight.reading import read_deploy_files
 from tests.preflight.cases import A_PRODUCTION, A_STAGING, ENV, IMAGE
 from tests.preflight.sets import CORRECTED, Change, changed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pytest_gaia.preflight.aspects import ASPECTS
+from pytest_gaia.preflight.difference import ASPECTS
 from pytest_gaia.preflight.files import DEFAULT_ALLOWED
 from pytest_gaia.preflight.lint import ALL_CHECKS
 

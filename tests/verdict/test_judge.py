@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
-from pytest_gaia.policy.match import KEYS, Match
 from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.selectors import KEYS, Match
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
 from pytest_gaia.verdict.judge import Judgement, judge, symptom_of
 from tests.policy.build import TODAY, context, rule

@@ -12,9 +12,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from pytest_gaia.config.tolerance import tolerance_of
-from pytest_gaia.policy.match import mismatch
 from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.selectors import keys_of
+from pytest_gaia.policy.selectors import keys_of, mismatch
 from pytest_gaia.policy.subjects import Subject
 from pytest_gaia.verdict.evidence import encode, read_run
 from pytest_gaia.verdict.judge import EXECUTED, Judgement, judge, subject_of

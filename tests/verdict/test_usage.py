@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from pytest_gaia.policy.match import Match
 from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.policy.selectors import Match
 from pytest_gaia.verdict.evidence import Failure
 from pytest_gaia.verdict.judged import judge_run
 from pytest_gaia.verdict.usage import executed, idle, unexcused

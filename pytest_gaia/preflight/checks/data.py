@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_gaia.preflight.addresses import environment_of
-from pytest_gaia.preflight.databases import databases, said_region
+from pytest_gaia.preflight.addresses import databases, environment_of, said_region
 from pytest_gaia.preflight.files import beyond_dev, rank
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.spelling import environment_name
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gaia.config.deployfiles.model import App, Deployment
-    from pytest_gaia.preflight.databases import Database
+    from pytest_gaia.preflight.addresses import Database
     from pytest_gaia.preflight.files import DeployFiles
 
 

@@ -1,4 +1,4 @@
-"""Checks of keys that the deploy tool does not know, and therefore does not heed."""
+"""The keys that flyctl and docker compose know. A table that is not listed here may have any keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.known_keys import COMPOSE_SERVICE, known_below
 from pytest_gaia.preflight.spelling import meant
 from pytest_gaia.preflight.standing import standing
 
@@ -16,6 +15,96 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.deployfiles.model import App
     from pytest_gaia.preflight.files import DeployFiles
+
+
+_CHECK = "interval timeout grace_period restart_limit method path protocol tls_skip_verify tls_server_name headers"
+_SERVED = (
+    "internal_port auto_stop_machines auto_start_machines min_machines_running processes concurrency "
+    "machine_checks idle_timeout"
+)
+_TLS = "alpn versions default_self_signed"
+_HTTP_OPTIONS = "compress response headers_read_timeout idle_timeout h2_backend"
+_PORT = "port start_port end_port handlers force_https tls_options http_options proxy_proto_options"
+_MACHINE_CHECK = "image command entrypoint kill_signal kill_timeout"
+_VM = (
+    "size memory memory_mb cpus cpu_kind gpus gpu_kind host_dedication_id kernel_args processes persist_rootfs "
+    "dedicated_hosts"
+)
+
+_TABLES = {
+    "": (
+        "app primary_region kill_signal kill_timeout swap_size_mb console_command host_dedication_id machine_config "
+        "container experimental build deploy env processes mounts mount http_service services checks files "
+        "machine_checks restart vm statics metrics"
+    ),
+    "experimental": (
+        "cmd entrypoint exec auto_rollback enable_consul enable_etcd lazy_load_images attached machine_config use_zstd "
+        "uses_gpu allowed_public_ports"
+    ),
+    "build": (
+        "builder args buildpacks image settings builtin dockerfile ignorefile build-target docker_build_target "
+        "compression compression_level"
+    ),
+    "deploy": (
+        "strategy max_unavailable wait_timeout release_command release_command_timeout release_command_vm seed_command"
+    ),
+    "deploy.release_command_vm": _VM,
+    "mounts": (
+        "source destination initial_size snapshot_retention scheduled_snapshots auto_extend_size_threshold "
+        "auto_extend_size_increment auto_extend_size_limit processes"
+    ),
+    "http_service": (
+        f"{_SERVED} force_https checks http_checks tcp_checks tls_options http_options proxy_proto_options"
+    ),
+    "http_service.concurrency": "type hard_limit soft_limit",
+    "http_service.tls_options": _TLS,
+    "http_service.http_options": _HTTP_OPTIONS,
+    "http_service.checks": _CHECK,
+    "http_service.machine_checks": _MACHINE_CHECK,
+    "services": f"{_SERVED} protocol ports tcp_checks http_checks script_checks checks",
+    "services.concurrency": "type hard_limit soft_limit",
+    "services.ports": _PORT,
+    "services.ports.tls_options": _TLS,
+    "services.ports.http_options": _HTTP_OPTIONS,
+    "services.tcp_checks": "interval timeout grace_period restart_limit",
+    "services.http_checks": _CHECK,
+    "services.checks": f"{_CHECK} type port",
+    "services.machine_checks": _MACHINE_CHECK,
+    "checks.*": f"{_CHECK} type port processes name",
+    "files": "guest_path local_path secret_name raw_value processes",
+    "machine_checks": _MACHINE_CHECK,
+    "restart": "policy retries processes",
+    "vm": _VM,
+    "statics": "guest_path url_prefix tigris_bucket index_document",
+    "metrics": "port path https processes",
+}
+_KNOWN = {table: frozenset(keys.split()) for table, keys in _TABLES.items()}
+
+_COMPOSE = """
+annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name
+cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset credential_spec
+depends_on deploy develop device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file
+environment expose extends external_links extra_hosts gpus group_add healthcheck hostname image init ipc
+isolation label_file labels links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit
+models network_mode networks oom_kill_disable oom_score_adj pid pids_limit platform ports post_start pre_start
+pre_stop privileged profiles provider pull_policy pull_refresh_after read_only restart runtime scale secrets
+security_opt shm_size stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits umask
+use_api_socket user userns_mode uts volumes volumes_from working_dir
+"""
+COMPOSE_SERVICE = frozenset(_COMPOSE.split())
+"""the keys of one service in a compose file"""
+
+
+def known_below(step: tuple[str, ...]) -> frozenset[str] | None:
+    """Return the keys that flyctl knows in the table at ``step``; None where it takes any.
+
+    >>> "timeout" in known_below(("checks", "status"))
+    True
+    """
+    is_named_check = len(step) == len(("checks", "NAME")) and step[0] == "checks"
+    if step == ("checks",):
+        return frozenset("*")
+    return _KNOWN.get("checks.*" if is_named_check else ".".join(step))
 
 
 @check("unknown-key", "warning")

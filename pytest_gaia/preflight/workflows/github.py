@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.preflight.spelling import is_environment
 from pytest_gaia.preflight.workflows.conditions import evaluate, filled, outcomes, truth
-from pytest_gaia.preflight.workflows.model import Job, Variable
+from pytest_gaia.preflight.workflows.model import Job, Variable, YamlFile, as_list, as_table
 from pytest_gaia.preflight.workflows.scripts import SH, Script, action, commands, named_shell
-from pytest_gaia.preflight.workflows.yaml_file import YamlFile, as_list, as_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.preflight.workflows.model import Job, Variable
+from pytest_gaia.preflight.workflows.model import Job, Variable, YamlFile, as_list, as_table
 from pytest_gaia.preflight.workflows.scripts import BASH, Script, commands
-from pytest_gaia.preflight.workflows.yaml_file import YamlFile, as_list, as_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

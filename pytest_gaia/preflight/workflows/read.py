@@ -9,8 +9,7 @@ from pytest_gaia.config.documents import read_text
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.workflows import github, gitlab
 from pytest_gaia.preflight.workflows.exit_codes import names_read
-from pytest_gaia.preflight.workflows.model import Workflow
-from pytest_gaia.preflight.workflows.yaml_file import YamlFile
+from pytest_gaia.preflight.workflows.model import Workflow, YamlFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

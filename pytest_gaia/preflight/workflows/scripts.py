@@ -14,8 +14,8 @@ from pytest_gaia.preflight.workflows.shell import read
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from pytest_gaia.preflight.workflows.model import YamlFile
     from pytest_gaia.preflight.workflows.shell import Line, Simple, Token
-    from pytest_gaia.preflight.workflows.yaml_file import YamlFile
 
 _BEGINS = re.compile(r"(?:^|[;&|]\s*|\bdo\s+|\bthen\s+)(?:while|until|for)\b")
 _ENDS = re.compile(r"(?:^|[;&|]\s*)done\b")
