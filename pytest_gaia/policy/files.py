@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import os.path
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_gaia.config.decoding import TableError, decode
 from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.config.locate import key_lines, nearest_line
+from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy import selectors
 from pytest_gaia.policy.rules import Rule
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.schema import RuleTable, as_list, mistakes
 from pytest_gaia.policy.selectors import KEYS, Match
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from pytest_gaia.config.tolerance import Tolerance
 
 FOLDER = "expectations"
 """below each folder of suites"""

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.config.tolerance import Tolerance
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.ruleset import RuleSet, Standing
 from pytest_gaia.policy.selectors import PATH, keys_of, parse
-from pytest_gaia.policy.subjects import Context
+from pytest_gaia.policy.subjects import Context, Subject
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import date
-
-    from pytest_gaia.config.tolerance import Tolerance
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.ruleset import Standing
-    from pytest_gaia.policy.subjects import Subject
-
 
 SOON = 7
 """days before its end from which a rule is warned about"""

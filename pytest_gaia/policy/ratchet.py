@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from pytest_gaia.policy.lint import Finding
-from pytest_gaia.policy.selectors import KEYS, folded, keys_of
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.selectors import KEYS, Selector, folded, keys_of
 from pytest_gaia.policy.subjects import Subject
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.selectors import Selector
 
 
 def ratchet(

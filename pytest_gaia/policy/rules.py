@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from datetime import date
+from typing import Literal
 
 import msgspec
 
-from pytest_gaia.policy.selectors import Match, mismatch
-from pytest_gaia.policy.subjects import PHASES
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    from pytest_gaia.policy.selectors import Selector
-    from pytest_gaia.policy.subjects import Context, Symptom
+from pytest_gaia.policy.selectors import Match, Selector, mismatch
+from pytest_gaia.policy.subjects import PHASES, Context, Symptom
 
 Expect = Literal["fails", "flaky", "passes", "skips"]
 """``fails``: it fails, every time; ``flaky``: it may; ``passes``: a carve-out of a broader rule; ``skips``."""

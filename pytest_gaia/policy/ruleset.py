@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.policy.selectors import keys_of, parse
-from pytest_gaia.policy.subjects import Subject
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.policy.selectors import Rank
-    from pytest_gaia.policy.subjects import Context
-
+from pytest_gaia.policy.rules import Rule
+from pytest_gaia.policy.selectors import Rank, keys_of, parse
+from pytest_gaia.policy.subjects import Context, Subject
 
 Loser = tuple["Rule", str]
 """A rule that is about a test and does not speak for it, and why."""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
 from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import nearest
 from pytest_gaia.policy.selectors import KEYS, parse
 from pytest_gaia.policy.subjects import CAPABILITIES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from pytest_gaia.config.tolerance import Tolerance
-
 
 # No patterns on strings: msgspec 0.22 breaks the interpreter's last garbage collection when such a type met a mistake.
 Texts: TypeAlias = str | list[str]

@@ -7,18 +7,14 @@ of them is more specific, is never a matter of opinion.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from pytest_gaia.config.secrets import unkeyed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.policy.subjects import Subject, Symptom
-
+from pytest_gaia.policy.subjects import Subject, Symptom
 
 Rank: TypeAlias = tuple[int, int]
 """How specific a selector is; a total order: all < service, marker < folder < file < class < function < parameters."""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.outputs import write_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import date
-    from pathlib import Path
-
-    from pytest_gaia.config.tolerance import Tolerance
 
 PHASES = ("setup", "call", "teardown")
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import date, timedelta
+from typing import Any
 
 from pytest_gaia.config.secret_names import is_secret_parameter
 from pytest_gaia.config.secrets import MASK, unkeyed
 from pytest_gaia.policy.selectors import GROUP, Match, keys_of, parse
-from pytest_gaia.policy.subjects import Subject
+from pytest_gaia.policy.subjects import Subject, Symptom
 from pytest_gaia.policy.writing import document
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import date
-
-    from pytest_gaia.policy.subjects import Symptom
 
 MOST_VALUES = 4
 """a signature that would name more routes or methods names none"""

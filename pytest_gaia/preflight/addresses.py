@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.addresses import is_loopback, is_private
+from pytest_gaia.config.deployfiles.model import App, Place
 from pytest_gaia.preflight.spelling import is_environment, last_word
 from pytest_gaia.preflight.standing import env_place
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Place
-
 
 FLY_DOMAINS = (".fly.dev", ".internal", ".flycast")
 """ends of the host names by which one app reaches another on Fly"""

@@ -7,18 +7,13 @@ nothing, and is an error of its own.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.model import Place
-from pytest_gaia.preflight.findings import Check, Found, finding
+from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.findings import Check, Finding, Found, finding
 from pytest_gaia.preflight.spelling import meant
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from pytest_gaia.preflight.files import DeployFiles
-    from pytest_gaia.preflight.findings import Finding
 
 _ALLOW = re.compile(r"gaia:\s*allow\b(?P<rest>.*)", re.IGNORECASE)
 _PARTS = re.compile(r"(?P<checks>.*?)(?:\bbecause\b(?P<reason>.*))?", re.IGNORECASE | re.DOTALL)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Place, Served
 from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.secret_names import is_secret_name
@@ -15,11 +17,6 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.preflight.credentials import is_literal, secret_shape
 from pytest_gaia.preflight.spelling import as_environment
 from pytest_gaia.preflight.standing import env_place, inside, standing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Place, Served
 
 
 @dataclass(frozen=True, slots=True)

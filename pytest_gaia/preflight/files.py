@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from pytest_gaia.config.deployfiles.model import App, Deployment, Place, Source
+from pytest_gaia.config.environment import Topology
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.preflight.spelling import KNOWN, environment_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pytest_gaia.config.deployfiles.model import App, Deployment, Place, Source
-    from pytest_gaia.config.environment import Topology
-    from pytest_gaia.preflight.workflows.model import Workflow
+from pytest_gaia.preflight.workflows.model import Workflow
 
 STAGING, PRODUCTION = "staging", "production"
 

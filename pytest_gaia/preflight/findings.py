@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from pytest_gaia.config.deployfiles.model import Place
-    from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.preflight.files import DeployFiles
 
 Severity = Literal["error", "warning", "note"]
 """``error`` gates; ``warning`` gates where that is asked for (``--strict``); ``note`` never does"""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType
 
+from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.preflight.allowances import OWN_CHECKS, read_allowances, settle
 from pytest_gaia.preflight.checks import (
     artifacts,
@@ -20,15 +22,28 @@ from pytest_gaia.preflight.checks import (
     urls,
 )
 from pytest_gaia.preflight.files import DeployFiles
-from pytest_gaia.preflight.findings import Check, finding, order
+from pytest_gaia.preflight.findings import Check, Finding, finding, order
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from types import ModuleType
+_MODULES: tuple[ModuleType, ...] = (
+    names,
+    urls,
+    data,
+    secrets,
+    health,
+    availability,
+    artifacts,
+    exposure,
+    parity,
+    containers,
+    keys,
+    pipelines,
+)
 
-    from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.preflight.findings import Finding
+CHECKS: tuple[Check, ...] = tuple(
+    value for module in _MODULES for value in vars(module).values() if isinstance(value, Check)
+)
 
+TOPICS: tuple[str, ...] = tuple(dict.fromkeys(check.topic for check in CHECKS))
 
 ALL_CHECKS: tuple[Check, ...] = (*CHECKS, *OWN_CHECKS)
 """every check, those of allowances included"""
@@ -74,25 +89,3 @@ def _concerns(each: Finding, environment: str, files: DeployFiles) -> bool:
         return each.environment == environment
     deployment = files.deployment(environment)
     return deployment is None or each.place.file in {app.place().file for app in deployment.apps}
-
-
-_MODULES: tuple[ModuleType, ...] = (
-    names,
-    urls,
-    data,
-    secrets,
-    health,
-    availability,
-    artifacts,
-    exposure,
-    parity,
-    containers,
-    keys,
-    pipelines,
-)
-
-CHECKS: tuple[Check, ...] = tuple(
-    value for module in _MODULES for value in vars(module).values() if isinstance(value, Check)
-)
-
-TOPICS: tuple[str, ...] = tuple(dict.fromkeys(check.topic for check in CHECKS))

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.model import Deployment, Place
 from pytest_gaia.config.deployfiles.names import fly_names, unrecognized
 from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, DeployFolder, compose_file, shown
+from pytest_gaia.config.environment import Topology
+from pytest_gaia.config.files import ConfigFile
 from pytest_gaia.config.locate import nearest_line
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, DeployFiles, Secrets
 from pytest_gaia.preflight.spelling import KNOWN
 from pytest_gaia.preflight.workflows.read import read_workflows
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from pytest_gaia.config.environment import Topology
-    from pytest_gaia.config.files import ConfigFile
-    from pytest_gaia.config.project import Project
 
 
 def read_deploy_files(project: Project, needed: Collection[str] | None = None) -> DeployFiles:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from pytest_gaia.config.deployfiles.names import spellings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 KNOWN = ("local", "dev", "staging", "production")
 """the platform's environments, in the order of promotion"""

@@ -5,17 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.config.deployfiles.model import App, Place, Source
 from pytest_gaia.preflight.standing import standing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Source
-    from pytest_gaia.preflight.workflows.model import Workflow
+from pytest_gaia.preflight.workflows.model import Workflow
 
 _SETTING = re.compile(
     r"^[ \t]*(?:export[ \t]+)?[\"']?(?P<name>\w{1,99})[\"']?[ \t]*[=:][ \t]*(?P<value>\S[^\n]*)", re.MULTILINE

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-from pytest_gaia.preflight.files import beyond_dev
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.preflight.files import DeployFiles, beyond_dev
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import standing
 from pytest_gaia.preflight.workflows.deploying import environments_of, is_immediate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App
-    from pytest_gaia.preflight.files import DeployFiles
 
 STRATEGIES = ("rolling", "immediate", "canary", "bluegreen")
 

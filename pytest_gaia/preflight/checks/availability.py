@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from pytest_gaia.preflight.files import PRODUCTION
+from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.preflight.files import PRODUCTION, DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import inside
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Place
-    from pytest_gaia.preflight.files import DeployFiles
 
 LEAST_MACHINES = 2
 LEAST_MEMORY_MB = 2048

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from pytest_gaia.config.deployfiles.interpolation import is_open
-from pytest_gaia.config.deployfiles.model import COMPLETED
+from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment, Place
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.spelling import meant
 from pytest_gaia.preflight.standing import head, standing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Deployment, Place
-    from pytest_gaia.preflight.files import DeployFiles
 
 _HEALTHY = "service_healthy"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")

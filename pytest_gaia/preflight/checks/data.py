@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from pytest_gaia.preflight.addresses import databases, environment_of, said_region
-from pytest_gaia.preflight.files import beyond_dev, rank
+from pytest_gaia.config.deployfiles.model import App, Deployment
+from pytest_gaia.preflight.addresses import Database, databases, environment_of, said_region
+from pytest_gaia.preflight.files import DeployFiles, beyond_dev, rank
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.spelling import environment_name
 from pytest_gaia.preflight.standing import head
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Deployment
-    from pytest_gaia.preflight.addresses import Database
-    from pytest_gaia.preflight.files import DeployFiles
 
 
 class _Use(NamedTuple):

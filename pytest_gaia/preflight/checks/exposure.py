@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.deployfiles.interpolation import without_variables
+from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import inside, standing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Place
-    from pytest_gaia.preflight.files import DeployFiles
 
 _PLAIN_HTTP_PORT = 80
 _MAPPING = re.compile(r"(?:(?P<host>\[[^\]]*\]|\d+(?:\.\d+){3}):)?(?P<mapping>.*:.+)")

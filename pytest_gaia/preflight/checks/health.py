@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from pytest_gaia.config.deployfiles.model import App, Check, Served
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place, is_composed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Check, Served
-    from pytest_gaia.preflight.files import DeployFiles
 
 HEALTH_PATH = "/health"
 STATEFUL = ("nats", "postgres")

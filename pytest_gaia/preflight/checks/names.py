@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from pytest_gaia.config.deployfiles.model import App, Place
 from pytest_gaia.config.deployfiles.names import service_name
 from pytest_gaia.preflight.addresses import addresses, environment_of
-from pytest_gaia.preflight.files import BACKENDS, PRODUCTION, STAGING
+from pytest_gaia.preflight.files import BACKENDS, PRODUCTION, STAGING, DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.spelling import environment_name, is_environment, last_word
 from pytest_gaia.preflight.standing import head
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from pytest_gaia.config.deployfiles.model import App, Place
-    from pytest_gaia.preflight.files import DeployFiles
 
 
 @check("app-name", "error")

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from pytest_gaia.preflight.difference import WHOLE_SERVICE, difference
-from pytest_gaia.preflight.files import PRODUCTION, STAGING
+from pytest_gaia.preflight.difference import WHOLE_SERVICE, Row, difference
+from pytest_gaia.preflight.files import PRODUCTION, STAGING, DeployFiles
 from pytest_gaia.preflight.findings import Found, check
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.preflight.difference import Row
-    from pytest_gaia.preflight.files import DeployFiles
 
 
 @check("undeclared-difference", "error")

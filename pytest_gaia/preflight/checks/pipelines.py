@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from pytest_gaia.config.secret_names import is_secret_name
 from pytest_gaia.preflight.credentials import secret_shape
-from pytest_gaia.preflight.files import PRODUCTION, STAGING, beyond_dev
+from pytest_gaia.preflight.files import PRODUCTION, STAGING, DeployFiles, beyond_dev
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.workflows.conditions import is_always_true_text
 from pytest_gaia.preflight.workflows.deploying import (
@@ -21,15 +21,9 @@ from pytest_gaia.preflight.workflows.deploying import (
     program_rolls_back,
     rolls_back,
 )
-from pytest_gaia.preflight.workflows.guarding import gaps, is_tested
+from pytest_gaia.preflight.workflows.guarding import Gap, gaps, is_tested
+from pytest_gaia.preflight.workflows.model import Command, Job, Workflow
 from pytest_gaia.preflight.workflows.read import GITHUB_FOLDER, GITLAB_FILE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.preflight.files import DeployFiles
-    from pytest_gaia.preflight.workflows.guarding import Gap
-    from pytest_gaia.preflight.workflows.model import Command, Job, Workflow
 
 _SLEEP = re.compile(r"(?:^|[\s;&|(])sleep\s+[\"']?(?:\d|\$)")
 _IMAGE = re.compile(r"(?:^|\s)(?:--image|-i)[=\s]|\bimage:|image=")

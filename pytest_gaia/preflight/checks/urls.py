@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from pytest_gaia.config.platform import MEMBERS, NATS_DISABLED
-from pytest_gaia.preflight.addresses import addresses, environment_of
+from pytest_gaia.preflight.addresses import Address, addresses, environment_of
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.spelling import environment_name
 from pytest_gaia.preflight.standing import env_place
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.preflight.addresses import Address
-    from pytest_gaia.preflight.files import DeployFiles
 
 _MEMBER_VARIABLE = re.compile(
     rf"(?:GAIA_)?(?P<member>{'|'.join(MEMBERS)}|DATABASE|DB)(?:_SERVICE)?_(?:BASE_)?URLS?", re.IGNORECASE

@@ -10,10 +10,8 @@ import itertools
 import json
 import math
 import re
-from typing import TYPE_CHECKING, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 Scalar: TypeAlias = "str | float | bool | None"
 Value: TypeAlias = "frozenset[Scalar] | list[Value] | None"

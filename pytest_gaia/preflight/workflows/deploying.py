@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from pytest_gaia.preflight.spelling import environment_name, is_environment
 from pytest_gaia.preflight.workflows.exit_codes import is_message
+from pytest_gaia.preflight.workflows.model import Command, Job
 from pytest_gaia.preflight.workflows.shell import TooDeep, parse, read, simples
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.preflight.workflows.model import Command, Job
 
 _TOOL = r"(?:^|[\s;&|(`/])"
 _GAIA = r"(?:gaia|ci/gate)"

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from pytest_gaia.preflight.workflows.shell import (
     AndOr,
     Group,
     If,
     Loop,
+    Node,
     Pipeline,
     Simple,
+    Token,
     TooDeep,
     parse,
     simples,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from pytest_gaia.preflight.workflows.shell import Node, Token
 
 _MESSAGES = frozenset({"echo", "printf", "logger", "cat", ":", "true"})
 """programs that print their arguments or files, and change nothing"""

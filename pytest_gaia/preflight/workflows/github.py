@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_gaia.preflight.spelling import is_environment
-from pytest_gaia.preflight.workflows.conditions import evaluate, filled, outcomes, truth
-from pytest_gaia.preflight.workflows.model import Job, Variable, YamlFile, as_list, as_table
+from pytest_gaia.preflight.workflows.conditions import Known, Value, evaluate, filled, outcomes, truth
+from pytest_gaia.preflight.workflows.exit_codes import Shell
+from pytest_gaia.preflight.workflows.model import Command, Job, Variable, YamlFile, as_list, as_table
 from pytest_gaia.preflight.workflows.scripts import SH, Script, action, commands, named_shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from pytest_gaia.preflight.workflows.conditions import Known, Value
-    from pytest_gaia.preflight.workflows.exit_codes import Shell
-    from pytest_gaia.preflight.workflows.model import Command
 
 _BY_HAND = {"workflow_dispatch", "workflow_call"}
 _OWN_GROUP = re.compile(r"github\.(?:sha|run_id|run_number)\b")

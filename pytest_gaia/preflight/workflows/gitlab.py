@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-from pytest_gaia.preflight.workflows.model import Job, Variable, YamlFile, as_list, as_table
+from pytest_gaia.preflight.workflows.model import Command, Job, Variable, YamlFile, as_list, as_table
 from pytest_gaia.preflight.workflows.scripts import BASH, Script, commands
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.preflight.workflows.model import Command
 
 _NO_JOBS = {
     "stages", "variables", "default", "include", "workflow", "image", "services", "cache", "before_script",

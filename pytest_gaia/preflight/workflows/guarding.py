@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pytest_gaia.preflight.files import PRODUCTION, STAGING
 from pytest_gaia.preflight.spelling import environment_name
-from pytest_gaia.preflight.workflows.conditions import EITHER, NO, YES, outcomes
+from pytest_gaia.preflight.workflows.conditions import EITHER, NO, YES, Value, outcomes
 from pytest_gaia.preflight.workflows.deploying import deployed_by, deploys, environments_of, tests
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from pytest_gaia.preflight.workflows.conditions import Value
-    from pytest_gaia.preflight.workflows.model import Command, Job, Workflow
+from pytest_gaia.preflight.workflows.model import Command, Job, Workflow
 
 _UNSUCCESSFUL = ("failure", "cancelled", "skipped")
 _RESULTS = frozenset({"success", *_UNSUCCESSFUL})

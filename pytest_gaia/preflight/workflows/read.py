@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from pytest_gaia.config.deployfiles.yaml_values import read_yaml, yaml_comments
 from pytest_gaia.config.documents import read_text
@@ -10,10 +11,6 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.workflows import github, gitlab
 from pytest_gaia.preflight.workflows.exit_codes import names_read
 from pytest_gaia.preflight.workflows.model import Workflow, YamlFile
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 GITHUB_FOLDER = ".github/workflows"
 GITLAB_FILE = ".gitlab-ci.yml"

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.preflight.workflows.exit_codes import Fates, Shell, fates, options
-from pytest_gaia.preflight.workflows.model import Command
-from pytest_gaia.preflight.workflows.shell import read
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from pytest_gaia.preflight.workflows.model import YamlFile
-    from pytest_gaia.preflight.workflows.shell import Line, Simple, Token
+from pytest_gaia.preflight.workflows.model import Command, YamlFile
+from pytest_gaia.preflight.workflows.shell import Line, Simple, Token, read
 
 _BEGINS = re.compile(r"(?:^|[;&|]\s*|\bdo\s+|\bthen\s+)(?:while|until|for)\b")
 _ENDS = re.compile(r"(?:^|[;&|]\s*)done\b")
