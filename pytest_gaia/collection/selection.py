@@ -4,8 +4,6 @@ What applies is decided by what the environment *declares*, never by what answer
 not answer makes its checks fail; only what an environment says it does not have makes them "not applicable".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pytest

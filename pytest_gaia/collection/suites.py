@@ -1,7 +1,5 @@
 """Suites: a folder below a suites root is a suite, and its name is a marker. Tests that use a client share its loop."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a collected test says of itself, read once for all the tests that say the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A command of a project's own can hand requests on to it, changed or not. The rep
 the tool's lines go to standard error.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ line with the reply as the last line of standard output, everything else on stan
 there, 75 try again, anything else failed. All phases are idempotent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 

@@ -1,7 +1,5 @@
 """Hooks of a project's own: an executable (``command``), or a Python function (``plugin``); and how their answers are read."""
 
-from __future__ import annotations
-
 import datetime
 import traceback
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Running a deploy tool: with a deadline, its lines as they come, and nothing left behind however it ends."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import queue

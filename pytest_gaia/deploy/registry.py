@@ -1,7 +1,5 @@
 """From the settings of an environment to the hook that deploys it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pytest_gaia.config.environment import Environment

@@ -1,7 +1,5 @@
 """What there is to ask in an environment (each member, where it is, how it is asked), and asking many at the same time."""
 
-from __future__ import annotations
-
 import math
 import queue
 import threading

@@ -1,7 +1,5 @@
 """What is deployed: looked at before the first test and after the last, and woken where it sleeps."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

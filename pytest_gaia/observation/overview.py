@@ -1,7 +1,5 @@
 """What was observed of environments, in words: each app, each environment, and what is ahead of what. Pure."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """One question to one member, in its own protocol: HTTP health, the handshake of PostgreSQL, the greeting of NATS."""
 
-from __future__ import annotations
-
 import json
 import re
 import socket

@@ -4,8 +4,6 @@ One good answer may come from a machine that is about to go; several in a row do
 this runs before the first test, in every run, and must cost nothing but the wait.
 """
 
-from __future__ import annotations
-
 import random
 import threading
 import time

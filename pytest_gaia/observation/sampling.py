@@ -1,7 +1,5 @@
 """Looks at an environment, each member asked once at the same time, and what many of them come to."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Looking at all environments at once: by the deploy tool where there is one, else by asking the members how they are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What the platform can do before the first test, and whether it is the same platform after the last one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

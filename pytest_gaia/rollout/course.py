@@ -1,7 +1,5 @@
 """Rolling out: one service after the other, each observed, deployed, observed until it converges, and judged."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from typing import NamedTuple

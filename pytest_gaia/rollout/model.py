@@ -1,7 +1,5 @@
 """What a roll-out is made of: what is planned, what came of it, and whom it tells meanwhile."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Planning a roll-out: which services, in which order, with which deploy file and image."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

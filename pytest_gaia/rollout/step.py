@@ -1,7 +1,5 @@
 """One service of a roll-out: observed, deployed, observed until it converges, judged."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The Gaia side of one pytest run: its environment, the sandbox behind it, and what its tests have exchanged."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Controller and workers of pytest-xdist: the only module that speaks of ``workerinput`` and ``workeroutput``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A recorded run is JSON Lines: one ``run`` line, one ``test`` line for every test
 line. A run that was killed leaves a file that can be read; it only lacks its end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter

@@ -1,7 +1,5 @@
 """How evidence comes about: an exception becomes a failure, and what workers report one record a test."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

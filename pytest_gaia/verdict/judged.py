@@ -1,7 +1,5 @@
 """A judged run: every judgement, the verdict, and what people ask about them."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The verdict file: one JSON document that says what a run came to and why. Versioned, with a published schema."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any, Literal

@@ -4,8 +4,6 @@ What is left out afterwards (``-k``, ``-m``, ``--deselect``, ``--lf``, ``-x``, a
 green: every test of the plan must have passed, or be excused by a rule, or not apply for a reason that is known.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What recorded runs say of rules: which still excuse something, and which failures none excuses."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """From judgements to one word: may the release go on, and if not, why not."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The hook ``compose``: services of a compose file on this machine. ``up`` does, ``ps`` says what came of it."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import math

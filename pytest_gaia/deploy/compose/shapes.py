@@ -1,7 +1,5 @@
 """What ``docker compose`` and ``docker inspect`` print, read into the contract's machines, and why they fail."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping

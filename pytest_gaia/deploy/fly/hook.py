@@ -1,7 +1,5 @@
 """The hook ``fly``: apps on Fly.io, deployed and observed by flyctl."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

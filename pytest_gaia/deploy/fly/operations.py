@@ -5,8 +5,6 @@ Every function raises ``ConfigError`` (flyctl is not installed, nobody is logged
 ``log`` takes flyctl's lines as they come, secrets masked.
 """
 
-from __future__ import annotations
-
 import datetime
 import math
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Types of its GraphQL API have Go's names. Fields that nothing here asks for are 
 as Go writes empty lists.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

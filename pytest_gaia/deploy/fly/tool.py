@@ -1,7 +1,5 @@
 """The executable ``fly``: how it is called, why it failed, and when it is asked again."""
 
-from __future__ import annotations
-
 import random
 import re
 import time
