@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from pytest_gaia.config.decoding import decode
-from pytest_gaia.config.documents import parse, read_text
+from pytest_gaia.config.documents import parse
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.layers import overlay
 from pytest_gaia.config.locate import key_lines, nearest_line
@@ -74,12 +74,11 @@ def _shipped(name: str) -> ConfigFile:
     return ConfigFile(SHIPPED, environments, defaults=decode(document.get("defaults", {}), EnvironmentTable))
 
 
-def project_file(path: Path) -> ConfigFile:
-    """Return the project file at ``path``; raises ``ConfigError`` that names the line, the key and the right name."""
-    text = read_text(path, path.name)
-    document = parse(text, path.name)
+def project_file(text: str, name: str) -> ConfigFile:
+    """Return the project file that ``text`` is; raises ``ConfigError`` with the line, the key and the right name."""
+    document = parse(text, name)
     lines = key_lines(text)
-    reader = Reader(path.name, lines, shipped_file().environments)
+    reader = Reader(name, lines, shipped_file().environments)
     environments = reader.environments(document)
     settings, ledger = reader.settings(document), reader.ledger(document)
-    return ConfigFile(path.name, environments, gaia=settings, ledger=ledger, lines=lines)
+    return ConfigFile(name, environments, gaia=settings, ledger=ledger, lines=lines)

@@ -45,13 +45,22 @@ class Project:
         return path if path.exists() else None
 
     @cached_property
+    def text(self) -> str:
+        """The text of the project file; an empty one where there is none."""
+        if self.path is None:
+            return ""
+        from pytest_gaia.config.documents import read_text
+
+        return read_text(self.path, PROJECT_FILE)
+
+    @cached_property
     def file(self) -> ConfigFile | None:
         """What the project file says."""
         if self.path is None:
             return None
         from pytest_gaia.config.files import project_file
 
-        return project_file(self.path)
+        return project_file(self.text, PROJECT_FILE)
 
     @cached_property
     def dotenv(self) -> Mapping[str, tuple[str, int]]:

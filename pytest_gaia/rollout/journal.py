@@ -171,7 +171,10 @@ class Recorder:
     def knows(self, step: Step, seen: Observation) -> bool:
         """Whether the service was last brought to what was seen to run by a roll-out with the same deploy file."""
         try:
-            entries, config = self._journal.entries(), _name(step.config) if step.config else ""
+            entries, config = (
+                self._journal.entries(),
+                _name(step.config, step.config.read_bytes()) if step.config else "",
+            )
         except OSError as problem:
             raise ConfigError(_unusable(self._journal.path, problem)) from None
         ends = [
@@ -222,17 +225,19 @@ class Recorder:
         """Keep a copy of the deploy file; return its name."""
         if step.config is None:
             return ""
-        name = _name(step.config)
+        # As it is now: the tool is about to read it.
+        content = step.config.read_bytes()
+        name = _name(step.config, content)
         kept = self._journal.folder / KEPT / name
         make_folder(kept.parent)
         if not kept.exists():
-            write_file(kept, step.config.read_bytes(), mode=PRIVATE)
+            write_file(kept, content, mode=PRIVATE)
         return name
 
 
-def _name(config: Path) -> str:
+def _name(config: Path, content: bytes) -> str:
     """Return the name of a deploy file's copy: by what it holds, so that each content is kept once."""
-    return f"{hashlib.sha256(config.read_bytes()).hexdigest()[:16]}{config.suffix}"
+    return f"{hashlib.sha256(content).hexdigest()[:16]}{config.suffix}"
 
 
 def _account() -> str:

@@ -111,9 +111,9 @@ def _as_committed(environment: Environment, promotion: Promotion, bundle: Bundle
     """Return ``environment`` without ``loopback = true`` where the bundle's commit has another gaia.toml."""
     if not environment.loopback:
         return environment
-    ours = (promotion.rootdir / PROJECT_FILE).read_text(encoding="utf-8")
     theirs = committed(promotion.rootdir, bundle.commit.removesuffix(DIRTY), PROJECT_FILE)
-    return replace(environment, loopback=ours == theirs)
+    is_same = theirs is not None and theirs.removeprefix("\ufeff") == promotion.project.text
+    return replace(environment, loopback=is_same)
 
 
 def _own_addresses(environment: Environment) -> Item:
