@@ -175,10 +175,10 @@ def _distributes(config: pytest.Config) -> bool:
 def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
     from pytest_gaia.plugin.checks.hooks import CheckHooks
     from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope
-    from pytest_gaia.run.workers import tell_left_out, tell_uncollected
+    from pytest_gaia.run.workers import LEFT_OUT, UNCOLLECTED, tell_nodes
 
     _add(config, "gaia-checks", CheckHooks(run, judging, None))
-    told = partial(tell_left_out, config), partial(tell_uncollected, config)
+    told = partial(tell_nodes, config, LEFT_OUT), partial(tell_nodes, config, UNCOLLECTED)
     _add(config, "gaia-ledger", LedgerHooks(Scope.of(config, run), *told))
     _bridge(config, run, judging)
 

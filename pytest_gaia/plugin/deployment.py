@@ -17,9 +17,9 @@ from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.progress import begin_line, show_for_a_moment, take_away, write
 from pytest_gaia.report import deployed as report
 from pytest_gaia.report.deployed import ending
-from pytest_gaia.rollout.course import RolloutInterrupted, plan_rollout, roll_out
-from pytest_gaia.rollout.model import Progress
-from pytest_gaia.rollout.plan import split_images, split_services
+from pytest_gaia.rollout.course import roll_out
+from pytest_gaia.rollout.model import Progress, RolloutInterrupted
+from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services
 from pytest_gaia.system.signals import like_interrupts
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
 

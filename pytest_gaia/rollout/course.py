@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from pytest_gaia.deploy.contract import DeployHook, Observation
 from pytest_gaia.deploy.outcome import digests, running_image
@@ -18,19 +17,7 @@ from pytest_gaia.rollout.model import (
     StepOutcome,
     StepResult,
 )
-from pytest_gaia.rollout.plan import plan_rollout
 from pytest_gaia.rollout.step import Pace, Worker
-
-__all__ = [
-    "Progress",
-    "Rollout",
-    "RolloutInterrupted",
-    "RolloutResult",
-    "Step",
-    "StepResult",
-    "plan_rollout",
-    "roll_out",
-]
 
 _SILENT = Progress()
 _PACE = Pace()
@@ -48,19 +35,19 @@ def roll_out(
     With ``dry_run`` the hook is asked for its commands alone; nothing is changed or written. What would be refused has
     the exit code of the refusal.
 
-    Returns what became of each service; ``RolloutResult.check`` turns a failure into an error. Raises ``ConfigError``
-    for what only the user can mend, ``DeployLocked`` (13) where another roll-out of the environment is under way, and
-    ``RolloutInterrupted`` (a ``KeyboardInterrupt``) with the result so far.
+    Returns what became of each service. Raises ``ConfigError`` for what only the user can mend, ``DeployLocked`` (13)
+    where another roll-out of the environment is under way, and ``RolloutInterrupted`` (a ``KeyboardInterrupt``) with the
+    result so far.
     """
     worker = Worker(rollout, hook, progress, pace)
-    began = Beginning(utc_now(), pace.clock())
+    started, began = utc_now(), pace.clock()
     if dry_run:
         planned = tuple(worker.plan(step) for step in rollout.steps)
         return RolloutResult(
             rollout.environment,
             rollout.action,
             planned,
-            began.when,
+            started,
             0.0,
             dry_run=True,
             notes=tuple(line.strip() for line in rollout.refused.splitlines()),
@@ -76,21 +63,14 @@ def roll_out(
         environment=rollout.environment,
         action=rollout.action,
         steps=steps,
-        started=began.when,
-        elapsed=pace.clock() - began.clock,
+        started=started,
+        elapsed=pace.clock() - began,
         go_on=go_on(rollout, steps),
         notes=notes,
     )
     if interruption is not None:
         raise RolloutInterrupted(result) from interruption
     return result
-
-
-class Beginning(NamedTuple):
-    """When a roll-out began: for people, and for measuring."""
-
-    when: str
-    clock: float
 
 
 class Course:

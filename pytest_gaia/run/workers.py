@@ -1,6 +1,6 @@
 """Controller and workers of pytest-xdist: the only module that speaks of ``workerinput`` and ``workeroutput``."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,14 @@ from pytest_gaia.config.secrets import adopt_mask_key, mask_key
 from pytest_gaia.run.session import MAIN, Run
 from pytest_gaia.run.stack import Stack
 
+DESELECTED = "gaia_deselected"
+LEFT_OUT = "gaia_left_out"
+"""tests that vanished between collection and the first test"""
+UNCOLLECTED = "gaia_uncollected"
+"""files of tests that were not collected"""
 _STACK = "gaia_stack"
 _HANDOFF = "gaia_handoff"
 _MISTAKE = "gaia_mistake"
-_DESELECTED = "gaia_deselected"
-_LEFT_OUT = "gaia_left_out"
-_UNCOLLECTED = "gaia_uncollected"
 _MASKS = "gaia_masks"
 _SECRETS = "gaia_secrets"
 
@@ -63,37 +65,15 @@ def tell_mistake(config: Any, message: str) -> None:
     config.workeroutput[_MISTAKE] = message
 
 
-def tell_deselected(config: Any, nodes: list[str]) -> None:
-    """On a worker: hand the controller the node ids that were deselected."""
-    config.workeroutput.setdefault(_DESELECTED, []).extend(nodes)
+def tell_nodes(config: Any, what: str, nodes: Iterable[str]) -> None:
+    """On a worker: hand the controller node ids, or files; ``what`` is :data:`DESELECTED` or one of its kind."""
+    config.workeroutput.setdefault(what, []).extend(nodes)
 
 
-def deselected_of(node: Any) -> list[str]:
-    """On the controller: the node ids that a worker has deselected."""
+def nodes_of(node: Any, what: str) -> list[str]:
+    """On the controller: the node ids, or files, that a worker has handed over."""
     output: dict[str, list[str]] = getattr(node, "workeroutput", {})
-    return output.get(_DESELECTED, [])
-
-
-def tell_left_out(config: Any, nodes: list[str]) -> None:
-    """On a worker: hand the controller the node ids that vanished between collection and the first test."""
-    config.workeroutput[_LEFT_OUT] = nodes
-
-
-def left_out_of(node: Any) -> list[str]:
-    """On the controller: the node ids that vanished on a worker."""
-    output: dict[str, list[str]] = getattr(node, "workeroutput", {})
-    return output.get(_LEFT_OUT, [])
-
-
-def tell_uncollected(config: Any, files: list[str]) -> None:
-    """On a worker: hand the controller the files of tests that were not collected."""
-    config.workeroutput[_UNCOLLECTED] = files
-
-
-def uncollected_of(node: Any) -> list[str]:
-    """On the controller: the files of tests that a worker did not collect."""
-    output: dict[str, list[str]] = getattr(node, "workeroutput", {})
-    return output.get(_UNCOLLECTED, [])
+    return output.get(what, [])
 
 
 def tell_secrets(config: Any, named: Mapping[str, str]) -> None:

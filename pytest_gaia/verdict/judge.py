@@ -14,7 +14,7 @@ from pytest_gaia.policy.rules import Rule
 from pytest_gaia.policy.ruleset import RuleSet, Standing
 from pytest_gaia.policy.selectors import mismatch
 from pytest_gaia.policy.subjects import PHASES, Context, Subject, Symptom
-from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
+from pytest_gaia.verdict.evidence import Phase, TestRecord
 
 Outcome = Literal[
     "passed",
@@ -141,21 +141,12 @@ def excuse(phase: Phase, standing: Standing, context: Context) -> Excuse:
 
 def symptom_of(phase: Phase) -> Symptom:
     """Return what a rule's signature is held against."""
-    failure: Failure | None = phase.failure
-    if failure is None:
+    if phase.failure is None:
         return Symptom(phase.when, "error")
-    return Symptom(
-        phase=phase.when,
-        kind=failure.kind,
-        message=failure.message,
-        status=failure.status,
-        service=failure.service,
-        via=failure.via,
-        route=failure.route,
-        method=failure.method,
-        sqlstate=failure.sqlstate,
-        nats=failure.nats,
-    )
+    known = msgspec.structs.asdict(phase.failure)
+    # For people: no rule is held against the class of an exception.
+    del known["exception"]
+    return Symptom(phase.when, **known)
 
 
 def _failed(record: TestRecord, failed: Iterable[Phase], standing: Standing, context: Context) -> Judgement:

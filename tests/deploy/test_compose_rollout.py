@@ -10,7 +10,8 @@ import pytest
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.rollout.course import plan_rollout, roll_out
+from pytest_gaia.rollout.course import roll_out
+from pytest_gaia.rollout.plan import plan_rollout
 from tests.config.reading import files_in
 from tests.rollout.deploy_files import Clock, Listener
 

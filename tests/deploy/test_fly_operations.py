@@ -22,21 +22,6 @@ def tool() -> FlyTool:
     return FlyTool(wait=lambda _: None, attempts=2)
 
 
-def test_apps_are_listed_by_name_and_organisation(fake_tools: FakeTools, tool: FlyTool) -> None:
-    fake_tools.platform("staging", state="suspended")
-    fake_tools.app("gaia-nats-staging", machines=0)
-
-    found = operations.apps("gaia", tool=tool)
-
-    assert [app.name for app in found] == [
-        "gaia-asset-staging", "gaia-auth-staging", "gaia-chat-staging", "gaia-gateway-staging", "gaia-nats-staging",
-    ]  # fmt: skip
-    assert {app.status for app in found if app.deployed} == {"suspended"}
-    assert [app.name for app in found if not app.deployed] == ["gaia-nats-staging"]
-    assert operations.apps("somebody", tool=tool) == ()
-    assert fake_tools.calls("fly")[0].argv == ("apps", "list", "-o", "gaia", "--json")
-
-
 def test_releases_say_which_image_they_were(fake_tools: FakeTools, tool: FlyTool) -> None:
     fake_tools.app(APP, release=3, reference="registry.fly.io/gaia-auth:v1")
 

@@ -9,7 +9,8 @@ import pytest
 
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.rollout.course import RolloutInterrupted, RolloutResult, roll_out
+from pytest_gaia.rollout.course import roll_out
+from pytest_gaia.rollout.model import RolloutInterrupted, RolloutResult
 from pytest_gaia.rollout.rollback import plan_rollback
 from tests.config.reading import files_in
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout, image

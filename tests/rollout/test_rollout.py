@@ -9,8 +9,10 @@ import pytest
 
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.rollout.course import RolloutResult, plan_rollout, roll_out
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.journal import Journal
+from pytest_gaia.rollout.model import RolloutResult
+from pytest_gaia.rollout.plan import plan_rollout
 from tests.config.reading import files_in
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout, image, write_fly_files
 

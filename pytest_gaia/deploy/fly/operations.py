@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from pytest_gaia.deploy.contract import Observation, Reply
 from pytest_gaia.deploy.fly import shapes
-from pytest_gaia.deploy.fly.shapes import FlyApp, LogLine, NotJson, Release, find_json
+from pytest_gaia.deploy.fly.shapes import LogLine, NotJson, Release, find_json
 from pytest_gaia.deploy.fly.tool import FlyTool
 from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError
@@ -21,15 +21,6 @@ ASLEEP = frozenset({"stopped", "suspended"})
 _WAKE = 120.0
 _SCALE = 300.0
 _RECENT = 60.0
-
-
-def apps(organization: str | None = None, *, tool: FlyTool | None = None) -> tuple[FlyApp, ...]:
-    """Return all apps, of one organisation (its slug) or of all that the user belongs to, by name.
-
-    A token for a single app may not ask this: ``ConfigError``.
-    """
-    chosen = ("-o", organization) if organization else ()
-    return (tool or FlyTool()).ask(shapes.apps, "apps", "list", *chosen, "--json")
 
 
 def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) -> Observation:

@@ -6,7 +6,6 @@ as Go writes empty lists.
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, TypeVar, get_origin
 
 import msgspec
@@ -77,43 +76,11 @@ class Release(msgspec.Struct, frozen=True, rename="pascal"):
     status: str = ""
     """``running``, ``complete``, ``failed`` or ``interrupted``; the last word of it may be missing, so prove nothing"""
     image_ref: str = ""
-    description: str = ""
-    created_at: str = ""
-    """ISO 8601"""
 
     @property
     def complete(self) -> bool:
         """Whether flyctl says that it came to its end."""
         return self.status == "complete"
-
-
-class _Organization(msgspec.Struct, frozen=True, rename="pascal"):
-    slug: str = ""
-
-
-class _CurrentRelease(msgspec.Struct, frozen=True, rename="pascal"):
-    status: str = ""
-
-
-class _App(msgspec.Struct, frozen=True, rename="pascal"):
-    name: str
-    deployed: bool = False
-    hostname: str = ""
-    status: str = ""
-    organization: _Organization | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FlyApp:
-    """One app of an organisation."""
-
-    name: str
-    deployed: bool
-    hostname: str
-    status: str
-    """Fly's word: ``deployed``, ``suspended``, ``pending`` …"""
-    organization: str
-    """slug"""
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -144,15 +111,6 @@ def status(value: Any) -> Status:
 def releases(values: Any) -> tuple[Release, ...]:
     """Return what ``fly releases --json`` printed, newest first. Raises :class:`NotJson`."""
     return tuple(sorted(convert(values, list[Release]), key=lambda release: -release.version))
-
-
-def apps(values: Any) -> tuple[FlyApp, ...]:
-    """Return what ``fly apps list --json`` printed, by name. Raises :class:`NotJson`."""
-    found = sorted(convert(values, list[_App]), key=lambda app: app.name)
-    return tuple(
-        FlyApp(app.name, app.deployed, app.hostname, app.status, app.organization.slug if app.organization else "")
-        for app in found
-    )
 
 
 def secret_names(values: Any) -> frozenset[str]:

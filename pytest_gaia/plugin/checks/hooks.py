@@ -23,7 +23,7 @@ from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
 from pytest_gaia.policy.subjects import write_subjects
 from pytest_gaia.printable import colourless
 from pytest_gaia.report.terms import terms
-from pytest_gaia.run.workers import tell_deselected, tell_mistake
+from pytest_gaia.run.workers import DESELECTED, tell_mistake, tell_nodes
 from pytest_gaia.verdict.evidence import Phase
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class CheckHooks:
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """A worker's controller does not hear what was deselected: it is told when the worker ends."""
         if self.run.is_worker and items:
-            tell_deselected(items[0].config, [item.nodeid for item in items])
+            tell_nodes(items[0].config, DESELECTED, [item.nodeid for item in items])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:

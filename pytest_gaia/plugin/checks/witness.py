@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.plugin.checks.phases import skip_reason
-from pytest_gaia.run.workers import deselected_of, left_out_of, mistake_of, uncollected_of
+from pytest_gaia.run.workers import DESELECTED, LEFT_OUT, UNCOLLECTED, mistake_of, nodes_of
 from pytest_gaia.verdict.gathering import Assembly
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ class WitnessHooks:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """A worker that ends in order says what it knows."""
         self.mistake = self.mistake or mistake_of(node)
-        self.left_out(left_out_of(node))
-        self.uncollected.update(uncollected_of(node))
+        self.left_out(nodes_of(node, LEFT_OUT))
+        self.uncollected.update(nodes_of(node, UNCOLLECTED))
         if error is not None:
             self.lost.append(f"worker {node.gateway.id}")
-        self._deselect(deselected_of(node))
+        self._deselect(nodes_of(node, DESELECTED))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be collected, or leaves itself out, is evidence that is missing."""

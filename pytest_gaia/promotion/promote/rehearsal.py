@@ -36,8 +36,8 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import check_environ, digest_pipe, executed
 from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rollback_predicate, rollout_to
 from pytest_gaia.promotion.promote.witness import witness
-from pytest_gaia.rollout.course import RolloutInterrupted, roll_out
-from pytest_gaia.rollout.model import Progress, Rollout, RolloutResult
+from pytest_gaia.rollout.course import roll_out
+from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult
 from pytest_gaia.verdict.evidence import decode_run, time_of
 from pytest_gaia.verdict.judged import judge_run
 
