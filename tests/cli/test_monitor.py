@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.cli.durations import seconds, spoken
+from pytest_gaia.cli.asking import seconds, spoken
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.stack import Stack
 from tests.cli.conftest import GAIA, Outcome

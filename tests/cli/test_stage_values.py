@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.cli.stage_values import span
+from pytest_gaia.cli.settings.values import span
 from pytest_gaia.config.stage_settings import duration
 from tests.projects import ON_GAIA
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gaia.cli.stage_values import span
+from pytest_gaia.cli.settings.values import span
 from pytest_gaia.config.assemble import SETTINGS
 from pytest_gaia.config.credentials import SECRET_KEYS
 from pytest_gaia.config.decoding import keys_of

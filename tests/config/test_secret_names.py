@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from pytest_gaia.cli.deploy_values import masked
+from pytest_gaia.cli.settings.deploy_values import masked
 from pytest_gaia.clients.known_secrets import secrets_around
 from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.deployfiles.model import App

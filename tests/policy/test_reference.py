@@ -53,7 +53,7 @@ def test_every_check_of_lint_is_described_with_its_level() -> None:
 
 
 def test_every_command_is_described() -> None:
-    from pytest_gaia.cli.policy import app
+    from pytest_gaia.cli.rules.policy import app
 
     names = {command.name for command in app.registered_commands}
     assert {code.split()[2] for code in first_cells("`gaia policy`")} == names

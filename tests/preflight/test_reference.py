@@ -39,7 +39,7 @@ def test_every_aspect_is_listed() -> None:
 def test_every_option_of_lint_is_listed() -> None:
     from typer.main import get_command
 
-    from pytest_gaia.cli.config_files import app
+    from pytest_gaia.cli.settings.deploy_files import app
 
     lint = get_command(app).commands["lint"]  # type: ignore[attr-defined]
     options = {option for parameter in lint.params for option in parameter.opts if option.startswith("--")}

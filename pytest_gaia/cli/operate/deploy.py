@@ -1,0 +1,276 @@
+"""``gaia deploy``: an environment's services in their order, each observed and judged; and how a roll-out is shown."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from pytest_gaia.cli.asking import confirm, is_production
+from pytest_gaia.cli.options import (
+    AsJson,
+    Confirm,
+    DryRun,
+    EnvironmentName,
+    Images,
+    Rebuild,
+    Region,
+    RemoteOnly,
+    Services,
+    Target,
+    refused_as_json,
+    target,
+)
+from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
+from pytest_gaia.rollout.model import Progress, Rollout, RolloutResult, StepResult
+from pytest_gaia.rollout.plan import split_images, split_services
+
+HELP = """\
+Deploy an environment: nats and postgres first, then auth, asset and chat, then the gateway.
+
+\b
+  gaia deploy staging
+  gaia deploy staging --services auth,gateway --region fra
+  gaia deploy staging --image auth=registry.fly.io/gaia-auth-dev@sha256:…
+  gaia deploy production --dry-run
+
+Each service is observed, deployed, observed until what is wanted runs everywhere, and judged; the first that fails
+ends it. Production asks for its name to be typed, or for --confirm production.
+
+\b
+Exit codes: 0 deployed, or already there; 1 failed, phantom (the tool said that it is done, and it is not) or split
+(different images run); 4 a mistake; 12 the deploy tool was rate-limited or did not answer; 13 somebody else is
+deploying there; 130 interrupted. After all but 0 the command that goes on is printed. A dry run ends with 4 where the
+deployment would be refused; it asks no platform, so what that would answer is not known.
+"""
+
+app = typer.Typer()
+
+
+@app.command("deploy", help=HELP)
+@refused_as_json("deploy")
+def deploy_environment(
+    env: EnvironmentName,
+    services: Services = None,
+    region: Region = None,
+    image: Images = None,
+    rebuild: Rebuild = False,
+    remote_only: RemoteOnly = True,
+    confirmed: Confirm = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Plan, ask where production is meant, and roll out."""
+    from pytest_gaia.rollout.plan import plan_rollout
+
+    there = target(env)
+    names = split_services(services)
+    rollout = plan_rollout(
+        there.environment,
+        there.deployment,
+        rootdir=there.rootdir,
+        services=names,
+        images=split_images(image, names, "--image"),
+        region=region,
+        rebuild=rebuild,
+        remote_only=remote_only,
+        check=not dry_run,
+    )
+    if confirmed is not None or (not dry_run and is_production(rollout.environment)):
+        listed = ", ".join(step.service for step in rollout.steps)
+        confirm(rollout.environment, f"Deploy {listed} to {rollout.environment}", confirmed)
+    carry_out(there, rollout, dry_run=dry_run, as_json=as_json)
+
+
+def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) -> None:
+    """Roll out, show how far it came, and end with its exit code."""
+    from pytest_gaia.promotion.promote.witness import recorded
+    from pytest_gaia.rollout.course import roll_out
+    from pytest_gaia.rollout.model import RolloutInterrupted
+    from pytest_gaia.system.signals import like_interrupts
+
+    if rollout.refused:
+        typer.echo(f"gaia: {rollout.refused}", err=True)
+    try:
+        with like_interrupts(), shown_progress() as progress:
+            result = roll_out(rollout, there.hook(), progress=progress, dry_run=dry_run)
+    except RolloutInterrupted as interruption:
+        result = interruption.result
+    with reader_may_leave(sys.stdout):
+        show_result(result, as_json=as_json)
+    if not dry_run and (said := recorded(there.project, result)):
+        typer.echo(f"gaia: {said}", err=True)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+_DOING = {"deploy": "deploying", "rollback": "rolling back"}
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """Give what shows a roll-out here."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield PlainProgress()
+        return
+    live = LiveProgress()
+    with live.lines.display:
+        yield live
+
+
+class PlainProgress(Progress):
+    """One line for each thing that happens, and every line of the tool."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def begun(self, rollout: Rollout) -> None:
+        """Say what is going to be done."""
+        names = ", ".join(step.service for step in rollout.steps)
+        self._say(f"{rollout.environment}: {_DOING[rollout.action]} {names}")
+
+    def waiting(self, service: str, text: str) -> None:
+        """Say it once, however often it is told."""
+        if self._last.get(service) != text:
+            self._last[service] = text
+            self._say(f"{service}: {text}")
+
+    def line(self, service: str, text: str) -> None:
+        """Pass it on."""
+        if text.strip():
+            self._say(f"{service} | {text}")
+
+    def ended(self, step: StepResult) -> None:
+        """Say what became of it."""
+        self._say(f"{step.service}: {ending(step)}")
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._say(f"note: {text}")
+
+    @staticmethod
+    def _say(text: str) -> None:
+        with reader_may_leave(sys.stderr):
+            typer.echo(text, err=True)
+
+
+class LiveProgress(Progress):
+    """One line for each service: what is done, or waited for, and for how long."""
+
+    def __init__(self) -> None:
+        from pytest_gaia.cli.terminal import Lines
+
+        self.lines = Lines()
+
+    def begun(self, rollout: Rollout) -> None:
+        """Show every service, waiting for its turn."""
+        self.lines.above(f"{rollout.environment}: {_DOING[rollout.action]}")
+        self.lines.add([step.service for step in rollout.steps], "waits for its turn")
+
+    def waiting(self, service: str, text: str) -> None:
+        """Show it in the line of the service, whose clock starts with the first."""
+        self.lines.update(service, text)
+
+    def line(self, service: str, text: str) -> None:
+        """Show it until the next one comes."""
+        if text.strip():
+            self.waiting(service, text.strip())
+
+    def ended(self, step: StepResult) -> None:
+        """Stop the clock of the service."""
+        self.lines.end(step.service, ending(step))
+
+    def note(self, text: str) -> None:
+        """Show it above."""
+        self.lines.above(f"note: {text}")
+
+
+def ending(step: StepResult) -> str:
+    """Return what became of a service, in one line."""
+    outcome = step.outcome.replace("_", " ")
+    release = f", release {step.release}" if step.release and step.good else ""
+    return f"{outcome}{release}" + (f": {step.reason}" if step.reason else "")
+
+
+_SHORT = 12
+"""characters of a digest that tell it from others"""
+_TAIL = 15
+"""of the tool's last lines, how many are shown where it failed"""
+
+
+def show_result(result: RolloutResult, *, as_json: bool) -> None:
+    """Write what became of a roll-out, or its commands, to standard output."""
+    if as_json:
+        echo_json(document(result))
+    elif result.dry_run:
+        _show_commands(result)
+    else:
+        _show_steps(result)
+
+
+def document(result: RolloutResult) -> dict[str, object]:
+    """Return the result as plain values, all of them masked where they may hold secrets."""
+    return {
+        "environment": result.environment,
+        "action": result.action,
+        "dry_run": result.dry_run,
+        "good": result.good,
+        "exit_code": result.exit_code,
+        "started": result.started,
+        "elapsed": round(result.elapsed, 3),
+        "go_on": result.go_on or None,
+        "notes": list(result.notes),
+        "steps": [_step(step) for step in result.steps],
+    }
+
+
+def _step(step: StepResult) -> dict[str, object]:
+    return {
+        "service": step.service,
+        "app": step.app,
+        "outcome": step.outcome,
+        "reason": step.reason or None,
+        "release": step.release,
+        "image": step.image,
+        "digests": list(step.digests),
+        "attempts": step.attempts,
+        "elapsed": round(step.elapsed, 3),
+        "commands": [list(command) for command in step.commands],
+        "tail": list(step.tail),
+    }
+
+
+def _show_commands(result: RolloutResult) -> None:
+    for step in result.steps:
+        for command in step.commands:
+            typer.echo(shlex.join(command))
+        if step.reason:
+            # No command, so not among them.
+            typer.echo(f"# {step.service}: {step.reason}", err=True)
+
+
+def _show_steps(result: RolloutResult) -> None:
+    show_table(
+        ("service", "app", "outcome", "release", "image", "seconds"), [_row(step, result) for step in result.steps]
+    )
+    for step in result.steps:
+        if not step.good:
+            for line in step.tail[-_TAIL:]:
+                typer.echo(f"{step.service} | {line}", err=True)
+    for step in result.steps:
+        if step.reason:
+            typer.echo(f"{step.service}: {step.reason}")
+    if result.go_on:
+        typer.echo(f"To go on: {result.go_on}")
+
+
+def _row(step: StepResult, result: RolloutResult) -> tuple[str, ...]:
+    digests = ", ".join(digest.removeprefix("sha256:")[:_SHORT] for digest in step.digests)
+    release = "" if step.release is None else str(step.release)
+    seconds = f"{step.elapsed:.0f}" if step.attempts else ""
+    outcome = "rolled back" if (result.action, step.outcome) == ("rollback", "deployed") else step.outcome
+    return step.service, step.app, outcome.replace("_", " "), release, digests or (step.image or ""), seconds

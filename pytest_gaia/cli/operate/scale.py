@@ -1,0 +1,124 @@
+"""``gaia scale``: how many machines run a service, and how much memory each has."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from pytest_gaia.cli.asking import INTERRUPTED, confirm, is_production
+from pytest_gaia.cli.options import (
+    AsJson,
+    Confirm,
+    DryRun,
+    EnvironmentName,
+    Target,
+    complete_service,
+    refused_as_json,
+    target,
+)
+from pytest_gaia.cli.output import echo_error, echo_json, show_table
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.deploy.contract import Observation
+from pytest_gaia.errors import ConfigError
+
+HELP = """\
+Set how many machines run a service on Fly, and how much memory each of them has.
+
+\b
+  gaia scale staging gateway --count 2
+  gaia scale production chat --memory 4096 --confirm production
+
+The deploy file is not changed: what it says of memory counts again with the next deployment, so change it as well.
+
+\b
+Exit codes: 0 done, 1 the tool failed, 4 a mistake or not confirmed, 12 the tool was rate-limited or did not answer.
+"""
+
+app = typer.Typer()
+
+
+@app.command("scale", help=HELP)
+@refused_as_json("scale")
+def scale_service(
+    env: EnvironmentName,
+    service: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERVICE", help="The service, such as gateway.", show_default=False, autocompletion=complete_service
+        ),
+    ],
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Machines that run it.")] = None,
+    memory: Annotated[int | None, typer.Option(metavar="MB", min=256, help="Memory of each, in MB.")] = None,
+    region: Annotated[str | None, typer.Option(metavar="REGION", help="Where the machines are counted.")] = None,
+    confirmed: Confirm = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Scale, and show what runs then."""
+    from pytest_gaia.deploy.fly.operations import scale
+    from pytest_gaia.system.signals import like_interrupts
+
+    if count is None and memory is None:
+        raise ConfigError("scale to what? Give --count N, --memory MB, or both.")
+    app = fly_app(target(env), service, "scaled")
+    what = " and ".join(text for text in (count and f"{count} machines", memory and f"{memory} MB each") if text)
+    if confirmed is not None or (not dry_run and is_production(app.environment)):
+        confirm(env, f"Set {app.name} to {what}", confirmed)
+    try:
+        with like_interrupts():
+            reply = scale(app.name, count=count, memory=memory, region=region, dry_run=dry_run, log=echo_error)
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted. What {app.name} has now: gaia status", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        end = {"dry_run": dry_run, "good": True, "exit_code": 0, "notes": []}
+        echo_json(_document(env, service, app, reply.commands, reply.observation) | end)
+    elif dry_run:
+        for command in reply.commands:
+            typer.echo(shlex.join(command))
+    elif reply.observation is not None:
+        _show(reply.observation)
+
+
+def fly_app(there: Target, service: str, done: str) -> App:
+    """Return the app of ``service`` on Fly; ``done`` is what is to be done with it. Raises ``ConfigError``."""
+    from pytest_gaia.rollout.plan import apps_of, choose, settings_of
+
+    environment = there.environment
+    settings = settings_of(environment)
+    if settings.hook != "fly" or there.deployment is None:
+        raise ConfigError(
+            f"{environment.name} is deployed by the hook {settings.hook!r}, by which nothing can be {done}: only apps "
+            "on Fly can. Say it in its own files, and deploy: gaia deploy "
+            f"{environment.name}"
+        )
+    apps = apps_of(there.deployment)
+    (name,) = choose(environment, there.deployment, apps, [service])
+    return apps[name]
+
+
+def _document(
+    environment: str, service: str, app: App, commands: Sequence[Sequence[str]], seen: Observation | None
+) -> dict[str, object]:
+    machines = [] if seen is None else seen.machines
+    return {
+        "environment": environment,
+        "service": service,
+        "app": app.name,
+        "commands": [list(command) for command in commands],
+        "machines": [
+            {"id": each.id, "state": each.state, "region": each.region, "memory_mb": each.memory_mb}
+            for each in machines
+        ],
+    }
+
+
+def _show(seen: Observation) -> None:
+    rows = [
+        (seen.app, each.id, each.state, each.region or "", "" if each.memory_mb is None else f"{each.memory_mb} MB")
+        for each in seen.machines
+    ]
+    show_table(("app", "machine", "state", "region", "memory"), rows)

@@ -1,0 +1,1 @@
+"""Commands that take a release from environment to environment."""

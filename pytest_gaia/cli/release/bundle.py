@@ -1,0 +1,307 @@
+"""``gaia bundle``: what is released together, under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from pytest_gaia.cli.options import AsJson, Services, complete_name, options_here
+from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.promotion.bundle import kept as bundles
+from pytest_gaia.promotion.bundle.checks import Check
+from pytest_gaia.promotion.bundle.model import Bundle, Component
+from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.rollout.plan import split_images, split_services
+from pytest_gaia.verdict.verdict import EXIT_CODES
+
+HELP = """\
+What is released together: images by digest, deploy files, commit, migration head. Its id names everything that follows.
+
+\b
+  gaia bundle create --from-env dev        what runs in dev, as it was seen
+  gaia bundle show                         those that there are
+  gaia bundle verify 3f9a1c --env staging  is it still what runs there?
+"""
+
+CREATE_HELP = """\
+Make a bundle, and keep it in .gaia/bundles. Nothing is built, pushed or deployed.
+
+\b
+  gaia bundle create --image gateway=registry.fly.io/gaia-gateway-dev@sha256:… --image auth=…
+  gaia bundle create --from-env dev                     what runs there, observed through its deploy hook
+  gaia bundle create --from-env dev --services gateway  only some of it
+  gaia bundle create --from-env local --allow-dirty     for trying out: goes no further than dev
+
+The commit and the authors of what is new come from git: they must not approve it. A work tree with changes is refused.
+The deploy files of all environments are part of it, and are kept with it, so that a rollback finds them as they were.
+
+\b
+Exit codes: 0 made, or there already; 1 what runs in the environment is no one thing; 4 a mistake; 12 the deploy tool
+did not answer, or the remote of the ledger is out of reach.
+"""
+
+SHOW_HELP = """\
+Show a bundle, or all that there are.
+
+\b
+  gaia bundle show
+  gaia bundle show 3f9a1c
+  gaia bundle show 3f9a1c --json | jq -r '.components[].image'
+"""
+
+VERIFY_HELP = """\
+Look whether a bundle is still what it was made of: its images named by digest, the deploy files of the work tree and
+those kept with it unchanged, and with --env what runs there. Nothing is changed.
+
+\b
+  gaia bundle verify 3f9a1c
+  gaia bundle verify bundle.json --env staging
+
+Exit codes: 0 all the same; 11 something differs (HOLD); 12 what runs could not be observed; 4 a mistake.
+"""
+
+app = typer.Typer(name="bundle", help=HELP, no_args_is_help=True)
+
+BundleName = Annotated[
+    str,
+    typer.Argument(metavar="BUNDLE", help="The beginning of its id, or a file that holds one.", show_default=False),
+]
+
+
+@app.command("create", help=CREATE_HELP)
+def create_bundle(
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", metavar="SERVICE=REF@sha256:…", help="The image of one service; repeatable."),
+    ] = None,
+    from_env: Annotated[
+        str | None,
+        typer.Option(
+            "--from-env",
+            metavar="ENV",
+            help="Take the images that run there; --image goes before one of them.",
+            autocompletion=complete_name,
+        ),
+    ] = None,
+    services: Services = None,
+    migration_head: Annotated[
+        str | None,
+        typer.Option(help="The migration that the database has to be at; without it, the newest of the project's."),
+    ] = None,
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="Take a work tree with changes; the bundle is a local one then.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to this file as well.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Collect the images, make the bundle, keep it."""
+    # What looks at an environment is loaded by those alone who look.
+    from pytest_gaia.promotion.bundle.making import make_bundle
+
+    promotion = Promotion.here()
+    images, only_here = _images(promotion, image, from_env, services)
+    bundle, files = make_bundle(promotion, images, only_here=only_here, head=migration_head, allow_dirty=allow_dirty)
+    bundle = bundles.keep_bundle(promotion.rootdir, bundle, files)
+    promotion.share(bundle, files)
+    if output is not None:
+        _write(output, bundle)
+    if as_json:
+        echo_json(bundle_json(bundle))
+        return
+    show_bundle(bundle)
+    _show_next(promotion, bundle)
+
+
+def _show_next(promotion: Promotion, bundle: Bundle) -> None:
+    first = next((name for name, stage in promotion.stages.items() if stage.previous is None), "local")
+    typer.echo(f"kept in {bundles.FOLDER}/{bundle.id}.json\nnext: gaia promote {first} --bundle {bundle.short}")
+
+
+@app.command("show", help=SHOW_HELP)
+def show_one_or_all(
+    bundle: Annotated[
+        str | None, typer.Argument(metavar="[BUNDLE]", help="The beginning of its id, or a file.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one bundle, or list all."""
+    promotion = Promotion.here()
+    if bundle is None:
+        kept = bundles.all_bundles(promotion.rootdir)
+        if as_json:
+            echo_json([bundle_json(each) for each in kept])
+        else:
+            show_bundles(kept)
+        return
+    found = promotion.bundle(bundle)
+    if as_json:
+        echo_json(bundle_json(found))
+    else:
+        show_bundle(found)
+
+
+@app.command("verify", help=VERIFY_HELP)
+def verify_bundle(
+    bundle: BundleName,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", metavar="ENV", help="Compare what runs there too.", autocompletion=complete_name),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare, and end with what it comes to."""
+    promotion = Promotion.here()
+    found = promotion.bundle(bundle)
+    checks = [*_at_rest(promotion, found), *(_running(promotion, found, env) if env else ())]
+    code, sentence = verdict_of(found, checks)
+    if as_json:
+        same = code == 0
+        echo_json({"id": found.id, "same": same, "exit_code": code, "checks": [check_json(each) for each in checks]})
+    else:
+        show_checks(checks)
+        typer.echo(sentence)
+    raise typer.Exit(code)
+
+
+def _images(
+    promotion: Promotion, given: list[str] | None, from_env: str | None, services: list[str] | None
+) -> tuple[Iterable[Component], bool]:
+    """Return the images that are ``given``, with what runs in an environment for the others, and whether that is local."""
+    from pytest_gaia.promotion.bundle.images import named_images
+
+    named = {part.service: part for part in named_images(split_images(given, (), "--image"), promotion.deployed())}
+    observed, only_here = _observed(promotion, from_env, services, named)
+    return (observed | named).values(), only_here
+
+
+def _observed(
+    promotion: Promotion, name: str | None, services: list[str] | None, named: dict[str, Component]
+) -> tuple[dict[str, Component], bool]:
+    """Return what runs in the environment ``name``, and whether its images are on this machine alone."""
+    if name is None:
+        if services:
+            raise ConfigError("--services chooses among what runs in an environment; add --from-env ENV.")
+        return {}, False
+    from pytest_gaia.promotion.bundle.images import LOCAL_HOOK, look, running_images
+
+    environment = resolve(options_here(name, project=promotion.project))
+    sights = look(environment, promotion.rootdir, split_services(services))
+    wanted = [sight for sight in sights if sight.service not in named]
+    only_here = environment.deploy is not None and environment.deploy.hook == LOCAL_HOOK and bool(wanted)
+    return {part.service: part for part in running_images(wanted, name)}, only_here
+
+
+def _at_rest(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
+    from pytest_gaia.promotion.bundle.checks import check_files, check_images, deploy_files
+
+    yield from check_images(bundle)
+    deployed = deploy_files(promotion.project.deploy_folder)
+    yield from check_files(bundle, deployed, what="deploy file")
+    yield from (each for each in _sources(promotion, bundle) if Path(each.what).name not in deployed)
+    kept = bundles.configs_folder(promotion.rootdir, bundle)
+    if kept.exists():
+        yield from check_files(bundle, deploy_files(promotion.project.deploy_files_in(kept)), what="kept file")
+
+
+def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
+    """Yield whether suites, settings and keys are those of the bundle's commit; of a dirty bundle nobody can tell."""
+    from pytest_gaia.promotion.bundle.checks import Check
+    from pytest_gaia.promotion.bundle.making import DIRTY
+    from pytest_gaia.promotion.promote.plan import strays_of
+
+    what = f"commit {bundle.commit[:12]}"
+    if bundle.commit.endswith(DIRTY):
+        yield Check(what, "left out", "made of a work tree with changes")
+        return
+    try:
+        strays = strays_of(promotion, bundle)
+    except ConfigError as error:
+        yield Check(what, "unknown", str(error))
+        return
+    if not strays:
+        yield Check(what, "same")
+    for name, how in strays.items():
+        yield Check(f"file {name}", "differs", how)
+
+
+def _running(promotion: Promotion, bundle: Bundle, name: str) -> Iterator[Check]:
+    from pytest_gaia.promotion.bundle.checks import check_running
+    from pytest_gaia.promotion.bundle.images import look
+
+    environment = resolve(options_here(name, project=promotion.project))
+    yield from check_running(bundle, look(environment, promotion.rootdir), name)
+
+
+def _write(path: Path, bundle: Bundle) -> None:
+    try:
+        bundles.write_bundle(path, bundle)
+    except OSError as error:
+        raise ConfigError(f"--output {path}: cannot be written: {error.strerror}.") from None
+
+
+_COMMIT = 10
+"""digits of a commit that people are shown"""
+
+
+def bundle_json(bundle: Bundle) -> dict[str, Any]:
+    """Return ``bundle`` as plain values, its id first."""
+    values: dict[str, Any] = msgspec.to_builtins(bundle)
+    return {"id": bundle.id, "short": bundle.short, **values}
+
+
+def show_bundle(bundle: Bundle) -> None:
+    """Write all of one bundle."""
+    typer.echo(f"bundle {bundle.short} ({bundle.kind}) of commit {_commit(bundle.commit)}, made {bundle.created}")
+    typer.echo(f"  id          {bundle.id}")
+    typer.echo(f"  migrations  {bundle.migration_head or 'none'}")
+    typer.echo(f"  authors     {', '.join(bundle.authors)} (cannot approve it)")
+    typer.echo(f"  files       {', '.join(sorted(bundle.configs)) or 'none'}")
+    show_table(("service", "image"), [(part.service, part.image) for part in sorted(bundle.components)])
+
+
+def show_bundles(bundles: Sequence[Bundle]) -> None:
+    """Write one line a bundle, the newest first."""
+    if not bundles:
+        typer.echo("there is no bundle yet; make one: gaia bundle create --help", err=True)
+        return
+    rows = [
+        (each.short, each.created, each.kind, _commit(each.commit), ", ".join(sorted(each.digests)))
+        for each in reversed(bundles)
+    ]
+    show_table(("bundle", "made", "kind", "commit", "services"), rows)
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Write what was compared."""
+    show_table(("what", "is", ""), [(each.what, each.status, each.why) for each in checks])
+
+
+def check_json(check: Check) -> dict[str, str]:
+    """Return ``check`` as plain values."""
+    return {"what": check.what, "status": check.status, "why": check.why}
+
+
+def verdict_of(bundle: Bundle, checks: Sequence[Check]) -> tuple[int, str]:
+    """Return the exit code of a comparison, and a sentence with what to do."""
+    different = [each.what for each in checks if each.status == "differs"]
+    unknown = [each.what for each in checks if each.status == "unknown"]
+    if different:
+        what = f"{len(different)} of {len(checks)} differ: what there is now is not bundle {bundle.short}"
+        return EXIT_CODES["HOLD"], f"{what}. Make a bundle of it (gaia bundle create), or bring this one back."
+    if unknown:
+        return EnvironmentUnavailable.exit_code, f"could not be observed: {', '.join(unknown)}. Try again."
+    return 0, f"bundle {bundle.short} is what it was made of"
+
+
+def _commit(commit: str) -> str:
+    """Return a commit short, and yet with what makes it more than one."""
+    digits, dash, end = commit.partition("-")
+    return digits[:_COMMIT] + dash + end

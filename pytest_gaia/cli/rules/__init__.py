@@ -1,0 +1,1 @@
+"""``gaia policy``: the rules of a project."""

@@ -1,0 +1,103 @@
+"""``gaia policy ratchet | fmt``: the files of rules as they were, and as they should be written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_gaia.cli.git import files_at
+from pytest_gaia.cli.options import AsJson
+from pytest_gaia.cli.output import echo_json, echo_lines
+from pytest_gaia.cli.rules.project import PolicyProject, policy_here
+from pytest_gaia.config.documents import parse, read_text
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy.files import DRAFT, rule_files, rule_from, rule_id
+from pytest_gaia.policy.formatting import formatted
+from pytest_gaia.policy.ratchet import ratchet
+from pytest_gaia.policy.rules import Rule
+
+RATCHET_HELP = """\
+Refuse rules that excuse more than they did at a git reference and do not say why. Exits 1 if there are any.
+
+Wider is: more tests or environments, a later end, a higher or no max_tests, a value more or a field less in `match`,
+a condition less in `when`, another phase; and for a carve-out (expect = "passes") the opposite. To widen a rule, say
+why in the file: widened = "chat moved behind the gateway too". A new rule says why anyway.
+
+\b
+  gaia policy ratchet --base origin/main
+"""
+
+FMT_HELP = """\
+Write every rule in one way: keys in order, one form for each value, comments kept. With --check, write nothing, and
+exit 1 if a file would change.
+"""
+
+
+def ratchet_rules(
+    base: Annotated[str, typer.Option(metavar="REF", help="A commit, branch or tag to compare with.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare the rules with those at ``base``."""
+    project = policy_here()
+    before, unreadable = _rules_at(base, project)
+    found = ratchet(before, {rule.id: rule for rule in project.rules().rules}, unreadable)
+    if as_json:
+        echo_json(found)
+    else:
+        echo_lines(f"{each.place}: {each.text}" for each in found)
+        if found:
+            typer.echo('Say why in each file: widened = "…"')
+        else:
+            typer.echo(f"No rule excuses more than at {base} without saying why.")
+    raise typer.Exit(int(bool(found)))
+
+
+def format_files(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the files of rules afresh."""
+    project = policy_here()
+    changed = {path: text for path in rule_files(project.folders) if (text := _reformatted(project, path))}
+    names = [_place(project, path) for path in changed]
+    if not check:
+        for path, text in changed.items():
+            path.write_text(text, encoding="utf-8")
+    if as_json:
+        echo_json({"would_change" if check else "changed": names})
+    else:
+        echo_lines(f"{'would change' if check else 'changed'}: {name}" for name in names)
+    raise typer.Exit(int(check and bool(names)))
+
+
+def _reformatted(project: PolicyProject, path: Path) -> str | None:
+    """Return the text that the file should have, or None where it has it."""
+    place = _place(project, path)
+    text = read_text(path, place)
+    parse(text, place)
+    wanted = formatted(text)
+    return wanted if wanted != text else None
+
+
+def _rules_at(base: str, project: PolicyProject) -> tuple[dict[str, Rule], dict[str, str]]:
+    """Return the rules as they were, and id → why for files that cannot be read by today's standards."""
+    found: dict[str, Rule] = {}
+    unreadable: dict[str, str] = {}
+    for folder in project.folders:
+        for place, text in files_at(base, folder, rootdir=project.rootdir).items():
+            if place.endswith(DRAFT):
+                continue
+            try:
+                rule = rule_from(text, place, project.tolerances)
+            except ConfigError as error:
+                unreadable[rule_id(place)] = str(error)
+            else:
+                found[rule.id] = rule
+    return found, unreadable
+
+
+def _place(project: PolicyProject, path: Path) -> str:
+    return os.path.relpath(path, project.rootdir).replace(os.sep, "/")

@@ -1,0 +1,1 @@
+"""Commands that run tests, or what they run against."""

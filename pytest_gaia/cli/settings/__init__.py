@@ -1,0 +1,1 @@
+"""Commands that show environments and their deploy files."""

@@ -1,0 +1,108 @@
+"""``gaia env``: which environments there are, and what each is made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from pytest_gaia.cli.options import AsJson, complete_name, options_here
+from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.cli.settings.values import described, plain
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.resolve import resolve, resolve_each
+from pytest_gaia.config.secrets import mask_url
+from pytest_gaia.errors import NotConfigured
+
+app = typer.Typer(name="env", help="Which environments there are, and what each is made of.", no_args_is_help=True)
+
+LIST_HELP = """\
+List the environments of this project: the sandbox, and those that gaia.toml configures.
+
+The last column names the one that a run from this folder would use, and what chose it.
+"""
+
+SHOW_HELP = """\
+Show every value of an environment, and where it comes from. Secrets are masked.
+
+An environment that reads deploy files shows what they say of each app, with file, line and key.
+
+\b
+  gaia env show                        the one that a run from this folder would use
+  gaia env show staging
+  gaia env show --url http://localhost:9000
+  gaia env show staging --json | jq .settings.nats
+"""
+
+
+@app.command("list", help=LIST_HELP)
+def list_environments(as_json: AsJson = False) -> None:
+    """List the environments; those that cannot be resolved are named on standard error."""
+    options = options_here()
+    found = resolve_each(options)
+    chosen = resolve(options)
+    environments = [each for each in found.values() if not isinstance(each, Exception)]
+    if chosen.name not in found:
+        environments.append(chosen)
+    if as_json:
+        echo_json([_summary(each, chosen) for each in environments])
+    else:
+        show_table(
+            ("name", "topology", "writes", "gateway", "nats", "used here"),
+            [[str(value or "") for value in _row(each, chosen)] for each in environments],
+        )
+    for name, error in found.items():
+        if isinstance(error, Exception) and not isinstance(error, NotConfigured):
+            typer.echo(f"gaia: {name}: {error}", err=True)
+    if unset := [name for name, error in found.items() if isinstance(error, NotConfigured)]:
+        typer.echo(f"gaia: not configured here: {', '.join(unset)}", err=True)
+
+
+@app.command("show", help=SHOW_HELP)
+def show_environment(
+    name: Annotated[
+        str | None, typer.Argument(help="Its name; without one, what a run would use.", autocompletion=complete_name)
+    ] = None,
+    url: Annotated[
+        list[str] | None, typer.Option(metavar="SERVICE=URL", help="As --gaia-url of a run; repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one environment."""
+    from pytest_gaia.cli.settings.deploy_values import deploy_values
+
+    options = replace(options_here(name, urls=tuple(url or ())), addressed=False)
+    environment = resolve(options)
+    settings = described(environment)
+    deployment = environment.deployment
+    deployed = deploy_values(deployment) if deployment is not None else []
+    if as_json:
+        values = {each.key: {"value": each.value, "source": each.source} for each in settings}
+        apps = deployed if deployment is not None else None
+        echo_json({"name": environment.name, "settings": values, "deployment": apps})
+        return
+    rows = [(each.key, each.source or "-", each.text) for each in settings if each.relevant]
+    show_table(("setting", "from", "value"), rows)
+    if deployed:
+        typer.echo()
+        rows = [(f"{each.service}: {each.key}", each.source, each.text) for each in deployed]
+        show_table(("deployment", "from", "value"), rows)
+
+
+def _summary(environment: Environment, chosen: Environment) -> dict[str, object]:
+    return {
+        "name": environment.name,
+        "topology": environment.topology,
+        "writes": environment.writes,
+        "gateway": environment.urls.get("gateway"),
+        "nats": mask_url(environment.nats) if environment.nats else None,
+        "chosen_by": chosen.sources["name"] if environment.name == chosen.name else None,
+    }
+
+
+def _row(environment: Environment, chosen: Environment) -> list[object]:
+    values = _summary(environment, chosen)
+    if environment.sandbox:
+        values |= {"gateway": "its own", "nats": "its own"}
+    return [plain(value) if isinstance(value, bool) else value for value in values.values()]
