@@ -34,40 +34,40 @@ class Command:
 
 
 COMMANDS = {
-    "slo": Command("slo", "Hold a recorded run against the service level objectives"),
-    "gate": Command("gate", "Decide whether a bundle may be in an environment"),
-    "checklist": Command("gate", "Show the pipeline's checklist for a bundle"),
-    "waive": Command("signing", "Let an item of the checklist go for one bundle"),
-    "promote": Command("promote", "Promote a bundle into an environment", passes_on=True),
-    "replay": Command("replay", "Judge a recorded run again"),
-    "report": Command("report", "Make an HTML report"),
-    "deploy": Command("deploy", "Deploy an environment"),
+    "slo": Command("reports.slo", "Hold a recorded run against the service level objectives"),
+    "gate": Command("release.gate", "Decide whether a bundle may be in an environment"),
+    "checklist": Command("release.gate", "Show the pipeline's checklist for a bundle"),
+    "waive": Command("release.signoff", "Let an item of the checklist go for one bundle"),
+    "promote": Command("release.promote", "Promote a bundle into an environment", passes_on=True),
+    "replay": Command("reports.replay", "Judge a recorded run again"),
+    "report": Command("reports.report", "Make an HTML report"),
+    "deploy": Command("operate.deploy", "Deploy an environment"),
     "deploy-and-test": Command(
-        "stages", "Deploy an environment, wait until it is ready, and run everything", passes_on=True
+        "runs.testing", "Deploy an environment, wait until it is ready, and run everything", passes_on=True
     ),
     "quick-test": Command(
-        "stages", "Ask an environment for its health, status, providers, models and caches", passes_on=True
+        "runs.testing", "Ask an environment for its health, status, providers, models and caches", passes_on=True
     ),
-    "full-test": Command("stages", "Run everything that an environment runs", passes_on=True),
-    "status": Command("status", "Show how all environments are"),
-    "monitor": Command("monitor", "Ask the members of an environment how they are"),
-    "scale": Command("scale", "Set how many machines run a service on Fly"),
-    "logs": Command("logs", "Show what the services of an environment have written"),
-    "test": Command("testing", "Run the checks that stand for a command of the old test.sh", passes_on=True),
-    "env": Command("environments", "Which environments there are, and what each is made of"),
-    "config": Command("config_files", "What is wrong with deploy files"),
-    "sandbox": Command("sandbox", "A platform of one's own, kept running for development"),
-    "policy": Command("policy", "What failures are expected where, why, and until when"),
-    "bundle": Command("bundle", "What is released together"),
-    "ledger": Command("ledger", "The signed evidence of every promotion"),
-    "key": Command("keys", "The keys that sign evidence, and whom the project trusts"),
+    "full-test": Command("runs.testing", "Run everything that an environment runs", passes_on=True),
+    "status": Command("operate.status", "Show how all environments are"),
+    "monitor": Command("operate.monitor", "Ask the members of an environment how they are"),
+    "scale": Command("operate.scale", "Set how many machines run a service on Fly"),
+    "logs": Command("operate.logs", "Show what the services of an environment have written"),
+    "test": Command("runs.testing", "Run the checks that stand for a command of the old test.sh", passes_on=True),
+    "env": Command("settings.environments", "Which environments there are, and what each is made of"),
+    "config": Command("settings.deploy_files", "What is wrong with deploy files"),
+    "sandbox": Command("runs.sandbox", "A platform of one's own, kept running for development"),
+    "policy": Command("rules.policy", "What failures are expected where, why, and until when"),
+    "bundle": Command("release.bundle", "What is released together"),
+    "ledger": Command("release.ledger", "The signed evidence of every promotion"),
+    "key": Command("release.keys", "The keys that sign evidence, and whom the project trusts"),
     "api": Command(
-        "api",
+        "release.api",
         "What services offer, by their OpenAPI documents",
     ),
-    "check": Command("check", "Items of the checklist that a tool looks at"),
-    "signoff": Command("signoff_report", "Sign an item of the checklist for one bundle"),
-    "rollback": Command("rollback", "Bring an environment back to what was last seen to run"),
+    "check": Command("release.gate", "Items of the checklist that a tool looks at"),
+    "signoff": Command("release.signoff", "Sign an item of the checklist for one bundle"),
+    "rollback": Command("operate.rollback", "Bring an environment back to what was last seen to run"),
 }
 """in the order in which `gaia --help` lists them"""
 

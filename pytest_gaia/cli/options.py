@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
+from typer.core import TyperGroup
 
 from pytest_gaia.cli.output import echo_json
 from pytest_gaia.config.deployfiles.model import Deployment
@@ -21,6 +22,17 @@ from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import GaiaError
 
 P = ParamSpec("P")
+
+
+class DefaultGroup(TyperGroup):
+    """``gaia rollback ENV`` beside ``gaia rollback plan ENV``: any other first word belongs to the hidden command."""
+
+    # Any: the context's type is one of typer's private modules.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the hidden command there where it is left out."""
+        if not args or args[0] not in self.commands:
+            args = [next(name for name, command in self.commands.items() if command.hidden), *args]
+        return super().parse_args(ctx, args)
 
 
 def options_here(
@@ -57,6 +69,11 @@ def complete_service(context: typer.Context, incomplete: str) -> list[str]:
         # In the middle of a completion a message would garble the line; the command itself will say it.
         return []
     return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def environment_option(text: str, *names: str) -> Any:
+    """Return an option that takes the name of an environment; ``--env`` without ``names``."""
+    return typer.Option(*names or ("--env",), metavar="ENV", help=text, autocompletion=complete_name)
 
 
 EnvironmentName = Annotated[

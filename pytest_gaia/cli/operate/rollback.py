@@ -5,25 +5,28 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from pytest_gaia.cli.asking import confirm, is_production
-from pytest_gaia.cli.options import AsJson, Confirm, DryRun, EnvironmentName, Services, refused_as_json, target
+from pytest_gaia.cli.operate.deploy import carry_out, document, show_result, shown_progress
+from pytest_gaia.cli.options import (
+    AsJson,
+    Confirm,
+    DefaultGroup,
+    DryRun,
+    EnvironmentName,
+    Services,
+    refused_as_json,
+    target,
+)
 from pytest_gaia.cli.output import echo_json, reader_may_leave
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.bundle.model import SHORT
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.system.signals import like_interrupts
-
-if TYPE_CHECKING:
-    from pytest_gaia.cli.options import Target
-    from pytest_gaia.promotion.promote.rollback import RollbackPlan
-    from pytest_gaia.rollout.model import Rollout, RolloutResult
-
 
 PLAN_HELP = """\
 Show where an environment would go back to, by the ledger, and the exact commands. Nothing is changed.
@@ -46,6 +49,38 @@ is observed, and the suite `health` is run. The result goes into the ledger, for
 Exit codes: 0 both ways worked; 1 one failed; 4 a mistake, nothing to go back to, or the environment runs something else;
 12 the deploy tool was rate-limited or did not answer; 13 somebody else is deploying there; 130 interrupted.
 """
+
+HELP = """\
+Bring an environment back to what was last seen to run well there: the gateway first, then the backends.
+
+\b
+  gaia rollback staging
+  gaia rollback staging --services auth --to registry.fly.io/gaia-auth-staging@sha256:…
+  gaia rollback production --confirm production
+  gaia rollback plan production                       where to, and the exact commands; changes nothing
+  gaia rollback rehearse staging --bundle 3f9a1c      back and forward again, as evidence for the gate
+
+Where the ledger shows which bundle runs, it goes back as a whole to the last one that ran well there, with the deploy
+files of then, and the one that it leaves is quarantined: no gate lets it through again. Afterwards the suite `health` runs.
+
+Elsewhere, without --services, it is what the last roll-out changed. The target is looked for in the journal beside
+gaia.toml (.gaia/deployments), and where that knows none, among the releases of the deploy tool, which is said. Release
+commands (migrations) are not run again. Production asks for its name to be typed, others for y; --confirm ENV answers for CI.
+
+\b
+Exit codes: 0 rolled back, or already there; 1 failed, phantom or split, or it does not work; 4 a mistake, nothing to go
+back to, or not confirmed; 12 the deploy tool was rate-limited or did not answer; 13 somebody else is deploying there;
+130 interrupted.
+"""
+
+app = typer.Typer(name="rollback", help=HELP, cls=DefaultGroup)
+
+
+if TYPE_CHECKING:
+    from pytest_gaia.cli.options import Target
+    from pytest_gaia.promotion.promote.rollback import RollbackPlan
+    from pytest_gaia.rollout.model import Rollout, RolloutResult
+
 
 AcceptMigrations = Annotated[
     bool, typer.Option("--accept-migrations", help="Go back although the database is at another migration.")
@@ -94,7 +129,6 @@ def bundle_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recor
 
 def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, as_json: bool) -> None:
     """Roll back under the lock, write it down whatever came of it, look whether it works, and end with the exit code."""
-    from pytest_gaia.cli.operate.deploy import show_result, shown_progress
     from pytest_gaia.promotion.ledger.lock import renewed
     from pytest_gaia.promotion.promote.rehearsal import smoke
     from pytest_gaia.rollout.course import roll_out
@@ -120,6 +154,7 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
         raise typer.Exit(result.exit_code or 1)
 
 
+@app.command("plan", help=PLAN_HELP)
 @refused_as_json("rollback", flag="")
 def plan_rollback_of_bundle(
     env: EnvironmentName,
@@ -128,7 +163,6 @@ def plan_rollback_of_bundle(
     as_json: AsJson = False,
 ) -> None:
     """Plan, and show the commands."""
-    from pytest_gaia.cli.operate.deploy import show_result
     from pytest_gaia.rollout.course import roll_out
 
     there = target(env)
@@ -142,6 +176,7 @@ def plan_rollback_of_bundle(
         raise typer.Exit(result.exit_code)
 
 
+@app.command("rehearse", help=REHEARSE_HELP)
 def rehearse_rollback(
     env: EnvironmentName,
     bundle: FromBundle = None,
@@ -149,7 +184,6 @@ def rehearse_rollback(
     as_json: AsJson = False,
 ) -> None:
     """Go back and forward again, and write what came of it."""
-    from pytest_gaia.cli.operate.deploy import document, show_result, shown_progress
     from pytest_gaia.promotion.promote.child import check_environ
     from pytest_gaia.promotion.promote.rehearsal import rehearse, smoke
     from pytest_gaia.rollout.model import RolloutInterrupted
@@ -225,49 +259,7 @@ def _write(recorded: Recorded, result: RolloutResult, fence: int) -> str:
     return ""
 
 
-HELP = """\
-Bring an environment back to what was last seen to run well there: the gateway first, then the backends.
-
-\b
-  gaia rollback staging
-  gaia rollback staging --services auth --to registry.fly.io/gaia-auth-staging@sha256:…
-  gaia rollback production --confirm production
-  gaia rollback plan production                       where to, and the exact commands; changes nothing
-  gaia rollback rehearse staging --bundle 3f9a1c      back and forward again, as evidence for the gate
-
-Where the ledger shows which bundle runs, it goes back as a whole to the last one that ran well there, with the deploy
-files of then, and the one that it leaves is quarantined: no gate lets it through again. Afterwards the suite `health` runs.
-
-Elsewhere, without --services, it is what the last roll-out changed. The target is looked for in the journal beside
-gaia.toml (.gaia/deployments), and where that knows none, among the releases of the deploy tool, which is said. Release
-commands (migrations) are not run again. Production asks for its name to be typed, others for y; --confirm ENV answers for CI.
-
-\b
-Exit codes: 0 rolled back, or already there; 1 failed, phantom or split, or it does not work; 4 a mistake, nothing to go
-back to, or not confirmed; 12 the deploy tool was rate-limited or did not answer; 13 somebody else is deploying there;
-130 interrupted.
-"""
-
-_DEFAULT = "environment"
-
-
-class RollbackGroup(TyperGroup):
-    """``gaia rollback ENV`` beside ``gaia rollback plan ENV``: any other first word belongs to the former."""
-
-    # Any: the context's type is one of typer's private modules.
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the name of the command there where it is left out."""
-        if not args or args[0] not in self.commands:
-            args = [_DEFAULT, *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(name="rollback", help=HELP, cls=RollbackGroup)
-app.command("plan", help=PLAN_HELP)(plan_rollback_of_bundle)
-app.command("rehearse", help=REHEARSE_HELP)(rehearse_rollback)
-
-
-@app.command(_DEFAULT, help=HELP, hidden=True)
+@app.command("environment", help=HELP, hidden=True)
 @refused_as_json("rollback")
 def roll_back_environment(
     env: EnvironmentName,
@@ -297,8 +289,6 @@ def roll_back_environment(
     if recorded is not None and not dry_run:
         carry_out_recorded(there, recorded, rollout, as_json=as_json)
         return
-    from pytest_gaia.cli.operate.deploy import carry_out
-
     carry_out(there, rollout, dry_run=dry_run, as_json=as_json)
 
 

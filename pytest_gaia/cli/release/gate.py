@@ -48,6 +48,30 @@ Exits 0 if every item shown is good, 11 if not, or if the ledger is not whole.
 
 app = typer.Typer()
 
+CHECK_HELP = """\
+Items of the checklist that a tool looks at. What it finds is written into the ledger.
+
+\b
+  gaia check no-experimental-features --bundle 3f9a1c --env staging
+"""
+
+EXPERIMENTAL_HELP = """\
+Look whether a bundle goes out with experimental features, and write what is found into the ledger.
+
+\b
+  gaia check no-experimental-features --bundle 3f9a1c --env staging
+
+Proved if none of its deploy files for ENV switches one on (a variable named EXPERIMENTAL…, ENABLE_EXPERIMENTAL… or
+FEATURE_…EXPERIMENTAL…), and ENV leaves experimental checks out, or the bundle's newest run in the stage before ran none.
+
+Exit codes: 0 proved; 1 one is switched on; 11 not known; 4 a mistake.
+"""
+
+checks = typer.Typer(name="check", help=CHECK_HELP, no_args_is_help=True)
+
+app.add_typer(checks)
+
+
 _HOLD = 11
 
 BundleId = Annotated[
@@ -183,27 +207,6 @@ def _item_json(item: Item) -> dict[str, Any]:
         "evidence": list(finding.evidence),
     }
 
-
-CHECK_HELP = """\
-Items of the checklist that a tool looks at. What it finds is written into the ledger.
-
-\b
-  gaia check no-experimental-features --bundle 3f9a1c --env staging
-"""
-
-EXPERIMENTAL_HELP = """\
-Look whether a bundle goes out with experimental features, and write what is found into the ledger.
-
-\b
-  gaia check no-experimental-features --bundle 3f9a1c --env staging
-
-Proved if none of its deploy files for ENV switches one on (a variable named EXPERIMENTAL…, ENABLE_EXPERIMENTAL… or
-FEATURE_…EXPERIMENTAL…), and ENV leaves experimental checks out, or the bundle's newest run in the stage before ran none.
-
-Exit codes: 0 proved; 1 one is switched on; 11 not known; 4 a mistake.
-"""
-
-checks = typer.Typer(name="check", help=CHECK_HELP, no_args_is_help=True)
 
 _EXIT_CODES = {"proved": 0, "failed": 1, "inconclusive": 11}
 

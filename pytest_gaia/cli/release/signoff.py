@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
-from pytest_gaia.cli.options import complete_name
+from pytest_gaia.cli.options import DefaultGroup, complete_name
 from pytest_gaia.cli.release.gate import BundleId
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.outputs import make_folder, write_file
@@ -42,6 +41,33 @@ A freeze is waived as an item is (gaia waive not-frozen …), and so is a run th
 
 app = typer.Typer()
 
+HELP = """\
+Write the sign-off page of a release: may it go out, what is known to fail, who accepted it and until when, what was not
+tested, and what runs where. Nothing is run, asked, or written but the page; the answer is that of the gate.
+
+\b
+  gaia signoff report --bundle 3f9a1c --env production
+  gaia signoff report --bundle 3f9a1c --env production --output page.html --markdown page.md
+  gaia signoff report --bundle 3f9a1c --format markdown
+
+An environment stands for the whole way up to it; without --env, it is the furthest that the ledger knows of the release.
+Without --output, --markdown and --format, the page is written to .gaia/signoff/.
+
+\b
+Exit codes: 0 the page was written, whatever it says (--exit-code: 1 for REJECT, 11 for HOLD, as of gaia gate); 1 the ledger
+is not whole, which the page says; 4 a mistake; 12 the remote of the ledger is out of reach.
+"""
+
+GROUP_HELP = (
+    SIGNOFF_HELP
+    + "\n`gaia signoff report` writes the page that says what there is to sign: gaia signoff report --help.\n"
+)
+
+signoff = typer.Typer(name="signoff", help=GROUP_HELP, cls=DefaultGroup)
+
+app.add_typer(signoff)
+
+
 ItemName = Annotated[str, typer.Argument(metavar="ITEM", help="The item; see gaia checklist.", show_default=False)]
 Target = Annotated[str, typer.Option("--env", metavar="ENV", help="The environment that it goes to.")]
 SshKey = Annotated[
@@ -49,6 +75,7 @@ SshKey = Annotated[
 ]
 
 
+@signoff.command("item", help=GROUP_HELP, hidden=True)
 def sign_off(
     item: ItemName,
     env: Target,
@@ -91,46 +118,8 @@ def _sign(
     typer.echo(f"next: gaia gate {env} --bundle {found.short} --edge")
 
 
-HELP = """\
-Write the sign-off page of a release: may it go out, what is known to fail, who accepted it and until when, what was not
-tested, and what runs where. Nothing is run, asked, or written but the page; the answer is that of the gate.
-
-\b
-  gaia signoff report --bundle 3f9a1c --env production
-  gaia signoff report --bundle 3f9a1c --env production --output page.html --markdown page.md
-  gaia signoff report --bundle 3f9a1c --format markdown
-
-An environment stands for the whole way up to it; without --env, it is the furthest that the ledger knows of the release.
-Without --output, --markdown and --format, the page is written to .gaia/signoff/.
-
-\b
-Exit codes: 0 the page was written, whatever it says (--exit-code: 1 for REJECT, 11 for HOLD, as of gaia gate); 1 the ledger
-is not whole, which the page says; 4 a mistake; 12 the remote of the ledger is out of reach.
-"""
-
 FOLDER = ".gaia/signoff"
-_DEFAULT = "item"
 _NOT_WHOLE = 1
-
-
-class SignoffGroup(TyperGroup):
-    """``gaia signoff ITEM`` beside ``gaia signoff report``: any other first word belongs to the former."""
-
-    # Any: the context's type is one of typer's private modules.
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the name of the command there where it is left out."""
-        if not args or args[0] not in self.commands:
-            args = [_DEFAULT, *args]
-        return super().parse_args(ctx, args)
-
-
-GROUP_HELP = (
-    SIGNOFF_HELP
-    + "\n`gaia signoff report` writes the page that says what there is to sign: gaia signoff report --help.\n"
-)
-
-signoff = typer.Typer(name="signoff", help=GROUP_HELP, cls=SignoffGroup)
-signoff.command(_DEFAULT, help=GROUP_HELP, hidden=True)(sign_off)
 
 
 @signoff.command("report", help=HELP)

@@ -36,6 +36,10 @@ exit 1 if a file would change.
 """
 
 
+app = typer.Typer()
+
+
+@app.command("ratchet", help=RATCHET_HELP)
 def ratchet_rules(
     base: Annotated[str, typer.Option(metavar="REF", help="A commit, branch or tag to compare with.")],
     as_json: AsJson = False,
@@ -55,6 +59,7 @@ def ratchet_rules(
     raise typer.Exit(int(bool(found)))
 
 
+@app.command("fmt", help=FMT_HELP)
 def format_files(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change.")] = False,
     as_json: AsJson = False,

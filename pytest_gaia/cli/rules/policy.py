@@ -23,11 +23,8 @@ from pytest_gaia.verdict.evidence import TestRecord, read_run
 from pytest_gaia.verdict.judge import Judgement, judge, subject_of
 
 app = typer.Typer(name="policy", help="What failures are expected where, why, and until when.", no_args_is_help=True)
-app.command("diff", help=policy_runs.DIFF_HELP)(policy_runs.diff)
-app.command("suggest", help=policy_runs.SUGGEST_HELP)(policy_runs.suggest)
-app.command("prune", help=policy_runs.PRUNE_HELP)(policy_runs.prune)
-app.command("ratchet", help=policy_files.RATCHET_HELP)(policy_files.ratchet_rules)
-app.command("fmt", help=policy_files.FMT_HELP)(policy_files.format_files)
+app.add_typer(policy_runs.app)
+app.add_typer(policy_files.app)
 
 LIST_HELP = """\
 List the rules: what they expect, where, who answers for them, and how long they still apply.

@@ -48,6 +48,10 @@ excuses others, and a flaky rule after enough clean runs in a row. A rule whose 
 """
 
 
+app = typer.Typer()
+
+
+@app.command("diff", help=DIFF_HELP)
 def diff(
     one: Annotated[str, typer.Argument(metavar="ENV", help="Where it is excused.", autocompletion=complete_name)],
     other: Annotated[str, typer.Argument(metavar="ENV", help="Where it would gate.", autocompletion=complete_name)],
@@ -73,6 +77,7 @@ def diff(
         echo_lines(["", f"{rule}: {why}", *(f"  {node}" for node in nodes)])
 
 
+@app.command("suggest", help=SUGGEST_HELP)
 def suggest(
     runs: Runs,
     write: Annotated[bool, typer.Option("--write", help="Write the drafts into expectations/drafts/.")] = False,
@@ -95,6 +100,7 @@ def suggest(
         typer.echo("Nothing failed that no rule excuses.")
 
 
+@app.command("prune", help=PRUNE_HELP)
 def prune(
     runs: Runs,
     clean_runs: Annotated[int, typer.Option(min=1, help="Clean runs in a row after which a flaky rule is stale.")] = 10,
