@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pytest_gaia.sandbox.services.app import Request, Router, naive_now
+from pytest_gaia.sandbox.services.app import Request, Service, naive_now
 from pytest_gaia.sandbox.services.auth import Identities
 from pytest_gaia.sandbox.services.database import Database
 from pytest_gaia.sandbox.services.figures import add_canned
@@ -31,9 +31,9 @@ _ADD = """
 """
 
 
-def asset_service(identities: Identities, database: Database, *, fixed: bool = False) -> Router:
+def asset_service(identities: Identities, database: Database, *, fixed: bool = False) -> Service:
     """Build the asset service. ``fixed`` serves the route that the gateway forwards generation to."""
-    router = Router("Gaia Asset Service", identities.authenticate)
+    router = Service("Gaia Asset Service", identities.authenticate)
     assets = Assets(database)
     add_canned(router, "asset", "GET /api/v1/assets/")
     add_canned(router, "asset", "GET /api/v1/assets/test", open_=True)
@@ -54,12 +54,12 @@ class Assets:
 
     async def request(self, request: Request) -> object:
         """Store a request for an asset, pending."""
-        wish = validated(request.body, _REQUEST)
+        wish = validated(request.content, _REQUEST)
         return await self._add(request, wish["category"], wish["description"], wish)
 
     async def generate(self, request: Request) -> object:
         """Store a request for an asset in the words of the gateway's first API."""
-        wish = validated(request.body, {"type": STRING, "prompt": STRING})
+        wish = validated(request.content, {"type": STRING, "prompt": STRING})
         return await self._add(request, wish["type"], wish["prompt"], wish)
 
     async def _add(self, request: Request, category: str, description: str, wish: Mapping[str, object]) -> object:

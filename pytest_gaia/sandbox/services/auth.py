@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_gaia.sandbox.services.app import Handler, HttpError, Identity, Request, Router, naive_now
+from pytest_gaia.sandbox.services.app import Handler, HttpError, Identity, Request, Service, naive_now
 from pytest_gaia.sandbox.services.database import USER_ID, Database, DatabaseDown, key_hash
 from pytest_gaia.sandbox.services.figures import add_canned
 from pytest_gaia.sandbox.services.validation import OPTIONAL_STRING, STRING, Field, json_object, validated
@@ -66,9 +66,9 @@ class Identities:
 _CREDENTIALS = {"email": STRING, "password": STRING}
 
 
-def auth_service(identities: Identities, database: Database) -> Router:
+def auth_service(identities: Identities, database: Database) -> Service:
     """Build the auth service."""
-    router = Router("Gaia Auth Service", identities.authenticate)
+    router = Service("Gaia Auth Service", identities.authenticate)
     auth = Auth(identities, database)
     router.add("GET /health", auth.health, open_=True)
     add_canned(router, "auth", "GET /status", open_=True)
@@ -104,7 +104,7 @@ class Auth:
 
     async def validate(self, request: Request) -> object:
         """Validate a token or a key; always 200, the answer says whether it is valid."""
-        content = validated(request.body, {"token": OPTIONAL_STRING, "api_key": OPTIONAL_STRING})
+        content = validated(request.content, {"token": OPTIONAL_STRING, "api_key": OPTIONAL_STRING})
         if content.get("token") and (user := self._identities.user_of_token(content["token"])):
             return {"valid": True, "auth_type": "jwt", "user_id": user, "error": None}
         key = content.get("api_key")
@@ -115,7 +115,7 @@ class Auth:
 
     async def internal_validate(self, request: Request) -> object:
         """Repeat what another service already knows of a user."""
-        content = json_object(request.body)
+        content = json_object(request.content)
         return {
             "valid": bool(content.get("user_id")),
             "auth_type": content.get("auth_type", "none"),
@@ -126,7 +126,7 @@ class Auth:
 
 def _without_supabase(action: str, fields: Mapping[str, Field]) -> Handler:
     async def refuse(request: Request) -> object:
-        validated(request.body, fields)
+        validated(request.content, fields)
         raise HttpError(400, f"{action} failed: 'NoneType' object has no attribute 'auth'")
 
     return refuse

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from pytest_gaia.sandbox.services.app import HttpError, Request, Router, naive_now, today
+from pytest_gaia.sandbox.services.app import HttpError, Request, Service, naive_now, today
 from pytest_gaia.sandbox.services.figures import ANSWERS, FIGURES, add_canned, canned, filled
 from pytest_gaia.sandbox.services.validation import json_object, required_query, whole_number
 
@@ -59,7 +59,7 @@ _CREDITS: int = _PRICING["meshy"]["operations"]["text_to_3d"]
 """what Meshy takes for a model from its package"""
 
 
-def add_pricing(router: Router, *, fixed: bool) -> None:
+def add_pricing(router: Service, *, fixed: bool) -> None:
     """Add the routes of prices. In the release every mistake in a request for a price is a 500."""
     prices = Pricing(fixed=fixed)
     tiers, packages = f"GET {_PRICES}/cost-estimator/dalle-tiers", f"GET {_PRICES}/cost-estimator/meshy-packages"
@@ -73,7 +73,7 @@ def add_pricing(router: Router, *, fixed: bool) -> None:
     router.add(f"GET {_PRICES}/cost-estimator/provider-comparison", prices.compare)
 
 
-def add_usage(router: Router, *, fixed: bool) -> None:
+def add_usage(router: Service, *, fixed: bool) -> None:
     """Add the routes of usage. In the release every mistake in a log entry is a 500."""
     usage = Usage(fixed=fixed)
     router.add(f"GET {_USAGE}/current", usage.current)
@@ -93,7 +93,7 @@ class Pricing:
     async def current(self, request: Request) -> object:
         """Return the prices of one provider."""
         provider = self._provider(request)
-        quality = request.query.get("quality", "standard")
+        quality = request.query_params.get("quality", "standard")
         details = {"provider": provider, "quality": quality, "last_updated": naive_now()}
         return {"pricing": {**_PRICING[provider], **details}, "effective_date": naive_now(), "currency": "USD"}
 
@@ -104,7 +104,7 @@ class Pricing:
 
     async def estimate(self, request: Request) -> object:
         """Return what an operation would cost."""
-        wish = json_object(request.body)
+        wish = json_object(request.content)
         provider, operation = wish.get("provider", ""), wish.get("operation", "image_generation")
         if provider not in _RATES:
             raise _mistake(400, "Valid provider required", fixed=self._fixed)
@@ -126,7 +126,7 @@ class Pricing:
     async def compare(self, request: Request) -> object:
         """Return what an operation would cost at each provider, the cheapest first."""
         operation, quantity = required_query(request, "operation"), whole_number(request, "quantity", 1)
-        quality = request.query.get("quality", "standard")
+        quality = request.query_params.get("quality", "standard")
         prices = {provider: _price(provider, quality) for provider in _COMPARED.get(operation, ())}
         offers = [
             {
@@ -160,7 +160,7 @@ async def analytics(request: Request) -> object:
     end = _date(request, "end_date", today())
     start = _date(request, "start_date", end - timedelta(_ANALYSED_DAYS - 1))
     days = [start + timedelta(offset) for offset in range((end - start).days + 1)]
-    wanted = request.query.get("provider")
+    wanted = request.query_params.get("provider")
     entries = {one: sum((_on_day(day, one) for day in days), _NOTHING) for one in _RATES if wanted in (None, one)}
     models = _units(entries, "models")
     return {
@@ -189,7 +189,7 @@ class Usage:
 
     async def log(self, request: Request) -> object:
         """Add to this month's usage of a provider."""
-        entry = json_object(request.body)
+        entry = json_object(request.content)
         for name in ("provider", "operation", "quantity", "cost"):
             if name not in entry:
                 raise _mistake(400, f"Missing required field: {name}", fixed=self._fixed)
@@ -202,7 +202,7 @@ class Usage:
 
     async def current(self, request: Request) -> object:
         """Return this month's usage of one ``provider``, or all."""
-        wanted = request.query.get("provider")
+        wanted = request.query_params.get("provider")
         entries = {name: entry for name, entry in self._entries.items() if wanted in (None, name)}
         period = {"start": f"{today().replace(day=1)}", "end": naive_now()}
         return {**_totals(entries), "providers": _by_provider(entries), "billing_period": period, "as_of": naive_now()}
@@ -211,7 +211,7 @@ class Usage:
         """Return what is left of this month's limits of one ``provider``, or all."""
         used = {provider: entry.units for provider, entry in self._entries.items()}
         used |= {"meshy": used["meshy"] * _CREDITS, "stability": _on_day(today(), "stability").units}
-        wanted = request.query.get("provider")
+        wanted = request.query_params.get("provider")
         shown = {
             name: filled(one["told"], limit=one["limit"], used=used[name], left=one["limit"] - used[name])
             for name, one in FIGURES["limits"].items()
@@ -242,7 +242,7 @@ class Usage:
         return filled(
             ANSWERS["chat"][f"GET {_USAGE}/reports/monthly"],
             **self._charges(),
-            month=request.query.get("month", f"{today():%Y-%m}"),
+            month=request.query_params.get("month", f"{today():%Y-%m}"),
             summary={**_totals(self._entries), "unique_operations": len(operations)},
             by_provider=_by_provider(self._entries),
             operations=operations,
@@ -264,7 +264,7 @@ class Usage:
 async def history(request: Request) -> object:
     """Return usage of the last ``days``, of one ``provider`` or all."""
     count = max(1, whole_number(request, "days", 30))
-    wanted = request.query.get("provider")
+    wanted = request.query_params.get("provider")
     names = [name for name in _RATES if wanted in (None, name)]
     end = today()
     days = [_day(end - timedelta(offset), names) for offset in range(count - 1, -1, -1)]
@@ -297,7 +297,7 @@ def _price(provider: str, quality: str) -> float:
 
 
 def _date(request: Request, name: str, default: date) -> date:
-    text = request.query.get(name)
+    text = request.query_params.get(name)
     if text is None:
         return default
     try:

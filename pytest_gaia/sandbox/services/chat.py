@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from pytest_gaia.sandbox.services.app import Request, Router, Stream, encode, naive_now
+from pytest_gaia.sandbox.services.app import Request, Service, Stream, encode, naive_now
 from pytest_gaia.sandbox.services.auth import Identities
 from pytest_gaia.sandbox.services.billing import add_pricing, add_usage
 from pytest_gaia.sandbox.services.database import Database
@@ -35,9 +35,9 @@ CHAT_REQUEST = {
 _RELOAD = "POST /api/v0.2/chat/reload-prompt"
 
 
-def chat_service(identities: Identities, database: Database, *, fixed: bool = False) -> Router:
+def chat_service(identities: Identities, database: Database, *, fixed: bool = False) -> Service:
     """Build the chat service."""
-    router = Router("Gaia Chat Service", identities.authenticate)
+    router = Service("Gaia Chat Service", identities.authenticate)
     histories = Histories()
     # The release keeps what was streamed apart: clearing the history of plain conversations leaves it.
     streamed = histories if fixed else Histories()
@@ -94,7 +94,7 @@ class Chat:
 
     async def complete(self, request: Request) -> object:
         """Answer a message, or stream the answer where the message asks for that."""
-        wish = validated(request.body, CHAT_REQUEST)
+        wish = validated(request.content, CHAT_REQUEST)
         completion = complete(wish)
         if wish.get("stream"):
             return Stream(self._streaming.events(request, wish, completion))
@@ -112,7 +112,7 @@ class Chat:
 
     async def complete_plainly(self, request: Request) -> object:
         """Answer a message without figures."""
-        wish = validated(request.body, CHAT_REQUEST)
+        wish = validated(request.content, CHAT_REQUEST)
         completion = complete(wish)
         if not request.dry:
             self._histories.add(request.user_id, wish["message"], completion.text)
@@ -147,7 +147,7 @@ class Chat:
         }
 
 
-def _add_streaming(router: Router, streaming: Streaming) -> None:
+def _add_streaming(router: Service, streaming: Streaming) -> None:
     base = "/api/v0.2/chat/stream"
     router.add(f"POST {base}", streaming.stream)
     router.add(f"POST {base}/cache/invalidate", streaming.invalidate)
@@ -168,7 +168,7 @@ class Streaming:
 
     async def stream(self, request: Request) -> Stream:
         """Stream the answer to a message."""
-        wish = validated(request.body, CHAT_REQUEST)
+        wish = validated(request.content, CHAT_REQUEST)
         return Stream(self.events(request, wish, complete(wish)))
 
     async def events(

@@ -30,7 +30,7 @@ from typing import Any
 
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.sandbox.services.app import Answer, ASGIApp, Message, Receive, Scope, Send, encode, match
+from pytest_gaia.sandbox.services.app import ASGIApp, Message, Receive, Scope, Send, answer, encode
 
 REQUIRED = object()
 
@@ -127,7 +127,10 @@ def _covers(route: str, path: str) -> bool:
     if route.endswith("/*"):
         prefix = route.removesuffix("/*")
         return path == prefix or path.startswith(f"{prefix}/")
-    return match(route.rstrip("/"), path) is not None
+    wanted, given = route.rstrip("/").split("/"), path.split("/")
+    return len(wanted) == len(given) and all(
+        bool(got) if want.startswith("{") else want == got for want, got in zip(wanted, given, strict=True)
+    )
 
 
 def _check_member(member: str, kind: str) -> None:
@@ -305,7 +308,7 @@ async def _met(fault: Fault, scope: Scope, receive: Receive, send: Send) -> bool
             body = fault.arguments["body"]
             status = fault.arguments["status"]
             detail = {"detail": f"Fault: status {status}"} if body is None else body
-            await Answer(encode(detail), status).send(send)
+            await answer(detail, status)(scope, receive, send)
             return True
         case "reset":
             await _reset(scope, receive)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_gaia.sandbox.services.app import Handler, HttpError, Request, Router, naive_now
+from pytest_gaia.sandbox.services.app import Handler, HttpError, Request, Service, naive_now
 
 FIGURES: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
 ANSWERS: Mapping[str, Mapping[str, Any]] = FIGURES["answers"]
@@ -35,7 +35,7 @@ def chosen(contents: Mapping[str, object], missing: str) -> Handler:
     """Return a handler that answers with the content for the value in its path, or 404 with the text ``missing``."""
 
     async def handle(request: Request) -> object:
-        (name,) = request.params.values()
+        (name,) = request.path_params.values()
         if name not in contents:
             raise HttpError(404, missing.format(name))
         return filled(contents[name])
@@ -43,10 +43,10 @@ def chosen(contents: Mapping[str, object], missing: str) -> Handler:
     return handle
 
 
-def add_canned(router: Router, service: str, *rules: str, open_: bool = False) -> None:
+def add_canned(app: Service, service: str, *rules: str, open_: bool = False) -> None:
     """Add the routes of ``service`` whose answers depend on nothing but the time."""
     for rule in rules:
-        router.add(rule, canned(ANSWERS[service][rule]), open_=open_)
+        app.add(rule, canned(ANSWERS[service][rule]), open_=open_)
 
 
 def _filled(content: Any, values: Mapping[str, object]) -> Any:

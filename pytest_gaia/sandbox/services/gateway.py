@@ -11,7 +11,16 @@ from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from pytest_gaia.sandbox.services.app import JSON_TYPE, Answer, HttpError, Request, Router, Stream, encode, naive_now
+from pytest_gaia.sandbox.services.app import (
+    JSON_TYPE,
+    HttpError,
+    Request,
+    Service,
+    Stream,
+    answer,
+    encode,
+    naive_now,
+)
 from pytest_gaia.sandbox.services.auth import Identities
 from pytest_gaia.sandbox.services.database import Database
 from pytest_gaia.sandbox.services.figures import ANSWERS
@@ -218,14 +227,14 @@ ANSWER_TIMEOUT = 30.0
 HEALTH_TIMEOUT = 2.0
 ROOT_LIMIT = 60
 
-_CRASH = Answer(encode({"detail": "Internal server error"}), 500)
-
 
 def gateway_service(
     identities: Identities, database: Database, backends: Mapping[str, str], *, fixed: bool = False
-) -> Router:
+) -> Service:
     """Build the gateway over the base URLs of its ``backends``."""
-    router = Router("LLM Platform", identities.authenticate, crash=_CRASH)
+    router = Service(
+        "LLM Platform", identities.authenticate, crash=lambda: answer({"detail": "Internal server error"}, 500)
+    )
     gateway = Gateway(database, backends, fixed=fixed)
     router.add("GET /health", gateway.health, open_=True)
     router.add("GET /", gateway.root, open_=True)
@@ -252,13 +261,13 @@ class Gateway:
 
     async def root(self, request: Request) -> object:
         """Greet, at most sixty times a minute for each client."""
-        if not self._root_limit.allows(request.client):
-            return Answer.of({"error": f"Rate limit exceeded: {ROOT_LIMIT} per 1 minute"}, 429)
+        if not self._root_limit.allows(request.client.host if request.client else "unknown"):
+            return answer({"error": f"Rate limit exceeded: {ROOT_LIMIT} per 1 minute"}, 429)
         return ANSWERS["gateway"]["GET /"]
 
     async def add_numbers(self, request: Request) -> object:
         """Add two numbers."""
-        numbers = validated(request.body, {"a": NUMBER, "b": NUMBER})
+        numbers = validated(request.content, {"a": NUMBER, "b": NUMBER})
         return {"result": numbers["a"] + numbers["b"]}
 
     def handler(self, forward: Forward) -> Callable[[Request], Awaitable[object]]:
@@ -272,7 +281,7 @@ class Gateway:
 
         return handle
 
-    async def _forward(self, service: str, call: Call) -> Answer:
+    async def _forward(self, service: str, call: Call) -> object:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT), send(self._backends[service], call) as reply:
                 body = await reply.body()
@@ -285,8 +294,8 @@ class Gateway:
         if not 200 <= reply.status < 300:
             raise HttpError(reply.status, f"Service error: {body.decode(errors='replace')}")
         if not reply.content_type.startswith(JSON_TYPE):
-            return Answer.of({"content": body.decode(errors="replace"), "content_type": reply.content_type})
-        return Answer(body, reply.status)
+            return answer({"content": body.decode(errors="replace"), "content_type": reply.content_type})
+        return answer(body, reply.status)
 
     async def _relay(self, service: str, call: Call) -> AsyncGenerator[bytes, None]:
         """Pass a stream on as it comes. The 200 is out before the backend is asked: one that is down gives no events."""
@@ -299,7 +308,7 @@ class Gateway:
 
     def _call(self, forward: Forward, request: Request) -> Call:
         target = (self._fixed and REPAIRED_TARGETS.get(forward.rule)) or forward.target or forward.rule.split(" ")[1]
-        path = target.format(**{name: quote(value, safe="") for name, value in request.params.items()})
+        path = target.format(**{name: quote(value, safe="") for name, value in request.path_params.items()})
         query = request.scope["query_string"].decode()
         headers = {"content-type": JSON_TYPE}
         if request.identity:
@@ -307,7 +316,7 @@ class Gateway:
             headers[name] = value
         body = _with_identity(request)
         if forward.copies_length and not self._fixed:
-            headers["content-length"] = str(len(request.body))
+            headers["content-length"] = str(len(request.content))
             body = b""
         return Call(request.method, f"{path}?{query}" if query else path, headers, body)
 
@@ -322,14 +331,14 @@ class Gateway:
 
 def _with_identity(request: Request) -> bytes:
     """Return the body with the user added, where it is a JSON object and there is a user."""
-    if not request.body or request.identity is None:
-        return request.body
+    if not request.content or request.identity is None:
+        return request.content
     try:
-        content = json.loads(request.body)
+        content = json.loads(request.content)
     except ValueError:
-        return request.body
+        return request.content
     if not isinstance(content, dict):
-        return request.body
+        return request.content
     user = {"auth_type": request.identity.kind, "user_id": request.identity.user_id}
     return encode({**content, "_auth": user})
 

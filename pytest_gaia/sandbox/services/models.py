@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pytest_gaia.sandbox.services.app import HttpError, Request, Router, naive
+from pytest_gaia.sandbox.services.app import HttpError, Request, Service, naive
 from pytest_gaia.sandbox.services.figures import ANSWERS, FIGURES, add_canned, canned, chosen, filled
 from pytest_gaia.sandbox.services.validation import whole_number
 
@@ -58,7 +58,7 @@ def complete(wish: Mapping[str, object]) -> Completion:
     return Completion(source, reasoning, text, _tokens(message), spoken, model["avg_response_time_ms"] + 5 * spoken)
 
 
-def add_providers(router: Router, *, fixed: bool) -> None:
+def add_providers(router: Service, *, fixed: bool) -> None:
     """Add the routes of providers. The release lacks those of a single provider, but for its models."""
     answers, missing = ANSWERS["chat"], "Provider {} not found"
     listed, health, stats = (answers[f"GET {_PROVIDERS}/{name}"] for name in ("", "health", "stats"))
@@ -75,7 +75,7 @@ def add_providers(router: Router, *, fixed: bool) -> None:
             router.add(f"GET {_PROVIDERS}/{{provider}}/{name}", chosen(told, missing))
 
 
-def add_models(router: Router, *, fixed: bool) -> None:
+def add_models(router: Service, *, fixed: bool) -> None:
     """Add the routes of models. The release lacks the three named lists: their names are taken for models."""
     router.add(f"GET {_MODELS}/", _listing)
     if fixed:
@@ -83,7 +83,7 @@ def add_models(router: Router, *, fixed: bool) -> None:
     router.add(f"GET {_MODELS}/{{model_id}}", chosen(MODELS, "Model not found: {}"))
 
 
-def add_performance(router: Router) -> None:
+def add_performance(router: Service) -> None:
     """Add the routes of performance. The release measures no chat: its own figures are those of an idle platform."""
     measured = Performance()
     router.add(f"GET {_PERFORMANCE}/summary", measured.summary)
@@ -120,7 +120,7 @@ async def _stages(request: Request) -> object:
 
 async def _listing(request: Request) -> object:
     """List the models of one ``provider`` or ``capability``, or all."""
-    provider, capability = request.query.get("provider"), request.query.get("capability")
+    provider, capability = request.query_params.get("provider"), request.query_params.get("capability")
     found = [
         {name: model[name] for name in _SUMMARY}
         for model in MODELS.values()

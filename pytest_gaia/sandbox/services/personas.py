@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncpg import Record
 
-from pytest_gaia.sandbox.services.app import HttpError, Request, Router, naive, naive_now
+from pytest_gaia.sandbox.services.app import HttpError, Request, Service, naive, naive_now
 from pytest_gaia.sandbox.services.database import ADD_PERSONA, MU, Database, persona_values
 from pytest_gaia.sandbox.services.validation import OPTIONAL_OBJECT, OPTIONAL_STRING, STRING, Field, validated
 
@@ -46,7 +46,7 @@ _CHOOSE = """
 """
 
 
-def add_personas(router: Router, database: Database, *, fixed: bool) -> None:
+def add_personas(router: Service, database: Database, *, fixed: bool) -> None:
     """Add the routes."""
     personas = Personas(database, fixed=fixed)
     base = "/api/v0.2/personas"
@@ -74,7 +74,7 @@ class Personas:
 
     async def listing(self, request: Request) -> object:
         """List the active personas, or all with ``active_only=false``."""
-        everything = request.query.get("active_only", "true").lower() in ("false", "0", "no")
+        everything = request.query_params.get("active_only", "true").lower() in ("false", "0", "no")
         rows = await self._database.fetch(
             "SELECT * FROM personas WHERE is_active OR $1 ORDER BY created_at", everything
         )
@@ -85,7 +85,7 @@ class Personas:
         """Add a persona. 400 where its name is taken."""
         import asyncpg
 
-        wish = validated(request.body, CREATE)
+        wish = validated(request.content, CREATE)
         try:
             rows = await self._session.run(ADD_PERSONA, *persona_values(wish, request.user_id), dry=request.dry)
         except asyncpg.UniqueViolationError:
@@ -105,13 +105,13 @@ class Personas:
 
     async def get(self, request: Request) -> object:
         """Return one persona. 404 for one that is unknown."""
-        return _done("retrieved", _persona(await self._find(request.params["persona_id"])))
+        return _done("retrieved", _persona(await self._find(request.path_params["persona_id"])))
 
     async def update(self, request: Request) -> object:
         """Change the given fields of a persona. 404 for one that is unknown, 400 where the new name is taken."""
-        wish = validated(request.body, UPDATE)
+        wish = validated(request.content, UPDATE)
         await self._session.rollback()
-        row = await self._find(request.params["persona_id"])
+        row = await self._find(request.path_params["persona_id"])
         if wish.get("name") not in (None, row["name"]) and await self._is_taken(wish["name"]):
             raise _taken(wish["name"])
         texts = (wish.get(name) for name in ("name", "description", "system_prompt"))
@@ -122,13 +122,13 @@ class Personas:
     async def delete(self, request: Request) -> object:
         """Remove a persona. 404 for one that is unknown."""
         await self._session.rollback()
-        row = await self._find(request.params["persona_id"])
+        row = await self._find(request.path_params["persona_id"])
         await self._database.write("DELETE FROM personas WHERE id = $1", row["id"], dry=request.dry)
         return {"success": True, "message": "Persona deleted successfully", "persona_id": str(row["id"])}
 
     async def choose(self, request: Request) -> object:
         """Make a persona the user's current one. 404 for one that is unknown."""
-        wish = validated(request.body, {"persona_id": STRING})
+        wish = validated(request.content, {"persona_id": STRING})
         await self._session.rollback()
         row = await self._find(wish["persona_id"])
         await self._database.write(_CHOOSE, request.user_id, row["id"], dry=request.dry)

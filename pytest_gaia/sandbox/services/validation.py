@@ -72,7 +72,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def required_query(request: Request, name: str) -> str:
     """Return a value of the query. Raises ``HttpError`` 422 where it is missing."""
-    query = request.query
+    query = request.query_params
     if name not in query:
         raise HttpError(422, [_problem("missing", ["query", name], "Field required", None)])
     return query[name]
@@ -80,7 +80,7 @@ def required_query(request: Request, name: str) -> str:
 
 def whole_number(request: Request, name: str, default: int) -> int:
     """Return a whole number of the query. Raises ``HttpError`` 422."""
-    text = request.query.get(name, str(default))
+    text = request.query_params.get(name, str(default))
     try:
         return int(text)
     except ValueError:

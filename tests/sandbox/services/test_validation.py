@@ -21,7 +21,7 @@ def problems(content: dict[str, object]) -> list[dict[str, Any]]:
     try:
         validated(json.dumps(content).encode(), FIELDS)
     except HttpError as error:
-        return list(error.detail) if isinstance(error.detail, list) and error.status == 422 else [vars(error)]
+        return list(error.detail) if isinstance(error.detail, list) and error.status_code == 422 else [vars(error)]
     return []
 
 
