@@ -28,7 +28,7 @@ def for_another_audience(mint: Mint) -> str:
 def signed_by_another(mint: Mint) -> str:
     """A good token with the signature of another secret."""
     from pytest_gaia.clients.tokens import mint as sign
-    from pytest_gaia.config.secrets import Secret
+    from pytest_gaia.secrets.masks import Secret
 
     return sign(Secret(uuid.uuid4().hex * 2), _user())
 

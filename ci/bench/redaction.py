@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pytest_gaia.config.secrets import Secret
+from pytest_gaia.secrets.masks import Secret
 
 AUDIENCE = "authenticated"
 

@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
 from pytest_gaia.config.addresses import Endpoint, endpoint_of, endpoints, is_loopback
-from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.secrets.masks import mask_url
 
 if TYPE_CHECKING:
     # Readiness needs no loop, and does not pay for the import.

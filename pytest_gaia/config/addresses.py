@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.config.secrets import MASK
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.secrets.masks import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

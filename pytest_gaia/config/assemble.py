@@ -16,10 +16,10 @@ from pytest_gaia.config.files import SHIPPED, shipped_file
 from pytest_gaia.config.members import expected_members, required_members
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.schema import StageTable, set_values
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.config.stage_settings import stage_settings
 from pytest_gaia.config.tolerance import TOLERANCE_KEYS, tolerance_of
 from pytest_gaia.errors import ConfigError, NotConfigured
+from pytest_gaia.secrets.masks import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.config.platform import MEMBERS, NATS_DISABLED
-from pytest_gaia.config.secrets import Secret, mask_url
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
+from pytest_gaia.secrets.masks import Secret, mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

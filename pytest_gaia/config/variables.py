@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_gaia.config.dotenv import DOTENV_FILE
-from pytest_gaia.config.secret_names import is_secret_name
+from pytest_gaia.secrets.names import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from pytest_gaia.deploy.contract import EXIT_STATUSES, Reply, ReplyStatus, Request
-from pytest_gaia.deploy.masking import masker
 from pytest_gaia.deploy.process import Finished, run_tool
 from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.secrets.redaction import masker
 
 
 class CommandHook:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from pytest_gaia.config.variables import passed_on
-from pytest_gaia.deploy.masking import masker
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.secrets.redaction import masker
 from pytest_gaia.system.signals import held_back
 
 ending = threading.Event()

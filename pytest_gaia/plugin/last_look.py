@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_gaia.run.leaks import leaks
+from pytest_gaia.secrets.leaks import leaks
 from pytest_gaia.verdict.verdict import EXIT_CODES
 from pytest_gaia.wording import counted
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_gaia.plugin.checks.result import Result
-    from pytest_gaia.run.leaks import Leak
     from pytest_gaia.run.session import Run
+    from pytest_gaia.secrets.leaks import Leak
 
 _SHOWN = 20
 _TICK = 1.0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from _pytest.nodeid import NodeId
 
-from pytest_gaia.config.secrets import MASKED, ordinal_mask
+from pytest_gaia.secrets.masks import MASKED, ordinal_mask
 
 if TYPE_CHECKING:
     import re

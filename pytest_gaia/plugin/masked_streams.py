@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from _pytest.logging import get_option_ini
 
-from pytest_gaia.clients.forms import SHORTEST
 from pytest_gaia.printable import SafeStream, commands
+from pytest_gaia.secrets.forms import SHORTEST
 
 if TYPE_CHECKING:
     import logging

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from pytest_gaia.config.secrets import unkeyed
 from pytest_gaia.policy.subjects import Subject, Symptom
+from pytest_gaia.secrets.masks import unkeyed
 
 Rank: TypeAlias = tuple[int, int]
 """How specific a selector is; a total order: all < service, marker < folder < file < class < function < parameters."""

@@ -11,12 +11,12 @@ from typing import Any
 from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Place, Served
 from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.config.secret_names import is_secret_name
-from pytest_gaia.config.secrets import MASK, mask_url
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.preflight.credentials import is_literal, secret_shape
 from pytest_gaia.preflight.spelling import as_environment
 from pytest_gaia.preflight.standing import env_place, inside, standing
+from pytest_gaia.secrets.masks import MASK, mask_url
+from pytest_gaia.secrets.names import is_secret_name
+from pytest_gaia.secrets.shapes import is_literal, secret_shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from pytest_gaia.clients.exchanges import Exchange, Message, Statement
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.known_secrets import secrets_around, secrets_of
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options
 from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.printable import coloured, visible
 from pytest_gaia.run.stack import Stack, bind
+from pytest_gaia.secrets.redaction import Redactor, secrets_around, secrets_of
 
 _REMEMBERED = 200
 """statements and messages of one test that are kept: the latest; a listener on everything can see very many"""

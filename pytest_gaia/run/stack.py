@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from pytest_gaia.config.environment import Environment, Topology
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
+from pytest_gaia.secrets.masks import Secret
 
 _STOP_SECONDS = 10.0
 _CALL_SECONDS = 30.0

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_gaia.config.secrets import adopt_mask_key, mask_key
 from pytest_gaia.run.session import MAIN, Run
 from pytest_gaia.run.stack import Stack
+from pytest_gaia.secrets.masks import adopt_mask_key, mask_key
 
 DESELECTED = "gaia_deselected"
 LEFT_OUT = "gaia_left_out"

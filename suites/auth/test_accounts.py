@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.secrets import Secret
+from pytest_gaia.secrets.masks import Secret
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.answers import Answer

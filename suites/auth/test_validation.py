@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.secrets import Secret
+from pytest_gaia.secrets.masks import Secret
 from suites.forgeries import FORGERIES
 from suites.members import require_up
 from suites.shapes import NOTHING, TEXT, UUID, equal, shaped

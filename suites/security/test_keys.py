@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.secrets import Secret
+from pytest_gaia.secrets.masks import Secret
 from suites.shapes import TEXT, shaped
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.secrets import unkeyed
+from pytest_gaia.secrets.masks import unkeyed
 from tests.cli.terminals import Terminal
 
 if TYPE_CHECKING:

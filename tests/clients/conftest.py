@@ -12,8 +12,8 @@ import pytest_asyncio
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.run.stack import Stack
+from pytest_gaia.secrets.masks import Secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.errors import WriteRefused
+from pytest_gaia.secrets.masks import mask_of
 from tests.clients.peers import Received, always, peer
 
 if TYPE_CHECKING:

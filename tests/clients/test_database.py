@@ -13,8 +13,8 @@ from pytest_gaia.clients.database.client import Database
 from pytest_gaia.clients.database.sessions import ReadOnlySession
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.config.environment import Timeouts
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, NotApplicable, WriteRefused
+from pytest_gaia.secrets.masks import Secret
 from tests.clients.conftest import environment
 
 if TYPE_CHECKING:

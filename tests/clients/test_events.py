@@ -8,9 +8,9 @@ import json
 import pytest
 
 from pytest_gaia.clients.broker.events import EventLog, matches
-from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.config.secrets import unkeyed
 from pytest_gaia.errors import DeadlineExceeded
+from pytest_gaia.secrets.masks import unkeyed
+from pytest_gaia.secrets.redaction import Redactor
 
 
 def log(*events: tuple[str, object]) -> EventLog:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.clients.tokens import mint
-from pytest_gaia.config.secrets import Secret, mask_of
 from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, WriteRefused
+from pytest_gaia.secrets.masks import Secret, mask_of
 from tests.clients.conftest import KEY
 from tests.clients.peers import Received, always, answer, peer
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.arguments import fill
 from pytest_gaia.clients.http.services import ClientSet
-from pytest_gaia.clients.redaction import Redactor
+from pytest_gaia.secrets.redaction import Redactor
 from tests.clients.conftest import environment
 from tests.clients.peers import always, peer
 

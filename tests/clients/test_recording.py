@@ -11,9 +11,9 @@ from pytest_gaia.clients.broker.messaging import Messaging
 from pytest_gaia.clients.database.client import Database
 from pytest_gaia.clients.exchanges import Message, Statement
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import Unreachable, WriteRefused
 from pytest_gaia.run.session import Recorder
+from pytest_gaia.secrets.masks import Secret
 from tests.clients.conftest import environment
 from tests.clients.nats_server import nats_server
 

@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from pytest_gaia.clients.tokens import mint
-from pytest_gaia.config.secrets import Secret
+from pytest_gaia.secrets.masks import Secret
 
 SECRET = Secret("a-secret-that-is-long-enough-for-hs256")
 

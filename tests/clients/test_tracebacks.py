@@ -21,7 +21,7 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.broker.messaging import Messaging
 from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
-from pytest_gaia.config.secrets import Secret
+from pytest_gaia.secrets.masks import Secret
 
 ENVIRONMENT = Environment(
     "production",

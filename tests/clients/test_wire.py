@@ -14,9 +14,9 @@ from pytest_gaia.clients.database.client import Database
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.clients.wire import proxy_for, trusted
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, Unreachable
 from pytest_gaia.observation.readiness import probe_members
+from pytest_gaia.secrets.masks import Secret
 from tests.clients.conftest import environment
 from tests.clients.nats_server import nats_server
 from tests.clients.peers import always, peer, self_signed, unused_port

@@ -11,7 +11,7 @@ from pytest_gaia.collection.needs import Needs
 from pytest_gaia.collection.selection import why_not
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import NATS_DISABLED
-from pytest_gaia.config.secrets import Secret
+from pytest_gaia.secrets.masks import Secret
 
 
 def environment(**fields: Any) -> Environment:

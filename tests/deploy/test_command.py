@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.deploy.custom import CommandHook
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.secrets.masks import mask_of
 from tests.deploy.executables import a_request, executable
 
 if TYPE_CHECKING:

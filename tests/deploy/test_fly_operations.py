@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.secrets import unkeyed
 from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.fly import operations
 from pytest_gaia.deploy.fly.tool import FlyTool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+from pytest_gaia.secrets.masks import unkeyed
 
 if TYPE_CHECKING:
     from pytest_gaia.deploy.fly.shapes import LogLine

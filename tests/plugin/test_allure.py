@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.secrets import MASKED
+from pytest_gaia.secrets.masks import MASKED
 from tests.plugin.allure_checks import CHECKS, KEY, RULES
 from tests.plugin.allure_runs import make_project, run
 from tests.plugin.conftest import ScriptedServer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.secrets import ordinal_mask
+from pytest_gaia.secrets.masks import ordinal_mask
 from pytest_gaia.verdict.verdict import EXIT_CODES
 from tests.slow import with_workers
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
 from pytest_gaia.report.layout import aligned
 from pytest_gaia.report.members import header, member_table, missing, not_ready
 from pytest_gaia.report.terms import remaining
+from pytest_gaia.secrets.masks import Secret
 
 
 def test_columns_begin_at_the_same_place_and_lines_have_no_end_spaces() -> None:

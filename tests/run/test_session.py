@@ -9,10 +9,10 @@ import pytest
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
-from pytest_gaia.config.secrets import mask_of
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.stack import Stack
+from pytest_gaia.secrets.masks import mask_of
 from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.run.stack import Cell, Stack, bind
+from pytest_gaia.secrets.masks import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace as replaced
 
 from pytest_gaia.clients.exchanges import Exchange, Request, Response
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable, WriteRefused
+from pytest_gaia.secrets.redaction import Redactor
 from pytest_gaia.verdict.evidence import Failure
 from pytest_gaia.verdict.gathering import MESSAGE_LIMIT, failure_of
 

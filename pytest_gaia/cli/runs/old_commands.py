@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_gaia.config.secrets import MASK
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.secrets.masks import MASK
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import split_members
 from pytest_gaia.config.platform import HTTP_SERVICES
-from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.run.stack import Stack
+from pytest_gaia.secrets.masks import mask_url
 from pytest_gaia.system.signals import Ended, until_signalled
 
 app = typer.Typer(name="sandbox", help="A platform of one's own, kept running for development.", no_args_is_help=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from pytest_gaia.config.deployed import source_of
 from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Place, Served
-from pytest_gaia.config.secret_names import is_secret_name
-from pytest_gaia.config.secrets import MASK, mask_url
-from pytest_gaia.preflight.credentials import secret_shape
 from pytest_gaia.preflight.standing import env_place, inside, standing
+from pytest_gaia.secrets.masks import MASK, mask_url
+from pytest_gaia.secrets.names import is_secret_name
+from pytest_gaia.secrets.shapes import secret_shape
 
 Value = str | bool | int | list[str]
 

@@ -12,8 +12,8 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.settings.values import described, plain
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import resolve, resolve_each
-from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import NotConfigured
+from pytest_gaia.secrets.masks import mask_url
 
 app = typer.Typer(name="env", help="Which environments there are, and what each is made of.", no_args_is_help=True)
 

@@ -9,9 +9,9 @@ from pytest_gaia.config.assemble import SETTINGS
 from pytest_gaia.config.credentials import SECRET_KEYS
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.reader import ADHOC
-from pytest_gaia.config.secrets import MASK, Secret, mask_url
 from pytest_gaia.config.stages import Freeze, Slo, Stage
 from pytest_gaia.config.variables import variable_name
+from pytest_gaia.secrets.masks import MASK, Secret, mask_url
 
 Value = str | bool | int | float | list[str] | None
 

@@ -30,8 +30,8 @@ from nats.js.api import StorageType, StreamInfo
 from pytest_gaia.clients.reasons import NO_TLS, hide, reason_of, remedy_of
 from pytest_gaia.clients.wire import BrokerAddress, HomeLoop, broker_address, trusted
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import ConfigError, DeadlineExceeded, ServiceError, Unreachable
+from pytest_gaia.secrets.masks import mask_url
 
 __tracebackhide__ = hide
 

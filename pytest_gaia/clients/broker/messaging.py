@@ -12,9 +12,9 @@ from pytest_gaia.clients.exchanges import BODY_LIMIT, Message, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.payloads import decode, encode
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import NotApplicable
+from pytest_gaia.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
     # An environment without a broker does not pay for the library.

@@ -10,10 +10,10 @@ from pytest_gaia.clients.database.sessions import ReadOnlySession, Session, Writ
 from pytest_gaia.clients.exchanges import Statement, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import NotApplicable, WriteRefused
+from pytest_gaia.secrets.redaction import Redactor
 
 __tracebackhide__ = hide
 

@@ -22,13 +22,13 @@ import asyncpg
 
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Statement
 from pytest_gaia.clients.reasons import reason_of
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.dsn import for_client
 from pytest_gaia.config.environment import Timeouts
-from pytest_gaia.config.secrets import mask_url
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, Unreachable
+from pytest_gaia.secrets.masks import mask_url
+from pytest_gaia.secrets.redaction import Redactor
 
 Record: TypeAlias = asyncpg.Record
 Wire: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -13,8 +13,8 @@ from pytest_gaia.clients.http.exchange import Call, Identity, Link
 from pytest_gaia.clients.http.streams import EventStream, require_events
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.secrets import Secret
 from pytest_gaia.errors import GaiaError
+from pytest_gaia.secrets.masks import Secret
 
 __tracebackhide__ = hide
 

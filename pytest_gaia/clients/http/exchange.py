@@ -15,10 +15,10 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.arguments import Body, fill, text, url_of
 from pytest_gaia.clients.http.transport import MIB, Fault, Incoming, Outgoing, Progress, Transport
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.secrets import Secret, mask_url
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable
+from pytest_gaia.secrets.masks import Secret, mask_url
+from pytest_gaia.secrets.redaction import Redactor
 
 __tracebackhide__ = hide
 

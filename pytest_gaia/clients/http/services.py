@@ -11,11 +11,11 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.clients.http.exchange import Link
 from pytest_gaia.clients.http.transport import Transport
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import NotApplicable, nearest
+from pytest_gaia.secrets.redaction import Redactor
 
 
 class ClientSet:

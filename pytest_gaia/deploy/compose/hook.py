@@ -15,10 +15,10 @@ from pytest_gaia.config.deployfiles.read import override_file
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.compose.shapes import Container, containers, images, is_temporary, mistake_in
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request
-from pytest_gaia.deploy.masking import masker
 from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+from pytest_gaia.secrets.redaction import masker
 
 Command: TypeAlias = tuple[str, ...]
 

@@ -14,10 +14,10 @@ from pytest_gaia.deploy.contract import Reply, Request
 from pytest_gaia.deploy.fly.operations import observe, sleeping, wake_commands
 from pytest_gaia.deploy.fly.shapes import emitted
 from pytest_gaia.deploy.fly.tool import FlyTool, classify, explain
-from pytest_gaia.deploy.masking import masker
 from pytest_gaia.deploy.outcome import digest_of, repository_of
 from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+from pytest_gaia.secrets.redaction import masker
 
 _WAIT, _RELEASE_COMMAND = "wait_timeout", "release_command_timeout"
 _TIMEOUTS = {_WAIT: 300.0, _RELEASE_COMMAND: 600.0}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pytest_gaia.config.secret_names import is_secret_name
-from pytest_gaia.preflight.credentials import secret_shape
 from pytest_gaia.preflight.files import PRODUCTION, STAGING, DeployFiles, beyond_dev
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.workflows.conditions import is_always_true_text
@@ -24,6 +22,8 @@ from pytest_gaia.preflight.workflows.deploying import (
 from pytest_gaia.preflight.workflows.guarding import Gap, gaps, is_tested
 from pytest_gaia.preflight.workflows.model import Command, Job, Workflow
 from pytest_gaia.preflight.workflows.read import GITHUB_FOLDER, GITLAB_FILE
+from pytest_gaia.secrets.names import is_secret_name
+from pytest_gaia.secrets.shapes import secret_shape
 
 _SLEEP = re.compile(r"(?:^|[\s;&|(])sleep\s+[\"']?(?:\d|\$)")
 _IMAGE = re.compile(r"(?:^|\s)(?:--image|-i)[=\s]|\bimage:|image=")

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.deployfiles.model import App, Place
-from pytest_gaia.config.secret_names import is_secret_name
-from pytest_gaia.preflight.credentials import is_literal, is_placeholder, password_hosts, secret_shape
 from pytest_gaia.preflight.files import DeployFiles, Secrets
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place
 from pytest_gaia.preflight.texts import Text, app_texts, workflow_texts
 from pytest_gaia.preflight.workflows.deploying import secrets_set
 from pytest_gaia.preflight.workflows.model import Workflow
+from pytest_gaia.secrets.names import is_secret_name
+from pytest_gaia.secrets.shapes import is_literal, is_placeholder, password_hosts, secret_shape
 
 _IN_URL = "a password in a URL"
 

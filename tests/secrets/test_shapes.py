@@ -7,9 +7,9 @@ import secrets
 
 import pytest
 
-from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.config.secret_shapes import joined, looks_random, private_keys, tokens, url_secrets
-from pytest_gaia.config.secrets import MASK, unkeyed
+from pytest_gaia.secrets.masks import MASK, unkeyed
+from pytest_gaia.secrets.redaction import Redactor
+from pytest_gaia.secrets.shapes import joined, looks_random, private_keys, tokens, url_secrets
 
 
 def shown(text: str) -> str:

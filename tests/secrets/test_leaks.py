@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.config.secrets import mask_of
-from pytest_gaia.run.leaks import Leak, leaks
+from pytest_gaia.secrets.leaks import Leak, leaks
+from pytest_gaia.secrets.masks import mask_of
+from pytest_gaia.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

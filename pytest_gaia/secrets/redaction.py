@@ -1,23 +1,24 @@
-"""What may be shown: credentials are masked in headers, bodies, URLs, and wherever else they turn up."""
+"""What may be shown: secrets are masked in headers, bodies, URLs, lines of deploy tools, and wherever else they turn up."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from pytest_gaia.clients.fields import SCHEME, bearers, named, options
-from pytest_gaia.clients.forms import SHORTEST, FormIndex, forms_of, parts_of
-from pytest_gaia.clients.known_secrets import secrets_of
-from pytest_gaia.config.secret_names import is_secret_parameter
-from pytest_gaia.config.secret_shapes import JWT, joined, looks_made, private_keys, tokens, url_secrets
-from pytest_gaia.config.secrets import MASK, MASKED, mask_of
 from pytest_gaia.printable import one_line, visible
+from pytest_gaia.secrets.forms import SHORTEST, FormIndex, forms_of, parts_of
+from pytest_gaia.secrets.masks import MASK, MASKED, mask_of
+from pytest_gaia.secrets.names import SCHEME, bearers, is_secret_name, is_secret_parameter, named, options
+from pytest_gaia.secrets.shapes import JWT, KEY_MARK, is_literal, joined, looks_made, private_keys, tokens, url_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_gaia.config.environment import Environment
-    from pytest_gaia.config.secret_shapes import Span
+    from pytest_gaia.secrets.shapes import Span
+
 
 _Mask: TypeAlias = tuple[int, int, str]
 """start and end of a secret, and what is shown instead"""
@@ -183,3 +184,105 @@ def _masked(text: str, found: Sequence[_Mask], limit: int | None = None) -> str:
         pieces += [text[done:start], mask]
         done = end
     return "".join((*pieces, text[done:limit]))
+
+
+_CREDENTIAL_URL = re.compile(r"[a-z][a-z0-9+.-]{0,19}://[^\s/@]+@", re.IGNORECASE)
+
+
+_PLAIN_WORD = re.compile(r"[a-z]{1,12}|[A-Z][a-z]{1,11}|\d{1,9}")
+
+
+def _is_word(value: str) -> bool:
+    """Whether ``value`` stands in texts for what it is: ``postgres`` is a password in many places, and a name in more."""
+    return bool(_PLAIN_WORD.fullmatch(value))
+
+
+def secrets_of(environment: Environment) -> Iterator[tuple[str, str]]:
+    """Yield name and value of the secrets of ``environment``, and of what its addresses hold."""
+    for name in ("api_key", "jwt_secret", "token", "database"):
+        secret = getattr(environment, name)
+        # A DSN without a password is no secret, and shows where the database is.
+        is_address = name == "database" and secret is not None and not any(_of_url(name, secret.reveal()))
+        if secret is not None and not is_address and not _is_word(secret.reveal()):
+            source = environment.sources.get(f"secrets.{name}")
+            yield f"{name} (from {source})" if source else name, secret.reveal()
+    if environment.database is not None:
+        yield from _of_url("database", environment.database.reveal())
+    for name, url in (("nats", environment.nats or ""), *environment.urls.items()):
+        yield from _of_url(name, url)
+
+
+def secrets_around(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield name and value of the secrets among ``variables``: those whose names say so, and passwords in URLs.
+
+    Values that are no secret whatever their name says are left out: paths, references, plain words.
+    """
+    for name, value in variables.items():
+        if "://" in value:
+            yield from _of_url(name, value)
+        if is_secret_name(name) and (_CREDENTIAL_URL.match(value) or is_literal(value, name)) and not _is_word(value):
+            yield name, value
+            if "," in value:
+                # Several tokens may stand in one variable.
+                yield from ((name, part.strip()) for part in value.split(","))
+
+
+def _of_url(name: str, url: str) -> Iterator[tuple[str, str]]:
+    """Yield what of ``url`` is secret: its password, or the user of a NATS URL without one, which is a token.
+
+    Libraries end a password at an ``@`` that should have been encoded, and call the rest the host: its pieces are secret too.
+    """
+    for start, end in (*url_secrets(url, cut=False), *named(url)):
+        kind, secret = "token" if url[start - 1] == "/" else "password", url[start:end]
+        pieces = re.split("[@:/?#]", secret)
+        for each in (secret, *(pieces if len(pieces) > 1 else ())):
+            if kind == "token" or not _is_word(each):
+                yield f"{name} ({kind})", each
+
+
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_LONGEST_KEY = 200
+"""lines; where the end of a private key is missing, masking goes no further"""
+_NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,99})"
+# A table of variables (as of `env`) has one a line; elsewhere a value ends where its word or its quotes do.
+_TABLE = re.compile(rf"^(?P<head>(?:export |declare -x )?{_NAME}=)(?P<value>.+)$", re.MULTILINE)
+_PAIR = re.compile(rf"""(?P<head>{_NAME}(?:=|:\s{{1,9}}))(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"']+)""")
+# Colours and everything else by which a line could write over others of a terminal.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
+    """Return a function that makes a line fit to be shown: credentials masked, colours and control characters
+    removed, and what else cannot be seen shown as an escape.
+
+    Masked are the secrets among the variables in ``environ`` (default: this process's), what stands beside a secret's name
+    in a table of variables, passwords in URLs, tokens and marks of private keys by their form, and JSON fields by their name.
+    """
+    redactor = Redactor()
+    redactor.learn_all(secrets_around(os.environ if environ is None else environ))
+    lines_of_key = 0
+
+    def mask(text: str) -> str:
+        nonlocal lines_of_key
+        text = _CONTROL.sub("", text)
+        if lines_of_key and _KEY_LINE.fullmatch(text.strip()):
+            lines_of_key -= 1
+            return mask_of(text.strip())
+        for mark in KEY_MARK.finditer(text):
+            lines_of_key = _LONGEST_KEY if mark[1] else 0
+        text = redactor.text(text)
+        if "=" in text or ":" in text:
+            text = _PAIR.sub(_masked_value, _TABLE.sub(_masked_value, text))
+        return visible(text)
+
+    return mask
+
+
+def _masked_value(found: re.Match[str]) -> str:
+    name, value = found["name"], found["value"]
+    # "token: expired" is a sentence, "API_KEY: 1f3a" a line of YAML.
+    is_variable = found["head"][-1] == "=" or name.isupper()
+    bare = value.strip("\"'")
+    if not (is_variable and bare and is_secret_name(name) and is_literal(bare, name)):
+        return found[0]
+    return found["head"] + value.replace(bare, mask_of(bare))

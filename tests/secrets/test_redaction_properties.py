@@ -9,9 +9,9 @@ from urllib.parse import quote_plus
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_gaia.clients.forms import SHORTEST, forms_of
-from pytest_gaia.clients.redaction import Redactor
-from pytest_gaia.config.secrets import MASK, MASKED, mask_of, unkeyed
+from pytest_gaia.secrets.forms import SHORTEST, forms_of
+from pytest_gaia.secrets.masks import MASK, MASKED, mask_of, unkeyed
+from pytest_gaia.secrets.redaction import Redactor
 
 # Without stars: what holds part of a mask cannot be told from one.
 TEXT = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), max_size=40)

@@ -10,8 +10,8 @@ import pytest
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
-from pytest_gaia.config.secrets import Secret, mask_url
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.secrets.masks import Secret, mask_url
 
 if TYPE_CHECKING:
     from pathlib import Path

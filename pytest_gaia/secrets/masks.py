@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.secret_shapes import joined, url_secrets
+from pytest_gaia.secrets.shapes import joined, url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
-from pytest_gaia.config.secret_shapes import CUT
+from pytest_gaia.secrets.shapes import CUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.clients.forms import FormIndex
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.clients.tokens import mint
-from pytest_gaia.config.secrets import MASKED, Secret, mask_of, unkeyed
+from pytest_gaia.secrets.forms import FormIndex
+from pytest_gaia.secrets.masks import MASKED, Secret, mask_of, unkeyed
+from pytest_gaia.secrets.redaction import Redactor
 from tests.clients.conftest import environment
 
 KEY = "secret-value-9000"

@@ -13,8 +13,8 @@ from math import inf
 from pathlib import Path
 from typing import IO
 
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.outputs import write_file
+from pytest_gaia.secrets.redaction import Redactor
 
 _CHUNK = 1 << 20
 """bytes that are looked through at once, up to the end of a line"""

@@ -12,15 +12,13 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from pytest_gaia.cli.settings.deploy_values import masked
-from pytest_gaia.clients.known_secrets import secrets_around
-from pytest_gaia.clients.redaction import Redactor
 from pytest_gaia.config.deployfiles.model import App
-from pytest_gaia.config.secret_names import is_secret_name, is_secret_parameter
-from pytest_gaia.config.secrets import MASK, unkeyed
-from pytest_gaia.deploy.masking import masker
 from pytest_gaia.preflight.difference import described
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.signoff.clean import redactor_of
+from pytest_gaia.secrets.masks import MASK, unkeyed
+from pytest_gaia.secrets.names import is_secret_name, is_secret_parameter
+from pytest_gaia.secrets.redaction import Redactor, masker, secrets_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable

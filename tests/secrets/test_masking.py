@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gaia.config.secrets import mask_of, unkeyed
-from pytest_gaia.deploy.masking import masker
+from pytest_gaia.secrets.masks import mask_of, unkeyed
+from pytest_gaia.secrets.redaction import masker
 
 
 @pytest.mark.parametrize(
