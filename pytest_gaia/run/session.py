@@ -9,13 +9,14 @@ from pathlib import Path
 
 from pytest_gaia.clients.exchanges import Exchange, Message, Statement
 from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.known_secrets import redactor_of, secrets_of
 from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.options import Options
 from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.printable import coloured, visible
 from pytest_gaia.run.stack import Stack, bind
-from pytest_gaia.secrets.redaction import Redactor, secrets_around, secrets_of
+from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
 _REMEMBERED = 200
 """statements and messages of one test that are kept: the latest; a listener on everything can see very many"""
@@ -188,7 +189,7 @@ class Run:
         It is there before the sandbox is, and learns its secrets when that has told them.
         """
         if self._redactor is None:
-            self._redactor = Redactor.of(self.declared)
+            self._redactor = redactor_of(self.declared)
             self._redactor.learn_all(secrets_around(self.options.environ))
             dotenv = self.options.project.dotenv
             self._redactor.learn_all(secrets_around({name: value for name, (value, _) in dotenv.items()}))

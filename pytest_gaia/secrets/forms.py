@@ -8,14 +8,11 @@ import html
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
 from pytest_gaia.secrets.shapes import CUT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SHORTEST = 6
 """Shorter values are words of every text; masking them would hide the text and show which word is the secret."""

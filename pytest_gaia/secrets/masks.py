@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pytest_gaia.secrets.shapes import joined, url_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MASK = "***"
 """stands for a secret where commands show what is configured: there is nothing to tell apart"""

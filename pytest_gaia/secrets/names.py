@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from pytest_gaia.secrets.shapes import end_of_string, is_literal, looks_made
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_gaia.secrets.shapes import Span
-
+from pytest_gaia.secrets.shapes import Span, end_of_string, is_literal, looks_made
 
 _LONGEST = 256
 """characters; a longer text is no name"""

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from pytest_gaia.printable import one_line, visible
 from pytest_gaia.secrets.forms import SHORTEST, FormIndex, forms_of, parts_of
 from pytest_gaia.secrets.masks import MASK, MASKED, mask_of
 from pytest_gaia.secrets.names import SCHEME, bearers, is_secret_name, is_secret_parameter, named, options
-from pytest_gaia.secrets.shapes import JWT, KEY_MARK, is_literal, joined, looks_made, private_keys, tokens, url_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.secrets.shapes import Span
-
+from pytest_gaia.secrets.shapes import (
+    JWT,
+    KEY_MARK,
+    Span,
+    is_literal,
+    joined,
+    looks_made,
+    private_keys,
+    tokens,
+    url_secrets,
+)
 
 _Mask: TypeAlias = tuple[int, int, str]
 """start and end of a secret, and what is shown instead"""
 
 _COOKIES = re.compile(r";\s*+")
+_CREDENTIAL_URL = re.compile(r"[a-z][a-z0-9+.-]{0,19}://[^\s/@]+@", re.IGNORECASE)
+_PLAIN_WORD = re.compile(r"[a-z]{1,12}|[A-Z][a-z]{1,11}|\d{1,9}")
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_LONGEST_KEY = 200
+"""lines; where the end of a private key is missing, masking goes no further"""
+_NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,99})"
+# A table of variables (as of `env`) has one a line; elsewhere a value ends where its word or its quotes do.
+_TABLE = re.compile(rf"^(?P<head>(?:export |declare -x )?{_NAME}=)(?P<value>.+)$", re.MULTILINE)
+_PAIR = re.compile(rf"""(?P<head>{_NAME}(?:=|:\s{{1,9}}))(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"']+)""")
+# Colours and everything else by which a line could write over others of a terminal.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Redactor:
@@ -39,13 +53,6 @@ class Redactor:
         self._index = FormIndex()
         for value in values:
             self.learn(value)
-
-    @classmethod
-    def of(cls, environment: Environment) -> Redactor:
-        """Return one that knows the secrets of ``environment``."""
-        redactor = cls()
-        redactor.learn_all(secrets_of(environment))
-        return redactor
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -186,30 +193,9 @@ def _masked(text: str, found: Sequence[_Mask], limit: int | None = None) -> str:
     return "".join((*pieces, text[done:limit]))
 
 
-_CREDENTIAL_URL = re.compile(r"[a-z][a-z0-9+.-]{0,19}://[^\s/@]+@", re.IGNORECASE)
-
-
-_PLAIN_WORD = re.compile(r"[a-z]{1,12}|[A-Z][a-z]{1,11}|\d{1,9}")
-
-
-def _is_word(value: str) -> bool:
+def is_word(value: str) -> bool:
     """Whether ``value`` stands in texts for what it is: ``postgres`` is a password in many places, and a name in more."""
     return bool(_PLAIN_WORD.fullmatch(value))
-
-
-def secrets_of(environment: Environment) -> Iterator[tuple[str, str]]:
-    """Yield name and value of the secrets of ``environment``, and of what its addresses hold."""
-    for name in ("api_key", "jwt_secret", "token", "database"):
-        secret = getattr(environment, name)
-        # A DSN without a password is no secret, and shows where the database is.
-        is_address = name == "database" and secret is not None and not any(_of_url(name, secret.reveal()))
-        if secret is not None and not is_address and not _is_word(secret.reveal()):
-            source = environment.sources.get(f"secrets.{name}")
-            yield f"{name} (from {source})" if source else name, secret.reveal()
-    if environment.database is not None:
-        yield from _of_url("database", environment.database.reveal())
-    for name, url in (("nats", environment.nats or ""), *environment.urls.items()):
-        yield from _of_url(name, url)
 
 
 def secrets_around(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -219,15 +205,15 @@ def secrets_around(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """
     for name, value in variables.items():
         if "://" in value:
-            yield from _of_url(name, value)
-        if is_secret_name(name) and (_CREDENTIAL_URL.match(value) or is_literal(value, name)) and not _is_word(value):
+            yield from secrets_in_url(name, value)
+        if is_secret_name(name) and (_CREDENTIAL_URL.match(value) or is_literal(value, name)) and not is_word(value):
             yield name, value
             if "," in value:
                 # Several tokens may stand in one variable.
                 yield from ((name, part.strip()) for part in value.split(","))
 
 
-def _of_url(name: str, url: str) -> Iterator[tuple[str, str]]:
+def secrets_in_url(name: str, url: str) -> Iterator[tuple[str, str]]:
     """Yield what of ``url`` is secret: its password, or the user of a NATS URL without one, which is a token.
 
     Libraries end a password at an ``@`` that should have been encoded, and call the rest the host: its pieces are secret too.
@@ -236,19 +222,8 @@ def _of_url(name: str, url: str) -> Iterator[tuple[str, str]]:
         kind, secret = "token" if url[start - 1] == "/" else "password", url[start:end]
         pieces = re.split("[@:/?#]", secret)
         for each in (secret, *(pieces if len(pieces) > 1 else ())):
-            if kind == "token" or not _is_word(each):
+            if kind == "token" or not is_word(each):
                 yield f"{name} ({kind})", each
-
-
-_KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-_LONGEST_KEY = 200
-"""lines; where the end of a private key is missing, masking goes no further"""
-_NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,99})"
-# A table of variables (as of `env`) has one a line; elsewhere a value ends where its word or its quotes do.
-_TABLE = re.compile(rf"^(?P<head>(?:export |declare -x )?{_NAME}=)(?P<value>.+)$", re.MULTILINE)
-_PAIR = re.compile(rf"""(?P<head>{_NAME}(?:=|:\s{{1,9}}))(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"']+)""")
-# Colours and everything else by which a line could write over others of a terminal.
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:

@@ -7,12 +7,9 @@ no part of a text is searched again for each sign in it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
+from typing import NamedTuple, TypeAlias
 
 Span: TypeAlias = tuple[int, int]
 """start and end of a secret in a text"""

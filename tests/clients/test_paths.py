@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.arguments import fill
 from pytest_gaia.clients.http.services import ClientSet
-from pytest_gaia.secrets.redaction import Redactor
+from pytest_gaia.clients.known_secrets import redactor_of
 from tests.clients.conftest import environment
 from tests.clients.peers import always, peer
 
@@ -71,7 +71,7 @@ async def test_any_path_is_sent_as_recorded_or_refused(path: str, params: dict[s
         with contextlib.suppress(ValueError):
             await gateway.get(f"{path}/{{value}}", path_params={"value": value}, params=params)
         await clients.aclose()
-    shown = Redactor.of(where).url
+    shown = redactor_of(where).url
     assert [each.request.url for each in gateway.exchanges] == [
         shown(f"{server.url}{each.target}") for each in server.received
     ]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gaia.clients.known_secrets import redactor_of
 from pytest_gaia.clients.tokens import mint
 from pytest_gaia.secrets.forms import FormIndex
 from pytest_gaia.secrets.masks import MASKED, Secret, mask_of, unkeyed
@@ -79,7 +80,7 @@ def test_every_secret_of_the_environment_is_masked_wherever_it_turns_up() -> Non
         "database": "postgresql://me:p-444444@h/d",
     }
     where = environment("sandbox", **{name: Secret(value) for name, value in secrets.items()})
-    clear = Redactor.of(where).text(" and ".join(secrets.values()))
+    clear = redactor_of(where).text(" and ".join(secrets.values()))
     assert clear == " and ".join(map(mask_of, secrets.values()))
 
 
@@ -243,7 +244,7 @@ def test_at_a_limit_a_secret_is_shown_whole_or_not_at_all(place: str) -> None:
 
 def test_a_password_with_an_at_sign_is_known_in_the_pieces_that_libraries_make_of_it() -> None:
     where = environment("sandbox", database=Secret("postgresql://me:Top1@Secret99@127.0.0.1/d"))
-    shown = Redactor.of(where).text('could not translate host name "Secret99@127.0.0.1"')
+    shown = redactor_of(where).text('could not translate host name "Secret99@127.0.0.1"')
 
     assert unkeyed(shown) == 'could not translate host name "***@127.0.0.1"'
 
@@ -251,7 +252,7 @@ def test_a_password_with_an_at_sign_is_known_in_the_pieces_that_libraries_make_o
 def test_an_address_without_a_password_is_shown() -> None:
     dsn = "postgresql://gaia@127.0.0.1:5432/db"
 
-    assert Redactor.of(environment("sandbox", database=Secret(dsn))).text(dsn) == dsn
+    assert redactor_of(environment("sandbox", database=Secret(dsn))).text(dsn) == dsn
 
 
 def test_what_is_escaped_takes_nothing_from_a_text_below_its_limit() -> None:

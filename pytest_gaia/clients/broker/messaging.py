@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_gaia.clients.broker.events import Event, EventLog
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Message, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.known_secrets import redactor_of
 from pytest_gaia.clients.payloads import decode, encode
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
@@ -39,7 +40,7 @@ class Messaging:
         self._environment = environment
         self._guard = guard
         self._broker = broker
-        self._redactor = redactor or Redactor.of(environment)
+        self._redactor = redactor or redactor_of(environment)
         self._log = MessageLog(recorder, self._redactor)
 
     @classmethod

@@ -9,11 +9,11 @@ from pytest_gaia.clients.database.connection import Connection, StatementLog
 from pytest_gaia.clients.database.sessions import ReadOnlySession, Session, WritingSession, rolled_back
 from pytest_gaia.clients.exchanges import Statement, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.known_secrets import redactor_of
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import NotApplicable, WriteRefused
-from pytest_gaia.secrets.redaction import Redactor
 
 __tracebackhide__ = hide
 
@@ -32,7 +32,7 @@ class Database:
             )
         self._environment = environment
         self._guard = guard
-        self._log = StatementLog(recorder, Redactor.of(environment))
+        self._log = StatementLog(recorder, redactor_of(environment))
         source = environment.sources.get("secrets.database", "the configuration")
         self._connection = Connection(
             environment.database.reveal(),

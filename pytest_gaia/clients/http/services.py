@@ -11,6 +11,7 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.clients.http.exchange import Link
 from pytest_gaia.clients.http.transport import Transport
+from pytest_gaia.clients.known_secrets import redactor_of
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
@@ -31,7 +32,7 @@ class ClientSet:
         self._environment = environment
         self._guard = guard
         self._recorder = recorder
-        self._redactor = redactor or Redactor.of(environment)
+        self._redactor = redactor or redactor_of(environment)
         self._clients: dict[str, HttpClient] = {}
         self._transports: dict[str, Transport] = {}
         self._home = HomeLoop("HTTP")
