@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from tests.browser.reported import gaia_report, make_project, run_checks
 from tests.cli.conftest import gaia, project, release
-from tests.cli.signoff_files import judged, judged_in, run_kept, verdict_of
+from tests.cli.release.signoff_files import judged, judged_in, run_kept, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

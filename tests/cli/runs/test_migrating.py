@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Gaia = Callable[..., Outcome]
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "migrating.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "migrating.md"
 ROW = re.compile(r"^\| `(?P<old>[^`]+)` \| `(?P<new>[^`]+)` \|", re.MULTILINE)
 ROWS = [(found["old"], found["new"]) for found in ROW.finditer(PAGE.read_text(encoding="utf-8"))]
 MANAGE = ["deploy-and-test", "quick-test", "full-test", "monitor", "rollback", "scale", "logs", "status"]

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_gaia.rollout.journal import Entry, Journal
 from tests.cli.conftest import GAIA, Outcome
-from tests.cli.test_sandbox import processes_of
+from tests.cli.runs.test_sandbox import processes_of
 from tests.observation.scripted import Member, Says, healthy, says
 from tests.projects import ON_GAIA
 from tests.rollout.deploy_files import write_fly_files

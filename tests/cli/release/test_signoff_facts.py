@@ -9,7 +9,17 @@ import msgspec
 import pytest
 
 from pytest_gaia.promotion.bundle.kept import keep_bundle
-from tests.cli.signoff_files import EXCUSED, IDLE, LEFT_OUT, RULE, judged, judged_in, run_kept, verdict_of, walk_kept
+from tests.cli.release.signoff_files import (
+    EXCUSED,
+    IDLE,
+    LEFT_OUT,
+    RULE,
+    judged,
+    judged_in,
+    run_kept,
+    verdict_of,
+    walk_kept,
+)
 from tests.promotion.release import made_bundle
 
 if TYPE_CHECKING:

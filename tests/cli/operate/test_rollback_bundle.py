@@ -24,7 +24,7 @@ from pytest_gaia.promotion.ledger.statements import (
     RunPredicate,
 )
 from pytest_gaia.promotion.project import Promotion
-from tests.cli.test_deploy_interrupted import read_until, started
+from tests.cli.operate.test_deploy_interrupted import read_until, started
 from tests.config.reading import files_in
 from tests.promotion.conftest import Keyring
 from tests.rollout.deploy_files import image

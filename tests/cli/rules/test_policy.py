@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.rules import TESTS, A, B, write_rule
+from tests.cli.rules.rule_files import TESTS, A, B, write_rule
 from tests.verdict.runs import UNAVAILABLE, failed, passed, record, run
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.cli.runs.old_commands import BATCHES, COMMANDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def commands_in_suites() -> dict[str, set[str]]:

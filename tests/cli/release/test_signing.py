@@ -12,7 +12,7 @@ import pytest
 
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.promotion.ledger.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
-from tests.cli.test_keys import secrets_of, ssh_key
+from tests.cli.release.test_keys import secrets_of, ssh_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.cli.signoff_files import judged, judged_in, run_kept, verdict_of, walk_kept
+from tests.cli.release.signoff_files import judged, judged_in, run_kept, verdict_of, walk_kept
 from tests.promotion.release import made_bundle
 
 if TYPE_CHECKING:

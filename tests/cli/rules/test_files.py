@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.rules import write_rule
+from tests.cli.rules.rule_files import write_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
