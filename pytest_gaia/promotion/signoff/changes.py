@@ -10,8 +10,7 @@ from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import GatePredicate
 from pytest_gaia.promotion.signoff.environments import counts_of
-from pytest_gaia.promotion.signoff.look import Look, RunSeen, kept_run, may_testify
-from pytest_gaia.promotion.signoff.words import moment
+from pytest_gaia.promotion.signoff.look import Look, RunSeen, kept_run, may_testify, moment
 from pytest_gaia.report.signoff.page import Change, Changes, Counts
 from pytest_gaia.report.terms import told
 

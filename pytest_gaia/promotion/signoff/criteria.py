@@ -10,8 +10,7 @@ from pytest_gaia.promotion.gate.items import Item
 from pytest_gaia.promotion.gate.situation import Evidence, Situation, approvers
 from pytest_gaia.promotion.ledger.ledger import Entry, kind_of
 from pytest_gaia.promotion.ledger.statements import GatePredicate, SignoffPredicate, WaiverPredicate
-from pytest_gaia.promotion.signoff.look import Look
-from pytest_gaia.promotion.signoff.words import moment
+from pytest_gaia.promotion.signoff.look import Look, moment
 from pytest_gaia.report.signoff.page import ChecklistRow, Criterion, Proof, Waiver
 
 

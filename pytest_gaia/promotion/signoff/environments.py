@@ -18,8 +18,7 @@ from pytest_gaia.promotion.ledger.statements import (
     SloResult,
 )
 from pytest_gaia.promotion.promote.performance import samples_of
-from pytest_gaia.promotion.signoff.look import Look, RunSeen, may_testify
-from pytest_gaia.promotion.signoff.words import linked, moment
+from pytest_gaia.promotion.signoff.look import Look, RunSeen, linked, may_testify, moment
 from pytest_gaia.report.signoff.page import SHOWN_RUNS, Counts, EnvironmentSeen, Image, Objective, RunPoint
 from pytest_gaia.verdict.judge import EXCUSED
 

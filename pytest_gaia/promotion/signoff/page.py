@@ -21,8 +21,16 @@ from pytest_gaia.promotion.signoff import tests as rules
 from pytest_gaia.promotion.signoff.changes import changes
 from pytest_gaia.promotion.signoff.clean import clean, redactor_of
 from pytest_gaia.promotion.signoff.environments import environments, images
-from pytest_gaia.promotion.signoff.look import Look, given_record, given_verdict, kept_run, way_to
-from pytest_gaia.promotion.signoff.words import checked_address, in_words, moment
+from pytest_gaia.promotion.signoff.look import (
+    Look,
+    checked_address,
+    given_record,
+    given_verdict,
+    in_words,
+    kept_run,
+    moment,
+    way_to,
+)
 from pytest_gaia.report.signoff.page import Answer, Fact, SignOffPage
 
 _OF = {"registry": "in a registry", "local": "that one machine has"}

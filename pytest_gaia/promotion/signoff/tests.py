@@ -9,8 +9,7 @@ from datetime import date
 
 from pytest_gaia.policy.files import folders_of, read
 from pytest_gaia.promotion.gate.gate import Gate
-from pytest_gaia.promotion.signoff.look import Look, RunSeen
-from pytest_gaia.promotion.signoff.words import in_words, issue_link, linked, suite_of
+from pytest_gaia.promotion.signoff.look import Look, RunSeen, in_words, issue_link, linked, suite_of
 from pytest_gaia.report.signoff.page import Blocking, IdleRule, KnownFailure, RuleAge, Untested
 from pytest_gaia.verdict.judge import EXCUSED, EXECUTED
 from pytest_gaia.verdict.report import JudgedTest, RuleUse, policy_digest
