@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,9 @@ from pytest_gaia.promotion.promote.child import RECORD, VERDICT
 from pytest_gaia.promotion.promote.journal import FOLDER
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.report import VerdictFile
+
+_ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +226,6 @@ def _gap(seen: RunSeen, why: str) -> str:
     )
 
 
-_ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
-
-
 def moment(time: datetime) -> str:
     """Return ``time`` as people read it, in UTC."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
@@ -255,14 +254,3 @@ def linked(allure: str, environment: str, test: str = "") -> str:
 def issue_link(issue: str) -> str:
     """Return the address of an issue that is named by one; '' for a mere key."""
     return issue if _ADDRESS.match(issue) else ""
-
-
-def suite_of(node: str) -> str:
-    """Return the folder that a test stands in: its suite."""
-    parts = node.partition("::")[0].split("/")
-    return parts[-2] if len(parts) > 1 else parts[0]
-
-
-def in_words(names: Iterable[str]) -> str:
-    """Return names as a list in a sentence."""
-    return ", ".join(names)

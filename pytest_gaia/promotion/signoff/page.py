@@ -26,7 +26,6 @@ from pytest_gaia.promotion.signoff.look import (
     checked_address,
     given_record,
     given_verdict,
-    in_words,
     kept_run,
     moment,
     way_to,
@@ -151,7 +150,7 @@ def _reasons(gate: Gate, waived: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"{item.title}: {item.finding.why}" for item in gate.items if not item.good)
     every = f"The gate of {gate.environment} says PROMOTE: all of its {len(gate.items)} items hold"
     if waived:
-        return (f"{every}, of which somebody let go, here or on the way: {in_words(waived)}.",)
+        return (f"{every}, of which somebody let go, here or on the way: {', '.join(waived)}.",)
     return (f"{every}, and nothing was waived.",)
 
 
@@ -160,13 +159,13 @@ def _facts(look: Look) -> Iterator[Fact]:
     yield Fact("Bundle", bundle.id, code=True)
     yield Fact("Commit", bundle.commit, code=True)
     yield Fact("Made", f"{_made(bundle)}, of images {_OF[bundle.kind]}")
-    yield Fact("Written by", f"{in_words(bundle.authors)} (who cannot approve it)")
+    yield Fact("Written by", f"{', '.join(bundle.authors)} (who cannot approve it)")
     yield Fact("Migration head", bundle.migration_head or "none", code=bool(bundle.migration_head))
     versions = {seen.verdict.release for seen in look.runs.values() if seen.verdict and seen.verdict.release}
-    yield Fact("Version that services tell", in_words(sorted(versions)) or "not known")
+    yield Fact("Version that services tell", ", ".join(sorted(versions)) or "not known")
     policies = rules.policies_of(look)
     for policy, names in policies.items():
-        yield Fact("Policy (rules)" + (f" in {in_words(names)}" if len(policies) > 1 else ""), policy, code=True)
+        yield Fact("Policy (rules)" + (f" in {', '.join(names)}" if len(policies) > 1 else ""), policy, code=True)
     if not policies:
         yield Fact("Policy (rules)", "not known: no verdict file is here")
     if settings := _settings(look):

@@ -9,7 +9,7 @@ from datetime import date
 
 from pytest_gaia.policy.files import folders_of, read
 from pytest_gaia.promotion.gate.gate import Gate
-from pytest_gaia.promotion.signoff.look import Look, RunSeen, in_words, issue_link, linked, suite_of
+from pytest_gaia.promotion.signoff.look import Look, RunSeen, issue_link, linked
 from pytest_gaia.report.signoff.page import Blocking, IdleRule, KnownFailure, RuleAge, Untested
 from pytest_gaia.verdict.judge import EXCUSED, EXECUTED
 from pytest_gaia.verdict.report import JudgedTest, RuleUse, policy_digest
@@ -117,7 +117,7 @@ def _idle(look: Look, use: RuleUse, reasons: Mapping[str, list[str]]) -> IdleRul
     # That a rule is for other environments says nothing, unless nothing else is to be said of it.
     telling = [each for each in reasons if not _ELSEWHERE.search(each)] or list(reasons)
     why = tuple(
-        f"{in_words(reasons[each])}: {each.removeprefix(f'{reasons[each][0]} ') or 'in force, and no test needed it'}"
+        f"{', '.join(reasons[each])}: {each.removeprefix(f'{reasons[each][0]} ') or 'in force, and no test needed it'}"
         for each in sorted(telling)
     )
     return IdleRule(use.id, use.owner, use.issue, use.expires, _days_left(look, use), why)
@@ -158,7 +158,7 @@ def untested(look: Look) -> tuple[Untested, ...]:
     groups: dict[tuple[str, str, str, bool], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, seen in look.runs.items():
         for node, outcome, why in _left_out(name, seen):
-            groups[suite_of(node), outcome, why, node not in executed][name].append(node)
+            groups[_suite_of(node), outcome, why, node not in executed][name].append(node)
     found = [_group(key, nodes) for key, nodes in groups.items()]
     found.sort(key=lambda each: (not each.nowhere, -each.count, each.suite))
     return (*_without_names(look), *found)
@@ -215,3 +215,9 @@ def _without_names(look: Look) -> Iterator[Untested]:
 
 def _ran(outcome: str) -> bool:
     return outcome in EXECUTED
+
+
+def _suite_of(node: str) -> str:
+    """Return the folder that a test stands in: its suite."""
+    parts = node.partition("::")[0].split("/")
+    return parts[-2] if len(parts) > 1 else parts[0]
