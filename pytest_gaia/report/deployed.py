@@ -1,7 +1,5 @@
 """What is deployed, in words: before the tests, and where a deployment went wrong."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 

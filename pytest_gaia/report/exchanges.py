@@ -1,7 +1,5 @@
 """What a test said to the platform, in words: one line each, and the one that matters as a whole."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from pytest_gaia.clients.exchanges import Exchange, Message, Statement, transcript

@@ -1,7 +1,5 @@
 """The end of a run in words: the rules that were met, what did not apply and why, and the verdict."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What GitHub Actions shows of a run: the summary of the job, and findings at their lines of a pull request."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial

@@ -4,8 +4,6 @@ pytest writes what its reports say: a test during which a worker ended, or that 
 that failed twice is there twice, and a skip that rejects the release looks like any other.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Text that fits a terminal, where no terminal library is loaded: lines that wrap, names that are shortened, columns."""
 
-from __future__ import annotations
-
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence

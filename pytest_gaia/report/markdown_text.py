@@ -1,7 +1,5 @@
 """Text in Markdown that says what it says: nothing in it becomes a heading, a link, an image, a mention or HTML."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """The environment in words: the header, the table of members, and what to say when it is out of reach."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pytest_gaia.config.environment import Environment

@@ -1,7 +1,5 @@
 """Findings as SARIF 2.1.0, which GitHub, GitLab and editors show beside the lines that they are about."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any

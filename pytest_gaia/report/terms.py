@@ -1,7 +1,5 @@
 """The terms of a rule in one line, as every text that names a rule in a sentence has them."""
 
-from __future__ import annotations
-
 from pytest_gaia.policy.rules import Rule
 from pytest_gaia.verdict.report import RuleUse
 from pytest_gaia.wording import counted

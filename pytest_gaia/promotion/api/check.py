@@ -1,7 +1,5 @@
 """Does a release break what production promises its clients? Decided from the documents of two environments."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A request may be taken more freely, an answer may say more; the other way round 
 JSON Schemas: what a client may send must stay allowed, what it reads must stay there.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

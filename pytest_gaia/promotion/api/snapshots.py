@@ -1,7 +1,5 @@
 """The OpenAPI documents of an environment's services: fetched, kept, and read back."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from http.client import HTTPException

@@ -1,7 +1,5 @@
 """Is a bundle still what it was made of: its images, its deploy files, and what was seen to run?"""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What git knows of a release: its commit, whether that is all of it, and who wrote what is new."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """The images of a bundle: named on a command line, or seen to run in an environment."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Where the ledger is in git, they lie beside it as well, in a reference of their own. A machine that has never seen a
 bundle, such as that of a CI job, then promotes it, or rolls back to it, with the deploy files that it was made with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path

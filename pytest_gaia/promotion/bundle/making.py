@@ -1,7 +1,5 @@
 """Making a bundle of images, and of what the project is at this moment, its newest migration included."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """A bundle: everything that is released together, under one name that changes if any part of it does."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Literal
 

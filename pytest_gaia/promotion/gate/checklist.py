@@ -1,7 +1,5 @@
 """The pipeline's eleven items, over its three edges: proved from evidence where that can be, signed by people where not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal

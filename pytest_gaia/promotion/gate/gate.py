@@ -4,8 +4,6 @@ Only an explicit proof promotes. What is not shown holds, what is shown to be ba
 whole shows nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """One line of a decision: what had to be shown, whether it was, and what to do if not."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -3,8 +3,6 @@
 No gate has let them through. They hold back the gate of their environment until a bundle is promoted there again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

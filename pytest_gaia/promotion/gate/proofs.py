@@ -1,7 +1,5 @@
 """How each thing that a gate asks for is shown from evidence. Pure; every function answers with one finding."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Any
 

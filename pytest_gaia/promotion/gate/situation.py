@@ -1,7 +1,5 @@
 """What a gate decides from: one bundle on its way into one environment, and the evidence that counts for it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar

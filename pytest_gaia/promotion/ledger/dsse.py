@@ -4,8 +4,6 @@ What is signed are the very bytes that are stored: nothing is parsed before it i
 form. A key id is a hint and decides nothing.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """A git reference as a small shared store: a tree of files that moves on by compare-and-swap, here and on a remote."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Writing keys: a new pair, the file by which the project trusts a public one, and its end. No key is written over."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -6,8 +6,6 @@ every later one has to be. Only the removal of the newest entries leaves a whole
 a report or a CI log holds (``--head``).
 """
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence

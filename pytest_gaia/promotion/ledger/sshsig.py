@@ -3,8 +3,6 @@
 Format: ``PROTOCOL.sshsig`` of OpenSSH. Only Ed25519, which is what this project signs with everywhere.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 

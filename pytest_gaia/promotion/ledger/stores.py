@@ -1,7 +1,5 @@
 """Where envelopes are kept: a folder with one file an entry, or a git reference with one commit an entry."""
 
-from __future__ import annotations
-
 import os
 import re
 import secrets

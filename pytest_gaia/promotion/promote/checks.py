@@ -5,8 +5,6 @@ no variable that is named as one is (``EXPERIMENTALâ€¦``, ``ENABLE_EXPERIMENTALâ
 that means yes. And nothing that the release is let through for rests on one: the environment leaves experimental checks
 out, or the bundle's newest run in the stage before ran none of them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime

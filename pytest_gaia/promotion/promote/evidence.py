@@ -1,7 +1,5 @@
 """From what pytest has left behind to what goes into the ledger. Pure; whatever is not shown is not claimed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Literal

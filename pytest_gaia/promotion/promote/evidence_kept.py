@@ -1,7 +1,5 @@
 """What a promotion writes into the ledger about its run: the deployment first, then the tests."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress

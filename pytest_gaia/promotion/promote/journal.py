@@ -3,8 +3,6 @@
 It is in ``.gaia/promotions/<environment>.jsonl``, and proves nothing: the ledger does.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ Methods*, 3rd ed., section 4.1), and only a difference that is also large counts
 :data:`EFFECT_FLOOR`. A run of many samples would otherwise find every nothing significant.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import statistics

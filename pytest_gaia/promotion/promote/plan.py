@@ -1,7 +1,5 @@
 """What a promotion is going to do, after everything was looked at that can be known before, and what is seen to run."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Sequence

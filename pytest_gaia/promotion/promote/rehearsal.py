@@ -2,8 +2,6 @@
 
 That is done by the suite ``health`` of the project, or, where it has none, by whether the members answer."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import tempfile

@@ -3,8 +3,6 @@
 A bundle that was rolled back, from wherever, is quarantined: it is no target, and no gate lets it through again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime

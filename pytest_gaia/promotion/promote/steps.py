@@ -5,8 +5,6 @@ deployed is deployed again, which leaves alone what already runs; what was teste
 down only if nobody else was there meanwhile.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

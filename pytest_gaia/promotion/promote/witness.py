@@ -1,7 +1,5 @@
 """What machines testify: whose signature stands under it, and how a deployment outside of a promotion is written down."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """What changed since the release that was signed off before this one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 from pytest_gaia.errors import ConfigError

@@ -1,7 +1,5 @@
 """What may stand on a page: no secret that this machine knows, and no character that people cannot see."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import TypeVar

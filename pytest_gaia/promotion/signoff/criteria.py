@@ -1,7 +1,5 @@
 """The gate's items, the checklist of the whole way, and who has let what go."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 

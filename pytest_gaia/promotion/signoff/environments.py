@@ -1,7 +1,5 @@
 """Each environment of the way in numbers: what runs where, how objectives were met, and every run of the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from statistics import median
 

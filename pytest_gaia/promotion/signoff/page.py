@@ -1,7 +1,5 @@
 """Putting the sign-off page together. What it answers is the word of the target's gate."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Single tests and rules: what is known to fail and who answers for it, what stands in the way, and what was not tested."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

@@ -6,8 +6,6 @@ with ``[\\s\\S]`` what the two dialects call by other names. Where more than one
 Allure 2 shows all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a test exchanged with the platform, as Allure's viewers show it: HTTP, SQL and NATS."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

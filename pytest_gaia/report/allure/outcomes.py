@@ -1,7 +1,5 @@
 """From what a test came to, to what Allure shows of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal

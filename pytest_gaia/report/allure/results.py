@@ -1,7 +1,5 @@
 """The files of results: what each has to say by the judged run; those of tests that left none are written."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator

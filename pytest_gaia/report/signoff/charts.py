@@ -4,8 +4,6 @@ Every chart says in words what it shows, and no part is told from another by its
 pattern or a form of their own, and the numbers stand beside them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby

@@ -1,7 +1,5 @@
 """The page that Allure makes, made fit to be passed on: nothing of it asks another machine for anything."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

@@ -1,7 +1,5 @@
 """Folders of Allure results, as far as a report has to know them before Allure reads them, and what earlier runs came to."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

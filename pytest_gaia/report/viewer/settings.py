@@ -1,7 +1,5 @@
 """The configuration that Allure is run with. It is a JavaScript module: JSON could not say whose results are whose."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
