@@ -9,13 +9,13 @@ from hypothesis import settings
 from tests import slow
 from tests.browser.tools import pytest_terminal_summary
 from tests.fake_tools import fake_tools
-from tests.forked import end_of_forks
+from tests.forking.client import end_of_forking
 from tests.signals import heeded_signals
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["end_of_forks", "fake_tools", "heeded_signals", "pytest_terminal_summary"]
+__all__ = ["end_of_forking", "fake_tools", "heeded_signals", "pytest_terminal_summary"]
 
 # Not timed: on a busy machine one slow example would fail a right answer. A test that asks for a number of examples gets it.
 settings.register_profile("full", deadline=None)

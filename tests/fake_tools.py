@@ -15,6 +15,7 @@ from ci.fakes.replay import faults as faults_of
 from ci.fakes.replay import fly_machines, fly_shapes
 from ci.fakes.replay.digests import digest_of
 from ci.fakes.replay.state import Store
+from tests.forking.tools import call, fork_tools_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,6 +163,8 @@ class FakeTools:
     def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a tool as a shell would."""
         environment = {**os.environ, **variables}
+        if (done := call(words, self.folder, environment)) is not None:
+            return done
         return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=environment)
 
 
@@ -171,4 +174,6 @@ def fake_tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.delenv("GAIA_FAKE_STATE", raising=False)
     for name in [each for each in os.environ if each.startswith("FLY_")]:
         monkeypatch.delenv(name)
-    return FakeTools(tmp_path_factory.mktemp("tools"), monkeypatch)
+    tools = FakeTools(tmp_path_factory.mktemp("tools"), monkeypatch)
+    fork_tools_in(tools.folder, monkeypatch)
+    return tools

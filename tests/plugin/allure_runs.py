@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.forked import run_pytest
+from tests.forking.runs import run_pytest
 from tests.plugin.conftest import SETTINGS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.forked import fork_runs_of
+from tests.forking.runs import fork_runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def project(
 ) -> pytest.Pytester:
     """An empty project with session loops and a suites folder, and no variables of Gaia or CI around it.
 
-    Its runs in processes fork (see ``tests.forked``), but for those of tests with the mark ``own_interpreter``.
+    Its runs in processes fork (see ``tests.forking``), but for those of tests with the mark ``own_interpreter``.
     """
     import os
 

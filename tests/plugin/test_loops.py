@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.verdict.evidence import read_run
-from tests.forked import fork_runs_of
+from tests.forking.runs import fork_runs_of
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
