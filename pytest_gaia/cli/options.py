@@ -127,7 +127,7 @@ class Target:
 
     def hook(self) -> DeployHook:
         """Return the hook that deploys it; ``ConfigError`` where there is none."""
-        from pytest_gaia.deploy.registry import hook_for
+        from pytest_gaia.deploy.hooks import hook_for
 
         return hook_for(self.environment, rootdir=self.rootdir)
 

@@ -1,13 +1,22 @@
-"""Suites: a folder below a suites root is a suite, and its name is a marker. Tests that use a client share its loop."""
+"""What a collected test belongs to and says of itself.
 
-from collections.abc import Iterable, Sequence
+A folder below a suites root is a suite, and its name is a marker. Tests that use a client share its event loop. What
+tests of one file or class have in common is read once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from pytest_asyncio import is_async_test
 
+from pytest_gaia.collection.needs import Needs, needs_of
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.policy.subjects import Subject
+
+LOOP_FIXTURE = "gaia_loop"
+"""the fixture that all fixtures request which hold something that belongs to the session's event loop"""
 
 
 def suite_names(roots: Iterable[Path]) -> tuple[str, ...]:
@@ -80,10 +89,6 @@ def _file_of(item: pytest.Item) -> pytest.Item | pytest.Collector:
     return parent if parent is not None and parent.path == item.path else item
 
 
-LOOP_FIXTURE = "gaia_loop"
-"""the fixture that all fixtures request which hold something that belongs to the session's event loop"""
-
-
 def settle_loops(items: Iterable[pytest.Item]) -> None:
     """Move the tests that pytest-asyncio runs and that use a client into the session's loop, unless they choose a loop.
 
@@ -96,3 +101,61 @@ def settle_loops(items: Iterable[pytest.Item]) -> None:
         if marker is not None and not (marker.kwargs.get("loop_scope") or marker.kwargs.get("scope")):
             # In front, because only the closest marker counts.
             item.add_marker(pytest.mark.asyncio(**{**marker.kwargs, "loop_scope": "session"}), append=False)
+
+
+_NOTHING = Needs()
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the tests of one class or file have in common that carry the same markers."""
+
+    needs: Needs
+    markers: frozenset[str]
+    """what rules can select as a marker, the flags among ``needs`` included"""
+    services: frozenset[str]
+    path: str | None
+    """of their file, where rules write another one than pytest's node ids have"""
+    left_out: str | None
+    """why they are not part of what the environment runs by itself, or None where they are"""
+    demanding: bool
+    """whether they need anything at all"""
+    listed: tuple[tuple[str, ...], tuple[str, ...]]
+    """markers and services as a record holds them"""
+
+    def subject(self, nodeid: str) -> Subject:
+        """Return what rules look at, of the test with this node id of pytest's."""
+        node = nodeid if self.path is None else f"{self.path}{nodeid[nodeid.find('::') :]}"
+        return Subject(node, self.markers, self.services)
+
+
+class TraitsReader:
+    """Reads the traits of collected tests. Only valid as long as nobody changes their markers."""
+
+    def __init__(self, places: Places, outside: Callable[[str | None, Needs], str | None]) -> None:
+        """``outside`` says why a check of a suite is not part of the default selection."""
+        self._places = places
+        self._outside = outside
+        # By identity: thousands of tests that come from one function share its marks.
+        self._known: dict[tuple[int, ...], Traits] = {}
+
+    def of(self, item: pytest.Item) -> Traits:
+        """Return the traits of ``item``. Raises :class:`ConfigError` for a ``gaia`` marker that says nothing."""
+        same = (id(item.parent), *map(id, item.own_markers))
+        traits = self._known.get(same)
+        if traits is None:
+            traits = self._known[same] = self._read(item)
+        return traits
+
+    def _read(self, item: pytest.Item) -> Traits:
+        needs, place = needs_of(item), self._places.of(item)
+        markers = frozenset(marker.name for marker in item.iter_markers()) | needs.flags
+        return Traits(
+            needs,
+            markers,
+            needs.services,
+            None if place.path == item.nodeid.partition("::")[0] else place.path,
+            self._outside(place.suite, needs),
+            needs != _NOTHING,
+            (tuple(markers), tuple(needs.services)),
+        )

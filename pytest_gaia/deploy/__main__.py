@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pytest_gaia.deploy.contract import EXIT_STATUSES, Reply, Request
-from pytest_gaia.deploy.registry import BUILT_IN, built_in
+from pytest_gaia.deploy.hooks import BUILT_IN, built_in
 from pytest_gaia.errors import ConfigError, GaiaError
 
 _EXIT_CODES = {status: code for code, status in EXIT_STATUSES.items()} | {"failed": 1}

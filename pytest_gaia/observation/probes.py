@@ -34,28 +34,27 @@ _GREETING, _REFUSAL = b"INFO ", b"-ERR "
 _LONGEST_LINE = 64 * 1024
 
 
-class NotYet(Exception):
-    """No good answer, and a later one may be: the machine may be waking."""
+class NoAnswer(Exception):
+    """A question that brought no good answer."""
 
     def __init__(
         self, problem: str, retry_after: float | None = None, *, answered: bool = False, remedy: str = ""
     ) -> None:
         super().__init__(problem)
-        self.remedy = remedy
-        """what to do, where it is known for this problem"""
         self.retry_after = retry_after
         """seconds that the server asks for"""
         self.answered = answered
         """whether something did answer, with an error"""
-
-
-class Dead(Exception):
-    """No answer, and waiting is not likely to help: unknown host, nothing listens there."""
-
-    def __init__(self, problem: str, *, remedy: str = "") -> None:
-        super().__init__(problem)
         self.remedy = remedy
         """what to do, where it is known for this problem"""
+
+
+class NotYet(NoAnswer):
+    """A later answer may be good: the machine may be waking."""
+
+
+class Dead(NoAnswer):
+    """Waiting is not likely to help: unknown host, nothing listens there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def probe_postgres(dsn: str, timeout: float) -> Answer:
     for address in others:
         try:
             return _asked_for_tls(address, until - time.monotonic())
-        except (NotYet, Dead):
+        except NoAnswer:
             continue
     return _asked_for_tls(last, until - time.monotonic())
 
@@ -218,7 +217,7 @@ def _retry_after(error: HTTPError) -> float | None:
     return float(value) if re.fullmatch("[0-9]{1,4}", value) else None
 
 
-def _on_the_way(reason: object, url: str, until: float) -> NotYet | Dead:
+def _on_the_way(reason: object, url: str, until: float) -> NoAnswer:
     """Classify what was met on the way to ``url``: where there is a proxy, it is the proxy that was met."""
     proxy = proxy_for(url)
     if isinstance(reason, ssl.SSLError) or proxy is None:
@@ -271,7 +270,7 @@ def _speaks_tls(address: Endpoint, until: float) -> bool:
         return False
 
 
-def classified(reason: object, host: str) -> NotYet | Dead:
+def classified(reason: object, host: str) -> NoAnswer:
     """Return what the problem ``reason``, met when ``host`` was asked, says of waiting."""
     if isinstance(reason, socket.gaierror):
         return Dead(f"unknown host {host}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
 from pytest_gaia.observation.asking import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, ask_all, targets
-from pytest_gaia.observation.probes import Answer, Dead, NotYet
+from pytest_gaia.observation.probes import Answer, Dead, NoAnswer
 
 _FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 1.5
 """seconds before a member that did not answer is asked again, and how they grow: a waking machine is not hammered"""
@@ -224,14 +224,13 @@ class _Watch:
         while (left := self.until - time.monotonic()) > 0 and not self.over.wait(min(pause, left)):
             try:
                 settled = self._ask(self.until - time.monotonic())
-            except NotYet as problem:
-                self._missed(problem, sure=False)
-                pause = pauses.after_none(problem.retry_after)
-            except Dead as problem:
-                self._missed(problem, sure=True)
+            except NoAnswer as problem:
+                self.sure = self.sure + 1 if isinstance(problem, Dead) else 0
+                self.remedy = problem.remedy
+                self.row.broken(str(problem))
                 if self.sure >= _SURE_AFTER and not self.patient:
                     break
-                pause = pauses.after_none()
+                pause = pauses.after_none(problem.retry_after)
             else:
                 if settled:
                     break
@@ -246,11 +245,6 @@ class _Watch:
             self.first, self.first_attempt = self.elapsed, self.attempts
         self.sure, self.remedy = 0, ""
         return self.row.take(answer, well=as_it_should(self.environment, self.target.member, answer))
-
-    def _missed(self, problem: NotYet | Dead, *, sure: bool) -> None:
-        self.sure = self.sure + 1 if sure else 0
-        self.remedy = problem.remedy
-        self.row.broken(str(problem))
 
     def state(self) -> MemberState:
         """Return what the member is as far as it is known by now."""

@@ -8,7 +8,7 @@ from functools import partial
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.observation.asking import Target, ask_all, targets
-from pytest_gaia.observation.probes import Dead, NotYet
+from pytest_gaia.observation.probes import NoAnswer
 from pytest_gaia.observation.readiness import READY, UNHEALTHY, UNREACHABLE, as_it_should
 
 _GRACE = 0.1
@@ -40,9 +40,8 @@ def read_member(environment: Environment, target: Target, deadline: float) -> Re
     began = time.monotonic()
     try:
         answer = target.ask(deadline)
-    except (NotYet, Dead) as problem:
-        answered = isinstance(problem, NotYet) and problem.answered
-        state, latency = (UNHEALTHY, _since(began)) if answered else (UNREACHABLE, None)
+    except NoAnswer as problem:
+        state, latency = (UNHEALTHY, _since(began)) if problem.answered else (UNREACHABLE, None)
         return Reading(target.member, target.endpoint, state, str(problem), latency_ms=latency)
     elapsed = _since(began)
     well = as_it_should(environment, target.member, answer)

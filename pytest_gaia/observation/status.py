@@ -10,7 +10,7 @@ from pytest_gaia.config.addresses import host_of, is_loopback
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.deploy.registry import hook_for
+from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.observation.asking import ask_all
 from pytest_gaia.observation.deployed import Sight, look_at

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.deploy.custom import PluginHook
+from pytest_gaia.deploy.hooks import PluginHook, hook_for
 from pytest_gaia.deploy.outcome import images
-from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.observation.asking import targets
 from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of

@@ -15,6 +15,15 @@ from pytest_gaia.system.waiting import wait_for
 _FIRST, _LONGEST = 1.0, 30.0
 _LOOK_EVERY = 2.0
 """seconds between observations; Fly's API allows one request a second for each app"""
+_LAST_LOOK = 30.0
+"""seconds in which a service can still be observed when its deadline has passed: the tool may have used all of it"""
+_STUCK_AFTER = 30.0
+"""seconds for which nothing moves, after which nothing is going to"""
+_SURE_AFTER = 2
+"""good observations in a row: a machine that goes back to its old image passes the first"""
+_MOVING = frozenset(
+    {"created", "creating", "starting", "stopping", "restarting", "suspending", "updating", "replacing", "destroying"}
+)
 
 
 def _pause(seconds: float) -> None:
@@ -45,17 +54,6 @@ class Pace:
     def between_looks(self) -> float:
         """Return the seconds to wait before something is observed again."""
         return self.spread(_LOOK_EVERY, _LOOK_EVERY * 1.5)
-
-
-_LAST_LOOK = 30.0
-"""seconds in which a service can still be observed when its deadline has passed: the tool may have used all of it"""
-_STUCK_AFTER = 30.0
-"""seconds for which nothing moves, after which nothing is going to"""
-_SURE_AFTER = 2
-"""good observations in a row: a machine that goes back to its old image passes the first"""
-_MOVING = frozenset(
-    {"created", "creating", "starting", "stopping", "restarting", "suspending", "updating", "replacing", "destroying"}
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.deploy.custom import CommandHook
+from pytest_gaia.deploy.hooks import CommandHook
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.masks import mask_of
 from tests.deploy.executables import a_request, executable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from pytest_gaia.deploy.custom import CommandHook, PluginHook
+from pytest_gaia.deploy.hooks import CommandHook, PluginHook
 from pytest_gaia.deploy.outcome import Wanted, converged
 from tests.deploy.executables import a_request, executable
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation, Reply
-from pytest_gaia.deploy.custom import PluginHook
+from pytest_gaia.deploy.hooks import PluginHook
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.secrets.masks import mask_of
 from tests.deploy.executables import a_request

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from pytest_gaia.collection.selection import by_command, outside_default_selection, why_not
-from pytest_gaia.collection.suites import Places, mark_suites, settle_loops
-from pytest_gaia.collection.traits import TraitsReader
+from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.plugin.checks import phases
 from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence

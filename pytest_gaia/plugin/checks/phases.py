@@ -13,7 +13,7 @@ from _pytest.runner import call_and_report
 from _pytest.unittest import TestCaseFunction
 from msgspec.structs import replace
 
-from pytest_gaia.collection.traits import Traits
+from pytest_gaia.collection.suites import Traits
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.deploy.outcome import digest_of, digests, pinned
-from pytest_gaia.deploy.registry import hook_for
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest
 from pytest_gaia.observation.deployed import Sight, look_at
 from pytest_gaia.promotion.bundle.model import Component

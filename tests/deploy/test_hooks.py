@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from pytest_gaia.config.environment import DeploySettings, Environment
-from pytest_gaia.deploy.custom import PluginHook
-from pytest_gaia.deploy.registry import BUILT_IN, built_in, hook_for
+from pytest_gaia.deploy.hooks import BUILT_IN, PluginHook, built_in, hook_for
 from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import executable
 

@@ -1,4 +1,4 @@
-"""Hooks of a project's own: an executable (``command``), or a Python function (``plugin``); and how their answers are read."""
+"""From the settings of an environment to the hook that deploys it: a built-in adapter, an executable, or a Python function."""
 
 import datetime
 import traceback
@@ -8,10 +8,56 @@ from typing import Any
 
 import msgspec
 
-from pytest_gaia.deploy.contract import EXIT_STATUSES, Reply, ReplyStatus, Request
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.deploy.contract import EXIT_STATUSES, DeployHook, Reply, ReplyStatus, Request
 from pytest_gaia.deploy.process import Finished, run_tool
-from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.secrets.redaction import masker
+
+BUILT_IN = ("compose", "fly")
+"""the adapters that come with this package, by name"""
+_WANTED = "return a Reply, a dict with its fields, or None where the request is somebody else's"
+_FROM_BEST: tuple[ReplyStatus, ...] = ("done", "unchanged", "retry", "failed")
+
+
+def hook_for(environment: Environment, plugin_hook: DeployHook | None = None, *, rootdir: Path) -> DeployHook:
+    """Return the hook of ``environment``. ``plugin_hook`` stands for ``hook = "plugin"``; ``rootdir`` has gaia.toml.
+
+    Raises ``ConfigError``: the environment has no deployment, its command is not there, nobody implements its hook.
+    """
+    settings = environment.deploy
+    if settings is None:
+        raise ConfigError(
+            f"{environment.name} has no deployment: add `from` to [env.{environment.name}] of gaia.toml, "
+            f"or a hook to [env.{environment.name}.deploy]."
+        )
+    if settings.hook == "command":
+        return CommandHook(settings.command, rootdir)
+    if settings.hook == "plugin":
+        return plugin_hook if plugin_hook is not None else _nobody(environment)
+    return built_in(settings.hook)
+
+
+def built_in(name: str) -> DeployHook:
+    """Return the adapter ``name``. Raises ``ConfigError`` for an unknown one."""
+    if name == "fly":
+        from pytest_gaia.deploy.fly.hook import FlyHook
+
+        return FlyHook()
+    if name == "compose":
+        from pytest_gaia.deploy.compose.hook import ComposeHook
+
+        return ComposeHook()
+    raise ConfigError(f"there is no built-in hook {name!r}; {nearest(name, BUILT_IN)}")
+
+
+def _nobody(environment: Environment) -> DeployHook:
+    source = environment.sources.get("deploy.hook", "gaia.toml")
+    raise ConfigError(
+        f'{source}: env.{environment.name}.deploy.hook is "plugin", and there is no pytest_gaia_deploy to ask: it stands '
+        f"in a conftest.py, which pytest alone loads. Run `pytest --gaia-env={environment.name} --gaia-deploy`, in a "
+        "project whose root conftest.py implements it."
+    )
 
 
 class CommandHook:
@@ -52,9 +98,6 @@ def _executable(name: str, folder: Path) -> str:
             "Name an executable: a path from the folder of gaia.toml, or a name on PATH."
         )
     return str(path)
-
-
-_WANTED = "return a Reply, a dict with its fields, or None where the request is somebody else's"
 
 
 class PluginHook:
@@ -111,9 +154,6 @@ def _place(problem: Exception) -> str:
     frames = traceback.extract_tb(problem.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]
     return f"{own[-1].filename}:{own[-1].lineno}"
-
-
-_FROM_BEST: tuple[ReplyStatus, ...] = ("done", "unchanged", "retry", "failed")
 
 
 class NoReply(ValueError):
