@@ -40,6 +40,8 @@ _OLDEST = 15
 
 _DISTRIBUTION_FOLDERS = ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt")
 
+_UNPRIVILEGED = ("nobody", "daemon")
+
 
 @dataclass(frozen=True, slots=True)
 class PostgresBinaries:
@@ -162,9 +164,6 @@ def _programs(record: Path) -> Iterator[Path]:
         path = line.split(",")[0].strip('"')
         if path.endswith(("/nats-server", "\\nats-server")) or path == "nats-server":
             yield Path(os.path.normpath(record.parent.parent / path))
-
-
-_UNPRIVILEGED = ("nobody", "daemon")
 
 
 def server_account() -> Account | None:

@@ -31,6 +31,26 @@ _LAYOUT = "5"
 _KEPT = 4
 """archives that are kept, the ones used last"""
 
+SUPERUSER = "postgres"
+OWNER = "gaia"
+"""the role of the services and the tests: it owns the databases, and is no superuser"""
+TEMPLATE = "platform"
+FIRST = "gaia_main"
+"""a database that is there from the start: the first cell need not wait for a clone"""
+_INITDB = (
+    "--no-sync",
+    "--no-instructions",
+    "--wal-segsize=1",
+    "--encoding=UTF8",
+    "--auth=scram-sha-256",
+    "--no-locale",
+)
+# The first also for initdb's own servers: one that crashes shall leave nothing outside of its folder.
+_SINCE = {
+    16: ("-c", "dynamic_shared_memory_type=mmap"),
+    17: ("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+}
+
 
 class Archive:
     """One packed cluster in the user's cache. ``directory`` is None where nothing can be kept."""
@@ -101,28 +121,6 @@ class Archive:
             for old in (*by_use[_KEPT:], *drafts):
                 old.unlink(missing_ok=True)
                 old.with_suffix(".lock").unlink(missing_ok=True)
-
-
-SUPERUSER = "postgres"
-OWNER = "gaia"
-"""the role of the services and the tests: it owns the databases, and is no superuser"""
-TEMPLATE = "platform"
-FIRST = "gaia_main"
-"""a database that is there from the start: the first cell need not wait for a clone"""
-
-_INITDB = (
-    "--no-sync",
-    "--no-instructions",
-    "--wal-segsize=1",
-    "--encoding=UTF8",
-    "--auth=scram-sha-256",
-    "--no-locale",
-)
-# The first also for initdb's own servers: one that crashes shall leave nothing outside of its folder.
-_SINCE = {
-    16: ("-c", "dynamic_shared_memory_type=mmap"),
-    17: ("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-}
 
 
 @dataclass(frozen=True)

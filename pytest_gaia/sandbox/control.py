@@ -19,13 +19,12 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.sandbox.platform import STOP, Platform
-
-Message = dict[str, Any]
+from pytest_gaia.sandbox.services.app import Receive, Request, Scope, Send, answer
 
 _log = logging.getLogger(__name__)
 
@@ -37,19 +36,10 @@ class Control:
         self._platform = platform
         self._expected = f"Bearer {token}".encode()
 
-    async def __call__(
-        self,
-        scope: Mapping[str, Any],
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
-        body = await _body(receive)
-        status, content = await self._answer(scope, body)
-        encoded = json.dumps(content).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(encoded)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": encoded})
+        status, content = await self._answer(scope, await Request(scope, receive).body())
+        await answer(content, status)(scope, receive, send)
 
     async def _answer(self, scope: Mapping[str, Any], body: bytes) -> tuple[int, object]:
         if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):
@@ -97,12 +87,3 @@ class Control:
         else:
             await cell.stop(member)
         return {}
-
-
-async def _body(receive: Callable[[], Awaitable[Message]]) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body

@@ -17,6 +17,12 @@ from pytest_gaia.sandbox.postgres import PostgresServer, clone
 
 Seed = Callable[[Connection, str], Awaitable[None]]
 
+_PREFIX = "fresh_"
+_AHEAD = 2
+"""clones that are kept ready, once somebody has asked for one"""
+_UNWANTED = 32
+"""databases that may wait to be dropped, of eight megabytes each"""
+
 
 class Databases:
     """Makes and drops databases on one server. All work goes over one connection, one statement at a time."""
@@ -100,13 +106,6 @@ class Databases:
         if self._admin is None or self._admin.is_closed():
             self._admin = await self._server.connect(SUPERUSER, self._password, "postgres")
         return self._admin
-
-
-_PREFIX = "fresh_"
-_AHEAD = 2
-"""clones that are kept ready, once somebody has asked for one"""
-_UNWANTED = 32
-"""databases that may wait to be dropped, of eight megabytes each"""
 
 
 class FreshDatabases:

@@ -24,6 +24,10 @@ SHARED = ("nats", "postgres")
 MAIN = "main"
 """the cell that every run has"""
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+STOP = "stop"
+"""the kind of fault that the servers do themselves: connections are refused"""
+
 
 class Platform:
     """What the supervisor runs, once it runs."""
@@ -85,12 +89,6 @@ class Platform:
         elif not self.postgres.running:
             await self.postgres.start()
             await self.databases.resume()
-
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-
-STOP = "stop"
-"""the kind of fault that the servers do themselves: connections are refused"""
 
 
 @dataclass(frozen=True, slots=True)

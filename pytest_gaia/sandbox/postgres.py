@@ -56,6 +56,13 @@ _STOP_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _ATTEMPTS = 3
 
+_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
+_log = logging.getLogger(__name__)
+_UNPACK_SECONDS = 30.0
+_FULL = 1024 * 1024
+"""bytes"""
+_MAKE_SECONDS = 120.0
+
 
 class PostgresServer:
     """The server of one cluster. ``home`` holds the cluster in ``data``; it belongs to ``account`` if one is given."""
@@ -136,9 +143,6 @@ def _since(data: Path) -> Mapping[str, str]:
     }
 
 
-_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
-
-
 async def clone(admin: Connection, database: str) -> None:
     """Make ``database`` as a copy of the template."""
     # A clone would wait a tenth of a second for a connection to the template that is still on its way out.
@@ -147,14 +151,6 @@ async def clone(admin: Connection, database: str) -> None:
         await asyncio.sleep(0.001)
     # Copying files takes a third of the time that writing their pages to the log does.
     await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE {TEMPLATE} OWNER {OWNER} STRATEGY FILE_COPY')
-
-
-_log = logging.getLogger(__name__)
-
-_UNPACK_SECONDS = 30.0
-_FULL = 1024 * 1024
-"""bytes"""
-_MAKE_SECONDS = 120.0
 
 
 async def started_server(cluster: Cluster, unpacking: Child | None, libraries: Awaitable[None]) -> PostgresServer:

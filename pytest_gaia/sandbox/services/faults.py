@@ -66,6 +66,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 STATELESS = ("gateway", "auth")
 """Services that write nothing themselves, for which ``noop`` has no meaning."""
 
+REWRITES = ("drop", "set", "sse_truncate", "sse_reorder")
+_DATA = b"data: "
+_END = b"\n\n"
+
 
 @dataclass(slots=True)
 class Fault:
@@ -159,12 +163,6 @@ def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     if complete["times"] is not None and complete["times"] < 1:
         raise ConfigError(f"Fault {kind}: times must be at least 1, not {complete['times']}.")
     return complete
-
-
-REWRITES = ("drop", "set", "sse_truncate", "sse_reorder")
-
-_DATA = b"data: "
-_END = b"\n\n"
 
 
 class Rewriter:

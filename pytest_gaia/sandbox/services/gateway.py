@@ -26,6 +26,15 @@ from pytest_gaia.sandbox.services.database import Database
 from pytest_gaia.sandbox.services.figures import ANSWERS
 from pytest_gaia.sandbox.services.validation import NUMBER, validated
 
+V02 = "/api/v0.2"
+V1 = "/api/v1"
+REPAIRED_TARGETS = {f"GET {V1}/assets": f"{V1}/assets/"}
+"""Where the platform without its defects sends what the release sends to a path that the backend does not serve."""
+CONNECT_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 30.0
+HEALTH_TIMEOUT = 2.0
+ROOT_LIMIT = 60
+
 
 class Forward(NamedTuple):
     """One route of the gateway and where it goes. ``target`` is empty where the backend has the same path."""
@@ -40,9 +49,6 @@ class Forward(NamedTuple):
     copies_length: bool = False
     """The release forwards the headers of this POST without its body: one that has a body cannot be sent on."""
 
-
-V02 = "/api/v0.2"
-V1 = "/api/v1"
 
 FORWARDS = (
     Forward(f"GET {V02}/", open=True),
@@ -115,9 +121,6 @@ FORWARDS = (
     Forward(f"POST {V1}/filesystem/read", target="/filesystem/read"),
 )
 
-REPAIRED_TARGETS = {f"GET {V1}/assets": f"{V1}/assets/"}
-"""Where the platform without its defects sends what the release sends to a path that the backend does not serve."""
-
 
 class RateLimit:
     """At most ``limit`` calls in any window of ``per_seconds``, counted for each client."""
@@ -137,9 +140,6 @@ class RateLimit:
             return False
         calls.append(now)
         return True
-
-
-CONNECT_TIMEOUT = 5.0
 
 
 class BackendDown(Exception):
@@ -221,11 +221,6 @@ async def _chunked(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     while size := int(await reader.readuntil(b"\r\n"), 16):
         yield (await reader.readexactly(size + 2))[:-2]
     await reader.readuntil(b"\r\n")
-
-
-ANSWER_TIMEOUT = 30.0
-HEALTH_TIMEOUT = 2.0
-ROOT_LIMIT = 60
 
 
 def gateway_service(
