@@ -18,6 +18,7 @@ from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring
 from tests.promotion.promotable import DIGEST, promotable
 from tests.repositories import Repository
+from tests.slow import in_full
 
 if TYPE_CHECKING:
     from tests.promotion.promotable import Promotable
@@ -102,10 +103,12 @@ match = { kind = "assertion" }
     [
         (FORGES.format(forgery=VERDICT), "verdict is PROMOTE in the verdict file, REJECT by the record"),
         (FORGES.format(forgery="pass"), "pytest ended with 0, by its record with 1"),
-        (FORGES.format(forgery="(folder / 'verdict.json').unlink()"), "there is no verdict file that can be read"),
-        (FORGES.format(forgery=RECORD), "record.jsonl: not as the run has written it"),
-        (FORGES.format(forgery=PLAN), "plan.json: changed since it was sealed"),
-        (RULE, "the plan was sealed under other rules"),
+        in_full(
+            FORGES.format(forgery="(folder / 'verdict.json').unlink()"), "there is no verdict file that can be read"
+        ),
+        in_full(FORGES.format(forgery=RECORD), "record.jsonl: not as the run has written it"),
+        in_full(FORGES.format(forgery=PLAN), "plan.json: changed since it was sealed"),
+        in_full(RULE, "the plan was sealed under other rules"),
     ],
 )
 def test_what_contradicts_the_record_is_a_failure_that_is_written_down(
@@ -124,6 +127,7 @@ def test_what_contradicts_the_record_is_a_failure_that_is_written_down(
     assert promotable.predicate(GatePredicate).decision.verdict == "REJECT"
 
 
+@pytest.mark.slow("processes")
 def test_a_clean_release_is_promoted_and_one_that_changes_its_own_files_while_it_runs_is_not(
     promotable: Promotable,
 ) -> None:
@@ -154,6 +158,7 @@ def test_a_path_outside_of_the_suites_is_not_loaded(
     assert promotable.kinds == []
 
 
+@pytest.mark.slow("processes")
 def test_settings_of_pytest_above_the_repository_are_not_loaded(
     promotable: Promotable, request: pytest.FixtureRequest
 ) -> None:
@@ -179,6 +184,7 @@ def test_what_the_run_leaves_out_holds(promotable: Promotable) -> None:
     assert promotable.predicate(GatePredicate).decision.verdict == "HOLD"
 
 
+@pytest.mark.slow("processes")
 def test_a_selection_holds_even_where_all_that_was_sealed_passes(promotable: Promotable) -> None:
     done = promotable.promote("--", "-m", "health")
 
@@ -188,6 +194,7 @@ def test_a_selection_holds_even_where_all_that_was_sealed_passes(promotable: Pro
     assert "a full run is required (--gaia-require-full), and this one is partial: -m health was given" in done.stdout
 
 
+@pytest.mark.slow("processes")
 def test_a_deployment_that_did_not_come_about_is_evidence_too(promotable: Promotable) -> None:
     promotable.deployer.tell("deploy", lazy=True)
     promotable.deployer.settings(deadline=1)
@@ -199,6 +206,7 @@ def test_a_deployment_that_did_not_come_about_is_evidence_too(promotable: Promot
     assert promotable.runs() == OLD
 
 
+@pytest.mark.slow("processes")
 def test_a_run_that_deploys_outside_of_a_promotion_is_written_as_such(promotable: Promotable) -> None:
     assert promotable.promote().returncode == 0
     other = f"sha256:{'b' * 64}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_gaia.cli.app import run
 from pytest_gaia.config.environment import DeploySettings
 from pytest_gaia.promotion.bundle.checks import deploy_files, digest
@@ -23,10 +25,10 @@ from tests.repositories import Repository
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
     from tests.fake_tools import FakeTools
     from tests.plugin.conftest import ScriptedServer
+
+pytestmark = pytest.mark.slow("processes")
 
 __all__ = ["fake_tools", "project", "server"]
 

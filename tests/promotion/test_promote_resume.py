@@ -15,6 +15,7 @@ from tests.plugin.conftest import project, server
 from tests.plugin.deployer import deployer
 from tests.promotion.conftest import Keyring
 from tests.promotion.promotable import promotable
+from tests.slow import in_full
 
 if TYPE_CHECKING:
     import subprocess
@@ -53,7 +54,7 @@ def resumed(promotable: Promotable) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.mark.parametrize("step", ["lock", "seal", "run", "evidence", "gate"])
+@pytest.mark.parametrize("step", ["lock", *map(in_full, ("seal", "run", "evidence", "gate"))])
 def test_killed_behind_a_step_it_goes_on(promotable: Promotable, step: str) -> None:
     kill_behind(promotable, step)
 
@@ -69,6 +70,7 @@ def test_killed_behind_a_step_it_goes_on(promotable: Promotable, step: str) -> N
     assert len({run.details.started for run in runs}) == len(runs)
 
 
+@pytest.mark.slow("processes")
 def test_of_two_at_once_one_goes_on(promotable: Promotable) -> None:
     first = promotable.begin()
     wait_for(promotable, "lock", first)
@@ -113,6 +115,7 @@ def verdicts(promotable: Promotable) -> list[str]:
     return [run.details.verdict for run in runs if isinstance(run, RunPredicate)]
 
 
+@pytest.mark.slow("processes")
 @pytest.mark.parametrize(
     ("end", "code", "again"),
     [(INTERRUPTED, 130, ()), (PYTEST_KILLED, 1, ()), (KILLED, -signal.SIGKILL, ("--resume",))],
@@ -136,6 +139,7 @@ def test_a_run_that_was_ended_while_tests_failed_is_one_that_was_rejected(
     assert "1 test had failed: suites/health/test_health.py::test_one" in first.details.problem
 
 
+@pytest.mark.slow("processes")
 def test_of_runs_without_a_key_those_that_failed_are_written_down_too(promotable: Promotable) -> None:
     suite = promotable.rootdir / "suites" / "health" / "test_health.py"
     suite.write_text(FAILS_AT_FIRST.format(end="pass"), encoding="utf-8")
@@ -164,6 +168,7 @@ def test_key():
 """
 
 
+@pytest.mark.slow("processes")
 def test_tested_without_the_key_it_is_signed_by_a_step_that_runs_no_test(
     promotable: Promotable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +196,7 @@ def test_tested_without_the_key_it_is_signed_by_a_step_that_runs_no_test(
     assert [[key.name for key in entry.signers] for entry in promotable.entries] == [["ci"]] * 3
 
 
+@pytest.mark.slow("processes")
 def test_neither_part_does_the_work_of_the_other(promotable: Promotable, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no promotion was left unfinished" in promotable.promote("--only", "evidence").stderr
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from pytest_gaia.run.stack import Stack
+from tests.slow import in_full
 from tests.suites.conftest import ROOT
 from tests.suites.outcomes import run
 
@@ -69,6 +70,7 @@ async def left_over(cell: Cell) -> dict[str, int]:
         await connection.close()
 
 
+@pytest.mark.slow("suites")
 async def test_every_check_runs_there_and_leaves_nothing(checks: list[Check], lab: Cell, tmp_path: Path) -> None:
     result = run_in_lab(tmp_path, lab, writes=True)
     assert result.code == 0, result.output
@@ -82,6 +84,7 @@ async def test_every_check_runs_there_and_leaves_nothing(checks: list[Check], la
     assert await left_over(lab) == {}
 
 
+@pytest.mark.slow("suites")
 async def test_a_check_that_fails_leaves_nothing_either(stack: Stack, lab: Cell, tmp_path: Path) -> None:
     route = "/api/v0.2/personas/{persona_id}"
     stack.fault("main", "gateway", "set", route=route, method="GET", field="persona.name", value="another")
@@ -94,6 +97,7 @@ async def test_a_check_that_fails_leaves_nothing_either(stack: Stack, lab: Cell,
     assert await left_over(lab) == {}
 
 
+@pytest.mark.slow("suites")
 async def test_where_writing_is_forbidden_no_check_tries_to(checks: list[Check], lab: Cell, tmp_path: Path) -> None:
     result = run_in_lab(tmp_path, lab, writes=False)
     assert result.code == 0, result.output
@@ -104,7 +108,7 @@ async def test_where_writing_is_forbidden_no_check_tries_to(checks: list[Check],
     assert "writes" not in " ".join(result.checks[name].message for name in result.of("failed"))
 
 
-@pytest.mark.parametrize("command", [("chat", "Test"), ("personas-get", None)])
+@pytest.mark.parametrize("command", [in_full(("chat", "Test")), ("personas-get", None)])
 async def test_a_command_that_only_reads_runs_where_writing_is_forbidden(
     checks: list[Check], lab: Cell, tmp_path: Path, command: tuple[str, str | None]
 ) -> None:

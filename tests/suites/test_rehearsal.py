@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.suites.conftest import ROOT, run_suites
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def replay(record: Path, report: Path, environment: str) -> int:
     return done.returncode
 
 
+@pytest.mark.slow("suites")
 def test_what_staging_excuses_production_names(tmp_path: Path) -> None:
     record, staging, production = (tmp_path / name for name in ("run.jsonl", "staging.json", "production.json"))
 
@@ -57,6 +60,7 @@ def test_one_suite_is_a_part_and_ends_with_0() -> None:
     assert re.search(said, result.stdout)
 
 
+@pytest.mark.slow("suites")
 def test_another_failure_does_not_hide_behind_the_expected_one() -> None:
     result = run_suites(*REHEARSAL, "-m", "personas", "-p", "tests.suites.breaking")
 

@@ -24,6 +24,7 @@ def test_every_check_passes_or_meets_its_defect(checks: list[Check], tmp_path: P
         assert "expected failure" in result.checks[name].message
 
 
+@pytest.mark.slow("suites")
 def test_every_check_passes_where_the_defects_are_gone(checks: list[Check], tmp_path: Path) -> None:
     result = run(tmp_path, "--gaia-sandbox-fixed")
     defects = {check.id for check in checks if check.defect}
@@ -35,12 +36,14 @@ def test_every_check_passes_where_the_defects_are_gone(checks: list[Check], tmp_
     assert result.code == 10, result.output
 
 
+@pytest.mark.slow("suites")
 def test_order_and_workers_change_nothing(checks: list[Check], tmp_path: Path) -> None:
     result = run(tmp_path, "-n", "2", "-p", "tests.suites.shuffled")
     assert result.code == 0, result.output
     assert result.of("passed") == {check.id for check in checks if not check.defect}
 
 
+@pytest.mark.slow("suites")
 @pytest.mark.parametrize("service", ["auth", "asset", "chat"])
 def test_without_a_service_its_checks_fail_and_no_others(checks: list[Check], tmp_path: Path, service: str) -> None:
     result = run(tmp_path, f"--gaia-sandbox-without={service}")
@@ -54,6 +57,7 @@ def test_without_a_service_its_checks_fail_and_no_others(checks: list[Check], tm
             assert "Service asset unavailable" in result.checks[name].message, name
 
 
+@pytest.mark.slow("suites")
 def test_without_the_broker_its_checks_fail_and_no_others(checks: list[Check], tmp_path: Path) -> None:
     result = run(tmp_path, "--gaia-sandbox-without=nats")
     assert result.code == 1, result.output

@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.suites.conftest import run_suites
 from tests.suites.mutating import HEALED, VARIABLE
 from tests.suites.mutations import MUTATIONS
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 # One test, so that two workers do not both try all faults.
+@pytest.mark.slow("suites")
 def test_every_fault_is_seen_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "caught.json"
     result = run_suites("suites", "-q", "-p", "tests.suites.mutating", variables={VARIABLE: str(file)})
