@@ -5,6 +5,7 @@ line with the reply as the last line of standard output, everything else on stan
 there, 75 try again, anything else failed. All phases are idempotent.
 """
 
+import datetime
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 
@@ -17,6 +18,11 @@ ReplyStatus: TypeAlias = Literal["done", "unchanged", "retry", "failed"]
 
 EXIT_STATUSES: dict[int, ReplyStatus] = {0: "done", 10: "unchanged", 75: "retry"}
 """exit code of an executable hook → status; 75 is EX_TEMPFAIL of sysexits.h"""
+
+
+def utc_now(precision: str = "seconds") -> str:
+    """Return the time as ISO 8601, in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec=precision)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 """From the settings of an environment to the hook that deploys it: a built-in adapter, an executable, or a Python function."""
 
-import datetime
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.deploy.contract import EXIT_STATUSES, DeployHook, Reply, ReplyStatus, Request
+from pytest_gaia.deploy.contract import EXIT_STATUSES, DeployHook, Reply, ReplyStatus, Request, utc_now
 from pytest_gaia.deploy.process import Finished, run_tool
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.secrets.redaction import masker
@@ -169,7 +168,7 @@ def from_values(values: Mapping[str, Any], request: Request, *, status: ReplySta
     complete = {"status": status, **values}
     observation = complete.get("observation")
     if isinstance(observation, dict):
-        implied = {"app": request.app, "exists": bool(observation.get("machines")), "taken": _now()}
+        implied = {"app": request.app, "exists": bool(observation.get("machines")), "taken": utc_now()}
         complete["observation"] = {**implied, **observation}
     try:
         return msgspec.convert(complete, Reply)
@@ -227,7 +226,3 @@ def _object(line: str) -> dict[str, Any]:
         return msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise NoReply(f"not JSON: {error}") from None
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

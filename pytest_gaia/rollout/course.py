@@ -3,10 +3,10 @@
 import shlex
 from collections.abc import Sequence
 
-from pytest_gaia.deploy.contract import DeployHook, Observation
+from pytest_gaia.deploy.contract import DeployHook, Observation, utc_now
 from pytest_gaia.deploy.outcome import digests, running_image
 from pytest_gaia.errors import ConfigError, DeployUnavailable, GaiaError
-from pytest_gaia.rollout.journal import Recorder, holder, only_one, utc_now
+from pytest_gaia.rollout.journal import Recorder, holder, only_one
 from pytest_gaia.rollout.model import (
     GOOD,
     Progress,

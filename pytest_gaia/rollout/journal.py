@@ -4,8 +4,6 @@ It is in ``.gaia/deployments/<environment>.jsonl`` beside gaia.toml. Beside it l
 files that were used, and the lock that lets one roll-out of the environment run at a time on this machine.
 """
 
-from __future__ import annotations
-
 import datetime
 import errno
 import getpass
@@ -21,7 +19,7 @@ from typing import Literal
 
 import msgspec
 
-from pytest_gaia.deploy.contract import Observation
+from pytest_gaia.deploy.contract import Observation, utc_now
 from pytest_gaia.deploy.outcome import digests, running_image
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.outputs import PRIVATE, make_folder, make_ignored_folder, write_file
@@ -108,11 +106,6 @@ def outcomes(lines: tuple[Entry, ...]) -> Mapping[str, str]:
     return found
 
 
-def utc_now() -> str:
-    """Return the time as ISO 8601, in UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
 def who() -> str:
     """Return ``user@host``; in CI, the user who started the job."""
     name = next((os.environ[each] for each in _CI_USERS if os.environ.get(each)), "")
@@ -143,10 +136,8 @@ class Recorder:
 
     def interrupted_before(self) -> tuple[str, ...]:
         """Return a note on the last roll-out, if it never came to its end, and pass it on."""
-        try:
+        with self._usable():
             lines = unfinished(self._journal.entries())
-        except OSError as problem:
-            raise ConfigError(_unusable(self._journal.path, problem)) from None
         if not lines:
             return ()
         states = ", ".join(f"{service} {outcome}" for service, outcome in outcomes(lines).items())
@@ -162,37 +153,28 @@ class Recorder:
         steps = self._rollout.steps
         targets = {step.service: step.image for step in steps if step.image}
         services = tuple(step.service for step in steps)
-        try:
+        with self._usable():
             self._add("begin", who=who(), services=services, targets=targets)
-        except OSError as problem:
-            raise ConfigError(_unusable(self._journal.path, problem)) from None
         self._begun = True
 
     def knows(self, step: Step, seen: Observation) -> bool:
         """Whether the service was last brought to what was seen to run by a roll-out with the same deploy file."""
-        try:
-            entries, config = (
-                self._journal.entries(),
-                _name(step.config, step.config.read_bytes()) if step.config else "",
-            )
-        except OSError as problem:
-            raise ConfigError(_unusable(self._journal.path, problem)) from None
-        ends = [
-            each for each in entries if each.event == "end" and each.service == step.service and each.app == step.app
-        ]
-        return bool(ends) and ends[-1].well and ends[-1].config == config and ends[-1].image == running_image(seen)
+        with self._usable():
+            entries = self._journal.entries()
+            config = _name(step.config, step.config.read_bytes()) if step.config else ""
+        ends = (each for each in reversed(entries) if each.event == "end" and each.service == step.service)
+        last = next((each for each in ends if each.app == step.app), None)
+        return last is not None and last.well and last.config == config and last.image == running_image(seen)
 
     def start(self, step: Step, before: Observation, *, well: bool) -> None:
         """Write down that ``step`` is about to be taken; ``ConfigError`` where that is not possible."""
         image = running_image(before)
-        try:
+        with self._usable(f" {step.service} was not touched."):
             self._before[step.service] = image, self._keep(step)
             self._add(
                 "start", service=step.service, app=step.app, image=image, digests=digests(before),
                 release=before.release, well=well,
             )  # fmt: skip
-        except OSError as problem:
-            raise ConfigError(f"{_unusable(self._journal.path, problem)} {step.service} was not touched.") from None
 
     def end(self, step: Step, result: StepResult) -> None:
         """Write down what became of ``step``."""
@@ -207,6 +189,17 @@ class Recorder:
         """Write down how the roll-out has ended, if it was begun."""
         if self._begun:
             self._add_or_note("finish", outcome=outcome)
+
+    @contextmanager
+    def _usable(self, besides: str = "") -> Iterator[None]:
+        """Turn what cannot be read or written into a ``ConfigError``, as long as nothing has been changed."""
+        try:
+            yield
+        except OSError as problem:
+            raise ConfigError(
+                f"the journal {self._journal.path} cannot be used: {problem.strerror}. Without it nobody could tell what "
+                f"was deployed, nor go back to it; make its folder writable. Nothing was changed.{besides}"
+            ) from None
 
     def _add_or_note(self, event: str, **values: object) -> None:
         try:
@@ -248,13 +241,6 @@ def _account() -> str:
         return str(os.getuid())
 
 
-def _unusable(path: Path, problem: OSError) -> str:
-    return (
-        f"the journal {path} cannot be used: {problem.strerror}. Without it nobody could tell what was deployed, nor "
-        "go back to it; make its folder writable. Nothing was changed."
-    )
-
-
 @contextmanager
 def only_one(path: Path, environment: str, holder: Mapping[str, str]) -> Iterator[None]:
     """Hold the lock at ``path``; ``holder`` is what others are told of the one who has it.
@@ -266,7 +252,7 @@ def only_one(path: Path, environment: str, holder: Mapping[str, str]) -> Iterato
         descriptor = try_hold(path)
         told = path.read_bytes()[:_READ_AT_MOST] if descriptor is None else b""
     except OSError as problem:
-        raise ConfigError(_unusable_lock(path, problem)) from None
+        raise ConfigError(_unusable(path, problem)) from None
     if descriptor is None:
         raise DeployLocked(
             f"{environment} is being deployed to right now{_described(told)}. Two roll-outs at once would leave a mixture "
@@ -292,7 +278,7 @@ def _described(content: bytes) -> str:
     return ": " + ", ".join(f"{key} {value}" for key, value in holder.items())
 
 
-def _unusable_lock(path: Path, problem: OSError) -> str:
+def _unusable(path: Path, problem: OSError) -> str:
     reason = "it is a folder" if problem.errno == errno.EISDIR else problem.strerror
     return (
         f"the lock {path} cannot be used: {reason}. A roll-out keeps its lock and its journal beside gaia.toml; make "

@@ -1,6 +1,5 @@
 """The hook ``compose``: services of a compose file on this machine. ``up`` does, ``ps`` says what came of it."""
 
-import datetime
 import json
 import math
 import time
@@ -14,7 +13,7 @@ from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.deployfiles.read import override_file
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.deploy.compose.shapes import Container, containers, images, is_temporary, mistake_in
-from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request
+from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, utc_now
 from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
@@ -116,7 +115,7 @@ class _Job:
             exists=bool(found),
             machines=self._machines(found) if found else (),
             hostname=next((f"localhost:{each.port}" for each in found if each.port), None),
-            taken=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            taken=utc_now(),
         )
 
     def _machines(self, found: Sequence[Container]) -> tuple[Machine, ...]:

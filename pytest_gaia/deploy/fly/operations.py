@@ -5,11 +5,10 @@ Every function raises ``ConfigError`` (flyctl is not installed, nobody is logged
 ``log`` takes flyctl's lines as they come, secrets masked.
 """
 
-import datetime
 import math
 from collections.abc import Callable
 
-from pytest_gaia.deploy.contract import Observation, Reply
+from pytest_gaia.deploy.contract import Observation, Reply, utc_now
 from pytest_gaia.deploy.fly import shapes
 from pytest_gaia.deploy.fly.shapes import LogLine, NotJson, Release, find_json
 from pytest_gaia.deploy.fly.tool import FlyTool
@@ -35,7 +34,7 @@ def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) ->
         machines=machines,
         release=status.version or None,
         hostname=status.hostname or None,
-        taken=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        taken=utc_now("milliseconds"),
     )
 
 
