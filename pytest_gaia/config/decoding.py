@@ -14,7 +14,7 @@ from pytest_gaia.errors import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_gaia.config.locate import Path
+    from pytest_gaia.config.locate import Key
 
 Table = TypeVar("Table", bound=Struct)
 
@@ -22,7 +22,7 @@ Table = TypeVar("Table", bound=Struct)
 class TableError(ValueError):
     """What is wrong with a table, in plain words, and the key (relative to the table) at which it is."""
 
-    def __init__(self, key: Path, problem: str) -> None:
+    def __init__(self, key: Key, problem: str) -> None:
         super().__init__(problem)
         self.key = key
 
@@ -76,7 +76,7 @@ def _explain(message: str, table: type[Struct]) -> TableError:
     return TableError(key, _in_words(problem))
 
 
-def _parts_of(place: str | None) -> Path:
+def _parts_of(place: str | None) -> Key:
     """Return msgspec's ``slo[1].route`` part by part, the number being one."""
     numbered = re.sub(r"\[(\d+)\]", r".[\1]", place or "")
     return tuple(part for part in re.sub(r"\[\D.*?\]", "", numbered).split(".") if part)
@@ -92,7 +92,7 @@ def _in_words(problem: str) -> str:
     return words[:1].lower() + words[1:]
 
 
-def _table_at(table: type[Struct], key: Path) -> type[Struct]:
+def _table_at(table: type[Struct], key: Key) -> type[Struct]:
     """Return the table below ``table`` at ``key``."""
     for name in key:
         if name.startswith("["):
@@ -102,7 +102,7 @@ def _table_at(table: type[Struct], key: Path) -> type[Struct]:
     return table
 
 
-def _choices_at(table: type[Struct], key: Path) -> tuple[str, ...]:
+def _choices_at(table: type[Struct], key: Key) -> tuple[str, ...]:
     """Return the words that are allowed at ``key``."""
     field = next(each for each in structs.fields(_table_at(table, key[:-1])) if each.encode_name == key[-1])
     words = (word for part in _parts(field.type) if get_origin(part) is Literal for word in get_args(part))

@@ -21,7 +21,7 @@ from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_gaia.config import locate
+    from pytest_gaia.config.locate import Key
     from pytest_gaia.config.schema import PlatformName
 
 SHIPPED = "default"
@@ -39,7 +39,7 @@ class ConfigFile:
     ledger: LedgerTable = field(default_factory=LedgerTable)
     defaults: EnvironmentTable = field(default_factory=EnvironmentTable)
     """laid under every environment; only the description of a platform has them"""
-    lines: Mapping[locate.Path, int] = field(default_factory=dict)
+    lines: Mapping[Key, int] = field(default_factory=dict)
 
     @property
     def platform(self) -> PlatformName:

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Path: TypeAlias = tuple[str, ...]
+Key: TypeAlias = tuple[str, ...]
 """A key, part by part: ``("env", "staging", "urls", "gateway")``; ``"[1]"`` is the second table of an array of them."""
 
 _REPORTED = re.compile(r"\(at line (\d+), column \d+\)")
 
 
-def key_lines(text: str) -> dict[Path, int]:
+def key_lines(text: str) -> dict[Key, int]:
     """Return the line (from 1) on which each key of the valid TOML ``text`` starts, tables included.
 
     What is in an array of tables is found under its number, and the first of its name without one too.
     """
-    lines: dict[Path, int] = {}
-    newest: dict[Path, int] = {}
-    table: Path = ()
+    lines: dict[Key, int] = {}
+    newest: dict[Key, int] = {}
+    table: Key = ()
     for number, statement in statements(text):
         found = tomllib.loads(statement)
         if statement.lstrip().startswith("["):
@@ -30,7 +30,7 @@ def key_lines(text: str) -> dict[Path, int]:
             if statement.lstrip().startswith("[["):
                 array = (*_numbered(table[:-1], newest), table[-1])
                 newest[array] = newest.get(array, -1) + 1
-            paths: list[Path] = [table[:length] for length in range(1, len(table) + 1)]
+            paths: list[Key] = [table[:length] for length in range(1, len(table) + 1)]
         else:
             paths = [(*table, *path) for path in _walk(found)]
         for path in paths:
@@ -39,12 +39,12 @@ def key_lines(text: str) -> dict[Path, int]:
     return lines
 
 
-def shown(path: Path) -> str:
+def shown(path: Key) -> str:
     """Return ``path`` as messages show it; the number of an array's table is left to the line."""
     return ".".join(part for part in path if not part.startswith("["))
 
 
-def nearest_line(lines: Mapping[Path, int], path: Path) -> int:
+def nearest_line(lines: Mapping[Key, int], path: Key) -> int:
     """Return the line of ``path``, or of the closest table around it; 1 where nothing of it is known."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
@@ -90,8 +90,8 @@ def _parses(statement: str) -> bool:
     return True
 
 
-def _deepest(header: Mapping[str, Any]) -> Path:
-    path: Path = ()
+def _deepest(header: Mapping[str, Any]) -> Key:
+    path: Key = ()
     node: Any = header
     while isinstance(node, dict) and node:
         key = next(iter(node))
@@ -100,9 +100,9 @@ def _deepest(header: Mapping[str, Any]) -> Path:
     return path
 
 
-def _numbered(path: Path, newest: Mapping[Path, int]) -> Path:
+def _numbered(path: Key, newest: Mapping[Key, int]) -> Key:
     """Return ``path`` with the number of the table that each array on its way has come to."""
-    found: Path = ()
+    found: Key = ()
     for part in path:
         found = (*found, part)
         if found in newest:
@@ -110,7 +110,7 @@ def _numbered(path: Path, newest: Mapping[Path, int]) -> Path:
     return found
 
 
-def _walk(values: Mapping[str, Any]) -> Iterator[Path]:
+def _walk(values: Mapping[str, Any]) -> Iterator[Key]:
     for key, value in values.items():
         yield (key,)
         if isinstance(value, dict):

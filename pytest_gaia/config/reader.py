@@ -22,7 +22,7 @@ from pytest_gaia.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pytest_gaia.config.locate import Path
+    from pytest_gaia.config.locate import Key
 
 ADHOC = "adhoc"
 """Name of the environment that ``--gaia-url`` makes on its own."""
@@ -49,7 +49,7 @@ class Reader:
     """Reads one document. Every method raises ``ConfigError`` that starts with file, line and key."""
 
     file: str
-    lines: Mapping[Path, int]
+    lines: Mapping[Key, int]
     shipped: Mapping[str, EnvironmentTable]
     """the environments that come with this package"""
 
@@ -97,7 +97,7 @@ class Reader:
         self._refuse(key, stage_mistakes(name, table))
         return table
 
-    def _table(self, key: Path, values: object, kind: type[Table]) -> Table:
+    def _table(self, key: Key, values: object, kind: type[Table]) -> Table:
         if not isinstance(values, dict):
             raise self._error(key, f"expected a table, written [{'.'.join(key)}].")
         try:
@@ -105,7 +105,7 @@ class Reader:
         except TableError as error:
             raise self._error((*key, *error.key), str(error)) from None
 
-    def _check_values(self, key: Path, table: EnvironmentTable) -> None:
+    def _check_values(self, key: Key, table: EnvironmentTable) -> None:
         for setting, text in _addresses(table):
             place = (*key, *setting)
             if key[-1] == SANDBOX:
@@ -119,7 +119,7 @@ class Reader:
             self._check_safe_post((*key, "safe_posts"), entry)
         self._check_tolerance(key, table)
 
-    def _check_safe_post(self, key: Path, entry: str) -> None:
+    def _check_safe_post(self, key: Key, entry: str) -> None:
         service, path = safe_post(entry)
         if not path.startswith("/"):
             raise self._error(
@@ -128,27 +128,27 @@ class Reader:
         if service not in HTTP_SERVICES:
             raise self._error(key, f"unknown service {service!r} in {entry!r}; {nearest(service, HTTP_SERVICES)}")
 
-    def _refuse_deployed_sandbox(self, key: Path, table: EnvironmentTable) -> None:
+    def _refuse_deployed_sandbox(self, key: Key, table: EnvironmentTable) -> None:
         for setting, value in (("from", table.source), ("deploy", table.deploy)):
             if key[-1] == SANDBOX and value is not UNSET:
                 raise self._error((*key, setting), "the sandbox is not deployed; it comes with this package.")
 
-    def _check_tolerance(self, key: Path, table: EnvironmentTable) -> None:
+    def _check_tolerance(self, key: Key, table: EnvironmentTable) -> None:
         found = contradiction(key[-1], set_values(table.tolerance))
         if found:
             raise self._error((*key, "tolerance", found[0]), found[1])
 
-    def _refuse(self, key: Path, mistakes: Iterable[tuple[Path, str]]) -> None:
+    def _refuse(self, key: Key, mistakes: Iterable[tuple[Key, str]]) -> None:
         for place, problem in mistakes:
             raise self._error((*key, *place), problem)
 
-    def _place(self, key: Path) -> str:
+    def _place(self, key: Key) -> str:
         return f"{self.file}:{nearest_line(self.lines, key)}: {shown(key)}"
 
-    def _error(self, key: Path, problem: str) -> ConfigError:
+    def _error(self, key: Key, problem: str) -> ConfigError:
         return ConfigError(f"{self._place(key)}: {problem}")
 
-    def _secret_error(self, key: Path, variable: str) -> ConfigError:
+    def _secret_error(self, key: Key, variable: str) -> ConfigError:
         return self._error(
             key,
             "a secret does not belong in a file that is committed. "
@@ -159,7 +159,7 @@ class Reader:
 _CHECKS = {"url": addresses.http_template, "urls": addresses.http_url, "nats": addresses.nats_url}
 
 
-def _addresses(table: EnvironmentTable) -> Iterator[tuple[Path, str]]:
+def _addresses(table: EnvironmentTable) -> Iterator[tuple[Key, str]]:
     if table.url is not UNSET:
         yield ("url",), table.url
     if table.nats is not UNSET:

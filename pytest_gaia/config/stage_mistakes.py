@@ -10,17 +10,16 @@ from msgspec import UNSET
 
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.schema import EnvironmentTable, FreezeTable, LedgerTable, SloTable, StageTable
-from pytest_gaia.config.stage_settings import duration
-from pytest_gaia.config.stages import MACHINE_ROLE
+from pytest_gaia.config.stages import MACHINE_ROLE, duration
 from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_gaia.config.locate import Path
+    from pytest_gaia.config.locate import Key
 
-    Mistakes = Iterator[tuple[Path, str]]
+    Mistakes = Iterator[tuple[Key, str]]
 
 _ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\S*")
 _REFERENCE = re.compile(r"refs/(?!heads/|tags/)[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+")

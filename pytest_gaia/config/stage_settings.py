@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.config.schema import set_values
-from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
+from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage, duration
 
 if TYPE_CHECKING:
     from pytest_gaia.config.schema import EnvironmentTable, LedgerTable
-
-_DURATION = re.compile(r"([0-9]{1,5})(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def duration(text: str) -> timedelta:
-    """Return what ``text`` says: a whole number and a unit, such as ``30m``, ``24h``, ``7d``. Raises ``ValueError``.
-
-    >>> duration("24h")
-    datetime.timedelta(days=1)
-    """
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f'{text!r} is no duration: a whole number and a unit, such as "30m", "24h" or "7d".')
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def stage_settings(table: EnvironmentTable) -> Stage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -65,3 +66,19 @@ class LedgerSettings:
     """the remote through which they share it; None for this repository alone"""
     keys: str = "keys"
     """the folder of the public keys that are trusted, one file each, from that of gaia.toml"""
+
+
+_DURATION = re.compile(r"([0-9]{1,5})(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def duration(text: str) -> timedelta:
+    """Return what ``text`` says: a whole number and a unit, such as ``30m``, ``24h``, ``7d``. Raises ``ValueError``.
+
+    >>> duration("24h")
+    datetime.timedelta(days=1)
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f'{text!r} is no duration: a whole number and a unit, such as "30m", "24h" or "7d".')
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})

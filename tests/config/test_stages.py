@@ -10,8 +10,7 @@ import pytest
 from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
-from pytest_gaia.config.stage_settings import duration
-from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
+from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage, duration
 from pytest_gaia.errors import ConfigError
 from tests.projects import ON_GAIA
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.cli.settings.values import span
-from pytest_gaia.config.stage_settings import duration
+from pytest_gaia.config.stages import duration
 from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
