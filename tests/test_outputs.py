@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gaia.outputs import PRIVATE, make_folder, write_file
+from pytest_gaia.files.writing import PRIVATE, make_folder, write_file
 
 
 def mode(path: Path) -> int:
@@ -59,7 +59,7 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_standard_output_is_written_to_where_it_is_a_file_as_well(tmp_path: Path, name: str) -> None:
-    code = f"from pathlib import Path; from pytest_gaia.outputs import write_file; write_file(Path({name!r}), 'page')"
+    code = f"from pathlib import Path; from pytest_gaia.files.writing import write_file; write_file(Path({name!r}), 'page')"
     with (tmp_path / "out").open("wb") as out:
         subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
 

@@ -15,9 +15,8 @@ from typer.core import TyperGroup
 from pytest_gaia.cli.output import echo_json
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import GaiaError
 

@@ -1,24 +1,23 @@
-"""Building the environment of a run from its settings."""
+"""Building the environment of a run from its settings: its members, its deployment, its stage."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from pytest_gaia.config.credentials import SECRET_KEYS
-from pytest_gaia.config.decoding import keys_of
-from pytest_gaia.config.deployment import deploy_settings
 from pytest_gaia.config.environment import SANDBOX, DeploySettings, Environment, Timeouts, not_configured
-from pytest_gaia.config.files import SHIPPED, shipped_file
-from pytest_gaia.config.members import expected_members, required_members
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.layers import SHIPPED, shipped_file
+from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
+from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.config.schema import StageTable, set_values
-from pytest_gaia.config.stage_settings import stage_settings
+from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage, duration
 from pytest_gaia.config.tolerance import TOLERANCE_KEYS, tolerance_of
+from pytest_gaia.config.variables import SECRET_KEYS
 from pytest_gaia.errors import ConfigError, NotConfigured
+from pytest_gaia.files.decoding import keys_of
 from pytest_gaia.secrets.masks import Secret
 
 if TYPE_CHECKING:
@@ -26,7 +25,9 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.deployfiles.model import Deployment
     from pytest_gaia.config.layers import Layer
+    from pytest_gaia.config.schema import EnvironmentTable, LedgerTable
     from pytest_gaia.config.variables import Sourced
+
 
 _DEPLOY = tuple(f"deploy.{item.name}" for item in fields(DeploySettings))
 
@@ -147,3 +148,79 @@ def _sources(name: Sourced, layer: Layer, urls: Mapping[str, str], secrets: Mapp
         found = dict.fromkeys(_DEPLOY, SHIPPED) | {"deploy.hook": found.get("from", SHIPPED)} | found
     known = (key for key in SETTINGS if key in found or key not in _OPTIONAL)
     return MappingProxyType({key: found.get(key, SHIPPED) for key in known})
+
+
+def expected_members(name: str, layer: Layer, *, has_database: bool) -> tuple[str, ...]:
+    """Return the members to expect, in the order of ``MEMBERS``.
+
+    An address given by name says that its member is there, whatever the topology says.
+    """
+    table = layer.table
+    if table.services is not UNSET:
+        expected: set[str] = set(table.services)
+    elif name == ADHOC:
+        # Behind a gateway nobody knows of there may be everything; the checks will tell.
+        expected = set(HTTP_SERVICES) if "gateway" in layer.named else set()
+        expected |= {"postgres"} if has_database else set()
+    else:
+        expected = {"gateway", "postgres"} if table.topology == "gateway-only" else set(MEMBERS)
+    if table.nats == NATS_DISABLED:
+        expected.discard("nats")
+    elif table.nats is not UNSET:
+        expected.add("nats")
+    expected |= layer.named
+    return tuple(member for member in MEMBERS if member in expected)
+
+
+def required_members(name: str, layer: Layer, services: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the members without which nothing is run; raises ``ConfigError`` for one that is not expected at all."""
+    if layer.table.required is UNSET:
+        return ("gateway",) if "gateway" in services else services[:1]
+    for member in layer.table.required:
+        if member not in services:
+            raise ConfigError(
+                f"{layer.sources['required']}: env.{name}.required: {member} is not among the services of this "
+                f"environment ({', '.join(services)}); add it to `services` or take it out of `required`."
+            )
+    return layer.table.required
+
+
+def deploy_settings(name: str, layer: Layer) -> DeploySettings | None:
+    """Return the settings; None for an environment that neither reads deploy files nor names a hook.
+
+    Raises ``ConfigError`` where the table contradicts itself.
+    """
+    given = set_values(layer.table.deploy)
+    hook = given.pop("hook", layer.table.source)
+    if hook is UNSET and not given:
+        return None
+    if hook is UNSET:
+        raise _error(name, layer, next(iter(given)), 'nothing says how to deploy; add hook = "fly", say, or `from`.')
+    if hook == "command" and "command" not in given:
+        raise _error(name, layer, "hook", 'the executable is missing; add command = ["ci/deploy"], say.')
+    if hook != "command" and "command" in given:
+        raise _error(name, layer, "command", f'the hook here is {hook}; add hook = "command", or leave this out.')
+    return DeploySettings(hook=hook, **given)
+
+
+def _error(name: str, layer: Layer, key: str, problem: str) -> ConfigError:
+    return ConfigError(f"{layer.sources[f'deploy.{key}']}: env.{name}.deploy.{key}: {problem}")
+
+
+def stage_settings(table: EnvironmentTable) -> Stage:
+    """Return the stage that the merged ``table`` describes; its values have been checked when its files were read."""
+    given: dict[str, Any] = set_values(table.stage)
+    given |= {key: duration(given[key]) for key in ("soak", "evidence_age") if key in given}
+    given["previous"] = given.get("previous") or None
+    freezes = given.pop("freeze", ())
+    slos = table.slo if isinstance(table.slo, tuple) else ()
+    return Stage(
+        **given,
+        freezes=tuple(Freeze(each.begins, each.until, each.why) for each in freezes),
+        slos=tuple(Slo(**set_values(each)) for each in slos),
+    )
+
+
+def ledger_settings(table: LedgerTable) -> LedgerSettings:
+    """Return the settings of the ledger."""
+    return LedgerSettings(**set_values(table))

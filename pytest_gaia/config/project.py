@@ -9,16 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.dotenv import DOTENV_FILE, read_dotenv
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.dotenv import DOTENV_FILE, read_dotenv
 
 if TYPE_CHECKING:
     # Decoding loads msgspec; a project without gaia.toml must not pay for it.
     from pytest_gaia.config.catalogue import Catalogue
     from pytest_gaia.config.deployfiles.read import DeployFolder
-    from pytest_gaia.config.files import ConfigFile
+    from pytest_gaia.config.layers import ConfigFile
 
 PROJECT_FILE = "gaia.toml"
 
@@ -49,7 +49,7 @@ class Project:
         """The text of the project file; an empty one where there is none."""
         if self.path is None:
             return ""
-        from pytest_gaia.config.documents import read_text
+        from pytest_gaia.files.toml import read_text
 
         return read_text(self.path, PROJECT_FILE)
 
@@ -58,7 +58,7 @@ class Project:
         """What the project file says."""
         if self.path is None:
             return None
-        from pytest_gaia.config.files import project_file
+        from pytest_gaia.config.layers import project_file
 
         return project_file(self.text, PROJECT_FILE)
 
@@ -89,7 +89,7 @@ class Project:
         """Where evidence is kept, and whose signatures count."""
         if self.file is None:
             return LedgerSettings()
-        from pytest_gaia.config.stage_settings import ledger_settings
+        from pytest_gaia.config.assemble import ledger_settings
 
         return ledger_settings(self.file.ledger)
 
@@ -109,8 +109,8 @@ class Project:
     @cached_property
     def stages(self) -> Mapping[str, Stage]:
         """The stage of each environment; the sandbox has none."""
+        from pytest_gaia.config.assemble import stage_settings
         from pytest_gaia.config.environment import SANDBOX
-        from pytest_gaia.config.stage_settings import stage_settings
 
         return {name: stage_settings(self._catalogue.stated(name)) for name in self.environments if name != SANDBOX}
 

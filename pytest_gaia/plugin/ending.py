@@ -19,7 +19,7 @@ import pytest
 from pluggy import PluginValidationError
 
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
-from pytest_gaia.outputs import PRIVATE, write_file
+from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.stash import RUN, project_of
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.collection.suites import suite_names
-from pytest_gaia.config.options import Options, split_members
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve, split_members
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.plugin.signs import asks_for_gaia
 from pytest_gaia.run.session import Run

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pytest_gaia.config.decoding import TableError, decode
-from pytest_gaia.config.documents import parse, read_text
-from pytest_gaia.config.locate import key_lines, nearest_line
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.decoding import TableError, decode
+from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
 from pytest_gaia.policy import selectors
 from pytest_gaia.policy.rules import Rule
 from pytest_gaia.policy.ruleset import RuleSet

@@ -13,7 +13,7 @@ import msgspec
 
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.tolerance import Tolerance
-from pytest_gaia.outputs import write_file
+from pytest_gaia.files.writing import write_file
 
 PHASES = ("setup", "call", "teardown")
 

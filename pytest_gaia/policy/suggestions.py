@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from pytest_gaia.policy.formatting import document
 from pytest_gaia.policy.selectors import GROUP, Match, keys_of, parse
 from pytest_gaia.policy.subjects import Subject, Symptom
-from pytest_gaia.policy.writing import document
 from pytest_gaia.secrets.masks import MASK, unkeyed
 from pytest_gaia.secrets.names import is_secret_parameter
 from pytest_gaia.wording import counted

@@ -6,13 +6,19 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from pytest_gaia.config.deployfiles.model import Deployment, Place
-from pytest_gaia.config.deployfiles.names import fly_names, unrecognized
-from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, DeployFolder, compose_file, shown
+from pytest_gaia.config.deployfiles.read import (
+    COMPOSE_ENVIRONMENT,
+    DeployFolder,
+    compose_file,
+    fly_names,
+    shown,
+    unrecognized,
+)
 from pytest_gaia.config.environment import Topology
-from pytest_gaia.config.files import ConfigFile
-from pytest_gaia.config.locate import nearest_line
+from pytest_gaia.config.layers import ConfigFile
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.toml import nearest_line
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, DeployFiles, Secrets
 from pytest_gaia.preflight.spelling import KNOWN
@@ -30,7 +36,7 @@ def read_deploy_files(project: Project, needed: Collection[str] | None = None) -
     ``allowed_differences`` that names nothing.
     """
     # Decoding loads msgspec, which only a project that has deploy files needs.
-    from pytest_gaia.config.files import shipped_file
+    from pytest_gaia.config.layers import shipped_file
 
     folder = project.deploy_folder
     if not folder.path.is_dir():

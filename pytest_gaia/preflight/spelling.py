@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from pytest_gaia.config.deployfiles.names import spellings
+from pytest_gaia.config.deployfiles.read import spellings
 
 KNOWN = ("local", "dev", "staging", "production")
 """the platform's environments, in the order of promotion"""

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.platform import in_order
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
 from pytest_gaia.promotion.bundle import kept as bundles

@@ -22,7 +22,7 @@ import msgspec
 from pytest_gaia.deploy.contract import Observation, utc_now
 from pytest_gaia.deploy.outcome import digests, running_image
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.outputs import PRIVATE, make_folder, make_ignored_folder, write_file
+from pytest_gaia.files.writing import PRIVATE, make_folder, make_ignored_folder, write_file
 from pytest_gaia.rollout.model import Progress, Rollout, Step, StepResult
 from pytest_gaia.system.journal import add_line, read_lines
 from pytest_gaia.system.locks import try_hold

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pytest_gaia.config.deployfiles.fly import app_of
 from pytest_gaia.config.deployfiles.model import App, Deployment
-from pytest_gaia.config.documents import read_text
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import in_order
 from pytest_gaia.deploy.contract import DeployHook, Observation
 from pytest_gaia.deploy.outcome import is_gone, pinned
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.toml import read_text
 from pytest_gaia.rollout.journal import KEPT, Entry, Journal
 from pytest_gaia.rollout.model import Progress, Rollout, Step
 from pytest_gaia.rollout.plan import apps_of, choose, settings_of, step_of

@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import IO
 
-from pytest_gaia.outputs import write_file
+from pytest_gaia.files.writing import write_file
 from pytest_gaia.secrets.redaction import Redactor
 
 _CHUNK = 1 << 20

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pytest_gaia.outputs import PRIVATE, write_file
+from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.policy.rules import SAID, Rule
 
 # At run time, because msgspec reads the annotations.

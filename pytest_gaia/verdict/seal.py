@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.outputs import write_file
+from pytest_gaia.files.writing import write_file
 from pytest_gaia.verdict.judge import Judgement
 
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.options import Options, split_members
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve, resolve_each
+from pytest_gaia.config.resolve import Options, resolve, resolve_each, split_members
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.masks import Secret
 from tests.projects import ON_GAIA

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve_each
+from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from tests.config.deploying import HTTP
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.environment import DeploySettings
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.files import Allowed
 from pytest_gaia.preflight.reading import read_deploy_files

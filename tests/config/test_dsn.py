@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_gaia.config.addresses import database_url
-from pytest_gaia.config.credentials import find_secrets
 from pytest_gaia.config.dsn import check_parameters, for_client
-from pytest_gaia.config.variables import Variables
+from pytest_gaia.config.variables import Variables, find_secrets
 from pytest_gaia.errors import ConfigError
 
 HERE = "postgresql://gaia:s3cret@h:5432/d"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.config.locate import broken_line, key_lines, nearest_line, shown
+from pytest_gaia.files.toml import broken_line, key_lines, nearest_line, shown
 
 TEXT = '''\
 # a comment = 1

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import EnvironmentUnavailable
 
 if TYPE_CHECKING:

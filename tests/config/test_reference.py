@@ -8,12 +8,9 @@ import pytest
 
 from pytest_gaia.cli.settings.values import span
 from pytest_gaia.config.assemble import SETTINGS
-from pytest_gaia.config.credentials import SECRET_KEYS
-from pytest_gaia.config.decoding import keys_of
-from pytest_gaia.config.files import shipped_file
-from pytest_gaia.config.options import Options
+from pytest_gaia.config.layers import shipped_file
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.schema import (
     DeployTable,
     EnvironmentTable,
@@ -26,6 +23,8 @@ from pytest_gaia.config.schema import (
     ToleranceTable,
     UrlTable,
 )
+from pytest_gaia.config.variables import SECRET_KEYS
+from pytest_gaia.files.decoding import keys_of
 from tests.projects import ON_GAIA
 
 FOLDER = Path(__file__).parents[2] / "docs/reference"

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve, resolve_each
+from pytest_gaia.config.resolve import Options, resolve, resolve_each
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, NotConfigured
 from tests.projects import ON_GAIA

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.errors import ConfigError
 from tests.projects import ON_GAIA

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.observation.asking import VIA_GATEWAY
 from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
 from pytest_gaia.observation.watching import QUESTIONS, observe

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.policy.formatting import formatted
-from pytest_gaia.policy.writing import KEY_ORDER, document, setting, toml
+from pytest_gaia.policy.formatting import KEY_ORDER, document, formatted, setting, toml
 from tests.policy.build import RULE
 
 

@@ -6,13 +6,13 @@ import inspect
 import re
 from pathlib import Path
 
-from pytest_gaia.config.decoding import keys_of
+from pytest_gaia.files.decoding import keys_of
 from pytest_gaia.policy import lint
 from pytest_gaia.policy.files import rule_from
+from pytest_gaia.policy.formatting import KEY_ORDER
 from pytest_gaia.policy.schema import MatchTable, RuleTable
 from pytest_gaia.policy.selectors import parse
 from pytest_gaia.policy.subjects import KINDS
-from pytest_gaia.policy.writing import KEY_ORDER
 from tests.policy.build import ENVIRONMENTS
 
 DOCS = Path(__file__).parents[2] / "docs"

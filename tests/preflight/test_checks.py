@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.yaml_values import read_yaml
+from pytest_gaia.files.yaml import read_yaml
 from pytest_gaia.preflight.lint import ALL_CHECKS
 from tests.preflight.not_wrong import NOT_WRONG
 from tests.preflight.sets import MARK, changed, look, marked_line, spots

@@ -14,8 +14,7 @@ from pytest_gaia.cli.asking import INTERRUPTED
 from pytest_gaia.cli.options import AsJson, complete_name, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment, not_configured
-from pytest_gaia.config.options import Options
-from pytest_gaia.config.resolve import resolve_each
+from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, NotConfigured, nearest
 from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead
 

@@ -82,7 +82,7 @@ def trust_key(
     identity: Identities = None,
 ) -> None:
     """Trust a public key that somebody has already."""
-    from pytest_gaia.config.documents import read_text
+    from pytest_gaia.files.toml import read_text
     from pytest_gaia.promotion.ledger.key_files import write_trusted
 
     promotion = Promotion.here()

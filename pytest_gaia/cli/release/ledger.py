@@ -11,7 +11,7 @@ import typer
 from pytest_gaia.cli.options import AsJson
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.outputs import write_file
+from pytest_gaia.files.writing import write_file
 from pytest_gaia.promotion.ledger.ledger import Entry, counted, kind_of, problems_of, told, unsigned_of
 from pytest_gaia.promotion.project import Promotion
 

@@ -12,7 +12,7 @@ import typer
 from pytest_gaia.cli.options import DefaultGroup, complete_name
 from pytest_gaia.cli.release.gate import BundleId
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.outputs import make_folder, write_file
+from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.signoff.page import Found

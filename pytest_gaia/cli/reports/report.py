@@ -21,7 +21,7 @@ from pytest_gaia.cli.options import AsJson, complete_name, options_here
 from pytest_gaia.cli.output import echo_json
 from pytest_gaia.cli.reports.allure import Allure, find_allure, told
 from pytest_gaia.errors import ConfigError, ReportFailed
-from pytest_gaia.outputs import make_folder
+from pytest_gaia.files.writing import make_folder
 from pytest_gaia.report.viewer.page import passed_on, remote_references
 from pytest_gaia.report.viewer.results import Results, branch_of, earlier_runs, history_file, read_results
 from pytest_gaia.report.viewer.settings import Settings

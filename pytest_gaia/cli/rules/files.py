@@ -12,8 +12,8 @@ from pytest_gaia.cli.git import files_at
 from pytest_gaia.cli.options import AsJson
 from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.cli.rules.project import PolicyProject, policy_here
-from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.toml import parse, read_text
 from pytest_gaia.policy.files import DRAFT, rule_files, rule_from, rule_id
 from pytest_gaia.policy.formatting import formatted
 from pytest_gaia.policy.ratchet import ratchet

@@ -11,8 +11,8 @@ import typer
 from pytest_gaia.cli.options import complete_name, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.options import split_members
 from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.resolve import split_members
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.secrets.masks import mask_url
 from pytest_gaia.system.signals import Ended, until_signalled

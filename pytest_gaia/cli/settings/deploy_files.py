@@ -18,7 +18,7 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.outputs import write_file
+from pytest_gaia.files.writing import write_file
 from pytest_gaia.preflight.difference import BY_NAME, Row
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Finding, Severity

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pytest_gaia.config.assemble import SETTINGS
-from pytest_gaia.config.credentials import SECRET_KEYS
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.config.stages import Freeze, Slo, Stage
-from pytest_gaia.config.variables import variable_name
+from pytest_gaia.config.variables import SECRET_KEYS, variable_name
 from pytest_gaia.secrets.masks import MASK, Secret, mask_url
 
 Value = str | bool | int | float | list[str] | None

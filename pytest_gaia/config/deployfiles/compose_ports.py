@@ -1,4 +1,4 @@
-"""The ports of a compose service: published to the host, or open to the other services alone."""
+"""The ports of a compose service, published to the host or open to the other services alone, and its health check."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_gaia.config.deployfiles.interpolation import is_open, without_variables
 from pytest_gaia.config.deployfiles.model import Check, Served
-from pytest_gaia.config.deployfiles.values import written_out
+from pytest_gaia.config.deployfiles.values import is_open, without_variables, written_out
 
 if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.model import Place
     from pytest_gaia.config.deployfiles.values import Table
+
 
 _OPEN = "?"
 """a part that depends on a variable without a value"""
@@ -138,3 +138,39 @@ def _served(
         place=place,
         open_port=open_port,
     )
+
+
+_SECOND = 1.0
+_ASKED = re.compile(
+    r"https?://(?:\$\{[^}]*\}|[^/\s:'\"])+(?::(?:(?P<port>\d{1,5})|\$\{[^}]*\}|\$\w+))?(?P<path>/[^\s'\"|;)]*)?"
+)
+"""a URL in the command of a health check; host and port may be variables of the container's shell"""
+
+
+def health_check(service: Table) -> Check | None:
+    """Return the health check of ``service``; None where it has none or switches that of its image off.
+
+    A command that asks a URL is an ``http`` check of that port and path, whatever the program is called.
+    """
+    table = service.table("healthcheck")
+    words = _words(table)
+    if not words or words[0].upper() == "NONE" or table.flag("disable"):
+        return None
+    asked = _ASKED.search(" ".join(words))
+    return Check(
+        kind="http" if asked else "command",
+        port=int(asked["port"]) if asked and asked["port"] else None,
+        path=(asked["path"] or "/") if asked else None,
+        method="GET",
+        interval=table.duration("interval", _SECOND),
+        timeout=table.duration("timeout", _SECOND),
+        grace=table.duration("start_period", _SECOND),
+        place=table.place(),
+    )
+
+
+def _words(table: Table) -> list[str]:
+    test = table.values.get("test")
+    if isinstance(test, list):
+        return [written_out(each) for each in test]
+    return (table.text("test") or "").split()

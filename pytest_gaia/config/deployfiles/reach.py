@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.addresses import host_of, is_loopback, is_private
-from pytest_gaia.config.deployfiles.interpolation import is_open
+from pytest_gaia.config.deployfiles.values import is_open
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
 
 if TYPE_CHECKING:

@@ -6,10 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_gaia.config.deployfiles.fly import table_of
-from pytest_gaia.config.deployfiles.fly_ports import BARE_DURATION
+from pytest_gaia.config.deployfiles.fly import BARE_DURATION, table_of
 from pytest_gaia.config.deployfiles.values import Table
-from pytest_gaia.config.documents import read_text
 from pytest_gaia.deploy.contract import Reply, Request
 from pytest_gaia.deploy.fly.operations import observe, sleeping, wake_commands
 from pytest_gaia.deploy.fly.shapes import emitted
@@ -17,6 +15,7 @@ from pytest_gaia.deploy.fly.tool import FlyTool, classify, explain
 from pytest_gaia.deploy.outcome import digest_of, repository_of
 from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+from pytest_gaia.files.toml import read_text
 from pytest_gaia.secrets.redaction import masker
 
 _WAIT, _RELEASE_COMMAND = "wait_timeout", "release_command_timeout"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.outputs import PRIVATE, write_file
+from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.plugin.allure.seam import links
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.report.allure.around import categories, circumstances, executor, properties

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import allure_commons
 from allure_commons.logger import AllureFileLogger
 
-from pytest_gaia.outputs import private_files
+from pytest_gaia.files.writing import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

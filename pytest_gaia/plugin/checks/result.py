@@ -14,7 +14,7 @@ from msgspec import structs
 
 from pytest_gaia import __version__
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.outputs import PRIVATE, write_file
+from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.subjects import NOTHING_OBSERVED, Context, Observed
 from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode

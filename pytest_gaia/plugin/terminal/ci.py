@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from _pytest.junitxml import bin_xml_escape, mangle_test_address, xml_key
 
-from pytest_gaia.outputs import write_file
+from pytest_gaia.files.writing import write_file
 from pytest_gaia.plugin.masked_streams import commands_of
 from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary, run_annotations
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_gaia.config.deployfiles.yaml_values import read_yaml, yaml_comments
-from pytest_gaia.config.documents import read_text
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.toml import read_text
+from pytest_gaia.files.yaml import read_yaml, yaml_comments
 from pytest_gaia.preflight.workflows import github, gitlab
 from pytest_gaia.preflight.workflows.exit_codes import names_read
 from pytest_gaia.preflight.workflows.model import Workflow, YamlFile

@@ -11,8 +11,8 @@ from pytest_gaia.config.addresses import host_of
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.observation.probes import classified, opener
-from pytest_gaia.outputs import make_folder, write_file
 
 FOLDER = ".gaia/api"
 """where the last documents of each environment are kept, below the folder of gaia.toml"""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_gaia.config.deployfiles.names import fly_names
-from pytest_gaia.config.deployfiles.read import DeployFolder, compose_file
+from pytest_gaia.config.deployfiles.read import DeployFolder, compose_file, fly_names
 from pytest_gaia.deploy.outcome import digest_of, digests
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.observation.deployed import Sight

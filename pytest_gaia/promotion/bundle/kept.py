@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.outputs import make_folder, write_file
+from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.bundle.checks import digest
 from pytest_gaia.promotion.bundle.model import SHORT, Bundle

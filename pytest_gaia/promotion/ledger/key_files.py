@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_gaia.config.documents import parse, read_text
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.outputs import write_file
+from pytest_gaia.files.toml import parse, read_text
+from pytest_gaia.files.writing import write_file
 from pytest_gaia.promotion.ledger.keys import TrustedKey, key_id, raw_public, trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Entry
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pytest_gaia.config.decoding import TableError, decode
-from pytest_gaia.config.documents import parse, read_text
-from pytest_gaia.config.locate import key_lines, nearest_line
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.decoding import TableError, decode
+from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
 from pytest_gaia.promotion.ledger import sshsig
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
-from pytest_gaia.outputs import make_folder
+from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.ledger.git_reference import GitReference, Taken
 from pytest_gaia.system.locks import held
 from pytest_gaia.system.waiting import join

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.outputs import make_folder
+from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.ledger.git_reference import GitReference, Taken
 
 _NAME = re.compile(r"(\d{6})\.json")

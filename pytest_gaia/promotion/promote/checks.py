@@ -12,8 +12,7 @@ from typing import Literal, TypeAlias
 
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.options import Options
-from pytest_gaia.config.resolve import resolve_each
+from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.promotion.bundle.checks import check_files, check_running, deploy_files
 from pytest_gaia.promotion.bundle.images import look

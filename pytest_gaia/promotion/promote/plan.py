@@ -15,7 +15,7 @@ from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.deploy.outcome import digests
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.outputs import make_folder
+from pytest_gaia.files.writing import make_folder
 from pytest_gaia.policy.files import folders_of, load
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.promotion.bundle import commits

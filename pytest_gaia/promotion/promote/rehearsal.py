@@ -14,9 +14,8 @@ from typing import TypeAlias
 import msgspec
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.options import Options
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.deploy.contract import DeployHook

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.outputs import make_folder
+from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.ledger.lock import Lock, renewed
 from pytest_gaia.promotion.ledger.statements import GATE

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pytest_gaia.clients.known_secrets import secrets_of
-from pytest_gaia.config.options import Options
-from pytest_gaia.config.resolve import resolve_each
+from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.printable import visible
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.secrets.redaction import Redactor, secrets_around

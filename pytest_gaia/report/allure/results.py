@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_gaia.outputs import PRIVATE, write_file
+from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.report.allure.labels import CASE, ENVIRONMENT, Identity, history_id, of_project, origin, test_case_id
 from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling, message, tell
 from pytest_gaia.verdict.judged import Judged, worst_of_each

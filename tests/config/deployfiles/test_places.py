@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.config.deployfiles.places import toml_comments, toml_places
+from pytest_gaia.files.toml import toml_comments, toml_places
 
 TEXT = '''\
 a = 1

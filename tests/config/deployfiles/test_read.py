@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.deployfiles.names import fly_names, unrecognized
+from pytest_gaia.config.deployfiles.read import fly_names, unrecognized
 from pytest_gaia.errors import ConfigError
 from tests.config.reading import files_in
 

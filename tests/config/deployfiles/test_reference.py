@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gaia.config.deployfiles.names import OTHER_SPELLINGS
-from pytest_gaia.config.deployfiles.read import COMPOSE_FILES
-from pytest_gaia.config.options import Options
+from pytest_gaia.config.deployfiles.read import COMPOSE_FILES, OTHER_SPELLINGS
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 
 REFERENCE = (Path(__file__).parents[3] / "docs/reference/deploy-files.md").read_text(encoding="utf-8")
 

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.config.deployfiles.yaml_values import MOST_CHARACTERS, read_yaml, yaml_comments
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.yaml import MOST_CHARACTERS, read_yaml, yaml_comments
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
-from pytest_gaia.config.deployfiles.places import Step, add_place
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.toml import Step, add_place
 
 if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.model import Place

@@ -14,7 +14,7 @@ from pytest_gaia.errors import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_gaia.config.locate import Key
+    from pytest_gaia.files.toml import Key
 
 Table = TypeVar("Table", bound=Struct)
 
