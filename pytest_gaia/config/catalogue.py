@@ -32,9 +32,10 @@ from pytest_gaia.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_gaia.config.deployfiles.model import Deployment, Place
+    from pytest_gaia.config.deployfiles.model import Deployment
     from pytest_gaia.config.project import Project
     from pytest_gaia.config.resolve import Options
+    from pytest_gaia.files.toml import Place
 
 
 _ADDRESS_KEYS = (*(f"{service.upper()}_URL" for service in HTTP_SERVICES), "NATS_URL", "DATABASE_URL")

@@ -174,7 +174,7 @@ def _shipped(name: str) -> ConfigFile:
 def project_file(text: str, name: str) -> ConfigFile:
     """Return the project file that ``text`` is; raises ``ConfigError`` with the line, the key and the right name."""
     document = parse(text, name)
-    lines = key_lines(text)
+    lines = key_lines(text, name)
     reader = Reader(name, lines, shipped_file().environments)
     environments = reader.environments(document)
     settings, ledger = reader.settings(document), reader.ledger(document)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 
 def read_text(path: Path, name: str, read: Callable[[Path], bytes] = Path.read_bytes) -> str:
@@ -43,30 +40,93 @@ Key: TypeAlias = tuple[str, ...]
 """A key, part by part: ``("env", "staging", "urls", "gateway")``; ``"[1]"`` is the second table of an array of them."""
 
 _REPORTED = re.compile(r"\(at line (\d+), column \d+\)")
+_NUMBER = re.compile(r"\[\d+\](?=\.|$)")
 
 
-def key_lines(text: str) -> dict[Key, int]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands."""
+
+    file: str
+    """relative to the project, as people type it"""
+    line: int
+    """from 1"""
+    key: str = ""
+    """dotted, such as ``http_service.min_machines_running``"""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.key}" if self.key else f"{self.file}:{self.line}"
+
+
+def toml_places(text: str, file: str) -> dict[str, Place]:
+    """Return dotted key → place for the valid TOML ``text``; elements of arrays are numbered (``services[1].port``).
+
+    The key without numbers stands for the first of them. Raises ``ConfigError`` as :func:`key_lines` does.
+    """
+    places: dict[str, Place] = {}
+    for key, line in key_lines(text, file).items():
+        add_place(places, key, file, line)
+    return places
+
+
+def add_place(places: dict[str, Place], key: Key, file: str, line: int) -> None:
+    """Note that ``key`` stands on ``line``, unless it is known to stand elsewhere already."""
+    name = ".".join(key).replace(".[", "[")
+    plain = _NUMBER.sub("", name)
+    place = Place(file, line, plain)
+    places.setdefault(name, place)
+    places.setdefault(plain, place)
+
+
+def key_lines(text: str, file: str) -> dict[Key, int]:
     """Return the line (from 1) on which each key of the valid TOML ``text`` starts, tables included.
 
-    What is in an array of tables is found under its number, and the first of its name without one too.
+    What is in an array of tables is found under its number (from 0), and the first of its name without one too. Raises
+    ``ConfigError``, which names ``file``, for tables that are nested too deep to be walked through.
     """
     lines: dict[Key, int] = {}
     newest: dict[Key, int] = {}
     table: Key = ()
-    for number, statement in statements(text):
-        found = tomllib.loads(statement)
-        if statement.lstrip().startswith("["):
-            table = _deepest(found)
-            if statement.lstrip().startswith("[["):
-                array = (*_numbered(table[:-1], newest), table[-1])
-                newest[array] = newest.get(array, -1) + 1
-            paths: list[Key] = [table[:length] for length in range(1, len(table) + 1)]
-        else:
-            paths = [(*table, *path) for path in _walk(found)]
-        for path in paths:
-            lines.setdefault(path, number)
-            lines.setdefault(_numbered(path, newest), number)
+    try:
+        for number, statement in statements(text):
+            found = tomllib.loads(statement)
+            if statement.lstrip().startswith("["):
+                table = _header(found, newest, is_array=statement.lstrip().startswith("[["))
+                keys = [table[:length] for length in range(1, len(table) + 1)]
+            else:
+                keys = [(*table, *key) for key in _keys(found)]
+            for key in keys:
+                lines.setdefault(key, number)
+                lines.setdefault(tuple(part for part in key if not part.startswith("[")), number)
+    except RecursionError:
+        raise ConfigError(f"{file}: its values are nested too deep to be read.") from None
     return lines
+
+
+def _header(values: Any, newest: dict[Key, int], *, is_array: bool) -> Key:
+    """Return the key of a table from its header, with the numbers of the elements it is in; ``newest`` counts those."""
+    key: Key = ()
+    while isinstance(values, dict) and values:
+        name = next(iter(values))
+        key, values = (*key, name), values[name][-1] if isinstance(values[name], list) else values[name]
+        if is_array and not values:
+            newest[key] = newest.get(key, -1) + 1
+        if key in newest:
+            key = (*key, f"[{newest[key]}]")
+    return key
+
+
+def _keys(values: Mapping[str, Any]) -> Iterator[Key]:
+    """Yield every key below ``values``, those in lists of tables with their numbers."""
+    for name, value in values.items():
+        yield (name,)
+        if isinstance(value, dict):
+            yield from ((name, *rest) for rest in _keys(value))
+        elif isinstance(value, list):
+            for number, table in enumerate(value):
+                if isinstance(table, dict):
+                    yield (name, f"[{number}]")
+                    yield from ((name, f"[{number}]", *rest) for rest in _keys(table))
 
 
 def shown(path: Key) -> str:
@@ -120,89 +180,6 @@ def _parses(statement: str) -> bool:
     return True
 
 
-def _deepest(header: Mapping[str, Any]) -> Key:
-    path: Key = ()
-    node: Any = header
-    while isinstance(node, dict) and node:
-        key = next(iter(node))
-        path = (*path, key)
-        node = node[key][-1] if isinstance(node[key], list) else node[key]
-    return path
-
-
-def _numbered(path: Key, newest: Mapping[Key, int]) -> Key:
-    """Return ``path`` with the number of the table that each array on its way has come to."""
-    found: Key = ()
-    for part in path:
-        found = (*found, part)
-        if found in newest:
-            found = (*found, f"[{newest[found]}]")
-    return found
-
-
-def _walk(values: Mapping[str, Any]) -> Iterator[Key]:
-    for key, value in values.items():
-        yield (key,)
-        if isinstance(value, dict):
-            for rest in _walk(value):
-                yield (key, *rest)
-
-
-Step: TypeAlias = tuple[str, ...]
-"""A key part by part; an element of an array of tables carries its number: ``("services[0]", "internal_port")``."""
-
-_NUMBER = re.compile(r"\[\d+\]$")
-
-
-def toml_places(text: str, file: str) -> dict[str, Place]:
-    """Return dotted key → place for the valid TOML ``text``.
-
-    Elements of an array of tables are numbered from 0 (``services[1].internal_port``); the key without numbers stands
-    for the first of them. Raises ``ConfigError`` for tables that are nested too deep to be walked through.
-    """
-    try:
-        return _places(text, file)
-    except RecursionError:
-        raise ConfigError(f"{file}: its values are nested too deep to be read.") from None
-
-
-def _places(text: str, file: str) -> dict[str, Place]:
-    places: dict[str, Place] = {}
-    last: dict[Step, int] = {}
-    table: Step = ()
-    for number, statement in statements(text):
-        found = tomllib.loads(statement)
-        if statement.lstrip().startswith("["):
-            table = _header(_keys(found), last, is_array=statement.lstrip().startswith("[["))
-            steps = [table[:length] for length in range(1, len(table) + 1)]
-        else:
-            steps = [(*table, *step) for step in walk(found)]
-        for step in steps:
-            add_place(places, step, file, number)
-    return places
-
-
-def add_place(places: dict[str, Place], step: Step, file: str, line: int) -> None:
-    """Note that ``step`` stands on ``line``, unless it is known to stand elsewhere already."""
-    plain = ".".join(_NUMBER.sub("", part) for part in step)
-    place = Place(file, line, plain)
-    places.setdefault(".".join(step), place)
-    places.setdefault(plain, place)
-
-
-def walk(values: Mapping[str, Any]) -> Iterator[Step]:
-    """Yield every key below ``values``, those in lists of tables with their numbers."""
-    for key, value in values.items():
-        yield (key,)
-        if isinstance(value, dict):
-            yield from ((key, *rest) for rest in walk(value))
-        elif isinstance(value, list):
-            tables = [(number, each) for number, each in enumerate(value) if isinstance(each, dict)]
-            for number, each in tables:
-                yield (f"{key}[{number}]",)
-                yield from ((f"{key}[{number}]", *rest) for rest in walk(each))
-
-
 def toml_comments(text: str) -> dict[int, str]:
     """Return line → comment on it, for the valid TOML ``text``."""
     comments: dict[int, str] = {}
@@ -226,24 +203,3 @@ _TOKENS = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-
-
-def _keys(header: Mapping[str, Any]) -> Step:
-    keys: list[str] = []
-    node: Any = header
-    while isinstance(node, dict) and node:
-        key = next(iter(node))
-        keys.append(key)
-        node = node[key][-1] if isinstance(node[key], list) else node[key]
-    return tuple(keys)
-
-
-def _header(keys: Step, last: dict[Step, int], *, is_array: bool) -> Step:
-    """Return ``keys`` with the numbers of the elements that they are in; ``last`` counts the elements seen."""
-    step: Step = ()
-    for position, key in enumerate(keys, start=1):
-        array = (*step, key)
-        if is_array and position == len(keys):
-            last[array] = last.get(array, -1) + 1
-        step = (*step, f"{key}[{last[array]}]") if array in last else array
-    return step

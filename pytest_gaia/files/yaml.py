@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.files.toml import Step, add_place
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.files.toml import Key, Place, add_place
 
 MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 20_000
@@ -87,7 +84,7 @@ class _Builder:
     places: dict[str, Place] = field(default_factory=dict)
     _built: int = 0
 
-    def build(self, node: yaml.Node, step: Step) -> Any:
+    def build(self, node: yaml.Node, step: Key) -> Any:
         self._built += 1
         if self._built > MOST_VALUES or len(step) > _DEEPEST:
             raise self._error(node, "its aliases unfold to more values than a deploy file can have.")
@@ -98,14 +95,14 @@ class _Builder:
         assert isinstance(node, yaml.ScalarNode)
         return scalar(node)
 
-    def _mapping(self, node: yaml.MappingNode, step: Step) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, step: Key) -> dict[str, Any]:
         values = {}
         for key, value in self._pairs(node, len(step)):
             add_place(self.places, (*step, key.value), self.name, key.start_mark.line + 1)
             values[key.value] = self.build(value, (*step, key.value))
         return values
 
-    def _element(self, node: yaml.Node, step: Step, number: int) -> Any:
+    def _element(self, node: yaml.Node, step: Key, number: int) -> Any:
         if not step:
             return self.build(node, (f"[{number}]",))
         element = (*step[:-1], f"{step[-1]}[{number}]")

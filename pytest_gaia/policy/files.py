@@ -106,13 +106,13 @@ def rule_from(text: str, place: str, environments: Mapping[str, Tolerance]) -> R
         raise _error(text, place, error.key, str(error)) from None
     for key, problem in mistakes(table, environments):
         raise _error(text, place, key, problem)
-    return _rule(name, place, table, _line_of_cap(text) if table.max_tests is not None else 0)
+    return _rule(name, place, table, _line_of_cap(text, place) if table.max_tests is not None else 0)
 
 
-def _line_of_cap(text: str) -> int:
+def _line_of_cap(text: str, place: str) -> int:
     found = [number for number, line in enumerate(text.splitlines(), 1) if _CAP.match(line)]
     # Another line may look like it within a text of several lines; to parse every line of a thousand files takes long.
-    return found[0] if len(found) == 1 else nearest_line(key_lines(text), ("max_tests",))
+    return found[0] if len(found) == 1 else nearest_line(key_lines(text, place), ("max_tests",))
 
 
 _CAP = re.compile(r"\s*max_tests\s*=")
@@ -146,6 +146,6 @@ _phases = lru_cache(maxsize=64)(frozenset[str])
 
 
 def _error(text: str, place: str, key: tuple[str, ...], problem: str) -> ConfigError:
-    line = nearest_line(key_lines(text), key)
+    line = nearest_line(key_lines(text, place), key)
     name = f"{'.'.join(key)}: " if key else ""
     return ConfigError(f"{place}:{line}: {name}{problem}")

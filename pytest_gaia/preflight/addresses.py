@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_gaia.config.addresses import is_loopback, is_private
-from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.spelling import is_environment, last_word
 from pytest_gaia.preflight.standing import env_place
 

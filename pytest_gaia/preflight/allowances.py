@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Check, Finding, Found, finding
 from pytest_gaia.preflight.spelling import meant

@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Place, Served
+from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Served
 from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.spelling import as_environment
 from pytest_gaia.preflight.standing import env_place, inside, standing
 from pytest_gaia.secrets.masks import MASK, mask_url

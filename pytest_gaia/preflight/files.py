@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pytest_gaia.config.deployfiles.model import App, Deployment, Place, Source
+from pytest_gaia.config.deployfiles.model import App, Deployment, Source
 from pytest_gaia.config.environment import Topology
 from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.spelling import KNOWN, environment_name
 from pytest_gaia.preflight.workflows.model import Workflow
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import DeployFiles
 
 Severity = Literal["error", "warning", "note"]

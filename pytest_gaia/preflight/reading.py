@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from pytest_gaia.config.deployfiles.model import Deployment, Place
+from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.read import (
     COMPOSE_ENVIRONMENT,
     DeployFolder,
@@ -18,7 +18,7 @@ from pytest_gaia.config.environment import Topology
 from pytest_gaia.config.layers import ConfigFile
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.files.toml import nearest_line
+from pytest_gaia.files.toml import Place, nearest_line
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, DeployFiles, Secrets
 from pytest_gaia.preflight.spelling import KNOWN

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.files.toml import Place
 
 _SERVICES = "services"
 

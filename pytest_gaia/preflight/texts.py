@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gaia.config.deployfiles.model import App, Place, Source
+from pytest_gaia.config.deployfiles.model import App, Source
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.standing import standing
 from pytest_gaia.preflight.workflows.model import Workflow
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.checks.pipelines import automatic_rollback, ignored_failure, rebuilt_per_environment
 from pytest_gaia.preflight.workflows import deploying
 from pytest_gaia.preflight.workflows.exit_codes import Shell, fates, names_read

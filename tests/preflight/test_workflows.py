@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.workflows.deploying import deployed_by, deploys
 from pytest_gaia.preflight.workflows.model import Command, Job
 from pytest_gaia.preflight.workflows.read import read_workflows

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.preflight.lint import ALL_CHECKS
 from pytest_gaia.report.github import github_annotations

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_gaia.config.catalogue import source_of
-from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Place, Served
+from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Served
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.standing import env_place, inside, standing
 from pytest_gaia.secrets.masks import MASK, mask_url
 from pytest_gaia.secrets.names import is_secret_name

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_gaia.config.deployfiles.compose_ports import health_check, served_ports
-from pytest_gaia.config.deployfiles.model import COMPLETED, App, Place
+from pytest_gaia.config.deployfiles.model import COMPLETED, App
 from pytest_gaia.config.deployfiles.read import service_name
 from pytest_gaia.config.deployfiles.values import Table, committed_variables, interpolated, shown_type, written_out
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.files.toml import read_text
+from pytest_gaia.files.toml import Place, read_text
 from pytest_gaia.files.yaml import read_yaml, yaml_comments
 from pytest_gaia.printable import one_line
 

@@ -10,8 +10,8 @@ from pytest_gaia.config.deployfiles.model import Check, Served
 from pytest_gaia.config.deployfiles.values import is_open, without_variables, written_out
 
 if TYPE_CHECKING:
-    from pytest_gaia.config.deployfiles.model import Place
     from pytest_gaia.config.deployfiles.values import Table
+    from pytest_gaia.files.toml import Place
 
 
 _OPEN = "?"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_gaia.files.toml import Place
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -21,21 +23,6 @@ COMPLETED = "service_completed_successfully"
 
 DEFAULT_GROUP = "app"
 """the process group of an app on Fly that names none"""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value stands."""
-
-    file: str
-    """relative to the project, as people type it"""
-    line: int
-    """from 1"""
-    key: str = ""
-    """dotted, such as ``http_service.min_machines_running``"""
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}" if self.key else f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from pytest_gaia.config.deployfiles.values import is_open
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
 
 if TYPE_CHECKING:
-    from pytest_gaia.config.deployfiles.model import App, Deployment, Place, Served, Source
+    from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
     from pytest_gaia.config.environment import Topology
+    from pytest_gaia.files.toml import Place
 
 BACKENDS = HTTP_SERVICES[1:]
 """the services behind the gateway"""

@@ -7,9 +7,9 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.config.deployfiles.model import Place
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.dotenv import DOTENV_FILE, dotenv_entries
+from pytest_gaia.files.toml import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

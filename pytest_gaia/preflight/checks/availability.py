@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import PRODUCTION, DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import inside

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment, Place
+from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
 from pytest_gaia.config.deployfiles.values import is_open
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.spelling import meant

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_gaia.config.addresses import is_loopback
-from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.deployfiles.values import without_variables
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import inside, standing

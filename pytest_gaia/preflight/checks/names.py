@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.deployfiles.read import service_name
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.addresses import addresses, environment_of
 from pytest_gaia.preflight.files import BACKENDS, PRODUCTION, STAGING, DeployFiles
 from pytest_gaia.preflight.findings import Found, check

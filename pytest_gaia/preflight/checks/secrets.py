@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pytest_gaia.config.addresses import is_loopback
-from pytest_gaia.config.deployfiles.model import App, Place
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import DeployFiles, Secrets
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place

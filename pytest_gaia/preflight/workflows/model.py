@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.files.toml import Place
 
 
 @dataclass(frozen=True, slots=True)

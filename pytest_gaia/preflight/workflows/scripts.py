@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_gaia.config.deployfiles.model import Place
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.workflows.exit_codes import Fates, Shell, fates, options
 from pytest_gaia.preflight.workflows.model import Command, YamlFile
 from pytest_gaia.preflight.workflows.shell import Line, Simple, Token, read

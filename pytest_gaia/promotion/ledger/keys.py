@@ -164,7 +164,7 @@ def key_id(raw: bytes) -> str:
 def _read_key(path: Path) -> TrustedKey:
     name = _shown(path)
     text = read_text(path, name)
-    lines = key_lines(text) if (document := parse(text, name)) else {}
+    lines = key_lines(text, name) if (document := parse(text, name)) else {}
     try:
         file = decode(document, KeyFile)
     except TableError as error:

@@ -51,19 +51,19 @@ ready = 3
     ],
 )
 def test_a_key_is_found_on_the_line_on_which_it_starts(key: tuple[str, ...], line: int) -> None:
-    assert key_lines(TEXT)[key] == line
-    assert key_lines(TEXT.replace("\n", "\r\n"))[key] == line
+    assert key_lines(TEXT, "gaia.toml")[key] == line
+    assert key_lines(TEXT.replace("\n", "\r\n"), "gaia.toml")[key] == line
 
 
 def test_what_only_looks_like_a_key_is_none() -> None:
-    assert ("env", "fake") not in key_lines(TEXT)
-    assert ("env", "staging", "key") not in key_lines(TEXT)
+    assert ("env", "fake") not in key_lines(TEXT, "gaia.toml")
+    assert ("env", "staging", "key") not in key_lines(TEXT, "gaia.toml")
 
 
 def test_each_table_of_an_array_has_lines_of_its_own() -> None:
     text = "[[a.b]]\nx = 1\n[[a.b.c]]\ny = 1\n[[a.b.c]]\ny = 2\n[[a.b]]\nx = 2\n[[a.b.c]]\ny = 3\n[a.b.d]\nz = 1\n"
 
-    found = key_lines(text)
+    found = key_lines(text, "gaia.toml")
 
     assert [found["a", "b", f"[{number}]", "x"] for number in (0, 1)] == [2, 8]
     assert [found["a", "b", "[0]", "c", f"[{number}]", "y"] for number in (0, 1)] == [4, 6]
@@ -73,7 +73,7 @@ def test_each_table_of_an_array_has_lines_of_its_own() -> None:
 
 
 def test_a_key_that_is_not_there_is_shown_at_the_table_around_it() -> None:
-    assert nearest_line(key_lines(TEXT), ("env", "staging", "missing", "deep")) == 6
+    assert nearest_line(key_lines(TEXT, "gaia.toml"), ("env", "staging", "missing", "deep")) == 6
     assert nearest_line({}, ("x",)) == 1
 
 
@@ -96,7 +96,7 @@ def test_every_key_of_any_document_has_the_line_that_it_was_written_on(
     text = "\n".join(lines)
     tomllib.loads(text)
 
-    found = key_lines(text)
+    found = key_lines(text, "gaia.toml")
 
     assert {key: found[key] for key in written} == written
 
