@@ -15,10 +15,13 @@ from typer.core import TyperGroup
 from pytest_gaia.cli.output import echo_json
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import in_order
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.deploy.contract import DeployHook
+from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.errors import GaiaError
+from pytest_gaia.rollout.plan import apps_of
 
 P = ParamSpec("P")
 
@@ -56,9 +59,6 @@ def complete_name(incomplete: str) -> list[str]:
 
 def complete_service(context: typer.Context, incomplete: str) -> list[str]:
     """Return the services of the environment that is typed already, for shell completion; the last of a list counts."""
-    from pytest_gaia.config.platform import in_order
-    from pytest_gaia.rollout.plan import apps_of
-
     before, comma, last = incomplete.rpartition(",")
     try:
         # Behind an option that waits for its value, the parser leaves the words before it as they are.
@@ -126,8 +126,6 @@ class Target:
 
     def hook(self) -> DeployHook:
         """Return the hook that deploys it; ``ConfigError`` where there is none."""
-        from pytest_gaia.deploy.hooks import hook_for
-
         return hook_for(self.environment, rootdir=self.rootdir)
 
 

@@ -26,8 +26,10 @@ from pytest_gaia.cli.options import (
     target,
 )
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
-from pytest_gaia.rollout.model import Progress, Rollout, RolloutResult, StepResult
-from pytest_gaia.rollout.plan import split_images, split_services
+from pytest_gaia.rollout.course import roll_out
+from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, StepResult
+from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services
+from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\
 Deploy an environment: nats and postgres first, then auth, asset and chat, then the gateway.
@@ -65,8 +67,6 @@ def deploy_environment(
     as_json: AsJson = False,
 ) -> None:
     """Plan, ask where production is meant, and roll out."""
-    from pytest_gaia.rollout.plan import plan_rollout
-
     there = target(env)
     names = split_services(services)
     rollout = plan_rollout(
@@ -88,10 +88,8 @@ def deploy_environment(
 
 def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) -> None:
     """Roll out, show how far it came, and end with its exit code."""
+    # With it comes all of the ledger, which nobody needs who asks for help or completes a name.
     from pytest_gaia.promotion.promote.witness import recorded
-    from pytest_gaia.rollout.course import roll_out
-    from pytest_gaia.rollout.model import RolloutInterrupted
-    from pytest_gaia.system.signals import like_interrupts
 
     if rollout.refused:
         typer.echo(f"gaia: {rollout.refused}", err=True)

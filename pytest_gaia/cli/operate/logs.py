@@ -10,8 +10,12 @@ import typer
 from pytest_gaia.cli.options import EnvironmentName, Target, complete_service, target
 from pytest_gaia.cli.output import echo_error, echo_json
 from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.deploy.compose import hook as compose_logs
+from pytest_gaia.deploy.fly import operations as fly_operations
 from pytest_gaia.deploy.fly.shapes import LogLine
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.rollout.plan import apps_of, choose, settings_of
+from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\
 Show what the services of an environment have written lately, secrets masked.
@@ -44,8 +48,6 @@ def show_logs(
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,
 ) -> None:
     """Write the lines to standard output, and what the tool says of itself to standard error."""
-    from pytest_gaia.system.signals import like_interrupts
-
     there = target(env)
     apps = _apps(there, service)
     if follow and len(apps) > 1:
@@ -61,8 +63,6 @@ def show_logs(
 
 
 def _apps(there: Target, service: str | None) -> list[App]:
-    from pytest_gaia.rollout.plan import apps_of, choose, settings_of
-
     environment = there.environment
     if settings_of(environment).hook not in ("fly", "compose") or there.deployment is None:
         raise ConfigError(
@@ -76,16 +76,11 @@ def _apps(there: Target, service: str | None) -> list[App]:
 def _show(there: Target, app: App, *, follow: bool, as_json: bool) -> None:
     write = _writer(app, as_json=as_json)
     if there.deployment is not None and there.deployment.source == "compose":
-        from pytest_gaia.deploy.compose import hook as compose_logs
-        from pytest_gaia.deploy.fly.shapes import LogLine
-
         name = there.environment.name
         compose_logs.logs(
             app.path, app.name, name, lambda text: write(LogLine(message=text)), follow=follow, log=echo_error
         )
         return
-    from pytest_gaia.deploy.fly import operations as fly_operations
-
     fly_operations.logs(app.name, write, follow=follow, log=echo_error)
 
 

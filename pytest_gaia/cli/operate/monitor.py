@@ -15,8 +15,10 @@ from pytest_gaia.cli.asking import seconds, spoken
 from pytest_gaia.cli.options import EnvironmentName, options_here
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
-from pytest_gaia.observation.sampling import MemberTally, Reading, Tally
+from pytest_gaia.observation.asking import targets
+from pytest_gaia.observation.sampling import MemberTally, Reading, Tally, sample
 from pytest_gaia.system.signals import Stop, stopped_by_signals
 from pytest_gaia.wording import counted
 
@@ -60,8 +62,6 @@ def monitor_environment(
     every = seconds(interval, "--interval")
     period = seconds(lasting, "--for") if lasting is not None else None
     environment = _watchable(env)
-    from pytest_gaia.observation.sampling import Tally
-
     tally = Tally(frozenset(environment.required))
     began = time.monotonic()
     # Without a word where the reader goes (gaia monitor dev | head -3).
@@ -85,8 +85,6 @@ def exit_code(tally: Tally) -> int:
 def _watch(
     environment: Environment, tally: Tally, shown: Shown, stop: Stop, *, every: float, until: float | None
 ) -> None:
-    from pytest_gaia.observation.sampling import sample
-
     patience = min(environment.timeouts.answer, _LONGEST_LOOK)
     while not stop.asked:
         began = time.monotonic()
@@ -106,9 +104,6 @@ def _watch(
 
 
 def _watchable(name: str) -> Environment:
-    from pytest_gaia.config.resolve import resolve
-    from pytest_gaia.observation.asking import targets
-
     environment = resolve(options_here(name))
     if environment.sandbox:
         raise ConfigError(

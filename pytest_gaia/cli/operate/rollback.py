@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,14 +18,31 @@ from pytest_gaia.cli.options import (
     DryRun,
     EnvironmentName,
     Services,
+    Target,
     refused_as_json,
     target,
 )
 from pytest_gaia.cli.output import echo_json, reader_may_leave
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.bundle.model import SHORT
+from pytest_gaia.promotion.ledger.lock import renewed
+from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, ROLLBACK
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.child import check_environ
+from pytest_gaia.promotion.promote.rehearsal import rehearse, smoke
+from pytest_gaia.promotion.promote.rollback import (
+    RollbackPlan,
+    gone_targets,
+    plan_to_earlier,
+    rollback_predicate,
+    running_bundle,
+)
+from pytest_gaia.promotion.promote.witness import any_signer
+from pytest_gaia.rollout.course import roll_out
+from pytest_gaia.rollout.journal import who
+from pytest_gaia.rollout.model import Rollout, RolloutInterrupted, RolloutResult
 from pytest_gaia.rollout.plan import split_images, split_services
+from pytest_gaia.rollout.rollback import plan_rollback
 from pytest_gaia.system.signals import like_interrupts
 
 PLAN_HELP = """\
@@ -76,12 +93,6 @@ back to, or not confirmed; 12 the deploy tool was rate-limited or did not answer
 app = typer.Typer(name="rollback", help=HELP, cls=DefaultGroup)
 
 
-if TYPE_CHECKING:
-    from pytest_gaia.cli.options import Target
-    from pytest_gaia.promotion.promote.rollback import RollbackPlan
-    from pytest_gaia.rollout.model import Rollout, RolloutResult
-
-
 AcceptMigrations = Annotated[
     bool, typer.Option("--accept-migrations", help="Go back although the database is at another migration.")
 ]
@@ -104,8 +115,6 @@ class Recorded:
 
 def bundle_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recorded | None:
     """Return what the ledger knows of a rollback of ``there``; None where it does not know which bundle runs."""
-    from pytest_gaia.promotion.promote.rollback import plan_to_earlier, running_bundle
-
     promotion, name = Promotion.of(there.project), there.environment.name
     if name not in promotion.stages:
         return None
@@ -129,11 +138,6 @@ def bundle_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recor
 
 def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, as_json: bool) -> None:
     """Roll back under the lock, write it down whatever came of it, look whether it works, and end with the exit code."""
-    from pytest_gaia.promotion.ledger.lock import renewed
-    from pytest_gaia.promotion.promote.rehearsal import smoke
-    from pytest_gaia.rollout.course import roll_out
-    from pytest_gaia.rollout.model import RolloutInterrupted
-
     promotion, name = recorded.promotion, there.environment.name
     with like_interrupts():
         # A lock that is lost stops no rollback; the quarantine holds whoever has it.
@@ -163,8 +167,6 @@ def plan_rollback_of_bundle(
     as_json: AsJson = False,
 ) -> None:
     """Plan, and show the commands."""
-    from pytest_gaia.rollout.course import roll_out
-
     there = target(env)
     _, plan = _plan(there, bundle, accept_migrations=accept_migrations)
     typer.echo(f"{env}: from bundle {plan.bundle.short} back to {plan.rollout.steps[0].origin}", err=True)
@@ -184,10 +186,6 @@ def rehearse_rollback(
     as_json: AsJson = False,
 ) -> None:
     """Go back and forward again, and write what came of it."""
-    from pytest_gaia.promotion.promote.child import check_environ
-    from pytest_gaia.promotion.promote.rehearsal import rehearse, smoke
-    from pytest_gaia.rollout.model import RolloutInterrupted
-
     if is_production(env):
         raise ConfigError(f"{env}: a rollback is rehearsed in the stage before it, not there. Nothing was changed.")
     there = target(env)
@@ -215,8 +213,6 @@ def rehearse_rollback(
 
 
 def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tuple[Promotion, RollbackPlan]:
-    from pytest_gaia.promotion.promote.rollback import gone_targets, plan_to_earlier, running_bundle
-
     promotion, name = Promotion.of(there.project), there.environment.name
     prefix = bundle or running_bundle(promotion, name)
     if not prefix:
@@ -237,11 +233,6 @@ def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tupl
 
 def _write(recorded: Recorded, result: RolloutResult, fence: int) -> str:
     """Write the rollback into the ledger; return why it could not be, which nobody but this machine knows then."""
-    from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, ROLLBACK
-    from pytest_gaia.promotion.promote.rollback import rollback_predicate
-    from pytest_gaia.promotion.promote.witness import any_signer
-    from pytest_gaia.rollout.journal import who
-
     promotion = recorded.promotion
     if all(step.outcome == "not begun" for step in result.steps):
         return ""
@@ -293,8 +284,6 @@ def roll_back_environment(
 
 
 def _by_journal(there: Target, services: list[str] | None, to: list[str] | None) -> Rollout:
-    from pytest_gaia.rollout.rollback import plan_rollback
-
     names = split_services(services)
     with like_interrupts():
         return plan_rollback(

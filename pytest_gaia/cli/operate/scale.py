@@ -22,7 +22,10 @@ from pytest_gaia.cli.options import (
 from pytest_gaia.cli.output import echo_error, echo_json, show_table
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.deploy.contract import Observation
+from pytest_gaia.deploy.fly.operations import scale
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.rollout.plan import apps_of, choose, settings_of
+from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\
 Set how many machines run a service on Fly, and how much memory each of them has.
@@ -58,9 +61,6 @@ def scale_service(
     as_json: AsJson = False,
 ) -> None:
     """Scale, and show what runs then."""
-    from pytest_gaia.deploy.fly.operations import scale
-    from pytest_gaia.system.signals import like_interrupts
-
     if count is None and memory is None:
         raise ConfigError("scale to what? Give --count N, --memory MB, or both.")
     app = fly_app(target(env), service, "scaled")
@@ -85,8 +85,6 @@ def scale_service(
 
 def fly_app(there: Target, service: str, done: str) -> App:
     """Return the app of ``service`` on Fly; ``done`` is what is to be done with it. Raises ``ConfigError``."""
-    from pytest_gaia.rollout.plan import apps_of, choose, settings_of
-
     environment = there.environment
     settings = settings_of(environment)
     if settings.hook != "fly" or there.deployment is None:

@@ -15,8 +15,11 @@ from pytest_gaia.cli.options import AsJson, complete_name, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment, not_configured
 from pytest_gaia.config.resolve import Options, resolve_each
+from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, NotConfigured, nearest
-from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead
+from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead, leads
+from pytest_gaia.observation.status import histories, observe_all
+from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\
 Show how all environments are, asked at the same time, and what is ahead of what. Nothing is changed.
@@ -52,11 +55,6 @@ def show_status(
     as_json: AsJson = False,
 ) -> None:
     """Observe, show, and exit with what was seen."""
-    from pytest_gaia.deploy.process import ending
-    from pytest_gaia.observation.overview import leads
-    from pytest_gaia.observation.status import histories, observe_all
-    from pytest_gaia.system.signals import like_interrupts
-
     options = options_here()
     environments, rootdir = _chosen(names or (), options), options.rootdir
     try:

@@ -12,10 +12,12 @@ from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.api.check import ITEM, ApiCheck, check
+from pytest_gaia.promotion.api.check import ITEM, ApiCheck, check, check_release
 from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, keep, kept_folder, load
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.checks import environment_apart, record_check
+from pytest_gaia.promotion.promote.witness import witness
 
 HELP = """\
 What services offer, by their OpenAPI documents, and whether a release breaks what production promises its clients.
@@ -68,8 +70,6 @@ def take_snapshot(
     as_json: AsJson = False,
 ) -> None:
     """Fetch, keep, and say what was found."""
-    from pytest_gaia.promotion.promote.checks import environment_apart
-
     promotion = Promotion.here()
     snapshot = fetch(environment_apart(promotion, env))
     written = keep(snapshot, output or kept_folder(promotion.rootdir, env))
@@ -103,10 +103,6 @@ def show_difference(
         _end(check(_side(promotion, a), _side(promotion, b)), None, as_json=as_json)
     if bundle is None or env is None or a is not None:
         raise ConfigError("give two sides (gaia api diff A B), or a bundle (gaia api diff --bundle ID --env ENV).")
-    from pytest_gaia.promotion.api.check import check_release
-    from pytest_gaia.promotion.promote.checks import record_check
-    from pytest_gaia.promotion.promote.witness import witness
-
     found, now = promotion.bundle(bundle), datetime.now(UTC)
     if record:
         # Before anything is asked: whoever cannot sign should not wait for an answer that is thrown away.
@@ -133,8 +129,6 @@ def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:
 
 def _side(promotion: Promotion, text: str) -> Snapshot:
     """Return what ``text`` names: an environment is asked, and anything with a slash or an ending is a path."""
-    from pytest_gaia.promotion.promote.checks import environment_apart
-
     path = Path(text)
     if "/" in text or text.endswith(".json"):
         if not path.exists():

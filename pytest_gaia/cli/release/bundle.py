@@ -14,9 +14,12 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.bundle import kept as bundles
-from pytest_gaia.promotion.bundle.checks import Check
+from pytest_gaia.promotion.bundle.checks import Check, check_files, check_images, check_running, deploy_files
+from pytest_gaia.promotion.bundle.images import LOCAL_HOOK, look, named_images, running_images
+from pytest_gaia.promotion.bundle.making import DIRTY, make_bundle
 from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.plan import strays_of
 from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.verdict.verdict import EXIT_CODES
 
@@ -104,8 +107,6 @@ def create_bundle(
 ) -> None:
     """Collect the images, make the bundle, keep it."""
     # What looks at an environment is loaded by those alone who look.
-    from pytest_gaia.promotion.bundle.making import make_bundle
-
     promotion = Promotion.here()
     images, only_here = _images(promotion, image, from_env, services)
     bundle, files = make_bundle(promotion, images, only_here=only_here, head=migration_head, allow_dirty=allow_dirty)
@@ -175,8 +176,6 @@ def _images(
     promotion: Promotion, given: list[str] | None, from_env: str | None, services: list[str] | None
 ) -> tuple[Iterable[Component], bool]:
     """Return the images that are ``given``, with what runs in an environment for the others, and whether that is local."""
-    from pytest_gaia.promotion.bundle.images import named_images
-
     named = {part.service: part for part in named_images(split_images(given, (), "--image"), promotion.deployed())}
     observed, only_here = _observed(promotion, from_env, services, named)
     return (observed | named).values(), only_here
@@ -190,8 +189,6 @@ def _observed(
         if services:
             raise ConfigError("--services chooses among what runs in an environment; add --from-env ENV.")
         return {}, False
-    from pytest_gaia.promotion.bundle.images import LOCAL_HOOK, look, running_images
-
     environment = resolve(options_here(name, project=promotion.project))
     sights = look(environment, promotion.rootdir, split_services(services))
     wanted = [sight for sight in sights if sight.service not in named]
@@ -200,8 +197,6 @@ def _observed(
 
 
 def _at_rest(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
-    from pytest_gaia.promotion.bundle.checks import check_files, check_images, deploy_files
-
     yield from check_images(bundle)
     deployed = deploy_files(promotion.project.deploy_folder)
     yield from check_files(bundle, deployed, what="deploy file")
@@ -213,10 +208,6 @@ def _at_rest(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
 
 def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
     """Yield whether suites, settings and keys are those of the bundle's commit; of a dirty bundle nobody can tell."""
-    from pytest_gaia.promotion.bundle.checks import Check
-    from pytest_gaia.promotion.bundle.making import DIRTY
-    from pytest_gaia.promotion.promote.plan import strays_of
-
     what = f"commit {bundle.commit[:12]}"
     if bundle.commit.endswith(DIRTY):
         yield Check(what, "left out", "made of a work tree with changes")
@@ -233,9 +224,6 @@ def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
 
 
 def _running(promotion: Promotion, bundle: Bundle, name: str) -> Iterator[Check]:
-    from pytest_gaia.promotion.bundle.checks import check_running
-    from pytest_gaia.promotion.bundle.images import look
-
     environment = resolve(options_here(name, project=promotion.project))
     yield from check_running(bundle, look(environment, promotion.rootdir), name)
 

@@ -13,13 +13,16 @@ from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.release.ledger import head_digits
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.checks import Check
+from pytest_gaia.promotion.bundle.checks import Check, check_running
+from pytest_gaia.promotion.bundle.images import look
 from pytest_gaia.promotion.gate.checklist import CHECKLIST
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.gate.items import Item
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.checks import ITEM, check_experimental, record_check
+from pytest_gaia.promotion.promote.plan import environment_of
 
 GATE_HELP = """\
 Decide whether a bundle may be in an environment, from the ledger, and from what this machine has deployed outside of a
@@ -116,10 +119,6 @@ def decide_gate(
 
 def _running(promotion: Promotion, situation: Situation) -> tuple[Check, ...]:
     """Look at what runs in the environment; what could not be observed is one of the checks."""
-    from pytest_gaia.promotion.bundle.checks import check_running
-    from pytest_gaia.promotion.bundle.images import look
-    from pytest_gaia.promotion.promote.plan import environment_of
-
     environment, _ = environment_of(promotion, situation.environment)
     services = tuple(situation.wanted)
     if not services:
@@ -223,8 +222,6 @@ def check_no_experimental_features(
     as_json: AsJson = False,
 ) -> None:
     """Look, write, and end with what was found."""
-    from pytest_gaia.promotion.promote.checks import ITEM, check_experimental, record_check
-
     promotion = Promotion.here()
     found, now = promotion.bundle(bundle), datetime.now(UTC)
     status, why, findings = check_experimental(promotion, env, found, now)

@@ -14,7 +14,9 @@ from pytest_gaia.cli.options import AsJson
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.files.toml import read_text
 from pytest_gaia.promotion.gate.checklist import CHECKLIST
+from pytest_gaia.promotion.ledger.key_files import check_name, create_pair, retire, write_trusted
 from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles
 from pytest_gaia.promotion.project import Promotion
 
@@ -61,8 +63,6 @@ def create_key(
     ] = None,
 ) -> None:
     """Write both keys; neither over another."""
-    from pytest_gaia.promotion.ledger.key_files import check_name, create_pair, write_trusted
-
     check_name(name)
     promotion = Promotion.here()
     _check_roles(promotion, role, identity or ())
@@ -82,9 +82,6 @@ def trust_key(
     identity: Identities = None,
 ) -> None:
     """Trust a public key that somebody has already."""
-    from pytest_gaia.files.toml import read_text
-    from pytest_gaia.promotion.ledger.key_files import write_trusted
-
     promotion = Promotion.here()
     _check_roles(promotion, role, identity or ())
     text = read_text(public_key, str(public_key))
@@ -101,8 +98,6 @@ def retire_key(
     ] = None,
 ) -> None:
     """Write the end into the file of the key."""
-    from pytest_gaia.promotion.ledger.key_files import retire
-
     promotion = Promotion.here()
     key = next((each for each in promotion.ledger.keys if each.name == name), None)
     if key is None:

@@ -14,9 +14,10 @@ from pytest_gaia.cli.release.gate import BundleId, gate_json, show_gate
 from pytest_gaia.errors import DeployLocked
 from pytest_gaia.promotion.gate.gate import Gate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.child import shown
-from pytest_gaia.promotion.promote.plan import Plan
-from pytest_gaia.promotion.promote.steps import Ending, Part
+from pytest_gaia.promotion.promote.child import Interrupted, shown
+from pytest_gaia.promotion.promote.plan import Plan, changed_files, plan_promotion
+from pytest_gaia.promotion.promote.steps import Ending, Part, Promote
+from pytest_gaia.system.signals import like_interrupts
 from pytest_gaia.wording import listed
 
 HELP = """\
@@ -63,8 +64,6 @@ def promote_bundle(
     as_json: AsJson = False,
 ) -> None:
     """Promote, show how it ended, and what to do next."""
-    from pytest_gaia.promotion.promote.plan import changed_files, plan_promotion
-
     promotion = Promotion.here()
     extra = tuple(context.obj or ())
     planned = plan_promotion(promotion, env, promotion.bundle(bundle), extra, signing=only != "run")
@@ -82,10 +81,6 @@ def promote_bundle(
 
 
 def _carried_out(plan: Plan, *, resume: bool, only: Part | None, as_json: bool) -> Ending:
-    from pytest_gaia.promotion.promote.child import Interrupted
-    from pytest_gaia.promotion.promote.steps import Promote
-    from pytest_gaia.system.signals import like_interrupts
-
     def say(step: str, text: str) -> None:
         with reader_may_leave(sys.stderr):
             typer.echo(f"{plan.name} {plan.bundle.short} | {step}: {text}", err=True)

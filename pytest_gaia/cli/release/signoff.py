@@ -15,7 +15,8 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.signoff.page import Found
+from pytest_gaia.promotion.promote.signing import Word, write_word
+from pytest_gaia.promotion.signoff.page import Asked, Found, signoff_page
 
 SIGNOFF_HELP = """\
 Sign an item of the checklist for one bundle, or the release as a whole, in a role that your key has.
@@ -107,8 +108,6 @@ def waive_item(
 def _sign(
     kind: str, item: str, env: str, bundle: str, role: str | None, why: str, until: str, ssh_key: Path | None
 ) -> None:
-    from pytest_gaia.promotion.promote.signing import Word, write_word
-
     promotion = Promotion.here()
     found: Bundle = promotion.bundle(bundle)
     word = Word(item, env, why, until, role)
@@ -152,8 +151,6 @@ def report_signoff(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End as the gate does.")] = False,
 ) -> None:
     """Write the page, and say where it is and what it answers."""
-    from pytest_gaia.promotion.signoff.page import Asked, signoff_page
-
     if form and (output or markdown):
         raise ConfigError("--format writes to standard output; give --output and --markdown, or --format, not both.")
     promotion = Promotion.here()

@@ -12,7 +12,8 @@ from pytest_gaia.cli.options import complete_name, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
-from pytest_gaia.config.resolve import split_members
+from pytest_gaia.config.resolve import resolve, split_members
+from pytest_gaia.run.session import Run
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.secrets.masks import mask_url
 from pytest_gaia.system.signals import Ended, until_signalled
@@ -51,9 +52,6 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Write one line of JSON instead.")] = False,
 ) -> None:
     """Start a sandbox, say where it is, and wait for a signal."""
-    from pytest_gaia.config.resolve import resolve
-    from pytest_gaia.run.session import Run
-
     options = replace(
         options_here(like, "--as"),
         sandbox_without=split_members(without or (), "--without"),

@@ -28,7 +28,7 @@ from pytest_gaia.cli.runs.old_commands import BATCHES, COMMANDS, environment_opt
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.rollout.plan import split_images, split_services
+from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services
 
 HELP = """\
 Run the checks that stand for a command of the old test.sh, and print the pytest selection.
@@ -164,8 +164,6 @@ def deploy_and_test(
     dry_run: DryRun = False,
 ) -> None:
     """Become pytest, which deploys first."""
-    from pytest_gaia.rollout.plan import plan_rollout
-
     there = target(env)
     names = split_services(services)
     images = split_images(image, names, "--image")

@@ -17,12 +17,19 @@ from pytest_gaia.cli.options import AsJson, complete_name
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.project import Project
+from pytest_gaia.deploy.contract import UnknownApp
+from pytest_gaia.deploy.fly.operations import secret_names
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.writing import write_file
-from pytest_gaia.preflight.difference import BY_NAME, Row
+from pytest_gaia.preflight.difference import BY_NAME, Row, difference
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Finding, Severity
+from pytest_gaia.preflight.lint import ALL_CHECKS, lint
+from pytest_gaia.preflight.reading import read_deploy_files, with_secrets
+from pytest_gaia.preflight.spelling import environment_name
 from pytest_gaia.printable import commands, one_line
+from pytest_gaia.report.github import github_annotations
+from pytest_gaia.report.sarif import sarif
 from pytest_gaia.wording import counted
 
 app = typer.Typer(
@@ -69,8 +76,6 @@ def lint_files(
     ] = False,
 ) -> None:
     """Check the deploy files of this project."""
-    from pytest_gaia.preflight.lint import lint
-
     if as_json and github:
         raise ConfigError("--json and --github both write to standard output; leave one of them out.")
     project = Project.around(Path.cwd())
@@ -98,8 +103,6 @@ def diff_files(
     as_json: AsJson = False,
 ) -> None:
     """Show what two environments differ in."""
-    from pytest_gaia.preflight.difference import difference
-
     files = _read(Project.around(Path.cwd()), left, right)
     one, other = _known(files, left), _known(files, right)
     rows = difference(one, other, files.allowed.entries)
@@ -115,9 +118,6 @@ def diff_files(
 
 def _read(project: Project, *needed: str) -> DeployFiles:
     """Return the files of the project; those of other environments than the ``needed`` may be unreadable."""
-    from pytest_gaia.preflight.reading import read_deploy_files
-    from pytest_gaia.preflight.spelling import environment_name
-
     files = read_deploy_files(project, {*needed, *map(environment_name, needed)} if needed else None)
     for problem in files.unread:
         typer.echo(f"gaia: left out, and not compared: {problem}", err=True)
@@ -136,8 +136,6 @@ def _folder(project: Project) -> str:
 
 def _known(files: DeployFiles, name: str) -> Deployment:
     """Return the deployment of the environment that the user has named, however it is spelled."""
-    from pytest_gaia.preflight.spelling import environment_name
-
     found = files.deployment(name) or files.deployment(environment_name(name))
     if found is None:
         names = [each.environment for each in files.deployments]
@@ -147,10 +145,6 @@ def _known(files: DeployFiles, name: str) -> Deployment:
 
 def _with_secrets(files: DeployFiles, environment: str | None) -> DeployFiles:
     """Return ``files`` with the secrets that are set; an app that is not there yet has none."""
-    from pytest_gaia.deploy.contract import UnknownApp
-    from pytest_gaia.deploy.fly.operations import secret_names
-    from pytest_gaia.preflight.reading import with_secrets
-
     if not files.secrets:
         raise ConfigError('--secrets: gaia.toml lists no secrets; name them in [env.NAME.deploy]: secrets = ["…"].')
     names: dict[str, frozenset[str]] = {}
@@ -176,17 +170,12 @@ def _show(findings: Sequence[Finding], files: DeployFiles, environment: str | No
 
 
 def _annotate(findings: Sequence[Finding], prefix: str) -> None:
-    from pytest_gaia.report.github import github_annotations
-
     with commands(sys.stdout):
         for line in github_annotations(findings, prefix):
             typer.echo(line)
 
 
 def _write_sarif(path: Path, findings: Sequence[Finding], prefix: str) -> None:
-    from pytest_gaia.preflight.lint import ALL_CHECKS
-    from pytest_gaia.report.sarif import sarif
-
     text = json.dumps(sarif(findings, ALL_CHECKS, version=__version__, prefix=prefix), indent=2, ensure_ascii=False)
     try:
         write_file(path, f"{text}\n")

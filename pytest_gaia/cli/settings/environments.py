@@ -9,6 +9,7 @@ import typer
 
 from pytest_gaia.cli.options import AsJson, complete_name, options_here
 from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.cli.settings.deploy_values import deploy_values
 from pytest_gaia.cli.settings.values import described, plain
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import resolve, resolve_each
@@ -70,8 +71,6 @@ def show_environment(
     as_json: AsJson = False,
 ) -> None:
     """Show one environment."""
-    from pytest_gaia.cli.settings.deploy_values import deploy_values
-
     options = replace(options_here(name, urls=tuple(url or ())), addressed=False)
     environment = resolve(options)
     settings = described(environment)
