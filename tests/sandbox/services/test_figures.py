@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.sandbox.services.figures import ANSWERS
+
 if TYPE_CHECKING:
     from tests.sandbox.services.platform import Platform
 
@@ -149,3 +151,11 @@ async def test_reset_begins_to_measure_anew(platform: Platform) -> None:
 
     period = reset["previous_data_summary"]["data_collection_period"]
     assert (period["start"], period["end"]) == (before["data_since"], after["data_since"])
+
+
+@pytest.mark.parametrize(("service", "rule"), [(name, rule) for name, rules in ANSWERS.items() for rule in rules])
+async def test_answers_leave_nothing_to_fill_in(fixed: Platform, service: str, rule: str) -> None:
+    answer = await fixed.ask(rule.format(provider="claude"), service=service)
+
+    assert answer.status_code == 200
+    assert '"{' not in answer.text

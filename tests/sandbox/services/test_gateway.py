@@ -50,9 +50,10 @@ async def test_sick_service_is_not_a_dead_one(platform: Platform) -> None:
 
 async def test_wrong_method_is_told_from_wrong_path(platform: Platform) -> None:
     wrong_method = await platform.ask("PATCH /api/v0.2/providers")
+    bodiless = await platform.ask("HEAD /health")
     wrong_path = await platform.ask("GET /nowhere")
 
-    assert (wrong_method.status_code, wrong_path.status_code) == (405, 404)
+    assert (wrong_method.status_code, bodiless.status_code, wrong_path.status_code) == (405, 405, 404)
 
 
 async def test_missing_slash_is_redirected_with_the_query(platform: Platform) -> None:
