@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
@@ -43,9 +44,23 @@ _T = TypeVar("_T")
 def gaia_run(request: pytest.FixtureRequest) -> Run:
     """The Gaia side of this run (mostly for other fixtures). Fails where the run does not use Gaia."""
     run = request.config.stash.get(RUN, None)
-    if run is None:
-        pytest.fail(f"this run does not use Gaia: {_why_not(request.config)}", pytrace=False)
-    return run
+    return _refuse(request.config) if run is None else run
+
+
+def without_gaia(request: pytest.FixtureRequest) -> object:
+    """What a fixture of this module gives in a run that does not use Gaia, where none of them is registered."""
+    if request.fixturename == "gaia_argument":
+        return ()
+    if request.fixturename != "gaia_loop":
+        _refuse(request.config)
+    own = ModuleType("gaia-loop")
+    vars(own)["gaia_own_loop"] = gaia_loop
+    request.config.pluginmanager.register(own, own.__name__)
+    return request.getfixturevalue("gaia_own_loop")
+
+
+def _refuse(config: pytest.Config) -> NoReturn:
+    pytest.fail(f"this run does not use Gaia: {_why_not(config)}", pytrace=False)
 
 
 def _why_not(config: pytest.Config) -> str:

@@ -1,36 +1,28 @@
-"""The hooks. Each decides only who has to answer, and delegates; a run that does not use Gaia passes through untouched.
+"""The hooks of every pytest run in which the package is installed: options, and the question whether the run uses Gaia.
 
-This module is loaded by every pytest run in which the package is installed, so it imports nothing but pytest and what
-costs nothing; everything else is imported by the first hook that needs it (``tests/plugin/test_imports.py`` holds it).
+A run that does not passes through untouched. This module imports nothing but pytest and what costs nothing; everything
+else is imported by the first hook that needs it (``tests/plugin/test_imports.py`` holds it).
 """
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_gaia import hookspecs
-from pytest_gaia.collection.needs import MARKER
-from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
-from pytest_gaia.plugin.signs import may_use_gaia, only_looks
-from pytest_gaia.stash import RUN
+from pytest_gaia.plugin.signs import may_use_gaia
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from pytest_gaia.plugin.checks.result import Judging, Result
-    from pytest_gaia.plugin.deployment import Deployment
-    from pytest_gaia.run.session import Run
-
-pytest_plugins = ["pytest_gaia.fixtures"]
+    from collections.abc import Generator, Sequence
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Let projects implement the hooks of this package."""
+    """Let projects implement the hooks of this package, and offer its fixtures."""
     pluginmanager.add_hookspecs(hookspecs)
+    pluginmanager.register(Fixtures(pluginmanager), "gaia-fixtures")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -88,9 +80,6 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     """Nothing but its verdict ends a run of Gaia with 0."""
     if not _may_use_gaia(config, config.option):
         return (yield)
-    if hasattr(config, "workerinput") and getattr(config.option, "clean_alluredir", False):
-        # Its controller has cleaned it. A worker that comes for one that died would delete what there is by then.
-        config.option.clean_alluredir = False
     from pytest_gaia.plugin.ending import settled
 
     return (yield from settled(config))
@@ -98,141 +87,78 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Resolve every option into one environment, and start what it needs in the background."""
-    config.addinivalue_line("markers", MARKER)
-    if not _may_use_gaia(config, config.option):
-        return
-    from pytest_gaia.plugin.ending import UNUSED
-    from pytest_gaia.plugin.launch import launch
+    """Register the marker, and start what a run of Gaia needs."""
+    uses = _may_use_gaia(config, config.option)
+    if uses or getattr(config.option, "markers", False):
+        from pytest_gaia.collection.needs import MARKER
 
-    try:
-        run = launch(config)
-        if run is not None:
-            _register(config, run)
-    except ConfigError as error:
-        raise pytest.UsageError(str(error)) from None
-    except EnvironmentUnavailable as error:
-        pytest.exit(str(error), returncode=error.exit_code)
-    if run is None:
-        config.stash[UNUSED] = True
-        return
-    config.stash[RUN] = run
-    if _distributes(config):
-        # Workers look for their root folder anew, and could find another one: files have come since.
-        config.option.rootdir = str(config.rootpath)
-    if not only_looks(config.option):
-        run.start()
+        config.addinivalue_line("markers", MARKER)
+    else:
+        config.addinivalue_line("markers", "gaia(...): what a check needs")
+    if uses:
+        from pytest_gaia.plugin.launch import configure
 
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop what was started."""
-    if run := config.stash.get(RUN, None):
-        run.stop()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Hand a starting xdist worker the place of the sandbox that all share."""
-    if run := node.config.stash.get(RUN, None):
-        from pytest_gaia.run.workers import tell_worker
-
-        tell_worker(node, run)
+        configure(config)
 
 
 def _may_use_gaia(config: pytest.Config, option: Any) -> bool:
     return may_use_gaia(option, config.rootpath, marked=config.inipath is not None)
 
 
-def _register(config: pytest.Config, run: Run) -> None:
-    from pytest_gaia.plugin.checks.result import Judging
-    from pytest_gaia.plugin.masked_streams import mask_terminal
-    from pytest_gaia.plugin.redacting import RedactionHooks
-    from pytest_gaia.run.workers import attach
+class Fixtures(ModuleType):
+    """The fixtures of ``pytest_gaia.fixtures``, imported when pytest's session begins.
 
-    # Without pytest's own plugin for marks (-p no:skipping) there is no such option.
-    judging = Judging.of(run, excusing=not getattr(config.option, "runxfail", False))
-    if run.is_worker:
-        # First of all, because from now on there are secrets, and the masks are those of the controller.
-        attach(config, run)
-    mask_terminal(config, run.redactor.text)
-    _add(config, "gaia-redaction", RedactionHooks(run, config))
-    if run.is_worker:
-        _register_worker(config, run, judging)
-    else:
-        _register_controller(config, run, judging)
-    if run.declared.tolerance.xfail == "fails" and not _distributes(config):
-        # pytest's own switch: marks of xfail mean nothing then. Not on a controller, whose options workers inherit.
-        config.option.runxfail = True
+    A run that does not use Gaia imports none: it has fixtures of the same names that say so.
+    """
 
-
-def _distributes(config: pytest.Config) -> bool:
-    option = config.option
-    return not hasattr(config, "workerinput") and bool(
-        getattr(option, "numprocesses", None) or getattr(option, "tx", None)
+    NAMES = (
+        "asset",
+        "auth",
+        "chat",
+        "gaia_argument",
+        "gaia_clients",
+        "gaia_database",
+        "gaia_deployments",
+        "gaia_env",
+        "gaia_loop",
+        "gaia_run",
+        "gaia_secret",
+        "gaia_tokens",
+        "gateway",
+        "nats",
+        "postgres",
+        "postgres_fresh",
     )
 
+    def __init__(self, pluginmanager: pytest.PytestPluginManager) -> None:
+        super().__init__("gaia-fixtures")
+        self._manager = pluginmanager
+        self._offered: ModuleType | None = None
 
-def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
-    from pytest_gaia.plugin.checks.hooks import CheckHooks
-    from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope
-    from pytest_gaia.run.workers import LEFT_OUT, UNCOLLECTED, tell_nodes
+    def __dir__(self) -> Sequence[str]:
+        return self.NAMES
 
-    _add(config, "gaia-checks", CheckHooks(run, judging, None))
-    told = partial(tell_nodes, config, LEFT_OUT), partial(tell_nodes, config, UNCOLLECTED)
-    _add(config, "gaia-ledger", LedgerHooks(Scope.of(config, run), *told))
-    _bridge(config, run, judging)
+    def __getattr__(self, name: str) -> object:
+        if name not in self.NAMES:
+            raise AttributeError(name)
+        if self._offered is None:
+            self._offered = self._chosen()
+        return getattr(self._offered, name)
 
+    def _chosen(self) -> ModuleType:
+        config: Any = self._manager.get_plugin("pytestconfig")
+        shown = config.option.showfixtures or config.option.show_fixtures_per_test
+        if shown or _may_use_gaia(config, config.option):
+            from pytest_gaia import fixtures
 
-def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
-    from pytest_gaia.plugin.checks.hooks import CheckHooks
-    from pytest_gaia.plugin.checks.result import Result
-    from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope
-    from pytest_gaia.plugin.checks.witness import ReportHooks, WitnessHooks
-    from pytest_gaia.plugin.controller import ControllerHooks
-    from pytest_gaia.plugin.ending import RESULT
-    from pytest_gaia.plugin.terminal.outcomes import show_outcomes
-    from pytest_gaia.plugin.terminal.progress import SuitesBegun
-
-    result = config.stash[RESULT] = Result(run, judging, config)
-    witness = WitnessHooks(result.add, run.shown, Scope.of(config, run))
-    _add(config, "gaia-checks", CheckHooks(run, judging, witness.assembly))
-    _add(config, "gaia-witness", witness)
-    if _distributes(config):
-        _add(config, "gaia-reports", ReportHooks(witness.assembly))
-        show_outcomes(config)
-    if config.option.gaia_seal or config.option.gaia_plan:
-        from pytest_gaia.plugin.checks.scope import SealHooks, sealed_before
-
-        result.plan = sealed_before(run, judging, config)
-        if config.option.gaia_seal:
-            _add(config, "gaia-seal", SealHooks(run, judging, result, witness, config))
-    _add(config, "gaia-ledger", LedgerHooks(witness.scope, witness.left_out, witness.uncollected.update))
-    _bridge(config, run, judging, result)
-    suites = SuitesBegun(config, run.roots)
-    _add(config, "gaia-suites", suites)
-    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, suites, _deployment(config, run)))
+            return fixtures
+        unused = ModuleType("gaia-fixtures-unused")
+        vars(unused).update(dict.fromkeys(self.NAMES, _unused))
+        return unused
 
 
-def _bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None = None) -> None:
-    """Only a run that writes for Allure imports what that takes."""
-    if getattr(config.option, "allure_report_dir", None):
-        from pytest_gaia.plugin.allure import bridge
+@pytest.fixture(scope="session")
+def _unused(request: pytest.FixtureRequest) -> object:
+    from pytest_gaia.fixtures import without_gaia
 
-        bridge(config, run, judging, result)
-
-
-def _deployment(config: pytest.Config, run: Run) -> Deployment | None:
-    """Most runs have none, and must not pay for what it imports."""
-    given = any(getattr(config.option, name) for name in vars(config.option) if name.startswith("gaia_deploy"))
-    if run.declared.deploy is None and not given:
-        return None
-    from pytest_gaia.plugin.deployment import Deployment
-
-    return Deployment.of(run, config)
-
-
-def _add(config: pytest.Config, name: str, hooks: object) -> None:
-    if config.pluginmanager.register(hooks, name) is None:
-        raise ConfigError(
-            f"-p no:{name}: this part cannot be left out, there would be no verdict; -p no:gaia leaves out all."
-        )
+    return without_gaia(request)

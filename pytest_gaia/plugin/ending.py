@@ -76,6 +76,9 @@ class EndingHooks:
 
 def settled(config: pytest.Config) -> Generator[None, int, int]:
     """Wrap a whole run; return what it ends with."""
+    if hasattr(config, "workerinput") and getattr(config.option, "clean_alluredir", False):
+        # Its controller has cleaned it. A worker that comes for one that died would delete what there is by then.
+        config.option.clean_alluredir = False
     if config.option.gaia_deploy and getattr(config.option, "looponfail", False):
         # Its sessions run in processes of their own, which do not know that they are many.
         raise pytest.UsageError("--gaia-deploy deploys once, and --looponfail runs again and again: leave one out.")

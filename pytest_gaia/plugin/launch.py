@@ -7,20 +7,52 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.resolve import Options, resolve, split_members
-from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.plugin.signs import asks_for_gaia
+from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
+from pytest_gaia.plugin.ending import UNUSED
+from pytest_gaia.plugin.signs import asks_for_gaia, only_looks
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
-from pytest_gaia.stash import project_of
+from pytest_gaia.stash import RUN, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pytest
-
     from pytest_gaia.config.environment import Environment
+
+
+def configure(config: pytest.Config) -> None:
+    """Resolve every option into one environment, and start what it needs in the background."""
+    try:
+        run = launch(config)
+        if run is not None:
+            from pytest_gaia.plugin.registration import register
+
+            register(config, run)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from None
+    except EnvironmentUnavailable as error:
+        pytest.exit(str(error), returncode=error.exit_code)
+    if run is None:
+        config.stash[UNUSED] = True
+        return
+    config.stash[RUN] = run
+    if distributes(config):
+        # Workers look for their root folder anew, and could find another one: files have come since.
+        config.option.rootdir = str(config.rootpath)
+    if not only_looks(config.option):
+        run.start()
+
+
+def distributes(config: pytest.Config) -> bool:
+    """Whether this process gives its tests to workers."""
+    option = config.option
+    return not hasattr(config, "workerinput") and bool(
+        getattr(option, "numprocesses", None) or getattr(option, "tx", None)
+    )
 
 
 def launch(config: pytest.Config) -> Run | None:

@@ -7,6 +7,9 @@ import re
 
 import pytest
 
+from pytest_gaia import fixtures
+from pytest_gaia.plugin import Fixtures
+
 PROJECT = {
     "test_all": """
         import asyncio, unittest, warnings
@@ -163,3 +166,49 @@ def test_a_fixture_outside_of_the_suites_says_which_folders_are_suites(pytester:
             "*this run does not use Gaia: it runs no test below a folder that `suites` in ?gaia? of gaia.toml names (tests/integration).*"
         ]
     )
+
+
+def test_the_loop_and_the_arguments_are_there_without_an_environment(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.fixture
+        def answer(gaia_loop):
+            async def asked(): return 42
+            return gaia_loop.run_until_complete(asked())
+
+        def test_uses_both(answer, gaia_argument):
+            assert (answer, gaia_argument) == (42, ())
+    """)
+
+    result = pytester.runpytest_subprocess("-p", "no:anyio")
+
+    result.assert_outcomes(passed=1)
+
+
+def test_a_project_may_build_on_a_fixture_that_it_does_not_use_yet(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("import pytest\n@pytest.fixture(scope='session')\ndef gateway(gateway): return gateway")
+    pytester.makepyfile("def test_needs_it(gateway): pass\ndef test_asks(request): request.getfixturevalue('nats')")
+
+    result = pytester.runpytest_subprocess("-p", "no:anyio")
+
+    result.stdout.fnmatch_lines(["*this run does not use Gaia*"] * 2)
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_the_names_of_all_fixtures_are_offered() -> None:
+    names = {name for name, value in vars(fixtures).items() if type(value) is type(fixtures.gaia_run)}
+
+    assert set(Fixtures.NAMES) == names
+
+
+@pytest.mark.parametrize("option", ["--fixtures", "--markers"])
+def test_what_pytest_lists_is_the_same_without_an_environment(pytester: pytest.Pytester, option: str) -> None:
+    lines = [
+        pytester.runpytest_subprocess("-p", "no:anyio", option, *more).outlines
+        for more in ((), ("--gaia-env=sandbox",))
+    ]
+
+    listed = [[line for line in each if "gaia" in line and "rootdir" not in line] for each in lines]
+    assert len(listed[0]) > 1 or "experimental" in listed[0][0]
+    assert listed[0] == [line for line in listed[1] if line in listed[0]]

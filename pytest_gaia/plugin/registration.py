@@ -1,0 +1,116 @@
+"""Which hooks a process of a run of Gaia registers: a worker, or the one where the user is."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.plugin.checks.hooks import CheckHooks
+from pytest_gaia.plugin.checks.result import Judging, Result
+from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope, SealHooks, sealed_before
+from pytest_gaia.plugin.ending import RESULT
+from pytest_gaia.plugin.launch import distributes
+from pytest_gaia.plugin.masked_streams import mask_terminal
+from pytest_gaia.plugin.redacting import RedactionHooks
+from pytest_gaia.plugin.terminal.outcomes import show_outcomes
+from pytest_gaia.run.session import Run
+from pytest_gaia.run.workers import LEFT_OUT, UNCOLLECTED, attach, tell_nodes, tell_worker
+
+if TYPE_CHECKING:
+    # Most runs deploy nothing, and must not pay for what that imports.
+    from pytest_gaia.plugin.deployment import Deployment
+
+
+class RunHooks:
+    """The run begins before all that is registered after it, and ends after it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Stop what was started."""
+        self._run.stop()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hand a starting xdist worker the place of the sandbox that all share."""
+        tell_worker(node, self._run)
+
+
+def register(config: pytest.Config, run: Run) -> None:
+    """Register the hooks of this process. Raises :class:`~pytest_gaia.errors.ConfigError` for a mistake in the rules."""
+    # Without pytest's own plugin for marks (-p no:skipping) there is no such option.
+    judging = Judging.of(run, excusing=not getattr(config.option, "runxfail", False))
+    if run.is_worker:
+        # First of all, because from now on there are secrets, and the masks are those of the controller.
+        attach(config, run)
+    _add(config, "gaia-run", RunHooks(run))
+    mask_terminal(config, run.redactor.text)
+    _add(config, "gaia-redaction", RedactionHooks(run, config))
+    if run.is_worker:
+        _register_worker(config, run, judging)
+    else:
+        _register_controller(config, run, judging)
+    if run.declared.tolerance.xfail == "fails" and not distributes(config):
+        # pytest's own switch: marks of xfail mean nothing then. Not on a controller, whose options workers inherit.
+        config.option.runxfail = True
+
+
+def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
+    _add(config, "gaia-checks", CheckHooks(run, judging, None))
+    told = partial(tell_nodes, config, LEFT_OUT), partial(tell_nodes, config, UNCOLLECTED)
+    _add(config, "gaia-ledger", LedgerHooks(Scope.of(config, run), *told))
+    _bridge(config, run, judging)
+
+
+def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
+    # Workers do not pay for these.
+    from pytest_gaia.plugin.checks.witness import ReportHooks, WitnessHooks
+    from pytest_gaia.plugin.controller import ControllerHooks
+    from pytest_gaia.plugin.terminal.progress import SuitesBegun
+
+    result = config.stash[RESULT] = Result(run, judging, config)
+    witness = WitnessHooks(result.add, run.shown, Scope.of(config, run))
+    _add(config, "gaia-checks", CheckHooks(run, judging, witness.assembly))
+    _add(config, "gaia-witness", witness)
+    if distributes(config):
+        _add(config, "gaia-reports", ReportHooks(witness.assembly))
+        show_outcomes(config)
+    if config.option.gaia_seal or config.option.gaia_plan:
+        result.plan = sealed_before(run, judging, config)
+        if config.option.gaia_seal:
+            _add(config, "gaia-seal", SealHooks(run, judging, result, witness, config))
+    _add(config, "gaia-ledger", LedgerHooks(witness.scope, witness.left_out, witness.uncollected.update))
+    _bridge(config, run, judging, result)
+    suites = SuitesBegun(config, run.roots)
+    _add(config, "gaia-suites", suites)
+    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, suites, _deployment(config, run)))
+
+
+def _bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None = None) -> None:
+    """Only a run that writes for Allure imports what that takes."""
+    if getattr(config.option, "allure_report_dir", None):
+        from pytest_gaia.plugin.allure import bridge
+
+        bridge(config, run, judging, result)
+
+
+def _deployment(config: pytest.Config, run: Run) -> Deployment | None:
+    """Most runs have none, and must not pay for what it imports."""
+    given = any(getattr(config.option, name) for name in vars(config.option) if name.startswith("gaia_deploy"))
+    if run.declared.deploy is None and not given:
+        return None
+    from pytest_gaia.plugin.deployment import Deployment
+
+    return Deployment.of(run, config)
+
+
+def _add(config: pytest.Config, name: str, hooks: object) -> None:
+    if config.pluginmanager.register(hooks, name) is None:
+        raise ConfigError(
+            f"-p no:{name}: this part cannot be left out, there would be no verdict; -p no:gaia leaves out all."
+        )
