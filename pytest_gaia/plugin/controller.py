@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.errors import ConfigError, DeployLocked, SandboxError
-from pytest_gaia.observation.readiness import demand_of, probe_members
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxError
+from pytest_gaia.observation.readiness import MemberState, demand_of, probe_members
 from pytest_gaia.observation.watching import look_again, observe
+from pytest_gaia.plugin.checks.result import Result
+from pytest_gaia.plugin.checks.witness import WitnessHooks
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.ci import Actions, settle_junit
-from pytest_gaia.plugin.terminal.progress import Waiting, write
+from pytest_gaia.plugin.terminal.progress import SuitesBegun, Waiting, write
 from pytest_gaia.plugin.terminal.telling import LastWords
 from pytest_gaia.report import members
-from pytest_gaia.run.workers import hold_back
+from pytest_gaia.run.session import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    from _pytest.terminal import TerminalReporter
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.errors import GaiaError
-    from pytest_gaia.observation.readiness import MemberState
-    from pytest_gaia.plugin.checks.result import Result
-    from pytest_gaia.plugin.checks.witness import WitnessHooks
+    # Most runs deploy nothing, and must not pay for what that imports.
     from pytest_gaia.plugin.deployment import Deployment
-    from pytest_gaia.plugin.terminal.progress import SuitesBegun
-    from pytest_gaia.run.session import Run
-
+from pytest_gaia.run.workers import hold_back
 
 _CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 """ends of a run that hold anyway, and after which nobody wants to wait"""
@@ -73,7 +67,7 @@ class ControllerHooks:
         """what was seen at the end, and is no reason for a verdict"""
 
     @property
-    def terminal(self) -> TerminalReporter | None:
+    def terminal(self) -> pytest.TerminalReporter | None:
         """pytest's terminal, unless it is switched off."""
         return self.config.pluginmanager.get_plugin("terminalreporter")
 

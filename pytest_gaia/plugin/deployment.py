@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.deploy.contract import DeployHook, Request
 from pytest_gaia.deploy.hooks import PluginHook, hook_for
 from pytest_gaia.deploy.outcome import images
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.observation.asking import targets
 from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of
+from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.progress import begin_line, show_for_a_moment, take_away, write
 from pytest_gaia.report import deployed as report
 from pytest_gaia.report.deployed import ending
 from pytest_gaia.rollout.course import roll_out
-from pytest_gaia.rollout.model import Progress, RolloutInterrupted
+from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, Step, StepResult
 from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services
+from pytest_gaia.run.session import Run
 from pytest_gaia.system.signals import like_interrupts
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from _pytest.terminal import TerminalReporter
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.deploy.contract import DeployHook, Request
-    from pytest_gaia.plugin.checks.result import Result
-    from pytest_gaia.rollout.model import Rollout, RolloutResult, Step, StepResult
-    from pytest_gaia.run.session import Run
-
 
 HOOK = "pytest_gaia_deploy"
 _COMPANIONS = ("gaia_deploy_services", "gaia_deploy_image", "gaia_deploy_region", "gaia_deploy_rebuild")
@@ -104,7 +97,7 @@ class Deployment:
         """Return what the header says of it."""
         return [report.intention(self._rollout, self._hook_name)] if self._rollout else []
 
-    def begin(self, result: Result, terminal: TerminalReporter | None) -> list[str]:
+    def begin(self, result: Result, terminal: pytest.TerminalReporter | None) -> list[str]:
         """Deploy, if this run is asked to, and look what runs; return what to tell the user if no test may run.
 
         Raises ``ConfigError`` for what only the user can mend, ``DeployLocked``, and ``KeyboardInterrupt``.
@@ -134,7 +127,7 @@ class Deployment:
         again = replace(self._whole, steps=tuple(step for name, step in self._steps().items() if name in watched))
         return tuple(changes(self._before, self._sights(again)))
 
-    def _deploy(self, rollout: Rollout, terminal: TerminalReporter | None) -> None:
+    def _deploy(self, rollout: Rollout, terminal: pytest.TerminalReporter | None) -> None:
         hook = self._hook()
         try:
             with like_interrupts():
@@ -168,7 +161,7 @@ class Deployment:
         rest = tuple(step for step in self._whole.steps if step.service not in known)
         self._before = (*known.values(), *self._sights(replace(self._whole, steps=rest)))
 
-    def _wake(self, terminal: TerminalReporter | None) -> None:
+    def _wake(self, terminal: pytest.TerminalReporter | None) -> None:
         wake = waker_of(self._hook_name)
 
         def say(service: str) -> None:
@@ -246,7 +239,7 @@ def _service(step: Step, sight: Sight | None, done: StepResult | None) -> Servic
 class TerminalProgress(Progress):
     """One line a service. What it waits for is shown for a moment on a terminal; the tool's lines stay with ``-v``."""
 
-    def __init__(self, terminal: TerminalReporter | None, hook: str) -> None:
+    def __init__(self, terminal: pytest.TerminalReporter | None, hook: str) -> None:
         self._terminal = terminal
         self._hook = hook
         self._rewritten = False

@@ -11,8 +11,10 @@ import atexit
 import inspect
 import os
 import sys
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -24,9 +26,7 @@ from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.stash import RUN, project_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-    from types import FrameType
-
+    # A run that does not touch the suites comes here, too.
     from pytest_gaia.plugin.checks.result import Result
 
 VERDICT: pytest.StashKey[int] = pytest.StashKey()

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
-from pytest_gaia.secrets.leaks import leaks
+import pytest
+
+from pytest_gaia.plugin.checks.result import Result
+from pytest_gaia.plugin.pytest_private import cache_folder
+from pytest_gaia.run.session import Run
+from pytest_gaia.secrets.leaks import Leak, leaks
 from pytest_gaia.verdict.verdict import EXIT_CODES
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import pytest
-
-    from pytest_gaia.plugin.checks.result import Result
-    from pytest_gaia.run.session import Run
-    from pytest_gaia.secrets.leaks import Leak
 
 _SHOWN = 20
 _TICK = 1.0
@@ -31,7 +27,9 @@ def look_through(config: pytest.Config, run: Run, result: Result) -> int:
     The verdict file says HOLD then too, so that nobody promotes by it.
     """
     try:
-        found = leaks([*result.written, *_cache(config)], run.redactor, since=result.began - _TICK)
+        found = leaks(
+            [*result.written, *filter(None, (cache_folder(config),))], run.redactor, since=result.began - _TICK
+        )
     except OSError as error:
         return _hold(result, "what was written cannot be looked through", f"gaia: HOLD: looking for secrets: {error}.")
     return _hold(result, "the run has written secrets", _message(found, config.invocation_params.dir)) if found else 0
@@ -57,8 +55,3 @@ def _hold(result: Result, reason: str, message: str) -> int:
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
     return EXIT_CODES["HOLD"]
-
-
-def _cache(config: pytest.Config) -> list[Path]:
-    cache = getattr(config, "cache", None)
-    return [cache._cachedir] if cache is not None else []  # noqa: SLF001 - pytest has no other name for the folder

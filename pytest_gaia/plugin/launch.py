@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gaia.collection.suites import suite_names
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options, resolve, split_members
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
 from pytest_gaia.plugin.ending import UNUSED
@@ -17,11 +18,6 @@ from pytest_gaia.plugin.signs import asks_for_gaia, only_looks
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
 from pytest_gaia.stash import RUN, project_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pytest_gaia.config.environment import Environment
 
 
 def configure(config: pytest.Config) -> None:

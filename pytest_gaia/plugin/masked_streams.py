@@ -1,24 +1,18 @@
 """What is written as it happens: the terminal, the log file, and with ``-s`` what tests print."""
 
-# pytest's writers hold their streams in private, and none of its hooks sees what they write.
-# ruff: noqa: SLF001
-
 from __future__ import annotations
 
+import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
-from _pytest.logging import get_option_ini
+import pytest
 
+from pytest_gaia.plugin.pytest_private import log_file_handler, terminal_stream, wrap_tee, wrap_terminal
 from pytest_gaia.printable import SafeStream, commands
 from pytest_gaia.secrets.forms import SHORTEST
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    import pytest
 
 
 class MaskedStream(SafeStream):
@@ -54,26 +48,23 @@ class MaskedFormatter:
 def mask_terminal(config: pytest.Config, mask: Callable[[str], str]) -> None:
     """Mask what pytest writes to the terminal, and what tests print where nothing captures it."""
     if not hasattr(config, "workerinput") and config.pluginmanager.hasplugin("terminalreporter"):
-        writer = config.get_terminal_writer()
-        writer._file = MaskedStream(writer._file, mask)
+        wrap_terminal(config, lambda stream: MaskedStream(stream, mask))
     # Without pytest's own plugin for it (-p no:capture) there is no such option, and nothing is captured.
     capture = getattr(config.option, "capture", "no")
     if capture == "no":
         _mask_standard(config, mask)
     elif capture == "tee-sys":
-        _mask_tee(config, mask)
+        wrap_tee(config, lambda stream: MaskedStream(stream, mask))
 
 
 def commands_of(config: pytest.Config) -> AbstractContextManager[None]:
     """Return a context in which lines on the terminal may be commands of GitHub Actions."""
-    return commands(config.get_terminal_writer()._file)
+    return commands(terminal_stream(config))
 
 
 def mask_log_file(config: pytest.Config, mask: Callable[[str], str]) -> None:
     """Mask what ``--log-file`` takes; tests that look at log records see them as they are."""
-    logs: Any = config.pluginmanager.get_plugin("logging-plugin")
-    if logs is not None and get_option_ini(config, "log_file"):
-        handler = logs.log_file_handler
+    if (handler := log_file_handler(config)) is not None:
         handler.setFormatter(MaskedFormatter(handler.formatter, mask))
 
 
@@ -85,13 +76,3 @@ def _mask_standard(config: pytest.Config, mask: Callable[[str], str]) -> None:
         sys.stdout, sys.stderr = before
 
     config.add_cleanup(restore)
-
-
-def _mask_tee(config: pytest.Config, mask: Callable[[str], str]) -> None:
-    """With ``--capture=tee-sys`` pytest keeps what is printed, and hands it on."""
-    manager: Any = config.pluginmanager.get_plugin("capturemanager")
-    capturing = getattr(manager, "_global_capturing", None)
-    for capture in (getattr(capturing, "out", None), getattr(capturing, "err", None)):
-        copied: Any = getattr(capture, "tmpfile", None)
-        if hasattr(copied, "_other"):
-            copied._other = MaskedStream(copied._other, mask)

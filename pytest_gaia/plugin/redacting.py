@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest._code.code import ReprFileLocation, TerminalRepr
-from _pytest.junitxml import xml_key
 
 from pytest_gaia.plugin.masked_ids import mask_ids
 from pytest_gaia.plugin.masked_streams import mask_log_file
+from pytest_gaia.plugin.pytest_private import ReprFileLocation, TerminalRepr, junit_of
 from pytest_gaia.run.workers import secrets_of_worker, tell_secrets
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class RedactionHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """What tests say about the whole suite goes past their reports; a worker hands over what it has learnt."""
-        junit = self._config.stash.get(xml_key, None)
+        junit = junit_of(self._config)
         if junit is not None:
             junit.global_properties[:] = [(name, self._run.shown(value)) for name, value in junit.global_properties]
         if self._run.is_worker:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-import allure_commons
+import pytest
 
-from pytest_gaia.plugin.allure.files import Masks, RedactedFiles, file_logger
+from pytest_gaia.plugin.allure.files import Masks, RedactedFiles
+from pytest_gaia.plugin.allure.library import file_logger, plugin_manager
 from pytest_gaia.plugin.allure.seam import Seam
 from pytest_gaia.plugin.allure.steps import keep_steps_in_context
+from pytest_gaia.plugin.checks.result import Judging, Result
 from pytest_gaia.plugin.signs import only_looks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import pytest
-
-    from pytest_gaia.plugin.checks.result import Judging, Result
-    from pytest_gaia.run.session import Run
+from pytest_gaia.run.session import Run
 
 
 def bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None) -> None:
@@ -27,9 +22,9 @@ def bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | N
         return
     seam = Seam(config, run, judging)
     files = RedactedFiles(logger, Masks(run))
-    allure_commons.plugin_manager.unregister(logger)
+    plugin_manager.unregister(logger)
     for each in (seam, files):
-        allure_commons.plugin_manager.register(each)
+        plugin_manager.register(each)
     config.add_cleanup(_undo(logger, seam, files))
     if config.pluginmanager.register(seam, "gaia-allure") is None:
         return
@@ -45,7 +40,7 @@ def _undo(logger: object, *ours: object) -> Callable[[], None]:
 
     def undo() -> None:
         for each in ours:
-            allure_commons.plugin_manager.unregister(each)
-        allure_commons.plugin_manager.register(logger)
+            plugin_manager.unregister(each)
+        plugin_manager.register(logger)
 
     return undo

@@ -7,30 +7,26 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.plugin.allure.seam import links
+from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
 from pytest_gaia.report.allure.labels import environment_name
 from pytest_gaia.report.allure.results import PATTERN, Shelf, tellings
 from pytest_gaia.report.footer import verdict_line
+from pytest_gaia.run.session import Run
+from pytest_gaia.verdict.judged import Judged
 from pytest_gaia.verdict.report import policy_digest
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from pytest_gaia.config.project import Project
-    from pytest_gaia.plugin.checks.result import Result
-    from pytest_gaia.run.session import Run
-    from pytest_gaia.verdict.judged import Judged
 
 
 class EndingHooks:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import allure_commons
-from allure_commons.logger import AllureFileLogger
+from typing import Any, TypeAlias
 
 from pytest_gaia.files.writing import private_files
+from pytest_gaia.plugin.allure.library import (
+    ExecutableItem,
+    Globals,
+    StatusDetails,
+    TestResult,
+    TestResultContainer,
+    hookimpl,
+)
+from pytest_gaia.run.session import Run
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from allure_commons.model2 import Globals, TestResult, TestResultContainer
-
-
-def file_logger() -> Any | None:
-    """Return what writes Allure's files in this process: None where nothing does."""
-    plugins = allure_commons.plugin_manager.get_plugins()
-    return next((each for each in plugins if isinstance(each, AllureFileLogger)), None)
+Redact: TypeAlias = Callable[[str], str]
 
 
 class RedactedFiles:
@@ -29,26 +27,26 @@ class RedactedFiles:
         self._logger = logger
         self._redact = redact
 
-    @allure_commons.hookimpl
+    @hookimpl
     def report_result(self, result: TestResult) -> None:
         """A result: the seam has been through it."""
         with private_files():
             self._logger.report_result(result=result)
 
-    @allure_commons.hookimpl
+    @hookimpl
     def report_container(self, container: TestResultContainer) -> None:
         """What fixtures did."""
         mask_container(container, self._redact)
         with private_files():
             self._logger.report_container(container=container)
 
-    @allure_commons.hookimpl
+    @hookimpl
     def report_attached_data(self, body: str | bytes, file_name: str) -> None:
         """An attachment: text, or bytes that are text."""
         with private_files():
             self._logger.report_attached_data(body=self._masked(body), file_name=file_name)
 
-    @allure_commons.hookimpl
+    @hookimpl
     def report_attached_file(self, source: str, file_name: str) -> None:
         """A file that a test attaches; one that is no text is copied as it is."""
         content = Path(source).read_bytes()
@@ -60,7 +58,7 @@ class RedactedFiles:
             with private_files():
                 self._logger.report_attached_data(body=masked, file_name=file_name)
 
-    @allure_commons.hookimpl
+    @hookimpl
     def report_globals(self, globals_item: Globals) -> None:
         """What belongs to no test."""
         mask_globals(globals_item, self._redact)
@@ -75,21 +73,6 @@ class RedactedFiles:
         except UnicodeDecodeError:
             return body
 
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from allure_commons.model2 import (
-        ExecutableItem,
-        Globals,
-        StatusDetails,
-        TestResult,
-        TestResultContainer,
-    )
-
-    from pytest_gaia.run.session import Run
-
-    Redact = Callable[[str], str]
 
 _SHORT = 200
 """characters up to which a text is likely to come again: labels, folders, names of fixtures"""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator
 
-import allure_commons
 import pytest
-from allure_commons.model2 import Attachment, Label, Link, Parameter, StatusDetails
-from allure_commons.types import ParameterMode
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.allure.files import Masks, mask_result
+from pytest_gaia.plugin.allure.library import (
+    Attachment,
+    Label,
+    Link,
+    Parameter,
+    ParameterMode,
+    StatusDetails,
+    TestResult,
+    hookimpl,
+    plugin_manager,
+)
 from pytest_gaia.plugin.allure.seen import Seen
+from pytest_gaia.plugin.checks.result import Judging
 from pytest_gaia.report.allure.exchanges import attached
 from pytest_gaia.report.allure.labels import (
     Identity,
@@ -23,17 +32,9 @@ from pytest_gaia.report.allure.labels import (
     origin,
     test_case_id,
 )
-from pytest_gaia.report.allure.outcomes import message, tell
+from pytest_gaia.report.allure.outcomes import Telling, message, tell
 from pytest_gaia.report.allure.results import hidden
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from allure_commons.model2 import TestResult
-
-    from pytest_gaia.plugin.checks.result import Judging
-    from pytest_gaia.report.allure.outcomes import Telling
-    from pytest_gaia.run.session import Run
+from pytest_gaia.run.session import Run
 
 
 class Seam:
@@ -68,7 +69,7 @@ class Seam:
                 seen.keep(self._run.recorder)
         return report
 
-    @allure_commons.hookimpl(tryfirst=True)
+    @hookimpl(tryfirst=True)
     def report_result(self, result: TestResult) -> None:
         """Rewrite the result of the test that has just ended; mask all text in it."""
         # Whatever else comes is a result that a test has made by itself.
@@ -133,7 +134,7 @@ class Seam:
     def _attach(self, result: TestResult, seen: Seen) -> None:
         for each in attached(*seen.conversation(self._run.recorder)):
             file_name = f"{uuid.uuid4()}-attachment.{each.extension}"
-            allure_commons.plugin_manager.hook.report_attached_data(body=each.body, file_name=file_name)
+            plugin_manager.hook.report_attached_data(body=each.body, file_name=file_name)
             result.attachments.append(Attachment(each.name, file_name, each.type))
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import pytest
 
+from pytest_gaia.clients.exchanges import Exchange, Message, Statement
+from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.plugin.checks.phases import skip_reason
-from pytest_gaia.verdict.judge import EXCUSED, Judgement
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pytest_gaia.clients.exchanges import Exchange, Message, Statement
-    from pytest_gaia.config.tolerance import Tolerance
-    from pytest_gaia.run.session import Recorder
-    from pytest_gaia.verdict.judge import Outcome
+from pytest_gaia.run.session import Recorder
+from pytest_gaia.verdict.judge import EXCUSED, Judgement, Outcome
 
 _ORDER: tuple[Outcome, ...] = (
     "failed",

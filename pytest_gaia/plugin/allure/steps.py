@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from contextvars import ContextVar
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from allure_commons.model2 import TestStepResult
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from pytest_gaia.plugin.allure.library import TestStepResult, keep_items
 
 _Open = tuple[str, ...]
 
@@ -81,6 +79,4 @@ class ContextItems:
 
 def keep_steps_in_context(listener: Any) -> None:
     """Let ``listener`` (allure-pytest's) keep its steps by context. A version of it that keeps them otherwise is left."""
-    reporter: Any = getattr(listener, "allure_logger", None)
-    if hasattr(reporter, "_items"):
-        reporter._items = ContextItems()  # noqa: SLF001 - it has no other way in
+    keep_items(listener, ContextItems())

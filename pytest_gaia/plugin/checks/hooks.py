@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from pytest_gaia.collection.needs import Needs
 from pytest_gaia.collection.selection import by_command, outside_default_selection, why_not
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.plugin.checks import phases
 from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence
+from pytest_gaia.plugin.checks.result import Judging
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.redacting import has_colours, mask_report
 from pytest_gaia.plugin.signs import only_looks
@@ -22,16 +24,10 @@ from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
 from pytest_gaia.policy.subjects import write_subjects
 from pytest_gaia.printable import colourless
 from pytest_gaia.report.terms import terms
+from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import DESELECTED, tell_mistake, tell_nodes
 from pytest_gaia.verdict.evidence import Phase
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
-
-    from pytest_gaia.collection.needs import Needs
-    from pytest_gaia.plugin.checks.result import Judging
-    from pytest_gaia.run.session import Run
-    from pytest_gaia.verdict.gathering import Assembly
+from pytest_gaia.verdict.gathering import Assembly
 
 
 class CheckHooks:

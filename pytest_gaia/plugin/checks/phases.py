@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import currentframe
 from traceback import walk_tb
-from typing import TYPE_CHECKING
+from types import FrameType
 
 import msgspec
 import pytest
-from _pytest.outcomes import Skipped
-from _pytest.runner import call_and_report
-from _pytest.unittest import TestCaseFunction
 from msgspec.structs import replace
 
+from pytest_gaia.clients.exchanges import Exchange
 from pytest_gaia.collection.suites import Traits
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable
+from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Skipped
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.policy.subjects import Subject
+from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
 from pytest_gaia.verdict.gathering import failure_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from types import FrameType
-
-    from pytest_gaia.clients.exchanges import Exchange
-    from pytest_gaia.run.session import Run
 
 
 class DoesNotApply(Skipped):
@@ -60,7 +54,7 @@ def phase_of(
 
 def _expected_by_unittest(raised: BaseException) -> BaseException | None:
     """Return the failure behind ``unittest.expectedFailure``, in whose place pytest raises an xfail without a reason."""
-    frames = (step.f_locals for step, _ in walk_tb(raised.__traceback__) if step.f_code is _REPLACES_A_FAILURE)
+    frames = (step.f_locals for step, _ in walk_tb(raised.__traceback__) if step.f_code is REPLACES_A_FAILURE)
     return next((values["rawexcinfo"][1] for values in frames), None)
 
 
@@ -94,7 +88,7 @@ def raised_in(call: pytest.CallInfo[None]) -> pytest.ExceptionInfo[BaseException
     raised = call.excinfo
     if raised is None or call.when == "teardown" or not isinstance(raised.value, NotApplicable):
         return raised
-    if raised.tb.tb_frame.f_code is not _RUNS_A_PHASE:
+    if raised.tb.tb_frame.f_code is not RUNS_A_PHASE:
         return raised
     return pytest.ExceptionInfo.from_exception(DoesNotApply(str(raised.value)).with_traceback(raised.tb))
 
@@ -102,16 +96,11 @@ def raised_in(call: pytest.CallInfo[None]) -> pytest.ExceptionInfo[BaseException
 def under_way() -> bool:
     """Whether the phase of a test is under way whose report is being made: then the report is that of a subtest."""
     frame: FrameType | None = currentframe()
-    while frame is not None and frame.f_code is not _ASKS_FOR_A_REPORT:
-        if frame.f_code is _RUNS_A_PHASE:
+    while frame is not None and frame.f_code is not ASKS_FOR_A_REPORT:
+        if frame.f_code is RUNS_A_PHASE:
             return True
         frame = frame.f_back
     return False
-
-
-_REPLACES_A_FAILURE = TestCaseFunction.addExpectedFailure.__code__
-_RUNS_A_PHASE = pytest.CallInfo.from_call.__func__.__code__  # type: ignore[attr-defined]
-_ASKS_FOR_A_REPORT = call_and_report.__code__
 
 
 def name_outcome(item: pytest.Item, report: pytest.TestReport, outcome: str, rules: Iterable[str] = ()) -> None:

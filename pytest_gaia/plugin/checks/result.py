@@ -5,35 +5,37 @@ from __future__ import annotations
 import datetime
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import structs
 
 from pytest_gaia import __version__
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.subjects import NOTHING_OBSERVED, Context, Observed
-from pytest_gaia.verdict.evidence import SCHEMA, MemberSeen, RunEnd, RunStart, encode
-from pytest_gaia.verdict.judge import excuse
+from pytest_gaia.observation.readiness import MemberState
+from pytest_gaia.policy.ruleset import RuleSet, Standing
+from pytest_gaia.policy.subjects import NOTHING_OBSERVED, Context, Observed, Subject
+from pytest_gaia.run.session import Run
+from pytest_gaia.verdict.evidence import (
+    SCHEMA,
+    DeploymentSeen,
+    Line,
+    MemberSeen,
+    Phase,
+    RunEnd,
+    RunStart,
+    TestRecord,
+    encode,
+)
+from pytest_gaia.verdict.judge import Excuse, excuse
 from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import write_report
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.observation.readiness import MemberState
-    from pytest_gaia.policy.ruleset import Standing
-    from pytest_gaia.policy.subjects import Subject
-    from pytest_gaia.run.session import Run
-    from pytest_gaia.verdict.evidence import DeploymentSeen, Line, Phase, TestRecord
-    from pytest_gaia.verdict.judge import Excuse
-    from pytest_gaia.verdict.seal import Plan
+from pytest_gaia.verdict.seal import Plan
 
 
 @dataclass(slots=True)

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.config.findpaths import load_config_dict_from_file, locate_config
-from _pytest.pathlib import fnmatch_ex
 
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.checks.phases import EVIDENCE
+from pytest_gaia.plugin.checks.result import Judging, Result
 from pytest_gaia.plugin.launch import paths_of, selects_nothing
+from pytest_gaia.plugin.pytest_private import fnmatch_ex, settings_found
 from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.report import policy_digest
 from pytest_gaia.verdict.seal import Plan, PlannedObjective, PlannedTest, read_plan, write_plan
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-    from typing import Any
-
-    from pytest_gaia.plugin.checks.result import Judging, Result
+    # It imports this module.
     from pytest_gaia.plugin.checks.witness import WitnessHooks
-    from pytest_gaia.run.session import Run
-
 
 _NAMED = 3
 """how many of the things that were left out a sentence names"""
@@ -175,8 +172,7 @@ class Scope:
 
     def _decides_otherwise(self) -> bool:
         """Whether the file of ``-c`` has other settings for what is a test than the one that pytest finds by itself."""
-        _, _, found, _ = locate_config(self.config.invocation_params.dir, [self.config.rootpath])
-        given = (self.config.inipath and load_config_dict_from_file(self.config.inipath)) or {}
+        given, found = settings_found(self.config)
         return bool(found) and any(_words(given, name) != _words(found, name) for name in _COLLECTING)
 
     def _concerns(self, ignored: str) -> bool:

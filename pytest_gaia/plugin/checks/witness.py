@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pytest
 
 from pytest_gaia.plugin.checks.phases import skip_reason
-from pytest_gaia.run.workers import DESELECTED, LEFT_OUT, UNCOLLECTED, mistake_of, nodes_of
+from pytest_gaia.plugin.checks.scope import Scope
+from pytest_gaia.run.workers import (
+    DESELECTED,
+    LEFT_OUT,
+    UNCOLLECTED,
+    mistake_of,
+    nodes_of,
+)
+from pytest_gaia.verdict.evidence import TestRecord
 from pytest_gaia.verdict.gathering import Assembly
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from pytest_gaia.plugin.checks.scope import Scope
-    from pytest_gaia.verdict.evidence import TestRecord
 
 _RETRIED = "rerun"
 """the outcome by which pytest-rerunfailures announces another attempt"""

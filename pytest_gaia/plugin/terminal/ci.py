@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree as ET
 
-from _pytest.junitxml import bin_xml_escape, mangle_test_address, xml_key
+import pytest
 
 from pytest_gaia.files.writing import write_file
 from pytest_gaia.plugin.masked_streams import commands_of
+from pytest_gaia.plugin.pytest_private import bin_xml_escape, junit_of, mangle_test_address
 from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary, run_annotations
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import pytest
-    from _pytest.terminal import TerminalReporter
-
-    from pytest_gaia.report.junit import Address
-    from pytest_gaia.verdict.judged import Judged
+from pytest_gaia.report.junit import Address
+from pytest_gaia.verdict.judged import Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +38,7 @@ class Actions:
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         return cls(Path(summary) if summary else None, _prefix(config.rootpath), mask)
 
-    def annotate(self, judged: Judged, label: str, terminal: TerminalReporter) -> None:
+    def annotate(self, judged: Judged, label: str, terminal: pytest.TerminalReporter) -> None:
         """Write the annotations, each at the beginning of a line and without colours: the runner reads them."""
         with commands_of(terminal.config):
             for line in run_annotations(judged, label, dict(_places(terminal)), self.prefix):
@@ -69,7 +64,7 @@ def _prefix(root: Path) -> str:
     return "" if inside == "." else f"{inside}/"
 
 
-def _places(terminal: TerminalReporter) -> Iterator[tuple[str, tuple[str, int]]]:
+def _places(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, tuple[str, int]]]:
     """Give the file of each failure, and its line: that of the check's own statement, where the report shows it."""
     for kind in ("failed", "error", "unexpected pass"):
         for report in terminal.stats.get(kind, ()):
@@ -85,7 +80,7 @@ def _line(report: Any, file: str) -> int:
 
 def settle_junit(config: pytest.Config, judged: Judged) -> str:
     """Settle the file, where there is one; return why not, where it cannot be written."""
-    junit = config.stash.get(xml_key, None)
+    junit = junit_of(config)
     if junit is None:
         return ""
     path = Path(junit.logfile)

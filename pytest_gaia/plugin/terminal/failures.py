@@ -6,24 +6,17 @@
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprTraceback
 
 import pytest_gaia
-from pytest_gaia.clients.exchanges import transcript
+from pytest_gaia.clients.exchanges import Exchange, transcript
 from pytest_gaia.errors import GaiaError
+from pytest_gaia.plugin.pytest_private import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
 from pytest_gaia.report.exchanges import at_fault, everything, headline
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from _pytest._code.code import ReprFileLocation
-
-    from pytest_gaia.clients.exchanges import Exchange
-    from pytest_gaia.run.session import Recorder
+from pytest_gaia.run.session import Recorder
 
 _OURS = Path(pytest_gaia.__file__).parent
 _LIBRARIES = (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib")))

@@ -5,17 +5,13 @@ Each of these hooks costs every report of a run, so it is registered only where 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import pytest
-from _pytest.terminal import _color_for_type
-from _pytest.unittest import TestCaseFunction
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from _pytest.subtests import SubtestContext
+from pytest_gaia.plugin.pytest_private import SubtestContext, is_unittest, show_in_red
 
 Word: TypeAlias = "str | tuple[str, Mapping[str, bool]]"
 """what ``-v`` shows of a test, with the colours that are not pytest's own choice"""
@@ -68,13 +64,12 @@ def show_outcomes(config: pytest.Config) -> None:
     """From now on, show outcomes of ours."""
     if not config.pluginmanager.has_plugin("gaia-outcomes"):
         config.pluginmanager.register(OutcomeHooks(), "gaia-outcomes")
-        # The line of pytest's that counts everything has no other way to be told.
-        _color_for_type.setdefault(_RED, "red")
+        show_in_red(_RED)
 
 
 def has_subtests(item: pytest.Item) -> bool:
     """Whether a test may have parts that make reports of their own."""
-    return "subtests" in getattr(item, "fixturenames", ()) or isinstance(item, TestCaseFunction)
+    return "subtests" in getattr(item, "fixturenames", ()) or is_unittest(item)
 
 
 def name_subtests(

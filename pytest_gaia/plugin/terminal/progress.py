@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pytest
 
+from pytest_gaia.plugin.pytest_private import line_is_empty
 from pytest_gaia.report.layout import NARROWEST, cut, wrapped
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
-    from types import TracebackType
-
-    from _pytest.terminal import TerminalReporter
-
 
 _WORTH_A_LINE = 1.0
 """seconds of waiting from which on it is told where lines stay"""
 
 
-def begin_line(terminal: TerminalReporter) -> None:
+def begin_line(terminal: pytest.TerminalReporter) -> None:
     """End the line that something else has begun: dots of xdist, a line that pytest rewrites."""
     terminal.ensure_newline()
     if terminal.config.get_terminal_writer().width_of_current_line:
         terminal.write("\n")
 
 
-def write(terminal: TerminalReporter, lines: Sequence[str], *, red: bool = False) -> None:
+def write(terminal: pytest.TerminalReporter, lines: Sequence[str], *, red: bool = False) -> None:
     """Write ``lines``, the first of them at the beginning of a line."""
     if lines:
         begin_line(terminal)
@@ -38,23 +34,22 @@ def write(terminal: TerminalReporter, lines: Sequence[str], *, red: bool = False
         terminal.write_line(line, red=red)
 
 
-def show_for_a_moment(terminal: TerminalReporter, text: str) -> None:
+def show_for_a_moment(terminal: pytest.TerminalReporter, text: str) -> None:
     """Show ``text`` in one line, which the next one replaces."""
     terminal.rewrite(cut(text, terminal.config.get_terminal_writer().fullwidth - 1), erase=True)
 
 
-def take_away(terminal: TerminalReporter) -> None:
+def take_away(terminal: pytest.TerminalReporter) -> None:
     """Take such a line away, and stay at its beginning."""
     terminal.rewrite("", erase=True)
     terminal.write("\r")
-    # pytest counts what was written since the last line break, as if nothing had been taken away.
-    terminal.config.get_terminal_writer()._current_line = ""  # noqa: SLF001 - it has no other way to say so
+    line_is_empty(terminal)
 
 
 class Waiting:
     """One waiting, as a context. Call it about five times a second with what has not come yet."""
 
-    def __init__(self, terminal: TerminalReporter | None, purpose: str, deadline: float) -> None:
+    def __init__(self, terminal: pytest.TerminalReporter | None, purpose: str, deadline: float) -> None:
         """``deadline`` is in seconds from now; ``purpose`` says what all of it is for."""
         self._terminal = terminal
         self._purpose = purpose
@@ -110,7 +105,7 @@ class SuitesBegun:
 
     def begin(self, nodes: Iterable[str]) -> None:
         """Say what is going to be run. Outside of all suites there is nothing to say."""
-        terminal: TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
+        terminal: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
         if self._told or terminal is None or terminal.verbosity < 0:
             return
         suites = by_suite(nodes, self._roots, self._config.rootpath)
@@ -130,7 +125,9 @@ class SuitesBegun:
 class SuitesDone:
     """Registered with ``-v``, where every test has a line of its own anyway."""
 
-    def __init__(self, terminal: TerminalReporter, suites: Counter[str], suite_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, terminal: pytest.TerminalReporter, suites: Counter[str], suite_of: Callable[[str], str | None]
+    ) -> None:
         self._terminal = terminal
         self._planned = suites
         self._left = Counter(suites)

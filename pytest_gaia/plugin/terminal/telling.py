@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
+import pytest
+
+from pytest_gaia.plugin.terminal.ci import Actions
 from pytest_gaia.plugin.terminal.progress import begin_line
 from pytest_gaia.report import footer
 from pytest_gaia.report.footer import Layout
 from pytest_gaia.report.layout import NARROWEST
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    import pytest
-    from _pytest.terminal import TerminalReporter
-
-    from pytest_gaia.plugin.terminal.ci import Actions
-    from pytest_gaia.verdict.judged import Judged
+from pytest_gaia.verdict.judged import Judged
 
 
 class LastWords:
@@ -29,7 +24,7 @@ class LastWords:
         self._actions = actions
 
     @property
-    def terminal(self) -> TerminalReporter | None:
+    def terminal(self) -> pytest.TerminalReporter | None:
         """pytest's terminal, unless it is switched off."""
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
@@ -74,13 +69,13 @@ class LastWords:
             terminal.write_line(line, **({} if line.startswith(" ") else title))
 
 
-def _layout(terminal: TerminalReporter) -> Layout:
+def _layout(terminal: pytest.TerminalReporter) -> Layout:
     width = max(NARROWEST, terminal.config.get_terminal_writer().fullwidth)
     loud = terminal.verbosity > 0
     return Layout(width, expected=loud or terminal.hasopt("x"), inapplicable=loud or terminal.hasopt("s"))
 
 
-def _failures(terminal: TerminalReporter) -> frozenset[str]:
+def _failures(terminal: pytest.TerminalReporter) -> frozenset[str]:
     """The tests that pytest itself has shown to fail; a skip or a retry gates without a word of pytest's."""
     reports = (report for kind in ("failed", "error") for report in terminal.stats.get(kind, ()))
     return frozenset(report.nodeid for report in reports)
