@@ -4,7 +4,7 @@ A folder below a suites root is a suite, and its name is a marker. Tests that us
 tests of one file or class have in common is read once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import pytest
 from pytest_asyncio import is_async_test
 
 from pytest_gaia.collection.needs import Needs, needs_of
+from pytest_gaia.collection.selection import outside_default_selection
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.policy.subjects import Subject
 
@@ -132,10 +134,10 @@ class Traits:
 class TraitsReader:
     """Reads the traits of collected tests. Only valid as long as nobody changes their markers."""
 
-    def __init__(self, places: Places, outside: Callable[[str | None, Needs], str | None]) -> None:
-        """``outside`` says why a check of a suite is not part of the default selection."""
+    def __init__(self, places: Places, environment: Environment | None) -> None:
+        """``environment`` is the one whose own choice of checks counts; None where the user has chosen."""
         self._places = places
-        self._outside = outside
+        self._environment = environment
         # By identity: thousands of tests that come from one function share its marks.
         self._known: dict[tuple[int, ...], Traits] = {}
 
@@ -155,7 +157,7 @@ class TraitsReader:
             markers,
             needs.services,
             None if place.path == item.nodeid.partition("::")[0] else place.path,
-            self._outside(place.suite, needs),
+            outside_default_selection(place.suite, needs, self._environment) if self._environment else None,
             needs != _NOTHING,
             (tuple(markers), tuple(needs.services)),
         )

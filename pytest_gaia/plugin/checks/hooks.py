@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator, Mapping, Sequence
-from functools import partial
 
 import msgspec
 import pytest
 
 from pytest_gaia.collection.needs import Needs
-from pytest_gaia.collection.selection import by_command, outside_default_selection, why_not
+from pytest_gaia.collection.selection import by_command, why_not
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.plugin.checks import phases
-from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence
+from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence, Masks, Showing
 from pytest_gaia.plugin.checks.result import Judging
 from pytest_gaia.plugin.launch import selects_nothing
-from pytest_gaia.plugin.redacting import has_colours, mask_report
+from pytest_gaia.plugin.redacting import has_colours
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
 from pytest_gaia.policy.subjects import write_subjects
-from pytest_gaia.printable import colourless
-from pytest_gaia.report.terms import terms
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import DESELECTED, tell_mistake, tell_nodes
 from pytest_gaia.verdict.evidence import Phase
@@ -40,8 +37,7 @@ class CheckHooks:
         self._assembly = assembly
         self.latest: Evidence | None = None
         """of the test that makes, or has made, the latest report"""
-        self._colours = False
-        """whether pytest writes colours into reports; evidence has none"""
+        self._masks = Masks(run)
         self._item: pytest.Item | None = None
         """that test"""
         self._made = False
@@ -54,14 +50,14 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Mark suites before ``-m`` looks at markers, read what each check needs, and apply ``--gaia-command``."""
-        self._colours = has_colours(config)
+        self._masks = Masks(self.run, colours=has_colours(config))
         try:
             self._prepare(config, items)
         except ConfigError as error:
             if not self.run.is_worker:
                 raise pytest.UsageError(str(error)) from None
             # An exception would end the worker, and that looks like a crash. Without tests it ends in order.
-            tell_mistake(config, self._redact(str(error)))
+            tell_mistake(config, self._masks.text(str(error)))
             items.clear()
 
     @pytest.hookimpl(tryfirst=True)
@@ -131,10 +127,10 @@ class CheckHooks:
             # As nearly all do: everything here costs each phase of each test.
             evidence.phases += (Phase(call.when, "passed", call.duration),)
             if report.sections or report.user_properties:
-                self._mask(report)
+                self._masks.report(report)
         else:
             self._add(evidence, call, report)
-            self._mask(report)
+            self._masks.report(report)
         if call.when == "teardown":
             self._hand_over(item, report, evidence)
         elif evidence.must_fail and call.when == "call":
@@ -159,23 +155,29 @@ class CheckHooks:
         self._item, self.latest = item, item.stash[EVIDENCE]
         return self.latest
 
-    def _redact(self, text: str) -> str:
-        # Asked for only now: a test that passes may run before the sandbox is there.
-        return self.run.shown(colourless(text) if self._colours else text)
-
-    def _mask(self, report: pytest.TestReport) -> None:
-        mask_report(report, partial(self.run.shown, colours=self._colours))
-
     def _judge(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         # Hooks can take the exception away.
         raised = call.excinfo or self.raised
         error = raised.value if raised else None
-        self._found = phase = phases.phase_of(report, call, error, self._redact)
-        if phase.outcome == "not applicable":
-            phases.excuse_report(item, report, phase.reason)
-            phases.name_outcome(item, report, "not applicable")
-        elif phase.outcome == "failed" and not self._excused(item, report, phase):
+        self._found = phase = phases.phase_of(report, call, error, self._masks)
+        if (showing := self._showing(item, report, phase)) is not None:
+            showing.apply(item, report)
+        elif phase.outcome == "failed":
             show_failure(report, error, self.run.recorder, item.config)
+
+    def _showing(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> Showing | None:
+        """Return how a phase is shown that does not gate; a report that gates says which rules did not excuse it."""
+        if phase.outcome == "not applicable":
+            return Showing("not applicable", phase.reason)
+        if phase.outcome != "failed":
+            return None
+        evidence = item.stash[EVIDENCE]
+        excuse = self.judging.excuse(evidence.subject, phase)
+        if excuse.rule is None and excuse.refusals:
+            report.sections.append(("expectations", excuse.text))
+        open_environment = self.judging.context.tolerance.kind == "open"
+        tolerated = open_environment and phase.when == "call" and not evidence.traits.needs.core
+        return phases.showing_of(phase, report, excuse, tolerated=tolerated)
 
     def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._describe(config, items)
@@ -188,17 +190,12 @@ class CheckHooks:
         places = Places(run.roots, run.options.rootdir)
         mark_suites(items, places)
         settle_loops(items)
-        default = selects_nothing(config, run.roots)
-
-        def outside(suite: str | None, needs: Needs) -> str | None:
-            return outside_default_selection(suite, needs, run.declared) if default else None
-
-        reader = TraitsReader(places, outside)
+        reader = TraitsReader(places, run.declared if selects_nothing(config, run.roots) else None)
         for item in items:
             traits = reader.of(item)
             item.stash[EVIDENCE] = Evidence(traits.subject(item.nodeid), traits)
         if any(map(has_subtests, items)):
-            name_subtests(config, self._name_subtest, self._redact)
+            name_subtests(config, self._name_subtest, self._masks.text)
 
     def _leave_out(self, needs: Needs) -> None:
         try:
@@ -208,34 +205,15 @@ class CheckHooks:
         if reason := why_not(needs, environment):
             raise DoesNotApply(reason)
 
-    def _excused(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> bool:
-        """Whether a failure is let through; its report says so then, and otherwise which rules did not excuse it."""
-        excuse = self.judging.excuse(item.stash[EVIDENCE].subject, phase)
-        if excuse.rule is not None:
-            rule = excuse.rule
-            phases.excuse_report(item, report, f"{rule.why} ({rule.id}, {terms(rule)})")
-            phases.name_outcome(item, report, "expected failure", [rule.id])
-            return True
-        if excuse.refusals:
-            report.sections.append(("expectations", excuse.text))
-        if not self._tolerated(item, phase):
-            return False
-        phases.excuse_report(item, report, phases.in_short(phase) or report.longreprtext)
-        phases.name_outcome(item, report, "tolerated")
-        return True
-
-    def _tolerated(self, item: pytest.Item, phase: Phase) -> bool:
-        open_environment = self.judging.context.tolerance.kind == "open"
-        return open_environment and phase.when == "call" and not item.stash[EVIDENCE].traits.needs.core
-
     def _judge_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         # A subtest makes its report while its test is still in its call.
         if evidence.clean and not phases.under_way():
-            phases.name_outcome(item, report, "unexpected pass", self.judging.standing(evidence.subject).speaking)
+            rules = self.judging.standing(evidence.subject).speaking
+            Showing("unexpected pass", rules=tuple(rules)).apply(item, report)
 
     def _add(self, evidence: Evidence, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         phase, self._found = self._found or Phase(call.when, "passed", call.duration), None
-        evidence.add(phases.with_native_xfail(phase, report, self._redact))
+        evidence.add(phases.with_native_xfail(phase, report, self._masks))
 
     def _name_subtest(self, message: str | None, values: Mapping[str, object]) -> None:
         if self.latest is not None and self.latest.phases:

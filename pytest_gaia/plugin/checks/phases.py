@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from inspect import currentframe
 from traceback import walk_tb
 from types import FrameType
@@ -16,11 +18,15 @@ from pytest_gaia.collection.suites import Traits
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable
 from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Skipped
+from pytest_gaia.plugin.redacting import mask_report
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.policy.subjects import Subject
+from pytest_gaia.printable import colourless
+from pytest_gaia.report.terms import terms
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
 from pytest_gaia.verdict.gathering import failure_of
+from pytest_gaia.verdict.judge import Excuse
 
 
 class DoesNotApply(Skipped):
@@ -31,24 +37,41 @@ class DoesNotApply(Skipped):
         self.reason = reason
 
 
+class Masks:
+    """What masks everything that a process says of its tests.
+
+    What is secret is asked for with the first text: a test that passes may run before the sandbox is there.
+    """
+
+    def __init__(self, run: Run, *, colours: bool = False) -> None:
+        """``colours`` says whether pytest writes colours into reports."""
+        self._run = run
+        self._colours = colours
+
+    def text(self, text: str) -> str:
+        """Return ``text`` as evidence holds it: without secrets, and without colours."""
+        return self._run.shown(colourless(text) if self._colours else text)
+
+    def report(self, report: pytest.TestReport) -> None:
+        """Mask everything in a report that people read."""
+        mask_report(report, partial(self._run.shown, colours=self._colours))
+
+
 def phase_of(
-    report: pytest.TestReport,
-    call: pytest.CallInfo[None],
-    raised: BaseException | None,
-    redact: Callable[[str], str],
+    report: pytest.TestReport, call: pytest.CallInfo[None], raised: BaseException | None, masks: Masks
 ) -> Phase:
     """Return what happened in a phase that did not pass, before anything is judged.
 
     What was ``raised`` counts, whatever a hook has made of the report.
     """
     if isinstance(raised, DoesNotApply):
-        return Phase(call.when, "not applicable", call.duration, reason=redact(raised.reason))
+        return Phase(call.when, "not applicable", call.duration, reason=masks.text(raised.reason))
     if isinstance(raised, Skipped) or _was_not_run(raised, call.when):
-        return Phase(call.when, "skipped", call.duration, reason=redact(str(raised)))
+        return Phase(call.when, "skipped", call.duration, reason=masks.text(str(raised)))
     if raised is None and report.skipped:
-        return Phase(call.when, "skipped", call.duration, reason=redact(skip_reason(report)))
-    known = failure_of(_expected_by_unittest(raised) or raised, redact) if raised else None
-    failure = known or Failure("error", message=redact(str(report.longrepr)))
+        return Phase(call.when, "skipped", call.duration, reason=masks.text(skip_reason(report)))
+    known = failure_of(_expected_by_unittest(raised) or raised, masks.text) if raised else None
+    failure = known or Failure("error", message=masks.text(str(report.longrepr)))
     return Phase(call.when, "failed", call.duration, failure)
 
 
@@ -63,18 +86,18 @@ def _was_not_run(raised: BaseException | None, when: str) -> bool:
     return isinstance(raised, pytest.xfail.Exception) and (when == "setup" or str(raised).startswith("[NOTRUN]"))
 
 
-def with_native_xfail(phase: Phase, report: pytest.TestReport, redact: Callable[[str], str]) -> Phase:
+def with_native_xfail(phase: Phase, report: pytest.TestReport, masks: Masks) -> Phase:
     """After pytest's own xfail has spoken, return ``phase`` with what it made of it."""
     reason = getattr(report, "wasxfail", None)
     if reason is not None:
-        phase = replace(phase, xfail=redact(str(reason)))
+        phase = replace(phase, xfail=masks.text(str(reason)))
         if phase.outcome == "failed" and phase.when != "call":
             # What a test expects to fail is its call: a broken fixture is an error.
             report.outcome = "failed"
             del report.wasxfail
     if report.failed and phase.outcome == "passed":
         # A strict xfail that passed: for pytest, and for us, a failure of its own.
-        failure = Failure("assertion", "XPASS", redact(str(report.longrepr)))
+        failure = Failure("assertion", "XPASS", masks.text(str(report.longrepr)))
         phase = replace(phase, outcome="failed", failure=failure, passed_against_xfail=True)
     return phase
 
@@ -103,21 +126,36 @@ def under_way() -> bool:
     return False
 
 
-def name_outcome(item: pytest.Item, report: pytest.TestReport, outcome: str, rules: Iterable[str] = ()) -> None:
-    """Show the report under ``outcome``, and say in JUnit which rules decided it."""
-    show_outcomes(item.config)
-    vars(report)["gaia_outcome"] = outcome
-    properties: list[tuple[str, object]] = [("gaia_outcome", outcome), *(("gaia_rule", rule) for rule in rules)]
-    # JUnit takes the properties of the last phase, whose report copies them from the item.
-    item.user_properties.extend(properties)
-    report.user_properties.extend(properties)
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How a report is shown that was judged."""
+
+    outcome: str
+    """the name of what it came to"""
+    reason: str | None = None
+    """why it does not gate: to pytest, that is a skip; None leaves the report as pytest has made it"""
+    rules: tuple[str, ...] = ()
+    """those that decided it"""
+
+    def apply(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Change the report, and say in JUnit which rules decided it."""
+        show_outcomes(item.config)
+        if self.reason is not None:
+            path, line, _ = item.location
+            report.outcome = "skipped"
+            report.longrepr = (path, (line or 0) + 1, self.reason)
+        vars(report)["gaia_outcome"] = self.outcome
+        properties = [("gaia_outcome", self.outcome), *(("gaia_rule", rule) for rule in self.rules)]
+        # JUnit takes the properties of the last phase, whose report copies them from the item.
+        item.user_properties.extend(properties)
+        report.user_properties.extend(properties)
 
 
-def excuse_report(item: pytest.Item, report: pytest.TestReport, reason: str) -> None:
-    """Turn a failed report into a skipped one, which is what a failure that does not gate is to pytest."""
-    path, line, _ = item.location
-    report.outcome = "skipped"
-    report.longrepr = (path, (line or 0) + 1, reason)
+def showing_of(phase: Phase, report: pytest.TestReport, excuse: Excuse, *, tolerated: bool) -> Showing | None:
+    """Return how a phase is shown that failed and does not gate; None where it gates."""
+    if (rule := excuse.rule) is not None:
+        return Showing("expected failure", f"{rule.why} ({rule.id}, {terms(rule)})", (rule.id,))
+    return Showing("tolerated", in_short(phase) or report.longreprtext) if tolerated else None
 
 
 def in_short(phase: Phase) -> str:
