@@ -35,7 +35,10 @@ test:
 
 test-all:
 	@ci/setup test
-	@PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest tests $(PARALLEL) -q
+	@$(PYTHON) -m coverage erase
+	@PYTHONDONTWRITEBYTECODE= COVERAGE_PROCESS_START="$$PWD/pyproject.toml" $(PYTHON) -m pytest tests $(PARALLEL) -q
+	@$(PYTHON) -m coverage combine -q
+	@$(PYTHON) -m coverage report
 
 test-lowest:
 	@ci/setup lowest

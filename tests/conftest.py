@@ -9,7 +9,7 @@ from hypothesis import settings
 from tests import slow
 from tests.browser.tools import pytest_terminal_summary
 from tests.fake_tools import fake_tools
-from tests.forking.client import end_of_forking
+from tests.forking.client import end_of_forking, take_measuring_over
 from tests.signals import heeded_signals
 
 if TYPE_CHECKING:
@@ -26,3 +26,5 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take the profile of examples that the run asks for, and count what is left out."""
     settings.load_profile("quick" if config.getoption("markexpr") == "not slow" else "full")
     config.pluginmanager.register(slow)
+    if config.getoption("numprocesses", None) is None or hasattr(config, "workerinput"):
+        take_measuring_over()

@@ -25,6 +25,10 @@ READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "MALLOC_", "COVERAGE_")
 """what the variables begin with that Python reads only when it starts"""
 MAY_DIFFER = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 
+MEASURED = "COVERAGE_PROCESS_START"
+"""the variable that makes coverage.py measure a process from its start on; its value is the file of settings"""
+
+_measuring: dict[str, str] = {}
 _servers: dict[str, ForkServer] = {}
 _starting = Lock()
 
@@ -83,7 +87,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.forking.server", kind, str(theirs.fileno())],
                 cwd=ROOT,
-                env=inherited,
+                env=inherited | (_measuring if kind == "runs" else {}),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
@@ -118,6 +122,12 @@ class ForkServer:
         """End the process; those that it has forked are not ended."""
         self._control.close()
         self._process.wait()
+
+
+def take_measuring_over() -> None:
+    """Let no process be measured that this one starts, but for those that fork runs: others would say so, or be late."""
+    if MEASURED in os.environ:
+        _measuring[MEASURED] = os.environ.pop(MEASURED)
 
 
 def fork_server(kind: str, variables: Mapping[str, str]) -> ForkServer | None:
