@@ -16,6 +16,7 @@ from pytest_gaia.config.resolve import Options
 from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.printable import coloured, visible
 from pytest_gaia.run.stack import Stack, bind
+from pytest_gaia.sandbox.directories import create_run
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
 _REMEMBERED = 200
@@ -85,7 +86,6 @@ class Handoff:
         can be made.
         """
         if self._directory is None:
-            from pytest_gaia.sandbox.directories import create_run
             from pytest_gaia.sandbox.leftovers import reclaim
 
             # A run against a deployed environment has no sandbox that would do it.

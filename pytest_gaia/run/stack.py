@@ -19,6 +19,7 @@ from typing import Any, Self
 from pytest_gaia.config.environment import Environment, Topology
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
+from pytest_gaia.sandbox import directories
 from pytest_gaia.secrets.masks import Secret
 
 _STOP_SECONDS = 10.0
@@ -66,16 +67,13 @@ class Stack:
         for member in left_out:
             if member not in MEMBERS:
                 raise ConfigError(f"The sandbox has no member {member!r}: {nearest(member, MEMBERS)}")
-        from pytest_gaia.sandbox import directories
-        from pytest_gaia.sandbox.directories import Request
-
         try:
             directory, lock = directories.create_run()
             hold = directories.hold(directory, directories.STARTER)
         except OSError as error:
             raise SandboxError(f"No directory could be made for the sandbox: {error}. Set TMPDIR to one.") from error
         try:
-            Request(_secret(), _secret(), left_out, topology, fixed).write(directory)
+            directories.Request(_secret(), _secret(), left_out, topology, fixed).write(directory)
             process = _spawn(directory, lock)
         except OSError as error:
             os.close(hold)
@@ -191,16 +189,14 @@ class Stack:
 
     def _look(self) -> bool:
         """Whether the sandbox serves. Raises ``SandboxError`` if it never will."""
-        from pytest_gaia.sandbox.directories import ERROR, READY, is_held
-
         # In this order: a supervisor that has ended has written before.
-        ended = self._process.poll() is not None if self._process else not is_held(self.directory)
+        ended = self._process.poll() is not None if self._process else not directories.is_held(self.directory)
         try:
-            self._known = json.loads((self.directory / READY).read_text("utf-8"))
+            self._known = json.loads((self.directory / directories.READY).read_text("utf-8"))
         except FileNotFoundError:
             if not ended:
                 return False
-            raise SandboxError(self._failure(self.directory / ERROR)) from None
+            raise SandboxError(self._failure(self.directory / directories.ERROR)) from None
         return True
 
     def _failure(self, report: Path) -> str:
@@ -210,10 +206,8 @@ class Stack:
             return f"The sandbox's supervisor ended before it was ready.{self._log()}"
 
     def _log(self) -> str:
-        from pytest_gaia.sandbox.directories import LOG
-
         try:
-            end = (self.directory / LOG).read_text("utf-8", "replace")[-2000:].strip()
+            end = (self.directory / directories.LOG).read_text("utf-8", "replace")[-2000:].strip()
         except OSError:
             return ""
         return f" Its log ends:\n{end}" if end else ""
@@ -271,12 +265,10 @@ def _secret() -> str:
 
 def _spawn(directory: Path, lock: int) -> subprocess.Popen[bytes]:
     """Start the supervisor in a session of its own, where Ctrl-C does not reach it. It inherits the lock."""
-    from pytest_gaia.sandbox.directories import LOG, private_log
-
     program = Path(__file__).parents[1] / "sandbox" / "__main__.py"
     # -P: nothing of the current folder is imported by mistake. -W: the user's own warning filters are not for it.
     command = (sys.executable, "-P", "-W", "ignore", str(program), str(directory))
-    with private_log(directory / LOG) as log:
+    with directories.private_log(directory / directories.LOG) as log:
         # This very interpreter, with a program of this package.
         return subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, pass_fds=(lock,)
