@@ -7,7 +7,7 @@ from functools import partial
 from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.printable import visible
 from pytest_gaia.report.footer import spent, warnings
-from pytest_gaia.report.markdown_text import escaped
+from pytest_gaia.report.markdown_text import escaped, table
 from pytest_gaia.verdict.judge import Judgement
 from pytest_gaia.verdict.judged import Judged
 
@@ -17,6 +17,8 @@ SUMMARY_LIMIT = 1024 * 1024
 """bytes that GitHub takes as the summary of a step; a longer one is dropped as a whole"""
 
 _ROOM_FOR_A_NOTE = 200
+_WORDS = {"error": "error", "warning": "warning", "note": "notice"}
+"""severity of a finding → kind of its workflow command"""
 
 
 def run_annotations(
@@ -93,12 +95,7 @@ def _untested(judged: Judged) -> list[tuple[str, str, str]]:
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     if rows:
-        yield from ("", f"### {title}", "", _row(columns), _row(["---"] * len(columns)))
-        yield from (_row([_cell(cell) for cell in row]) for row in rows)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+        yield from ("", f"### {title}", "", *table(columns, [[_cell(cell) for cell in row] for row in rows]))
 
 
 def _cell(text: str) -> str:
@@ -118,9 +115,6 @@ def _fitting(lines: Iterable[str], room: int) -> str:
         taken.append(line)
         used += size
     return "\n".join(taken) + "\n"
-
-
-_WORDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def github_annotations(findings: Iterable[Finding], prefix: str = "") -> list[str]:

@@ -11,6 +11,8 @@ _REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|:(?=[\w+-]{1,99}:)")
 """what GitHub makes a mention, a link to an issue, or a picture, whether or not it is escaped"""
 _BEGINNING = re.compile(r"^(\d*)([.)+=-])(?=\s|$|-|=)")
 _ADDRESS = re.compile(r"(https?|ftp)(?=:)|www(?=\.)", re.IGNORECASE)
+_SAFE = ":/?#[]@!$&'()*+,;=%~"
+"""signs of an address that stay as they are"""
 _JOINER = "\u2060"
 """breaks what would become a link, a mention or a picture, and is not seen"""
 
@@ -34,15 +36,6 @@ def link(text: str, address: str) -> str:
     return f"[{escaped(text)}](<{quote(address, safe=_SAFE)}>)" if address else escaped(text)
 
 
-_SAFE = ":/?#[]@!$&'()*+,;=%~"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> list[str]:
-    """Return the lines of a table; ``empty`` where it has no row. Cells are Markdown already."""
-    if not rows:
-        return [empty]
-    return [_row(columns), _row(["---"] * len(columns)), *map(_row, rows)]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table. Cells are Markdown already."""
+    return [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_gaia.deploy.contract import Machine, Observation
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.observation.deployed import Sight
-from pytest_gaia.promotion.bundle.checks import check_files, check_images, check_running, deploy_files, digest
+from pytest_gaia.promotion.bundle.checks import check_files, check_images, check_running, deploy_files
 from pytest_gaia.promotion.bundle.kept import (
     FOLDER,
     all_bundles,
@@ -27,6 +27,7 @@ from pytest_gaia.promotion.bundle.kept import (
 )
 from pytest_gaia.promotion.bundle.making import last_released, make_bundle
 from pytest_gaia.promotion.bundle.model import Bundle, Component
+from pytest_gaia.promotion.ledger.statements import sha256_of
 from pytest_gaia.promotion.project import Promotion
 from tests.config.reading import files_in
 from tests.promotion.release import Release, made_bundle
@@ -103,7 +104,7 @@ def test_a_bundle_says_what_the_project_is(repository: Repository) -> None:
     assert bundle.authors == ("ann@example.org", "dev@example.org")
     assert bundle.components == (GATEWAY,)
     assert bundle.configs == {
-        name: digest((repository.folder / "deploy" / name).read_bytes())
+        name: sha256_of((repository.folder / "deploy" / name).read_bytes())
         for name in ("docker-compose.yml", "fly.auth.dev.toml", "fly.gateway.dev.toml", "fly.gateway.production.toml")
     }
     assert made(repository.folder).id == bundle.id
@@ -328,7 +329,7 @@ def test_an_image_has_to_name_one_digest(image: str, named: str, status: str) ->
 
 
 def test_deploy_files_are_compared_one_by_one() -> None:
-    bundle = made_bundle(configs={"a": digest(b"1"), "b": digest(b"1"), "c": digest(b"1")})
+    bundle = made_bundle(configs={"a": sha256_of(b"1"), "b": sha256_of(b"1"), "c": sha256_of(b"1")})
 
     checks = list(check_files(bundle, {"a": b"1", "b": b"2", "d": b"1"}, what="deploy file"))
 

@@ -9,10 +9,10 @@ import pytest
 
 from pytest_gaia.cli.app import run
 from pytest_gaia.config.environment import DeploySettings
-from pytest_gaia.promotion.bundle.checks import deploy_files, digest
+from pytest_gaia.promotion.bundle.checks import deploy_files
 from pytest_gaia.promotion.bundle.kept import keep_bundle
 from pytest_gaia.promotion.bundle.model import Bundle, Component
-from pytest_gaia.promotion.ledger.statements import DeploymentPredicate
+from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import environment_of, observed
 from tests.config.reading import files_in
@@ -45,7 +45,7 @@ def bundle_of(rootdir: Path, images: dict[str, str], commit: str) -> Bundle:
         commit=commit,
         authors=(),
         components=components,
-        configs={name: digest(content) for name, content in files.items()},
+        configs={name: sha256_of(content) for name, content in files.items()},
     )
     return keep_bundle(rootdir, bundle, files)
 

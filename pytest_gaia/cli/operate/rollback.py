@@ -24,9 +24,8 @@ from pytest_gaia.cli.options import (
 )
 from pytest_gaia.cli.output import echo_json, reader_may_leave
 from pytest_gaia.errors import ConfigError, GaiaError
-from pytest_gaia.promotion.bundle.model import SHORT
 from pytest_gaia.promotion.ledger.lock import renewed
-from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, ROLLBACK
+from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, ROLLBACK, SHORT
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import check_environ
 from pytest_gaia.promotion.promote.rehearsal import rehearse, smoke

@@ -12,7 +12,7 @@ from pytest_gaia.cli.options import AsJson
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import write_file
-from pytest_gaia.promotion.ledger.ledger import Entry, counted, kind_of, problems_of, told, unsigned_of
+from pytest_gaia.promotion.ledger.ledger import Entry, counted, problems_of, unsigned_of
 from pytest_gaia.promotion.project import Promotion
 
 app = typer.Typer(name="ledger", help="The signed evidence of every promotion.", no_args_is_help=True)
@@ -112,15 +112,15 @@ def head_digits(text: str) -> str:
 def _row(entry: Entry) -> tuple[str, ...]:
     signers = ", ".join(key.name for key in entry.signers) or ("nobody trusted" if entry.signed else "-")
     when = f"{entry.time:%Y-%m-%d %H:%M}" if entry.time else "-"
-    says = f"PROBLEM: {entry.problem}" if entry.problem else told(entry)
-    return str(entry.sequence), when, kind_of(entry), says, signers, entry.sha256[:12]
+    says = f"PROBLEM: {entry.problem}" if entry.problem else str(entry)
+    return str(entry.sequence), when, entry.word, says, signers, entry.sha256[:12]
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
     return {
         "sequence": entry.sequence,
         "sha256": entry.sha256,
-        "kind": kind_of(entry),
+        "kind": entry.word,
         "time": entry.time.isoformat() if entry.time else None,
         "signed_by": [key.name for key in entry.signers],
         "problem": entry.problem,

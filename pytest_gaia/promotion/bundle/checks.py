@@ -1,6 +1,5 @@
 """Is a bundle still what it was made of: its images, its deploy files, and what was seen to run?"""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.observation.deployed import Sight
 from pytest_gaia.promotion.bundle.images import DIGEST, not_one
 from pytest_gaia.promotion.bundle.model import Bundle, Component
+from pytest_gaia.promotion.ledger.statements import sha256_of
 
 
 def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
@@ -27,11 +27,6 @@ def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
     return {path.name: _content(folder, path) for path in sorted(paths)}
 
 
-def digest(content: bytes) -> str:
-    """Return what a bundle keeps of a deploy file: SHA-256 in hex."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def differences(wanted: Mapping[str, str], found: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
     """Yield (file, how it differs) for every file that is not as ``wanted`` (file → SHA-256) says."""
     for name in sorted(wanted.keys() | found.keys()):
@@ -39,7 +34,7 @@ def differences(wanted: Mapping[str, str], found: Mapping[str, bytes]) -> Iterat
             yield name, "is gone"
         elif name not in wanted:
             yield name, "is new"
-        elif digest(found[name]) != wanted[name]:
+        elif sha256_of(found[name]) != wanted[name]:
             yield name, "was changed"
 
 

@@ -12,9 +12,9 @@ import msgspec
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.bundle.checks import digest
-from pytest_gaia.promotion.bundle.model import SHORT, Bundle
+from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.ledger.git_reference import GitReference, Taken
+from pytest_gaia.promotion.ledger.statements import SHORT, sha256_of
 
 FOLDER = ".gaia/bundles"
 _LEAST_DIGITS = 4
@@ -172,7 +172,7 @@ def _read(name: str, content: bytes) -> Iterator[SharedBundle]:
         shared = msgspec.json.decode(content, type=SharedBundle)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return
-    digests = {name: digest(config) for name, config in shared.configs.items()}
+    digests = {name: sha256_of(config) for name, config in shared.configs.items()}
     # A name with a folder in it would be written elsewhere.
     if (
         f"{shared.bundle.id}.json" == name

@@ -11,10 +11,10 @@ from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle import commits
 from pytest_gaia.promotion.bundle import kept as bundles
-from pytest_gaia.promotion.bundle.checks import deploy_files, digest
+from pytest_gaia.promotion.bundle.checks import deploy_files
 from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.gate.situation import Situation
-from pytest_gaia.promotion.ledger.statements import GatePredicate
+from pytest_gaia.promotion.ledger.statements import GatePredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.wording import listed
 
@@ -50,7 +50,7 @@ def make_bundle(
         authors=commits.authors(promotion.rootdir, last_released(promotion)),
         migration_head=migration_head(promotion.rootdir) if head is None else head,
         components=parts,
-        configs={name: digest(content) for name, content in files.items()},
+        configs={name: sha256_of(content) for name, content in files.items()},
     )
     return bundle, files
 

@@ -1,16 +1,12 @@
 """A bundle: everything that is released together, under one name that changes if any part of it does."""
 
-import hashlib
 from typing import Literal
 
 import msgspec
 
-from pytest_gaia.promotion.ledger.statements import Subject
+from pytest_gaia.promotion.ledger.statements import SHORT, Subject, sha256_of
 
 FORMAT: Literal["gaia-bundle/1"] = "gaia-bundle/1"
-
-SHORT = 12
-"""digits of an id that people are shown"""
 
 
 class Component(msgspec.Struct, frozen=True, order=True):
@@ -45,7 +41,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         del content["created"]
         content["components"] = msgspec.to_builtins(sorted(self.components))
         content["authors"] = sorted(self.authors)
-        return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+        return sha256_of(msgspec.json.encode(content, order="deterministic"))
 
     @property
     def short(self) -> str:

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from pytest_gaia.promotion.bundle.model import SHORT
 from pytest_gaia.promotion.gate.items import Finding, failed, missing, proved, stale
 from pytest_gaia.promotion.gate.situation import Evidence, Situation
 from pytest_gaia.promotion.ledger.statements import (
     RUNS_WELL,
+    SHORT,
     CheckPredicate,
     DeploymentPredicate,
     GatePredicate,

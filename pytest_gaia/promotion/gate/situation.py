@@ -6,13 +6,14 @@ from typing import Any, Generic, TypeVar
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.bundle.checks import Check
-from pytest_gaia.promotion.bundle.model import SHORT, Bundle
+from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.outside import RollOut, last_deployment
 from pytest_gaia.promotion.ledger.keys import TrustedKey
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import (
     NO_BUNDLE,
     RUNS_WELL,
+    SHORT,
     DeploymentPredicate,
     GatePredicate,
     Predicate,
@@ -179,9 +180,11 @@ class Situation:
         """Whether somebody had taken the environment's lock over before this was written."""
         if not isinstance(entry.predicate, _UNDER_LOCK):
             return False
-        fence, (environment, _) = _fence(entry.predicate), _about(entry.predicate)
+        fence, (environment, _) = entry.predicate.fence, _about(entry.predicate)
         return any(
-            _fence(each.predicate) > fence and _about(each.predicate)[0] == environment and self._may_say(each)
+            getattr(each.predicate, "fence", 0) > fence
+            and _about(each.predicate)[0] == environment
+            and self._may_say(each)
             for each in self.entries
             if each.sequence < entry.sequence
         )
@@ -229,19 +232,7 @@ def _how(entry: Entry, says: DeploymentPredicate | RollbackPredicate) -> str:
     return f"the deployment of {says.bundle[:SHORT]} on {when}"
 
 
-def _fence(predicate: Predicate | None) -> int:
-    if isinstance(predicate, RunPredicate):
-        return predicate.details.fence
-    if isinstance(predicate, GatePredicate):
-        return predicate.decision.fence
-    return getattr(predicate, "fence", 0)
-
-
 def _about(predicate: Predicate | None) -> tuple[str, str]:
-    if predicate is None:
+    if predicate is None or (isinstance(predicate, RunPredicate) and predicate.details.rehearsal):
         return "", ""
-    if isinstance(predicate, RunPredicate):
-        return ("", "") if predicate.details.rehearsal else (predicate.details.environment, predicate.details.bundle)
-    if isinstance(predicate, GatePredicate):
-        return predicate.decision.environment, predicate.decision.bundle
     return predicate.environment, predicate.bundle

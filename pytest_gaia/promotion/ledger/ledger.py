@@ -6,9 +6,8 @@ every later one has to be. Only the removal of the newest entries leaves a whole
 a report or a CI log holds (``--head``).
 """
 
-import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,25 +15,10 @@ from typing import Any
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.bundle.model import SHORT
 from pytest_gaia.promotion.ledger.dsse import PAYLOAD_TYPE, Envelope, Signer, signed_by, wrap
 from pytest_gaia.promotion.ledger.git_reference import Taken
 from pytest_gaia.promotion.ledger.keys import TrustedKey
-from pytest_gaia.promotion.ledger.statements import (
-    NO_BUNDLE,
-    PREDICATES,
-    STATEMENT,
-    Chain,
-    CheckPredicate,
-    DeploymentPredicate,
-    GatePredicate,
-    Predicate,
-    RollbackPredicate,
-    RunPredicate,
-    SignoffPredicate,
-    Subject,
-    WaiverPredicate,
-)
+from pytest_gaia.promotion.ledger.statements import PREDICATES, STATEMENT, Chain, Predicate, Subject, sha256_of
 from pytest_gaia.promotion.ledger.stores import Store
 
 _CHAIN = "urn:pytest-gaia:chain/1"
@@ -73,6 +57,14 @@ class Entry:
     doubt: str = ""
     """why it is no evidence although the chain is whole: it is not signed, and the project trusts keys"""
 
+    @property
+    def word(self) -> str:
+        """What kind of evidence it is, in a word."""
+        return self.predicate.word if self.predicate else "unknown"
+
+    def __str__(self) -> str:
+        return str(self.predicate) if self.predicate else self.kind
+
 
 class Ledger:
     """Entries in a store, and the keys that are trusted to have signed them."""
@@ -108,7 +100,7 @@ class Ledger:
     def head(self) -> str:
         """SHA-256 of the newest envelope; empty for an empty ledger."""
         stored = self.store.read()
-        return _digest(stored[max(stored)]) if stored else ""
+        return sha256_of(stored[max(stored)]) if stored else ""
 
     def append(
         self, kind: str, subjects: Iterable[Subject], predicate: Predicate, *, signers: Sequence[Signer]
@@ -170,7 +162,7 @@ def _next_place(stored: Mapping[int, bytes]) -> Chain:
         return Chain(secrets.token_hex(16), 1, "")
     last = max(stored)
     before = _read(last, stored[last], ())
-    return Chain(before.chain.ledger if before.chain else "", last + 1, _digest(stored[last]))
+    return Chain(before.chain.ledger if before.chain else "", last + 1, sha256_of(stored[last]))
 
 
 def _body(kind: str, subjects: Iterable[Subject], predicate: dict[str, Any]) -> bytes:
@@ -178,7 +170,7 @@ def _body(kind: str, subjects: Iterable[Subject], predicate: dict[str, Any]) -> 
 
 
 def _read(number: int, content: bytes, keys: Sequence[TrustedKey]) -> Entry:
-    digest = _digest(content)
+    digest = sha256_of(content)
     try:
         envelope = msgspec.json.decode(content, type=Envelope)
         signers = signed_by(envelope, keys)
@@ -223,85 +215,7 @@ def _misplaced(entry: Entry, position: int, before: Entry | None, first: Sequenc
 
 
 def _time(predicate: Predicate | None) -> datetime | None:
-    for name in ("time", "finished", "time_created"):
-        text = getattr(predicate, name, None) or getattr(getattr(predicate, "details", None), name, None)
-        if text:
-            moment = datetime.fromisoformat(text)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-_KINDS: dict[type, str] = {
-    RunPredicate: "run",
-    DeploymentPredicate: "deployment",
-    GatePredicate: "gate",
-    SignoffPredicate: "sign-off",
-    WaiverPredicate: "waiver",
-    RollbackPredicate: "rollback",
-    CheckPredicate: "check",
-}
-
-
-def kind_of(entry: Entry) -> str:
-    """Return what kind of evidence it is, in a word."""
-    return _KINDS.get(type(entry.predicate), "unknown")
-
-
-def told(entry: Entry) -> str:
-    """Return what it says, in one line."""
-    tell = _TOLD.get(type(entry.predicate))
-    return tell(entry.predicate) if tell else entry.kind
-
-
-def _run(says: RunPredicate) -> str:
-    details = says.details
-    missing = f", {len(details.missing)} not passed" if details.missing else ""
-    problem = f"; {details.problem}" if details.problem else ""
-    return (
-        f"{details.environment} {details.bundle[:SHORT]}: {details.verdict}, {details.planned} sealed{missing}{problem}"
-    )
-
-
-def _gate(says: GatePredicate) -> str:
-    decision = says.decision
-    return f"{decision.environment} {decision.bundle[:SHORT]}: {decision.verdict}"
-
-
-def _deployment(says: DeploymentPredicate) -> str:
-    if says.bundle == NO_BUNDLE:
-        return f"{says.environment} was {says.reason}: {says.outcome}"
-    return f"{says.environment} {says.bundle[:SHORT]}: {says.outcome}"
-
-
-def _rollback(says: RollbackPredicate) -> str:
-    how = "rehearsed " if says.rehearsal else ""
-    return f"{says.environment} {how}{says.bundle[:SHORT]} → {says.target[:SHORT]}: {says.outcome}; {says.why}"
-
-
-def _signoff(says: SignoffPredicate) -> str:
-    return (
-        f"{says.environment} {says.bundle[:SHORT]}: {says.item}, by {says.signer} ({says.role}) until {says.until[:10]}"
-    )
-
-
-def _waiver(says: WaiverPredicate) -> str:
-    return f"{says.environment} {says.bundle[:SHORT]}: {says.item} let go by {says.signer} ({says.role}): {says.why}"
-
-
-def _check(says: CheckPredicate) -> str:
-    return f"{says.environment} {says.bundle[:SHORT]}: {says.item} {says.status}: {says.why}"
-
-
-_TOLD: dict[type, Callable[[Any], str]] = {
-    RunPredicate: _run,
-    DeploymentPredicate: _deployment,
-    GatePredicate: _gate,
-    SignoffPredicate: _signoff,
-    WaiverPredicate: _waiver,
-    RollbackPredicate: _rollback,
-    CheckPredicate: _check,
-}
+    if predicate is None or not predicate.time:
+        return None
+    moment = datetime.fromisoformat(predicate.time)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -8,7 +8,8 @@ that is a URI, as its parsing rules ask for.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import hashlib
+from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -27,11 +28,19 @@ RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 NO_BUNDLE = "no bundle"
 """what a deployment outside of a promotion brings, and the target of a rollback to images that nobody has bundled"""
 
+SHORT = 12
+"""digits of a bundle's id that people are shown"""
+
 Decision: TypeAlias = Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
 """what a ledger can hold: a PARTIAL run is no evidence about a release, and is never written down"""
 DeployOutcome: TypeAlias = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
 CheckStatus: TypeAlias = Literal["proved", "failed", "inconclusive"]
 SloStatus: TypeAlias = Literal["passed", "warned", "failed", "inconclusive"]
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of ``content``, as hex: what bundles, entries and evidence name files by."""
+    return hashlib.sha256(content).hexdigest()
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -135,6 +144,8 @@ class RunPredicate(
 ):
     """``test-result/v0.1``: PASSED if every sealed test passed, WARNED if some were excused or flaky, else FAILED."""
 
+    word: ClassVar[str] = "run"
+
     result: Literal["PASSED", "WARNED", "FAILED"]
     configuration: tuple[Resource, ...]
     """gaia.toml, the sealed plan, the rules, the deploy files, the verdict file and the record"""
@@ -147,9 +158,37 @@ class RunPredicate(
         """Return the SHA-256 of ``file`` as the run has left it; empty where the run names none."""
         return {each.name: each.digest.get("sha256", "") for each in self.configuration}.get(file, "")
 
+    @property
+    def environment(self) -> str:
+        """Where it ran."""
+        return self.details.environment
+
+    @property
+    def bundle(self) -> str:
+        """Whose run it was."""
+        return self.details.bundle
+
+    @property
+    def fence(self) -> int:
+        """Fencing number of the lock under which it ran."""
+        return self.details.fence
+
+    @property
+    def time(self) -> str:
+        """When it had ended."""
+        return self.details.finished
+
+    def __str__(self) -> str:
+        says = self.details
+        missing = f", {len(says.missing)} not passed" if says.missing else ""
+        problem = f"; {says.problem}" if says.problem else ""
+        return f"{says.environment} {says.bundle[:SHORT]}: {says.verdict}, {says.planned} sealed{missing}{problem}"
+
 
 class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment of a bundle to an environment, as it was observed."""
+
+    word: ClassVar[str] = "deployment"
 
     environment: str
     bundle: str
@@ -163,9 +202,16 @@ class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """whether it was a rollback's rehearsal"""
     fence: int = 0
 
+    def __str__(self) -> str:
+        if self.bundle == NO_BUNDLE:
+            return f"{self.environment} was {self.reason}: {self.outcome}"
+        return f"{self.environment} {self.bundle[:SHORT]}: {self.outcome}"
+
 
 class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """A person's word for one item of the checklist, for one bundle."""
+
+    word: ClassVar[str] = "sign-off"
 
     environment: str
     bundle: str
@@ -180,9 +226,15 @@ class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True):
     until: str
     """after this moment it is worth nothing (ISO 8601)"""
 
+    def __str__(self) -> str:
+        about = f"{self.environment} {self.bundle[:SHORT]}: {self.item}"
+        return f"{about}, by {self.signer} ({self.role}) until {self.until[:10]}"
+
 
 class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """An item that is let go, for a reason and for a while. Stands first in every report."""
+
+    word: ClassVar[str] = "waiver"
 
     environment: str
     bundle: str
@@ -193,9 +245,15 @@ class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     until: str
 
+    def __str__(self) -> str:
+        about = f"{self.environment} {self.bundle[:SHORT]}: {self.item}"
+        return f"{about} let go by {self.signer} ({self.role}): {self.why}"
+
 
 class GatePredicate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """SVR v0.2: only what is proved is listed; what is missing is not proved."""
+
+    word: ClassVar[str] = "gate"
 
     verifier: dict[str, object]
     """``id`` of what decided, and ``policies``: digests of the settings it decided by"""
@@ -203,6 +261,29 @@ class GatePredicate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     properties: tuple[str, ...]
     """such as ``GAIA_STAGING_VALIDATED``"""
     decision: GateDetails = msgspec.field(name="urn:pytest-gaia:gate/1")
+
+    @property
+    def environment(self) -> str:
+        """Whose gate it was."""
+        return self.decision.environment
+
+    @property
+    def bundle(self) -> str:
+        """What it decided about."""
+        return self.decision.bundle
+
+    @property
+    def fence(self) -> int:
+        """Fencing number of the lock under which it was decided."""
+        return self.decision.fence
+
+    @property
+    def time(self) -> str:
+        """When it was decided."""
+        return self.time_created
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.bundle[:SHORT]}: {self.decision.verdict}"
 
 
 class GateDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +302,8 @@ class GateDetails(msgspec.Struct, frozen=True, kw_only=True):
 class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """An environment went back to an earlier bundle; the one that it left is quarantined."""
 
+    word: ClassVar[str] = "rollback"
+
     environment: str
     bundle: str
     """the one that was left"""
@@ -235,9 +318,16 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True):
     gone: tuple[str, ...] = ()
     """services whose image of the target the registry no longer had"""
 
+    def __str__(self) -> str:
+        how = "rehearsed " if self.rehearsal else ""
+        way = f"{self.bundle[:SHORT]} → {self.target[:SHORT]}"
+        return f"{self.environment} {how}{way}: {self.outcome}; {self.why}"
+
 
 class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """What a tool has found about one item of the checklist, for one bundle."""
+
+    word: ClassVar[str] = "check"
 
     environment: str
     """the environment that the bundle is to go to"""
@@ -247,6 +337,9 @@ class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     findings: tuple[str, ...] = ()
     time: str
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.bundle[:SHORT]}: {self.item} {self.status}: {self.why}"
 
 
 Predicate: TypeAlias = (

@@ -1,6 +1,5 @@
 """What a promotion writes into the ledger about its run: the deployment first, then the tests."""
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from pytest_gaia.promotion.ledger.statements import (
     Resource,
     RunDetails,
     RunPredicate,
+    sha256_of,
 )
 from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.promote.evidence import Unfit, contradiction, deployment_predicate, located, run_predicate
@@ -24,7 +24,7 @@ from pytest_gaia.promotion.promote.journal import Mark
 from pytest_gaia.promotion.promote.performance import baseline_of
 from pytest_gaia.promotion.promote.plan import Plan, observed
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, decode_run, time_of
-from pytest_gaia.verdict.judged import judge_run
+from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
 from pytest_gaia.verdict.seal import Plan as SealedPlan
 from pytest_gaia.verdict.seal import read_plan
@@ -91,7 +91,7 @@ def abandon(plan: Plan) -> None:
     To try again until it passes is no proof, and so the next evidence begins with it (:func:`keep_abandoned`).
     """
     path = plan.commands.folder / RECORD
-    digest = _digest(content := _read(path))
+    digest = sha256_of(content := _read(path))
     runs = (each.predicate for each in plan.promotion.ledger.entries() if isinstance(each.predicate, RunPredicate))
     if not any(Resource(RECORD, {"sha256": digest}) in run.configuration for run in runs) and _failed(plan, content):
         path.replace(path.with_name(f"{_ABANDONED}{digest[:12]}.jsonl"))
@@ -104,7 +104,7 @@ def keep_abandoned(plan: Plan, fence: int) -> None:
         if failed := _failed(plan, content):
             why = f"it was ended before it was written down, and {counted(len(failed), 'test')} had failed: {listed(failed)}"
             started = decode_run(content, path).start.started
-            _write_rejected(plan, why, {RECORD: _digest(content)}, (started, _now()), fence, failed)
+            _write_rejected(plan, why, {RECORD: sha256_of(content)}, (started, _now()), fence, failed)
         path.unlink()
 
 
@@ -114,9 +114,13 @@ def _failed(plan: Plan, content: bytes) -> tuple[str, ...]:
         record = decode_run(content, plan.commands.folder / RECORD)
     except ConfigError:
         return ()
+    return tuple(judgement.node for judgement in _judged(plan, record).judgements if judgement.gates)
+
+
+def _judged(plan: Plan, record: RecordedRun) -> Judged:
+    # The day that the run has judged by is that of its beginning.
     context = record.start.context(plan.name, time_of(record.start.started).date(), plan.tolerance)
-    judged = judge_run(record.start, record.tests, record.end, plan.rules, context)
-    return tuple(judgement.node for judgement in judged.judgements if judgement.gates)
+    return judge_run(record.start, record.tests, record.end, plan.rules, context)
 
 
 def _write_rejected(
@@ -142,15 +146,12 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
     if record.end is None:
         raise Unfit("the record has no end: the run was killed")
     content = _read(folder / PLAN)
-    if _digest(content) != sealed.files.get(PLAN):
+    if sha256_of(content) != sealed.files.get(PLAN):
         raise ConfigError(
-            f"{PLAN}: changed since it was sealed: {_digest(content)[:12]}, sealed as {sealed.files.get(PLAN, '')[:12]}"
+            f"{PLAN}: changed since it was sealed: {sha256_of(content)[:12]}, sealed as {sealed.files.get(PLAN, '')[:12]}"
         )
     owed = read_plan(folder / PLAN)
-    # The day that the run has judged by is that of its beginning.
-    day = time_of(record.start.started).date()
-    context = record.start.context(plan.name, day, plan.tolerance)
-    judged = judge_run(record.start, record.tests, record.end, plan.rules, context)
+    judged = _judged(plan, record)
     own = verdict_file(judged)
     problem = contradiction(
         owed,
@@ -169,11 +170,11 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
 def _written(path: Path, reported: str) -> bytes:
     """Return the record, if it is the one that pytest has reported at its end."""
     content = _read(path)
-    if not reported or (not content and reported == _digest(content)):
+    if not reported or (not content and reported == sha256_of(content)):
         raise Unfit("pytest ended without reporting its record; what it did is not known")
-    if _digest(content) != reported:
+    if sha256_of(content) != reported:
         raise ConfigError(
-            f"{path.name}: not as the run has written it: {_digest(content)[:12]}, reported as {reported[:12]}"
+            f"{path.name}: not as the run has written it: {sha256_of(content)[:12]}, reported as {reported[:12]}"
         )
     return content
 
@@ -250,10 +251,6 @@ def _read(path: Path) -> bytes:
     with suppress(OSError):
         return path.read_bytes()
     return b""
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _same(predicate: object, run: RunPredicate) -> bool:

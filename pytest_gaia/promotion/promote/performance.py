@@ -6,7 +6,6 @@ Methods*, 3rd ed., section 4.1), and only a difference that is also large counts
 :data:`EFFECT_FLOOR`. A run of many samples would otherwise find every nothing significant.
 """
 
-import hashlib
 import math
 import statistics
 from collections import Counter
@@ -18,9 +17,8 @@ from typing import Literal
 
 from pytest_gaia.config.stages import Slo
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.model import SHORT
 from pytest_gaia.promotion.ledger.ledger import Entry
-from pytest_gaia.promotion.ledger.statements import RunPredicate, SloResult, SloStatus
+from pytest_gaia.promotion.ledger.statements import SHORT, RunPredicate, SloResult, SloStatus, sha256_of
 from pytest_gaia.promotion.promote.child import RECORD
 from pytest_gaia.promotion.promote.journal import FOLDER
 from pytest_gaia.verdict.evidence import TestRecord, read_run
@@ -193,7 +191,7 @@ def baseline_of(rootdir: Path, entries: Sequence[Entry], environment: str, bundl
 def _read(path: Path, says: RunPredicate) -> Baseline:
     known = says.digest_of(RECORD)
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = sha256_of(path.read_bytes())
         return Baseline(known, samples_of(read_run(path).tests)) if found == known else Baseline()
     except (OSError, ConfigError):
         return Baseline()

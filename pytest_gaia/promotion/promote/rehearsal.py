@@ -2,7 +2,6 @@
 
 That is done by the suite ``health`` of the project, or, where it has none, by whether the members answer."""
 
-import hashlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -28,7 +27,14 @@ from pytest_gaia.promotion.bundle.checks import check_running
 from pytest_gaia.promotion.bundle.images import look
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.lock import renewed
-from pytest_gaia.promotion.ledger.statements import DEPLOYMENT, ROLLBACK, RUNS_WELL, DeploymentPredicate, DeployOutcome
+from pytest_gaia.promotion.ledger.statements import (
+    DEPLOYMENT,
+    ROLLBACK,
+    RUNS_WELL,
+    DeploymentPredicate,
+    DeployOutcome,
+    sha256_of,
+)
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import check_environ, digest_pipe, executed
 from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rollback_predicate, rollout_to
@@ -201,7 +207,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
 def _shown(path: Path, reported: str, name: str, rules: RuleSet, tolerance: Tolerance) -> str:
     """Return why the record of a run does not show that it passed; an empty text if it does."""
     content = path.read_bytes() if path.is_file() else b""
-    if not content or hashlib.sha256(content).hexdigest() != reported:
+    if not content or sha256_of(content) != reported:
         return "left no record that is as it was written"
     try:
         record = decode_run(content, path)

@@ -13,10 +13,11 @@ from pytest_gaia.deploy.outcome import is_gone
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.bundle.checks import check_files, deploy_files
 from pytest_gaia.promotion.bundle.kept import configs_folder
-from pytest_gaia.promotion.bundle.model import SHORT, Bundle
+from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.ledger.statements import (
     NO_BUNDLE,
     RUNS_WELL,
+    SHORT,
     DeploymentPredicate,
     DeployOutcome,
     RollbackPredicate,

@@ -5,7 +5,6 @@ deployed is deployed again, which leaves alone what already runs; what was teste
 down only if nobody else was there meanwhile.
 """
 
-import hashlib
 import os
 import secrets
 import socket
@@ -21,7 +20,7 @@ from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.ledger.lock import Lock, renewed
-from pytest_gaia.promotion.ledger.statements import GATE
+from pytest_gaia.promotion.ledger.statements import GATE, sha256_of
 from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT, Interrupted, run_pytest, seal_plan
 from pytest_gaia.promotion.promote.evidence_kept import abandon, keep_abandoned, keep_evidence
 from pytest_gaia.promotion.promote.journal import Journal, Mark, StepName
@@ -203,9 +202,7 @@ def _still_good(marks: Sequence[Mark], fence: int, folder: Path) -> dict[StepNam
 
 def _digests(folder: Path, *names: str) -> dict[str, str]:
     """Return file → SHA-256 of those of ``names`` that are there."""
-    return {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).is_file()
-    }
+    return {name: sha256_of((folder / name).read_bytes()) for name in names if (folder / name).is_file()}
 
 
 def _policies(rootdir: Path) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.model import SHORT, Bundle
+from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import Entry
-from pytest_gaia.promotion.ledger.statements import GatePredicate
+from pytest_gaia.promotion.ledger.statements import SHORT, GatePredicate
 from pytest_gaia.promotion.signoff.environments import counts_of
 from pytest_gaia.promotion.signoff.look import Look, RunSeen, kept_run, may_testify, moment
 from pytest_gaia.report.signoff.page import Change, Changes, Counts

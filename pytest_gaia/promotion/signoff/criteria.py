@@ -6,7 +6,7 @@ from datetime import datetime
 from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, RERUN, WAIVER_ROLE, Gate
 from pytest_gaia.promotion.gate.items import Item
 from pytest_gaia.promotion.gate.situation import Evidence, Situation, approvers
-from pytest_gaia.promotion.ledger.ledger import Entry, kind_of
+from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import GatePredicate, SignoffPredicate, WaiverPredicate
 from pytest_gaia.promotion.signoff.look import Look, moment
 from pytest_gaia.report.signoff.page import ChecklistRow, Criterion, Proof, Waiver
@@ -65,7 +65,7 @@ def _found(item: Item, entries: Sequence[Entry]) -> Iterator[Entry]:
 
 def _proof(entry: Entry) -> Proof:
     signed_by = ", ".join(key.name for key in entry.signers) or "nobody's key"
-    return Proof(entry.sequence, entry.sha256, kind_of(entry), moment(entry.time) if entry.time else "", signed_by)
+    return Proof(entry.sequence, entry.sha256, entry.word, moment(entry.time) if entry.time else "", signed_by)
 
 
 def _row(situation: Situation, item: Item) -> ChecklistRow:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from statistics import median
 
-from pytest_gaia.promotion.bundle.model import SHORT
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import (
     NO_BUNDLE,
     RUNS_WELL,
+    SHORT,
     DeploymentPredicate,
     GatePredicate,
     RollbackPredicate,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,10 @@ import msgspec
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.model import SHORT, Bundle
+from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.situation import Evidence, Situation, testified
 from pytest_gaia.promotion.ledger.ledger import Entry
-from pytest_gaia.promotion.ledger.statements import RunPredicate
+from pytest_gaia.promotion.ledger.statements import SHORT, RunPredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import RECORD, VERDICT
 from pytest_gaia.promotion.promote.journal import FOLDER
@@ -75,18 +74,11 @@ def may_testify(entry: Entry, stage: Stage) -> bool:
     return not entry.problem and testified(entry, stage)
 
 
-def about(entry: Entry) -> tuple[str, str]:
-    """Return the environment and the bundle that ``entry`` is about; empty texts where it says none."""
-    says: object = entry.predicate
-    for part in (says, getattr(says, "details", None), getattr(says, "decision", None)):
-        if bundle := getattr(part, "bundle", ""):
-            return str(getattr(part, "environment", "")), str(bundle)
-    return "", ""
-
-
 def _furthest(promotion: Promotion, bundle: Bundle, entries: Sequence[Entry]) -> str:
-    known = [environment for environment, about_bundle in map(about, entries) if about_bundle == bundle.id]
-    there = [name for name in known if name in promotion.stages]
+    known = (each.predicate for each in entries)
+    there = [
+        says.environment for says in known if says and says.bundle == bundle.id and says.environment in promotion.stages
+    ]
     if not there:
         raise ConfigError(
             f"the ledger ({promotion.ledger.store.name}) says nothing about bundle {bundle.short}. Name the environment "
@@ -128,7 +120,7 @@ def kept_run(situation: Situation, rootdir: Path) -> RunSeen:
     content = _read(folder / VERDICT)
     if content is None:
         return replace(seen, gap=_gap(seen, f"its verdict file ({VERDICT}) is not on this machine"))
-    if digest(content) != evidence.says.digest_of(VERDICT):
+    if sha256_of(content) != evidence.says.digest_of(VERDICT):
         return replace(seen, gap=_gap(seen, f"the {VERDICT} kept here is another than the one that the ledger names"))
     try:
         return replace(seen, verdict=msgspec.json.decode(content, type=VerdictFile))
@@ -164,14 +156,9 @@ def given_record(path: Path, situations: Sequence[Situation]) -> tuple[str, Reco
     return situation.environment, record
 
 
-def digest(content: bytes) -> str:
-    """Return the SHA-256 of ``content``, as hex."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def _kept_record(path: Path, evidence: Evidence[RunPredicate]) -> RecordedRun | None:
     content = _read(path)
-    if content is None or digest(content) != evidence.says.digest_of(RECORD):
+    if content is None or sha256_of(content) != evidence.says.digest_of(RECORD):
         return None
     try:
         return read_run(path)
@@ -196,7 +183,7 @@ def _is_named(what: str, content: bytes, file: str, situation: Situation) -> boo
     evidence = situation.newest(RunPredicate)
     if evidence is None:
         return False
-    if digest(content) != evidence.says.digest_of(file):
+    if sha256_of(content) != evidence.says.digest_of(file):
         raise ConfigError(
             f"{what}: not the file of the newest run in {situation.environment}, which the ledger names (entry "
             f"{evidence.entry.sequence}): it is of another run, or was changed."

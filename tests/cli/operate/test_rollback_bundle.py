@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.variables import KEY_VARIABLE
-from pytest_gaia.promotion.bundle.checks import deploy_files, digest
+from pytest_gaia.promotion.bundle.checks import deploy_files
 from pytest_gaia.promotion.bundle.kept import FOLDER, configs_folder, keep_bundle
 from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.gate.gate import evaluate
@@ -22,6 +22,7 @@ from pytest_gaia.promotion.ledger.statements import (
     RollbackPredicate,
     RunDetails,
     RunPredicate,
+    sha256_of,
 )
 from pytest_gaia.promotion.project import Promotion
 from tests.cli.operate.test_deploy_interrupted import read_until, started
@@ -63,7 +64,7 @@ class Releases:
             "commit": f"c{number}",
             "authors": ("dev@example.org",),
             "components": components,
-            "configs": {name: digest(content) for name, content in files.items()},
+            "configs": {name: sha256_of(content) for name, content in files.items()},
         }
         return keep_bundle(self.folder, Bundle(**values | changes), files)
 

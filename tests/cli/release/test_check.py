@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.bundle.checks import deploy_files, digest
+from pytest_gaia.promotion.bundle.checks import deploy_files
 from pytest_gaia.promotion.bundle.kept import configs_folder, keep_bundle
 from pytest_gaia.promotion.gate.gate import evaluate
-from pytest_gaia.promotion.ledger.statements import RUN, CheckPredicate, RunDetails, RunPredicate
+from pytest_gaia.promotion.ledger.statements import RUN, CheckPredicate, RunDetails, RunPredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
 from tests.config.reading import files_in
 from tests.promotion.release import made_bundle
@@ -39,7 +39,7 @@ def bundle(project: Path) -> Callable[..., Bundle]:
         lines = "".join(f'  {name} = "{value}"\n' for name, value in variables.items())
         path.write_text(path.read_text() + f"\n[env]\n{lines}")
         files = deploy_files(files_in(project))
-        found = made_bundle(configs={name: digest(content) for name, content in files.items()})
+        found = made_bundle(configs={name: sha256_of(content) for name, content in files.items()})
         return keep_bundle(project, found, files)
 
     return make
