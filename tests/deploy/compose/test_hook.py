@@ -10,8 +10,8 @@ import pytest
 
 from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
+from tests.deploy.compose.test_shapes import CONFIG, ID, OWN, line
 from tests.deploy.executables import a_request, executable
-from tests.deploy.test_compose_shapes import CONFIG, ID, OWN, line
 
 if TYPE_CHECKING:
     from pathlib import Path
