@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.system.git import git
 
 
 def files_at(reference: str, folder: Path, *, rootdir: Path) -> dict[str, str]:
@@ -25,17 +25,10 @@ def files_at(reference: str, folder: Path, *, rootdir: Path) -> dict[str, str]:
 def branch_at(rootdir: Path) -> str | None:
     """Return the branch that is checked out; None for a bare commit, outside of a repository, or without git."""
     try:
-        # S607: as below.
-        done = subprocess.run(
-            ["git", "symbolic-ref", "--quiet", "--short", "HEAD"],  # noqa: S607
-            cwd=rootdir,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = git(rootdir, "symbolic-ref", "--quiet", "--short", "HEAD")
     except FileNotFoundError:
         return None
-    return done.stdout.strip() or None
+    return done.stdout.decode().strip() or None
 
 
 def _contents(batch: bytes) -> list[str]:
@@ -52,11 +45,10 @@ def _contents(batch: bytes) -> list[str]:
 
 def _git(arguments: Sequence[str], rootdir: Path, reference: str, given: bytes = b"") -> bytes:
     try:
-        # S603, S607: git is found on PATH as everywhere; no shell, and the reference stands behind a subcommand.
-        done = subprocess.run(["git", *arguments], cwd=rootdir, input=given, capture_output=True, check=False)  # noqa: S603, S607
+        done = git(rootdir, *arguments, given=given)
     except FileNotFoundError:
         raise ConfigError("--base: there is no git on PATH.") from None
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip() or "it is no commit of this repository"
-        raise ConfigError(f"--base: git does not know {reference!r}: {said}")
+        why = done.stderr.decode(errors="replace").strip() or "it is no commit of this repository"
+        raise ConfigError(f"--base: git does not know {reference!r}: {why}")
     return done.stdout

@@ -10,12 +10,10 @@ from pytest_gaia.config.dsn import check_parameters
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.dotenv import DOTENV_FILE
 from pytest_gaia.secrets.names import is_secret_name
+from pytest_gaia.system.processes import without_signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
 
 RECORD_PIPE_VARIABLE = "GAIA_RECORD_PIPE"
 """set by a promotion for its run of pytest: the descriptor of a pipe, through which that reports the digest of its record"""
@@ -59,11 +57,6 @@ class Variables:
 def variable_name(environment: str, key: str) -> str:
     """Return the variable of one environment: ``("pre-prod", "API_KEY")`` → ``GAIA_PRE_PROD_API_KEY``."""
     return f"GAIA_{environment.upper().replace('-', '_')}_{key}"
-
-
-def without_signing_key(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return ``environ`` as it is for everything that is started and does not sign."""
-    return {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, KEY_FILE_VARIABLE)}
 
 
 def passed_on(

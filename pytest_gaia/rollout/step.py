@@ -10,7 +10,7 @@ from pytest_gaia.deploy.outcome import Outcome, Wanted, converged, digests, judg
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import DeployFailed, DeployUnavailable
 from pytest_gaia.rollout.model import DOING, Progress, Rollout, Step, StepOutcome, StepResult
-from pytest_gaia.system.waiting import wait_for
+from pytest_gaia.system.signals import wait_for
 
 _FIRST, _LONGEST = 1.0, 30.0
 _LOOK_EVERY = 2.0

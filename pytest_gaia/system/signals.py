@@ -1,18 +1,27 @@
-"""Signals that end this process: taken like Ctrl-C, held back for a moment, or as the end of what runs until then."""
+"""Signals that end this process: taken like Ctrl-C, held back for a moment, or as the end of what runs until then.
+
+The system may deliver a signal to any thread, and just before the main thread begins to wait; Python runs the handler
+only once that wait ends. So the main thread waits in rounds, with what stands at the end here.
+"""
 
 from __future__ import annotations
 
+import math
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, TypeVar
 
-from pytest_gaia.system.waiting import take
+T = TypeVar("T")
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+ROUND = 0.5
+"""seconds of one wait at most, after which a signal is heard that came in it"""
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
@@ -131,3 +140,30 @@ def _handle(numbers: Iterable[signal.Signals], handler: _Handler) -> None:
 def _restore(handlers: Mapping[signal.Signals, _Handler]) -> None:
     for each, handler in handlers.items():
         signal.signal(each, handler)
+
+
+def rounds(seconds: float = math.inf) -> Iterator[float]:
+    """Divide ``seconds`` into waits of ``ROUND``: yield the length of each, at least one, until the time has passed."""
+    until = time.monotonic() + seconds
+    yield max(0.0, min(seconds, ROUND))
+    while (left := until - time.monotonic()) > 0:
+        yield min(left, ROUND)
+
+
+def take(source: queue.SimpleQueue[T], seconds: float = math.inf) -> T:
+    """Return what arrives next. Raises ``queue.Empty`` where nothing does in time."""
+    for each in rounds(seconds):
+        with suppress(queue.Empty):
+            return source.get(timeout=each)
+    raise queue.Empty
+
+
+def wait_for(event: threading.Event, seconds: float = math.inf) -> bool:
+    """Wait until ``event`` is set; return whether it is."""
+    return any(event.wait(each) for each in rounds(seconds))
+
+
+def join(thread: threading.Thread) -> None:
+    """Wait until ``thread`` has ended."""
+    while thread.is_alive():
+        thread.join(ROUND)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.bundle.kept import keep_bundle
+from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.promotion.conftest import Keyring
 from tests.promotion.release import Release
 

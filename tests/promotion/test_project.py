@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.promotion.bundle.kept import keep_bundle
 from pytest_gaia.promotion.ledger.statements import SIGNOFF, SignoffPredicate
 from pytest_gaia.promotion.project import LOCK_REFERENCE, Promotion
+from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.projects import ON_GAIA
 from tests.promotion.release import made_bundle
 from tests.repositories import Repository

@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from pytest_gaia.cli.app import run as gaia
-from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import plan_promotion
+from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.ledger.statements import RunPredicate
+from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import deployer
 from tests.promotion.conftest import Keyring

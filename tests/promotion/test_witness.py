@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.witness import any_signer, witness
+from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:

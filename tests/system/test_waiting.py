@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,8 @@ from pytest_gaia.observation.deployed import look_at
 from pytest_gaia.observation.readiness import READY, MemberState
 from pytest_gaia.rollout.model import Rollout, Step
 from pytest_gaia.rollout.step import Pace
-from pytest_gaia.system.waiting import ROUND, exit_code_of, join, output_of, result_of, rounds, take, wait_for
+from pytest_gaia.system.processes import KEY_VARIABLE, completed, exit_code_of, output_of
+from pytest_gaia.system.signals import ROUND, join, rounds, take, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,16 +98,12 @@ def test_a_wait_of_some_seconds(wait: Callable[[], object]) -> None:
         wait()
 
 
-def test_a_future_and_a_thread(over: threading.Event) -> None:
+def test_a_thread(over: threading.Event) -> None:
     thread = threading.Thread(target=over.wait, args=(LONG,))
     thread.start()
 
     with signalled_elsewhere():
         join(thread)
-    with ThreadPoolExecutor(1) as pool:
-        with signalled_elsewhere():
-            result_of(pool.submit(over.wait, LONG))
-        over.set()
 
 
 @pytest.mark.parametrize("wait", [exit_code_of, output_of])
@@ -146,17 +142,10 @@ def test_capabilities_that_are_asked_for(over: threading.Event, monkeypatch: pyt
 def test_what_comes_is_handed_over() -> None:
     given: queue.SimpleQueue[int] = queue.SimpleQueue()
     given.put(1)
-    done: Future[int] = Future()
-    done.set_result(2)
-    failed: Future[int] = Future()
-    # Of a function's own, not of the wait.
-    failed.set_exception(TimeoutError("no answer"))
 
-    assert (take(given, 0), result_of(done)) == (1, 2)
+    assert take(given, 0) == 1
     with pytest.raises(queue.Empty):
         take(given, 0)
-    with pytest.raises(TimeoutError, match="no answer"):
-        result_of(failed)
 
 
 def test_output_of_many_rounds_is_kept() -> None:
@@ -165,6 +154,34 @@ def test_output_of_many_rounds_is_kept() -> None:
         assert output_of(process) == "a\nb\n"
 
     assert process.returncode == 0
+
+
+def test_what_a_program_reads_and_writes_over_many_rounds() -> None:
+    program = (
+        f"import sys, time; time.sleep({1.5 * ROUND}); text = sys.stdin.read(); print(len(text), text[-1]); sys.exit(3)"
+    )
+
+    done = completed([sys.executable, "-c", program], given=b"x" * 1_000_000 + b"y")
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"1000001 y\n", b"")
+
+
+def test_a_program_is_killed_at_its_time_and_when_a_signal_comes() -> None:
+    command = [sys.executable, "-c", f"import time; time.sleep({LONG})"]
+    began = time.monotonic()
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        completed(command, seconds=0.2)
+    with signalled_elsewhere():
+        completed(command)
+
+    assert time.monotonic() - began < SOON
+
+
+def test_a_program_does_not_get_the_signing_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "a key")
+
+    assert KEY_VARIABLE.encode() not in completed(["env"]).stdout
 
 
 def test_a_time_that_has_passed_is_one_look() -> None:

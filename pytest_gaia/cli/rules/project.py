@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,13 +16,13 @@ from pytest_gaia.cli.options import options_here
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.tolerance import Tolerance
-from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.files import Reading, folders_of, load, read
 from pytest_gaia.policy.lint import SOON
 from pytest_gaia.policy.rules import Rule
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.subjects import Context, Subject, read_subjects
+from pytest_gaia.system.processes import completed
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.judge import subject_of
 from pytest_gaia.wording import counted
@@ -105,19 +103,11 @@ class PolicyProject:
             "--gaia-env=sandbox",
         ]
         where = [f"--rootdir={self.rootdir}", f"--gaia-subjects={path}", *map(str, self.roots)]
-        # S603: no shell, and every word is ours.
-        found = subprocess.run(  # noqa: S603
-            [*command, *where],
-            cwd=self.rootdir,
-            env=without_signing_key(os.environ),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        found = completed([*command, *where], cwd=self.rootdir)
         if found.returncode != 0 or not path.is_file():
             raise ConfigError(
                 f"pytest could not collect the tests (exit {found.returncode}); `pytest --collect-only` shows all of it.\n"
-                f"{_said(found.stdout + found.stderr)}"
+                f"{_said((found.stdout + found.stderr).decode(errors='replace'))}"
             )
         return read_subjects(path)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.dotenv import DOTENV_FILE, dotenv_entries
 from pytest_gaia.files.toml import Place
+from pytest_gaia.system.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,11 +44,10 @@ def committed_variables(folder: Path) -> Mapping[str, str]:
     """
     if not (folder / DOTENV_FILE).is_file():
         return {}
-    command = ("git", "-C", str(folder), "show", f"HEAD:./{DOTENV_FILE}")
     try:
-        # The words are fixed, and no shell sees them.
-        shown = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=True).stdout  # noqa: S603
-        found = dotenv_entries(shown.decode("utf-8-sig"), DOTENV_FILE)
+        shown = git(folder, "show", f"HEAD:./{DOTENV_FILE}", seconds=_PATIENCE)
+        shown.check_returncode()
+        found = dotenv_entries(shown.stdout.decode("utf-8-sig"), DOTENV_FILE)
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError, ConfigError):
         return {}
     return {name: value for name, (value, _) in found.items()}

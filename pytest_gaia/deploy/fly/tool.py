@@ -12,7 +12,7 @@ from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.fly.shapes import NotJson, find_json
 from pytest_gaia.deploy.process import Finished, ending, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
-from pytest_gaia.system.waiting import wait_for
+from pytest_gaia.system.signals import wait_for
 
 T = TypeVar("T")
 

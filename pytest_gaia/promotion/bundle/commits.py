@@ -3,27 +3,20 @@
 import hashlib
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from subprocess import CompletedProcess
 
-from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.system.git import git, said
 
 LAST = 50
 """commits whose authors count where nothing was released yet"""
 
-# Looking must not write: git status would refresh the index, and stand in the way of another git. What this clone has put in
-# the place of commits (git replace, grafts) is not what they are.
-_QUIET = {
-    "LC_ALL": "C",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_GRAFT_FILE": os.devnull,
-}
+_AS_IT_IS = {"GIT_GRAFT_FILE": os.devnull}
+"""what this clone has put beside commits to give them other parents (grafts) is not what they are"""
 _AUTHORS = "%ae%x00%(trailers:key=Co-authored-by,valueonly,separator=%x00)%x00"
 _ADDRESS = re.compile(r"<([^<>]*)>\s*$")
 
@@ -141,7 +134,7 @@ def knows(rootdir: Path, commit: str) -> bool:
 def committed(rootdir: Path, commit: str, file: str) -> str | None:
     """Return the text of ``file`` (beside or below ``rootdir``) as ``commit`` has it; None where that is not known."""
     found = _run(rootdir, "cat-file", "blob", f"{commit}:./{file}")
-    return None if found.returncode else found.stdout
+    return None if found.returncode else _text(found.stdout)
 
 
 def authors(rootdir: Path, since: str | None = None) -> tuple[str, ...]:
@@ -170,9 +163,8 @@ def _addresses(rootdir: Path, *which: str) -> tuple[str, ...]:
 def _git(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
     found = _run(rootdir, *arguments, environ=environ)
     if found.returncode > 1 or (found.returncode and found.stderr):
-        said = found.stderr.strip().splitlines() or [f"it ended with {found.returncode}"]
-        raise ConfigError(f"a bundle names a commit, and git does not tell which: {said[0].removeprefix('fatal: ')}.")
-    return found.stdout
+        raise ConfigError(f"a bundle names a commit, and git does not tell which: {said(found, 0)}.")
+    return _text(found.stdout)
 
 
 def _listed(rootdir: Path, index: Mapping[str, str], *arguments: str) -> list[str]:
@@ -188,17 +180,12 @@ def _state(path: Path, how: str) -> str:
     return f"{how} ({hashlib.sha256(content).hexdigest()[:12]})"
 
 
-def _run(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def _run(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> CompletedProcess[bytes]:
     try:
-        # S603, S607: git is found on PATH as everywhere, and no shell sees the words.
-        return subprocess.run(  # noqa: S603
-            ["git", *arguments],  # noqa: S607
-            cwd=rootdir,
-            env=without_signing_key(os.environ) | _QUIET | dict(environ or {}),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+        return git(rootdir, *arguments, environ=_AS_IT_IS | dict(environ or {}))
     except FileNotFoundError:
         raise ConfigError("a bundle names a commit, and there is no git on PATH.") from None
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace").replace("\r\n", "\n")

@@ -1,13 +1,12 @@
 """A git reference as a small shared store: a tree of files that moves on by compare-and-swap, here and on a remote."""
 
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.errors import ConfigError, DeployUnavailable
+from pytest_gaia.system.git import git, said
 
 _NONE = "0" * 40
 _AUTHOR = {
@@ -15,9 +14,6 @@ _AUTHOR = {
     "GIT_AUTHOR_EMAIL": "gaia@localhost",
     "GIT_COMMITTER_NAME": "gaia",
     "GIT_COMMITTER_EMAIL": "gaia@localhost",
-    # No question is ever asked of a terminal: a CI job would hang on it.
-    "GIT_TERMINAL_PROMPT": "0",
-    "LC_ALL": "C",
 }
 _OVERTAKEN = (b"stale info", b"cannot lock ref", b"fetch first", b"incorrect old value", b"failed to update ref")
 """how git says that a reference is no longer where it was"""
@@ -92,8 +88,8 @@ class GitReference:
     def _push(self, remote: str, new: str, expected: str) -> None:
         lease = f"--force-with-lease={self.reference}:{expected}"
         found = self._run("push", "--quiet", "--porcelain", lease, remote, f"{new}:{self.reference}")
-        said = found.stdout + found.stderr
-        if found.returncode and any(word in said for word in _OVERTAKEN):
+        answer = found.stdout + found.stderr
+        if found.returncode and any(word in answer for word in _OVERTAKEN):
             raise Taken
         if found.returncode:
             raise self._out_of_reach(found)
@@ -105,31 +101,17 @@ class GitReference:
         return found.stdout
 
     def _run(self, *arguments: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        command = ["git", "-C", str(self.rootdir), *arguments]
         try:
-            # S603: the words come from settings, and no shell sees them.
-            return subprocess.run(  # noqa: S603
-                command,
-                input=given or b"",
-                capture_output=True,
-                env=without_signing_key(os.environ) | _AUTHOR,
-                timeout=_TIMEOUT,
-                check=False,
-            )
+            return git(self.rootdir, *arguments, given=given or b"", environ=_AUTHOR, seconds=_TIMEOUT)
         except FileNotFoundError:
             raise ConfigError(f"{self.name}: it is kept in git, and git is not installed.") from None
         except subprocess.TimeoutExpired:
             raise DeployUnavailable(f"{self.name}: git did not answer within {_TIMEOUT} s.") from None
 
     def _error(self, found: subprocess.CompletedProcess[bytes]) -> ConfigError:
-        return ConfigError(f"{self.name}: git: {_last_line(found)}. Nothing was changed.")
+        return ConfigError(f"{self.name}: git: {said(found)}. Nothing was changed.")
 
     def _out_of_reach(self, found: subprocess.CompletedProcess[bytes]) -> DeployUnavailable:
         return DeployUnavailable(
-            f"{self.name}: the remote is out of reach: {_last_line(found)}. Nothing was changed; try again."
+            f"{self.name}: the remote is out of reach: {said(found)}. Nothing was changed; try again."
         )
-
-
-def _last_line(found: subprocess.CompletedProcess[bytes]) -> str:
-    lines = found.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("fatal: ").rstrip(".") if lines else f"it ended with {found.returncode}"

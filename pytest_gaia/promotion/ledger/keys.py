@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pytest_gaia.config.stages import MACHINE_ROLE
-from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
 from pytest_gaia.promotion.ledger import sshsig
+from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 if TYPE_CHECKING:
     from pytest_gaia.promotion.ledger.ed25519 import PrivateKey

@@ -22,7 +22,7 @@ from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
 from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.ledger.git_reference import GitReference, Taken
 from pytest_gaia.system.locks import held
-from pytest_gaia.system.waiting import join
+from pytest_gaia.system.signals import join
 
 LIFETIME = timedelta(minutes=10)
 """how long a lock holds without being renewed"""

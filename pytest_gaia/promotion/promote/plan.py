@@ -12,7 +12,6 @@ from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.project import PROJECT_FILE
 from pytest_gaia.config.tolerance import Tolerance
-from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.deploy.outcome import digests
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder
@@ -31,6 +30,7 @@ from pytest_gaia.promotion.ledger.stores import FolderStore
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import Commands, added_paths, check_environ
 from pytest_gaia.promotion.promote.witness import witness
+from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 
 @dataclass(frozen=True, slots=True)

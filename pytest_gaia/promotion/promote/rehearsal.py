@@ -16,7 +16,6 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.tolerance import Tolerance
-from pytest_gaia.config.variables import without_signing_key
 from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.observation.readiness import probe_members
@@ -41,6 +40,7 @@ from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rol
 from pytest_gaia.promotion.promote.witness import witness
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult
+from pytest_gaia.system.processes import exit_code_of, without_signing_key
 from pytest_gaia.verdict.evidence import decode_run, time_of
 from pytest_gaia.verdict.judged import judge_run
 
@@ -195,12 +195,13 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
         ]  # fmt: skip
         variables = without_signing_key(environ) | pipe.variables
         # In this process group, so that Ctrl-C reaches it too. S603: no shell, and the words are the project's own.
-        done = subprocess.run(  # noqa: S603
-            command, cwd=rootdir, env=variables, stdout=_STANDARD_ERROR, pass_fds=pipe.inherited, check=False
-        )
+        with subprocess.Popen(  # noqa: S603
+            command, cwd=rootdir, env=variables, stdout=_STANDARD_ERROR, pass_fds=pipe.inherited
+        ) as pytest:
+            code = exit_code_of(pytest)
         shown = _shown(record, pipe.reported(), name, rules, tolerances[name])
-    if done.returncode or shown:
-        return f"its {SUITE} suite ended with {done.returncode}{f', and {shown}' if shown else ''}"
+    if code or shown:
+        return f"its {SUITE} suite ended with {code}{f', and {shown}' if shown else ''}"
     return ""
 
 

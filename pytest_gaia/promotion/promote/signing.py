@@ -6,6 +6,7 @@ holds, and never shows."""
 from __future__ import annotations
 
 import base64
+import os
 import re
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.sshsig import NAMESPACE
 from pytest_gaia.promotion.ledger.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.system.processes import completed
 
 RELEASE = "release"
 """what signs the release as a whole, as ``sign`` of a stage asks"""
@@ -195,8 +197,7 @@ class SshSigner:
             raise ConfigError("--ssh-key: ssh-keygen is not installed; it signs with SSH keys.")
         command = [program, "-Y", "sign", "-n", NAMESPACE, "-f", str(self.path)]
         try:
-            # S603: the path is the user's own, and no shell sees it.
-            done = subprocess.run(command, input=message, capture_output=True, timeout=_TIMEOUT, check=False)  # noqa: S603
+            done = completed(command, given=message, environ=os.environ, seconds=_TIMEOUT)
         except subprocess.TimeoutExpired:
             raise ConfigError(f"--ssh-key {self.path}: not signed within {_TIMEOUT} s. Nothing was written.") from None
         if done.returncode:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.bundle.checks import deploy_files
 from pytest_gaia.promotion.bundle.kept import FOLDER, configs_folder, keep_bundle
 from pytest_gaia.promotion.bundle.model import Bundle, Component
@@ -25,6 +24,7 @@ from pytest_gaia.promotion.ledger.statements import (
     sha256_of,
 )
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.cli.operate.test_deploy_interrupted import read_until, started
 from tests.config.reading import files_in
 from tests.promotion.conftest import Keyring

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.promotion.ledger.keys import signing_key, trusted_keys
+from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

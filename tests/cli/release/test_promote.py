@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.cli.app import run
-from pytest_gaia.config.variables import KEY_VARIABLE
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import environment_of, plan_promotion
+from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring

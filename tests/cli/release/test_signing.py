@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.variables import KEY_FILE_VARIABLE, KEY_VARIABLE
 from pytest_gaia.promotion.ledger.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
+from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 from tests.cli.release.test_keys import secrets_of, ssh_key
 
 if TYPE_CHECKING:

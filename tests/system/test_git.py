@@ -1,0 +1,71 @@
+"""git is run in one way: without the signing key, without questions, and it sees what was committed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_gaia.cli.git import branch_at, files_at
+from pytest_gaia.config.deployfiles.values import committed_variables
+from pytest_gaia.promotion.bundle.commits import committed, head
+from pytest_gaia.promotion.ledger.git_reference import GitReference
+from pytest_gaia.system.git import git
+from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
+
+ASKED: dict[str, Callable[[Path], object]] = {
+    "the branch": branch_at,
+    "files of a commit": lambda folder: files_at("HEAD", folder / "rules", rootdir=folder),
+    "the .env of a commit": committed_variables,
+    "the commit": head,
+    "a file of a commit": lambda folder: committed(folder, "HEAD", "rules/a.toml"),
+    "a reference": lambda folder: GitReference(folder, "refs/gaia/ledger").fetch(),
+}
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"):
+        monkeypatch.setenv(name, "me")
+    for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.setenv(name, "me@example.org")
+    folder = tmp_path / "project"
+    (folder / "rules").mkdir(parents=True)
+    (folder / "rules" / "a.toml").write_text("as = 'it was'\n")
+    (folder / ".env").write_text("A=as it was\n")
+    for words in (["init", "-q", "-b", "main"], ["add", "-Af"], ["commit", "-qm", "first"]):
+        git(folder, *words).check_returncode()
+    return folder
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+def test_no_call_hands_on_the_signing_key(
+    ask: Callable[[Path], object], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools, seen = tmp_path / "tools", tmp_path / "seen"
+    tools.mkdir()
+    (tools / "git").write_text(f'#!/bin/sh\nenv >> "{seen}"\nPATH="${{PATH#*:}}" exec git "$@"\n')
+    (tools / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv(KEY_VARIABLE, "a key")
+    monkeypatch.setenv(KEY_FILE_VARIABLE, "a file")
+
+    ask(repository)
+
+    told = seen.read_text()
+    assert "GIT_TERMINAL_PROMPT=0" in told
+    assert KEY_VARIABLE not in told
+
+
+@pytest.mark.parametrize("what", ["files of a commit", "a file of a commit", "the .env of a commit"])
+def test_what_a_clone_put_in_the_place_of_an_object_is_not_what_was_committed(what: str, repository: Path) -> None:
+    before = ASKED[what](repository)
+    for name in ("rules/a.toml", ".env"):
+        blob = git(repository, "rev-parse", f"HEAD:{name}").stdout.decode().strip()
+        forged = git(repository, "hash-object", "-w", "--stdin", given=b"B=forged\n").stdout.decode().strip()
+        git(repository, "replace", blob, forged).check_returncode()
+
+    assert ASKED[what](repository) == before
+    assert "it was" in str(before)
