@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
 from pytest_gaia.plugin.masked_ids import mask_ids
 from pytest_gaia.plugin.masked_streams import mask_log_file
 from pytest_gaia.plugin.pytest_private import ReprFileLocation, TerminalRepr, junit_of
+from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import secrets_of_worker, tell_secrets
-
-if TYPE_CHECKING:
-    import warnings
-    from collections.abc import Callable, Generator
-
-    from pytest_gaia.run.session import Run
 
 _PLAIN = (int, float, type(None))
 """what cannot hold a secret"""
