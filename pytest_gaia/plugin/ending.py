@@ -111,7 +111,7 @@ def _leaked(config: pytest.Config) -> int:
     run, result = config.stash.get(RUN, None), config.stash.get(RESULT, None)
     if run is None or result is None:
         return 0
-    from pytest_gaia.plugin.last_look import look_through
+    from pytest_gaia.plugin.masking.files import look_through
 
     return look_through(config, run, result)
 

@@ -13,8 +13,8 @@ from pytest_gaia.plugin.checks.result import Judging, Result
 from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope, SealHooks, sealed_before
 from pytest_gaia.plugin.ending import RESULT
 from pytest_gaia.plugin.launch import distributes
-from pytest_gaia.plugin.masked_streams import mask_terminal
-from pytest_gaia.plugin.redacting import RedactionHooks
+from pytest_gaia.plugin.masking.reports import RedactionHooks
+from pytest_gaia.plugin.masking.streams import mask_terminal
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import LEFT_OUT, UNCOLLECTED, attach, tell_nodes, tell_worker

@@ -1,18 +1,20 @@
-"""Nothing that pytest shows, keeps or sends holds a secret: reports, warnings, errors of its own, properties in JUnit."""
+"""Nothing that pytest shows, keeps or sends holds a secret: reports, ids of tests, warnings, errors of its own, properties in JUnit."""
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Generator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import pytest
 
-from pytest_gaia.plugin.masked_ids import mask_ids
-from pytest_gaia.plugin.masked_streams import mask_log_file
-from pytest_gaia.plugin.pytest_private import ReprFileLocation, TerminalRepr, junit_of
+from pytest_gaia.plugin.masking.streams import mask_log_file
+from pytest_gaia.plugin.pytest_private import ReprFileLocation, TerminalRepr, junit_of, rename_parameters
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import secrets_of_worker, tell_secrets
+from pytest_gaia.secrets.masks import MASKED, ordinal_mask
 
 _PLAIN = (int, float, type(None))
 """what cannot hold a secret"""
@@ -132,3 +134,32 @@ def _warning(category: type[Warning], text: str) -> Warning:
         # Its class wants to be made of something else.
         return UserWarning(f"{category.__name__}: {text}")
     return warning if str(warning) == text else UserWarning(f"{category.__name__}: {text}")
+
+
+def mask_ids(items: Sequence[pytest.Item], mask: Callable[[str], str]) -> None:
+    """Mask the parameters in the ids of the ``items`` of one file or class, where they hold a secret.
+
+    In the ids of one function the first secret is ``***1***``, the next one ``***2***``.
+    """
+    parametrised = [item for item in items if "[" in item.name]
+    together = "\n".join(item.name for item in parametrised)
+    # Nearly always there is nothing, and one look is enough.
+    if not parametrised or mask(together) == together:
+        return
+    masks: defaultdict[str, _NumberedMasks] = defaultdict(lambda: _NumberedMasks(mask))
+    for item in parametrised:
+        rename_parameters(item, masks[item.name.partition("[")[0]])
+
+
+class _NumberedMasks:
+    """Masks the parameters of one function; the same secret has the same number in all of them."""
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        self._mask = mask
+        self._known: dict[str, int] = {}
+
+    def __call__(self, parameter: str) -> str:
+        return MASKED.sub(self._number, self._mask(parameter))
+
+    def _number(self, found: re.Match[str]) -> str:
+        return ordinal_mask(self._known.setdefault(found[0], len(self._known) + 1))

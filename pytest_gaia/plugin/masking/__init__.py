@@ -1,0 +1,1 @@
+"""Nothing that a run shows, keeps, sends or leaves behind holds a secret."""
