@@ -15,7 +15,7 @@ from pytest_gaia.cli.settings.deploy_values import masked
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.preflight.difference import described
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.signoff.clean import redactor_of
+from pytest_gaia.promotion.signoff.page import redactor_of
 from pytest_gaia.secrets.masks import MASK, unkeyed
 from pytest_gaia.secrets.names import is_secret_name, is_secret_parameter
 from pytest_gaia.secrets.redaction import Redactor, masker, secrets_around

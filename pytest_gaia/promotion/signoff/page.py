@@ -1,12 +1,21 @@
-"""Putting the sign-off page together. What it answers is the word of the target's gate."""
+"""Putting the sign-off page together. What it answers is the word of the target's gate.
 
-from collections.abc import Iterator, Sequence
+No secret that this machine knows stands on it, and no character that people cannot see."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_gaia import __version__
+from pytest_gaia.clients.known_secrets import secrets_of
+from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.printable import visible
 from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.gate.situation import Situation
@@ -17,7 +26,6 @@ from pytest_gaia.promotion.signoff import criteria, tests
 from pytest_gaia.promotion.signoff import environments as history
 from pytest_gaia.promotion.signoff import tests as rules
 from pytest_gaia.promotion.signoff.changes import changes
-from pytest_gaia.promotion.signoff.clean import clean, redactor_of
 from pytest_gaia.promotion.signoff.environments import environments, images
 from pytest_gaia.promotion.signoff.look import (
     Look,
@@ -29,6 +37,7 @@ from pytest_gaia.promotion.signoff.look import (
     way_to,
 )
 from pytest_gaia.report.signoff.page import Answer, Fact, SignOffPage
+from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
 _OF = {"registry": "in a registry", "local": "that one machine has"}
 
@@ -201,3 +210,37 @@ def _gaps(look: Look, unsure: Sequence[str]) -> Iterator[str]:
         if seen.gap:
             yield seen.gap
     yield from unsure
+
+
+T = TypeVar("T")
+
+
+def redactor_of(promotion: Promotion) -> Redactor:
+    """Return one that knows the secrets of all environments, and of variables and ``.env`` by their names."""
+    redactor = Redactor()
+    for environment in resolve_each(Options(project=promotion.project, environ=promotion.environ)).values():
+        if isinstance(environment, Exception):
+            # A setting of an environment that is not on the page need not be right for the page.
+            continue
+        redactor.learn_all(secrets_of(environment))
+    # What is set for an environment that cannot be resolved, or is not configured, is a secret all the same.
+    dotenv = promotion.project.dotenv
+    redactor.learn_all(secrets_around({name: value for name, (value, _) in dotenv.items()}))
+    redactor.learn_all(secrets_around(promotion.environ))
+    return redactor
+
+
+def clean(value: T, text: Callable[[str], str]) -> T:
+    """Return ``value``, a dataclass of texts, numbers and tuples of such, with ``text`` applied to every text in it."""
+    return _cleaned(value, lambda each: visible(text(each)))  # type: ignore[return-value]  # a dataclass is replaced by one of its own type
+
+
+def _cleaned(value: object, text: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, tuple):
+        return tuple(_cleaned(each, text) for each in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found = {field.name: _cleaned(getattr(value, field.name), text) for field in dataclasses.fields(value)}
+        return dataclasses.replace(value, **found)
+    return value
