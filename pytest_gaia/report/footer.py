@@ -16,6 +16,16 @@ _SOON = 7
 """days before the end of a rule from which on every run says so"""
 
 
+_SHOWN: tuple[Outcome, ...] = (
+    "passed",
+    "expected failure",
+    "tolerated",
+    "unexpected pass",
+    "not applicable",
+    "skipped",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How much is told, and in how many columns."""
@@ -77,16 +87,6 @@ def spent(judged: Judged) -> str:
     """Return how much of the environment's budget for excused failures is spent; nothing where none is, or none is set."""
     budget = judged.context.tolerance.budget
     return f": {judged.excused} of a budget of {budget}" if judged.excused and budget is not None else ""
-
-
-_SHOWN: tuple[Outcome, ...] = (
-    "passed",
-    "expected failure",
-    "tolerated",
-    "unexpected pass",
-    "not applicable",
-    "skipped",
-)
 
 
 def _head(label: str, judged: Judged) -> str:

@@ -8,6 +8,9 @@ from pytest_gaia.config.variables import variable_name
 from pytest_gaia.observation.readiness import MemberState
 from pytest_gaia.report.layout import aligned
 
+_KEYS = {"nats": "nats", "postgres": "secrets.database"}
+"""member → name of its address among the sources, where it is no URL of HTTP"""
+
 
 def header(environment: Environment) -> list[str]:
     """Return the lines that say which environment is tested, and who chose it."""
@@ -50,10 +53,6 @@ def not_ready(environment: Environment, absent: Sequence[MemberState], deadline:
             f"    tried: {_question(state)}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
         ]
     return [*lines, *(_when_gone(environment, gone) if gone else _when_unsettled(environment))]
-
-
-_KEYS = {"nats": "nats", "postgres": "secrets.database"}
-"""member → name of its address among the sources, where it is no URL of HTTP"""
 
 
 def _when_gone(environment: Environment, gone: Sequence[MemberState]) -> list[str]:

@@ -25,6 +25,10 @@ ITEM = "no-breaking-api-change"
 _MALFORMED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 
+BASELINE = "production"
+"""the environment whose clients must not be broken"""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceChange:
     """One difference, and of which service."""
@@ -123,10 +127,6 @@ def _lacking(name: str, older: Fetched, newer: Fetched | None) -> str:
 
 def _digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-BASELINE = "production"
-"""the environment whose clients must not be broken"""
 
 
 def check_release(promotion: Promotion, environment: str, bundle: Bundle, now: datetime) -> ApiCheck:

@@ -2,7 +2,8 @@
 
 References are followed, and what ``allOf`` adds is merged. A pair of schemas is compared once, wherever it is used, so
 that the work grows with the documents and not with the ways through them; that also ends schemas that refer to
-themselves. What is not understood and differs is reported as unclear."""
+themselves. What is not understood and differs is reported as unclear.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +21,25 @@ FOR_PEOPLE = frozenset(
 """keywords that say nothing about values"""
 _ANY: Schema = {}
 _NOTHING: Schema = {"not": _ANY}
+
+
+_LEAST = ("minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties")
+_MOST = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")
+_COMPARED = frozenset(
+    ("$ref", "type", "nullable", "enum", "const", "pattern", "format", "properties", "required", "anyOf", "oneOf")
+) | {*_LEAST, *_MOST}
+"""keywords with a comparison of their own"""
+_ONE = ("items", "propertyNames", "then", "else", "unevaluatedItems", "unevaluatedProperties")
+_EITHER_WAY = ("not", "if", "contains")
+"""keywords that hold a schema of which nobody can tell whether to allow less in it allows less as a whole"""
+_MANY = ("allOf", "prefixItems")
+_NAMED = ("patternProperties", "dependentSchemas")
+_LONGEST = 300
+"""characters of a place, before its middle is left out"""
+ALSO = 4
+"""operations that are named beside the first one"""
+_LOOKED_AT = 500
+"""pairs that are looked through for them"""
 
 
 class Resolver:
@@ -111,25 +131,6 @@ def _both(one: Any, other: Any) -> Any:
 
 def _same(one: Any, other: Any) -> bool:
     return one is other or bool(one == other)
-
-
-_LEAST = ("minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties")
-_MOST = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")
-_COMPARED = frozenset(
-    ("$ref", "type", "nullable", "enum", "const", "pattern", "format", "properties", "required", "anyOf", "oneOf")
-) | {*_LEAST, *_MOST}
-"""keywords with a comparison of their own"""
-_ONE = ("items", "propertyNames", "then", "else", "unevaluatedItems", "unevaluatedProperties")
-_EITHER_WAY = ("not", "if", "contains")
-"""keywords that hold a schema of which nobody can tell whether to allow less in it allows less as a whole"""
-_MANY = ("allOf", "prefixItems")
-_NAMED = ("patternProperties", "dependentSchemas")
-_LONGEST = 300
-"""characters of a place, before its middle is left out"""
-ALSO = 4
-"""operations that are named beside the first one"""
-_LOOKED_AT = 500
-"""pairs that are looked through for them"""
 
 
 @dataclass(frozen=True, slots=True)

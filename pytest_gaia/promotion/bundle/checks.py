@@ -13,6 +13,8 @@ from pytest_gaia.promotion.bundle.images import DIGEST, not_one
 from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.ledger.statements import sha256_of
 
+Status = Literal["same", "differs", "unknown", "left out"]
+
 
 def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
     """Return name → content of every deploy file in ``folder``, of all environments; none where there is no folder.
@@ -43,9 +45,6 @@ def _content(folder: DeployFolder, path: Path) -> bytes:
         return folder.content(path)
     except OSError as error:
         raise ConfigError(f"{path.name}: this deploy file cannot be read: {error.strerror}.") from None
-
-
-Status = Literal["same", "differs", "unknown", "left out"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The bundles of a project, one file each: ``.gaia/bundles/<id>.json``, and the deploy files that each was made of.
 
 Where the ledger is in git, they lie beside it as well, in a reference of their own. A machine that has never seen a
-bundle, such as that of a CI job, then promotes it, or rolls back to it, with the deploy files that it was made with."""
+bundle, such as that of a CI job, then promotes it, or rolls back to it, with the deploy files that it was made with.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +20,10 @@ from pytest_gaia.promotion.ledger.statements import SHORT, sha256_of
 FOLDER = ".gaia/bundles"
 _LEAST_DIGITS = 4
 """of an id that stands for one bundle"""
+
+
+REFERENCE = "refs/gaia/bundles"
+_TRIES = 20
 
 
 def bundle_files(rootdir: Path) -> dict[str, Path]:
@@ -121,10 +126,6 @@ def _listed(ids: list[str]) -> str:
     newest = [each[:SHORT] for each in reversed(ids)]
     rest = f" and {len(newest) - 8} more" if len(newest) > 8 else ""
     return f"Known, newest first: {', '.join(newest[:8])}{rest}."
-
-
-REFERENCE = "refs/gaia/bundles"
-_TRIES = 20
 
 
 class SharedBundle(msgspec.Struct, frozen=True):

@@ -23,6 +23,10 @@ DIRTY = "-dirty"
 _KEPT = ".gaia"
 
 
+ALEMBIC_FOLDERS = ("alembic/versions", "migrations/versions")
+NUMBERED_FOLDERS = ("migrations", "supabase/migrations")
+
+
 def make_bundle(
     promotion: Promotion,
     components: Iterable[Component],
@@ -86,10 +90,6 @@ def _changed(files: tuple[str, ...]) -> str:
         f"the work tree is not what the commit says: {listed(files)}. Nothing was made. Commit it (or "
         "ignore what is no part of a release); --allow-dirty makes a local bundle, which goes no further than dev."
     )
-
-
-ALEMBIC_FOLDERS = ("alembic/versions", "migrations/versions")
-NUMBERED_FOLDERS = ("migrations", "supabase/migrations")
 
 
 def migration_head(rootdir: Path) -> str:

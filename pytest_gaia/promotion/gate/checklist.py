@@ -12,6 +12,12 @@ _APPROVERS = ("release-manager", "product")
 _SECURITY = ("security",)
 
 
+INTEGRATION_SUITES = ("messaging", "database")
+"""suites that test the services together with the broker and the database"""
+_API = "gaia api diff --bundle {bundle} --env {environment} --record"
+_EXPERIMENTAL = "gaia check no-experimental-features --bundle {bundle} --env {environment}"
+
+
 @dataclass(frozen=True, slots=True)
 class ChecklistItem:
     """One item, and how it is shown."""
@@ -51,12 +57,6 @@ def _check(item: str, command: str) -> Callable[[Situation], Finding]:
 def _signed(item: str, roles: tuple[str, ...]) -> Callable[[Situation], Finding]:
     return lambda situation: proofs.signed(situation, item, roles)
 
-
-INTEGRATION_SUITES = ("messaging", "database")
-"""suites that test the services together with the broker and the database"""
-
-_API = "gaia api diff --bundle {bundle} --env {environment} --record"
-_EXPERIMENTAL = "gaia check no-experimental-features --bundle {bundle} --env {environment}"
 
 CHECKLIST: tuple[ChecklistItem, ...] = (
     ChecklistItem("local-tests-pass", "All local tests pass", "dev", _from_previous(proofs.passed_run), first=""),

@@ -24,6 +24,9 @@ _STABLE_RUNS = 2
 """how many runs in a row must have passed for an environment to be called stable"""
 
 
+_SLO = ("passed", "warned", "failed", "inconclusive")
+
+
 def passed_run(situation: Situation, environment: str) -> Finding:
     """The newest run of the bundle there was complete, fresh, and came to PROMOTE."""
     again = f"gaia promote {environment} --bundle {situation.bundle.short}"
@@ -176,9 +179,6 @@ def performs(situation: Situation, environment: str) -> Finding:
         return stale(f"measured on {_day(run)}", run)
     warned = f"; close to its limit: {', '.join(by_status['warned'])}" if by_status["warned"] else ""
     return proved(f"{len(run.says.details.slo)} objectives met{warned}", run)
-
-
-_SLO = ("passed", "warned", "failed", "inconclusive")
 
 
 def rollback_ready(situation: Situation, environment: str) -> Finding:

@@ -3,7 +3,8 @@
 Two things have to hold for the latter. No deploy file of the bundle switches one on in the environment that it goes to:
 no variable that is named as one is (``EXPERIMENTAL…``, ``ENABLE_EXPERIMENTAL…``, ``FEATURE_…EXPERIMENTAL…``) has a value
 that means yes. And nothing that the release is let through for rests on one: the environment leaves experimental checks
-out, or the bundle's newest run in the stage before ran none of them."""
+out, or the bundle's newest run in the stage before ran none of them.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,15 @@ from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, CheckStatus, RunPredicate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.witness import witness
+
+Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
+"""status, why, findings"""
+ITEM = "no-experimental-features"
+"""of the checklist"""
+NAME = re.compile(r"^(?:\w*_)?(?:ENABLE_)?EXPERIMENTAL|^FEATURES?_\w*EXPERIMENTAL", re.IGNORECASE)
+"""names of variables that switch an experimental feature"""
+_OFF = ("", "0", "false", "no", "off", "none", "disabled", "never")
+_VARIABLE = re.compile(r"\$\{?\w")
 
 
 def environment_apart(promotion: Promotion, name: str) -> Environment:
@@ -85,18 +95,6 @@ def _not_said_to_run(promotion: Promotion, name: str, bundle: Bundle, now: datet
     if stay.since or stay.gone:
         return stay.gone
     return f"nothing shows that {name} runs bundle {bundle.short}; gaia promote {name} --bundle {bundle.short}"
-
-
-Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
-"""status, why, findings"""
-
-ITEM = "no-experimental-features"
-"""of the checklist"""
-
-NAME = re.compile(r"^(?:\w*_)?(?:ENABLE_)?EXPERIMENTAL|^FEATURES?_\w*EXPERIMENTAL", re.IGNORECASE)
-"""names of variables that switch an experimental feature"""
-_OFF = ("", "0", "false", "no", "off", "none", "disabled", "never")
-_VARIABLE = re.compile(r"\$\{?\w")
 
 
 def check_experimental(promotion: Promotion, environment: str, bundle: Bundle, now: datetime) -> Found:

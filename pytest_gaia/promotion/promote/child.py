@@ -45,6 +45,14 @@ _VARIABLES = (
 _PATH = "PYTHONPATH"
 
 
+_OUT_OF_REACH = 12
+_SHOWN_LINES = 12
+_LONGEST = 1024
+"""bytes of what pytest reports about its record that are looked at; it reports 64"""
+_LOOK_EVERY = 2.0
+"""seconds between two looks whether the lock is still held"""
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     """What is run for one promotion, in the folder of gaia.toml."""
@@ -163,14 +171,6 @@ def _deploying(bundle: Bundle, services: Sequence[str]) -> tuple[str, ...]:
         f"--gaia-deploy-services={','.join(services)}",
         *(f"--gaia-deploy-image={service}={images[service]}" for service in services),
     )
-
-
-_USAGE, _OUT_OF_REACH = 4, 12
-_SHOWN_LINES = 12
-_LONGEST = 1024
-"""bytes of what pytest reports about its record that are looked at; it reports 64"""
-_LOOK_EVERY = 2.0
-"""seconds between two looks whether the lock is still held"""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -1,6 +1,7 @@
 """Trying a rollback before it is needed: back to the earlier bundle, looked at, forward again, looked at.
 
-That is done by the suite ``health`` of the project, or, where it has none, by whether the members answer."""
+That is done by the suite ``health`` of the project, or, where it has none, by whether the members answer.
+"""
 
 import subprocess
 import tempfile
@@ -49,6 +50,11 @@ Smoke: TypeAlias = Callable[[], str]
 
 _WHY = "rehearsal"
 _FINE = ("same", "left out")
+
+
+SUITE = "health"
+_STANDARD_ERROR = 2
+"""the descriptor: standard output holds the result of the command alone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +172,6 @@ def _leg(
     there = plan.target if rollout.action == "rollback" else plan.bundle
     problem = smoke()
     return result, f"bundle {there.short} runs, but {problem}" if problem else ""
-
-
-SUITE = "health"
-_STANDARD_ERROR = 2
-"""the descriptor: standard output holds the result of the command alone"""
 
 
 def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:

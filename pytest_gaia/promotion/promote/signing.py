@@ -1,7 +1,8 @@
 """Writing down what a person says, after every reason was looked for for which it would count for nothing.
 
 They sign with a key of the project, or with one of SSH through ``ssh-keygen -Y sign``: also one that an agent or a token
-holds, and never shows."""
+holds, and never shows.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +32,10 @@ from pytest_gaia.system.processes import completed
 
 RELEASE = "release"
 """what signs the release as a whole, as ``sign`` of a stage asks"""
+
+
+_TIMEOUT = 120
+"""seconds; somebody may have to type a passphrase or touch a token"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +170,6 @@ def _role(word: Word, wanted: tuple[str, ...], key: TrustedKey | None) -> str:
         return word.role or able[0]
     has = f"{key.name} has {', '.join(key.roles)}" if key else "this was given: " + (word.role or "none")
     raise ConfigError(f"{word.item} is signed by {' or '.join(wanted)}; {has}. Nothing was written.")
-
-
-_TIMEOUT = 120
-"""seconds; somebody may have to type a passphrase or touch a token"""
 
 
 @dataclass(frozen=True, slots=True)

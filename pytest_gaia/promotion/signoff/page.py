@@ -1,8 +1,7 @@
 """Putting the sign-off page together. What it answers is the word of the target's gate.
 
-No secret that this machine knows stands on it, and no character that people cannot see."""
-
-from __future__ import annotations
+No secret that this machine knows stands on it, and no character that people cannot see.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +22,8 @@ from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.signoff import criteria, tests
-from pytest_gaia.promotion.signoff import environments as history
-from pytest_gaia.promotion.signoff import tests as rules
 from pytest_gaia.promotion.signoff.changes import changes
-from pytest_gaia.promotion.signoff.environments import environments, images
+from pytest_gaia.promotion.signoff.environments import environments, history, images, objectives
 from pytest_gaia.promotion.signoff.look import (
     Look,
     checked_address,
@@ -40,6 +37,9 @@ from pytest_gaia.report.signoff.page import Answer, Fact, SignOffPage
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
 _OF = {"registry": "in a registry", "local": "that one machine has"}
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _with_files(look: Look, asked: Asked) -> Look:
 def _page(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
     gate = gates[-1][1]
     waived = (*gate.waived, *criteria.waived_before(look))
-    ages, unsure = rules.rule_ages(look)
+    ages, unsure = tests.rule_ages(look)
     return SignOffPage(
         answer=answer_of(gate, waived),
         verdict=gate.verdict,
@@ -132,13 +132,13 @@ def _page(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
         images=images(look),
         criteria=criteria.criteria(gate, look.entries),
         checklist=criteria.checklist(gates),
-        known=rules.known_failures(look),
-        idle=rules.idle_rules(look),
+        known=tests.known_failures(look),
+        idle=tests.idle_rules(look),
         blocking=tests.blocking(look, gate),
         untested=tests.untested(look),
         changes=changes(look),
-        objectives=history.objectives(look),
-        history=history.history(look),
+        objectives=objectives(look),
+        history=history(look),
         ages=ages,
         verdicts_known=any(seen.verdict for seen in look.runs.values()),
         gaps=tuple(_gaps(look, unsure)),
@@ -170,7 +170,7 @@ def _facts(look: Look) -> Iterator[Fact]:
     yield Fact("Migration head", bundle.migration_head or "none", code=bool(bundle.migration_head))
     versions = {seen.verdict.release for seen in look.runs.values() if seen.verdict and seen.verdict.release}
     yield Fact("Version that services tell", ", ".join(sorted(versions)) or "not known")
-    policies = rules.policies_of(look)
+    policies = tests.policies_of(look)
     for policy, names in policies.items():
         yield Fact("Policy (rules)" + (f" in {', '.join(names)}" if len(policies) > 1 else ""), policy, code=True)
     if not policies:
@@ -210,9 +210,6 @@ def _gaps(look: Look, unsure: Sequence[str]) -> Iterator[str]:
         if seen.gap:
             yield seen.gap
     yield from unsure
-
-
-T = TypeVar("T")
 
 
 def redactor_of(promotion: Promotion) -> Redactor:

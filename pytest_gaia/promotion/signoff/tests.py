@@ -18,6 +18,18 @@ _ELSEWHERE = re.compile(r" is not among |excuses nothing$")
 _UNKNOWN = "excused by a rule; which one is not known here, because the verdict file of the run is missing"
 
 
+_NOT_TESTED = {
+    "not applicable": "not applicable",
+    "skipped": "skipped",
+    "deselected": "deselected",
+    "not collected": "blocked: could not be loaded",
+    "incomplete": "cut off",
+}
+_NEVER_RAN = "never ran"
+_LINES = 3
+"""of why a test failed, that a page has room for"""
+
+
 def known_failures(look: Look) -> tuple[KnownFailure, ...]:
     """Return each known cause with all tests that it excused on the way; those that end first come first."""
     tests: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -124,18 +136,6 @@ def _idle(look: Look, use: RuleUse, reasons: Mapping[str, list[str]]) -> IdleRul
 def _days_left(look: Look, use: RuleUse) -> int:
     """Return the days on the day of the page, not on that of the run."""
     return (date.fromisoformat(use.expires) - look.now.date()).days
-
-
-_NOT_TESTED = {
-    "not applicable": "not applicable",
-    "skipped": "skipped",
-    "deselected": "deselected",
-    "not collected": "blocked: could not be loaded",
-    "incomplete": "cut off",
-}
-_NEVER_RAN = "never ran"
-_LINES = 3
-"""of why a test failed, that a page has room for"""
 
 
 def blocking(look: Look, gate: Gate) -> tuple[Blocking, ...]:

@@ -11,6 +11,11 @@ from typing import Any
 
 from pytest_gaia.verdict.judged import Judged
 
+_RED = ["failed", "broken"]
+_ANY = [*_RED, "skipped", "unknown"]
+_LET_THROUGH = "gaia: (?:expected failure|tolerated|unexpected pass)"
+_OUT_OF_REACH = "(?:Unreachable|DeadlineExceeded|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
+
 
 def circumstances(judged: Judged, environment: str, policy: str) -> dict[str, str]:
     """Return what the run itself knows; ``policy`` is the digest of its rules. What is not known is left out."""
@@ -106,12 +111,6 @@ def _build(name: str, number: str) -> str:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
-
-
-_RED = ["failed", "broken"]
-_ANY = [*_RED, "skipped", "unknown"]
-_LET_THROUGH = "gaia: (?:expected failure|tolerated|unexpected pass)"
-_OUT_OF_REACH = "(?:Unreachable|DeadlineExceeded|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
 
 
 def categories() -> list[dict[str, Any]]:

@@ -14,6 +14,10 @@ CASE = "case"
 """the hidden parameter that keeps parametrised tests apart, whose values can look alike once they are masked"""
 
 
+Labels = tuple[tuple[str, str], ...]
+EPIC = "Gaia Platform"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """One test as Allure names it, from pytest's node id."""
@@ -71,9 +75,6 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
 
 
-Labels = tuple[tuple[str, str], ...]
-
-
 def origin(identity: Identity) -> Labels:
     """Return where a test comes from: the tree of suites, the package and the framework, as allure-pytest writes them."""
     dotted = identity.path.removesuffix(".py").replace("/", ".")
@@ -98,9 +99,6 @@ def missing(present: Iterable[str], wanted: Labels) -> Labels:
     """Return those of ``wanted`` whose name nobody has used yet: what the author of a test says goes first."""
     taken = set(present)
     return tuple((name, value) for name, value in wanted if name not in taken)
-
-
-EPIC = "Gaia Platform"
 
 
 @lru_cache(maxsize=4096)

@@ -18,6 +18,13 @@ LABEL = "env"
 """the label that says in which environment a test ran"""
 
 
+_Test = tuple[object, ...]
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+|^\.+")
+_LONGEST = 80
+_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "CHANGE_BRANCH", "BRANCH_NAME")
+"""the variables in which GitHub, GitLab and Jenkins say which branch this is, the first one first"""
+
+
 class _Label(msgspec.Struct):
     name: str | None = None
     value: Any = None
@@ -105,9 +112,6 @@ class _Apart:
                 )
 
 
-_Test = tuple[object, ...]
-
-
 def _tests(result: _Result) -> Iterator[_Test]:
     """Yield by what Allure knows a test again: Allure 2 by its history, Allure 3 by its id or name and its parameters."""
     if result.history_id:
@@ -159,13 +163,6 @@ def _categories(folders: Iterable[Path]) -> tuple[dict[str, Any], ...]:
         for category in listed:
             found.setdefault(str(category.get("name")), category)
     return tuple(found.values()) or tuple(own_categories())
-
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+|^\.+")
-_LONGEST = 80
-
-_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "CHANGE_BRANCH", "BRANCH_NAME")
-"""the variables in which GitHub, GitLab and Jenkins say which branch this is, the first one first"""
 
 
 def branch_of(environ: Mapping[str, str]) -> str | None:
