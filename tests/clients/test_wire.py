@@ -42,7 +42,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 async def looked(where: Environment) -> str:
     """What readiness makes of the one member of ``where``."""
     try:
-        (state,) = await asyncio.to_thread(probe_members, where, deadline=2.0)
+        (state,) = await asyncio.to_thread(probe_members, where, deadline=20.0)
     except ConfigError as error:
         return str(error)
     return REACHED if state.state in ("ready", "woke") else state.detail
