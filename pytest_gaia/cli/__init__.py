@@ -1,7 +1,5 @@
 """The ``gaia`` command."""
 
-from __future__ import annotations
-
 import sys
 
 

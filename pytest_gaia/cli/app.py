@@ -1,7 +1,5 @@
 """The table of commands, and one command line: its command is loaded, and every user's mistake ends in one line and 4."""
 
-from __future__ import annotations
-
 import errno
 import importlib
 import os
@@ -181,6 +179,12 @@ def _not_loaded() -> None:
     """Stand for a command in the list of all."""
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gaia {__version__}")
+        raise typer.Exit
+
+
 def _top(
     version: Annotated[
         bool,
@@ -188,9 +192,3 @@ def _top(
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
-
-
-def _show_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"gaia {__version__}")
-        raise typer.Exit

@@ -1,9 +1,8 @@
 """Asking before something is done that people may not have meant, and durations as they type them."""
 
-from __future__ import annotations
-
 import re
 import sys
+from datetime import UTC, datetime
 
 import typer
 
@@ -16,6 +15,12 @@ INTERRUPTED = 130
 def is_production(environment: str) -> bool:
     """Whether ``environment`` goes by the name of production."""
     return environment in ("production", "prod") or environment.startswith(("production-", "prod-"))
+
+
+def confirm_production(environment: str, what: str, given: str | None, *, dry_run: bool = False) -> None:
+    """Do as :func:`confirm` where ``environment`` is production, or ``given`` says a name; a dry run needs none."""
+    if given is not None or (not dry_run and is_production(environment)):
+        confirm(environment, what, given)
 
 
 def confirm(environment: str, what: str, given: str | None) -> None:
@@ -65,6 +70,15 @@ def seconds(text: str, option: str, *, least: float = 0.1) -> float:
     if not least <= value <= _LONGEST:
         raise ConfigError(f"{option}: {text!r}: it has to be between {least:g} seconds and 30 days.")
     return value
+
+
+def moment(text: str, option: str) -> datetime:
+    """Return the time of ``text`` (ISO 8601), in UTC where it names no zone; ``ConfigError``, which names ``option``, if none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{option} {text}: no time; write 2027-01-31, or 2027-01-31T12:00Z.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def spoken(seconds: float) -> str:

@@ -1,7 +1,5 @@
 """What git knows of files as they were, and of the branch that is checked out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

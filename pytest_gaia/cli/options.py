@@ -1,7 +1,5 @@
 """What commands take: the options that several share, how a shell completes them, and the environment that one names."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What commands write to standard output: tables, lines, and JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

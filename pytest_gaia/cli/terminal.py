@@ -1,7 +1,5 @@
 """What a terminal is shown: tables, and lines and tables that follow what happens. Loaded with rich, for terminals alone."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """``gaia deploy``: an environment's services in their order, each observed and judged; and how a roll-out is shown."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys
@@ -10,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from pytest_gaia.cli.asking import confirm, is_production
+from pytest_gaia.cli.asking import confirm_production
 from pytest_gaia.cli.options import (
     AsJson,
     Confirm,
@@ -80,9 +78,9 @@ def deploy_environment(
         remote_only=remote_only,
         check=not dry_run,
     )
-    if confirmed is not None or (not dry_run and is_production(rollout.environment)):
-        listed = ", ".join(step.service for step in rollout.steps)
-        confirm(rollout.environment, f"Deploy {listed} to {rollout.environment}", confirmed)
+    listed = ", ".join(step.service for step in rollout.steps)
+    what = f"Deploy {listed} to {rollout.environment}"
+    confirm_production(rollout.environment, what, confirmed, dry_run=dry_run)
     carry_out(there, rollout, dry_run=dry_run, as_json=as_json)
 
 

@@ -1,7 +1,5 @@
 """``gaia logs``: what the services of an environment have written lately."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """``gaia rollback``: back to what was last seen to run well; planned, rehearsed, and written into the ledger."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """``gaia scale``: how many machines run a service, and how much memory each has."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from typing import Annotated

@@ -1,7 +1,5 @@
 """``gaia status``: all environments at once, and what is ahead of what."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

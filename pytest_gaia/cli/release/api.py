@@ -1,14 +1,12 @@
 """``gaia api``: what services offer, and whether a release breaks it."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name
+from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name, environment_option
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.printable import one_line
@@ -88,10 +86,7 @@ def show_difference(
     a: Side = None,
     b: Side = None,
     bundle: Annotated[str | None, typer.Option("--bundle", metavar="ID", help="The bundle that is judged.")] = None,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", metavar="ENV", help="Where the bundle is to go.", autocompletion=complete_name),
-    ] = None,
+    env: Annotated[str | None, environment_option("Where the bundle is to go.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the ledger.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -1,7 +1,5 @@
 """``gaia bundle``: what is released together, under one name."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pytest_gaia.cli.options import AsJson, Services, complete_name, options_here
+from pytest_gaia.cli.options import AsJson, Services, environment_option, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
@@ -85,12 +83,7 @@ def create_bundle(
     ] = None,
     from_env: Annotated[
         str | None,
-        typer.Option(
-            "--from-env",
-            metavar="ENV",
-            help="Take the images that run there; --image goes before one of them.",
-            autocompletion=complete_name,
-        ),
+        environment_option("Take the images that run there; --image goes before one of them.", "--from-env"),
     ] = None,
     services: Services = None,
     migration_head: Annotated[
@@ -152,10 +145,7 @@ def show_one_or_all(
 @app.command("verify", help=VERIFY_HELP)
 def verify_bundle(
     bundle: BundleName,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", metavar="ENV", help="Compare what runs there too.", autocompletion=complete_name),
-    ] = None,
+    env: Annotated[str | None, environment_option("Compare what runs there too.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare, and end with what it comes to."""

@@ -1,7 +1,5 @@
 """``gaia gate | checklist | check``: may a bundle go there, and what is still missing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name
+from pytest_gaia.cli.options import AsJson, EnvironmentName, environment_option
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.release.ledger import head_digits
 from pytest_gaia.errors import ConfigError
@@ -218,7 +216,7 @@ def _checks() -> None:
 @checks.command("no-experimental-features", help=EXPERIMENTAL_HELP)
 def check_no_experimental_features(
     bundle: BundleId,
-    env: Annotated[str, typer.Option("--env", metavar="ENV", help="Where it is to go.", autocompletion=complete_name)],
+    env: Annotated[str, environment_option("Where it is to go.")],
     as_json: AsJson = False,
 ) -> None:
     """Look, write, and end with what was found."""

@@ -1,7 +1,5 @@
 """``gaia key``: the pair of keys that signs evidence, and whom the project trusts."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pytest_gaia.cli.asking import moment
 from pytest_gaia.cli.options import AsJson
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.stages import MACHINE_ROLE
@@ -104,7 +103,8 @@ def retire_key(
         raise ConfigError(
             f"{name}: no key of that name is trusted; {nearest(name, [each.name for each in promotion.ledger.keys])}"
         )
-    path = retire(promotion.rootdir / promotion.settings.keys, key, role, _time(at), promotion.ledger.entries())
+    when = moment(at, "--at") if at is not None else datetime.now(UTC).replace(microsecond=0)
+    path = retire(promotion.rootdir / promotion.settings.keys, key, role, when, promotion.ledger.entries())
     what = f"{name} is no {role} any more" if role else f"{name} signs nothing any more"
     typer.echo(f"{os.path.relpath(path)}: commit it, and {what}; what it signed before stays valid")
 
@@ -166,16 +166,6 @@ def _check_roles(promotion: Promotion, roles: Sequence[str], identities: Sequenc
             f"--role {roles[0]}: is one of people, and without an identity nobody could tell whether its owner wrote a "
             "part of a release. Add --identity name@example.org, as it stands in commits."
         )
-
-
-def _time(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC).replace(microsecond=0)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--at {text}: no time; write 2027-01-31, or 2027-01-31T12:00Z.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _config_folder() -> Path:

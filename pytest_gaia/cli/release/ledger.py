@@ -1,7 +1,5 @@
 """``gaia ledger``: the evidence of every promotion; whether it is whole; and a copy for others."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated, Any

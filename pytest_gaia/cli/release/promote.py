@@ -1,13 +1,11 @@
 """``gaia promote``: one bundle into one environment, with evidence of every step."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated, Literal
 
 import typer
 
-from pytest_gaia.cli.asking import INTERRUPTED, confirm, is_production
+from pytest_gaia.cli.asking import INTERRUPTED, confirm_production
 from pytest_gaia.cli.options import AsJson, Confirm, EnvironmentName
 from pytest_gaia.cli.output import echo_json, reader_may_leave
 from pytest_gaia.cli.release.gate import BundleId, gate_json, show_gate
@@ -72,8 +70,7 @@ def promote_bundle(
         raise typer.Exit(_show_plan(planned, changed, as_json=as_json))
     if planned.edge.exit_code or changed:
         raise typer.Exit(_refused(planned, changed, as_json=as_json))
-    if is_production(env) or confirmed is not None:
-        confirm(env, f"Promote bundle {planned.bundle.short} to {env}", confirmed)
+    confirm_production(env, f"Promote bundle {planned.bundle.short} to {env}", confirmed)
     ending = _carried_out(planned, resume=resume, only=only, as_json=as_json)
     with reader_may_leave(sys.stdout):
         _show_ending(planned, ending, only=only, as_json=as_json)

@@ -1,7 +1,5 @@
 """``gaia signoff | waive``: what only people can say, signed, for one bundle; and the page that tells them of the release."""
 
-from __future__ import annotations
-
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from pytest_gaia.cli.options import DefaultGroup, complete_name
+from pytest_gaia.cli.asking import moment
+from pytest_gaia.cli.options import DefaultGroup, environment_option
 from pytest_gaia.cli.release.gate import BundleId
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder, write_file
@@ -124,10 +123,7 @@ _NOT_WHOLE = 1
 @signoff.command("report", help=HELP)
 def report_signoff(
     bundle: BundleId,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ENV", help="The environment that it goes to; repeatable.", autocompletion=complete_name),
-    ] = None,
+    env: Annotated[list[str] | None, environment_option("The environment that it goes to; repeatable.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page, as HTML, to FILE.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as Markdown to FILE.")] = None,
     form: Annotated[
@@ -155,7 +151,8 @@ def report_signoff(
         raise ConfigError("--format writes to standard output; give --output and --markdown, or --format, not both.")
     promotion = Promotion.here()
     asked = Asked(tuple(env or ()), tuple(run or ()), tuple(record or ()), allure)
-    found = signoff_page(promotion, promotion.bundle(bundle), asked, _time(as_of))
+    when = moment(as_of, "--as-of") if as_of is not None else datetime.now(UTC)
+    found = signoff_page(promotion, promotion.bundle(bundle), asked, when)
     if form:
         # A document, not text for the log: as bytes, so that no character of it is shown as another one.
         typer.echo(_rendered(found, form).rstrip("\n").encode())
@@ -202,13 +199,3 @@ def _rendered(found: Found, form: str) -> str:
     import msgspec
 
     return msgspec.json.format(msgspec.json.encode(found.page), indent=2).decode()
-
-
-def _time(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--as-of {text}: no time; write 2027-01-31, or 2027-01-31T12:00Z.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,7 +1,5 @@
 """Allure 3, the viewer: where it is, and how it is run without a network."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

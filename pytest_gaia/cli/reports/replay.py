@@ -1,7 +1,5 @@
 """``gaia replay``: judge a recorded run again, under another environment's rules or on another day."""
 
-from __future__ import annotations
-
 import datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from pytest_gaia.cli.options import complete_name, options_here
+from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.policy.files import folders_of, load
 from pytest_gaia.report import footer
@@ -34,9 +32,7 @@ app = typer.Typer()
 @app.command("replay", help=HELP)
 def replay_run(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-record.")],
-    as_env: Annotated[
-        str | None, typer.Option(help="Judge by this environment's rules.", autocompletion=complete_name)
-    ] = None,
+    as_env: Annotated[str | None, environment_option("Judge by this environment's rules.", "--as-env")] = None,
     as_of: Annotated[
         datetime.datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Judge as on this day.")
     ] = None,

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from pytest_gaia.cli.git import branch_at
-from pytest_gaia.cli.options import AsJson, complete_name, options_here
+from pytest_gaia.cli.options import AsJson, environment_option, options_here
 from pytest_gaia.cli.output import echo_json
 from pytest_gaia.cli.reports.allure import Allure, find_allure, told
 from pytest_gaia.errors import ConfigError, ReportFailed
@@ -63,7 +63,7 @@ def make_report(
     ] = _OUTPUT,
     environment: Annotated[
         str | None,
-        typer.Option(metavar="ENV", help="Whose results they are, if they do not say.", autocompletion=complete_name),
+        environment_option("Whose results they are, if they do not say.", "--environment"),
     ] = None,
     branch: Annotated[str | None, typer.Option(help="Whose history; default: as CI or git says.")] = None,
     history: Annotated[

@@ -1,7 +1,5 @@
 """``gaia slo``: was a recorded run as fast as the environment's objectives ask, and as the one before?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -9,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.options import AsJson, complete_name
+from pytest_gaia.cli.options import AsJson, environment_option
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.ledger.statements import SloResult
@@ -41,10 +39,7 @@ _MISSED, _NOT_KNOWN = 1, 11
 @app.command("slo", help=HELP)
 def judge_speed(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-record.")],
-    env: Annotated[
-        str | None,
-        typer.Option(metavar="ENV", help="Whose objectives; without it, the run's own.", autocompletion=complete_name),
-    ] = None,
+    env: Annotated[str | None, environment_option("Whose objectives; without it, the run's own.")] = None,
     baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,7 +1,5 @@
 """``gaia policy ratchet | fmt``: the files of rules as they were, and as they should be written."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated

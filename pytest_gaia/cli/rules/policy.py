@@ -1,7 +1,5 @@
 """``gaia policy list | lint | explain``: what the rules of a project say, and whether they still hold."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.options import AsJson, complete_name
+from pytest_gaia.cli.options import AsJson, environment_option
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table
 from pytest_gaia.cli.rules import files as policy_files
 from pytest_gaia.cli.rules import recorded as policy_runs
@@ -52,9 +50,7 @@ what became of it.
 
 @app.command("list", help=LIST_HELP)
 def list_rules(
-    env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only rules of this environment.", autocompletion=complete_name)
-    ] = None,
+    env: Annotated[str | None, environment_option("Only rules of this environment.")] = None,
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
@@ -100,7 +96,7 @@ def lint_rules(run: FromRun = None, as_of: AsOf = None, as_json: AsJson = False)
 @app.command("explain", help=EXPLAIN_HELP)
 def explain(
     node: Annotated[str, typer.Argument(metavar="NODEID", help="One test, as pytest names it.")],
-    env: Annotated[str, typer.Option(metavar="NAME", help="The environment.", autocompletion=complete_name)],
+    env: Annotated[str, environment_option("The environment.")],
     run: FromRun = None,
     as_of: AsOf = None,
     as_json: AsJson = False,

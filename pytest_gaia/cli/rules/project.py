@@ -1,7 +1,5 @@
 """The rules of the project that this folder belongs to, the tests that they are held against, and rules as people read them."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """``gaia policy diff | suggest | prune``: rules held against recorded runs."""
 
-from __future__ import annotations
-
 import datetime
 from pathlib import Path
 from typing import Annotated

@@ -2,8 +2,6 @@
 
 A check says which command it stands for by ``@pytest.mark.gaia(command="provider-models")``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

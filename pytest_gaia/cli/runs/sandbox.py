@@ -1,14 +1,12 @@
 """``gaia sandbox``: a platform of one's own, kept running for development."""
 
-from __future__ import annotations
-
 import shlex
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.options import complete_name, options_here
+from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
@@ -42,9 +40,7 @@ def group() -> None:
 
 @app.command("up", help=UP_HELP)
 def up(
-    like: Annotated[
-        str, typer.Option("--as", metavar="ENV", help="Shape it like this environment.", autocompletion=complete_name)
-    ] = "sandbox",
+    like: Annotated[str, environment_option("Shape it like this environment.", "--as")] = "sandbox",
     without: Annotated[
         list[str] | None, typer.Option(metavar="MEMBER,…", help="Leave these members stopped; repeatable.")
     ] = None,

@@ -1,7 +1,5 @@
 """``gaia test``, ``quick-test``, ``full-test`` and ``deploy-and-test``: a selection of checks, run by pytest."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys
@@ -12,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.asking import confirm, is_production
+from pytest_gaia.cli.asking import confirm_production
 from pytest_gaia.cli.options import (
     Confirm,
     EnvironmentName,
@@ -20,7 +18,7 @@ from pytest_gaia.cli.options import (
     Rebuild,
     Region,
     Services,
-    complete_name,
+    environment_option,
     options_here,
     target,
 )
@@ -46,6 +44,8 @@ What passes is PARTIAL, because it is a part of the suites: it cannot promote a 
 """
 
 app = typer.Typer()
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the selection and run nothing.")]
 
 _CODES = """\
 What follows `--` goes to pytest. The exit code is pytest's: 0 passed, 1 failed, 4 a mistake, 11 not enough evidence,
@@ -112,9 +112,7 @@ def run_command(
     staging: Annotated[bool, typer.Option("--staging", help="Test staging.")] = False,
     prod: Annotated[bool, typer.Option("--prod", "--production", help="Test production.")] = False,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Test whatever answers there; read-only.")] = None,
-    env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Test this environment.", autocompletion=complete_name)
-    ] = None,
+    env: Annotated[str | None, environment_option("Test this environment.")] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Print the selection and become pytest."""
@@ -134,9 +132,6 @@ def project_suites(project: Project | None = None) -> tuple[str, ...]:
         raise ConfigError(f'{problem}, so there is nothing to run. Name the suites there: [gaia] suites = ["suites"].')
     folders = tuple(os.path.relpath(suite, here) for suite in project.suites)
     return folders if root == here else (*folders, f"--rootdir={os.path.relpath(root, here)}")
-
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the selection and run nothing.")]
 
 
 @app.command("quick-test", help=QUICK_HELP)
@@ -172,8 +167,8 @@ def deploy_and_test(
         there.environment, there.deployment, rootdir=there.rootdir, services=names, images=images, region=region,
         rebuild=rebuild,
     )  # fmt: skip
-    if confirmed is not None or (not dry_run and is_production(env)):
-        confirm(env, f"Deploy {', '.join(step.service for step in rollout.steps)} to {env}, and test it", confirmed)
+    listed = ", ".join(step.service for step in rollout.steps)
+    confirm_production(env, f"Deploy {listed} to {env}, and test it", confirmed, dry_run=dry_run)
     deploying = ["--gaia-deploy"]
     deploying += [f"--gaia-deploy-services={','.join(names)}"] if names else []
     deploying += [f"--gaia-deploy-image={service}={reference}" for service, reference in images.items()]

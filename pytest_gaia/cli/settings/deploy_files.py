@@ -1,7 +1,5 @@
 """``gaia config``: what is wrong with deploy files, and what two environments differ in."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """The values of deploy files as people and JSON readers see them: secrets masked, each with file, line and key."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """``gaia env``: which environments there are, and what each is made of."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The values of an environment and of its stage as people and JSON readers see them: masked, each with its source."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 
