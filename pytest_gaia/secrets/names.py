@@ -6,13 +6,10 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from pytest_gaia.secrets.shapes import Span, end_of_string, is_literal, looks_made
+from pytest_gaia.secrets.shapes import Span, end_of_string, is_literal, looks_made, words_of
 
 _LONGEST = 256
 """characters; a longer text is no name"""
-
-# API_KEY, api-key, apiKey and APIKey are the same two words.
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 _SUFFIXES = re.compile(
     r"base|b|v|hex|pem|der|jwk|json|raw|plain|old|new|previous|prev|current|next|primary|secondary|fallback|default|"
@@ -73,7 +70,7 @@ def is_secret_parameter(name: str) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name)] if len(name) <= _LONGEST else []
+    return words_of(name) if len(name) <= _LONGEST else []
 
 
 # What parts a name from its value: for a name in quotes a colon, or the comma of a pair; for others an equals sign, or a colon.

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
+# API_KEY, api-key, apiKey and APIKey are the same two words.
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
 Span: TypeAlias = tuple[int, int]
 """start and end of a secret in a text"""
 
@@ -49,6 +52,11 @@ _SHAPES = {
     "a key of age": _Shape("AGE-SECRET-KEY-1", "0-9A-Z", 16),
 }
 """kind of token → how it looks"""
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of which a name is made, in lower case."""
+    return [word.lower() for word in _WORD.findall(name)]
 
 
 def joined(spans: Iterable[Span]) -> Iterator[Span]:
@@ -295,7 +303,6 @@ _PLAIN_VALUES = {"", "true", "false", "yes", "no", "on", "off", "none", "null", 
 _LONG_NUMBER = 10
 
 _HOST = re.compile(r"@(\[[\w:.]+\]|[\w.-]+)")
-_NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _PLACEHOLDERS = frozenset(
     ["dummy", "fake", "test", "testing", "example", "placeholder", "changeme", "mock", "sample", "insecure", "foo"]
 )
@@ -322,12 +329,12 @@ def secret_shape(text: str) -> str | None:
 
 def is_placeholder(value: str) -> bool:
     """Whether ``value`` is written where a secret is expected and none is needed: ``dummy``, ``test-secret-for-ci``."""
-    words = {word.lower() for word in _NAME_PART.findall(value[: _LONGEST_PLACEHOLDER + 1])}
+    words = words_of(value[: _LONGEST_PLACEHOLDER + 1])
     is_random = any(map(_RANDOM_PIECE.fullmatch, re.split(r"[^A-Za-z0-9]+", value)))
     return (
         len(value) <= _LONGEST_PLACEHOLDER
         and not is_random
-        and (value.lower() in _DEFAULTS or not words.isdisjoint(_PLACEHOLDERS))
+        and (value.lower() in _DEFAULTS or not _PLACEHOLDERS.isdisjoint(words))
     )
 
 

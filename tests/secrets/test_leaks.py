@@ -6,17 +6,14 @@ import gzip
 import json
 import os
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pytest_gaia.secrets.leaks import Leak, leaks
 from pytest_gaia.secrets.masks import mask_of
 from pytest_gaia.secrets.redaction import Redactor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 SECRET = 'Wk81c0-+/"9d31'
 

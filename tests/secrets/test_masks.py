@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.masks import Secret, mask_url
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_secret_shows_itself_only_when_asked() -> None:

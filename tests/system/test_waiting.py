@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.deploy.contract import Observation, Reply
+from pytest_gaia.deploy.contract import Observation, Reply, Request
 from pytest_gaia.deploy.fly.tool import FlyTool
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.observation import status as observing
@@ -25,12 +26,6 @@ from pytest_gaia.rollout.model import Rollout, Step
 from pytest_gaia.rollout.step import Pace
 from pytest_gaia.system.processes import KEY_VARIABLE, completed, exit_code_of, output_of
 from pytest_gaia.system.signals import ROUND, join, rounds, take, wait_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from pytest_gaia.deploy.contract import Request
 
 LONG = 20.0
 """seconds that the main thread would wait"""
