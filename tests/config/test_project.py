@@ -53,7 +53,7 @@ def test_the_project_is_found_from_a_folder_below(tmp_path: Path) -> None:
 def test_looking_for_a_project_loads_neither_pytest_nor_a_decoder(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
-        "from pytest_gaia.config import options, resolve\n"
+        "from pytest_gaia.config import resolve\n"
         "from pytest_gaia.config.project import Project\n"
         "Project(pathlib.Path(sys.argv[1])).suites\n"
         "print(sorted({'pytest', 'msgspec', 'tomllib', 'asyncio', 'rich', 'typer'} & set(sys.modules)))\n"
