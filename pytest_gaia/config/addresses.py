@@ -5,15 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.masks import MASK
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _DSN_SCHEMES = ("postgresql", "postgres")

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import UNSET
 
+from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import SANDBOX, DeploySettings, Environment, Timeouts, not_configured
-from pytest_gaia.config.layers import SHIPPED, shipped_file
+from pytest_gaia.config.layers import SHIPPED, Layer, shipped_file
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
 from pytest_gaia.config.reader import ADHOC
-from pytest_gaia.config.schema import StageTable, set_values
+from pytest_gaia.config.schema import EnvironmentTable, LedgerTable, StageTable, set_values
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage, duration
 from pytest_gaia.config.tolerance import TOLERANCE_KEYS, tolerance_of
-from pytest_gaia.config.variables import SECRET_KEYS
+from pytest_gaia.config.variables import SECRET_KEYS, Sourced
 from pytest_gaia.errors import ConfigError, NotConfigured
 from pytest_gaia.files.decoding import keys_of
 from pytest_gaia.secrets.masks import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.config.layers import Layer
-    from pytest_gaia.config.schema import EnvironmentTable, LedgerTable
-    from pytest_gaia.config.variables import Sourced
-
 
 _DEPLOY = tuple(f"deploy.{item.name}" for item in fields(DeploySettings))
 

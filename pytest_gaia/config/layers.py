@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from msgspec import UNSET, Struct, structs
 
@@ -14,17 +15,10 @@ from pytest_gaia.config import addresses
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.reader import Reader
-from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable, UrlTable
+from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable, PlatformName, UrlTable
+from pytest_gaia.config.variables import Sourced, Variables
 from pytest_gaia.files.decoding import decode
-from pytest_gaia.files.toml import key_lines, nearest_line, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from pytest_gaia.config.schema import PlatformName
-    from pytest_gaia.config.variables import Sourced, Variables
-    from pytest_gaia.files.toml import Key
-
+from pytest_gaia.files.toml import Key, key_lines, nearest_line, parse
 
 Table = TypeVar("Table", bound=Struct)
 

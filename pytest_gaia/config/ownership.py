@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.addresses import is_loopback
+from pytest_gaia.config.catalogue import Catalogue
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.errors import EnvironmentUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from pytest_gaia.config.catalogue import Catalogue
-    from pytest_gaia.config.environment import Environment
 
 
 def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None:

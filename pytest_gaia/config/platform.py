@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+from collections.abc import Iterable
 
 HTTP_SERVICES = ("gateway", "auth", "asset", "chat")
 """The services that answer HTTP; ``gateway`` is the entry to all others."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import UNSET, Struct
 
@@ -26,13 +27,7 @@ from pytest_gaia.config.tolerance import PRODUCTION, contradiction
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.decoding import TableError, decode
-from pytest_gaia.files.toml import nearest_line, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from pytest_gaia.files.toml import Key
-
+from pytest_gaia.files.toml import Key, nearest_line, shown
 
 ADHOC = "adhoc"
 """Name of the environment that ``--gaia-url`` makes on its own."""
@@ -181,12 +176,7 @@ def _addresses(table: EnvironmentTable) -> Iterator[tuple[Key, str]]:
                 yield ("urls", service), text
 
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pytest_gaia.files.toml import Key
-
-    Mistakes = Iterator[tuple[Key, str]]
+Mistakes: TypeAlias = Iterator[tuple[Key, str]]
 
 _ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\S*")
 _REFERENCE = re.compile(r"refs/(?!heads/|tags/)[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from pytest_gaia.config.environment import SANDBOX
+from pytest_gaia.config.catalogue import Catalogue
+from pytest_gaia.config.environment import SANDBOX, Environment
 from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from pytest_gaia.config.catalogue import Catalogue
-    from pytest_gaia.config.environment import Environment
-    from pytest_gaia.config.project import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pytest_gaia.config.addresses import database_url
 from pytest_gaia.config.dsn import check_parameters
@@ -11,9 +12,6 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.dotenv import DOTENV_FILE
 from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.system.processes import without_signing_key
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 RECORD_PIPE_VARIABLE = "GAIA_RECORD_PIPE"
 """set by a promotion for its run of pytest: the descriptor of a pipe, through which that reports the digest of its record"""

@@ -7,8 +7,10 @@ a profile, which ``docker compose up`` leaves out, are left out here too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from pytest_gaia.config.deployfiles.compose_ports import health_check, served_ports
 from pytest_gaia.config.deployfiles.model import COMPLETED, App
@@ -19,10 +21,6 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place, read_text
 from pytest_gaia.files.yaml import read_yaml, yaml_comments
 from pytest_gaia.printable import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 _BYTE = 1 / (1024 * 1024)
 _IMAGES = {"nats": "nats", "postgres": "postgres", "postgresql": "postgres", "pgvector": "postgres"}

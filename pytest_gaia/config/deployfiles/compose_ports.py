@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles.model import Check, Served
-from pytest_gaia.config.deployfiles.values import is_open, without_variables, written_out
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.deployfiles.values import Table
-    from pytest_gaia.files.toml import Place
-
+from pytest_gaia.config.deployfiles.values import Table, is_open, without_variables, written_out
+from pytest_gaia.files.toml import Place
 
 _OPEN = "?"
 """a part that depends on a variable without a value"""

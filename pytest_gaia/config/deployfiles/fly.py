@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, cast
+from pathlib import Path
+from typing import Literal, cast
 
 from pytest_gaia.config.deployfiles.model import DEFAULT_GROUP, App, Autostop, Check, Form, Served, Size
 from pytest_gaia.config.deployfiles.values import Table, shown_type, written_out
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import parse, toml_comments, toml_places
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 _MEMORY_OF_SHARED_CPU, _MEMORY_OF_CPU = 256, 2048
 SIZES: dict[str, tuple[str, int, int]] = {

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.dotenv import DOTENV_FILE, dotenv_entries
 from pytest_gaia.files.toml import Place
 from pytest_gaia.system.git import git
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
 
 _VARIABLE = re.compile(
     r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>[^{}$]*)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*))"
