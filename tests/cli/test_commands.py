@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pytest_gaia.cli.app import COMMANDS, load
 
 ALLOWED = {"pytest_gaia", "pytest_gaia.cli", "pytest_gaia.cli.app", "pytest_gaia.errors", "pytest_gaia.printable"}
+SPAN = re.compile("`([^`]+)`")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+HEADINGS = [span.split()[1:] for line in PAGE.splitlines() if line.startswith("## ") for span in SPAN.findall(line)]
+PYTEST = {"--alluredir", "--gaia-argument", "--gaia-command", "--gaia-deploy", "--gaia-record", "--gaia-url"}
+"""options of pytest that the page speaks of"""
 SAY = """\
 import sys
 from pytest_gaia.cli.app import run
@@ -34,3 +41,32 @@ def test_the_first_look_loads_no_command(words: list[str]) -> None:
 
     assert {each for each in loaded if each.partition(".")[0] == "pytest_gaia"} == ALLOWED
     assert {"rich", "httpx", "msgspec", "cryptography", "asyncpg", "nats"}.isdisjoint(loaded)
+
+
+def subcommands(name: str) -> set[str]:
+    return {each for each, command in getattr(load(name), "commands", {}).items() if not command.hidden}
+
+
+def test_the_page_has_a_heading_for_each_command_and_for_nothing_else() -> None:
+    described: dict[str, set[str]] = {}
+    for name, *words in HEADINGS:
+        described.setdefault(name, set()).update(word for word in words if re.fullmatch("[a-z][a-z-]*", word))
+        # One word in capitals stands for any of them.
+        if words[:1] in (["COMMAND"], ["ITEM"]) and name in ("policy", "check"):
+            described[name] |= subcommands(name)
+
+    assert described == {name: subcommands(name) for name in COMMANDS}
+
+
+def test_the_page_names_no_option_that_there_is_not() -> None:
+    commands = [load(name) for name in COMMANDS]
+    commands += [command for each in commands for command in getattr(each, "commands", {}).values()]
+    known = {
+        option
+        for each in commands
+        for parameter in each.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    named = {option for span in SPAN.findall(PAGE) for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)}
+
+    assert named - PYTEST <= known | {"--install-completion", "--help"}

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.git import branch_at
 from pytest_gaia.cli.options import AsJson, environment_option, options_here
 from pytest_gaia.cli.output import echo_json
 from pytest_gaia.cli.reports.allure import Allure, find_allure, told
@@ -25,6 +24,7 @@ from pytest_gaia.files.writing import make_folder
 from pytest_gaia.report.viewer.page import passed_on, remote_references
 from pytest_gaia.report.viewer.results import Results, branch_of, earlier_runs, history_file, read_results
 from pytest_gaia.report.viewer.settings import Settings
+from pytest_gaia.system.git import git
 from pytest_gaia.system.locks import hold
 from pytest_gaia.wording import counted
 
@@ -90,6 +90,15 @@ def make_report(
     )
     built = build(wanted, find_allure(allure, rootdir, os.environ))
     _show(built, wanted, name, environments, as_json=as_json)
+
+
+def branch_at(rootdir: Path) -> str | None:
+    """Return the branch that is checked out; None for a bare commit, outside of a repository, or without git."""
+    try:
+        done = git(rootdir, "symbolic-ref", "--quiet", "--short", "HEAD")
+    except FileNotFoundError:
+        return None
+    return done.stdout.decode().strip() or None
 
 
 def _environments(found: Results, given: str | None) -> tuple[str, ...]:

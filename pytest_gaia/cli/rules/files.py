@@ -1,12 +1,12 @@
 """``gaia policy ratchet | fmt``: the files of rules as they were, and as they should be written."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.git import files_at
 from pytest_gaia.cli.options import AsJson
 from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.cli.rules.project import PolicyProject, policy_here
@@ -16,6 +16,7 @@ from pytest_gaia.policy.files import DRAFT, rule_files, rule_from, rule_id
 from pytest_gaia.policy.formatting import formatted
 from pytest_gaia.policy.ratchet import ratchet
 from pytest_gaia.policy.rules import Rule
+from pytest_gaia.system.git import git
 
 RATCHET_HELP = """\
 Refuse rules that excuse more than they did at a git reference and do not say why. Exits 1 if there are any.
@@ -104,3 +105,39 @@ def _rules_at(base: str, project: PolicyProject) -> tuple[dict[str, Rule], dict[
 
 def _place(project: PolicyProject, path: Path) -> str:
     return os.path.relpath(path, project.rootdir).replace(os.sep, "/")
+
+
+def files_at(reference: str, folder: Path, *, rootdir: Path) -> dict[str, str]:
+    """Return path (relative to ``rootdir``) → text of the files right below ``folder`` as they were at ``reference``.
+
+    Raises ``ConfigError`` outside of a repository, for an unknown reference, and where there is no git.
+    """
+    where = folder.relative_to(rootdir).as_posix()
+    _git(["rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"], rootdir, reference)
+    listing = _git(["ls-tree", "-z", "--name-only", reference, f"{where}/"], rootdir, reference).decode()
+    paths = [path for path in listing.split("\0") if path.endswith(".toml")]
+    asked = "".join(f"{reference}:./{path}\n" for path in paths).encode()
+    return dict(zip(paths, _contents(_git(["cat-file", "--batch"], rootdir, reference, asked)), strict=True))
+
+
+def _contents(batch: bytes) -> list[str]:
+    """Split what ``git cat-file --batch`` answers: a line with the size, the content, a line break."""
+    found: list[str] = []
+    at = 0
+    while at < len(batch):
+        end = batch.index(b"\n", at)
+        size = int(batch[at:end].rpartition(b" ")[2])
+        found.append(batch[end + 1 : end + 1 + size].decode("utf-8-sig"))
+        at = end + size + 2
+    return found
+
+
+def _git(arguments: Sequence[str], rootdir: Path, reference: str, given: bytes = b"") -> bytes:
+    try:
+        done = git(rootdir, *arguments, given=given)
+    except FileNotFoundError:
+        raise ConfigError("--base: there is no git on PATH.") from None
+    if done.returncode != 0:
+        why = done.stderr.decode(errors="replace").strip() or "it is no commit of this repository"
+        raise ConfigError(f"--base: git does not know {reference!r}: {why}")
+    return done.stdout
