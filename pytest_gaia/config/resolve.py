@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytest_gaia.config.catalogue import Catalogue
 from pytest_gaia.config.environment import SANDBOX, Environment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    # It decodes files, which costs more than a run without Gaia may pay.
+    from pytest_gaia.config.catalogue import Catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pytest_gaia.config.addresses import database_url
-from pytest_gaia.config.dsn import check_parameters
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.dotenv import DOTENV_FILE
 from pytest_gaia.secrets.names import is_secret_name
@@ -108,6 +106,10 @@ def find_secrets(variables: Variables, name: str) -> dict[str, Sourced]:
                 "the value is not shown because it is a secret."
             )
     if "database" in secrets:
+        # Not at the top: every run of pytest imports this module for its names of variables.
+        from pytest_gaia.config.addresses import database_url
+        from pytest_gaia.config.dsn import check_parameters
+
         dsn, place = secrets["database"].value, f"{secrets['database'].source}: database"
         check_parameters(database_url(dsn, place), place)
     return secrets
