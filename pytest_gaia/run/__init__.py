@@ -1,1 +1,1 @@
-"""One run: the sandbox it may need, readiness, what its tests exchanged, and its workers."""
+"""One run: the sandbox it may need, what its tests have exchanged, and its workers."""
