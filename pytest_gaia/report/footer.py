@@ -8,8 +8,7 @@ from pytest_gaia.policy.rules import Rule
 from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, shortened, wrapped
 from pytest_gaia.report.terms import remaining
 from pytest_gaia.verdict.judge import Judgement, Outcome
-from pytest_gaia.verdict.judged import Judged
-from pytest_gaia.verdict.verdict import over_caps
+from pytest_gaia.verdict.judged import Judged, over_caps
 from pytest_gaia.wording import counted
 
 _SOON = 7

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.secrets.masks import ordinal_mask
-from pytest_gaia.verdict.verdict import EXIT_CODES
+from pytest_gaia.verdict.judged import EXIT_CODES
 from tests.slow import with_workers
 
 if TYPE_CHECKING:

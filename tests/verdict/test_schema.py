@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pytest_gaia.verdict.judged import EXIT_CODES
 from pytest_gaia.verdict.report import FORMAT, schema
-from pytest_gaia.verdict.verdict import EXIT_CODES
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json"
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pytest_gaia.verdict.judge import EXECUTED, Judgement
-from pytest_gaia.verdict.verdict import EXIT_CODES, Facts, Verdict, decide
+from pytest_gaia.verdict.judged import EXIT_CODES, Facts, Verdict, decide
 from tests.policy.build import context, rule
 
 if TYPE_CHECKING:

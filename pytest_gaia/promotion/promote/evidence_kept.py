@@ -24,11 +24,10 @@ from pytest_gaia.promotion.promote.journal import Mark
 from pytest_gaia.promotion.promote.performance import baseline_of
 from pytest_gaia.promotion.promote.plan import Plan, observed
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, decode_run, time_of
-from pytest_gaia.verdict.judged import Judged, judge_run
+from pytest_gaia.verdict.judged import Judged, Word, judge_run
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
 from pytest_gaia.verdict.seal import Plan as SealedPlan
 from pytest_gaia.verdict.seal import read_plan
-from pytest_gaia.verdict.verdict import Word
 from pytest_gaia.wording import counted, listed
 
 _ABANDONED = "abandoned-"

@@ -26,7 +26,7 @@ from pytest_gaia.promotion.promote.evidence_kept import abandon, keep_abandoned,
 from pytest_gaia.promotion.promote.journal import Journal, Mark, StepName
 from pytest_gaia.promotion.promote.plan import Plan, check_writable, observed, strays_of
 from pytest_gaia.rollout.journal import Journal as Rollouts
-from pytest_gaia.verdict.verdict import EXIT_CODES
+from pytest_gaia.verdict.judged import EXIT_CODES
 
 LOCKED = DeployLocked.exit_code
 Part: TypeAlias = Literal["run", "evidence"]
