@@ -56,4 +56,4 @@ def test_ci_installs_one_and_requires_it() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
 
     assert "ci/setup browser" in lines
-    assert lines[-1] == f"{REQUIRED}=required exec make test"
+    assert lines[-1] == f"{REQUIRED}=required exec make test-all"
