@@ -6,8 +6,9 @@ there, 75 try again, anything else failed. All phases are idempotent.
 """
 
 import datetime
+import threading
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -23,6 +24,19 @@ EXIT_STATUSES: dict[int, ReplyStatus] = {0: "done", 10: "unchanged", 75: "retry"
 def utc_now(precision: str = "seconds") -> str:
     """Return the time as ISO 8601, in UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec=precision)
+
+
+T = TypeVar("T")
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def converted(value: Any, kind: type[T]) -> T:
+    """Return ``value`` as ``kind``, as ``msgspec.convert`` does; apps are asked at the same time.
+
+    msgspec works out what a type holds when it first meets it, and crashes where two threads do that at once.
+    """
+    with _ONE_AT_A_TIME:
+        return msgspec.convert(value, kind)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

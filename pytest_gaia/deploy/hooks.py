@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.deploy.contract import EXIT_STATUSES, DeployHook, Reply, ReplyStatus, Request, utc_now
+from pytest_gaia.deploy.contract import EXIT_STATUSES, DeployHook, Reply, ReplyStatus, Request, converted, utc_now
 from pytest_gaia.deploy.process import Finished, run_tool
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.secrets.redaction import masker
@@ -171,7 +171,7 @@ def from_values(values: Mapping[str, Any], request: Request, *, status: ReplySta
         implied = {"app": request.app, "exists": bool(observation.get("machines")), "taken": utc_now()}
         complete["observation"] = {**implied, **observation}
     try:
-        return msgspec.convert(complete, Reply)
+        return converted(complete, Reply)
     except msgspec.ValidationError as error:
         raise NoReply(str(error)) from None
 

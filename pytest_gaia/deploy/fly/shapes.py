@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_origin
 
 import msgspec
 
-from pytest_gaia.deploy.contract import Machine
+from pytest_gaia.deploy.contract import Machine, converted
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def convert(value: Any, kind: type[T]) -> T:
     """Return ``value`` as ``kind``; null counts as an empty list. Raises :class:`NotJson`."""
     empty = value is None and get_origin(kind) is list
     try:
-        return msgspec.convert([] if empty else value, kind)
+        return converted([] if empty else value, kind)
     except msgspec.ValidationError as problem:
         raise NotJson(f"its JSON is not of the expected shape: {problem}") from None
 

@@ -1,0 +1,38 @@
+"""Apps are asked at the same time, and what they answer is read in several threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# Types that nothing has met yet, in a process of its own: what it would do otherwise is crash.
+RACE = """\
+import sys, threading
+import msgspec
+from pytest_gaia.deploy.contract import converted
+
+sys.setswitchinterval(1e-6)
+
+def fresh():
+    inner = msgspec.defstruct("Inner", [("name", str, ""), ("sizes", dict[str, int], msgspec.field(default_factory=dict))])
+    return msgspec.defstruct("Outer", [("name", str, ""), ("inner", tuple[inner, ...], ())])
+
+for _ in range(150):
+    kind, begin = fresh(), threading.Barrier(4)
+
+    def read():
+        begin.wait()
+        converted({"name": "a", "inner": [{"name": "b", "sizes": {"c": 1}}]}, kind)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+"""
+
+
+def test_several_threads_may_meet_a_type_first() -> None:
+    done = subprocess.run([sys.executable, "-c", RACE], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
