@@ -91,17 +91,23 @@ def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) 
 
     if rollout.refused:
         typer.echo(f"gaia: {rollout.refused}", err=True)
-    try:
-        with like_interrupts(), shown_progress() as progress:
-            result = roll_out(rollout, there.hook(), progress=progress, dry_run=dry_run)
-    except RolloutInterrupted as interruption:
-        result = interruption.result
+    with like_interrupts():
+        result = rolled_out(there, rollout, dry_run=dry_run)
     with reader_may_leave(sys.stdout):
         show_result(result, as_json=as_json)
     if not dry_run and (said := recorded(there.project, result)):
         typer.echo(f"gaia: {said}", err=True)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
+
+
+def rolled_out(there: Target, rollout: Rollout, *, dry_run: bool = False) -> RolloutResult:
+    """Roll out, and show it meanwhile; return how far it came, if it was interrupted as well."""
+    try:
+        with shown_progress() as progress:
+            return roll_out(rollout, there.hook(), progress=progress, dry_run=dry_run)
+    except RolloutInterrupted as interruption:
+        return interruption.result
 
 
 _DOING = {"deploy": "deploying", "rollback": "rolling back"}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pytest_gaia.cli.asking import confirm, is_production
-from pytest_gaia.cli.operate.deploy import carry_out, document, show_result, shown_progress
+from pytest_gaia.cli.operate.deploy import carry_out, document, rolled_out, show_result, shown_progress
 from pytest_gaia.cli.options import (
     AsJson,
     Confirm,
@@ -139,11 +139,7 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
     with like_interrupts():
         # A lock that is lost stops no rollback; the quarantine holds whoever has it.
         with renewed(promotion.lock(name, f"a rollback from {recorded.bundle[:SHORT]}"), lambda: None) as fence:
-            try:
-                with shown_progress() as progress:
-                    result = roll_out(rollout, there.hook(), progress=progress)
-            except RolloutInterrupted as interruption:
-                result = interruption.result
+            result = rolled_out(there, rollout)
             unwritten = _write(recorded, result, fence)
         with reader_may_leave(sys.stdout):
             show_result(result, as_json=as_json)

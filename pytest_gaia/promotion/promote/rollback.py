@@ -35,8 +35,6 @@ class RollbackPlan:
     bundle: Bundle
     """the one that is left"""
     target: Bundle
-    seen: str
-    """when the target was last seen to run well there, ISO 8601"""
     rollout: Rollout
     notes: tuple[str, ...] = ()
     """what people should know before they agree"""
@@ -88,7 +86,7 @@ def plan_to_earlier(
     )
     origin = f"bundle {target.short}, seen to run well on {seen[:16]}"
     rollout = rollout_to(promotion, environment, target, tuple(reversed(services)), "rollback", origin)
-    return RollbackPlan(bundle, target, seen, rollout, notes)
+    return RollbackPlan(bundle, target, rollout, notes)
 
 
 def rollout_to(
