@@ -58,7 +58,10 @@ def _isolation() -> list[bool]:
 
 def _plugin() -> list[bool]:
     print("\nwhat the plugin adds to a run without Gaia")
-    return [_line("added by importing the plugin", imports.added_milliseconds(), "ms", at_most=20)]
+    met = [_line("added to a run of one test", imports.added_milliseconds(), "ms", at_most=10)]
+    if shutil.which("valgrind"):
+        met.append(_line("added to its instructions", imports.added_percent(), "%", at_most=3))
+    return met
 
 
 def _judging() -> list[bool]:

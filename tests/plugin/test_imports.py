@@ -23,9 +23,11 @@ FORBIDDEN = (
     "pytest_gaia.run",
     "pytest_gaia.report",
     "pytest_gaia.verdict",
-    "pytest_gaia.clients.http.client",
-    "pytest_gaia.config.environment",
-    "pytest_gaia.config.schema",
+    "pytest_gaia.clients",
+    "pytest_gaia.collection",
+    "pytest_gaia.config",
+    "pytest_gaia.errors",
+    "pytest_gaia.fixtures",
 )
 
 PRINT_MODULES = """

@@ -1,7 +1,5 @@
 """After everything else of a run: no file that it has written holds a secret, or the run has failed."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

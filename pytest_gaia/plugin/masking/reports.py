@@ -1,7 +1,5 @@
 """Nothing that pytest shows, keeps or sends holds a secret: reports, ids of tests, warnings, errors of its own, properties in JUnit."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections import defaultdict
@@ -139,7 +137,8 @@ def _warning(category: type[Warning], text: str) -> Warning:
 def mask_ids(items: Sequence[pytest.Item], mask: Callable[[str], str]) -> None:
     """Mask the parameters in the ids of the ``items`` of one file or class, where they hold a secret.
 
-    In the ids of one function the first secret is ``***1***``, the next one ``***2***``.
+    In the ids of one function the first secret is ``***1***``, the next one ``***2***``: numbers are the same in every
+    run, and by its id rules, plans, ``--lf`` and other runs know a test.
     """
     parametrised = [item for item in items if "[" in item.name]
     together = "\n".join(item.name for item in parametrised)

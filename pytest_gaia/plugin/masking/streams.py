@@ -1,7 +1,5 @@
 """What is written as it happens: the terminal, the log file, and with ``-s`` what tests print."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Callable
