@@ -1,7 +1,5 @@
 """What went over the wire: one frozen record for each request, statement and message, and an exchange as text."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The write guard: nothing that changes an environment leaves the process unless the test and the environment say so."""
 
-from __future__ import annotations
-
 import re
 
 from pytest_gaia.clients.reasons import hide

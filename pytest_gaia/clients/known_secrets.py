@@ -1,7 +1,5 @@
 """The secrets of an environment, each under the name that a message may call it by."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from pytest_gaia.config.environment import Environment

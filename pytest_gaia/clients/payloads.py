@@ -1,7 +1,5 @@
 """What a message carries: from values to bytes and back, as the platform does it."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Why there was no connection to a peer, what to do, and where a failure is shown."""
 
-from __future__ import annotations
-
 import os
 import ssl
 from operator import methodcaller

@@ -1,7 +1,5 @@
 """User tokens, signed as the platform's own authentication signs them."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From pytest's configuration to a run: read every option once, and decide whether this run uses Gaia at all."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

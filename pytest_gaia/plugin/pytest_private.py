@@ -5,8 +5,6 @@ Whoever moves to a new pytest looks here first.
 
 # ruff: noqa: SLF001
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -11,8 +11,6 @@ Faults of nats-py 2.16 that end here:
 * Attempts end silently, and refused subscriptions too. What the library tells its error callback is raised.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ssl

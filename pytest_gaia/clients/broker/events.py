@@ -1,7 +1,5 @@
 """Messages of the broker as a check sees them: decoded, kept in order, waited for by deadline."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

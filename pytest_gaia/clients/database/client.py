@@ -1,7 +1,5 @@
 """The database client: a transaction for each test on a held connection, read-only wherever writing is not permitted."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import AsyncIterator, Callable
 

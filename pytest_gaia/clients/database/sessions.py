@@ -1,7 +1,5 @@
 """What a check may do with the database: the interface of every session, one that may write, and one that only reads."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence

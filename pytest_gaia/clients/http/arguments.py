@@ -1,7 +1,5 @@
 """What a check gives for one request, as it goes out. Everything here is checked before anything is sent."""
 
-from __future__ import annotations
-
 import json
 import mimetypes
 import re

@@ -1,7 +1,5 @@
 """The HTTP clients of one environment, made when they are asked for, and the gateway's routes to services without a URL."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import cache, partial

@@ -1,7 +1,5 @@
 """The bridge to Allure. Registered only where ``--alluredir`` is given; without it, nothing here is imported."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

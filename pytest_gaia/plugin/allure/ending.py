@@ -1,7 +1,5 @@
 """The end of a run: every test that was planned has a result, and none says otherwise than the verdict."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """What Allure writes passes here, and nothing that is text leaves unmasked. Values are changed in place, as Allure expects."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias

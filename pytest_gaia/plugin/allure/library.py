@@ -1,7 +1,5 @@
 """What the bridge uses of Allure's libraries: every import of ``allure_commons``, and every private member."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from allure_commons import hookimpl, plugin_manager

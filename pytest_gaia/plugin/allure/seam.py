@@ -1,7 +1,5 @@
 """The one place where a result is rewritten, before Allure writes it: what was judged, where it belongs, and links to issues."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Callable, Generator
 

@@ -1,7 +1,5 @@
 """What is seen of one test while it runs, and what it comes to as far as its own process can tell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

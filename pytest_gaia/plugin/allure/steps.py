@@ -5,8 +5,6 @@ allure-python keeps the steps that are open in one list a thread. Tasks of one e
 are open are part of the context, which every task and every ``asyncio.to_thread`` takes along.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Hooks of the process that runs tests: which of them apply, what they may write, what their failures mean."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Generator, Mapping, Sequence
 

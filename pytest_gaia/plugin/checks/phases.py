@@ -1,7 +1,5 @@
 """From pytest's reports to phases and evidence, and back: what happened, and how a report shows what it came to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

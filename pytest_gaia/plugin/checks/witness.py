@@ -1,7 +1,5 @@
 """Hooks of the process that talks to the user: what every test came to, wherever it ran, becomes one record."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 ``-vv``, ``--full-trace``, ``-l`` and every ``--tb`` but ``auto`` show what pytest shows.
 """
 
-from __future__ import annotations
-
 import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path

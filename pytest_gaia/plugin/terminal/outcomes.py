@@ -3,8 +3,6 @@
 Each of these hooks costs every report of a run, so it is registered only where a test needs it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias

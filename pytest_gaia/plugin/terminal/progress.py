@@ -1,7 +1,5 @@
 """What a run waits for and how far it is: for a moment on a terminal, in plain lines elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

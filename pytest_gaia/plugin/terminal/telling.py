@@ -1,7 +1,5 @@
 """The last words of a run on the terminal: after all that pytest says, with the verdict at the very end."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import pytest
