@@ -1,12 +1,10 @@
 """What became of a deployment, judged by what was observed. Pure: the same values give the same outcome."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request
 
@@ -46,7 +44,7 @@ class Wanted:
     @classmethod
     def of(
         cls, request: Request, reply: Reply, *, checks_required: bool = True, groups: Mapping[str, bool] | None = None
-    ) -> Wanted:
+    ) -> Self:
         """Return what ``request`` asked for, and ``reply`` says it has become."""
         asked = request.previous if request.phase == "rollback" else request.image
         image = asked if asked and digest_of(asked) else reply.image or asked

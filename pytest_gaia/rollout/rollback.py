@@ -4,8 +4,6 @@ The target is the last image that was seen to run well here, other than what run
 the newest complete release that the tool tells of. What was once rolled back from is no target.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -59,90 +57,6 @@ def plan_rollback(
     if not steps:
         raise ConfigError(_nothing(environment.name, chosen))
     return replace(going_back, steps=steps)
-
-
-class _Search:
-    """Finds the target of each service."""
-
-    def __init__(self, rollout: Rollout, apps: Mapping[str, App], history: History, hook: DeployHook) -> None:
-        self._apps = apps
-        self._history = history
-        self._hook = hook
-        self._worker = Worker(rollout, hook, Progress(), Pace())
-        self._kept = Journal(rollout.rootdir, rollout.environment).folder / KEPT
-
-    def steps(
-        self, services: Sequence[str], given: Mapping[str, str], left: Mapping[str, str], *, strict: bool
-    ) -> Iterator[Step]:
-        """Yield the steps in reverse order; with ``strict``, a service that cannot go back is a ``ConfigError``.
-
-        ``given`` is service → image that was asked for, ``left`` that of a rollback that did not come to its end.
-        """
-        for service in reversed(in_order(services)):
-            gone = self._history.gone(service)
-            if service in given:
-                yield self._step(service, given[service], "as asked for", self._history.seen(service, given[service]))
-            elif service in left and left[service] not in gone:
-                origin = "as the last rollback was to, which did not come to its end"
-                yield self._step(service, left[service], origin, self._history.seen(service, left[service]))
-            elif step := self._found(service, gone):
-                yield step
-            elif strict:
-                raise ConfigError(_nothing(self._history.environment, [service], _passed_over(gone)))
-
-    def _found(self, service: str, gone: Mapping[str, str]) -> Step | None:
-        self._history.refuse_to_go_further(service)
-        now = self._worker.look(step_of(service, self._apps.get(service), None))
-        if seen := self._history.last_well(service, now):
-            return self._step(service, seen.image, f"seen to run well until {seen.when}{_passed_over(gone)}", seen)
-        if (earlier := _earlier(self._hook, now.app, now)) and earlier[0] not in gone:
-            image, which = earlier
-            return self._step(service, image, f"{which}; by the tool's word alone: nothing here has seen it run", None)
-        return None
-
-    def _step(self, service: str, image: str, origin: str, seen: SeenWell | None) -> Step:
-        app = self._apps.get(service)
-        step = step_of(service, app, image, origin)
-        if app is None or (kept := self._kept_file(seen, app.path)) is None:
-            return step
-        step = replace(step, config=kept, origin=f"{origin}, with its deploy file of then")
-        # One that cannot be read any more was deployed all the same: then today's says which checks there must be.
-        with suppress(ConfigError):
-            text = read_text(kept, kept.name)
-            then = app_of(text, kept, kept.name, service=service, environment=app.environment, form=app.form)
-            step = replace(step, checks_required=any(then.checked.values()), groups=then.checked)
-        return step
-
-    def _kept_file(self, seen: SeenWell | None, today: Path) -> Path | None:
-        """Return the deploy file as it was then; None where it is not known, or could not be used from elsewhere."""
-        # A compose file names other files, relative to its own folder; Fly's is whole without them if nothing is built.
-        if seen is None or not seen.config or not today.name.startswith("fly."):
-            return None
-        kept = self._kept / seen.config
-        return kept.absolute() if kept.is_file() else None
-
-
-def _entries(rootdir: Path, environment: str) -> tuple[Entry, ...]:
-    journal = Journal(rootdir, environment)
-    try:
-        return journal.entries()
-    except OSError as problem:
-        raise ConfigError(
-            f"the journal {journal.path} cannot be read: {problem.strerror}. It says what to go back to. "
-            "Make it readable, or name the images: --to SERVICE=IMAGE. Nothing was changed."
-        ) from None
-
-
-def _passed_over(gone: Mapping[str, str]) -> str:
-    return "".join(f"; {image} is passed over: it was not in its registry on {when}" for image, when in gone.items())
-
-
-def _nothing(environment: str, services: Sequence[str], passed_over: str = "") -> str:
-    return (
-        f"{environment}: there is nothing to go back to for {', '.join(services)}: neither has the journal an image "
-        "that was seen to run well there, other than what runs now, nor does the tool tell of an earlier complete "
-        f"release{passed_over}. Name it: --to SERVICE=IMAGE. Nothing was changed."
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +156,90 @@ class History:
                 config = line.config or (earlier.config if earlier else "")
                 found[line.image] = SeenWell(line.image, line.when, config)
         return list(found.values())
+
+
+class _Search:
+    """Finds the target of each service."""
+
+    def __init__(self, rollout: Rollout, apps: Mapping[str, App], history: History, hook: DeployHook) -> None:
+        self._apps = apps
+        self._history = history
+        self._hook = hook
+        self._worker = Worker(rollout, hook, Progress(), Pace())
+        self._kept = Journal(rollout.rootdir, rollout.environment).folder / KEPT
+
+    def steps(
+        self, services: Sequence[str], given: Mapping[str, str], left: Mapping[str, str], *, strict: bool
+    ) -> Iterator[Step]:
+        """Yield the steps in reverse order; with ``strict``, a service that cannot go back is a ``ConfigError``.
+
+        ``given`` is service → image that was asked for, ``left`` that of a rollback that did not come to its end.
+        """
+        for service in reversed(in_order(services)):
+            gone = self._history.gone(service)
+            if service in given:
+                yield self._step(service, given[service], "as asked for", self._history.seen(service, given[service]))
+            elif service in left and left[service] not in gone:
+                origin = "as the last rollback was to, which did not come to its end"
+                yield self._step(service, left[service], origin, self._history.seen(service, left[service]))
+            elif step := self._found(service, gone):
+                yield step
+            elif strict:
+                raise ConfigError(_nothing(self._history.environment, [service], _passed_over(gone)))
+
+    def _found(self, service: str, gone: Mapping[str, str]) -> Step | None:
+        self._history.refuse_to_go_further(service)
+        now = self._worker.look(step_of(service, self._apps.get(service), None))
+        if seen := self._history.last_well(service, now):
+            return self._step(service, seen.image, f"seen to run well until {seen.when}{_passed_over(gone)}", seen)
+        if (earlier := _earlier(self._hook, now.app, now)) and earlier[0] not in gone:
+            image, which = earlier
+            return self._step(service, image, f"{which}; by the tool's word alone: nothing here has seen it run", None)
+        return None
+
+    def _step(self, service: str, image: str, origin: str, seen: SeenWell | None) -> Step:
+        app = self._apps.get(service)
+        step = step_of(service, app, image, origin)
+        if app is None or (kept := self._kept_file(seen, app.path)) is None:
+            return step
+        step = replace(step, config=kept, origin=f"{origin}, with its deploy file of then")
+        # One that cannot be read any more was deployed all the same: then today's says which checks there must be.
+        with suppress(ConfigError):
+            text = read_text(kept, kept.name)
+            then = app_of(text, kept, kept.name, service=service, environment=app.environment, form=app.form)
+            step = replace(step, checks_required=any(then.checked.values()), groups=then.checked)
+        return step
+
+    def _kept_file(self, seen: SeenWell | None, today: Path) -> Path | None:
+        """Return the deploy file as it was then; None where it is not known, or could not be used from elsewhere."""
+        # A compose file names other files, relative to its own folder; Fly's is whole without them if nothing is built.
+        if seen is None or not seen.config or not today.name.startswith("fly."):
+            return None
+        kept = self._kept / seen.config
+        return kept.absolute() if kept.is_file() else None
+
+
+def _entries(rootdir: Path, environment: str) -> tuple[Entry, ...]:
+    journal = Journal(rootdir, environment)
+    try:
+        return journal.entries()
+    except OSError as problem:
+        raise ConfigError(
+            f"the journal {journal.path} cannot be read: {problem.strerror}. It says what to go back to. "
+            "Make it readable, or name the images: --to SERVICE=IMAGE. Nothing was changed."
+        ) from None
+
+
+def _passed_over(gone: Mapping[str, str]) -> str:
+    return "".join(f"; {image} is passed over: it was not in its registry on {when}" for image, when in gone.items())
+
+
+def _nothing(environment: str, services: Sequence[str], passed_over: str = "") -> str:
+    return (
+        f"{environment}: there is nothing to go back to for {', '.join(services)}: neither has the journal an image "
+        "that was seen to run well there, other than what runs now, nor does the tool tell of an earlier complete "
+        f"release{passed_over}. Name it: --to SERVICE=IMAGE. Nothing was changed."
+    )
 
 
 def _begun(lines: Sequence[Entry]) -> Entry | None:

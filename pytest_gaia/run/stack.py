@@ -3,8 +3,6 @@
 Everything here is synchronous and can be called from any thread.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -57,7 +55,7 @@ class Stack:
         self._known: dict[str, Any] | None = None
 
     @classmethod
-    def start(cls, *, without: Iterable[str] = (), topology: Topology = "microservices", fixed: bool = False) -> Stack:
+    def start(cls, *, without: Iterable[str] = (), topology: Topology = "microservices", fixed: bool = False) -> Self:
         """Start a sandbox and return at once; :meth:`ready` waits for it.
 
         ``without`` names members that do not run, ``fixed`` serves the platform without its known defects. The sandbox

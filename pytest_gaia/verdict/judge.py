@@ -1,7 +1,5 @@
 """The judge: a pure function of raw evidence, rules, environment, observed capabilities and date."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,8 +36,6 @@ EXECUTED: frozenset[Outcome] = frozenset(
 EXCUSED: frozenset[Outcome] = frozenset(("expected failure", "tolerated"))
 """what a failure comes to that is let through"""
 
-OUTCOME: Callable[[Judgement], Outcome] = attrgetter("outcome")
-
 _PASSED = "the test passed, and its own strict xfail says that it must not"
 _WHOLE = frozenset(PHASES)
 """the phases of a test that ran to its end"""
@@ -60,6 +56,9 @@ class Judgement(msgspec.Struct, frozen=True, gc=False):
     """rules that cover the test and did not decide it, each with the reason"""
     retried: bool = False
     """whether it was attempted more than once"""
+
+
+OUTCOME: Callable[[Judgement], Outcome] = attrgetter("outcome")
 
 
 @dataclass(frozen=True, slots=True)
