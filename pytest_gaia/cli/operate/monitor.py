@@ -40,7 +40,6 @@ Exit codes, however it ends: 0 all required members were well at the last look; 
 
 app = typer.Typer()
 
-
 _UNWELL = 1
 _LONGEST_LOOK = 30.0
 """seconds after which a member that has not answered is not waited for"""

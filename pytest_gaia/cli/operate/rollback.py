@@ -89,7 +89,6 @@ back to, or not confirmed; 12 the deploy tool was rate-limited or did not answer
 
 app = typer.Typer(name="rollback", help=HELP, cls=DefaultGroup)
 
-
 AcceptMigrations = Annotated[
     bool, typer.Option("--accept-migrations", help="Go back although the database is at another migration.")
 ]

@@ -155,9 +155,9 @@ def verify_bundle(
     code, sentence = verdict_of(found, checks)
     if as_json:
         same = code == 0
-        echo_json({"id": found.id, "same": same, "exit_code": code, "checks": [check_json(each) for each in checks]})
+        echo_json({"id": found.id, "same": same, "exit_code": code, "checks": checks})
     else:
-        show_checks(checks)
+        show_table(("what", "is", ""), [(each.what, each.status, each.why) for each in checks])
         typer.echo(sentence)
     raise typer.Exit(code)
 
@@ -255,16 +255,6 @@ def show_bundles(bundles: Sequence[Bundle]) -> None:
         for each in reversed(bundles)
     ]
     show_table(("bundle", "made", "kind", "commit", "services"), rows)
-
-
-def show_checks(checks: Sequence[Check]) -> None:
-    """Write what was compared."""
-    show_table(("what", "is", ""), [(each.what, each.status, each.why) for each in checks])
-
-
-def check_json(check: Check) -> dict[str, str]:
-    """Return ``check`` as plain values."""
-    return {"what": check.what, "status": check.status, "why": check.why}
 
 
 def verdict_of(bundle: Bundle, checks: Sequence[Check]) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """``gaia report``: an HTML report of Allure results, made by Allure 3, that talks to nobody.
 
-It is made beside its place first, so that a failure leaves the one before, and its history, as it is."""
+It is made beside its place first, so that a failure leaves the one before, and its history, as it is.
+"""
 
 from __future__ import annotations
 

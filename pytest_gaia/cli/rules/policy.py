@@ -86,7 +86,7 @@ def lint_rules(run: FromRun = None, as_of: AsOf = None, as_json: AsJson = False)
     if as_json:
         echo_json(found)
     else:
-        echo_lines(f"{each.level}: {each.check}: {_place(each)}{each.text}" for each in found)
+        echo_lines(f"{each.level}: {each.check}: {each.place}: {each.text}" for each in found)
         typer.echo(_summary(found, len(reading.rules)))
         if reading.mistakes:
             typer.echo("Once every file can be read, lint holds the rules against the tests.")
@@ -129,10 +129,6 @@ def _mistake(text: str) -> Finding:
     place, _, problem = text.partition(": ")
     name = place.partition(":")[0].rpartition("/")[2].removesuffix(".toml")
     return Finding("error", "mistake", name, place, problem)
-
-
-def _place(finding: Finding) -> str:
-    return f"{finding.place}: "
 
 
 def _summary(found: Sequence[Finding], rules: int) -> str:

@@ -1,6 +1,7 @@
 """The command lines of the script that ``gaia test`` replaces, and the pytest options that each stands for.
 
-A check says which command it stands for by ``@pytest.mark.gaia(command="provider-models")``."""
+A check says which command it stands for by ``@pytest.mark.gaia(command="provider-models")``.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
