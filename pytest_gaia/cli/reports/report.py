@@ -11,14 +11,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pytest_gaia.cli.options import AsJson, environment_option, options_here
-from pytest_gaia.cli.output import echo_json
+from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.cli.reports.allure import Allure, find_allure, told
 from pytest_gaia.errors import ConfigError, ReportFailed
 from pytest_gaia.files.writing import make_folder
@@ -80,17 +80,33 @@ def make_report(
     found = read_results(results or [_RESULTS], environment)
     environments = _environments(found, environment)
     name = branch or branch_of(os.environ) or branch_at(rootdir) or "no branch"
-    wanted = Wanted(
-        results=found,
-        environment=environment,
+    wanted = Settings(
         name=f"Gaia: {', '.join(environments)}" if environments else "Gaia",
         output=output,
         history=history_file(history or rootdir / _HISTORY, name, environments),
         runs=runs,
+        environments=found.environments,
+        default=environment,
+        categories=found.categories,
         single_file=not files,
     )
-    built = build(wanted, find_allure(allure, rootdir, os.environ))
-    _show(built, wanted, name, environments, as_json=as_json)
+    built = build(found, wanted, find_allure(allure, rootdir, os.environ))
+    hidden = len(found.uuids) - built.tests
+    if not as_json:
+        echo_lines(_lines(built, wanted, name, hidden))
+        return
+    echo_json(
+        {
+            "report": str(built.page),
+            "environments": environments,
+            "branch": name,
+            "tests": built.tests,
+            "statuses": built.statistic,
+            "known": built.known,
+            "retries": hidden,
+            "history": {"file": str(wanted.history), "runs": built.runs},
+        }
+    )
 
 
 def branch_at(rootdir: Path) -> str | None:
@@ -116,27 +132,7 @@ def _environments(found: Results, given: str | None) -> tuple[str, ...]:
     return (given,)
 
 
-def _show(built: Built, wanted: Wanted, branch: str, environments: tuple[str, ...], *, as_json: bool) -> None:
-    hidden = len(wanted.results.uuids) - built.tests
-    if as_json:
-        echo_json(
-            {
-                "report": str(built.page),
-                "environments": list(environments),
-                "branch": branch,
-                "tests": built.tests,
-                "statuses": built.statistic,
-                "known": built.known,
-                "retries": hidden,
-                "history": {"file": str(wanted.history), "runs": built.runs},
-            }
-        )
-        return
-    for line in _lines(built, wanted, branch, hidden):
-        typer.echo(line)
-
-
-def _lines(built: Built, wanted: Wanted, branch: str, hidden: int) -> list[str]:
+def _lines(built: Built, wanted: Settings, branch: str, hidden: int) -> list[str]:
     counts = ", ".join(f"{count} {status}" for status, count in built.statistic.items())
     known = f"; {built.known} of the failures known" if built.known else ""
     retried = [f"{hidden} more results are shown as retries of others."] if hidden > 0 else []
@@ -157,22 +153,6 @@ MARKER = "gaia-report.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be made."""
-
-    results: Results
-    environment: str | None
-    """of the results that name none"""
-    name: str
-    output: Path
-    history: Path
-    """the file of earlier runs"""
-    runs: int
-    """how many of them are kept"""
-    single_file: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Built:
     """What was made, as Allure counts it."""
 
@@ -185,18 +165,19 @@ class Built:
     """in the history, this one among them"""
 
 
-def build(wanted: Wanted, allure: Allure) -> Built:
-    """Make the report, and add the run to its history.
+def build(results: Results, wanted: Settings, allure: Allure) -> Built:
+    """Make the report that is ``wanted`` of ``results``, and add the run to its history.
 
     Raises ``ConfigError`` where something may not be written, ``ReportFailed`` where Allure makes no report.
     """
     _refuse_what_is_not_ours(wanted.output)
     with _alone(wanted.history), _workplace(wanted.output) as workplace:
         made, history = workplace / "report", workplace / "history.jsonl"
-        earlier = earlier_runs(wanted.history, wanted.results.uuids, keep=wanted.runs - 1)
+        earlier = earlier_runs(wanted.history, results.uuids, keep=wanted.runs - 1)
         history.write_text(earlier, encoding="utf-8")
-        (configuration := workplace / "settings.mjs").write_text(_settings(wanted, made, history), encoding="utf-8")
-        said = allure.generate(configuration, wanted.results.folders, workplace)
+        settings = replace(wanted, output=made, history=history)
+        (configuration := workplace / "settings.mjs").write_text(settings.module(), encoding="utf-8")
+        said = allure.generate(configuration, results.folders, workplace)
         counted = _counted(made, f"Allure {allure.version}", said)
         _make_fit(made / "index.html", allure)
         marker = {"made by": "pytest-gaia", "allure": allure.version, "name": wanted.name, "tests": counted["total"]}
@@ -208,19 +189,6 @@ def build(wanted: Wanted, allure: Allure) -> Built:
     total = int(counted["total"])
     statuses: dict[str, int] = {name: counted[name] for name in _STATUSES if name in counted}
     return Built(wanted.output / "index.html", total, statuses, known, runs.count("\n"))
-
-
-def _settings(wanted: Wanted, made: Path, history: Path) -> str:
-    return Settings(
-        name=wanted.name,
-        output=made,
-        history=history,
-        runs=wanted.runs,
-        environments=wanted.results.environments,
-        default=wanted.environment,
-        categories=wanted.results.categories,
-        single_file=wanted.single_file,
-    ).module()
 
 
 def _refuse_what_is_not_ours(output: Path) -> None:
