@@ -5,8 +5,6 @@ still believes that it holds it: its fencing number is lower than the new holder
 ledger counts for nothing.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import threading
@@ -14,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 import msgspec
 
@@ -45,20 +43,8 @@ class LockState(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.token) and now < datetime.fromisoformat(self.expires)
 
 
-class Place(Protocol):
-    """Where the state of one lock is kept."""
-
-    name: str
-
-    def exchange(self, change: Change) -> LockState:
-        """Read the state, let ``change`` make a new one, and keep that: all at once, or :class:`Taken`."""
-        ...
-
-
-class Change(Protocol):
-    """Makes the new state from the one that is kept (None before the first time); may raise ``DeployLocked``."""
-
-    def __call__(self, state: LockState | None) -> LockState: ...  # the class says it
+Change: TypeAlias = Callable[[LockState | None], LockState]
+"""makes the new state from the one that is kept (None before the first time); may raise ``DeployLocked``"""
 
 
 class FilePlace:
@@ -69,7 +55,10 @@ class FilePlace:
         self.name = f"{path.parent.name}/{path.name}"
 
     def exchange(self, change: Change) -> LockState:
-        """As the protocol says; raises ``ConfigError`` where the file cannot be written."""
+        """Read the state, let ``change`` make a new one, and keep that, all at once; return it.
+
+        Raises ``ConfigError`` where the file cannot be written.
+        """
         try:
             make_folder(self.path.parent)
             with held(self.path) as descriptor:
@@ -93,11 +82,15 @@ class GitPlace:
         self.name = f"{reference.name}:{self.file}"
 
     def exchange(self, change: Change) -> LockState:
-        """As the protocol says; of two machines at once, one is :class:`Taken`."""
+        """As for a file; of two machines at once, one is :class:`Taken`."""
         tip = self.reference.fetch()
         state = change(_decoded(self.reference.files(tip).get(self.file, b""), self.name))
         self.reference.put(tip, {self.file: msgspec.json.encode(state)}, f"lock {state.environment} {state.fence}")
         return state
+
+
+Place: TypeAlias = FilePlace | GitPlace
+"""where the state of one lock is kept"""
 
 
 class Lock:

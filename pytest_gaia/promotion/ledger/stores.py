@@ -5,28 +5,13 @@ import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.ledger.git_reference import GitReference, Taken
 
 _NAME = re.compile(r"(\d{6})\.json")
-
-
-class Store(Protocol):
-    """Keeps numbered entries, and never writes one twice."""
-
-    name: str
-    """as messages show it"""
-
-    def read(self) -> dict[int, bytes]:
-        """Return number → envelope, in order."""
-        ...
-
-    def add(self, number: int, content: bytes) -> None:
-        """Keep one more entry, whole or not at all; raises :class:`Taken` if there is one of this number."""
-        ...
 
 
 class FolderStore:
@@ -97,3 +82,7 @@ class GitStore:
         if name in self.reference.files(tip):
             raise Taken
         self.reference.put(tip, {name: content}, f"ledger entry {number}")
+
+
+Store: TypeAlias = FolderStore | GitStore
+"""keeps numbered entries, and never writes one twice"""

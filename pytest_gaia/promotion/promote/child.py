@@ -7,11 +7,12 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise, starmap
 from pathlib import Path
+from typing import Self
 
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
@@ -198,7 +199,7 @@ def run_pytest(
 
     ``lost`` says that the lock is gone: it is then interrupted.
     """
-    with digest_pipe() as pipe:
+    with DigestPipe() as pipe:
         code = _ran(words, promotion, keep, output, lost, pipe)
         return code, pipe.reported()
 
@@ -220,20 +221,12 @@ class DigestPipe:
             return os.read(self._read, _LONGEST).decode(errors="replace")
         return ""
 
-    def close(self) -> None:
-        """Give the descriptors back."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
         os.close(self._read)
         os.close(self._write)
-
-
-@contextmanager
-def digest_pipe() -> Iterator[DigestPipe]:
-    """Keep a pipe for as long as a run of pytest takes."""
-    pipe = DigestPipe()
-    try:
-        yield pipe
-    finally:
-        pipe.close()
 
 
 def _ran(

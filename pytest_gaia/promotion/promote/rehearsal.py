@@ -36,7 +36,7 @@ from pytest_gaia.promotion.ledger.statements import (
     sha256_of,
 )
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.child import check_environ, digest_pipe, executed
+from pytest_gaia.promotion.promote.child import DigestPipe, check_environ, executed
 from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rollback_predicate, rollout_to
 from pytest_gaia.promotion.promote.witness import witness
 from pytest_gaia.rollout.course import roll_out
@@ -189,7 +189,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
         rules = load(folders_of(project.suites), tolerances, rootdir=rootdir)
     except ConfigError as error:
         return f"its {SUITE} suite cannot be run: {str(error).removesuffix(' Nothing was done.')}"
-    with tempfile.TemporaryDirectory(prefix="gaia-smoke-") as folder, digest_pipe() as pipe:
+    with tempfile.TemporaryDirectory(prefix="gaia-smoke-") as folder, DigestPipe() as pipe:
         record = Path(folder) / "record.jsonl"
         command = [
             *executed([str(each / SUITE) for each in suites]), f"--rootdir={rootdir}", f"--gaia-env={name}", f"--gaia-record={record}"
