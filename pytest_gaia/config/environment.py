@@ -141,12 +141,15 @@ class Environment:
 
         Raises ``ConfigError`` for files that are missing or cannot be understood.
         """
-        source = self.source
-        if source is None and self.deploy is not None and self.deploy.hook in ("fly", "compose"):
-            source = "fly" if self.deploy.hook == "fly" else "compose"
-        return (
-            None if source is None or self.deploy_folder is None else self.deploy_folder.deployment(self.name, source)
-        )
+        source, folder = self.deploy_source, self.deploy_folder
+        return None if source is None or folder is None else folder.deployment(self.name, source)
+
+    @property
+    def deploy_source(self) -> DeployFiles | None:
+        """The tool whose deploy files there is a use for: that of ``from``, or else of the hook."""
+        if self.source is not None or self.deploy is None:
+            return self.source
+        return "fly" if self.deploy.hook == "fly" else "compose" if self.deploy.hook == "compose" else None
 
     @property
     def addresses(self) -> dict[str, str]:

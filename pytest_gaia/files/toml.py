@@ -78,6 +78,12 @@ def add_place(places: dict[str, Place], key: Key, file: str, line: int) -> None:
     places.setdefault(plain, place)
 
 
+def nearest_place(places: Mapping[str, Place], key: Key) -> Place | None:
+    """Return the place of ``key``, or of the closest table around it; None where nothing of it is known."""
+    around = (".".join(key[:length]) for length in range(len(key), 0, -1))
+    return next((places[each] for each in around if each in places), None)
+
+
 def key_lines(text: str, file: str) -> dict[Key, int]:
     """Return the line (from 1) on which each key of the valid TOML ``text`` starts, tables included.
 
@@ -136,10 +142,8 @@ def shown(path: Key) -> str:
 
 def nearest_line(lines: Mapping[Key, int], path: Key) -> int:
     """Return the line of ``path``, or of the closest table around it; 1 where nothing of it is known."""
-    for length in range(len(path), 0, -1):
-        if path[:length] in lines:
-            return lines[path[:length]]
-    return 1
+    around = (path[:length] for length in range(len(path), 0, -1))
+    return next((lines[each] for each in around if each in lines), 1)
 
 
 def broken_line(text: str, error: tomllib.TOMLDecodeError) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_gaia.files.toml import Place
+from pytest_gaia.files.toml import Place, nearest_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,11 +130,8 @@ class App:
 
     def place(self, *key: str) -> Place:
         """Return where ``key`` stands, or the nearest table around it, or the head of the file."""
-        for length in range(len(key), 0, -1):
-            found = self.places.get(".".join(key[:length]))
-            if found is not None:
-                return found
-        return next(iter(self.places.values()), Place(self.path.name, 1))
+        head = next(iter(self.places.values()), Place(self.path.name, 1))
+        return nearest_place(self.places, key) or head
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.dotenv import DOTENV_FILE, dotenv_entries
-from pytest_gaia.files.toml import Place
+from pytest_gaia.files.toml import Place, nearest_place
 from pytest_gaia.system.git import git
 
 _VARIABLE = re.compile(
@@ -102,12 +102,7 @@ class Table:
 
     def place(self, *key: str) -> Place:
         """Return where ``key`` of this table stands, or the closest table around it."""
-        whole = (*self.step, *key)
-        for length in range(len(whole), 0, -1):
-            found = self.places.get(".".join(whole[:length]))
-            if found is not None:
-                return found
-        return Place(self.file, 1)
+        return nearest_place(self.places, (*self.step, *key)) or Place(self.file, 1)
 
     def error(self, key: str, problem: str) -> ConfigError:
         """Return the error that says what is wrong with ``key``."""

@@ -117,9 +117,7 @@ def check_experimental(promotion: Promotion, environment: str, bundle: Bundle, n
 def _files(promotion: Promotion, environment: Environment, bundle: Bundle) -> tuple[Deployment | None, str]:
     """Return the deploy files of the bundle for the environment, as they were when it was made; or why there are none."""
     folder = promotion.project.deploy_files_in(configs_folder(promotion.rootdir, bundle))
-    source = environment.source
-    if source is None and environment.deploy is not None and environment.deploy.hook in ("fly", "compose"):
-        source = "fly" if environment.deploy.hook == "fly" else "compose"
+    source = environment.deploy_source
     if source is None:
         return None, f"no deploy files say which variables {environment.name} sets"
     changed = [each for each in check_files(bundle, deploy_files(folder), what="kept file") if each.status != "same"]
