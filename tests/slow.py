@@ -36,10 +36,11 @@ def in_full(*values: object, id: str | None = None) -> ParameterSet:  # noqa: A0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse kinds that nobody knows."""
+    """Refuse kinds that nobody knows. The longest tests come first: as the last ones, they would have all but one worker wait."""
     unknown = {kind for item in items for kind in _kinds(item)} - {*KINDS}
     if unknown:
         raise pytest.UsageError(f"tests/slow.py knows no slow tests of the kind {', '.join(sorted(unknown))}")
+    items.sort(key=lambda item: "walk" not in _kinds(item))
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
@@ -62,7 +63,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was left out."""
-    if _LEFT_OUT:
+    if _LEFT_OUT and terminalreporter.config.getoption("markexpr") == "not slow":
         kinds = ", ".join(f"{kind} {number}" for kind, number in _LEFT_OUT.most_common())
         terminalreporter.write_line(
             f"Left out: {_LEFT_OUT.total()} slow tests ({kinds}). `make test-all` runs them too."

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -125,6 +126,10 @@ def load() -> None:
     finally:
         sys.stdout, sys.stderr = streams
         server.close()
+        # What a thread holds at a fork, nobody gives back in the process that is forked.
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread():
+                thread.join(10)
         os.chdir(ROOT)
         os.environ.clear()
         os.environ.update(variables)
