@@ -29,7 +29,7 @@ from pytest_gaia.system.signals import ROUND, join, rounds, take, wait_for
 
 LONG = 20.0
 """seconds that the main thread would wait"""
-SOON = 5.0
+SOON = 10.0
 
 
 class Heard(Exception):
