@@ -53,9 +53,9 @@ def without_gaia(request: pytest.FixtureRequest) -> object:
         return ()
     if request.fixturename != "gaia_loop":
         _refuse(request.config)
-    own = ModuleType("gaia-loop")
+    own = ModuleType(__name__)
     vars(own)["gaia_own_loop"] = gaia_loop
-    request.config.pluginmanager.register(own, own.__name__)
+    request.config.pluginmanager.register(own, "gaia-loop")
     return request.getfixturevalue("gaia_own_loop")
 
 

@@ -131,7 +131,7 @@ class Fixtures(ModuleType):
     )
 
     def __init__(self, pluginmanager: pytest.PytestPluginManager) -> None:
-        super().__init__("gaia-fixtures")
+        super().__init__("pytest_gaia.fixtures")
         self._manager = pluginmanager
         self._offered: ModuleType | None = None
 
@@ -152,7 +152,7 @@ class Fixtures(ModuleType):
             from pytest_gaia import fixtures
 
             return fixtures
-        unused = ModuleType("gaia-fixtures-unused")
+        unused = ModuleType("pytest_gaia.fixtures")
         vars(unused).update(dict.fromkeys(self.NAMES, _unused))
         return unused
 
