@@ -97,8 +97,7 @@ def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) 
         show_result(result, as_json=as_json)
     if not dry_run and (said := recorded(there.project, result)):
         typer.echo(f"gaia: {said}", err=True)
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+    raise typer.Exit(result.exit_code)
 
 
 def rolled_out(there: Target, rollout: Rollout, *, dry_run: bool = False) -> RolloutResult:

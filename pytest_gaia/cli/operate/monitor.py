@@ -69,9 +69,7 @@ def monitor_environment(
             _watch(environment, tally, shown, stop, every=every, until=began if once else period and began + period)
         if not once:
             shown.sum_up(time.monotonic() - began)
-    code = exit_code(tally)
-    if code:
-        raise typer.Exit(code)
+    raise typer.Exit(exit_code(tally))
 
 
 def exit_code(tally: Tally) -> int:

@@ -166,8 +166,7 @@ def plan_rollback_of_bundle(
         typer.echo(note, err=True)
     result = roll_out(plan.rollout, there.hook(), dry_run=True)
     show_result(result, as_json=as_json)
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+    raise typer.Exit(result.exit_code)
 
 
 @app.command("rehearse", help=REHEARSE_HELP)
@@ -200,8 +199,7 @@ def rehearse_rollback(
         show_result(done.forth, as_json=False)
     said = done.problem or f"{env} went back to bundle {plan.target.short}, and forward again to {plan.bundle.short}"
     typer.echo(f"{said}; written as entry {done.entry.sequence} of the ledger", err=True)
-    if done.exit_code:
-        raise typer.Exit(done.exit_code)
+    raise typer.Exit(done.exit_code)
 
 
 def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tuple[Promotion, RollbackPlan]:

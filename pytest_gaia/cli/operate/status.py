@@ -64,9 +64,7 @@ def show_status(
         raise typer.Exit(INTERRUPTED) from None
     found = leads(views, histories(environments, rootdir))
     (_show_json if as_json else _show)(views, found)
-    code = exit_code(views)
-    if code:
-        raise typer.Exit(code)
+    raise typer.Exit(exit_code(views))
 
 
 def exit_code(views: Sequence[EnvironmentView]) -> int:
