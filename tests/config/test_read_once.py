@@ -16,7 +16,7 @@ from tests.fake_tools import fake_tools
 from tests.plugin.conftest import add_suite, project, server
 from tests.plugin.deployer import CONFTEST
 from tests.plugin.test_deploy_compose import FILE, PROJECT
-from tests.promotion.test_promote_observed import bundle_of
+from tests.promotion.promote.test_promote_observed import bundle_of
 from tests.repositories import Repository
 
 if TYPE_CHECKING:

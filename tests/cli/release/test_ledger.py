@@ -13,7 +13,7 @@ from pytest_gaia.promotion.ledger.dsse import PAYLOAD_TYPE
 from pytest_gaia.promotion.ledger.ledger import Ledger
 from pytest_gaia.promotion.ledger.statements import CHECK
 from pytest_gaia.promotion.ledger.stores import FolderStore
-from tests.promotion.test_ledger import check
+from tests.promotion.ledger.test_ledger import check
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
