@@ -53,20 +53,8 @@ SETTINGS = (
 """Every key of ``Environment.sources``, in the order in which people are shown them."""
 
 _OPTIONAL = ("release", "nats", "from", *_DEPLOY, *(key for key in SETTINGS if key.startswith(("urls.", "secrets."))))
-_AS_THEY_ARE = (
-    "topology",
-    "nats",
-    "hosts",
-    "loopback",
-    "writes",
-    "experimental",
-    "core_only",
-    "safe_posts",
-    "suites",
-    "max_answer_mib",
-    "release",
-    "source",
-)
+_MADE_OF = ("urls", "services", "required", "timeouts", "tolerance", "deploy", "stage", "slo")
+"""what the environment does not take over as it is given"""
 
 
 def assemble(
@@ -88,7 +76,7 @@ def assemble(
     given = set_values(layer.table.urls)
     services = expected_members(name.value, layer, has_database="database" in secrets)
     urls = {service: url for service, url in given.items() if service in services}
-    settings = {key: value for key, value in set_values(layer.table).items() if key in _AS_THEY_ARE}
+    settings = {key: value for key, value in set_values(layer.table).items() if key not in _MADE_OF}
     if addressed and not urls and settings.get("nats", NATS_DISABLED) == NATS_DISABLED and name.value != SANDBOX:
         raise _without_address(name, layer, deployment)
     settings |= {field: Secret(found.value) for field, found in secrets.items()}
