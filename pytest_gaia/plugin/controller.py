@@ -14,6 +14,7 @@ from pytest_gaia.observation.watching import look_again, observe
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.checks.witness import WitnessHooks
 from pytest_gaia.plugin.ending import VERDICT
+from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.ci import Actions, settle_junit
 from pytest_gaia.plugin.terminal.progress import SuitesBegun, Waiting, write
@@ -83,7 +84,7 @@ class ControllerHooks:
         if only_looks(self.config.option):
             return None
         # xdist's controller collects nothing itself; a run without workers that selected nothing has nothing to wait for.
-        if not (self._distributes() or session.items):
+        if not (distributes(self.config) or session.items):
             return None
         if self._deploys and self.config.pluginmanager.hasplugin("dsession"):
             # Workers are still collecting, and nothing is deployed for tests that cannot be collected.
@@ -233,9 +234,6 @@ class ControllerHooks:
             with Waiting(self.terminal, "start of the sandbox", START_SECONDS) as waiting:
                 self.run.stack.ready(START_SECONDS, waiting)
         return self.run.environment
-
-    def _distributes(self) -> bool:
-        return bool(getattr(self.config.option, "numprocesses", None) or getattr(self.config.option, "tx", None))
 
     def _write(self, lines: Sequence[str], *, red: bool = False) -> None:
         if self.terminal is not None:

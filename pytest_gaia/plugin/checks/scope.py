@@ -16,7 +16,7 @@ from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.checks.phases import EVIDENCE
 from pytest_gaia.plugin.checks.result import Judging, Result
-from pytest_gaia.plugin.launch import paths_of, selects_nothing
+from pytest_gaia.plugin.launch import distributes, paths_of, selects_nothing
 from pytest_gaia.plugin.pytest_private import fnmatch_ex, settings_found
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.run.session import Run
@@ -292,8 +292,7 @@ def _refuse_narrowing(run: Run, config: pytest.Config, scope: Scope) -> None:
             "something out (-k, -m, --deselect, --lf, --gaia-command, a path below a suite's folder …). Seal without "
             "that; what the run itself then leaves out is missing from it."
         )
-    distributed = getattr(config.option, "numprocesses", None) or getattr(config.option, "tx", None)
-    if distributed and not only_looks(config.option):
+    if distributes(config) and not only_looks(config.option):
         raise ConfigError(
             "--gaia-seal: workers collect by themselves, so a plan is sealed before: "
             "pytest --collect-only --gaia-seal=FILE, then pytest -n 2 --gaia-plan=FILE."
