@@ -9,25 +9,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import accumulate
 
+from pytest_gaia.files.decoding import keys_of
 from pytest_gaia.files.toml import statements
+from pytest_gaia.policy.schema import RuleTable
 
 WIDTH = 120
 
-KEY_ORDER = (
-    "why",
-    "issue",
-    "owner",
-    "added",
-    "expires",
-    "environments",
-    "tests",
-    "expect",
-    "phase",
-    "when",
-    "match",
-    "max_tests",
-    "widened",
-)
+KEY_ORDER = keys_of(RuleTable)
 """the keys of a rule, in the order in which they are written"""
 
 
