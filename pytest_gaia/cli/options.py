@@ -17,9 +17,7 @@ from pytest_gaia.config.platform import in_order
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.deploy.contract import DeployHook
-from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.rollout.plan import apps_of
 
 P = ParamSpec("P")
 
@@ -57,6 +55,8 @@ def complete_name(incomplete: str) -> list[str]:
 
 def complete_service(context: typer.Context, incomplete: str) -> list[str]:
     """Return the services of the environment that is typed already, for shell completion; the last of a list counts."""
+    from pytest_gaia.rollout.plan import apps_of
+
     before, comma, last = incomplete.rpartition(",")
     try:
         # Behind an option that waits for its value, the parser leaves the words before it as they are.
@@ -124,6 +124,9 @@ class Target:
 
     def hook(self) -> DeployHook:
         """Return the hook that deploys it; ``ConfigError`` where there is none."""
+        # Here, as in the completion: most commands that share options need neither hooks nor plans.
+        from pytest_gaia.deploy.hooks import hook_for
+
         return hook_for(self.environment, rootdir=self.rootdir)
 
 
