@@ -7,7 +7,7 @@ from importlinter import Contract, ContractCheck, fields, output
 
 
 class PrivateModules(Contract):
-    """A module or package whose name begins with an underscore is imported from within its own package only."""
+    """A module or package whose name begins with an underscore is imported by its own top-level package only."""
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Find every import of a private module from outside the package that holds it."""
@@ -50,12 +50,10 @@ class SingleImporters(Contract):
 
 
 def _owner(module: str) -> str | None:
-    """Return the package that ``module`` is private to; None where it is public."""
-    parts = module.split(".")
-    for position, part in enumerate(parts[1:], 1):
-        if parts[0] == "pytest_gaia" and part.startswith("_"):
-            return ".".join(parts[:position])
-    return None
+    """Return the top-level package that ``module`` is private to; None where it is public."""
+    root, *parts = module.split(".")
+    private = root == "pytest_gaia" and any(part.startswith("_") for part in parts)
+    return f"{root}.{parts[0]}" if private else None
 
 
 def _print(check: ContractCheck) -> None:

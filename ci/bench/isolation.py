@@ -26,7 +26,7 @@ from pytest_gaia.sandbox.binaries import find_postgres
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SCHEMA = Path(__file__).parents[2] / "pytest_gaia" / "sandbox" / "services" / "schema.sql"
+SCHEMA = Path(__file__).parents[2] / "pytest_gaia" / "sandbox" / "_services" / "schema.sql"
 
 PYPROJECT = """
 [tool.pytest]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 
-from pytest_gaia.clients.payloads import from_json
+from pytest_gaia.clients._payloads import from_json
 from pytest_gaia.printable import one_line, visible
 from pytest_gaia.wording import counted
 

@@ -104,7 +104,7 @@ def _without_address(name: Sourced, layer: Layer, deployment: Deployment | None)
         return kind(f"{name.source}: {not_configured(name.value)}")
     if deployment is not None:
         # Which message it is costs the reading of deploy files, which is done by then.
-        from pytest_gaia.config.deployfiles.reach import why_no_address
+        from pytest_gaia.config.deployfiles._reach import why_no_address
 
         return ConfigError(
             f"{why_no_address(deployment)} So environment {name.value} has no address; correct that, set `url` in "

@@ -10,7 +10,7 @@ from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.addresses import database_url, hosts_in, matches
-from pytest_gaia.config.deployfiles.reach import FLY_DOMAIN, broker_address, http_address, members, topology
+from pytest_gaia.config.deployfiles._reach import FLY_DOMAIN, broker_address, http_address, members, topology
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.layers import (
     SHIPPED,

@@ -40,7 +40,7 @@ def hook_for(environment: Environment, plugin_hook: DeployHook | None = None, *,
 def built_in(name: str) -> DeployHook:
     """Return the adapter ``name``. Raises ``ConfigError`` for an unknown one."""
     if name == "fly":
-        from pytest_gaia.deploy.fly.hook import FlyHook
+        from pytest_gaia.deploy.fly._hook import FlyHook
 
         return FlyHook()
     if name == "compose":

@@ -14,9 +14,9 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
 from pytest_gaia.policy import selectors
+from pytest_gaia.policy._schema import RuleTable, as_list, mistakes
 from pytest_gaia.policy.rules import Rule
 from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.schema import RuleTable, as_list, mistakes
 from pytest_gaia.policy.selectors import KEYS, Match
 
 FOLDER = "expectations"

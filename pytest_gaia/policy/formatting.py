@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from pytest_gaia.files.decoding import keys_of
 from pytest_gaia.files.toml import statements
-from pytest_gaia.policy.schema import RuleTable
+from pytest_gaia.policy._schema import RuleTable
 
 WIDTH = 120
 

@@ -9,8 +9,8 @@ from pytest_gaia.config.deployfiles.model import App, Deployment, Source
 from pytest_gaia.config.environment import Topology
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.files.toml import Place
+from pytest_gaia.preflight._workflows.model import Workflow
 from pytest_gaia.preflight.spelling import KNOWN, environment_name
-from pytest_gaia.preflight.workflows.model import Workflow
 
 STAGING, PRODUCTION = "staging", "production"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 
 from pytest_gaia.config.deployfiles.model import Deployment
-from pytest_gaia.preflight.allowances import OWN_CHECKS, read_allowances, settle
-from pytest_gaia.preflight.checks import (
+from pytest_gaia.preflight._allowances import OWN_CHECKS, read_allowances, settle
+from pytest_gaia.preflight._checks import (
     artifacts,
     availability,
     containers,

@@ -19,10 +19,10 @@ from pytest_gaia.config.layers import ConfigFile
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place, nearest_line
+from pytest_gaia.preflight._workflows.read import read_workflows
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, DeployFiles, Secrets
 from pytest_gaia.preflight.spelling import KNOWN
-from pytest_gaia.preflight.workflows.read import read_workflows
 
 
 def read_deploy_files(project: Project, needed: Collection[str] | None = None) -> DeployFiles:

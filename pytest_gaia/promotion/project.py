@@ -19,9 +19,9 @@ from pytest_gaia.promotion.bundle import kept as bundles
 from pytest_gaia.promotion.bundle.kept import REFERENCE as BUNDLES
 from pytest_gaia.promotion.bundle.kept import bring_bundles, share_bundle
 from pytest_gaia.promotion.bundle.model import Bundle
-from pytest_gaia.promotion.gate.outside import done_here
+from pytest_gaia.promotion.gate._outside import done_here
 from pytest_gaia.promotion.gate.situation import Situation
-from pytest_gaia.promotion.ledger.git_reference import GitReference
+from pytest_gaia.promotion.ledger._git_reference import GitReference
 from pytest_gaia.promotion.ledger.keys import SigningKey, signing_key, trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Entry, Ledger
 from pytest_gaia.promotion.ledger.lock import FilePlace, GitPlace, Lock

@@ -6,8 +6,8 @@ from functools import partial
 
 from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.printable import visible
+from pytest_gaia.report._markdown_text import escaped, table
 from pytest_gaia.report.footer import spent, warnings
-from pytest_gaia.report.markdown_text import escaped, table
 from pytest_gaia.verdict.judge import Judgement
 from pytest_gaia.verdict.judged import Judged
 

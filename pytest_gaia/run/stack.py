@@ -130,7 +130,7 @@ class Stack:
     def fault(self, cell: str, member: str, kind: str, **arguments: object) -> None:
         """Give a service of a cell a fault; ``stop`` lets connections be refused. Raises ``ConfigError`` for a wrong one.
 
-        The other kinds and their arguments are those of :mod:`pytest_gaia.sandbox.services.faults`.
+        The other kinds and their arguments are those of :mod:`pytest_gaia.sandbox._services.faults`.
         """
         self._call("POST", f"/cells/{cell}/faults", {**arguments, "member": member, "kind": kind})
 

@@ -14,7 +14,7 @@ def main() -> int:
         sys.stderr.write("usage: python -m pytest_gaia.sandbox DIRECTORY (use 'gaia sandbox up')\n")
         return 2
     _keep_bytecode()
-    from pytest_gaia.sandbox.supervisor import Supervisor
+    from pytest_gaia.sandbox._supervisor import Supervisor
 
     return Supervisor(Path(sys.argv[1])).run()
 

@@ -21,8 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox._processes import Account
 from pytest_gaia.sandbox.directories import is_open
-from pytest_gaia.sandbox.processes import Account
 
 INSTALL = "pip install 'pytest-gaia[sandbox]'"
 

@@ -11,8 +11,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_gaia.sandbox._processes import RECORDS, end_recorded
 from pytest_gaia.sandbox.directories import LOCK, PREFIX, REQUEST, STARTER, is_held, roots
-from pytest_gaia.sandbox.processes import RECORDS, end_recorded
 
 # PostgreSQL at SIGTERM would wait for its clients; at SIGQUIT it ends its own processes at once.
 _REQUESTS = {"postgres": signal.SIGQUIT}

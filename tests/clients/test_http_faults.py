@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from pytest_gaia.clients.http.transport import MIB
+from pytest_gaia.clients.http._transport import MIB
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable
 from tests.clients.peers import Received, always, answer, peer, silent, slow, unused_port
 

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.http._exchange import Link
+from pytest_gaia.clients.http._transport import Transport
 from pytest_gaia.clients.http.client import HttpClient
-from pytest_gaia.clients.http.exchange import Link
-from pytest_gaia.clients.http.transport import Transport
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, ServiceError
 from pytest_gaia.secrets.redaction import Redactor
 from tests.clients.conftest import environment

@@ -10,7 +10,7 @@ import nats
 import nats.errors
 import pytest
 
-from pytest_gaia.clients.broker import connection as broker
+from pytest_gaia.clients.broker import _connection as broker
 from pytest_gaia.clients.broker.messaging import Messaging
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.config.environment import Timeouts

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.http.arguments import fill
+from pytest_gaia.clients.http._arguments import fill
 from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.clients.known_secrets import redactor_of
 from tests.clients.conftest import environment

@@ -207,7 +207,7 @@ async def test_no_attribute_leads_to_the_connection(session: ReadOnlySession) ->
         if id(thing) in seen or depth == 0:
             return
         seen.add(id(thing))
-        if type(thing).__module__.startswith(("asyncpg", "pytest_gaia.clients.database.connection")):
+        if type(thing).__module__.startswith(("asyncpg", "pytest_gaia.clients.database._connection")):
             found.append(path)
         for name in dir(thing):
             if not (name.startswith("__") and name not in ("__self__", "__dict__", "__wrapped__")):

@@ -14,10 +14,10 @@ from pytest_gaia.clients.broker.messaging import JetStream, Messaging
 from pytest_gaia.clients.database.client import recipe
 from pytest_gaia.clients.database.sessions import Session
 from pytest_gaia.clients.exchanges import BODY_LIMIT
-from pytest_gaia.clients.http import exchange as retries
+from pytest_gaia.clients.http import _exchange as retries
+from pytest_gaia.clients.http._streams import EventStream
 from pytest_gaia.clients.http.answers import Answer
 from pytest_gaia.clients.http.client import HttpClient
-from pytest_gaia.clients.http.streams import EventStream
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "clients.md").read_text("utf-8")
 OF_WHOM = {"gateway": HttpClient, "answer": Answer, "nats": Messaging, "events": (EventLog, EventStream)}

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from pytest_gaia.clients.http.exchange import Trials
-from pytest_gaia.clients.http.transport import Fault
+from pytest_gaia.clients.http._exchange import Trials
+from pytest_gaia.clients.http._transport import Fault
 
 REFUSED = Fault("connect", "connection refused")
 STALE = Fault("answer", "server disconnected", stale=True)

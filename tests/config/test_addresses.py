@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pytest_gaia.clients.http.transport import Transport
+from pytest_gaia.clients.http._transport import Transport
 from pytest_gaia.clients.wire import proxy_for
 from pytest_gaia.config.addresses import (
     database_url,

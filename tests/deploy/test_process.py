@@ -11,11 +11,11 @@ import pytest
 
 from pytest_gaia.deploy import process as process_module
 from pytest_gaia.deploy.compose.hook import ComposeHook
-from pytest_gaia.deploy.fly.tool import FlyTool
+from pytest_gaia.deploy.fly._tool import FlyTool
 from pytest_gaia.deploy.hooks import CommandHook
 from pytest_gaia.deploy.process import find_tool, run_tool
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.sandbox.processes import started_at
+from pytest_gaia.sandbox._processes import started_at
 from tests.deploy.executables import a_request, executable
 
 if TYPE_CHECKING:

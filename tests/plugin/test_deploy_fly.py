@@ -27,7 +27,7 @@ least_executed = 1
 answers = 1
 deadline = {deadline}
 """
-QUICK = "import pytest_gaia.deploy.fly.tool\n" + CONFTEST
+QUICK = "import pytest_gaia.deploy.fly._tool\n" + CONFTEST
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pytest_gaia.files.decoding import keys_of
 from pytest_gaia.policy import lint
+from pytest_gaia.policy._schema import MatchTable, RuleTable
 from pytest_gaia.policy.files import rule_from
 from pytest_gaia.policy.formatting import KEY_ORDER
-from pytest_gaia.policy.schema import MatchTable, RuleTable
 from pytest_gaia.policy.selectors import parse
 from pytest_gaia.policy.subjects import KINDS
 from tests.policy.build import ENVIRONMENTS

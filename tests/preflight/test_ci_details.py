@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.preflight.checks.artifacts import immediate_strategy
-from pytest_gaia.preflight.checks.pipelines import cancelled_deployment, ignored_failure, optional_approval
-from pytest_gaia.preflight.checks.secrets import credential, local_credential
-from pytest_gaia.preflight.workflows.deploying import deployed_by
+from pytest_gaia.preflight._checks.artifacts import immediate_strategy
+from pytest_gaia.preflight._checks.pipelines import cancelled_deployment, ignored_failure, optional_approval
+from pytest_gaia.preflight._checks.secrets import credential, local_credential
+from pytest_gaia.preflight._workflows.deploying import deployed_by
 from tests.preflight.cases import A_PRODUCTION
 from tests.preflight.sets import Change, changed, look
 from tests.preflight.test_guarding import files

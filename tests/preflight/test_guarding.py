@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.preflight.checks.pipelines import automatic_rollback, unguarded_production, untested_staging
+from pytest_gaia.preflight._checks.pipelines import automatic_rollback, unguarded_production, untested_staging
+from pytest_gaia.preflight._workflows.conditions import evaluate, filled, outcomes
+from pytest_gaia.preflight._workflows.read import read_workflows
 from pytest_gaia.preflight.files import DeployFiles
-from pytest_gaia.preflight.workflows.conditions import evaluate, filled, outcomes
-from pytest_gaia.preflight.workflows.read import read_workflows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_gaia.preflight._workflows.conditions import Value
     from pytest_gaia.preflight.findings import Found
-    from pytest_gaia.preflight.workflows.conditions import Value
 
 GITHUB = """\
 on: {on}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.checks.pipelines import automatic_rollback, ignored_failure, rebuilt_per_environment
-from pytest_gaia.preflight.workflows import deploying
-from pytest_gaia.preflight.workflows.exit_codes import Shell, fates, names_read
-from pytest_gaia.preflight.workflows.model import Command
-from pytest_gaia.preflight.workflows.scripts import BASH, SH
-from pytest_gaia.preflight.workflows.shell import TooDeep, parse, read
+from pytest_gaia.preflight._checks.pipelines import automatic_rollback, ignored_failure, rebuilt_per_environment
+from pytest_gaia.preflight._workflows import deploying
+from pytest_gaia.preflight._workflows.exit_codes import Shell, fates, names_read
+from pytest_gaia.preflight._workflows.model import Command
+from pytest_gaia.preflight._workflows.scripts import BASH, SH
+from pytest_gaia.preflight._workflows.shell import TooDeep, parse, read
 from tests.preflight.test_guarding import files
 
 if TYPE_CHECKING:

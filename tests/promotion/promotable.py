@@ -15,7 +15,7 @@ from pytest_gaia.promotion.bundle.kept import keep_bundle
 from pytest_gaia.promotion.bundle.making import DIRTY
 from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.journal import Journal, Mark
+from pytest_gaia.promotion.promote._journal import Journal, Mark
 from tests.repositories import Repository
 
 if TYPE_CHECKING:

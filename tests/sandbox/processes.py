@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_gaia.sandbox.processes import RECORDS, started_at
+from pytest_gaia.sandbox._processes import RECORDS, started_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.sandbox import directories
-from pytest_gaia.sandbox.platform import STOP
-from pytest_gaia.sandbox.services.faults import KINDS, REQUIRED
+from pytest_gaia.sandbox._platform import STOP
+from pytest_gaia.sandbox._services.faults import KINDS, REQUIRED
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference" / "sandbox.md").read_text("utf-8")

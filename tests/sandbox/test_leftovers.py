@@ -16,7 +16,7 @@ import pytest
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.sandbox import directories, leftovers
-from pytest_gaia.sandbox.processes import RECORDS, started_at
+from pytest_gaia.sandbox._processes import RECORDS, started_at
 from tests.sandbox.processes import children, descendants, eventually, holder, mentioning, shared_memory_of
 
 if TYPE_CHECKING:

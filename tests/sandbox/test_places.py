@@ -19,9 +19,9 @@ import pytest
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.stack import Stack
 from pytest_gaia.sandbox import directories
+from pytest_gaia.sandbox._ports import ReservedPort
+from pytest_gaia.sandbox._processes import Account
 from pytest_gaia.sandbox.binaries import find_nats, find_postgres, reachable
-from pytest_gaia.sandbox.ports import ReservedPort
-from pytest_gaia.sandbox.processes import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

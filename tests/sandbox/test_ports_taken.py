@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox._broker import Broker
+from pytest_gaia.sandbox._cluster import Cluster
+from pytest_gaia.sandbox._postgres import PostgresServer
+from pytest_gaia.sandbox._processes import ended, spawn, succeeded
 from pytest_gaia.sandbox.binaries import find_nats, find_postgres, server_account
-from pytest_gaia.sandbox.broker import Broker
-from pytest_gaia.sandbox.cluster import Cluster
 from pytest_gaia.sandbox.directories import create_run
 from pytest_gaia.sandbox.leftovers import clear
-from pytest_gaia.sandbox.postgres import PostgresServer
-from pytest_gaia.sandbox.processes import ended, spawn, succeeded
 from tests.sandbox.processes import eventually
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ V02, V1 = "/api/v0.2", "/api/v1"
 
 @dataclass(frozen=True)
 class Mutation:
-    """One fault: which suite has to see it, and what it is (see ``pytest_gaia.sandbox.services.faults``)."""
+    """One fault: which suite has to see it, and what it is (see ``pytest_gaia.sandbox._services.faults``)."""
 
     suite: str
     member: str

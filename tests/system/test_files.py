@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.promote import journal as promote_journal
+from pytest_gaia.promotion.promote import _journal as promote_journal
 from pytest_gaia.rollout import journal as rollout_journal
 from pytest_gaia.system.locks import held, hold, is_held, try_hold
 

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.contract import Observation, Reply, Request
-from pytest_gaia.deploy.fly.tool import FlyTool
+from pytest_gaia.deploy.fly._tool import FlyTool
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.observation import status as observing
 from pytest_gaia.observation import watching as capabilities

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gaia.clients.payloads import decode
+from pytest_gaia.clients._payloads import decode
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import DeadlineExceeded
 
@@ -19,7 +19,7 @@ _WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One message. ``data`` is what the payload holds, see :func:`~pytest_gaia.clients.payloads.decode`."""
+    """One message. ``data`` is what the payload holds, see :func:`~pytest_gaia.clients._payloads.decode`."""
 
     subject: str
     data: Any

@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_gaia.clients._payloads import decode, encode
 from pytest_gaia.clients.broker.events import Event, EventLog
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Message, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import redactor_of
-from pytest_gaia.clients.payloads import decode, encode
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import NotApplicable
@@ -19,7 +19,7 @@ from pytest_gaia.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
     # An environment without a broker does not pay for the library.
-    from pytest_gaia.clients.broker.connection import Broker, Stream
+    from pytest_gaia.clients.broker._connection import Broker, Stream
 
 __tracebackhide__ = hide
 
@@ -60,7 +60,7 @@ class Messaging:
         """
         if not environment.has_nats:
             raise NotApplicable(_no_broker(environment))
-        from pytest_gaia.clients.broker.connection import Broker
+        from pytest_gaia.clients.broker._connection import Broker
 
         broker = Broker(environment, name)
         await broker.open()

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from pytest_gaia.clients.database.connection import Connection, StatementLog
+from pytest_gaia.clients.database._connection import Connection, StatementLog
 from pytest_gaia.clients.database.sessions import ReadOnlySession, Session, WritingSession, rolled_back
 from pytest_gaia.clients.exchanges import Statement, unrecorded
 from pytest_gaia.clients.guard import WriteGuard

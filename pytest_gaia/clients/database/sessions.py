@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal, NoReturn, Protocol, TypeVar
 
-from pytest_gaia.clients.database.connection import (
+from pytest_gaia.clients.database._connection import (
     READ_ONLY_REFUSALS,
     SERVER_ERROR,
     STALE_STATEMENT,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pytest_gaia.clients._payloads import from_json
 from pytest_gaia.clients.exchanges import Exchange, transcript
-from pytest_gaia.clients.payloads import from_json
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import UnexpectedAnswer
 

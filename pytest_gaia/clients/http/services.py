@@ -6,9 +6,9 @@ from functools import cache, partial
 
 from pytest_gaia.clients.exchanges import Exchange, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
+from pytest_gaia.clients.http._exchange import Link
+from pytest_gaia.clients.http._transport import Transport
 from pytest_gaia.clients.http.client import HttpClient
-from pytest_gaia.clients.http.exchange import Link
-from pytest_gaia.clients.http.transport import Transport
 from pytest_gaia.clients.known_secrets import redactor_of
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.environment import Environment

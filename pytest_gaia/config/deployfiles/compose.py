@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_gaia.config.deployfiles.compose_ports import health_check, served_ports
+from pytest_gaia.config.deployfiles._compose_ports import health_check, served_ports
 from pytest_gaia.config.deployfiles.model import COMPLETED, App
 from pytest_gaia.config.deployfiles.read import service_name
 from pytest_gaia.config.deployfiles.values import Table, committed_variables, interpolated, shown_type, written_out

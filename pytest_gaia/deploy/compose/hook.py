@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.deployfiles.read import override_file
 from pytest_gaia.config.platform import MEMBERS
-from pytest_gaia.deploy.compose.shapes import Container, containers, images, is_temporary, mistake_in
+from pytest_gaia.deploy.compose._shapes import Container, containers, images, is_temporary, mistake_in
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, utc_now
 from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from pytest_gaia.deploy.contract import Observation, Reply, utc_now
 from pytest_gaia.deploy.fly import shapes
+from pytest_gaia.deploy.fly._tool import FlyTool
 from pytest_gaia.deploy.fly.shapes import LogLine, NotJson, Release, find_json
-from pytest_gaia.deploy.fly.tool import FlyTool
 from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError
 

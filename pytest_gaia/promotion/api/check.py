@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, GaiaError
-from pytest_gaia.promotion.api.difference import ApiChange, difference
+from pytest_gaia.promotion.api._difference import ApiChange, difference
 from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, kept_folder, load, with_kept
 from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.checklist import BY_ID

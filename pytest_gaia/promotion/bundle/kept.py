@@ -14,7 +14,7 @@ from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.bundle.model import Bundle
-from pytest_gaia.promotion.ledger.git_reference import GitReference, Taken
+from pytest_gaia.promotion.ledger._git_reference import GitReference, Taken
 from pytest_gaia.promotion.ledger.statements import SHORT, sha256_of
 
 FOLDER = ".gaia/bundles"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_gaia.promotion.gate import proofs
+from pytest_gaia.promotion.gate import _proofs as proofs
 from pytest_gaia.promotion.gate.items import Finding, Item
 from pytest_gaia.promotion.gate.situation import Situation
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pytest_gaia.config.stages import Stage
-from pytest_gaia.promotion.gate import proofs
+from pytest_gaia.promotion.gate import _proofs as proofs
 from pytest_gaia.promotion.gate.checklist import checklist_for
 from pytest_gaia.promotion.gate.items import Finding, Group, Item, failed, missing, proved
 from pytest_gaia.promotion.gate.situation import Situation

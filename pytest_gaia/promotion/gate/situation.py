@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.bundle.checks import Check
 from pytest_gaia.promotion.bundle.model import Bundle
-from pytest_gaia.promotion.gate.outside import RollOut, last_deployment
+from pytest_gaia.promotion.gate._outside import RollOut, last_deployment
 from pytest_gaia.promotion.ledger.keys import TrustedKey
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import (

@@ -23,7 +23,7 @@ def create_pair(private: Path, trust: Callable[[str], Path]) -> Path:
 
     Returns what ``trust`` does. Raises ``ConfigError`` where a file is in the way; then neither is left behind.
     """
-    from pytest_gaia.promotion.ledger.ed25519 import generate
+    from pytest_gaia.promotion.ledger._ed25519 import generate
 
     text, public = generate()
     _write_new(private, text, 0o600)

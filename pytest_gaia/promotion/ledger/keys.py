@@ -18,11 +18,11 @@ from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
-from pytest_gaia.promotion.ledger import sshsig
+from pytest_gaia.promotion.ledger import _sshsig as sshsig
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 if TYPE_CHECKING:
-    from pytest_gaia.promotion.ledger.ed25519 import PrivateKey
+    from pytest_gaia.promotion.ledger._ed25519 import PrivateKey
 
 
 class KeyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,7 +136,7 @@ def signing_key(environ: Mapping[str, str]) -> SigningKey | None:
             )
         source = f"{KEY_FILE_VARIABLE}={name}"
         text = read_text(Path(name), source)
-    from pytest_gaia.promotion.ledger.ed25519 import load_private
+    from pytest_gaia.promotion.ledger._ed25519 import load_private
 
     private = load_private(text, source)
     return SigningKey(key_id(private.public_key().public_bytes_raw()), source, private)
@@ -205,7 +205,7 @@ def raw_public(text: str) -> bytes:
         return sshsig.raw_public(base64.b64decode(words[1], validate=True))
     if "PRIVATE" in text:
         raise ValueError("this is a private key; a file that is committed holds the public one")
-    from pytest_gaia.promotion.ledger.ed25519 import load_public
+    from pytest_gaia.promotion.ledger._ed25519 import load_public
 
     if raw := load_public(text):
         return raw
@@ -213,7 +213,7 @@ def raw_public(text: str) -> bytes:
 
 
 def _verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
-    from pytest_gaia.promotion.ledger.ed25519 import verifies
+    from pytest_gaia.promotion.ledger._ed25519 import verifies
 
     return verifies(raw, signature, message)
 

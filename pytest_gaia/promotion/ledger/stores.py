@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder
-from pytest_gaia.promotion.ledger.git_reference import GitReference, Taken
+from pytest_gaia.promotion.ledger._git_reference import GitReference, Taken
 
 _NAME = re.compile(r"(\d{6})\.json")
 

@@ -19,7 +19,7 @@ from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.journal import FOLDER
+from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.system.processes import exit_code_of, output_of, without_signing_key
 from pytest_gaia.system.signals import like_interrupts
 

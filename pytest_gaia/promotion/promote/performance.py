@@ -19,8 +19,8 @@ from pytest_gaia.config.stages import Slo
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import SHORT, RunPredicate, SloResult, SloStatus, sha256_of
+from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD
-from pytest_gaia.promotion.promote.journal import FOLDER
 from pytest_gaia.verdict.evidence import TestRecord, read_run
 
 EFFECT_FLOOR = 1.25

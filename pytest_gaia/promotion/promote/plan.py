@@ -25,7 +25,7 @@ from pytest_gaia.promotion.bundle.making import DIRTY, beside
 from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.gate.items import Item, missing, proved
-from pytest_gaia.promotion.ledger.dsse import Signer
+from pytest_gaia.promotion.ledger._dsse import Signer
 from pytest_gaia.promotion.ledger.stores import FolderStore
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import Commands, added_paths, check_environ

@@ -22,10 +22,10 @@ from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.checklist import BY_ID
 from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, WAIVER_ROLE, waivable
-from pytest_gaia.promotion.ledger.dsse import Signer
+from pytest_gaia.promotion.ledger._dsse import Signer
+from pytest_gaia.promotion.ledger._sshsig import NAMESPACE
 from pytest_gaia.promotion.ledger.keys import TrustedKey, key_id, raw_public
 from pytest_gaia.promotion.ledger.ledger import Entry
-from pytest_gaia.promotion.ledger.sshsig import NAMESPACE
 from pytest_gaia.promotion.ledger.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.system.processes import completed

@@ -21,9 +21,9 @@ from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.ledger.lock import Lock, renewed
 from pytest_gaia.promotion.ledger.statements import GATE, sha256_of
+from pytest_gaia.promotion.promote._evidence_kept import abandon, keep_abandoned, keep_evidence
+from pytest_gaia.promotion.promote._journal import Journal, Mark, StepName
 from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT, Interrupted, run_pytest, seal_plan
-from pytest_gaia.promotion.promote.evidence_kept import abandon, keep_abandoned, keep_evidence
-from pytest_gaia.promotion.promote.journal import Journal, Mark, StepName
 from pytest_gaia.promotion.promote.plan import Plan, check_writable, observed, strays_of
 from pytest_gaia.rollout.journal import Journal as Rollouts
 from pytest_gaia.verdict.judged import EXIT_CODES

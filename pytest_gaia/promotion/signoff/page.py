@@ -21,10 +21,11 @@ from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.signoff import criteria, tests
-from pytest_gaia.promotion.signoff.changes import changes
-from pytest_gaia.promotion.signoff.environments import environments, history, images, objectives
-from pytest_gaia.promotion.signoff.look import (
+from pytest_gaia.promotion.signoff import _criteria as criteria
+from pytest_gaia.promotion.signoff import _tests as tests
+from pytest_gaia.promotion.signoff._changes import changes
+from pytest_gaia.promotion.signoff._environments import environments, history, images, objectives
+from pytest_gaia.promotion.signoff._look import (
     Look,
     checked_address,
     given_record,

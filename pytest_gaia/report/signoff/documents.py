@@ -13,8 +13,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pytest_gaia.report import markdown_text
-from pytest_gaia.report.signoff import charts
+from pytest_gaia.report import _markdown_text as markdown_text
+from pytest_gaia.report.signoff import _charts as charts
 from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED, SignOffPage
 from pytest_gaia.wording import counted
 

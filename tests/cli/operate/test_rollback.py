@@ -202,7 +202,7 @@ def test_a_mistake_is_one_message(operated: Path, gaia: Gaia, arguments: list[st
 def test_a_tool_that_does_not_answer_proves_nothing(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_gaia.deploy.fly.tool._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pytest_gaia.deploy.fly._tool._FIRST_PAUSE", 0.01)
     text = (operated / "gaia.toml").read_text()
     (operated / "gaia.toml").write_text(f"{text}[env.staging.deploy]\ndeadline = 2\n")
     fake_tools.fault("*", "rate-limited")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pytest_gaia.promotion.ledger.statements import Resource
-from pytest_gaia.promotion.promote.journal import FOLDER
+from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.verdict.evidence import Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
 from pytest_gaia.verdict.report import JudgedTest, RuleUse, VerdictFile
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.ledger.dsse import PAYLOAD_TYPE
+from pytest_gaia.promotion.ledger._dsse import PAYLOAD_TYPE
 from pytest_gaia.promotion.ledger.ledger import Ledger
 from pytest_gaia.promotion.ledger.statements import CHECK
 from pytest_gaia.promotion.ledger.stores import FolderStore
@@ -304,7 +304,7 @@ def test_without_the_package_that_verifies_it_is_said_which(
 ) -> None:
     release.through_local()
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
-    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger.ed25519", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger._ed25519", raising=False)
 
     for arguments in (
         ["ledger", "verify"],

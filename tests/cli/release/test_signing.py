@@ -273,7 +273,7 @@ def test_without_the_package_that_signs_it_is_said_which(
 ) -> None:
     release.hold("sam", monkeypatch)
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
-    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger.ed25519", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger._ed25519", raising=False)
 
     code, out, err = gaia(*REVIEW, "--bundle", release.id)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gaia.deploy.compose.shapes import is_temporary, mistake_in
+from pytest_gaia.deploy.compose._shapes import is_temporary, mistake_in
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, UnknownApp
-from pytest_gaia.deploy.fly.hook import FlyHook
-from pytest_gaia.deploy.fly.tool import FlyTool
+from pytest_gaia.deploy.fly._hook import FlyHook
+from pytest_gaia.deploy.fly._tool import FlyTool
 from pytest_gaia.deploy.outcome import Wanted, judge
 from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import a_request

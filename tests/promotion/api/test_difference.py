@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.promotion.api.difference import Document, difference
+from pytest_gaia.promotion.api._difference import Document, difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.promotion.bundle.kept import REFERENCE, SharedBundle, all_bundles, configs_folder, keep_bundle
-from pytest_gaia.promotion.ledger.git_reference import GitReference
+from pytest_gaia.promotion.ledger._git_reference import GitReference
 from pytest_gaia.promotion.project import Promotion
 from tests.promotion.release import made_bundle
 from tests.repositories import Repository

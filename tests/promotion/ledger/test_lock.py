@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.promotion.ledger.git_reference import GitReference
+from pytest_gaia.promotion.ledger._git_reference import GitReference
 from pytest_gaia.promotion.ledger.lock import LIFETIME, FilePlace, GitPlace, Lock, Place
 
 if TYPE_CHECKING:

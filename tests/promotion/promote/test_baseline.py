@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.promotion.ledger.statements import RUN, Resource, RunDetails, RunPredicate
+from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD
-from pytest_gaia.promotion.promote.journal import FOLDER
 from pytest_gaia.promotion.promote.performance import Baseline, baseline_of
 from pytest_gaia.verdict.evidence import SCHEMA, Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
 from tests.promotion.release import Release, made_bundle

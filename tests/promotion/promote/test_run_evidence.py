@@ -15,7 +15,7 @@ from pytest_gaia.config.tolerance import tolerance_of
 from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.policy.subjects import Context
 from pytest_gaia.promotion.ledger.statements import RunDetails, RunPredicate
-from pytest_gaia.promotion.promote.evidence import deployment_predicate, located, run_predicate
+from pytest_gaia.promotion.promote._evidence import deployment_predicate, located, run_predicate
 from pytest_gaia.verdict.evidence import (
     SCHEMA,
     DeploymentSeen,

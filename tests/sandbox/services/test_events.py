@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import nats
 
-from pytest_gaia.sandbox.services.cell import publish
+from pytest_gaia.sandbox._services.cell import publish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -101,7 +101,7 @@ async def test_broker_that_refuses_the_password_is_logged(platform: Platform, ca
 async def test_broker_that_does_not_answer_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("pytest_gaia.sandbox.services.cell.TIMEOUT", 0.02)
+    monkeypatch.setattr("pytest_gaia.sandbox._services.cell.TIMEOUT", 0.02)
     ended = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

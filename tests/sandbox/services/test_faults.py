@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.sandbox.services import Faults
+from pytest_gaia.sandbox._services import Faults
 from tests.sandbox.services.platform import events_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.sandbox.services.figures import ANSWERS
+from pytest_gaia.sandbox._services.figures import ANSWERS
 
 if TYPE_CHECKING:
     from tests.sandbox.services.platform import Platform

@@ -11,8 +11,8 @@ import httpx
 import jwt
 import pytest
 
-from pytest_gaia.sandbox.services import CellSettings, build_cell, gateway
-from pytest_gaia.sandbox.services.gateway import RateLimit
+from pytest_gaia.sandbox._services import CellSettings, build_cell, gateway
+from pytest_gaia.sandbox._services.gateway import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

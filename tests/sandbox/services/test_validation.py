@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.sandbox.services.app import HttpError
-from pytest_gaia.sandbox.services.validation import OPTIONAL_STRING, STRING, Field, validated
+from pytest_gaia.sandbox._services.app import HttpError
+from pytest_gaia.sandbox._services.validation import OPTIONAL_STRING, STRING, Field, validated
 
 FIELDS = {
     "name": STRING,

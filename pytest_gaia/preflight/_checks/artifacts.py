@@ -1,0 +1,178 @@
+"""Checks of what is deployed, and how it replaces what runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.preflight._workflows.deploying import environments_of, is_immediate
+from pytest_gaia.preflight.files import DeployFiles, beyond_dev
+from pytest_gaia.preflight.findings import Found, check
+from pytest_gaia.preflight.standing import standing
+
+STRATEGIES = ("rolling", "immediate", "canary", "bluegreen")
+
+_BUILDS = ("dockerfile", "builder", "buildpacks", "builtin", "build-target")
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_ROLLBACK = re.compile(
+    r"roll(?:ed|s|ing)?[ -]?back|revert|downgrade|backwards?[ -]compatible|expand.and.contract", re.IGNORECASE
+)
+
+
+@check("rebuilt-image", "error")
+def rebuilt_image(files: DeployFiles) -> Iterator[Found]:
+    """An image is built again for staging or production.
+
+    What was tested is not what is deployed: a rebuild takes today's base image and today's dependencies.
+    """
+    for environment, app in files.apps("fly"):
+        build = app.document.get("build", {})
+        way = next((key for key in _BUILDS if build.get(key)), None)
+        if way and beyond_dev(environment):
+            what = f"{app.name} is built from {way} when it is deployed to {environment}"
+            mend = "remove [build], and deploy the image that was tested: gaia deploy --image REFERENCE@sha256:…"
+            yield Found(app.place("build", way), what, mend, environment)
+
+
+@check("image-digest", "error")
+def image_digest(files: DeployFiles) -> Iterator[Found]:
+    """An image of staging or production is not pinned by its digest.
+
+    A tag can be moved: two machines that start on two days can run two programs under one name.
+    """
+    for environment, app in files.apps("fly"):
+        if app.image and beyond_dev(environment) and not _DIGEST.search(app.image):
+            what = f"{app.name} runs {app.image}, which names no digest"
+            yield Found(app.place("build", "image"), what, f"write {_name(app.image)}@sha256:…", environment)
+
+
+@check("image-tag", "warning")
+def image_tag(files: DeployFiles) -> Iterator[Found]:
+    """An image has no tag, or the tag latest.
+
+    Nobody can say which version runs, or go back to the one before.
+    """
+    for environment, app in files.apps():
+        if app.image and not beyond_dev(environment) and _is_floating(app.image):
+            place = app.place("build", "image") if "build.image" in app.places else standing(app, "image")
+            what = f"{app.name} runs {app.image}"
+            yield Found(place, what, f"write a version: {_name(app.image)}:…", environment)
+
+
+def _is_floating(image: str) -> bool:
+    if "@" in image or "$" in image:
+        return False
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return tag in ("", "latest")
+
+
+def _name(image: str) -> str:
+    """Return ``image`` without tag and digest."""
+    path, _, last = image.partition("@")[0].rpartition("/")
+    name = last.partition(":")[0]
+    return f"{path}/{name}" if path else name
+
+
+@check("unknown-strategy", "error")
+def unknown_strategy(files: DeployFiles) -> Iterator[Found]:
+    """A deployment strategy is not one of Fly's.
+
+    The deployment fails when it is under way.
+    """
+    for environment, app in files.apps("fly"):
+        if app.strategy and app.strategy not in STRATEGIES:
+            what = f'the strategy of {app.name} is "{app.strategy}"'
+            yield Found(app.place("deploy", "strategy"), what, f"write one of {', '.join(STRATEGIES)}", environment)
+
+
+@check("immediate-strategy", "error")
+def immediate_strategy(files: DeployFiles) -> Iterator[Found]:
+    """Staging or production replaces all machines at once.
+
+    The strategy immediate waits for no health check: a broken image is everywhere before anybody knows.
+    """
+    for environment, app in files.apps("fly"):
+        if app.strategy == "immediate" and beyond_dev(environment):
+            what = f"the strategy of {app.name} is immediate"
+            mend = 'write strategy = "rolling", or "bluegreen"'
+            yield Found(app.place("deploy", "strategy"), what, mend, environment)
+    for job in (job for workflow in files.workflows for job in workflow.jobs):
+        for command in job.commands:
+            concerned = sorted(filter(beyond_dev, environments_of(command, job)))
+            if concerned and is_immediate(command):
+                what = f"the job {job.name} deploys to {', '.join(concerned)} by the strategy immediate"
+                yield Found(command.place, what, "remove --strategy, or write --strategy rolling", concerned[-1])
+
+
+@check("strategy-volumes", "error")
+def strategy_volumes(files: DeployFiles) -> Iterator[Found]:
+    """A strategy that needs new machines is used with volumes.
+
+    A volume belongs to one machine, so Fly refuses bluegreen and canary for an app that mounts one.
+    """
+    for environment, app in files.apps("fly"):
+        mounts = app.document.get("mounts") or app.document.get("mount")
+        if mounts and app.strategy in ("bluegreen", "canary"):
+            what = f"the strategy of {app.name} is {app.strategy}, and it mounts a volume"
+            yield Found(app.place("deploy", "strategy"), what, 'write strategy = "rolling"', environment)
+
+
+@check("process-groups", "warning")
+def unnamed_groups(files: DeployFiles) -> Iterator[Found]:
+    """A table is for a process group that [processes] does not name.
+
+    flyctl refuses an unknown group; and with bluegreen and no [processes] it starts new machines and leaves the old
+    ones.
+    """
+    for environment, app in files.apps("fly"):
+        doubled = app.strategy == "bluegreen" and not app.document.get("processes")
+        for key, group in _named_groups(app):
+            if doubled or group not in app.groups:
+                what = f'{app.name} has no process group "{group}" in [processes]'
+                yield Found(
+                    app.place(*key, "processes"), what, f'write {group} = "COMMAND" in [processes]', environment
+                )
+
+
+def _named_groups(app: App) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield (table, process group) of every table of ``app`` that names one."""
+    checks = app.document.get("checks")
+    for name, table in checks.items() if isinstance(checks, dict) else ():
+        yield from ((("checks", name), group) for group in _groups(table))
+    for key in ("http_service", "services", "vm", "mounts"):
+        given = app.document.get(key)
+        for number, table in enumerate(given if isinstance(given, list) else [given]):
+            step = f"{key}[{number}]" if isinstance(given, list) else key
+            yield from (((step,), group) for group in _groups(table))
+
+
+def _groups(table: Any) -> list[str]:
+    groups = table.get("processes") if isinstance(table, dict) else None
+    return [str(group) for group in groups] if isinstance(groups, list) else []
+
+
+@check("release-command", "warning")
+def release_command(files: DeployFiles) -> Iterator[Found]:
+    """A release command has no note on rolling it back.
+
+    It changes the database before the new version runs. If that version is rolled back, the old one meets the changed
+    database.
+    """
+    for environment, app in files.apps("fly"):
+        place = app.place("deploy", "release_command")
+        if app.release_command and not _ROLLBACK.search(_comments_at(app, place.line)):
+            what = f"the release command of {app.name} says nothing of going back"
+            mend = "write above it how: # rollback: …, or # backward compatible: …"
+            yield Found(place, what, mend, environment)
+
+
+def _comments_at(app: App, line: int) -> str:
+    """Return the comments on ``line`` and on the lines right above it."""
+    found = [app.comments.get(line, "")]
+    above = line - 1
+    while above in app.comments:
+        found.append(app.comments[above])
+        above -= 1
+    return "\n".join(found)

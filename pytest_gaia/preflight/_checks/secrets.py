@@ -1,0 +1,168 @@
+"""Checks of credentials: those that stand in a file, and those that are set nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pytest_gaia.config.addresses import is_loopback
+from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.files.toml import Place
+from pytest_gaia.preflight._texts import Text, app_texts, workflow_texts
+from pytest_gaia.preflight._workflows.deploying import secrets_set
+from pytest_gaia.preflight._workflows.model import Workflow
+from pytest_gaia.preflight.files import DeployFiles, Secrets
+from pytest_gaia.preflight.findings import Found, check
+from pytest_gaia.preflight.standing import env_place
+from pytest_gaia.secrets.names import is_secret_name
+from pytest_gaia.secrets.shapes import is_literal, is_placeholder, password_hosts, secret_shape
+
+_IN_URL = "a password in a URL"
+
+
+class _Credential(NamedTuple):
+    """A text of a file that is a credential."""
+
+    text: Text
+    kind: str
+    environment: str | None
+    is_throwaway: bool
+    """whether it opens nothing but a container on a developer's machine"""
+
+
+@check("credential", "error")
+def credential(files: DeployFiles) -> Iterator[Found]:
+    """A credential stands in a file.
+
+    Whoever can read the repository, or any old copy of it, can use the credential; removing the line does not undo
+    that.
+    """
+    for each in _credentials(files):
+        if not each.is_throwaway:
+            mend = f"{_setting(each)}, remove the line, and make a new credential: this one is known"
+            yield Found(each.text.place, _seen(each), mend, each.environment)
+
+
+@check("local-credential", "warning")
+def local_credential(files: DeployFiles) -> Iterator[Found]:
+    """A password of a local container stands in a file.
+
+    It opens only a container on one machine, but passwords that stand in files get copied to where they open more.
+    """
+    for each in _credentials(files):
+        if each.is_throwaway:
+            mend = "write ${NAME:?} and set NAME in .env, which is not committed"
+            if each.environment is None:
+                mend = "take it from the CI's own secrets if it opens anything but a container of the job"
+            yield Found(each.text.place, _seen(each), mend, each.environment)
+
+
+def _seen(each: _Credential) -> str:
+    where = "a comment" if each.text.is_comment else each.text.name or "a line"
+    return f"{where} holds {each.kind}"
+
+
+def _setting(each: _Credential) -> str:
+    if each.environment is None:
+        return "take it from the CI's own secrets"
+    return f"set it with `fly secrets set {each.text.name if each.text.name.isidentifier() else 'NAME'}=…`"
+
+
+def _credentials(files: DeployFiles) -> Iterator[_Credential]:
+    """Yield every credential, one a line."""
+    seen: set[tuple[str, int]] = set()
+    for each in _candidates(files):
+        place = each.text.place.file, each.text.place.line
+        if place not in seen:
+            seen.add(place)
+            yield each
+
+
+def _candidates(files: DeployFiles) -> Iterator[_Credential]:
+    for deployment in files.deployments:
+        local = deployment.source == "compose"
+        for app in (*deployment.apps, *deployment.overrides):
+            for text in app_texts(app, deployment.source):
+                kind, by_shape = _kind(text)
+                if kind:
+                    throwaway = local and (not by_shape or kind == _IN_URL)
+                    yield _Credential(text, kind, deployment.environment, throwaway)
+    for workflow in files.workflows:
+        yield from _in_workflow(workflow)
+
+
+def _in_workflow(workflow: Workflow) -> Iterator[_Credential]:
+    for job in workflow.jobs:
+        for command in job.commands:
+            for name, value in secrets_set(command):
+                if is_literal(value, name):
+                    text = Text(value, command.place, name, is_variable=True)
+                    yield _Credential(text, secret_shape(value) or "the literal value of a secret", None, False)
+    for text in workflow_texts(workflow):
+        kind, by_shape = _kind(text)
+        if kind:
+            hosts = password_hosts(text.value) if by_shape else []
+            opens_little = all(is_loopback(host) or host in workflow.containers for host in hosts)
+            throwaway = opens_little and kind == _IN_URL if by_shape else is_placeholder(text.value)
+            yield _Credential(text, kind, None, throwaway)
+
+
+def _kind(text: Text) -> tuple[str | None, bool]:
+    """Return which credential ``text`` is, if any, and whether its shape alone tells."""
+    shape = secret_shape(text.value)
+    if shape:
+        return shape, True
+    is_secret = text.is_variable and is_secret_name(text.name) and is_literal(text.value, text.name)
+    return ("the literal value of a secret" if is_secret else None), False
+
+
+@check("secret-in-env", "error")
+def secret_in_env(files: DeployFiles) -> Iterator[Found]:
+    """A secret of the platform stands among the plain variables.
+
+    Plain variables are shown by `fly config show`, in logs of deployments and to everybody who reads the file.
+    """
+    for environment, app in files.apps("fly"):
+        needed = files.secrets.get(environment)
+        for name in needed.names if needed else ():
+            value = app.env.get(name)
+            if value is not None and not _is_seen(app, name):
+                what = f"{name} of {app.name} is a plain variable, and gaia.toml lists it as a secret"
+                mend = f"remove the line, and set it with `fly secrets set {name}=… -a {app.name}`"
+                yield Found(env_place(app, name), what, mend, environment)
+
+
+def _is_seen(app: App, name: str) -> bool:
+    return any(_kind(text)[0] for text in app_texts(app, "fly") if text.is_variable and text.name == name)
+
+
+@check("secret-unset", "error")
+def secret_unset(files: DeployFiles) -> Iterator[Found]:
+    """A secret that the platform needs is set nowhere.
+
+    The service starts without it and fails at the first request that needs it.
+    """
+    for deployment in files.deployments:
+        needed = files.secrets.get(deployment.environment)
+        apps = deployment.apps
+        if needed is None or not apps:
+            continue
+        if deployment.source == "fly":
+            if not all(app.name in files.set_secrets for app in apps):
+                continue
+            there = frozenset[str]().union(*(files.set_secrets[app.name] for app in apps))
+            mend = "`fly secrets set {name}=… -a APP`"
+        else:
+            if any("env_file" in app.document for app in apps):
+                continue
+            there = frozenset[str]()
+            mend = 'hand it to the service that needs it: environment: {{{name}: "${{{name}:?}}"}}'
+        plain = {name for app in apps for name in app.env}
+        yield from _unset(deployment.environment, needed, there | plain, mend)
+
+
+def _unset(environment: str, needed: Secrets, there: frozenset[str], mend: str) -> Iterator[Found]:
+    for name in needed.names:
+        if name not in there:
+            place: Place = needed.place
+            yield Found(place, f"{name} is set for no app of {environment}", mend.format(name=name), environment)

@@ -1,0 +1,128 @@
+"""Checks of the addresses by which services find each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pytest_gaia.config.platform import MEMBERS, NATS_DISABLED
+from pytest_gaia.preflight._addresses import Address, addresses, environment_of
+from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.findings import Found, check
+from pytest_gaia.preflight.spelling import environment_name
+from pytest_gaia.preflight.standing import env_place
+
+_MEMBER_VARIABLE = re.compile(
+    rf"(?:GAIA_)?(?P<member>{'|'.join(MEMBERS)}|DATABASE|DB)(?:_SERVICE)?_(?:BASE_)?URLS?", re.IGNORECASE
+)
+
+
+@check("localhost-url", "error")
+def localhost_url(files: DeployFiles) -> Iterator[Found]:
+    """A service is looked for on localhost, and runs in an app of its own.
+
+    In a machine of its own, localhost is the caller itself: every request to the other service fails or loops.
+    """
+    for environment, app in files.apps():
+        if not files.claims_services(environment):
+            continue
+        for address in addresses(app):
+            member = _member(address.variable)
+            if address.is_local and member not in (None, app.service):
+                what = (
+                    f"{address.variable} of {app.name} is at {address.host}, and {environment} runs more than a gateway"
+                )
+                yield Found(address.place, what, f"write the address of {member} in {environment}", environment)
+
+
+def _member(variable: str) -> str | None:
+    """Return the member of the platform whose address a variable holds, by its name."""
+    found = _MEMBER_VARIABLE.fullmatch(variable)
+    if found is None:
+        return None
+    name = found["member"].lower()
+    return "postgres" if name in ("database", "db") else name
+
+
+@check("nats-disabled", "error")
+def nats_disabled(files: DeployFiles) -> Iterator[Found]:
+    """The broker is switched off, and the environment has one.
+
+    Services that do not talk to the broker still answer /health, so nothing but a check of events will notice.
+    """
+    for deployment in files.deployments:
+        if deployment.app("nats") is None:
+            continue
+        for app in deployment.apps:
+            if app.env.get("NATS_URL", "").strip().lower() == NATS_DISABLED:
+                what = f"NATS_URL of {app.name} is disabled, and {deployment.environment} deploys a broker"
+                mend = "write the broker's address, or remove its deploy file"
+                yield Found(env_place(app, "NATS_URL"), what, mend, deployment.environment)
+
+
+@check("plain-http", "error")
+def plain_http(files: DeployFiles) -> Iterator[Found]:
+    """Requests to another host go over plain HTTP.
+
+    API keys and tokens cross the public network in clear text, and the redirect to HTTPS loses the body of a POST.
+    """
+    for environment, app in files.apps():
+        for address in addresses(app):
+            if address.scheme in ("http", "ws") and not address.is_private:
+                what = f"{address.variable} of {app.name} reaches {address.host} over {address.scheme}://"
+                yield Found(address.place, what, f"write {address.scheme}s://{address.host}", environment)
+
+
+@check("foreign-host", "error", refuses=True)
+def foreign_host(files: DeployFiles) -> Iterator[Found]:
+    """An environment points at a host of another one.
+
+    Its tests would change, and its users would read, the data of the other environment.
+    """
+    owners = _owners(files)
+    for environment, app in files.apps():
+        for address in addresses(app):
+            owner = None if address.is_database else _owner(address, files, owners)
+            if owner not in (None, environment):
+                what = f"{address.variable} of {app.name} points at {address.host}, which belongs to {owner}"
+                yield Found(address.place, what, f"write the host of {environment}", environment)
+
+
+def _owners(files: DeployFiles) -> dict[str, str]:
+    """Return app on Fly → the environment whose file names it, where only one does."""
+    named: dict[str, set[str]] = {}
+    for environment, app in files.apps("fly"):
+        named.setdefault(app.name, set()).add(environment)
+    return {name: min(environments) for name, environments in named.items() if len(environments) == 1}
+
+
+def _owner(address: Address, files: DeployFiles, owners: dict[str, str]) -> str | None:
+    """Return the environment that the host of ``address`` belongs to, if any file or name says so."""
+    if address.fly_app:
+        spelling = environment_of(address.fly_app)
+        return owners.get(address.fly_app) or (environment_name(spelling) if spelling else None)
+    return next((name for name, hosts in files.hosts.items() if address.host in hosts), None)
+
+
+@check("unknown-app", "warning")
+def unknown_app(files: DeployFiles) -> Iterator[Found]:
+    """An address leads to an app that no deploy file names.
+
+    Nothing deploys that app from here, so it may not be there, or may be what an older pipeline has left.
+    """
+    for deployment in files.deployments:
+        names = {app.name for app in deployment.apps}
+        if deployment.source != "fly" or not files.claims_services(deployment.environment):
+            continue
+        for app in deployment.apps:
+            for address in addresses(app):
+                target = address.fly_app
+                if target and not address.is_database and _is_missing(target, names, deployment.environment):
+                    what = f"{address.variable} of {app.name} leads to {target}, which has no deploy file"
+                    mend = f"add a deploy file for {target}, or write the name of an app that has one"
+                    yield Found(address.place, what, mend, deployment.environment)
+
+
+def _is_missing(target: str, names: set[str], environment: str) -> bool:
+    spelling = environment_of(target)
+    return target not in names and spelling is not None and environment_name(spelling) == environment

@@ -1,0 +1,267 @@
+"""What a promotion writes into the ledger about its run: the deployment first, then the tests."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
+from pytest_gaia.promotion.ledger.statements import (
+    DEPLOYMENT,
+    RUN,
+    DeploymentPredicate,
+    Resource,
+    RunDetails,
+    RunPredicate,
+    sha256_of,
+)
+from pytest_gaia.promotion.promote._evidence import Unfit, contradiction, deployment_predicate, located, run_predicate
+from pytest_gaia.promotion.promote._journal import Mark
+from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT
+from pytest_gaia.promotion.promote.performance import baseline_of
+from pytest_gaia.promotion.promote.plan import Plan, observed
+from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, decode_run, time_of
+from pytest_gaia.verdict.judged import Judged, Word, judge_run
+from pytest_gaia.verdict.report import VerdictFile, verdict_file
+from pytest_gaia.verdict.seal import Plan as SealedPlan
+from pytest_gaia.verdict.seal import read_plan
+from pytest_gaia.wording import counted, listed
+
+_ABANDONED = "abandoned-"
+"""beginning of the names of records of runs that nobody has written down"""
+_IN_PYTEST = "plugin"
+_UNTOUCHED = (ConfigError.exit_code, DeployLocked.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was written."""
+
+    deployment: str = ""
+    word: Word = "HOLD"
+    problem: str = ""
+    """why the run shows nothing"""
+    untouched: bool = False
+    """nothing was deployed and nothing tested, so that there is nothing to write down"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What a run has left, as the promotion itself judges it."""
+
+    plan: SealedPlan
+    record: RecordedRun
+    verdict: VerdictFile
+    problem: str
+    """how what else it has left contradicts its record"""
+
+
+def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
+    """Write down what the run has left; what it has not left is not claimed. Raises ``ConfigError``."""
+    running = _running(plan)
+    try:
+        left = _left(plan, sealed, ran)
+    except Unfit as unfit:
+        if _untouched(plan, ran):
+            return Kept(problem=f"pytest ended with {ran.exit_code}, before anything was deployed", untouched=True)
+        abandon(plan)
+        keep_abandoned(plan, fence)
+        return _nothing_known(plan, running, str(unfit), fence)
+    except ConfigError as error:
+        kept = _nothing_known(plan, running, str(error), fence)
+        _write_rejected(plan, str(error), ran.files, (sealed.when, ran.when), fence)
+        return replace(kept, word="REJECT")
+    deployment = _deployment(plan, left.verdict, ran, running, fence)
+    seen = deployment.services if plan.hook == _IN_PYTEST and not left.verdict.changed else running
+    run = _run(plan, left, ran, seen, fence)
+    # A promotion that goes on behind this step has written it already: one run is never evidence twice.
+    if not any(_same(entry.predicate, run) for entry in plan.promotion.ledger.entries()):
+        _write_deployment(plan, deployment)
+        plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
+    return Kept(deployment.outcome, run.details.verdict, left.problem)
+
+
+def abandon(plan: Plan) -> None:
+    """Set aside the record of a run in which tests failed, and of which nothing is in the ledger: it was ended before that.
+
+    To try again until it passes is no proof, and so the next evidence begins with it (:func:`keep_abandoned`).
+    """
+    path = plan.commands.folder / RECORD
+    digest = sha256_of(content := _read(path))
+    runs = (each.predicate for each in plan.promotion.ledger.entries() if isinstance(each.predicate, RunPredicate))
+    if not any(Resource(RECORD, {"sha256": digest}) in run.configuration for run in runs) and _failed(plan, content):
+        path.replace(path.with_name(f"{_ABANDONED}{digest[:12]}.jsonl"))
+
+
+def keep_abandoned(plan: Plan, fence: int) -> None:
+    """Write down what :func:`abandon` has set aside, as runs that were rejected. Raises ``ConfigError``."""
+    for path in sorted(plan.commands.folder.glob(f"{_ABANDONED}*.jsonl")):
+        content = _read(path)
+        if failed := _failed(plan, content):
+            why = f"it was ended before it was written down, and {counted(len(failed), 'test')} had failed: {listed(failed)}"
+            started = decode_run(content, path).start.started
+            _write_rejected(plan, why, {RECORD: sha256_of(content)}, (started, _now()), fence, failed)
+        path.unlink()
+
+
+def _failed(plan: Plan, content: bytes) -> tuple[str, ...]:
+    """Return the tests that reject the release in what a run has written so far; none where that cannot be read."""
+    try:
+        record = decode_run(content, plan.commands.folder / RECORD)
+    except ConfigError:
+        return ()
+    return tuple(judgement.node for judgement in _judged(plan, record).judgements if judgement.gates)
+
+
+def _judged(plan: Plan, record: RecordedRun) -> Judged:
+    # The day that the run has judged by is that of its beginning.
+    context = record.start.context(plan.name, time_of(record.start.started).date(), plan.tolerance)
+    return judge_run(record.start, record.tests, record.end, plan.rules, context)
+
+
+def _write_rejected(
+    plan: Plan, why: str, files: Mapping[str, str], between: tuple[str, str], fence: int, failed: tuple[str, ...] = ()
+) -> None:
+    details = RunDetails(
+        environment=plan.name, bundle=plan.bundle.id, verdict="REJECT", plan="", planned=0, problem=why,
+        started=between[0], finished=between[1], fence=fence,
+    )  # fmt: skip
+    configuration = tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items()))
+    run = RunPredicate(result="FAILED", configuration=configuration, failed=failed, details=details)
+    plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
+
+
+def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
+    """Judge the record by the rules that were read before any test ran, and compare the rest with that.
+
+    Raises :class:`Unfit` where pytest did not come to its end, and ``ConfigError`` where the files are not those that it
+    has written.
+    """
+    folder = plan.commands.folder
+    record = decode_run(_written(folder / RECORD, ran.record), folder / RECORD)
+    if record.end is None:
+        raise Unfit("the record has no end: the run was killed")
+    content = _read(folder / PLAN)
+    if sha256_of(content) != sealed.files.get(PLAN):
+        raise ConfigError(
+            f"{PLAN}: changed since it was sealed: {sha256_of(content)[:12]}, sealed as {sealed.files.get(PLAN, '')[:12]}"
+        )
+    owed = read_plan(folder / PLAN)
+    judged = _judged(plan, record)
+    own = verdict_file(judged)
+    problem = contradiction(
+        owed,
+        own,
+        _theirs(plan),
+        record,
+        bundle=plan.bundle,
+        codes=(ran.exit_code, judged.exit_code),
+        between=(sealed.when, ran.when),
+    )
+    if ran.changed:
+        problem = "; ".join(filter(None, (problem, f"changed while it ran: {listed(ran.changed)}")))
+    return _Left(owed, record, own, problem)
+
+
+def _written(path: Path, reported: str) -> bytes:
+    """Return the record, if it is the one that pytest has reported at its end."""
+    content = _read(path)
+    if not reported or (not content and reported == sha256_of(content)):
+        raise Unfit("pytest ended without reporting its record; what it did is not known")
+    if sha256_of(content) != reported:
+        raise ConfigError(
+            f"{path.name}: not as the run has written it: {sha256_of(content)[:12]}, reported as {reported[:12]}"
+        )
+    return content
+
+
+def _untouched(plan: Plan, ran: Mark) -> bool:
+    """Whether the run has ended before its first test, and before anything was deployed."""
+    return ran.exit_code in _UNTOUCHED and not ran.problem and not _read(plan.commands.folder / RECORD)
+
+
+def _nothing_known(plan: Plan, running: dict[str, str], why: str, fence: int) -> Kept:
+    """Until it is known what was done, the environment does not run the bundle."""
+    _write_deployment(plan, msgspec.structs.replace(_deployed(plan, None, fence), services=running, reason=why))
+    return Kept("failed", problem=why)
+
+
+def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int) -> RunPredicate:
+    run = run_predicate(
+        left.plan,
+        left.verdict,
+        left.record,
+        files=ran.files | plan.bundle.configs,
+        running=running,
+        fence=fence,
+        baseline=baseline_of(plan.promotion.rootdir, plan.promotion.ledger.entries(), plan.name, plan.bundle.id),
+        problem=left.problem,
+    )
+    return located(run, plan.environment, left.verdict.addresses)
+
+
+def _deployment(
+    plan: Plan, verdict: VerdictFile, ran: Mark, running: dict[str, str], fence: int
+) -> DeploymentPredicate:
+    """Return what was deployed; or, where nothing is deployed, whether what runs was the bundle before and after."""
+    if plan.deploys:
+        return _deployed(plan, verdict.deployment, fence)
+    wrong = ran.problem or ", ".join(s for s in plan.services if running.get(s) != plan.bundle.digests[s])
+    says = msgspec.structs.replace(_deployed(plan, None, fence), services=running)
+    if wrong or verdict.changed:
+        return msgspec.structs.replace(
+            says, reason=f"nothing is deployed there, and what runs is not the bundle: {wrong}"
+        )
+    return msgspec.structs.replace(says, outcome="unchanged", reason="")
+
+
+def _deployed(plan: Plan, seen: DeploymentSeen | None, fence: int) -> DeploymentPredicate:
+    return deployment_predicate(
+        seen, plan.services, environment=plan.name, bundle=plan.bundle, time=_now(), fence=fence
+    )
+
+
+def _write_deployment(plan: Plan, says: DeploymentPredicate) -> None:
+    plan.promotion.ledger.append(DEPLOYMENT, plan.bundle.subjects(), says, signers=plan.signers)
+
+
+def _running(plan: Plan) -> dict[str, str]:
+    """Return what runs after the last test; a hook in conftest.py can be asked by pytest alone, which has done so."""
+    if plan.hook == _IN_PYTEST:
+        return {}
+    try:
+        return observed(plan.environment, plan.promotion.rootdir, plan.services)
+    except GaiaError:
+        # What could not be observed is not claimed; the gate holds for it.
+        return {}
+
+
+def _theirs(plan: Plan) -> VerdictFile | None:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(_read(plan.commands.folder / VERDICT), type=VerdictFile)
+    return None
+
+
+def _read(path: Path) -> bytes:
+    """Return what the file at ``path`` holds; nothing where there is none."""
+    with suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+def _same(predicate: object, run: RunPredicate) -> bool:
+    if not isinstance(predicate, RunPredicate):
+        return False
+    return _identity(predicate) == _identity(run)
+
+
+def _identity(run: RunPredicate) -> tuple[str, ...]:
+    details = run.details
+    return details.environment, details.bundle, details.plan, details.started, details.finished
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

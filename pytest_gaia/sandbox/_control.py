@@ -1,0 +1,89 @@
+"""The supervisor's own HTTP interface, for the processes of its run only.
+
+=======================================  ==================================================================
+``GET /state``                           which cells there are, and which members run
+``POST /cells/{cell}``                   the endpoints of a cell, which is made at the first call
+``POST /cells/{cell}/faults``            ``{"member", "kind", …}``: give a service a fault
+``DELETE /cells/{cell}/faults``          remove the cell's faults
+``POST /cells/{cell}/databases``         ``{"dsn"}`` of a fresh database
+``DELETE /cells/{cell}/databases``       ``{"dsn"}``: drop it, in the background
+``POST /members/{member}/stop|start``    stop or start the broker or the database server, for all cells
+=======================================  ==================================================================
+
+Every call presents the run's token. A mistake of the caller is answered with 400, a failure of the sandbox with 500,
+both with ``{"error": message}``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_gaia.errors import ConfigError, GaiaError, nearest
+from pytest_gaia.sandbox._platform import STOP, Platform
+from pytest_gaia.sandbox._services.app import Receive, Request, Scope, Send, answer
+
+_log = logging.getLogger(__name__)
+
+
+class Control:
+    """The ASGI application."""
+
+    def __init__(self, platform: Platform, token: str) -> None:
+        self._platform = platform
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call."""
+        status, content = await self._answer(scope, await Request(scope, receive).body())
+        await answer(content, status)(scope, receive, send)
+
+    async def _answer(self, scope: Mapping[str, Any], body: bytes) -> tuple[int, object]:
+        if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):
+            return 401, {"error": "wrong token"}
+        parts = scope["path"].strip("/").split("/")
+        try:
+            return 200, await self._dispatch(scope["method"], parts, json.loads(body or b"{}"))
+        except (ConfigError, ValueError) as error:
+            return 400, {"error": str(error)}
+        except GaiaError as error:
+            return 500, {"error": str(error)}
+        # Whatever it is, the caller shall read it instead of waiting.
+        except Exception as error:  # noqa: BLE001
+            _log.exception("%s %s", scope["method"], scope["path"])
+            return 500, {"error": f"{type(error).__name__}: {error}"}
+
+    async def _dispatch(self, method: str, parts: list[str], content: Mapping[str, Any]) -> object:
+        match (method, *parts):
+            case ("GET", "state"):
+                return self._platform.state()
+            case ("POST", "cells", name):
+                return (await self._platform.cells.get(name)).endpoints.as_json()
+            case ("POST", "cells", name, "faults"):
+                return await self._fault(name, **content)
+            case ("DELETE", "cells", name, "faults"):
+                await self._platform.cells.existing(name).heal()
+            case ("POST", "cells", _, "databases"):
+                return {"dsn": self._platform.databases.dsn(await self._platform.fresh.take())}
+            case ("DELETE", "cells", _, "databases"):
+                self._platform.fresh.give_back(content["dsn"].rpartition("/")[2])
+            case ("POST", "members", member, "stop" | "start" as action):
+                await self._platform.switch(member, on=action == "start")
+            case _:
+                raise ConfigError(f"There is no {method} /{'/'.join(parts)}.")
+        return {}
+
+    async def _fault(self, name: str, *, member: str, kind: str, **arguments: Any) -> object:
+        cell = self._platform.cells.existing(name)
+        if kind != STOP:
+            cell.apps.faults.add(member, kind, **arguments)
+        elif member not in cell.servers:
+            raise ConfigError(
+                f"Only a service of a cell can be stopped, not {member!r}: {nearest(member, cell.servers)}"
+            )
+        else:
+            await cell.stop(member)
+        return {}

@@ -1,0 +1,216 @@
+"""The whole platform of one run: the servers that all cells share, and a cell for each process of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.sandbox._broker import Broker
+from pytest_gaia.sandbox._databases import Databases, FreshDatabases
+from pytest_gaia.sandbox._ports import ReservedPort
+from pytest_gaia.sandbox._postgres import PostgresServer
+from pytest_gaia.sandbox._services import CellApps, CellSettings, build_cell, seed
+from pytest_gaia.sandbox._web import HttpServer
+from pytest_gaia.sandbox.directories import Request
+
+SHARED = ("nats", "postgres")
+"""members that all cells share"""
+
+MAIN = "main"
+"""the cell that every run has"""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+STOP = "stop"
+"""the kind of fault that the servers do themselves: connections are refused"""
+
+
+class Platform:
+    """What the supervisor runs, once it runs."""
+
+    def __init__(self, postgres: PostgresServer, broker: Broker, databases: Databases, cells: Cells) -> None:
+        self.postgres = postgres
+        self.broker = broker
+        self.databases = databases
+        self.fresh = FreshDatabases(databases)
+        self.cells = cells
+
+    @classmethod
+    async def open(cls, request: Request, broker: Broker, postgres: PostgresServer, password: str) -> Platform:
+        """Return the platform with its cell ``main``, in the shape that ``request`` asks for."""
+        databases = Databases(postgres, password)
+        await databases.prepare(seed, request.api_key)
+        if request.has_broker:
+            await broker.ready()
+        platform = cls(postgres, broker, databases, Cells(request, databases, broker))
+        await platform.cells.get(MAIN)
+        if "postgres" in request.without:
+            await platform.switch("postgres", on=False)
+        return platform
+
+    def state(self) -> dict[str, Any]:
+        """Return which cells there are and which shared members run."""
+        return {
+            "cells": self.cells.names,
+            "members": {"nats": self.broker.running, "postgres": self.postgres.running},
+        }
+
+    async def switch(self, member: str, *, on: bool) -> None:
+        """Start or stop a shared member. Raises ``ConfigError`` for any other, ``SandboxError`` if it does not start."""
+        if member not in SHARED:
+            raise ConfigError(f"{member!r} is not shared by all cells: {nearest(member, SHARED)}")
+        if member == "nats":
+            await self._switch_broker(on=on)
+        else:
+            await self._switch_postgres(on=on)
+
+    async def close(self) -> None:
+        """Stop everything, the services first."""
+        await self.cells.close()
+        await self.fresh.close()
+        self.databases.close()
+        await asyncio.gather(self.broker.stop(), self.postgres.stop())
+
+    async def _switch_broker(self, *, on: bool) -> None:
+        if not on:
+            await self.broker.stop()
+        elif not self.broker.running:
+            self.broker.launch()
+            await self.broker.ready()
+
+    async def _switch_postgres(self, *, on: bool) -> None:
+        if not on:
+            async with self.databases.turn():
+                await self.postgres.stop()
+        elif not self.postgres.running:
+            await self.postgres.start()
+            await self.databases.resume()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What a process needs to know of its cell."""
+
+    name: str
+    urls: Mapping[str, str]
+    nats: str = field(repr=False)
+    dsn: str = field(repr=False)
+    api_key: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as they go over the wire."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Cell:
+    """A cell that runs."""
+
+    endpoints: Endpoints
+    apps: CellApps
+    servers: Mapping[str, HttpServer]
+    stopped: set[str] = field(default_factory=set)
+    """services that a fault has stopped"""
+
+    async def stop(self, service: str) -> None:
+        """Let connections to ``service`` be refused."""
+        if self.servers[service].running:
+            await self.apps.stopping(service)
+            self.servers[service].stop()
+            self.stopped.add(service)
+
+    async def heal(self) -> None:
+        """Start what was stopped, and forget every other fault."""
+        self.apps.faults.clear()
+        while self.stopped:
+            service = self.stopped.pop()
+            await self.servers[service].start()
+            await self.apps.started(service)
+
+    async def close(self) -> None:
+        """Stop all services for good."""
+        for server in self.servers.values():
+            server.stop()
+        await self.apps.stop()
+
+
+class Cells:
+    """Makes cells on demand. A cell lives until the end of the run."""
+
+    def __init__(self, request: Request, databases: Databases, broker: Broker) -> None:
+        self._request = request
+        self._databases = databases
+        self._broker = broker
+        self._cells: dict[str, asyncio.Task[Cell]] = {}
+        self._announcements: set[asyncio.Task[None]] = set()
+
+    @property
+    def names(self) -> list[str]:
+        """The cells that were asked for."""
+        return sorted(self._cells)
+
+    async def get(self, name: str) -> Cell:
+        """Return the cell, made at the first call. Raises ``SandboxError`` if it cannot be made."""
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot name a cell: use up to 40 letters, digits, dashes and underscores.")
+        if name not in self._cells:
+            self._cells[name] = asyncio.ensure_future(self._make(name))
+        try:
+            return await asyncio.shield(self._cells[name])
+        except Exception:
+            self._cells.pop(name, None)
+            raise
+
+    def existing(self, name: str) -> Cell:
+        """Return a cell that runs. Raises ``ConfigError`` if there is none of that name."""
+        task = self._cells.get(name)
+        if task is None or not task.done():
+            raise ConfigError(f"There is no cell {name!r}: {nearest(name, self._cells)}")
+        return task.result()
+
+    async def close(self) -> None:
+        """Stop every service of every cell."""
+        cells = [task.result() for task in self._cells.values() if task.done() and not task.exception()]
+        for cell in cells:
+            await cell.close()
+        for announcement in self._announcements:
+            announcement.cancel()
+
+    async def _make(self, name: str) -> Cell:
+        database = f"gaia_{name}"
+        await self._databases.create(database)
+        ports = {service: ReservedPort() for service in HTTP_SERVICES}
+        urls = {service: port.url for service, port in ports.items()}
+        nats = NATS_DISABLED if self._request.topology == "gateway-only" else await self._broker.url(name)
+        endpoints = Endpoints(
+            name, urls, nats, self._databases.dsn(database), self._request.api_key, self._request.jwt_secret
+        )
+        apps = build_cell(self._settings(endpoints))
+        servers = {service: HttpServer(apps.apps[service], ports[service]) for service in HTTP_SERVICES}
+        for service in self._request.running:
+            await servers[service].start()
+        self._announce(apps)
+        return Cell(endpoints, apps, servers)
+
+    def _settings(self, endpoints: Endpoints) -> CellSettings:
+        return CellSettings(
+            name=endpoints.name,
+            dsn=endpoints.dsn,
+            jwt_secret=endpoints.jwt_secret,
+            api_key=endpoints.api_key,
+            backends={service: url for service, url in endpoints.urls.items() if service != "gateway"},
+            nats_url=endpoints.nats,
+            running=self._request.running,
+            fixed=self._request.fixed,
+        )
+
+    def _announce(self, apps: CellApps) -> None:
+        """Let the services say on the broker that they run, while whoever asked for the cell goes on."""
+        task = asyncio.ensure_future(apps.start())
+        self._announcements.add(task)
+        task.add_done_callback(self._announcements.discard)

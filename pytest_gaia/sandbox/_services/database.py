@@ -1,0 +1,219 @@
+"""The cell's database as its services use it: its tables, its first rows, and a small pool that survives the server's absence."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from asyncpg import Connection, Pool, Record
+from asyncpg.pool import PoolConnectionProxy
+
+from pytest_gaia.sandbox._services.app import HttpError
+from pytest_gaia.sandbox._services.figures import FIGURES
+
+USER_ID = "6a1a0000-0000-4000-8000-000000000001"
+"""The user whose API key ``seed`` stores."""
+
+MU: Mapping[str, Any] = FIGURES["persona"]
+"""The first persona."""
+
+ADD_PERSONA = """
+    INSERT INTO personas (name, description, system_prompt, personality_traits, capabilities, created_by)
+    VALUES ($1, $2, $3, $4, $5, $6) RETURNING *
+"""
+
+CONNECT_TIMEOUT = 2.0
+CLOSE_TIMEOUT = 2.0
+
+
+def schema() -> str:
+    """Return the SQL that creates the platform's tables in an empty database."""
+    return Path(__file__).with_name("schema.sql").read_text("utf-8")
+
+
+def key_hash(api_key: str) -> str:
+    """Return what the platform stores of an API key: its SHA-256 in hexadecimal."""
+    return hashlib.sha256(api_key.encode()).hexdigest()
+
+
+async def seed(connection: Connection, api_key: str) -> None:
+    """Add the first user, the hash of its API key, and the persona Mu."""
+    await connection.execute(
+        "INSERT INTO users (id, email, name) VALUES ($1, $2, $3)", USER_ID, "sandbox@example.com", "Sandbox User"
+    )
+    await connection.execute(
+        "INSERT INTO api_keys (user_id, key_hash, name, permissions) VALUES ($1, $2, $3, $4)",
+        USER_ID,
+        key_hash(api_key),
+        "sandbox",
+        json.dumps({"read": True, "write": True}),
+    )
+    await connection.execute(ADD_PERSONA, *persona_values(MU, "system"))
+
+
+def persona_values(persona: Mapping[str, object], created_by: str) -> tuple[object, ...]:
+    """Return the parameters of ``ADD_PERSONA``."""
+    traits = (json.dumps(persona.get(name) or {}) for name in ("personality_traits", "capabilities"))
+    return (persona["name"], persona["description"], persona["system_prompt"], *traits, created_by)
+
+
+class DatabaseDown(HttpError):
+    """The database cannot be reached; an answer of 500 where no service has a better one."""
+
+    def __init__(self) -> None:
+        super().__init__(500, "Database unavailable")
+
+
+class FailedTransaction(HttpError):
+    """A statement came into a transaction in which another one has failed, and which nobody has rolled back."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(500, f"(psycopg2.errors.InFailedSqlTransaction) {problem}")
+
+
+class Database:
+    """A pool that connects on first use and again after the server was away."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._pool: Pool[Record] | None = None
+        self._sessions: list[Session] = []
+
+    def session(self) -> Session:
+        """Return a new session."""
+        self._sessions.append(Session(self))
+        return self._sessions[-1]
+
+    async def acquire(self) -> PoolConnectionProxy[Record]:
+        """Return a connection that has to be given back. Raises ``DatabaseDown``."""
+        with _mapped():
+            return await (await self._open()).acquire(timeout=CONNECT_TIMEOUT)
+
+    async def release(self, connection: PoolConnectionProxy[Record]) -> None:
+        """Give a connection back; what it has begun is rolled back. Raises ``DatabaseDown``."""
+        if self._pool is not None:
+            with _mapped():
+                await self._pool.release(connection)
+
+    async def fetch(self, query: str, *values: object) -> list[Record]:
+        """Return the rows of one statement. Raises ``DatabaseDown``."""
+        async with self._connection() as connection:
+            return await connection.fetch(query, *values)
+
+    async def write(self, query: str, *values: object, dry: bool = False) -> list[Record]:
+        """Run one statement that changes something, undone where ``dry``, and return its rows. Raises ``DatabaseDown``."""
+        async with self._connection() as connection:
+            if not dry:
+                return await connection.fetch(query, *values)
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                return await connection.fetch(query, *values)
+            finally:
+                await transaction.rollback()
+
+    async def answers(self) -> bool:
+        """Whether the database can be reached."""
+        try:
+            await self.fetch("SELECT 1")
+        except DatabaseDown:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the pool; a connection that does not let go is cut."""
+        for session in self._sessions:
+            with suppress(DatabaseDown):
+                await session.rollback()
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT)
+        except TimeoutError:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[PoolConnectionProxy[Record]]:
+        with _mapped():
+            pool = await self._open()
+            async with pool.acquire(timeout=CONNECT_TIMEOUT) as connection:
+                yield connection
+
+    async def _open(self) -> Pool[Record]:
+        if self._pool is None:
+            import asyncpg
+
+            # Without minimum there is nothing to wait for here: the pool exists before a second caller can run.
+            options: dict[str, Any] = {"min_size": 0, "max_size": 4, "timeout": CONNECT_TIMEOUT, "ssl": False}
+            self._pool = asyncpg.create_pool(self._dsn, **options)
+            await self._pool
+        return self._pool
+
+
+class Session:
+    """One transaction for all who use it. A statement that fails leaves it failed until somebody rolls it back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: PoolConnectionProxy[Record] | None = None
+        self._lock = asyncio.Lock()
+
+    async def run(self, query: str, *values: object, dry: bool = False) -> list[Record]:
+        """Run one statement and commit it, or undo it where ``dry``; return its rows.
+
+        Raises ``DatabaseDown``, :class:`FailedTransaction` behind a statement that has failed, and what PostgreSQL refuses.
+        """
+        import asyncpg
+
+        async with self._lock:
+            try:
+                with _mapped():
+                    if self._connection is None:
+                        self._connection = await self._database.acquire()
+                        await self._connection.execute("BEGIN")
+                    rows = await self._connection.fetch(query, *values)
+                    await self._connection.execute("ROLLBACK" if dry else "COMMIT")
+            except asyncpg.InFailedSQLTransactionError as error:
+                raise FailedTransaction(str(error)) from error
+            except asyncpg.IntegrityConstraintViolationError:
+                # The release answers that the name is taken, and forgets to roll back.
+                raise
+            except BaseException:
+                await self._end()
+                raise
+            await self._end()
+            return rows
+
+    async def rollback(self) -> None:
+        """Roll back what has failed."""
+        async with self._lock:
+            await self._end()
+
+    async def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._database.release(connection)
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """Raise ``DatabaseDown`` for what says that the server is gone."""
+    import asyncpg
+
+    gone = (
+        OSError,
+        TimeoutError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.exceptions.OperatorInterventionError,
+    )
+    try:
+        yield
+    except gone as error:
+        raise DatabaseDown from error

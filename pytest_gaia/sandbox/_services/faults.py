@@ -1,0 +1,331 @@
+"""Faults that a cell's services can be given, and which of them meet one request.
+
+=================  =======================================  ========================================================
+kind               arguments (with their defaults)          what the client sees
+=================  =======================================  ========================================================
+``slow``           ``delay`` = 0.5 seconds                  the answer comes late
+``hang``                                                    no answer until the fault is removed
+``status``         ``status`` = 500, ``body`` = None        that status, and ``body`` as JSON (a detail by default)
+``reset``                                                   the connection is reset
+``drop``           ``field``                                the field is missing: ``summary.total_cost``, ``items.*.id``
+``set``            ``field``, ``value``                     the field has that value
+``noop``                                                    a write answers as ever, and changes nothing
+``accept_any_key``                                          every API key is accepted
+``sse_truncate``   ``after`` = 3 events                     the event stream ends early
+``sse_reorder``    ``move`` = complete, ``before`` = start  the event of the one type comes before that of the other
+=================  =======================================  ========================================================
+
+Every kind takes ``route`` (a path template such as ``/api/v0.2/personas/{persona_id}``, or a prefix that ends in ``/*``),
+``method`` and ``times`` (the number of requests it meets before it is used up).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.sandbox._services.app import ASGIApp, Message, Receive, Scope, Send, answer, encode
+
+REQUIRED = object()
+
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    "slow": {"delay": 0.5},
+    "hang": {},
+    "status": {"status": 500, "body": None},
+    "reset": {},
+    "drop": {"field": REQUIRED},
+    "set": {"field": REQUIRED, "value": REQUIRED},
+    "noop": {},
+    "accept_any_key": {},
+    "sse_truncate": {"after": 3},
+    "sse_reorder": {"move": "complete", "before": "start"},
+}
+"""kind → its arguments and their defaults"""
+
+COMMON: Mapping[str, Any] = {"route": None, "method": None, "times": None}
+"""the arguments that every kind takes"""
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "delay": (int, float),
+    "status": (int,),
+    "field": (str,),
+    "after": (int,),
+    "move": (str,),
+    "before": (str,),
+    "route": (str,),
+    "method": (str,),
+    "times": (int,),
+}
+
+STATELESS = ("gateway", "auth")
+"""Services that write nothing themselves, for which ``noop`` has no meaning."""
+
+REWRITES = ("drop", "set", "sse_truncate", "sse_reorder")
+_DATA = b"data: "
+_END = b"\n\n"
+
+
+@dataclass(slots=True)
+class Fault:
+    """One fault of one service."""
+
+    member: str
+    kind: str
+    arguments: Mapping[str, Any]
+    route: str | None = None
+    method: str | None = None
+    left: int | None = None
+    removed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def meets(self, member: str, method: str, path: str) -> bool:
+        """Whether the fault is for this request."""
+        return (
+            self.member == member
+            and self.left != 0
+            and (self.method is None or self.method == method)
+            and (self.route is None or _covers(self.route, path))
+        )
+
+
+class Faults:
+    """The faults of one cell."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, member: str, kind: str, **arguments: object) -> Fault:
+        """Give ``member`` a fault. Raises ``ConfigError`` for an unknown member, kind or argument, or a wrong value."""
+        _check_member(member, kind)
+        complete = _complete(kind, arguments)
+        route, method, times = (complete.pop(name) for name in COMMON)
+        fault = Fault(member, kind, complete, route, method.upper() if method else None, times)
+        self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Remove all faults; requests that hang are let go."""
+        for fault in self._faults:
+            fault.removed.set()
+        self._faults.clear()
+
+    def take(self, member: str, method: str, path: str) -> tuple[Fault, ...]:
+        """Return the faults that meet this request, in the order they were added, and count it against them."""
+        met = tuple(fault for fault in self._faults if fault.meets(member, method, path))
+        for fault in met:
+            if fault.left is not None:
+                fault.left -= 1
+        return met
+
+    def __len__(self) -> int:
+        return sum(fault.left != 0 for fault in self._faults)
+
+
+def _covers(route: str, path: str) -> bool:
+    path = path.rstrip("/")
+    if route.endswith("/*"):
+        prefix = route.removesuffix("/*")
+        return path == prefix or path.startswith(f"{prefix}/")
+    wanted, given = route.rstrip("/").split("/"), path.split("/")
+    return len(wanted) == len(given) and all(
+        bool(got) if want.startswith("{") else want == got for want, got in zip(wanted, given, strict=True)
+    )
+
+
+def _check_member(member: str, kind: str) -> None:
+    if member not in HTTP_SERVICES:
+        raise ConfigError(f"A fault is for one of the services, not {member!r}: {nearest(member, HTTP_SERVICES)}")
+    if kind not in KINDS:
+        raise ConfigError(f"Unknown kind of fault {kind!r}: {nearest(kind, KINDS)}")
+    if kind == "noop" and member in STATELESS:
+        raise ConfigError(f"Fault noop: {member} writes nothing itself; give the fault to chat or asset.")
+
+
+def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """Return the arguments, all of them checked, with the defaults filled in."""
+    known = {**KINDS[kind], **COMMON}
+    given = {name: value for name, value in arguments.items() if name not in COMMON or value is not None}
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"Fault {kind} has no argument {name!r}: {nearest(name, known)}")
+        wanted = _TYPES.get(name)
+        if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise ConfigError(f"Fault {kind}: {name} must be {wanted[-1].__name__}, not {value!r}.")
+    missing = [name for name, default in known.items() if default is REQUIRED and name not in given]
+    if missing:
+        raise ConfigError(f"Fault {kind} needs {' and '.join(missing)}.")
+    complete = {**known, **given}
+    if complete["times"] is not None and complete["times"] < 1:
+        raise ConfigError(f"Fault {kind}: times must be at least 1, not {complete['times']}.")
+    return complete
+
+
+class Rewriter:
+    """Takes the place of ``send``: holds the answer until it is complete, and sends it with the faults in it."""
+
+    def __init__(self, send: Send, faults: Sequence[Fault]) -> None:
+        self._send = send
+        self._faults = faults
+        self._start: Message = {}
+        self._body: list[bytes] = []
+
+    async def __call__(self, message: Message) -> None:
+        """Take one message of the application."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            await self._finish(b"".join(self._body))
+
+    async def _finish(self, body: bytes) -> None:
+        headers = {name.lower(): value for name, value in self._start["headers"]}
+        streams = headers.get(b"content-type", b"").startswith(b"text/event-stream")
+        for fault in self._faults:
+            body = _rewrite_events(body, fault) if streams else _rewrite_json(body, fault)
+        if b"content-length" in headers:
+            headers[b"content-length"] = str(len(body)).encode()
+        await self._send({**self._start, "headers": list(headers.items())})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def drop_field(content: Any, path: Sequence[str]) -> None:
+    """Remove the field at ``path``; ``*`` stands for every key or item. What is not there stays away."""
+    *parents, name = path
+    for parent in _descend(content, parents):
+        for key in _keys(parent, name):
+            del parent[key]
+
+
+def set_field(content: Any, path: Sequence[str], value: object) -> None:
+    """Set the field at ``path``, also one that an object lacks; ``*`` stands for every key or item."""
+    *parents, name = path
+    for parent in _descend(content, parents):
+        keys = _keys(parent, name)
+        for key in keys or ([name] if isinstance(parent, dict) and name != "*" else []):
+            parent[key] = value
+
+
+def _descend(content: Any, path: Sequence[str]) -> list[Any]:
+    found = [content]
+    for name in path:
+        found = [parent[key] for parent in found for key in _keys(parent, name)]
+    return found
+
+
+def _keys(parent: Any, name: str) -> list[Any]:
+    """Return the keys or indexes of ``parent`` that ``name`` means, the last first so that they can be removed."""
+    if isinstance(parent, dict):
+        return list(parent) if name == "*" else [name] * (name in parent)
+    if isinstance(parent, list):
+        return [index for index in range(len(parent) - 1, -1, -1) if name in ("*", str(index))]
+    return []
+
+
+def _rewrite_json(body: bytes, fault: Fault) -> bytes:
+    if fault.kind not in ("drop", "set"):
+        return body
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return body
+    path = fault.arguments["field"].split(".")
+    if fault.kind == "drop":
+        drop_field(content, path)
+    else:
+        set_field(content, path, fault.arguments["value"])
+    return encode(content)
+
+
+def _rewrite_events(body: bytes, fault: Fault) -> bytes:
+    events = [event for event in body.split(_END) if event]
+    match fault.kind:
+        case "sse_truncate":
+            events = events[: fault.arguments["after"]]
+        case "sse_reorder":
+            events = _reordered(events, fault.arguments["move"], fault.arguments["before"])
+        case _:
+            events = [_DATA + _rewrite_json(event.removeprefix(_DATA), fault) for event in events]
+    return b"".join(event + _END for event in events)
+
+
+def _reordered(events: list[bytes], move: str, before: str) -> list[bytes]:
+    kinds = [_kind(event) for event in events]
+    if move not in kinds or before not in kinds:
+        return events
+    moved = events[kinds.index(move)]
+    rest = [event for event in events if event is not moved]
+    place = [_kind(event) for event in rest].index(before)
+    return [*rest[:place], moved, *rest[place:]]
+
+
+def _kind(event: bytes) -> str | None:
+    try:
+        content = json.loads(event.removeprefix(_DATA))
+    except ValueError:
+        return None
+    return str(content["type"]) if isinstance(content, dict) and "type" in content else None
+
+
+class Faulty:
+    """An application, and the faults of the service that it is."""
+
+    def __init__(self, app: ASGIApp, member: str, faults: Faults) -> None:
+        self._app = app
+        self._member = member
+        self._faults = faults
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, with the faults that meet it."""
+        if scope["type"] != "http":
+            return
+        met = self._faults.take(self._member, scope["method"], scope["path"])
+        if not met:
+            await self._app(scope, receive, send)
+            return
+        for fault in met:
+            if await _met(fault, scope, receive, send):
+                return
+        rewrites = [fault for fault in met if fault.kind in REWRITES]
+        await self._app(scope, receive, Rewriter(send, rewrites) if rewrites else send)
+
+
+async def _met(fault: Fault, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Do what the fault does before the application has its turn; whether that is the whole answer."""
+    match fault.kind:
+        case "slow":
+            await _until_removed(fault, fault.arguments["delay"])
+        case "hang":
+            await _until_removed(fault, None)
+        case "status":
+            body = fault.arguments["body"]
+            status = fault.arguments["status"]
+            detail = {"detail": f"Fault: status {status}"} if body is None else body
+            await answer(detail, status)(scope, receive, send)
+            return True
+        case "reset":
+            await _reset(scope, receive)
+            return True
+        case "noop":
+            scope["gaia.dry"] = True
+        case "accept_any_key":
+            scope["gaia.any_key"] = True
+    return False
+
+
+async def _until_removed(fault: Fault, timeout: float | None) -> None:
+    """Wait, but no longer than until the fault is removed: the request is then served as ever."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(fault.removed.wait(), timeout)
+
+
+async def _reset(scope: Scope, receive: Receive) -> None:
+    """Reset the connection. ASGI has no word for that: the server puts a function for it into ``scope["state"]``."""
+    scope["state"]["reset"]()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,346 @@
+"""The gateway: checks who asks, forwards to the other services, and tells how they are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
+
+from pytest_gaia.sandbox._services.app import (
+    JSON_TYPE,
+    HttpError,
+    Request,
+    Service,
+    Stream,
+    answer,
+    encode,
+    naive_now,
+)
+from pytest_gaia.sandbox._services.auth import Identities
+from pytest_gaia.sandbox._services.database import Database
+from pytest_gaia.sandbox._services.figures import ANSWERS
+from pytest_gaia.sandbox._services.validation import NUMBER, validated
+
+V02 = "/api/v0.2"
+V1 = "/api/v1"
+REPAIRED_TARGETS = {f"GET {V1}/assets": f"{V1}/assets/"}
+"""Where the platform without its defects sends what the release sends to a path that the backend does not serve."""
+CONNECT_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 30.0
+HEALTH_TIMEOUT = 2.0
+ROOT_LIMIT = 60
+
+
+class Forward(NamedTuple):
+    """One route of the gateway and where it goes. ``target`` is empty where the backend has the same path."""
+
+    rule: str
+    service: str = "chat"
+    target: str = ""
+    open: bool = False
+    streams: bool = False
+    may_stream: bool = False
+    """A body with ``"stream": true`` asks for a stream, which the release wraps in JSON."""
+    copies_length: bool = False
+    """The release forwards the headers of this POST without its body: one that has a body cannot be sent on."""
+
+
+FORWARDS = (
+    Forward(f"GET {V02}/", open=True),
+    Forward(f"GET {V02}/health", open=True),
+    Forward(f"POST {V02}/chat", may_stream=True),
+    Forward(f"GET {V02}/chat/status"),
+    Forward(f"DELETE {V02}/chat/history"),
+    Forward(f"POST {V02}/chat/reload-prompt", copies_length=True),
+    Forward(f"POST {V02}/chat/stream", streams=True),
+    Forward(f"POST {V02}/chat/stream/cache/invalidate", copies_length=True),
+    Forward(f"GET {V02}/chat/stream/cache/status"),
+    Forward(f"GET {V02}/chat/stream/status"),
+    Forward(f"DELETE {V02}/chat/stream/history"),
+    Forward(f"GET {V02}/chat/stream/models"),
+    Forward(f"GET {V02}/chat/stream/models/performance"),
+    Forward(f"GET {V02}/providers", target=f"{V02}/providers/"),
+    Forward(f"GET {V02}/providers/{{provider}}"),
+    Forward(f"GET {V02}/providers/{{provider}}/models"),
+    Forward(f"GET {V02}/providers/{{provider}}/health"),
+    Forward(f"GET {V02}/providers/stats"),
+    Forward(f"GET {V02}/providers/{{provider}}/stats"),
+    Forward(f"GET {V02}/models", target=f"{V02}/models/"),
+    Forward(f"GET {V02}/models/{{model_id}}"),
+    Forward(f"GET {V02}/models/capabilities"),
+    Forward(f"GET {V02}/models/priorities"),
+    Forward(f"GET {V02}/models/contexts"),
+    Forward(f"GET {V02}/assets/pricing/current"),
+    Forward(f"GET {V02}/assets/pricing/analytics"),
+    Forward(f"POST {V02}/assets/pricing/update"),
+    Forward(f"GET {V02}/assets/pricing/providers"),
+    Forward(f"POST {V02}/assets/pricing/cost-estimator/estimate"),
+    Forward(f"GET {V02}/assets/pricing/cost-estimator/dalle-tiers"),
+    Forward(f"GET {V02}/assets/pricing/cost-estimator/meshy-packages"),
+    Forward(f"GET {V02}/assets/pricing/cost-estimator/provider-comparison"),
+    Forward(f"GET {V02}/usage/current"),
+    Forward(f"GET {V02}/usage/history"),
+    Forward(f"POST {V02}/usage/log"),
+    Forward(f"GET {V02}/usage/limits"),
+    Forward(f"GET {V02}/usage/billing/current"),
+    Forward(f"GET {V02}/usage/reports/monthly"),
+    Forward(f"GET {V02}/personas", target=f"{V02}/personas/"),
+    Forward(f"POST {V02}/personas", target=f"{V02}/personas/"),
+    Forward(f"GET {V02}/personas/current"),
+    Forward(f"GET {V02}/personas/{{persona_id}}"),
+    Forward(f"PUT {V02}/personas/{{persona_id}}"),
+    Forward(f"DELETE {V02}/personas/{{persona_id}}"),
+    Forward(f"POST {V02}/personas/set"),
+    Forward(f"POST {V02}/personas/initialize-default", copies_length=True),
+    Forward(f"GET {V02}/performance/summary"),
+    Forward(f"GET {V02}/performance/providers"),
+    Forward(f"GET {V02}/performance/stages"),
+    Forward(f"GET {V02}/performance/live"),
+    Forward(f"GET {V02}/performance/health"),
+    Forward(f"DELETE {V02}/performance/reset"),
+    Forward(f"POST {V1}/chat", target="/chat/"),
+    Forward(f"POST {V1}/chat/completions", target="/chat/"),
+    Forward(f"GET {V1}/chat/status", target="/chat/status"),
+    Forward(f"DELETE {V1}/chat/history", target="/chat/history"),
+    Forward(f"POST {V1}/chat/reload-prompt", target="/chat/reload-prompt", copies_length=True),
+    Forward(f"GET {V1}/chat/personas", target="/chat/personas"),
+    Forward(f"POST {V1}/chat/personas", target="/chat/personas"),
+    Forward(f"GET {V1}/assets", "asset"),
+    Forward(f"POST {V1}/assets/generate", "asset", copies_length=True),
+    Forward(f"GET {V1}/assets/{{asset_id}}", "asset"),
+    Forward(f"POST {V1}/auth/validate", "auth", "/auth/validate", open=True),
+    Forward(f"POST {V1}/auth/refresh", "auth", "/auth/refresh", open=True),
+    Forward(f"POST {V1}/auth/register", "auth", "/auth/register", open=True),
+    Forward(f"POST {V1}/auth/login", "auth", "/auth/login", open=True),
+    Forward(f"GET {V1}/filesystem", target="/filesystem"),
+    Forward(f"POST {V1}/filesystem/read", target="/filesystem/read"),
+)
+
+
+class RateLimit:
+    """At most ``limit`` calls in any window of ``per_seconds``, counted for each client."""
+
+    def __init__(self, limit: int, *, per_seconds: float) -> None:
+        self._limit = limit
+        self._window = per_seconds
+        self._calls: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def allows(self, client: str) -> bool:
+        """Whether the client may call now; a call that is refused does not count."""
+        now = time.monotonic()
+        calls = self._calls[client]
+        while calls and calls[0] <= now - self._window:
+            calls.popleft()
+        if len(calls) >= self._limit:
+            return False
+        calls.append(now)
+        return True
+
+
+class BackendDown(Exception):
+    """The service refused the connection or broke it off before it answered."""
+
+
+class LengthMismatch(Exception):
+    """The request declares another length than its body has, and cannot be sent."""
+
+
+class Call(NamedTuple):
+    """One request for a backend. ``headers`` may declare a ``content-length``; otherwise the body's is sent."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def head(self, host: str) -> bytes:
+        """Return request line and headers. Raises ``LengthMismatch``."""
+        declared = self.headers.get("content-length", str(len(self.body)))
+        if declared != str(len(self.body)):
+            raise LengthMismatch
+        fields = {**self.headers, "host": host, "content-length": declared, "connection": "close"}
+        lines = [f"{self.method} {self.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class Reply(NamedTuple):
+    """The beginning of an answer; ``chunks`` is its body as it comes."""
+
+    status: int
+    content_type: str
+    chunks: AsyncIterator[bytes]
+
+    async def body(self) -> bytes:
+        """Read the whole body. Raises ``BackendDown`` when it breaks off."""
+        try:
+            return b"".join([chunk async for chunk in self.chunks])
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise BackendDown from error
+
+
+@asynccontextmanager
+async def send(base_url: str, call: Call) -> AsyncIterator[Reply]:
+    """Send ``call`` and yield the answer once its headers are there. Raises ``BackendDown``, ``LengthMismatch``."""
+    url = urlsplit(base_url)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            reader, writer = await asyncio.open_connection(url.hostname, url.port or 80)
+    except OSError as error:
+        raise BackendDown from error
+    try:
+        writer.write(call.head(url.netloc) + call.body)
+        yield await _reply(reader)
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _reply(reader: asyncio.StreamReader) -> Reply:
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    except (OSError, asyncio.IncompleteReadError) as error:
+        raise BackendDown from error
+    status_line, *lines = head.strip().split("\r\n")
+    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length = fields.get("content-length")
+    chunks = _chunked(reader) if length is None else _sized(reader, int(length))
+    return Reply(int(status_line.split(" ")[1]), fields.get("content-type", ""), chunks)
+
+
+async def _sized(reader: asyncio.StreamReader, length: int) -> AsyncIterator[bytes]:
+    yield await reader.readexactly(length)
+
+
+async def _chunked(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        yield (await reader.readexactly(size + 2))[:-2]
+    await reader.readuntil(b"\r\n")
+
+
+def gateway_service(
+    identities: Identities, database: Database, backends: Mapping[str, str], *, fixed: bool = False
+) -> Service:
+    """Build the gateway over the base URLs of its ``backends``."""
+    router = Service(
+        "LLM Platform", identities.authenticate, crash=lambda: answer({"detail": "Internal server error"}, 500)
+    )
+    gateway = Gateway(database, backends, fixed=fixed)
+    router.add("GET /health", gateway.health, open_=True)
+    router.add("GET /", gateway.root, open_=True)
+    for forward in FORWARDS:
+        router.add(forward.rule, gateway.handler(forward), open_=forward.open)
+    router.add("POST /calculator/add", gateway.add_numbers, open_=True)
+    return router
+
+
+class Gateway:
+    """What the gateway answers by itself, and how it forwards the rest."""
+
+    def __init__(self, database: Database, backends: Mapping[str, str], *, fixed: bool) -> None:
+        self._database = database
+        self._backends = backends
+        self._fixed = fixed
+        self._root_limit = RateLimit(ROOT_LIMIT, per_seconds=60)
+
+    async def health(self, request: Request) -> object:
+        """Tell whether the database and the other services answer; says nothing of the broker."""
+        database, *services = await asyncio.gather(self._database.answers(), *map(self._answers, self._backends))
+        status = ("healthy" if all(services) else "degraded") if database else "unhealthy"
+        return {"status": status, "timestamp": naive_now(), "version": "0.2"}
+
+    async def root(self, request: Request) -> object:
+        """Greet, at most sixty times a minute for each client."""
+        if not self._root_limit.allows(request.client.host if request.client else "unknown"):
+            return answer({"error": f"Rate limit exceeded: {ROOT_LIMIT} per 1 minute"}, 429)
+        return ANSWERS["gateway"]["GET /"]
+
+    async def add_numbers(self, request: Request) -> object:
+        """Add two numbers."""
+        numbers = validated(request.content, {"a": NUMBER, "b": NUMBER})
+        return {"result": numbers["a"] + numbers["b"]}
+
+    def handler(self, forward: Forward) -> Callable[[Request], Awaitable[object]]:
+        """Return the handler of one forwarded route."""
+
+        async def handle(request: Request) -> object:
+            call = self._call(forward, request)
+            if forward.streams or (self._fixed and forward.may_stream and _asks_for_stream(call.body)):
+                return Stream(self._relay(forward.service, call))
+            return await self._forward(forward.service, call)
+
+        return handle
+
+    async def _forward(self, service: str, call: Call) -> object:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT), send(self._backends[service], call) as reply:
+                body = await reply.body()
+        except BackendDown as error:
+            raise HttpError(503, f"Service {service} unavailable") from error
+        except LengthMismatch as error:
+            raise HttpError(500, "Internal server error") from error
+        except TimeoutError as error:
+            raise HttpError(504, f"Service {service} timeout") from error
+        if not 200 <= reply.status < 300:
+            raise HttpError(reply.status, f"Service error: {body.decode(errors='replace')}")
+        if not reply.content_type.startswith(JSON_TYPE):
+            return answer({"content": body.decode(errors="replace"), "content_type": reply.content_type})
+        return answer(body, reply.status)
+
+    async def _relay(self, service: str, call: Call) -> AsyncGenerator[bytes, None]:
+        """Pass a stream on as it comes. The 200 is out before the backend is asked: one that is down gives no events."""
+        try:
+            async with send(self._backends[service], call) as reply:
+                async for chunk in reply.chunks:
+                    yield chunk
+        except BackendDown:
+            return
+
+    def _call(self, forward: Forward, request: Request) -> Call:
+        target = (self._fixed and REPAIRED_TARGETS.get(forward.rule)) or forward.target or forward.rule.split(" ")[1]
+        path = target.format(**{name: quote(value, safe="") for name, value in request.path_params.items()})
+        query = request.scope["query_string"].decode()
+        headers = {"content-type": JSON_TYPE}
+        if request.identity:
+            name, value = request.identity.credentials
+            headers[name] = value
+        body = _with_identity(request)
+        if forward.copies_length and not self._fixed:
+            headers["content-length"] = str(len(request.content))
+            body = b""
+        return Call(request.method, f"{path}?{query}" if query else path, headers, body)
+
+    async def _answers(self, service: str) -> bool:
+        """Whether a service answers at all; what it says of itself does not count."""
+        try:
+            async with asyncio.timeout(HEALTH_TIMEOUT), send(self._backends[service], Call("GET", "/health", {})):
+                return True
+        except (BackendDown, TimeoutError):
+            return False
+
+
+def _with_identity(request: Request) -> bytes:
+    """Return the body with the user added, where it is a JSON object and there is a user."""
+    if not request.content or request.identity is None:
+        return request.content
+    try:
+        content = json.loads(request.content)
+    except ValueError:
+        return request.content
+    if not isinstance(content, dict):
+        return request.content
+    user = {"auth_type": request.identity.kind, "user_id": request.identity.user_id}
+    return encode({**content, "_auth": user})
+
+
+def _asks_for_stream(body: bytes) -> bool:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and content.get("stream") is True

@@ -1,0 +1,211 @@
+"""The supervisor: starts the platform of one run, says where it is, and ends it with the run.
+
+It ends when its standard input ends, when the process that started it is gone, or at a signal. The servers are
+launched before the event loop and the libraries are imported, so that they come up meanwhile.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+from importlib.util import find_spec, module_from_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.sandbox._broker import Broker
+from pytest_gaia.sandbox._cluster import Cluster
+from pytest_gaia.sandbox._processes import Child
+from pytest_gaia.sandbox.binaries import INSTALL, find_nats, find_postgres, reachable, server_account
+from pytest_gaia.sandbox.directories import ERROR, READY, Request, write_private
+from pytest_gaia.sandbox.leftovers import clear, end_children, free_shared_memory, reclaim
+
+if TYPE_CHECKING:
+    # It imports everything that serves, for which the servers do not wait.
+    from pytest_gaia.sandbox._platform import Platform
+
+_log = logging.getLogger(__name__)
+
+_PARENT_SECONDS = 0.2
+
+# Read by its path: importing the services takes as long as starting PostgreSQL.
+_SCHEMA = Path(__file__).parent / "_services" / "schema.sql"
+
+
+class Supervisor:
+    """One run's sandbox in ``directory``, which holds its request and its lock."""
+
+    def __init__(self, directory: Path) -> None:
+        self._began = time.monotonic()
+        self._directory = directory
+        self._request = Request.read(directory)
+        self._timings: dict[str, float] = {}
+
+    def run(self) -> int:
+        """Start, serve until the end of the run, and leave nothing. Return the exit code: 1 if the start failed."""
+        gc.disable()
+        logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
+        try:
+            broker, cluster, unpacking = self._launch()
+            import asyncio
+
+            asyncio.run(self._supervise(broker, cluster, unpacking))
+        except SandboxError as error:
+            self._report(str(error))
+            return 1
+        except Exception as error:
+            self._report(f"The sandbox failed to start: {type(error).__name__}: {error}")
+            raise
+        return 0
+
+    def _launch(self) -> tuple[Broker, Cluster, Child | None]:
+        """Find the programs and start what can be started without a library."""
+        nats, postgres = find_nats(), find_postgres()
+        account = server_account()
+        if account is not None:
+            # PostgreSQL's user has to get to its own folder. The name of this one cannot be guessed, and what is
+            # private in it is closed by itself.
+            self._directory.chmod(0o711)
+        broker = Broker(nats, self._directory)
+        if self._request.has_broker:
+            broker.launch()
+        cluster = Cluster(reachable(postgres, account), account, self._directory, _SCHEMA.read_text("utf-8"))
+        unpacking = cluster.unpack()
+        self._mark("launched")
+        return broker, cluster, unpacking
+
+    async def _supervise(self, broker: Broker, cluster: Cluster, unpacking: Child | None) -> None:
+        import asyncio
+
+        ended = asyncio.ensure_future(_end_of_run())
+        starting = asyncio.ensure_future(self._start(broker, cluster, unpacking))
+        await asyncio.wait((ended, starting), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        else:
+            await self._serve(starting.result(), ended)
+        clear(self._directory)
+
+    async def _serve(self, platform: Platform, ended: Awaitable[None]) -> None:
+        """Serve until the end of the run, and stop everything. What goes wrong is logged: nobody waits any more."""
+        import asyncio
+
+        gc.freeze()
+        gc.enable()
+        during: tuple[object, ...] = await asyncio.gather(asyncio.to_thread(reclaim), ended, return_exceptions=True)
+        after: tuple[object, ...] = await asyncio.gather(platform.close(), return_exceptions=True)
+        for error in (*during, *after):
+            if isinstance(error, BaseException):
+                _log.error("at the end of the run", exc_info=error)
+
+    async def _start(self, broker: Broker, cluster: Cluster, unpacking: Child | None) -> Platform:
+        """Bring the platform up and say where it is."""
+        import asyncio
+
+        from pytest_gaia.sandbox._postgres import started_server
+
+        libraries = asyncio.ensure_future(asyncio.to_thread(load))
+        server = await started_server(cluster, unpacking, libraries)
+        self._mark("postgres")
+        await libraries
+        self._mark("libraries")
+        from pytest_gaia.sandbox._platform import Platform
+
+        platform = await Platform.open(self._request, broker, server, cluster.password)
+        self._mark("platform")
+        await self._publish(platform)
+        return platform
+
+    async def _publish(self, platform: Platform) -> None:
+        """Open the control interface and write the file for which the run waits."""
+        from pytest_gaia.sandbox._control import Control
+        from pytest_gaia.sandbox._platform import MAIN
+        from pytest_gaia.sandbox._ports import ReservedPort
+        from pytest_gaia.sandbox._web import HttpServer
+
+        token = os.urandom(16).hex()
+        port = ReservedPort()
+        await HttpServer(Control(platform, token), port).start()
+        cell = (await platform.cells.get(MAIN)).endpoints.as_json()
+        self._mark("ready")
+        content = {"control": port.number, "token": token, "cells": {MAIN: cell}, "timings": self._timings}
+        write_private(self._directory / READY, json.dumps(content))
+
+    def _mark(self, stage: str) -> None:
+        self._timings[stage] = round(time.monotonic() - self._began, 4)
+
+    def _report(self, message: str) -> None:
+        """Leave the message for the run, and nothing else but the logs."""
+        end_children(self._directory)
+        free_shared_memory(self._directory)
+        for entry in self._directory.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+        write_private(self._directory / ERROR, message)
+
+
+async def _end_of_run() -> None:
+    """Return when the run is over: at the end of standard input, at a signal, or when the process that started it is
+    gone (a child that it forked may still hold the pipe)."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    parent = os.getppid()
+
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            over.set()
+
+    loop.add_reader(sys.stdin.fileno(), read)
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(each, over.set)
+    while not over.is_set() and os.getppid() == parent:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), _PARENT_SECONDS)
+
+
+def load() -> None:
+    """Import everything that serves and that talks to PostgreSQL. Raises ``SandboxError`` for what is not installed."""
+    try:
+        _import_uvicorn()
+
+        # Imported for those who import them later.
+        import asyncpg  # noqa: F401
+        import httptools  # noqa: F401
+
+        import pytest_gaia.sandbox._control  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise SandboxError(f"The sandbox needs {error.name}, which is not installed: {INSTALL}") from error
+
+
+def _import_uvicorn() -> None:
+    """Import uvicorn's configuration without its command line.
+
+    ``import uvicorn`` also loads click, its process supervisor and its reloader, which takes as long as all the rest of
+    it. So the package is entered by its name, and gets the one thing that its own modules ask of it.
+    """
+    spec = find_spec("uvicorn")
+    if spec is None:
+        raise ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
+    package = sys.modules.setdefault("uvicorn", module_from_spec(spec))
+    try:
+        import uvicorn.config
+
+        package.Config = uvicorn.config.Config  # type: ignore[attr-defined]  # what uvicorn/__init__.py does
+        import uvicorn.lifespan.off
+        import uvicorn.protocols.http.httptools_impl
+    except ImportError:
+        for name in [each for each in sys.modules if each.partition(".")[0] == "uvicorn"]:
+            del sys.modules[name]
+        import uvicorn

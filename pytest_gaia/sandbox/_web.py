@@ -1,0 +1,102 @@
+"""HTTP servers for ASGI applications inside the supervisor, each of which can be stopped and started by itself.
+
+uvicorn's protocol does the work. Its ``Server`` is not used: it polls ten times a second, and takes a tenth of a
+second to stop, for each of the four services of each cell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import time
+from email.utils import formatdate
+from functools import lru_cache, partial
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from pytest_gaia.sandbox._ports import ReservedPort
+
+_RESET = struct.pack("ii", 1, 0)
+
+
+class HttpServer:
+    """Serves one application on one reserved port.
+
+    The application finds ``scope["state"]["reset"]``, a function that breaks the connection with a TCP reset.
+    """
+
+    def __init__(self, app: Any, port: ReservedPort) -> None:
+        self.port = port
+        self._config = Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+        )
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether connections are taken."""
+        return self._server is not None
+
+    async def start(self) -> None:
+        """Take connections. Raises ``OSError`` if another process has taken the port."""
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self._connection, sock=self.port.socket())
+
+    def stop(self) -> None:
+        """Refuse connections from now on, and break off those that are open."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in tuple(self._state.tasks):
+            task.cancel()
+        for connection in tuple(self._state.connections):
+            connection.transport.abort()
+
+    def _connection(self) -> asyncio.Protocol:
+        return _Connection(self._config, self._state, {})
+
+
+class _Connection(HttpToolsProtocol):
+    """One connection, whose application can break it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn itself
+        super().connection_made(transport)
+        self.app_state = {"reset": partial(_reset, transport)}
+
+    def on_message_begin(self) -> None:
+        self.server_state.default_headers = _default_headers(int(time.time()))
+        super().on_message_begin()
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    """Whether a message is worth keeping: a request that was cut off with its server is no error of anybody's."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+logging.getLogger("uvicorn.error").addFilter(_is_error)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
+
+
+@lru_cache(maxsize=1)
+def _default_headers(now: int) -> list[tuple[bytes, bytes]]:
+    return [(b"date", formatdate(now, usegmt=True).encode()), (b"server", b"uvicorn")]
