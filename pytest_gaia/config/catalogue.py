@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.addresses import database_url, hosts_in, matches
 from pytest_gaia.config.deployfiles._reach import FLY_DOMAIN, broker_address, http_address, members, topology
+from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.layers import (
     SHIPPED,
@@ -24,19 +25,13 @@ from pytest_gaia.config.layers import (
     variable_layer,
 )
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.reader import ADHOC
+from pytest_gaia.config.resolve import Options
 from pytest_gaia.config.schema import EnvironmentTable, UrlTable, set_values
 from pytest_gaia.config.variables import Sourced, Variables, variable_name
 from pytest_gaia.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.config.project import Project
-    from pytest_gaia.config.resolve import Options
-    from pytest_gaia.files.toml import Place
-
+from pytest_gaia.files.toml import Place
 
 _ADDRESS_KEYS = (*(f"{service.upper()}_URL" for service in HTTP_SERVICES), "NATS_URL", "DATABASE_URL")
 _GIVEN = (*HTTP_SERVICES, "nats")

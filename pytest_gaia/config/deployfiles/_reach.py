@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pytest_gaia.config.addresses import host_of, is_loopback, is_private
+from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
 from pytest_gaia.config.deployfiles.values import is_open
+from pytest_gaia.config.environment import Topology
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
-    from pytest_gaia.config.environment import Topology
-    from pytest_gaia.files.toml import Place
+from pytest_gaia.files.toml import Place
 
 BACKENDS = HTTP_SERVICES[1:]
 """the services behind the gateway"""

@@ -6,18 +6,13 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_gaia.config.deployfiles import fly
-from pytest_gaia.config.deployfiles.model import App, Deployment, Source
+from pytest_gaia.config.deployfiles.model import App, Deployment, Form, Source
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.config.project import find_rootdir
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import read_text
-
-if TYPE_CHECKING:
-    from pytest_gaia.config.deployfiles.model import Form
-
 
 OTHER_SPELLINGS = {"prod": "production", "stage": "staging", "development": "dev"}
 """how file names spell an environment → its name"""
