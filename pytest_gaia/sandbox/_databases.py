@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from asyncpg import Connection
-
+from pytest_gaia.clients.database.driver import Connection
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.sandbox._cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
 from pytest_gaia.sandbox._postgres import PostgresServer, clone

@@ -19,7 +19,7 @@ from pytest_gaia.sandbox.binaries import PostgresBinaries
 
 if TYPE_CHECKING:
     # A thread imports it while the server starts.
-    from asyncpg import Connection
+    from pytest_gaia.clients.database.driver import Connection
 
 _SETTINGS = {
     # Reachable from this machine only, and with a password only.
@@ -87,9 +87,9 @@ class PostgresServer:
 
     async def connect(self, user: str, password: str, database: str) -> Connection:
         """Connect to a database of this server."""
-        import asyncpg
+        from pytest_gaia.clients.database import driver
 
-        return await asyncpg.connect(self.dsn(user, password, database), ssl=False, timeout=_CONNECT_SECONDS)
+        return await driver.connect(self.dsn(user, password, database), ssl=False, timeout=_CONNECT_SECONDS)
 
     async def start(self) -> None:
         """Start the server and wait until it takes connections. Raises ``SandboxError`` with the end of its log."""

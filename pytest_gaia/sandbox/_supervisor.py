@@ -181,9 +181,9 @@ def load() -> None:
         _import_uvicorn()
 
         # Imported for those who import them later.
-        import asyncpg  # noqa: F401
         import httptools  # noqa: F401
 
+        import pytest_gaia.clients.database.driver
         import pytest_gaia.sandbox._control  # noqa: F401
     except ModuleNotFoundError as error:
         raise SandboxError(f"The sandbox needs {error.name}, which is not installed: {INSTALL}") from error

@@ -1,4 +1,4 @@
-"""The wire below the database client, and the only importer of asyncpg.
+"""The wire below the database client.
 
 Faults of asyncpg and of what stands between it and the server, that end here:
 
@@ -18,8 +18,7 @@ from operator import methodcaller
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
-
+from pytest_gaia.clients.database import driver
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Statement
 from pytest_gaia.clients.reasons import reason_of
 from pytest_gaia.clients.wire import HomeLoop
@@ -30,10 +29,10 @@ from pytest_gaia.errors import DeadlineExceeded, GaiaError, Unreachable
 from pytest_gaia.secrets.masks import mask_url
 from pytest_gaia.secrets.redaction import Redactor
 
-Record: TypeAlias = asyncpg.Record
-Wire: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Record: TypeAlias = driver.Record
+Wire: TypeAlias = "driver.Connection[driver.Record]"
 
-hide_sql = methodcaller("errisinstance", (GaiaError, asyncpg.PostgresError))
+hide_sql = methodcaller("errisinstance", (GaiaError, driver.PostgresError))
 """Like :func:`pytest_gaia.clients.reasons.hide`, and for what the server says of a statement, too."""
 
 __tracebackhide__ = hide_sql
@@ -43,22 +42,22 @@ _CLOSING = 2.0
 # By so much longer than the server's own limit does the client wait, for the server to say so.
 _MARGIN = 1.0
 
-READ_ONLY_REFUSALS = (asyncpg.ReadOnlySQLTransactionError, asyncpg.ActiveSQLTransactionError)
+READ_ONLY_REFUSALS = (driver.ReadOnlySQLTransactionError, driver.ActiveSQLTransactionError)
 """How the server refuses a write, or a switch to writing, in a transaction that only reads."""
 
-SERVER_ERROR = asyncpg.PostgresError
+SERVER_ERROR = driver.PostgresError
 """What the server says of a statement."""
 
-SYNTAX_ERROR = asyncpg.PostgresSyntaxError
+SYNTAX_ERROR = driver.PostgresSyntaxError
 
-STALE_STATEMENT = asyncpg.InvalidCachedStatementError
+STALE_STATEMENT = driver.InvalidCachedStatementError
 """A prepared statement's table was altered; asyncpg has then forgotten all of them."""
 
 _LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
+    driver.PostgresConnectionError,
+    driver.AdminShutdownError,
+    driver.CrashShutdownError,
+    driver.CannotConnectNowError,
     OSError,
 )
 
@@ -109,7 +108,7 @@ class Connection:
             return
         try:
             await asyncio.wait_for(connection.close(timeout=_CLOSING), _CLOSING)
-        except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+        except (TimeoutError, OSError, driver.InterfaceError, driver.PostgresError):
             connection.terminate()
 
     @property
@@ -131,10 +130,10 @@ class Connection:
         seconds = self._timeouts.connect
         try:
             async with asyncio.timeout(seconds):
-                return await asyncpg.connect(self._dsn, timeout=seconds, **self._options())
+                return await driver.connect(self._dsn, timeout=seconds, **self._options())
         except TimeoutError:
             raise self._unreachable(f"no answer within {seconds:g} s") from None
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, *_LOST) as error:
+        except (driver.PostgresError, driver.InterfaceError, *_LOST) as error:
             raise self._unreachable(reason_of(error)) from None
 
     def _options(self) -> dict[str, Any]:
@@ -149,7 +148,7 @@ class Connection:
     def _translated(self, wire: Wire) -> Iterator[None]:
         try:
             yield
-        except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
+        except (driver.QueryCanceledError, driver.LockNotAvailableError) as error:
             if self._connection is None:
                 raise self._unreachable("the client was closed while a statement ran") from error
             answer, lock = self._timeouts.answer, self._timeouts.connect
@@ -157,12 +156,12 @@ class Connection:
             raise DeadlineExceeded(f"postgres gave up a statement: {error} ({limits})") from error
         except _LOST as error:
             raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
-        except asyncpg.InterfaceError as error:
+        except driver.InterfaceError as error:
             # Most of these are mistakes in a call, and are raised as they are.
             if not wire.is_closed():
                 raise
             raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
-        except asyncpg.InternalClientError as error:
+        except driver.InternalClientError as error:
             # What asyncpg says of a connection that the server ends while it sends.
             wire.terminate()
             raise self._unreachable("the connection broke") from error
@@ -182,7 +181,7 @@ async def roll_back(wire: Wire, mark: str) -> bool:
     """Roll the transaction back; return whether the savepoint ``mark`` still stood, so that it was the same one."""
     try:
         await wire.execute(f"ROLLBACK TO SAVEPOINT {mark}; ROLLBACK")
-    except (asyncpg.InvalidSavepointSpecificationError, asyncpg.NoActiveSQLTransactionError):
+    except (driver.InvalidSavepointSpecificationError, driver.NoActiveSQLTransactionError):
         if wire.is_in_transaction():
             await wire.execute("ROLLBACK")
         return False
@@ -199,7 +198,7 @@ def settings(timeouts: Timeouts) -> str:
     return f"SET LOCAL statement_timeout = {answer}; SET LOCAL lock_timeout = {lock}"
 
 
-def carries_several(error: asyncpg.PostgresSyntaxError) -> bool:
+def carries_several(error: driver.PostgresSyntaxError) -> bool:
     """Return whether the server refused a call because it carries more than one statement.
 
     It is a syntax error like others, in the server's language, and the only one that has no position in the text.

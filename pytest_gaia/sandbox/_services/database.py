@@ -10,9 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from asyncpg import Connection, Pool, Record
-from asyncpg.pool import PoolConnectionProxy
-
+from pytest_gaia.clients.database.driver import Connection, Pool, PoolConnectionProxy, Record
 from pytest_gaia.sandbox._services.app import HttpError
 from pytest_gaia.sandbox._services.figures import FIGURES
 
@@ -147,11 +145,11 @@ class Database:
 
     async def _open(self) -> Pool[Record]:
         if self._pool is None:
-            import asyncpg
+            from pytest_gaia.clients.database import driver
 
             # Without minimum there is nothing to wait for here: the pool exists before a second caller can run.
             options: dict[str, Any] = {"min_size": 0, "max_size": 4, "timeout": CONNECT_TIMEOUT, "ssl": False}
-            self._pool = asyncpg.create_pool(self._dsn, **options)
+            self._pool = driver.create_pool(self._dsn, **options)
             await self._pool
         return self._pool
 
@@ -169,7 +167,7 @@ class Session:
 
         Raises ``DatabaseDown``, :class:`FailedTransaction` behind a statement that has failed, and what PostgreSQL refuses.
         """
-        import asyncpg
+        from pytest_gaia.clients.database import driver
 
         async with self._lock:
             try:
@@ -179,9 +177,9 @@ class Session:
                         await self._connection.execute("BEGIN")
                     rows = await self._connection.fetch(query, *values)
                     await self._connection.execute("ROLLBACK" if dry else "COMMIT")
-            except asyncpg.InFailedSQLTransactionError as error:
+            except driver.InFailedSQLTransactionError as error:
                 raise FailedTransaction(str(error)) from error
-            except asyncpg.IntegrityConstraintViolationError:
+            except driver.IntegrityConstraintViolationError:
                 # The release answers that the name is taken, and forgets to roll back.
                 raise
             except BaseException:
@@ -204,14 +202,14 @@ class Session:
 @contextmanager
 def _mapped() -> Iterator[None]:
     """Raise ``DatabaseDown`` for what says that the server is gone."""
-    import asyncpg
+    from pytest_gaia.clients.database import driver
 
     gone = (
         OSError,
         TimeoutError,
-        asyncpg.InterfaceError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.exceptions.OperatorInterventionError,
+        driver.InterfaceError,
+        driver.PostgresConnectionError,
+        driver.OperatorInterventionError,
     )
     try:
         yield

@@ -6,8 +6,7 @@ import json
 import uuid
 from typing import Any
 
-from asyncpg import Record
-
+from pytest_gaia.clients.database.driver import Record
 from pytest_gaia.sandbox._services.app import HttpError, Request, Service, naive, naive_now
 from pytest_gaia.sandbox._services.database import ADD_PERSONA, MU, Database, persona_values
 from pytest_gaia.sandbox._services.validation import OPTIONAL_OBJECT, OPTIONAL_STRING, STRING, Field, validated
@@ -83,12 +82,12 @@ class Personas:
 
     async def create(self, request: Request) -> object:
         """Add a persona. 400 where its name is taken."""
-        import asyncpg
+        from pytest_gaia.clients.database import driver
 
         wish = validated(request.content, CREATE)
         try:
             rows = await self._session.run(ADD_PERSONA, *persona_values(wish, request.user_id), dry=request.dry)
-        except asyncpg.UniqueViolationError:
+        except driver.UniqueViolationError:
             if self._fixed:
                 await self._session.rollback()
             raise _taken(wish["name"]) from None
