@@ -127,6 +127,6 @@ def test_formatting_keeps_meaning_and_comments_and_settles_at_once(
     assert tomllib.loads(once) == content
     assert formatted(once) == once
     assert [key for key in KEY_ORDER if key in content] == list(tomllib.loads(once))
-    assert sorted(line for line in once.splitlines() if line.startswith("#")) == sorted(
+    assert sorted(line for line in once.split("\n") if line.startswith("#")) == sorted(
         comment.strip() for comment in above[: len(content)]
     )
