@@ -16,9 +16,8 @@ from pytest_gaia.plugin.checks.witness import WitnessHooks
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.signs import only_looks
-from pytest_gaia.plugin.terminal.ci import Actions, settle_junit
 from pytest_gaia.plugin.terminal.progress import SuitesBegun, Waiting, write
-from pytest_gaia.plugin.terminal.telling import LastWords
+from pytest_gaia.plugin.terminal.telling import Actions, LastWords, settle_junit
 from pytest_gaia.report import members
 from pytest_gaia.run.session import Run
 

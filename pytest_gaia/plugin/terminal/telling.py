@@ -1,13 +1,25 @@
-"""The last words of a run on the terminal: after all that pytest says, with the verdict at the very end."""
+"""The last words of a run: on the terminal after all that pytest says, to GitHub, and in the file of ``--junitxml``."""
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from pytest_gaia.plugin.terminal.ci import Actions
+from pytest_gaia.files.writing import write_file
+from pytest_gaia.plugin.masking.streams import commands_of
+from pytest_gaia.plugin.pytest_private import bin_xml_escape, junit_of, mangle_test_address
 from pytest_gaia.plugin.terminal.progress import begin_line
 from pytest_gaia.report import footer
 from pytest_gaia.report.footer import Layout
+from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary, run_annotations
+from pytest_gaia.report.junit import Address
 from pytest_gaia.report.layout import NARROWEST
 from pytest_gaia.verdict.judged import Judged
 
@@ -77,3 +89,93 @@ def _failures(terminal: pytest.TerminalReporter) -> frozenset[str]:
     """The tests that pytest itself has shown to fail; a skip or a retry gates without a word of pytest's."""
     reports = (report for kind in ("failed", "error") for report in terminal.stats.get(kind, ()))
     return frozenset(report.nodeid for report in reports)
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """One step of a job."""
+
+    summary: Path | None
+    """where the step's summary is collected"""
+    prefix: str
+    """the project's folder within the repository, such as ``services/``; empty at its root"""
+    mask: Callable[[str], str]
+
+    @classmethod
+    def of(cls, config: pytest.Config, mask: Callable[[str], str]) -> Actions | None:
+        """Return the step that this run is, if it is one. A run that a test has started is none, whatever it inherits."""
+        if os.environ.get("GITHUB_ACTIONS") != "true" or "PYTEST_CURRENT_TEST" in os.environ:
+            return None
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        return cls(Path(summary) if summary else None, _prefix(config.rootpath), mask)
+
+    def annotate(self, judged: Judged, label: str, terminal: pytest.TerminalReporter) -> None:
+        """Write the annotations, each at the beginning of a line and without colours: the runner reads them."""
+        with commands_of(terminal.config):
+            for line in run_annotations(judged, label, dict(_places(terminal)), self.prefix):
+                terminal.write_line(self.mask(line))
+
+    def summarise(self, judged: Judged, label: str) -> str:
+        """Add the run to the step's summary; return why not, where it cannot be written. No verdict hangs on it."""
+        if self.summary is None:
+            return ""
+        try:
+            before = self.summary.stat().st_size if self.summary.exists() else 0
+            text = self.mask(job_summary(judged, label, SUMMARY_LIMIT - before))
+            with self.summary.open("a", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+        except OSError as error:
+            return f"GITHUB_STEP_SUMMARY={self.summary}: cannot be written: {error.strerror}"
+        return ""
+
+
+def _prefix(root: Path) -> str:
+    workspace = Path(os.environ.get("GITHUB_WORKSPACE") or root)
+    inside = root.relative_to(workspace).as_posix() if workspace in root.parents else "."
+    return "" if inside == "." else f"{inside}/"
+
+
+def _places(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, tuple[str, int]]]:
+    """Give the file of each failure, and its line: that of the check's own statement, where the report shows it."""
+    for kind in ("failed", "error", "unexpected pass"):
+        for report in terminal.stats.get(kind, ()):
+            file, line, _ = report.location or (report.nodeid.partition("::")[0], None, "")
+            yield report.nodeid, (Path(file).as_posix(), _line(report, file) or (line or 0) + 1)
+
+
+def _line(report: Any, file: str) -> int:
+    traceback = getattr(report.longrepr, "reprtraceback", None)
+    locations = (getattr(entry, "reprfileloc", None) for entry in getattr(traceback, "reprentries", ()))
+    return next((each.lineno for each in locations if each is not None and Path(each.path).name == Path(file).name), 0)
+
+
+def settle_junit(config: pytest.Config, judged: Judged) -> str:
+    """Settle the file, where there is one; return why not, where it cannot be written."""
+    junit = junit_of(config)
+    if junit is None:
+        return ""
+    path = Path(junit.logfile)
+    if not path.is_file():
+        # A device, or nothing: an error inside of pytest has kept it from writing.
+        return ""
+    # Most runs write no such file, and should not pay for what it takes.
+    from pytest_gaia.report.junit import settle
+
+    try:
+        # Written by this process.
+        document = ET.parse(path)  # noqa: S314
+        addresses = {each.node: _address(each.node, junit.prefix) for each in judged.judgements}
+        settle(document.getroot(), judged, addresses, strict=junit.family == "xunit2")
+        text = ET.tostring(document.getroot(), encoding="unicode")
+        # Where pytest has written it, and with the mode that pytest gave it: those who read it run as somebody else.
+        place = path.resolve()
+        write_file(place, f'<?xml version="1.0" encoding="utf-8"?>{text}', mode=stat.S_IMODE(place.stat().st_mode))
+    except (OSError, ET.ParseError) as error:
+        return f"--junitxml={path}: cannot be written: {error}."
+    return ""
+
+
+def _address(node: str, prefix: str | None) -> Address:
+    """Return the address that pytest gives a test in its file."""
+    *classes, name = mangle_test_address(node)
+    return ".".join([prefix, *classes] if prefix else classes), bin_xml_escape(name)
