@@ -19,7 +19,7 @@ from pytest_gaia.plugin.terminal.progress import begin_line
 from pytest_gaia.report import footer
 from pytest_gaia.report.footer import Layout
 from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary, run_annotations
-from pytest_gaia.report.junit import Address
+from pytest_gaia.report.junit import Address, settle
 from pytest_gaia.report.layout import NARROWEST
 from pytest_gaia.verdict.judged import Judged
 
@@ -158,9 +158,6 @@ def settle_junit(config: pytest.Config, judged: Judged) -> str:
     if not path.is_file():
         # A device, or nothing: an error inside of pytest has kept it from writing.
         return ""
-    # Most runs write no such file, and should not pay for what it takes.
-    from pytest_gaia.report.junit import settle
-
     try:
         # Written by this process.
         document = ET.parse(path)  # noqa: S314
