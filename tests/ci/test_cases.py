@@ -19,6 +19,7 @@ def port() -> Iterator[int]:
         yield port
 
 
+@pytest.mark.slow("processes")
 @pytest.mark.parametrize("case", list(cases()), ids=lambda case: case.name)
 def test_a_case_has_its_correct_result(case: Case, port: int) -> None:
     assert check(case, port) == []

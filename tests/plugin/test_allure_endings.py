@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.plugin.allure_runs import Left
     from tests.plugin.conftest import ScriptedServer
 
+pytestmark = pytest.mark.slow("processes")
+
 CHECKS = """
 import os, signal, pytest
 seen = []

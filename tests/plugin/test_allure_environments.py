@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.plugin.allure_checks import CHECKS, RULES
 from tests.plugin.allure_runs import TOML, make_project, run
 
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.plugin.conftest import ScriptedServer
+
+pytestmark = pytest.mark.slow("processes")
 
 
 def test_expected_failures_are_skipped_where_that_is_asked_for(tmp_path: Path, server: ScriptedServer) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.plugin.conftest import ScriptedServer
 
+pytestmark = pytest.mark.slow("processes")
+
 CHECKS = "def test_passes(): pass\ndef test_expected(): raise AssertionError('as always')\n"
 WRONG = {
     "a name": "issue:https://issues.example/{x}",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.plugin.allure_runs import make_project, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.plugin.allure_runs import Left
+
+pytestmark = pytest.mark.slow("processes")
 
 CHECKS = """
 import pytest

@@ -13,6 +13,8 @@ from tests.slow import with_workers
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
 
+pytestmark = pytest.mark.slow("processes")
+
 __all__ = ["traps"]
 
 SHOWN = {

@@ -193,7 +193,7 @@ def output_of(root: Path, variables: dict[str, str], *arguments: str) -> tuple[s
     """Run pytest; return the text of both streams, and everything that it left: name → text."""
     command = (sys.executable, "-m", "pytest", "--gaia-env=sandbox", *arguments)
     before = {path for path in root.rglob("*") if path.is_file()}
-    ended = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, timeout=100, check=False)
+    ended = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, timeout=300, check=False)
     left = {
         str(path.relative_to(root)): path.read_bytes().decode(errors="surrogateescape")
         for path in sorted(root.rglob("*"))

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_gaia import fixtures
 from pytest_gaia.plugin import Fixtures
+from tests.slow import in_full
 
 PROJECT = {
     "test_all": """
@@ -77,19 +78,19 @@ def output(result: pytest.RunResult) -> list[str]:
     ("arguments", "ending"),
     [
         (("test_all.py", "-ra", "--durations=3", "--durations-min=9", "--junitxml=report.xml"), 1),
-        (("test_all.py", "-vv", "-n1", "-l", "-W", "error"), 1),
-        (("test_all.py", "-q", "--maxfail=1", "--setup-show", "-p", "no:skipping", "-p", "no:asyncio"), 1),
-        (("--co", "-q", "-m", "asyncio"), 2),
-        (("test_all.py", "--setup-plan", "--fixtures-per-test", "-k", "passes"), 0),
-        (("test_broken.py", "--strict-markers"), 2),
-        (("test_endings.py", "-k", "interrupted"), 2),
-        (("test_endings.py", "-k", "exit", "-s"), 7),
-        (("test_endings.py", "-k", "nothing"), 5),
-        (("test_crash.py",), 3),
+        in_full(("test_all.py", "-vv", "-n1", "-l", "-W", "error"), 1),
+        in_full(("test_all.py", "-q", "--maxfail=1", "--setup-show", "-p", "no:skipping", "-p", "no:asyncio"), 1),
+        in_full(("--co", "-q", "-m", "asyncio"), 2),
+        in_full(("test_all.py", "--setup-plan", "--fixtures-per-test", "-k", "passes"), 0),
+        in_full(("test_broken.py", "--strict-markers"), 2),
+        in_full(("test_endings.py", "-k", "interrupted"), 2),
+        in_full(("test_endings.py", "-k", "exit", "-s"), 7),
+        in_full(("test_endings.py", "-k", "nothing"), 5),
+        in_full(("test_crash.py",), 3),
         (("no_such_file.py",), 4),
-        (("--no-such-option",), 4),
-        (("test_all.py", "-k", "passes", "-p", "no:terminal"), 0),
-        (("--version",), 0),
+        in_full(("--no-such-option",), 4),
+        in_full(("test_all.py", "-k", "passes", "-p", "no:terminal"), 0),
+        in_full(("--version",), 0),
     ],
 )
 def test_without_gaia_toml_and_options_nothing_changes(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_gaia.preflight.lint import ALL_CHECKS
 from tests.suites.conftest import ROOT, run_suites
 
@@ -48,6 +50,7 @@ def test_files_without_mistakes_are_green(tmp_path: Path) -> None:
     assert f"{len(TOPICS)} passed" in result.stdout
 
 
+@pytest.mark.slow("suites")
 def test_a_project_without_files_proves_nothing(tmp_path: Path) -> None:
     result = run_config(tmp_path, None)
 

@@ -31,6 +31,7 @@ def broken() -> Iterator[Stack]:
         stack.stop()
 
 
+@pytest.mark.slow("suites")
 def test_no_secret_is_shown_even_with_all_arguments_and_locals(broken: Stack) -> None:
     cell = broken.cell("main")
     secrets = {

@@ -47,6 +47,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
     pytest.fail(f"it ended before {text!r} came: {seen}")
 
 
+@pytest.mark.slow("processes")
 def test_of_two_at_once_one_goes_on_and_the_other_does_nothing(
     operated: Path, gaia: Gaia, fake_tools: FakeTools
 ) -> None:
@@ -90,6 +91,7 @@ def test_sigterm_does_what_ctrl_c_does(operated: Path, fake_tools: FakeTools) ->
     assert Journal(operated, "staging").entries()[-1].outcome == "interrupted"
 
 
+@pytest.mark.slow("processes")
 def test_a_second_run_goes_on_after_a_kill(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     images = ["--image", f"auth={image('auth', 7)}", "--image", f"gateway={image('gateway', 7)}"]
     fake_tools.fault("gaia-gateway-staging", "slow:30@deploy")
@@ -118,6 +120,7 @@ def until_noted(tools: FakeTools, number: int) -> None:
     pytest.fail(f"only {deployed(tools)} were noted")
 
 
+@pytest.mark.slow("processes")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_reader_that_goes_away_ends_no_deployment(operated: Path, fake_tools: FakeTools, stream: str) -> None:
     with started("deploy", "staging", "-s", "auth") as process:

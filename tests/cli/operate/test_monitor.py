@@ -23,6 +23,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.stack import Stack
 from tests.cli.conftest import GAIA, Outcome
 from tests.observation.scripted import Member, Says, healthy, says
+from tests.slow import in_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,7 +157,7 @@ def watching(*options: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, *map(in_full, (signal.SIGTERM, signal.SIGHUP))])
 @pytest.mark.parametrize(("answer", "code"), [(healthy(), 0), (says("unhealthy"), 1)], ids=["well", "unwell"])
 def test_a_signal_leaves_a_summary(here: Here, number: signal.Signals, answer: Says, code: int) -> None:
     here(answer)

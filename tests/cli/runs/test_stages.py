@@ -120,6 +120,7 @@ def test_production_asks_for_its_name(operated: Path, fake_tools: FakeTools) -> 
     assert fake_tools.calls() == []
 
 
+@pytest.mark.slow("processes")
 def test_a_confirmed_production_is_deployed_and_tested(
     operated: Path, gaia_process: Callable[..., Outcome], fake_tools: FakeTools
 ) -> None:

@@ -175,6 +175,7 @@ def test_health():
 """
 
 
+@pytest.mark.slow("processes")
 def test_the_selection_is_run_by_pytest_whose_exit_code_counts(gaia_process: Gaia, project: Path) -> None:
     (project / "checks" / "health" / "test_health.py").write_text(CHECK, encoding="utf-8")
 

@@ -102,7 +102,7 @@ match = { kind = "assertion" }
     ("conftest", "problem"),
     [
         (FORGES.format(forgery=VERDICT), "verdict is PROMOTE in the verdict file, REJECT by the record"),
-        (FORGES.format(forgery="pass"), "pytest ended with 0, by its record with 1"),
+        in_full(FORGES.format(forgery="pass"), "pytest ended with 0, by its record with 1"),
         in_full(
             FORGES.format(forgery="(folder / 'verdict.json').unlink()"), "there is no verdict file that can be read"
         ),
@@ -144,6 +144,7 @@ def test_a_clean_release_is_promoted_and_one_that_changes_its_own_files_while_it
     assert promotable.predicate(RunPredicate).details.verdict == "REJECT"
 
 
+@pytest.mark.slow("processes")
 def test_a_path_outside_of_the_suites_is_not_loaded(
     promotable: Promotable, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -176,6 +177,7 @@ def test_settings_of_pytest_above_the_repository_are_not_loaded(
     assert promotable.kinds == []
 
 
+@pytest.mark.slow("processes")
 def test_what_the_run_leaves_out_holds(promotable: Promotable) -> None:
     done = promotable.promote("--", "-k", "one")
 
