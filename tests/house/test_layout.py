@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "pytest_gaia").rglob("*.py"))
+MOST_MODULES = 16
+MOST_LINES = 450
+FEWEST_LINES = 40
 
 
 def test_the_plugin_and_the_command_are_entry_points() -> None:
@@ -33,3 +38,39 @@ def test_every_module_says_what_it_is_for() -> None:
     silent = [path for path in SOURCES if ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None]
 
     assert silent == []
+
+
+def test_folders_and_modules_are_of_a_size_that_a_reader_can_take_in() -> None:
+    modules = [path for path in SOURCES if path.name != "__init__.py"]
+    folders = Counter(path.parent for path in modules)
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules}
+
+    assert {folder: count for folder, count in folders.items() if count > MOST_MODULES} == {}
+    assert {path: length for path, length in lengths.items() if length > MOST_LINES} == {}
+    assert len(modules) <= 300
+
+
+def test_a_module_that_only_one_other_imports_is_more_than_a_fragment() -> None:
+    importers = Counter(name for path in SOURCES for name in set(imported(path)))
+    fragments = {
+        path
+        for path in SOURCES
+        if path.name != "__init__.py" and len(path.read_text(encoding="utf-8").splitlines()) < FEWEST_LINES
+    }
+    alone = {dotted(path) for path in fragments if importers[dotted(path)] < 2}
+
+    # pytest loads the specifications of hooks by name.
+    assert alone - {"pytest_gaia.hookspecs"} == set()
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
