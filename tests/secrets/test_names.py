@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from pytest_gaia.cli.settings.deploy_values import masked
+from pytest_gaia.cli.settings.values import masked
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.preflight.difference import described
 from pytest_gaia.promotion.project import Promotion

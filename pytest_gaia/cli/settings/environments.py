@@ -7,8 +7,7 @@ import typer
 
 from pytest_gaia.cli.options import AsJson, complete_name, options_here
 from pytest_gaia.cli.output import echo_json, show_table
-from pytest_gaia.cli.settings.deploy_values import deploy_values
-from pytest_gaia.cli.settings.values import described, plain
+from pytest_gaia.cli.settings.values import deploy_values, described, plain
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import resolve, resolve_each
 from pytest_gaia.errors import NotConfigured

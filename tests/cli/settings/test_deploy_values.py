@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.cli.settings.deploy_values import masked
+from pytest_gaia.cli.settings.values import masked
 from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
