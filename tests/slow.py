@@ -17,7 +17,7 @@ KINDS = {
     "workers": "runs with workers, each of which is a process",
     "sandbox": "sandboxes of their own: cold starts, failures, what is left behind",
     "suites": "whole suites of this repository, run as a process",
-    "processes": "whole commands as processes, ended and begun again",
+    "processes": "whole commands as processes, ended and begun again; runs for Allure; ci.cases",
     "projects": "projects of others, or this one as it is installed",
     "browser": "pages opened in Chromium, and the runs that make them",
     "matrix": "further combinations of what one test runs in the quick run as well",
