@@ -59,10 +59,7 @@ COMMANDS = {
     "bundle": Command("release.bundle", "What is released together"),
     "ledger": Command("release.ledger", "The signed evidence of every promotion"),
     "key": Command("release.keys", "The keys that sign evidence, and whom the project trusts"),
-    "api": Command(
-        "release.api",
-        "What services offer, by their OpenAPI documents",
-    ),
+    "api": Command("release.api", "What services offer, by their OpenAPI documents"),
     "check": Command("release.gate", "Items of the checklist that a tool looks at"),
     "signoff": Command("release.signoff", "Sign an item of the checklist for one bundle"),
     "rollback": Command("operate.rollback", "Bring an environment back to what was last seen to run"),
