@@ -1,7 +1,5 @@
 """URLs: what a valid one looks like, and whose a host is."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re

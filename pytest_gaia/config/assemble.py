@@ -1,7 +1,5 @@
 """Building the environment of a run from its settings: its members, its deployment, its stage."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType

@@ -3,8 +3,6 @@
 asyncpg takes a parameter that it does not know for a setting of the server, which then refuses each connection.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, quote, urlencode

@@ -1,7 +1,5 @@
 """Whose is an address: one of another environment is refused before anything is sent, an unknown one is no evidence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 

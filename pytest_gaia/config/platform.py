@@ -1,7 +1,5 @@
 """What the Gaia Platform is made of, by name. Every pytest run imports this module, so it imports nothing itself."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 HTTP_SERVICES = ("gateway", "auth", "asset", "chat")

@@ -1,7 +1,5 @@
 """Turning the document of a project file into typed tables; every mistake becomes a message with its place."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

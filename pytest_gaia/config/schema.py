@@ -1,7 +1,5 @@
 """The tables of ``gaia.toml`` as types."""
 
-from __future__ import annotations
-
 # At run time, because msgspec reads the annotations.
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias

@@ -1,7 +1,5 @@
 """The way of a release through the environments: what each stage asks of it, and where evidence of that is kept."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """How much of a failing run an environment tolerates, and the one environment that tolerates nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Environment variables and ``.env``: which one is asked for a value or a secret, and which one answered."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

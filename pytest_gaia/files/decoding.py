@@ -1,7 +1,5 @@
 """From plain values to a typed table, and the translation of what is wrong with them into plain words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime

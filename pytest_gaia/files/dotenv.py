@@ -1,7 +1,5 @@
 """The ``.env`` file: ``KEY=VALUE`` lines, strictly read, each value with the line it came from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

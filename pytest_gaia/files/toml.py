@@ -1,7 +1,5 @@
 """Reading a TOML file, with the line of every key; whatever is wrong with it becomes a message with file and line."""
 
-from __future__ import annotations
-
 import codecs
 import re
 import tomllib

@@ -1,7 +1,5 @@
 """Writing files: whole or not at all, through no link, and readable by their owner alone where they hold answers of services."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Iterable, Iterator

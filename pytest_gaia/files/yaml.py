@@ -5,8 +5,6 @@ PyYAML parses; the values are built here, for four reasons: it gives no lines, i
 it build billions of values.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias

@@ -1,7 +1,5 @@
 """The tables of a file of rules: their keys and types, and what msgspec cannot check about them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date

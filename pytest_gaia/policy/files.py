@@ -1,7 +1,5 @@
 """Reading ``expectations/*.toml``: one file a rule, strictly, every mistake with its place."""
 
-from __future__ import annotations
-
 import os.path
 import re
 from collections.abc import Iterable, Iterator, Mapping

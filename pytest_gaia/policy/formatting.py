@@ -1,7 +1,5 @@
 """The one way in which a rule is written: keys in order, one form for each value, comments kept."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from collections.abc import Mapping

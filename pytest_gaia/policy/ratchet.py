@@ -1,7 +1,5 @@
 """Whether a rule excuses more than it did. Rules may get narrower in silence, wider only by saying why."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 

@@ -1,7 +1,5 @@
 """One rule: what is expected of which tests, where, until when, why, and who answers for it."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Literal
 

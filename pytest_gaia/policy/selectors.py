@@ -5,8 +5,6 @@ A piece of a node id covers a test only at a boundary: ``suites/persona`` does n
 of them is more specific, is never a matter of opinion.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TypeAlias

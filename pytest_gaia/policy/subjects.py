@@ -1,7 +1,5 @@
 """What rules are held against: a test, how it failed, and the circumstances of the run."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass

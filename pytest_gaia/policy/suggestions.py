@@ -1,7 +1,5 @@
 """From failures to drafts of rules: those that look alike become one, and no draft excuses anything by itself."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The addresses that environment variables of an app hold, and the databases that they lead to."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

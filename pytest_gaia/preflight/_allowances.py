@@ -4,8 +4,6 @@ An allowance stands on the line of the finding, or on lines of comments right ab
 nothing, and is an error of its own.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Every text of a file that could hold a credential, with its place: values, and comments."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

@@ -1,7 +1,5 @@
 """What the checks look at: the deploy files of a project, and what the project says of its environments."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 

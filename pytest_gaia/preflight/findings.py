@@ -1,7 +1,5 @@
 """What a check of deploy files is, and what it finds."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """All checks of deploy files, and those that stop a deployment."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 

@@ -1,7 +1,5 @@
 """From a project's folder to its deploy files, read for the checks."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """How environments are spelled in names of files, apps and hosts: ``prod`` and ``production`` are one environment."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

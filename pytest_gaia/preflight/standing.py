@@ -1,7 +1,5 @@
 """Where something of an app stands in its file, whichever tool the file is for."""
 
-from __future__ import annotations
-
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.files.toml import Place
 

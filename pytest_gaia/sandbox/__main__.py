@@ -1,7 +1,5 @@
 """``python -m pytest_gaia.sandbox DIRECTORY``: supervise one run's sandbox. Started by :mod:`pytest_gaia.run.stack`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One NATS server with JetStream, and an account of its own for each cell."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

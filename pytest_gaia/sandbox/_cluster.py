@@ -3,8 +3,6 @@
 A cluster's ``home`` holds ``data`` and ``password``, the one of the superuser, which only the supervisor uses. Clusters
 that were unpacked from one archive share it; the role of the services and the tests gets a new one in every run."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

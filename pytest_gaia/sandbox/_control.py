@@ -14,8 +14,6 @@ Every call presents the run's token. A mistake of the caller is answered with 40
 both with ``{"error": message}``.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 import logging

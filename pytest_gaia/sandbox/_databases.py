@@ -1,7 +1,5 @@
 """Databases of one run: each a clone of the template, which is sealed so that nothing can disturb the cloning."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import os

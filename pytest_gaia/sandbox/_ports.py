@@ -1,7 +1,5 @@
 """Loopback ports that stay ours while nobody listens on them."""
 
-from __future__ import annotations
-
 import socket
 import sys
 

@@ -1,7 +1,5 @@
 """Child processes that do not outlive the supervisor, and that a later run recognises if they do."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

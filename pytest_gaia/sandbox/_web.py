@@ -4,8 +4,6 @@ uvicorn's protocol does the work. Its ``Server`` is not used: it polls ten times
 second to stop, for each of the four services of each cell.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import socket

@@ -6,8 +6,6 @@ PostgreSQL refuses to run as root. No user is created for it and no directory th
 programs lie behind a private directory (a virtual environment under ``/root``), a copy of them is made in a place that
 everybody may enter."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

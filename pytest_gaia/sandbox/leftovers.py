@@ -1,7 +1,5 @@
 """What a killed run leaves behind is cleared away by the next one: its processes, shared memory and files."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import shutil

@@ -1,8 +1,6 @@
 """The forms in which one secret turns up: escaped for JSON, URLs, HTML or Python, in Base64 and Base32 wherever that begins,
 in hexadecimal, and in upper or lower case; and the search for all forms of all secrets in a text."""
 
-from __future__ import annotations
-
 import base64
 import html
 import json

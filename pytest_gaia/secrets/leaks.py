@@ -1,7 +1,5 @@
 """The last look through everything that a run has written: no file of it may hold a secret that the run knows."""
 
-from __future__ import annotations
-
 import gzip
 import stat
 import zipfile

@@ -1,7 +1,5 @@
 """Values that must not be shown: API keys, tokens, DSNs."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

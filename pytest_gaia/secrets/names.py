@@ -1,7 +1,5 @@
 """What names give away: the one decision which are names of secrets, and the values in a text that stand beside such a name."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import lru_cache

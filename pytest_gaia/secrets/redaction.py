@@ -1,7 +1,5 @@
 """What may be shown: secrets are masked in headers, bodies, URLs, lines of deploy tools, and wherever else they turn up."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ Every search here takes time in proportion to the text, whatever it holds: what 
 no part of a text is searched again for each sign in it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache

@@ -1,7 +1,5 @@
 """git, run in one way: it asks nobody, writes nothing by merely looking, and sees commits as they are."""
 
-from __future__ import annotations
-
 import math
 import os
 import subprocess

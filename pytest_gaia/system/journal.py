@@ -3,8 +3,6 @@
 A last line that was cut off is left out when it is read, and the next one begins on a line of its own.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 from contextlib import suppress

@@ -2,8 +2,6 @@
 a crash; a lock's file stays, since removing it would let two others hold two files of the same name.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time

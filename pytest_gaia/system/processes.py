@@ -1,7 +1,5 @@
 """Processes that are started: what they inherit, and waiting for them such that the main thread hears of signals."""
 
-from __future__ import annotations
-
 import math
 import os
 import subprocess

@@ -4,8 +4,6 @@ The system may deliver a signal to any thread, and just before the main thread b
 only once that wait ends. So the main thread waits in rounds, with what stands at the end here.
 """
 
-from __future__ import annotations
-
 import math
 import queue
 import signal

@@ -1,7 +1,5 @@
 """The values of an environment, its stage and its deploy files as people and JSON readers see them: masked, each with its source."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The ports of a compose service, published to the host or open to the other services alone, and its health check."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What a deployment looks like from outside: its addresses, its topology, the members that it runs."""
 
-from __future__ import annotations
-
 from pytest_gaia.config.addresses import host_of, is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
 from pytest_gaia.config.deployfiles.values import is_open

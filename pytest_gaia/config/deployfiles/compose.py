@@ -5,8 +5,6 @@ beside it, and no variable of whoever reads it. Services of
 a profile, which ``docker compose up`` leaves out, are left out here too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

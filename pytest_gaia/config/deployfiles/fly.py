@@ -1,7 +1,5 @@
 """One ``fly.*.toml``: what it says of an app and of its ports, as flyctl would understand it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The folder of a project's deploy files: how they are named, which there are, and what each says."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Checks of what is deployed, and how it replaces what runs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

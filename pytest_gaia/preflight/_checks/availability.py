@@ -1,7 +1,5 @@
 """Checks of what keeps a service there: machines, memory, and who may stop them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from pytest_gaia.config.deployfiles.model import App

@@ -1,7 +1,5 @@
 """Checks of compose files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Checks of databases: whose they are, and how far away."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Checks of health checks: a deployment waits for them, and for nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from pytest_gaia.config.deployfiles.model import App, Check, Served

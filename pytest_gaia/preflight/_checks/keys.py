@@ -1,7 +1,5 @@
 """The keys that flyctl and docker compose know. A table that is not listed here may have any keys."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

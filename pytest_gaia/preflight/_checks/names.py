@@ -1,7 +1,5 @@
 """Checks of what apps are called, and of which files there are for them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

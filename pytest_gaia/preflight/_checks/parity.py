@@ -1,7 +1,5 @@
 """Checks that staging is what production will be."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from pytest_gaia.preflight.difference import WHOLE_SERVICE, Row, difference

@@ -1,7 +1,5 @@
 """Checks of what CI does with the deploy files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Checks of credentials: those that stand in a file, and those that are set nowhere."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

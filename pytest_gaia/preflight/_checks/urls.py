@@ -1,7 +1,5 @@
 """Checks of the addresses by which services find each other."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -4,8 +4,6 @@ A value is the set of what it can be (``frozenset``), a list of such values, or 
 such as ``needs.staging.result``, or by a function's name, such as ``success()``; a part of a path may be ``*``.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

@@ -1,7 +1,5 @@
 """Which environment a command of a CI file deploys to, tests, or rolls back."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """GitHub Actions: one file of ``.github/workflows``."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """GitLab CI: ``.gitlab-ci.yml``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a CI file says, whatever CI it is for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Finding and reading the CI files of a project."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """From the scripts of a CI file to their commands, each with its line."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

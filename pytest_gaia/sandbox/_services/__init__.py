@@ -7,8 +7,6 @@ They answer as the release that the suites were written against, its defects inc
 >>> # for each cell:                    cell = build_cell(CellSettings(...)); serve cell.apps; await cell.start()
 """
 
-from __future__ import annotations
-
 from pytest_gaia.sandbox._services.cell import CellApps, CellSettings, build_cell
 from pytest_gaia.sandbox._services.database import USER_ID, schema, seed
 from pytest_gaia.sandbox._services.faults import Faults

@@ -1,7 +1,5 @@
 """What every service is made of, on Starlette: requests, answers and errors, and a table of routes."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -1,7 +1,5 @@
 """The asset service: takes requests for assets; its list is, in this release, always empty."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 

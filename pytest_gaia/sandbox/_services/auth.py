@@ -2,8 +2,6 @@
 
 What needs Supabase fails, as there is none behind it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from pytest_gaia.sandbox._services.app import Handler, HttpError, Identity, Request, Service, naive_now

@@ -1,7 +1,5 @@
 """One cell: the four services over one database and one account on the broker, and what they say there."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

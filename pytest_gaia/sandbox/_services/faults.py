@@ -19,8 +19,6 @@ Every kind takes ``route`` (a path template such as ``/api/v0.2/personas/{person
 ``method`` and ``times`` (the number of requests it meets before it is used up).
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Mapping, Sequence

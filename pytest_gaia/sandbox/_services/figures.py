@@ -3,8 +3,6 @@
 In an answer, a text such as ``"{samples}"`` stands for the value of that name, and ``"{now}"`` for the present time.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The gateway: checks who asks, forwards to the other services, and tells how they are."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

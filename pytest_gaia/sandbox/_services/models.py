@@ -1,7 +1,5 @@
 """The language models: what is told of them, their providers and their speed, and the stand-in that answers for them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple

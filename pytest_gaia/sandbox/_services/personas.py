@@ -1,7 +1,5 @@
 """Personas over HTTP, in the database."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from typing import Any

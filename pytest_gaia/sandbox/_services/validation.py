@@ -1,7 +1,5 @@
 """Checks of request bodies and queries, answered with 422 and the error list that FastAPI gives."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
