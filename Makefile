@@ -11,7 +11,7 @@ help:
 	@echo '             WALK=1: then take a change through dev, staging and production, on stand-ins'
 	@echo '             WALK=releases: then promote two releases, with signed evidence, and go back'
 	@echo 'make test    check this project, and run its everyday tests; ONE=path: only the tests there, all of them'
-	@echo 'make test-all  run all tests, the slow ones too, and measure what they cover'
+	@echo 'make test-all  run all tests, the slow ones too, and measure what they cover; then test-lowest'
 	@echo 'make test-lowest  run the everyday tests with the lowest version of each dependency that is allowed'
 	@echo 'make lint    only the checks that run no test'
 	@echo 'make format  format the code, and mend what ruff can mend'
@@ -39,6 +39,7 @@ test-all:
 	@PYTHONDONTWRITEBYTECODE= COVERAGE_PROCESS_START="$$PWD/pyproject.toml" $(PYTHON) -m pytest tests $(PARALLEL) -q
 	@$(PYTHON) -m coverage combine -q
 	@$(PYTHON) -m coverage report
+	@$(MAKE) test-lowest
 
 test-lowest:
 	@ci/setup lowest
