@@ -158,7 +158,7 @@ def test_modules_are_compiled_once_where_python_does_not_keep_them(
     start()
 
     kept = [path.relative_to(cache) for path in (cache / "bytecode").rglob("*.pyc")]
-    assert {"supervisor", "gateway"} <= {path.name.split(".")[0] for path in kept}
+    assert {"_supervisor", "gateway"} <= {path.name.split(".")[0] for path in kept}
     # The standard library has its own, which are used.
     assert "asyncio" not in {path.parent.name for path in kept}
     assert not list((tmp_path / "source").rglob("*.pyc"))
