@@ -109,7 +109,7 @@ def _lines(exchange: Exchange) -> Iterator[str]:
     if response is None:
         yield from _cut(f"no answer: {exchange.error}")
         return
-    yield f"< {response.status} {_phrase(response.status)}".rstrip()
+    yield f"< {response.status} {phrase(response.status)}".rstrip()
     yield from _headers("<", response.headers)
     yield from _body(response.body)
 
@@ -148,7 +148,8 @@ def _pretty(body: str) -> str:
         return body
 
 
-def _phrase(status: int) -> str:
+def phrase(status: int) -> str:
+    """Return the reason phrase of an HTTP status, empty for an unknown one."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,20 +1,21 @@
 """From the settings of an environment to the hook that deploys it: a built-in adapter, an executable, or a Python function."""
 
+import importlib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.environment import Environment, HookName
 from pytest_gaia.deploy.contract import EXIT_STATUSES, DeployHook, Reply, ReplyStatus, Request, converted, utc_now
 from pytest_gaia.deploy.process import Finished, run_tool
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.secrets.redaction import masker
 
-BUILT_IN = ("compose", "fly")
-"""the adapters that come with this package, by name"""
+BUILT_IN = tuple(sorted({*get_args(HookName)} - {"command", "plugin"}))
+"""the adapters that come with this package: each is the module of that name beside this one, whose ``adapter()`` makes it"""
 _WANTED = "return a Reply, a dict with its fields, or None where the request is somebody else's"
 _FROM_BEST: tuple[ReplyStatus, ...] = ("done", "unchanged", "retry", "failed")
 
@@ -39,15 +40,10 @@ def hook_for(environment: Environment, plugin_hook: DeployHook | None = None, *,
 
 def built_in(name: str) -> DeployHook:
     """Return the adapter ``name``. Raises ``ConfigError`` for an unknown one."""
-    if name == "fly":
-        from pytest_gaia.deploy.fly._hook import FlyHook
-
-        return FlyHook()
-    if name == "compose":
-        from pytest_gaia.deploy.compose.hook import ComposeHook
-
-        return ComposeHook()
-    raise ConfigError(f"there is no built-in hook {name!r}; {nearest(name, BUILT_IN)}")
+    if name not in BUILT_IN:
+        raise ConfigError(f"there is no built-in hook {name!r}; {nearest(name, BUILT_IN)}")
+    made: DeployHook = importlib.import_module(f"pytest_gaia.deploy.{name}").adapter()
+    return made
 
 
 def _nobody(environment: Environment) -> DeployHook:

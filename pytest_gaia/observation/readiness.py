@@ -21,7 +21,7 @@ _LONGEST_ASKED = 5.0
 """seconds that a server can ask to be left alone; it may be well before it thought"""
 _BETWEEN = 0.25
 """seconds between two answers of one row"""
-READY, WOKE, DEGRADED, UNHEALTHY = "ready", "woke", "degraded", "unhealthy"
+READY, WOKE, UNHEALTHY = "ready", "woke", "unhealthy"
 UNSETTLED, UNREACHABLE, STOPPED = "unsettled", "unreachable", "stopped"
 NOT_ASKED = (VIA_GATEWAY, DISABLED, ABSENT, STOPPED)
 """states of members that there was nothing to ask of"""

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from pytest_gaia.deploy.contract import Reply
+from pytest_gaia.deploy.hooks import BUILT_IN
 from tests.deploy.executables import a_request, executable
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def test_the_tools_own_lines_go_to_standard_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "source", "complaint"),
     [
-        ([], request("plan"), "usage: python -m pytest_gaia.deploy compose|fly < request.json"),
+        ([], request("plan"), f"usage: python -m pytest_gaia.deploy {'|'.join(BUILT_IN)} < request.json"),
         (["compose", "fly"], request("plan"), "usage: "),
         (["flyctl"], request("plan"), "no built-in hook 'flyctl'; did you mean fly"),
         (["compose"], "", "standard input is no request"),

@@ -13,8 +13,8 @@ PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.j
 
 def test_the_published_schema_is_the_codes() -> None:
     assert json.loads(PUBLISHED.read_text(encoding="utf-8")) == schema(), (
-        "write it anew: python -c 'import json; from pytest_gaia.verdict.report import schema; "
-        f"print(json.dumps(schema(), indent=2))' > {PUBLISHED.name}"
+        "write it anew: .venv/bin/python -c 'import json; from pytest_gaia.verdict.report import schema; "
+        f"print(json.dumps(schema(), indent=2))' > {PUBLISHED}"
     )
 
 

@@ -210,7 +210,7 @@ def logs(
     Raises ``ConfigError`` for what only the user can mend, ``DeployUnavailable`` where Docker does not answer, and
     ``DeployFailed`` for the rest.
     """
-    docker = find_tool("docker", install="Install Docker with its compose plugin (version 2).")
+    docker = find_tool(_TOOL, install=_INSTALL)
     command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix", "--tail", _LINES]
     command += ["--follow"] if follow else []
     finished = run_tool(

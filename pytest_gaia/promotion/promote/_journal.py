@@ -19,7 +19,6 @@ from pytest_gaia.system.locks import try_hold
 FOLDER = ".gaia/promotions"
 
 StepName: TypeAlias = Literal["begin", "lock", "seal", "run", "evidence", "gate", "end"]
-STEPS: tuple[StepName, ...] = ("begin", "lock", "seal", "run", "evidence", "gate", "end")
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

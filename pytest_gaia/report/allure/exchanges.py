@@ -3,11 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pytest_gaia.clients.exchanges import Exchange, Message, Request, Response, Statement
+from pytest_gaia.clients.exchanges import Exchange, Message, Request, Response, Statement, phrase
 
 LIMIT = 64 * 1024
 """bytes that one attachment may have"""
@@ -81,7 +80,7 @@ def _request(request: Request, limit: int) -> dict[str, Any]:
 def _response(response: Response, limit: int) -> dict[str, Any]:
     return {
         "status": response.status,
-        "statusText": _phrase(response.status),
+        "statusText": phrase(response.status),
         "headers": _pairs(response.headers),
         "body": _body(response.body, response.headers, limit),
     }
@@ -134,10 +133,3 @@ def _cut(body: bytes) -> bytes:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, indent=1).encode()
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
