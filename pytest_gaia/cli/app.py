@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Annotated, Any
 
 import typer
@@ -111,8 +112,9 @@ class CommandGroup(TyperGroup):
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     streams = sys.stdout, sys.stderr
-    # Names and messages from outside reach a terminal, or the log of CI, through these.
-    sys.stdout, sys.stderr = (SafeStream(stream, plain=True) for stream in streams)
+    # Names and messages from outside reach a terminal, or the log of CI, through these. Python has no stream where the
+    # shell closed it (>&-).
+    sys.stdout, sys.stderr = (SafeStream(stream or StringIO(), plain=True) for stream in streams)
     try:
         return _run(arguments)
     finally:

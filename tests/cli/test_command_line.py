@@ -93,3 +93,10 @@ def test_completion_stays_silent_where_the_project_file_is_broken(project: Path)
     done = subprocess.run([GAIA], capture_output=True, text=True, env=environment, check=False, timeout=60)
 
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)])
+def test_a_stream_that_the_shell_has_closed_is_no_traceback(project: Path, closed: str, code: int) -> None:
+    done = subprocess.run(["/bin/sh", "-c", f"'{GAIA}' env list {closed}"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (code, False)
