@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import ipaddress
 import json
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -128,14 +129,17 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Received:
     return Received(method, target, headers, body, connection)
 
 
-def unused_port() -> int:
-    """Return a port on which nobody listens."""
-    import socket
+_HELD: list[socket.socket] = []
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+
+def unused_port() -> int:
+    """Return a port on which nobody listens. It stays bound, so that no other test gets it; a server of this test can."""
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    _HELD.append(probe)
+    port: int = probe.getsockname()[1]
+    return port
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
