@@ -43,7 +43,7 @@ test-all:
 
 test-lowest:
 	@ci/setup lowest
-	@PYTHONDONTWRITEBYTECODE= .venv-lowest/bin/python -m pytest tests $(PARALLEL) -q -m 'not slow'
+	@PYTHONDONTWRITEBYTECODE= BROWSER_TESTS= .venv-lowest/bin/python -m pytest tests $(PARALLEL) -q -m 'not slow'
 
 lint:
 	@ci/setup test
