@@ -3,8 +3,8 @@
 .PHONY: demo test test-all test-lowest lint format suites bench peers pictures lock help
 
 PYTHON = .venv/bin/python
-# Long tests are handed out first come, first served, and what is left over goes to whoever is idle.
-PARALLEL = -n 2 --dist worksteal
+# Tests wait for servers and time-outs: three workers keep two cores busy. What is left over goes to whoever is idle.
+PARALLEL = -n 3 --dist worksteal
 
 help:
 	@echo 'make demo    run every suite on the embedded platform, and print the verdict;'
