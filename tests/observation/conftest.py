@@ -9,26 +9,17 @@ import pytest
 
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.run.stack import Stack
-from tests.observation.scripted import Member
+from tests.observation.scripted import Member, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from tests.observation.scripted import Says
 
 
 @pytest.fixture
 def member() -> Iterator[Callable[..., Member]]:
     """Start a service that gives these answers."""
-    started: list[Member] = []
-
-    def start(*answers: Says) -> Member:
-        started.append(Member(*answers))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
+    with members() as start:
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,20 @@ class Member:
 
 
 @contextmanager
+def members() -> Iterator[Callable[..., Member]]:
+    """Give a function that starts a member with its answers; all of them end with the block."""
+    started: list[Member] = []
+
+    def start(*answers: Says) -> Member:
+        started.append(Member(*answers))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@contextmanager
 def listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
     """Let ``serve`` have every connection to a port, each on a thread of its own; give the port."""
     server = socket.create_server(("127.0.0.1", 0))

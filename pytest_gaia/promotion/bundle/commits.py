@@ -92,10 +92,15 @@ def strays(rootdir: Path, commit: str, *, beside: Sequence[str], folders: Sequen
     }
 
 
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether ``path`` is ``folder`` or below it, links followed."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def _top(rootdir: Path) -> Path:
     """Return the folder of the work tree. Raises ``ConfigError`` where git looks at another one than that of ``rootdir``."""
     top = Path(_git(rootdir, "rev-parse", "--show-toplevel").removesuffix("\n"))
-    if not rootdir.resolve().is_relative_to(top.resolve()):
+    if not is_inside(rootdir, top):
         raise ConfigError(
             f"git looks at {top}, and the project is in {rootdir}, so nobody can tell whether the suites here are those of "
             "the release. Unset GIT_DIR, GIT_WORK_TREE and core.worktree (git config --unset core.worktree)."

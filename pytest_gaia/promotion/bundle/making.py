@@ -76,13 +76,10 @@ def beside(promotion: Promotion) -> tuple[str, ...]:
     """Return the folders in which a promotion itself writes."""
     return _KEPT, *(
         [promotion.settings.path]
-        if promotion.settings.git is None and _inside(promotion.rootdir / promotion.settings.path, promotion.rootdir)
+        if promotion.settings.git is None
+        and commits.is_inside(promotion.rootdir / promotion.settings.path, promotion.rootdir)
         else []
     )
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _changed(files: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from typing import Self
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.promotion.bundle.commits import is_inside
 from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote._journal import FOLDER
@@ -100,7 +101,7 @@ def check_environ(environ: Mapping[str, str], rootdir: Path) -> None:
     """Raise ``ConfigError`` where a variable, or an option in ``PYTEST_ADDOPTS``, would change what is tested."""
     given = [name for name in _VARIABLES if environ.get(name)]
     outside = [
-        entry for entry in environ.get(_PATH, "").split(os.pathsep) if entry and not _inside(rootdir / entry, rootdir)
+        entry for entry in environ.get(_PATH, "").split(os.pathsep) if entry and not is_inside(rootdir / entry, rootdir)
     ]
     if outside:
         given.append(f"{_PATH}={outside[0]}")
@@ -124,10 +125,6 @@ def added_paths(environ: Mapping[str, str], rootdir: Path) -> list[str]:
         for entry in environ.get(_PATH, "").split(os.pathsep)
     )
     return [entry for entry in entries if entry != "." and not entry.startswith("..")]
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _check_extra(extra: Sequence[str]) -> None:

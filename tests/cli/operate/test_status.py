@@ -15,7 +15,7 @@ import pytest
 from pytest_gaia.rollout.journal import Entry, Journal
 from tests.cli.conftest import GAIA, Outcome
 from tests.cli.runs.test_sandbox import processes_of
-from tests.observation.scripted import Member, Says, healthy, says
+from tests.observation.scripted import Member, Says, healthy, members, says
 from tests.projects import ON_GAIA
 from tests.rollout.deploy_files import write_fly_files
 
@@ -43,15 +43,8 @@ services:
 
 @pytest.fixture
 def member() -> Iterator[Callable[..., Member]]:
-    started: list[Member] = []
-
-    def start(*answers: Says) -> Member:
-        started.append(Member(*answers))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
+    with members() as start:
+        yield start
 
 
 @pytest.fixture
