@@ -1,6 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`. Everything is made in .venv, from the lock.
 .POSIX:
-.PHONY: demo test test-all test-lowest lint format suites bench peers pictures lock help
+.PHONY: demo test test-all test-lowest lint format docs bench peers pictures lock help
 
 PYTHON = .venv/bin/python
 # Tests wait for servers and time-outs: three workers keep two cores busy. What is left over goes to whoever is idle.
@@ -15,6 +15,7 @@ help:
 	@echo 'make test-lowest  run the everyday tests with the lowest version of each dependency that is allowed'
 	@echo 'make lint    only the checks that run no test'
 	@echo 'make format  format the code, and mend what ruff can mend'
+	@echo 'make docs    build the documentation in docs/_build/html, and check its links'
 	@echo 'make bench   measure against the peers; prints one table'
 	@echo 'make peers   run the tests of other projects with and without this plugin, and compare them (10 to 30 minutes)'
 	@echo 'make pictures  make the pictures of the README again: a terminal, the report, the sign-off page'
@@ -56,6 +57,10 @@ format:
 	@ci/setup test
 	@$(PYTHON) -m ruff check --fix-only --quiet .
 	@$(PYTHON) -m ruff format .
+
+docs:
+	@ci/setup docs
+	@$(PYTHON) -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 
 bench:
 	@ci/setup bench

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROFILES = ("demo", "test", "bench", "peers", "pictures")
+PROFILES = ("demo", "test", "bench", "docs", "peers", "pictures")
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", re.MULTILINE)
 
 
@@ -36,12 +36,13 @@ def test_every_pin_is_the_locked_version(profile: str) -> None:
 
 
 def test_every_profile_holds_the_smaller_ones_and_the_largest_hold_the_lock() -> None:
-    demo, test, bench, peers, pictures = (set(pinned(profile)) for profile in PROFILES)
+    demo, test, bench, docs, peers, pictures = (set(pinned(profile)) for profile in PROFILES)
 
     assert demo < test < bench
     assert test < peers
+    assert test < docs
     assert test < pictures
-    assert set(locked()) - {"pytest-gaia"} == bench | peers | pictures
+    assert set(locked()) - {"pytest-gaia"} == bench | docs | peers | pictures
 
 
 def test_every_pin_has_its_hashes() -> None:

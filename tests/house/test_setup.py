@@ -19,7 +19,7 @@ def test_an_unknown_profile_is_refused() -> None:
     result = setup("demon")
 
     assert result.returncode == 4
-    assert "no profile 'demon'; there are: demo, test, bench, peers, pictures, lowest, browser" in result.stderr
+    assert "no profile 'demon'; there are: demo, test, bench, docs, peers, pictures, lowest, browser" in result.stderr
 
 
 def test_a_machine_without_python_is_told_what_to_install(tmp_path: Path) -> None:
