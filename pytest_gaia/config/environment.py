@@ -56,8 +56,8 @@ class DeploySettings:
     """what is deployed when nothing is selected; empty for every service that has a deploy file"""
     deadline: float = 600.0
     """seconds for one service"""
-    answers: int = 3
-    """good answers in a row that readiness asks for after a deployment"""
+    consecutive_successes: int = 3
+    """successful health probes in a row that readiness requires after a deployment"""
     org: str | None = None
     """the organisation on Fly"""
     secrets: tuple[str, ...] = ()

@@ -15,9 +15,9 @@ from pytest_gaia.config import addresses
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.reader import Reader
-from pytest_gaia.config.schema import EnvironmentTable, GaiaTable, LedgerTable, PlatformName, UrlTable
+from pytest_gaia.config.schema import OLD_NAMES, EnvironmentTable, GaiaTable, LedgerTable, PlatformName, UrlTable
 from pytest_gaia.config.variables import Sourced, Variables
-from pytest_gaia.files.decoding import decode
+from pytest_gaia.files.decoding import decode, with_new_names
 from pytest_gaia.files.toml import Key, key_lines, nearest_line, parse
 
 Table = TypeVar("Table", bound=Struct)
@@ -167,8 +167,7 @@ def _shipped(name: str) -> ConfigFile:
 
 def project_file(text: str, name: str) -> ConfigFile:
     """Return the project file that ``text`` is; raises ``ConfigError`` with the line, the key and the right name."""
-    document = parse(text, name)
-    lines = key_lines(text, name)
+    document, lines = with_new_names(parse(text, name), key_lines(text, name), OLD_NAMES, name)
     reader = Reader(name, lines, shipped_file().environments)
     environments = reader.environments(document)
     settings, ledger = reader.settings(document), reader.ledger(document)

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.config.environment import DeployFiles, HookName, Topology
 from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeaning
+from pytest_gaia.files.decoding import OldNames
 
 PlatformName: TypeAlias = Literal["gaia", "none"]
 Member: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
@@ -17,6 +18,13 @@ Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Texts: TypeAlias = Annotated[tuple[Text, ...], Meta(min_length=1)]
 Milliseconds: TypeAlias = Annotated[float, Meta(gt=0)]
+
+OLD_NAMES = OldNames(
+    keys={
+        "env.*.deploy.answers": "consecutive_successes",
+    },
+)
+"""names that keys and values of ``gaia.toml`` had before; the old ones are accepted with a notice"""
 
 
 class UrlTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +63,7 @@ class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
     command: Annotated[tuple[str, ...], Meta(min_length=1)] | UnsetType = UNSET
     services: tuple[Member, ...] | UnsetType = UNSET
     deadline: Annotated[float, Meta(gt=0, le=7200)] | UnsetType = UNSET
-    answers: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+    consecutive_successes: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
     org: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
     secrets: tuple[str, ...] | UnsetType = UNSET
 

@@ -1,15 +1,17 @@
-"""From plain values to a typed table, and the translation of what is wrong with them into plain words."""
+"""Decode plain values into typed tables, and explain in plain words what is wrong with them."""
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Struct, structs
 
-from pytest_gaia.errors import nearest
-from pytest_gaia.files.toml import Key
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.files.toml import Key, nearest_line, shown
+from pytest_gaia.renamed import note_renamed
 
 Table = TypeVar("Table", bound=Struct)
 
@@ -29,6 +31,94 @@ def decode(values: Mapping[str, Any], table: type[Table]) -> Table:
         return msgspec.convert(values, table, builtin_types=(date, datetime))
     except msgspec.ValidationError as error:
         raise _explain(str(error), table) from None
+
+
+@dataclass(frozen=True, slots=True)
+class OldNames:
+    """Former names of keys and values in a TOML file. Paths are dotted; ``*`` matches any one part.
+
+    The elements of an array of tables have the path of the array: ``env.*.stage.freeze.why``.
+    """
+
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """path of the old key → new name of its last part"""
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """path of the key (with new names) → old value → new value"""
+
+    def key(self, path: Key) -> str | None:
+        """Return the new name of the key at ``path``; None if it was not renamed."""
+        return _matching(self.keys, path)
+
+    def value(self, path: Key, value: str) -> str | None:
+        """Return the new name of ``value`` at ``path``; None if it was not renamed."""
+        return (_matching(self.values, path) or {}).get(value)
+
+
+def with_new_names(
+    document: Mapping[str, Any], lines: Mapping[Key, int], old: OldNames, file: str
+) -> tuple[dict[str, Any], dict[Key, int]]:
+    """Return ``document`` and ``lines`` with new names in place of old ones, and print a notice for each old name.
+
+    Raises ``ConfigError`` for a table that has a key under both names.
+    """
+    renaming = _Renaming(old, dict(lines), file)
+    return renaming.table((), document), renaming.lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Renaming:
+    old: OldNames
+    lines: dict[Key, int]
+    """gets the paths of renamed keys, too"""
+    file: str
+
+    def table(self, path: Key, values: Mapping[str, Any]) -> dict[str, Any]:
+        result = {}
+        for key, value in values.items():
+            name = self._key(path, key, values)
+            result[name] = self._value((*path, name), value)
+        return result
+
+    def _key(self, path: Key, key: str, siblings: Mapping[str, Any]) -> str:
+        before = (*path, key)
+        new = self.old.key(before)
+        if new is None:
+            return key
+        if new in siblings:
+            problem = f"this key is now `{new}`, which is also set; remove `{key}`."
+            raise ConfigError(f"{self._line(before)}: {shown(before)}: {problem}")
+        note_renamed(f"the key `{key}`", f"`{new}`", self._line(before))
+        below = {each[len(before) :]: line for each, line in self.lines.items() if each[: len(before)] == before}
+        self.lines.update({(*path, new, *rest): line for rest, line in below.items()})
+        return new
+
+    def _value(self, path: Key, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self.table(path, value)
+        if isinstance(value, list):
+            return [self._value((*path, f"[{number}]"), each) for number, each in enumerate(value)]
+        new = self.old.value(path, value) if isinstance(value, str) else None
+        if new is None:
+            return value
+        key = shown(path).rpartition(".")[2]
+        note_renamed(f'{key} = "{value}"', f'{key} = "{new}"', self._line(path))
+        return new
+
+    def _line(self, path: Key) -> str:
+        return f"{self.file}:{nearest_line(self.lines, path)}"
+
+
+Renamed = TypeVar("Renamed")
+
+
+def _matching(patterns: Mapping[str, Renamed], path: Key) -> Renamed | None:
+    """Return the value of the first pattern that matches ``path``; numbers of array elements do not count."""
+    plain = tuple(part for part in path if not part.startswith("["))
+    for pattern, found in patterns.items():
+        parts = pattern.split(".")
+        if len(parts) == len(plain) and all(part in ("*", name) for part, name in zip(parts, plain, strict=True)):
+            return found
+    return None
 
 
 def keys_of(table: type[Struct]) -> tuple[str, ...]:

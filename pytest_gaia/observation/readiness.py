@@ -54,7 +54,7 @@ def demand_of(environment: Environment, *, deployed: bool = False) -> Demand:
     if environment.sandbox or environment.deploy is None:
         return ONE_ANSWER
     healthy = frozenset(MEMBERS if deployed else ())
-    return Demand(environment.deploy.answers, healthy, patient=deployed)
+    return Demand(environment.deploy.consecutive_successes, healthy, patient=deployed)
 
 
 def as_it_should(environment: Environment, member: str, answer: Answer) -> bool:

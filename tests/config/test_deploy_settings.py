@@ -44,7 +44,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         'command = ["ci/deploy", "--now"]\n'
         'services = ["gateway", "nats"]\n'
         "deadline = 90\n"
-        "answers = 5\n"
+        "consecutive_successes = 5\n"
         'org = "acme"\n'
         'secrets = ["DATABASE_URL"]\n',
     )
@@ -54,7 +54,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         command=("ci/deploy", "--now"),
         services=("gateway", "nats"),
         deadline=90.0,
-        answers=5,
+        consecutive_successes=5,
         org="acme",
         secrets=("DATABASE_URL",),
     )
@@ -97,9 +97,9 @@ MISTAKES = {
         '[env.staging.deploy]\nhook = "fly"\ndeadline = 0\n',
         "gaia.toml:3: env.staging.deploy.deadline: expected a number > 0",
     ),
-    "no answers": (
-        '[env.staging.deploy]\nhook = "fly"\nanswers = 0\n',
-        "gaia.toml:3: env.staging.deploy.answers: expected a whole number >= 1",
+    "no success": (
+        '[env.staging.deploy]\nhook = "fly"\nconsecutive_successes = 0\n',
+        "gaia.toml:3: env.staging.deploy.consecutive_successes: expected a whole number >= 1",
     ),
     "a sandbox that is deployed": (
         '[env.sandbox.deploy]\nhook = "fly"\n',

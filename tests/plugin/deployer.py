@@ -29,7 +29,7 @@ kind = "listed"
 [env.stage.deploy]
 {deploy}
 services = ["gateway"]
-answers = 1
+consecutive_successes = 1
 deadline = {deadline}
 """
 

@@ -22,7 +22,7 @@ from = "compose"
 [env.local.tolerance]
 least_executed = 1
 [env.local.deploy]
-answers = 1
+consecutive_successes = 1
 deadline = 20
 """
 FILE = """

@@ -24,7 +24,7 @@ from = "fly"
 [env.staging.tolerance]
 least_executed = 1
 [env.staging.deploy]
-answers = 1
+consecutive_successes = 1
 deadline = {deadline}
 """
 QUICK = "import pytest_gaia.deploy.fly._tool\n" + CONFTEST

@@ -19,7 +19,7 @@ __all__ = ["deployer", "staging"]
 def answers(deployer: Deployer, count: int, *, ready: float = 20) -> None:
     """Ask for ``count`` good answers within ``ready`` seconds."""
     file = deployer.project.path / "gaia.toml"
-    text = file.read_text().replace("answers = 1", f"answers = {count}")
+    text = file.read_text().replace("consecutive_successes = 1", f"consecutive_successes = {count}")
     file.write_text(f"{text}[env.stage.timeouts]\nready = {ready}\n")
 
 
