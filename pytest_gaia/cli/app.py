@@ -1,4 +1,4 @@
-"""The table of commands, and one command line: its command is loaded, and every user's mistake ends in one line and 4."""
+"""The table of commands, and how one command line runs; usage errors print one line and exit 4."""
 
 import errno
 import importlib
@@ -10,14 +10,15 @@ from io import StringIO
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from pytest_gaia import __version__
+from pytest_gaia.cli import aliases, verbosity
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.printable import SafeStream
 
 _USAGE_ERROR = 2
-"""what typer exits with where pytest, and so ``gaia``, says 4"""
+"""Exit code of typer for a usage error; pytest and ``gaia`` use 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,85 +29,110 @@ class Command:
     """holds ``app``, which has a command or a group of this name; loaded when the command is asked for"""
     summary: str
     """the beginning of its help, for the list of all commands"""
+    panel: str
+    """the heading under which `gaia --help` lists it"""
+    hidden: bool = False
     passes_on: bool = False
     """whether what follows `--` goes to pytest"""
 
 
+# To add a command: a row of COMMANDS, in its panel, and a module in a folder of cli/ whose `app` (a typer.Typer) defines
+#   it. The help begins with the row's summary: a verb first, no full stop, at most 60 characters. It has an example.
+# To add a panel: a constant below, and rows that name it. Panels appear in the order of their first rows.
+# To rename a command or an option: a rule in RENAMED in cli/aliases.py, which keeps the old form and prints a notice.
+#   Another name without a notice (a plural, an abbreviation): SHORT in the same module.
+# `-h`, `-q`, `-v` and `--color` are accepted by every command without further code.
+_START = "Get started"
+_TEST = "Test"
+_EXPECTATIONS = "Expectations"
+_OPERATE = "Deploy and operate"
+_RELEASE = "Release"
+_EVIDENCE = "Evidence and keys"
+
 COMMANDS = {
-    "slo": Command("reports.slo", "Hold a recorded run against the service level objectives"),
-    "gate": Command("release.gate", "Decide whether a bundle may be in an environment"),
-    "checklist": Command("release.gate", "Show the pipeline's checklist for a bundle"),
-    "waive": Command("release.signoff", "Let an item of the checklist go for one bundle"),
-    "promote": Command("release.promote", "Promote a bundle into an environment", passes_on=True),
-    "replay": Command("reports.replay", "Judge a recorded run again"),
-    "report": Command("reports.report", "Make an HTML report"),
-    "deploy": Command("operate.deploy", "Deploy an environment"),
-    "deploy-and-test": Command(
-        "runs.testing", "Deploy an environment, wait until it is ready, and run everything", passes_on=True
+    "env": Command("settings.environments", "Which environments there are, and what each is made of", _START),
+    "config": Command("settings.deploy_files", "What is wrong with deploy files", _START),
+    "completion": Command("settings.help", "Print the completion script of a shell", _START),
+    "help": Command("settings.help", "Show the help of a command or a topic", _START, hidden=True),
+    "test": Command(
+        "runs.testing", "Run the checks that stand for a command of the old test.sh", _TEST, passes_on=True
     ),
     "quick-test": Command(
-        "runs.testing", "Ask an environment for its health, status, providers, models and caches", passes_on=True
+        "runs.testing", "Ask an environment for its health, status, providers", _TEST, passes_on=True
     ),
-    "full-test": Command("runs.testing", "Run everything that an environment runs", passes_on=True),
-    "status": Command("operate.status", "Show how all environments are"),
-    "monitor": Command("operate.monitor", "Ask the members of an environment how they are"),
-    "scale": Command("operate.scale", "Set how many machines run a service on Fly"),
-    "logs": Command("operate.logs", "Show what the services of an environment have written"),
-    "test": Command("runs.testing", "Run the checks that stand for a command of the old test.sh", passes_on=True),
-    "env": Command("settings.environments", "Which environments there are, and what each is made of"),
-    "config": Command("settings.deploy_files", "What is wrong with deploy files"),
-    "sandbox": Command("runs.sandbox", "A platform of one's own, kept running for development"),
-    "policy": Command("rules.policy", "What failures are expected where, why, and until when"),
-    "bundle": Command("release.bundle", "What is released together"),
-    "ledger": Command("release.ledger", "The signed evidence of every promotion"),
-    "key": Command("release.keys", "The keys that sign evidence, and whom the project trusts"),
-    "api": Command("release.api", "What services offer, by their OpenAPI documents"),
-    "check": Command("release.gate", "Items of the checklist that a tool looks at"),
-    "signoff": Command("release.signoff", "Sign an item of the checklist for one bundle"),
-    "rollback": Command("operate.rollback", "Bring an environment back to what was last seen to run"),
+    "full-test": Command("runs.testing", "Run everything that an environment runs", _TEST, passes_on=True),
+    "replay": Command("reports.replay", "Judge a recorded run again", _TEST),
+    "slo": Command("reports.slo", "Hold a recorded run against the service level objectives", _TEST),
+    "api": Command("release.api", "What services offer, by their OpenAPI documents", _TEST),
+    "sandbox": Command("runs.sandbox", "A platform of one's own, kept running for development", _TEST),
+    "policy": Command("rules.policy", "What failures are expected where, why, and until when", _EXPECTATIONS),
+    "deploy": Command("operate.deploy", "Deploy an environment", _OPERATE),
+    "deploy-and-test": Command(
+        "runs.testing", "Deploy an environment, wait until it is ready, and", _OPERATE, passes_on=True
+    ),
+    "rollback": Command("operate.rollback", "Bring an environment back to what was last seen to run", _OPERATE),
+    "status": Command("operate.status", "Show how all environments are", _OPERATE),
+    "monitor": Command("operate.monitor", "Ask the members of an environment how they are", _OPERATE),
+    "logs": Command("operate.logs", "Show what the services of an environment have written", _OPERATE),
+    "scale": Command("operate.scale", "Set how many machines run a service on Fly", _OPERATE),
+    "bundle": Command("release.bundle", "What is released together", _RELEASE),
+    "gate": Command("release.gate", "Decide whether a bundle may be in an environment", _RELEASE),
+    "checklist": Command("release.gate", "Show the pipeline's checklist for a bundle", _RELEASE),
+    "check": Command("release.gate", "Items of the checklist that a tool looks at", _RELEASE),
+    "signoff": Command("release.signoff", "Sign an item of the checklist for one bundle", _RELEASE),
+    "waive": Command("release.signoff", "Let an item of the checklist go for one bundle", _RELEASE),
+    "promote": Command("release.promote", "Promote a bundle into an environment", _RELEASE, passes_on=True),
+    "report": Command("reports.report", "Make an HTML report", _RELEASE),
+    "ledger": Command("release.ledger", "The signed evidence of every promotion", _EVIDENCE),
+    "key": Command("release.keys", "The keys that sign evidence, and whom the project trusts", _EVIDENCE),
 }
-"""in the order in which `gaia --help` lists them"""
+"""In the order of `gaia --help`."""
 
 HELP = """\
-Test the Gaia Platform in one of its environments, or in a sandbox of its own.
+Test a release in your environments, and decide whether to promote it.
+"""
+
+EXAMPLES = """\
+\b
+Examples:
+  gaia env list                      the environments of this project
+  gaia sandbox up                    start the services on this machine
+  gaia status                        the health of all environments
 
 \b
-  gaia env list                    the environments, and the one that a run would use
-  gaia env show staging            every value, and where it comes from
-  gaia sandbox up                  keep a whole platform running; Ctrl-C ends it
-  gaia test --staging providers    what an old test.sh command stands for, run by pytest
-  gaia deploy staging              every service in its order, observed and judged
-  gaia quick-test staging          health, status, providers, models; full-test runs everything
-  gaia deploy-and-test staging     both, in one run
-  gaia rollback staging            back to what was last seen to run well
-  gaia scale staging chat --count 2
-  gaia logs staging chat --follow
-  gaia status                      all environments at once, and what is ahead of what
-  gaia monitor staging             how it is, again and again
-  gaia config lint                 what is wrong with deploy files, before anything is deployed
-  gaia bundle create --from-env dev   what is released together, under one name
-  gaia promote staging --bundle B  seal, deploy, test, observe, decide; with evidence of each step
-  gaia gate production --bundle B  may this release go there, and if not, why not
-  gaia signoff report --bundle B   the page of a release that people sign, to be printed
-  gaia checklist --bundle B        the pipeline's items: proved, signed, waived, or missing
-  gaia api diff production dev     what breaks the clients of production
-  gaia slo run.jsonl               was a run fast enough
-  gaia ledger verify               whether the evidence of every promotion is whole
-  gaia policy list                 which failures are expected where, and until when
-  gaia replay run.jsonl            judge a recorded run again
-  gaia report                      an HTML report of Allure results
-  pytest --gaia-env=staging        everything that staging runs
+More: gaia COMMAND -h, gaia help exit-codes
 """
 
 
 class CommandGroup(TyperGroup):
-    """Lists commands by their summaries alone; a command's module is imported when it is asked for."""
+    """List commands by their summaries in panels; import a command's module when the command runs."""
 
     # Any: contexts and commands are of typer's private modules.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Show the help if there is no command."""
+        return super().parse_args(ctx, ["--help"] if args in ([], ["help"]) else args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Put the command itself in the place of its summary."""
+        """Load the command that the first word names."""
+        if args[0] == "help" and args[1] in self.commands:
+            args = [*args[1:], "--help"]
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and load(str(name)), rest
+        loaded = command and load(str(name))
+        # `gaia env` shows the commands of the group and succeeds, as `gaia` does.
+        bare = not rest and getattr(loaded, "no_args_is_help", False)
+        return name, loaded, ["--help"] if bare else rest
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands by panel, then the options."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, command in COMMANDS.items():
+            if not command.hidden:
+                panels.setdefault(command.panel, []).append((name, command.summary))
+        width = max(len(name) for name in COMMANDS)
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in rows])
+        TyperCommand.format_options(self, ctx, formatter)  # type: ignore[arg-type]
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -119,12 +145,13 @@ def run(arguments: Sequence[str]) -> int:
         return _run(arguments)
     finally:
         sys.stdout, sys.stderr = streams
+        verbosity.reset()
 
 
 def _run(arguments: Sequence[str]) -> int:
     given, extra = split_extra(arguments)
     try:
-        typer.main.get_command(build())(args=given, prog_name="gaia", obj=extra)
+        root()(args=given, prog_name="gaia", obj=extra)
     except GaiaError as error:
         typer.echo(f"gaia: {error}", err=True)
         return error.exit_code
@@ -136,7 +163,7 @@ def _run(arguments: Sequence[str]) -> int:
         if error.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        typer.echo(f"gaia: nothing more can be written: {error.strerror}.", err=True)
+        typer.echo(f"gaia: cannot write the output: {error.strerror}.", err=True)
         return ConfigError.exit_code
     except SystemExit as end:
         return ConfigError.exit_code if end.code == _USAGE_ERROR else int(end.code or 0)
@@ -144,21 +171,42 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def split_extra(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split ``gaia test … -- …``, and its like, at the ``--``: what follows it is pytest's."""
+    """Return the command line with today's names, and apart from it what follows ``--`` in commands that run pytest."""
     words = list(arguments)
-    if "--" not in words or words[0] not in COMMANDS or not COMMANDS[words[0]].passes_on:
-        return words, []
-    at = words.index("--")
-    return words[:at], words[at + 1 :]
+    at = words.index("--") if "--" in words else len(words)
+    given, extra = aliases.current(words[:at], _options_with_value), words[at:]
+    name = next((word for word in given if word in COMMANDS), None)
+    if name is not None and COMMANDS[name].passes_on:
+        return given, extra[1:]
+    return [*given, *extra], []
 
 
-def build() -> typer.Typer:
-    """Return the application: every command by its summary."""
-    app = _plain_typer(name="gaia", cls=CommandGroup, help=HELP, no_args_is_help=True)
+def _options_with_value(path: Sequence[str]) -> set[str]:
+    """Return the options of a command, such as ``("env", "show")``, that take a value."""
+    command = load(path[0]) if path[0] in COMMANDS else None
+    for word in path[1:]:
+        command = getattr(command, "commands", {}).get(word)
+    parameters = [] if command is None else command.params
+    return {name for each in parameters if not getattr(each, "is_flag", True) for name in each.opts}
+
+
+def root() -> Any:
+    """Return the command ``gaia``, with every command by its summary."""
+    app = _plain_typer(
+        name="gaia",
+        cls=CommandGroup,
+        help=HELP,
+        epilog=EXAMPLES,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     app.callback()(_top)
     for name, command in COMMANDS.items():
-        app.command(name, help=command.summary)(_not_loaded)
-    return app
+        app.command(name, help=command.summary, hidden=command.hidden)(_not_loaded)
+    group = typer.main.get_command(app)
+    for option in group.params:
+        # `gaia completion SHELL` is the way that the help shows.
+        option.hidden = option.hidden or str(option.name).endswith("_completion")  # type: ignore[attr-defined]
+    return group
 
 
 def load(name: str) -> Any:
@@ -166,7 +214,18 @@ def load(name: str) -> Any:
     module = importlib.import_module(f"pytest_gaia.cli.{COMMANDS[name].module}")
     holder = _plain_typer()
     holder.add_typer(module.app)
-    return typer.main.get_group(holder).commands[name]
+    command = typer.main.get_group(holder).commands[name]
+    shared = _plain_typer()
+    shared.command()(_everywhere)
+    _accept(command, [each for each in typer.main.get_command(shared).params if each.name in _EVERYWHERE])
+    return command
+
+
+def _accept(command: Any, options: Sequence[Any]) -> None:
+    """Add ``options`` to a command and its subcommands."""
+    command.params.extend(options)
+    for each in getattr(command, "commands", {}).values():
+        _accept(each, options)
 
 
 def _plain_typer(**settings: Any) -> typer.Typer:
@@ -184,10 +243,36 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+_QUIET = "Print results and errors only."
+_VERBOSE = "Print the tools that gaia runs, with their duration."
+_COLOR = "auto, always or never."
+
+
 def _top(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET, callback=verbosity.set_quiet)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=_VERBOSE, callback=verbosity.set_verbose)] = False,
+    color: Annotated[
+        str | None, typer.Option("--color", metavar="WHEN", help=_COLOR, callback=verbosity.set_color)
+    ] = None,
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
+
+
+_EVERYWHERE = ("quiet", "verbose", "color")
+
+
+def _everywhere(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", callback=verbosity.set_quiet, expose_value=False, hidden=True)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", callback=verbosity.set_verbose, expose_value=False, hidden=True)
+    ] = False,
+    color: Annotated[
+        str | None, typer.Option("--color", callback=verbosity.set_color, expose_value=False, hidden=True)
+    ] = None,
+) -> None:
+    """Stand for the options that every command takes."""

@@ -104,11 +104,16 @@ def release(project: Path) -> Underway:
 
 
 @pytest.fixture
-def gaia(project: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def gaia(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Run one command line in this process, standing in the project."""
+    from pytest_gaia import renamed
     from pytest_gaia.cli.app import run
 
+    # As in a process of its own.
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
     def call(*arguments: str) -> Outcome:
+        renamed._printed.clear()
         code = run(arguments)
         return Outcome(code, *capsys.readouterr())
 

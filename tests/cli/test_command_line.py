@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia import __version__
+from pytest_gaia.cli.app import COMMANDS
 from tests.cli.conftest import GAIA, Outcome
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("command", "example"),
     [
-        ((), "gaia env show staging"),
+        ((), "gaia env list"),
         (("env", "show"), "gaia env show staging --json"),
         (("sandbox", "up"), "gaia sandbox up --as staging"),
         (("test",), 'gaia test --prod chat "Test"'),
@@ -34,11 +35,57 @@ def test_help_shows_examples(gaia: Gaia, command: tuple[str, ...], example: str)
     assert example in out
 
 
-def test_no_command_shows_the_help(gaia: Gaia) -> None:
-    code, out, err = gaia()
+@pytest.mark.parametrize("words", [(), ("help",), ("-h",)])
+def test_the_help_lists_commands_by_panel(gaia: Gaia, words: tuple[str, ...]) -> None:
+    code, out, err = gaia(*words)
 
-    assert code == 4
-    assert "gaia env list" in out + err
+    assert (code, err) == (0, "")
+    panels = [line.removesuffix(":") for line in out.splitlines() if line.endswith(":") and line[0] != " "]
+    assert panels == [*dict.fromkeys(command.panel for command in COMMANDS.values()), "Options"]
+
+
+@pytest.mark.parametrize("words", [("env",), ("help", "env"), ("env", "-h")])
+def test_a_group_without_a_command_shows_its_help(gaia: Gaia, words: tuple[str, ...]) -> None:
+    code, out, err = gaia(*words)
+
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: gaia env ")
+
+
+def test_help_explains_the_exit_codes(gaia: Gaia) -> None:
+    code, out, _ = gaia("help", "exit-codes")
+
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[2:]] == [
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "10",
+        "11",
+        "12",
+        "13",
+        "130",
+    ]
+    assert gaia("help", "exit-code").err.startswith("gaia: no help for 'exit-code'; did you mean exit-codes?")
+
+
+@pytest.mark.parametrize(("shell", "first"), [("bash", "_gaia_completion() {"), ("zsh", "#compdef gaia")])
+def test_the_completion_script_begins_with_what_the_shell_reads(gaia: Gaia, shell: str, first: str) -> None:
+    code, out, err = gaia("completion", shell)
+
+    assert (code, out.splitlines()[0], err) == (0, first, "")
+
+
+@pytest.mark.parametrize("words", [("--color", "never", "env", "list"), ("env", "list", "--color=never")])
+def test_color_is_chosen_before_or_after_the_command(gaia: Gaia, words: tuple[str, ...]) -> None:
+    before = os.environ.get("NO_COLOR")
+    code, _, _ = gaia(*words)
+
+    assert (code, os.environ.get("NO_COLOR")) == (0, before)
+    assert gaia("env", "list", "--color", "sometimes").err.endswith("'sometimes' is not auto, always or never.\n")
 
 
 def test_version(gaia_process: Gaia) -> None:
@@ -48,7 +95,7 @@ def test_version(gaia_process: Gaia) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("envs",), "No such command 'envs'. Did you mean 'env'?"),
+        (("evn",), "No such command 'evn'. Did you mean 'env'?"),
         (("env", "lsit"), "No such command 'lsit'. Did you mean 'list'?"),
         (("env", "list", "--jsno"), "No such option: --jsno (Possible options: --json)"),
         (("test",), "Missing argument 'COMMAND'"),

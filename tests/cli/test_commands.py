@@ -11,7 +11,16 @@ import pytest
 
 from pytest_gaia.cli.app import COMMANDS, load
 
-ALLOWED = {"pytest_gaia", "pytest_gaia.cli", "pytest_gaia.cli.app", "pytest_gaia.errors", "pytest_gaia.printable"}
+ALLOWED = {
+    "pytest_gaia",
+    "pytest_gaia.cli",
+    "pytest_gaia.cli.aliases",
+    "pytest_gaia.cli.app",
+    "pytest_gaia.cli.verbosity",
+    "pytest_gaia.errors",
+    "pytest_gaia.printable",
+    "pytest_gaia.renamed",
+}
 SPAN = re.compile("`([^`]+)`")
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 HEADINGS = [span.split()[1:] for line in PAGE.splitlines() if line.startswith("## ") for span in SPAN.findall(line)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from pytest_gaia.cli.app import build, split_extra
+from pytest_gaia.cli.app import root, split_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def test_every_option_of_test_sh_has_a_row() -> None:
 def test_each_new_command_line_is_understood(line: str) -> None:
     gaia, *words = shlex.split(line)
     given, _ = split_extra(words)
-    command = typer.main.get_command(build())
+    command = root()
 
     assert gaia == "gaia"
     # Parsed as the command itself would parse it, and not run: a usage error would be raised.

@@ -1,0 +1,159 @@
+"""Old and short names of commands and options, replaced before a command line is parsed."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_gaia.renamed import note_renamed
+
+SHORT = {
+    "configs": "config",
+    "envs": "env",
+    "keys": "key",
+    "ledgers": "ledger",
+}
+"""Further first words, accepted without a notice."""
+
+RENAMED: tuple[tuple[str, str], ...] = ()
+"""Old command lines, and what to write now. The rules apply in this order, each at most once.
+
+``COMMAND ARGUMENT --option VALUE --flag``: words in lower case are the command, words in capitals are values.
+
+- ``("policy", "expectations")`` renames a command with all its subcommands;
+- ``("promote --plan", "promote --dry-run")`` renames an option of one command; it applies if all options of the rule are given;
+- ``("gate ENV --bundle RELEASE", "release check RELEASE --env ENV")`` also moves values. Values that are missing are left
+  out; further arguments and options stay. An option without a value, such as ``--quick``, has to be given.
+
+Put a rule with more words before one with fewer. Each rule prints one line of notice.
+"""
+
+OPTIONAL_VALUES = {"deploy --test": ("smoke|full", "full"), "status --watch": (r"[0-9.]+[smhd]?", "5s")}
+"""Options whose value may be left out: what a value looks like, and the default."""
+
+GLOBAL_WITH_VALUE = ("--color",)
+"""Options before the command that take a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One side of a rule."""
+
+    command: tuple[str, ...]
+    arguments: tuple[str, ...]
+    """names of positional values, in order"""
+    options: tuple[tuple[str, str], ...]
+    """options with the name of their value, empty for a flag"""
+
+    @staticmethod
+    def of(text: str) -> "Form":
+        """Parse ``gate ENV --bundle RELEASE``."""
+        option = r"(--?[a-z][a-z-]*(?:=[a-z]+)?)(?:[ =]([A-Z]+))?"
+        options, words = re.findall(option, text), re.sub(option, "", text).split()
+        return Form(
+            tuple(word for word in words if not word.isupper()),
+            tuple(word for word in words if word.isupper()),
+            tuple(options),
+        )
+
+
+def current(
+    words: Sequence[str],
+    options_with_value: Callable[[Sequence[str]], Collection[str]],
+    rules: Iterable[tuple[str, str]] = RENAMED,
+) -> list[str]:
+    """Return the command line ``words`` with today's names, and print a notice for each old one.
+
+    ``options_with_value`` returns the options of a command that take a value; it is called only if values move.
+    """
+    start = _start(words)
+    before, rest = list(words[:start]), list(words[start:])
+    if rest:
+        rest[0] = SHORT.get(rest[0], rest[0])
+    if rest[1:2] == ["ls"]:
+        rest[1] = "list"
+    for old, new in rules:
+        if rest[:1] != [old.split(" ", 1)[0]]:
+            continue
+        found = _rewritten(rest, Form.of(old), Form.of(new), options_with_value)
+        if found is not None:
+            note_renamed(f"`gaia {old}`", f"`gaia {new}`")
+            rest = found
+    _complete(rest)
+    return [*before, *rest]
+
+
+def _complete(words: list[str]) -> None:
+    """Insert the defaults of optional values."""
+    for option, (value, default) in OPTIONAL_VALUES.items():
+        command, _, name = option.partition(" ")
+        if words[:1] == [command] and name in words:
+            after = words.index(name) + 1
+            if not re.fullmatch(value, "".join(words[after : after + 1])):
+                words.insert(after, default)
+
+
+def _start(words: Sequence[str]) -> int:
+    """Return the index of the first word of the command."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in GLOBAL_WITH_VALUE else 1
+    return at
+
+
+def _rewritten(
+    words: list[str], old: Form, new: Form, options_with_value: Callable[[Sequence[str]], Collection[str]]
+) -> list[str] | None:
+    """Return ``words`` as the new form has them; None if the old form does not match."""
+    length = len(old.command)
+    if tuple(words[:length]) != old.command:
+        return None
+    rest, values = words[length:], dict[str, str]()
+    for option, value in old.options:
+        taken = _take(rest, option, bool(value))
+        if taken is not None:
+            values[value or option] = taken
+        elif not value or old.command == new.command:
+            return None
+    if old.arguments:
+        known = {*options_with_value(new.command), *(option for option, value in old.options if value)}
+        for name, at in zip(old.arguments, _positions(rest, known), strict=False):
+            values[name] = rest[at]
+        for at in reversed(_positions(rest, known)[: len(old.arguments)]):
+            del rest[at]
+    arguments = [values[name] for name in new.arguments if name in values]
+    options = [
+        word
+        for option, value in new.options
+        if not value or value in values
+        for word in ((option, values[value]) if value else (option,))
+    ]
+    return [*new.command, *arguments, *rest, *options]
+
+
+def _take(words: list[str], option: str, with_value: bool) -> str | None:
+    """Remove ``option`` from ``words`` and return its value, empty for a flag; None if it is not given."""
+    for at, word in enumerate(words):
+        if word == option and not with_value:
+            del words[at]
+            return ""
+        if with_value and word == option and at + 1 < len(words):
+            value = words[at + 1]
+            del words[at : at + 2]
+            return value
+        if with_value and word.startswith(f"{option}="):
+            del words[at]
+            return word.partition("=")[2]
+    return None
+
+
+def _positions(words: Sequence[str], with_value: Collection[str]) -> list[int]:
+    """Return the indices of the words that are neither options nor values of options."""
+    found, at = [], 0
+    while at < len(words):
+        word = words[at]
+        if word in with_value:
+            at += 1
+        elif not word.startswith("-") or word == "-":
+            found.append(at)
+        at += 1
+    return found
