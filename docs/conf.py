@@ -13,7 +13,7 @@ author = "the pytest-gaia authors"
 project_copyright = author
 release = version = _package["version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "repository"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "generated", "repository"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "_ext"]
 
@@ -23,7 +23,14 @@ myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+# Fixtures create these objects; how they do it is not part of the interface.
 autodoc_class_signature = "separated"
+autodoc_default_options = {"exclude-members": "__init__"}
+# Options begin with two hyphens, which are no dash.
+smartquotes = False
+
+# Two classes are called Request: an HTTP exchange has one, and so does a deploy hook.
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"pytest-gaia {release}"

@@ -1,0 +1,141 @@
+"""Fill the marked places of reference pages from the code: commands of `gaia`, options and settings of pytest.
+
+A page holds a comment such as `<!-- generated: gaia-commands -->`, and a sentence for readers of the plain file.
+"""
+
+import argparse
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from sphinx.application import Sphinx
+
+import pytest_gaia.fixtures
+import pytest_gaia.plugin
+from pytest_gaia.cli import app as cli
+
+_PLACE = re.compile(r"<!-- generated: (?P<what>[\w-]+) -->")
+
+
+def fill_page(_app: Sphinx, _docname: str, source: list[str]) -> None:
+    """Replace each marked place of a page with generated Markdown."""
+    source[0] = _PLACE.sub(lambda match: "\n".join(_GENERATORS[match["what"]]()), source[0])
+
+
+def gaia_commands() -> Iterator[str]:
+    """Yield a section for each command: usage, help, arguments and options."""
+    top = typer.main.get_command(cli.build())
+    yield from _subcommands(top, typer.Context(top, info_name="gaia"), level=2)
+
+
+def _subcommands(group: Any, context: typer.Context, level: int) -> Iterator[str]:
+    for listed in group.list_commands(context):
+        name, command, _ = group.resolve_command(context, [listed])
+        if command is not None and not command.hidden:
+            yield from _command(command, typer.Context(command, parent=context, info_name=name), level)
+
+
+def _command(command: Any, context: typer.Context, level: int) -> Iterator[str]:
+    yield f"{'#' * level} {context.command_path}\n"
+    pieces = " ".join(command.collect_usage_pieces(context))
+    yield f"```text\n{context.command_path} {pieces}\n```\n"
+    yield from _help(command.help or "")
+    options = [
+        each for each in command.get_params(context) if not getattr(each, "hidden", False) and each.name != "help"
+    ]
+    if options:
+        yield "| Argument or option | Meaning |\n|---|---|"
+        yield from (_parameter(each, context) for each in options)
+        yield ""
+    if hasattr(command, "list_commands"):
+        yield from _subcommands(command, context, level + 1)
+
+
+def _parameter(parameter: Any, context: typer.Context) -> str:
+    record = parameter.get_help_record(context) or (parameter.make_metavar(ctx=context), "")
+    shown = re.sub(r" <\w+>$", "", record[0])
+    return f"| {_code(shown)} | {_cell(record[1])} |"
+
+
+def _help(text: str) -> Iterator[str]:
+    r"""Yield help text as Markdown; a paragraph after `\b` keeps its lines."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        if paragraph.lstrip("\n").startswith("\b"):
+            kept = paragraph.strip("\n\b")
+            yield f"```text\n{kept}\n```\n"
+        else:
+            yield _escaped(paragraph) + "\n"
+
+
+class Recorder:
+    """Takes the place of pytest's parser, and keeps what the plugin adds to it."""
+
+    def __init__(self) -> None:
+        self.options: list[tuple[tuple[str, ...], dict[str, Any]]] = []
+        self.settings: list[tuple[str, str]] = []
+        pytest_gaia.plugin.pytest_addoption(self)  # type: ignore[arg-type]
+
+    def getgroup(self, *_: object, **__: object) -> "Recorder":
+        """Return the recorder itself as the group of options."""
+        return self
+
+    def addoption(self, *names: str, **attributes: Any) -> None:
+        """Keep one option, unless it is hidden."""
+        if attributes.get("help") is not argparse.SUPPRESS:
+            self.options.append((names, attributes))
+
+    def addini(self, name: str, help: str, *_: object, **__: object) -> None:  # noqa: A002
+        """Keep one setting. Pytest names the argument `help`."""
+        self.settings.append((name, help))
+
+
+def pytest_options() -> Iterator[str]:
+    """Yield a table of the options that the plugin adds to pytest."""
+    yield "| Option | Meaning |\n|---|---|"
+    for names, attributes in Recorder().options:
+        value = attributes.get("metavar") or "|".join(attributes.get("choices") or ())
+        shown = " ".join([", ".join(names), value]).strip()
+        yield f"| {_code(shown)} | {_cell(attributes.get('help', ''))} |"
+
+
+def pytest_settings() -> Iterator[str]:
+    """Yield a table of the settings that the plugin reads from pytest's configuration file."""
+    yield "| Setting | Meaning |\n|---|---|"
+    yield from (f"| {_code(name)} | {_cell(text)} |" for name, text in Recorder().settings)
+
+
+def fixtures() -> Iterator[str]:
+    """Yield a table of the public fixtures."""
+    yield "| Fixture | Value |\n|---|---|"
+    for name in pytest_gaia.plugin.Fixtures.NAMES:
+        text = (getattr(pytest_gaia.fixtures, name).__doc__ or "").partition("\n\n")[0]
+        yield f"| {_code(name)} | {_cell(text)} |"
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('|', chr(92) + '|')}`"
+
+
+def _cell(text: str) -> str:
+    return _escaped(" ".join(text.split())).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    """Escape Markdown outside code spans."""
+    spans = re.split(r"(`[^`]*`)", text.replace("``", "`"))
+    return "".join(each if each.startswith("`") else re.sub(r"([*_<>\[\]#])", r"\\\1", each) for each in spans)
+
+
+_GENERATORS = {
+    "fixtures": fixtures,
+    "gaia-commands": gaia_commands,
+    "pytest-options": pytest_options,
+    "pytest-settings": pytest_settings,
+}
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension with Sphinx."""
+    app.connect("source-read", fill_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
