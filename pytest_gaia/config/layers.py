@@ -7,16 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import UNSET, Struct, structs
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.reader import Reader
 from pytest_gaia.config.schema import OLD_NAMES, EnvironmentTable, GaiaTable, LedgerTable, PlatformName, UrlTable
 from pytest_gaia.config.variables import Sourced, Variables
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.decoding import decode, with_new_names
 from pytest_gaia.files.toml import Key, key_lines, nearest_line, parse
 
@@ -166,9 +168,30 @@ def _shipped(name: str) -> ConfigFile:
 
 
 def project_file(text: str, name: str) -> ConfigFile:
-    """Return the project file that ``text`` is; raises ``ConfigError`` with the line, the key and the right name."""
-    document, lines = with_new_names(parse(text, name), key_lines(text, name), OLD_NAMES, name)
+    """Return the settings in ``text``, the content of the file ``name``. Raises ``ConfigError`` with line and key."""
+    document, lines = parse(text, name), key_lines(text, name)
+    if name == PYPROJECT_FILE:
+        document, lines = _table_of(document, lines)
+    document, lines = with_new_names(document, lines, OLD_NAMES, name)
     reader = Reader(name, lines, shipped_file().environments)
     environments = reader.environments(document)
     settings, ledger = reader.settings(document), reader.ledger(document)
     return ConfigFile(name, environments, gaia=settings, ledger=ledger, lines=lines)
+
+
+def _table_of(document: Mapping[str, Any], lines: Mapping[Key, int]) -> tuple[dict[str, Any], dict[Key, int]]:
+    """Return the table ``[tool.gaia]`` of ``pyproject.toml``, and its lines, as if it were ``gaia.toml``.
+
+    Its plain keys are those of ``[gaia]``; its tables are the same as in ``gaia.toml``.
+    """
+    table = document["tool"]["gaia"]
+    if not isinstance(table, dict):
+        raise ConfigError(f"{PYPROJECT_FILE}:{nearest_line(lines, ('tool', 'gaia'))}: tool.gaia: expected a table.")
+    if isinstance(table.get("gaia"), dict):
+        line = nearest_line(lines, ("tool", "gaia", "gaia"))
+        raise ConfigError(f"{PYPROJECT_FILE}:{line}: tool.gaia.gaia: write these keys in [tool.gaia].")
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    tables = {key: value for key, value in table.items() if key not in plain}
+    own = {key[2:]: line for key, line in lines.items() if key[:2] == ("tool", "gaia")}
+    moved = {("gaia", *key) if not key or key[0] in plain else key: line for key, line in own.items()}
+    return {"gaia": plain, **tables}, moved

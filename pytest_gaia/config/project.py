@@ -1,8 +1,9 @@
-"""The project: one value for all that its files say, which is read once and handed down to whoever decides by it."""
+"""The project: one value for the settings in its files, which are read once."""
 
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,78 +16,86 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.dotenv import DOTENV_FILE, read_dotenv
 
 if TYPE_CHECKING:
-    # Decoding loads msgspec; a project without gaia.toml must not pay for it.
+    # Decoding loads msgspec, which a project without settings does not need.
     from pytest_gaia.config.catalogue import Catalogue
     from pytest_gaia.config.deployfiles.read import DeployFolder
     from pytest_gaia.config.layers import ConfigFile
 
 PROJECT_FILE = "gaia.toml"
+PYPROJECT_FILE = "pyproject.toml"
+
+_TABLE = re.compile(r"""^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*["']?gaia["']?[ \t]*[].]""", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Project:
-    """The project in one folder. Each of its files is read when it is first asked for, and then never again.
+    """The project in one folder. Each of its files is read at most once, when it is first needed.
 
-    So everybody who is handed the same value decides by the same words. Who needs what the files say later makes another
-    one. Whatever reads a file raises ``ConfigError`` for a mistake anywhere in it.
+    All users of one value therefore see the same settings. To read the files again, create another value. Every property
+    that reads a file raises ``ConfigError`` for an error in it.
     """
 
     rootdir: Path
 
     @classmethod
     def around(cls, folder: Path) -> Project:
-        """Return the project whose ``gaia.toml`` is the nearest from ``folder`` upward; that of ``folder`` without any."""
+        """Return the project whose settings are nearest from ``folder`` upward, or that of ``folder`` if there are none."""
         return cls(find_rootdir(folder))
 
     @cached_property
     def path(self) -> Path | None:
-        """The project file, if there is one. Without it, this is all that is looked for."""
-        path = self.rootdir / PROJECT_FILE
-        return path if path.exists() else None
+        """The file with the settings: ``gaia.toml``, or ``pyproject.toml`` with ``[tool.gaia]``; None without either."""
+        own, shared = self.rootdir / PROJECT_FILE, self.rootdir / PYPROJECT_FILE
+        is_shared = _has_table(shared)
+        if own.exists() and is_shared:
+            raise ConfigError(
+                f"{PYPROJECT_FILE} has [tool.gaia], and there is a {PROJECT_FILE} in the same folder; keep only one of them."
+            )
+        return own if own.exists() else shared if is_shared else None
 
     @cached_property
     def text(self) -> str:
-        """The text of the project file; an empty one where there is none."""
+        """The text of the file with the settings; empty without one."""
         if self.path is None:
             return ""
         from pytest_gaia.files.toml import read_text
 
-        return read_text(self.path, PROJECT_FILE)
+        return read_text(self.path, self.path.name)
 
     @cached_property
     def file(self) -> ConfigFile | None:
-        """What the project file says."""
+        """The decoded settings."""
         if self.path is None:
             return None
         from pytest_gaia.config.layers import project_file
 
-        return project_file(self.text, PROJECT_FILE)
+        return project_file(self.text, self.path.name)
 
     @cached_property
     def dotenv(self) -> Mapping[str, tuple[str, int]]:
-        """The variables of ``.env``: name → value and line."""
+        """The variables in ``.env``: name → value and line."""
         return read_dotenv(self.rootdir / DOTENV_FILE)
 
     @cached_property
     def suites(self) -> tuple[Path, ...]:
-        """The folders whose tests are Gaia checks, each subfolder a suite; empty: no folder is special."""
+        """The folders in which each subfolder is a suite; empty if the settings name none."""
         return () if self.file is None else _suites(self.file, self.rootdir)
 
     @cached_property
     def deploy_folder(self) -> DeployFolder:
-        """The folder of the deploy files: what ``gaia.toml`` says, or that of the project. It may not be there."""
+        """The folder of the deploy files, by default that of the project. It may not exist."""
         named = None if self.file is None else self.file.gaia.deploy_files
         return self.deploy_files_in(self.rootdir / named if isinstance(named, str) else self.rootdir)
 
     def deploy_files_in(self, folder: Path) -> DeployFolder:
-        """Return ``folder`` as one of deploy files for the environments of this project."""
+        """Return ``folder`` as a folder of deploy files for this project's environments."""
         from pytest_gaia.config.deployfiles.read import DeployFolder
 
         return DeployFolder(folder, self.environments)
 
     @cached_property
     def ledger(self) -> LedgerSettings:
-        """Where evidence is kept, and whose signatures count."""
+        """Where evidence is stored, and whose signatures are trusted."""
         if self.file is None:
             return LedgerSettings()
         from pytest_gaia.config.assemble import ledger_settings
@@ -95,7 +104,7 @@ class Project:
 
     @cached_property
     def environments(self) -> tuple[str, ...]:
-        """The names of the environments, as shipped first."""
+        """The names of the environments, built-in ones first."""
         return self._catalogue.names()
 
     @cached_property
@@ -108,7 +117,7 @@ class Project:
 
     @cached_property
     def stages(self) -> Mapping[str, Stage]:
-        """The stage of each environment; the sandbox has none."""
+        """The stage of each environment, without the sandbox."""
         from pytest_gaia.config.assemble import stage_settings
         from pytest_gaia.config.environment import SANDBOX
 
@@ -116,7 +125,7 @@ class Project:
 
     @cached_property
     def _catalogue(self) -> Catalogue:
-        """What the files say, without any variable."""
+        """The settings in files, without variables."""
         from pytest_gaia.config.catalogue import Catalogue
         from pytest_gaia.config.variables import Variables
 
@@ -124,19 +133,26 @@ class Project:
 
 
 def find_rootdir(start: Path) -> Path:
-    """Return the nearest folder from ``start`` upward that holds a ``gaia.toml``; ``start`` where none does."""
+    """Return the nearest folder from ``start`` upward that has settings, or ``start`` if none has."""
     for folder in (start, *start.parents):
-        if (folder / PROJECT_FILE).exists():
+        if (folder / PROJECT_FILE).exists() or _has_table(folder / PYPROJECT_FILE):
             return folder
     return start
+
+
+def _has_table(path: Path) -> bool:
+    """Whether ``path`` has a table ``[tool.gaia]``. What else is in it, and whether it is valid, does not matter here."""
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return False
+    return b"gaia" in text and _TABLE.search(text.decode(errors="replace")) is not None
 
 
 def _suites(file: ConfigFile, rootdir: Path) -> tuple[Path, ...]:
     names = file.gaia.suites if isinstance(file.gaia.suites, tuple) else ()
     for name in names:
         if not (rootdir / name).is_dir():
-            raise ConfigError(
-                f"{file.source('gaia', 'suites')}: gaia.suites: there is no folder {name!r} beside the file."
-            )
-    # As pytest does with its paths: made absolute, but links are not followed, so that the two can be compared.
+            raise ConfigError(f"{file.source('gaia', 'suites')}: suites: there is no folder {name!r} next to the file.")
+    # Absolute, but with symbolic links, as pytest's own paths are, so that the two can be compared.
     return tuple(rootdir.absolute() / name for name in map(os.path.normpath, names))

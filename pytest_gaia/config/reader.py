@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 from pytest_gaia.config import addresses
 from pytest_gaia.config.environment import SANDBOX, safe_post
 from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.schema import (
     EnvironmentTable,
     FreezeTable,
@@ -60,7 +61,7 @@ class Reader:
         """Return the environments of ``document``, after a look at what else is in it."""
         for key in document:
             if key in self.shipped:
-                raise self._error((key,), f"unknown table; an environment is written [env.{key}].")
+                raise self._error((key,), f"unknown table; write an environment as [{self._shown(('env', key))}].")
             if key not in _TOP:
                 raise self._error((key,), f"unknown table; {nearest(key, _TOP)}")
         tables = document.get("env", {})
@@ -102,7 +103,7 @@ class Reader:
 
     def _table(self, key: Key, values: object, kind: type[Table]) -> Table:
         if not isinstance(values, dict):
-            raise self._error(key, f"expected a table, written [{'.'.join(key)}].")
+            raise self._error(key, f"expected a table, written [{self._shown(key)}].")
         try:
             return decode(values, kind)
         except TableError as error:
@@ -145,8 +146,14 @@ class Reader:
         for place, problem in mistakes:
             raise self._error((*key, *place), problem)
 
+    def _shown(self, key: Key) -> str:
+        """Return ``key`` as the file spells it: in ``pyproject.toml``, everything is below ``tool.gaia``."""
+        if self.file != PYPROJECT_FILE:
+            return shown(key)
+        return shown(("tool", "gaia", *(key[1:] if key[0] == "gaia" else key)))
+
     def _place(self, key: Key) -> str:
-        return f"{self.file}:{nearest_line(self.lines, key)}: {shown(key)}"
+        return f"{self.file}:{nearest_line(self.lines, key)}: {self._shown(key)}"
 
     def _error(self, key: Key, problem: str) -> ConfigError:
         return ConfigError(f"{self._place(key)}: {problem}")

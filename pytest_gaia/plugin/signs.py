@@ -64,6 +64,14 @@ def may_use_gaia(option: Any, root: Path, *, marked: bool) -> bool:
 
 
 def _has_project(root: Path, *, marked: bool) -> bool:
-    """Whether there is a ``gaia.toml``: in pytest's root, or above it where no file of pytest's marks the root."""
+    """Whether there may be settings: in pytest's root, or above it if no configuration file of pytest marks the root."""
     folders = (root,) if marked else (root, *root.parents)
-    return any((folder / "gaia.toml").exists() for folder in folders)
+    return any((folder / "gaia.toml").exists() or _mentions_gaia(folder / "pyproject.toml") for folder in folders)
+
+
+def _mentions_gaia(path: Path) -> bool:
+    """Whether ``path`` may have a table ``[tool.gaia]``; a run that uses Gaia looks more closely."""
+    try:
+        return b"[tool.gaia" in path.read_bytes()
+    except OSError:
+        return False

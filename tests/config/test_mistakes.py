@@ -69,7 +69,7 @@ MISTAKES = {
     ),
     "an environment at the top": (
         '\n[staging]\nurl = "http://x"\n',
-        "gaia.toml:2: staging: unknown table; an environment is written [env.staging].",
+        "gaia.toml:2: staging: unknown table; write an environment as [env.staging].",
     ),
     "an unknown default": (
         '[gaia]\nenvironment = "stagign"\n',
@@ -85,7 +85,7 @@ MISTAKES = {
     ),
     "a folder of suites that is not there": (
         '[gaia]\nsuites = ["checks"]\n',
-        "gaia.toml:2: gaia.suites: there is no folder 'checks' beside the file.",
+        "gaia.toml:2: suites: there is no folder 'checks' next to the file.",
     ),
     "a reserved name": ('[env.adhoc]\nurl = "http://x"\n', "gaia.toml:1: env.adhoc: this name is taken"),
     "a name that no variable can hold": ('[env."My Env"]\nurl = "http://x"\n', "gaia.toml:1: env.My Env: the name of"),

@@ -6,8 +6,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_gaia.config.project import Project, find_rootdir
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.stages import LedgerSettings
+from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +66,56 @@ def test_looking_for_a_project_loads_neither_pytest_nor_a_decoder(tmp_path: Path
     answer = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
 
     assert answer.stdout == "[]\n"
+
+
+SETTINGS = '[project]\nname = "x"\n[tool.gaia]\nenvironment = "preview"\nsuites = ["checks"]\n[tool.gaia.env.preview]\nurl = "http://h"\n'
+
+
+def test_settings_in_pyproject_are_those_of_gaia_toml(tmp_path: Path) -> None:
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "pyproject.toml").write_text(SETTINGS, encoding="utf-8")
+
+    project = Project.around(tmp_path / "checks")
+
+    assert project.path == tmp_path / "pyproject.toml"
+    assert project.suites == (tmp_path / "checks",)
+    preview = resolve(Options(project=project, environ={}))
+    assert (preview.name, preview.sources["urls.gateway"]) == ("preview", "pyproject.toml:7")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[tool.gaia]\nsuits = ["a"]\n', "pyproject.toml:2: tool.gaia.suits: unknown key; did you mean suites?"),
+        (
+            "[tool.gaia.env.dev]\nurll = 1\n",
+            "pyproject.toml:2: tool.gaia.env.dev.urll: unknown key; did you mean url?",
+        ),
+        (
+            "[tool.gaia.dev]\n",
+            "pyproject.toml:1: tool.gaia.dev: unknown table; write an environment as [tool.gaia.env.dev].",
+        ),
+        ("[tool.gaia.gaia]\n", "pyproject.toml:1: tool.gaia.gaia: write these keys in [tool.gaia]."),
+    ],
+)
+def test_an_error_in_pyproject_names_its_own_key(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ConfigError) as error:
+        _ = Project(tmp_path).file
+
+    assert str(error.value).startswith(message)
+
+
+def test_two_files_with_settings_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(SETTINGS, encoding="utf-8")
+    (tmp_path / "gaia.toml").touch()
+
+    with pytest.raises(ConfigError, match=r"pyproject.toml has \[tool.gaia\], and there is a gaia.toml"):
+        _ = Project(tmp_path).path
+
+
+def test_a_pyproject_of_another_tool_is_no_project(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "gaia"\n[tool.gaiac]\n', encoding="utf-8")
+
+    assert Project(tmp_path).path is None

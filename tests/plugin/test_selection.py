@@ -138,3 +138,15 @@ def test_workers_report_a_wrong_marker_once_and_not_as_a_crash(small: pytest.Pyt
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.stdout.str().count("has no keyword 'require'") == 1
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_settings_in_pyproject_make_a_run_use_gaia(project: pytest.Pytester) -> None:
+    (project.path / "gaia.toml").unlink()
+    file = project.path / "pyproject.toml"
+    file.write_text(f'{file.read_text()}\n[tool.gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
+    add_suite(project, "health", "def test_one(gaia_env): assert gaia_env.name == 'sandbox'\n")
+
+    result = project.runpytest_subprocess()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["gaia verdict: PROMOTE*"])

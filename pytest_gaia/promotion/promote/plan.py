@@ -10,7 +10,6 @@ from pytest_gaia.config.addresses import host_of, is_loopback
 from pytest_gaia.config.deployfiles.read import compose_file
 from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.config.ownership import misplaced
-from pytest_gaia.config.project import PROJECT_FILE
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.deploy.outcome import digests
 from pytest_gaia.errors import ConfigError
@@ -106,10 +105,11 @@ def strays_of(promotion: Promotion, bundle: Bundle) -> dict[str, str]:
 
 
 def _as_committed(environment: Environment, promotion: Promotion, bundle: Bundle) -> Environment:
-    """Return ``environment`` without ``loopback = true`` where the bundle's commit has another gaia.toml."""
+    """Return ``environment`` without ``loopback = true`` if the bundle's commit has other settings."""
     if not environment.loopback:
         return environment
-    theirs = committed(promotion.rootdir, bundle.commit.removesuffix(DIRTY), PROJECT_FILE)
+    path = promotion.project.path
+    theirs = committed(promotion.rootdir, bundle.commit.removesuffix(DIRTY), path.name) if path else None
     is_same = theirs is not None and theirs.removeprefix("\ufeff") == promotion.project.text
     return replace(environment, loopback=is_same)
 

@@ -159,7 +159,7 @@ class Promote:
         self.say("evidence", kept.problem or f"written down: deployment {kept.deployment}, run {kept.word}")
         situation = plan.promotion.situation(plan.name, plan.bundle)
         gate = evaluate(situation)
-        predicate = gate.predicate(situation.now, _policies(plan.promotion.rootdir), self.fence)
+        predicate = gate.predicate(situation.now, _policies(plan.promotion.project.path), self.fence)
         plan.promotion.ledger.append(GATE, plan.bundle.subjects(), predicate, signers=plan.signers)
         self._mark("gate")
         self.say("gate", gate.verdict)
@@ -205,8 +205,8 @@ def _digests(folder: Path, *names: str) -> dict[str, str]:
     return {name: sha256_of((folder / name).read_bytes()) for name in names if (folder / name).is_file()}
 
 
-def _policies(rootdir: Path) -> dict[str, str]:
-    return _digests(rootdir, "gaia.toml")
+def _policies(path: Path | None) -> dict[str, str]:
+    return _digests(path.parent, path.name) if path else {}
 
 
 def _holder() -> str:
