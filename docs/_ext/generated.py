@@ -24,19 +24,21 @@ def fill_page(_app: Sphinx, _docname: str, source: list[str]) -> None:
 
 
 def gaia_commands() -> Iterator[str]:
-    """Yield a section for each command: usage, help, arguments and options."""
-    top = typer.main.get_command(cli.build())
-    yield from _subcommands(top, typer.Context(top, info_name="gaia"), level=2)
-
-
-def _subcommands(group: Any, context: typer.Context, level: int) -> Iterator[str]:
-    for listed in group.list_commands(context):
-        name, command, _ = group.resolve_command(context, [listed])
-        if command is not None and not command.hidden:
-            yield from _command(command, typer.Context(command, parent=context, info_name=name), level)
+    """Yield a section for each panel of `gaia --help`, with each command: usage, help, arguments and options."""
+    top = cli.root()
+    context = typer.Context(top, info_name="gaia")
+    panel = None
+    for name, row in cli.COMMANDS.items():
+        if not row.hidden:
+            if row.panel != panel:
+                panel = row.panel
+                yield f"## {panel}\n"
+            yield from _command(cli.load(name), typer.Context(cli.load(name), parent=context, info_name=name), level=3)
 
 
 def _command(command: Any, context: typer.Context, level: int) -> Iterator[str]:
+    if command.hidden:
+        return
     yield f"{'#' * level} {context.command_path}\n"
     pieces = " ".join(command.collect_usage_pieces(context))
     yield f"```text\n{context.command_path} {pieces}\n```\n"
@@ -49,7 +51,9 @@ def _command(command: Any, context: typer.Context, level: int) -> Iterator[str]:
         yield from (_parameter(each, context) for each in options)
         yield ""
     if hasattr(command, "list_commands"):
-        yield from _subcommands(command, context, level + 1)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            yield from _command(inner, typer.Context(inner, parent=context, info_name=name), level + 1)
 
 
 def _parameter(parameter: Any, context: typer.Context) -> str:
