@@ -9,7 +9,7 @@ import shutil
 import sys
 from statistics import median
 
-from ci.bench import allure, imports, isolation, judging, redaction, starts
+from ci.bench import allure, evaluating, imports, isolation, redaction, starts
 
 ROUNDS = 3
 MANY_ROUNDS = 6
@@ -21,7 +21,7 @@ def main() -> int:
     met = [*_starts()]
     met += _isolation()
     met += _plugin()
-    met += _judging()
+    met += _evaluating()
     met += _allure()
     met += _redaction()
     return 0 if all(met) else 1
@@ -64,21 +64,21 @@ def _plugin() -> list[bool]:
     return met
 
 
-def _judging() -> list[bool]:
-    tests, rules = judging.FILES * judging.TESTS, judging.RULES
-    print(f"\n{tests} tests under {rules} rules, processor time, best of {MANY_ROUNDS} runs")
-    ways = judging.rounds(MANY_ROUNDS)
+def _evaluating() -> list[bool]:
+    tests, expectations = evaluating.FILES * evaluating.TESTS, evaluating.EXPECTATIONS
+    print(f"\n{tests} tests under {expectations} rules, processor time, best of {MANY_ROUNDS} runs")
+    ways = evaluating.rounds(MANY_ROUNDS)
     for way in ways.values():
         _line(f"{way.name}: collection", way.collection, "s")
         _line(f"{way.name}: run", way.run, "s")
-    plain, judged = ways["plain pytest"], ways["judged"]
-    used, peer = max(judged.memory), max(plain.memory)
+    plain, evaluated = ways["plain pytest"], ways["judged"]
+    used, peer = max(evaluated.memory), max(plain.memory)
     _line("noise: plain again, run", 100 * (ways["plain pytest again"].run / plain.run - 1), "%")
     met = [
-        _line("judged: added to collection", judged.collection - plain.collection, "s", at_most=0.5),
+        _line("judged: added to collection", evaluated.collection - plain.collection, "s", at_most=0.5),
         _line("judged: memory a test", 1024 * (used - peer) / tests, "KB", at_most=4),
     ]
-    seconds = 100 * (judged.run / plain.run - 1)
+    seconds = 100 * (evaluated.run / plain.run - 1)
     if not shutil.which("valgrind"):
         return [*met, _line("judged: added to the run", seconds, "%", at_most=5)]
     # Seconds differ from run to run by more than the target.
@@ -87,12 +87,12 @@ def _judging() -> list[bool]:
 
 
 def _counted(tests: int) -> list[bool]:
-    print(f"\nthe same in instructions; a fifth of it: {tests // 5} tests under {judging.RULES // 5} rules")
-    plain, judged = judging.counted()
-    less_plain, less_judged = judging.counted(0.2)
-    run, less = judged.run - plain.run, less_judged.run - less_plain.run
-    collection = judged.collection - plain.collection
-    less_collection = less_judged.collection - less_plain.collection
+    print(f"\nthe same in instructions; a fifth of it: {tests // 5} tests under {evaluating.EXPECTATIONS // 5} rules")
+    plain, evaluated = evaluating.counted()
+    less_plain, less_evaluated = evaluating.counted(0.2)
+    run, less = evaluated.run - plain.run, less_evaluated.run - less_plain.run
+    collection = evaluated.collection - plain.collection
+    less_collection = less_evaluated.collection - less_plain.collection
     _line("plain pytest: collection", plain.collection / 1e6, "M")
     _line("plain pytest: run", plain.run / 1e6, "M")
     _line("judged: added to collection", collection / 1e6, "M")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ci.bench.judging import healthy_server
+from ci.bench.evaluating import healthy_server
 from ci.bench.memory import folder_in_memory
 from ci.bench.processes import seconds_of
 

@@ -51,7 +51,7 @@ class Drawing:
 
     def _file(self, content: str, title: str, film: str) -> str:
         rows = "\n".join(self._row(row, number) for row, number in self._rows.items())
-        styles = "\n".join(_rule(style, number) for style, number in self._styles.items())
+        styles = "\n".join(_expectation(style, number) for style, number in self._styles.items())
         dots = "".join(f'<circle cx="{20 + 18 * each}" cy="18" r="5" fill="#30363d"/>' for each in range(3))
         return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" \
@@ -91,7 +91,7 @@ def _pixels(columns: int) -> str:
     return f"{columns * _CELL:.1f}".removesuffix(".0")
 
 
-def _rule(style: Style, number: int) -> str:
+def _expectation(style: Style, number: int) -> str:
     return f".s{number} {{ {_declarations(style)} }}"
 
 

@@ -65,7 +65,7 @@ COMMANDS = {
     "slo": Command("reports.slo", "Hold a recorded run against the service level objectives", _TEST),
     "api": Command("release.api", "What services offer, by their OpenAPI documents", _TEST),
     "sandbox": Command("runs.sandbox", "A platform of one's own, kept running for development", _TEST),
-    "policy": Command("rules.policy", "What failures are expected where, why, and until when", _EXPECTATIONS),
+    "policy": Command("expectations.commands", "What failures are expected where, why, and until when", _EXPECTATIONS),
     "deploy": Command("operate.deploy", "Deploy an environment", _OPERATE),
     "deploy-and-test": Command(
         "runs.testing", "Deploy an environment, wait until it is ready, and", _OPERATE, passes_on=True

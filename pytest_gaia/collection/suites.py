@@ -15,7 +15,7 @@ from pytest_gaia.collection.needs import Needs, needs_of
 from pytest_gaia.collection.selection import outside_default_selection
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.policy.subjects import Subject
+from pytest_gaia.expectations.subjects import Subject
 
 LOOP_FIXTURE = "gaia_loop"
 """the fixture that all fixtures request which hold something that belongs to the session's event loop"""

@@ -189,7 +189,7 @@ def from_executable(name: str, finished: Finished, request: Request, redact: Cal
     except NoReply as problem:
         why = f"{name}: the last line of its output is no reply to `{request.phase}`: {problem}"
         return msgspec.structs.replace(failed, message=redact(why))
-    return _judged(name, said, status, finished, request, redact)
+    return _evaluated(name, said, status, finished, request, redact)
 
 
 def last_line(text: str) -> str:
@@ -197,7 +197,7 @@ def last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def _judged(
+def _evaluated(
     name: str, said: Reply, status: ReplyStatus, finished: Finished, request: Request, redact: Callable[[str], str]
 ) -> Reply:
     worse = max(said.status, status, key=_FROM_BEST.index)

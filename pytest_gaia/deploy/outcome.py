@@ -64,7 +64,7 @@ class Outcome:
         return self.kind in GOOD
 
 
-def judge(tool: Reply, before: Observation, after: Observation, wanted: Wanted) -> Outcome:
+def classify(tool: Reply, before: Observation, after: Observation, wanted: Wanted) -> Outcome:
     """Return what became of a deployment.
 
     ``after`` decides; what the tool said only names it. Where the tool did not say which release it made, the app's

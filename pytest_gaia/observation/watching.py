@@ -9,10 +9,10 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request
 
 from pytest_gaia.config.environment import Environment, safe_post
+from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.asking import VIA_GATEWAY, ask_all
 from pytest_gaia.observation.probes import opener
 from pytest_gaia.observation.readiness import READY, WOKE, Demand, MemberState, probe_members
-from pytest_gaia.policy.subjects import Observed
 
 _LONGEST = 64 * 1024
 """bytes of an answer that are read"""

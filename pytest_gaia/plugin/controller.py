@@ -113,7 +113,7 @@ class ControllerHooks:
             if self._mistake:
                 session.exitstatus = self._refused.exit_code if self._refused else pytest.ExitCode.USAGE_ERROR
             elif not only_looks(self.config.option):
-                session.exitstatus = self.config.stash[VERDICT] = self._judged(int(session.exitstatus))
+                session.exitstatus = self.config.stash[VERDICT] = self._evaluated(int(session.exitstatus))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
     def pytest_gaia_say(self) -> Generator[None]:
@@ -143,16 +143,16 @@ class ControllerHooks:
         words = LastWords(self.config, self.run.declared.label, self._actions)
         if mistake := self._mistake:
             words.refuse(mistake)
-        elif judged := self.result.judged:
-            words.say(judged, self._noted, self.result.unwritten)
+        elif evaluated := self.result.evaluated:
+            words.say(evaluated, self._noted, self.result.unwritten)
 
-    def _judged(self, exitstatus: int) -> int:
+    def _evaluated(self, exitstatus: int) -> int:
         self.witness.assembly.finish()
         self._look_again(exitstatus)
         witness = self.witness
         planned = len(witness.assembly.planned)
         code = self.result.close(exitstatus, planned, partial=witness.partial(), lost=witness.lost)
-        if self.result.judged and (problem := settle_junit(self.config, self.result.judged)):
+        if self.result.evaluated and (problem := settle_junit(self.config, self.result.evaluated)):
             self.result.unwritten.append(problem)
             return code or int(pytest.ExitCode.USAGE_ERROR)
         return code

@@ -127,7 +127,7 @@ def _changed(config: pytest.Config) -> int:
     sys.stderr.flush()
     if result is None or not files:
         return 0
-    return (result.judged and result.judged.verdict.exit_code) or _NO_VERDICT
+    return (result.evaluated and result.evaluated.verdict.exit_code) or _NO_VERDICT
 
 
 def _take_pipe(config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.checks.hooks import CheckHooks
-from pytest_gaia.plugin.checks.result import Judging, Result
+from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope, SealHooks, sealed_before
 from pytest_gaia.plugin.ending import RESULT
 from pytest_gaia.plugin.launch import distributes
@@ -44,7 +44,7 @@ class RunHooks:
 def register(config: pytest.Config, run: Run) -> None:
     """Register the hooks of this process. Raises :class:`~pytest_gaia.errors.ConfigError` for a mistake in the rules."""
     # Without pytest's own plugin for marks (-p no:skipping) there is no such option.
-    judging = Judging.of(run, excusing=not getattr(config.option, "runxfail", False))
+    evaluating = Evaluator.of(run, excusing=not getattr(config.option, "runxfail", False))
     if run.is_worker:
         # First of all, because from now on there are secrets, and the masks are those of the controller.
         attach(config, run)
@@ -52,51 +52,51 @@ def register(config: pytest.Config, run: Run) -> None:
     mask_terminal(config, run.redactor.text)
     _add(config, "gaia-redaction", RedactionHooks(run, config))
     if run.is_worker:
-        _register_worker(config, run, judging)
+        _register_worker(config, run, evaluating)
     else:
-        _register_controller(config, run, judging)
+        _register_controller(config, run, evaluating)
     if run.declared.tolerance.xfail == "fails" and not distributes(config):
         # pytest's own switch: marks of xfail mean nothing then. Not on a controller, whose options workers inherit.
         config.option.runxfail = True
 
 
-def _register_worker(config: pytest.Config, run: Run, judging: Judging) -> None:
-    _add(config, "gaia-checks", CheckHooks(run, judging, None))
+def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
+    _add(config, "gaia-checks", CheckHooks(run, evaluating, None))
     told = partial(tell_nodes, config, LEFT_OUT), partial(tell_nodes, config, UNCOLLECTED)
     _add(config, "gaia-ledger", LedgerHooks(Scope.of(config, run), *told))
-    _bridge(config, run, judging)
+    _bridge(config, run, evaluating)
 
 
-def _register_controller(config: pytest.Config, run: Run, judging: Judging) -> None:
+def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
     # Workers do not pay for these.
     from pytest_gaia.plugin.checks.witness import ReportHooks, WitnessHooks
     from pytest_gaia.plugin.controller import ControllerHooks
     from pytest_gaia.plugin.terminal.progress import SuitesBegun
 
-    result = config.stash[RESULT] = Result(run, judging, config)
+    result = config.stash[RESULT] = Result(run, evaluating, config)
     witness = WitnessHooks(result.add, run.shown, Scope.of(config, run))
-    _add(config, "gaia-checks", CheckHooks(run, judging, witness.assembly))
+    _add(config, "gaia-checks", CheckHooks(run, evaluating, witness.assembly))
     _add(config, "gaia-witness", witness)
     if distributes(config):
         _add(config, "gaia-reports", ReportHooks(witness.assembly))
         show_outcomes(config)
     if config.option.gaia_seal or config.option.gaia_plan:
-        result.plan = sealed_before(run, judging, config)
+        result.plan = sealed_before(run, evaluating, config)
         if config.option.gaia_seal:
-            _add(config, "gaia-seal", SealHooks(run, judging, result, witness, config))
+            _add(config, "gaia-seal", SealHooks(run, evaluating, result, witness, config))
     _add(config, "gaia-ledger", LedgerHooks(witness.scope, witness.left_out, witness.uncollected.update))
-    _bridge(config, run, judging, result)
+    _bridge(config, run, evaluating, result)
     suites = SuitesBegun(config, run.roots)
     _add(config, "gaia-suites", suites)
     _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, suites, _deployment(config, run)))
 
 
-def _bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None = None) -> None:
+def _bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Result | None = None) -> None:
     """Only a run that writes for Allure imports what that takes."""
     if getattr(config.option, "allure_report_dir", None):
         from pytest_gaia.plugin.allure import bridge
 
-        bridge(config, run, judging, result)
+        bridge(config, run, evaluating, result)
 
 
 def _deployment(config: pytest.Config, run: Run) -> Deployment | None:

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_gaia.policy.rules import Rule
+from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, shortened, wrapped
 from pytest_gaia.report.terms import remaining
-from pytest_gaia.verdict.judge import Judgement, Outcome
-from pytest_gaia.verdict.judged import Judged, over_caps
+from pytest_gaia.verdict.classify import Classification, Outcome
+from pytest_gaia.verdict.evaluated import EvaluatedRun, over_caps
 from pytest_gaia.wording import counted
 
 _SOON = 7
@@ -39,67 +39,67 @@ class Layout:
 PLAIN = Layout()
 
 
-def notes(judged: Judged, layout: Layout = PLAIN) -> list[str]:
+def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
     """Return what the verdict rests on: rules, warnings, what does not apply, and what production would say."""
     return [
-        *_titled(f"expected failures{spent(judged)}", _rules(judged, layout)),
-        *_titled("tolerated", _tests(judged, "tolerated", layout) if layout.expected else ()),
-        *_titled("warnings", [line for text in warnings(judged) for line in _hung(text, layout)]),
-        *_titled("not applicable", _reasons(judged, layout)),
-        *_production(judged),
+        *_titled(f"expected failures{spent(evaluated)}", _expectations(evaluated, layout)),
+        *_titled("tolerated", _tests(evaluated, "tolerated", layout) if layout.expected else ()),
+        *_titled("warnings", [line for text in warnings(evaluated) for line in _hung(text, layout)]),
+        *_titled("not applicable", _reasons(evaluated, layout)),
+        *_production(evaluated),
     ]
 
 
-def gating(judged: Judged, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
+def gating(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
     """Return each test that gates, what it came to, and the first reason. Those that are ``shown`` are left out."""
-    gates = (each for each in judged.judgements if each.gates and each.node not in shown)
+    gates = (each for each in evaluated.classifications if each.gates and each.node not in shown)
     return _titled("gating", [line for each in gates for line in _test(each, layout)])
 
 
-def verdict_line(label: str, judged: Judged) -> str:
+def verdict_line(label: str, evaluated: EvaluatedRun) -> str:
     """Return the one line that says how the run ended; ``label`` is the environment as people should read it."""
-    return f"{_head(label, judged)} {', '.join(_parts(judged))}"
+    return f"{_head(label, evaluated)} {', '.join(_parts(evaluated))}"
 
 
-def verdict_lines(label: str, judged: Judged, layout: Layout = PLAIN) -> list[str]:
+def verdict_lines(label: str, evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
     """Return the same, broken between its reasons where it is too long."""
-    return listed(_head(label, judged), _parts(judged), layout.width)
+    return listed(_head(label, evaluated), _parts(evaluated), layout.width)
 
 
-def warnings(judged: Judged) -> Iterator[str]:
+def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
     """Give a sentence for each rule that ends soon, and for each test that passed where it should not have, or late."""
-    today, name = judged.context.today, judged.context.environment
-    for rule in (rule for rule in judged.rules if name in rule.environments):
-        left = rule.days_left(today)
+    today, name = evaluated.context.today, evaluated.context.environment
+    for expectation in (expectation for expectation in evaluated.expectations if name in expectation.environments):
+        left = expectation.days_left(today)
         if left <= 0:
-            yield f"rule {rule.id} expired {rule.expires} and excuses nothing; {_ask(rule)}"
+            yield f"rule {expectation.id} expired {expectation.expires} and excuses nothing; {_ask(expectation)}"
         elif left <= _SOON:
-            yield f"rule {rule.id} expires in {counted(left, 'day')}; {_ask(rule)}"
-    if judged.partial:
-        yield from over_caps(judged.judgements, judged.rules)
-    for judgement in judged.judgements:
-        if judgement.outcome == "unexpected pass" or (judgement.outcome == "passed" and judgement.why):
-            yield f"{judgement.node}: {judgement.outcome}: {judgement.why}"
+            yield f"rule {expectation.id} expires in {counted(left, 'day')}; {_ask(expectation)}"
+    if evaluated.partial:
+        yield from over_caps(evaluated.classifications, evaluated.expectations)
+    for classification in evaluated.classifications:
+        if classification.outcome == "unexpected pass" or (classification.outcome == "passed" and classification.why):
+            yield f"{classification.node}: {classification.outcome}: {classification.why}"
 
 
-def spent(judged: Judged) -> str:
+def spent(evaluated: EvaluatedRun) -> str:
     """Return how much of the environment's budget for excused failures is spent; nothing where none is, or none is set."""
-    budget = judged.context.tolerance.budget
-    return f": {judged.excused} of a budget of {budget}" if judged.excused and budget is not None else ""
+    budget = evaluated.context.tolerance.budget
+    return f": {evaluated.excused} of a budget of {budget}" if evaluated.excused and budget is not None else ""
 
 
-def _head(label: str, judged: Judged) -> str:
-    return f"gaia verdict: {judged.verdict.word} on {label}:"
+def _head(label: str, evaluated: EvaluatedRun) -> str:
+    return f"gaia verdict: {evaluated.verdict.word} on {label}:"
 
 
-def _parts(judged: Judged) -> list[str]:
-    verdict = judged.verdict
-    counts = [f"{judged.counts[outcome]} {outcome}" for outcome in _SHOWN if judged.counts[outcome]]
+def _parts(evaluated: EvaluatedRun) -> list[str]:
+    verdict = evaluated.verdict
+    counts = [f"{evaluated.counts[outcome]} {outcome}" for outcome in _SHOWN if evaluated.counts[outcome]]
     reasons = verdict.reasons if verdict.word != "PROMOTE" else ()
     return [*reasons, *(count for count in counts if count not in reasons)] or ["nothing was run"]
 
 
-def _test(each: Judgement, layout: Layout) -> list[str]:
+def _test(each: Classification, layout: Layout) -> list[str]:
     # A message may begin with an empty line, or hold a line end of another system.
     first = next(iter(each.why.strip().splitlines()), "").rstrip()
     why = f"{each.outcome}: {first}".removesuffix(": ")
@@ -109,18 +109,30 @@ def _test(each: Judgement, layout: Layout) -> list[str]:
     return [f"  {shortened(each.node, layout.width - 2)}", *wrapped(why, layout.width, indent=4)]
 
 
-def _rules(judged: Judged, layout: Layout) -> list[str]:
-    used = [(rule, judged.using(rule)) for rule in judged.rules if judged.using(rule)]
-    today = judged.context.today
-    names = [
-        (f"  {count}", "×", rule.id, rule.issue, rule.owner, remaining(rule.days_left(today))) for rule, count in used
+def _expectations(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
+    used = [
+        (expectation, evaluated.using(expectation))
+        for expectation in evaluated.expectations
+        if evaluated.using(expectation)
     ]
-    lines = _beside(names, [rule.why for rule, _ in used], layout.width)
-    nodes = _by_rule(judged) if layout.expected else {}
+    today = evaluated.context.today
+    names = [
+        (
+            f"  {count}",
+            "×",
+            expectation.id,
+            expectation.issue,
+            expectation.owner,
+            remaining(expectation.days_left(today)),
+        )
+        for expectation, count in used
+    ]
+    lines = _beside(names, [expectation.why for expectation, _ in used], layout.width)
+    nodes = _by_expectation(evaluated) if layout.expected else {}
     return [
         line
-        for (rule, _), block in zip(used, lines, strict=True)
-        for line in (*block, *(f"      {shortened(node, layout.width - 6)}" for node in nodes.get(rule.id, ())))
+        for (expectation, _), block in zip(used, lines, strict=True)
+        for line in (*block, *(f"      {shortened(node, layout.width - 6)}" for node in nodes.get(expectation.id, ())))
     ]
 
 
@@ -142,27 +154,27 @@ def _wrapped_row(row: str, width: int) -> list[str]:
     return [row] if columns(row) <= width else wrapped(row.strip(), width, indent=indent, hanging=6)
 
 
-def _by_rule(judged: Judged) -> dict[str, list[str]]:
+def _by_expectation(evaluated: EvaluatedRun) -> dict[str, list[str]]:
     nodes: defaultdict[str, list[str]] = defaultdict(list)
-    for each in judged.judgements:
+    for each in evaluated.classifications:
         if each.outcome == "expected failure":
-            for rule in each.rules:
-                nodes[rule].append(each.node)
+            for expectation in each.expectations:
+                nodes[expectation].append(each.node)
     return nodes
 
 
-def _tests(judged: Judged, outcome: Outcome, layout: Layout) -> list[str]:
-    those = (each for each in judged.judgements if each.outcome == outcome)
+def _tests(evaluated: EvaluatedRun, outcome: Outcome, layout: Layout) -> list[str]:
+    those = (each for each in evaluated.classifications if each.outcome == outcome)
     return [line for each in those for line in _test(each, layout)]
 
 
-def _ask(rule: Rule) -> str:
-    return f"ask {rule.owner} ({rule.issue})"
+def _ask(expectation: Expectation) -> str:
+    return f"ask {expectation.owner} ({expectation.issue})"
 
 
-def _reasons(judged: Judged, layout: Layout) -> list[str]:
+def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
     nodes: defaultdict[str, list[str]] = defaultdict(list)
-    for each in judged.judgements:
+    for each in evaluated.classifications:
         if each.outcome == "not applicable":
             nodes[each.why].append(each.node)
     digits = len(str(max(map(len, nodes.values()), default=0)))
@@ -174,10 +186,10 @@ def _reasons(judged: Judged, layout: Layout) -> list[str]:
     return lines
 
 
-def _production(judged: Judged) -> list[str]:
-    if not judged.gating_in_production or judged.context.environment == "production":
+def _production(evaluated: EvaluatedRun) -> list[str]:
+    if not evaluated.gating_in_production or evaluated.context.environment == "production":
         return []
-    return [f"gaia: under production's rules: {judged.gating_in_production} would gate"]
+    return [f"gaia: under production's rules: {evaluated.gating_in_production} would gate"]
 
 
 def _hung(text: str, layout: Layout) -> list[str]:

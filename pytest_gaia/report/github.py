@@ -8,8 +8,8 @@ from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.printable import visible
 from pytest_gaia.report._markdown_text import escaped, table
 from pytest_gaia.report.footer import spent, warnings
-from pytest_gaia.verdict.judge import Judgement
-from pytest_gaia.verdict.judged import Judged
+from pytest_gaia.verdict.classify import Classification
+from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 MOST = 10
 """annotations of one kind that GitHub shows of a step; the others would be dropped without a word"""
@@ -22,7 +22,7 @@ _WORDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def run_annotations(
-    judged: Judged, label: str, places: Mapping[str, tuple[str, int]], prefix: str = ""
+    evaluated: EvaluatedRun, label: str, places: Mapping[str, tuple[str, int]], prefix: str = ""
 ) -> Iterator[str]:
     """Give a workflow command for each test that gates, and for what a person should look at.
 
@@ -30,30 +30,30 @@ def run_annotations(
     repository, such as ``services/``. Of more than GitHub shows, the last one says how many there are.
     """
 
-    def failure(each: Judgement) -> str:
+    def failure(each: Classification) -> str:
         file, line = places.get(each.node, (each.node.partition("::")[0], 0))
         return annotation("error", f"gaia {each.outcome}", f"{each.node}\n{each.why}".strip(), f"{prefix}{file}", line)
 
-    gating = [each for each in judged.judgements if each.gates]
+    gating = [each for each in evaluated.classifications if each.gates]
     yield from _most(
-        "error", [*_verdict(judged, label, gating), *(partial(failure, each) for each in gating)], "tests gate"
+        "error", [*_verdict(evaluated, label, gating), *(partial(failure, each) for each in gating)], "tests gate"
     )
-    if judged.verdict.word == "PARTIAL":
-        yield annotation("notice", "gaia PARTIAL", f"{label}: {'; '.join(judged.verdict.reasons)}")
-    warned = [partial(annotation, "warning", "gaia", text) for text in warnings(judged)]
+    if evaluated.verdict.word == "PARTIAL":
+        yield annotation("notice", "gaia PARTIAL", f"{label}: {'; '.join(evaluated.verdict.reasons)}")
+    warned = [partial(annotation, "warning", "gaia", text) for text in warnings(evaluated)]
     yield from _most("warning", warned, "warnings")
 
 
-def job_summary(judged: Judged, label: str, room: int = SUMMARY_LIMIT) -> str:
+def job_summary(evaluated: EvaluatedRun, label: str, room: int = SUMMARY_LIMIT) -> str:
     """Return the run as Markdown, in at most ``room`` bytes of UTF-8."""
-    return _fitting(_summary(judged, label), room)
+    return _fitting(_summary(evaluated, label), room)
 
 
-def _verdict(judged: Judged, label: str, gating: Sequence[Judgement]) -> Iterator[Callable[[], str]]:
+def _verdict(evaluated: EvaluatedRun, label: str, gating: Sequence[Classification]) -> Iterator[Callable[[], str]]:
     """A verdict that no test gives: nothing is proved, the environment is away, or what runs is not what was there."""
-    if judged.verdict.exit_code and not gating:
-        title = f"gaia {judged.verdict.word}"
-        yield partial(annotation, "error", title, f"{label}: {'; '.join(judged.verdict.reasons)}")
+    if evaluated.verdict.exit_code and not gating:
+        title = f"gaia {evaluated.verdict.word}"
+        yield partial(annotation, "error", title, f"{label}: {'; '.join(evaluated.verdict.reasons)}")
 
 
 def _most(kind: str, said: Sequence[Callable[[], str]], what: str) -> Iterator[str]:
@@ -63,33 +63,40 @@ def _most(kind: str, said: Sequence[Callable[[], str]], what: str) -> Iterator[s
         yield annotation(kind, "gaia", f"{left} more {what}; the log and the job's summary name them.")
 
 
-def _summary(judged: Judged, label: str) -> Iterator[str]:
-    yield f"## gaia: {judged.verdict.word} on {_cell(label)}"
+def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
+    yield f"## gaia: {evaluated.verdict.word} on {_cell(label)}"
     yield ""
-    yield " · ".join(f"{count} {outcome}" for outcome, count in judged.counts.items()) or "nothing was run"
-    if judged.verdict.word != "PROMOTE":
+    yield " · ".join(f"{count} {outcome}" for outcome, count in evaluated.counts.items()) or "nothing was run"
+    if evaluated.verdict.word != "PROMOTE":
         yield ""
-        yield from (f"- {_cell(reason)}" for reason in judged.verdict.reasons)
-    gating = [(each.node, each.outcome, each.why) for each in judged.judgements if each.gates]
+        yield from (f"- {_cell(reason)}" for reason in evaluated.verdict.reasons)
+    gating = [(each.node, each.outcome, each.why) for each in evaluated.classifications if each.gates]
     yield from _table("What gates", ("test", "outcome", "why"), gating)
     yield from _table(
-        f"Expected failures{spent(judged)}",
+        f"Expected failures{spent(evaluated)}",
         ("tests", "rule", "issue", "owner", "expires", "why"),
         [
-            (str(judged.using(rule)), rule.id, rule.issue, rule.owner, rule.expires.isoformat(), rule.why)
-            for rule in judged.rules
-            if judged.using(rule)
+            (
+                str(evaluated.using(expectation)),
+                expectation.id,
+                expectation.issue,
+                expectation.owner,
+                expectation.expires.isoformat(),
+                expectation.why,
+            )
+            for expectation in evaluated.expectations
+            if evaluated.using(expectation)
         ],
     )
-    yield from _table("Warnings", ("what to look at",), [(text,) for text in warnings(judged)])
-    yield from _table("What was not tested", ("tests", "outcome", "why"), _untested(judged))
-    if judged.gating_in_production and judged.context.environment != "production":
-        yield from ("", f"Under production's rules, {judged.gating_in_production} would gate.")
+    yield from _table("Warnings", ("what to look at",), [(text,) for text in warnings(evaluated)])
+    yield from _table("What was not tested", ("tests", "outcome", "why"), _untested(evaluated))
+    if evaluated.gating_in_production and evaluated.context.environment != "production":
+        yield from ("", f"Under production's rules, {evaluated.gating_in_production} would gate.")
 
 
-def _untested(judged: Judged) -> list[tuple[str, str, str]]:
+def _untested(evaluated: EvaluatedRun) -> list[tuple[str, str, str]]:
     outcomes = ("not applicable", "skipped", "incomplete", "not collected", "deselected")
-    counted = Counter((each.outcome, each.why) for each in judged.judgements if each.outcome in outcomes)
+    counted = Counter((each.outcome, each.why) for each in evaluated.classifications if each.outcome in outcomes)
     return [(str(count), outcome, why) for (outcome, why), count in counted.items()]
 
 

@@ -9,10 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
-from pytest_gaia.policy.rules import Rule
+from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.report.terms import terms, told
-from pytest_gaia.verdict.judge import Judgement
-from pytest_gaia.verdict.judged import Judged, worst_of_each
+from pytest_gaia.verdict.classify import Classification
+from pytest_gaia.verdict.evaluated import EvaluatedRun, worst_of_each
 
 Address = tuple[str, str]
 """classname and name of a test case"""
@@ -24,7 +24,7 @@ _ERRORS = ("error", "crashed", "not collected", "incomplete")
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\u007e\u0080-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def settle(root: Element, judged: Judged, addresses: Mapping[str, Address], *, strict: bool) -> None:
+def settle(root: Element, evaluated: EvaluatedRun, addresses: Mapping[str, Address], *, strict: bool) -> None:
     """Rewrite the document below ``root``, which pytest has written. ``addresses`` are those of all node ids.
 
     ``strict`` leaves properties of single tests out, which the schema of Jenkins (``xunit2``) does not know.
@@ -34,22 +34,22 @@ def settle(root: Element, judged: Judged, addresses: Mapping[str, Address], *, s
         for case in suite.findall("testcase"):
             written[case.get("classname", ""), case.get("name", "")].append(case)
             suite.remove(case)
-        rules = {rule.id: rule for rule in judged.rules}
-        for each in worst_of_each(judged.judgements):
+        expectations = {expectation.id: expectation for expectation in evaluated.expectations}
+        for each in worst_of_each(evaluated.classifications):
             address = addresses[each.node]
-            suite.append(_case(each, address, written.pop(address, []), judged, rules, strict=strict))
+            suite.append(_case(each, address, written.pop(address, []), evaluated, expectations, strict=strict))
         # What belongs to no test, such as an error inside of pytest.
         suite.extend(case for cases in written.values() for case in cases)
         _count(suite)
-        _describe(suite, judged)
+        _describe(suite, evaluated)
 
 
 def _case(
-    each: Judgement,
+    each: Classification,
     address: Address,
     written: Sequence[Element],
-    judged: Judged,
-    rules: Mapping[str, Rule],
+    evaluated: EvaluatedRun,
+    expectations: Mapping[str, Expectation],
     *,
     strict: bool,
 ) -> Element:
@@ -58,8 +58,8 @@ def _case(
     case = Element("testcase", {**attributes, "classname": address[0], "name": address[1], "time": f"{seconds:.3f}"})
     if not strict:
         case.extend(child for old in written for child in old.findall("properties"))
-    tag = _tag(each, judged)
-    message = _legal(_message(each, rules))
+    tag = _tag(each, evaluated)
+    message = _legal(_message(each, expectations))
     if tag:
         case.append(_result(tag, each, message, written))
     elif each.outcome != "passed" or each.why:
@@ -70,19 +70,19 @@ def _case(
     return case
 
 
-def _tag(each: Judgement, judged: Judged) -> str:
+def _tag(each: Classification, evaluated: EvaluatedRun) -> str:
     """Return what JUnit calls an outcome; nothing for a pass."""
     if each.outcome == "passed" and not each.gates:
         return ""
     if each.outcome == "unexpected pass" and not each.gates:
         # Where everything is tolerated, it is worth a note.
-        return "" if judged.context.tolerance.kind == "open" else "failure"
+        return "" if evaluated.context.tolerance.kind == "open" else "failure"
     if each.gates or each.outcome == "incomplete":
         return "error" if each.outcome in _ERRORS else "failure"
     return "skipped"
 
 
-def _result(tag: str, each: Judgement, message: str, written: Sequence[Element]) -> Element:
+def _result(tag: str, each: Classification, message: str, written: Sequence[Element]) -> Element:
     said = [child for old in written for child in old if child.tag in _RESULTS]
     # A skip that gates is told by us: pytest has no message for it.
     own = tag == "skipped" or not any(child.tag != "skipped" for child in said)
@@ -91,9 +91,9 @@ def _result(tag: str, each: Judgement, message: str, written: Sequence[Element])
     return result
 
 
-def _message(each: Judgement, rules: Mapping[str, Rule]) -> str:
-    known = [rules[rule] for rule in each.rules if rule in rules]
-    decided = "; ".join(f"rule {rule.id}, {terms(rule)}" for rule in known)
+def _message(each: Classification, expectations: Mapping[str, Expectation]) -> str:
+    known = [expectations[expectation] for expectation in each.expectations if expectation in expectations]
+    decided = "; ".join(f"rule {expectation.id}, {terms(expectation)}" for expectation in known)
     return f"{each.outcome}: {each.why}{f' ({decided})' if decided else ''}".removesuffix(": ")
 
 
@@ -105,25 +105,25 @@ def _count(suite: Element) -> None:
         suite.set(name, str(count))
 
 
-def _describe(suite: Element, judged: Judged) -> None:
+def _describe(suite: Element, evaluated: EvaluatedRun) -> None:
     properties = suite.find("properties")
     if properties is None:
         properties = Element("properties")
         suite.insert(0, properties)
-    properties.extend(Element("property", name=name, value=_legal(value)) for name, value in _properties(judged))
+    properties.extend(Element("property", name=name, value=_legal(value)) for name, value in _properties(evaluated))
 
 
-def _properties(judged: Judged) -> Iterator[tuple[str, str]]:
-    yield "gaia.verdict", judged.verdict.word
-    yield "gaia.exit_code", str(judged.verdict.exit_code)
-    yield "gaia.reasons", "; ".join(judged.verdict.reasons)
-    yield "gaia.environment", judged.context.environment
-    yield "gaia.rehearsal", str(judged.start.rehearsal).lower()
-    yield "gaia.topology", judged.start.topology
-    yield "gaia.release", judged.start.release
-    for rule in judged.rules:
-        if count := judged.using(rule):
-            yield f"gaia.rule.{rule.id}", f"{count} × {told(rule)}"
+def _properties(evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
+    yield "gaia.verdict", evaluated.verdict.word
+    yield "gaia.exit_code", str(evaluated.verdict.exit_code)
+    yield "gaia.reasons", "; ".join(evaluated.verdict.reasons)
+    yield "gaia.environment", evaluated.context.environment
+    yield "gaia.rehearsal", str(evaluated.start.rehearsal).lower()
+    yield "gaia.topology", evaluated.start.topology
+    yield "gaia.release", evaluated.start.release
+    for expectation in evaluated.expectations:
+        if count := evaluated.using(expectation):
+            yield f"gaia.rule.{expectation.id}", f"{count} × {told(expectation)}"
 
 
 def _legal(text: str) -> str:

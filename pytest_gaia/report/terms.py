@@ -1,18 +1,18 @@
 """The terms of a rule in one line, as every text that names a rule in a sentence has them."""
 
-from pytest_gaia.policy.rules import Rule
-from pytest_gaia.verdict.report import RuleUse
+from pytest_gaia.expectations.expectation import Expectation
+from pytest_gaia.verdict.report import ExpectationUse
 from pytest_gaia.wording import counted
 
 
-def terms(rule: Rule | RuleUse) -> str:
+def terms(expectation: Expectation | ExpectationUse) -> str:
     """Return the rule's issue, who answers for it, and the day on which it ends, such as ``GAIA-1, @team, until 2027-01-31``."""
-    return f"{rule.issue}, {rule.owner}, until {rule.expires}"
+    return f"{expectation.issue}, {expectation.owner}, until {expectation.expires}"
 
 
-def told(rule: Rule | RuleUse) -> str:
+def told(expectation: Expectation | ExpectationUse) -> str:
     """Return why there is such a rule, and its terms."""
-    return f"{rule.why} ({terms(rule)})"
+    return f"{expectation.why} ({terms(expectation)})"
 
 
 def remaining(days: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pytest_gaia.deploy.contract import DeployHook, Observation, Phase, Reply, Request
-from pytest_gaia.deploy.outcome import Outcome, Wanted, converged, digests, judge, running_image
+from pytest_gaia.deploy.outcome import Outcome, Wanted, classify, converged, digests, running_image
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import DeployFailed, DeployUnavailable
 from pytest_gaia.rollout.model import DOING, Progress, Rollout, Step, StepOutcome, StepResult
@@ -128,7 +128,7 @@ class Worker:
         while True:
             seen = self.look(step, until)
             now = self.pace.clock()
-            outcome = judge(reply, before, seen, wanted)
+            outcome = classify(reply, before, seen, wanted)
             if watch.is_over(seen, now, good=outcome.good) or now >= until:
                 return seen, outcome
             pause = min(self.pace.between_looks(), until - now)

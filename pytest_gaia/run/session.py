@@ -13,7 +13,7 @@ from pytest_gaia.clients.known_secrets import redactor_of, secrets_of
 from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options
-from pytest_gaia.policy.subjects import Observed
+from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.printable import coloured, visible
 from pytest_gaia.run.stack import Stack, bind
 from pytest_gaia.sandbox.directories import create_run

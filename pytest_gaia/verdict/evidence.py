@@ -14,7 +14,7 @@ import msgspec
 
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.policy.subjects import Context
+from pytest_gaia.expectations.subjects import Context
 
 # gc=False: records refer to nothing that could refer back, and tens of thousands of them need not be looked through.
 SCHEMA = 1
@@ -65,7 +65,7 @@ class DeploymentSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """How one phase failed; the fields are those of :class:`~pytest_gaia.policy.subjects.Symptom`."""
+    """How one phase failed; the fields are those of :class:`~pytest_gaia.expectations.subjects.Symptom`."""
 
     kind: str
     exception: str = ""

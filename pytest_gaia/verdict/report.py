@@ -6,17 +6,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from pytest_gaia.expectations.expectation import SAID, Expectation
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.policy.rules import SAID, Rule
+from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.verdict.evidence import DeploymentSeen, MemberSeen
-from pytest_gaia.verdict.judged import Judged
 
 FORMAT: Literal["gaia-verdict/1"] = "gaia-verdict/1"
 
 
-class RuleUse(msgspec.Struct, frozen=True):
+class ExpectationUse(msgspec.Struct, frozen=True):
     """One rule, and what it did in this run."""
 
     id: str
@@ -32,14 +32,14 @@ class RuleUse(msgspec.Struct, frozen=True):
     """tests whose failure it excused"""
 
 
-class JudgedTest(msgspec.Struct, frozen=True):
+class ClassifiedTest(msgspec.Struct, frozen=True):
     """One test, and the rules that decided what it came to."""
 
     node: str
     outcome: str
     gates: bool
     why: str
-    rules: tuple[str, ...]
+    expectations: tuple[str, ...] = msgspec.field(name="rules")
     losers: tuple[tuple[str, str], ...]
     """rules that cover the test and did not decide it, each with the reason"""
 
@@ -63,7 +63,7 @@ class VerdictFile(msgspec.Struct, frozen=True):
     changed: tuple[str, ...]
     """what was another at the end than before the first test"""
     tolerance: Literal["open", "listed", "zero"]
-    judged_as_of: str
+    evaluated_as_of: str = msgspec.field(name="judged_as_of")
     """the day whose rules were in force, ISO 8601"""
     started: str
     finished: str
@@ -75,10 +75,10 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """SHA-256 of the sealed plan; empty where none was sealed"""
     bundle: str
     """id of the bundle that was tested, where it was said"""
-    policy: str
-    """SHA-256 of the rules that were in force"""
-    rules: tuple[RuleUse, ...]
-    tests: tuple[JudgedTest, ...]
+    expectations_digest: str = msgspec.field(name="policy")
+    """SHA-256 of the expectations that were in force"""
+    expectations: tuple[ExpectationUse, ...] = msgspec.field(name="rules")
+    tests: tuple[ClassifiedTest, ...]
     addresses: dict[str, tuple[str, ...]] = {}
     """member → host and port of every address at which it was tested, without credentials"""
     plugins: tuple[str, ...] = ()
@@ -91,49 +91,49 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """what was left out of the run, one sentence each; empty for a full run"""
 
 
-def verdict_file(judged: Judged) -> VerdictFile:
+def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
     """Return the document for one judged run."""
-    context = judged.context
+    context = evaluated.context
     return VerdictFile(
         format=FORMAT,
-        verdict=judged.verdict.word,
-        exit_code=judged.verdict.exit_code,
-        reasons=judged.verdict.reasons,
+        verdict=evaluated.verdict.word,
+        exit_code=evaluated.verdict.exit_code,
+        reasons=evaluated.verdict.reasons,
         environment=context.environment,
-        rehearsal=judged.start.rehearsal,
-        topology=judged.start.topology,
-        release=judged.start.release,
+        rehearsal=evaluated.start.rehearsal,
+        topology=evaluated.start.topology,
+        release=evaluated.start.release,
         capabilities=tuple(sorted(context.capabilities)),
         unknown=tuple(sorted(context.unknown)),
-        members=judged.start.members,
-        deployment=judged.start.deployment,
-        changed=judged.end.changed if judged.end else (),
+        members=evaluated.start.members,
+        deployment=evaluated.start.deployment,
+        changed=evaluated.end.changed if evaluated.end else (),
         tolerance=context.tolerance.kind,
-        judged_as_of=context.today.isoformat(),
-        started=judged.start.started,
-        finished=judged.end.finished if judged.end else "",
-        counts=dict(sorted(judged.counts.items())),
-        excused=judged.excused,
+        evaluated_as_of=context.today.isoformat(),
+        started=evaluated.start.started,
+        finished=evaluated.end.finished if evaluated.end else "",
+        counts=dict(sorted(evaluated.counts.items())),
+        excused=evaluated.excused,
         budget=context.tolerance.budget,
-        gating_in_production=judged.gating_in_production,
-        plan=judged.end.plan if judged.end else "",
-        bundle=judged.end.bundle if judged.end else "",
-        policy=policy_digest(judged.rules),
-        rules=tuple(_use(rule, judged) for rule in judged.rules),
+        gating_in_production=evaluated.gating_in_production,
+        plan=evaluated.end.plan if evaluated.end else "",
+        bundle=evaluated.end.bundle if evaluated.end else "",
+        expectations_digest=expectations_digest(evaluated.expectations),
+        expectations=tuple(_use(expectation, evaluated) for expectation in evaluated.expectations),
         tests=tuple(
-            JudgedTest(each.node, each.outcome, each.gates, each.why, each.rules, each.losers)
-            for each in judged.judgements
+            ClassifiedTest(each.node, each.outcome, each.gates, each.why, each.expectations, each.losers)
+            for each in evaluated.classifications
         ),
-        addresses=dict(judged.addresses),
-        plugins=judged.start.plugins,
-        loopback=judged.start.loopback,
-        partial=judged.partial,
+        addresses=dict(evaluated.addresses),
+        plugins=evaluated.start.plugins,
+        loopback=evaluated.start.loopback,
+        partial=evaluated.partial,
     )
 
 
-def write_report(path: Path, judged: Judged) -> bytes:
+def write_report(path: Path, evaluated: EvaluatedRun) -> bytes:
     """Write the document to ``path``, whole or not at all, and return it. Raises ``OSError``."""
-    document = msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2) + b"\n"
+    document = msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2) + b"\n"
     write_file(path, document, mode=PRIVATE)
     return document
 
@@ -148,20 +148,20 @@ def schema() -> dict[str, Any]:
     }
 
 
-def policy_digest(rules: tuple[Rule, ...]) -> str:
+def expectations_digest(expectations: tuple[Expectation, ...]) -> str:
     """Return the SHA-256 of all rules, whatever the order and the spelling of their files."""
-    plain = [{name: getattr(rule, name) for name in SAID} for rule in rules]
+    plain = [{name: getattr(expectation, name) for name in SAID} for expectation in expectations]
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
 
 
-def _use(rule: Rule, judged: Judged) -> RuleUse:
-    return RuleUse(
-        id=rule.id,
-        why=rule.why,
-        issue=rule.issue,
-        owner=rule.owner,
-        expires=rule.expires.isoformat(),
-        days_left=rule.days_left(judged.context.today),
-        applies=rule.inapplicable(judged.context) or "",
-        excused=judged.using(rule),
+def _use(expectation: Expectation, evaluated: EvaluatedRun) -> ExpectationUse:
+    return ExpectationUse(
+        id=expectation.id,
+        why=expectation.why,
+        issue=expectation.issue,
+        owner=expectation.owner,
+        expires=expectation.expires.isoformat(),
+        days_left=expectation.days_left(evaluated.context.today),
+        applies=expectation.inapplicable(evaluated.context) or "",
+        excused=evaluated.using(expectation),
     )

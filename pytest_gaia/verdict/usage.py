@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pytest_gaia.policy.rules import Rule
-from pytest_gaia.policy.subjects import Subject
-from pytest_gaia.policy.suggestions import Failing
+from pytest_gaia.expectations.expectation import Expectation
+from pytest_gaia.expectations.subjects import Subject
+from pytest_gaia.expectations.suggestions import Failing
+from pytest_gaia.verdict.classify import EXECUTED, subject_of, symptom_of
+from pytest_gaia.verdict.evaluated import EvaluatedRun
 from pytest_gaia.verdict.evidence import RecordedRun
-from pytest_gaia.verdict.judge import EXECUTED, subject_of, symptom_of
-from pytest_gaia.verdict.judged import Judged
 from pytest_gaia.wording import counted
 
 
@@ -16,7 +16,7 @@ from pytest_gaia.wording import counted
 class Idle:
     """A rule, or a part of one, that the runs did not need."""
 
-    rule: Rule
+    expectation: Expectation
     why: str
     nodes: tuple[str, ...] = ()
     """tests that passed in every run though the rule still excuses others; empty where it excused nothing"""
@@ -36,69 +36,78 @@ class _Use:
         return bool(self.passed) and not self.excused
 
 
-def idle(rules: Iterable[Rule], runs: Sequence[Judged], *, clean_runs: int) -> list[Idle]:
+def idle(expectations: Iterable[Expectation], runs: Sequence[EvaluatedRun], *, clean_runs: int) -> list[Idle]:
     """Return the rules that excused nothing in any of ``runs``, the oldest run first.
 
     A flaky rule is idle only after ``clean_runs`` runs in a row in which its tests passed. A rule of whose environments
     none was run, or whose tests were not run, is not judged at all.
     """
     used = [_uses(run) for run in runs]
-    found = [_idle(rule, [each[rule.id] for each in used if rule.id in each], clean_runs) for rule in rules]
+    found = [
+        _idle(expectation, [each[expectation.id] for each in used if expectation.id in each], clean_runs)
+        for expectation in expectations
+    ]
     return [each for each in found if each is not None]
 
 
-def _uses(run: Judged) -> dict[str, _Use]:
+def _uses(run: EvaluatedRun) -> dict[str, _Use]:
     """Return id → what became of each rule that names the environment of ``run``."""
-    named = (rule for rule in run.rules if run.context.environment in rule.environments)
-    uses = {rule.id: _Use(rule.inapplicable(run.context)) for rule in named}
-    for judgement in run.judgements:
-        for rule in judgement.rules:
-            if judgement.outcome in ("passed", "unexpected pass"):
-                uses[rule].passed.add(judgement.node)
-            elif judgement.outcome in ("expected failure", "skipped"):
-                uses[rule].excused.add(judgement.node)
+    named = (expectation for expectation in run.expectations if run.context.environment in expectation.environments)
+    uses = {expectation.id: _Use(expectation.inapplicable(run.context)) for expectation in named}
+    for classification in run.classifications:
+        for expectation in classification.expectations:
+            if classification.outcome in ("passed", "unexpected pass"):
+                uses[expectation].passed.add(classification.node)
+            elif classification.outcome in ("expected failure", "skipped"):
+                uses[expectation].excused.add(classification.node)
     return uses
 
 
-def _idle(rule: Rule, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
-    if rule.expect == "passes" or not uses:
+def _idle(expectation: Expectation, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
+    if expectation.expect == "passes" or not uses:
         return None
     reasons = [use.inapplicable for use in uses if use.inapplicable]
     if len(reasons) == len(uses):
-        return Idle(rule, f"never applied: {reasons[-1]}")
-    if rule.expect == "flaky":
-        return _flaky(rule, uses, clean_runs)
+        return Idle(expectation, f"never applied: {reasons[-1]}")
+    if expectation.expect == "flaky":
+        return _flaky(expectation, uses, clean_runs)
     passed, excused = _all(use.passed for use in uses), _all(use.excused for use in uses)
     if passed and not excused:
-        return Idle(rule, f"excused nothing: {counted(len(passed), 'test')} passed in {counted(len(uses), 'run')}")
+        return Idle(
+            expectation, f"excused nothing: {counted(len(passed), 'test')} passed in {counted(len(uses), 'run')}"
+        )
     healed = tuple(sorted(passed - excused))
-    return Idle(rule, f"{len(healed)} of its tests passed every time", healed) if healed else None
+    return Idle(expectation, f"{len(healed)} of its tests passed every time", healed) if healed else None
 
 
-def _flaky(rule: Rule, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
+def _flaky(expectation: Expectation, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
     clean = 0
     for use in reversed(uses):
         if not use.clean:
             break
         clean += 1
-    return Idle(rule, f"stale: its tests passed in the last {counted(clean, 'run')}") if clean >= clean_runs else None
+    return (
+        Idle(expectation, f"stale: its tests passed in the last {counted(clean, 'run')}")
+        if clean >= clean_runs
+        else None
+    )
 
 
 def _all(sets: Iterable[set[str]]) -> set[str]:
     return set().union(*sets)
 
 
-def unexcused(runs: Sequence[tuple[RecordedRun, Judged]]) -> Iterator[Failing]:
+def unexcused(runs: Sequence[tuple[RecordedRun, EvaluatedRun]]) -> Iterator[Failing]:
     """Yield the first failure of each test in each run that no rule excuses; flaky if the test has passed as well."""
     passed = {
-        (judged.context.environment, each.node)
-        for _, judged in runs
-        for each in judged.judgements
+        (evaluated.context.environment, each.node)
+        for _, evaluated in runs
+        for each in evaluated.classifications
         if each.outcome == "passed"
     }
-    for run, judged in runs:
-        excused = {each.node for each in judged.judgements if each.outcome == "expected failure"}
-        environment = judged.context.environment
+    for run, evaluated in runs:
+        excused = {each.node for each in evaluated.classifications if each.outcome == "expected failure"}
+        environment = evaluated.context.environment
         for record in run.tests:
             phases = (*record.phases, *record.earlier)
             failed = next((phase for phase in phases if phase.outcome == "failed"), None)
@@ -107,7 +116,7 @@ def unexcused(runs: Sequence[tuple[RecordedRun, Judged]]) -> Iterator[Failing]:
                 yield Failing(environment, subject_of(record), symptom_of(failed), flaky)
 
 
-def executed(runs: Sequence[tuple[RecordedRun, Judged]]) -> frozenset[Subject]:
+def executed(runs: Sequence[tuple[RecordedRun, EvaluatedRun]]) -> frozenset[Subject]:
     """Return every test that ran in any of ``runs``."""
-    nodes = {each.node for _, judged in runs for each in judged.judgements if each.outcome in EXECUTED}
+    nodes = {each.node for _, evaluated in runs for each in evaluated.classifications if each.outcome in EXECUTED}
     return frozenset(subject_of(record) for run, _ in runs for record in run.tests if record.node in nodes)

@@ -38,7 +38,7 @@ async def test_a_model_has_a_price(gateway):
 TODAY = datetime.datetime.now(datetime.UTC).date()
 EXPIRES = TODAY + datetime.timedelta(days=60)
 
-RULE = """
+EXPECTATION = """
 why = "{why}"
 issue = "https://issues.example/{issue}"
 owner = "@models"
@@ -50,7 +50,7 @@ expect = "fails"
 match = {{ status = 404 }}
 """
 
-RULES = {
+EXPECTATIONS = {
     "models-shadowed": ("the route is shadowed", "GAIA-407", "test_capabilities_are_listed"),
     "providers-missing": ("providers are not there yet", "GAIA-411", "test_providers_are_listed"),
 }
@@ -63,8 +63,8 @@ def make_project(folder: Path) -> Path:
     (folder / "pyproject.toml").write_text(INI)
     (folder / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
     (folder / "suites" / "models" / "test_models.py").write_text(CHECKS)
-    for name, (why, issue, test) in RULES.items():
-        text = RULE.format(why=why, issue=issue, test=test, added=TODAY, expires=EXPIRES)
+    for name, (why, issue, test) in EXPECTATIONS.items():
+        text = EXPECTATION.format(why=why, issue=issue, test=test, added=TODAY, expires=EXPIRES)
         (folder / "suites" / "expectations" / f"{name}.toml").write_text(text)
     return folder
 

@@ -88,7 +88,9 @@ async def test_the_environment_stands_on_the_first_page(pages: Pages, page_file:
     await expect(page.get_by_text("topology", exact=True)).to_be_visible()
 
 
-async def test_an_expected_failure_is_known_with_rule_issue_owner_and_expiry(pages: Pages, page_file: Path) -> None:
+async def test_an_expected_failure_is_known_with_expectation_issue_owner_and_expiry(
+    pages: Pages, page_file: Path
+) -> None:
     page = (await opened(pages, page_file, "Categories")).page
     await expect(page.get_by_text("Expected failure", exact=True)).to_be_visible()
     await expect(page.get_by_text("models-shadowed")).to_be_visible()

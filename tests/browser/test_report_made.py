@@ -121,7 +121,7 @@ async def test_results_that_name_no_environment_can_be_given_one(project: Path, 
     await expect(page.get_by_text('Gaia: it\'s "dev"')).to_be_visible()
 
 
-async def test_many_files_run_under_the_same_policy_from_a_server(
+async def test_many_files_run_under_the_same_expectations_from_a_server(
     project: Path, pages: Pages, served: Callable[[Path], str]
 ) -> None:
     write(project / "allure-results", "run", "dev", status="failed")

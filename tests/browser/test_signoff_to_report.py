@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from tests.browser.reported import gaia_report, make_project, run_checks
 from tests.cli.conftest import gaia, project, release
-from tests.cli.release.signoff_files import judged, judged_in, run_kept, verdict_of
+from tests.cli.release.signoff_files import evaluated, evaluated_in, run_kept, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def fail_in_staging(release: Underway, project: Path) -> None:
     release.through_local()
     release.through_dev()
     release.deploy("staging")
-    tests = (*judged_in("staging"), judged(BLOCKING, "failed", "call: AssertionError: healthy", gates=True))
+    tests = (*evaluated_in("staging"), evaluated(BLOCKING, "failed", "call: AssertionError: healthy", gates=True))
     verdict = verdict_of(release, "staging", tests, verdict="REJECT", exit_code=1, reasons=("1 failed",))
     run_kept(release, project, "staging", verdict, result="FAILED")
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from pytest_gaia.deploy.contract import Machine, Observation, Reply
-from pytest_gaia.deploy.outcome import Wanted, converged, digest_of, judge, name_and_tag
+from pytest_gaia.deploy.outcome import Wanted, classify, converged, digest_of, name_and_tag
 from tests.deploy.executables import a_request
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def test_containers_need_no_health_check() -> None:
 def test_the_outcome_follows_from_what_is_observed(
     tool: Reply, before: Observation, after: Observation, wanted: Wanted, kind: Kind
 ) -> None:
-    outcome = judge(tool, before, after, wanted)
+    outcome = classify(tool, before, after, wanted)
 
     assert outcome.kind == kind, outcome.reason
     assert outcome.good == (kind in ("deployed", "deployed_with_tool_error", "unchanged"))
@@ -176,18 +176,18 @@ def test_scaling_by_somebody_else_is_no_deployment() -> None:
     before = observed(machine())
     after = observed(machine(), machine("m2"))
 
-    assert judge(FAILED, before, after, PROMOTED).kind == "failed"
+    assert classify(FAILED, before, after, PROMOTED).kind == "failed"
 
 
 def test_containers_that_were_made_anew_from_the_same_image_are_a_deployment() -> None:
     before = observed(machine("c1", release=None), release=None)
     after = observed(machine("c2", release=None), release=None)
 
-    assert judge(Reply(status="done"), before, after, PROMOTED).kind == "deployed"
+    assert classify(Reply(status="done"), before, after, PROMOTED).kind == "deployed"
 
 
 def test_a_reason_names_what_the_tool_said_and_what_was_seen() -> None:
-    assert judge(FAILED, old(), old(), PROMOTED).reason == (
+    assert classify(FAILED, old(), old(), PROMOTED).reason == (
         "smoke checks failed; machine m1 runs sha256:000000000000, not sha256:111111111111"
     )
 

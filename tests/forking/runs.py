@@ -46,7 +46,7 @@ suites = ["suites"]
 [env.small.tolerance]
 longest_rule_days = 100000
 """
-RULE = """
+EXPECTATION = """
 why = "a reason"
 issue = "GAIA-1"
 owner = "@team"
@@ -111,7 +111,7 @@ def load() -> None:
     small.mkdir(parents=True)
     (small / "test_small.py").write_text(SUITE)
     (folder / "suites" / "expectations").mkdir()
-    (folder / "suites" / "expectations" / "the-rule.toml").write_text(RULE)
+    (folder / "suites" / "expectations" / "the-rule.toml").write_text(EXPECTATION)
     (folder / "gaia.toml").write_text(PROJECT)
     (folder / "pyproject.toml").write_text(SETTINGS)
     server = ScriptedServer()

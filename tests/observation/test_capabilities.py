@@ -9,10 +9,10 @@ import pytest
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
+from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.asking import VIA_GATEWAY
 from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
 from pytest_gaia.observation.watching import QUESTIONS, observe
-from pytest_gaia.policy.subjects import Observed
 from pytest_gaia.run.stack import Stack, bind
 from pytest_gaia.secrets.masks import Secret
 from tests.observation.scripted import Says

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from tests.plugin.rules import SHADOWED
+from tests.plugin.expectations import SHADOWED
 
 KEY = "sk-live-0123456789abcdef"
 
 
-def rule(match: str, *tests: str) -> str:
+def expectation(match: str, *tests: str) -> str:
     named = ", ".join(f'"suites/small/test_small.py::test_{test}"' for test in tests)
     return f"{SHADOWED}tests = [{named}]\nmatch = {{ {match} }}\n"
 
 
-RULES = {
-    "shadowed": rule('message = "as always"', "expected", "expected_and_torn", "expected_part"),
-    "missing": rule("status = 404", "expected_by_status"),
-    "fixed": rule("status = 404", "unexpected"),
-    "otherwise": rule("status = 404", "otherwise"),
+EXPECTATIONS = {
+    "shadowed": expectation('message = "as always"', "expected", "expected_and_torn", "expected_part"),
+    "missing": expectation("status = 404", "expected_by_status"),
+    "fixed": expectation("status = 404", "unexpected"),
+    "otherwise": expectation("status = 404", "otherwise"),
 }
 CHECKS = """
 import allure, pytest, subprocess

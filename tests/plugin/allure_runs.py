@@ -25,7 +25,7 @@ class Left:
     code: int
     output: str
     results: list[dict[str, Any]] = field(default_factory=list)
-    judged: dict[str, str] = field(default_factory=dict)
+    evaluated: dict[str, str] = field(default_factory=dict)
     """node → what it came to; what was deselected is left out"""
 
     @property
@@ -56,14 +56,14 @@ class Left:
         return (self.folder / "allure" / name).read_text()
 
 
-def make_project(folder: Path, checks: str, *, toml: str = TOML, rules: dict[str, str] | None = None) -> Path:
+def make_project(folder: Path, checks: str, *, toml: str = TOML, expectations: dict[str, str] | None = None) -> Path:
     """Make a project with one suite in ``folder``."""
     suite = folder / "suites" / "small"
     suite.mkdir(parents=True)
     (folder / "gaia.toml").write_text(toml)
     (folder / "pyproject.toml").write_text(SETTINGS)
     (suite / "test_small.py").write_text(checks)
-    for name, text in (rules or {}).items():
+    for name, text in (expectations or {}).items():
         (folder / "suites" / "expectations").mkdir(exist_ok=True)
         (folder / "suites" / "expectations" / f"{name}.toml").write_text(text)
     return folder
@@ -84,8 +84,8 @@ def left(folder: Path, code: int, output: str) -> Left:
     results = sorted(written, key=lambda result: (result["start"], result["stop"], result["uuid"]))
     report = folder / "verdict.json"
     verdict = json.loads(report.read_text() or "{}") if report.exists() else {}
-    judged = {test["node"]: test["outcome"] for test in verdict.get("tests", ())}
-    return Left(folder, code, output, results, {n: o for n, o in judged.items() if o != "deselected"})
+    evaluated = {test["node"]: test["outcome"] for test in verdict.get("tests", ())}
+    return Left(folder, code, output, results, {n: o for n, o in evaluated.items() if o != "deselected"})
 
 
 def _of_another_run(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.secrets.masks import MASKED
-from tests.plugin.allure_checks import CHECKS, KEY, RULES
+from tests.plugin.allure_checks import CHECKS, EXPECTATIONS, KEY
 from tests.plugin.allure_runs import make_project, run
 from tests.plugin.conftest import ScriptedServer
 
@@ -32,7 +32,7 @@ def server() -> Iterator[ScriptedServer]:
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory, server: ScriptedServer) -> Left:
     """What one run of all checks has left; read by all tests here."""
-    folder = make_project(tmp_path_factory.mktemp("small"), CHECKS, rules=RULES)
+    folder = make_project(tmp_path_factory.mktemp("small"), CHECKS, expectations=EXPECTATIONS)
     pattern = "--allure-link-pattern=issue:https://issues.example/{}"
     done = run(folder, server.url, pattern, GAIA_API_KEY=KEY)
     assert done.code == 1, done.output
@@ -63,7 +63,7 @@ def test_an_expected_failure_is_red_and_known_with_all_that_was_agreed(left: Lef
     assert result["links"] == [{"type": "issue", "url": "https://issues.example/GAIA-1", "name": "GAIA-1"}]
 
 
-def test_an_unexpected_pass_is_red_and_names_the_rule(left: Left) -> None:
+def test_an_unexpected_pass_is_red_and_names_the_expectation(left: Left) -> None:
     assert left.statuses["test_unexpected"] == "failed"
     assert left.message("test_unexpected").startswith("gaia: unexpected pass: expected to fail by fixed\nrule: fixed: ")
     assert left.labels("test_unexpected", "expectation") == ["unexpected pass"]
@@ -77,7 +77,7 @@ def test_an_expected_failure_does_not_hide_what_breaks_after_it(left: Left) -> N
     assert "gaia: expected failure" not in left.message("test_expected_and_torn")
 
 
-def test_a_failure_that_no_rule_excuses_says_why(left: Left) -> None:
+def test_a_failure_that_no_expectation_excuses_says_why(left: Left) -> None:
     assert left.statuses["test_otherwise"] == "failed"
     assert "rule otherwise did not excuse: no status, expected 404" in left.message("test_otherwise")
     assert left.labels("test_otherwise", "expectation") == []
@@ -102,12 +102,12 @@ def test_every_outcome_has_its_status(left: Left) -> None:
     assert left.message("test_native").endswith("gaia: expected failure: xfail: not yet")
 
 
-def test_no_result_is_passed_that_was_not_judged_so(left: Left) -> None:
-    judged = {node.partition("::")[2].rpartition("::")[2]: outcome for node, outcome in left.judged.items()}
+def test_no_result_is_passed_that_was_not_evaluated_so(left: Left) -> None:
+    evaluated = {node.partition("::")[2].rpartition("::")[2]: outcome for node, outcome in left.evaluated.items()}
     passed = {name for name, status in left.statuses.items() if status == "passed"}
 
-    assert len(left.judged) == len(left.results)
-    assert passed == {name for name, outcome in judged.items() if outcome == "passed"}
+    assert len(left.evaluated) == len(left.results)
+    assert passed == {name for name, outcome in evaluated.items() if outcome == "passed"}
 
 
 def test_suites_are_features_and_what_the_author_says_goes_first(left: Left) -> None:
@@ -192,7 +192,7 @@ def test_a_verdict_that_is_no_promote_is_an_error_of_the_whole_run(left: Left) -
 
 @pytest.mark.slow("workers")
 def test_workers_tell_the_same(tmp_path: Path, server: ScriptedServer, left: Left) -> None:
-    make_project(tmp_path, CHECKS, rules=RULES)
+    make_project(tmp_path, CHECKS, expectations=EXPECTATIONS)
 
     apart = run(tmp_path, server.url, "-n2", GAIA_API_KEY=KEY)
 

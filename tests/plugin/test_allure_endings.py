@@ -44,9 +44,9 @@ WAYS = {
 
 
 def assert_planned_are_reported(left: Left) -> None:
-    assert len({result["historyId"] for result in left.results}) == len(left.names) == len(left.judged), left.output
+    assert len({result["historyId"] for result in left.results}) == len(left.names) == len(left.evaluated), left.output
     passed = {f"{FILE}::{name}" for name, status in left.statuses.items() if status == "passed"}
-    assert passed <= {node for node, outcome in left.judged.items() if outcome == "passed"}
+    assert passed <= {node for node, outcome in left.evaluated.items() if outcome == "passed"}
 
 
 @pytest.mark.parametrize(("ending", "arguments"), WAYS.values(), ids=WAYS)
@@ -149,7 +149,7 @@ def test_retries_are_one_result_and_no_plain_pass(tmp_path: Path, server: Script
     assert len({(each["name"], each["value"]) for each in retried["labels"]}) == len(retried["labels"])
 
 
-def test_a_retry_that_is_no_pass_is_shown_as_it_was_judged(tmp_path: Path, server: ScriptedServer) -> None:
+def test_a_retry_that_is_no_pass_is_shown_as_it_was_evaluated(tmp_path: Path, server: ScriptedServer) -> None:
     toml = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nkind = "zero"\n'
     make_project(tmp_path, CHECKS.format(ending="assert len(seen) > 1, 'torn'"), toml=toml)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.allure_checks import CHECKS, RULES
+from tests.plugin.allure_checks import CHECKS, EXPECTATIONS
 from tests.plugin.allure_runs import TOML, make_project, run
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow("processes")
 
 
 def test_expected_failures_are_skipped_where_that_is_asked_for(tmp_path: Path, server: ScriptedServer) -> None:
-    make_project(tmp_path, CHECKS, rules=RULES)
+    make_project(tmp_path, CHECKS, expectations=EXPECTATIONS)
 
     left = run(tmp_path, server.url, "--gaia-allure-expected=skipped", "-k", "test_expected or test_fails")
 

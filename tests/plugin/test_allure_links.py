@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.allure_checks import RULES
+from tests.plugin.allure_checks import EXPECTATIONS
 from tests.plugin.allure_runs import make_project, run
 from tests.slow import with_workers
 
@@ -35,7 +35,7 @@ WRONG = {
 def test_a_pattern_that_cannot_be_filled_in_is_refused(
     tmp_path: Path, server: ScriptedServer, pattern: str, workers: tuple[str, ...]
 ) -> None:
-    make_project(tmp_path, CHECKS, rules={"shadowed": RULES["shadowed"]})
+    make_project(tmp_path, CHECKS, expectations={"shadowed": EXPECTATIONS["shadowed"]})
 
     left = run(tmp_path, server.url, f"--allure-link-pattern={pattern}", *workers)
 
@@ -58,7 +58,7 @@ def test_a_pattern_that_cannot_be_filled_in_is_refused(
 def test_a_pattern_that_can_be_filled_in_is_used(
     tmp_path: Path, server: ScriptedServer, pattern: str, address: str
 ) -> None:
-    make_project(tmp_path, CHECKS, rules={"shadowed": RULES["shadowed"]})
+    make_project(tmp_path, CHECKS, expectations={"shadowed": EXPECTATIONS["shadowed"]})
 
     left = run(tmp_path, server.url, f"--allure-link-pattern=issue:{pattern}")
 

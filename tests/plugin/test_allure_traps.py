@@ -30,7 +30,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("mode", [(), with_workers("-n2", "--reruns=1")], ids=["alone", "workers and retries"])
-def test_every_trap_is_shown_as_it_was_judged(
+def test_every_trap_is_shown_as_it_was_evaluated(
     traps: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
 ) -> None:
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
@@ -40,12 +40,12 @@ def test_every_trap_is_shown_as_it_was_judged(
     found = left(traps.path, int(done.ret), done.stdout.str())
     # The latest attempt of each.
     shown = {node_of(result): result for result in found.results}
-    assert set(shown) == set(found.judged)
+    assert set(shown) == set(found.evaluated)
     assert len(shown) == len(COMES_TO) + len(ELSEWHERE)
-    told = {node: (outcome, shown[node]["status"]) for node, outcome in found.judged.items()}
+    told = {node: (outcome, shown[node]["status"]) for node, outcome in found.evaluated.items()}
     assert not {node: pair for node, pair in told.items() if pair[1] not in SHOWN[pair[0]]}
     known = {node for node, result in shown.items() if result.get("statusDetails", {}).get("known")}
-    assert known == {node for node, outcome in found.judged.items() if outcome == "expected failure"}
+    assert known == {node for node, outcome in found.evaluated.items() if outcome == "expected failure"}
     unexplained = {n for n, r in shown.items() if r["status"] != "passed" and not r["statusDetails"].get("message")}
     assert not unexplained
 

@@ -239,7 +239,7 @@ def test_two_at_once_are_one_too_many(deployer: Deployer) -> None:
     result.stdout.fnmatch_lines(["ERROR: *stage*"])
 
 
-def test_the_record_holds_the_deployment_and_is_judged_again_alike(deployer: Deployer) -> None:
+def test_the_record_holds_the_deployment_and_is_evaluated_again_alike(deployer: Deployer) -> None:
     deployer.tell("deploy", exit=3, message="no quota left")
     record = deployer.project.path / "run.jsonl"
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.plugin.conftest import add_suite
-from tests.plugin.rules import SHADOWED
+from tests.plugin.expectations import SHADOWED
 from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
 
-RULE = f"""{SHADOWED}tests = ["suites/models/test_models.py::test_capabilities"]
+EXPECTATION = f"""{SHADOWED}tests = ["suites/models/test_models.py::test_capabilities"]
 match = {{ status = [404, 503] }}
 """
 
@@ -35,11 +35,11 @@ TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nlongest
 def models(project: pytest.Pytester) -> pytest.Pytester:
     project.makefile(".toml", gaia=TOML)
     add_suite(project, "models", CHECK)
-    add_rule(project, "models-shadowed", RULE)
+    add_expectation(project, "models-shadowed", EXPECTATION)
     return project
 
 
-def add_rule(project: pytest.Pytester, name: str, text: str) -> None:
+def add_expectation(project: pytest.Pytester, name: str, text: str) -> None:
     folder = project.path / "suites" / "expectations"
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.toml").write_text(text)
@@ -55,7 +55,7 @@ def report(project: pytest.Pytester) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
-def test_what_the_rule_says_is_excused_everywhere(
+def test_what_the_expectation_says_is_excused_everywhere(
     models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
     server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
@@ -79,15 +79,19 @@ def test_what_the_rule_says_is_excused_everywhere(
     assert '<property name="gaia.rule.models-shadowed" value="1 ×' in junit
     document = report(models)
     assert (document["verdict"], document["exit_code"], document["excused"]) == ("PROMOTE", 0, 1)
-    judged = {test["node"]: test for test in document["tests"]}["suites/models/test_models.py::test_capabilities"]
-    assert (judged["outcome"], judged["gates"], judged["rules"]) == ("expected failure", False, ["models-shadowed"])
+    evaluated = {test["node"]: test for test in document["tests"]}["suites/models/test_models.py::test_capabilities"]
+    assert (evaluated["outcome"], evaluated["gates"], evaluated["rules"]) == (
+        "expected failure",
+        False,
+        ["models-shadowed"],
+    )
 
 
 @pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
 def test_a_gateway_without_the_route_does_not_show_that_chat_is_down(
     models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
-    add_rule(models, "models-shadowed", f'{RULE}when = {{ capability = "!chat" }}\n')
+    add_expectation(models, "models-shadowed", f'{EXPECTATION}when = {{ capability = "!chat" }}\n')
     server.answers[ROUTE] = [(503, {"detail": "Service chat unavailable"})]
 
     result = run(models, server, "--gaia-report=verdict.json", *workers)
@@ -138,11 +142,11 @@ def test_an_unexpected_pass_is_drift(models: pytest.Pytester, server: ScriptedSe
     )
 
 
-def test_a_rule_that_covers_nothing_is_drift_in_a_complete_run_only(
+def test_an_expectation_that_covers_nothing_is_drift_in_a_complete_run_only(
     models: pytest.Pytester, server: ScriptedServer
 ) -> None:
     server.answers[ROUTE] = [(404, {})]
-    add_rule(models, "long-gone", RULE.replace("::test_capabilities", "::test_removed"))
+    add_expectation(models, "long-gone", EXPECTATION.replace("::test_capabilities", "::test_removed"))
 
     assert run(models, server, "-m", "models").ret == 0
     result = run(models, server)
@@ -151,9 +155,9 @@ def test_a_rule_that_covers_nothing_is_drift_in_a_complete_run_only(
     result.stdout.fnmatch_lines(["gaia verdict: DRIFT on small: rule long-gone covers no test*"])
 
 
-def test_an_expired_rule_excuses_nothing_and_warns(models: pytest.Pytester, server: ScriptedServer) -> None:
+def test_an_expired_expectation_excuses_nothing_and_warns(models: pytest.Pytester, server: ScriptedServer) -> None:
     server.answers[ROUTE] = [(404, {})]
-    add_rule(models, "models-shadowed", RULE.replace("2099-01-01", "2026-11-02"))
+    add_expectation(models, "models-shadowed", EXPECTATION.replace("2099-01-01", "2026-11-02"))
 
     result = run(models, server)
 
@@ -161,7 +165,7 @@ def test_an_expired_rule_excuses_nothing_and_warns(models: pytest.Pytester, serv
     result.stdout.fnmatch_lines(["*rule models-shadowed expired 2026-11-02 and excuses nothing; ask @models (GAIA-1)"])
 
 
-def test_runxfail_judges_without_excusing(models: pytest.Pytester, server: ScriptedServer) -> None:
+def test_runxfail_evaluates_without_excusing(models: pytest.Pytester, server: ScriptedServer) -> None:
     server.answers[ROUTE] = [(404, {})]
 
     assert run(models, server, "--runxfail").ret == 1
@@ -178,10 +182,10 @@ def test_runxfail_judges_without_excusing(models: pytest.Pytester, server: Scrip
         (("match = { status = [404, 503] }", ""), "*models-shadowed.toml:*match*"),
     ],
 )
-def test_a_wrong_rule_ends_the_run_before_any_test(
+def test_a_wrong_expectation_ends_the_run_before_any_test(
     models: pytest.Pytester, server: ScriptedServer, wrong: tuple[str, str], message: str
 ) -> None:
-    add_rule(models, "models-shadowed", RULE.replace(*wrong))
+    add_expectation(models, "models-shadowed", EXPECTATION.replace(*wrong))
 
     result = run(models, server)
 
@@ -212,7 +216,7 @@ def test_capabilities(subtests):
 
 
 @pytest.mark.parametrize("workers", [(), with_workers("-n", "1")], ids=["one", "workers"])
-def test_a_pass_against_a_rule_is_shown_by_its_name_once(
+def test_a_pass_against_an_expectation_is_shown_by_its_name_once(
     models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
     (models.path / "suites" / "models" / "test_models.py").write_text(PARTS)
@@ -244,11 +248,11 @@ async def test_capabilities(gateway):
 
 
 @pytest.mark.parametrize(("another", "exit_code"), [(404, 0), (500, 1)])
-def test_a_group_of_failures_is_excused_only_if_the_rule_fits_each(
+def test_a_group_of_failures_is_excused_only_if_the_expectation_fits_each(
     models: pytest.Pytester, server: ScriptedServer, another: int, exit_code: int
 ) -> None:
     (models.path / "suites" / "models" / "test_models.py").write_text(IN_TASKS)
-    add_rule(models, "models-shadowed", RULE.replace("[404, 503]", "404"))
+    add_expectation(models, "models-shadowed", EXPECTATION.replace("[404, 503]", "404"))
     server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
     server.answers["/another"] = [(another, {})]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.plugin.ways import FAILS, PASSES, RULE, ZERO, Way, attempt, check, verdict, way_of
+from tests.plugin.ways import EXPECTATION, FAILS, PASSES, ZERO, Way, attempt, check, verdict, way_of
 
 if TYPE_CHECKING:
     import pytest
@@ -63,7 +63,7 @@ MARKED = "@pytest.mark.xfail({})\ndef test_marked(): assert False\n"
 
 CONTROL = (
     Way("nothing at all", 0, "PROMOTE"),
-    Way("an expected failure", 0, "PROMOTE", PASSES + FAILS, rule=RULE),
+    Way("an expected failure", 0, "PROMOTE", PASSES + FAILS, expectation=EXPECTATION),
     Way("a pass on a retry", 0, "PROMOTE", FLAKY, args=("--reruns=1",)),
     Way("a pass when a plugin runs it again", 0, "PROMOTE", FLAKY, conftest=AGAIN, says="passed on attempt 2"),
     Way("the same with workers", 0, "PROMOTE", FLAKY + PASSES, ("-n1",), AGAIN, says="passed on attempt 2"),
@@ -87,13 +87,13 @@ SKIPS = (
     Way("one that no rule lists", 1, "REJECT", PASSES + IMPORT + SKIPPED, tolerance='skip = "listed"'),
     Way(
         "one whose rule lists another reason", 1, "REJECT", PASSES + IMPORT + SKIPPED.replace("skipped", "fails"),
-        tolerance='skip = "listed"', rule=RULE.replace('kind = "assertion", message = "broken"', 'message = "never"')
+        tolerance='skip = "listed"', expectation=EXPECTATION.replace('kind = "assertion", message = "broken"', 'message = "never"')
         + 'expect = "skips"\n',
     ),
     Way("a module", 11, "HOLD", IMPORT + "pytest.skip('later', allow_module_level=True)\n" + FAILS),
     Way("a module, in zero", 1, "REJECT", IMPORT + "pytest.importorskip('not_there')\n" + FAILS, tolerance=ZERO),
     Way("SkipTest", 11, "HOLD", "import unittest\ndef test_skips(): raise unittest.SkipTest('later')\n"),
-    Way("inside of an expected failure", 11, "HOLD", IMPORT + "def test_fails(): pytest.skip('later')\n", rule=RULE),
+    Way("inside of an expected failure", 11, "HOLD", IMPORT + "def test_fails(): pytest.skip('later')\n", expectation=EXPECTATION),
     Way(
         "one that poses as not applicable, in zero", 1, "REJECT",
         IMPORT + PASSES + "def test_skips(): pytest.skip('not applicable: really')\n", tolerance=ZERO,
@@ -126,30 +126,30 @@ MARKS = (
     Way("in a fixture", 11, "HOLD", BROKEN.format("pytest.xfail('later')", "", False), tolerance="least_executed = 1"),
 )  # fmt: skip
 
-RULES = (
-    Way("a typo in a key", 4, None, FAILS, rule=RULE.replace("owner", "owners"), says="did you mean owner"),
-    Way("a typo in an environment", 4, None, FAILS, rule=RULE.replace("small", "smal"), says="did you mean small"),
-    Way("without a signature", 4, None, FAILS, rule=RULE.partition("match")[0], says="match"),
-    Way("an empty signature", 4, None, FAILS, rule=RULE.partition("match")[0] + "match = {}\n", says="match"),
-    Way("in zero", 4, None, FAILS, rule=RULE, tolerance=ZERO, says="small tolerates nothing"),
-    Way("expired", 1, "REJECT", FAILS, rule=RULE.replace("2099-01-01", "2026-11-02"), says="excuses nothing"),
-    Way("of another environment", 1, "REJECT", FAILS, rule=RULE.replace("small", "staging")),
-    Way("of another test", 1, "REJECT", FAILS, rule=RULE.replace("::test_fails", "::test_fail")),
-    Way("another kind", 1, "REJECT", FAILS.replace("assert False, 'broken'", "raise OSError('broken')"), rule=RULE),
-    Way("another message", 1, "REJECT", FAILS.replace("broken", "torn"), rule=RULE, says="the-rule did not excuse"),
-    Way("another status", 1, "REJECT", FAILS, rule=RULE.replace("match = { ", "match = { status = 503, ")),
-    Way("another phase", 1, "REJECT", BROKEN.format("assert False, 'broken'", "", True), rule=RULE),
-    Way("in teardown", 1, "REJECT", BROKEN.format("yield; assert False, 'broken'", "", False), rule=RULE),
-    Way("over the budget", 11, "HOLD", PASSES + FAILS, rule=RULE, tolerance="budget = 0", says="the budget is 0"),
+EXPECTATIONS = (
+    Way("a typo in a key", 4, None, FAILS, expectation=EXPECTATION.replace("owner", "owners"), says="did you mean owner"),
+    Way("a typo in an environment", 4, None, FAILS, expectation=EXPECTATION.replace("small", "smal"), says="did you mean small"),
+    Way("without a signature", 4, None, FAILS, expectation=EXPECTATION.partition("match")[0], says="match"),
+    Way("an empty signature", 4, None, FAILS, expectation=EXPECTATION.partition("match")[0] + "match = {}\n", says="match"),
+    Way("in zero", 4, None, FAILS, expectation=EXPECTATION, tolerance=ZERO, says="small tolerates nothing"),
+    Way("expired", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("2099-01-01", "2026-11-02"), says="excuses nothing"),
+    Way("of another environment", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("small", "staging")),
+    Way("of another test", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("::test_fails", "::test_fail")),
+    Way("another kind", 1, "REJECT", FAILS.replace("assert False, 'broken'", "raise OSError('broken')"), expectation=EXPECTATION),
+    Way("another message", 1, "REJECT", FAILS.replace("broken", "torn"), expectation=EXPECTATION, says="the-rule did not excuse"),
+    Way("another status", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("match = { ", "match = { status = 503, ")),
+    Way("another phase", 1, "REJECT", BROKEN.format("assert False, 'broken'", "", True), expectation=EXPECTATION),
+    Way("in teardown", 1, "REJECT", BROKEN.format("yield; assert False, 'broken'", "", False), expectation=EXPECTATION),
+    Way("over the budget", 11, "HOLD", PASSES + FAILS, expectation=EXPECTATION, tolerance="budget = 0", says="the budget is 0"),
     Way(
         "over its cap", 11, "HOLD", PASSES + FAILS + FAILS.replace("fails", "more"),
-        rule=RULE.replace("::test_fails", "") + "max_tests = 1\n", says="its max_tests is 1",
+        expectation=EXPECTATION.replace("::test_fails", "") + "max_tests = 1\n", says="its max_tests is 1",
     ),
-    Way("everything fails as expected", 11, "HOLD", FAILS, rule=RULE, says="no test passed"),
-    Way("nothing fails any more", 10, "DRIFT", PASSES + FAILS.replace("False", "True"), rule=RULE),
+    Way("everything fails as expected", 11, "HOLD", FAILS, expectation=EXPECTATION, says="no test passed"),
+    Way("nothing fails any more", 10, "DRIFT", PASSES + FAILS.replace("False", "True"), expectation=EXPECTATION),
     Way(
         "a strict mark that passes", 1, "REJECT", "import pytest\n@pytest.mark.xfail(strict=True)\ndef test_fails(): pass\n",
-        rule=RULE.replace(', message = "broken"', ""), says="XPASS(strict)",
+        expectation=EXPECTATION.replace(', message = "broken"', ""), says="XPASS(strict)",
     ),
     Way(
         "a pass when a plugin runs it again, in zero", 1, "REJECT", PASSES + FLAKY, conftest=AGAIN, tolerance=ZERO,
@@ -191,17 +191,17 @@ def test_marking_is_not_green(
     check(way, project, server.url, monkeypatch)
 
 
-@way_of(RULES)
-def test_a_rule_that_does_not_fit_is_not_green(
+@way_of(EXPECTATIONS)
+def test_an_expectation_that_does_not_fit_is_not_green(
     way: Way, project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check(way, project, server.url, monkeypatch)
 
 
-def test_rules_that_disagree_are_not_green(project: pytest.Pytester, server: ScriptedServer) -> None:
-    way = Way("disagreeing", 1, "REJECT", PASSES + FAILS, rule=RULE)
+def test_expectations_that_disagree_are_not_green(project: pytest.Pytester, server: ScriptedServer) -> None:
+    way = Way("disagreeing", 1, "REJECT", PASSES + FAILS, expectation=EXPECTATION)
     other = (
-        RULE.partition("match")[0].replace("small", "small", 1)
+        EXPECTATION.partition("match")[0].replace("small", "small", 1)
         + 'expect = "passes"\nwhen = { capability = ["gateway", "!nats"] }\n'
     )
     (project.path / "suites" / "expectations").mkdir()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.verdict.evidence import read_run
-from tests.plugin.ways import FAILS, PASSES, RULE, ZERO, Way, attempt, check, verdict, way_of
+from tests.plugin.ways import EXPECTATION, FAILS, PASSES, ZERO, Way, attempt, check, verdict, way_of
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -17,17 +17,17 @@ EXIT = "pytest.exit('enough', returncode=0)"
 TEST = "import pytest\ndef test_ends(): {}\n"
 FIXTURE = "import pytest\n@pytest.fixture\ndef ending():\n    {}\n\ndef test_ends(ending): pass\n"
 HOOK = "import os, pytest, sys\ndef pytest_{}: {}\n"
-UNJUDGED = "no verdict: the run was ended before it was judged"
+UNEVALUATED = "no verdict: the run was ended before it was judged"
 
 PYTEST_EXIT = (
     Way("in a test", 11, "HOLD", PASSES + TEST.format(EXIT), says="1 tests did not run to their end"),
     Way("in a setup", 11, "HOLD", PASSES + FIXTURE.format(EXIT)),
     Way("in the last teardown", 11, "HOLD", PASSES + FIXTURE.format(f"yield; {EXIT}")),
-    Way("after an excused failure", 11, "HOLD", FAILS + TEST.format(EXIT), rule=RULE),
+    Way("after an excused failure", 11, "HOLD", FAILS + TEST.format(EXIT), expectation=EXPECTATION),
     Way("in a file", 2, "REJECT", f"import pytest\n{EXIT}\n"),
     Way("in a file, and on", 1, "REJECT", f"import pytest\n{EXIT}\n", args=("--continue-on-collection-errors",)),
-    Way("while configuring", 11, None, conftest=HOOK.format("configure()", EXIT), says=UNJUDGED),
-    Way("while starting", 11, None, conftest=HOOK.format("sessionstart()", EXIT), says=UNJUDGED),
+    Way("while configuring", 11, None, conftest=HOOK.format("configure()", EXIT), says=UNEVALUATED),
+    Way("while starting", 11, None, conftest=HOOK.format("sessionstart()", EXIT), says=UNEVALUATED),
     Way("while collecting", 11, "HOLD", conftest=HOOK.format("collection()", EXIT)),
     Way("before the tests", 11, "HOLD", conftest=HOOK.format("runtestloop()", EXIT)),
     Way("after the tests", 1, "REJECT", FAILS, conftest=HOOK.format("sessionfinish()", EXIT)),
@@ -111,7 +111,7 @@ LATE = "import os\ndef pytest_sessionfinish(session):\n    if hasattr(session.co
 
 WORKERS = (
     Way("killed", 1, "REJECT", PASSES + KILL, args=("-n2",), says="1 crashed"),
-    Way("killed, under a rule", 1, "REJECT", PASSES + KILL.replace("ends", "fails"), args=("-n2",), rule=RULE),
+    Way("killed, under a rule", 1, "REJECT", PASSES + KILL.replace("ends", "fails"), args=("-n2",), expectation=EXPECTATION),
     Way("killed, and retried in zero", 1, "REJECT", PASSES + KILL, args=("-n1", "--reruns=1"), tolerance=ZERO),
     Way("all killed", 1, "REJECT", KILL + KILL.replace("ends", "more") + PASSES, args=("-n2", "--max-worker-restart=0")),
     Way("ended in a test", 1, "REJECT", PASSES + "import os\n" + TEST.format("os._exit(0)"), args=("-n1",)),

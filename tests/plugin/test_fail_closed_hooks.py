@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.ways import FAILS, PASSES, RULE, ZERO, Way, attempt, check, verdict, way_of
+from tests.plugin.ways import EXPECTATION, FAILS, PASSES, ZERO, Way, attempt, check, verdict, way_of
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
@@ -140,7 +140,7 @@ OPTIONS = (
     Way("without its books", 4, None, FAILS, args=("-p", "no:gaia-ledger"), says="there would be no verdict"),
     Way("without assertions", 4, None, variables=(("PYTHONOPTIMIZE", "1"),), args=("-W", "default"), apart=True, says="drops every assert"),
     Way("without assertions in a worker", 4, None, variables=(("PYTHONOPTIMIZE", "1"),), args=("-n1", "-W", "default"), apart=True),
-    Way("without excuses", 1, "REJECT", PASSES + FAILS, args=("--runxfail",), rule=RULE),
+    Way("without excuses", 1, "REJECT", PASSES + FAILS, args=("--runxfail",), expectation=EXPECTATION),
     Way("with a wrong option", 4, None, args=("--gaia-enviroment=small",), says="unrecognized arguments"),
     Way("with two environments", 4, None, args=("--gaia-env=smal",), says="did you mean small"),
 )  # fmt: skip

@@ -64,7 +64,7 @@ def test_before(): pass
 def test_dies(): os._exit(3)
 def test_after(): pass
 """
-RULE = """
+EXPECTATION = """
 why = "known"
 issue = "GAIA-1"
 owner = "@team"
@@ -82,10 +82,10 @@ TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nlongest
 def small(project: pytest.Pytester) -> pytest.Pytester:
     project.makefile(".toml", gaia=TOML)
     add_suite(project, "small", CHECKS)
-    rules = project.path / "suites" / "expectations"
-    rules.mkdir()
-    (rules / "known.toml").write_text(RULE.format(name="is_expected"))
-    (rules / "healed.toml").write_text(RULE.format(name="has_healed"))
+    expectations = project.path / "suites" / "expectations"
+    expectations.mkdir()
+    (expectations / "known.toml").write_text(EXPECTATION.format(name="is_expected"))
+    (expectations / "healed.toml").write_text(EXPECTATION.format(name="has_healed"))
     return project
 
 

@@ -32,7 +32,7 @@ def test_three(): pass
 @pytest.mark.gaia(requires=["nats"])
 def test_away(): raise AssertionError("must not run")
 """
-RULE = """
+EXPECTATION = """
 why = "a reason"
 issue = "GAIA-1"
 owner = "@team"
@@ -270,7 +270,7 @@ def test_what_is_not_collected_is_not_sealed(small: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["ERROR: *suites/other/test_other.py was not collected; a plan of less than all*"])
 
 
-def rules(project: pytest.Pytester, name: str, text: str) -> Path:
+def expectations(project: pytest.Pytester, name: str, text: str) -> Path:
     folder = project.path / "suites" / "expectations"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.toml"
@@ -278,21 +278,21 @@ def rules(project: pytest.Pytester, name: str, text: str) -> Path:
     return path
 
 
-def test_a_part_shows_nothing_about_rules_for_other_tests(small: pytest.Pytester) -> None:
-    gone = RULE.replace('"suites/small"', '"suites/gone"')
-    rules(small, "gone", gone)
+def test_a_part_shows_nothing_about_expectations_for_other_tests(small: pytest.Pytester) -> None:
+    gone = EXPECTATION.replace('"suites/small"', '"suites/gone"')
+    expectations(small, "gone", gone)
 
     assert run(small, "-m", "small")[1]["verdict"] == "PARTIAL"
     assert run(small)[1]["verdict"] == "DRIFT"
     # What was collected can be judged.
-    rules(small, "gone", RULE)
+    expectations(small, "gone", EXPECTATION)
     assert run(small, "-m", "small")[1]["verdict"] == "DRIFT"
 
 
-def test_a_new_test_that_a_rule_excuses_beyond_its_cap_holds_a_full_run_and_warns_in_a_part(
+def test_a_new_test_that_an_expectation_excuses_beyond_its_cap_holds_a_full_run_and_warns_in_a_part(
     small: pytest.Pytester,
 ) -> None:
-    rules(small, "capped", RULE)
+    expectations(small, "capped", EXPECTATION)
     source = "def test_old(): assert False\ndef test_new(): assert False\n"
     (small.path / "suites/small/test_small.py").write_text(source)
     message = (

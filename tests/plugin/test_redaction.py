@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.secrets.masks import ordinal_mask
-from pytest_gaia.verdict.judged import EXIT_CODES
+from pytest_gaia.verdict.evaluated import EXIT_CODES
 from tests.slow import with_workers
 
 if TYPE_CHECKING:
@@ -113,14 +113,16 @@ def test_an_error_inside_of_pytest_shows_none(
     assert OTHER not in shown
 
 
-def test_a_rule_that_quotes_a_masked_message_holds_in_every_run(small: pytest.Pytester, server: ScriptedServer) -> None:
-    rules = small.path / "suites" / "expectations"
-    rules.mkdir()
+def test_an_expectation_that_quotes_a_masked_message_holds_in_every_run(
+    small: pytest.Pytester, server: ScriptedServer
+) -> None:
+    expectations = small.path / "suites" / "expectations"
+    expectations.mkdir()
     (small.path / FILE).write_text("import os\ndef test_a(): raise ValueError('key ' + os.environ['OTHER_TOKEN'])\n")
     first = small.runpytest_subprocess(*arguments(server))
     quoted = re.search(r"key \*{3}[0-9a-f]{8}\*{3}", first.stdout.str())
     assert quoted is not None
-    (rules / "small-key.toml").write_text(
+    (expectations / "small-key.toml").write_text(
         f'''why = "known"\nissue = "GAIA-1"\nowner = "me"\nadded = 2026-01-01\nexpires = 2099-01-01
 environments = ["small"]\ntests = ["{FILE}"]\nexpect = "fails"\nmatch = {{ kind = "error", message = "{quoted[0]}" }}\n'''
     )

@@ -27,7 +27,7 @@ suites = ["suites"]
 [env.small.tolerance]
 longest_rule_days = 100000
 """
-RULE = """
+EXPECTATION = """
 why = "the route is shadowed by another one, which takes everything that looks like a model for its own"
 issue = "GAIA-1"
 owner = "@models"
@@ -77,10 +77,10 @@ def models(project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest
     project.makefile(".toml", gaia=TOML)
     add_suite(project, "models", CHECKS)
     add_suite(project, "health", "def test_fine(): pass\n")
-    rules = project.path / "suites" / "expectations"
-    rules.mkdir()
-    (rules / "models-shadowed.toml").write_text(RULE.format(name="shadowed"))
-    (rules / "models-healed.toml").write_text(RULE.format(name="healed"))
+    expectations = project.path / "suites" / "expectations"
+    expectations.mkdir()
+    (expectations / "models-shadowed.toml").write_text(EXPECTATION.format(name="shadowed"))
+    (expectations / "models-healed.toml").write_text(EXPECTATION.format(name="healed"))
     server.answers["/broken?token=sesame-open"] = [(500, {"detail": "broken"})]
     for name in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS", "CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
@@ -123,7 +123,7 @@ def on_a_terminal(folder: Path, columns: int, *arguments: str) -> str:
     return written.decode()
 
 
-def test_each_test_has_the_word_of_its_judgement_and_its_rule(
+def test_each_test_has_the_word_of_its_classification_and_its_expectation(
     shown: Callable[..., str], workers: tuple[str, ...]
 ) -> None:
     text = shown("-v", *workers)

@@ -29,25 +29,25 @@ expires = 2099-01-01
 environments = ["small"]
 """
 
-RULES = {
+EXPECTATIONS = {
     "shadowed": (
         'match = { kind = "assertion", message = "shadowed" }',
-        "test_fails_by_rule",
+        "test_fails_by_expectation",
         "test_fails_by_another_kind",
-        "test_passes_against_its_rule",
-        "test_setup_breaks_beside_a_rule",
-        "test_teardown_breaks_beside_a_rule",
-        "test_marked_beside_a_rule",
-        "test_skips_itself_beside_a_rule",
+        "test_passes_against_its_expectation",
+        "test_setup_breaks_beside_an_expectation",
+        "test_teardown_breaks_beside_an_expectation",
+        "test_marked_beside_an_expectation",
+        "test_skips_itself_beside_an_expectation",
         "test_parameters[a b]",
         "test_parameters[c[d]]",
-        "test_subtest_fails_by_rule",
-        "test_one_of_two_subtests_fails_by_rule",
-        "test_subtests_pass_against_a_rule",
+        "test_subtest_fails_by_expectation",
+        "test_one_of_two_subtests_fails_by_expectation",
+        "test_subtests_pass_against_an_expectation",
     ),
-    "broken-fixture": ('phase = "setup"\nmatch = { message = "shadowed" }', "test_setup_breaks_by_rule"),
-    "any-assertion": ('match = { kind = "assertion" }', "test_marked_and_passes_beside_a_rule"),
-    "flaky": ('expect = "flaky"\nmatch = { kind = "assertion" }', "test_is_flaky_by_rule"),
+    "broken-fixture": ('phase = "setup"\nmatch = { message = "shadowed" }', "test_setup_breaks_by_expectation"),
+    "any-assertion": ('match = { kind = "assertion" }', "test_marked_and_passes_beside_an_expectation"),
+    "flaky": ('expect = "flaky"\nmatch = { kind = "assertion" }', "test_is_flaky_by_expectation"),
 }
 
 PASSED, FAILED, ERROR, SKIPPED = ("passed", False), ("failed", True), ("error", True), ("skipped", False)
@@ -56,42 +56,42 @@ EXCUSED, DRIFT = ("expected failure", False), ("unexpected pass", False)
 COMES_TO: dict[str, tuple[str, bool]] = {
     "test_passes": PASSED,
     "test_fails": FAILED,
-    "test_fails_by_rule": EXCUSED,
+    "test_fails_by_expectation": EXCUSED,
     "test_fails_by_another_kind": FAILED,
-    "test_passes_against_its_rule": DRIFT,
+    "test_passes_against_its_expectation": DRIFT,
     "test_setup_breaks": ERROR,
-    "test_setup_breaks_beside_a_rule": ERROR,
-    "test_setup_breaks_by_rule": EXCUSED,
+    "test_setup_breaks_beside_an_expectation": ERROR,
+    "test_setup_breaks_by_expectation": EXCUSED,
     "test_setup_fails": ERROR,
     "test_session_is_dead": ERROR,
     "test_session_is_still_dead": ERROR,
     "test_teardown_breaks": ERROR,
-    "test_teardown_breaks_beside_a_rule": ERROR,
+    "test_teardown_breaks_beside_an_expectation": ERROR,
     "test_marked": EXCUSED,
     "test_marked_and_setup_breaks": ERROR,
     "test_marked_and_teardown_breaks": ERROR,
-    "test_marked_beside_a_rule": EXCUSED,
+    "test_marked_beside_an_expectation": EXCUSED,
     "test_marked_and_passes": FAILED,
-    "test_marked_and_passes_beside_a_rule": FAILED,
+    "test_marked_and_passes_beside_an_expectation": FAILED,
     "test_marked_and_may_pass": PASSED,
     "test_marked_for_another_exception": FAILED,
     "test_marked_and_not_run": SKIPPED,
     "test_marks_itself": EXCUSED,
     "test_skipped": SKIPPED,
-    "test_skips_itself_beside_a_rule": SKIPPED,
+    "test_skips_itself_beside_an_expectation": SKIPPED,
     "test_does_not_apply": ("not applicable", False),
     "test_parameters[a b]": EXCUSED,
     "test_parameters[c[d]]": EXCUSED,
     "test_parameters[e::f]": FAILED,
     "test_parameters[g]]": FAILED,
     "test_subtest_fails": FAILED,
-    "test_subtest_fails_by_rule": EXCUSED,
-    "test_one_of_two_subtests_fails_by_rule": FAILED,
+    "test_subtest_fails_by_expectation": EXCUSED,
+    "test_one_of_two_subtests_fails_by_expectation": FAILED,
     "test_subtests_pass_and_it_fails": FAILED,
-    "test_subtests_pass_against_a_rule": DRIFT,
+    "test_subtests_pass_against_an_expectation": DRIFT,
     "test_leaves": FAILED,
     "test_fails_once": FAILED,
-    "test_is_flaky_by_rule": PASSED,
+    "test_is_flaky_by_expectation": PASSED,
     "Old::test_passes": PASSED,
     "Old::test_fails": FAILED,
     "Old::test_fails_as_expected": EXCUSED,
@@ -126,11 +126,11 @@ def traps(project: pytest.Pytester) -> pytest.Pytester:
     shutil.copy(SUITE, folder / "test_traps.py")
     (folder / "test_broken.py").write_text("import not_there\n")
     (folder / "test_left_out.py").write_text("import pytest\npytest.importorskip('not_there')\n")
-    rules = project.path / "suites" / "expectations"
-    rules.mkdir()
-    for name, (expectation, *tests) in RULES.items():
+    expectations = project.path / "suites" / "expectations"
+    expectations.mkdir()
+    for name, (expectation, *tests) in EXPECTATIONS.items():
         nodes = ", ".join(f"'{FILE}::{test}'" for test in tests)
-        (rules / f"{name}.toml").write_text(f"{COMMON}tests = [{nodes}]\n{expectation}\n")
+        (expectations / f"{name}.toml").write_text(f"{COMMON}tests = [{nodes}]\n{expectation}\n")
     return project
 
 
@@ -156,8 +156,8 @@ def test_every_trap_comes_to_the_same(traps: pytest.Pytester, server: ScriptedSe
     assert found == expected
     assert len(document["tests"]) == len(expected)
     assert (int(result.ret), document["verdict"], document["exit_code"]) == (1, "REJECT", 1)
-    by_rule = {rule["id"]: rule["excused"] for rule in document["rules"]}
-    assert by_rule == {"shadowed": 5, "broken-fixture": 1, "any-assertion": 0, "flaky": 0}
+    by_expectation = {expectation["id"]: expectation["excused"] for expectation in document["rules"]}
+    assert by_expectation == {"shadowed": 5, "broken-fixture": 1, "any-assertion": 0, "flaky": 0}
     excused = {
         test["node"] for test in document["tests"] if test["outcome"] == "expected failure" and not test["rules"]
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.ways import FAILS, PASSES, RULE, Way, attempt, check, verdict, way_of
+from tests.plugin.ways import EXPECTATION, FAILS, PASSES, Way, attempt, check, verdict, way_of
 from tests.slow import in_full
 
 if TYPE_CHECKING:
@@ -28,17 +28,24 @@ SKIPPED = "import pytest\npytestmark = pytest.mark.skip(reason='later')\n"
 
 ENDS = (
     Way("the session's teardown breaks", 1, "REJECT", DYING + PASSES),
-    Way("the session's teardown breaks after an expected failure", 1, "REJECT", DYING + FAILS, rule=RULE),
+    Way("the session's teardown breaks after an expected failure", 1, "REJECT", DYING + FAILS, expectation=EXPECTATION),
     Way("everything deselected", 11, "HOLD", FAILS, args=("-k", "nothing")),
     Way("everything skipped", 11, "HOLD", SKIPPED + PASSES + FAILS),
-    Way("everything excused", 11, "HOLD", FAILS, rule=RULE),
-    Way("stop at a failure that is excused", 0, "PROMOTE", FAILS + PASSES, args=("-x",), rule=RULE),
-    Way("stop at a subtest that is excused", 0, "PROMOTE", SUBTEST + PASSES, args=("--maxfail=1",), rule=RULE),
+    Way("everything excused", 11, "HOLD", FAILS, expectation=EXPECTATION),
+    Way("stop at a failure that is excused", 0, "PROMOTE", FAILS + PASSES, args=("-x",), expectation=EXPECTATION),
+    Way(
+        "stop at a subtest that is excused",
+        0,
+        "PROMOTE",
+        SUBTEST + PASSES,
+        args=("--maxfail=1",),
+        expectation=EXPECTATION,
+    ),
     Way("a broken file, and on", 1, "REJECT", "import not_there\n", args=("--continue-on-collection-errors",)),
 )
 
 CRASHES = (
-    Way("a crash", 1, "REJECT", PASSES + "def test_fails():\n    import os\n    os._exit(0)\n", rule=RULE),
+    Way("a crash", 1, "REJECT", PASSES + "def test_fails():\n    import os\n    os._exit(0)\n", expectation=EXPECTATION),
     Way("a crash in teardown", 1, "REJECT", "import os, pytest\n@pytest.fixture\ndef end():\n    yield\n    os._exit(0)\n" + "def test_fails(end): pass\n"),
 )  # fmt: skip
 

@@ -24,7 +24,7 @@ def test_fails() -> None:
     raise AssertionError("shadowed")
 
 
-def test_fails_by_rule() -> None:
+def test_fails_by_expectation() -> None:
     raise AssertionError("shadowed")
 
 
@@ -32,7 +32,7 @@ def test_fails_by_another_kind() -> None:
     raise ValueError("shadowed")
 
 
-def test_passes_against_its_rule() -> None:
+def test_passes_against_its_expectation() -> None:
     pass
 
 
@@ -61,11 +61,11 @@ def test_setup_breaks(broken: None) -> None:
     pass
 
 
-def test_setup_breaks_beside_a_rule(broken: None) -> None:
+def test_setup_breaks_beside_an_expectation(broken: None) -> None:
     pass
 
 
-def test_setup_breaks_by_rule(broken: None) -> None:
+def test_setup_breaks_by_expectation(broken: None) -> None:
     pass
 
 
@@ -85,7 +85,7 @@ def test_teardown_breaks(torn: None) -> None:
     pass
 
 
-def test_teardown_breaks_beside_a_rule(torn: None) -> None:
+def test_teardown_breaks_beside_an_expectation(torn: None) -> None:
     raise AssertionError("shadowed")
 
 
@@ -105,7 +105,7 @@ def test_marked_and_teardown_breaks(torn: None) -> None:
 
 
 @pytest.mark.xfail(strict=True)
-def test_marked_beside_a_rule() -> None:
+def test_marked_beside_an_expectation() -> None:
     raise AssertionError("shadowed")
 
 
@@ -115,7 +115,7 @@ def test_marked_and_passes() -> None:
 
 
 @pytest.mark.xfail(strict=True)
-def test_marked_and_passes_beside_a_rule() -> None:
+def test_marked_and_passes_beside_an_expectation() -> None:
     pass
 
 
@@ -143,7 +143,7 @@ def test_skipped() -> None:
     raise AssertionError("torn")
 
 
-def test_skips_itself_beside_a_rule() -> None:
+def test_skips_itself_beside_an_expectation() -> None:
     pytest.skip("later")
 
 
@@ -164,14 +164,14 @@ def test_subtest_fails(subtests: pytest.Subtests) -> None:
         raise AssertionError("torn")
 
 
-def test_subtest_fails_by_rule(subtests: pytest.Subtests) -> None:
+def test_subtest_fails_by_expectation(subtests: pytest.Subtests) -> None:
     with subtests.test("one"):
         raise AssertionError("shadowed")
     with subtests.test("two"):
         assert seen is not None
 
 
-def test_one_of_two_subtests_fails_by_rule(subtests: pytest.Subtests) -> None:
+def test_one_of_two_subtests_fails_by_expectation(subtests: pytest.Subtests) -> None:
     with subtests.test("one"):
         raise AssertionError("shadowed")
     with subtests.test("two"):
@@ -184,7 +184,7 @@ def test_subtests_pass_and_it_fails(subtests: pytest.Subtests) -> None:
     raise AssertionError("torn")
 
 
-def test_subtests_pass_against_a_rule(subtests: pytest.Subtests) -> None:
+def test_subtests_pass_against_an_expectation(subtests: pytest.Subtests) -> None:
     with subtests.test("one"):
         assert seen is not None
 
@@ -198,7 +198,7 @@ def test_fails_once() -> None:
     assert seen.count("once") > 1, "torn"
 
 
-def test_is_flaky_by_rule() -> None:
+def test_is_flaky_by_expectation() -> None:
     pass
 
 

@@ -15,7 +15,7 @@ FAILS = "def test_fails(): assert False, 'broken'\n"
 
 ZERO = 'kind = "zero"'
 
-RULE = """
+EXPECTATION = """
 why = "a reason"
 issue = "GAIA-1"
 owner = "@team"
@@ -42,7 +42,7 @@ class Way:
     """``suites/small/test_small.py``"""
     args: tuple[str, ...] = ()
     conftest: str = ""
-    rule: str = ""
+    expectation: str = ""
     tolerance: str = ""
     """lines of ``[env.small.tolerance]``"""
     variables: tuple[tuple[str, str], ...] = ()
@@ -81,10 +81,10 @@ def write(way: Way, project: pytest.Pytester) -> None:
     (small / "test_small.py").write_text(way.source)
     if way.conftest:
         (project.path / "conftest.py").write_text(way.conftest)
-    if way.rule:
-        rules = project.path / "suites" / "expectations"
-        rules.mkdir(exist_ok=True)
-        (rules / "the-rule.toml").write_text(way.rule)
+    if way.expectation:
+        expectations = project.path / "suites" / "expectations"
+        expectations.mkdir(exist_ok=True)
+        (expectations / "the-rule.toml").write_text(way.expectation)
 
 
 def verdict(project: pytest.Pytester) -> dict[str, Any]:

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gaia.report.github import MOST, SUMMARY_LIMIT, job_summary, run_annotations
-from tests.report.judged import PERSONAS, WHY, eventful, judged_runs, part
+from tests.report.evaluated import PERSONAS, WHY, evaluated_runs, eventful, part
 
 if TYPE_CHECKING:
-    from pytest_gaia.verdict.judged import Judged
+    from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 NODE = "suites/chat/test_chat.py::test_answers[0|a]"
 
 
-def said_of(judged: Judged, prefix: str = "") -> list[str]:
-    return list(run_annotations(judged, "staging", {NODE: ("suites/chat/test_chat.py", 12)}, prefix))
+def said_of(evaluated: EvaluatedRun, prefix: str = "") -> list[str]:
+    return list(run_annotations(evaluated, "staging", {NODE: ("suites/chat/test_chat.py", 12)}, prefix))
 
 
 def test_a_failure_stands_at_its_line_within_the_repository() -> None:
@@ -60,9 +60,9 @@ def test_a_partial_run_is_a_notice_and_the_summary_says_what_it_left_out() -> No
     assert "\n- partial run: cannot promote a release\n- -m health deselected 4 of 6 tests\n" in summary
 
 
-@given(judged_runs)
-def test_an_annotation_is_one_line_and_no_more_than_github_takes(judged: Judged) -> None:
-    lines = said_of(judged)
+@given(evaluated_runs)
+def test_an_annotation_is_one_line_and_no_more_than_github_takes(evaluated: EvaluatedRun) -> None:
+    lines = said_of(evaluated)
 
     assert all(re.match(r"::(error|warning|notice) [^\r\n]*::[^\r\n]*\Z", line) for line in lines)
     for kind in ("error", "warning"):
@@ -79,9 +79,9 @@ def test_the_summary_says_what_gates_what_was_expected_and_what_was_not_tested()
     assert PERSONAS not in text
 
 
-@given(judged_runs, st.sampled_from((0, 150, 400, 1000, SUMMARY_LIMIT)))
-def test_the_summary_fits_the_room_that_is_left(judged: Judged, room: int) -> None:
-    text = job_summary(judged, "staging", room)
+@given(evaluated_runs, st.sampled_from((0, 150, 400, 1000, SUMMARY_LIMIT)))
+def test_the_summary_fits_the_room_that_is_left(evaluated: EvaluatedRun, room: int) -> None:
+    text = job_summary(evaluated, "staging", room)
 
     assert len(text.encode()) <= max(room, 200)
     rows = [line for line in text.splitlines() if line.startswith("|")]

@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 
 from pytest_gaia.report.junit import settle
+from tests.report.evaluated import PERSONAS, WHY, evaluated_runs, eventful
 from tests.report.jenkins import problems
-from tests.report.judged import PERSONAS, WHY, eventful, judged_runs
 
 if TYPE_CHECKING:
-    from pytest_gaia.verdict.judged import Judged
+    from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 Address = tuple[str, str]
 
@@ -26,13 +26,13 @@ def written(*cases: str) -> ET.Element:
     )
 
 
-def addresses(judged: Judged) -> dict[str, Address]:
-    return {each.node: ("", each.node) for each in judged.judgements}
+def addresses(evaluated: EvaluatedRun) -> dict[str, Address]:
+    return {each.node: ("", each.node) for each in evaluated.classifications}
 
 
-def settled(judged: Judged, *cases: str, strict: bool = True) -> ET.Element:
+def settled(evaluated: EvaluatedRun, *cases: str, strict: bool = True) -> ET.Element:
     root = written(*cases)
-    settle(root, judged, addresses(judged), strict=strict)
+    settle(root, evaluated, addresses(evaluated), strict=strict)
     return root
 
 
@@ -40,21 +40,21 @@ def case_of(root: ET.Element, name: str) -> ET.Element:
     return next(case for case in root.iter("testcase") if case.get("name") == name)
 
 
-@given(judged_runs)
-def test_every_test_stands_there_once_and_jenkins_can_read_it(judged: Judged) -> None:
-    root = ET.fromstring(ET.tostring(settled(judged)))
+@given(evaluated_runs)
+def test_every_test_stands_there_once_and_jenkins_can_read_it(evaluated: EvaluatedRun) -> None:
+    root = ET.fromstring(ET.tostring(settled(evaluated)))
 
-    planned = {each.node for each in judged.judgements if each.outcome != "deselected"}
-    gating = {each.node for each in judged.judgements if each.gates}
+    planned = {each.node for each in evaluated.classifications if each.outcome != "deselected"}
+    gating = {each.node for each in evaluated.classifications if each.gates}
     assert problems(root) == []
     assert Counter(case.get("name") for case in root.iter("testcase")) == Counter(planned)
     bad = [case for case in root.iter("testcase") if {child.tag for child in case} & {"failure", "error"}]
     assert gating <= {case.get("name") for case in bad}
 
 
-@given(judged_runs)
-def test_the_counts_are_those_of_the_cases(judged: Judged) -> None:
-    suite = settled(judged)[0]
+@given(evaluated_runs)
+def test_the_counts_are_those_of_the_cases(evaluated: EvaluatedRun) -> None:
+    suite = settled(evaluated)[0]
     tags = Counter(child.tag for case in suite.iter("testcase") for child in case)
 
     assert [suite.get(name) for name in ("tests", "failures", "errors", "skipped")] == [
@@ -63,7 +63,7 @@ def test_the_counts_are_those_of_the_cases(judged: Judged) -> None:
     ]
 
 
-def test_an_expected_failure_is_skipped_and_says_by_which_rule() -> None:
+def test_an_expected_failure_is_skipped_and_says_by_which_expectation() -> None:
     skipped = case_of(settled(eventful()), PERSONAS)[0]
 
     told = "rule staging-personas, GAIA-1, @team, until 2026-03-28"

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.policy.ruleset import RuleSet
+from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.report.footer import Layout, gating, notes, verdict_line, verdict_lines
 from pytest_gaia.report.layout import columns, cut, listed, shortened, wrapped
+from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import TestRecord
-from pytest_gaia.verdict.judged import judge_run
-from tests.policy.build import context
-from tests.report.judged import PERSONAS, WHY, eventful, judged_runs
+from tests.expectations.build import context
+from tests.report.evaluated import PERSONAS, WHY, evaluated_runs, eventful
 from tests.verdict.runs import run
 
 if TYPE_CHECKING:
-    from pytest_gaia.verdict.judged import Judged
+    from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 TEXTS = st.text(st.sampled_from("ab é界\u0301-: "), max_size=300)
 WIDTHS = st.integers(20, 120)
@@ -55,30 +55,30 @@ def test_a_list_keeps_all_its_parts(parts: list[str], width: int) -> None:
     assert all(columns(line) <= width or len(line.split()) == 1 for line in lines)
 
 
-@given(judged_runs, st.sampled_from((80, 100, 200)), st.booleans())
-def test_the_end_of_every_run_fits_the_terminal(judged: Judged, width: int, told: bool) -> None:
+@given(evaluated_runs, st.sampled_from((80, 100, 200)), st.booleans())
+def test_the_end_of_every_run_fits_the_terminal(evaluated: EvaluatedRun, width: int, told: bool) -> None:
     layout = Layout(width, expected=told, inapplicable=told)
     lines = [
-        *gating(judged, layout=layout),
-        *notes(judged, layout),
-        *verdict_lines("staging (REHEARSAL on the sandbox)", judged, layout),
+        *gating(evaluated, layout=layout),
+        *notes(evaluated, layout),
+        *verdict_lines("staging (REHEARSAL on the sandbox)", evaluated, layout),
     ]
 
     assert all(columns(line) <= width or len(line.split()) == 1 for line in lines)
     assert not any(line != line.rstrip() for line in lines)
-    together = " ".join(" ".join(verdict_lines("staging", judged, layout)).split())
-    assert together == " ".join(verdict_line("staging", judged).split())
+    together = " ".join(" ".join(verdict_lines("staging", evaluated, layout)).split())
+    assert together == " ".join(verdict_line("staging", evaluated).split())
 
 
 @pytest.mark.parametrize(("message", "said"), [("\r", ""), ("\n\nwhy\nmore", ": why"), ("one \r\ntwo", ": one")])
 def test_what_a_test_says_of_its_end_is_one_line(message: str, said: str) -> None:
     recorded = run(TestRecord("a", "crashed", message=message))
-    judged = judge_run(recorded.start, recorded.tests, recorded.end, RuleSet(), context())
+    evaluated = evaluate_run(recorded.start, recorded.tests, recorded.end, ExpectationSet(), context())
 
-    assert gating(judged) == ["gaia: gating", f"  a: crashed{said}"]
+    assert gating(evaluated) == ["gaia: gating", f"  a: crashed{said}"]
 
 
-def test_a_narrow_terminal_has_each_reason_below_its_rule() -> None:
+def test_a_narrow_terminal_has_each_reason_below_its_expectation() -> None:
     assert notes(eventful(), Layout(80))[:4] == [
         "gaia: expected failures",
         "  1  ×  staging-personas  GAIA-1  @team  13 days left",

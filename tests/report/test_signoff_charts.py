@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pytest_gaia.report.signoff._charts import WIDTH, Chart, ages, latency, passes
-from pytest_gaia.report.signoff.page import SHOWN_RUNS, RuleAge
+from pytest_gaia.report.signoff.page import SHOWN_RUNS, ExpectationAge
 from tests.report.signoff_pages import full_page
 
 PAGE = full_page()
@@ -75,11 +75,11 @@ def test_only_the_runs_that_there_is_room_for_are_drawn_told_and_measured_by() -
 
 
 def test_ages_share_one_scale_over_several_drawings() -> None:
-    rules = [RuleAge(f"rule-{number}", 100, 100, used=False) for number in range(7)] + [
-        RuleAge("old", 400, -3, used=True)
+    expectations = [ExpectationAge(f"rule-{number}", 100, 100, used=False) for number in range(7)] + [
+        ExpectationAge("old", 400, -3, used=True)
     ]
 
-    charts = ages(rules)
+    charts = ages(expectations)
 
     assert [chart.id for chart in charts] == ["ages-1", "ages-2"]
     first, last = charts[0].bars[0], next(bar for bar in charts[1].bars if bar.width > 200)

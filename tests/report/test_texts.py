@@ -25,7 +25,7 @@ def test_columns_begin_at_the_same_place_and_lines_have_no_end_spaces() -> None:
     ("days", "text"),
     [(2, "2 days left"), (1, "1 day left"), (0, "ended today"), (-1, "ended 1 day ago"), (-2, "ended 2 days ago")],
 )
-def test_how_much_longer_a_rule_holds(days: int, text: str) -> None:
+def test_how_much_longer_an_expectation_holds(days: int, text: str) -> None:
     assert remaining(days) == text
 
 

@@ -40,7 +40,7 @@ def journal(root: Path, environment: str = "staging") -> list[tuple[str, str, st
 
 
 @pytest.mark.parametrize(("fault", "outcome"), [((), "deployed"), (("phantom",), "phantom")])
-def test_a_worker_without_checks_is_judged_by_its_state(
+def test_a_worker_without_checks_is_evaluated_by_its_state(
     fake_tools: FakeTools, tmp_path: Path, fault: tuple[str, ...], outcome: str
 ) -> None:
     write_fly_files(tmp_path / "deploy", "staging", "auth")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gaia.cli.expectations.files import files_at
 from pytest_gaia.cli.reports.report import branch_at
-from pytest_gaia.cli.rules.files import files_at
 from pytest_gaia.config.deployfiles.values import committed_variables
 from pytest_gaia.promotion.bundle.commits import committed, head
 from pytest_gaia.promotion.ledger._git_reference import GitReference

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from pytest_gaia.policy.subjects import PHASES, Context, Subject, Symptom
+from pytest_gaia.expectations.subjects import PHASES, Context, Subject, Symptom
 from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RecordedRun, RunEnd, RunStart, TestRecord
-from tests.policy import strategies as policy
-from tests.policy.build import TODAY
+from tests.expectations import strategies as expectations
+from tests.expectations.build import TODAY
 
 if TYPE_CHECKING:
-    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.expectations.expectation import Expectation
     from pytest_gaia.verdict.evidence import State
 
 STATES: tuple[State, ...] = (*("ran",) * 12, "crashed", "not collected", "deselected", "never ran")
@@ -46,7 +46,9 @@ def failures(draw: st.DrawFn, when: str) -> Phase:
     """A phase that failed, with or without marks of pytest's own."""
     xfail = draw(st.sampled_from((None, None, None, None, "", "later")))
     against = xfail is None and draw(st.sampled_from((False, False, False, True)))
-    return Phase(when, "failed", failure=failure_of(draw(policy.symptoms)), xfail=xfail, passed_against_xfail=against)
+    return Phase(
+        when, "failed", failure=failure_of(draw(expectations.symptoms)), xfail=xfail, passed_against_xfail=against
+    )
 
 
 def phases(when: str) -> st.SearchStrategy[Phase]:
@@ -74,7 +76,7 @@ HISTORIES = st.one_of(
 @st.composite
 def records(draw: st.DrawFn) -> TestRecord:
     """One test, in any state, with any phases."""
-    subject = draw(policy.subjects)
+    subject = draw(expectations.subjects)
     state = draw(st.sampled_from(STATES))
     return TestRecord(
         subject.node,
@@ -93,7 +95,7 @@ class Case:
     """A recorded run, the rules of a project, and the circumstances."""
 
     run: RecordedRun
-    rules: list[Rule]
+    expectations: list[Expectation]
     context: Context
 
 
@@ -119,14 +121,17 @@ def ends(draw: st.DrawFn, count: int) -> RunEnd | None:
 def cases(draw: st.DrawFn) -> Case:
     """Up to four tests under up to four rules, each of which fits one of the failures but for one field at most."""
     tests = draw(st.lists(records(), max_size=4, unique_by=lambda each: (each.node, each.attempt, each.state)))
-    circumstances = draw(policy.contexts)
-    failing = [policy.Failed(*found, circumstances) for test in tests for found in failures_of(test)]
-    failing = failing or [policy.Failed(draw(policy.subjects), draw(policy.symptoms), circumstances)]
-    rules = [draw(policy.rules(draw(st.sampled_from(failing)), f"rule-{n}")) for n in range(draw(st.integers(0, 4)))]
+    circumstances = draw(expectations.contexts)
+    failing = [expectations.Failed(*found, circumstances) for test in tests for found in failures_of(test)]
+    failing = failing or [expectations.Failed(draw(expectations.subjects), draw(expectations.symptoms), circumstances)]
+    drawn = [
+        draw(expectations.expectations(draw(st.sampled_from(failing)), f"rule-{n}"))
+        for n in range(draw(st.integers(0, 4)))
+    ]
     start = RunStart(
         SCHEMA, circumstances.environment, "full", f"{TODAY}T10:00:00+00:00", tuple(circumstances.capabilities)
     )
-    return Case(RecordedRun(start, tuple(tests), draw(ends(len(tests)))), rules, circumstances)
+    return Case(RecordedRun(start, tuple(tests), draw(ends(len(tests)))), drawn, circumstances)
 
 
 def failures_of(test: TestRecord) -> list[tuple[Subject, Symptom]]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.policy.subjects import Context
+from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.verdict.evidence import SCHEMA, Phase, Wire, encode, read_run
 from tests.verdict.runs import UNAVAILABLE, failed, passed, record, run
 
@@ -48,7 +48,7 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert read_run(path) == RUN
 
 
-def test_a_run_is_judged_by_what_it_observed_and_by_what_it_could_not_show(path: Path) -> None:
+def test_a_run_is_evaluated_by_what_it_observed_and_by_what_it_could_not_show(path: Path) -> None:
     context = read_run(path).start.context("dev", date(2026, 11, 2), Tolerance(kind="open"))
 
     assert context == Context(

@@ -12,72 +12,82 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from pytest_gaia.config.tolerance import tolerance_of
-from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.selectors import keys_of, mismatch
-from pytest_gaia.policy.subjects import Subject
+from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.selectors import keys_of, mismatch
+from pytest_gaia.expectations.subjects import Subject
+from pytest_gaia.verdict.classify import EXECUTED, Classification, classify, subject_of
+from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import encode, read_run
-from pytest_gaia.verdict.judge import EXECUTED, Judgement, judge, subject_of
-from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import verdict_file
-from tests.policy.strategies import Scene, scenes
+from tests.expectations.strategies import Scene, scenes
 from tests.verdict import strategies as some
 from tests.verdict.runs import passed, record
 
 if TYPE_CHECKING:
     from random import Random
 
-    from pytest_gaia.policy.rules import Rule
+    from pytest_gaia.expectations.expectation import Expectation
     from pytest_gaia.verdict.evidence import RecordedRun
 
 cases = some.cases()
 
 
-def judged(case: some.Case, run: RecordedRun | None = None, rules: list[Rule] | None = None) -> Judged:
+def evaluated(
+    case: some.Case, run: RecordedRun | None = None, expectations: list[Expectation] | None = None
+) -> EvaluatedRun:
     recorded = run or case.run
-    return judge_run(
-        recorded.start, recorded.tests, recorded.end, RuleSet(case.rules if rules is None else rules), case.context
+    return evaluate_run(
+        recorded.start,
+        recorded.tests,
+        recorded.end,
+        ExpectationSet(case.expectations if expectations is None else expectations),
+        case.context,
     )
 
 
-def let_through(judgement: Judgement) -> bool:
-    return judgement.outcome in ("expected failure", "tolerated", "skipped", "not applicable") and not judgement.gates
+def let_through(classification: Classification) -> bool:
+    return (
+        classification.outcome in ("expected failure", "tolerated", "skipped", "not applicable")
+        and not classification.gates
+    )
 
 
 @given(cases)
 @settings(max_examples=3 * settings().max_examples)
-def test_only_a_rule_that_covers_and_matches_excuses(case: some.Case) -> None:
-    rules = {rule.id: rule for rule in case.rules}
-    for test, found in zip(case.run.tests, judged(case).judgements, strict=True):
+def test_only_an_expectation_that_covers_and_matches_excuses(case: some.Case) -> None:
+    expectations = {expectation.id: expectation for expectation in case.expectations}
+    for test, found in zip(case.run.tests, evaluated(case).classifications, strict=True):
         if found.outcome != "expected failure":
             continue
-        event("an expected failure by a rule" if found.rules else "an expected failure by a mark")
+        event("an expected failure by a rule" if found.expectations else "an expected failure by a mark")
         failed = [phase for phase in test.phases if phase.outcome == "failed"]
         assert failed
         assert not any(phase.passed_against_xfail for phase in failed)
         assert case.context.environment != "production"
-        for each in (rules[name] for name in found.rules):
+        for each in (expectations[name] for name in found.expectations):
             assert any(selector.text in keys_of(subject_of(test)) for selector in each.selectors)
             assert case.context.environment in each.environments
             assert each.expires > case.context.today
         signatures = [symptom for _, symptom in some.failures_of(test)]
         for phase, symptom in zip(failed, signatures, strict=True):
-            by_rule = any(
-                not mismatch(rules[name].match, symptom) and phase.when in rules[name].phases for name in found.rules
+            by_expectation = any(
+                not mismatch(expectations[name].match, symptom) and phase.when in expectations[name].phases
+                for name in found.expectations
             )
-            assert by_rule or (phase.xfail is not None and phase.when == "call")
+            assert by_expectation or (phase.xfail is not None and phase.when == "call")
 
 
 @given(scenes())
 @settings(max_examples=3 * settings().max_examples)
-def test_adding_a_rule_excuses_nothing_that_it_does_not_cover_and_match(scene: Scene) -> None:
+def test_adding_an_expectation_excuses_nothing_that_it_does_not_cover_and_match(scene: Scene) -> None:
     failed, new = scene.failed, scene.new
     test, circumstances = some.record_of(failed.test, failed.symptom), failed.circumstances
-    before = judge(test, RuleSet(scene.rules), circumstances)
-    after = judge(test, RuleSet([*scene.rules, new]), circumstances)
+    before = classify(test, ExpectationSet(scene.expectations), circumstances)
+    after = classify(test, ExpectationSet([*scene.expectations, new]), circumstances)
     event(f"before: {before.outcome}, after: {after.outcome}")
 
     if after.outcome == "expected failure" and before.outcome != "expected failure":
-        assert after.rules == (new.id,)
+        assert after.expectations == (new.id,)
         assert any(selector.text in keys_of(failed.test) for selector in new.selectors)
         assert mismatch(new.match, failed.symptom) == ()
         assert failed.symptom.phase in new.phases
@@ -89,11 +99,11 @@ def test_adding_a_rule_excuses_nothing_that_it_does_not_cover_and_match(scene: S
 
 
 @given(cases, st.randoms())
-def test_the_order_of_rules_makes_no_difference(case: some.Case, random: Random) -> None:
-    shuffled = list(case.rules)
+def test_the_order_of_expectations_makes_no_difference(case: some.Case, random: Random) -> None:
+    shuffled = list(case.expectations)
     random.shuffle(shuffled)
 
-    assert verdict_file(judged(case)) == verdict_file(judged(case, rules=shuffled))
+    assert verdict_file(evaluated(case)) == verdict_file(evaluated(case, expectations=shuffled))
 
 
 @given(cases, st.randoms())
@@ -101,7 +111,7 @@ def test_the_order_of_tests_makes_no_difference_to_the_verdict(case: some.Case, 
     tests = list(case.run.tests)
     random.shuffle(tests)
     shuffled = type(case.run)(case.run.start, tuple(tests), case.run.end)
-    one, other = judged(case), judged(case, shuffled)
+    one, other = evaluated(case), evaluated(case, shuffled)
 
     assert (one.verdict.word, one.counts, sorted(one.verdict.reasons)) == (
         other.verdict.word,
@@ -116,7 +126,7 @@ def test_a_replay_gives_the_same_verdict_file(case: some.Case) -> None:
         replayed = read_run(record(Path(folder) / "run.jsonl", case.run))
 
     assert replayed == case.run
-    assert verdict_file(judged(case, replayed)) == verdict_file(judged(case))
+    assert verdict_file(evaluated(case, replayed)) == verdict_file(evaluated(case))
 
 
 @given(cases)
@@ -127,18 +137,21 @@ def test_a_run_that_is_cut_off_is_never_promoted(case: some.Case) -> None:
         path.write_bytes(b"".join(lines))
         cut = read_run(path)
 
-    assert judged(case, cut).verdict.word in ("REJECT", "HOLD")
+    assert evaluated(case, cut).verdict.word in ("REJECT", "HOLD")
 
 
 @given(cases)
 def test_zero_excuses_nothing(case: some.Case) -> None:
     zero = replace(case.context, environment="production", tolerance=tolerance_of("production", {}))
-    forged = [msgspec.structs.replace(rule, environments=(*rule.environments, "production")) for rule in case.rules]
+    forged = [
+        msgspec.structs.replace(expectation, environments=(*expectation.environments, "production"))
+        for expectation in case.expectations
+    ]
     for test in case.run.tests:
-        found = judge(test, RuleSet(forged), zero)
+        found = classify(test, ExpectationSet(forged), zero)
 
         assert found.outcome not in ("expected failure", "tolerated", "unexpected pass")
-        assert found == msgspec.structs.replace(judge(test, RuleSet(), zero), losers=found.losers)
+        assert found == msgspec.structs.replace(classify(test, ExpectationSet(), zero), losers=found.losers)
         unclean = any(phase.outcome in ("failed", "skipped") for phase in test.phases) or test.attempt > 1
         if test.state == "ran" and unclean:
             assert found.gates
@@ -146,7 +159,7 @@ def test_zero_excuses_nothing(case: some.Case) -> None:
 
 @given(cases)
 def test_only_a_run_with_evidence_ends_with_0(case: some.Case) -> None:
-    found = judged(case)
+    found = evaluated(case)
     if found.verdict.exit_code:
         return
     event(found.verdict.word)
@@ -158,7 +171,7 @@ def test_only_a_run_with_evidence_ends_with_0(case: some.Case) -> None:
     assert not end.unavailable
     assert not end.undeployed
     assert not end.changed
-    assert not any(each.gates for each in found.judgements)
+    assert not any(each.gates for each in found.classifications)
     assert found.counts["passed"] + found.counts["unexpected pass"] > 0
     assert not found.counts["incomplete"]
     assert end.partial or sum(found.counts[outcome] for outcome in EXECUTED) >= tolerance.least_executed
@@ -168,7 +181,7 @@ def test_only_a_run_with_evidence_ends_with_0(case: some.Case) -> None:
 
 @given(cases)
 def test_a_pass_has_passed_in_all_three_phases(case: some.Case) -> None:
-    for test, found in zip(case.run.tests, judged(case).judgements, strict=True):
+    for test, found in zip(case.run.tests, evaluated(case).classifications, strict=True):
         if found.outcome in ("passed", "unexpected pass"):
             assert {phase.when for phase in test.phases} >= {"setup", "call", "teardown"}
             assert all(phase.outcome == "passed" for phase in test.phases)
@@ -176,7 +189,7 @@ def test_a_pass_has_passed_in_all_three_phases(case: some.Case) -> None:
 
 @given(cases)
 def test_what_gates_says_why_it_does(case: some.Case) -> None:
-    for test, found in zip(case.run.tests, judged(case).judgements, strict=True):
+    for test, found in zip(case.run.tests, evaluated(case).classifications, strict=True):
         if found.gates and test.state == "ran" and any(phase.outcome == "failed" for phase in test.phases):
             assert found.why
 

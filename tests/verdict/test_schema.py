@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pytest_gaia.verdict.judged import EXIT_CODES
+from pytest_gaia.verdict.evaluated import EXIT_CODES
 from pytest_gaia.verdict.report import FORMAT, schema
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json"

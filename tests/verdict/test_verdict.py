@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_gaia.verdict.judge import EXECUTED, Judgement
-from pytest_gaia.verdict.judged import EXIT_CODES, Facts, Verdict, decide
-from tests.policy.build import context, rule
+from pytest_gaia.verdict.classify import EXECUTED, Classification
+from pytest_gaia.verdict.evaluated import EXIT_CODES, Facts, Verdict, decide
+from tests.expectations.build import context, expectation
 
 if TYPE_CHECKING:
-    from pytest_gaia.policy.rules import Rule
-    from pytest_gaia.verdict.judge import Outcome
+    from pytest_gaia.expectations.expectation import Expectation
+    from pytest_gaia.verdict.classify import Outcome
 
-PASSED = Judgement("a", "passed")
+PASSED = Classification("a", "passed")
 
 
-def of(outcome: Outcome, *rules: str, gates: bool = False) -> Judgement:
-    return Judgement("b", outcome, gates=gates, rules=rules)
+def of(outcome: Outcome, *expectations: str, gates: bool = False) -> Classification:
+    return Classification("b", outcome, gates=gates, expectations=expectations)
 
 
 def decided(
-    *judgements: Judgement,
-    rules: tuple[Rule, ...] = (),
+    *classifications: Classification,
+    expectations: tuple[Expectation, ...] = (),
     facts: Facts | None = None,
     environment: str = "staging",
     **tolerance: Any,
 ) -> Verdict:
     circumstances = context(environment)
     changed = replace(circumstances, tolerance=replace(circumstances.tolerance, **tolerance))
-    return decide(judgements, rules, facts or Facts(planned=len(judgements)), changed)
+    return decide(classifications, expectations, facts or Facts(planned=len(classifications)), changed)
 
 
 def test_one_pass_is_enough_where_one_is_asked_for() -> None:
@@ -45,14 +45,14 @@ def test_one_pass_is_enough_where_one_is_asked_for() -> None:
 @pytest.mark.parametrize("present", list(itertools.product((True, False), repeat=5)), ids=str)
 def test_infra_wins_over_reject_over_hold_over_drift_over_partial(present: tuple[bool, ...]) -> None:
     infra, reject, hold, drift, partial = present
-    judgements = [PASSED, *([of("failed", gates=True)] * reject), *([of("incomplete")] * hold)]
-    judgements += [of("unexpected pass", "r")] * drift
+    classifications = [PASSED, *([of("failed", gates=True)] * reject), *([of("incomplete")] * hold)]
+    classifications += [of("unexpected pass", "r")] * drift
 
     facts = Facts(
         planned=9, unavailable="out of reach" if infra else "", partial=("-k one was given",) if partial else ()
     )
 
-    found = decided(*judgements, facts=facts)
+    found = decided(*classifications, facts=facts)
 
     order = ("INFRA", "REJECT", "HOLD", "DRIFT", "PARTIAL")
     words = [word for word, there in zip(order, present, strict=True) if there]
@@ -67,7 +67,7 @@ def test_only_promote_and_partial_end_with_0_and_no_other_code_is_twice() -> Non
 
 
 @pytest.mark.parametrize(
-    ("judgements", "facts", "reason"),
+    ("classifications", "facts", "reason"),
     [
         ([], Facts(), "nothing was selected"),
         ([of("skipped")], Facts(planned=1), "no test passed"),
@@ -79,8 +79,8 @@ def test_only_promote_and_partial_end_with_0_and_no_other_code_is_twice() -> Non
         ([PASSED], Facts(planned=1, interrupted="the run was interrupted"), "the run was interrupted"),
     ],
 )
-def test_missing_evidence_holds(judgements: list[Judgement], facts: Facts, reason: str) -> None:
-    found = decided(*judgements, facts=facts)
+def test_missing_evidence_holds(classifications: list[Classification], facts: Facts, reason: str) -> None:
+    found = decided(*classifications, facts=facts)
 
     assert (found.word, found.exit_code) == ("HOLD", 11)
     assert reason in found.reasons
@@ -112,16 +112,16 @@ def test_the_budget_is_the_most_that_may_be_excused(budget: int | None, word: st
 
 @pytest.mark.parametrize(("most", "word"), [(None, "PROMOTE"), (2, "PROMOTE"), (1, "HOLD"), (0, "HOLD")])
 @pytest.mark.parametrize("outcome", ["expected failure", "skipped"])
-def test_a_rule_excuses_no_more_than_its_cap(most: int | None, word: str, outcome: Outcome) -> None:
-    capped = rule("capped", "suites/personas", max_tests=most)
+def test_an_expectation_excuses_no_more_than_its_cap(most: int | None, word: str, outcome: Outcome) -> None:
+    capped = expectation("capped", "suites/personas", max_tests=most)
 
-    found = decided(PASSED, of(outcome, "capped"), of(outcome, "capped", "other"), rules=(capped,))
+    found = decided(PASSED, of(outcome, "capped"), of(outcome, "capped", "other"), expectations=(capped,))
 
     assert found.word == word
     assert word == "PROMOTE" or f"excused 2 tests, its max_tests is {most};" in found.reasons[0]
 
 
-def test_a_rule_that_nothing_fails_by_any_more_is_drift() -> None:
+def test_an_expectation_that_nothing_fails_by_any_more_is_drift() -> None:
     found = decided(PASSED, of("unexpected pass", "old"), of("unexpected pass", "old"))
 
     assert (found.word, found.exit_code) == ("DRIFT", 10)
@@ -132,7 +132,7 @@ def test_an_unexpected_pass_is_a_pass() -> None:
     assert decided(of("unexpected pass", "old")).word == "DRIFT"
 
 
-def test_a_rule_without_tests_is_drift() -> None:
+def test_an_expectation_without_tests_is_drift() -> None:
     assert decided(PASSED, facts=Facts(planned=1, unused=("old",))).reasons == ("rule old covers no test",)
 
 
@@ -169,9 +169,9 @@ def test_a_partial_run_passes_without_the_number_of_tests_that_a_full_run_needs(
     ],
 )
 def test_a_partial_run_still_needs_evidence(
-    judgements: list[Judgement], tolerance: dict[str, Any], reason: str
+    classifications: list[Classification], tolerance: dict[str, Any], reason: str
 ) -> None:
-    found = decided(*judgements, facts=replace(NARROWED, planned=len(judgements) or 1), **tolerance)
+    found = decided(*classifications, facts=replace(NARROWED, planned=len(classifications) or 1), **tolerance)
 
     assert (found.word, found.reasons) == ("HOLD", (reason,))
 
@@ -186,15 +186,18 @@ def test_where_a_full_run_is_required_a_partial_one_holds_and_says_why() -> None
     assert decided(PASSED, facts=Facts(planned=1, full_required=True)).word == "PROMOTE"
 
 
-def test_a_rule_over_its_cap_is_named_with_its_place_its_tests_and_the_number_to_write() -> None:
+def test_an_expectation_over_its_cap_is_named_with_its_place_its_tests_and_the_number_to_write() -> None:
     place = "suites/expectations/capped.toml"
-    capped = msgspec.structs.replace(rule("capped", "suites/chat", max_tests=1), place=place, max_tests_line=11)
-    tests = [Judgement(f"suites/chat/test_chat.py::test_{n}", "expected failure", rules=("capped",)) for n in range(22)]
+    capped = msgspec.structs.replace(expectation("capped", "suites/chat", max_tests=1), place=place, max_tests_line=11)
+    tests = [
+        Classification(f"suites/chat/test_chat.py::test_{n}", "expected failure", expectations=("capped",))
+        for n in range(22)
+    ]
 
-    (reason,) = decided(PASSED, *tests[:2], rules=(capped,)).reasons
+    (reason,) = decided(PASSED, *tests[:2], expectations=(capped,)).reasons
     assert reason == (
         f"rule capped ({place}:11) excused 2 tests, its max_tests is 1; set max_tests = 2 if they all fail for its "
         "reason: suites/chat/test_chat.py::test_0, suites/chat/test_chat.py::test_1"
     )
-    assert decided(PASSED, *tests, rules=(capped,)).reasons[0].endswith("::test_19 and 2 more (-v names them)")
-    assert decided(PASSED, *tests, rules=(capped,), facts=NARROWED).word == "PARTIAL"
+    assert decided(PASSED, *tests, expectations=(capped,)).reasons[0].endswith("::test_19 and 2 more (-v names them)")
+    assert decided(PASSED, *tests, expectations=(capped,), facts=NARROWED).word == "PARTIAL"

@@ -6,27 +6,27 @@ from itertools import permutations
 
 import pytest
 
-from pytest_gaia.verdict.judge import Judgement
-from pytest_gaia.verdict.judged import worst_of_each
+from pytest_gaia.verdict.classify import Classification
+from pytest_gaia.verdict.evaluated import worst_of_each
 
-PASSED = Judgement("a", "passed")
-EXCUSED = Judgement("a", "expected failure")
-GATES = Judgement("a", "crashed", gates=True)
-DESELECTED = Judgement("a", "deselected")
-
-
-@pytest.mark.parametrize("judgements", list(permutations((PASSED, EXCUSED, GATES, DESELECTED))))
-def test_what_gates_is_worse_than_what_does_not(judgements: tuple[Judgement, ...]) -> None:
-    assert worst_of_each(judgements) == [GATES]
+PASSED = Classification("a", "passed")
+EXCUSED = Classification("a", "expected failure")
+GATES = Classification("a", "crashed", gates=True)
+DESELECTED = Classification("a", "deselected")
 
 
-@pytest.mark.parametrize("judgements", list(permutations((PASSED, EXCUSED, DESELECTED))))
-def test_a_pass_is_better_than_all_else(judgements: tuple[Judgement, ...]) -> None:
-    assert worst_of_each(judgements) == [EXCUSED]
+@pytest.mark.parametrize("classifications", list(permutations((PASSED, EXCUSED, GATES, DESELECTED))))
+def test_what_gates_is_worse_than_what_does_not(classifications: tuple[Classification, ...]) -> None:
+    assert worst_of_each(classifications) == [GATES]
+
+
+@pytest.mark.parametrize("classifications", list(permutations((PASSED, EXCUSED, DESELECTED))))
+def test_a_pass_is_better_than_all_else(classifications: tuple[Classification, ...]) -> None:
+    assert worst_of_each(classifications) == [EXCUSED]
 
 
 def test_of_two_that_are_as_bad_the_first_is_told() -> None:
-    other = Judgement("a", "failed", gates=True)
+    other = Classification("a", "failed", gates=True)
 
     assert worst_of_each([GATES, other]) == [GATES]
     assert worst_of_each([other, GATES]) == [other]
@@ -37,6 +37,6 @@ def test_a_test_that_was_only_deselected_is_left_out() -> None:
 
 
 def test_tests_stay_in_the_order_in_which_they_came_first() -> None:
-    other = Judgement("b", "failed", gates=True)
+    other = Classification("b", "failed", gates=True)
 
     assert worst_of_each([PASSED, other, GATES]) == [GATES, other]

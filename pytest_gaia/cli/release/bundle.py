@@ -19,7 +19,7 @@ from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import strays_of
 from pytest_gaia.rollout.plan import split_images, split_services
-from pytest_gaia.verdict.judged import EXIT_CODES
+from pytest_gaia.verdict.evaluated import EXIT_CODES
 
 HELP = """\
 What is released together: images by digest, deploy files, commit, migration head. Its id names everything that follows.

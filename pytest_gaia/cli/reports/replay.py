@@ -9,10 +9,10 @@ import typer
 
 from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.policy.files import folders_of, load
+from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.report import footer
+from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import read_run
-from pytest_gaia.verdict.judged import Judged, judge_run
 from pytest_gaia.verdict.report import verdict_file, write_report
 
 HELP = """\
@@ -40,21 +40,25 @@ def replay_run(
     as_json: Annotated[bool, typer.Option("--json", help="Write the verdict file to standard output instead.")] = False,
 ) -> None:
     """Judge, show, and exit with the verdict's code."""
-    judged = judge_again(run, as_env, as_of.date() if as_of else None)
+    evaluated = evaluate_again(run, as_env, as_of.date() if as_of else None)
     if report is not None:
         try:
-            write_report(report, judged)
+            write_report(report, evaluated)
         except OSError as error:
             raise ConfigError(f"--report={report}: cannot be written: {error.strerror}.") from None
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(judged)), indent=2).decode())
+        typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2).decode())
     else:
-        for line in (*footer.gating(judged), *footer.notes(judged), footer.verdict_line(_label(judged), judged)):
+        for line in (
+            *footer.gating(evaluated),
+            *footer.notes(evaluated),
+            footer.verdict_line(_label(evaluated), evaluated),
+        ):
             typer.echo(line)
-    raise typer.Exit(judged.verdict.exit_code)
+    raise typer.Exit(evaluated.verdict.exit_code)
 
 
-def judge_again(path: Path, environment: str | None, day: datetime.date | None) -> Judged:
+def evaluate_again(path: Path, environment: str | None, day: datetime.date | None) -> EvaluatedRun:
     """Judge the run at ``path`` under ``environment`` (its own by default) as on ``day`` (today by default).
 
     Raises :class:`~pytest_gaia.errors.ConfigError` for a file that is no recorded run and an unknown environment.
@@ -65,14 +69,14 @@ def judge_again(path: Path, environment: str | None, day: datetime.date | None) 
     name = environment or recorded.start.environment
     if name not in tolerances:
         raise ConfigError(f"there is no environment {name!r}: {nearest(name, tolerances)}")
-    rules = load(folders_of(project.suites), tolerances, rootdir=project.rootdir)
+    expectations = load(folders_of(project.suites), tolerances, rootdir=project.rootdir)
     today = day or datetime.datetime.now(datetime.UTC).date()
     context = recorded.start.context(name, today, tolerances[name])
-    return judge_run(recorded.start, recorded.tests, recorded.end, rules, context)
+    return evaluate_run(recorded.start, recorded.tests, recorded.end, expectations, context)
 
 
-def _label(judged: Judged) -> str:
-    start, name = judged.start, judged.context.environment
+def _label(evaluated: EvaluatedRun) -> str:
+    start, name = evaluated.start, evaluated.context.environment
     rehearsal = " (REHEARSAL on the sandbox)" if start.rehearsal else ""
     return (
         f"{name}{rehearsal}"

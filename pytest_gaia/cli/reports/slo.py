@@ -37,7 +37,7 @@ _MISSED, _NOT_KNOWN = 1, 11
 
 
 @app.command("slo", help=HELP)
-def judge_speed(
+def evaluate_speed(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-record.")],
     env: Annotated[str | None, environment_option("Whose objectives; without it, the run's own.")] = None,
     baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with.")] = None,

@@ -8,17 +8,17 @@ from pytest_gaia.plugin.allure.files import Masks, RedactedFiles
 from pytest_gaia.plugin.allure.library import file_logger, plugin_manager
 from pytest_gaia.plugin.allure.seam import Seam
 from pytest_gaia.plugin.allure.steps import keep_steps_in_context
-from pytest_gaia.plugin.checks.result import Judging, Result
+from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.run.session import Run
 
 
-def bridge(config: pytest.Config, run: Run, judging: Judging, result: Result | None) -> None:
+def bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Result | None) -> None:
     """Stand between pytest, Allure's listener and its files; ``result`` is that of the process which talks to the user."""
     logger = file_logger()
     if logger is None or only_looks(config.option):
         return
-    seam = Seam(config, run, judging)
+    seam = Seam(config, run, evaluating)
     files = RedactedFiles(logger, Masks(run))
     plugin_manager.unregister(logger)
     for each in (seam, files):

@@ -23,8 +23,8 @@ from pytest_gaia.report.allure.labels import environment_name
 from pytest_gaia.report.allure.results import PATTERN, Shelf, tellings
 from pytest_gaia.report.footer import verdict_line
 from pytest_gaia.run.session import Run
-from pytest_gaia.verdict.judged import Judged
-from pytest_gaia.verdict.report import policy_digest
+from pytest_gaia.verdict.evaluated import EvaluatedRun
+from pytest_gaia.verdict.report import expectations_digest
 
 
 class EndingHooks:
@@ -51,13 +51,13 @@ class EndingHooks:
         try:
             return (yield)
         finally:
-            if (judged := self._result.judged) is not None:
-                self._settle(session, judged)
+            if (evaluated := self._result.evaluated) is not None:
+                self._settle(session, evaluated)
 
-    def _settle(self, session: pytest.Session, judged: Judged) -> None:
+    def _settle(self, session: pytest.Session, evaluated: EvaluatedRun) -> None:
         try:
-            self._shelf.settle(tellings(judged, self._config.option.gaia_allure_expected), round(time.time() * 1000))
-            for name, text in self._beside(judged):
+            self._shelf.settle(tellings(evaluated, self._config.option.gaia_allure_expected), round(time.time() * 1000))
+            for name, text in self._beside(evaluated):
                 write_file(self._shelf.folder / name, text, mode=PRIVATE)
         except OSError as error:
             self._result.unwritten.append(f"--alluredir={self._shelf.folder}: cannot be written: {error.strerror}.")
@@ -69,17 +69,17 @@ class EndingHooks:
         # Asked for only now: what masks knows more at the end than at the start.
         return self._run.shown(text)
 
-    def _beside(self, judged: Judged) -> Iterator[tuple[str, str]]:
+    def _beside(self, evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
         redact, environment = self._redact, self._shelf.environment
-        known = circumstances(judged, environment, policy_digest(judged.rules))
+        known = circumstances(evaluated, environment, expectations_digest(evaluated.expectations))
         known |= {f"versions.{name}": text for name, text in _versions()}
         known |= {"commit": _commit(self._run.options.rootdir), "ledger": _ledger_head(self._run.options.project)}
         yield "environment.properties", properties({key: redact(value) for key, value in known.items() if value})
-        made_by = executor(os.environ, f"{environment}: {judged.verdict.word}")
+        made_by = executor(os.environ, f"{environment}: {evaluated.verdict.word}")
         yield "executor.json", redact(json.dumps(made_by, indent=2))
         yield "categories.json", json.dumps(categories(), indent=2)
-        if judged.verdict.exit_code:
-            said = redact(verdict_line(self._run.declared.label, judged))
+        if evaluated.verdict.exit_code:
+            said = redact(verdict_line(self._run.declared.label, evaluated))
             whole = {"errors": [{"message": said, "timestamp": round(time.time() * 1000)}]}
             yield f"{uuid.uuid4()}-globals.json", json.dumps(whole, indent=2)
 

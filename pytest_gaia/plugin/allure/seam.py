@@ -19,7 +19,7 @@ from pytest_gaia.plugin.allure.library import (
     plugin_manager,
 )
 from pytest_gaia.plugin.allure.seen import Seen
-from pytest_gaia.plugin.checks.result import Judging
+from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.report.allure.exchanges import attached
 from pytest_gaia.report.allure.labels import (
     Identity,
@@ -38,10 +38,10 @@ from pytest_gaia.run.session import Run
 class Seam:
     """Registered where tests run, with pytest and with Allure."""
 
-    def __init__(self, config: pytest.Config, run: Run, judging: Judging) -> None:
+    def __init__(self, config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
         self._run = run
-        self._judging = judging
-        self._rules = {rule.id: rule for rule in judging.rules.rules}
+        self._evaluating = evaluating
+        self._expectations = {expectation.id: expectation for expectation in evaluating.expectations.expectations}
         self._expected_as = config.option.gaia_allure_expected
         self._rootdir = config.rootpath
         self._environment = environment_name(run.declared.name, rehearsal=run.declared.rehearsal)
@@ -78,8 +78,8 @@ class Seam:
 
     def _rewrite(self, result: TestResult, seen: Seen) -> None:
         identity = Identity.of(seen.node)
-        judgement = seen.judgement(self._judging.context.tolerance)
-        telling = tell(judgement, self._rules, self._expected_as)
+        classification = seen.classification(self._evaluating.context.tolerance)
+        telling = tell(classification, self._expectations, self._expected_as)
         self._identify(result, identity)
         if seen.retried:
             # Which attempt is the latest is told by its start, and two can begin in one millisecond.
@@ -87,7 +87,7 @@ class Seam:
             result.stop = max(result.stop, result.start)
         seen.started = result.start
         self._label(result, identity, telling)
-        if judgement.outcome == "passed" and not seen.retried:
+        if classification.outcome == "passed" and not seen.retried:
             return
         self._explain(result, seen, telling)
         self._attach(result, seen)

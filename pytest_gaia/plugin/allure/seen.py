@@ -9,7 +9,7 @@ from pytest_gaia.clients.exchanges import Exchange, Message, Statement
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.plugin.checks.phases import skip_reason
 from pytest_gaia.run.session import Recorder
-from pytest_gaia.verdict.judge import EXCUSED, Judgement, Outcome
+from pytest_gaia.verdict.classify import EXCUSED, Classification, Outcome
 
 _ORDER: tuple[Outcome, ...] = (
     "failed",
@@ -75,21 +75,27 @@ class Seen:
         """Return what it has exchanged; of a test that has not ended, ``recorder`` still knows it."""
         return self._conversation or (recorder.exchanges, recorder.statements, recorder.messages)
 
-    def judgement(self, tolerance: Tolerance) -> Judgement:
+    def classification(self, tolerance: Tolerance) -> Classification:
         """Return what the test comes to. The judge, who knows more, has the last word at the end of the run."""
         if not self.ended:
-            return Judgement(self.node, "incomplete", why="the run ended before the test did", retried=self.retried)
+            return Classification(
+                self.node, "incomplete", why="the run ended before the test did", retried=self.retried
+            )
         found = {outcome: report for report in reversed(self._reports) if (outcome := _outcome(report, tolerance))}
         outcome = next((each for each in _ORDER if each in found), None)
         if outcome is None:
             why = "passed on another attempt" if self.retried else ""
-            return Judgement(self.node, "passed", why=why, retried=self.retried)
+            return Classification(self.node, "passed", why=why, retried=self.retried)
         report = found[outcome]
         if outcome == "failed" and not self.failures:
             # A strict xfail that passed: nothing failed before pytest said so.
             self.failures.append(Told(report.longreprtext, ""))
-        return Judgement(
-            self.node, outcome, why=_why(report, outcome), rules=_rules(self._reports), retried=self.retried
+        return Classification(
+            self.node,
+            outcome,
+            why=_why(report, outcome),
+            expectations=_expectations(self._reports),
+            retried=self.retried,
         )
 
     def _begin_again(self) -> None:
@@ -100,9 +106,9 @@ class Seen:
 
 
 def _outcome(report: pytest.TestReport, tolerance: Tolerance) -> Outcome | None:
-    judged: Outcome | None = vars(report).get("gaia_outcome")
-    if judged is not None:
-        return judged
+    evaluated: Outcome | None = vars(report).get("gaia_outcome")
+    if evaluated is not None:
+        return evaluated
     if report.outcome == "passed":
         return None
     native = vars(report).get("wasxfail")
@@ -121,11 +127,11 @@ def _why(report: pytest.TestReport, outcome: Outcome) -> str:
     if outcome == "expected failure":
         return f"xfail: {vars(report).get('wasxfail') or 'no reason given'}"
     if outcome == "unexpected pass":
-        return f"expected to fail by {', '.join(_rules([report]))}"
+        return f"expected to fail by {', '.join(_expectations([report]))}"
     # What the rules that did not excuse it say.
     return "\n".join(text for title, text in report.sections if title == "expectations")
 
 
-def _rules(reports: Iterable[pytest.TestReport]) -> tuple[str, ...]:
+def _expectations(reports: Iterable[pytest.TestReport]) -> tuple[str, ...]:
     said = (value for report in reports for name, value in report.user_properties if name == "gaia_rule")
     return tuple(dict.fromkeys(str(each) for each in said))

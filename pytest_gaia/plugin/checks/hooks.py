@@ -10,15 +10,15 @@ from pytest_gaia.collection.needs import Needs
 from pytest_gaia.collection.selection import by_command, why_not
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
 from pytest_gaia.errors import ConfigError, SandboxError
+from pytest_gaia.expectations.subjects import write_subjects
 from pytest_gaia.plugin.checks import phases
 from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence, Masks, Showing
-from pytest_gaia.plugin.checks.result import Judging
+from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.masking.reports import has_colours
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
-from pytest_gaia.policy.subjects import write_subjects
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import DESELECTED, tell_mistake, tell_nodes
 from pytest_gaia.verdict.evidence import Phase
@@ -28,10 +28,10 @@ from pytest_gaia.verdict.gathering import Assembly
 class CheckHooks:
     """Registered where tests run: in every xdist worker, or in the one process of a run without workers."""
 
-    def __init__(self, run: Run, judging: Judging, assembly: Assembly | None) -> None:
+    def __init__(self, run: Run, evaluating: Evaluator, assembly: Assembly | None) -> None:
         """``assembly`` takes what becomes of each test; None on a worker, which sends it with a report."""
         self.run = run
-        self.judging = judging
+        self.evaluating = evaluating
         self._assembly = assembly
         self.latest: Evidence | None = None
         """of the test that makes, or has made, the latest report"""
@@ -84,9 +84,9 @@ class CheckHooks:
         """Ask now which tests must not pass: ten thousand questions in a row cost less than one in each test."""
         if only_looks(session.config.option):
             return
-        if any(rule.expect == "fails" for rule in self.judging.rules.rules):
+        if any(expectation.expect == "fails" for expectation in self.evaluating.expectations.expectations):
             for evidence in filter(None, (item.stash.get(EVIDENCE, None) for item in session.items)):
-                evidence.must_fail = self.judging.standing(evidence.subject).expect == "fails"
+                evidence.must_fail = self.evaluating.standing(evidence.subject).expect == "fails"
         # All that was collected stays until the end. To go through it in search of garbage while tests run takes 4 % of
         # the time of ten thousand small ones.
         gc.freeze()
@@ -118,7 +118,7 @@ class CheckHooks:
         report = yield
         if not self._made and (self.raised is not None or report.outcome != "passed"):
             # Somebody else's hook has made it, and said what it liked.
-            self._judge(item, call, report)
+            self._classify(item, call, report)
         # An exception holds all its frames: it must not outlive its report.
         self.raised = None
         if self._found is None and report.outcome == "passed" and "wasxfail" not in report.__dict__:
@@ -132,7 +132,7 @@ class CheckHooks:
         if call.when == "teardown":
             self._hand_over(item, report, evidence)
         elif evidence.must_fail and call.when == "call":
-            self._judge_pass(item, report, evidence)
+            self._evaluate_pass(item, report, evidence)
         return report
 
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
@@ -144,7 +144,7 @@ class CheckHooks:
         self._made = True
         # Hooks can put an exception there (that of a unittest.TestCase).
         if call.excinfo is not None or self.raised is not None or report.outcome != "passed":
-            self._judge(item, call, report)
+            self._classify(item, call, report)
         return report
 
     def _turn_to(self, item: pytest.Item) -> Evidence:
@@ -153,7 +153,7 @@ class CheckHooks:
         self._item, self.latest = item, item.stash[EVIDENCE]
         return self.latest
 
-    def _judge(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    def _classify(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         # Hooks can take the exception away.
         raised = call.excinfo or self.raised
         error = raised.value if raised else None
@@ -170,10 +170,10 @@ class CheckHooks:
         if phase.outcome != "failed":
             return None
         evidence = item.stash[EVIDENCE]
-        excuse = self.judging.excuse(evidence.subject, phase)
-        if excuse.rule is None and excuse.refusals:
+        excuse = self.evaluating.excuse(evidence.subject, phase)
+        if excuse.expectation is None and excuse.refusals:
             report.sections.append(("expectations", excuse.text))
-        open_environment = self.judging.context.tolerance.kind == "open"
+        open_environment = self.evaluating.context.tolerance.kind == "open"
         tolerated = open_environment and phase.when == "call" and not evidence.traits.needs.core
         return phases.showing_of(phase, report, excuse, tolerated=tolerated)
 
@@ -203,11 +203,11 @@ class CheckHooks:
         if reason := why_not(needs, environment):
             raise DoesNotApply(reason)
 
-    def _judge_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
+    def _evaluate_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         # A subtest makes its report while its test is still in its call.
         if evidence.clean and not phases.under_way():
-            rules = self.judging.standing(evidence.subject).speaking
-            Showing("unexpected pass", rules=tuple(rules)).apply(item, report)
+            expectations = self.evaluating.standing(evidence.subject).speaking
+            Showing("unexpected pass", expectations=tuple(expectations)).apply(item, report)
 
     def _add(self, evidence: Evidence, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         phase, self._found = self._found or Phase(call.when, "passed", call.duration), None

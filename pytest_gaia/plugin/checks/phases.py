@@ -15,16 +15,16 @@ from pytest_gaia.clients.exchanges import Exchange
 from pytest_gaia.collection.suites import Traits
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable
+from pytest_gaia.expectations.subjects import Subject
 from pytest_gaia.plugin.masking.reports import mask_report
 from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Skipped
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
-from pytest_gaia.policy.subjects import Subject
 from pytest_gaia.printable import colourless
 from pytest_gaia.report.terms import terms
 from pytest_gaia.run.session import Run
+from pytest_gaia.verdict.classify import Excuse
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
 from pytest_gaia.verdict.gathering import failure_of
-from pytest_gaia.verdict.judge import Excuse
 
 
 class DoesNotApply(Skipped):
@@ -132,7 +132,7 @@ class Showing:
     """the name of what it came to"""
     reason: str | None = None
     """why it does not gate: to pytest, that is a skip; None leaves the report as pytest has made it"""
-    rules: tuple[str, ...] = ()
+    expectations: tuple[str, ...] = ()
     """those that decided it"""
 
     def apply(self, item: pytest.Item, report: pytest.TestReport) -> None:
@@ -143,7 +143,10 @@ class Showing:
             report.outcome = "skipped"
             report.longrepr = (path, (line or 0) + 1, self.reason)
         vars(report)["gaia_outcome"] = self.outcome
-        properties = [("gaia_outcome", self.outcome), *(("gaia_rule", rule) for rule in self.rules)]
+        properties = [
+            ("gaia_outcome", self.outcome),
+            *(("gaia_rule", expectation) for expectation in self.expectations),
+        ]
         # JUnit takes the properties of the last phase, whose report copies them from the item.
         item.user_properties.extend(properties)
         report.user_properties.extend(properties)
@@ -151,8 +154,10 @@ class Showing:
 
 def showing_of(phase: Phase, report: pytest.TestReport, excuse: Excuse, *, tolerated: bool) -> Showing | None:
     """Return how a phase is shown that failed and does not gate; None where it gates."""
-    if (rule := excuse.rule) is not None:
-        return Showing("expected failure", f"{rule.why} ({rule.id}, {terms(rule)})", (rule.id,))
+    if (expectation := excuse.expectation) is not None:
+        return Showing(
+            "expected failure", f"{expectation.why} ({expectation.id}, {terms(expectation)})", (expectation.id,)
+        )
     return Showing("tolerated", in_short(phase) or report.longreprtext) if tolerated else None
 
 

@@ -16,11 +16,13 @@ from msgspec import structs
 from pytest_gaia import __version__
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.expectations.expectation_set import ExpectationSet, Standing
+from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Context, Observed, Subject
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.observation.readiness import MemberState
-from pytest_gaia.policy.ruleset import RuleSet, Standing
-from pytest_gaia.policy.subjects import NOTHING_OBSERVED, Context, Observed, Subject
 from pytest_gaia.run.session import Run
+from pytest_gaia.verdict.classify import Excuse, excuse
+from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import (
     SCHEMA,
     DeploymentSeen,
@@ -32,35 +34,33 @@ from pytest_gaia.verdict.evidence import (
     TestRecord,
     encode,
 )
-from pytest_gaia.verdict.judge import Excuse, excuse
-from pytest_gaia.verdict.judged import Judged, judge_run
+from pytest_gaia.verdict.plan import Plan
 from pytest_gaia.verdict.report import write_report
-from pytest_gaia.verdict.seal import Plan
 
 
 @dataclass(slots=True)
-class Judging:
+class Evaluator:
     """What one process of a run judges with."""
 
     run: Run
-    rules: RuleSet
+    expectations: ExpectationSet
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
     _context: Context | None = None
 
     @classmethod
-    def of(cls, run: Run, *, excusing: bool) -> Judging:
+    def of(cls, run: Run, *, excusing: bool) -> Evaluator:
         """Load the rules beside the suites. Without ``excusing`` (``--runxfail``) there are none.
 
         Raises :class:`~pytest_gaia.errors.ConfigError`, naming file, line and key, for any mistake in them.
         """
-        from pytest_gaia.policy.files import folders_of, load
+        from pytest_gaia.expectations.files import folders_of, load
 
         folders = folders_of(run.roots)
         if not folders:
-            return cls(run, RuleSet())
+            return cls(run, ExpectationSet())
         project = run.options.project
-        rules = load(folders, project.tolerances, rootdir=project.rootdir)
-        return cls(run, rules if excusing else RuleSet())
+        expectations = load(folders, project.tolerances, rootdir=project.rootdir)
+        return cls(run, expectations if excusing else ExpectationSet())
 
     @property
     def context(self) -> Context:
@@ -75,7 +75,7 @@ class Judging:
 
     def standing(self, subject: Subject) -> Standing:
         """Which rules speak for a test."""
-        return self.rules.standing(subject, self.context)
+        return self.expectations.standing(subject, self.context)
 
     def excuse(self, subject: Subject, phase: Phase) -> Excuse:
         """Hold one failed phase against the rules."""
@@ -85,11 +85,11 @@ class Judging:
 class Result:
     """Collects records, writes them to ``--gaia-record``, judges them, and writes ``--gaia-report``."""
 
-    def __init__(self, run: Run, judging: Judging, config: pytest.Config) -> None:
+    def __init__(self, run: Run, evaluating: Evaluator, config: pytest.Config) -> None:
         self.run = run
-        self.judging = judging
+        self.evaluating = evaluating
         self.records: list[TestRecord] = []
-        self.judged: Judged | None = None
+        self.evaluated: EvaluatedRun | None = None
         self.unavailable = ""
         self.changed: tuple[str, ...] = ()
         """what of the environment was another at the end than before the first test"""
@@ -156,9 +156,9 @@ class Result:
             bundle=self._bundle,
         )
         self._write(self._end)
-        self.judged = self._judge()
+        self.evaluated = self._classify()
         # Who asks for evidence and does not get it has not been told that all is well.
-        return self.judged.exit_code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
+        return self.evaluated.exit_code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
 
     def withhold(self, reason: str) -> None:
         """Take back a verdict that would let the release go on: something was found after it."""
@@ -166,7 +166,7 @@ class Result:
             return
         self._end = structs.replace(self._end, held="; ".join(filter(None, (self._end.held, reason))))
         self._write(self._end)
-        self.judged = self._judge()
+        self.evaluated = self._classify()
         # Secrets may have been masked in it.
         self._recorded = hashlib.sha256(_content(self._record) or b"")
 
@@ -198,10 +198,12 @@ class Result:
         self.withhold(f"changed after the run had written it: {', '.join(path.name for path in changed)}")
         return changed
 
-    def _judge(self) -> Judged:
-        judged = judge_run(self._start, self.records, self._end, self.judging.rules, self.judging.context)
-        self._write_report(judged)
-        return judged
+    def _classify(self) -> EvaluatedRun:
+        evaluated = evaluate_run(
+            self._start, self.records, self._end, self.evaluating.expectations, self.evaluating.context
+        )
+        self._write_report(evaluated)
+        return evaluated
 
     def _open_record(self) -> None:
         self._begun = True
@@ -222,11 +224,11 @@ class Result:
             # A record with a gap is worse than one that ends.
             self._record = None
 
-    def _write_report(self, judged: Judged) -> None:
+    def _write_report(self, evaluated: EvaluatedRun) -> None:
         if self._report is None:
             return
         try:
-            self._reported = hashlib.sha256(write_report(self._report, judged)).digest()
+            self._reported = hashlib.sha256(write_report(self._report, evaluated)).digest()
         except OSError as error:
             self.unwritten.append(_cannot_be_written("--gaia-report", self._report, error))
 

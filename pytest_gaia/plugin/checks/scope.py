@@ -15,13 +15,13 @@ import pytest
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.checks.phases import EVIDENCE
-from pytest_gaia.plugin.checks.result import Judging, Result
+from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.launch import distributes, paths_of, selects_nothing
 from pytest_gaia.plugin.pytest_private import fnmatch_ex, settings_found
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.run.session import Run
-from pytest_gaia.verdict.report import policy_digest
-from pytest_gaia.verdict.seal import Plan, PlannedObjective, PlannedTest, read_plan, write_plan
+from pytest_gaia.verdict.plan import Plan, PlannedObjective, PlannedTest, read_plan, write_plan
+from pytest_gaia.verdict.report import expectations_digest
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
@@ -220,10 +220,10 @@ class SealHooks:
     """Registered on the process that talks to the user, if ``--gaia-seal`` is given."""
 
     def __init__(
-        self, run: Run, judging: Judging, result: Result, witness: WitnessHooks, config: pytest.Config
+        self, run: Run, evaluating: Evaluator, result: Result, witness: WitnessHooks, config: pytest.Config
     ) -> None:
         self.run = run
-        self.judging = judging
+        self.evaluating = evaluating
         self.result = result
         self.witness = witness
         self.config = config
@@ -237,7 +237,7 @@ class SealHooks:
             why = "not everything could be collected" if session.items else "nothing was collected"
             why = "; ".join(partial) if session.items and not session.testsfailed else why
             raise pytest.UsageError(f"--gaia-seal={self.path}: {why}; a plan of less than all proves nothing.")
-        plan = plan_of(self.run, self.judging, session.items, self.config.option.gaia_bundle or "")
+        plan = plan_of(self.run, self.evaluating, session.items, self.config.option.gaia_bundle or "")
         try:
             write_plan(self.path, plan)
         except OSError as error:
@@ -245,7 +245,7 @@ class SealHooks:
         self.result.plan = plan
 
 
-def plan_of(run: Run, judging: Judging, items: Sequence[pytest.Item], bundle: str) -> Plan:
+def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], bundle: str) -> Plan:
     """Return what a run of ``items`` owes."""
     environment = run.declared
     subjects = [(item.nodeid, item.stash[EVIDENCE].subject) for item in items]
@@ -262,11 +262,11 @@ def plan_of(run: Run, judging: Judging, items: Sequence[pytest.Item], bundle: st
         suites=tuple(sorted(suites)),
         tests=tuple(sorted(tests)),
         objectives=tuple(sorted(objectives)),
-        policy=policy_digest(judging.rules.rules),
+        expectations_digest=expectations_digest(evaluating.expectations.expectations),
     )
 
 
-def sealed_before(run: Run, judging: Judging, config: pytest.Config) -> Plan | None:
+def sealed_before(run: Run, evaluating: Evaluator, config: pytest.Config) -> Plan | None:
     """Return the plan that ``--gaia-plan`` names. Raises ``ConfigError`` for one that is not this run's."""
     path: Path | None = config.option.gaia_plan
     if path is None:
@@ -275,7 +275,7 @@ def sealed_before(run: Run, judging: Judging, config: pytest.Config) -> Plan | N
     for what, theirs, ours in (
         ("environment", plan.environment, run.declared.name),
         ("bundle", plan.bundle, config.option.gaia_bundle or plan.bundle),
-        ("set of rules", plan.policy, policy_digest(judging.rules.rules)),
+        ("set of rules", plan.expectations_digest, expectations_digest(evaluating.expectations.expectations)),
     ):
         if theirs != ours:
             raise ConfigError(

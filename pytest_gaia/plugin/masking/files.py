@@ -11,7 +11,7 @@ from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.pytest_private import cache_folder
 from pytest_gaia.run.session import Run
 from pytest_gaia.secrets.leaks import Leak, leaks
-from pytest_gaia.verdict.judged import EXIT_CODES
+from pytest_gaia.verdict.evaluated import EXIT_CODES
 from pytest_gaia.wording import counted
 
 _SHOWN = 20

@@ -28,8 +28,8 @@ class OutcomeHooks:
         if outcome is None:
             # A test that does not apply, or fails as expected, still passes its other phases.
             return None
-        rules = dict.fromkeys(str(value) for name, value in report.user_properties if name == "gaia_rule")
-        word = f"{outcome.upper()} ({', '.join(rules)})" if rules else outcome.upper()
+        expectations = dict.fromkeys(str(value) for name, value in report.user_properties if name == "gaia_rule")
+        word = f"{outcome.upper()} ({', '.join(expectations)})" if expectations else outcome.upper()
         return outcome, _LETTERS[outcome], (word, {"red": True}) if outcome == _RED else word
 
 

@@ -21,7 +21,7 @@ from pytest_gaia.report.footer import Layout
 from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary, run_annotations
 from pytest_gaia.report.junit import Address, settle
 from pytest_gaia.report.layout import NARROWEST
-from pytest_gaia.verdict.judged import Judged
+from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 
 class LastWords:
@@ -42,29 +42,29 @@ class LastWords:
         """A user's mistake has ended the run: there is no verdict."""
         self._write([f"ERROR: {mistake}"], red=True)
 
-    def say(self, judged: Judged, noted: Iterable[str], unwritten: Iterable[str]) -> None:
+    def say(self, evaluated: EvaluatedRun, noted: Iterable[str], unwritten: Iterable[str]) -> None:
         """Write what the verdict rests on, what could not be written, and the verdict."""
         terminal = self.terminal
-        unsaid = self._actions.summarise(judged, self._label) if self._actions else ""
+        unsaid = self._actions.summarise(evaluated, self._label) if self._actions else ""
         if terminal is None:
             return
         layout = _layout(terminal)
         quiet = terminal.verbosity < 0 or terminal.no_summary
         if not quiet:
-            self._write(footer.gating(judged, shown=_failures(terminal), layout=layout), red=True)
-            self._write([*footer.notes(judged, layout), *(f"gaia: {sentence}" for sentence in noted)], yellow=True)
+            self._write(footer.gating(evaluated, shown=_failures(terminal), layout=layout), red=True)
+            self._write([*footer.notes(evaluated, layout), *(f"gaia: {sentence}" for sentence in noted)], yellow=True)
         if self._actions:
             begin_line(terminal)
-            self._actions.annotate(judged, self._label, terminal)
+            self._actions.annotate(evaluated, self._label, terminal)
         if unsaid:
             self._write([f"gaia: warning: {unsaid}"], yellow=True)
         for message in unwritten:
             self._write([f"ERROR: {message}"], red=True)
-        lines = footer.verdict_lines(self._label, judged, layout)
+        lines = footer.verdict_lines(self._label, evaluated, layout)
         if quiet:
             # Whoever asks for one line gets one, however long it is.
-            lines = [footer.verdict_line(self._label, judged)]
-        colour = {"PROMOTE": "green", "PARTIAL": "yellow"}.get(judged.verdict.word, "red")
+            lines = [footer.verdict_line(self._label, evaluated)]
+        colour = {"PROMOTE": "green", "PARTIAL": "yellow"}.get(evaluated.verdict.word, "red")
         begin_line(terminal)
         for line in lines:
             terminal.write_line(line, **{colour: True})
@@ -109,19 +109,19 @@ class Actions:
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         return cls(Path(summary) if summary else None, _prefix(config.rootpath), mask)
 
-    def annotate(self, judged: Judged, label: str, terminal: pytest.TerminalReporter) -> None:
+    def annotate(self, evaluated: EvaluatedRun, label: str, terminal: pytest.TerminalReporter) -> None:
         """Write the annotations, each at the beginning of a line and without colours: the runner reads them."""
         with commands_of(terminal.config):
-            for line in run_annotations(judged, label, dict(_places(terminal)), self.prefix):
+            for line in run_annotations(evaluated, label, dict(_places(terminal)), self.prefix):
                 terminal.write_line(self.mask(line))
 
-    def summarise(self, judged: Judged, label: str) -> str:
+    def summarise(self, evaluated: EvaluatedRun, label: str) -> str:
         """Add the run to the step's summary; return why not, where it cannot be written. No verdict hangs on it."""
         if self.summary is None:
             return ""
         try:
             before = self.summary.stat().st_size if self.summary.exists() else 0
-            text = self.mask(job_summary(judged, label, SUMMARY_LIMIT - before))
+            text = self.mask(job_summary(evaluated, label, SUMMARY_LIMIT - before))
             with self.summary.open("a", encoding="utf-8", errors="replace") as file:
                 file.write(text)
         except OSError as error:
@@ -149,7 +149,7 @@ def _line(report: Any, file: str) -> int:
     return next((each.lineno for each in locations if each is not None and Path(each.path).name == Path(file).name), 0)
 
 
-def settle_junit(config: pytest.Config, judged: Judged) -> str:
+def settle_junit(config: pytest.Config, evaluated: EvaluatedRun) -> str:
     """Settle the file, where there is one; return why not, where it cannot be written."""
     junit = junit_of(config)
     if junit is None:
@@ -161,8 +161,8 @@ def settle_junit(config: pytest.Config, judged: Judged) -> str:
     try:
         # Written by this process.
         document = ET.parse(path)  # noqa: S314
-        addresses = {each.node: _address(each.node, junit.prefix) for each in judged.judgements}
-        settle(document.getroot(), judged, addresses, strict=junit.family == "xunit2")
+        addresses = {each.node: _address(each.node, junit.prefix) for each in evaluated.classifications}
+        settle(document.getroot(), evaluated, addresses, strict=junit.family == "xunit2")
         text = ET.tostring(document.getroot(), encoding="unicode")
         # Where pytest has written it, and with the mode that pytest gave it: those who read it run as somebody else.
         place = path.resolve()

@@ -94,7 +94,7 @@ def check(before: Snapshot, after: Snapshot) -> ApiCheck:
                 compared[name] = _digest(older.document), _digest(newer.document)
             except _MALFORMED as error:
                 unclear.append(f"{name}: a document cannot be understood: {error}")
-    status, why = _judged(changes, unclear, list(compared))
+    status, why = _evaluated(changes, unclear, list(compared))
     return ApiCheck(status, why, tuple(changes), tuple(unclear), tuple(notes), compared)
 
 
@@ -103,7 +103,7 @@ def undecided(why: str) -> ApiCheck:
     return ApiCheck("inconclusive", why, unclear=(why,))
 
 
-def _judged(changes: list[ServiceChange], unclear: list[str], compared: list[str]) -> tuple[CheckStatus, str]:
+def _evaluated(changes: list[ServiceChange], unclear: list[str], compared: list[str]) -> tuple[CheckStatus, str]:
     breaking = [each for each in changes if each.breaking]
     if breaking:
         more = f" and {len(breaking) - 1} more" if len(breaking) > 1 else ""

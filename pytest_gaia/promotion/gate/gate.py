@@ -15,7 +15,7 @@ from pytest_gaia.promotion.gate.items import Finding, Group, Item, failed, missi
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import Decision, GateDetails, GatePredicate, WaiverPredicate
-from pytest_gaia.verdict.judged import EXIT_CODES
+from pytest_gaia.verdict.evaluated import EXIT_CODES
 
 _NOT_BUILT = ("nats", "postgres")
 """services whose images a project takes as they are: a bundle may do without them"""

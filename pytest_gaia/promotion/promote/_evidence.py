@@ -19,10 +19,10 @@ from pytest_gaia.promotion.ledger.statements import (
     RunPredicate,
 )
 from pytest_gaia.promotion.promote.performance import Baseline, measure, samples_of
+from pytest_gaia.verdict.classify import EXECUTED, Classification, Outcome
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen, time_of
-from pytest_gaia.verdict.judge import EXECUTED, Judgement, Outcome
+from pytest_gaia.verdict.plan import Plan, unproved
 from pytest_gaia.verdict.report import VerdictFile
-from pytest_gaia.verdict.seal import Plan, unproved
 
 _EXCUSED = frozenset({"expected failure", "tolerated", "unexpected pass"})
 _GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unchanged")
@@ -60,9 +60,9 @@ def run_predicate(
 
     ``running`` is service → digest as observed after the last test; ``problem``, why it counts as failed in any case.
     """
-    judgements = [msgspec.convert(test, Judgement, from_attributes=True) for test in verdict.tests]
-    outcomes = {judgement.node: judgement.outcome for judgement in judgements}
-    lacking = unproved(plan.nodes, judgements)
+    classifications = [msgspec.convert(test, Classification, from_attributes=True) for test in verdict.tests]
+    outcomes = {classification.node: classification.outcome for classification in classifications}
+    lacking = unproved(plan.nodes, classifications)
     details = _details(plan, verdict, record, outcomes, baseline)
     warned = {*details.expected, *details.flaky}
     return RunPredicate(
@@ -200,7 +200,7 @@ def contradiction(
         ("the record is of another bundle", bundle.id, record.end.bundle),
         ("the record is of another environment", plan.environment, record.start.environment),
         ("the record is of another plan", plan.digest, record.end.plan),
-        ("the plan was sealed under other rules", own.policy, plan.policy),
+        ("the plan was sealed under other rules", own.expectations_digest, plan.expectations_digest),
     ) if wanted != seen]  # fmt: skip
     if record.end.sealed != plan.nodes:
         found.append("the record names other sealed tests than the plan")

@@ -23,11 +23,11 @@ from pytest_gaia.promotion.promote._journal import Mark
 from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.promote.performance import baseline_of
 from pytest_gaia.promotion.promote.plan import Plan, observed
+from pytest_gaia.verdict.evaluated import EvaluatedRun, Word, evaluate_run
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, decode_run, time_of
-from pytest_gaia.verdict.judged import Judged, Word, judge_run
+from pytest_gaia.verdict.plan import Plan as SealedPlan
+from pytest_gaia.verdict.plan import read_plan
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
-from pytest_gaia.verdict.seal import Plan as SealedPlan
-from pytest_gaia.verdict.seal import read_plan
 from pytest_gaia.wording import counted, listed
 
 _ABANDONED = "abandoned-"
@@ -113,13 +113,15 @@ def _failed(plan: Plan, content: bytes) -> tuple[str, ...]:
         record = decode_run(content, plan.commands.folder / RECORD)
     except ConfigError:
         return ()
-    return tuple(judgement.node for judgement in _judged(plan, record).judgements if judgement.gates)
+    return tuple(
+        classification.node for classification in _evaluated(plan, record).classifications if classification.gates
+    )
 
 
-def _judged(plan: Plan, record: RecordedRun) -> Judged:
+def _evaluated(plan: Plan, record: RecordedRun) -> EvaluatedRun:
     # The day that the run has judged by is that of its beginning.
     context = record.start.context(plan.name, time_of(record.start.started).date(), plan.tolerance)
-    return judge_run(record.start, record.tests, record.end, plan.rules, context)
+    return evaluate_run(record.start, record.tests, record.end, plan.expectations, context)
 
 
 def _write_rejected(
@@ -150,15 +152,15 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
             f"{PLAN}: changed since it was sealed: {sha256_of(content)[:12]}, sealed as {sealed.files.get(PLAN, '')[:12]}"
         )
     owed = read_plan(folder / PLAN)
-    judged = _judged(plan, record)
-    own = verdict_file(judged)
+    evaluated = _evaluated(plan, record)
+    own = verdict_file(evaluated)
     problem = contradiction(
         owed,
         own,
         _theirs(plan),
         record,
         bundle=plan.bundle,
-        codes=(ran.exit_code, judged.exit_code),
+        codes=(ran.exit_code, evaluated.exit_code),
         between=(sealed.when, ran.when),
     )
     if ran.changed:

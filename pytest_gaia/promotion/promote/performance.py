@@ -113,7 +113,7 @@ def _ranks(values: Iterable[float]) -> dict[float, float]:
 
 def _measured(slo: Slo, values: Sequence[float]) -> SloResult:
     measured = round(percentile(values, slo.percentile), 1) if values else None
-    status, why = _judged(slo, len(values), measured)
+    status, why = _evaluated(slo, len(values), measured)
     return SloResult(
         route=slo.route,
         percentile=slo.percentile,
@@ -126,7 +126,7 @@ def _measured(slo: Slo, values: Sequence[float]) -> SloResult:
     )
 
 
-def _judged(slo: Slo, samples: int, measured: float | None) -> tuple[SloStatus, str]:
+def _evaluated(slo: Slo, samples: int, measured: float | None) -> tuple[SloStatus, str]:
     if measured is None or samples < slo.least_samples:
         return "inconclusive", f"{samples} samples, at least {slo.least_samples} are asked"
     what = f"p{slo.percentile:g} is {measured:g} ms"

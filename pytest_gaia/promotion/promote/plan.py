@@ -13,9 +13,9 @@ from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.deploy.outcome import digests
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.files.writing import make_folder
-from pytest_gaia.policy.files import folders_of, load
-from pytest_gaia.policy.ruleset import RuleSet
 from pytest_gaia.promotion.bundle import commits
 from pytest_gaia.promotion.bundle.checks import deploy_files, differences
 from pytest_gaia.promotion.bundle.commits import committed
@@ -43,7 +43,7 @@ class Plan:
     services: tuple[str, ...]
     deploys: bool
     commands: Commands
-    rules: RuleSet
+    expectations: ExpectationSet
     """of the suites, as they were before any code of the project ran"""
     tolerance: Tolerance
     """of the environment, likewise"""
@@ -86,11 +86,21 @@ def plan_promotion(
     commands = Commands.of(promotion.project, name, bundle, services if deploys else (), extra)
     signers = witness(promotion, name) if signing else []
     tolerances = promotion.project.tolerances
-    rules = load(folders_of(promotion.project.suites), tolerances, rootdir=promotion.rootdir)
+    expectations = load(folders_of(promotion.project.suites), tolerances, rootdir=promotion.rootdir)
     edge = evaluate(situation, only="edge", also=[_own_addresses(environment)])
     strays = strays_of(promotion, bundle)
     return Plan(
-        promotion, environment, bundle, edge, services, deploys, commands, rules, tolerances[name], strays, signers
+        promotion,
+        environment,
+        bundle,
+        edge,
+        services,
+        deploys,
+        commands,
+        expectations,
+        tolerances[name],
+        strays,
+        signers,
     )
 
 

@@ -19,10 +19,10 @@ from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.files import folders_of, load
+from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.observation.readiness import probe_members
-from pytest_gaia.policy.files import folders_of, load
-from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.subjects import Context
 from pytest_gaia.promotion.bundle.checks import check_running
 from pytest_gaia.promotion.bundle.images import look
 from pytest_gaia.promotion.ledger.ledger import Entry
@@ -42,8 +42,8 @@ from pytest_gaia.promotion.promote.witness import witness
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult
 from pytest_gaia.system.processes import exit_code_of, without_signing_key
+from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import decode_run, time_of
-from pytest_gaia.verdict.judged import judge_run
 
 Smoke: TypeAlias = Callable[[], str]
 """looks whether what runs now works; returns why not"""
@@ -186,7 +186,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
     try:
         check_environ(environ, rootdir)
         tolerances = project.tolerances
-        rules = load(folders_of(project.suites), tolerances, rootdir=rootdir)
+        expectations = load(folders_of(project.suites), tolerances, rootdir=rootdir)
     except ConfigError as error:
         return f"its {SUITE} suite cannot be run: {str(error).removesuffix(' Nothing was done.')}"
     with tempfile.TemporaryDirectory(prefix="gaia-smoke-") as folder, DigestPipe() as pipe:
@@ -200,13 +200,13 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
             command, cwd=rootdir, env=variables, stdout=_STANDARD_ERROR, pass_fds=pipe.inherited
         ) as pytest:
             code = exit_code_of(pytest)
-        shown = _shown(record, pipe.reported(), name, rules, tolerances[name])
+        shown = _shown(record, pipe.reported(), name, expectations, tolerances[name])
     if code or shown:
         return f"its {SUITE} suite ended with {code}{f', and {shown}' if shown else ''}"
     return ""
 
 
-def _shown(path: Path, reported: str, name: str, rules: RuleSet, tolerance: Tolerance) -> str:
+def _shown(path: Path, reported: str, name: str, expectations: ExpectationSet, tolerance: Tolerance) -> str:
     """Return why the record of a run does not show that it passed; an empty text if it does."""
     content = path.read_bytes() if path.is_file() else b""
     if not content or sha256_of(content) != reported:
@@ -217,8 +217,8 @@ def _shown(path: Path, reported: str, name: str, rules: RuleSet, tolerance: Tole
         return str(error)
     day = time_of(record.start.started).date()
     context = Context(name, frozenset(record.start.capabilities), day, tolerance)
-    judged = judge_run(record.start, record.tests, record.end, rules, context)
-    return "; ".join((judged.verdict.word, *judged.verdict.reasons)) if judged.exit_code else ""
+    evaluated = evaluate_run(record.start, record.tests, record.end, expectations, context)
+    return "; ".join((evaluated.verdict.word, *evaluated.verdict.reasons)) if evaluated.exit_code else ""
 
 
 def _unready(project: Project, name: str, environ: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ from pytest_gaia.promotion.promote._journal import Journal, Mark, StepName
 from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT, Interrupted, run_pytest, seal_plan
 from pytest_gaia.promotion.promote.plan import Plan, check_writable, observed, strays_of
 from pytest_gaia.rollout.journal import Journal as Rollouts
-from pytest_gaia.verdict.judged import EXIT_CODES
+from pytest_gaia.verdict.evaluated import EXIT_CODES
 
 LOCKED = DeployLocked.exit_code
 Part: TypeAlias = Literal["run", "evidence"]

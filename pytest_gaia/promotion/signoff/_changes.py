@@ -39,8 +39,8 @@ def changes(look: Look) -> Changes:
         note = f"bundle {before[:SHORT]} is not kept on this machine: what it held is not known here"
         return Changes(since, (), (note,))
     earlier = {each.environment: _run_of(look, each, old) for each in look.way}
-    rules, notes = _rules(look, earlier)
-    return Changes(since, (*_parts(old, look.bundle), *rules, *_counts(look, earlier)), notes)
+    expectations, notes = _expectations(look, earlier)
+    return Changes(since, (*_parts(old, look.bundle), *expectations, *_counts(look, earlier)), notes)
 
 
 def _signed_off_before(look: Look) -> Entry | None:
@@ -77,16 +77,16 @@ def _differing(what: str, old: str, new: str) -> Iterator[Change]:
         yield Change(what, old or _NOTHING, new or _NOTHING, code=True)
 
 
-def _rules(look: Look, earlier: Mapping[str, RunSeen]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def _expectations(look: Look, earlier: Mapping[str, RunSeen]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Return what differs between the rules of the two runs furthest on the way of which both verdict files are known."""
     for name in reversed(look.names):
         before, now = earlier[name].verdict, look.runs[name].verdict
         if before is not None and now is not None:
-            old, new = ({use.id: told(use) for use in each.rules} for each in (before, now))
+            old, new = ({use.id: told(use) for use in each.expectations} for each in (before, now))
             changed = (
-                Change(f"rule {rule}", old.get(rule, "not there"), new.get(rule, "removed"))
-                for rule in sorted(old | new)
-                if old.get(rule) != new.get(rule)
+                Change(f"rule {expectation}", old.get(expectation, "not there"), new.get(expectation, "removed"))
+                for expectation in sorted(old | new)
+                if old.get(expectation) != new.get(expectation)
             )
             return tuple(changed), ()
     return (), (

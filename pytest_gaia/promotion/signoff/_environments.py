@@ -18,7 +18,7 @@ from pytest_gaia.promotion.ledger.statements import (
 from pytest_gaia.promotion.promote.performance import samples_of
 from pytest_gaia.promotion.signoff._look import Look, RunSeen, linked, may_testify, moment
 from pytest_gaia.report.signoff.page import SHOWN_RUNS, Counts, EnvironmentSeen, Image, Objective, RunPoint
-from pytest_gaia.verdict.judge import EXCUSED
+from pytest_gaia.verdict.classify import EXCUSED
 
 _FAILED = ("failed", "error", "crashed")
 

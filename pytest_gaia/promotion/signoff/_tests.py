@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from pytest_gaia.policy.files import folders_of, read
+from pytest_gaia.expectations.files import folders_of, read
 from pytest_gaia.promotion.gate.gate import Gate
 from pytest_gaia.promotion.signoff._look import Look, RunSeen, issue_link, linked
-from pytest_gaia.report.signoff.page import Blocking, IdleRule, KnownFailure, RuleAge, Untested
-from pytest_gaia.verdict.judge import EXCUSED, EXECUTED
-from pytest_gaia.verdict.report import JudgedTest, RuleUse, policy_digest
+from pytest_gaia.report.signoff.page import Blocking, ExpectationAge, IdleExpectation, KnownFailure, Untested
+from pytest_gaia.verdict.classify import EXCUSED, EXECUTED
+from pytest_gaia.verdict.report import ClassifiedTest, ExpectationUse, expectations_digest
 
 _TOLERATED = "not excused by a rule: the environment's tolerance lets failures of checks that are not core through"
 _ELSEWHERE = re.compile(r" is not among |excuses nothing$")
@@ -34,67 +34,72 @@ def known_failures(look: Look) -> tuple[KnownFailure, ...]:
     """Return each known cause with all tests that it excused on the way; those that end first come first."""
     tests: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for name, test in _excused(look):
-        for key in [(rule, "") for rule in test.rules] or [
+        for key in [(expectation, "") for expectation in test.expectations] or [
             ("", _TOLERATED if test.outcome == "tolerated" else test.why)
         ]:
             tests[key][name].add(test.node)
     for name, nodes in _unnamed(look).items():
         tests["", _UNKNOWN][name] |= nodes
-    rules = _rules(look)
-    found = [_known(look, rule, why, rules.get(rule), nodes) for (rule, why), nodes in tests.items()]
-    return tuple(sorted(found, key=lambda each: (each.days_left is None, each.days_left, each.rule)))
+    expectations = _expectations(look)
+    found = [
+        _known(look, expectation, why, expectations.get(expectation), nodes)
+        for (expectation, why), nodes in tests.items()
+    ]
+    return tuple(sorted(found, key=lambda each: (each.days_left is None, each.days_left, each.expectation)))
 
 
-def idle_rules(look: Look) -> tuple[IdleRule, ...]:
+def idle_expectations(look: Look) -> tuple[IdleExpectation, ...]:
     """Return the rules that decided no test of any run, those first that applied and matched nothing."""
-    deciding = {rule for _, test in _tests(look) for rule in test.rules}
+    deciding = {expectation for _, test in _tests(look) for expectation in test.expectations}
     why: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, seen in look.runs.items():
-        for use in seen.verdict.rules if seen.verdict else ():
+        for use in seen.verdict.expectations if seen.verdict else ():
             if use.id not in deciding:
                 why[use.id][use.applies].append(name)
-    rules = _rules(look)
-    found = [_idle(look, rules[rule], reasons) for rule, reasons in why.items()]
-    return tuple(found[place] for place in sorted(range(len(found)), key=lambda each: "" not in why[found[each].rule]))
+    expectations = _expectations(look)
+    found = [_idle(look, expectations[expectation], reasons) for expectation, reasons in why.items()]
+    return tuple(
+        found[place] for place in sorted(range(len(found)), key=lambda each: "" not in why[found[each].expectation])
+    )
 
 
-def rule_ages(look: Look) -> tuple[tuple[RuleAge, ...], tuple[str, ...]]:
+def expectation_ages(look: Look) -> tuple[tuple[ExpectationAge, ...], tuple[str, ...]]:
     """Return how old each rule of the runs is, and what is not known of that. A verdict file does not say when a rule began."""
-    rules = _rules(look)
-    if not rules:
+    expectations = _expectations(look)
+    if not expectations:
         return (), ()
     project = look.promotion.project
     reading = read(folders_of(project.suites), project.tolerances, rootdir=project.rootdir)
-    policies = {seen.verdict.policy for seen in look.runs.values() if seen.verdict}
+    digests = {seen.verdict.expectations_digest for seen in look.runs.values() if seen.verdict}
     gaps = [] if not reading.mistakes else ["rules of the work tree that cannot be read have no age here"]
-    if policies != {policy_digest(tuple(reading.rules))}:
+    if digests != {expectations_digest(tuple(reading.expectations))}:
         gaps.append("the rules of the work tree are not those of every run; ages are those of the work tree")
-    added = {rule.id: rule.added for rule in reading.rules}
-    used = {rule for _, test in _excused(look) for rule in test.rules}
+    added = {expectation.id: expectation.added for expectation in reading.expectations}
+    used = {expectation for _, test in _excused(look) for expectation in test.expectations}
     today = look.now.date()
     ages = [
-        RuleAge(rule, (today - added[rule]).days, _days_left(look, use), rule in used)
-        for rule, use in rules.items()
-        if rule in added
+        ExpectationAge(expectation, (today - added[expectation]).days, _days_left(look, use), expectation in used)
+        for expectation, use in expectations.items()
+        if expectation in added
     ]
-    return tuple(sorted(ages, key=lambda each: (not each.used, each.days_left, each.rule))), tuple(gaps)
+    return tuple(sorted(ages, key=lambda each: (not each.used, each.days_left, each.expectation))), tuple(gaps)
 
 
-def policies_of(look: Look) -> dict[str, list[str]]:
+def expectations_of(look: Look) -> dict[str, list[str]]:
     """Return digest of rules → environments whose runs were judged by them."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, seen in look.runs.items():
         if seen.verdict:
-            found[seen.verdict.policy].append(name)
+            found[seen.verdict.expectations_digest].append(name)
     return found
 
 
-def _tests(look: Look) -> Iterator[tuple[str, JudgedTest]]:
+def _tests(look: Look) -> Iterator[tuple[str, ClassifiedTest]]:
     for name, seen in look.runs.items():
         yield from ((name, test) for test in (seen.verdict.tests if seen.verdict else ()))
 
 
-def _excused(look: Look) -> Iterator[tuple[str, JudgedTest]]:
+def _excused(look: Look) -> Iterator[tuple[str, ClassifiedTest]]:
     return ((name, test) for name, test in _tests(look) if test.outcome in EXCUSED)
 
 
@@ -104,14 +109,16 @@ def _unnamed(look: Look) -> dict[str, set[str]]:
     return {name: set(run.says.details.expected) for name, run in alone if run and run.says.details.expected}
 
 
-def _rules(look: Look) -> dict[str, RuleUse]:
+def _expectations(look: Look) -> dict[str, ExpectationUse]:
     """Return every rule of every run by its id, as the run furthest on the way knew it."""
-    return {use.id: use for seen in look.runs.values() if seen.verdict for use in seen.verdict.rules}
+    return {use.id: use for seen in look.runs.values() if seen.verdict for use in seen.verdict.expectations}
 
 
-def _known(look: Look, rule: str, why: str, use: RuleUse | None, nodes: Mapping[str, set[str]]) -> KnownFailure:
+def _known(
+    look: Look, expectation: str, why: str, use: ExpectationUse | None, nodes: Mapping[str, set[str]]
+) -> KnownFailure:
     return KnownFailure(
-        rule=rule,
+        expectation=expectation,
         why=use.why if use else why or "the run does not say what this rule is about",
         issue=use.issue if use else "",
         issue_link=issue_link(use.issue) if use else "",
@@ -123,17 +130,17 @@ def _known(look: Look, rule: str, why: str, use: RuleUse | None, nodes: Mapping[
     )
 
 
-def _idle(look: Look, use: RuleUse, reasons: Mapping[str, list[str]]) -> IdleRule:
+def _idle(look: Look, use: ExpectationUse, reasons: Mapping[str, list[str]]) -> IdleExpectation:
     # That a rule is for other environments says nothing, unless nothing else is to be said of it.
     telling = [each for each in reasons if not _ELSEWHERE.search(each)] or list(reasons)
     why = tuple(
         f"{', '.join(reasons[each])}: {each.removeprefix(f'{reasons[each][0]} ') or 'in force, and no test needed it'}"
         for each in sorted(telling)
     )
-    return IdleRule(use.id, use.owner, use.issue, use.expires, _days_left(look, use), why)
+    return IdleExpectation(use.id, use.owner, use.issue, use.expires, _days_left(look, use), why)
 
 
-def _days_left(look: Look, use: RuleUse) -> int:
+def _days_left(look: Look, use: ExpectationUse) -> int:
     """Return the days on the day of the page, not on that of the run."""
     return (date.fromisoformat(use.expires) - look.now.date()).days
 
@@ -184,8 +191,10 @@ def _left_out(name: str, seen: RunSeen) -> Iterator[tuple[str, str, str]]:
         if test.outcome in _NOT_TESTED:
             # The same reason in two environments is one: what is named there is told beside it.
             why = test.why.removeprefix(f"{name} ") if test.why.startswith(f"{name} does") else test.why
-            rules = f" (rule {', '.join(test.rules)})" if test.outcome == "skipped" and test.rules else ""
-            yield test.node, _NOT_TESTED[test.outcome], (why or "no reason was given") + rules
+            expectations = (
+                f" (rule {', '.join(test.expectations)})" if test.outcome == "skipped" and test.expectations else ""
+            )
+            yield test.node, _NOT_TESTED[test.outcome], (why or "no reason was given") + expectations
     told = {test.node for test in seen.verdict.tests}
     for node in seen.evidence.says.details.missing if seen.evidence else ():
         if node not in told:

@@ -116,7 +116,7 @@ def _with_files(look: Look, asked: Asked) -> Look:
 def _page(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
     gate = gates[-1][1]
     waived = (*gate.waived, *criteria.waived_before(look))
-    ages, unsure = tests.rule_ages(look)
+    ages, unsure = tests.expectation_ages(look)
     return SignOffPage(
         answer=answer_of(gate, waived),
         verdict=gate.verdict,
@@ -134,7 +134,7 @@ def _page(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
         criteria=criteria.criteria(gate, look.entries),
         checklist=criteria.checklist(gates),
         known=tests.known_failures(look),
-        idle=tests.idle_rules(look),
+        idle=tests.idle_expectations(look),
         blocking=tests.blocking(look, gate),
         untested=tests.untested(look),
         changes=changes(look),
@@ -171,10 +171,10 @@ def _facts(look: Look) -> Iterator[Fact]:
     yield Fact("Migration head", bundle.migration_head or "none", code=bool(bundle.migration_head))
     versions = {seen.verdict.release for seen in look.runs.values() if seen.verdict and seen.verdict.release}
     yield Fact("Version that services tell", ", ".join(sorted(versions)) or "not known")
-    policies = tests.policies_of(look)
-    for policy, names in policies.items():
-        yield Fact("Policy (rules)" + (f" in {', '.join(names)}" if len(policies) > 1 else ""), policy, code=True)
-    if not policies:
+    expectations = tests.expectations_of(look)
+    for digest, names in expectations.items():
+        yield Fact("Policy (rules)" + (f" in {', '.join(names)}" if len(expectations) > 1 else ""), digest, code=True)
+    if not expectations:
         yield Fact("Policy (rules)", "not known: no verdict file is here")
     if settings := _settings(look):
         yield Fact("Settings (gaia.toml)", settings, code=True)

@@ -9,7 +9,7 @@ Allure 2 shows all.
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_gaia.verdict.judged import Judged
+from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 _RED = ["failed", "broken"]
 _ANY = [*_RED, "skipped", "unknown"]
@@ -17,18 +17,18 @@ _LET_THROUGH = "gaia: (?:expected failure|tolerated|unexpected pass)"
 _OUT_OF_REACH = "(?:Unreachable|DeadlineExceeded|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
 
 
-def circumstances(judged: Judged, environment: str, policy: str) -> dict[str, str]:
+def circumstances(evaluated: EvaluatedRun, environment: str, expectations: str) -> dict[str, str]:
     """Return what the run itself knows; ``policy`` is the digest of its rules. What is not known is left out."""
-    start, end = judged.start, judged.end
+    start, end = evaluated.start, evaluated.end
     known = {
         "environment": environment,
         "topology": start.topology,
-        "verdict": judged.verdict.word,
-        "reasons": "; ".join(judged.verdict.reasons),
+        "verdict": evaluated.verdict.word,
+        "reasons": "; ".join(evaluated.verdict.reasons),
         "release": start.release,
         "bundle": end.bundle if end else "",
         "plan": end.plan if end else "",
-        "policy": policy,
+        "policy": expectations,
         "capabilities": ", ".join(start.capabilities),
         "capabilities.unknown": ", ".join(start.unknown),
         "started": start.started,

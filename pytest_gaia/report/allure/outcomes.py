@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_gaia.policy.rules import Rule
-from pytest_gaia.verdict.judge import EXCUSED, Judgement, Outcome
+from pytest_gaia.expectations.expectation import Expectation
+from pytest_gaia.verdict.classify import EXCUSED, Classification, Outcome
 
 Status = Literal["failed", "broken", "passed", "skipped", "unknown"]
 ExpectedAs = Literal["failed", "skipped"]
@@ -53,18 +53,18 @@ class Telling:
         return status == self.status
 
 
-def tell(judgement: Judgement, rules: Mapping[str, Rule], expected_as: ExpectedAs) -> Telling:
+def tell(classification: Classification, expectations: Mapping[str, Expectation], expected_as: ExpectedAs) -> Telling:
     """Return what Allure is told of one judgement; ``rules`` are those of the run, by id."""
-    outcome = judgement.outcome
-    decided = [rules[each] for each in judgement.rules if each in rules]
+    outcome = classification.outcome
+    decided = [expectations[each] for each in classification.expectations if each in expectations]
     return Telling(
         outcome,
-        _status(judgement, expected_as),
-        _note(judgement, decided),
+        _status(classification, expected_as),
+        _note(classification, decided),
         known=outcome == "expected failure",
-        flaky=judgement.retried,
-        labels=_labels(outcome, judgement.rules),
-        issues=tuple(dict.fromkeys(rule.issue for rule in decided)) if outcome in _LABELLED else (),
+        flaky=classification.retried,
+        labels=_labels(outcome, classification.expectations),
+        issues=tuple(dict.fromkeys(expectation.issue for expectation in decided)) if outcome in _LABELLED else (),
     )
 
 
@@ -73,30 +73,34 @@ def message(failure: str, note: str) -> str:
     return "\n\n".join(part for part in (failure, note) if part)
 
 
-def _status(judgement: Judgement, expected_as: ExpectedAs) -> Status:
-    if judgement.outcome == "skipped" and judgement.gates:
+def _status(classification: Classification, expected_as: ExpectedAs) -> Status:
+    if classification.outcome == "skipped" and classification.gates:
         # Nobody looks for the reason of a red verdict among what is grey.
         return "failed"
-    if judgement.outcome in EXCUSED:
+    if classification.outcome in EXCUSED:
         return expected_as
-    return _STATUSES[judgement.outcome]
+    return _STATUSES[classification.outcome]
 
 
-def _labels(outcome: Outcome, rules: Iterable[str]) -> tuple[tuple[str, str], ...]:
+def _labels(outcome: Outcome, expectations: Iterable[str]) -> tuple[tuple[str, str], ...]:
     if outcome not in _LABELLED:
         return ()
-    return (("expectation", outcome), *(("rule", rule) for rule in rules))
+    return (("expectation", outcome), *(("rule", expectation) for expectation in expectations))
 
 
-def _note(judgement: Judgement, rules: Sequence[Rule]) -> str:
-    outcome, why = judgement.outcome, judgement.why
+def _note(classification: Classification, expectations: Sequence[Expectation]) -> str:
+    outcome, why = classification.outcome, classification.why
     if outcome == "expected failure":
-        return "\n".join(("gaia: expected failure", *map(_terms, rules))) if rules else f"gaia: expected failure: {why}"
+        return (
+            "\n".join(("gaia: expected failure", *map(_terms, expectations)))
+            if expectations
+            else f"gaia: expected failure: {why}"
+        )
     if outcome == "unexpected pass":
         head = f"gaia: unexpected pass: {why or 'a rule expects it to fail'}"
-        return "\n".join((head, *map(_terms, rules)))
+        return "\n".join((head, *map(_terms, expectations)))
     if outcome == "skipped":
-        return f"gaia: skipped, and no rule allows that: {why}" if judgement.gates else f"gaia: skipped: {why}"
+        return f"gaia: skipped, and no rule allows that: {why}" if classification.gates else f"gaia: skipped: {why}"
     if outcome == "passed":
         return f"gaia: {why}" if why else ""
     if outcome in ("failed", "error") and not why:
@@ -104,5 +108,5 @@ def _note(judgement: Judgement, rules: Sequence[Rule]) -> str:
     return f"gaia: {outcome}: {why}" if why else f"gaia: {outcome}"
 
 
-def _terms(rule: Rule) -> str:
-    return f"rule: {rule.id}: {rule.why}\nissue: {rule.issue}\nowner: {rule.owner}\nexpires: {rule.expires.isoformat()}"
+def _terms(expectation: Expectation) -> str:
+    return f"rule: {expectation.id}: {expectation.why}\nissue: {expectation.issue}\nowner: {expectation.owner}\nexpires: {expectation.expires.isoformat()}"

@@ -13,7 +13,7 @@ import msgspec
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.report.allure.labels import CASE, ENVIRONMENT, Identity, history_id, of_project, origin, test_case_id
 from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling, message, tell
-from pytest_gaia.verdict.judged import Judged, worst_of_each
+from pytest_gaia.verdict.evaluated import EvaluatedRun, worst_of_each
 
 PATTERN = "*-result.json"
 
@@ -141,13 +141,13 @@ def _named(labels: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in labels]
 
 
-def tellings(judged: Judged, expected_as: ExpectedAs) -> Iterator[tuple[str, Telling]]:
+def tellings(evaluated: EvaluatedRun, expected_as: ExpectedAs) -> Iterator[tuple[str, Telling]]:
     """Yield each node of the run once, with what Allure is told of it. What the user left out is left out."""
-    rules = {rule.id: rule for rule in judged.rules}
-    away = judged.verdict.reasons[0] if judged.verdict.word == "INFRA" else ""
-    for judgement in worst_of_each(judged.judgements):
-        told = judgement
-        if judgement.outcome == "incomplete" and away:
+    expectations = {expectation.id: expectation for expectation in evaluated.expectations}
+    away = evaluated.verdict.reasons[0] if evaluated.verdict.word == "INFRA" else ""
+    for classification in worst_of_each(evaluated.classifications):
+        told = classification
+        if classification.outcome == "incomplete" and away:
             # Readers ask why, and the answer is the same for all.
-            told = msgspec.structs.replace(judgement, why=f"{judgement.why}\ngaia: infrastructure: {away}")
-        yield judgement.node, tell(told, rules, expected_as)
+            told = msgspec.structs.replace(classification, why=f"{classification.why}\ngaia: infrastructure: {away}")
+        yield classification.node, tell(told, expectations, expected_as)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pytest_gaia.report.signoff.page import SHOWN_RUNS, Objective, RuleAge, RunPoint
+from pytest_gaia.report.signoff.page import SHOWN_RUNS, ExpectationAge, Objective, RunPoint
 from pytest_gaia.wording import counted
 
 WIDTH = 320
@@ -142,31 +142,32 @@ def _told(points: Sequence[RunPoint]) -> str:
     )
 
 
-def ages(rules: Sequence[RuleAge]) -> tuple[Chart, ...]:
+def ages(expectations: Sequence[ExpectationAge]) -> tuple[Chart, ...]:
     """Draw each rule as a bar of the days since it was added, and an outlined one of the days that it has left.
 
     All drawings have one scale; one has as many rules as are read at a glance.
     """
-    longest = max((each.age_days + max(each.days_left, 0) for each in rules), default=0) or 1
+    longest = max((each.age_days + max(each.days_left, 0) for each in expectations), default=0) or 1
     scale = (_RIGHT - _LEFT) / longest
     return tuple(
-        _ages(rules[first : first + _ROWS], scale, first // _ROWS + 1) for first in range(0, len(rules), _ROWS)
+        _ages(expectations[first : first + _ROWS], scale, first // _ROWS + 1)
+        for first in range(0, len(expectations), _ROWS)
     )
 
 
-def _ages(rules: Sequence[RuleAge], scale: float, number: int) -> Chart:
+def _ages(expectations: Sequence[ExpectationAge], scale: float, number: int) -> Chart:
     bars: list[Bar] = []
     marks: list[Mark] = []
-    for place, each in enumerate(rules):
+    for place, each in enumerate(expectations):
         top = place * 46 + 16
         old, left = max(each.age_days * scale, 2), max(each.days_left, 0) * scale
         bars += [Bar("age", _LEFT, top, round(old, 1), 10), Bar("left", round(_LEFT + old, 1), top, round(left, 1), 10)]
-        marks.append(Mark("name", _LEFT, top - 4, _short(each.rule)))
+        marks.append(Mark("name", _LEFT, top - 4, _short(each.expectation)))
         marks.append(Mark("value", _LEFT, top + 23, _days(each)))
-    said = " ".join(f"{each.rule}: {_days(each)}." for each in rules)
+    said = " ".join(f"{each.expectation}: {_days(each)}." for each in expectations)
     title = "How old rules are, and how long they hold"
-    return Chart(f"ages-{number}", title, said, len(rules) * 46 + 2, tuple(bars), tuple(marks))
+    return Chart(f"ages-{number}", title, said, len(expectations) * 46 + 2, tuple(bars), tuple(marks))
 
 
-def _days(each: RuleAge) -> str:
+def _days(each: ExpectationAge) -> str:
     return f"{counted(each.age_days, 'day')} old, {each.left}"

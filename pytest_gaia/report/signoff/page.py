@@ -165,7 +165,7 @@ class Changes:
 class KnownFailure:
     """One cause that is known, and that a rule excuses; or failures that only the environment's tolerance lets through."""
 
-    rule: str
+    expectation: str
     """id of the rule; empty for failures that no rule is about"""
     why: str
     issue: str
@@ -190,10 +190,10 @@ class KnownFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class IdleRule:
+class IdleExpectation:
     """A rule in force that decided no test of any run on the page."""
 
-    rule: str
+    expectation: str
     owner: str
     issue: str
     expires: str
@@ -271,10 +271,10 @@ class RunPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleAge:
+class ExpectationAge:
     """How old a rule is, and how long it still holds."""
 
-    rule: str
+    expectation: str
     age_days: int
     days_left: int
     used: bool
@@ -309,13 +309,13 @@ class SignOffPage:
     criteria: tuple[Criterion, ...]
     checklist: tuple[ChecklistRow, ...]
     known: tuple[KnownFailure, ...]
-    idle: tuple[IdleRule, ...]
+    idle: tuple[IdleExpectation, ...]
     blocking: tuple[Blocking, ...]
     untested: tuple[Untested, ...]
     changes: Changes
     objectives: tuple[Objective, ...]
     history: tuple[RunPoint, ...]
-    ages: tuple[RuleAge, ...]
+    ages: tuple[ExpectationAge, ...]
     verdicts_known: bool
     """whether the verdict file of any run is at hand, without which nothing is known of single tests and rules"""
     gaps: tuple[str, ...] = ()

@@ -248,7 +248,7 @@ HIDES = f"import atexit, ctypes\natexit.register(lambda: ctypes.CDLL(None)._exit
         (FAILS, {"PYTEST_PLUGINS": "other"}, "cannot be run: PYTEST_PLUGINS is not for a promotion"),
     ],
 )
-def test_the_suite_health_is_run_afterwards_and_its_record_judged(
+def test_the_suite_health_is_run_afterwards_and_its_record_evaluated(
     releases: Releases,
     gaia: Gaia,
     answering: object,

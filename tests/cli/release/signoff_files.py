@@ -11,7 +11,7 @@ import msgspec
 from pytest_gaia.promotion.ledger.statements import Resource
 from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.verdict.evidence import Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
-from pytest_gaia.verdict.report import JudgedTest, RuleUse, VerdictFile
+from pytest_gaia.verdict.report import ClassifiedTest, ExpectationUse, VerdictFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,36 +21,42 @@ if TYPE_CHECKING:
 PASSED = tuple(f"suites/health/test_health.py::test_{number}" for number in range(5))
 EXCUSED = "suites/chat/test_chat.py::test_a_stream_ends[mu, 2 messages]"
 LEFT_OUT = "suites/performance/test_performance.py::test_a_reset_begins_anew"
-RULE = RuleUse("stream-wrapped", "the gateway wraps the stream", "GAIA-433", "@chat-team", "2999-11-15", 300, "", 1)
-IDLE = RuleUse("models-shadowed", "models are shadowed", "GAIA-435", "@chat-team", "2999-12-01", 300, "", 0)
+EXPECTATION = ExpectationUse(
+    "stream-wrapped", "the gateway wraps the stream", "GAIA-433", "@chat-team", "2999-11-15", 300, "", 1
+)
+IDLE = ExpectationUse("models-shadowed", "models are shadowed", "GAIA-435", "@chat-team", "2999-12-01", 300, "", 0)
 
 
-def judged(
-    node: str, outcome: str = "passed", why: str = "", rules: tuple[str, ...] = (), *, gates: bool = False
-) -> JudgedTest:
+def evaluated(
+    node: str, outcome: str = "passed", why: str = "", expectations: tuple[str, ...] = (), *, gates: bool = False
+) -> ClassifiedTest:
     """Return what a verdict file says of one test."""
-    return JudgedTest(node, outcome, gates, why, rules, ())
+    return ClassifiedTest(node, outcome, gates, why, expectations, ())
 
 
-def judged_in(environment: str) -> tuple[JudgedTest, ...]:
+def evaluated_in(environment: str) -> tuple[ClassifiedTest, ...]:
     """Return a run in which all passes but for what a rule excuses and what does not apply."""
     return (
-        *map(judged, PASSED),
-        judged(EXCUSED, "expected failure", RULE.why, (RULE.id,)),
-        judged(LEFT_OUT, "not applicable", f"{environment} does not run the suite performance unless it is selected"),
+        *map(evaluated, PASSED),
+        evaluated(EXCUSED, "expected failure", EXPECTATION.why, (EXPECTATION.id,)),
+        evaluated(
+            LEFT_OUT, "not applicable", f"{environment} does not run the suite performance unless it is selected"
+        ),
     )
 
 
-def verdict_of(release: Underway, environment: str, tests: tuple[JudgedTest, ...] = (), **changes: Any) -> VerdictFile:
+def verdict_of(
+    release: Underway, environment: str, tests: tuple[ClassifiedTest, ...] = (), **changes: Any
+) -> VerdictFile:
     """Return the verdict file of a run."""
-    told = tests or judged_in(environment)
+    told = tests or evaluated_in(environment)
     now = release.now.isoformat()
     values: dict[str, Any] = {
         "format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "reasons": ("5 passed",), "environment": environment,
         "rehearsal": False, "topology": "microservices", "release": "0.2", "capabilities": (), "members": (), "deployment": None,
-        "changed": (), "tolerance": "listed", "judged_as_of": now[:10], "started": now, "finished": now,
+        "changed": (), "tolerance": "listed", "evaluated_as_of": now[:10], "started": now, "finished": now,
         "counts": dict(Counter(test.outcome for test in told)), "excused": 1, "budget": None, "gating_in_production": 0,
-        "plan": "ab" * 32, "bundle": release.bundle.id, "policy": "cd" * 32, "rules": (RULE, IDLE), "tests": told,
+        "plan": "ab" * 32, "bundle": release.bundle.id, "expectations_digest": "cd" * 32, "expectations": (EXPECTATION, IDLE), "tests": told,
     }  # fmt: skip
     return VerdictFile(**values | changes)
 

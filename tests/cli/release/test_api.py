@@ -55,7 +55,7 @@ def deployed(bundle: Any = BUNDLE, environment: str = "local") -> None:
     Promotion.here().ledger.append(DEPLOYMENT, bundle.subjects(), says, signers=())
 
 
-def judge(gaia: Gaia, *more: str) -> Outcome:
+def classify(gaia: Gaia, *more: str) -> Outcome:
     return gaia("api", "diff", "--bundle", BUNDLE.short, "--env", "dev", *more)
 
 
@@ -130,7 +130,7 @@ def test_a_mistake_is_one_message(released: Path, gaia: Gaia, arguments: list[st
 def test_what_only_adds_is_proved_and_the_gate_takes_it(released: Path, gaia: Gaia) -> None:
     deployed()
 
-    code, out, err = judge(gaia, "--record")
+    code, out, err = classify(gaia, "--record")
 
     assert (code, err) == (0, "")
     assert "proved: nothing breaks in gateway, 1 compatible changes" in out
@@ -145,7 +145,7 @@ def test_what_breaks_is_written_with_what_it_is(released: Path, services: tuple[
     deployed()
     services[1].offers("/personas")
 
-    code, out, _ = judge(gaia, "--record", "--json")
+    code, out, _ = classify(gaia, "--record", "--json")
 
     assert (code, json.loads(out)["entry"]) == (1, 2)
     (found,) = checks()
@@ -156,7 +156,7 @@ def test_what_breaks_is_written_with_what_it_is(released: Path, services: tuple[
 def test_without_record_nothing_is_written(released: Path, gaia: Gaia) -> None:
     deployed()
 
-    assert judge(gaia).code == 0
+    assert classify(gaia).code == 0
     assert checks() == []
 
 
@@ -166,26 +166,26 @@ def test_the_documents_of_production_that_were_kept_count_where_it_does_not_answ
     deployed()
     production, local = services
     production.answers(502)
-    assert judge(gaia).code == 11
+    assert classify(gaia).code == 11
     production.offers("/personas", "/models")
     gaia("api", "snapshot", "production")
     production.answers(502)
 
-    assert judge(gaia).code == 0
+    assert classify(gaia).code == 0
     local.offers("/personas")
-    assert judge(gaia).code == 1
+    assert classify(gaia).code == 1
 
 
 def test_nothing_is_proved_of_a_bundle_that_does_not_run_there(
     released: Path, services: tuple[Service, Service], gaia: Gaia
 ) -> None:
-    code, out, _ = judge(gaia)
+    code, out, _ = classify(gaia)
     assert code == 11
     assert f"nothing shows that local runs bundle {BUNDLE.short}" in out
 
     deployed()
     deployed(made_bundle("b"))
-    code, out, _ = judge(gaia)
+    code, out, _ = classify(gaia)
     assert (code, "local runs another bundle since" in out) == (11, True)
 
 
@@ -198,7 +198,7 @@ def test_a_document_that_cannot_be_understood_proves_nothing(
     deployed()
     services[1].answers(200, body)
 
-    assert judge(gaia).code == 11
+    assert classify(gaia).code == 11
 
 
 def test_one_address_for_both_compares_nothing(released: Path, services: tuple[Service, Service], gaia: Gaia) -> None:
@@ -206,7 +206,7 @@ def test_one_address_for_both_compares_nothing(released: Path, services: tuple[S
     text = (released / "gaia.toml").read_text().replace(services[1].url, services[0].url)
     (released / "gaia.toml").write_text(text)
 
-    code, out, _ = judge(gaia)
+    code, out, _ = classify(gaia)
 
     assert code == 11
     assert "local and production have the same address" in out
@@ -219,14 +219,14 @@ def test_a_variable_without_a_name_does_not_make_both_one(
     services[1].offers("/personas")
     monkeypatch.setenv("GAIA_GATEWAY_URL", services[0].url)
 
-    assert judge(gaia).code == 1
+    assert classify(gaia).code == 1
 
 
 def test_where_signatures_are_asked_for_nobody_is_asked_without_a_key(released: Path, gaia: Gaia) -> None:
     text = (released / "gaia.toml").read_text() + "[env.dev.stage]\nrequire_signed = true\n"
     (released / "gaia.toml").write_text(text)
 
-    code, out, err = judge(gaia, "--record")
+    code, out, err = classify(gaia, "--record")
 
     assert (code, out) == (4, "")
     assert "there is no key here: set GAIA_SIGNING_KEY_FILE" in err
@@ -245,9 +245,9 @@ def test_a_first_stage_that_asks_for_it_is_compared_itself(
 ) -> None:
     text = (released / "gaia.toml").read_text().replace("env.local", "env.dev") + '[env.dev.stage]\nfrom = ""\n'
     (released / "gaia.toml").write_text(text)
-    assert judge(gaia).code == 11, "it does not run there yet"
+    assert classify(gaia).code == 11, "it does not run there yet"
     deployed(environment="dev")
 
-    assert judge(gaia, "--record").code == 0
+    assert classify(gaia, "--record").code == 0
     services[1].offers("/personas")
-    assert judge(gaia).code == 1
+    assert classify(gaia).code == 1

@@ -11,11 +11,11 @@ import pytest
 from pytest_gaia.promotion.bundle.kept import keep_bundle
 from tests.cli.release.signoff_files import (
     EXCUSED,
+    EXPECTATION,
     IDLE,
     LEFT_OUT,
-    RULE,
-    judged,
-    judged_in,
+    evaluated,
+    evaluated_in,
     run_kept,
     verdict_of,
     walk_kept,
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Underway, project: Path) -> None:
     staging = (
-        *judged_in("staging"),
-        judged("suites/chat/test_chat.py::test_b[GET /a::b]", "failed", "call: AssertionError: no", gates=True),
-        judged("suites/chat/test_chat.py::test_c", "unexpected pass", "expected to fail by x", ("x",)),
-        judged("suites/chat/test_gone.py", "not collected", "ImportError", gates=True),
-        judged("suites/chat/test_chat.py::test_d", "skipped", "not today"),
+        *evaluated_in("staging"),
+        evaluated("suites/chat/test_chat.py::test_b[GET /a::b]", "failed", "call: AssertionError: no", gates=True),
+        evaluated("suites/chat/test_chat.py::test_c", "unexpected pass", "expected to fail by x", ("x",)),
+        evaluated("suites/chat/test_gone.py", "not collected", "ImportError", gates=True),
+        evaluated("suites/chat/test_chat.py::test_d", "skipped", "not today"),
     )
     release.through_local()
     release.through_dev()
@@ -77,11 +77,16 @@ def test_known_failures_name_who_accepted_them_until_when_and_which_tests(
     page = told()
 
     (known,) = page["known"]
-    assert (known["rule"], known["why"], known["issue"], known["owner"]) == (RULE.id, RULE.why, RULE.issue, RULE.owner)
-    assert (known["expires"], known["tests"]) == (RULE.expires, [EXCUSED])
+    assert (known["expectation"], known["why"], known["issue"], known["owner"]) == (
+        EXPECTATION.id,
+        EXPECTATION.why,
+        EXPECTATION.issue,
+        EXPECTATION.owner,
+    )
+    assert (known["expires"], known["tests"]) == (EXPECTATION.expires, [EXCUSED])
     assert known["environments"] == [["staging", 1], ["production", 1]]
     assert known["days_left"] > 300, "counted on the day of the page, not on that of the run"
-    assert [(each["rule"], each["why"]) for each in page["idle"]] == [
+    assert [(each["expectation"], each["why"]) for each in page["idle"]] == [
         (IDLE.id, ["staging, production: in force, and no test needed it"])
     ]
 
@@ -93,10 +98,13 @@ def test_failures_that_only_a_tolerance_lets_through_are_known_as_such(
     release.through_local()
     release.deploy("dev")
     run_kept(
-        release, project, "dev", verdict_of(release, "dev", (*judged_in("dev"), judged(node, "tolerated", "call: no")))
+        release,
+        project,
+        "dev",
+        verdict_of(release, "dev", (*evaluated_in("dev"), evaluated(node, "tolerated", "call: no"))),
     )
 
-    known = next(each for each in told()["known"] if not each["rule"])
+    known = next(each for each in told()["known"] if not each["expectation"])
 
     assert (known["tests"], known["owner"], known["days_left"]) == ([node], "", None)
     assert known["why"].startswith("not excused by a rule")
@@ -108,9 +116,9 @@ def test_what_was_not_tested_says_why_and_whether_it_was_tested_elsewhere(
     elsewhere = "suites/chat/test_chat.py::test_b"
     release.through_local()
     release.through_dev()
-    run_kept(release, project, "dev", verdict_of(release, "dev", (*judged_in("dev"), judged(elsewhere))))
+    run_kept(release, project, "dev", verdict_of(release, "dev", (*evaluated_in("dev"), evaluated(elsewhere))))
     release.deploy("staging")
-    tests = (*judged_in("staging"), judged(elsewhere, "not applicable", "chat has no URL there"))
+    tests = (*evaluated_in("staging"), evaluated(elsewhere, "not applicable", "chat has no URL there"))
     run_kept(release, project, "staging", verdict_of(release, "staging", tests))
 
     named = [each for each in told()["untested"] if each["tests"]]
@@ -159,9 +167,12 @@ def test_the_checklist_names_who_signed_when_and_until_when(told: Told, release:
 def test_what_changed_since_the_last_sign_off(told: Told, release: Underway, project: Path) -> None:
     walk_kept(release, project)
     release.bundle = keep_bundle(project, made_bundle("b", migration_head="0007"), {})
-    other = judged("suites/health/test_health.py::test_new")
-    rules = (msgspec.structs.replace(RULE, expires="2999-12-31"), msgspec.structs.replace(IDLE, id="new-rule"))
-    verdict = verdict_of(release, "staging", (*judged_in("staging"), other), rules=rules)
+    other = evaluated("suites/health/test_health.py::test_new")
+    expectations = (
+        msgspec.structs.replace(EXPECTATION, expires="2999-12-31"),
+        msgspec.structs.replace(IDLE, id="new-rule"),
+    )
+    verdict = verdict_of(release, "staging", (*evaluated_in("staging"), other), expectations=expectations)
     release.deploy("staging")
     run_kept(release, project, "staging", verdict)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.cli.release.signoff_files import judged, judged_in, run_kept, verdict_of, walk_kept
+from tests.cli.release.signoff_files import evaluated, evaluated_in, run_kept, verdict_of, walk_kept
 from tests.promotion.release import made_bundle
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def test_no_secret_that_the_machine_knows_is_on_the_page(
     release.through_local()
     release.waive("feature-complete", "dev", "rita", "release-manager", why=why)
     release.deploy("dev", reason=why)
-    tests = (*judged_in("dev"), judged(node, "failed", why, gates=True))
+    tests = (*evaluated_in("dev"), evaluated(node, "failed", why, gates=True))
     run_kept(release, project, "dev", verdict_of(release, "dev", tests, verdict="REJECT"))
 
     for form in ("html", "markdown", "json"):
@@ -275,7 +275,10 @@ def test_names_and_reasons_stay_text(gaia: Gaia, release: Underway, project: Pat
     release.through_local()
     release.waive("feature-complete", "dev", "rita", "release-manager", why=hostile, signer=hostile)
     release.deploy("dev")
-    tests = (*judged_in("dev"), judged(f"suites/chat/test_chat.py::test_b[{hostile}]", "failed", hostile, gates=True))
+    tests = (
+        *evaluated_in("dev"),
+        evaluated(f"suites/chat/test_chat.py::test_b[{hostile}]", "failed", hostile, gates=True),
+    )
     run_kept(release, project, "dev", verdict_of(release, "dev", tests, verdict="REJECT"))
 
     page = gaia(*REPORT, "--bundle", release.id, "--format", "html").out

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Outcome
 
-RULE = """
+EXPECTATION = """
 why = "personas are not there yet"
 issue = "GAIA-412"
 owner = "@persona-team"
@@ -34,7 +34,7 @@ PASSED = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "suites" / "expectations").mkdir(parents=True)
-    (tmp_path / "suites" / "expectations" / "personas.toml").write_text(RULE)
+    (tmp_path / "suites" / "expectations" / "personas.toml").write_text(EXPECTATION)
     (tmp_path / "gaia.toml").write_text(
         '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.staging.tolerance]\nleast_executed = 1\n'
     )
@@ -50,7 +50,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_same_rules_give_the_same_verdict(gaia: Callable[..., Outcome]) -> None:
+def test_the_same_expectations_give_the_same_verdict(gaia: Callable[..., Outcome]) -> None:
     result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23")
 
     assert result.code == 0, result.err
@@ -66,7 +66,7 @@ def test_production_rejects_and_names_the_same_test(gaia: Callable[..., Outcome]
     assert "gaia verdict: REJECT on production, replaying a run of staging" in result.out
 
 
-def test_on_the_day_of_its_end_a_rule_excuses_nothing(gaia: Callable[..., Outcome]) -> None:
+def test_on_the_day_of_its_end_an_expectation_excuses_nothing(gaia: Callable[..., Outcome]) -> None:
     assert gaia("replay", "run.jsonl", "--as-of", "2026-12-23").code == 0
     assert gaia("replay", "run.jsonl", "--as-of", "2026-12-24").code == 1
 
@@ -79,7 +79,7 @@ def test_the_verdict_file_can_be_had_on_standard_output_and_on_disk(
     result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23", "--json", "--report", "verdict.json")
 
     document = msgspec.json.decode(result.out, type=VerdictFile)
-    assert (document.verdict, document.judged_as_of) == ("PROMOTE", "2026-11-23")
+    assert (document.verdict, document.evaluated_as_of) == ("PROMOTE", "2026-11-23")
     assert json.loads((project / "verdict.json").read_text()) == json.loads(result.out)
 
 
@@ -126,7 +126,7 @@ def test_a_report_that_cannot_be_written_is_one_message(project: Path, gaia: Cal
         ("suites/health/test_health.py::test_health", "suites/personas/test_personas.py::test_list", "recorded before"),
     ],
 )
-def test_what_no_run_can_have_written_is_not_judged(
+def test_what_no_run_can_have_written_is_not_evaluated(
     gaia: Callable[..., Outcome], project: Path, old: str, new: str, message: str
 ) -> None:
     path = project / "run.jsonl"

@@ -11,7 +11,7 @@ import pytest
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, UnknownApp
 from pytest_gaia.deploy.fly._hook import FlyHook
 from pytest_gaia.deploy.fly._tool import FlyTool
-from pytest_gaia.deploy.outcome import Wanted, judge
+from pytest_gaia.deploy.outcome import Wanted, classify
 from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import a_request
 
@@ -71,7 +71,7 @@ def outcome(hook: FlyHook, **changes: Any) -> Outcome:
     request = a_request("deploy", **{"app": APP, "image": IMAGE, "deadline": 60.0, **changes})
     before = seen(hook)
     reply = hook.run(request, silent)
-    return judge(reply, before, seen(hook), Wanted.of(request, reply))
+    return classify(reply, before, seen(hook), Wanted.of(request, reply))
 
 
 # What it says of an app.
@@ -356,7 +356,7 @@ def test_every_outcome_is_told_from_every_other(
     assert reason in became.reason
 
 
-def test_a_deployment_that_builds_is_judged_by_what_it_built(
+def test_a_deployment_that_builds_is_evaluated_by_what_it_built(
     fake_tools: FakeTools, hook: FlyHook, deploy_file: str
 ) -> None:
     fake_tools.app(APP, machines=2, release=41)
@@ -387,7 +387,7 @@ def test_machines_that_do_not_wake_are_a_phantom(fake_tools: FakeTools, hook: Fl
 
     request = a_request("deploy", app=APP, image=IMAGE, config=deploy_file)
     reply = hook.run(request, silent)
-    became = judge(reply, before, seen(hook), Wanted.of(request, reply))
+    became = classify(reply, before, seen(hook), Wanted.of(request, reply))
 
     assert "lease currently held" in reply.message
     assert (became.kind, "is suspended, not started" in became.reason) == ("phantom", True)

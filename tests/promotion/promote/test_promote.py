@@ -81,7 +81,7 @@ RECORD = """record = folder / "record.jsonl"
     record.write_text(record.read_text().replace('"failed"', '"passed"'))"""
 PLAN = """plan = folder / "plan.json"
     plan.write_text(plan.read_text() + " ")"""
-RULE = """
+EXPECTATION = """
 import pathlib
 rules = pathlib.Path("suites/expectations")
 rules.mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ match = { kind = "assertion" }
         ),
         in_full(FORGES.format(forgery=RECORD), "record.jsonl: not as the run has written it"),
         in_full(FORGES.format(forgery=PLAN), "plan.json: changed since it was sealed"),
-        in_full(RULE, "the plan was sealed under other rules"),
+        in_full(EXPECTATION, "the plan was sealed under other rules"),
     ],
 )
 def test_what_contradicts_the_record_is_a_failure_that_is_written_down(

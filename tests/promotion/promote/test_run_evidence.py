@@ -12,10 +12,11 @@ import pytest
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import tolerance_of
-from pytest_gaia.policy.ruleset import RuleSet
-from pytest_gaia.policy.subjects import Context
+from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.promotion.ledger.statements import RunDetails, RunPredicate
 from pytest_gaia.promotion.promote._evidence import deployment_predicate, located, run_predicate
+from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import (
     SCHEMA,
     DeploymentSeen,
@@ -26,9 +27,8 @@ from pytest_gaia.verdict.evidence import (
     ServiceSeen,
     TestRecord,
 )
-from pytest_gaia.verdict.judged import judge_run
-from pytest_gaia.verdict.report import policy_digest, verdict_file
-from pytest_gaia.verdict.seal import Plan, PlannedTest
+from pytest_gaia.verdict.plan import Plan, PlannedTest
+from pytest_gaia.verdict.report import expectations_digest, verdict_file
 from tests.promotion.release import made_bundle
 
 BUNDLE = made_bundle()
@@ -81,8 +81,10 @@ def test_what_runs_is_told_where_it_is_one_image() -> None:
 
 def test_a_partial_run_is_written_down_as_one_that_holds() -> None:
     test = "suites/health/test_health.py::test_it"
-    policy = policy_digest(())
-    plan = Plan(environment="dev", bundle=BUNDLE.id, suites=("health",), tests=(PlannedTest(test),), policy=policy)
+    digest = expectations_digest(())
+    plan = Plan(
+        environment="dev", bundle=BUNDLE.id, suites=("health",), tests=(PlannedTest(test),), expectations_digest=digest
+    )
     start = RunStart(SCHEMA, "dev", "microservices", "2026-11-02T09:00:00+00:00")
     end = RunEnd("2026-11-02T09:01:00+00:00", 0, 1, plan=plan.digest, sealed=plan.nodes, bundle=BUNDLE.id)
     record = TestRecord(test, "ran", tuple(Phase(when, "passed") for when in ("setup", "call", "teardown")))
@@ -90,7 +92,7 @@ def test_a_partial_run_is_written_down_as_one_that_holds() -> None:
 
     def says(partial: tuple[str, ...]) -> RunPredicate:
         run = RecordedRun(start, (record,), msgspec.structs.replace(end, partial=partial))
-        verdict = verdict_file(judge_run(start, run.tests, run.end, RuleSet(), context))
+        verdict = verdict_file(evaluate_run(start, run.tests, run.end, ExpectationSet(), context))
         return run_predicate(plan, verdict, run, files={}, running={}, fence=1)
 
     full, narrowed = says(()), says(("-m 'not slow' was given",))

@@ -1,0 +1,170 @@
+"""The rules of the project that this folder belongs to, the tests that they are held against, and rules as people read them."""
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pytest_gaia.cli.options import options_here
+from pytest_gaia.config.project import Project
+from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.tolerance import Tolerance
+from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.expectations.expectation import Expectation
+from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.files import Reading, folders_of, load, read
+from pytest_gaia.expectations.lint import SOON
+from pytest_gaia.expectations.subjects import Context, Subject, read_subjects
+from pytest_gaia.system.processes import completed
+from pytest_gaia.verdict.classify import subject_of
+from pytest_gaia.verdict.evidence import RecordedRun, read_run
+from pytest_gaia.wording import counted
+
+AsOf = Annotated[
+    datetime | None, typer.Option("--as-of", metavar="DATE", formats=["%Y-%m-%d"], help="As on this day, not today.")
+]
+FromRun = Annotated[
+    Path | None, typer.Option("--run", metavar="FILE", help="Take the tests from this recorded run; collect none.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationsProject:
+    """A project whose ``gaia.toml`` names folders of suites."""
+
+    project: Project
+
+    @property
+    def rootdir(self) -> Path:
+        """The folder of gaia.toml."""
+        return self.project.rootdir
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders of its suites."""
+        return self.project.suites
+
+    @property
+    def tolerances(self) -> Mapping[str, Tolerance]:
+        """Environment → what it tolerates."""
+        return self.project.tolerances
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of rules."""
+        return folders_of(self.roots)
+
+    def reading(self) -> Reading:
+        """Return the rules, and what is wrong with files."""
+        return read(self.folders, self.tolerances, rootdir=self.rootdir)
+
+    def expectations(self) -> ExpectationSet:
+        """Return the rules; raises ``ConfigError`` for a mistake in any file."""
+        return load(self.folders, self.tolerances, rootdir=self.rootdir)
+
+    def context(self, environment: str, today: date, run: RecordedRun | None = None) -> Context:
+        """Return the circumstances of a run in ``environment``: as recorded, or else with all that is declared for it.
+
+        Raises ``ConfigError`` for an unknown environment.
+        """
+        if environment not in self.tolerances:
+            raise ConfigError(f"unknown environment {environment!r}; {nearest(environment, self.tolerances)}")
+        if run:
+            return run.start.context(environment, today, self.tolerances[environment])
+        declared = resolve(options_here(environment, project=self.project)).services
+        return Context(environment, frozenset(declared), today, self.tolerances[environment])
+
+    def subjects(self, run: Path | None) -> list[Subject]:
+        """Return the tests of a recorded run, or else what pytest collects now."""
+        if run is not None:
+            return list(
+                dict.fromkeys(subject_of(record) for record in read_run(run).tests if record.state != "not collected")
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            return self._collect(Path(folder) / "subjects.json")
+
+    def _collect(self, path: Path) -> list[Subject]:
+        # In the sandbox everything is collected, whatever GAIA_ENV says; nothing is started by looking.
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--collect-only",
+            "-qq",
+            "-p",
+            "no:cacheprovider",
+            "--gaia-env=sandbox",
+        ]
+        where = [f"--rootdir={self.rootdir}", f"--gaia-subjects={path}", *map(str, self.roots)]
+        found = completed([*command, *where], cwd=self.rootdir)
+        if found.returncode != 0 or not path.is_file():
+            raise ConfigError(
+                f"pytest could not collect the tests (exit {found.returncode}); `pytest --collect-only` shows all of it.\n"
+                f"{_said((found.stdout + found.stderr).decode(errors='replace'))}"
+            )
+        return read_subjects(path)
+
+
+def expectations_here() -> ExpectationsProject:
+    """Return the project of this folder; raises ``ConfigError`` where none names suites."""
+    project = options_here().project
+    if not project.suites:
+        problem = "gaia.toml names no suites" if project.path else "there is no gaia.toml here or in a folder above"
+        raise ConfigError(f'{problem}, so there are no rules. Name the suites there: [gaia] suites = ["suites"].')
+    return ExpectationsProject(project)
+
+
+def _said(output: str) -> str:
+    """Return what pytest said of its errors, without the way that led there."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return "\n".join([line for line in lines if line.startswith(("E  ", "ERROR "))] or lines[-5:])
+
+
+def day(as_of: datetime | None) -> date:
+    """Return the day that was asked for, or today (UTC, as in every run)."""
+    return (as_of or datetime.now(UTC)).date()
+
+
+def expectation_json(expectation: Expectation, today: date) -> dict[str, Any]:
+    """Return ``rule`` as plain values."""
+    return {
+        "id": expectation.id,
+        "file": expectation.place,
+        "why": expectation.why,
+        "issue": expectation.issue,
+        "owner": expectation.owner,
+        "added": expectation.added.isoformat(),
+        "expires": expectation.expires.isoformat(),
+        "days_left": expectation.days_left(today),
+        "environments": list(expectation.environments),
+        "tests": [selector.text for selector in expectation.selectors],
+        "expect": expectation.expect,
+        "phase": list(expectation.phase_names),
+        "when": [condition(*each) for each in expectation.when],
+        "match": {key: list(getattr(expectation.match, key)) for key in expectation.match.keys},
+        "max_tests": expectation.max_tests,
+    }
+
+
+def condition(capability: str, wanted: bool) -> str:
+    """Return a condition as rules write it."""
+    return capability if wanted else f"!{capability}"
+
+
+def signature(expectation: Expectation) -> str:
+    """Return in words how a failure must look for ``rule`` to excuse it."""
+    fields = (f"{key} {'|'.join(map(str, getattr(expectation.match, key)))}" for key in expectation.match.keys)
+    return ", ".join(fields) or "anything"
+
+
+def life(expectation: Expectation, today: date) -> str:
+    """Return how much longer ``rule`` applies."""
+    left = expectation.days_left(today)
+    if left <= 0:
+        return f"expired {expectation.expires}"
+    return counted(left, "day") if left > SOON else f"{counted(left, 'day')}!"

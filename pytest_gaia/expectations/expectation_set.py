@@ -1,0 +1,216 @@
+"""All rules of a project, and which of them speaks for a test."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import msgspec
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.expectations.expectation import Expectation
+from pytest_gaia.expectations.selectors import Rank, keys_of, parse
+from pytest_gaia.expectations.subjects import Context, Subject
+
+Loser = tuple["Expectation", str]
+"""A rule that is about a test and does not speak for it, and why."""
+
+
+class ExpectationSet:
+    """The rules of a project. Their order makes no difference to anything."""
+
+    def __init__(self, expectations: Iterable[Expectation] = ()) -> None:
+        self.expectations: tuple[Expectation, ...] = tuple(sorted(expectations, key=lambda expectation: expectation.id))
+        self._by_key = _index(self.expectations)
+        self._views: dict[Context, _View] = {}
+        self._latest: _View | None = None
+
+    def standing(self, subject: Subject, context: Context) -> Standing:
+        """Return which rules speak for ``subject``. Tests that the same rules cover share one answer."""
+        return self.under(context)(subject)
+
+    def under(self, context: Context) -> Callable[[Subject], Standing]:
+        """Return :meth:`standing` under one context, for many tests."""
+        view = self._latest
+        # A run asks ten thousand times under the very same context, and to compare one takes longer than to answer.
+        if view is None or view.context is not context:
+            view = self._views.get(context)
+            if view is None:
+                view = self._views[context] = _View(self._by_key, context)
+            self._latest = view
+        return view.standing
+
+    def ties(self, subjects: Iterable[Subject], context: Context) -> None:
+        """Raise ``ConfigError`` if equally specific rules expect different things of one of ``subjects``."""
+        for subject in subjects:
+            tied = self.standing(subject, context).tied
+            if tied:
+                claims = ", ".join(
+                    f"{expectation.id} expects {expectation.expect} ({expectation.place})" for expectation in tied
+                )
+                raise ConfigError(
+                    f"{subject.node}: equally specific rules disagree in {context.environment}: {claims}. "
+                    "Name the test more exactly in one of them, or give it one more condition."
+                )
+
+
+class Standing(msgspec.Struct, gc=False):
+    """How rules stand to one test under one context."""
+
+    keys: tuple[str, ...]
+    """the selectors, as texts, that cover the test and occur in rules, the most specific first"""
+    winners: tuple[Expectation, ...]
+    """equally specific rules that agree in what they expect; each has a ``match`` of its own"""
+    tied: tuple[Expectation, ...]
+    """equally specific rules that disagree; then there are no winners"""
+    by_key: Mapping[str, tuple[Expectation, ...]]
+    """selector, as text → all rules that have it"""
+    context: Context
+    expect: str | None = None
+    """what the winners expect, or None where no rule speaks for the test"""
+    speaking: tuple[str, ...] = ()
+    """the ids of the winners"""
+    _silent: tuple[tuple[str, str], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.winners:
+            self.expect = self.winners[0].expect
+            self.speaking = tuple([expectation.id for expectation in self.winners])
+
+    @property
+    def losers(self) -> tuple[Loser, ...]:
+        """Every other rule that is about the test, and why it does not speak for it, in the order of ids."""
+        covering = self.covering
+        others = (covering[each] for each in sorted(covering) if covering[each] not in self.winners)
+        return tuple((expectation, self._why_not(expectation)) for expectation in others)
+
+    @property
+    def silent(self) -> tuple[tuple[str, str], ...]:
+        """The losers by their ids."""
+        if self._silent is None:
+            self._silent = (
+                tuple((expectation.id, why) for expectation, why in self.losers) if self._has_losers() else ()
+            )
+        return self._silent
+
+    def _has_losers(self) -> bool:
+        return sum([len(self.by_key[key]) for key in self.keys]) != len(self.winners)
+
+    @property
+    def covering(self) -> dict[str, Expectation]:
+        """Every rule that is about the test, by its id."""
+        return {expectation.id: expectation for key in self.keys for expectation in self.by_key[key]}
+
+    def _why_not(self, expectation: Expectation) -> str:
+        inapplicable = expectation.inapplicable(self.context)
+        if inapplicable:
+            return inapplicable
+        if expectation in self.tied:
+            return f"equally specific rules disagree: {', '.join(each.id for each in self.tied if each != expectation)}"
+        best = (self.winners or self.tied)[0]
+        if self._rank(best) > self._rank(expectation):
+            return f"rule {best.id} is more specific"
+        return f"rule {best.id} has more conditions"
+
+    def _rank(self, expectation: Expectation) -> Rank:
+        return max(selector.rank for selector in expectation.selectors if selector.text in self.keys)
+
+
+class _View:
+    """The rules as they stand under one context: those that do not apply are left out once, not once a test."""
+
+    def __init__(self, by_key: Mapping[str, tuple[Expectation, ...]], context: Context) -> None:
+        self.by_key = by_key
+        self.context = context
+        self._best = {
+            key: _most_conditions(
+                [expectation for expectation in expectations if expectation.inapplicable(context) is None]
+            )
+            for key, expectations in by_key.items()
+        }
+        self._known: dict[tuple[str, ...], Standing] = {}
+        # Tests that differ in their parameters alone differ in one selector alone. A test is asked about several times.
+        self._functions: dict[tuple[str, frozenset[str], frozenset[str]], Standing] = {}
+
+    def standing(self, subject: Subject) -> Standing:
+        node = subject.node
+        names = node.find("::")
+        # What stands before the names is a path, which may hold brackets of its own.
+        bracket = node.find("[", names) if names >= 0 else -1
+        about = (node if bracket < 0 else node[:bracket], subject.services, subject.markers)
+        function = self._functions.get(about)
+        if function is None:
+            function = self._functions[about] = self._of(
+                self._keys(Subject(about[0], subject.markers, subject.services))
+            )
+        return self._of((node, *function.keys)) if bracket >= 0 and node in self.by_key else function
+
+    def _of(self, keys: tuple[str, ...]) -> Standing:
+        known = self._known.get(keys)
+        if known is None:
+            known = self._known[keys] = self._decide(keys)
+        return known
+
+    def _keys(self, subject: Subject) -> tuple[str, ...]:
+        """The selectors that cover ``subject`` and occur in rules."""
+        return tuple(key for key in keys_of(subject) if key in self.by_key)
+
+    def _decide(self, keys: tuple[str, ...]) -> Standing:
+        # Services and markers are equally specific: their rules compete with one another.
+        for _, equal in groupby(keys, key=_rank_of):
+            best = _most_conditions([expectation for key in equal for expectation in self._best[key]])
+            if best:
+                agree = len({expectation.expect for expectation in best}) == 1
+                return Standing(keys, best if agree else (), () if agree else best, self.by_key, self.context)
+        return Standing(keys, (), (), self.by_key, self.context)
+
+
+def _index(expectations: Iterable[Expectation]) -> Mapping[str, tuple[Expectation, ...]]:
+    index: defaultdict[str, list[Expectation]] = defaultdict(list)
+    for expectation in expectations:
+        for selector in expectation.selectors:
+            index[selector.text].append(expectation)
+    return {key: tuple(about) for key, about in index.items()}
+
+
+def _rank_of(key: str) -> Rank:
+    return parse(key).rank
+
+
+def _most_conditions(expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
+    """Return those of ``rules`` that have the most conditions, each once."""
+    if len(expectations) <= 1:
+        return tuple(expectations)
+    found = {expectation.id: expectation for expectation in expectations}
+    most = max((expectation.conditions for expectation in found.values()), default=0)
+    return tuple(found[each] for each in sorted(found) if found[each].conditions == most)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A rule that speaks for tests here and not there."""
+
+    expectation: Expectation
+    why: str
+    """why not there"""
+    nodes: tuple[str, ...]
+
+
+def differences(
+    expectations: ExpectationSet, subjects: Iterable[Subject], here: Context, there: Context
+) -> list[Difference]:
+    """Return, by rule, the tests that may fail (or be skipped) ``here`` and not ``there``."""
+    found: dict[tuple[str, str], tuple[Expectation, list[str]]] = {}
+    for subject in subjects:
+        away = expectations.standing(subject, there)
+        reasons = {expectation.id: why for expectation, why in away.losers}
+        for expectation in expectations.standing(subject, here).winners:
+            if expectation.expect == "passes" or expectation in away.winners:
+                continue
+            found.setdefault((expectation.id, reasons[expectation.id]), (expectation, []))[1].append(subject.node)
+    return [
+        Difference(expectation, why, tuple(nodes))
+        for (_, why), (expectation, nodes) in sorted(found.items(), key=lambda it: it[0])
+    ]

@@ -1,0 +1,137 @@
+"""``gaia policy ratchet | fmt``, the former on real repositories."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.expectations.expectation_files import write_expectation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Gaia = Callable[..., Outcome]
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(project: Path) -> Path:
+    """The project under version control, with one rule."""
+    write_expectation(project, max_tests="3")
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "--message=first")
+    return project
+
+
+def test_an_unchanged_project_passes(gaia: Gaia, repository: Path) -> None:
+    assert gaia("policy", "ratchet", "--base=HEAD") == (
+        0,
+        "No rule excuses more than at HEAD without saying why.\n",
+        "",
+    )
+
+
+def test_a_widening_is_refused_until_it_says_why(gaia: Gaia, repository: Path) -> None:
+    write_expectation(repository, max_tests="9", environments='["staging", "dev"]')
+    code, out, _ = gaia("policy", "ratchet", "--base=HEAD")
+    assert code == 1
+    assert out == (
+        "checks/expectations/chat-cut-over.toml: environments: dev is new in it\n"
+        "checks/expectations/chat-cut-over.toml: max_tests: was 3 and is 9\n"
+        'Say why in each file: widened = "…"\n'
+    )
+
+    write_expectation(repository, max_tests="9", environments='["staging", "dev"]', widened='"dev moved too"')
+    assert gaia("policy", "ratchet", "--base=HEAD").code == 0
+
+
+def test_new_expectations_and_drafts_are_no_widening(gaia: Gaia, repository: Path) -> None:
+    write_expectation(repository, "another")
+    write_expectation(repository, "a.draft", owner="")
+
+    assert gaia("policy", "ratchet", "--base=HEAD").code == 0
+
+
+def test_an_expectation_that_was_malformed_cannot_be_compared(gaia: Gaia, repository: Path) -> None:
+    write_expectation(repository, owner="")
+    git(repository, "commit", "--quiet", "--all", "--message=broken")
+    write_expectation(repository)
+
+    code, out, _ = gaia("policy", "ratchet", "--base=HEAD", "--json")
+
+    assert code == 1
+    assert json.loads(out)[0]["text"] == (
+        "cannot be compared: checks/expectations/chat-cut-over.toml:1: the key `owner` is missing."
+    )
+
+
+def test_a_project_below_the_top_of_its_repository_is_compared_too(
+    gaia: Gaia, project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path_factory.mktemp("top")
+    inner = top / "inner"
+    project.rename(inner)
+    write_expectation(inner, max_tests="3")
+    git(top, "init", "--quiet")
+    git(top, "add", ".")
+    git(top, "commit", "--quiet", "--message=first")
+    monkeypatch.chdir(inner)
+    write_expectation(inner, max_tests="4")
+
+    assert "max_tests: was 3 and is 4" in gaia("policy", "ratchet", "--base=HEAD").out
+
+
+def test_an_unknown_reference_is_a_mistake(gaia: Gaia, repository: Path) -> None:
+    assert gaia("policy", "ratchet", "--base=nowhere") == (
+        4,
+        "",
+        "gaia: --base: git does not know 'nowhere': it is no commit of this repository\n",
+    )
+
+
+def test_without_a_repository_git_says_so(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
+    write_expectation(project)
+
+    code, out, err = gaia("policy", "ratchet", "--base=HEAD")
+
+    assert (code, out) == (4, "")
+    assert "not a git repository" in err
+
+
+def test_without_git_the_message_says_so(gaia: Gaia, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(repository))
+
+    assert gaia("policy", "ratchet", "--base=HEAD") == (4, "", "gaia: --base: there is no git on PATH.\n")
+
+
+def test_fmt_writes_expectations_in_one_way_and_then_has_nothing_to_do(gaia: Gaia, project: Path) -> None:
+    path = write_expectation(project)
+    tidy = path.read_text()
+    path.write_text("\n".join(reversed(tidy.splitlines())))
+
+    assert gaia("policy", "fmt", "--check") == (1, "would change: checks/expectations/chat-cut-over.toml\n", "")
+    assert path.read_text() != tidy
+    assert gaia("policy", "fmt") == (0, "changed: checks/expectations/chat-cut-over.toml\n", "")
+    assert path.read_text() == tidy
+    assert gaia("policy", "fmt", "--check", "--json") == (0, '{\n  "would_change": []\n}\n', "")
+
+
+def test_fmt_names_a_file_that_is_no_toml(gaia: Gaia, project: Path) -> None:
+    write_expectation(project).write_text("why = \n")
+
+    code, _, err = gaia("policy", "fmt")
+
+    assert code == 4
+    assert err.startswith("gaia: checks/expectations/chat-cut-over.toml:1: not valid TOML")

@@ -1,0 +1,133 @@
+"""``gaia policy diff | suggest | prune``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.verdict.evidence import Failure
+from tests.cli.expectations.expectation_files import TESTS, A, B, write_expectation
+from tests.verdict.runs import failed, passed, record, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Gaia = Callable[..., Outcome]
+
+TIMEOUT = Failure(kind="timeout", message="no answer in 30 s")
+
+
+def test_diff_lists_what_a_run_was_excused_and_production_would_not_excuse(gaia: Gaia, project: Path) -> None:
+    write_expectation(project)
+    path = record(project / "run.jsonl", run(failed(A), failed(B, TIMEOUT)))
+
+    code, out, err = gaia("policy", "diff", "staging", "production", f"--run={path}", "--as-of=2026-03-15")
+
+    assert (code, err) == (0, "")
+    assert out == (
+        "1 of what was excused in staging would gate in production\n\n"
+        f"chat-cut-over: production excuses nothing\n  {A}\n"
+    )
+
+
+def test_diff_without_a_run_lists_what_expectations_allow(gaia: Gaia, project: Path) -> None:
+    (project / "checks/health/test_up.py").write_text(TESTS)
+    write_expectation(project, tests='["checks"]')
+
+    found = json.loads(gaia("policy", "diff", "staging", "dev", "--as-of=2026-03-15", "--json").out)
+
+    assert found == [{"rule": "chat-cut-over", "why": "environment dev is not among staging", "tests": [A, B]}]
+
+
+def test_diff_of_unknown_environments_is_a_mistake(gaia: Gaia) -> None:
+    assert gaia("policy", "diff", "staging", "prod").err.startswith(
+        "gaia: unknown environment 'prod'; did you mean production?"
+    )
+
+
+def test_suggest_drafts_what_no_expectation_excuses(gaia: Gaia, project: Path) -> None:
+    write_expectation(project)
+    path = record(project / "run.jsonl", run(failed(A), failed(B, TIMEOUT)))
+
+    code, out, err = gaia("policy", "suggest", str(path), "--as-of=2026-03-15")
+
+    assert (code, err) == (0, "")
+    assert out.count("# ---") == 1
+    assert out.startswith("# --- staging-test-up-timeout.draft.toml\n# 1 test failed like this in staging:\n")
+    assert f'tests = ["{B}"]\n' in out
+    assert 'match = { kind = "timeout", message = "no answer in" }\n' in out
+
+
+def test_suggest_writes_drafts_that_are_never_read(gaia: Gaia, project: Path) -> None:
+    (project / "checks" / "expectations").mkdir()
+    path = record(project / "run.jsonl", run(failed(A), passed(B)))
+    before = gaia("policy", "list")
+
+    code, out, err = gaia("policy", "suggest", str(path), "--write")
+
+    assert (code, out) == (0, "")
+    assert err == "checks/expectations/drafts/staging-chat-503.draft.toml\n"
+    assert 'why = ""' in (project / err.strip()).read_text()
+    assert gaia("policy", "list") == before
+
+
+def test_suggest_drafts_what_passed_in_another_run_as_flaky(gaia: Gaia, project: Path) -> None:
+    paths = [record(project / f"{n}.jsonl", run(each(A))) for n, each in enumerate((failed, passed))]
+    (draft,) = json.loads(gaia("policy", "suggest", *map(str, paths), "--json").out)
+
+    assert (draft["name"], draft["count"]) == ("staging-chat-503.draft.toml", 1)
+    assert 'expect = "flaky"' in draft["text"]
+
+
+def test_suggest_has_nothing_to_say_of_a_run_that_passed(gaia: Gaia, project: Path) -> None:
+    path = record(project / "run.jsonl", run(passed(A)))
+
+    assert gaia("policy", "suggest", str(path)) == (0, "Nothing failed that no rule excuses.\n", "")
+
+
+def test_prune_names_expectations_that_runs_did_not_need(gaia: Gaia, project: Path) -> None:
+    write_expectation(project)
+    write_expectation(project, "needed", tests=f'["{B}"]', match='{ kind = "timeout" }')
+    paths = [record(project / f"{day}.jsonl", run(passed(A), failed(B, TIMEOUT), day=day)) for day in (10, 11)]
+
+    code, out, err = gaia("policy", "prune", *map(str, paths))
+
+    assert (code, err) == (1, "")
+    assert out == (
+        "checks/expectations/chat-cut-over.toml: excused nothing: 1 test passed in 2 runs\n"
+        "not needed in 2 runs: 1 rule, or parts of them\n"
+    )
+
+
+def test_prune_evaluates_a_run_as_on_its_day(gaia: Gaia, project: Path) -> None:
+    write_expectation(project, expires="2026-03-12")
+    path = record(project / "run.jsonl", run(failed(A), day=11))
+
+    assert gaia("policy", "prune", str(path)).code == 0
+
+
+def test_prune_waits_for_enough_clean_runs_of_a_flaky_expectation_in_the_order_of_time(
+    gaia: Gaia, project: Path
+) -> None:
+    write_expectation(project, expect='"flaky"')
+    clean = [str(record(project / f"{day}.jsonl", run(passed(A), day=day))) for day in (12, 11)]
+    dirty = str(record(project / "10.jsonl", run(failed(A), day=10)))
+
+    assert gaia("policy", "prune", *clean, dirty).code == 0
+    code, out, _ = gaia("policy", "prune", *clean, dirty, "--clean-runs=2", "--json")
+    assert (code, json.loads(out)[0]["why"]) == (1, "stale: its tests passed in the last 2 runs")
+
+
+@pytest.mark.parametrize("command", ["suggest", "prune"])
+def test_a_run_of_an_environment_that_is_unknown_here_is_a_mistake(gaia: Gaia, project: Path, command: str) -> None:
+    path = record(project / "run.jsonl", run(passed(A), environment="adhoc"))
+
+    code, _, err = gaia("policy", command, str(path))
+
+    assert code == 4
+    assert err.startswith("gaia: the run is one of 'adhoc', which is unknown here; Known: dev")

@@ -1,0 +1,59 @@
+"""Rules and circumstances for tests, each with what the test is not about filled in."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pytest_gaia.config.tolerance import Tolerance, tolerance_of
+from pytest_gaia.expectations.expectation import Expectation
+from pytest_gaia.expectations.selectors import Match, parse
+from pytest_gaia.expectations.subjects import Context, Subject, Symptom
+
+TODAY = date(2026, 3, 15)
+ADDED, EXPIRES = date(2026, 3, 1), date(2026, 3, 28)
+
+ENVIRONMENTS = {name: tolerance_of(name, {}) for name in ("sandbox", "dev", "staging", "production")}
+
+EXPECTATION = """\
+why = "personas are not deployed yet"
+issue = "GAIA-412"
+owner = "@persona-team"
+added = 2026-03-01
+expires = 2026-03-28
+environments = ["staging"]
+tests = ["suites/personas"]
+match = { status = 503 }
+"""
+
+
+def expectation(expectation_id: str, *tests: str, **more: Any) -> Expectation:
+    """A rule for staging that excuses status 503 of ``tests``; ``more`` sets other fields."""
+    fields: dict[str, Any] = {
+        "why": "not deployed yet",
+        "issue": "GAIA-1",
+        "owner": "@team",
+        "added": ADDED,
+        "expires": EXPIRES,
+        "environments": ("staging",),
+        "match": Match(status=(503,)),
+        "place": f"suites/expectations/{expectation_id}.toml",
+        **more,
+    }
+    return Expectation(id=expectation_id, selectors=tuple(map(parse, tests)), **fields)
+
+
+def context(environment: str = "staging", *capabilities: str, today: date = TODAY) -> Context:
+    """The circumstances of a run in an environment with its usual tolerance."""
+    tolerance: Tolerance = ENVIRONMENTS[environment]
+    return Context(environment, frozenset(capabilities), today, tolerance)
+
+
+def subject(node: str, *, markers: tuple[str, ...] = (), services: tuple[str, ...] = ()) -> Subject:
+    """A collected test."""
+    return Subject(node, frozenset(markers), frozenset(services))
+
+
+def answered(status: int, **more: Any) -> Symptom:
+    """An unexpected answer in the call of a test."""
+    return Symptom("call", "http", **{"status": status, "service": "chat", "via": "gateway", "method": "GET", **more})

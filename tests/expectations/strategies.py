@@ -1,0 +1,159 @@
+"""Random rules, tests and failures from a small world, so that they meet often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.selectors import Match, keys_of, parse
+from pytest_gaia.expectations.subjects import KINDS, PHASES, Context, Subject, Symptom
+from tests.expectations.build import ENVIRONMENTS, TODAY, expectation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_gaia.expectations.expectation import Expectation
+    from pytest_gaia.expectations.expectation_set import Standing
+
+PARTS = ("persona", "personas", "a", "ab")
+SERVICES = ("gateway", "chat", "asset")
+MARKERS = ("slow", "experimental", "chat")
+
+parameters = st.sampled_from(["a", "a b", "a[b]", "a/b", "a::b", "]", "[", "x]::test_a[y", "é*?"])
+folders = st.lists(st.sampled_from(PARTS), min_size=1, max_size=3).map("/".join)
+files = st.builds("{}/test_{}.py".format, folders, st.sampled_from(PARTS))
+functions = st.builds(
+    "{}::{}test_{}".format, files, st.sampled_from(["", "TestA::", "TestAb::"]), st.sampled_from(PARTS)
+)
+nodes = st.one_of(functions, st.builds("{}[{}]".format, functions, parameters))
+
+texts = st.one_of(
+    st.just("all"),
+    folders,
+    files,
+    functions,
+    functions.map(lambda text: text.rpartition("::")[0]),
+    nodes,
+    st.sampled_from(SERVICES).map("service:{}".format),
+    st.sampled_from(MARKERS).map("marker:{}".format),
+)
+selectors = texts.map(parse)
+
+subjects = st.builds(
+    Subject, nodes, st.frozensets(st.sampled_from(MARKERS), max_size=2), st.frozensets(st.sampled_from(SERVICES))
+)
+
+STATUSES = (404, 500, 503)
+MESSAGES = ("Service unavailable", "not found", "persona is  unavailable", "")
+symptoms = st.builds(
+    Symptom,
+    phase=st.sampled_from(PHASES),
+    kind=st.sampled_from(KINDS),
+    message=st.sampled_from(MESSAGES),
+    status=st.sampled_from((None, *STATUSES)),
+    service=st.sampled_from((None, *SERVICES)),
+    via=st.sampled_from((None, "direct", "gateway")),
+)
+
+
+def _some(values: tuple[object, ...]) -> st.SearchStrategy[tuple[object, ...]]:
+    return st.lists(st.sampled_from(values), max_size=2, unique=True).map(tuple)
+
+
+matches = st.builds(
+    Match,
+    kind=_some(KINDS),
+    status=_some(STATUSES),
+    service=_some(SERVICES),
+    via=_some(("direct", "gateway")),
+    message=_some(("UNAVAILABLE", "not  found")),
+).filter(lambda match: bool(match.keys))
+
+
+def matches_of(failure: Symptom) -> st.SearchStrategy[Match]:
+    """Signatures that fit ``failure``, in one or several fields."""
+    known = [key for key in ("kind", "status", "service", "via") if getattr(failure, key) is not None]
+    keys = st.lists(st.sampled_from(known), min_size=1, unique=True)
+    return keys.map(lambda chosen: Match(**{key: (getattr(failure, key),) for key in chosen}))
+
+
+contexts = st.builds(
+    lambda name, observed: Context(name, observed, TODAY, ENVIRONMENTS[name]),
+    st.sampled_from(("staging", "staging", "staging", "dev", "production")),
+    st.frozensets(st.sampled_from(SERVICES)),
+)
+
+FLAWS = ("selectors", "match", "phases", "when", "environments", "expires")
+"""what can keep a rule from excusing a failure"""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A test that failed, and where."""
+
+    test: Subject
+    symptom: Symptom
+    circumstances: Context
+
+
+def standing(expectations: Iterable[Expectation], failed: Failed) -> Standing:
+    """How ``rules`` stand to the test that failed."""
+    return ExpectationSet(expectations).standing(failed.test, failed.circumstances)
+
+
+def excusing(expectations: Iterable[Expectation], failed: Failed) -> list[str]:
+    """The ids of the rules that excuse the failure."""
+    return [each.id for each in standing(expectations, failed).winners if not each.refusal(failed.symptom)]
+
+
+failures = st.builds(Failed, subjects, symptoms, contexts)
+
+
+@st.composite
+def expectations(draw: st.DrawFn, failed: Failed, expectation_id: str = "new") -> Expectation:
+    """A rule that the files could hold. What it says fits ``failed``, but for one field at most."""
+    flaw = draw(st.sampled_from(("none", *FLAWS)))
+    expect = draw(st.sampled_from(("fails", "fails", "fails", "flaky", "passes")))
+    selector = selectors if flaw == "selectors" else st.sampled_from(keys_of(failed.test)).map(parse)
+    match = matches if flaw == "match" else matches_of(failed.symptom)
+    phases = [phase for phase in PHASES if (phase == failed.symptom.phase) != (flaw == "phases")]
+    names = [name for name in ENVIRONMENTS if (name == failed.circumstances.environment) != (flaw == "environments")]
+    return expectation(
+        expectation_id,
+        draw(selector).text,
+        expect=expect,
+        match=Match() if expect == "passes" else draw(match),
+        phases=frozenset(draw(st.lists(st.sampled_from(phases), min_size=1))),
+        when=draw(conditions(failed.circumstances, holding=flaw != "when")),
+        environments=tuple(draw(st.lists(st.sampled_from(names), min_size=1, unique=True))),
+        expires=TODAY + timedelta(draw(st.sampled_from((-1, 0) if flaw == "expires" else (1, 9)))),
+    )
+
+
+def conditions(circumstances: Context, *, holding: bool) -> st.SearchStrategy[tuple[tuple[str, bool], ...]]:
+    """Conditions that hold under ``circumstances``, or of which none does."""
+    names = st.lists(st.sampled_from(SERVICES), min_size=not holding, max_size=2, unique=True)
+    return names.map(lambda some: tuple((name, (name in circumstances.capabilities) == holding) for name in some))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A failure, and the rules of a project."""
+
+    failed: Failed
+    expectations: list[Expectation]
+    new: Expectation
+    """one that is not among ``rules``"""
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    """A failure under up to four rules, often none."""
+    failed = draw(failures)
+    count = draw(st.sampled_from((0, 0, 1, 2, 4)))
+    known = [draw(expectations(failed, f"rule-{number}")) for number in range(count)]
+    return Scene(failed, known, draw(expectations(failed)))

@@ -1,0 +1,197 @@
+"""What lint finds in rules that can all be read, decided on the tests that there are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.expectations.lint import lint
+from pytest_gaia.expectations.selectors import Match
+from tests.expectations.build import ENVIRONMENTS, TODAY, expectation, subject
+
+if TYPE_CHECKING:
+    from pytest_gaia.expectations.expectation import Expectation
+    from pytest_gaia.expectations.lint import Finding
+
+TESTS = [
+    *(subject(f"suites/personas/test_crud.py::test_{name}", services=("chat",)) for name in "abc"),
+    subject("suites/personas/test_more.py::test_d[x y]", services=("chat", "asset")),
+    subject("suites/health/test_health.py::test_up", markers=("slow",)),
+]
+
+
+def found(*expectations: Expectation) -> list[Finding]:
+    return lint(expectations, TESTS, ENVIRONMENTS, TODAY)
+
+
+def checks(*expectations: Expectation) -> list[tuple[str, str]]:
+    return [(each.check, each.expectation) for each in found(*expectations)]
+
+
+def test_expectations_that_do_what_they_should_are_silent() -> None:
+    assert (
+        found(
+            expectation("one", "suites/personas", max_tests=3),
+            expectation("two", "suites/health/test_health.py"),
+            expectation("carve-out", "suites/personas/test_crud.py::test_a", expect="passes", match=Match()),
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("selector", "hint"),
+    [
+        ("suites/persona", "; did you mean suites/personas?"),
+        ("suites/personas/test_crud.py::test_aa", "; did you mean suites/personas/test_crud.py::test_a?"),
+        ("marker:slwo", "; did you mean marker:slow?"),
+        ("service:nats", ""),
+        ("suites/personas/test_more.py::test_d[x z]", "; did you mean suites/personas/test_more.py::test_d[x y]?"),
+        ("zzz", ""),
+    ],
+)
+def test_an_expectation_about_no_test_is_unused_and_the_nearest_selector_is_named(selector: str, hint: str) -> None:
+    (only,) = found(expectation("lost", selector))
+
+    assert (only.level, only.check, only.text) == ("error", "unused", f"covers no test{hint}")
+
+
+def test_one_selector_of_several_that_covers_nothing_is_named() -> None:
+    (only,) = found(expectation("half", "suites/personas/test_crud.py", "suites/personas/test_gone.py"))
+
+    assert only.check == "unused-selector"
+    assert only.text.startswith("suites/personas/test_gone.py covers no test; did you mean suites/personas/test_")
+
+
+def test_two_expectations_that_say_the_same_are_duplicates_only_where_both_apply() -> None:
+    one, two = expectation("one", "suites/health/test_health.py"), expectation("two", "suites/health/test_health.py")
+
+    assert checks(one, two) == [("duplicate", "two")]
+    assert checks(one, expectation("two", "suites/health/test_health.py", environments=("dev",))) == []
+    assert checks(one, expectation("two", "suites/health/test_health.py", match=Match(status=(500,)))) == []
+
+
+def test_an_expectation_that_others_always_precede_is_shadowed() -> None:
+    broad = expectation("broad", "suites/health")
+    narrow = expectation("narrow", "suites/health/test_health.py", max_tests=1)
+
+    assert checks(broad, narrow) == [("shadowed", "broad"), ("uncapped", "broad")]
+
+
+def test_an_expectation_that_others_precede_only_under_a_condition_overlaps() -> None:
+    broad = expectation("broad", "suites/health", max_tests=1)
+    narrow = expectation("narrow", "suites/health/test_health.py", when=(("chat", False),))
+    (only,) = found(broad, narrow)
+
+    assert (only.level, only.check) == ("warning", "overlap")
+    assert only.text == "does not speak for 1 of its tests where narrow does"
+
+
+def test_expectations_whose_conditions_exclude_each_other_do_not_overlap() -> None:
+    broad = expectation("broad", "suites/health", max_tests=1, when=(("chat", True),))
+    narrow = expectation("narrow", "suites/health/test_health.py", when=(("chat", False),))
+
+    assert found(broad, narrow) == []
+
+
+def test_an_overlap_is_counted_in_tests() -> None:
+    broad, narrow = (
+        expectation("broad", "suites/personas", max_tests=4),
+        expectation("narrow", "suites/personas/test_crud.py"),
+    )
+
+    assert [each.text for each in found(broad, narrow)] == ["does not speak for 3 of its tests where narrow does"]
+
+
+def test_a_carve_out_hides_nothing_that_should_speak() -> None:
+    broad = expectation("broad", "suites/personas", max_tests=3)
+    carve_out = expectation("carve-out", "suites/personas/test_crud.py", expect="passes", match=Match())
+
+    assert found(broad, carve_out) == []
+
+
+def test_a_tie_that_disagrees_is_found_whatever_capability_it_takes() -> None:
+    fails = expectation("one", "service:chat", max_tests=4, when=(("nats", True),))
+    flaky = expectation("two", "service:asset", max_tests=1, when=(("chat", False),), expect="flaky")
+    ties = [each for each in found(fails, flaky) if each.check == "tie"]
+
+    assert [each.expectation for each in ties] == ["one"]
+    assert ties[0].text == (
+        "one expects fails and two expects flaky of suites/personas/test_more.py::test_d[x y] in staging, "
+        "equally specific"
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (-1, ("error", "expired")),
+        (0, ("error", "expired")),
+        (1, ("warning", "expires-soon")),
+        (7, ("warning", "expires-soon")),
+        (8, None),
+    ],
+)
+def test_the_end_of_an_expectation_is_announced_and_then_an_error(days: int, expected: tuple[str, str] | None) -> None:
+    ending = expectation("ending", "suites/health/test_health.py", expires=TODAY + timedelta(days))
+
+    assert [(each.level, each.check) for each in found(ending)] == ([expected] if expected else [])
+
+
+def test_an_expired_expectation_is_not_called_shadowed_too() -> None:
+    expired = expectation("expired", "suites/health/test_health.py", expires=TODAY)
+
+    assert checks(expired, expectation("narrow", "suites/health/test_health.py::test_up")) == [("expired", "expired")]
+
+
+def test_an_expectation_may_live_as_long_as_the_strictest_of_its_environments_allows() -> None:
+    longest = ENVIRONMENTS["staging"].longest_rule_days
+    lives = expectation("lives", "suites/health/test_health.py", added=TODAY, expires=TODAY + timedelta(longest))
+    longer = expectation(
+        "longer", "suites/health/test_health.py::test_up", added=TODAY, expires=TODAY + timedelta(longest + 1)
+    )
+
+    assert checks(lives) == []
+    assert [(each.check, each.text) for each in found(longer)] == [
+        ("long-lived", f"lives {longest + 1} days, and a rule for staging at most {longest}")
+    ]
+
+
+def test_an_expectation_of_tomorrow_is_pointed_out() -> None:
+    assert checks(expectation("early", "suites/health/test_health.py", added=TODAY + timedelta(1))) == [
+        ("added-later", "early")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("all", "all covers 5 tests, and there is no max_tests"),
+        ("service:chat", "service:chat covers 4 tests, and there is no max_tests"),
+        ("suites/personas", "suites/personas covers 4 tests, and there is no max_tests"),
+        ("suites/personas/test_crud.py", None),
+    ],
+)
+def test_a_broad_expectation_without_a_cap_is_pointed_out(selector: str, expected: str | None) -> None:
+    assert [each.text for each in found(expectation("broad", selector))] == ([expected] if expected else [])
+
+
+def test_a_cap_that_caps_nothing_is_pointed_out() -> None:
+    assert checks(expectation("loose", "suites/personas", max_tests=5)) == [("loose-cap", "loose")]
+    assert checks(expectation("tight", "suites/personas", max_tests=4)) == []
+
+
+def test_tests_that_two_selectors_cover_are_counted_once() -> None:
+    assert checks(expectation("twice", "suites/personas", "suites/personas/test_crud.py", max_tests=4)) == []
+
+
+def test_errors_come_first() -> None:
+    levels = [
+        each.level
+        for each in found(expectation("a", "all"), expectation("z", "zzz"), expectation("b", "suites/health"))
+    ]
+
+    assert levels == sorted(levels)
+    assert set(levels) == {"error", "warning"}

@@ -1,0 +1,54 @@
+"""The rules of this repository's own suites."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_gaia.config.project import Project
+from pytest_gaia.expectations.files import folders_of, load
+
+if TYPE_CHECKING:
+    from pytest_gaia.expectations.expectation import Expectation
+
+ROOT = Path(__file__).parents[2]
+EXPECTATIONS = load(folders_of([ROOT / "suites"]), Project(ROOT).tolerances, rootdir=ROOT).expectations
+
+
+def gaia(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("GAIA_", "PYTEST_"))}
+    command = [str(Path(sys.executable).with_name("gaia")), "policy", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_lint_finds_no_error_on_the_day_of_the_youngest_expectation() -> None:
+    # On a day of their own: that a rule has expired by now must not turn this red, but `gaia policy lint`.
+    done = gaia("lint", f"--as-of={max(expectation.added for expectation in EXPECTATIONS)}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "error:" not in done.stdout
+
+
+def test_files_are_written_in_the_one_way() -> None:
+    assert gaia("fmt", "--check").stdout == ""
+
+
+@pytest.mark.parametrize("expectation", EXPECTATIONS, ids=lambda expectation: expectation.id)
+def test_an_expectation_is_capped_and_binds_to_what_is_observed_or_to_an_environment_of_its_own(
+    expectation: Expectation,
+) -> None:
+    assert expectation.max_tests is not None
+    assert expectation.when or len(expectation.environments) == 1
+
+
+def test_a_defect_is_expected_wherever_the_platform_is_imitated() -> None:
+    everywhere = [expectation for expectation in EXPECTATIONS if "sandbox" in expectation.environments]
+
+    assert everywhere
+    # Staging runs the gateway alone, where a defect of another service may not show.
+    assert all(expectation.environments[:3] == ("sandbox", "local", "dev") for expectation in everywhere)

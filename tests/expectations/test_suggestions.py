@@ -1,0 +1,209 @@
+"""Failures that look alike become one draft, and no draft is a rule."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+
+import pytest
+
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.expectations.files import expectation_from
+from pytest_gaia.expectations.selectors import mismatch, parse
+from pytest_gaia.expectations.subjects import Symptom
+from pytest_gaia.expectations.suggestions import Draft, Failing, compressed, drafts, literal, written
+from tests.expectations.build import ENVIRONMENTS, TODAY, answered, subject
+
+PERSONAS = [f"suites/personas/test_crud.py::test_{name}" for name in ("a", "b", "c[x y]", "c[z]")]
+OTHERS = ["suites/personas/test_more.py::test_d", "suites/health/test_health.py::test_up"]
+
+
+def failing(node: str, symptom: Symptom | None = None, *, flaky: bool = False) -> Failing:
+    return Failing("staging", subject(node), symptom or answered(503, route="/api/v1/personas"), flaky)
+
+
+def drafted(*failures: Failing, executed: list[str] | None = None) -> list[Draft]:
+    return drafts(failures, executed or [*PERSONAS, *OTHERS])
+
+
+def test_failures_that_look_alike_become_one_draft_that_fits_them_all() -> None:
+    failures = [failing(node) for node in PERSONAS]
+    (draft,) = drafted(*failures)
+
+    assert (draft.count, draft.tests) == (4, ("suites/personas/test_crud.py",))
+    assert all(mismatch(draft.match, each.symptom) == () for each in failures)
+    assert mismatch(draft.match, answered(500, route="/api/v1/personas")) == ("status 500, expected 503",)
+
+
+def test_different_signatures_become_different_drafts_the_frequent_one_first() -> None:
+    found = drafted(failing(PERSONAS[0], answered(404)), failing(PERSONAS[1]), failing(PERSONAS[2]))
+
+    assert [(draft.match.status, draft.count) for draft in found] == [((503,), 2), ((404,), 1)]
+    assert [draft.name for draft in found] == ["staging-chat-503", "staging-chat-404"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (answered(503), replace(answered(503), phase="setup")),
+        (answered(503), answered(503, via="direct")),
+        (answered(503), answered(503, service="asset")),
+        (Symptom("call", "timeout", "no event within 5 s"), Symptom("call", "unreachable", "no event within 5 s")),
+        (Symptom("call", "error", "x", sqlstate="42501"), Symptom("call", "error", "x", sqlstate="42P01")),
+        (Symptom("call", "assertion", "the list is empty"), Symptom("call", "assertion", "the sum is wrong")),
+    ],
+)
+def test_failures_that_look_different_are_kept_apart(one: Symptom, other: Symptom) -> None:
+    assert len(drafted(failing(PERSONAS[0], one), failing(PERSONAS[1], other))) == 2
+
+
+def test_messages_that_differ_in_numbers_and_names_are_alike() -> None:
+    messages = ["the sum of 'usage' is 41.2, expected 40", "the sum of 'costs' is 7, expected 8"]
+    symptoms = [Symptom("call", "assertion", message) for message in messages]
+    (draft,) = drafted(*(failing(node, symptom) for node, symptom in zip(PERSONAS, symptoms, strict=False)))
+
+    assert draft.match.kind == ("assertion",)
+    assert draft.match.message == ("the sum of 'costs' is", "the sum of 'usage' is")
+    assert all(mismatch(draft.match, symptom) == () for symptom in symptoms)
+
+
+@pytest.mark.parametrize(
+    ("message", "piece"),
+    [
+        ("no event within 5.0 s on gaia.test.>", "s on gaia.test.>"),
+        ("the list is empty\nassert []", "the list is empty"),
+        ("assert 3 == 4", "assert 3 == 4"),
+        ("", ""),
+    ],
+)
+def test_the_piece_of_a_message_that_stays_is_its_signature(message: str, piece: str) -> None:
+    assert literal(message) == piece
+
+
+@pytest.mark.parametrize(
+    ("message", "other"),
+    [
+        ("assert 1 == 2", "assert 1 == 3"),
+        ("assert 'unhealthy' == 'healthy'", "assert 'gone' == 'healthy'"),
+        ("KeyError: 'persona_id'", "KeyError: 'name'"),
+        ("the answer has no 'name', but 3 fields", "the answer has no 'id', but 3 fields"),
+    ],
+)
+def test_a_draft_does_not_excuse_another_failure_of_its_kind(message: str, other: str) -> None:
+    (draft,) = drafted(failing(PERSONAS[0], Symptom("call", "assertion", message)))
+
+    assert mismatch(draft.match, Symptom("call", "assertion", message)) == ()
+    assert mismatch(draft.match, Symptom("call", "assertion", other)) != ()
+
+
+@pytest.mark.parametrize("message", ["", "assert 483920", "bad"])
+def test_a_draft_for_a_failure_that_nothing_tells_apart_asks_for_its_message(message: str) -> None:
+    (draft,) = drafted(failing(PERSONAS[0], Symptom("call", "assertion", message)))
+    text = written(draft, TODAY, 90)
+
+    assert tomllib.loads(text)["match"] == {"kind": "assertion", "message": ""}
+    for key in ("why", "issue", "owner"):
+        text = text.replace(f'{key} = ""', f'{key} = "known"')
+    with pytest.raises(ConfigError, match=r"match\.message: is empty"):
+        expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS)
+
+
+def test_a_draft_names_the_method_of_what_was_asked() -> None:
+    (draft,) = drafted(failing(PERSONAS[0], replace(answered(500, route="/api/v1/personas"), method="DELETE")))
+
+    assert (draft.match.route, draft.match.method) == (("/api/v1/personas",), ("DELETE",))
+
+
+@pytest.mark.parametrize(
+    ("message", "secret"),
+    [
+        ("the mail holds https://gaia.example/reset?code=Zk3qQz, not a link", "Zk3qQz"),
+        ("the mail holds https://ada:sesameop@gaia.example/ as its link", "sesameop"),
+        ("the code 483920 was refused", "483920"),
+        ("assert 483920 == 1, whatever was sent before", "483920"),
+        ("the invitation INV-7K2QXB is not valid", "7K2QXB"),
+        ("the invitation XKQZPW is not valid", "XKQZPW"),
+        ("not accepted: QmFzZUVuYRkZWRTdHJpbmdRdWl, and no other", "QmFzZUVuYRkZWRTdHJpbmdRdWl"),
+        ("login failed, password: sesameop was refused", "sesameop"),
+        ("login failed, the password 'sesameop' was refused", "sesameop"),
+        ("refused: client_secret=sesameop is of nobody", "sesameop"),
+        ("bad key -----BEGIN PRIVATE KEY----- MC4CAQAwBQYDK2VwBCIEIJ", "MC4CAQAwBQYDK2VwBCIEIJ"),
+        ("bad key\n-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ", "MC4CAQAwBQYDK2VwBCIEIJ"),
+    ],
+)
+def test_no_draft_holds_what_looks_like_a_secret(message: str, secret: str) -> None:
+    (draft,) = drafted(failing(PERSONAS[0], Symptom("call", "assertion", message)))
+
+    assert secret not in written(draft, TODAY, 90)
+
+
+@pytest.mark.parametrize("unit", ["x", "1", "{", "'", "[{'\"", "a1-", "aB", "a ", "=", "-----BEGIN "])
+def test_a_message_of_any_length_has_a_piece(unit: str) -> None:
+    # A pattern that tries every place and every length would not come back.
+    assert len(literal(unit * 2_000_000)) < len(unit) * 2_000_000
+
+
+def test_a_test_that_passed_too_is_drafted_as_flaky() -> None:
+    assert [draft.expect for draft in drafted(failing(PERSONAS[0], flaky=True), failing(PERSONAS[1]))] == [
+        "flaky",
+        "fails",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "selectors"),
+    [
+        (PERSONAS, ("suites/personas/test_crud.py",)),
+        (PERSONAS[:1], (PERSONAS[0],)),
+        (PERSONAS[2:], ("suites/personas/test_crud.py::test_c",)),
+        (PERSONAS[2:3], (PERSONAS[2],)),
+        ([*PERSONAS, OTHERS[0]], ("suites/personas",)),
+        ([PERSONAS[0], PERSONAS[2], PERSONAS[3]], (PERSONAS[0], "suites/personas/test_crud.py::test_c")),
+        ([*PERSONAS, *OTHERS], ("suites/personas", OTHERS[1])),
+    ],
+)
+def test_selectors_cover_what_failed_and_nothing_else(nodes: list[str], selectors: tuple[str, ...]) -> None:
+    executed = [*PERSONAS, *OTHERS]
+
+    assert compressed(nodes, executed) == selectors
+    covered = [node for node in executed if any(parse(text).covers(subject(node)) for text in selectors)]
+    assert sorted(covered) == sorted(nodes)
+
+
+def test_a_draft_lacks_what_only_people_know_and_is_no_expectation() -> None:
+    (draft,) = drafted(failing(PERSONAS[0]))
+    text = written(draft, TODAY, 90)
+    content = tomllib.loads(text)
+
+    assert (content["why"], content["issue"], content["owner"]) == ("", "", "")
+    assert (content["max_tests"], content["environments"]) == (1, ["staging"])
+    with pytest.raises(ConfigError, match="why: is empty"):
+        expectation_from(text, "staging-chat-503.toml", ENVIRONMENTS)
+
+
+def test_a_draft_that_was_filled_in_is_an_expectation_that_excuses_its_failures() -> None:
+    failure = failing(PERSONAS[2])
+    (draft,) = drafted(failure)
+    text = written(draft, TODAY, 90)
+    for key in ("why", "issue", "owner"):
+        text = text.replace(f'{key} = ""', f'{key} = "known"')
+    expectation = expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS)
+
+    assert expectation.selectors == (parse(PERSONAS[2]),)
+    assert expectation.refusal(failure.symptom) == ()
+    assert (expectation.expires - TODAY).days == 28
+
+
+def test_a_draft_lives_no_longer_than_its_environment_allows() -> None:
+    (draft,) = drafted(failing(PERSONAS[0]))
+
+    assert tomllib.loads(written(draft, TODAY, 10))["expires"] == TODAY.replace(day=25)
+
+
+def test_names_are_taken_once() -> None:
+    one, other = answered(503), answered(503, via="direct")
+
+    assert [draft.name for draft in drafted(failing(PERSONAS[0], one), failing(PERSONAS[1], other))] == [
+        "staging-chat-503",
+        "staging-chat-503-2",
+    ]
