@@ -45,7 +45,7 @@ def test_selectors_are_ranked_as_described() -> None:
 
 
 def test_every_check_of_lint_is_described_with_its_level() -> None:
-    written = set(re.findall(r'_finding\("(\w+)", "([\w-]+)"', inspect.getsource(lint))) | {("error", "mistake")}
+    written = set(re.findall(r'_finding\(\s*"(\w+)",\s*"([\w-]+)"', inspect.getsource(lint))) | {("error", "mistake")}
     table = REFERENCE.partition("### Checks of `lint`")[2]
     described = {(level, check) for check, level in re.findall(r"^\| `([\w-]+)` \| (\w+) \|", table, re.MULTILINE)}
 

@@ -159,7 +159,7 @@ def test_a_partial_run_passes_without_the_number_of_tests_that_a_full_run_needs(
 
 
 @pytest.mark.parametrize(
-    ("judgements", "tolerance", "reason"),
+    ("classifications", "tolerance", "reason"),
     [
         ([], {}, "no test passed"),
         ([of("expected failure", "r")], {}, "no test passed"),
