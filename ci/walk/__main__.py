@@ -91,7 +91,7 @@ def release_twice(folder: Path) -> None:
 def _dev(commands: Commands) -> None:
     say("dev: its deploy files are checked, every service is built and deployed, the checks run")
     commands.gaia("config", "lint", "dev")
-    commands.gaia("deploy-and-test", "dev", "--", "--gaia-report=dev.json", "--gaia-require-full")
+    commands.gaia("deploy", "dev", "--test", "--", "--gaia-report=dev.json", "--gaia-require-full")
 
 
 def _promotion(commands: Commands) -> None:
@@ -113,13 +113,13 @@ def _staging(commands: Commands, cloud: Cloud) -> None:
 
     say("staging goes on where it stopped, and is tested")
     commands.gaia("deploy", "staging", "--services", "gateway")
-    commands.gaia("full-test", "staging", "--", "--gaia-require-full")
+    commands.gaia("test", "-e", "staging", "--", "--gaia-require-full")
 
 
 def _production(commands: Commands, cloud: Cloud) -> None:
     before = cloud.running("production")
     say("production: the same images, and nothing may fail")
-    commands.gaia("deploy-and-test", "production", "--confirm", "production")
+    commands.gaia("deploy", "production", "--test", "--confirm", "production")
     commands.gaia("status", "dev", "staging", "production")
 
     say("and back: production gets the images that it had")

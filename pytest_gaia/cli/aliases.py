@@ -14,7 +14,12 @@ SHORT = {
 }
 """Further first words, accepted without a notice."""
 
-RENAMED: tuple[tuple[str, str], ...] = ()
+RENAMED: tuple[tuple[str, str], ...] = (
+    ("quick-test ENV", "test --env ENV --smoke"),
+    ("full-test ENV", "test --env ENV"),
+    ("deploy-and-test ENV --quick", "deploy ENV --test=smoke"),
+    ("deploy-and-test ENV", "deploy ENV --test=full"),
+)
 """Old command lines, and what to write now. The rules apply in this order, each at most once.
 
 ``COMMAND ARGUMENT --option VALUE --flag``: words in lower case are the command, words in capitals are values.
@@ -47,7 +52,7 @@ class Form:
     @staticmethod
     def of(text: str) -> "Form":
         """Parse ``gate ENV --bundle RELEASE``."""
-        option = r"(--?[a-z][a-z-]*(?:=[a-z]+)?)(?:[ =]([A-Z]+))?"
+        option = r"(?<!\S)(--?[a-z][a-z-]*(?:=[a-z]+)?)(?:[ =]([A-Z]+))?"
         options, words = re.findall(option, text), re.sub(option, "", text).split()
         return Form(
             tuple(word for word in words if not word.isupper()),

@@ -54,22 +54,14 @@ COMMANDS = {
     "config": Command("settings.deploy_files", "What is wrong with deploy files", _START),
     "completion": Command("settings.help", "Print the completion script of a shell", _START),
     "help": Command("settings.help", "Show the help of a command or a topic", _START, hidden=True),
-    "test": Command(
-        "runs.testing", "Run the checks that stand for a command of the old test.sh", _TEST, passes_on=True
-    ),
-    "quick-test": Command(
-        "runs.testing", "Ask an environment for its health, status, providers", _TEST, passes_on=True
-    ),
-    "full-test": Command("runs.testing", "Run everything that an environment runs", _TEST, passes_on=True),
+    "test": Command("runs.testing", "Run the tests of an environment with pytest", _TEST, passes_on=True),
+    "legacy": Command("runs.testing", "Run the tests of a command of the old test.sh", _TEST, True, passes_on=True),
     "replay": Command("reports.replay", "Judge a recorded run again", _TEST),
     "slo": Command("reports.slo", "Hold a recorded run against the service level objectives", _TEST),
     "api": Command("release.api", "What services offer, by their OpenAPI documents", _TEST),
     "sandbox": Command("runs.sandbox", "A platform of one's own, kept running for development", _TEST),
     "policy": Command("expectations.commands", "What failures are expected where, why, and until when", _EXPECTATIONS),
-    "deploy": Command("operate.deploy", "Deploy an environment", _OPERATE),
-    "deploy-and-test": Command(
-        "runs.testing", "Deploy an environment, wait until it is ready, and", _OPERATE, passes_on=True
-    ),
+    "deploy": Command("operate.deploy", "Deploy the services of an environment", _OPERATE, passes_on=True),
     "rollback": Command("operate.rollback", "Bring an environment back to what was last seen to run", _OPERATE),
     "status": Command("operate.status", "Show how all environments are", _OPERATE),
     "monitor": Command("operate.monitor", "Ask the members of an environment how they are", _OPERATE),

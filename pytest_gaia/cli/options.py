@@ -69,8 +69,8 @@ def complete_service(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def environment_option(text: str, *names: str) -> Any:
-    """Return an option that takes the name of an environment; ``--env`` without ``names``."""
-    return typer.Option(*names or ("--env",), metavar="ENV", help=text, autocompletion=complete_name)
+    """Return an option that takes the name of an environment; by default ``-e``, ``--env``."""
+    return typer.Option(*names or ("--env", "-e"), metavar="ENV", help=text, autocompletion=complete_name)
 
 
 EnvironmentName = Annotated[

@@ -74,7 +74,9 @@ def test_each_rule_names_a_command_and_options_that_exist(old: str, new: str) ->
     command = load(words[0])
     for word in words[1:]:
         if word.startswith("-"):
-            assert word in {name for each in command.params for name in (*each.opts, *each.secondary_opts)}, new
+            assert word.partition("=")[0] in {
+                name for each in command.params for name in (*each.opts, *each.secondary_opts)
+            }, new
         elif "commands" in dir(command):
             command = command.commands[word]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ((), "gaia env list"),
         (("env", "show"), "gaia env show staging --json"),
         (("sandbox", "up"), "gaia sandbox up --as staging"),
-        (("test",), 'gaia test --prod chat "Test"'),
+        (("test",), "gaia test -e staging --smoke"),
     ],
 )
 def test_help_shows_examples(gaia: Gaia, command: tuple[str, ...], example: str) -> None:
@@ -98,7 +98,7 @@ def test_version(gaia_process: Gaia) -> None:
         (("evn",), "No such command 'evn'. Did you mean 'env'?"),
         (("env", "lsit"), "No such command 'lsit'. Did you mean 'list'?"),
         (("env", "list", "--jsno"), "No such option: --jsno (Possible options: --json)"),
-        (("test",), "Missing argument 'COMMAND'"),
+        (("legacy",), "Missing argument 'COMMAND'"),
         (("sandbox", "up", "--as"), "Option '--as' requires an argument"),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_usage_mistake_exits_4_and_helps(gaia: Gaia, arguments: tuple[str, ...
     [
         ("gaia env show sta", ["staging"]),
         ("gaia env show p", ["production", "preview"]),
-        ("gaia test perf", ["performance-summary", "performance-all"]),
+        ("gaia legacy perf", ["performance-summary", "performance-all"]),
         ("gaia test --env pre", ["preview"]),
         ("gaia sandbox up --as lo", ["local"]),
     ],

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
@@ -24,28 +25,33 @@ from pytest_gaia.cli.options import (
     target,
 )
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
+from pytest_gaia.cli.runs.testing import run_environment
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, StepResult
 from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services
 from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\
-Deploy an environment: nats and postgres first, then auth, asset and chat, then the gateway.
+Deploy the services of an environment and verify each rollout.
 
 \b
   gaia deploy staging
   gaia deploy staging --services auth,gateway --region fra
   gaia deploy staging --image auth=registry.fly.io/gaia-auth-dev@sha256:…
+  gaia deploy staging --test smoke         then run the smoke tests
+  gaia deploy staging --test -- -n 4       then run all tests, in 4 processes
   gaia deploy production --dry-run
 
-Each service is observed, deployed, observed until what is wanted runs everywhere, and judged; the first that fails
-ends it. Production asks for its name to be typed, or for --confirm production.
+Services are deployed in dependency order: nats and postgres, then auth, asset and chat, then the gateway. Each service
+is verified before the next one starts; the first failure stops the deployment. Production asks for its name, or takes
+--confirm production.
 
 \b
-Exit codes: 0 deployed, or already there; 1 failed, phantom (the tool said that it is done, and it is not) or split
-(different images run); 4 a mistake; 12 the deploy tool was rate-limited or did not answer; 13 somebody else is
-deploying there; 130 interrupted. After all but 0 the command that goes on is printed. A dry run ends with 4 where the
-deployment would be refused; it asks no platform, so what that would answer is not known.
+Exit codes: 0 deployed, or already up to date; 1 failed, not rolled out (the tool reported success) or mixed versions
+(different images run); 4 usage error; 12 the deploy tool is rate-limited or unreachable; 13 another deployment is in
+progress; 130 interrupted. With --test: those of pytest. After a failure the command that continues is printed. A dry run
+exits 4 if the deployment would be refused; it does not contact the platform.
 """
 
 app = typer.Typer()
@@ -54,34 +60,58 @@ app = typer.Typer()
 @app.command("deploy", help=HELP)
 @refused_as_json("deploy")
 def deploy_environment(
+    context: typer.Context,
     env: EnvironmentName,
     services: Services = None,
     region: Region = None,
     image: Images = None,
     rebuild: Rebuild = False,
     remote_only: RemoteOnly = True,
+    test: Annotated[
+        str | None,
+        typer.Option("--test", metavar="[smoke|full]", help="Run the tests after the deployment; default: full."),
+    ] = None,
     confirmed: Confirm = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Plan, ask where production is meant, and roll out."""
+    """Plan, ask for confirmation in production, and deploy."""
+    if test is None and context.obj:
+        raise ConfigError("arguments after `--` are passed to pytest; add --test to run the tests.")
     there = target(env)
     names = split_services(services)
+    images = split_images(image, names, "--image")
     rollout = plan_rollout(
         there.environment,
         there.deployment,
         rootdir=there.rootdir,
         services=names,
-        images=split_images(image, names, "--image"),
+        images=images,
         region=region,
         rebuild=rebuild,
         remote_only=remote_only,
-        check=not dry_run,
+        check=not dry_run or test is not None,
     )
     listed = ", ".join(step.service for step in rollout.steps)
-    what = f"Deploy {listed} to {rollout.environment}"
+    what = f"Deploy {listed} to {rollout.environment}" + (", and test it" if test else "")
     confirm_production(rollout.environment, what, confirmed, dry_run=dry_run)
-    carry_out(there, rollout, dry_run=dry_run, as_json=as_json)
+    if test is None:
+        carry_out(there, rollout, dry_run=dry_run, as_json=as_json)
+        return
+    if as_json or not remote_only:
+        raise ConfigError(f"{'--json' if as_json else '--no-remote-only'} cannot be combined with --test.")
+    options = ["--gaia-deploy"]
+    options += [f"--gaia-deploy-services={','.join(names)}"] if names else []
+    options += [f"--gaia-deploy-image={service}={reference}" for service, reference in images.items()]
+    options += [f"--gaia-deploy-region={region}"] if region else []
+    options += ["--gaia-deploy-rebuild"] if rebuild else []
+    run_environment(context, env, smoke=_is_smoke(test), options=options, dry_run=dry_run, project=there.project)
+
+
+def _is_smoke(test: str) -> bool:
+    if test not in ("smoke", "full"):
+        raise ConfigError(f"--test {test}: unknown selection; use --test smoke or --test full.")
+    return test == "smoke"
 
 
 def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) -> None:

@@ -1,6 +1,6 @@
-"""The command lines of the script that ``gaia test`` replaces, and the pytest options that each stands for.
+"""The command lines of the old test.sh, and the pytest options for each.
 
-A check says which command it stands for by ``@pytest.mark.gaia(command="provider-models")``.
+A test belongs to a command by ``@pytest.mark.gaia(command="provider-models")``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ class OldCommand:
     """One command."""
 
     suite: str
-    """the suite that holds its checks"""
+    """the suite that holds its tests"""
     arguments: tuple[str, ...] = ()
-    """names of what may follow; each may be left out from the right, and the checks then use values of their own"""
+    """names of the arguments; without the last ones, the tests use values of their own"""
     secret: tuple[str, ...] = ()
-    """those of ``arguments`` that are not shown"""
+    """the ``arguments`` that are masked in output"""
 
 
 _LOGIN = OldCommand("auth", ("EMAIL", "PASSWORD"), secret=("PASSWORD",))
@@ -78,7 +78,7 @@ BATCHES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Selection:
-    """Options for pytest. Its ``repr`` shows none of them, because an argument may be a password."""
+    """Options for pytest. The ``repr`` omits them, because an argument may be a password."""
 
     options: tuple[str, ...]
     shown: tuple[str, ...]
@@ -86,7 +86,10 @@ class Selection:
 
 
 def select(command: str, arguments: Sequence[str]) -> Selection:
-    """Return what ``command`` (or a batch) with its ``arguments`` stands for; ``ConfigError`` for an unknown one."""
+    """Return the selection of ``command`` (or a batch) with its ``arguments``.
+
+    Raises ``ConfigError`` for an unknown command and for too many arguments.
+    """
     if command in BATCHES:
         _check_count(command, (), arguments)
         suite = command.removesuffix("-all")
@@ -103,20 +106,20 @@ def select(command: str, arguments: Sequence[str]) -> Selection:
 
 
 def environment_options(flags: Mapping[str, bool], url: str | None, name: str | None) -> tuple[str, ...]:
-    """Return the options that choose the environment: one of the ``flags`` that are set, ``url`` or ``name``.
+    """Return the pytest options for the environment: one of ``flags``, ``url`` or ``name``; empty for the default one.
 
-    Nothing chosen leaves it to ``GAIA_ENV``, ``gaia.toml`` and the default. Two choices are a ``ConfigError``.
+    Raises ``ConfigError`` if more than one is given.
     """
     chosen: dict[str, tuple[str, ...]] = {
         f"--{flag}": (f"--gaia-env={_ENVIRONMENTS[flag]}",) for flag, on in flags.items() if on
     }
     if url is not None:
-        # Named, because GAIA_ENV would otherwise turn the URL into an address of another environment.
+        # With a name of its own; otherwise the URL would apply to the environment that GAIA_ENV names.
         chosen["--url"] = ("--gaia-env=adhoc", f"--gaia-url={url}")
     if name is not None:
         chosen["--env"] = (f"--gaia-env={name}",)
     if len(chosen) > 1:
-        raise ConfigError(f"{' and '.join(chosen)} choose different environments; give one of them.")
+        raise ConfigError(f"{' and '.join(chosen)} choose different environments. Give only one.")
     return next(iter(chosen.values()), ())
 
 
@@ -135,9 +138,17 @@ def _check_count(command: str, names: Sequence[str], arguments: Sequence[str]) -
     if len(arguments) > len(names):
         takes = " ".join(names) or "no argument"
         raise ConfigError(
-            f"{command} takes {takes}, but {len(arguments)} were given. Put quotes around a message; "
-            "options of pytest come after `--`."
+            f"{command} takes {takes}, but {len(arguments)} were given. Quote a message that has spaces; put pytest "
+            "options after `--`."
         )
+
+
+def masked(command: str, arguments: Sequence[str]) -> list[str]:
+    """Return ``arguments`` with the secret ones masked; all of them if the command is unknown."""
+    known = COMMANDS.get(command)
+    if known is None or (known.secret and len(arguments) > len(known.arguments)):
+        return [MASK] * len(arguments)
+    return _masked(known, arguments) if known.secret else list(arguments)
 
 
 def _masked(command: OldCommand, arguments: Sequence[str]) -> list[str]:

@@ -102,7 +102,7 @@ def untested_staging(files: DeployFiles) -> Iterator[Found]:
         for job, found in gaps(workflow, files.workflows):
             if found is None and not is_tested(workflow, job, files.workflows):
                 what = f"nothing tests staging before the job {job.name} deploys to production"
-                mend = "test staging in between: gaia deploy-and-test staging, or pytest --gaia-env=staging"
+                mend = "test staging in between: gaia deploy staging --test, or pytest --gaia-env=staging"
                 yield Found(job.place, what, mend, PRODUCTION)
 
 

@@ -22,7 +22,8 @@ _BY_BUILDING = re.compile(
     re.IGNORECASE,
 )
 _TESTS = re.compile(
-    rf"{_TOOL}(?:pytest|{_GAIA}\s+(?:test|quick-test|full-test|deploy-and-test|promote))\b|"
+    rf"{_TOOL}(?:pytest|{_GAIA}\s+(?:test|legacy|quick-test|full-test|deploy-and-test|promote))\b|"
+    rf"{_TOOL}{_GAIA}\s+deploy\s(?:.*\s)?--test\b|"
     rf"{_TOOL}manage\.sh\s+(?:deploy-and-)?test\b",
     re.IGNORECASE,
 )

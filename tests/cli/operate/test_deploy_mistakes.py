@@ -139,7 +139,7 @@ def test_an_app_that_is_not_there_stops_it_before_the_first(operated: Path, gaia
         (["deploy", "staging", "--confirm", "production"], []),
         (["deploy", "local", "--region", "fra"], []),
         (["deploy", "production", "--services", "nats"], ["--confirm", "production"]),
-        (["deploy-and-test", "staging", "--confirm", "production"], []),
+        (["deploy", "staging", "--test", "--confirm", "production"], []),
         (["rollback", "staging"], ["--confirm", "staging"]),
         (["rollback", "staging", "--confirm", "production", "--to", "auth=registry/auth:1"], []),
         (["scale", "staging", "nats", "--count", "2"], []),
@@ -155,7 +155,7 @@ def test_a_dry_run_fails_where_the_run_would_be_refused(
     dry = gaia(*arguments, "--dry-run")
     assert (dry.code, dry.out, dry.err.splitlines()[-1]) == (4, "", err.splitlines()[-1])
 
-    if arguments[0] != "deploy-and-test":
+    if "--test" not in arguments:
         code, out, _ = gaia(*arguments, "--dry-run", "--json")
         document = json.loads(out)
         assert (code, document["good"], document["exit_code"]) == (4, False, 4)

@@ -1,4 +1,4 @@
-"""``gaia quick-test``, ``full-test`` and ``deploy-and-test``: the pytest command lines that they stand for."""
+"""``gaia test`` and ``gaia deploy --test``: the pytest command lines that they run."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def selection(gaia: Gaia, *arguments: str) -> list[str]:
     return shlex.split(out)
 
 
-def test_a_quick_test_is_the_batch_all(operated: Path, gaia: Gaia) -> None:
-    found = selection(gaia, "quick-test", "staging", "--dry-run", "--", "-x")
+def test_a_smoke_test_is_the_batch_all(operated: Path, gaia: Gaia) -> None:
+    found = selection(gaia, "test", "-e", "staging", "--smoke", "--dry-run", "--", "-x")
 
     assert found == ["pytest", "checks", "--gaia-env=staging", *QUICK, "-x"]
 
 
-def test_a_full_test_selects_nothing(operated: Path, gaia: Gaia) -> None:
-    found = selection(gaia, "full-test", "production", "--dry-run", "--", "-n", "4")
+def test_a_full_test_selects_all_tests(operated: Path, gaia: Gaia) -> None:
+    found = selection(gaia, "test", "--env", "production", "--dry-run", "--", "-n", "4")
 
     assert found == ["pytest", "checks", "--gaia-env=production", "-n", "4"]
 
@@ -62,26 +62,25 @@ def test_a_full_test_selects_nothing(operated: Path, gaia: Gaia) -> None:
                 "--gaia-deploy-region=fra",
             ],
         ),
-        (["--rebuild", "--quick"], ["--gaia-deploy", "--gaia-deploy-rebuild", *QUICK]),
+        (["--rebuild"], ["--gaia-deploy", "--gaia-deploy-rebuild"]),
     ],
 )
 def test_deploying_and_testing_is_one_run(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, given: list[str], options: list[str]
 ) -> None:
-    found = selection(gaia, "deploy-and-test", "staging", *given, "--dry-run")
+    full = selection(gaia, "deploy", "staging", *given, "--test", "--dry-run")
+    smoke = selection(gaia, "deploy", "--test", "smoke", "staging", *given, "--dry-run", "--", "-x")
 
-    assert found == ["pytest", "checks", "--gaia-env=staging", *options]
+    assert full == ["pytest", "checks", "--gaia-env=staging", *options]
+    assert smoke == [*full, *QUICK, "-x"]
     assert fake_tools.calls() == []
 
 
-@pytest.mark.parametrize("command", ["quick-test", "full-test"])
-def test_pytest_takes_the_place_of_the_command(
-    operated: Path, gaia_process: Callable[..., Outcome], command: str
-) -> None:
+def test_pytest_takes_the_place_of_the_command(operated: Path, gaia_process: Callable[..., Outcome]) -> None:
     (operated / "checks" / "health" / "test_it.py").write_text(CHECK)
 
     # Nothing is run; what pytest says of its options proves that it was reached with them.
-    code, out, err = gaia_process(command, "staging", "--", "--help")
+    code, out, err = gaia_process("test", "-e", "staging", "--", "--help")
 
     assert code == 0, err
     assert out.startswith("pytest checks --gaia-env=staging")
@@ -91,14 +90,17 @@ def test_pytest_takes_the_place_of_the_command(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["quick-test", "stagign"], "did you mean staging?"),
-        (["full-test", "stagign"], "did you mean staging?"),
-        (["deploy-and-test", "stagign"], "did you mean staging?"),
-        (["deploy-and-test", "preview"], "preview has no deployment"),
-        (["deploy-and-test", "staging", "-s", "gatway"], "did you mean gateway?"),
-        (["deploy-and-test", "staging", "--image", "v1"], "of which service is it the image?"),
-        (["deploy-and-test", "production"], "there is no terminal to ask at. Add --confirm production"),
-        (["deploy-and-test", "production", "--confirm", "staging"], "but the environment is production"),
+        (["test", "--smoke", "-e", "stagign"], "did you mean staging?"),
+        (["test", "-e", "stagign"], "did you mean staging?"),
+        (["deploy", "stagign", "--test"], "did you mean staging?"),
+        (["deploy", "preview", "--test"], "preview has no deployment"),
+        (["deploy", "staging", "--test", "-s", "gatway"], "did you mean gateway?"),
+        (["deploy", "staging", "--test", "--image", "v1"], "of which service is it the image?"),
+        (["deploy", "production", "--test"], "there is no terminal to ask at. Add --confirm production"),
+        (["deploy", "production", "--test", "--confirm", "staging"], "but the environment is production"),
+        (["deploy", "staging", "--test=slow"], "--test slow: unknown selection; use --test smoke or --test full"),
+        (["deploy", "staging", "--test", "--json"], "--json cannot be combined with --test"),
+        (["deploy", "staging", "--", "-x"], "add --test to run the tests"),
     ],
 )
 def test_a_mistake_is_one_message(
@@ -111,8 +113,25 @@ def test_a_mistake_is_one_message(
     assert fake_tools.calls() == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("quick-test staging", "test --env staging --smoke"),
+        ("full-test staging", "test --env staging"),
+        ("deploy-and-test staging -s auth", "deploy staging --test -s auth"),
+        ("deploy-and-test staging --quick", "deploy staging --test smoke"),
+    ],
+)
+def test_the_old_commands_print_a_notice(operated: Path, gaia: Gaia, old: str, new: str) -> None:
+    before, after = gaia(*old.split(), "--dry-run"), gaia(*new.split(), "--dry-run")
+
+    assert (before.code, before.out) == (after.code, after.out)
+    assert before.err.startswith("gaia: note: `gaia ")
+    assert len(before.err.splitlines()) == 1
+
+
 def test_production_asks_for_its_name(operated: Path, fake_tools: FakeTools) -> None:
-    with Terminal("deploy-and-test", "production") as terminal:
+    with Terminal("deploy", "production", "--test") as terminal:
         terminal.read_until("Deploy auth, gateway to production, and test it? Type its name, production, to go on: ")
         terminal.type("no\n")
         assert terminal.end() == 4
@@ -127,7 +146,7 @@ def test_a_confirmed_production_is_deployed_and_tested(
     (operated / "checks" / "health" / "test_it.py").write_text(CHECK)
     fake_tools.fault("gaia-auth-production", "release-command-fails")
 
-    code, out, err = gaia_process("deploy-and-test", "production", "--confirm", "production", "-s", "auth")
+    code, out, err = gaia_process("deploy", "production", "--test", "--confirm", "production", "-s", "auth")
 
     # The deployment fails, and no test is run: one that succeeds would then ask a production that is not there.
     assert code == 1, out + err

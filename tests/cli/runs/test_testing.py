@@ -1,4 +1,4 @@
-"""``gaia test``: every old command line, and the pytest selection it stands for."""
+"""``gaia legacy``: every old command line, and the pytest selection it stands for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OLD_BATCHES = ["all", "providers-all", "pricing-all", "usage-all", "personas-all
 
 
 def selection(gaia: Gaia, *arguments: str) -> list[str]:
-    code, out, err = gaia("test", "--dry-run", *arguments)
+    code, out, err = gaia("legacy", "--dry-run", *arguments)
     assert (code, err) == (0, "")
     return shlex.split(out)
 
@@ -123,15 +123,15 @@ def test_from_a_folder_below_the_suites_and_the_root_are_found(
     [
         (("chta",), "gaia: unknown command 'chta'; did you mean chat?"),
         (("persona-list",), "gaia: unknown command 'persona-list'; did you mean personas-list?"),
-        (("--prod", "--dev", "all"), "gaia: --dev and --prod choose different environments; give one of them."),
+        (("--prod", "--dev", "all"), "gaia: --dev and --prod choose different environments. Give only one."),
         (("--prod", "--url", "http://x", "all"), "gaia: --prod and --url choose different environments"),
-        (("chat", "Hello", "world"), "gaia: chat takes MESSAGE, but 2 were given. Put quotes around a message"),
+        (("chat", "Hello", "world"), "gaia: chat takes MESSAGE, but 2 were given. Quote a message that has spaces"),
         (("health", "now"), "gaia: health takes no argument, but 1 were given."),
         (("all", "now"), "gaia: all takes no argument, but 1 were given."),
     ],
 )
 def test_a_mistake_exits_4_and_runs_nothing(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
-    code, out, err = gaia("test", *arguments)
+    code, out, err = gaia("legacy", *arguments)
 
     assert (code, out) == (4, "")
     assert err.startswith(message)
@@ -139,15 +139,33 @@ def test_a_mistake_exits_4_and_runs_nothing(gaia: Gaia, arguments: tuple[str, ..
 
 def test_a_project_without_suites_is_told_how_to_name_them(gaia: Gaia, project: Path) -> None:
     (project / "gaia.toml").write_text("", encoding="utf-8")
-    assert "gaia.toml names no suites, so there is nothing to run" in gaia("test", "health").err
+    assert "gaia.toml names no suites, so there are no tests to run" in gaia("legacy", "health").err
 
     (project / "gaia.toml").unlink()
-    code, _, err = gaia("test", "health")
+    code, _, err = gaia("legacy", "health")
     assert code == 4
     assert (
-        'there is no gaia.toml here or in a folder above, so there is nothing to run. Name the suites there: [gaia] suites = ["suites"].'
+        'no gaia.toml in this folder or above it, so there are no tests to run. Add to gaia.toml: [gaia] suites = ["suites"].'
         in err
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("health",), "gaia legacy health"),
+        (("--staging", "chat", "Hello world"), "gaia legacy --staging chat 'Hello world'"),
+        (
+            ("--env", "preview", "auth-login", "me@example.com", "hunter2"),
+            "gaia legacy --env preview auth-login me@example.com '***'",
+        ),
+        (("--url", "http://x"), "gaia legacy --url http://x COMMAND"),
+    ],
+)
+def test_the_old_form_prints_the_new_command_line(gaia: Gaia, arguments: tuple[str, ...], line: str) -> None:
+    code, out, err = gaia("test", *arguments)
+
+    assert (code, out, err.splitlines()[1:]) == (4, "", [line])
 
 
 def test_a_password_reaches_pytest_but_no_output() -> None:
@@ -179,9 +197,9 @@ def test_health():
 def test_the_selection_is_run_by_pytest_whose_exit_code_counts(gaia_process: Gaia, project: Path) -> None:
     (project / "checks" / "health" / "test_health.py").write_text(CHECK, encoding="utf-8")
 
-    passed = gaia_process("test", "--env", "sandbox", "chat", "Test", "--", "-p", "no:anyio")
-    failed = gaia_process("test", "--env", "sandbox", "chat", "Other", "--", "-p", "no:anyio")
-    mistaken = gaia_process("test", "--env", "sandbx", "chat", "Test")
+    passed = gaia_process("legacy", "--env", "sandbox", "chat", "Test", "--", "-p", "no:anyio")
+    failed = gaia_process("legacy", "--env", "sandbox", "chat", "Other", "--", "-p", "no:anyio")
+    mistaken = gaia_process("legacy", "--env", "sandbx", "chat", "Test")
 
     first, _, rest = passed.out.partition("\n")
     assert first == "pytest checks --gaia-env=sandbox --gaia-command=chat --gaia-argument=Test -p no:anyio"
