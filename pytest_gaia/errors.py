@@ -16,7 +16,7 @@
     └── ServiceError           what a client met on the wire
         ├── Unreachable        no connection: refused, unknown host, broken
         ├── DeadlineExceeded   connected, but no answer in time
-        └── UnexpectedAnswer   an answer other than the one asked for; holds the whole exchange
+        └── UnexpectedResponse a response other than the expected one; holds the whole exchange
 
 A message says what, why, what was tried and what to do. ``nearest`` offers the right name for a wrong one.
 """
@@ -106,7 +106,7 @@ class DeadlineExceeded(ServiceError):
     kind = "timeout"
 
 
-class UnexpectedAnswer(ServiceError, AssertionError):
+class UnexpectedResponse(ServiceError, AssertionError):
     """An answer other than the one asked for. Also an ``AssertionError``: for pytest the check failed."""
 
     kind = "http"
@@ -114,6 +114,10 @@ class UnexpectedAnswer(ServiceError, AssertionError):
     def __init__(self, message: str, exchange: Exchange) -> None:
         super().__init__(message)
         self.exchange = exchange
+
+
+UnexpectedAnswer = UnexpectedResponse
+"""old name of :class:`UnexpectedResponse`"""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

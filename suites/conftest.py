@@ -13,8 +13,8 @@ from suites.personas.lifecycle import ROUTE, Personas
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pytest_gaia.clients.http.answers import Answer
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.clients.http.responses import Response
     from pytest_gaia.config.environment import Environment
 
 ROOT_LIMIT = 60
@@ -43,7 +43,7 @@ async def personas(gateway: HttpClient, unique_name: str) -> AsyncIterator[Perso
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def root_answers(gateway: HttpClient, gaia_env: Environment) -> list[Answer]:
+async def root_responses(gateway: HttpClient, gaia_env: Environment) -> list[Response]:
     """The gateway's root, asked for once, or in the sandbox more often than its rate limit allows.
 
     All checks share these answers, because whoever asks after them is told to wait for a minute.

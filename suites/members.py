@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http.answers import Answer
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.clients.http.responses import Response
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 """an id that nothing has"""
 
 
-async def ask(gateway: HttpClient, service: str) -> Answer:
+async def ask(gateway: HttpClient, service: str) -> Response:
     """Return the gateway's answer to a request that ``service`` has to answer: 503 where it is down."""
     if service == "auth":
         return await gateway.anonymous().post("/api/v1/auth/validate", json={})
@@ -22,10 +22,10 @@ async def ask(gateway: HttpClient, service: str) -> Answer:
 
 
 async def require_up(gateway: HttpClient, service: str) -> None:
-    """Raise ``UnexpectedAnswer`` unless ``service`` answers behind the gateway.
+    """Raise ``UnexpectedResponse`` unless ``service`` answers behind the gateway.
 
     Checks of a service's own URL ask this first: that the service is down is then told by the platform's own 503.
     """
-    answer = await ask(gateway, service)
-    if answer.status >= 500:
-        raise answer.unexpected(f"answered {answer.status} for the {service} service, which should be there")
+    response = await ask(gateway, service)
+    if response.status >= 500:
+        raise response.unexpected(f"answered {response.status} for the {service} service, which should be there")

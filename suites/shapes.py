@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pytest_gaia.clients.http.answers import Answer
+    from pytest_gaia.clients.http.responses import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ Fields: TypeAlias = "Mapping[str, Shape]"
 Shape: TypeAlias = "Rule | Fields"
 
 
-def shaped(answer: Answer, shape: Shape) -> Any:
-    """Return the JSON of an answer that has this shape; raise ``UnexpectedAnswer`` with every place where it has not."""
-    content = answer.json()
+def shaped(response: Response, shape: Shape) -> Any:
+    """Return the JSON of an answer that has this shape; raise ``UnexpectedResponse`` with every place where it has not."""
+    content = response.json()
     problems = list(mismatches(content, shape))
     if problems:
-        raise answer.unexpected("answered in another shape: " + "; ".join(problems))
+        raise response.unexpected("answered in another shape: " + "; ".join(problems))
     return content
 
 

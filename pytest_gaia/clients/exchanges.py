@@ -12,7 +12,7 @@ from pytest_gaia.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SentRequest:
     """What was sent. Headers and body are masked before they are stored."""
 
     method: str
@@ -22,7 +22,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class ReceivedResponse:
     """What came back. ``body`` is text, cut at ``BODY_LIMIT`` characters."""
 
     status: int
@@ -40,8 +40,8 @@ class Exchange:
     """``direct``, or ``gateway`` where the service has no URL of its own"""
     route: str
     """the path template, such as ``/api/v0.2/personas/{persona_id}``"""
-    request: Request
-    response: Response | None
+    request: SentRequest
+    response: ReceivedResponse | None
     error: str | None
     """what failed instead of an answer, such as ``unreachable: connection refused``"""
     started: float

@@ -12,11 +12,11 @@ from typing import TypeAlias, TypeVar
 from pytest_gaia.clients.wire import broker_address, proxy_for, trusted
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.observation.probes import Answer, probe_http, probe_nats, probe_postgres
+from pytest_gaia.observation.probes import ProbeResult, probe_http, probe_nats, probe_postgres
 from pytest_gaia.secrets.masks import mask_url
 
 T = TypeVar("T")
-Ask: TypeAlias = Callable[[float], Answer]
+Ask: TypeAlias = Callable[[float], ProbeResult]
 
 VIA_GATEWAY, DISABLED, ABSENT = "via gateway", "disabled", "not configured"
 
@@ -82,14 +82,14 @@ def ask_all(
     the end of this process does not wait for those that go on: a look-up that hangs in the system's resolver must not
     hold it up.
     """
-    answers: queue.SimpleQueue[tuple[str, T | BaseException]] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[str, T | BaseException]] = queue.SimpleQueue()
 
     def ask(name: str) -> None:
         try:
-            answers.put((name, asks[name]()))
+            results.put((name, asks[name]()))
         # Raised again on the thread of the caller.
         except BaseException as problem:  # noqa: BLE001
-            answers.put((name, problem))
+            results.put((name, problem))
 
     for name in asks:
         threading.Thread(target=ask, args=(name,), daemon=abandoned, name=f"gaia-{name}").start()
@@ -98,13 +98,13 @@ def ask_all(
     while len(found) < len(asks) and not unwanted():
         left = until - time.monotonic()
         try:
-            name, answer = answers.get(timeout=max(0.0, min(_LOOK, left)))
+            name, result = results.get(timeout=max(0.0, min(_LOOK, left)))
         except queue.Empty:
             if left <= 0:
                 break
             waiting(tuple(each for each in asks if each not in found))
             continue
-        if isinstance(answer, BaseException):
-            raise answer
-        found[name] = answer
+        if isinstance(result, BaseException):
+            raise result
+        found[name] = result
     return found

@@ -34,7 +34,7 @@ _GREETING, _REFUSAL = b"INFO ", b"-ERR "
 _LONGEST_LINE = 64 * 1024
 
 
-class NoAnswer(Exception):
+class ProbeError(Exception):
     """A question that brought no good answer."""
 
     def __init__(
@@ -49,16 +49,16 @@ class NoAnswer(Exception):
         """what to do, where it is known for this problem"""
 
 
-class NotYet(NoAnswer):
+class NotYet(ProbeError):
     """A later answer may be good: the machine may be waking."""
 
 
-class Dead(NoAnswer):
+class Dead(ProbeError):
     """Waiting is not likely to help: unknown host, nothing listens there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """A member's answer: ``state`` is None where it says nothing bad of itself."""
 
     state: str | None = None
@@ -74,7 +74,7 @@ class Answer:
         return f"{state}, version {self.version}" if self.version else state
 
 
-def probe_http(url: str, timeout: float) -> Answer:
+def probe_http(url: str, timeout: float) -> ProbeResult:
     """``GET url/health``. A 200 is not health: the state is what the body says."""
     until = time.monotonic() + timeout
     try:
@@ -86,7 +86,7 @@ def probe_http(url: str, timeout: float) -> Answer:
             raise NotYet(f"GET /health answered {error.code}", _retry_after(error), answered=True) from None
         if error.code == HTTPStatus.BAD_REQUEST and (other := _other_scheme(url, until)):
             raise other from None
-        return Answer("degraded", f"GET /health answered {error.code}")
+        return ProbeResult("degraded", f"GET /health answered {error.code}")
     except URLError as error:
         raise _on_the_way(error.reason, url, until) from None
     except (OSError, ValueError) as error:
@@ -107,7 +107,7 @@ def _body(response: HTTPResponse, until: float) -> bytes:
     return bytes(body)
 
 
-def probe_postgres(dsn: str, timeout: float) -> Answer:
+def probe_postgres(dsn: str, timeout: float) -> ProbeResult:
     """Ask for TLS, which every PostgreSQL server answers with one byte before any log-in.
 
     Where the DSN names several servers, one that answers is enough, as it is for a client.
@@ -117,12 +117,12 @@ def probe_postgres(dsn: str, timeout: float) -> Answer:
     for address in others:
         try:
             return _asked_for_tls(address, until - time.monotonic())
-        except NoAnswer:
+        except ProbeError:
             continue
     return _asked_for_tls(last, until - time.monotonic())
 
 
-def _asked_for_tls(address: Endpoint, timeout: float) -> Answer:
+def _asked_for_tls(address: Endpoint, timeout: float) -> ProbeResult:
     try:
         with _connected(address, max(0.001, timeout)) as connection:
             connection.sendall(_SSL_REQUEST)
@@ -131,7 +131,7 @@ def _asked_for_tls(address: Endpoint, timeout: float) -> Answer:
         raise classified(error, address.host) from None
     if reply not in (b"S", b"N"):
         raise NotYet(f"what listens on {address} does not answer as PostgreSQL does")
-    return Answer()
+    return ProbeResult()
 
 
 def _connected(address: Endpoint, timeout: float) -> socket.socket:
@@ -195,20 +195,22 @@ class _HttpsConnection(HTTPSConnection):
         secured.settimeout(self.timeout)
 
 
-def _health(body: bytes) -> Answer:
+def _health(body: bytes) -> ProbeResult:
     try:
-        answer: Any = json.loads(body)
+        content: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return Answer("degraded", "GET /health did not answer JSON")
-    if not isinstance(answer, dict):
-        return Answer("degraded", "GET /health did not answer an object")
-    status, version = answer.get("status"), answer.get("version")
+        return ProbeResult("degraded", "GET /health did not answer JSON")
+    if not isinstance(content, dict):
+        return ProbeResult("degraded", "GET /health did not answer an object")
+    status, version = content.get("status"), content.get("version")
     release = one_line(str(version)[:_LONGEST]) if version is not None else None
     if status is None:
-        return Answer(version=release, vouched=False)
+        return ProbeResult(version=release, vouched=False)
     if status in _WELL:
-        return Answer(version=release)
-    return Answer(status if status in _STATES else "degraded", one_line(f"says {str(status)[:_LONGEST]!r}"), release)
+        return ProbeResult(version=release)
+    return ProbeResult(
+        status if status in _STATES else "degraded", one_line(f"says {str(status)[:_LONGEST]!r}"), release
+    )
 
 
 def _retry_after(error: HTTPError) -> float | None:
@@ -217,7 +219,7 @@ def _retry_after(error: HTTPError) -> float | None:
     return float(value) if re.fullmatch("[0-9]{1,4}", value) else None
 
 
-def _on_the_way(reason: object, url: str, until: float) -> NoAnswer:
+def _on_the_way(reason: object, url: str, until: float) -> ProbeError:
     """Classify what was met on the way to ``url``: where there is a proxy, it is the proxy that was met."""
     proxy = proxy_for(url)
     if isinstance(reason, ssl.SSLError) or proxy is None:
@@ -270,7 +272,7 @@ def _speaks_tls(address: Endpoint, until: float) -> bool:
         return False
 
 
-def classified(reason: object, host: str) -> NoAnswer:
+def classified(reason: object, host: str) -> ProbeError:
     """Return what the problem ``reason``, met when ``host`` was asked, says of waiting."""
     if isinstance(reason, socket.gaierror):
         return Dead(f"unknown host {host}")
@@ -288,7 +290,7 @@ def classified(reason: object, host: str) -> NoAnswer:
     return NotYet(str(reason) or type(reason).__name__)
 
 
-def probe_nats(url: str, timeout: float) -> Answer:
+def probe_nats(url: str, timeout: float) -> ProbeResult:
     """Connect to the server at ``url``, read its greeting, log in and wait for the answer to PING.
 
     A server that refuses the credentials is there and is ``degraded``. One that speaks WebSocket is only connected to.
@@ -298,7 +300,7 @@ def probe_nats(url: str, timeout: float) -> Answer:
     try:
         with socket.create_connection(address.endpoint, timeout=timeout) as connection:
             if address.webs:
-                return Answer(detail="connected; WebSocket is not asked further")
+                return ProbeResult(detail="connected; WebSocket is not asked further")
             return _asked(connection, address, until)
     except ConfigError as error:
         raise Dead(str(error)) from None
@@ -306,7 +308,7 @@ def probe_nats(url: str, timeout: float) -> Answer:
         raise classified(error, address.endpoint.host) from None
 
 
-def _asked(connection: socket.socket, address: BrokerAddress, until: float) -> Answer:
+def _asked(connection: socket.socket, address: BrokerAddress, until: float) -> ProbeResult:
     lines = _lines(connection, until)
     greeting = next(lines, b"")
     if not greeting.startswith(_GREETING):
@@ -320,13 +322,13 @@ def _asked(connection: socket.socket, address: BrokerAddress, until: float) -> A
         return _greeted(secured, _lines(secured, until), address)
 
 
-def _greeted(connection: socket.socket, lines: Iterator[bytes], address: BrokerAddress) -> Answer:
+def _greeted(connection: socket.socket, lines: Iterator[bytes], address: BrokerAddress) -> ProbeResult:
     connection.sendall(b"CONNECT " + json.dumps(_login(address)).encode() + b"\r\nPING\r\n")
     for line in lines:
         if line.startswith(b"PONG"):
-            return Answer()
+            return ProbeResult()
         if line.startswith(_REFUSAL):
-            return Answer("degraded", f"refuses: {_text(line.removeprefix(_REFUSAL))}")
+            return ProbeResult("degraded", f"refuses: {_text(line.removeprefix(_REFUSAL))}")
     raise NotYet("the connection was broken off before the answer to PING")
 
 

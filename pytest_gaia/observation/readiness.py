@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
 from pytest_gaia.observation.asking import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, ask_all, targets
-from pytest_gaia.observation.probes import Answer, Dead, NoAnswer
+from pytest_gaia.observation.probes import Dead, ProbeError, ProbeResult
 
 _FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 1.5
 """seconds before a member that did not answer is asked again, and how they grow: a waking machine is not hammered"""
@@ -35,7 +35,7 @@ _SURE_AFTER = 3
 class Demand:
     """What a member has to do to count as there."""
 
-    answers: int = 1
+    successes: int = 1
     """answers in a row that must say the same, release included"""
     healthy: frozenset[str] = frozenset()
     """members of which only an answer counts that says that all is well; of others, any answer does"""
@@ -43,7 +43,7 @@ class Demand:
     """whether what is plainly not there (nothing listens, unknown host) may come before the deadline"""
 
 
-ONE_ANSWER = Demand()
+ONE_RESPONSE = Demand()
 
 
 def demand_of(environment: Environment, *, deployed: bool = False) -> Demand:
@@ -52,18 +52,18 @@ def demand_of(environment: Environment, *, deployed: bool = False) -> Demand:
     After a deployment (``deployed``) only healthy answers count, and nobody gives up before the deadline.
     """
     if environment.sandbox or environment.deploy is None:
-        return ONE_ANSWER
+        return ONE_RESPONSE
     healthy = frozenset(MEMBERS if deployed else ())
     return Demand(environment.deploy.consecutive_successes, healthy, patient=deployed)
 
 
-def as_it_should(environment: Environment, member: str, answer: Answer) -> bool:
+def as_it_should(environment: Environment, member: str, result: ProbeResult) -> bool:
     """Whether the answer says that all is well with ``member``, as far as ``environment`` can be well.
 
     A gateway that is meant to stand alone says ``degraded`` for as long as it lives.
     """
     alone = member == "gateway" and not set(HTTP_SERVICES) <= set(environment.services)
-    return (answer.state is None and answer.vouched) or (alone and answer.state == "degraded")
+    return (result.state is None and result.vouched) or (alone and result.state == "degraded")
 
 
 @dataclass(slots=True)
@@ -73,21 +73,21 @@ class Row:
     asked: int
     only_healthy: bool = False
     length: int = 0
-    last: Answer | None = None
+    last: ProbeResult | None = None
     missed: bool = False
     """whether the last question brought no answer"""
     problem: str = ""
     """why the row had to begin anew, or has not begun"""
 
-    def take(self, answer: Answer, *, well: bool) -> bool:
+    def take(self, result: ProbeResult, *, well: bool) -> bool:
         """Count one answer; return whether the row is long enough."""
-        same = self.last is not None and (self.last.state, self.last.version) == (answer.state, answer.version)
-        self.last, self.missed = answer, False
+        same = self.last is not None and (self.last.state, self.last.version) == (result.state, result.version)
+        self.last, self.missed = result, False
         if self.only_healthy and not well:
-            self.length, self.problem = 0, answer.detail or "does not say that it is healthy"
+            self.length, self.problem = 0, result.detail or "does not say that it is healthy"
             return False
         if self.length and not same:
-            self.problem = f"it answers now as one release, now as another; last: {answer.said}"
+            self.problem = f"it answers now as one release, now as another; last: {result.said}"
         self.length = self.length + 1 if same else 1
         return self.settled
 
@@ -115,7 +115,7 @@ class Pauses:
 
     _next: float = field(default=_FIRST)
 
-    def after_answer(self) -> float:
+    def after_response(self) -> float:
         """Return the seconds to wait within a row."""
         self._next = _FIRST
         return _spread(_BETWEEN)
@@ -165,7 +165,7 @@ def probe_members(
     environment: Environment,
     *,
     deadline: float,
-    demand: Demand = ONE_ANSWER,
+    demand: Demand = ONE_RESPONSE,
     stopped: tuple[str, ...] = (),
     waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> tuple[MemberState, ...]:
@@ -211,7 +211,7 @@ class _Watch:
         """seconds to the first answer"""
         self.first_attempt = 0
         self.remedy = ""
-        self.row = Row(demand.answers, target.member in demand.healthy)
+        self.row = Row(demand.successes, target.member in demand.healthy)
 
     @property
     def elapsed(self) -> float:
@@ -224,7 +224,7 @@ class _Watch:
         while (left := self.until - time.monotonic()) > 0 and not self.over.wait(min(pause, left)):
             try:
                 settled = self._ask(self.until - time.monotonic())
-            except NoAnswer as problem:
+            except ProbeError as problem:
                 self.sure = self.sure + 1 if isinstance(problem, Dead) else 0
                 self.remedy = problem.remedy
                 self.row.broken(str(problem))
@@ -234,22 +234,22 @@ class _Watch:
             else:
                 if settled:
                     break
-                pause = pauses.after_answer() if self.row.length else pauses.after_none()
+                pause = pauses.after_response() if self.row.length else pauses.after_none()
         return self.state()
 
     def _ask(self, left: float) -> bool:
         assert self.target.ask is not None
         self.attempts += 1
-        answer = self.target.ask(max(left, _GRACE))
+        result = self.target.ask(max(left, _GRACE))
         if self.first is None:
             self.first, self.first_attempt = self.elapsed, self.attempts
         self.sure, self.remedy = 0, ""
-        return self.row.take(answer, well=as_it_should(self.environment, self.target.member, answer))
+        return self.row.take(result, well=as_it_should(self.environment, self.target.member, result))
 
     def state(self) -> MemberState:
         """Return what the member is as far as it is known by now."""
-        answer, first = self.row.last, self.first
-        state, detail = _described(answer, self.row)
+        result, first = self.row.last, self.first
+        state, detail = _described(result, self.row)
         if state == READY and first is not None and (self.first_attempt > 1 or first > SLOW_START):
             state, detail = WOKE, f"first answer after {first:.1f} s, attempt {self.first_attempt}"
         elif state == READY and first is not None and self.row.asked > 1:
@@ -261,17 +261,17 @@ class _Watch:
             detail,
             self.attempts,
             self.elapsed,
-            answer.version if answer else None,
+            result.version if result else None,
             None if first is None else round(first * 1000, 1),
             self.remedy,
             self.row.settled,
         )
 
 
-def _described(answer: Answer | None, row: Row) -> tuple[str, str]:
+def _described(result: ProbeResult | None, row: Row) -> tuple[str, str]:
     """Return the state of a member, and what is worth knowing of it."""
-    if answer is None:
+    if result is None:
         return UNREACHABLE, row.problem or "no answer"
     if row.settled:
-        return answer.state or READY, answer.detail
-    return answer.state if answer.state and not row.missed else UNSETTLED, row.reason
+        return result.state or READY, result.detail
+    return result.state if result.state and not row.missed else UNSETTLED, row.reason

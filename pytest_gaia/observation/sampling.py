@@ -8,7 +8,7 @@ from functools import partial
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import MEMBERS
 from pytest_gaia.observation.asking import Target, ask_all, targets
-from pytest_gaia.observation.probes import NoAnswer
+from pytest_gaia.observation.probes import ProbeError
 from pytest_gaia.observation.readiness import READY, UNHEALTHY, UNREACHABLE, as_it_should
 
 _GRACE = 0.1
@@ -39,14 +39,14 @@ def read_member(environment: Environment, target: Target, deadline: float) -> Re
         raise ValueError(f"{target.member}: there is nothing to ask ({target.endpoint})")
     began = time.monotonic()
     try:
-        answer = target.ask(deadline)
-    except NoAnswer as problem:
+        result = target.ask(deadline)
+    except ProbeError as problem:
         state, latency = (UNHEALTHY, _since(began)) if problem.answered else (UNREACHABLE, None)
         return Reading(target.member, target.endpoint, state, str(problem), latency_ms=latency)
     elapsed = _since(began)
-    well = as_it_should(environment, target.member, answer)
-    detail = answer.detail or ("" if well else "does not say that it is healthy")
-    return Reading(target.member, target.endpoint, answer.state or READY, detail, answer.version, elapsed, well)
+    well = as_it_should(environment, target.member, result)
+    detail = result.detail or ("" if well else "does not say that it is healthy")
+    return Reading(target.member, target.endpoint, result.state or READY, detail, result.version, elapsed, well)
 
 
 def _since(began: float) -> float:
@@ -82,7 +82,7 @@ class MemberTally:
     """samples in which it was as it should be"""
     first_ms: float | None = None
     """milliseconds to its first answer: it may have had to wake, so that this is in none of the other figures"""
-    answers: int = 0
+    responses: int = 0
     """answers after the first"""
     total_ms: float = 0.0
     worst_ms: float | None = None
@@ -96,7 +96,7 @@ class MemberTally:
     @property
     def mean_ms(self) -> float | None:
         """Of the answers after the first."""
-        return self.total_ms / self.answers if self.answers else None
+        return self.total_ms / self.responses if self.responses else None
 
     def add(self, reading: Reading) -> list[str]:
         """Take one reading; return what has changed since the last one."""
@@ -112,7 +112,7 @@ class MemberTally:
         if self.first_ms is None:
             self.first_ms = latency
             return
-        self.answers += 1
+        self.responses += 1
         self.total_ms += latency
         self.worst_ms = max(latency, self.worst_ms or 0.0)
 

@@ -48,8 +48,8 @@ def observe(environment: Environment, states: Sequence[MemberState]) -> Observed
         unreached = {state.member for state in states if state.state == VIA_GATEWAY}
         return Observed(frozenset(seen), frozenset(unreached))
     answered = ask_all({question.service: partial(_answers, environment, question) for question in QUESTIONS})
-    up = {service for service, answers in answered.items() if answers}
-    down = {service for service, answers in answered.items() if answers is False}
+    up = {service for service, responds in answered.items() if responds}
+    down = {service for service, responds in answered.items() if responds is False}
     return Observed(frozenset((seen - down) | up), frozenset(answered.keys() - asked - up - down))
 
 
@@ -80,15 +80,15 @@ def _shown(service: str, status: int, body: bytes) -> bool | None:
     of its own making) and whatever stands in front of it prove nothing, except that it names a service that is down.
     """
     try:
-        answer = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    detail = answer.get("detail") if isinstance(answer, dict) else None
+    detail = content.get("detail") if isinstance(content, dict) else None
     if status == 503 and detail == f"Service {service} unavailable":
         return False
     if isinstance(detail, str) and detail.startswith("Service error: "):
         return True
-    return True if status == 200 and isinstance(answer, dict) else None
+    return True if status == 200 and isinstance(content, dict) else None
 
 
 class _NoRedirect(HTTPRedirectHandler):

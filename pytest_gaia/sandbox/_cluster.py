@@ -183,6 +183,6 @@ class Cluster:
 
 def _major(initdb: Path) -> int:
     # The program was found by this package, or named by the user.
-    answer = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-    found = re.search(r"\d+", answer.stdout)
+    completed = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    found = re.search(r"\d+", completed.stdout)
     return int(found.group()) if found else 0

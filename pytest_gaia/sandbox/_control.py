@@ -22,7 +22,7 @@ from typing import Any
 
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.sandbox._platform import STOP, Platform
-from pytest_gaia.sandbox._services.app import Receive, Request, Scope, Send, answer
+from pytest_gaia.sandbox._services.app import Receive, Request, Scope, Send, json_response
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Control:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
         status, content = await self._answer(scope, await Request(scope, receive).body())
-        await answer(content, status)(scope, receive, send)
+        await json_response(content, status)(scope, receive, send)
 
     async def _answer(self, scope: Mapping[str, Any], body: bytes) -> tuple[int, object]:
         if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):

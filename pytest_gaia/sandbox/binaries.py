@@ -121,10 +121,10 @@ def _installed(folder: Path) -> PostgresBinaries:
     command = (folder / "postgres", "--version")
     try:
         # The user's own installation.
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     except (OSError, subprocess.CalledProcessError) as error:
         raise SandboxError(f"{command[0]} does not run: {error}") from error
-    return PostgresBinaries(folder.resolve(), answer.stdout.strip())
+    return PostgresBinaries(folder.resolve(), completed.stdout.strip())
 
 
 def _recent(found: PostgresBinaries) -> bool:
@@ -134,9 +134,9 @@ def _recent(found: PostgresBinaries) -> bool:
 def _system_folders() -> Iterator[Path]:
     if (pg_config := shutil.which("pg_config")) is not None:
         # The first one on the user's PATH.
-        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603
-        if answer.returncode == 0:
-            yield Path(answer.stdout.strip())
+        completed = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603
+        if completed.returncode == 0:
+            yield Path(completed.stdout.strip())
     for parent in _DISTRIBUTION_FOLDERS:
         folders = [*Path(parent).glob("postgresql*/bin"), *Path(parent).glob("[0-9]*/bin")]
         yield from sorted(folders, key=lambda folder: _number(folder.parent.name), reverse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_gaia.errors import ServiceError, UnexpectedAnswer
+from pytest_gaia.errors import ServiceError, UnexpectedResponse
 from pytest_gaia.verdict.evidence import Failure, Phase, State, TestRecord
 
 MESSAGE_LIMIT = 2000
@@ -48,7 +48,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 
 def _failure_of(error: BaseException, redact: Callable[[str], str]) -> Failure:
-    exchange = error.exchange if isinstance(error, UnexpectedAnswer) else None
+    exchange = error.exchange if isinstance(error, UnexpectedResponse) else None
     return Failure(
         kind=_kind(error),
         exception=type(error).__name__,

@@ -30,14 +30,14 @@ async def test_the_gateway_lists_the_assets(gateway: HttpClient) -> None:
 
 
 async def test_an_unknown_asset_is_not_found(gateway: HttpClient) -> None:
-    answer = await gateway.get("/api/v1/assets/{asset_id}", path_params={"asset_id": NOWHERE})
-    assert answer.expect(404).field("detail")
+    response = await gateway.get("/api/v1/assets/{asset_id}", path_params={"asset_id": NOWHERE})
+    assert response.expect(404).field("detail")
 
 
 @pytest.mark.gaia(writes=True, experimental=True)
 async def test_a_request_that_says_nothing_is_refused(gateway: HttpClient) -> None:
-    answer = await gateway.post("/api/v1/assets/generate", json={"name": "nothing at all"})
-    assert "missing" in answer.expect(422).field("detail")
+    response = await gateway.post("/api/v1/assets/generate", json={"name": "nothing at all"})
+    assert "missing" in response.expect(422).field("detail")
 
 
 @pytest.mark.gaia(requires=["asset:direct"], experimental=True)
@@ -67,9 +67,9 @@ async def test_the_service_names_what_a_request_lacks(
     gateway: HttpClient, asset: HttpClient, content: dict[str, Any], missing: set[str]
 ) -> None:
     await require_up(gateway, "asset")
-    answer = (await asset.post("/api/v1/assets/request", json=content)).expect(422)
-    shaped(answer, {"detail": each({"type": TEXT, "loc": each(TEXT), "msg": TEXT})})
-    assert missing <= {problem["loc"][-1] for problem in answer.field("detail") if problem["type"] == "missing"}
+    response = (await asset.post("/api/v1/assets/request", json=content)).expect(422)
+    shaped(response, {"detail": each({"type": TEXT, "loc": each(TEXT), "msg": TEXT})})
+    assert missing <= {problem["loc"][-1] for problem in response.field("detail") if problem["type"] == "missing"}
 
 
 @pytest.mark.gaia(requires=["asset:direct"])

@@ -13,8 +13,8 @@ import pytest
 from pytest_gaia.secrets.masks import Secret
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http.answers import Answer
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.clients.http.responses import Response
 
 # None of these is read-only for the platform, whatever it answers.
 pytestmark = pytest.mark.gaia(requires=["auth"], writes=True)
@@ -24,13 +24,13 @@ NOBODY = "nobody@gaia-test.invalid"
 TOO_SHORT = "Gx1!"
 
 
-async def refused(client: HttpClient, path: str, content: dict[str, str]) -> Answer:
+async def refused(client: HttpClient, path: str, content: dict[str, str]) -> Response:
     """Return the answer to a request that the platform has to refuse; what was secret must not be in it."""
-    answer = (await client.anonymous().post(path, json=content)).expect(400, 401, 422)
+    response = (await client.anonymous().post(path, json=content)).expect(400, 401, 422)
     secret = content.get("password") or content.get("refresh_token")
-    if secret and secret in answer.text:
-        raise answer.unexpected("repeats a secret that it was sent")
-    return answer
+    if secret and secret in response.text:
+        raise response.unexpected("repeats a secret that it was sent")
+    return response
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ async def test_an_account_is_not_made_with_a_password_that_is_none(
     if account:
         (await _sent(gateway, REGISTER, account)).expect(200, 201, 400)
         return
-    answer = await refused(gateway, REGISTER, {"email": NOBODY, "password": TOO_SHORT})
-    assert answer.field("detail")
+    response = await refused(gateway, REGISTER, {"email": NOBODY, "password": TOO_SHORT})
+    assert response.field("detail")
 
 
 @pytest.mark.gaia(command="auth-login")
@@ -63,8 +63,8 @@ async def test_nobody_is_logged_in_without_an_account(gateway: HttpClient, accou
     if account:
         (await _sent(gateway, LOGIN, account)).expect(200, 400, 401)
         return
-    answer = await refused(gateway, LOGIN, {"email": NOBODY, "password": "Gaia-test-0!"})
-    assert answer.field("detail")
+    response = await refused(gateway, LOGIN, {"email": NOBODY, "password": "Gaia-test-0!"})
+    assert response.field("detail")
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ async def test_a_made_up_token_is_not_refreshed(gateway: HttpClient) -> None:
     assert (await refused(gateway, REFRESH, {"refresh_token": "gaia-test-refresh-token"})).field("detail")
 
 
-async def _sent(gateway: HttpClient, path: str, account: Account) -> Answer:
+async def _sent(gateway: HttpClient, path: str, account: Account) -> Response:
     return await gateway.anonymous().post(path, json={"email": account.email, "password": account.password.reveal()})

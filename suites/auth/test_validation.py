@@ -15,8 +15,8 @@ from suites.shapes import NOTHING, TEXT, UUID, equal, shaped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_gaia.clients.http.answers import Answer
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.clients.http.responses import Response
     from pytest_gaia.config.environment import Environment
     from suites.shapes import Shape
 
@@ -31,14 +31,14 @@ def valid(kind: str, user_id: str | None = None) -> Shape:
     return {"valid": equal(True), "auth_type": equal(kind), "user_id": user, "error": NOTHING}
 
 
-async def validated(client: HttpClient, **content: Secret) -> Answer:
+async def validated(client: HttpClient, **content: Secret) -> Response:
     """Ask whether a key or token is valid: the service at its own URL, or the gateway.
 
     What is asked for stays hidden, because pytest shows the arguments of what fails.
     """
     path = "/auth/validate" if client.service == "auth" else "/api/v1/auth/validate"
-    answer = await client.anonymous().post(path, json={name: value.reveal() for name, value in content.items()})
-    return answer.expect(200)
+    response = await client.anonymous().post(path, json={name: value.reveal() for name, value in content.items()})
+    return response.expect(200)
 
 
 @pytest.mark.gaia(requires=["api_key"], core=True)

@@ -48,15 +48,15 @@ def somebody(gateway: HttpClient, gaia_env: Environment) -> HttpClient:
 
 @pytest.mark.gaia(core=True, command="chat")
 async def test_a_message_is_answered_and_its_tokens_add_up(gateway: HttpClient, command_argument: str | None) -> None:
-    answer = await gateway.post(CHAT, json={"message": command_argument or GREETING, "stream": False})
-    usage = shaped(answer.expect(200), REPLY)["usage"]
+    response = await gateway.post(CHAT, json={"message": command_argument or GREETING, "stream": False})
+    usage = shaped(response.expect(200), REPLY)["usage"]
     assert usage["input_tokens"] > 0
     assert usage["output_tokens"] > 0
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
 
 
 @pytest.mark.gaia(core=True, command="chat")
-async def test_the_answer_is_of_a_model_of_its_provider(gateway: HttpClient) -> None:
+async def test_the_response_is_of_a_model_of_its_provider(gateway: HttpClient) -> None:
     reply = shaped((await gateway.post(CHAT, json={"message": GREETING, "stream": False})).expect(200), REPLY)
     route = "/api/v0.2/providers/{provider}/models"
     models = (await gateway.get(route, path_params={"provider": reply["provider"]})).expect(200).field("models")
@@ -76,7 +76,7 @@ async def test_a_message_can_ask_for_a_stream(gateway: HttpClient) -> None:
     assert "content" in kinds
 
 
-async def test_a_stream_counts_the_tokens_of_its_answer(gateway: HttpClient) -> None:
+async def test_a_stream_counts_the_tokens_of_its_response(gateway: HttpClient) -> None:
     (figures,) = of_type(await streamed(gateway), "metadata")
     assert figures["total_tokens"] > 0, "a stream that has content counts no tokens"
 

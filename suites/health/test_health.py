@@ -10,8 +10,8 @@ from suites.members import ask, require_up
 from suites.shapes import MOMENT, TEXT, named, one_of, shaped, some
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http.answers import Answer
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.clients.http.responses import Response
 
 HEALTH = {"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": MOMENT, "version": TEXT}
 
@@ -19,19 +19,19 @@ HEALTH = {"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": MOM
 @pytest.mark.gaia(core=True, command="health")
 async def test_the_gateway_says_of_the_services_what_they_show(gateway: HttpClient) -> None:
     content = shaped((await gateway.anonymous().get("/health")).expect(200), HEALTH)
-    answers = {service: (await ask(gateway, service)).status for service in ("auth", "asset", "chat")}
-    down = [service for service, status in answers.items() if status == 503]
+    responses = {service: (await ask(gateway, service)).status for service in ("auth", "asset", "chat")}
+    down = [service for service, status in responses.items() if status == 503]
     if content["status"] == "healthy":
         assert not down, "healthy, and yet a service is down"
     elif content["status"] == "degraded":
-        assert down, f"degraded, and yet every service answers: {answers}"
+        assert down, f"degraded, and yet every service answers: {responses}"
 
 
 @pytest.mark.gaia(core=True, command="health")
 async def test_the_gateway_reaches_its_database(gateway: HttpClient) -> None:
-    answer = (await gateway.anonymous().get("/health")).expect(200)
-    if answer.field("status") == "unhealthy":
-        raise answer.unexpected("says that the database is down")
+    response = (await gateway.anonymous().get("/health")).expect(200)
+    if response.field("status") == "unhealthy":
+        raise response.unexpected("says that the database is down")
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ async def test_the_gateway_reaches_its_database(gateway: HttpClient) -> None:
     [pytest.param(name, marks=pytest.mark.gaia(requires=[name])) for name in ("auth", "asset", "chat")],
 )
 @pytest.mark.gaia(core=True, command="health")
-async def test_the_service_answers_behind_the_gateway(gateway: HttpClient, service: str) -> None:
+async def test_the_service_responds_behind_the_gateway(gateway: HttpClient, service: str) -> None:
     await require_up(gateway, service)
 
 
 @pytest.mark.gaia(core=True)
-def test_the_root_introduces_the_platform(root_answers: list[Answer]) -> None:
-    content = shaped(root_answers[0].expect(200), {"message": TEXT, "versions": named(TEXT, least=1), "note": TEXT})
+def test_the_root_introduces_the_platform(root_responses: list[Response]) -> None:
+    content = shaped(root_responses[0].expect(200), {"message": TEXT, "versions": named(TEXT, least=1), "note": TEXT})
     assert {"v0.2", "v1"} <= content["versions"].keys()
 
 

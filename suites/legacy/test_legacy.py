@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.gaia(requires=["chat"])
-async def test_version_1_answers_a_message(gateway: HttpClient) -> None:
+async def test_version_1_responds_to_a_message(gateway: HttpClient) -> None:
     reply = shaped(
         (await gateway.post("/api/v1/chat", json={"message": "Say hello."})).expect(200),
         {"response": TEXT, "provider": TEXT, "model": TEXT},

@@ -41,12 +41,12 @@ DETAILS: Shape = {
 
 async def listed(gateway: HttpClient, **filters: str) -> list[dict[str, Any]]:
     """Return the models as the platform lists them, those that the filters let through."""
-    answer = (await gateway.get(MODELS, params=filters)).expect(200)
+    response = (await gateway.get(MODELS, params=filters)).expect(200)
     wanted: Shape = {
         "provider": equal(filters["provider"]) if "provider" in filters else NOTHING,
         "capability": equal(filters["capability"]) if "capability" in filters else NOTHING,
     }
-    content = shaped(answer, {"models": some(MODEL), "total": COUNT, "filters": wanted})
+    content = shaped(response, {"models": some(MODEL), "total": COUNT, "filters": wanted})
     assert content["total"] == len(content["models"])
     return list(content["models"])
 
@@ -78,8 +78,8 @@ async def test_models_are_filtered_by_provider_and_by_capability(gateway: HttpCl
 async def test_a_model_is_described_as_the_list_says(gateway: HttpClient, command_argument: str | None) -> None:
     models = {model["id"]: model for model in await listed(gateway)}
     for model_id in [command_argument] if command_argument else models:
-        answer = await gateway.get("/api/v0.2/models/{model_id}", path_params={"model_id": model_id})
-        details = shaped(answer.expect(200), DETAILS)
+        response = await gateway.get("/api/v0.2/models/{model_id}", path_params={"model_id": model_id})
+        details = shaped(response.expect(200), DETAILS)
         assert details["id"] == model_id
         assert details["cost_per_input_token"] <= details["cost_per_output_token"]
         summary = models.get(model_id, {})
@@ -87,8 +87,8 @@ async def test_a_model_is_described_as_the_list_says(gateway: HttpClient, comman
 
 
 async def test_an_unknown_model_is_not_found(gateway: HttpClient, unique_name: str) -> None:
-    answer = await gateway.get("/api/v0.2/models/{model_id}", path_params={"model_id": unique_name})
-    assert unique_name in answer.expect(404).field("detail")
+    response = await gateway.get("/api/v0.2/models/{model_id}", path_params={"model_id": unique_name})
+    assert unique_name in response.expect(404).field("detail")
 
 
 @pytest.mark.parametrize("name", ["capabilities", "priorities", "contexts"])

@@ -164,11 +164,11 @@ async def test_health_and_its_score_say_the_same(gateway: HttpClient) -> None:
 @pytest.mark.gaia(writes=True, command="performance-reset")
 async def test_a_reset_begins_to_measure_anew(gateway: HttpClient) -> None:
     before = (await summarised(gateway))["data_since"]
-    answer = (await gateway.delete(f"{PERFORMANCE}/reset")).expect(200)
+    response = (await gateway.delete(f"{PERFORMANCE}/reset")).expect(200)
     period: Shape = {"start": equal(before), "end": MOMENT, "duration_minutes": AMOUNT}
     previous: Shape = {"total_requests": COUNT, "total_providers": COUNT, "data_collection_period": period}
     shape: Shape = {"status": equal("success"), "previous_data_summary": previous, "reset_timestamp": MOMENT}
-    content = shaped(answer, shape)
+    content = shaped(response, shape)
     end = content["previous_data_summary"]["data_collection_period"]["end"]
     since = (await summarised(gateway))["data_since"]
     assert datetime.fromisoformat(since) > datetime.fromisoformat(before)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from suites.shapes import FLAG, MOMENT, OBJECT, STRING, TEXT, each, maybe, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http.answers import Answer
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.clients.http.responses import Response
     from suites.shapes import Shape
 
 COLLECTION = "/api/v0.2/personas"
@@ -49,9 +49,9 @@ class Personas:
 
     async def create(self, **fields: Any) -> dict[str, Any]:
         """Create a persona and return it as the platform answered it."""
-        answer = (await self._gateway.post(COLLECTION, json=self.wish(**fields))).expect(200, 201)
-        self.ids.append(answer.field("persona.id"))
-        return persona_in(answer)
+        response = (await self._gateway.post(COLLECTION, json=self.wish(**fields))).expect(200, 201)
+        self.ids.append(response.field("persona.id"))
+        return persona_in(response)
 
     async def refused(self, name: str) -> None:
         """Ask for a second persona of that name, which must be refused.
@@ -64,20 +64,20 @@ class Personas:
             self.ids.append(again.field("persona.id"))
             raise again.unexpected("made a second persona of the same name")
 
-    async def read(self, persona_id: str) -> Answer:
+    async def read(self, persona_id: str) -> Response:
         """Ask for one persona."""
         return await self._gateway.get(ROUTE, path_params={"persona_id": persona_id})
 
     async def listed(self) -> list[dict[str, Any]]:
         """Return all personas of the list."""
-        answer = (await self._gateway.get(COLLECTION)).expect(200)
-        return list(shaped(answer, {"personas": each(PERSONA)})["personas"])
+        response = (await self._gateway.get(COLLECTION)).expect(200)
+        return list(shaped(response, {"personas": each(PERSONA)})["personas"])
 
 
-def persona_in(answer: Answer) -> dict[str, Any]:
-    """Return the persona of an answer that says it succeeded; raise ``UnexpectedAnswer`` for any other shape."""
-    content: dict[str, Any] = shaped(answer, {"success": FLAG, "message": TEXT, "persona": PERSONA})
+def persona_in(response: Response) -> dict[str, Any]:
+    """Return the persona of an answer that says it succeeded; raise ``UnexpectedResponse`` for any other shape."""
+    content: dict[str, Any] = shaped(response, {"success": FLAG, "message": TEXT, "persona": PERSONA})
     if not content["success"]:
-        raise answer.unexpected("answered with success: false")
+        raise response.unexpected("answered with success: false")
     persona: dict[str, Any] = content["persona"]
     return persona

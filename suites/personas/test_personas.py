@@ -23,9 +23,9 @@ INITIALIZE = "/api/v0.2/personas/initialize-default"
 
 @pytest.mark.gaia(command="personas-list")
 async def test_the_list_counts_its_personas(gateway: HttpClient) -> None:
-    answer = (await gateway.get(COLLECTION)).expect(200)
+    response = (await gateway.get(COLLECTION)).expect(200)
     shape = {"success": equal(True), "personas": each(PERSONA), "total": COUNT, "message": TEXT}
-    content = shaped(answer, shape)
+    content = shaped(response, shape)
     names = [persona["name"] for persona in content["personas"]]
     assert content["total"] == len(names) == len(set(names))
     assert str(content["total"]) in content["message"]
@@ -65,9 +65,9 @@ async def test_the_chosen_persona_is_the_current_one(
     before = persona_in((await gateway.get(CURRENT)).expect(200))["id"]
     chosen = command_argument or (await personas.create())["id"]
     try:
-        answer = (await gateway.post(CHOICE, json={"persona_id": chosen})).expect(200)
-        content = shaped(answer, {"success": equal(True), "persona_id": equal(chosen), "persona_name": TEXT})
-        assert content["persona_name"] in answer.field("message")
+        response = (await gateway.post(CHOICE, json={"persona_id": chosen})).expect(200)
+        content = shaped(response, {"success": equal(True), "persona_id": equal(chosen), "persona_name": TEXT})
+        assert content["persona_name"] in response.field("message")
         assert persona_in((await gateway.get(CURRENT)).expect(200))["id"] == chosen
     finally:
         # Whoever uses this key gets back what was chosen; a persona made up for an empty list cannot be chosen.
@@ -78,8 +78,8 @@ async def test_the_chosen_persona_is_the_current_one(
 async def test_a_change_changes_what_it_names_and_nothing_else(gateway: HttpClient, personas: Personas) -> None:
     made = await personas.create()
     change = {"description": "changed by a check"}
-    answer = await gateway.put(ROUTE, path_params={"persona_id": made["id"]}, json=change)
-    assert persona_in(answer.expect(200))["description"] == change["description"]
+    response = await gateway.put(ROUTE, path_params={"persona_id": made["id"]}, json=change)
+    assert persona_in(response.expect(200))["description"] == change["description"]
     read = persona_in((await personas.read(made["id"])).expect(200))
     same = ("id", "name", "system_prompt", "personality_traits", "capabilities")
     assert {name: read[name] for name in same} == {name: made[name] for name in same}
@@ -89,8 +89,8 @@ async def test_a_change_changes_what_it_names_and_nothing_else(gateway: HttpClie
 @pytest.mark.gaia(writes=True)
 async def test_a_removed_persona_is_gone(gateway: HttpClient, personas: Personas) -> None:
     made = await personas.create()
-    answer = (await gateway.delete(ROUTE, path_params={"persona_id": made["id"]})).expect(200)
-    shaped(answer, {"success": equal(True), "persona_id": equal(made["id"])})
+    response = (await gateway.delete(ROUTE, path_params={"persona_id": made["id"]})).expect(200)
+    shaped(response, {"success": equal(True), "persona_id": equal(made["id"])})
     assert made["id"] in (await personas.read(made["id"])).expect(404).field("detail")
     assert made["id"] not in [one["id"] for one in await personas.listed()]
 

@@ -61,8 +61,8 @@ async def test_offers_are_compared_and_the_cheapest_is_first(gateway: HttpClient
 
 
 async def test_prices_of_an_unknown_provider_are_not_found(gateway: HttpClient, unique_name: str) -> None:
-    answer = await gateway.get("/api/v0.2/assets/pricing/current", params={"provider": unique_name})
-    assert unique_name in answer.expect(404).field("detail")
+    response = await gateway.get("/api/v0.2/assets/pricing/current", params={"provider": unique_name})
+    assert unique_name in response.expect(404).field("detail")
 
 
 async def test_an_estimate_without_a_provider_is_a_mistake_of_the_caller(gateway: HttpClient) -> None:

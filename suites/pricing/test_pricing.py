@@ -41,9 +41,9 @@ async def providers(gateway: HttpClient) -> list[dict[str, Any]]:
         "last_updated": MOMENT,
         "capabilities": some(TEXT),
     }
-    answer = (await gateway.get(f"{PRICING}/providers")).expect(200)
+    response = (await gateway.get(f"{PRICING}/providers")).expect(200)
     shape: Shape = {"providers": some(one), "total_providers": COUNT, "supported_models": some(TEXT)}
-    content = shaped(answer, shape)
+    content = shaped(response, shape)
     assert content["total_providers"] == len(content["providers"])
     assert {provider["pricing_model"] for provider in content["providers"]} <= set(content["supported_models"])
     return list(content["providers"])
@@ -61,15 +61,15 @@ async def test_a_provider_has_the_kind_of_prices_that_the_list_says(
 ) -> None:
     kinds = {provider["name"]: provider["pricing_model"] for provider in await providers(gateway)}
     for name in [command_argument] if command_argument else kinds:
-        answer = (await gateway.get(f"{PRICING}/current", params={"provider": name})).expect(200)
-        pricing = shaped(answer, PRICE_LIST)["pricing"]
+        response = (await gateway.get(f"{PRICING}/current", params={"provider": name})).expect(200)
+        pricing = shaped(response, PRICE_LIST)["pricing"]
         assert pricing["provider"] == name
         assert pricing["model"] == kinds[name]
 
 
 @pytest.mark.gaia(core=True, command="dalle-tiers")
 async def test_a_higher_tier_costs_more_and_allows_more(gateway: HttpClient) -> None:
-    answer = (await gateway.get(f"{PRICING}/cost-estimator/dalle-tiers")).expect(200)
+    response = (await gateway.get(f"{PRICING}/cost-estimator/dalle-tiers")).expect(200)
     shape: Shape = {
         "provider": equal("dalle"),
         "pricing_model": TEXT,
@@ -77,7 +77,7 @@ async def test_a_higher_tier_costs_more_and_allows_more(gateway: HttpClient) -> 
         "currency": equal("USD"),
         "billing_cycle": TEXT,
     }
-    tiers = shaped(answer, shape)["tiers"]
+    tiers = shaped(response, shape)["tiers"]
     for field in ("monthly_fee", "images_per_minute", "monthly_limit"):
         assert [tier[field] for tier in tiers] == sorted({tier[field] for tier in tiers}), field
     assert all(0 < tier["standard_cost"] <= tier["hd_cost"] for tier in tiers)
@@ -87,7 +87,7 @@ async def test_a_higher_tier_costs_more_and_allows_more(gateway: HttpClient) -> 
 
 @pytest.mark.gaia(core=True, command="meshy-packages")
 async def test_a_bigger_package_makes_a_credit_no_dearer(gateway: HttpClient) -> None:
-    answer = (await gateway.get(f"{PRICING}/cost-estimator/meshy-packages")).expect(200)
+    response = (await gateway.get(f"{PRICING}/cost-estimator/meshy-packages")).expect(200)
     shape: Shape = {
         "provider": equal("meshy"),
         "pricing_model": TEXT,
@@ -95,7 +95,7 @@ async def test_a_bigger_package_makes_a_credit_no_dearer(gateway: HttpClient) ->
         "operations": named(COUNT, least=1),
         "currency": equal("USD"),
     }
-    packages = shaped(answer, shape)["packages"]
+    packages = shaped(response, shape)["packages"]
     assert [package["credits"] for package in packages] == sorted({package["credits"] for package in packages})
     per_credit = [package["cost"] / package["credits"] for package in packages]
     assert per_credit == sorted(per_credit, reverse=True)
@@ -103,7 +103,7 @@ async def test_a_bigger_package_makes_a_credit_no_dearer(gateway: HttpClient) ->
 
 @pytest.mark.gaia(core=True, command="pricing-analytics")
 async def test_costs_by_provider_add_up_to_the_total(gateway: HttpClient) -> None:
-    answer = (await gateway.get(f"{PRICING}/analytics")).expect(200)
+    response = (await gateway.get(f"{PRICING}/analytics")).expect(200)
     counts = ("total_images", "total_3d_models", "total_tokens", "total_credits")
     shape: Shape = {
         "period": {"start_date": DAY, "end_date": DAY},
@@ -113,7 +113,7 @@ async def test_costs_by_provider_add_up_to_the_total(gateway: HttpClient) -> Non
         "cost_trends": each({"date": DAY, "daily_cost": AMOUNT}),
         "top_cost_operations": each({"operation": TEXT, "cost": AMOUNT, "count": COUNT}),
     }
-    content = shaped(answer, shape)
+    content = shaped(response, shape)
     assert content["total_cost"] == pytest.approx(sum(content["cost_breakdown"].values()), abs=CENT)
     assert content["period"]["start_date"] <= content["period"]["end_date"]
     days = [trend["date"] for trend in content["cost_trends"]]

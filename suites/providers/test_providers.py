@@ -47,15 +47,15 @@ STATS: Shape = {
 
 async def listed(gateway: HttpClient) -> list[dict[str, Any]]:
     """Return the providers as the platform lists them."""
-    answer = (await gateway.get(PROVIDERS)).expect(200)
-    return list(shaped(answer, {"providers": some(PROVIDER)})["providers"])
+    response = (await gateway.get(PROVIDERS)).expect(200)
+    return list(shaped(response, {"providers": some(PROVIDER)})["providers"])
 
 
 @pytest.mark.gaia(core=True, command="providers")
 async def test_the_list_counts_its_providers(gateway: HttpClient) -> None:
-    answer = (await gateway.get(PROVIDERS)).expect(200)
+    response = (await gateway.get(PROVIDERS)).expect(200)
     shape: Shape = {"providers": some(PROVIDER), "total_providers": COUNT, "health_status": TEXT, "timestamp": MOMENT}
-    content = shaped(answer, shape)
+    content = shaped(response, shape)
     ids = [provider["id"] for provider in content["providers"]]
     assert content["total_providers"] == len(ids) == len(set(ids))
     healthy = all(provider["health"] == "healthy" for provider in content["providers"])
@@ -67,8 +67,8 @@ async def test_a_provider_has_the_models_that_the_list_says(gateway: HttpClient,
     models_of = {provider["id"]: provider["models"] for provider in await listed(gateway)}
     for provider in [command_argument] if command_argument else models_of:
         route = "/api/v0.2/providers/{provider}/models"
-        answer = (await gateway.get(route, path_params={"provider": provider})).expect(200)
-        content = shaped(answer, {"provider": equal(provider), "models": some(MODEL), "total": COUNT})
+        response = (await gateway.get(route, path_params={"provider": provider})).expect(200)
+        content = shaped(response, {"provider": equal(provider), "models": some(MODEL), "total": COUNT})
         assert content["total"] == len(content["models"])
         assert {model["id"] for model in content["models"]} == set(models_of[provider])
         for model in content["models"]:
@@ -77,15 +77,15 @@ async def test_a_provider_has_the_models_that_the_list_says(gateway: HttpClient,
 
 
 async def test_an_unknown_provider_has_no_models(gateway: HttpClient, unique_name: str) -> None:
-    answer = await gateway.get("/api/v0.2/providers/{provider}/models", path_params={"provider": unique_name})
-    assert unique_name in answer.expect(404).field("detail")
+    response = await gateway.get("/api/v0.2/providers/{provider}/models", path_params={"provider": unique_name})
+    assert unique_name in response.expect(404).field("detail")
 
 
 @pytest.mark.gaia(core=True, command="provider-health")
 async def test_health_tells_of_every_provider(gateway: HttpClient) -> None:
     one: Shape = {"status": STATE, "response_time_ms": AMOUNT, "last_check": MOMENT, "error_rate": SHARE}
-    answer = (await gateway.get("/api/v0.2/providers/health")).expect(200)
-    content = shaped(answer, {"overall_status": STATE, "providers": named(one, least=1), "timestamp": MOMENT})
+    response = (await gateway.get("/api/v0.2/providers/health")).expect(200)
+    content = shaped(response, {"overall_status": STATE, "providers": named(one, least=1), "timestamp": MOMENT})
     assert content["providers"].keys() == {provider["id"] for provider in await listed(gateway)}
     healthy = all(provider["status"] == "healthy" for provider in content["providers"].values())
     assert (content["overall_status"] == "healthy") == healthy
@@ -100,8 +100,8 @@ async def test_statistics_add_up(gateway: HttpClient) -> None:
         "total_errors": COUNT,
         "overall_error_rate": SHARE,
     }
-    answer = (await gateway.get("/api/v0.2/providers/stats")).expect(200)
-    content = shaped(answer, {"provider_stats": named(STATS, least=1), "summary": summary, "timestamp": MOMENT})
+    response = (await gateway.get("/api/v0.2/providers/stats")).expect(200)
+    content = shaped(response, {"provider_stats": named(STATS, least=1), "summary": summary, "timestamp": MOMENT})
     stats, total = content["provider_stats"].values(), content["summary"]
     assert total["total_requests"] == sum(one["requests_count"] for one in stats)
     assert total["total_tokens"] == sum(one["total_tokens"] for one in stats)
@@ -114,15 +114,15 @@ async def test_statistics_add_up(gateway: HttpClient) -> None:
 
 async def test_a_single_provider_is_described(gateway: HttpClient) -> None:
     provider = (await listed(gateway))[0]
-    answer = await gateway.get("/api/v0.2/providers/{provider}", path_params={"provider": provider["id"]})
-    assert shaped(answer.expect(200), {"id": TEXT, "name": TEXT})["id"] == provider["id"]
+    response = await gateway.get("/api/v0.2/providers/{provider}", path_params={"provider": provider["id"]})
+    assert shaped(response.expect(200), {"id": TEXT, "name": TEXT})["id"] == provider["id"]
 
 
 @pytest.mark.parametrize("part", ["health", "stats"])
 async def test_a_single_provider_tells_of_itself(gateway: HttpClient, part: str) -> None:
     provider = (await listed(gateway))[0]["id"]
-    answer = await gateway.get(f"/api/v0.2/providers/{{provider}}/{part}", path_params={"provider": provider})
-    shaped(answer.expect(200), {"provider": equal(provider), "error_rate": SHARE})
+    response = await gateway.get(f"/api/v0.2/providers/{{provider}}/{part}", path_params={"provider": provider})
+    shaped(response.expect(200), {"provider": equal(provider), "error_rate": SHARE})
 
 
 def _rate(errors: int, requests: int) -> float:

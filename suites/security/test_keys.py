@@ -10,8 +10,8 @@ from pytest_gaia.secrets.masks import Secret
 from suites.shapes import TEXT, shaped
 
 if TYPE_CHECKING:
-    from pytest_gaia.clients.http.answers import Answer
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.clients.http.responses import Response
     from pytest_gaia.config.environment import Environment
 
 PROTECTED = ["/api/v0.2/providers", "/api/v0.2/models", "/api/v0.2/usage/current", "/api/v0.2/personas"]
@@ -28,8 +28,8 @@ async def test_every_read_that_declares_to_be_protected_is(anonymous: HttpClient
     paths = (await anonymous.get("/openapi.json")).expect(200).field("paths")
     protected = [path for path, methods in paths.items() if methods.get("get", {}).get("security")]
     assert len(protected) >= len(PROTECTED)
-    answers = {path: await anonymous.get(path, path_params=_placeholders(path)) for path in protected}
-    open_to_all = [f"{path}: {answer.status}" for path, answer in answers.items() if answer.status != 401]
+    responses = {path: await anonymous.get(path, path_params=_placeholders(path)) for path in protected}
+    open_to_all = [f"{path}: {response.status}" for path, response in responses.items() if response.status != 401]
     assert not open_to_all
 
 
@@ -64,10 +64,10 @@ async def test_a_key_in_the_address_opens_nothing(anonymous: HttpClient, unique_
 
 
 @pytest.mark.gaia(requires=["api_key"])
-async def test_no_answer_repeats_the_key(gateway: HttpClient, gaia_env: Environment) -> None:
+async def test_no_response_repeats_the_key(gateway: HttpClient, gaia_env: Environment) -> None:
     assert gaia_env.api_key is not None
-    answers = [await gateway.get(path) for path in (*PROTECTED, "/api/v0.2/nothing-here", "/health")]
-    assert not [_where(answer) for answer in answers if _holds(answer, gaia_env.api_key)]
+    responses = [await gateway.get(path) for path in (*PROTECTED, "/api/v0.2/nothing-here", "/health")]
+    assert not [_where(response) for response in responses if _holds(response, gaia_env.api_key)]
 
 
 async def test_a_path_that_there_is_not_is_not_found(gateway: HttpClient, anonymous: HttpClient) -> None:
@@ -79,8 +79,8 @@ def _placeholders(path: str) -> dict[str, str]:
     return {part.strip("{}"): "gaia-test-nothing" for part in path.split("/") if part.startswith("{")}
 
 
-def _where(answer: Answer) -> str:
-    return f"{answer.exchange.route}: {answer.status}"
+def _where(response: Response) -> str:
+    return f"{response.exchange.route}: {response.status}"
 
 
 def _nearly(key: Secret) -> set[Secret]:
@@ -89,5 +89,5 @@ def _nearly(key: Secret) -> set[Secret]:
     return {Secret(wrong) for wrong in (right[:-1], right + "x", right.swapcase(), f"{right}' OR 'a'='a")} - {key}
 
 
-def _holds(answer: Answer, key: Secret) -> bool:
-    return key.reveal() in answer.text or key.reveal() in " ".join(answer.headers.values())
+def _holds(response: Response, key: Secret) -> bool:
+    return key.reveal() in response.text or key.reveal() in " ".join(response.headers.values())

@@ -34,6 +34,6 @@ async def test_another_scheme_carries_no_token(
 ) -> None:
     token = Secret(gaia_tokens(str(uuid.uuid4())))
     for scheme in ("", "Basic "):
-        answer = await anonymous.get("/api/v0.2/providers", headers={"authorization": f"{scheme}{token.reveal()}"})
-        answer.expect(401)
+        response = await anonymous.get("/api/v0.2/providers", headers={"authorization": f"{scheme}{token.reveal()}"})
+        response.expect(401)
     (await gateway.as_user(token.reveal()).get("/api/v0.2/providers")).expect(200)

@@ -47,8 +47,8 @@ async def test_streaming_is_ready(gateway: HttpClient) -> None:
 
 @pytest.mark.gaia(core=True, command="cache")
 async def test_the_caches_count_their_keys(gateway: HttpClient) -> None:
-    answer = (await gateway.get("/api/v0.2/chat/stream/cache/status")).expect(200)
-    assert_keys_counted(shaped(answer, {"cache_stats": CACHES, "timestamp": MOMENT})["cache_stats"])
+    response = (await gateway.get("/api/v0.2/chat/stream/cache/status")).expect(200)
+    assert_keys_counted(shaped(response, {"cache_stats": CACHES, "timestamp": MOMENT})["cache_stats"])
 
 
 @pytest.mark.gaia(core=True)
@@ -83,12 +83,12 @@ async def test_the_prompt_is_reloaded_by_a_request_with_a_body(gateway: HttpClie
 
 
 async def _cached_activities(gateway: HttpClient) -> list[str]:
-    answer = (await gateway.get("/api/v0.2/chat/stream/cache/status")).expect(200)
-    activities: list[str] = answer.field("cache_stats.tools_cache_keys")
+    response = (await gateway.get("/api/v0.2/chat/stream/cache/status")).expect(200)
+    activities: list[str] = response.field("cache_stats.tools_cache_keys")
     return activities
 
 
 async def _invalidate(gateway: HttpClient, json: Any) -> None:
     path = "/api/v0.2/chat/stream/cache/invalidate"
-    answer = await gateway.post(path, params={"cache_type": "all"}, json=json)
-    shaped(answer.expect(200), {"status": equal("success")})
+    response = await gateway.post(path, params={"cache_type": "all"}, json=json)
+    shaped(response.expect(200), {"status": equal("success")})

@@ -66,8 +66,8 @@ class NatsServer:
         """Return what the server knows of its clients."""
 
         def ask() -> list[dict[str, Any]]:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/connz?subs=1") as answer:
-                found: list[dict[str, Any]] = json.load(answer)["connections"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/connz?subs=1") as response:
+                found: list[dict[str, Any]] = json.load(response)["connections"]
                 return found
 
         return await asyncio.to_thread(ask)

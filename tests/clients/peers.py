@@ -94,7 +94,7 @@ async def silent() -> AsyncIterator[int]:
             writer.close()
 
 
-def answer(status: int, body: Any = None, *, headers: dict[str, str] | None = None) -> bytes:
+def response(status: int, body: Any = None, *, headers: dict[str, str] | None = None) -> bytes:
     """Return a whole answer; a body that is not bytes goes out as JSON."""
     payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     kind = {} if isinstance(body, bytes) else {"content-type": "application/json"}
@@ -107,7 +107,7 @@ def always(status: int = 200, body: Any = None, *, headers: dict[str, str] | Non
     """Return a script that gives every request the same answer."""
 
     async def script(_: Received, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer(status, body, headers=headers))
+        writer.write(response(status, body, headers=headers))
         await writer.drain()
 
     return script
@@ -116,7 +116,7 @@ def always(status: int = 200, body: Any = None, *, headers: dict[str, str] | Non
 async def slow(_: Received, writer: asyncio.StreamWriter) -> None:
     """Answer after 20 ms, so that requests at a time meet."""
     await asyncio.sleep(0.02)
-    writer.write(answer(200, {}))
+    writer.write(response(200, {}))
     await writer.drain()
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.clients.tokens import mint
-from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, WriteRefused
+from pytest_gaia.errors import DeadlineExceeded, UnexpectedResponse, WriteRefused
 from pytest_gaia.secrets.masks import Secret, mask_of
 from tests.clients.conftest import KEY
-from tests.clients.peers import Received, always, answer, peer
+from tests.clients.peers import Received, always, peer, response
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.exchanges import Exchange
@@ -107,7 +107,7 @@ async def test_every_exchange_is_recorded_without_its_secrets(connect: Connect) 
 
 async def test_a_token_that_a_service_echoes_is_masked(connect: Connect) -> None:
     async def echo(request: Received, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer(200, f"you sent {request.headers['authorization']}".encode()))
+        writer.write(response(200, f"you sent {request.headers['authorization']}".encode()))
         await writer.drain()
 
     async with peer(echo) as server:
@@ -117,7 +117,7 @@ async def test_a_token_that_a_service_echoes_is_masked(connect: Connect) -> None
     assert answered.exchange.response.body == f"you sent Bearer {mask_of('not-a-jwt')}"
 
 
-async def test_the_recorded_body_is_capped_and_the_answer_is_not(connect: Connect) -> None:
+async def test_the_recorded_body_is_capped_and_the_response_is_not(connect: Connect) -> None:
     async with peer(always(200, b"x" * 100_000)) as server:
         answered = await connect({"gateway": server.url}).http("gateway").get("/x")
     assert len(answered.text) == len(answered.body) == 100_000
@@ -129,7 +129,7 @@ async def test_an_unexpected_status_shows_the_whole_exchange(connect: Connect) -
     async with peer(always(503, {"detail": "Service chat unavailable"})) as server:
         gateway = connect({"gateway": server.url}).http("gateway")
         answered = await gateway.post("/api/v0.2/personas/{id}", path_params={"id": 7}, json={"name": "Mu"})
-    with pytest.raises(UnexpectedAnswer) as caught:
+    with pytest.raises(UnexpectedResponse) as caught:
         answered.expect(200, 201)
     message = str(caught.value)
     assert message.startswith("gateway answered 503, expected 200 or 201")
@@ -149,14 +149,14 @@ async def test_an_unexpected_status_shows_the_whole_exchange(connect: Connect) -
     assert caught.value.exchange is answered.exchange
 
 
-async def test_a_redirect_is_an_answer(connect: Connect) -> None:
+async def test_a_redirect_is_a_response(connect: Connect) -> None:
     async with peer(always(307, b"", headers={"location": "/elsewhere"})) as server:
         answered = await connect({"gateway": server.url}).http("gateway").get("/x")
     assert answered.expect(307).headers["Location"] == "/elsewhere"
     assert len(server.received) == 1
 
 
-async def test_an_answer_that_does_not_come_is_told_at_the_deadline(connect: Connect) -> None:
+async def test_a_response_that_does_not_come_is_told_at_the_deadline(connect: Connect) -> None:
     seen: list[Exchange] = []
 
     async def hang(_: Received, writer: asyncio.StreamWriter) -> None:
@@ -177,7 +177,7 @@ async def test_an_answer_that_does_not_come_is_told_at_the_deadline(connect: Con
     assert seen[0].elapsed > 0.15
 
 
-async def test_the_deadline_holds_for_an_answer_that_trickles(connect: Connect) -> None:
+async def test_the_deadline_holds_for_a_response_that_trickles(connect: Connect) -> None:
     async def trickle(_: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
         while not writer.is_closing():

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from pytest_gaia.clients.http._transport import MIB
-from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable
-from tests.clients.peers import Received, always, answer, peer, silent, slow, unused_port
+from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedResponse, Unreachable
+from tests.clients.peers import Received, always, peer, response, silent, slow, unused_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ async def closes_when_idle(request: Received, writer: asyncio.StreamWriter) -> N
     if request.target == "/second" and request.connection == 1:
         writer.transport.abort()
         return
-    writer.write(answer(200, {"connection": request.connection}))
+    writer.write(response(200, {"connection": request.connection}))
     await writer.drain()
 
 
@@ -122,7 +122,7 @@ async def test_a_connection_that_breaks_on_its_first_request_is_a_fault_of_the_s
     assert len(server.received) == 1
 
 
-async def test_an_answer_that_is_cut_short_is_told_with_what_came(connect: Connect) -> None:
+async def test_a_response_that_is_cut_short_is_told_with_what_came(connect: Connect) -> None:
     async def cut(_: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this")
         await writer.drain()
@@ -157,7 +157,7 @@ async def test_a_service_that_comes_up_while_connecting_is_reached(connect: Conn
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer(200, {}))
+        writer.write(response(200, {}))
         await writer.drain()
         writer.close()
 
@@ -209,7 +209,7 @@ async def test_a_request_that_is_cancelled_while_tls_is_negotiated_closes_its_so
 async def test_a_plain_port_behind_https_is_a_clear_error(connect: Connect) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
-        writer.write(answer(400, {}))
+        writer.write(response(400, {}))
         await writer.drain()
         writer.close()
 
@@ -234,7 +234,7 @@ def raw(data: bytes) -> Script:
 async def test_a_body_that_is_not_the_gzip_that_it_claims_is_a_clear_error(connect: Connect) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\nxx"
     async with peer(raw(data)) as server:
-        with pytest.raises(UnexpectedAnswer, match="its body is not gzip, as its content-encoding declares"):
+        with pytest.raises(UnexpectedResponse, match="its body is not gzip, as its content-encoding declares"):
             await connect({"gateway": server.url}).http("gateway").get("/x")
 
 
@@ -242,11 +242,11 @@ async def test_a_body_nested_without_end_is_not_json(connect: Connect) -> None:
     body = b'{"a":' * 5000
     async with peer(raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as server:
         reply = await connect({"gateway": server.url}).http("gateway").get("/x")
-        with pytest.raises(UnexpectedAnswer, match="not JSON"):
+        with pytest.raises(UnexpectedResponse, match="not JSON"):
             reply.json()
 
 
-async def test_a_long_answer_that_was_cut_is_shown_in_part(connect: Connect) -> None:
+async def test_a_long_response_that_was_cut_is_shown_in_part(connect: Connect) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + b"x" * 50_000
     async with peer(raw(data)) as server:
         with pytest.raises(Unreachable, match=r"received until then: xxxx") as broken:
@@ -290,7 +290,7 @@ async def test_reading_stops_at_a_bound_that_the_error_names(connect: Connect, s
     record: list[Exchange] = []
     async with peer(script) as server:
         gateway = connect({"gateway": server.url}, record=record).http("gateway")
-        with pytest.raises(UnexpectedAnswer, match="more than 16 MiB once it is decoded") as large:
+        with pytest.raises(UnexpectedResponse, match="more than 16 MiB once it is decoded") as large:
             await gateway.get("/x")
 
     assert "`max_answer_mib` in [env.sandbox]" in str(large.value)
@@ -302,14 +302,14 @@ async def test_reading_events_stops_at_the_bound_too(connect: Connect) -> None:
     async with peer(endless(EVENTS, b"data: x" * 9999)) as server:
         gateway = connect({"gateway": server.url}).http("gateway")
         async with gateway.stream("/x") as events, asyncio.timeout(60):
-            with pytest.raises(UnexpectedAnswer, match="more than 16 MiB"):
+            with pytest.raises(UnexpectedResponse, match="more than 16 MiB"):
                 await events.collect()
 
 
 async def test_the_bound_is_a_setting(connect: Connect) -> None:
     async with peer(always(200, bytes(MIB))) as exact, peer(always(200, bytes(MIB + 1))) as more:
         assert (await connect({"gateway": exact.url}, max_answer_mib=1).http("gateway").get("/x")).status == 200
-        with pytest.raises(UnexpectedAnswer, match="more than 1 MiB"):
+        with pytest.raises(UnexpectedResponse, match="more than 1 MiB"):
             await connect({"gateway": more.url}, max_answer_mib=1).http("gateway").get("/x")
 
 
@@ -320,7 +320,7 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("script", DRIPS.values(), ids=DRIPS)
-async def test_an_answer_without_an_end_fails_at_its_deadline(connect: Connect, script: Script) -> None:
+async def test_a_response_without_an_end_fails_at_its_deadline(connect: Connect, script: Script) -> None:
     async with peer(script) as server:
         with pytest.raises(DeadlineExceeded, match=r"the 0\.3 s for it are up"):
             await connect({"gateway": server.url}).http("gateway").get("/x", timeout=0.3)
@@ -343,9 +343,9 @@ async def test_a_body_is_decoded_as_its_head_says(connect: Connect, script: Scri
         assert (await connect({"gateway": server.url}).http("gateway").get("/x")).text == "hello" * 50_000
 
 
-async def test_a_compressed_body_that_ends_too_early_is_no_answer(connect: Connect) -> None:
+async def test_a_compressed_body_that_ends_too_early_is_no_response(connect: Connect) -> None:
     async with peer(encoded("gzip", body=gzip.compress(b"hello" * 50_000)[:-30])) as server:
-        with pytest.raises(UnexpectedAnswer, match="ends too early"):
+        with pytest.raises(UnexpectedResponse, match="ends too early"):
             await connect({"gateway": server.url}).http("gateway").get("/x")
 
 
@@ -384,7 +384,7 @@ async def test_a_token_or_key_with_a_line_break_is_refused(connect: Connect) -> 
     assert server.received == []
 
 
-def answers(request: httpx.Request) -> httpx.Response:
+def responses(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={}, request=request)
 
 
@@ -392,8 +392,8 @@ def refuses(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectTimeout("No response can be found for GET", request=request)
 
 
-@pytest.mark.parametrize("mock", [answers, refuses])
-async def test_a_mock_of_httpx_is_no_answer_and_no_failure_of_the_service(
+@pytest.mark.parametrize("mock", [responses, refuses])
+async def test_a_mock_of_httpx_is_no_response_and_no_failure_of_the_service(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, mock: Callable[[httpx.Request], httpx.Response]
 ) -> None:
     """Mocks such as pytest-httpx replace this method; what they make up is neither evidence nor an outage."""

@@ -15,7 +15,7 @@ from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, ServiceError
 from pytest_gaia.secrets.redaction import Redactor
 from tests.clients.conftest import environment
-from tests.clients.peers import Received, always, answer, peer, slow
+from tests.clients.peers import Received, always, peer, response, slow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,9 +89,9 @@ async def test_no_more_requests_are_under_way_than_connections_are_allowed() -> 
 
     async with peer(count) as server:
         client, transport = client_with_pool(server.url, POOL)
-        answers = await asyncio.gather(*(client.get("/x") for _ in range(10)))
+        responses = await asyncio.gather(*(client.get("/x") for _ in range(10)))
         await transport.aclose()
-    assert [each.status for each in answers] == [200] * 10
+    assert [each.status for each in responses] == [200] * 10
     assert most == [POOL]
 
 
@@ -108,7 +108,7 @@ async def test_a_deadline_does_not_poison_the_pool_either() -> None:
     async def first_hangs(request: Received, writer: asyncio.StreamWriter) -> None:
         if request.target == "/hang":
             await asyncio.Event().wait()
-        writer.write(answer(200, {}))
+        writer.write(response(200, {}))
         await writer.drain()
 
     async with peer(first_hangs) as server:

@@ -103,12 +103,12 @@ async def test_a_request_gets_its_reply(server: NatsServer, broker: Messaging) -
 
     await platform.subscribe("gaia.service.chat.request", cb=reply)
     await settled(platform)
-    answer = await broker.request("gaia.service.chat.request", {"a": 1}, timeout=2)
+    response = await broker.request("gaia.service.chat.request", {"a": 1}, timeout=2)
     await platform.close()
-    assert answer.data == {"echo": {"a": 1}}
+    assert response.data == {"echo": {"a": 1}}
 
 
-async def test_a_request_that_nobody_answers_is_told_at_once(broker: Messaging) -> None:
+async def test_a_request_without_a_responder_is_told_at_once(broker: Messaging) -> None:
     with pytest.raises(Unreachable, match=r"a request on gaia\.test\.nobody: nobody answers there"):
         await broker.request("gaia.test.nobody", timeout=5)
 

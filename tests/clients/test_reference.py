@@ -16,11 +16,11 @@ from pytest_gaia.clients.database.sessions import Session
 from pytest_gaia.clients.exchanges import BODY_LIMIT
 from pytest_gaia.clients.http import _exchange as retries
 from pytest_gaia.clients.http._streams import EventStream
-from pytest_gaia.clients.http.answers import Answer
 from pytest_gaia.clients.http.client import HttpClient
+from pytest_gaia.clients.http.responses import Response
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "clients.md").read_text("utf-8")
-OF_WHOM = {"gateway": HttpClient, "answer": Answer, "nats": Messaging, "events": (EventLog, EventStream)}
+OF_WHOM = {"gateway": HttpClient, "answer": Response, "nats": Messaging, "events": (EventLog, EventStream)}
 
 
 def calls() -> list[tuple[str, str, list[str]]]:
@@ -59,7 +59,7 @@ def test_the_recipe_is_the_one_of_the_message() -> None:
 
 
 def test_every_public_name_is_on_the_page() -> None:
-    for owner in (HttpClient, Answer, Messaging, JetStream, Session):
+    for owner in (HttpClient, Response, Messaging, JetStream, Session):
         names = [name for name in vars(owner) if not name.startswith("_") and name not in UNMENTIONED]
         assert [name for name in names if name not in PAGE] == []
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.errors import DeadlineExceeded, UnexpectedAnswer, Unreachable
-from tests.clients.peers import Received, always, answer, peer, unused_port
+from pytest_gaia.errors import DeadlineExceeded, UnexpectedResponse, Unreachable
+from tests.clients.peers import Received, always, peer, response, unused_port
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.exchanges import Exchange
@@ -131,12 +131,12 @@ async def test_leaving_a_stream_early_closes_it_and_records_what_was_seen(connec
         (always(200, b""), "answered 200 with nothing"),
     ],
 )
-async def test_an_answer_that_is_no_stream_shows_the_whole_exchange(
+async def test_a_response_that_is_no_stream_shows_the_whole_exchange(
     connect: Connect, script: object, problem: str
 ) -> None:
     async with peer(script) as server:  # type: ignore[arg-type]
         gateway = connect({"gateway": server.url}).http("gateway")
-        with pytest.raises(UnexpectedAnswer) as caught:
+        with pytest.raises(UnexpectedResponse) as caught:
             async with gateway.stream("/s"):
                 pytest.fail("it was taken for a stream")
     assert problem in str(caught.value)
@@ -162,9 +162,9 @@ async def test_a_stream_from_a_dead_port_is_told_like_any_request(connect: Conne
     assert [each.attempt for each in gateway.exchanges] == [1, 2, 3]
 
 
-async def test_an_answer_in_a_broken_charset_is_still_text(connect: Connect) -> None:
+async def test_a_response_in_a_broken_charset_is_still_text(connect: Connect) -> None:
     async def odd(_: Received, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer(200, "Größe".encode("latin-1"), headers={"content-type": "text/plain; charset=latin-1"}))
+        writer.write(response(200, "Größe".encode("latin-1"), headers={"content-type": "text/plain; charset=latin-1"}))
         writer.write(b"")
         await writer.drain()
 

@@ -36,20 +36,20 @@ def says(status: str, version: str = "0.2") -> Says:
 class Member:
     """An HTTP service. ``answers`` are given one after the other; the last one stays."""
 
-    def __init__(self, *answers: Says) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Says) -> None:
+        self.responses = list(responses)
         self.asked = 0
         member = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 member.asked += 1
-                answer = member.answers.pop(0) if len(member.answers) > 1 else member.answers[0]
-                if answer.first is not None:
-                    answer.first()
-                data = json.dumps(answer.body).encode()
-                self.send_response(answer.status)
-                for name, value in {**answer.headers, "Content-Length": str(len(data))}.items():
+                response = member.responses.pop(0) if len(member.responses) > 1 else member.responses[0]
+                if response.first is not None:
+                    response.first()
+                data = json.dumps(response.body).encode()
+                self.send_response(response.status)
+                for name, value in {**response.headers, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)
                 # Who asked may have given up.
                 with suppress(OSError):
@@ -75,8 +75,8 @@ def members() -> Iterator[Callable[..., Member]]:
     """Give a function that starts a member with its answers; all of them end with the block."""
     started: list[Member] = []
 
-    def start(*answers: Says) -> Member:
-        started.append(Member(*answers))
+    def start(*responses: Says) -> Member:
+        started.append(Member(*responses))
         return started[-1]
 
     yield start

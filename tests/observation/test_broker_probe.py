@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.observation.probes import Answer, Dead, NotYet, probe_nats
+from pytest_gaia.observation.probes import Dead, NotYet, ProbeResult, probe_nats
 from tests.clients.nats_server import NatsServer
 from tests.clients.peers import self_signed
 from tests.observation.scripted import listener
@@ -33,21 +33,21 @@ async def nats(folder: Path, more: str = "") -> AsyncIterator[NatsServer]:
         await server.stop()
 
 
-async def probe(url: str) -> Answer:
+async def probe(url: str) -> ProbeResult:
     return await asyncio.to_thread(probe_nats, url, 5.0)
 
 
 def test_the_sandbox_lets_its_user_in(stack: Stack) -> None:
-    assert probe_nats(stack.cell("broker").nats, 5.0) == Answer()
+    assert probe_nats(stack.cell("broker").nats, 5.0) == ProbeResult()
 
 
 def test_a_server_that_refuses_the_password_is_there_and_degraded(stack: Stack) -> None:
     url = stack.cell("broker").nats
     user = url.partition("://")[2].partition(":")[0]
 
-    answer = probe_nats(f"nats://{user}:wrong@{url.rpartition('@')[2]}", 5.0)
+    result = probe_nats(f"nats://{user}:wrong@{url.rpartition('@')[2]}", 5.0)
 
-    assert answer == Answer("degraded", "refuses: Authorization Violation")
+    assert result == ProbeResult("degraded", "refuses: Authorization Violation")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_server_that_refuses_the_password_is_there_and_degraded(stack: Stack) 
 )  # fmt: skip
 async def test_it_logs_in_as_the_url_says(tmp_path: Path, more: str, credentials: str) -> None:
     async with nats(tmp_path, more) as server:
-        assert await probe(f"nats://{credentials}127.0.0.1:{server.port}") == Answer()
+        assert await probe(f"nats://{credentials}127.0.0.1:{server.port}") == ProbeResult()
 
 
 async def test_a_frozen_server_is_no_server(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ async def test_a_server_that_asks_for_tls_gets_it(tmp_path: Path, monkeypatch: p
             await probe(server.url)
 
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert await probe(server.url) == Answer()
+        assert await probe(server.url) == ProbeResult()
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
@@ -85,7 +85,7 @@ def test_what_greets_otherwise_is_no_nats_server(greeting: bytes) -> None:
 
 
 @pytest.mark.parametrize("greeting", [GREETING, b"INFO {broken\r\n", b"INFO []\r\n", b"INFO " + b"[" * 5000 + b"\r\n"])
-def test_a_greeting_without_an_answer_to_ping_is_not_enough(greeting: bytes) -> None:
+def test_a_greeting_without_a_response_to_ping_is_not_enough(greeting: bytes) -> None:
     def greet(peer: socket.socket) -> None:
         peer.sendall(greeting)
         while b"PING\r\n" not in peer.recv(4096):
@@ -102,7 +102,7 @@ def test_a_greeting_may_come_in_pieces_and_with_pings_of_its_own() -> None:
         peer.recv(4096)
 
     with listener(greet) as port:
-        assert probe_nats(f"nats://127.0.0.1:{port}", 5.0) == Answer()
+        assert probe_nats(f"nats://127.0.0.1:{port}", 5.0) == ProbeResult()
 
 
 def test_a_server_that_is_full_says_so_in_its_first_breath() -> None:
@@ -111,9 +111,9 @@ def test_a_server_that_is_full_says_so_in_its_first_breath() -> None:
         peer.recv(4096)
 
     with listener(greet) as port:
-        answer = probe_nats(f"nats://127.0.0.1:{port}", 5.0)
+        result = probe_nats(f"nats://127.0.0.1:{port}", 5.0)
 
-    assert answer == Answer("degraded", "refuses: maximum connections exceeded")
+    assert result == ProbeResult("degraded", "refuses: maximum connections exceeded")
 
 
 def test_an_endless_greeting_ends() -> None:

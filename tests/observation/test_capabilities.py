@@ -74,7 +74,7 @@ ELSEWHERE = "http://127.0.0.1:1/health"
         (307, {"status": "healthy"}, "unknown"),
     ],
 )
-def test_only_an_answer_that_the_service_made_shows_that_it_is_there(
+def test_only_a_response_that_the_service_made_shows_that_it_is_there(
     member: Callable[..., Member], status: int, body: object, shown: str
 ) -> None:
     gateway = member(Says(status, body, {"Location": ELSEWHERE}))
@@ -91,7 +91,7 @@ def test_only_an_answer_that_the_service_made_shows_that_it_is_there(
     ("state", "capable", "unknown"),
     [("ready", True, False), (UNREACHABLE, False, False), (VIA_GATEWAY, False, True)],
 )
-def test_where_the_gateway_shows_nothing_a_services_own_answer_counts(
+def test_where_the_gateway_shows_nothing_a_services_own_response_counts(
     member: Callable[..., Member], state: str, capable: bool, unknown: bool
 ) -> None:
     environment = Environment("staging", urls={"gateway": member(Says(404, {"detail": "Not Found"})).url})

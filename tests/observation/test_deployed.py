@@ -28,16 +28,16 @@ def observed(app: str, release: int = 1) -> Observation:
 class Hook:
     """Answers by ``answer``; remembers what it was asked, and in which thread."""
 
-    def __init__(self, answer: Callable[[Request], Reply], name: str = "fly") -> None:
+    def __init__(self, response: Callable[[Request], Reply], name: str = "fly") -> None:
         self.name = name
-        self.answer = answer
+        self.response = response
         self.asked: list[Request] = []
         self.threads: set[int] = set()
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
         self.asked.append(request)
         self.threads.add(threading.get_ident())
-        return self.answer(request)
+        return self.response(request)
 
 
 def rollout(*services: str, deadline: float = 600) -> Rollout:
@@ -62,11 +62,11 @@ def test_every_service_is_only_observed_and_comes_back_in_its_place() -> None:
 def test_tools_are_asked_side_by_side() -> None:
     meeting = threading.Barrier(len(SERVICES), timeout=30)
 
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         meeting.wait()
         return sees_all(request)
 
-    sights = look_at(rollout(*SERVICES), Hook(answer))
+    sights = look_at(rollout(*SERVICES), Hook(response))
 
     assert all(sight.observation for sight in sights)
 
@@ -80,14 +80,14 @@ def test_code_of_the_project_is_asked_in_the_thread_that_asks() -> None:
 
 
 def test_what_cannot_be_observed_says_why_and_stops_nothing() -> None:
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         if request.service == "auth":
             raise ConfigError("not logged in")
         if request.service == "chat":
             return Reply(status="failed", message="no such machine")
         return sees_all(request)
 
-    auth, chat, gateway = look_at(rollout(*SERVICES), Hook(answer))
+    auth, chat, gateway = look_at(rollout(*SERVICES), Hook(response))
 
     assert (auth.observation, auth.problem) == (None, "not logged in")
     assert (chat.observation, chat.problem) == (None, "gaia-chat-dev cannot be observed: no such machine")
@@ -95,15 +95,15 @@ def test_what_cannot_be_observed_says_why_and_stops_nothing() -> None:
 
 
 def test_an_app_that_the_tool_does_not_know_is_not_deployed() -> None:
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         raise UnknownApp("no such app")
 
-    (sight,) = look_at(rollout("auth"), Hook(answer))
+    (sight,) = look_at(rollout("auth"), Hook(response))
 
     assert sight.observation == Observation(app="gaia-auth-dev", exists=False)
 
 
-def test_a_tool_that_does_not_answer_is_asked_again_and_then_given_up() -> None:
+def test_a_tool_that_does_not_respond_is_asked_again_and_then_given_up() -> None:
     clock = Clock()
     hook = Hook(lambda _: Reply(status="retry", message="rate limit"))
 

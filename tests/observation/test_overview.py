@@ -104,7 +104,7 @@ def test_what_the_app_says_of_itself_counts_although_its_checks_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "local", "state"),
+    ("reading", "local", "state"),
     [
         (reading(), False, "healthy"),
         (reading("degraded", well=False), False, "degraded"),
@@ -113,8 +113,8 @@ def test_what_the_app_says_of_itself_counts_although_its_checks_pass() -> None:
         (reading("unreachable", well=False, latency=None), True, "stopped"),
     ],
 )
-def test_of_what_was_only_asked_its_answer_is_known(answer: Reading, local: bool, state: str) -> None:
-    assert asked_app(answer, local=local).state == state
+def test_of_what_was_only_asked_its_response_is_known(reading: Reading, local: bool, state: str) -> None:
+    assert asked_app(reading, local=local).state == state
 
 
 @pytest.mark.parametrize(

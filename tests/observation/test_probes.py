@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.observation.probes import Answer, Dead, NotYet, probe_http, probe_postgres
+from pytest_gaia.observation.probes import Dead, NotYet, ProbeResult, probe_http, probe_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ def says() -> Iterator[Listener]:
     """Start something that answers every connection with these bytes, and return its port."""
     servers: list[socket.socket] = []
 
-    def start(answer: bytes) -> int:
+    def start(response: bytes) -> int:
         server = socket.create_server(("127.0.0.1", 0))
         servers.append(server)
 
@@ -34,7 +34,7 @@ def says() -> Iterator[Listener]:
                     return
                 with connection:
                     connection.recv(65536)
-                    connection.sendall(answer)
+                    connection.sendall(response)
 
         threading.Thread(target=serve, daemon=True).start()
         port: int = server.getsockname()[1]
@@ -66,14 +66,14 @@ def test_what_does_not_speak_http_is_said_to_do_so(says: Listener) -> None:
         probe_http(f"http://127.0.0.1:{says(b'SSH-2.0-OpenSSH_9.2' + bytes(8))}", 5)
 
 
-def test_an_answer_that_stops_early_may_come_later(says: Listener) -> None:
+def test_a_response_that_stops_early_may_come_later(says: Listener) -> None:
     cut_short = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n10\r\n{}"
 
     with pytest.raises(NotYet, match="broken off"):
         probe_http(f"http://127.0.0.1:{says(cut_short)}", 5)
 
 
-def test_an_answer_that_drips_without_an_end_is_given_up_in_time() -> None:
+def test_a_response_that_drips_without_an_end_is_given_up_in_time() -> None:
     server, stopped = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
     def drip() -> None:
@@ -93,26 +93,26 @@ def test_an_answer_that_drips_without_an_end_is_given_up_in_time() -> None:
 
 @pytest.mark.parametrize("body", [b'{"a":' * 5000, b"<html>\xff\xfe</html>", b"", b"{"])
 def test_a_body_that_is_not_json_is_degraded(says: Listener, body: bytes) -> None:
-    assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == Answer(
+    assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == ProbeResult(
         "degraded", "GET /health did not answer JSON"
     )
 
 
 @pytest.mark.parametrize(
-    ("body", "answer"),
+    ("body", "result"),
     [
-        (HEALTHY, Answer()),
-        (b'{"status": "ok", "version": 7}', Answer(version="7")),
-        (b"{}", Answer(vouched=False)),
-        (b'{"status": null}', Answer(vouched=False)),
-        (b'{"status": "unhealthy"}', Answer("unhealthy", "says 'unhealthy'")),
-        (b'{"status": "starting"}', Answer("degraded", "says 'starting'")),
-        (b'{"status": {"gateway": "healthy"}}', Answer("degraded", "says \"{'gateway': 'healthy'}\"")),
+        (HEALTHY, ProbeResult()),
+        (b'{"status": "ok", "version": 7}', ProbeResult(version="7")),
+        (b"{}", ProbeResult(vouched=False)),
+        (b'{"status": null}', ProbeResult(vouched=False)),
+        (b'{"status": "unhealthy"}', ProbeResult("unhealthy", "says 'unhealthy'")),
+        (b'{"status": "starting"}', ProbeResult("degraded", "says 'starting'")),
+        (b'{"status": {"gateway": "healthy"}}', ProbeResult("degraded", "says \"{'gateway': 'healthy'}\"")),
     ],
     ids=repr,
 )
-def test_health_is_what_the_body_says(says: Listener, body: bytes, answer: Answer) -> None:
-    assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == answer
+def test_health_is_what_the_body_says(says: Listener, body: bytes, result: ProbeResult) -> None:
+    assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == result
 
 
 def test_https_to_a_server_without_tls_asks_whether_it_is_http(says: Listener) -> None:
@@ -135,8 +135,8 @@ def test_a_proxy_that_cannot_be_reached_is_named_without_its_password(
 def test_loopback_needs_no_proxy(no_proxy: None, monkeypatch: pytest.MonkeyPatch, says: Listener) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://no-such-proxy.invalid:3128")
 
-    assert probe_http(f"http://127.0.0.1:{says(page(HEALTHY))}", 5) == Answer()
+    assert probe_http(f"http://127.0.0.1:{says(page(HEALTHY))}", 5) == ProbeResult()
 
 
 def test_the_first_of_several_databases_is_asked(says: Listener) -> None:
-    assert probe_postgres(f"postgresql://u:p@127.0.0.1:{says(b'N')},other.example:5433/gaia", 5) == Answer()
+    assert probe_postgres(f"postgresql://u:p@127.0.0.1:{says(b'N')},other.example:5433/gaia", 5) == ProbeResult()

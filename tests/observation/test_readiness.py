@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Start = Callable[..., Member]
 
 BUSY = Says(503, {"detail": "starting"})
-JUST_DEPLOYED = Demand(answers=3, healthy=frozenset(MEMBERS), patient=True)
-THREE = Demand(answers=3)
+JUST_DEPLOYED = Demand(successes=3, healthy=frozenset(MEMBERS), patient=True)
+THREE = Demand(successes=3)
 
 
 def gateway(member: Member | str, *, deadline: float = 20, demand: Demand = JUST_DEPLOYED) -> MemberState:
@@ -42,7 +42,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_one_answer_is_enough_where_nothing_was_deployed(member: Start) -> None:
+def test_one_response_is_enough_where_nothing_was_deployed(member: Start) -> None:
     server = member(healthy())
 
     state = gateway(server, demand=Demand())
@@ -50,7 +50,7 @@ def test_one_answer_is_enough_where_nothing_was_deployed(member: Start) -> None:
     assert (state.state, state.settled, state.attempts, server.asked) == ("ready", True, 1, 1)
 
 
-def test_three_good_answers_in_a_row_are_asked_for(member: Start) -> None:
+def test_three_good_responses_in_a_row_are_asked_for(member: Start) -> None:
     server = member(healthy())
 
     state = gateway(server)
@@ -96,7 +96,7 @@ def test_what_the_body_says_counts_after_a_deployment(member: Start, status: str
     assert f"says '{status}'" in state.detail
 
 
-def test_a_body_that_vouches_for_nothing_is_no_good_answer(member: Start) -> None:
+def test_a_body_that_vouches_for_nothing_is_no_good_response(member: Start) -> None:
     state = gateway(member(Says(200, {"version": "0.2"})), deadline=1)
 
     assert not state.settled
@@ -158,7 +158,7 @@ def test_a_member_that_stays_busy_is_out_of_reach_with_its_reason(member: Start,
     assert f"GET /health answered {status}" in state.detail
 
 
-def test_the_first_answer_is_timed_apart_from_the_row(member: Start) -> None:
+def test_the_first_response_is_timed_apart_from_the_row(member: Start) -> None:
     state = gateway(member(healthy()))
 
     assert state.cold_start_ms is not None
@@ -166,7 +166,7 @@ def test_the_first_answer_is_timed_apart_from_the_row(member: Start) -> None:
     assert 0 < state.cold_start_ms < state.elapsed * 1000 - 300
 
 
-def test_a_machine_that_wakes_is_shown_with_its_first_answer(member: Start) -> None:
+def test_a_machine_that_wakes_is_shown_with_its_first_response(member: Start) -> None:
     state = gateway(member(BUSY, BUSY, healthy()))
 
     assert state.state == "woke"

@@ -29,7 +29,7 @@ def test_availability_is_the_share_of_samples_in_which_it_was_well() -> None:
     assert (gateway.samples, gateway.well, gateway.availability) == (4, 2, 50.0)
 
 
-def test_the_first_answer_is_in_none_of_the_other_latencies() -> None:
+def test_the_first_response_is_in_none_of_the_other_latencies() -> None:
     unreachable = reading("unreachable", None)
     gateway = tally_of(unreachable, reading(latency=4000.0), reading(latency=10.0), reading(latency=30.0)).members[
         "gateway"
@@ -38,7 +38,7 @@ def test_the_first_answer_is_in_none_of_the_other_latencies() -> None:
     assert (gateway.first_ms, gateway.mean_ms, gateway.worst_ms) == (4000.0, 20.0, 30.0)
 
 
-def test_one_answer_alone_has_no_mean_and_no_worst() -> None:
+def test_one_response_alone_has_no_mean_and_no_worst() -> None:
     gateway = tally_of(reading()).members["gateway"]
 
     assert (gateway.first_ms, gateway.mean_ms, gateway.worst_ms) == (10.0, None, None)

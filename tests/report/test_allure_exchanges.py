@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.clients.exchanges import Exchange, Message, Request, Response, Statement
+from pytest_gaia.clients.exchanges import Exchange, Message, ReceivedResponse, SentRequest, Statement
 from pytest_gaia.report.allure.exchanges import LIMIT, MOST, Attached, attached
 
 
 def exchange(*, body: str | None = None, answer: str | None = "{}", error: str | None = None) -> Exchange:
-    request = Request("POST", "http://host/a?x=1&x=2&y=", {"content-type": "application/json", "cookie": "***"}, body)
-    response = Response(503, {"content-type": "text/plain"}, answer) if answer is not None else None
+    request = SentRequest(
+        "POST", "http://host/a?x=1&x=2&y=", {"content-type": "application/json", "cookie": "***"}, body
+    )
+    response = ReceivedResponse(503, {"content-type": "text/plain"}, answer) if answer is not None else None
     return Exchange("gateway", "direct", "/a", request, response, error, 1000.5, 0.25)
 
 

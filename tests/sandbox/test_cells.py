@@ -34,8 +34,8 @@ def get(url: str, headers: dict[str, str] | None = None) -> int:
     """Return the status of an answer."""
     request = urllib.request.Request(url, headers=headers or {})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return int(answer.status)
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return int(response.status)
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
@@ -122,10 +122,10 @@ def test_a_reset_is_a_reset(stack: Stack, faulty: Cell) -> None:
         get(f"{faulty.urls['gateway']}/health")
 
 
-def test_answers_have_a_date_and_a_server(cell: Cell) -> None:
-    with urllib.request.urlopen(f"{cell.urls['auth']}/health", timeout=5) as answer:
-        assert answer.headers["date"].endswith(" GMT")
-        assert answer.headers["server"] == "uvicorn"
+def test_responses_have_a_date_and_a_server(cell: Cell) -> None:
+    with urllib.request.urlopen(f"{cell.urls['auth']}/health", timeout=5) as response:
+        assert response.headers["date"].endswith(" GMT")
+        assert response.headers["server"] == "uvicorn"
 
 
 @pytest.mark.parametrize("member", ["gatway", "nats"])

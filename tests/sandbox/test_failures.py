@@ -145,11 +145,13 @@ def test_a_port_that_was_taken_meanwhile_is_an_error_that_names_the_server() -> 
 
 
 def test_the_supervisor_alone_says_how_it_is_used() -> None:
-    answer = subprocess.run((sys.executable, "-m", "pytest_gaia.sandbox"), capture_output=True, text=True, check=False)
+    response = subprocess.run(
+        (sys.executable, "-m", "pytest_gaia.sandbox"), capture_output=True, text=True, check=False
+    )
 
-    assert answer.returncode == 2
-    assert "gaia sandbox up" in answer.stderr
-    assert os.linesep + "Traceback" not in answer.stderr
+    assert response.returncode == 2
+    assert "gaia sandbox up" in response.stderr
+    assert os.linesep + "Traceback" not in response.stderr
 
 
 IN_LITTLE_ROOM = """
@@ -183,14 +185,14 @@ def test_no_room_says_where_and_what_to_do(cached: bool, tmp_path: Path, monkeyp
     # In a mount namespace of its own: nobody else sees the file system, and it goes with its last process.
     mount = 'mount -t tmpfs -o size=8M,mode=1777 none "$1" && exec "$2" -c "$3" "$1"'
     command = ("unshare", "-m", "sh", "-c", mount, "sh", place, sys.executable, IN_LITTLE_ROOM)
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    response = subprocess.run(command, capture_output=True, text=True, check=False)
     place.rmdir()
-    if "Operation not permitted" in answer.stderr:
+    if "Operation not permitted" in response.stderr:
         pytest.skip("this root may not mount")
 
-    assert "No space left on device" in answer.stdout
-    assert str(place) in answer.stdout
-    assert "set TMPDIR" in answer.stdout
-    assert "nothing left" in answer.stdout
+    assert "No space left on device" in response.stdout
+    assert str(place) in response.stdout
+    assert "set TMPDIR" in response.stdout
+    assert "nothing left" in response.stdout
     # The archive is not to blame.
     assert bool(list(tmp_path.glob("cache/cluster-*.tar"))) == cached

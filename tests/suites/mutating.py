@@ -32,7 +32,7 @@ HEALED = "no fault"
 _SEEN = (
     "AssertionError",
     "assert",
-    "UnexpectedAnswer",
+    "UnexpectedResponse",
     "Unreachable",
     "DeadlineExceeded",
     "ServiceError",

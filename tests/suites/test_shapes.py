@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.clients.exchanges import Exchange, Request, Response
-from pytest_gaia.clients.http.answers import Answer, Headers
-from pytest_gaia.errors import UnexpectedAnswer
+from pytest_gaia.clients.exchanges import Exchange, ReceivedResponse, SentRequest
+from pytest_gaia.clients.http.responses import Headers, Response
+from pytest_gaia.errors import UnexpectedResponse
 from suites.shapes import (
     AMOUNT,
     COUNT,
@@ -109,21 +109,21 @@ def test_a_long_value_is_not_shown_whole() -> None:
     assert len(problem) < 120
 
 
-def test_every_mismatch_of_an_answer_is_told_with_the_exchange() -> None:
+def test_every_mismatch_of_a_response_is_told_with_the_exchange() -> None:
     exchange = Exchange(
         service="gateway",
         via="direct",
         route="/things/{id}",
-        request=Request("GET", "http://127.0.0.1/things/7", {}),
-        response=Response(200, {}, '{"a": "1"}'),
+        request=SentRequest("GET", "http://127.0.0.1/things/7", {}),
+        response=ReceivedResponse(200, {}, '{"a": "1"}'),
         error=None,
         started=0.0,
         elapsed=0.1,
     )
-    answer = Answer(200, Headers([]), b'{"a": "1"}', '{"a": "1"}', exchange)
-    assert shaped(answer, {"a": TEXT}) == {"a": "1"}
-    with pytest.raises(UnexpectedAnswer) as caught:
-        shaped(answer, {"a": COUNT, "b": TEXT})
+    response = Response(200, Headers([]), b'{"a": "1"}', '{"a": "1"}', exchange)
+    assert shaped(response, {"a": TEXT}) == {"a": "1"}
+    with pytest.raises(UnexpectedResponse) as caught:
+        shaped(response, {"a": COUNT, "b": TEXT})
     message = str(caught.value)
     assert "a: expected a count, got '1'; b: missing" in message
     assert "/things/{id}" in message

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 UNAVAILABLE = Failure(
     kind="http",
-    exception="UnexpectedAnswer",
+    exception="UnexpectedResponse",
     message="gateway answered 503, expected 200",
     status=503,
     service="chat",

@@ -12,8 +12,8 @@ import nats.js.errors
 import pytest
 from msgspec.structs import replace as replaced
 
-from pytest_gaia.clients.exchanges import Exchange, Request, Response
-from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable, WriteRefused
+from pytest_gaia.clients.exchanges import Exchange, ReceivedResponse, SentRequest
+from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedResponse, Unreachable, WriteRefused
 from pytest_gaia.secrets.redaction import Redactor
 from pytest_gaia.verdict.evidence import Failure
 from pytest_gaia.verdict.gathering import MESSAGE_LIMIT, failure_of
@@ -25,8 +25,8 @@ EXCHANGE = Exchange(
     service="chat",
     via="gateway",
     route="/api/v1/chat/{conversation_id}",
-    request=Request("POST", "https://gateway/api/v1/chat/7", {}),
-    response=Response(503, {}, "{}"),
+    request=SentRequest("POST", "https://gateway/api/v1/chat/7", {}),
+    response=ReceivedResponse(503, {}, "{}"),
     error=None,
     started=0.0,
     elapsed=0.25,
@@ -42,7 +42,7 @@ EXCHANGE = Exchange(
         (pytest.fail.Exception("Timeout >0.5s"), "timeout"),
         (pytest.fail.Exception("Timeout (>1.0s) from pytest-timeout. And more"), "error"),
         (ValueError("Timeout (>1.0s) from pytest-timeout."), "error"),
-        (UnexpectedAnswer("x", EXCHANGE), "http"),
+        (UnexpectedResponse("x", EXCHANGE), "http"),
         (DeadlineExceeded("x"), "timeout"),
         (TimeoutError(), "timeout"),
         (nats.errors.TimeoutError(), "timeout"),
@@ -64,17 +64,17 @@ def test_every_exception_has_a_kind(error: BaseException, kind: str) -> None:
     assert (found.kind, found.exception) == (kind, type(error).__name__)
 
 
-def test_an_unexpected_answer_tells_what_went_over_the_wire() -> None:
-    found = failure_of(UnexpectedAnswer("chat answered 503", EXCHANGE))
+def test_an_unexpected_response_tells_what_went_over_the_wire() -> None:
+    found = failure_of(UnexpectedResponse("chat answered 503", EXCHANGE))
 
     assert (found.status, found.service, found.via, found.method) == (503, "chat", "gateway", "POST")
     assert found.route == "/api/v1/chat/{conversation_id}"
     assert found.message == "chat answered 503"
 
 
-def answered(status: int, route: str = "/x") -> UnexpectedAnswer:
-    response = Response(status, {}, "{}")
-    return UnexpectedAnswer(f"answered {status}", replace(EXCHANGE, response=response, route=route))
+def answered(status: int, route: str = "/x") -> UnexpectedResponse:
+    response = ReceivedResponse(status, {}, "{}")
+    return UnexpectedResponse(f"answered {status}", replace(EXCHANGE, response=response, route=route))
 
 
 def group(*errors: BaseException) -> BaseException:
@@ -123,10 +123,10 @@ def test_a_group_of_any_depth_is_read() -> None:
     assert failure_of(error) == failure_of(answered(404))
 
 
-def test_an_exchange_without_an_answer_has_no_status() -> None:
-    silent = Exchange("chat", "direct", "/", Request("GET", "/", {}), None, "unreachable: reset", 0.0, 0.1)
+def test_an_exchange_without_a_response_has_no_status() -> None:
+    silent = Exchange("chat", "direct", "/", SentRequest("GET", "/", {}), None, "unreachable: reset", 0.0, 0.1)
 
-    assert failure_of(UnexpectedAnswer("x", silent)).status is None
+    assert failure_of(UnexpectedResponse("x", silent)).status is None
 
 
 def raised(make: Callable[[], None]) -> BaseException:

@@ -151,8 +151,8 @@ class Connection:
         except (driver.QueryCanceledError, driver.LockNotAvailableError) as error:
             if self._connection is None:
                 raise self._unreachable("the client was closed while a statement ran") from error
-            answer, lock = self._timeouts.answer, self._timeouts.connect
-            limits = f"statement_timeout is {answer:g} s, lock_timeout {lock:g} s"
+            response, lock = self._timeouts.answer, self._timeouts.connect
+            limits = f"statement_timeout is {response:g} s, lock_timeout {lock:g} s"
             raise DeadlineExceeded(f"postgres gave up a statement: {error} ({limits})") from error
         except _LOST as error:
             raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
@@ -194,8 +194,8 @@ async def roll_back(wire: Wire, mark: str) -> bool:
 
 def settings(timeouts: Timeouts) -> str:
     """Return the statements that bound what follows in the transaction. Startup parameters would not pass a pooler."""
-    answer, lock = int(timeouts.answer * 1000), int(timeouts.connect * 1000)
-    return f"SET LOCAL statement_timeout = {answer}; SET LOCAL lock_timeout = {lock}"
+    response, lock = int(timeouts.answer * 1000), int(timeouts.connect * 1000)
+    return f"SET LOCAL statement_timeout = {response}; SET LOCAL lock_timeout = {lock}"
 
 
 def carries_several(error: driver.PostgresSyntaxError) -> bool:

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, Request, Response, transcript
+from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, ReceivedResponse, SentRequest, transcript
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._arguments import Body, fill, text, url_of
 from pytest_gaia.clients.http._transport import MIB, Fault, Incoming, Outgoing, Progress, Transport
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedAnswer, Unreachable
+from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedResponse, Unreachable
 from pytest_gaia.secrets.masks import Secret, mask_url
 from pytest_gaia.secrets.redaction import Redactor
 
@@ -108,8 +108,8 @@ _KINDS = {
     "connect": Unreachable.kind,
     "answer": Unreachable.kind,
     "deadline": DeadlineExceeded.kind,
-    "size": UnexpectedAnswer.kind,
-    "encoding": UnexpectedAnswer.kind,
+    "size": UnexpectedResponse.kind,
+    "encoding": UnexpectedResponse.kind,
 }
 
 
@@ -254,18 +254,18 @@ class Attempt:
             return error
         return f"{error}; status {self.incoming.status}, received until then: {self._capped(self.text)}"
 
-    def _request(self) -> Request:
+    def _request(self) -> SentRequest:
         outgoing = self._call.outgoing
         text = self._call.shown
         if text is None and outgoing.body is not None:
             text = outgoing.body.decode("utf-8", errors="replace")
         body = None if text is None else self._capped(text)
         clear = self._link.redactor
-        return Request(outgoing.method, clear.url(outgoing.url), clear.headers(outgoing.headers), body)
+        return SentRequest(outgoing.method, clear.url(outgoing.url), clear.headers(outgoing.headers), body)
 
-    def _response(self) -> Response:
+    def _response(self) -> ReceivedResponse:
         incoming = self.incoming
-        return Response(incoming.status, self._link.redactor.headers(incoming.headers), self._capped(self.text))
+        return ReceivedResponse(incoming.status, self._link.redactor.headers(incoming.headers), self._capped(self.text))
 
     def _capped(self, text: str) -> str:
         return self._link.redactor.exchanged(text, BODY_LIMIT)
@@ -325,11 +325,11 @@ def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url
             f"[env.{environment.name}.timeouts].\n\n{transcript(exchange)}"
         )
     if fault.stage == "encoding":
-        return UnexpectedAnswer(
+        return UnexpectedResponse(
             f"the answer of {exchange.service} cannot be read: {fault.reason}.\n\n{transcript(exchange)}", exchange
         )
     if fault.stage == "size":
-        return UnexpectedAnswer(
+        return UnexpectedResponse(
             f"{exchange.service} answered with more than is read: {fault.reason}.\n"
             f"The bound is `max_answer_mib` in [env.{environment.name}] of gaia.toml.\n\n{transcript(exchange)}",
             exchange,

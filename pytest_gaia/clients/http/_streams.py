@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_gaia.clients._payloads import from_json
 from pytest_gaia.clients.http._exchange import Attempt
-from pytest_gaia.clients.http.answers import Headers, unexpected
+from pytest_gaia.clients.http.responses import Headers, unexpected
 from pytest_gaia.clients.reasons import hide
 
 __tracebackhide__ = hide
@@ -56,7 +56,7 @@ class EventStream:
 
 
 async def require_events(attempt: Attempt) -> None:
-    """Raise ``UnexpectedAnswer`` with the whole exchange for an answer that is no stream of events."""
+    """Raise ``UnexpectedResponse`` with the whole exchange for an answer that is no stream of events."""
     status, kind = attempt.incoming.status, Headers(attempt.incoming.headers).get("content-type", "nothing")
     if status == 200 and kind.startswith("text/event-stream"):
         return

@@ -10,7 +10,7 @@ from pytest_gaia.clients.exchanges import Exchange
 from pytest_gaia.clients.http._arguments import Content, Files, Params, body_of, headers_of, seconds, text
 from pytest_gaia.clients.http._exchange import Call, Identity, Link
 from pytest_gaia.clients.http._streams import EventStream, require_events
-from pytest_gaia.clients.http.answers import Answer, Headers
+from pytest_gaia.clients.http.responses import Headers, Response
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import GaiaError
@@ -77,7 +77,7 @@ class HttpClient:
         files: Files | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send a request and return the answer, whatever its status; redirects are not followed.
 
         ``path`` may be a template (``/personas/{persona_id}``) that ``path_params`` fill; it is recorded as the route.
@@ -102,34 +102,34 @@ class HttpClient:
             within=seconds(timeout, "timeout", self.environment.timeouts.answer),
         )
         try:
-            return await self._answer(call)
+            return await self._response(call)
         except GaiaError as error:
             # What happened is in the message; for a check, it happened where it asked.
             raise error.with_traceback(None) from None
 
-    async def _answer(self, call: Call) -> Answer:
+    async def _response(self, call: Call) -> Response:
         async with self._link.send(call) as attempt:
             body = await attempt.body()
             head = attempt.incoming
-            return Answer(head.status, Headers(head.headers), body, attempt.text, attempt.finish())
+            return Response(head.status, Headers(head.headers), body, attempt.text, attempt.finish())
 
-    async def get(self, path: str, **options: Any) -> Answer:
+    async def get(self, path: str, **options: Any) -> Response:
         """Send a GET; the options are those of :meth:`request`."""
         return await self.request("GET", path, **options)
 
-    async def post(self, path: str, **options: Any) -> Answer:
+    async def post(self, path: str, **options: Any) -> Response:
         """Send a POST; the options are those of :meth:`request`."""
         return await self.request("POST", path, **options)
 
-    async def put(self, path: str, **options: Any) -> Answer:
+    async def put(self, path: str, **options: Any) -> Response:
         """Send a PUT; the options are those of :meth:`request`."""
         return await self.request("PUT", path, **options)
 
-    async def patch(self, path: str, **options: Any) -> Answer:
+    async def patch(self, path: str, **options: Any) -> Response:
         """Send a PATCH; the options are those of :meth:`request`."""
         return await self.request("PATCH", path, **options)
 
-    async def delete(self, path: str, **options: Any) -> Answer:
+    async def delete(self, path: str, **options: Any) -> Response:
         """Send a DELETE; the options are those of :meth:`request`."""
         return await self.request("DELETE", path, **options)
 
@@ -151,7 +151,7 @@ class HttpClient:
         """Open a stream of server-sent events: ``async with gateway.stream(path, json=…) as events``.
 
         ``deadline`` is in seconds, for the whole stream; the environment's ``stream`` where it is not given. Raises
-        what :meth:`request` raises, and ``UnexpectedAnswer`` for an answer that is no stream of events.
+        what :meth:`request` raises, and ``UnexpectedResponse`` for an answer that is no stream of events.
         """
         given = headers_of(headers)
         call = self._link.call(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pytest_gaia.clients.exchanges import Exchange, Message, Request, Response, Statement, phrase
+from pytest_gaia.clients.exchanges import Exchange, Message, ReceivedResponse, SentRequest, Statement, phrase
 
 LIMIT = 64 * 1024
 """bytes that one attachment may have"""
@@ -64,7 +64,7 @@ def _exchange(exchange: Exchange, limit: int) -> dict[str, Any]:
     return plain
 
 
-def _request(request: Request, limit: int) -> dict[str, Any]:
+def _request(request: SentRequest, limit: int) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "method": request.method,
         "url": request.url,
@@ -77,7 +77,7 @@ def _request(request: Request, limit: int) -> dict[str, Any]:
     return plain
 
 
-def _response(response: Response, limit: int) -> dict[str, Any]:
+def _response(response: ReceivedResponse, limit: int) -> dict[str, Any]:
     return {
         "status": response.status,
         "statusText": phrase(response.status),

@@ -112,7 +112,7 @@ class Service:
             # Within an application Starlette raises an error for a wrong path or method, instead of answering in text.
             await self._router({**scope, "app": self}, receive, send)
         except HTTPException as error:
-            await answer({"detail": error.detail}, error.status_code)(scope, receive, send)
+            await json_response({"detail": error.detail}, error.status_code)(scope, receive, send)
 
     def add(self, rule: str, handler: Handler, *, open_: bool = False) -> None:
         """Append a route, such as ``"GET /health"``, that is told in ``/openapi.json``."""
@@ -131,9 +131,9 @@ class Service:
                 if not open_:
                     request.identity = await self._authenticate(request)
                 result = await handler(request)
-                return result if isinstance(result, Response | Stream) else answer(result)
+                return result if isinstance(result, Response | Stream) else json_response(result)
             except HttpError as error:
-                return answer({"detail": error.detail}, error.status_code)
+                return json_response({"detail": error.detail}, error.status_code)
             # A service answers 500 to what it did not expect, whatever that is; the log has it all.
             except Exception:  # noqa: BLE001
                 _log.exception("%s: %s %s", self._title, request.method, request.url.path)
@@ -149,7 +149,7 @@ class Service:
         return {"openapi": "3.1.0", "info": {"title": self._title, "version": "0.2"}, "paths": self._paths}
 
 
-def answer(content: object, status: int = 200) -> Response:
+def json_response(content: object, status: int = 200) -> Response:
     """Return ``content`` as an answer in JSON; bytes are taken for JSON that is already encoded."""
     return Response(content if isinstance(content, bytes) else encode(content), status, {"content-type": JSON_TYPE})
 

@@ -69,7 +69,7 @@ class Assets:
 
     async def health(self, request: Request) -> object:
         """Tell how the service and its database are; of the broker it says connected, whatever is true."""
-        up = await self._database.answers()
+        up = await self._database.responds()
         return {
             "status": "healthy" if up else "unhealthy",
             "service": "asset-service",

@@ -88,7 +88,7 @@ class Auth:
 
     async def health(self, request: Request) -> object:
         """Tell how the service and its database are."""
-        up = await self._database.answers()
+        up = await self._database.responds()
         word = "healthy" if up else "unhealthy"
         return {
             "service": "auth",

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from pytest_gaia.sandbox._services.app import HttpError, Request, Service, naive_now, today
-from pytest_gaia.sandbox._services.figures import ANSWERS, FIGURES, add_canned, canned, filled
+from pytest_gaia.sandbox._services.figures import FIGURES, RESPONSES, add_canned, canned, filled
 from pytest_gaia.sandbox._services.validation import json_object, required_query, whole_number
 
 _PRICES = "/api/v0.2/assets/pricing"
@@ -69,8 +69,8 @@ def add_pricing(router: Service, *, fixed: bool) -> None:
     router.add(f"POST {_PRICES}/update", prices.update)
     add_canned(router, "chat", f"GET {_PRICES}/providers")
     router.add(f"POST {_PRICES}/cost-estimator/estimate", prices.estimate)
-    router.add(tiers, canned(ANSWERS["chat"][tiers], **_PRICING["dalle"]))
-    router.add(packages, canned(ANSWERS["chat"][packages], **_PRICING["meshy"]))
+    router.add(tiers, canned(RESPONSES["chat"][tiers], **_PRICING["dalle"]))
+    router.add(packages, canned(RESPONSES["chat"][packages], **_PRICING["meshy"]))
     router.add(f"GET {_PRICES}/cost-estimator/provider-comparison", prices.compare)
 
 
@@ -227,7 +227,7 @@ class Usage:
         last = day.replace(day=calendar.monthrange(day.year, day.month)[1])
         charges = self._charges()
         return filled(
-            ANSWERS["chat"][f"GET {_USAGE}/billing/current"],
+            RESPONSES["chat"][f"GET {_USAGE}/billing/current"],
             **charges,
             total=_money(sum(charges.values())),
             first=f"{day.replace(day=1)}",
@@ -241,7 +241,7 @@ class Usage:
         """Return this month's report."""
         operations = _operations(self._entries)
         return filled(
-            ANSWERS["chat"][f"GET {_USAGE}/reports/monthly"],
+            RESPONSES["chat"][f"GET {_USAGE}/reports/monthly"],
             **self._charges(),
             month=request.query_params.get("month", f"{today():%Y-%m}"),
             summary={**_totals(self._entries), "unique_operations": len(operations)},

@@ -10,7 +10,7 @@ from pytest_gaia.sandbox._services.app import Request, Service, Stream, encode, 
 from pytest_gaia.sandbox._services.auth import Identities
 from pytest_gaia.sandbox._services.billing import add_pricing, add_usage
 from pytest_gaia.sandbox._services.database import Database
-from pytest_gaia.sandbox._services.figures import ANSWERS, add_canned, canned
+from pytest_gaia.sandbox._services.figures import RESPONSES, add_canned, canned
 from pytest_gaia.sandbox._services.models import Completion, add_models, add_performance, add_providers, complete
 from pytest_gaia.sandbox._services.personas import add_personas
 from pytest_gaia.sandbox._services.validation import (
@@ -48,7 +48,7 @@ def chat_service(identities: Identities, database: Database, *, fixed: bool = Fa
     router.add("POST /chat/multi-provider", chat.complete)
     router.add("POST /chat/", chat.complete_plainly)
     # Personas are read from the database at each use: there is nothing to reload.
-    router.add("POST /chat/reload-prompt", canned(ANSWERS["chat"][_RELOAD]))
+    router.add("POST /chat/reload-prompt", canned(RESPONSES["chat"][_RELOAD]))
     router.add("DELETE /chat/history", chat.clear)
     router.add("POST /api/v0.2/chat", chat.complete)
     router.add("GET /api/v0.2/chat/status", chat.status)
@@ -71,9 +71,9 @@ class Histories:
     def __init__(self) -> None:
         self._messages: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
 
-    def add(self, user_id: str, message: str, answer: str) -> None:
+    def add(self, user_id: str, message: str, response: str) -> None:
         """Append a message and its answer."""
-        self._messages[user_id] += [("user", message), ("assistant", answer)]
+        self._messages[user_id] += [("user", message), ("assistant", response)]
 
     def count(self, user_id: str) -> int:
         """Return the number of messages, answers included."""
@@ -137,7 +137,7 @@ class Chat:
 
     async def health(self, request: Request) -> object:
         """Tell how the service and its database are; of the broker it says connected, whatever is true."""
-        up = await self._database.answers()
+        up = await self._database.responds()
         return {
             "service": "chat",
             "status": "healthy" if up else "unhealthy",

@@ -115,7 +115,7 @@ class Database:
             finally:
                 await transaction.rollback()
 
-    async def answers(self) -> bool:
+    async def responds(self) -> bool:
         """Whether the database can be reached."""
         try:
             await self.fetch("SELECT 1")

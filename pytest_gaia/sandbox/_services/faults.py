@@ -28,7 +28,7 @@ from typing import Any
 
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.sandbox._services.app import ASGIApp, Message, Receive, Scope, Send, answer, encode
+from pytest_gaia.sandbox._services.app import ASGIApp, Message, Receive, Scope, Send, encode, json_response
 
 REQUIRED = object()
 
@@ -304,7 +304,7 @@ async def _met(fault: Fault, scope: Scope, receive: Receive, send: Send) -> bool
             body = fault.arguments["body"]
             status = fault.arguments["status"]
             detail = {"detail": f"Fault: status {status}"} if body is None else body
-            await answer(detail, status)(scope, receive, send)
+            await json_response(detail, status)(scope, receive, send)
             return True
         case "reset":
             await _reset(scope, receive)

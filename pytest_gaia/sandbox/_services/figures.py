@@ -11,7 +11,7 @@ from typing import Any
 from pytest_gaia.sandbox._services.app import Handler, HttpError, Request, Service, naive_now
 
 FIGURES: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
-ANSWERS: Mapping[str, Mapping[str, Any]] = FIGURES["answers"]
+RESPONSES: Mapping[str, Mapping[str, Any]] = FIGURES["answers"]
 """service → route → answer"""
 
 
@@ -44,7 +44,7 @@ def chosen(contents: Mapping[str, object], missing: str) -> Handler:
 def add_canned(app: Service, service: str, *rules: str, open_: bool = False) -> None:
     """Add the routes of ``service`` whose answers depend on nothing but the time."""
     for rule in rules:
-        app.add(rule, canned(ANSWERS[service][rule]), open_=open_)
+        app.add(rule, canned(RESPONSES[service][rule]), open_=open_)
 
 
 def _filled(content: Any, values: Mapping[str, object]) -> Any:

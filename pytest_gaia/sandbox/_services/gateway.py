@@ -15,13 +15,13 @@ from pytest_gaia.sandbox._services.app import (
     Request,
     Service,
     Stream,
-    answer,
     encode,
+    json_response,
     naive_now,
 )
 from pytest_gaia.sandbox._services.auth import Identities
 from pytest_gaia.sandbox._services.database import Database
-from pytest_gaia.sandbox._services.figures import ANSWERS
+from pytest_gaia.sandbox._services.figures import RESPONSES
 from pytest_gaia.sandbox._services.validation import NUMBER, validated
 
 V02 = "/api/v0.2"
@@ -29,7 +29,7 @@ V1 = "/api/v1"
 REPAIRED_TARGETS = {f"GET {V1}/assets": f"{V1}/assets/"}
 """Where the platform without its defects sends what the release sends to a path that the backend does not serve."""
 CONNECT_TIMEOUT = 5.0
-ANSWER_TIMEOUT = 30.0
+RESPONSE_TIMEOUT = 30.0
 HEALTH_TIMEOUT = 2.0
 ROOT_LIMIT = 60
 
@@ -226,7 +226,7 @@ def gateway_service(
 ) -> Service:
     """Build the gateway over the base URLs of its ``backends``."""
     router = Service(
-        "LLM Platform", identities.authenticate, crash=lambda: answer({"detail": "Internal server error"}, 500)
+        "LLM Platform", identities.authenticate, crash=lambda: json_response({"detail": "Internal server error"}, 500)
     )
     gateway = Gateway(database, backends, fixed=fixed)
     router.add("GET /health", gateway.health, open_=True)
@@ -248,15 +248,15 @@ class Gateway:
 
     async def health(self, request: Request) -> object:
         """Tell whether the database and the other services answer; says nothing of the broker."""
-        database, *services = await asyncio.gather(self._database.answers(), *map(self._answers, self._backends))
+        database, *services = await asyncio.gather(self._database.responds(), *map(self._responds, self._backends))
         status = ("healthy" if all(services) else "degraded") if database else "unhealthy"
         return {"status": status, "timestamp": naive_now(), "version": "0.2"}
 
     async def root(self, request: Request) -> object:
         """Greet, at most sixty times a minute for each client."""
         if not self._root_limit.allows(request.client.host if request.client else "unknown"):
-            return answer({"error": f"Rate limit exceeded: {ROOT_LIMIT} per 1 minute"}, 429)
-        return ANSWERS["gateway"]["GET /"]
+            return json_response({"error": f"Rate limit exceeded: {ROOT_LIMIT} per 1 minute"}, 429)
+        return RESPONSES["gateway"]["GET /"]
 
     async def add_numbers(self, request: Request) -> object:
         """Add two numbers."""
@@ -276,7 +276,7 @@ class Gateway:
 
     async def _forward(self, service: str, call: Call) -> object:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT), send(self._backends[service], call) as reply:
+            async with asyncio.timeout(RESPONSE_TIMEOUT), send(self._backends[service], call) as reply:
                 body = await reply.body()
         except BackendDown as error:
             raise HttpError(503, f"Service {service} unavailable") from error
@@ -287,8 +287,8 @@ class Gateway:
         if not 200 <= reply.status < 300:
             raise HttpError(reply.status, f"Service error: {body.decode(errors='replace')}")
         if not reply.content_type.startswith(JSON_TYPE):
-            return answer({"content": body.decode(errors="replace"), "content_type": reply.content_type})
-        return answer(body, reply.status)
+            return json_response({"content": body.decode(errors="replace"), "content_type": reply.content_type})
+        return json_response(body, reply.status)
 
     async def _relay(self, service: str, call: Call) -> AsyncGenerator[bytes, None]:
         """Pass a stream on as it comes. The 200 is out before the backend is asked: one that is down gives no events."""
@@ -313,7 +313,7 @@ class Gateway:
             body = b""
         return Call(request.method, f"{path}?{query}" if query else path, headers, body)
 
-    async def _answers(self, service: str) -> bool:
+    async def _responds(self, service: str) -> bool:
         """Whether a service answers at all; what it says of itself does not count."""
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT), send(self._backends[service], Call("GET", "/health", {})):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pytest_gaia.sandbox._services.app import HttpError, Request, Service, naive
-from pytest_gaia.sandbox._services.figures import ANSWERS, FIGURES, add_canned, canned, chosen, filled
+from pytest_gaia.sandbox._services.figures import FIGURES, RESPONSES, add_canned, canned, chosen, filled
 from pytest_gaia.sandbox._services.validation import whole_number
 
 MODELS: Mapping[str, Mapping[str, Any]] = FIGURES["models"]
@@ -58,11 +58,11 @@ def complete(wish: Mapping[str, object]) -> Completion:
 
 def add_providers(router: Service, *, fixed: bool) -> None:
     """Add the routes of providers. The release lacks those of a single provider, but for its models."""
-    answers, missing = ANSWERS["chat"], "Provider {} not found"
-    listed, health, stats = (answers[f"GET {_PROVIDERS}/{name}"] for name in ("", "health", "stats"))
+    responses, missing = RESPONSES["chat"], "Provider {} not found"
+    listed, health, stats = (responses[f"GET {_PROVIDERS}/{name}"] for name in ("", "health", "stats"))
     of_models = f"GET {_PROVIDERS}/{{provider}}/models"
     add_canned(router, "chat", f"GET {_PROVIDERS}/")
-    router.add(of_models, chosen(answers[of_models], missing))
+    router.add(of_models, chosen(responses[of_models], missing))
     add_canned(router, "chat", f"GET {_PROVIDERS}/health")
     router.add(f"POST {_PROVIDERS}/health/check", canned(health))
     add_canned(router, "chat", f"GET {_PROVIDERS}/stats")
@@ -99,7 +99,7 @@ class Performance:
 
     async def summary(self, request: Request) -> object:
         """Return figures of all requests since the last reset."""
-        return filled(ANSWERS["chat"][f"GET {_PERFORMANCE}/summary"], since=naive(self._since))
+        return filled(RESPONSES["chat"][f"GET {_PERFORMANCE}/summary"], since=naive(self._since))
 
     async def reset(self, request: Request) -> object:
         """Begin to measure anew."""
@@ -107,13 +107,13 @@ class Performance:
         if not request.dry:
             self._since = end
         minutes = round((end - start).total_seconds() / 60, 4)
-        answer = ANSWERS["chat"][f"DELETE {_PERFORMANCE}/reset"]
-        return filled(answer, since=naive(start), end=naive(end), minutes=minutes)
+        response = RESPONSES["chat"][f"DELETE {_PERFORMANCE}/reset"]
+        return filled(response, since=naive(start), end=naive(end), minutes=minutes)
 
 
 async def _stages(request: Request) -> object:
     """Return how long the stages of a request take; their shares add up to 100 percent."""
-    return filled(ANSWERS["chat"][f"GET {_PERFORMANCE}/stages"], samples=whole_number(request, "limit", 100))
+    return filled(RESPONSES["chat"][f"GET {_PERFORMANCE}/stages"], samples=whole_number(request, "limit", 100))
 
 
 async def _listing(request: Request) -> object:

@@ -47,8 +47,8 @@ def rows(topology: str) -> dict[str, Expected]:
     for row in TABLE["rows"]:
         absent = row.get("absent", [])
         if topology == "full" or (absent != "all" and topology not in absent):
-            answer = row.get(topology, row["full"])
-            status, kind, shape = TABLE["answers"][answer] if isinstance(answer, str) else answer
+            response = row.get(topology, row["full"])
+            status, kind, shape = TABLE["answers"][response] if isinstance(response, str) else response
             found[row["name"]] = Expected(status, _TYPES[kind], shape)
     return found
 
@@ -98,10 +98,10 @@ class Replay:
     async def _send(self, client: httpx.AsyncClient, row: dict[str, Any]) -> Got:
         method, path = self._filled(row["send"]).split(" ")
         body = json.loads(self._filled(json.dumps(row["body"]))) if "body" in row else None
-        answer = await client.request(
+        response = await client.request(
             method, self._cell.urls[row["service"]] + path, headers=self._credentials(row["as"]), json=body
         )
-        got = _got(answer)
+        got = _got(response)
         if row.get("name") == "personas-create" and got.status == 200:
             self.values["persona_id"] = got.content["persona"]["id"]
         return got
@@ -126,11 +126,11 @@ class Replay:
         return jwt.encode(claims, self._cell.jwt_secret, algorithm="HS256")
 
 
-def _got(answer: httpx.Response) -> Got:
-    kind = answer.headers.get("content-type")
+def _got(response: httpx.Response) -> Got:
+    kind = response.headers.get("content-type")
     if kind == _TYPES["json"]:
-        return Got(answer.status_code, kind, answer.json())
+        return Got(response.status_code, kind, response.json())
     if kind == _TYPES["sse"]:
-        data = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
-        return Got(answer.status_code, kind, [json.loads(one) if one.startswith("{") else one for one in data])
-    return Got(answer.status_code, kind, answer.text)
+        data = [line.removeprefix("data: ") for line in response.text.splitlines() if line]
+        return Got(response.status_code, kind, [json.loads(one) if one.startswith("{") else one for one in data])
+    return Got(response.status_code, kind, response.text)

@@ -20,7 +20,7 @@ ROWS = [(topology, name) for topology in TOPOLOGIES for name in rows(topology)]
 
 
 @pytest.mark.parametrize(("topology", "name"), ROWS)
-async def test_answers_as_observed(replayed: Callable[[str], Awaitable[Replay]], topology: str, name: str) -> None:
+async def test_responses_as_observed(replayed: Callable[[str], Awaitable[Replay]], topology: str, name: str) -> None:
     replay = await replayed(topology)
     expected, got = rows(topology)[name], replay.got[name]
 

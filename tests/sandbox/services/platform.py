@@ -32,9 +32,9 @@ class Platform:
 
     async def content(self, request: str, **more: Any) -> Any:
         """Send a request that must be answered with 200, and return the JSON."""
-        answer = await self.ask(request, **more)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await self.ask(request, **more)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     async def rows(self, query: str, *values: object) -> list[asyncpg.Record]:
         """Run SQL in the cell's database."""
@@ -55,7 +55,7 @@ class Platform:
         self.stack.fault(self.cell.name, member, kind, **arguments)
 
 
-def events_of(answer: httpx.Response) -> list[Any]:
+def events_of(response: httpx.Response) -> list[Any]:
     """Return the events of a stream in their order, JSON decoded."""
-    data = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
+    data = [line.removeprefix("data: ") for line in response.text.splitlines() if line]
     return [json.loads(one) if one.startswith("{") else one for one in data]

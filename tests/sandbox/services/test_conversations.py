@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CHAT = "/api/v0.2/chat"
 
 
-async def test_same_message_gets_same_answer(platform: Platform) -> None:
+async def test_same_message_gets_same_response(platform: Platform) -> None:
     first, second = [await platform.content(f"POST {CHAT}", json={"message": "twice"}) for _ in range(2)]
 
     assert first == second
@@ -22,7 +22,7 @@ async def test_same_message_gets_same_answer(platform: Platform) -> None:
     assert first["usage"]["total_tokens"] == first["usage"]["input_tokens"] + first["usage"]["output_tokens"]
 
 
-async def test_stream_carries_the_text_of_the_plain_answer(platform: Platform) -> None:
+async def test_stream_carries_the_text_of_the_plain_response(platform: Platform) -> None:
     message = {"message": "a message of quite a few words, so that it is streamed in pieces"}
     plain = await platform.content(f"POST {CHAT}", json=message)
     events = events_of(await platform.ask(f"POST {CHAT}/stream", json=message))
@@ -101,13 +101,13 @@ async def test_second_stream_of_a_user_hits_the_caches_until_they_are_invalidate
     ],
 )
 async def test_request_chooses_the_model(platform: Platform, wish: dict[str, str], model: str) -> None:
-    answer = await platform.content(f"POST {CHAT}", json={"message": "hello", **wish})
+    response = await platform.content(f"POST {CHAT}", json={"message": "hello", **wish})
 
-    assert answer["model"] == model
+    assert response["model"] == model
 
 
 @pytest.mark.parametrize("wish", [{"model": "nope"}, {"provider": "mistral"}])
 async def test_model_without_provider_is_a_500(platform: Platform, wish: dict[str, str]) -> None:
-    answer = await platform.ask(f"POST {CHAT}", json={"message": "hello", **wish})
+    response = await platform.ask(f"POST {CHAT}", json={"message": "hello", **wish})
 
-    assert (answer.status_code, "No provider found for model" in answer.text) == (500, True)
+    assert (response.status_code, "No provider found for model" in response.text) == (500, True)

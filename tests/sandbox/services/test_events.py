@@ -98,7 +98,7 @@ async def test_broker_that_refuses_the_password_is_logged(platform: Platform, ca
     assert "Authorization" in caplog.text
 
 
-async def test_broker_that_does_not_answer_is_given_up(
+async def test_broker_that_does_not_respond_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("pytest_gaia.sandbox._services.cell.TIMEOUT", 0.02)

@@ -23,7 +23,7 @@ STREAM = f"POST {V02}/chat/stream"
 HELLO = {"message": "hello"}
 
 
-async def test_slow_answers_late(platform: Platform) -> None:
+async def test_slow_responds_late(platform: Platform) -> None:
     platform.fault("gateway", "slow", delay=0.15)
     start = time.monotonic()
 
@@ -32,7 +32,7 @@ async def test_slow_answers_late(platform: Platform) -> None:
     assert time.monotonic() - start >= 0.15
 
 
-async def test_hang_answers_only_when_healed(platform: Platform) -> None:
+async def test_hang_responds_only_when_healed(platform: Platform) -> None:
     platform.fault("gateway", "hang")
     request = asyncio.ensure_future(platform.ask(PROVIDERS))
 
@@ -43,18 +43,18 @@ async def test_hang_answers_only_when_healed(platform: Platform) -> None:
     assert (await request).status_code == 200
 
 
-async def test_status_answers_with_that_status_and_body(platform: Platform) -> None:
+async def test_status_responds_with_that_status_and_body(platform: Platform) -> None:
     platform.fault("gateway", "status", status=418, body={"detail": "teapot"})
-    answer = await platform.ask(PROVIDERS)
+    response = await platform.ask(PROVIDERS)
 
-    assert (answer.status_code, answer.json()) == (418, {"detail": "teapot"})
+    assert (response.status_code, response.json()) == (418, {"detail": "teapot"})
 
 
 async def test_status_of_a_service_comes_through_the_gateway(platform: Platform) -> None:
     platform.fault("chat", "status", status=502)
-    answer = await platform.ask(PROVIDERS)
+    response = await platform.ask(PROVIDERS)
 
-    assert (answer.status_code, "Service error" in answer.text) == (502, True)
+    assert (response.status_code, "Service error" in response.text) == (502, True)
 
 
 async def test_reset_breaks_the_connection(platform: Platform) -> None:
@@ -66,16 +66,16 @@ async def test_reset_breaks_the_connection(platform: Platform) -> None:
 
 async def test_reset_of_a_service_makes_it_unavailable(platform: Platform) -> None:
     platform.fault("chat", "reset")
-    answer = await platform.ask(PROVIDERS)
+    response = await platform.ask(PROVIDERS)
 
-    assert (answer.status_code, answer.json()) == (503, {"detail": "Service chat unavailable"})
+    assert (response.status_code, response.json()) == (503, {"detail": "Service chat unavailable"})
 
 
 async def test_reset_before_a_stream_gives_no_events(platform: Platform) -> None:
     platform.fault("chat", "reset")
-    answer = await platform.ask(STREAM, json=HELLO)
+    response = await platform.ask(STREAM, json=HELLO)
 
-    assert (answer.status_code, events_of(answer)) == (200, [])
+    assert (response.status_code, events_of(response)) == (200, [])
 
 
 @pytest.mark.parametrize("member", ["gateway", "chat"])
@@ -106,7 +106,7 @@ async def test_drop_and_set_reach_into_events(platform: Platform) -> None:
     assert events[-1] == "[DONE]"
 
 
-async def test_noop_answers_and_writes_nothing(platform: Platform) -> None:
+async def test_noop_responds_and_writes_nothing(platform: Platform) -> None:
     name = f"noop-{uuid.uuid4()}"
     platform.fault("chat", "noop", route=f"{V02}/personas", method="post")
     made = await platform.content(f"POST {V02}/personas", json={"name": name, "description": "d", "system_prompt": "s"})
@@ -130,9 +130,9 @@ async def test_noop_keeps_an_asset_from_being_stored(platform: Platform) -> None
     platform.fault("asset", "noop")
     description = f"noop-{uuid.uuid4()}"
     wish = {"category": "prop", "style": "s", "description": description}
-    answer = await platform.ask("POST /api/v1/assets/request", service="asset", json=wish)
+    response = await platform.ask("POST /api/v1/assets/request", service="asset", json=wish)
 
-    assert (answer.status_code, answer.json()["status"]) == (200, "pending")
+    assert (response.status_code, response.json()["status"]) == (200, "pending")
     assert await platform.rows("SELECT FROM assets WHERE description = $1", description) == []
 
 
@@ -202,7 +202,7 @@ async def test_fault_of_one_cell_is_not_that_of_another(platform: Platform) -> N
     assert (await platform.client.get(f"{other.urls['gateway']}/health")).status_code == 200
 
 
-async def test_healed_platform_answers_as_before(platform: Platform) -> None:
+async def test_healed_platform_responds_as_before(platform: Platform) -> None:
     platform.fault("gateway", "status", status=418)
     platform.fault("chat", "stop")
     platform.stack.heal(platform.cell.name)

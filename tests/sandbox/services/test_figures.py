@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.sandbox._services.figures import ANSWERS
+from pytest_gaia.sandbox._services.figures import RESPONSES
 
 if TYPE_CHECKING:
     from tests.sandbox.services.platform import Platform
@@ -153,9 +153,9 @@ async def test_reset_begins_to_measure_anew(platform: Platform) -> None:
     assert (period["start"], period["end"]) == (before["data_since"], after["data_since"])
 
 
-@pytest.mark.parametrize(("service", "rule"), [(name, rule) for name, rules in ANSWERS.items() for rule in rules])
-async def test_answers_leave_nothing_to_fill_in(fixed: Platform, service: str, rule: str) -> None:
-    answer = await fixed.ask(rule.format(provider="claude"), service=service)
+@pytest.mark.parametrize(("service", "rule"), [(name, rule) for name, rules in RESPONSES.items() for rule in rules])
+async def test_responses_leave_nothing_to_fill_in(fixed: Platform, service: str, rule: str) -> None:
+    response = await fixed.ask(rule.format(provider="claude"), service=service)
 
-    assert answer.status_code == 200
-    assert '"{' not in answer.text
+    assert response.status_code == 200
+    assert '"{' not in response.text

@@ -44,9 +44,9 @@ ESTIMATE = f"POST {V02}/assets/pricing/cost-estimator/estimate"
 async def test_status_without_the_defect(
     platform: Platform, fixed: Platform, request_line: str, body: object, released: int, repaired: int
 ) -> None:
-    answers = [await one.ask(request_line, json=body) for one in (platform, fixed)]
+    responses = [await one.ask(request_line, json=body) for one in (platform, fixed)]
 
-    assert [answer.status_code for answer in answers] == [released, repaired], answers[1].text
+    assert [response.status_code for response in responses] == [released, repaired], responses[1].text
 
 
 async def test_single_provider_is_what_the_list_says(fixed: Platform) -> None:
@@ -61,13 +61,13 @@ async def test_single_provider_is_what_the_list_says(fixed: Platform) -> None:
 
 
 async def test_stream_flag_streams(fixed: Platform) -> None:
-    answer = await fixed.ask(f"POST {V02}/chat", json={"message": "hello", "stream": True})
+    response = await fixed.ask(f"POST {V02}/chat", json={"message": "hello", "stream": True})
 
-    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert events_of(answer)[-1] == "[DONE]"
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert events_of(response)[-1] == "[DONE]"
 
 
-async def test_without_the_flag_the_answer_is_json(fixed: Platform) -> None:
+async def test_without_the_flag_the_response_is_json(fixed: Platform) -> None:
     assert "hello" in (await fixed.content(f"POST {V02}/chat", json={"message": "hello"}))["response"]
 
 

@@ -57,34 +57,34 @@ async def test_wrong_method_is_told_from_wrong_path(platform: Platform) -> None:
 
 
 async def test_missing_slash_is_redirected_with_the_query(platform: Platform) -> None:
-    answer = await platform.ask("GET /api/v0.2/models?provider=openai", service="chat")
+    response = await platform.ask("GET /api/v0.2/models?provider=openai", service="chat")
 
-    assert answer.status_code == 307
-    assert answer.headers["location"] == f"{platform.cell.urls['chat']}/api/v0.2/models/?provider=openai"
+    assert response.status_code == 307
+    assert response.headers["location"] == f"{platform.cell.urls['chat']}/api/v0.2/models/?provider=openai"
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"", b'"text"'])
 async def test_body_that_is_no_object_is_a_422(platform: Platform, body: bytes) -> None:
     headers = {"content-type": "application/json"}
-    answer = await platform.ask("POST /api/v0.2/chat", content=body, headers=headers)
+    response = await platform.ask("POST /api/v0.2/chat", content=body, headers=headers)
 
-    assert answer.status_code == 422
+    assert response.status_code == 422
 
 
 SECRET = "a secret of at least thirty-two bytes"
 
 
 @asynccontextmanager
-async def gateway_over(answer: bytes | None) -> AsyncIterator[httpx.AsyncClient]:
+async def gateway_over(response: bytes | None) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of a gateway whose services write ``answer`` and hang up, or never write anything."""
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        if answer is None:
+        if response is None:
             await ended.wait()
         else:
-            writer.write(answer)
+            writer.write(response)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -110,35 +110,35 @@ HEADERS = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
     [b"", b"HTTP/1.1 200", HEADERS + b"content-length: 9\r\n\r\n{}", HEADERS + b"\r\n5\r\n{}"],
     ids=["nothing", "half a status", "half a body", "half a chunk"],
 )
-async def test_answer_that_breaks_off_is_a_503(broken: bytes) -> None:
+async def test_response_that_breaks_off_is_a_503(broken: bytes) -> None:
     async with gateway_over(broken) as client:
-        answer = await client.post("/api/v1/auth/validate", json={})
+        response = await client.post("/api/v1/auth/validate", json={})
 
-    assert (answer.status_code, answer.json()) == (503, {"detail": "Service auth unavailable"})
+    assert (response.status_code, response.json()) == (503, {"detail": "Service auth unavailable"})
 
 
-async def test_answer_that_does_not_come_is_a_504(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_response_that_does_not_come_is_a_504(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "ANSWER_TIMEOUT", 0.02)
     async with gateway_over(None) as client:
-        answer = await client.post("/api/v1/auth/validate", json={})
+        response = await client.post("/api/v1/auth/validate", json={})
 
-    assert (answer.status_code, answer.json()) == (504, {"detail": "Service auth timeout"})
+    assert (response.status_code, response.json()) == (504, {"detail": "Service auth timeout"})
 
 
 async def test_chunks_are_put_together() -> None:
     async with gateway_over(HEADERS + b'\r\n3\r\n{"a\r\n4\r\n":1}\r\n0\r\n\r\n') as client:
-        answer = await client.post("/api/v1/auth/validate", json={})
+        response = await client.post("/api/v1/auth/validate", json={})
 
-    assert answer.json() == {"a": 1}
+    assert response.json() == {"a": 1}
 
 
 async def test_stream_comes_through_before_it_ends(platform: Platform) -> None:
     request = {"message": "hello"}
     url = f"{platform.cell.urls['gateway']}/api/v0.2/chat/stream"
-    async with platform.client.stream("POST", url, json=request) as answer:
-        sizes = [len(chunk) async for chunk in answer.aiter_raw()]
+    async with platform.client.stream("POST", url, json=request) as response:
+        sizes = [len(chunk) async for chunk in response.aiter_raw()]
 
-    assert answer.headers["transfer-encoding"] == "chunked"
+    assert response.headers["transfer-encoding"] == "chunked"
     assert len(sizes) > 1
 
 

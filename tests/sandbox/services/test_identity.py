@@ -68,9 +68,9 @@ async def test_key_counts_where_the_token_does_not(platform: Platform) -> None:
 
 
 async def test_services_check_for_themselves(platform: Platform) -> None:
-    answers = [
+    responses = [
         await platform.ask(f"GET {path}", service=service, headers={"X-API-Key": "wrong"})
         for service, path in (("chat", "/api/v0.2/providers/"), ("asset", "/api/v1/assets/"))
     ]
 
-    assert [answer.status_code for answer in answers] == [403, 403]
+    assert [response.status_code for response in responses] == [403, 403]

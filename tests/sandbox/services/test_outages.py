@@ -47,9 +47,9 @@ async def test_every_service_says_that_the_database_is_away(platform: Platform) 
 
 async def test_request_that_needs_the_database_is_a_500_without_it(platform: Platform) -> None:
     with without(platform, "postgres"):
-        answer = await platform.ask("GET /api/v0.2/personas", headers={**platform.bearer(), "X-API-Key": ""})
+        response = await platform.ask("GET /api/v0.2/personas", headers={**platform.bearer(), "X-API-Key": ""})
 
-    assert (answer.status_code, "Database unavailable" in answer.text) == (500, True)
+    assert (response.status_code, "Database unavailable" in response.text) == (500, True)
 
 
 @pytest.mark.parametrize(("service", "said"), [("asset", "connected"), ("chat", {"status": "connected"})])

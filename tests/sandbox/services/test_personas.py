@@ -67,8 +67,8 @@ async def test_a_refused_name_leaves_a_failed_transaction_to_inserts_until_it_is
     inserting = ((f"POST {PERSONAS}", wish(f"{name}-b")), (f"POST {PERSONAS}/initialize-default", None))
 
     for request, body in (*inserting, *inserting):
-        answer = await platform.ask(request, json=body)
-        assert (answer.status_code, "InFailedSqlTransaction" in answer.text) == (500, True)
+        response = await platform.ask(request, json=body)
+        assert (response.status_code, "InFailedSqlTransaction" in response.text) == (500, True)
     assert (await platform.content(f"GET {path}"))["persona"]["name"] == name
 
     if recover == "set":
@@ -94,15 +94,15 @@ async def test_a_failed_transaction_does_not_outlive_the_database(platform: Plat
 async def test_renaming_to_a_taken_name_is_refused(platform: Platform, name: str) -> None:
     made = (await platform.content(f"POST {PERSONAS}", json=wish(name)))["persona"]
 
-    answer = await platform.ask(f"PUT {PERSONAS}/{made['id']}", json={"name": "Mu"})
+    response = await platform.ask(f"PUT {PERSONAS}/{made['id']}", json={"name": "Mu"})
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
 
 
 async def test_name_of_more_than_a_hundred_characters_is_refused(platform: Platform) -> None:
-    answer = await platform.ask(f"POST {PERSONAS}", json=wish("n" * 101))
+    response = await platform.ask(f"POST {PERSONAS}", json=wish("n" * 101))
 
-    assert (answer.status_code, "string_too_long" in answer.text) == (422, True)
+    assert (response.status_code, "string_too_long" in response.text) == (422, True)
 
 
 async def test_list_leaves_inactive_personas_out_unless_asked(platform: Platform, name: str) -> None:

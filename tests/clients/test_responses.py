@@ -8,21 +8,23 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_gaia.clients.exchanges import Exchange, Request, Response, transcript
-from pytest_gaia.clients.http.answers import Answer, Headers, unexpected
-from pytest_gaia.errors import UnexpectedAnswer
+from pytest_gaia.clients.exchanges import Exchange, ReceivedResponse, SentRequest, transcript
+from pytest_gaia.clients.http.responses import Headers, Response, unexpected
+from pytest_gaia.errors import UnexpectedResponse
 
 BODY = {"summary": {"total_cost": 1.5, "none": None}, "providers": [{"id": "claude"}, {"id": "openai"}], "empty": {}}
 
 
 def exchange(status: int, body: str, *, error: str | None = None) -> Exchange:
-    response = None if error else Response(status, {"content-type": "application/json"}, body)
-    request = Request("GET", "http://h/x", {"accept": "*/*"})
+    response = None if error else ReceivedResponse(status, {"content-type": "application/json"}, body)
+    request = SentRequest("GET", "http://h/x", {"accept": "*/*"})
     return Exchange("gateway", "direct", "/x", request, response, error, started=0.0, elapsed=0.0123)
 
 
-def answered(status: int = 200, body: str = json.dumps(BODY)) -> Answer:
-    return Answer(status, Headers([("Content-Type", "application/json")]), body.encode(), body, exchange(status, body))
+def answered(status: int = 200, body: str = json.dumps(BODY)) -> Response:
+    return Response(
+        status, Headers([("Content-Type", "application/json")]), body.encode(), body, exchange(status, body)
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,14 +54,14 @@ def test_a_field_is_found_by_its_path(path: str, value: object) -> None:
     ],
 )
 def test_a_missing_field_says_how_far_the_path_leads(path: str, why: str) -> None:
-    with pytest.raises(UnexpectedAnswer) as caught:
+    with pytest.raises(UnexpectedResponse) as caught:
         answered().field(path)
     assert why in str(caught.value)
     assert "GET http://h/x" in str(caught.value)
 
 
 @pytest.mark.parametrize(("status", "expected"), [(200, ()), (204, ()), (404, (404,)), (409, (200, 409))])
-def test_an_expected_status_gives_the_answer_back(status: int, expected: tuple[int, ...]) -> None:
+def test_an_expected_status_gives_the_response_back(status: int, expected: tuple[int, ...]) -> None:
     given = answered(status)
     assert given.expect(*expected) is given
 
@@ -68,13 +70,13 @@ def test_an_expected_status_gives_the_answer_back(status: int, expected: tuple[i
     ("status", "expected", "wanted"), [(500, (), "2xx"), (200, (404,), "404"), (301, (200, 201), "200 or 201")]
 )
 def test_an_unexpected_status_says_both(status: int, expected: tuple[int, ...], wanted: str) -> None:
-    with pytest.raises(UnexpectedAnswer, match=f"gateway answered {status}, expected {wanted}"):
+    with pytest.raises(UnexpectedResponse, match=f"gateway answered {status}, expected {wanted}"):
         answered(status).expect(*expected)
 
 
 @pytest.mark.parametrize("body", ["<html>", '{"a": NaN}', '{"a": [-Infinity]}', "Infinity"])
-def test_an_answer_that_is_not_json_is_shown(body: str) -> None:
-    with pytest.raises(UnexpectedAnswer, match=r"answered something that is not JSON") as caught:
+def test_a_response_that_is_not_json_is_shown(body: str) -> None:
+    with pytest.raises(UnexpectedResponse, match=r"answered something that is not JSON") as caught:
         answered(body=body).json()
     assert body in str(caught.value).partition("< 200")[2]
 
@@ -90,13 +92,13 @@ def test_headers_are_found_in_any_case_and_joined() -> None:
     )
 
 
-def test_an_answer_shows_no_secret_in_its_repr() -> None:
-    given = Answer(200, Headers([("x", "hidden-value")]), b"hidden-value", "hidden-value", exchange(200, "***"))
+def test_a_response_shows_no_secret_in_its_repr() -> None:
+    given = Response(200, Headers([("x", "hidden-value")]), b"hidden-value", "hidden-value", exchange(200, "***"))
     assert repr(given) == "<Answer 200 to GET http://h/x>"
     assert "hidden-value" not in repr(given.headers)
 
 
-def test_a_transcript_without_an_answer_says_what_failed() -> None:
+def test_a_transcript_without_a_response_says_what_failed() -> None:
     text = transcript(exchange(0, "", error="unreachable: connection refused"))
     assert text.splitlines() == [
         "  GET http://h/x",
@@ -106,7 +108,7 @@ def test_a_transcript_without_an_answer_says_what_failed() -> None:
     ]
 
 
-def test_a_transcript_of_a_long_answer_says_how_much_is_left_out() -> None:
+def test_a_transcript_of_a_long_response_says_how_much_is_left_out() -> None:
     assert "… 1000 more characters" in transcript(exchange(299, "x" * 5000))
 
 
@@ -137,7 +139,14 @@ def test_an_exchange_travels_between_processes() -> None:
 )
 def test_a_401_without_credentials_says_what_to_configure(status: int, headers: dict[str, str], hinted: bool) -> None:
     exchange = Exchange(
-        "gateway", "direct", "/x", Request("GET", "http://h/x", headers), Response(status, {}, "{}"), None, 0.0, 0.01
+        "gateway",
+        "direct",
+        "/x",
+        SentRequest("GET", "http://h/x", headers),
+        ReceivedResponse(status, {}, "{}"),
+        None,
+        0.0,
+        0.01,
     )
 
     assert ("GAIA_<ENVIRONMENT>_API_KEY" in str(unexpected(exchange, "answered"))) is hinted

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_gaia.clients._payloads import from_json
 from pytest_gaia.clients.exchanges import Exchange, transcript
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.errors import UnexpectedAnswer
+from pytest_gaia.errors import UnexpectedResponse
 
 __tracebackhide__ = hide
 
@@ -35,7 +35,7 @@ class Headers(Mapping[str, str]):
         return f"<Headers {', '.join(self._values)}>"
 
 
-class Answer:
+class Response:
     """What a service answered.
 
     ``exchange`` is the masked record of it, and what every message shows; ``text``, ``body`` and ``json()`` give what
@@ -62,16 +62,16 @@ class Answer:
         return self.exchange.elapsed
 
     def json(self) -> Any:
-        """Return the decoded body; :class:`UnexpectedAnswer` where it is not JSON."""
+        """Return the decoded body; :class:`UnexpectedResponse` where it is not JSON."""
         try:
             return from_json(self.body)
         except ValueError as error:
             raise self.unexpected(f"answered something that is not JSON ({error})") from None
 
-    def expect(self, *statuses: int) -> Answer:
+    def expect(self, *statuses: int) -> Response:
         """Return self if the status is one of ``statuses`` (any 2xx where none is given).
 
-        Raises :class:`UnexpectedAnswer` with the whole exchange.
+        Raises :class:`UnexpectedResponse` with the whole exchange.
         """
         if self.status in statuses or (not statuses and 200 <= self.status < 300):
             return self
@@ -81,7 +81,7 @@ class Answer:
     def field(self, path: str) -> Any:
         """Return one value of a JSON answer by a dotted path; list items by number: ``providers.0.id``.
 
-        Raises :class:`UnexpectedAnswer` that says how far the path leads and what is there.
+        Raises :class:`UnexpectedResponse` that says how far the path leads and what is there.
         """
         value, walked = self.json(), "the answer"
         for name in path.split("."):
@@ -91,7 +91,7 @@ class Answer:
             value, walked = found[0], name if walked == "the answer" else f"{walked}.{name}"
         return value
 
-    def unexpected(self, problem: str) -> UnexpectedAnswer:
+    def unexpected(self, problem: str) -> UnexpectedResponse:
         """Return the error for an answer that is not what a check needs; ``problem`` follows the service's name."""
         return unexpected(self.exchange, problem)
 
@@ -100,9 +100,13 @@ class Answer:
         return f"<Answer {self.status} to {request.method} {request.url}>"
 
 
-def unexpected(exchange: Exchange, problem: str) -> UnexpectedAnswer:
+Answer = Response
+"""old name of :class:`Response`"""
+
+
+def unexpected(exchange: Exchange, problem: str) -> UnexpectedResponse:
     """Return the error with the whole exchange in its message; ``problem`` follows the name of the service."""
-    return UnexpectedAnswer(f"{exchange.service} {problem}{_hint(exchange)}\n\n{transcript(exchange)}", exchange)
+    return UnexpectedResponse(f"{exchange.service} {problem}{_hint(exchange)}\n\n{transcript(exchange)}", exchange)
 
 
 def _hint(exchange: Exchange) -> str:
