@@ -238,11 +238,11 @@ def postgres_fresh(
     """A database of the test's own, with the platform's tables and first rows; its statements commit. Sandbox only."""
     from pytest_gaia.errors import NotApplicable
 
-    if gaia_run.stack is None:
+    if gaia_run.sandbox is None:
         raise NotApplicable(f"{gaia_env.name} has no databases to give away; only the sandbox has")
-    dsn = gaia_run.stack.fresh_database(gaia_run.process)
+    dsn = gaia_run.sandbox.fresh_database(gaia_run.process)
     try:
         with _held(gaia_loop, gaia_database.fresh(dsn)) as session:
             yield session
     finally:
-        gaia_run.stack.drop_database(gaia_run.process, dsn)
+        gaia_run.sandbox.drop_database(gaia_run.process, dsn)

@@ -33,7 +33,7 @@ def _starts() -> list[bool]:
     return [
         _line("ready, nothing cached", median(each.ready for each in first), "s", at_most=1.0),
         _line("ready, from the cache", median(each.ready for each in cached), "s", at_most=0.35),
-        _line("one more cell", 1000 * median(each.cell for each in cached), "ms", at_most=50),
+        _line("one more stack", 1000 * median(each.stack for each in cached), "ms", at_most=50),
         _line("stopped, nothing left", 1000 * median(each.stop for each in cached), "ms"),
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +17,22 @@ class Start:
     """One sandbox: seconds until it was ready, for a further cell, and until nothing was left of it."""
 
     ready: float
-    cell: float
+    stack: float
     stop: float
 
 
 def started() -> Start:
     """Start a sandbox, make five more cells, and stop it."""
     began = time.perf_counter()
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        stack.ready()
+        sandbox.ready()
         ready = time.perf_counter() - began
-        cells = [_cell(stack, f"gw{number}") for number in range(5)]
+        stacks = [_start(sandbox, f"gw{number}") for number in range(5)]
     finally:
         ending = time.perf_counter()
-        stack.stop()
-    return Start(ready, median(cells), time.perf_counter() - ending)
+        sandbox.stop()
+    return Start(ready, median(stacks), time.perf_counter() - ending)
 
 
 def rounds(count: int) -> tuple[list[Start], list[Start]]:
@@ -46,7 +46,7 @@ def rounds(count: int) -> tuple[list[Start], list[Start]]:
     return first, cached
 
 
-def _cell(stack: Stack, name: str) -> float:
+def _start(sandbox: Sandbox, name: str) -> float:
     began = time.perf_counter()
-    stack.cell(name)
+    sandbox.stack(name)
     return time.perf_counter() - began

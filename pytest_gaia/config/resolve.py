@@ -61,7 +61,7 @@ def resolve(options: Options) -> Environment:
     """Return the environment of a run, each value with its source.
 
     An environment on the sandbox (``sandbox=True``, a rehearsal included) has no addresses of its own yet:
-    ``run.stack.bind`` gives it those of a running one. Nothing is sent.
+    ``run.sandbox.bind`` gives it those of a running one. Nothing is sent.
 
     Raises ``ConfigError`` for a mistake in an option, a variable or a file, and ``EnvironmentUnavailable`` if an
     address belongs to another environment.

@@ -11,8 +11,8 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxError
 from pytest_gaia.observation.readiness import MemberState, demand_of, probe_members
 from pytest_gaia.observation.watching import look_again, observe
+from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.checks.result import Result
-from pytest_gaia.plugin.checks.witness import WitnessHooks
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.signs import only_looks
@@ -44,14 +44,14 @@ class ControllerHooks:
         self,
         run: Run,
         result: Result,
-        witness: WitnessHooks,
+        observer: ObserverHooks,
         config: pytest.Config,
         suites: SuitesBegun,
         deployment: Deployment | None = None,
     ) -> None:
         self.run = run
         self.result = result
-        self.witness = witness
+        self.observer = observer
         self.config = config
         self._suites = suites
         self.deployment = deployment
@@ -130,7 +130,7 @@ class ControllerHooks:
 
     @property
     def _mistake(self) -> str | None:
-        return self.witness.mistake or (str(self._refused) if self._refused else None)
+        return self.observer.mistake or (str(self._refused) if self._refused else None)
 
     def _mask(self, text: str) -> str:
         # Asked for only at the end: it waits for the sandbox.
@@ -147,11 +147,11 @@ class ControllerHooks:
             words.say(evaluated, self._noted, self.result.unwritten)
 
     def _evaluated(self, exitstatus: int) -> int:
-        self.witness.assembly.finish()
+        self.observer.assembly.finish()
         self._look_again(exitstatus)
-        witness = self.witness
-        planned = len(witness.assembly.planned)
-        code = self.result.close(exitstatus, planned, partial=witness.partial(), lost=witness.lost)
+        observer = self.observer
+        planned = len(observer.assembly.planned)
+        code = self.result.close(exitstatus, planned, partial=observer.partial(), lost=observer.lost)
         if self.result.evaluated and (problem := settle_junit(self.config, self.result.evaluated)):
             self.result.unwritten.append(problem)
             return code or int(pytest.ExitCode.USAGE_ERROR)
@@ -160,7 +160,7 @@ class ControllerHooks:
     def _collected(self) -> bool:
         """Whether the workers have found something to run, and nothing that they could not read."""
         broken = [each.node for each in self.result.records if each.state == "not collected" and not each.phases]
-        if self.witness.assembly.planned and not broken:
+        if self.observer.assembly.planned and not broken:
             return True
         why = f"{', '.join(broken)} could not be collected" if broken else "nothing was selected"
         self._write([f"gaia: {why}: nothing was deployed, and no test was run."], red=True)
@@ -227,11 +227,11 @@ class ControllerHooks:
 
     def _started(self) -> Environment:
         """Wait for the sandbox, where there is one, and return the environment with every address known."""
-        if self.run.stack is not None:
-            from pytest_gaia.run.stack import START_SECONDS
+        if self.run.sandbox is not None:
+            from pytest_gaia.run.sandbox import START_SECONDS
 
             with Waiting(self.terminal, "start of the sandbox", START_SECONDS) as waiting:
-                self.run.stack.ready(START_SECONDS, waiting)
+                self.run.sandbox.ready(START_SECONDS, waiting)
         return self.run.environment
 
     def _write(self, lines: Sequence[str], *, red: bool = False) -> None:

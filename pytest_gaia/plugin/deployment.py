@@ -145,7 +145,7 @@ class Deployment:
         self._notes += result.notes
         # A promotion writes by itself what came of its run.
         if not (self._environment.sandbox or self._config.option.gaia_bundle):
-            from pytest_gaia.promotion.promote.witness import recorded
+            from pytest_gaia.promotion.promote.signers import recorded
 
             self._notes += filter(None, (recorded(self._project, result),))
         if not result.go_on or self._hook_name != "plugin":

@@ -69,26 +69,26 @@ def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator) -> 
 
 def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
     # Workers do not pay for these.
-    from pytest_gaia.plugin.checks.witness import ReportHooks, WitnessHooks
+    from pytest_gaia.plugin.checks.observer import ObserverHooks, ReportHooks
     from pytest_gaia.plugin.controller import ControllerHooks
     from pytest_gaia.plugin.terminal.progress import SuitesBegun
 
     result = config.stash[RESULT] = Result(run, evaluating, config)
-    witness = WitnessHooks(result.add, run.shown, Scope.of(config, run))
-    _add(config, "gaia-checks", CheckHooks(run, evaluating, witness.assembly))
-    _add(config, "gaia-witness", witness)
+    observer = ObserverHooks(result.add, run.shown, Scope.of(config, run))
+    _add(config, "gaia-checks", CheckHooks(run, evaluating, observer.assembly))
+    _add(config, "gaia-observer", observer)
     if distributes(config):
-        _add(config, "gaia-reports", ReportHooks(witness.assembly))
+        _add(config, "gaia-reports", ReportHooks(observer.assembly))
         show_outcomes(config)
     if config.option.gaia_seal or config.option.gaia_plan:
         result.plan = sealed_before(run, evaluating, config)
         if config.option.gaia_seal:
-            _add(config, "gaia-seal", SealHooks(run, evaluating, result, witness, config))
-    _add(config, "gaia-ledger", LedgerHooks(witness.scope, witness.left_out, witness.uncollected.update))
+            _add(config, "gaia-seal", SealHooks(run, evaluating, result, observer, config))
+    _add(config, "gaia-ledger", LedgerHooks(observer.scope, observer.left_out, observer.uncollected.update))
     _bridge(config, run, evaluating, result)
     suites = SuitesBegun(config, run.roots)
     _add(config, "gaia-suites", suites)
-    _add(config, "gaia-controller", ControllerHooks(run, result, witness, config, suites, _deployment(config, run)))
+    _add(config, "gaia-controller", ControllerHooks(run, result, observer, config, suites, _deployment(config, run)))
 
 
 def _bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Result | None = None) -> None:

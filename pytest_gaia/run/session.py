@@ -15,7 +15,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options
 from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.printable import coloured, visible
-from pytest_gaia.run.stack import Stack, bind
+from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.sandbox.directories import create_run
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
@@ -122,7 +122,7 @@ class Handoff:
 
 
 MAIN = "main"
-"""the sandbox cell of a run without workers, and the one that the controller looks at"""
+"""the sandbox stack of a run without workers, and the one that the controller looks at"""
 
 
 @dataclass(slots=True)
@@ -136,7 +136,7 @@ class Run:
     """the suites' root folders"""
     process: str = MAIN
     """``main``, or the id of this xdist worker"""
-    stack: Stack | None = None
+    sandbox: Sandbox | None = None
     needs: Needs | None = None
     """what the running test needs"""
     recorder: Recorder = field(default_factory=Recorder)
@@ -146,15 +146,20 @@ class Run:
     _redactor: Redactor | None = None
 
     @property
+    def stack(self) -> Sandbox | None:
+        """Old name of ``sandbox``."""
+        return self.sandbox
+
+    @property
     def is_worker(self) -> bool:
         """Whether this process runs tests for a controller."""
         return self.process != MAIN
 
     def start(self) -> None:
         """Start what the run needs, without waiting for it."""
-        if self.stack is None and self.declared.sandbox:
+        if self.sandbox is None and self.declared.sandbox:
             services = self.declared.services if self.declared.rehearsal else None
-            self.stack = Stack.start(
+            self.sandbox = Sandbox.start(
                 without=_without(self.options.sandbox_without, services),
                 topology=self.declared.topology,
                 fixed=self.options.sandbox_fixed,
@@ -167,9 +172,9 @@ class Run:
         Raises :class:`~pytest_gaia.errors.SandboxError` where that does not come up.
         """
         if self._environment is None:
-            if self.stack is not None:
-                self.stack.ready()
-                self._environment = bind(self.declared, self.stack.cell(self.process))
+            if self.sandbox is not None:
+                self.sandbox.ready()
+                self._environment = bind(self.declared, self.sandbox.stack(self.process))
                 self.redactor.learn_all(secrets_of(self._environment))
             else:
                 self._environment = self.declared
@@ -214,8 +219,8 @@ class Run:
     def stop(self) -> None:
         """Stop the sandbox, if this process started it, and remove what was handed over."""
         self.handoff.close()
-        if self.stack is not None and not self.is_worker:
-            self.stack.stop()
+        if self.sandbox is not None and not self.is_worker:
+            self.sandbox.stop()
 
 
 def _without(asked: tuple[str, ...], services: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.run.session import MAIN, Run
-from pytest_gaia.run.stack import Stack
 from pytest_gaia.secrets.masks import adopt_mask_key, mask_key
 
 DESELECTED = "gaia_deselected"
@@ -13,7 +13,7 @@ LEFT_OUT = "gaia_left_out"
 """tests that vanished between collection and the first test"""
 UNCOLLECTED = "gaia_uncollected"
 """files of tests that were not collected"""
-_STACK = "gaia_stack"
+_SANDBOX = "gaia_stack"
 _HANDOFF = "gaia_handoff"
 _MISTAKE = "gaia_mistake"
 _MASKS = "gaia_masks"
@@ -28,8 +28,8 @@ def process_name(config: Any) -> str:
 
 def tell_worker(node: Any, run: Run) -> None:
     """On the controller: hand a starting worker the places of the sandbox and of what will be observed."""
-    if run.stack is not None:
-        node.workerinput[_STACK] = str(run.stack.directory)
+    if run.sandbox is not None:
+        node.workerinput[_SANDBOX] = str(run.sandbox.directory)
     node.workerinput[_HANDOFF] = str(run.handoff.open())
     node.workerinput[_MASKS] = mask_key()
 
@@ -39,8 +39,8 @@ def attach(config: Any, run: Run) -> None:
     run.handoff.attach(Path(config.workerinput[_HANDOFF]))
     # Taken out, so that nobody shows it who shows what a worker was given.
     adopt_mask_key(config.workerinput.pop(_MASKS))
-    if directory := config.workerinput.get(_STACK):
-        run.stack = Stack.attach(Path(directory))
+    if directory := config.workerinput.get(_SANDBOX):
+        run.sandbox = Sandbox.attach(Path(directory))
 
 
 def hold_back(scheduler: Any, may_begin: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""``python -m pytest_gaia.sandbox DIRECTORY``: supervise one run's sandbox. Started by :mod:`pytest_gaia.run.stack`."""
+"""``python -m pytest_gaia.sandbox DIRECTORY``: supervise one run's sandbox. Started by :mod:`pytest_gaia.run.sandbox`."""
 
 import sys
 from collections.abc import Sequence

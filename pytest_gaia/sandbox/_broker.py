@@ -28,7 +28,7 @@ class Broker:
         self._folder = run / "nats"
         self._run = run
         self._passwords: list[str] = []
-        self._cells: dict[str, int] = {}
+        self._stacks: dict[str, int] = {}
         self._child: Child | None = None
         self._started = False
         self._folder.mkdir(mode=0o700)
@@ -70,14 +70,14 @@ class Broker:
         if self._child is not None:
             await ended(self._child, signal.SIGTERM, _STOP_SECONDS)
 
-    async def url(self, cell: str) -> str:
+    async def url(self, stack: str) -> str:
         """Return the URL of the cell's account, which is declared now if all others are taken."""
-        number = self._cells.setdefault(cell, len(self._cells))
+        number = self._stacks.setdefault(stack, len(self._stacks))
         if number >= len(self._passwords):
             self._declare()
             if self.running:
                 await self._reload()
-        return f"nats://cell{number}:{self._passwords[number]}@{HOST}:{self.port.number}"
+        return f"nats://stack{number}:{self._passwords[number]}@{HOST}:{self.port.number}"
 
     async def _accepts(self) -> bool:
         """Wait until the server takes connections; False if it ends instead, or is not ready in time."""
@@ -97,7 +97,7 @@ class Broker:
 
     def _write(self) -> None:
         accounts = "\n".join(
-            f'  cell{number}: {{ jetstream: enabled, users: [ {{ user: "cell{number}", password: "{password}" }} ] }}'
+            f'  stack{number}: {{ jetstream: enabled, users: [ {{ user: "stack{number}", password: "{password}" }} ] }}'
             for number, password in enumerate(self._passwords)
         )
         configuration = self._folder / "nats.conf"

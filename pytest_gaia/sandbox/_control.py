@@ -2,11 +2,11 @@
 
 =======================================  ==================================================================
 ``GET /state``                           which cells there are, and which members run
-``POST /cells/{cell}``                   the endpoints of a cell, which is made at the first call
-``POST /cells/{cell}/faults``            ``{"member", "kind", …}``: give a service a fault
-``DELETE /cells/{cell}/faults``          remove the cell's faults
-``POST /cells/{cell}/databases``         ``{"dsn"}`` of a fresh database
-``DELETE /cells/{cell}/databases``       ``{"dsn"}``: drop it, in the background
+``POST /stacks/{stack}``                   the endpoints of a cell, which is made at the first call
+``POST /stacks/{stack}/faults``            ``{"member", "kind", …}``: give a service a fault
+``DELETE /stacks/{stack}/faults``          remove the cell's faults
+``POST /stacks/{stack}/databases``         ``{"dsn"}`` of a fresh database
+``DELETE /stacks/{stack}/databases``       ``{"dsn"}``: drop it, in the background
 ``POST /members/{member}/stop|start``    stop or start the broker or the database server, for all cells
 =======================================  ==================================================================
 
@@ -58,15 +58,15 @@ class Control:
         match (method, *parts):
             case ("GET", "state"):
                 return self._platform.state()
-            case ("POST", "cells", name):
-                return (await self._platform.cells.get(name)).endpoints.as_json()
-            case ("POST", "cells", name, "faults"):
+            case ("POST", "stacks", name):
+                return (await self._platform.stacks.get(name)).endpoints.as_json()
+            case ("POST", "stacks", name, "faults"):
                 return await self._fault(name, **content)
-            case ("DELETE", "cells", name, "faults"):
-                await self._platform.cells.existing(name).heal()
-            case ("POST", "cells", _, "databases"):
+            case ("DELETE", "stacks", name, "faults"):
+                await self._platform.stacks.existing(name).heal()
+            case ("POST", "stacks", _, "databases"):
                 return {"dsn": self._platform.databases.dsn(await self._platform.fresh.take())}
-            case ("DELETE", "cells", _, "databases"):
+            case ("DELETE", "stacks", _, "databases"):
                 self._platform.fresh.give_back(content["dsn"].rpartition("/")[2])
             case ("POST", "members", member, "stop" | "start" as action):
                 await self._platform.switch(member, on=action == "start")
@@ -75,13 +75,13 @@ class Control:
         return {}
 
     async def _fault(self, name: str, *, member: str, kind: str, **arguments: Any) -> object:
-        cell = self._platform.cells.existing(name)
+        stack = self._platform.stacks.existing(name)
         if kind != STOP:
-            cell.apps.faults.add(member, kind, **arguments)
-        elif member not in cell.servers:
+            stack.apps.faults.add(member, kind, **arguments)
+        elif member not in stack.servers:
             raise ConfigError(
-                f"Only a service of a cell can be stopped, not {member!r}: {nearest(member, cell.servers)}"
+                f"Only a service of a cell can be stopped, not {member!r}: {nearest(member, stack.servers)}"
             )
         else:
-            await cell.stop(member)
+            await stack.stop(member)
         return {}

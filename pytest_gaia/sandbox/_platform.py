@@ -14,7 +14,7 @@ from pytest_gaia.sandbox._broker import Broker
 from pytest_gaia.sandbox._databases import Databases, FreshDatabases
 from pytest_gaia.sandbox._ports import ReservedPort
 from pytest_gaia.sandbox._postgres import PostgresServer
-from pytest_gaia.sandbox._services import CellApps, CellSettings, build_cell, seed
+from pytest_gaia.sandbox._services import StackApps, StackSettings, build_stack, seed
 from pytest_gaia.sandbox._web import HttpServer
 from pytest_gaia.sandbox.directories import Request
 
@@ -32,12 +32,12 @@ STOP = "stop"
 class Platform:
     """What the supervisor runs, once it runs."""
 
-    def __init__(self, postgres: PostgresServer, broker: Broker, databases: Databases, cells: Cells) -> None:
+    def __init__(self, postgres: PostgresServer, broker: Broker, databases: Databases, stacks: Stacks) -> None:
         self.postgres = postgres
         self.broker = broker
         self.databases = databases
         self.fresh = FreshDatabases(databases)
-        self.cells = cells
+        self.stacks = stacks
 
     @classmethod
     async def open(cls, request: Request, broker: Broker, postgres: PostgresServer, password: str) -> Platform:
@@ -46,8 +46,8 @@ class Platform:
         await databases.prepare(seed, request.api_key)
         if request.has_broker:
             await broker.ready()
-        platform = cls(postgres, broker, databases, Cells(request, databases, broker))
-        await platform.cells.get(MAIN)
+        platform = cls(postgres, broker, databases, Stacks(request, databases, broker))
+        await platform.stacks.get(MAIN)
         if "postgres" in request.without:
             await platform.switch("postgres", on=False)
         return platform
@@ -55,7 +55,7 @@ class Platform:
     def state(self) -> dict[str, Any]:
         """Return which cells there are and which shared members run."""
         return {
-            "cells": self.cells.names,
+            "stacks": self.stacks.names,
             "members": {"nats": self.broker.running, "postgres": self.postgres.running},
         }
 
@@ -70,7 +70,7 @@ class Platform:
 
     async def close(self) -> None:
         """Stop everything, the services first."""
-        await self.cells.close()
+        await self.stacks.close()
         await self.fresh.close()
         self.databases.close()
         await asyncio.gather(self.broker.stop(), self.postgres.stop())
@@ -108,11 +108,11 @@ class Endpoints:
 
 
 @dataclass(slots=True)
-class Cell:
+class Stack:
     """A cell that runs."""
 
     endpoints: Endpoints
-    apps: CellApps
+    apps: StackApps
     servers: Mapping[str, HttpServer]
     stopped: set[str] = field(default_factory=set)
     """services that a fault has stopped"""
@@ -139,49 +139,49 @@ class Cell:
         await self.apps.stop()
 
 
-class Cells:
+class Stacks:
     """Makes cells on demand. A cell lives until the end of the run."""
 
     def __init__(self, request: Request, databases: Databases, broker: Broker) -> None:
         self._request = request
         self._databases = databases
         self._broker = broker
-        self._cells: dict[str, asyncio.Task[Cell]] = {}
+        self._stacks: dict[str, asyncio.Task[Stack]] = {}
         self._announcements: set[asyncio.Task[None]] = set()
 
     @property
     def names(self) -> list[str]:
         """The cells that were asked for."""
-        return sorted(self._cells)
+        return sorted(self._stacks)
 
-    async def get(self, name: str) -> Cell:
+    async def get(self, name: str) -> Stack:
         """Return the cell, made at the first call. Raises ``SandboxError`` if it cannot be made."""
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot name a cell: use up to 40 letters, digits, dashes and underscores.")
-        if name not in self._cells:
-            self._cells[name] = asyncio.ensure_future(self._make(name))
+        if name not in self._stacks:
+            self._stacks[name] = asyncio.ensure_future(self._make(name))
         try:
-            return await asyncio.shield(self._cells[name])
+            return await asyncio.shield(self._stacks[name])
         except Exception:
-            self._cells.pop(name, None)
+            self._stacks.pop(name, None)
             raise
 
-    def existing(self, name: str) -> Cell:
+    def existing(self, name: str) -> Stack:
         """Return a cell that runs. Raises ``ConfigError`` if there is none of that name."""
-        task = self._cells.get(name)
+        task = self._stacks.get(name)
         if task is None or not task.done():
-            raise ConfigError(f"There is no cell {name!r}: {nearest(name, self._cells)}")
+            raise ConfigError(f"There is no cell {name!r}: {nearest(name, self._stacks)}")
         return task.result()
 
     async def close(self) -> None:
         """Stop every service of every cell."""
-        cells = [task.result() for task in self._cells.values() if task.done() and not task.exception()]
-        for cell in cells:
-            await cell.close()
+        stacks = [task.result() for task in self._stacks.values() if task.done() and not task.exception()]
+        for stack in stacks:
+            await stack.close()
         for announcement in self._announcements:
             announcement.cancel()
 
-    async def _make(self, name: str) -> Cell:
+    async def _make(self, name: str) -> Stack:
         database = f"gaia_{name}"
         await self._databases.create(database)
         ports = {service: ReservedPort() for service in HTTP_SERVICES}
@@ -190,15 +190,15 @@ class Cells:
         endpoints = Endpoints(
             name, urls, nats, self._databases.dsn(database), self._request.api_key, self._request.jwt_secret
         )
-        apps = build_cell(self._settings(endpoints))
+        apps = build_stack(self._settings(endpoints))
         servers = {service: HttpServer(apps.apps[service], ports[service]) for service in HTTP_SERVICES}
         for service in self._request.running:
             await servers[service].start()
         self._announce(apps)
-        return Cell(endpoints, apps, servers)
+        return Stack(endpoints, apps, servers)
 
-    def _settings(self, endpoints: Endpoints) -> CellSettings:
-        return CellSettings(
+    def _settings(self, endpoints: Endpoints) -> StackSettings:
+        return StackSettings(
             name=endpoints.name,
             dsn=endpoints.dsn,
             jwt_secret=endpoints.jwt_secret,
@@ -209,7 +209,7 @@ class Cells:
             fixed=self._request.fixed,
         )
 
-    def _announce(self, apps: CellApps) -> None:
+    def _announce(self, apps: StackApps) -> None:
         """Let the services say on the broker that they run, while whoever asked for the cell goes on."""
         task = asyncio.ensure_future(apps.start())
         self._announcements.add(task)

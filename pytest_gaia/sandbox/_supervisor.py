@@ -135,9 +135,9 @@ class Supervisor:
         token = os.urandom(16).hex()
         port = ReservedPort()
         await HttpServer(Control(platform, token), port).start()
-        cell = (await platform.cells.get(MAIN)).endpoints.as_json()
+        stack = (await platform.stacks.get(MAIN)).endpoints.as_json()
         self._mark("ready")
-        content = {"control": port.number, "token": token, "cells": {MAIN: cell}, "timings": self._timings}
+        content = {"control": port.number, "token": token, "stacks": {MAIN: stack}, "timings": self._timings}
         write_private(self._directory / READY, json.dumps(content))
 
     def _mark(self, stage: str) -> None:

@@ -36,15 +36,15 @@ READY_EVENTS: dict[str, Shape] = {
 @pytest.fixture
 def restart(gaia_run: Run) -> Restart:
     """Restart one service; what it says is published when this returns."""
-    stack = gaia_run.stack
-    if stack is None:
+    sandbox = gaia_run.sandbox
+    if sandbox is None:
         raise NotApplicable("services are restarted in the sandbox only")
 
     async def restart(service: str) -> None:
         try:
-            await asyncio.to_thread(stack.fault, gaia_run.process, service, "stop")
+            await asyncio.to_thread(sandbox.fault, gaia_run.process, service, "stop")
         finally:
-            await asyncio.to_thread(stack.heal, gaia_run.process)
+            await asyncio.to_thread(sandbox.heal, gaia_run.process)
 
     return restart
 

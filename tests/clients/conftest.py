@@ -12,7 +12,7 @@ import pytest_asyncio
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.secrets.masks import Secret
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ async def connect() -> AsyncIterator[Connect]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def sandbox() -> Iterator[Sandbox]:
     """Give a sandbox, for its real servers."""
-    with Stack.start() as stack:
-        yield stack
+    with Sandbox.start() as sandbox:
+        yield sandbox
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class OwnDatabase:
 
 
 @pytest.fixture
-def database(stack: Stack) -> Iterator[OwnDatabase]:
+def database(sandbox: Sandbox) -> Iterator[OwnDatabase]:
     """Give a database of the test's own on a real server."""
-    owner = stack.fresh_database("main")
-    password = (stack.directory / "postgres" / "password").read_text()
+    owner = sandbox.fresh_database("main")
+    password = (sandbox.directory / "postgres" / "password").read_text()
     yield OwnDatabase(owner, _as(owner, "postgres", password))
-    stack.drop_database("main", owner)
+    sandbox.drop_database("main", owner)
 
 
 def _as(dsn: str, role: str, password: str) -> str:

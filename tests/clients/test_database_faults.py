@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.clients.database.client import Database
     from pytest_gaia.clients.database.sessions import Session
-    from pytest_gaia.run.stack import Stack
+    from pytest_gaia.run.sandbox import Sandbox
     from tests.clients.conftest import OwnDatabase
 
 LIMITS = Timeouts(connect=0.5, answer=5.0)
@@ -224,17 +224,17 @@ async def test_a_session_that_outlives_its_test_takes_nothing_more(database: Own
             await session.execute(ADD, "Nu")
 
 
-async def test_a_restart_of_the_server_between_tests_is_not_noticed(stack: Stack, database: OwnDatabase) -> None:
+async def test_a_restart_of_the_server_between_tests_is_not_noticed(sandbox: Sandbox, database: OwnDatabase) -> None:
     async with opened(database.owner) as client:
         async with client.test_transaction() as session:
             assert await session.fetchval(MU) == 1
-        await asyncio.to_thread(stack.stop_member, "postgres")
+        await asyncio.to_thread(sandbox.stop_member, "postgres")
         try:
             with pytest.raises(Unreachable):
                 async with client.test_transaction():
                     pytest.fail("there is no server")
         finally:
-            await asyncio.to_thread(stack.start_member, "postgres")
+            await asyncio.to_thread(sandbox.start_member, "postgres")
         async with client.test_transaction() as session:
             assert await session.fetchval(MU) == 1
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_gaia.config.environment import Environment
-    from pytest_gaia.run.stack import Stack
+    from pytest_gaia.run.sandbox import Sandbox
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 HEALTHY = always(200, {"status": "healthy"})
@@ -200,9 +200,9 @@ def of_database(dsn: str) -> Environment:
     "query",
     ["host=127.0.0.1&port={port}", "host=127.0.0.1:{port}", "host=127.0.0.1,localhost&port={closed},{port}", ""],
 )
-async def test_postgres(stack: Stack, query: str) -> None:
+async def test_postgres(sandbox: Sandbox, query: str) -> None:
     """The host is in the query; or there are two, of which one answers."""
-    url, closed = urlsplit(stack.cell("wire").dsn), unused_port()
+    url, closed = urlsplit(sandbox.stack("wire").dsn), unused_port()
     query = query.format(port=url.port, closed=closed)
     dsn = f"postgresql://{url.path}?{query}&user={url.username}&password={url.password}"
     if not query:

@@ -23,7 +23,7 @@ HOLD = """
 import pathlib, threading
 
 def test_hold(gaia_env, gaia_run):
-    pathlib.Path("directory").write_text(str(gaia_run.stack.directory))
+    pathlib.Path("directory").write_text(str(gaia_run.sandbox.directory))
     threading.Event().wait(60)
 """
 

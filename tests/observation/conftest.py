@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.environment import Environment, Timeouts
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from tests.observation.scripted import Member, members
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def member() -> Iterator[Callable[..., Member]]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def sandbox() -> Iterator[Sandbox]:
     """A sandbox in which everything runs."""
-    with Stack.start() as stack:
-        yield stack
+    with Sandbox.start() as sandbox:
+        yield sandbox
 
 
 def environment(nats: str | None = None, **services: Member | str) -> Environment:

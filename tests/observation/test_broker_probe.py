@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from pytest_gaia.run.stack import Stack
+    from pytest_gaia.run.sandbox import Sandbox
 
 GREETING = b'INFO {"server_id":"X","version":"2.15.1","max_payload":1048576}\r\n'
 
@@ -37,12 +37,12 @@ async def probe(url: str) -> ProbeResult:
     return await asyncio.to_thread(probe_nats, url, 5.0)
 
 
-def test_the_sandbox_lets_its_user_in(stack: Stack) -> None:
-    assert probe_nats(stack.cell("broker").nats, 5.0) == ProbeResult()
+def test_the_sandbox_lets_its_user_in(sandbox: Sandbox) -> None:
+    assert probe_nats(sandbox.stack("broker").nats, 5.0) == ProbeResult()
 
 
-def test_a_server_that_refuses_the_password_is_there_and_degraded(stack: Stack) -> None:
-    url = stack.cell("broker").nats
+def test_a_server_that_refuses_the_password_is_there_and_degraded(sandbox: Sandbox) -> None:
+    url = sandbox.stack("broker").nats
     user = url.partition("://")[2].partition(":")[0]
 
     result = probe_nats(f"nats://{user}:wrong@{url.rpartition('@')[2]}", 5.0)

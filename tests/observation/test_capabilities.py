@@ -13,7 +13,7 @@ from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.asking import VIA_GATEWAY
 from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
 from pytest_gaia.observation.watching import QUESTIONS, observe
-from pytest_gaia.run.stack import Stack, bind
+from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.secrets.masks import Secret
 from tests.observation.scripted import Says
 from tests.plugin.conftest import server
@@ -108,10 +108,10 @@ def test_a_post_is_sent_only_where_it_is_safe(server: ScriptedServer) -> None:
     assert not [each for each in server.seen if each.startswith("POST")]
 
 
-def test_the_platform_shows_what_runs(stack: Stack, tmp_path: Path) -> None:
+def test_the_platform_shows_what_runs(sandbox: Sandbox, tmp_path: Path) -> None:
     declared = resolve(Options(project=Project(tmp_path), environ={}))
     services = frozenset({"gateway", "auth", "asset", "chat"})
 
-    assert observe(bind(declared, stack.cell("capabilities")), [READY]) == Observed(services)
-    with Stack.start(topology="gateway-only") as alone:
-        assert observe(bind(declared, alone.cell("main")), [READY]) == Observed(frozenset({"gateway"}))
+    assert observe(bind(declared, sandbox.sandbox("capabilities")), [READY]) == Observed(services)
+    with Sandbox.start(topology="gateway-only") as alone:
+        assert observe(bind(declared, alone.sandbox("main")), [READY]) == Observed(frozenset({"gateway"}))

@@ -12,14 +12,14 @@ import pytest
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
 from pytest_gaia.observation.readiness import Demand, MemberState, probe_members
-from pytest_gaia.run.stack import bind
+from pytest_gaia.run.sandbox import bind
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_gaia.run.stack import Stack
+    from pytest_gaia.run.sandbox import Sandbox
     from tests.observation.scripted import Member
 
     Start = Callable[..., Member]
@@ -214,21 +214,21 @@ def test_members_are_asked_at_once_and_reported_in_order(member: Start) -> None:
     assert waited[0] == ("gateway",)
 
 
-def test_the_whole_platform_settles(stack: Stack) -> None:
-    whole = bind(Environment("sandbox", sandbox=True), stack.cell("readiness"))
+def test_the_whole_platform_settles(sandbox: Sandbox) -> None:
+    whole = bind(Environment("sandbox", sandbox=True), sandbox.stack("readiness"))
 
     states = probe_members(whole, deadline=30, demand=JUST_DEPLOYED)
 
     assert {state.member: (state.state, state.settled) for state in states} == dict.fromkeys(MEMBERS, ("ready", True))
 
 
-def test_a_platform_without_a_service_does_not_settle_by_itself(stack: Stack) -> None:
-    cell = stack.cell("readiness-without")
-    stack.fault("readiness-without", "asset", "stop")
-    whole = bind(Environment("sandbox", sandbox=True), cell)
+def test_a_platform_without_a_service_does_not_settle_by_itself(sandbox: Sandbox) -> None:
+    stack = sandbox.stack("readiness-without")
+    sandbox.fault("readiness-without", "asset", "stop")
+    whole = bind(Environment("sandbox", sandbox=True), stack)
 
     states = {state.member: state for state in probe_members(whole, deadline=2, demand=JUST_DEPLOYED)}
-    stack.heal("readiness-without")
+    sandbox.heal("readiness-without")
 
     assert (states["asset"].state, states["gateway"].state) == ("unreachable", "degraded")
     assert [name for name in HTTP_SERVICES if not states[name].settled] == ["gateway", "asset"]

@@ -287,9 +287,9 @@ def test_taught(gaia_secret: Callable[[str], str]) -> None:
     print("taught=" + gaia_secret("@TAUGHT@"))
 
 
-def test_cell(gaia_env: Environment) -> None:
+def test_stack(gaia_env: Environment) -> None:
     assert gaia_env.jwt_secret is not None
-    print("cell=" + gaia_env.jwt_secret.reveal())
+    print("stack=" + gaia_env.jwt_secret.reveal())
 
 
 def test_suppressed() -> None:

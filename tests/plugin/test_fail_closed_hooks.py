@@ -135,7 +135,7 @@ OPTIONS = (
     Way("without python", 11, "HOLD", FAILS, args=("-p", "no:python"), apart=True),
     Way("without marks", 1, "REJECT", FAILS, args=("-p", "no:skipping")),
     Way("without the judge's eyes", 4, None, FAILS, args=("-p", "no:gaia-checks"), says="there would be no verdict"),
-    Way("without its ears", 4, None, FAILS, args=("-p", "no:gaia-witness"), says="there would be no verdict"),
+    Way("without its ears", 4, None, FAILS, args=("-p", "no:gaia-observer"), says="there would be no verdict"),
     Way("without its mouth", 4, None, FAILS, args=("-p", "no:gaia-controller"), says="there would be no verdict"),
     Way("without its books", 4, None, FAILS, args=("-p", "no:gaia-ledger"), says="there would be no verdict"),
     Way("without assertions", 4, None, variables=(("PYTHONOPTIMIZE", "1"),), args=("-W", "default"), apart=True, says="drops every assert"),

@@ -256,13 +256,13 @@ def test_a_run_that_captures_nothing_shows_none(project: Path, planted: dict[str
     # Tracebacks of Python's own show no locals; what -s prints stands in no report.
     assert unreached("\n".join(texts.values()), "local") == []
     assert re.search(f"minted={MASK}", shown)
-    assert re.search(f"cell={MASK}", shown)
+    assert re.search(f"stack={MASK}", shown)
     assert re.search(f"suite_property={MASK}", left["junit.xml"])
 
 
 # A worker has no standard output that anybody reads.
 HANDED_ON = {
-    "alone": ((), ("stdout", "stderr", "passing", "minted", "cell")),
+    "alone": ((), ("stdout", "stderr", "passing", "minted", "stack")),
     "workers": in_full(("-n2",), ("stderr",)),
 }
 

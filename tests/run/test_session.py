@@ -9,8 +9,8 @@ import pytest
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import SandboxError
+from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.run.session import Run
-from pytest_gaia.run.stack import Stack
 from pytest_gaia.secrets.masks import mask_of
 from tests.projects import ON_GAIA
 
@@ -23,7 +23,7 @@ def test_messages_get_out_and_stay_masked_where_the_sandbox_does_not_answer(tmp_
     (tmp_path / "gaia.toml").write_text(ON_GAIA)
     variables = {"GAIA_STAGING_API_KEY": "sk-live-0123456789"}
     options = Options(env="staging", project=Project(tmp_path), environ=variables)
-    run = Run(options, resolve(options), (), stack=Stack.attach(tmp_path))
+    run = Run(options, resolve(options), (), sandbox=Sandbox.attach(tmp_path))
 
     with pytest.raises(SandboxError, match="no space left on device"):
         _ = run.environment

@@ -6,29 +6,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_gaia.run.stack import Cell
+    from pytest_gaia.run.sandbox import Stack
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def sandbox() -> Iterator[Sandbox]:
     """Give a sandbox in which everything runs."""
-    with Stack.start() as stack:
-        yield stack
+    with Sandbox.start() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="session")
-def cell(stack: Stack) -> Cell:
+def stack(sandbox: Sandbox) -> Stack:
     """Give the sandbox's first cell."""
-    return stack.cell("main")
+    return sandbox.stack("main")
 
 
 @pytest.fixture(scope="session")
-def own() -> Iterator[Stack]:
+def own() -> Iterator[Sandbox]:
     """Give a second sandbox, for tests that stop the servers which all cells share."""
-    with Stack.start() as stack:
-        yield stack
+    with Sandbox.start() as sandbox:
+        yield sandbox

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HOLD = """
 import sys
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Stack
 stack = Stack.start()
 if "ready" in sys.argv:
     stack.ready()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pytest_gaia
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox import directories
 
 pytestmark = pytest.mark.slow("sandbox")
@@ -26,13 +26,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def start() -> bool:
     """Run a sandbox for a moment; whether it had to make its cluster."""
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        stack.ready()
-        stack.cell("main")
-        return (stack.directory / "initdb.log").exists()
+        sandbox.ready()
+        sandbox.stack("main")
+        return (sandbox.directory / "initdb.log").exists()
     finally:
-        stack.stop()
+        sandbox.stop()
 
 
 def archive(cache: Path) -> Path:
@@ -76,11 +76,11 @@ def test_a_cluster_that_the_server_refuses_is_made_again(cache: Path, tmp_path: 
 
 
 def test_two_first_runs_make_one_cluster(cache: Path) -> None:
-    first, second = Stack.start(), Stack.start()
+    first, second = Sandbox.start(), Sandbox.start()
     try:
         first.ready()
         second.ready()
-        made = [(stack.directory / "initdb.log").exists() for stack in (first, second)]
+        made = [(sandbox.directory / "initdb.log").exists() for sandbox in (first, second)]
     finally:
         first.stop()
         second.stop()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from tests.sandbox.processes import mentioning
 
 pytestmark = pytest.mark.slow("sandbox")
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.slow("sandbox")
 
 def failure() -> str:
     """Start a sandbox, expect that to fail, and return the message; nothing may be left."""
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
         with pytest.raises(SandboxError) as caught:
-            stack.ready()
+            sandbox.ready()
     finally:
-        stack.stop()
-    assert not stack.directory.exists()
-    assert not mentioning(stack.directory)
+        sandbox.stop()
+    assert not sandbox.directory.exists()
+    assert not mentioning(sandbox.directory)
     message = str(caught.value)
     assert "Traceback" not in message
     return message
@@ -110,7 +110,7 @@ def test_no_place_for_a_directory_says_what_to_set(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
 
     with pytest.raises(SandboxError, match="Set TMPDIR"):
-        Stack.start()
+        Sandbox.start()
 
 
 def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,30 +118,30 @@ def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setenv("GAIA_NATS_BIN", str(program))
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
         with pytest.raises(SandboxError, match=r"not ready after 0\.5 s"):
-            stack.ready(timeout=0.5)
+            sandbox.ready(timeout=0.5)
     finally:
-        stack.stop()
-    assert not stack.directory.exists()
-    assert not mentioning(stack.directory)
+        sandbox.stop()
+    assert not sandbox.directory.exists()
+    assert not mentioning(sandbox.directory)
 
 
 def test_a_port_that_was_taken_meanwhile_is_an_error_that_names_the_server() -> None:
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        stack.ready()
-        stack.stop_member("nats")
+        sandbox.ready()
+        sandbox.stop_member("nats")
         with socket.socket() as thief:
             thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            thief.bind(("127.0.0.1", int(stack.cell("main").nats.rpartition(":")[2])))
+            thief.bind(("127.0.0.1", int(sandbox.stack("main").nats.rpartition(":")[2])))
             thief.listen()
             with pytest.raises(SandboxError, match="NATS did not start"):
-                stack.start_member("nats")
-        stack.start_member("nats")
+                sandbox.start_member("nats")
+        sandbox.start_member("nats")
     finally:
-        stack.stop()
+        sandbox.stop()
 
 
 def test_the_supervisor_alone_says_how_it_is_used() -> None:
@@ -157,7 +157,7 @@ def test_the_supervisor_alone_says_how_it_is_used() -> None:
 IN_LITTLE_ROOM = """
 import sys, tempfile
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Stack
 from pytest_gaia.sandbox import directories
 
 directories.ENOUGH = 1 << 60
@@ -178,9 +178,9 @@ print("left behind" if stack.directory.exists() else "nothing left")
 def test_no_room_says_where_and_what_to_do(cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_CACHE_DIR", str(tmp_path / "cache"))
     if cached:
-        stack = Stack.start()
-        stack.ready()
-        stack.stop()
+        sandbox = Sandbox.start()
+        sandbox.ready()
+        sandbox.stop()
     place = Path(tempfile.mkdtemp())
     # In a mount namespace of its own: nobody else sees the file system, and it goes with its last process.
     mount = 'mount -t tmpfs -o size=8M,mode=1777 none "$1" && exec "$2" -c "$3" "$1"'

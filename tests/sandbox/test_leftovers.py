@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox import directories, leftovers
 from pytest_gaia.sandbox._processes import RECORDS, started_at
 from tests.sandbox.processes import children, descendants, eventually, holder, mentioning, shared_memory_of
@@ -46,38 +46,38 @@ def test_the_next_run_clears_what_a_killed_one_left(left: tuple[Path, set[int]])
     assert directory.exists()
     assert shared_memory_of(everything) or sys.platform != "linux"
 
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        stack.ready()
+        sandbox.ready()
 
         assert eventually(lambda: not directory.exists())
         assert not shared_memory_of(everything)
     finally:
-        stack.stop()
+        sandbox.stop()
 
 
-def test_a_run_that_lives_is_left_alone(stack: Stack) -> None:
-    assert stack.directory not in leftovers.reclaim()
+def test_a_run_that_lives_is_left_alone(sandbox: Sandbox) -> None:
+    assert sandbox.directory not in leftovers.reclaim()
 
-    assert stack.directory.exists()
-    stack.cell("main")
+    assert sandbox.directory.exists()
+    sandbox.stack("main")
 
 
 def test_a_run_that_could_not_start_keeps_its_reason_until_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAIA_PG_BIN", str(tmp_path))
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        assert eventually(lambda: not directories.is_held(stack.directory))
+        assert eventually(lambda: not directories.is_held(sandbox.directory))
 
         leftovers.reclaim()
 
         with pytest.raises(SandboxError, match="GAIA_PG_BIN"):
-            stack.ready()
+            sandbox.ready()
     finally:
-        stack.stop()
-    assert not stack.directory.exists()
+        sandbox.stop()
+    assert not sandbox.directory.exists()
 
 
 def test_servers_without_a_supervisor_are_ended(tmp_path: Path) -> None:

@@ -10,42 +10,42 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from tests.sandbox.processes import children, descendants, eventually, holder, mentioning, shared_memory_of
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
 
 
 def test_normal_end_leaves_no_process_no_memory_and_no_file() -> None:
-    stack = Stack.start()
-    stack.ready()
-    supervisor = set(mentioning(stack.directory))
+    sandbox = Sandbox.start()
+    sandbox.ready()
+    supervisor = set(mentioning(sandbox.directory))
     everything = supervisor | {each for pid in supervisor for each in descendants(pid)}
-    assert {"postgres", "nats"} <= set(children(stack.directory))
+    assert {"postgres", "nats"} <= set(children(sandbox.directory))
 
-    stack.stop()
+    sandbox.stop()
 
-    assert not stack.directory.exists()
-    assert not mentioning(stack.directory)
+    assert not sandbox.directory.exists()
+    assert not mentioning(sandbox.directory)
     assert not shared_memory_of(everything)
 
 
 def test_stopping_twice_is_no_error() -> None:
-    stack = Stack.start()
-    stack.stop()
+    sandbox = Sandbox.start()
+    sandbox.stop()
 
-    stack.stop()
+    sandbox.stop()
 
-    assert not stack.directory.exists()
+    assert not sandbox.directory.exists()
 
 
 def test_a_stopped_sandbox_says_that_it_is_gone() -> None:
-    stack = Stack.start()
-    stack.ready()
-    stack.stop()
+    sandbox = Sandbox.start()
+    sandbox.ready()
+    sandbox.stop()
 
     with pytest.raises(SandboxError, match="does not answer"):
-        stack.cell("gw0")
+        sandbox.stack("gw0")
 
 
 @pytest.mark.parametrize("how", ENDS, ids=lambda how: how.name)
@@ -84,66 +84,66 @@ def test_a_forked_child_of_the_run_does_not_keep_the_sandbox_alive() -> None:
 @pytest.mark.slow("sandbox")
 def test_stopping_while_it_starts_leaves_nothing() -> None:
     for _ in range(3):
-        stack = Stack.start()
+        sandbox = Sandbox.start()
 
-        stack.stop()
+        sandbox.stop()
 
-        assert not stack.directory.exists()
-        assert not mentioning(stack.directory)
+        assert not sandbox.directory.exists()
+        assert not mentioning(sandbox.directory)
 
 
 def test_a_signal_to_the_supervisor_ends_everything() -> None:
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        stack.ready()
-        servers = children(stack.directory)
-        (supervisor,) = set(mentioning(stack.directory)) - set(servers.values()) - _workers(servers)
+        sandbox.ready()
+        servers = children(sandbox.directory)
+        (supervisor,) = set(mentioning(sandbox.directory)) - set(servers.values()) - _workers(servers)
 
         os.kill(supervisor, signal.SIGTERM)
 
-        assert eventually(lambda: not stack.directory.exists() and not mentioning(stack.directory))
+        assert eventually(lambda: not sandbox.directory.exists() and not mentioning(sandbox.directory))
     finally:
-        stack.stop()
+        sandbox.stop()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next run ends the servers")
 def test_servers_follow_a_supervisor_that_is_killed() -> None:
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        stack.ready()
-        servers = children(stack.directory)
-        (supervisor,) = set(mentioning(stack.directory)) - set(servers.values()) - _workers(servers)
+        sandbox.ready()
+        servers = children(sandbox.directory)
+        (supervisor,) = set(mentioning(sandbox.directory)) - set(servers.values()) - _workers(servers)
 
         os.kill(supervisor, signal.SIGKILL)
 
-        assert eventually(lambda: not children(stack.directory) and not mentioning(stack.directory), within=2)
+        assert eventually(lambda: not children(sandbox.directory) and not mentioning(sandbox.directory), within=2)
     finally:
-        stack.stop()
-    assert not stack.directory.exists()
+        sandbox.stop()
+    assert not sandbox.directory.exists()
 
 
 def test_a_supervisor_that_is_killed_while_it_starts_is_an_error_that_says_so() -> None:
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        assert eventually(lambda: mentioning(stack.directory))
-        for pid in mentioning(stack.directory):
+        assert eventually(lambda: mentioning(sandbox.directory))
+        for pid in mentioning(sandbox.directory):
             os.kill(pid, signal.SIGKILL)
 
         with pytest.raises(SandboxError, match="ended before it was ready"):
-            stack.ready()
+            sandbox.ready()
     finally:
-        stack.stop()
-    assert not stack.directory.exists()
-    assert not mentioning(stack.directory)
+        sandbox.stop()
+    assert not sandbox.directory.exists()
+    assert not mentioning(sandbox.directory)
 
 
 @pytest.mark.slow("sandbox")
 def test_two_runs_at_once_do_not_meet() -> None:
-    first, second = Stack.start(), Stack.start()
+    first, second = Sandbox.start(), Sandbox.start()
     try:
         first.ready()
         second.ready()
-        one, other = first.cell("main"), second.cell("main")
+        one, other = first.stack("main"), second.stack("main")
 
         assert first.directory != second.directory
         assert not set(one.urls.values()) & set(other.urls.values())
@@ -152,7 +152,7 @@ def test_two_runs_at_once_do_not_meet() -> None:
         assert one.dsn != other.dsn
         assert one.nats != other.nats
         second.stop()
-        first.cell("gw0")
+        first.stack("gw0")
     finally:
         first.stop()
         second.stop()

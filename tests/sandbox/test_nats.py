@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
-    from pytest_gaia.run.stack import Cell, Stack
+    from pytest_gaia.run.sandbox import Sandbox, Stack
 
 
 async def ignore(_: Exception) -> None:
@@ -34,9 +34,9 @@ async def connected(url: str) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def test_messages_stay_in_their_cell(stack: Stack, cell: Cell) -> None:
-    other = stack.cell("messages")
-    async with connected(cell.nats) as here, connected(other.nats) as there:
+async def test_messages_stay_in_their_cell(sandbox: Sandbox, stack: Stack) -> None:
+    other = sandbox.stack("messages")
+    async with connected(stack.nats) as here, connected(other.nats) as there:
         heard_here = await here.subscribe("gaia.test.>")
         heard_there = await there.subscribe("gaia.test.>")
         await here.flush()
@@ -50,9 +50,9 @@ async def test_messages_stay_in_their_cell(stack: Stack, cell: Cell) -> None:
         assert heard_here.pending_msgs == heard_there.pending_msgs == 0
 
 
-async def test_two_cells_can_have_a_stream_of_the_same_name(stack: Stack, cell: Cell) -> None:
-    other = stack.cell("streams")
-    async with connected(cell.nats) as here, connected(other.nats) as there:
+async def test_two_cells_can_have_a_stream_of_the_same_name(sandbox: Sandbox, stack: Stack) -> None:
+    other = sandbox.stack("streams")
+    async with connected(stack.nats) as here, connected(other.nats) as there:
         for client in (here, there):
             await client.jetstream().add_stream(name="EVENTS", subjects=["gaia.test.stream"])
         await here.jetstream().publish("gaia.test.stream", b"1")
@@ -64,28 +64,28 @@ async def test_two_cells_can_have_a_stream_of_the_same_name(stack: Stack, cell: 
     assert counts == [1, 0]
 
 
-@pytest.mark.parametrize("credentials", ["", "cell0:wrong@", "gaia:gaia@"])
-async def test_nobody_gets_in_without_the_password(cell: Cell, credentials: str) -> None:
-    parts = urlsplit(cell.nats)
+@pytest.mark.parametrize("credentials", ["", "stack0:wrong@", "gaia:gaia@"])
+async def test_nobody_gets_in_without_the_password(stack: Stack, credentials: str) -> None:
+    parts = urlsplit(stack.nats)
 
     with pytest.raises((NoServersError, nats.errors.Error)):
         async with connected(f"nats://{credentials}{parts.hostname}:{parts.port}"):
             pass
 
 
-async def test_there_is_an_account_for_any_number_of_cells(own: Stack) -> None:
-    first = own.cell("main")
+async def test_there_is_an_account_for_any_number_of_cells(own: Sandbox) -> None:
+    first = own.stack("main")
     async with connected(first.nats) as before:
-        cells = [own.cell(f"many{number}") for number in range(20)]
+        stacks = [own.stack(f"many{number}") for number in range(20)]
 
-        assert len({cell.nats for cell in cells}) == 20
-        async with connected(cells[-1].nats) as last:
+        assert len({stack.nats for stack in stacks}) == 20
+        async with connected(stacks[-1].nats) as last:
             assert (await last.jetstream().account_info()).streams == 0
         assert before.is_connected
 
 
-async def test_stopped_and_started_the_broker_has_the_same_address_and_streams(own: Stack) -> None:
-    url = own.cell("main").nats
+async def test_stopped_and_started_the_broker_has_the_same_address_and_streams(own: Sandbox) -> None:
+    url = own.stack("main").nats
     async with connected(url) as client:
         await client.jetstream().add_stream(name="KEPT", subjects=["gaia.test.kept"])
         await client.jetstream().publish("gaia.test.kept", b"1")

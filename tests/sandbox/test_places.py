@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox import directories
 from pytest_gaia.sandbox._ports import ReservedPort
 from pytest_gaia.sandbox._processes import Account
@@ -31,10 +31,10 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's programs 
 
 
 @contextmanager
-def started() -> Iterator[Stack]:
+def started() -> Iterator[Sandbox]:
     """Run a sandbox."""
-    with Stack.start() as stack:
-        yield stack
+    with Sandbox.start() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
@@ -67,12 +67,12 @@ def test_with_little_memory_it_lives_in_the_temporary_directory(
     monkeypatch.setattr(directories, "ENOUGH", 1 << 60)
     monkeypatch.setattr("tempfile.tempdir", str(place))
 
-    with started() as stack:
-        cell = stack.cell("gw0")
+    with started() as sandbox:
+        stack = sandbox.stack("gw0")
 
-        assert stack.directory.parent == place
-        assert query(cell.dsn, "SELECT count(*) FROM users") == 1
-        assert urllib.request.urlopen(f"{cell.urls['gateway']}/health", timeout=5).status == 200
+        assert sandbox.directory.parent == place
+        assert query(stack.dsn, "SELECT count(*) FROM users") == 1
+        assert urllib.request.urlopen(f"{stack.urls['gateway']}/health", timeout=5).status == 200
     assert not list(place.iterdir())
 
 
@@ -82,17 +82,17 @@ def test_as_root_a_private_temporary_directory_is_not_used(tmp_path: Path, monke
     monkeypatch.setattr(directories, "ENOUGH", 1 << 60)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    with started() as stack:
-        assert not stack.directory.is_relative_to(tmp_path)
-        assert query(stack.cell("main").dsn, "SELECT 1") == 1
+    with started() as sandbox:
+        assert not sandbox.directory.is_relative_to(tmp_path)
+        assert query(sandbox.stack("main").dsn, "SELECT 1") == 1
 
 
-def test_its_directory_is_closed_to_others(stack: Stack) -> None:
-    mode = stack.directory.stat().st_mode
+def test_its_directory_is_closed_to_others(sandbox: Sandbox) -> None:
+    mode = sandbox.directory.stat().st_mode
 
     # As root, PostgreSQL's user has to pass through; to list or read anything is not for it.
     assert not mode & (0o077 if os.geteuid() else 0o066)
-    assert (stack.directory / "postgres").stat().st_mode & 0o777 == 0o700
+    assert (sandbox.directory / "postgres").stat().st_mode & 0o777 == 0o700
 
 
 def test_the_broker_is_the_wheels_and_not_what_path_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +141,8 @@ def test_a_postgres_of_the_system_serves_as_well(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("GAIA_CACHE_DIR", str(tmp_path / "cache"))
 
     for _ in ("made", "unpacked"):
-        with started() as stack:
-            version = str(query(stack.cell("gw0").dsn, "SHOW server_version"))
+        with started() as sandbox:
+            version = str(query(sandbox.stack("gw0").dsn, "SHOW server_version"))
             assert version.startswith(INSTALLED[-1].parts[-3])
 
 
@@ -164,8 +164,8 @@ def test_programs_behind_a_private_folder_are_copied_once(
     monkeypatch.setenv("TMPDIR", str(open_folder))
 
     for _ in ("copied", "there"):
-        with started() as stack:
-            assert query(stack.cell("main").dsn, "SELECT 1") == 1
+        with started() as sandbox:
+            assert query(sandbox.stack("main").dsn, "SELECT 1") == 1
         assert private.stat().st_mode & 0o777 == 0o700
         assert len(list(open_folder.glob("pytest-gaia.programs-*"))) == 1
 

@@ -12,7 +12,7 @@ import pytest
 from pytest_gaia.errors import ConfigError, SandboxError
 
 if TYPE_CHECKING:
-    from pytest_gaia.run.stack import Cell, Stack
+    from pytest_gaia.run.sandbox import Sandbox, Stack
 
 TABLES = {"users", "api_keys", "chat_messages", "assets", "personas", "user_persona_preferences"}
 TABLE_NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
@@ -66,59 +66,61 @@ def with_password(dsn: str, password: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}"))
 
 
-async def test_a_cell_has_the_platforms_tables_and_first_rows(cell: Cell) -> None:
-    assert await tables(cell.dsn) == TABLES
-    assert await ask(cell.dsn, "SELECT count(*) FROM users") == 1
-    assert await ask(cell.dsn, "SELECT count(*) FROM api_keys") == 1
-    assert await ask(cell.dsn, "SELECT name FROM personas") == "Mu"
+async def test_a_cell_has_the_platforms_tables_and_first_rows(stack: Stack) -> None:
+    assert await tables(stack.dsn) == TABLES
+    assert await ask(stack.dsn, "SELECT count(*) FROM users") == 1
+    assert await ask(stack.dsn, "SELECT count(*) FROM api_keys") == 1
+    assert await ask(stack.dsn, "SELECT name FROM personas") == "Mu"
 
 
-async def test_text_is_unicode(cell: Cell) -> None:
-    assert await ask(cell.dsn, "SHOW server_encoding") == "UTF8"
-    assert await ask(cell.dsn, "SELECT upper('ärger')") == "ÄRGER"
+async def test_text_is_unicode(stack: Stack) -> None:
+    assert await ask(stack.dsn, "SHOW server_encoding") == "UTF8"
+    assert await ask(stack.dsn, "SELECT upper('ärger')") == "ÄRGER"
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])
-async def test_nobody_gets_in_without_the_password(cell: Cell, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_gets_in_without_the_password(
+    stack: Stack, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PGPASSWORD", raising=False)
     with pytest.raises((asyncpg.InvalidPasswordError, asyncpg.InternalServerError, asyncpg.InterfaceError)):
-        await ask(with_password(cell.dsn, password), "SELECT 1")
+        await ask(with_password(stack.dsn, password), "SELECT 1")
 
 
-async def test_the_role_is_no_superuser_and_owns_its_tables(cell: Cell) -> None:
-    assert await ask(cell.dsn, "SHOW is_superuser") == "off"
-    assert await ask(cell.dsn, "SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'users'") is True
+async def test_the_role_is_no_superuser_and_owns_its_tables(stack: Stack) -> None:
+    assert await ask(stack.dsn, "SHOW is_superuser") == "off"
+    assert await ask(stack.dsn, "SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'users'") is True
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await run(cell.dsn, "CREATE DATABASE another")
+        await run(stack.dsn, "CREATE DATABASE another")
 
 
-async def test_it_listens_on_one_address_and_on_no_socket_file(stack: Stack, cell: Cell) -> None:
+async def test_it_listens_on_one_address_and_on_no_socket_file(sandbox: Sandbox, stack: Stack) -> None:
     with pytest.raises(ConnectionRefusedError):
-        await ask(cell.dsn.replace("@127.0.0.1:", "@127.0.0.2:"), "SELECT 1")
-    assert not [path for path in stack.directory.rglob("*") if path.is_socket()]
+        await ask(stack.dsn.replace("@127.0.0.1:", "@127.0.0.2:"), "SELECT 1")
+    assert not [path for path in sandbox.directory.rglob("*") if path.is_socket()]
 
 
-async def test_cells_do_not_see_each_others_rows(stack: Stack, cell: Cell) -> None:
-    other = stack.cell("rows")
+async def test_cells_do_not_see_each_others_rows(sandbox: Sandbox, stack: Stack) -> None:
+    other = sandbox.stack("rows")
     await run(other.dsn, "INSERT INTO users (email) VALUES ('other@example.com')")
 
-    assert await ask(cell.dsn, "SELECT count(*) FROM users WHERE email = 'other@example.com'") == 0
+    assert await ask(stack.dsn, "SELECT count(*) FROM users WHERE email = 'other@example.com'") == 0
     assert await ask(other.dsn, "SELECT count(*) FROM users WHERE email = 'other@example.com'") == 1
 
 
-async def test_fresh_databases_are_complete_and_apart(stack: Stack) -> None:
-    made = [stack.fresh_database("main") for _ in range(4)]
+async def test_fresh_databases_are_complete_and_apart(sandbox: Sandbox) -> None:
+    made = [sandbox.fresh_database("main") for _ in range(4)]
     await run(made[0], "DELETE FROM personas")
 
     assert len(set(made)) == 4
     assert [await ask(dsn, "SELECT count(*) FROM personas") for dsn in made] == [0, 1, 1, 1]
 
 
-async def test_a_fresh_database_is_dropped_with_whoever_uses_it(stack: Stack) -> None:
-    dsn = stack.fresh_database("main")
+async def test_a_fresh_database_is_dropped_with_whoever_uses_it(sandbox: Sandbox) -> None:
+    dsn = sandbox.fresh_database("main")
     connection = await asyncpg.connect(dsn, ssl=False)
 
-    stack.drop_database("main", dsn)
+    sandbox.drop_database("main", dsn)
 
     assert await gone(dsn)
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
@@ -126,29 +128,29 @@ async def test_a_fresh_database_is_dropped_with_whoever_uses_it(stack: Stack) ->
     connection.terminate()
 
 
-async def test_many_databases_that_are_given_back_are_all_dropped(stack: Stack, cell: Cell) -> None:
-    taken = [stack.fresh_database("main") for _ in range(40)]
+async def test_many_databases_that_are_given_back_are_all_dropped(sandbox: Sandbox, stack: Stack) -> None:
+    taken = [sandbox.fresh_database("main") for _ in range(40)]
     assert len(set(taken)) == 40
 
     for dsn in taken:
-        stack.drop_database("main", dsn)
+        sandbox.drop_database("main", dsn)
 
     for dsn in taken:
         assert await gone(dsn)
 
 
-def test_only_fresh_databases_can_be_dropped(stack: Stack, cell: Cell) -> None:
+def test_only_fresh_databases_can_be_dropped(sandbox: Sandbox, stack: Stack) -> None:
     with pytest.raises(ConfigError, match="gaia_main"):
-        stack.drop_database("main", cell.dsn)
+        sandbox.drop_database("main", stack.dsn)
 
 
-async def test_nothing_can_connect_to_the_template(cell: Cell) -> None:
+async def test_nothing_can_connect_to_the_template(stack: Stack) -> None:
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="not currently accepting connections"):
-        await ask(cell.dsn.replace("gaia_main", "platform"), "SELECT 1")
+        await ask(stack.dsn.replace("gaia_main", "platform"), "SELECT 1")
 
 
-async def test_stopped_and_started_the_server_has_the_same_address_and_rows(own: Stack) -> None:
-    dsn = own.cell("main").dsn
+async def test_stopped_and_started_the_server_has_the_same_address_and_rows(own: Sandbox) -> None:
+    dsn = own.stack("main").dsn
     await run(dsn, "INSERT INTO users (email) VALUES ('kept@example.com')")
 
     own.stop_member("postgres")
@@ -159,15 +161,15 @@ async def test_stopped_and_started_the_server_has_the_same_address_and_rows(own:
     assert await ask(dsn, "SELECT count(*) FROM users WHERE email = 'kept@example.com'") == 1
 
 
-async def test_a_cell_made_while_the_server_is_stopped_has_its_database_later(own: Stack) -> None:
+async def test_a_cell_made_while_the_server_is_stopped_has_its_database_later(own: Sandbox) -> None:
     own.stop_member("postgres")
-    later = own.cell("later")
+    later = own.stack("later")
     own.start_member("postgres")
 
     assert await tables(later.dsn) == TABLES
 
 
-def test_a_fresh_database_cannot_be_had_while_the_server_is_stopped(own: Stack) -> None:
+def test_a_fresh_database_cannot_be_had_while_the_server_is_stopped(own: Sandbox) -> None:
     own.stop_member("postgres")
     try:
         with pytest.raises(SandboxError, match="PostgreSQL is stopped"):
@@ -177,7 +179,7 @@ def test_a_fresh_database_cannot_be_had_while_the_server_is_stopped(own: Stack) 
 
 
 @pytest.mark.slow("sandbox")
-def test_stopping_what_is_stopped_and_starting_what_runs_is_no_error(own: Stack) -> None:
+def test_stopping_what_is_stopped_and_starting_what_runs_is_no_error(own: Sandbox) -> None:
     for member in ("postgres", "nats"):
         own.start_member(member)
         own.stop_member(member)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Before the first test, give the sandbox the fault."""
-    stack = session.config.stash[RUN].stack
-    assert stack is not None
-    stack.ready()
-    stack.fault("main", "gateway", "status", route="/api/v0.2/personas/*", status=500, body={"detail": "broken"})
-    stack.fault("main", "gateway", "status", route="/api/v0.2/personas", status=500, body={"detail": "broken"})
+    sandbox = session.config.stash[RUN].sandbox
+    assert sandbox is not None
+    sandbox.ready()
+    sandbox.fault("main", "gateway", "status", route="/api/v0.2/personas/*", status=500, body={"detail": "broken"})
+    sandbox.fault("main", "gateway", "status", route="/api/v0.2/personas", status=500, body={"detail": "broken"})

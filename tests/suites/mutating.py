@@ -19,7 +19,7 @@ from tests.suites.mutations import MUTATIONS
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_gaia.run.stack import Stack
+    from pytest_gaia.run.sandbox import Sandbox
     from tests.suites.mutations import Mutation
 
 VARIABLE = "SUITES_MUTATIONS"
@@ -43,20 +43,20 @@ _SEEN = (
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
     """Run the suites under each fault, and write down which check failed first under which."""
-    stack = session.config.stash[RUN].stack
-    assert stack is not None
-    found = {mutation.id: _under(session, stack, mutation) for mutation in MUTATIONS}
+    sandbox = session.config.stash[RUN].sandbox
+    assert sandbox is not None
+    found = {mutation.id: _under(session, sandbox, mutation) for mutation in MUTATIONS}
     found[HEALED] = _first_failure(session, session.items)
     Path(os.environ[VARIABLE]).write_text(json.dumps(found), encoding="utf-8")
     return True
 
 
-def _under(session: pytest.Session, stack: Stack, mutation: Mutation) -> str | None:
-    stack.fault("main", mutation.member, mutation.kind, route=mutation.route, **mutation.arguments)
+def _under(session: pytest.Session, sandbox: Sandbox, mutation: Mutation) -> str | None:
+    sandbox.fault("main", mutation.member, mutation.kind, route=mutation.route, **mutation.arguments)
     try:
         return _first_failure(session, [item for item in session.items if item.get_closest_marker(mutation.suite)])
     finally:
-        stack.heal("main")
+        sandbox.heal("main")
 
 
 def _first_failure(session: pytest.Session, items: list[pytest.Item]) -> str | None:

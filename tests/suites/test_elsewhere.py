@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from tests.slow import in_full
 from tests.suites.conftest import ROOT
 from tests.suites.outcomes import run
@@ -16,46 +16,46 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_gaia.run.stack import Cell
+    from pytest_gaia.run.sandbox import Stack
     from tests.suites.conftest import Check
     from tests.suites.outcomes import Outcomes
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def sandbox() -> Iterator[Sandbox]:
     """A platform of this module's own."""
-    with Stack.start() as stack:
-        yield stack
+    with Sandbox.start() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def lab(stack: Stack) -> Cell:
+def lab(sandbox: Sandbox) -> Stack:
     """Where that platform is."""
-    return stack.cell("main")
+    return sandbox.stack("main")
 
 
-def run_in_lab(directory: Path, cell: Cell, *arguments: str, writes: bool) -> Outcomes:
+def run_in_lab(directory: Path, stack: Stack, *arguments: str, writes: bool) -> Outcomes:
     """Run the suites in a project whose ``gaia.toml`` describes the platform as an environment named local."""
-    urls = "\n".join(f'{service} = "{url}"' for service, url in cell.urls.items())
+    urls = "\n".join(f'{service} = "{url}"' for service, url in stack.urls.items())
     (directory / "gaia.toml").write_text(
         f'[gaia]\nplatform = "gaia"\nsuites = ["{ROOT / "suites"}"]\n\n[env.local]\nwrites = {str(writes).lower()}\n'
         f"\n[env.local.urls]\n{urls}\n",
         encoding="utf-8",
     )
     secrets = {
-        "GAIA_LOCAL_API_KEY": cell.api_key,
-        "GAIA_LOCAL_JWT_SECRET": cell.jwt_secret,
-        "GAIA_LOCAL_NATS_URL": cell.nats,
+        "GAIA_LOCAL_API_KEY": stack.api_key,
+        "GAIA_LOCAL_JWT_SECRET": stack.jwt_secret,
+        "GAIA_LOCAL_NATS_URL": stack.nats,
     }
     if writes:
-        secrets["GAIA_LOCAL_DATABASE_URL"] = cell.dsn
+        secrets["GAIA_LOCAL_DATABASE_URL"] = stack.dsn
     options = (f"--rootdir={directory}", f"--confcutdir={ROOT}", "--gaia-env=local", *arguments)
     return run(directory, *options, variables=secrets)
 
 
-async def left_over(cell: Cell) -> dict[str, int]:
+async def left_over(stack: Stack) -> dict[str, int]:
     """Return table → rows that a check made and left."""
-    connection = await asyncpg.connect(cell.dsn, ssl=False)
+    connection = await asyncpg.connect(stack.dsn, ssl=False)
     try:
         named = {"users": "email", "personas": "name", "api_keys": "name", "assets": "name"}
         counts = {
@@ -71,7 +71,7 @@ async def left_over(cell: Cell) -> dict[str, int]:
 
 
 @pytest.mark.slow("suites")
-async def test_every_check_runs_there_and_leaves_nothing(checks: list[Check], lab: Cell, tmp_path: Path) -> None:
+async def test_every_check_runs_there_and_leaves_nothing(checks: list[Check], lab: Stack, tmp_path: Path) -> None:
     result = run_in_lab(tmp_path, lab, writes=True)
     assert result.code == 0, result.output
     defects = {check.id for check in checks if check.defect}
@@ -85,20 +85,20 @@ async def test_every_check_runs_there_and_leaves_nothing(checks: list[Check], la
 
 
 @pytest.mark.slow("suites")
-async def test_a_check_that_fails_leaves_nothing_either(stack: Stack, lab: Cell, tmp_path: Path) -> None:
+async def test_a_check_that_fails_leaves_nothing_either(sandbox: Sandbox, lab: Stack, tmp_path: Path) -> None:
     route = "/api/v0.2/personas/{persona_id}"
-    stack.fault("main", "gateway", "set", route=route, method="GET", field="persona.name", value="another")
+    sandbox.fault("main", "gateway", "set", route=route, method="GET", field="persona.name", value="another")
     try:
         result = run_in_lab(tmp_path, lab, "-m", "personas", writes=True)
     finally:
-        stack.heal("main")
+        sandbox.heal("main")
     assert len(result.of("failed")) > 2, result.output
     assert result.of("error") == set()
     assert await left_over(lab) == {}
 
 
 @pytest.mark.slow("suites")
-async def test_where_writing_is_forbidden_no_check_tries_to(checks: list[Check], lab: Cell, tmp_path: Path) -> None:
+async def test_where_writing_is_forbidden_no_check_tries_to(checks: list[Check], lab: Stack, tmp_path: Path) -> None:
     result = run_in_lab(tmp_path, lab, writes=False)
     assert result.code == 0, result.output
     writing = {check.id for check in checks if check.writes}
@@ -110,7 +110,7 @@ async def test_where_writing_is_forbidden_no_check_tries_to(checks: list[Check],
 
 @pytest.mark.parametrize("command", [in_full(("chat", "Test")), ("personas-get", None)])
 async def test_a_command_that_only_reads_runs_where_writing_is_forbidden(
-    checks: list[Check], lab: Cell, tmp_path: Path, command: tuple[str, str | None]
+    checks: list[Check], lab: Stack, tmp_path: Path, command: tuple[str, str | None]
 ) -> None:
     name, argument = command
     options = [f"--gaia-command={name}", *([f"--gaia-argument={argument}"] if argument else [])]

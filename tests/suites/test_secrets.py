@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from tests.suites.conftest import run_suites
 
 if TYPE_CHECKING:
@@ -17,30 +17,30 @@ PASSWORD = "s3cret-of-the-user"  # of nobody
 
 
 @pytest.fixture
-def broken() -> Iterator[Stack]:
+def broken() -> Iterator[Sandbox]:
     """A platform on which every request that shows a key, a token or a password fails."""
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
-        stack.ready()
-        stack.cell("main")
-        stack.fault("main", "gateway", "reset", route="/api/v0.2/*")
-        stack.fault("main", "gateway", "status", route="/api/v1/*", status=418)
-        stack.fault("main", "auth", "reset", route="/auth/*")
-        yield stack
+        sandbox.ready()
+        sandbox.stack("main")
+        sandbox.fault("main", "gateway", "reset", route="/api/v0.2/*")
+        sandbox.fault("main", "gateway", "status", route="/api/v1/*", status=418)
+        sandbox.fault("main", "auth", "reset", route="/auth/*")
+        yield sandbox
     finally:
-        stack.stop()
+        sandbox.stop()
 
 
 @pytest.mark.slow("suites")
-def test_no_secret_is_shown_even_with_all_arguments_and_locals(broken: Stack) -> None:
-    cell = broken.cell("main")
+def test_no_secret_is_shown_even_with_all_arguments_and_locals(broken: Sandbox) -> None:
+    stack = broken.stack("main")
     secrets = {
-        "GAIA_LOCAL_API_KEY": cell.api_key,
-        "GAIA_LOCAL_JWT_SECRET": cell.jwt_secret,
-        "GAIA_LOCAL_DATABASE_URL": cell.dsn,
-        "GAIA_LOCAL_NATS_URL": cell.nats,
+        "GAIA_LOCAL_API_KEY": stack.api_key,
+        "GAIA_LOCAL_JWT_SECRET": stack.jwt_secret,
+        "GAIA_LOCAL_DATABASE_URL": stack.dsn,
+        "GAIA_LOCAL_NATS_URL": stack.nats,
     }
-    urls = [f"--gaia-url={service}={url}" for service, url in cell.urls.items()]
+    urls = [f"--gaia-url={service}={url}" for service, url in stack.urls.items()]
     account = ["--gaia-argument=a@example.com", f"--gaia-argument={PASSWORD}"]
     suites = [f"suites/{suite}" for suite in ("auth", "security", "database")]
     result = run_suites(*suites, "-q", "--gaia-env=local", *urls, *account, "--showlocals", variables=secrets)

@@ -117,7 +117,7 @@ def _is_smoke(test: str) -> bool:
 def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) -> None:
     """Roll out, show how far it came, and end with its exit code."""
     # With it comes all of the ledger, which nobody needs who asks for help or completes a name.
-    from pytest_gaia.promotion.promote.witness import recorded
+    from pytest_gaia.promotion.promote.signers import recorded
 
     if rollout.refused:
         typer.echo(f"gaia: {rollout.refused}", err=True)

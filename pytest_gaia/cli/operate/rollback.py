@@ -34,7 +34,7 @@ from pytest_gaia.promotion.promote.rollback import (
     rollback_predicate,
     running_bundle,
 )
-from pytest_gaia.promotion.promote.witness import any_signer
+from pytest_gaia.promotion.promote.signers import any_signer
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.journal import who
 from pytest_gaia.rollout.model import Rollout, RolloutInterrupted, RolloutResult

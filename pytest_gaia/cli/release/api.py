@@ -15,7 +15,7 @@ from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, keep, 
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import environment_apart, record_check
-from pytest_gaia.promotion.promote.witness import witness
+from pytest_gaia.promotion.promote.signers import signers_for
 
 HELP = """\
 What services offer, by their OpenAPI documents, and whether a release breaks what production promises its clients.
@@ -101,7 +101,7 @@ def show_difference(
     found, now = promotion.bundle(bundle), datetime.now(UTC)
     if record:
         # Before anything is asked: whoever cannot sign should not wait for an answer that is thrown away.
-        witness(promotion, env)
+        signers_for(promotion, env)
     result = check_release(promotion, env, found, now)
     says = (result.status, result.why, result.findings)
     _end(result, record_check(promotion, env, found, ITEM, says, now) if record else None, as_json=as_json)

@@ -11,8 +11,8 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.resolve import resolve, split_members
+from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.run.session import Run
-from pytest_gaia.run.stack import Stack
 from pytest_gaia.secrets.masks import mask_url
 from pytest_gaia.system.signals import Ended, until_signalled
 
@@ -59,10 +59,10 @@ def up(
         with until_signalled():
             run.start()
             environment = run.environment
-            assert run.stack is not None
+            assert run.sandbox is not None
             show = _show_json if as_json else _show_lines
-            show(environment, run.stack)
-            run.stack.wait()
+            show(environment, run.sandbox)
+            run.sandbox.wait()
     except Ended:
         typer.echo("The sandbox has been stopped.", err=True)
     finally:
@@ -86,9 +86,9 @@ def exports(environment: Environment) -> dict[str, str]:
     return values | {name: secret.reveal() for name, secret in secrets.items() if secret is not None}
 
 
-def _show_lines(environment: Environment, stack: Stack) -> None:
+def _show_lines(environment: Environment, sandbox: Sandbox) -> None:
     shape = f", shaped like {environment.name}" if environment.rehearsal else ""
-    typer.echo(f"The sandbox is ready{shape}. Ctrl-C ends it. Its logs are in {stack.directory}\n")
+    typer.echo(f"The sandbox is ready{shape}. Ctrl-C ends it. Its logs are in {sandbox.directory}\n")
     variables = exports(environment)
     places = {name: environment.urls.get(name, "no URL of its own") for name in HTTP_SERVICES}
     places |= {"nats": environment.nats or "none", "postgres": variables.get("GAIA_DATABASE_URL", "none")}
@@ -98,6 +98,6 @@ def _show_lines(environment: Environment, stack: Stack) -> None:
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _show_json(environment: Environment, stack: Stack) -> None:
-    known = {"shape": environment.name, "variables": exports(environment), "logs": str(stack.directory)}
+def _show_json(environment: Environment, sandbox: Sandbox) -> None:
+    known = {"shape": environment.name, "variables": exports(environment), "logs": str(sandbox.directory)}
     echo_json(known, indent=None)

@@ -26,7 +26,7 @@ from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
     # It imports this module.
-    from pytest_gaia.plugin.checks.witness import WitnessHooks
+    from pytest_gaia.plugin.checks.observer import ObserverHooks
 
 _NAMED = 3
 """how many of the things that were left out a sentence names"""
@@ -220,20 +220,20 @@ class SealHooks:
     """Registered on the process that talks to the user, if ``--gaia-seal`` is given."""
 
     def __init__(
-        self, run: Run, evaluating: Evaluator, result: Result, witness: WitnessHooks, config: pytest.Config
+        self, run: Run, evaluating: Evaluator, result: Result, observer: ObserverHooks, config: pytest.Config
     ) -> None:
         self.run = run
         self.evaluating = evaluating
         self.result = result
-        self.witness = witness
+        self.observer = observer
         self.config = config
         self.path: Path = config.option.gaia_seal.absolute()
-        _refuse_narrowing(run, config, witness.scope)
+        _refuse_narrowing(run, config, observer.scope)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write the plan before anything else happens; from here on the run owes what is in it."""
-        if session.testsfailed or not session.items or (partial := self.witness.partial()):
+        if session.testsfailed or not session.items or (partial := self.observer.partial()):
             why = "not everything could be collected" if session.items else "nothing was collected"
             why = "; ".join(partial) if session.items and not session.testsfailed else why
             raise pytest.UsageError(f"--gaia-seal={self.path}: {why}; a plan of less than all proves nothing.")

@@ -22,7 +22,7 @@ from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, CheckStatus, RunPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.witness import witness
+from pytest_gaia.promotion.promote.signers import signers_for
 
 Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
 """status, why, findings"""
@@ -86,7 +86,7 @@ def record_check(
         findings=tuple(findings),
         time=now.isoformat(timespec="seconds"),
     )
-    signers = witness(promotion, environment)
+    signers = signers_for(promotion, environment)
     return promotion.ledger.append(CHECK, bundle.subjects(), predicate, signers=signers)
 
 

@@ -28,7 +28,7 @@ from pytest_gaia.promotion.ledger._dsse import Signer
 from pytest_gaia.promotion.ledger.stores import FolderStore
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import Commands, added_paths, check_environ
-from pytest_gaia.promotion.promote.witness import witness
+from pytest_gaia.promotion.promote.signers import signers_for
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 
@@ -84,7 +84,7 @@ def plan_promotion(
     services = promotion.services(name, bundle)
     check_environ(promotion.environ, promotion.rootdir)
     commands = Commands.of(promotion.project, name, bundle, services if deploys else (), extra)
-    signers = witness(promotion, name) if signing else []
+    signers = signers_for(promotion, name) if signing else []
     tolerances = promotion.project.tolerances
     expectations = load(folders_of(promotion.project.suites), tolerances, rootdir=promotion.rootdir)
     edge = evaluate(situation, only="edge", also=[_own_addresses(environment)])

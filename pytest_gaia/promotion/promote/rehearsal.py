@@ -38,7 +38,7 @@ from pytest_gaia.promotion.ledger.statements import (
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import DigestPipe, check_environ, executed
 from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rollback_predicate, rollout_to
-from pytest_gaia.promotion.promote.witness import witness
+from pytest_gaia.promotion.promote.signers import signers_for
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult
 from pytest_gaia.system.processes import exit_code_of, without_signing_key
@@ -101,7 +101,7 @@ def rehearse(
     Raises ``ConfigError`` for what only the user can mend, as long as nothing was changed, and ``DeployLocked`` (13).
     """
     name = environment.name
-    signers = witness(promotion, name)
+    signers = signers_for(promotion, name)
     services = promotion.services(name, plan.bundle)
     forward = rollout_to(promotion, environment, plan.bundle, services, "deploy", "forward again")
     lock = promotion.lock(name, f"a rehearsal of the rollback from {plan.bundle.short}")
@@ -149,7 +149,7 @@ def _write_left(
         rehearsal=True,
         fence=fence,
     )
-    signers = witness(promotion, plan.rollout.environment)
+    signers = signers_for(promotion, plan.rollout.environment)
     promotion.ledger.append(DEPLOYMENT, plan.bundle.subjects(), says, signers=signers)
 
 

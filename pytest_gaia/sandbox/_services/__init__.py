@@ -2,13 +2,13 @@
 
 They answer as the release that the suites were written against, its defects included (``fixed=True`` serves it without).
 
->>> from pytest_gaia.sandbox._services import CellSettings, build_cell, schema, seed
+>>> from pytest_gaia.sandbox._services import StackSettings, build_stack, schema, seed
 >>> # once for the template database:   await connection.execute(schema()); await seed(connection, api_key)
->>> # for each cell:                    cell = build_cell(CellSettings(...)); serve cell.apps; await cell.start()
+>>> # for each stack:                   stack = build_stack(StackSettings(...)); serve stack.apps; await stack.start()
 """
 
-from pytest_gaia.sandbox._services.cell import CellApps, CellSettings, build_cell
 from pytest_gaia.sandbox._services.database import USER_ID, schema, seed
 from pytest_gaia.sandbox._services.faults import Faults
+from pytest_gaia.sandbox._services.stack import StackApps, StackSettings, build_stack
 
-__all__ = ["USER_ID", "CellApps", "CellSettings", "Faults", "build_cell", "schema", "seed"]
+__all__ = ["USER_ID", "Faults", "StackApps", "StackSettings", "build_stack", "schema", "seed"]

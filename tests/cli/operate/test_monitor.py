@@ -20,7 +20,7 @@ import pytest
 
 from pytest_gaia.cli.asking import seconds, spoken
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from tests.cli.conftest import GAIA, Outcome
 from tests.observation.scripted import Member, Says, healthy, says
 from tests.slow import in_full
@@ -69,13 +69,17 @@ def test_one_look_shows_every_member(gaia: Gaia, here: Here) -> None:
 
 
 def test_one_look_at_a_whole_platform(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Stack.start() as stack:
-        cell = stack.cell("main")
-        addresses = {f"GAIA_LOCAL_{name.upper()}_URL": url for name, url in cell.urls.items()}
-        for name, value in {**addresses, "GAIA_LOCAL_NATS_URL": cell.nats, "GAIA_LOCAL_DATABASE_URL": cell.dsn}.items():
+    with Sandbox.start() as sandbox:
+        stack = sandbox.stack("main")
+        addresses = {f"GAIA_LOCAL_{name.upper()}_URL": url for name, url in stack.urls.items()}
+        for name, value in {
+            **addresses,
+            "GAIA_LOCAL_NATS_URL": stack.nats,
+            "GAIA_LOCAL_DATABASE_URL": stack.dsn,
+        }.items():
             monkeypatch.setenv(name, value)
         code, out, _ = gaia("monitor", "local", "--once", "--json")
-        stack.stop_member("nats")
+        sandbox.stop_member("nats")
         without = gaia("monitor", "local", "--once", "--json")
 
     members = {each["member"]: each for each in json.loads(out)["members"]}
@@ -83,7 +87,7 @@ def test_one_look_at_a_whole_platform(gaia: Gaia, project: Path, monkeypatch: py
     assert {name: each["state"] for name, each in members.items()} == dict.fromkeys(
         ("gateway", "auth", "asset", "chat", "nats", "postgres"), "ready"
     )
-    assert cell.dsn not in out
+    assert stack.dsn not in out
     # Nothing but a client on the broker notices, and it is not among those that are required.
     states = {each["member"]: each["state"] for each in json.loads(without.out)["members"]}
     assert (without.code, states["gateway"], states["nats"]) == (0, "ready", "unreachable")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from tests.sandbox.contract.replay import TOPOLOGIES, Replay
 
 if TYPE_CHECKING:
@@ -23,21 +23,21 @@ STOPPED = {"nats-down": "nats", "db-down": "postgres"}
 
 
 @contextmanager
-def running(**shape: Any) -> Iterator[Stack]:
+def running(**shape: Any) -> Iterator[Sandbox]:
     """Start a sandbox and stop it afterwards."""
-    with Stack.start(**shape) as stack:
-        yield stack
+    with Sandbox.start(**shape) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="session")
-def everything() -> Iterator[Stack]:
+def everything() -> Iterator[Sandbox]:
     """Give a sandbox in which everything runs."""
-    with running() as stack:
-        yield stack
+    with running() as sandbox:
+        yield sandbox
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def replayed(everything: Stack) -> AsyncIterator[Callable[[str], Awaitable[Replay]]]:
+async def replayed(everything: Sandbox) -> AsyncIterator[Callable[[str], Awaitable[Replay]]]:
     """Give a function that returns the replay of a topology, played at the first call."""
     replays: dict[str, Replay] = {}
 
@@ -50,14 +50,14 @@ async def replayed(everything: Stack) -> AsyncIterator[Callable[[str], Awaitable
     yield replay
 
 
-async def _play(everything: Stack, topology: str) -> Replay:
+async def _play(everything: Sandbox, topology: str) -> Replay:
     if topology in STARTED_WITH:
-        with running(**STARTED_WITH[topology]) as stack:
-            return await _played(stack, topology)
+        with running(**STARTED_WITH[topology]) as sandbox:
+            return await _played(sandbox, topology)
     member = STOPPED.get(topology)
     if member is None:
         return await _played(everything, topology)
-    everything.cell(topology)
+    everything.stack(topology)
     everything.stop_member(member)
     try:
         return await _played(everything, topology)
@@ -65,7 +65,7 @@ async def _play(everything: Stack, topology: str) -> Replay:
         everything.start_member(member)
 
 
-async def _played(stack: Stack, topology: str) -> Replay:
-    replay = Replay(stack.cell(topology), topology)
+async def _played(sandbox: Sandbox, topology: str) -> Replay:
+    replay = Replay(sandbox.stack(topology), topology)
     await replay.play()
     return replay

@@ -14,7 +14,7 @@ import httpx
 import jwt
 
 if TYPE_CHECKING:
-    from pytest_gaia.run.stack import Cell
+    from pytest_gaia.run.sandbox import Stack
 
 TABLE = json.loads(Path(__file__).with_name("table.json").read_text("utf-8"))
 ROUTES: dict[str, list[str]] = json.loads(Path(__file__).with_name("routes.json").read_text("utf-8"))
@@ -56,14 +56,14 @@ def rows(topology: str) -> dict[str, Expected]:
 class Replay:
     """One run through the table: what was got, by row, and the values that were made for it."""
 
-    def __init__(self, cell: Cell, topology: str) -> None:
+    def __init__(self, stack: Stack, topology: str) -> None:
         self.got: dict[str, Got] = {}
-        self._cell = cell
+        self._stack = stack
         self._topology = topology
         user = str(uuid.uuid4())
         self.values = {
             "persona_name": f"contract-{uuid.uuid4()}",
-            "api_key": cell.api_key,
+            "api_key": stack.api_key,
             "jwt": self._token(user),
             "expired_jwt": self._token(user, expires_in=-60),
             "wrong_audience_jwt": self._token(user, audience="other"),
@@ -91,7 +91,7 @@ class Replay:
             assert (await self._send(client, row)).status == 200
         else:
             assert step == "no active persona"
-            connection = await asyncpg.connect(self._cell.dsn)
+            connection = await asyncpg.connect(self._stack.dsn)
             await connection.execute("UPDATE personas SET is_active = false")
             await connection.close()
 
@@ -99,7 +99,7 @@ class Replay:
         method, path = self._filled(row["send"]).split(" ")
         body = json.loads(self._filled(json.dumps(row["body"]))) if "body" in row else None
         response = await client.request(
-            method, self._cell.urls[row["service"]] + path, headers=self._credentials(row["as"]), json=body
+            method, self._stack.urls[row["service"]] + path, headers=self._credentials(row["as"]), json=body
         )
         got = _got(response)
         if row.get("name") == "personas-create" and got.status == 200:
@@ -111,7 +111,7 @@ class Replay:
             case "none":
                 return {}
             case "key":
-                return {"X-API-Key": self._cell.api_key}
+                return {"X-API-Key": self._stack.api_key}
             case "bad-key":
                 return {"X-API-Key": "not-a-key"}
         return {"Authorization": f"Bearer {self.values[who.replace('-', '_')]}"}
@@ -123,7 +123,7 @@ class Replay:
 
     def _token(self, user: str, *, audience: str = "authenticated", expires_in: int = 600) -> str:
         claims = {"sub": user, "aud": audience, "exp": int(time.time()) + expires_in}
-        return jwt.encode(claims, self._cell.jwt_secret, algorithm="HS256")
+        return jwt.encode(claims, self._stack.jwt_secret, algorithm="HS256")
 
 
 def _got(response: httpx.Response) -> Got:

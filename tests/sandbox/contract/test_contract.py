@@ -13,7 +13,7 @@ from tests.sandbox.contract.shapes import problems
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pytest_gaia.run.stack import Stack
+    from pytest_gaia.run.sandbox import Sandbox
     from tests.sandbox.contract.replay import Replay
 
 ROWS = [(topology, name) for topology in TOPOLOGIES for name in rows(topology)]
@@ -37,8 +37,8 @@ def test_table_has_at_least_a_hundred_rows_and_six_topologies() -> None:
 
 
 @pytest.mark.parametrize("service", ROUTES)
-async def test_serves_the_documented_routes(everything: Stack, service: str) -> None:
-    url = everything.cell("full").urls[service]
+async def test_serves_the_documented_routes(everything: Sandbox, service: str) -> None:
+    url = everything.stack("full").urls[service]
     async with httpx.AsyncClient(trust_env=False) as client:
         document = (await client.get(f"{url}/openapi.json")).json()
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from tests.sandbox.services.platform import Platform
 
 if TYPE_CHECKING:
@@ -17,42 +17,42 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _stack(*, fixed: bool) -> Iterator[Stack]:
-    with Stack.start(fixed=fixed) as stack:
-        yield stack
+def _sandbox(*, fixed: bool) -> Iterator[Sandbox]:
+    with Sandbox.start(fixed=fixed) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def sandbox() -> Iterator[Sandbox]:
     """Give the sandbox as released."""
-    with _stack(fixed=False) as stack:
-        yield stack
+    with _sandbox(fixed=False) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="session")
-def fixed_stack() -> Iterator[Stack]:
+def fixed_sandbox() -> Iterator[Sandbox]:
     """Give the sandbox without the known defects."""
-    with _stack(fixed=True) as stack:
-        yield stack
+    with _sandbox(fixed=True) as sandbox:
+        yield sandbox
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def platform(stack: Stack) -> AsyncIterator[Platform]:
+async def platform(sandbox: Sandbox) -> AsyncIterator[Platform]:
     """Give a healed platform as released."""
-    async with _platform(stack) as platform:
+    async with _platform(sandbox) as platform:
         yield platform
-        stack.heal(platform.cell.name)
+        sandbox.heal(platform.stack.name)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def fixed(fixed_stack: Stack) -> AsyncIterator[Platform]:
+async def fixed(fixed_sandbox: Sandbox) -> AsyncIterator[Platform]:
     """Give the platform without its defects."""
-    async with _platform(fixed_stack) as platform:
+    async with _platform(fixed_sandbox) as platform:
         yield platform
 
 
 @asynccontextmanager
-async def _platform(stack: Stack) -> AsyncIterator[Platform]:
-    cell = stack.cell("main")
-    async with httpx.AsyncClient(headers={"X-API-Key": cell.api_key}, trust_env=False, timeout=10) as client:
-        yield Platform(stack, cell, client)
+async def _platform(sandbox: Sandbox) -> AsyncIterator[Platform]:
+    stack = sandbox.stack("main")
+    async with httpx.AsyncClient(headers={"X-API-Key": stack.api_key}, trust_env=False, timeout=10) as client:
+        yield Platform(sandbox, stack, client)

@@ -14,21 +14,21 @@ import jwt
 if TYPE_CHECKING:
     import httpx
 
-    from pytest_gaia.run.stack import Cell, Stack
+    from pytest_gaia.run.sandbox import Sandbox, Stack
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
     """One cell, and a client of its gateway (by key) that also takes the URLs of the other services."""
 
+    sandbox: Sandbox
     stack: Stack
-    cell: Cell
     client: httpx.AsyncClient
 
     async def ask(self, request: str, *, service: str = "gateway", **more: Any) -> httpx.Response:
         """Send a request such as ``"GET /health"``."""
         method, path = request.split(" ")
-        return await self.client.request(method, self.cell.urls[service] + path, **more)
+        return await self.client.request(method, self.stack.urls[service] + path, **more)
 
     async def content(self, request: str, **more: Any) -> Any:
         """Send a request that must be answered with 200, and return the JSON."""
@@ -38,7 +38,7 @@ class Platform:
 
     async def rows(self, query: str, *values: object) -> list[asyncpg.Record]:
         """Run SQL in the cell's database."""
-        connection = await asyncpg.connect(self.cell.dsn)
+        connection = await asyncpg.connect(self.stack.dsn)
         try:
             return await connection.fetch(query, *values)
         finally:
@@ -46,13 +46,13 @@ class Platform:
 
     def bearer(self, subject: str | None = None, **claims: Any) -> dict[str, str]:
         """Return the header of a user's token; of a new user where no ``subject`` is given."""
-        secret = claims.pop("secret", self.cell.jwt_secret)
+        secret = claims.pop("secret", self.stack.jwt_secret)
         user = {"sub": subject or str(uuid.uuid4()), "aud": "authenticated", "exp": int(time.time()) + 600}
         return {"Authorization": f"Bearer {jwt.encode({**user, **claims}, secret, algorithm='HS256')}"}
 
     def fault(self, member: str, kind: str, **arguments: Any) -> None:
         """Give a service of the cell a fault; it is gone after the test."""
-        self.stack.fault(self.cell.name, member, kind, **arguments)
+        self.sandbox.fault(self.stack.name, member, kind, **arguments)
 
 
 def events_of(response: httpx.Response) -> list[Any]:

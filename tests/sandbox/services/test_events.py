@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import nats
 
-from pytest_gaia.sandbox._services.cell import publish
+from pytest_gaia.sandbox._services.stack import publish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def listening(platform: Platform) -> AsyncIterator[Heard]:
     """Give a function that waits for a number of events of the cell and returns them."""
-    client = await nats.connect(platform.cell.nats)
+    client = await nats.connect(platform.stack.nats)
     subscription = await client.subscribe("gaia.>")
     await client.flush()
 
@@ -41,7 +41,7 @@ async def listening(platform: Platform) -> AsyncIterator[Heard]:
 async def test_gateway_says_that_it_stops_and_starts_in_json_inside_json(platform: Platform) -> None:
     async with listening(platform) as heard:
         platform.fault("gateway", "stop")
-        platform.stack.heal(platform.cell.name)
+        platform.sandbox.heal(platform.stack.name)
         events = await heard(3)
 
     assert all(isinstance(content, str) for _, content in events)
@@ -59,7 +59,7 @@ async def test_asset_and_chat_say_that_they_are_ready_and_auth_says_nothing(plat
     async with listening(platform) as heard:
         for service in ("auth", "asset", "chat"):
             platform.fault(service, "stop")
-            platform.stack.heal(platform.cell.name)
+            platform.sandbox.heal(platform.stack.name)
         (_, asset), (_, chat) = events = await heard(2)
 
     assert {subject for subject, _ in events} == {"gaia.service.ready"}
@@ -70,7 +70,7 @@ async def test_asset_and_chat_say_that_they_are_ready_and_auth_says_nothing(plat
 async def test_auth_says_that_it_is_ready_on_the_platform_without_defects(fixed: Platform) -> None:
     async with listening(fixed) as heard:
         fixed.fault("auth", "stop")
-        fixed.stack.heal(fixed.cell.name)
+        fixed.sandbox.heal(fixed.stack.name)
         [(subject, content)] = await heard(1)
 
     assert (subject, content["service"], content["status"]) == ("gaia.service.ready", "auth", "ready")
@@ -79,7 +79,7 @@ async def test_auth_says_that_it_is_ready_on_the_platform_without_defects(fixed:
 async def test_chat_message_is_no_event(platform: Platform) -> None:
     async with listening(platform) as heard:
         await platform.content("POST /api/v0.2/chat", json={"message": "hello"})
-        await publish(platform.cell.nats, [("gaia.test.end", "end")])
+        await publish(platform.stack.nats, [("gaia.test.end", "end")])
         events = await heard(1)
 
     assert events == [("gaia.test.end", "end")]
@@ -92,7 +92,7 @@ async def test_broker_that_is_away_is_logged_and_no_error(caplog: pytest.LogCapt
 
 
 async def test_broker_that_refuses_the_password_is_logged(platform: Platform, caplog: pytest.LogCaptureFixture) -> None:
-    address = platform.cell.nats.rpartition("@")[2]
+    address = platform.stack.nats.rpartition("@")[2]
     await publish(f"nats://nobody:nothing@{address}", [("gaia.test.lost", "lost")])
 
     assert "Authorization" in caplog.text
@@ -101,7 +101,7 @@ async def test_broker_that_refuses_the_password_is_logged(platform: Platform, ca
 async def test_broker_that_does_not_respond_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("pytest_gaia.sandbox._services.cell.TIMEOUT", 0.02)
+    monkeypatch.setattr("pytest_gaia.sandbox._services.stack.TIMEOUT", 0.02)
     ended = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

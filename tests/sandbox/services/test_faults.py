@@ -37,7 +37,7 @@ async def test_hang_responds_only_when_healed(platform: Platform) -> None:
     request = asyncio.ensure_future(platform.ask(PROVIDERS))
 
     done, _ = await asyncio.wait([request], timeout=0.1)
-    await asyncio.to_thread(platform.stack.heal, platform.cell.name)
+    await asyncio.to_thread(platform.sandbox.heal, platform.stack.name)
 
     assert not done
     assert (await request).status_code == 200
@@ -197,7 +197,7 @@ async def test_method_says_which_requests_meet_the_fault(platform: Platform) -> 
 
 async def test_fault_of_one_cell_is_not_that_of_another(platform: Platform) -> None:
     platform.fault("gateway", "status", status=418)
-    other = platform.stack.cell("other")
+    other = platform.sandbox.stack("other")
 
     assert (await platform.client.get(f"{other.urls['gateway']}/health")).status_code == 200
 
@@ -205,7 +205,7 @@ async def test_fault_of_one_cell_is_not_that_of_another(platform: Platform) -> N
 async def test_healed_platform_responds_as_before(platform: Platform) -> None:
     platform.fault("gateway", "status", status=418)
     platform.fault("chat", "stop")
-    platform.stack.heal(platform.cell.name)
+    platform.sandbox.heal(platform.stack.name)
 
     assert (await platform.ask(PROVIDERS)).status_code == 200
 

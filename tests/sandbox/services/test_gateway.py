@@ -11,7 +11,7 @@ import httpx
 import jwt
 import pytest
 
-from pytest_gaia.sandbox._services import CellSettings, build_cell, gateway
+from pytest_gaia.sandbox._services import StackSettings, build_stack, gateway
 from pytest_gaia.sandbox._services.gateway import RateLimit
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 async def test_root_is_limited_to_sixty_calls_a_minute(platform: Platform) -> None:
-    cell = platform.stack.cell("limited")
-    statuses = [(await platform.client.get(f"{cell.urls['gateway']}/")).status_code for _ in range(61)]
+    stack = platform.sandbox.stack("limited")
+    statuses = [(await platform.client.get(f"{stack.urls['gateway']}/")).status_code for _ in range(61)]
 
     assert statuses == [200] * 60 + [429]
 
@@ -60,7 +60,7 @@ async def test_missing_slash_is_redirected_with_the_query(platform: Platform) ->
     response = await platform.ask("GET /api/v0.2/models?provider=openai", service="chat")
 
     assert response.status_code == 307
-    assert response.headers["location"] == f"{platform.cell.urls['chat']}/api/v0.2/models/?provider=openai"
+    assert response.headers["location"] == f"{platform.stack.urls['chat']}/api/v0.2/models/?provider=openai"
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"", b'"text"'])
@@ -89,10 +89,10 @@ async def gateway_over(response: bytes | None) -> AsyncIterator[httpx.AsyncClien
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    settings = CellSettings(
+    settings = StackSettings(
         "broken", "postgresql://127.0.0.1:1/none", SECRET, "key", backends=dict.fromkeys(("auth", "asset", "chat"), url)
     )
-    transport = httpx.ASGITransport(build_cell(settings).apps["gateway"])
+    transport = httpx.ASGITransport(build_stack(settings).apps["gateway"])
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             yield client
@@ -134,7 +134,7 @@ async def test_chunks_are_put_together() -> None:
 
 async def test_stream_comes_through_before_it_ends(platform: Platform) -> None:
     request = {"message": "hello"}
-    url = f"{platform.cell.urls['gateway']}/api/v0.2/chat/stream"
+    url = f"{platform.stack.urls['gateway']}/api/v0.2/chat/stream"
     async with platform.client.stream("POST", url, json=request) as response:
         sizes = [len(chunk) async for chunk in response.aiter_raw()]
 

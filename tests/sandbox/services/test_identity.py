@@ -62,7 +62,7 @@ async def test_token_that_is_not_valid_is_refused(platform: Platform, claims: di
 
 
 async def test_key_counts_where_the_token_does_not(platform: Platform) -> None:
-    headers = {"Authorization": "Bearer nonsense", "X-API-Key": platform.cell.api_key}
+    headers = {"Authorization": "Bearer nonsense", "X-API-Key": platform.stack.api_key}
 
     assert (await platform.ask(PROVIDERS, headers=headers)).status_code == 200
 

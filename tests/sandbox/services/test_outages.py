@@ -17,11 +17,11 @@ PROVIDERS = "GET /api/v0.2/providers"
 
 @contextmanager
 def without(platform: Platform, member: str) -> Iterator[None]:
-    platform.stack.stop_member(member)
+    platform.sandbox.stop_member(member)
     try:
         yield
     finally:
-        platform.stack.start_member(member)
+        platform.sandbox.start_member(member)
 
 
 async def test_keys_count_again_once_the_database_is_back(platform: Platform) -> None:
@@ -39,10 +39,10 @@ async def test_every_service_says_that_the_database_is_away(platform: Platform) 
     with without(platform, "postgres"):
         said = {
             service: (await platform.content("GET /health", service=service))["status"]
-            for service in platform.cell.urls
+            for service in platform.stack.urls
         }
 
-    assert said == dict.fromkeys(platform.cell.urls, "unhealthy")
+    assert said == dict.fromkeys(platform.stack.urls, "unhealthy")
 
 
 async def test_request_that_needs_the_database_is_a_500_without_it(platform: Platform) -> None:

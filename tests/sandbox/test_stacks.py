@@ -14,20 +14,20 @@ import pytest
 
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.run.stack import Stack
+from pytest_gaia.run.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_gaia.run.stack import Cell
+    from pytest_gaia.run.sandbox import Stack
 
 
 @pytest.fixture
-def faulty(stack: Stack) -> Iterator[Cell]:
+def faulty(sandbox: Sandbox) -> Iterator[Stack]:
     """A cell that is healed after the test."""
-    cell = stack.cell("faulty")
-    yield cell
-    stack.heal("faulty")
+    stack = sandbox.stack("faulty")
+    yield stack
+    sandbox.heal("faulty")
 
 
 def get(url: str, headers: dict[str, str] | None = None) -> int:
@@ -49,109 +49,109 @@ def refuses(url: str) -> bool:
         return connection.connect_ex((parts.hostname, parts.port)) != 0
 
 
-def test_every_service_of_every_cell_has_a_port_of_its_own(stack: Stack, cell: Cell) -> None:
-    other = stack.cell("ports")
-    urls = [*cell.urls.values(), *other.urls.values()]
+def test_every_service_of_every_cell_has_a_port_of_its_own(sandbox: Sandbox, stack: Stack) -> None:
+    other = sandbox.stack("ports")
+    urls = [*stack.urls.values(), *other.urls.values()]
 
     assert len(set(urls)) == 2 * len(HTTP_SERVICES)
     assert [get(f"{url}/health") for url in urls] == [200] * len(urls)
 
 
-def test_the_same_name_is_the_same_cell(stack: Stack) -> None:
-    assert stack.cell("same") == stack.cell("same")
+def test_the_same_name_is_the_same_cell(sandbox: Sandbox) -> None:
+    assert sandbox.stack("same") == sandbox.stack("same")
 
 
 @pytest.mark.parametrize("service", HTTP_SERVICES)
-def test_a_service_can_be_stopped_and_started_by_itself(stack: Stack, faulty: Cell, service: str) -> None:
+def test_a_service_can_be_stopped_and_started_by_itself(sandbox: Sandbox, faulty: Stack, service: str) -> None:
     others = [name for name in HTTP_SERVICES if name != service]
 
-    stack.fault("faulty", service, "stop")
+    sandbox.fault("faulty", service, "stop")
 
     assert refuses(faulty.urls[service])
     assert [get(f"{faulty.urls[name]}/health") for name in others] == [200, 200, 200]
-    stack.heal("faulty")
+    sandbox.heal("faulty")
     assert get(f"{faulty.urls[service]}/health") == 200
 
 
-def test_stopping_a_service_breaks_its_open_connections(stack: Stack, faulty: Cell) -> None:
+def test_stopping_a_service_breaks_its_open_connections(sandbox: Sandbox, faulty: Stack) -> None:
     parts = urlsplit(faulty.urls["asset"])
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=5)
     connection.request("GET", "/health")
     assert connection.getresponse().read()
 
-    stack.fault("faulty", "asset", "stop")
+    sandbox.fault("faulty", "asset", "stop")
 
     assert connection.sock.recv(1) == b""
     connection.close()
 
 
-def test_a_request_that_is_cut_off_is_no_error_in_the_log(stack: Stack, faulty: Cell) -> None:
-    stack.fault("faulty", "auth", "hang")
+def test_a_request_that_is_cut_off_is_no_error_in_the_log(sandbox: Sandbox, faulty: Stack) -> None:
+    sandbox.fault("faulty", "auth", "hang")
     parts = urlsplit(faulty.urls["auth"])
     with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=5) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: auth\r\n\r\n")
         # The answer to another request: by then the first one hangs.
         assert get(f"{faulty.urls['gateway']}/health") == 200
 
-        stack.fault("faulty", "auth", "stop")
+        sandbox.fault("faulty", "auth", "stop")
 
         assert connection.recv(1) == b""
-    assert "Traceback" not in (stack.directory / "supervisor.log").read_text()
+    assert "Traceback" not in (sandbox.directory / "supervisor.log").read_text()
 
 
-def test_a_stopped_service_is_a_503_through_the_gateway(stack: Stack, faulty: Cell) -> None:
+def test_a_stopped_service_is_a_503_through_the_gateway(sandbox: Sandbox, faulty: Stack) -> None:
     url, key = f"{faulty.urls['gateway']}/api/v0.2/personas/current", {"X-API-Key": faulty.api_key}
     assert get(url, key) == 200
 
-    stack.fault("faulty", "chat", "stop")
+    sandbox.fault("faulty", "chat", "stop")
 
     assert get(url, key) == 503
 
 
-def test_a_fault_is_of_one_cell_only(stack: Stack, faulty: Cell, cell: Cell) -> None:
-    stack.fault("faulty", "gateway", "status", status=418)
+def test_a_fault_is_of_one_cell_only(sandbox: Sandbox, faulty: Stack, stack: Stack) -> None:
+    sandbox.fault("faulty", "gateway", "status", status=418)
 
     assert get(f"{faulty.urls['gateway']}/health") == 418
-    assert get(f"{cell.urls['gateway']}/health") == 200
+    assert get(f"{stack.urls['gateway']}/health") == 200
 
 
-def test_a_reset_is_a_reset(stack: Stack, faulty: Cell) -> None:
-    stack.fault("faulty", "gateway", "reset")
+def test_a_reset_is_a_reset(sandbox: Sandbox, faulty: Stack) -> None:
+    sandbox.fault("faulty", "gateway", "reset")
 
     with pytest.raises(ConnectionResetError):
         get(f"{faulty.urls['gateway']}/health")
 
 
-def test_responses_have_a_date_and_a_server(cell: Cell) -> None:
-    with urllib.request.urlopen(f"{cell.urls['auth']}/health", timeout=5) as response:
+def test_responses_have_a_date_and_a_server(stack: Stack) -> None:
+    with urllib.request.urlopen(f"{stack.urls['auth']}/health", timeout=5) as response:
         assert response.headers["date"].endswith(" GMT")
         assert response.headers["server"] == "uvicorn"
 
 
 @pytest.mark.parametrize("member", ["gatway", "nats"])
-def test_only_services_can_be_given_a_fault(stack: Stack, faulty: Cell, member: str) -> None:
+def test_only_services_can_be_given_a_fault(sandbox: Sandbox, faulty: Stack, member: str) -> None:
     for kind in ("stop", "slow"):
         with pytest.raises(ConfigError, match=r"Known: asset, auth, chat, gateway\."):
-            stack.fault(faulty.name, member, kind)
+            sandbox.fault(faulty.name, member, kind)
 
 
-def test_mistakes_name_the_nearest_right_word(stack: Stack, faulty: Cell) -> None:
+def test_mistakes_name_the_nearest_right_word(sandbox: Sandbox, faulty: Stack) -> None:
     with pytest.raises(ConfigError, match="did you mean slow"):
-        stack.fault(faulty.name, "chat", "slwo")
+        sandbox.fault(faulty.name, "chat", "slwo")
     with pytest.raises(ConfigError, match="did you mean faulty"):
-        stack.fault("fault", "chat", "slow")
+        sandbox.fault("fault", "chat", "slow")
     with pytest.raises(ConfigError, match="did you mean postgres"):
-        stack.stop_member("postgress")
+        sandbox.stop_member("postgress")
 
 
 @pytest.mark.parametrize("name", ["", "a b", 'x"; DROP', "ä", "x" * 41])
-def test_a_cells_name_is_plain(stack: Stack, name: str) -> None:
+def test_a_cells_name_is_plain(sandbox: Sandbox, name: str) -> None:
     with pytest.raises(ConfigError):
-        stack.cell(name)
+        sandbox.stack(name)
 
 
-def test_the_control_interface_wants_the_runs_token(stack: Stack) -> None:
-    details = json.loads((stack.directory / "stack.json").read_text())
+def test_the_control_interface_wants_the_runs_token(sandbox: Sandbox) -> None:
+    details = json.loads((sandbox.directory / "stack.json").read_text())
     url = f"http://127.0.0.1:{details['control']}/state"
 
     assert get(url) == 401
@@ -159,42 +159,42 @@ def test_the_control_interface_wants_the_runs_token(stack: Stack) -> None:
     assert get(url, {"Authorization": f"Bearer {details['token']}"}) == 200
 
 
-def test_what_holds_secrets_is_readable_by_this_user_only(stack: Stack) -> None:
-    public = [path for path in stack.directory.iterdir() if path.stat().st_mode & 0o077 and not path.is_dir()]
+def test_what_holds_secrets_is_readable_by_this_user_only(sandbox: Sandbox) -> None:
+    public = [path for path in sandbox.directory.iterdir() if path.stat().st_mode & 0o077 and not path.is_dir()]
 
     assert public == []
 
 
 @pytest.fixture(scope="module")
-def partial() -> Iterator[Stack]:
+def partial() -> Iterator[Sandbox]:
     """A sandbox in which not everything runs."""
-    with Stack.start(without=("asset", "postgres", "nats")) as stack:
-        yield stack
+    with Sandbox.start(without=("asset", "postgres", "nats")) as sandbox:
+        yield sandbox
 
 
-def test_what_is_left_out_refuses_connections_in_every_cell(partial: Stack) -> None:
-    for cell in (partial.cell("main"), partial.cell("gw0")):
-        assert [name for name, url in cell.urls.items() if refuses(url)] == ["asset"]
-        assert refuses(cell.nats)
-        assert refuses(cell.dsn)
+def test_what_is_left_out_refuses_connections_in_every_cell(partial: Sandbox) -> None:
+    for stack in (partial.stack("main"), partial.stack("gw0")):
+        assert [name for name, url in stack.urls.items() if refuses(url)] == ["asset"]
+        assert refuses(stack.nats)
+        assert refuses(stack.dsn)
 
 
-def test_what_is_left_out_can_be_started_later(partial: Stack) -> None:
+def test_what_is_left_out_can_be_started_later(partial: Sandbox) -> None:
     partial.start_member("nats")
     partial.start_member("postgres")
 
-    for cell in (partial.cell("main"), partial.cell("gw0")):
-        assert not refuses(cell.nats)
-        assert get(f"{cell.urls['gateway']}/api/v0.2/personas/current", {"X-API-Key": cell.api_key}) == 200
+    for stack in (partial.stack("main"), partial.stack("gw0")):
+        assert not refuses(stack.nats)
+        assert get(f"{stack.urls['gateway']}/api/v0.2/personas/current", {"X-API-Key": stack.api_key}) == 200
 
 
 def test_gateway_only_has_a_gateway_and_a_disabled_broker() -> None:
-    stack = Stack.start(topology="gateway-only")
+    sandbox = Sandbox.start(topology="gateway-only")
     try:
-        stack.ready()
-        cell = stack.cell("main")
+        sandbox.ready()
+        stack = sandbox.stack("main")
 
-        assert [name for name, url in cell.urls.items() if not refuses(url)] == ["gateway"]
-        assert cell.nats == "disabled"
+        assert [name for name, url in stack.urls.items() if not refuses(url)] == ["gateway"]
+        assert stack.nats == "disabled"
     finally:
-        stack.stop()
+        sandbox.stop()

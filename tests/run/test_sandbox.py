@@ -14,14 +14,14 @@ import pytest
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.errors import ConfigError, SandboxError
-from pytest_gaia.run.stack import Cell, Stack, bind
+from pytest_gaia.run.sandbox import Sandbox, Stack, bind
 from pytest_gaia.secrets.masks import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CELL = Cell(
+STACK = Stack(
     "main",
     MappingProxyType({name: f"http://127.0.0.1:{port}" for port, name in enumerate(HTTP_SERVICES, 7000)}),
     "nats://cell0:hidden@127.0.0.1:7100",
@@ -32,24 +32,24 @@ CELL = Cell(
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def sandbox() -> Iterator[Sandbox]:
     """Give a sandbox that runs."""
-    with Stack.start() as stack:
-        yield stack
+    with Sandbox.start() as sandbox:
+        yield sandbox
 
 
 def test_starting_does_not_wait() -> None:
-    stack = Stack.start()
+    sandbox = Sandbox.start()
     try:
         with pytest.raises(SandboxError, match=r"call ready\(\) first"):
-            stack.cell("main")
+            sandbox.stack("main")
     finally:
-        stack.stop()
+        sandbox.stop()
 
 
 def test_starting_loads_no_server_and_no_client_library() -> None:
     program = (
-        "import sys; from pytest_gaia.run.stack import Stack; stack = Stack.start(); stack.ready(); stack.cell('main')\n"
+        "import sys; from pytest_gaia.run.sandbox import Stack; stack = Stack.start(); stack.ready(); stack.cell('main')\n"
         "stack.stop()\n"
         "print(sorted({'asyncio', 'asyncpg', 'nats', 'uvicorn', 'httpx', 'ssl', 'ctypes'} & set(sys.modules)))"
     )
@@ -58,70 +58,70 @@ def test_starting_loads_no_server_and_no_client_library() -> None:
     assert answer.stdout.strip() == "[]"
 
 
-def test_another_process_attaches_to_it(stack: Stack) -> None:
-    attached = Stack.attach(stack.directory)
+def test_another_process_attaches_to_it(sandbox: Sandbox) -> None:
+    attached = Sandbox.attach(sandbox.directory)
     attached.ready()
 
-    assert attached.cell("gw7") == stack.cell("gw7")
+    assert attached.stack("gw7") == sandbox.stack("gw7")
     attached.stop()
-    assert stack.directory.exists()
+    assert sandbox.directory.exists()
 
 
 def test_attaching_to_what_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="ended before it was ready"):
-        Stack.attach(tmp_path).ready()
+        Sandbox.attach(tmp_path).ready()
 
 
-def test_many_threads_can_ask_at_once(stack: Stack) -> None:
+def test_many_threads_can_ask_at_once(sandbox: Sandbox) -> None:
     with ThreadPoolExecutor(8) as pool:
-        same = list(pool.map(lambda _: stack.cell("threads"), range(16)))
-        different = list(pool.map(lambda number: stack.cell(f"thread{number}"), range(8)))
+        same = list(pool.map(lambda _: sandbox.stack("threads"), range(16)))
+        different = list(pool.map(lambda number: sandbox.stack(f"thread{number}"), range(8)))
 
-    assert len({cell.dsn for cell in same}) == 1
-    assert len({cell.dsn for cell in different}) == 8
+    assert len({stack.dsn for stack in same}) == 1
+    assert len({stack.dsn for stack in different}) == 8
 
 
 def test_it_survives_the_end_of_the_thread_that_started_it() -> None:
-    started: list[Stack] = []
-    thread = threading.Thread(target=lambda: started.append(Stack.start()))
+    started: list[Sandbox] = []
+    thread = threading.Thread(target=lambda: started.append(Sandbox.start()))
     thread.start()
     thread.join()
-    (stack,) = started
+    (sandbox,) = started
     try:
-        stack.ready()
-        stack.cell("gw0")
+        sandbox.ready()
+        sandbox.stack("gw0")
     finally:
-        stack.stop()
+        sandbox.stop()
 
 
 def test_a_member_that_is_unknown_is_named() -> None:
     with pytest.raises(ConfigError, match="did you mean asset"):
-        Stack.start(without=["asets"])
+        Sandbox.start(without=["asets"])
 
 
-def test_the_start_is_measured(stack: Stack) -> None:
+def test_the_start_is_measured(sandbox: Sandbox) -> None:
     stages = ["launched", "postgres", "libraries", "platform", "ready"]
 
-    assert list(stack.timings) == stages
-    assert 0 < stack.timings["launched"] <= stack.timings["ready"] < 30
+    assert list(sandbox.timings) == stages
+    assert 0 < sandbox.timings["launched"] <= sandbox.timings["ready"] < 30
 
 
-def test_nothing_secret_is_shown(stack: Stack) -> None:
-    cell = stack.cell("main")
-    environment = bind(Environment("sandbox", sandbox=True), cell)
+def test_nothing_secret_is_shown(sandbox: Sandbox) -> None:
+    stack = sandbox.stack("main")
+    environment = bind(Environment("sandbox", sandbox=True), stack)
 
-    shown = f"{cell!r} {cell} {stack!r} {environment!r}"
+    shown = f"{stack!r} {stack} {sandbox!r} {environment!r}"
 
-    for secret in (cell.api_key, cell.jwt_secret, cell.dsn, cell.dsn.split(":")[2].split("@")[0]):
+    for secret in (stack.api_key, stack.jwt_secret, stack.dsn, stack.dsn.split(":")[2].split("@")[0]):
         assert secret not in shown
 
 
 def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
-    bound = bind(Environment("sandbox", sandbox=True, writes=True), CELL)
+    bound = bind(Environment("sandbox", sandbox=True, writes=True), STACK)
 
-    assert bound.urls == CELL.urls
-    assert bound.nats == CELL.nats
-    assert bound.database == Secret(CELL.dsn)
+    assert bound.urls == STACK.urls
+    assert bound.nats == STACK.nats
+    assert bound.database == Secret(STACK.dsn)
     assert (bound.api_key, bound.jwt_secret) == (Secret("hidden"), Secret("hidden"))
     assert bound.sources["urls.chat"] == bound.sources["nats"] == bound.sources["secrets.api_key"] == "sandbox"
     assert bound.sandbox
@@ -141,9 +141,9 @@ def test_a_rehearsal_keeps_the_shape_of_its_environment() -> None:
         sandbox=True,
     )
 
-    bound = bind(staging, CELL)
+    bound = bind(staging, STACK)
 
-    assert bound.urls == {"gateway": CELL.urls["gateway"]}
+    assert bound.urls == {"gateway": STACK.urls["gateway"]}
     assert bound.nats == NATS_DISABLED
     assert bound.token is None
     assert bound.hosts == ()

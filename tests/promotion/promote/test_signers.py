@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.witness import any_signer, witness
+from pytest_gaia.promotion.promote.signers import any_signer, signers_for
 from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.projects import ON_GAIA
 
@@ -39,15 +39,15 @@ def test_a_trusted_key_of_ci_signs_everywhere(folder: Path, keyring: Keyring, mo
     promotion = here(folder, trusted(keyring, monkeypatch, "ci"))
 
     for environments in (("staging", "dev"), ("dev",)):
-        (signer,) = witness(promotion, *environments)
+        (signer,) = signers_for(promotion, *environments)
         assert signer.keyid == promotion.ledger.keys[0].keyid
 
 
 def test_where_no_signature_is_asked_for_a_key_that_would_not_count_is_not_used(
     folder: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert witness(here(folder), "dev") == []
-    assert witness(here(folder, keyring.private_pem()), "dev") == []
+    assert signers_for(here(folder), "dev") == []
+    assert signers_for(here(folder, keyring.private_pem()), "dev") == []
     assert any_signer(here(folder, keyring.private_pem())) == []
 
 
@@ -57,9 +57,9 @@ def test_where_keys_are_trusted_every_environment_asks_for_one(
     promotion = here(folder, trusted(keyring, monkeypatch, "security"))
 
     with pytest.raises(ConfigError, match=r"the ledger \(.gaia/ledger\) takes only evidence .* security, not ci"):
-        witness(promotion, "dev")
+        signers_for(promotion, "dev")
     with pytest.raises(ConfigError, match=r"takes only evidence .* there is no key here"):
-        witness(here(folder), "dev")
+        signers_for(here(folder), "dev")
     assert [signer.keyid for signer in any_signer(promotion)] == [promotion.ledger.keys[0].keyid]
     with pytest.raises(ConfigError, match="is signed, and there is no key here"):
         any_signer(here(folder))
@@ -69,11 +69,11 @@ def test_where_one_is_asked_for_the_reason_is_said(
     folder: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match=r"staging takes only evidence .* there is no key here"):
-        witness(here(folder), "dev", "staging")
+        signers_for(here(folder), "dev", "staging")
     with pytest.raises(ConfigError, match="is not trusted: no file in keys/ holds it"):
-        witness(here(folder, keyring.private_pem()), "staging")
+        signers_for(here(folder, keyring.private_pem()), "staging")
     with pytest.raises(ConfigError, match="key has the roles security, not ci"):
-        witness(here(folder, trusted(keyring, monkeypatch, "security")), "staging")
+        signers_for(here(folder, trusted(keyring, monkeypatch, "security")), "staging")
 
 
 def test_a_key_that_has_run_out_testifies_nothing(
@@ -85,4 +85,4 @@ def test_a_key_that_has_run_out_testifies_nothing(
 
     for environment in ("dev", "staging"):
         with pytest.raises(ConfigError, match=r"old: this key is not in force now .*not_after in keys/old.toml"):
-            witness(here(folder, pem), environment)
+            signers_for(here(folder, pem), environment)

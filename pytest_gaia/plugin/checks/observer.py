@@ -23,7 +23,7 @@ _CRASH = "???"
 """what a report says of its phase when the worker ended that should have written it"""
 
 
-class WitnessHooks:
+class ObserverHooks:
     """Registered once a run: on xdist's controller, or in the one process of a run without workers."""
 
     def __init__(self, sink: Callable[[TestRecord], None], redact: Callable[[str], str], scope: Scope) -> None:

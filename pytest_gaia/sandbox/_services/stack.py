@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class CellSettings:
+class StackSettings:
     """What the services of a cell need to know. Secrets and URLs that may hold one stay out of ``repr``."""
 
     name: str
@@ -47,10 +47,10 @@ class CellSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class CellApps:
+class StackApps:
     """The services of one cell. ``apps`` holds all four; the caller decides which of them it serves."""
 
-    settings: CellSettings
+    settings: StackSettings
     apps: Mapping[str, ASGIApp]
     faults: Faults
     database: Database
@@ -76,7 +76,7 @@ class CellApps:
         await publish_stopping(self.settings.nats_url, service)
 
 
-def build_cell(settings: CellSettings) -> CellApps:
+def build_stack(settings: StackSettings) -> StackApps:
     """Build the services of a cell; nothing connects before the first request."""
     database = Database(settings.dsn)
     identities = Identities(database, settings.jwt_secret, settings.api_key)
@@ -88,7 +88,7 @@ def build_cell(settings: CellSettings) -> CellApps:
         "chat": chat_service(identities, database, fixed=settings.fixed),
     }
     apps = {name: Faulty(app, name, faults) for name, app in services.items()}
-    return CellApps(settings, apps, faults, database)
+    return StackApps(settings, apps, faults, database)
 
 
 async def publish_started(nats_url: str, service: str, *, fixed: bool) -> None:

@@ -30,7 +30,7 @@ START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Stack:
     """One isolated platform of the sandbox: its addresses and credentials, which stay out of ``repr``."""
 
     name: str
@@ -43,7 +43,7 @@ class Cell:
     jwt_secret: str = field(repr=False)
 
 
-class Stack:
+class Sandbox:
     """The servers of one sandbox. Every method may raise :class:`~pytest_gaia.errors.SandboxError`."""
 
     def __init__(
@@ -113,30 +113,30 @@ class Stack:
                 waiting()
             time.sleep(_POLL_SECONDS)
 
-    def cell(self, name: str) -> Cell:
+    def stack(self, name: str) -> Stack:
         """Return a cell, made at the first call for its name. Wait for :meth:`ready` before."""
-        known = self._details["cells"].get(name) or self._call("POST", f"/cells/{name}")
-        return Cell(**{**known, "urls": MappingProxyType(known["urls"])})
+        known = self._details["stacks"].get(name) or self._call("POST", f"/stacks/{name}")
+        return Stack(**{**known, "urls": MappingProxyType(known["urls"])})
 
-    def fresh_database(self, cell: str) -> str:
+    def fresh_database(self, stack: str) -> str:
         """Return the DSN of a new database with the platform's tables and first rows, which nobody else uses."""
-        dsn: str = self._call("POST", f"/cells/{cell}/databases")["dsn"]
+        dsn: str = self._call("POST", f"/stacks/{stack}/databases")["dsn"]
         return dsn
 
-    def drop_database(self, cell: str, dsn: str) -> None:
+    def drop_database(self, stack: str, dsn: str) -> None:
         """Drop such a database, in the background, with whatever is connected to it."""
-        self._call("DELETE", f"/cells/{cell}/databases", {"dsn": dsn})
+        self._call("DELETE", f"/stacks/{stack}/databases", {"dsn": dsn})
 
-    def fault(self, cell: str, member: str, kind: str, **arguments: object) -> None:
+    def fault(self, stack: str, member: str, kind: str, **arguments: object) -> None:
         """Give a service of a cell a fault; ``stop`` lets connections be refused. Raises ``ConfigError`` for a wrong one.
 
         The other kinds and their arguments are those of :mod:`pytest_gaia.sandbox._services.faults`.
         """
-        self._call("POST", f"/cells/{cell}/faults", {**arguments, "member": member, "kind": kind})
+        self._call("POST", f"/stacks/{stack}/faults", {**arguments, "member": member, "kind": kind})
 
-    def heal(self, cell: str) -> None:
+    def heal(self, stack: str) -> None:
         """Remove all faults of a cell."""
-        self._call("DELETE", f"/cells/{cell}/faults")
+        self._call("DELETE", f"/stacks/{stack}/faults")
 
     def stop_member(self, member: str) -> None:
         """Stop ``nats`` or ``postgres``, which all cells share."""
@@ -232,15 +232,17 @@ class Stack:
         return answer
 
 
-def bind(environment: Environment, cell: Cell) -> Environment:
+def bind(environment: Environment, stack: Stack) -> Environment:
     """Return ``environment`` with the addresses and credentials of ``cell``.
 
     A rehearsal keeps the shape of its environment: a service without a URL of its own stays without, a broker that is
     disabled stays disabled.
     """
     rehearsal = not environment.sandbox or environment.rehearsal
-    urls = {name: url for name, url in cell.urls.items() if not rehearsal or name in (environment.urls or ("gateway",))}
-    nats = environment.nats if rehearsal and not environment.has_nats else cell.nats
+    urls = {
+        name: url for name, url in stack.urls.items() if not rehearsal or name in (environment.urls or ("gateway",))
+    }
+    nats = environment.nats if rehearsal and not environment.has_nats else stack.nats
     filled = ("nats", "database", "secrets.api_key", "secrets.jwt_secret", *(f"urls.{name}" for name in urls))
     return replace(
         environment,
@@ -249,9 +251,9 @@ def bind(environment: Environment, cell: Cell) -> Environment:
         hosts=(),
         sandbox=True,
         rehearsal=rehearsal,
-        database=Secret(cell.dsn),
-        api_key=Secret(cell.api_key),
-        jwt_secret=Secret(cell.jwt_secret),
+        database=Secret(stack.dsn),
+        api_key=Secret(stack.api_key),
+        jwt_secret=Secret(stack.jwt_secret),
         token=None,
         sources=MappingProxyType({**environment.sources, **dict.fromkeys(filled, "sandbox")}),
     )

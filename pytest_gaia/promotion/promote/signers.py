@@ -15,7 +15,7 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.rollout.model import RolloutResult
 
 
-def witness(promotion: Promotion, *environments: str) -> list[Signer]:
+def signers_for(promotion: Promotion, *environments: str) -> list[Signer]:
     """Return the key that signs evidence that is to count in each of ``environments``; empty where none has to.
 
     A key that would not count is not used: where unsigned evidence does, nothing is signed. Raises ``ConfigError``
