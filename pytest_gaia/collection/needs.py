@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
+from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DIRECT = ":direct"
 
-REQUIRABLE = (*MEMBERS, *(f"{service}{DIRECT}" for service in HTTP_SERVICES), "api_key", "jwt")
+REQUIRABLE = (*SERVICES, *(f"{service}{DIRECT}" for service in HTTP_SERVICES), "api_key", "jwt")
 """What ``requires`` may name: a member; a service at a URL of its own (``asset:direct``); the secret for a purpose."""
 
 MARKER = (
@@ -39,7 +39,7 @@ class Needs:
     @property
     def services(self) -> frozenset[str]:
         """The members of the platform among ``requires``, however they are to be reached."""
-        return frozenset(each.removesuffix(DIRECT) for each in self.requires) & frozenset(MEMBERS)
+        return frozenset(each.removesuffix(DIRECT) for each in self.requires) & frozenset(SERVICES)
 
     @property
     def flags(self) -> frozenset[str]:

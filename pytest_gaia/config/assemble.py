@@ -10,7 +10,7 @@ from msgspec import UNSET
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import SANDBOX, DeploySettings, Environment, Timeouts, not_configured
 from pytest_gaia.config.layers import SHIPPED, Layer, shipped_file
-from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED, SERVICES
 from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.config.schema import EnvironmentTable, LedgerTable, StageTable, set_values
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage, duration
@@ -72,7 +72,7 @@ def assemble(
     Raises ``ConfigError`` where settings contradict each other or no address is known.
     """
     given = set_values(layer.table.urls)
-    services = expected_members(name.value, layer, has_database="database" in secrets)
+    services = expected_services(name.value, layer, has_database="database" in secrets)
     urls = {service: url for service, url in given.items() if service in services}
     settings = {key: value for key, value in set_values(layer.table).items() if key not in _MADE_OF}
     if addressed and not urls and settings.get("nats", NATS_DISABLED) == NATS_DISABLED and name.value != SANDBOX:
@@ -82,7 +82,7 @@ def assemble(
         name=name.value,
         urls=MappingProxyType(urls),
         services=services,
-        required=required_members(name.value, layer, services),
+        required=required_services(name.value, layer, services),
         timeouts=Timeouts(**set_values(layer.table.timeouts)),
         tolerance=tolerance_of(name.value, set_values(layer.table.tolerance)),
         deploy=deploy_settings(name.value, layer),
@@ -129,7 +129,7 @@ def _sources(name: Sourced, layer: Layer, urls: Mapping[str, str], secrets: Mapp
     return MappingProxyType({key: found.get(key, SHIPPED) for key in known})
 
 
-def expected_members(name: str, layer: Layer, *, has_database: bool) -> tuple[str, ...]:
+def expected_services(name: str, layer: Layer, *, has_database: bool) -> tuple[str, ...]:
     """Return the members to expect, in the order of ``MEMBERS``.
 
     An address given by name says that its member is there, whatever the topology says.
@@ -142,23 +142,23 @@ def expected_members(name: str, layer: Layer, *, has_database: bool) -> tuple[st
         expected = set(HTTP_SERVICES) if "gateway" in layer.named else set()
         expected |= {"postgres"} if has_database else set()
     else:
-        expected = {"gateway", "postgres"} if table.topology == "gateway-only" else set(MEMBERS)
+        expected = {"gateway", "postgres"} if table.topology == "gateway-only" else set(SERVICES)
     if table.nats == NATS_DISABLED:
         expected.discard("nats")
     elif table.nats is not UNSET:
         expected.add("nats")
     expected |= layer.named
-    return tuple(member for member in MEMBERS if member in expected)
+    return tuple(service for service in SERVICES if service in expected)
 
 
-def required_members(name: str, layer: Layer, services: tuple[str, ...]) -> tuple[str, ...]:
+def required_services(name: str, layer: Layer, services: tuple[str, ...]) -> tuple[str, ...]:
     """Return the members without which nothing is run; raises ``ConfigError`` for one that is not expected at all."""
     if layer.table.required is UNSET:
         return ("gateway",) if "gateway" in services else services[:1]
-    for member in layer.table.required:
-        if member not in services:
+    for service in layer.table.required:
+        if service not in services:
             raise ConfigError(
-                f"{layer.sources['required']}: env.{name}.required: {member} is not among the services of this "
+                f"{layer.sources['required']}: env.{name}.required: {service} is not among the services of this "
                 f"environment ({', '.join(services)}); add it to `services` or take it out of `required`."
             )
     return layer.table.required

@@ -10,7 +10,7 @@ from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.addresses import database_url, hosts_in, matches
-from pytest_gaia.config.deployfiles._reach import FLY_DOMAIN, broker_address, http_address, members, topology
+from pytest_gaia.config.deployfiles._reach import FLY_DOMAIN, broker_address, http_address, services, topology
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.layers import (
@@ -236,7 +236,7 @@ def deployed_layer(deployment: Deployment, below: Layer) -> Layer:
     """
     urls = _urls(deployment)
     sources = {f"urls.{service}": source_of(place) for service, (_, place) in urls.items()}
-    values: dict[str, object] = {"services": members(deployment)}
+    values: dict[str, object] = {"services": services(deployment)}
     sources["services"] = _files(deployment)
     for key, found in (("topology", topology(deployment)), ("nats", broker_address(deployment))):
         if found is not None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.config.addresses import endpoints
-from pytest_gaia.config.platform import MEMBERS, NATS_DISABLED
+from pytest_gaia.config.platform import NATS_DISABLED, SERVICES
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.secrets.masks import Secret, mask_url
@@ -78,7 +78,7 @@ class Environment:
     """service → base URL, without a slash at the end; a service that is missing has no URL of its own"""
     nats: str | None = None
     """URL of the broker, ``NATS_DISABLED``, or None where nothing is known of one"""
-    services: tuple[str, ...] = MEMBERS
+    services: tuple[str, ...] = SERVICES
     """the members that this environment is expected to run"""
     required: tuple[str, ...] = ("gateway",)
     """the members without which nothing is run (exit 12)"""
@@ -159,7 +159,7 @@ class Environment:
             urls["nats"] = str(self.nats)
         if self.database is not None:
             urls["postgres"] = self.database.reveal()
-        return {member: ",".join(map(str, endpoints(url))) for member, url in urls.items()}
+        return {service: ",".join(map(str, endpoints(url))) for service, url in urls.items()}
 
     @property
     def identity(self) -> dict[str, Secret]:

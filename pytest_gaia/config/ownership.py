@@ -36,7 +36,7 @@ def misplaced(environment: Environment, tested: Mapping[str, Iterable[str]] | No
     through a tunnel: its address is recorded, and not judged.
     """
     if tested is None:
-        tested = {member: (address,) for member, address in environment.addresses.items()}
+        tested = {service: (address,) for service, address in environment.addresses.items()}
     found = (_misplacement(environment, service, each) for service in HTTP_SERVICES for each in tested.get(service, ()))
     return tuple(each for each in found if each)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 HTTP_SERVICES = ("gateway", "auth", "asset", "chat")
 """The services that answer HTTP; ``gateway`` is the entry to all others."""
 
-MEMBERS = (*HTTP_SERVICES, "nats", "postgres")
+SERVICES = (*HTTP_SERVICES, "nats", "postgres")
 """Everything that an environment can be made of."""
 
 NATS_DISABLED = "disabled"

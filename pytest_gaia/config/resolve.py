@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.environment import SANDBOX, Environment
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
 
@@ -42,15 +42,15 @@ class Options:
         return self.project.rootdir
 
 
-def split_members(values: Iterable[str], option: str = "--gaia-sandbox-without") -> tuple[str, ...]:
+def split_services(values: Iterable[str], option: str = "--gaia-sandbox-without") -> tuple[str, ...]:
     """Return the members named in ``values`` (``("asset,chat",)`` → ``("asset", "chat")``), each once.
 
     Raises ``ConfigError`` for a name that is no member of the platform.
     """
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     for name in names:
-        if name not in MEMBERS:
-            raise ConfigError(f"{option}: {name!r} is no member of the platform; {nearest(name, MEMBERS)}")
+        if name not in SERVICES:
+            raise ConfigError(f"{option}: {name!r} is no member of the platform; {nearest(name, SERVICES)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -126,7 +126,7 @@ def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environm
 
 
 def _check_sandbox_options(options: Options, name: str, *, embedded: bool) -> None:
-    without = split_members(options.sandbox_without)
+    without = split_services(options.sandbox_without)
     if options.rehearse and name in ("sandbox", "adhoc"):
         raise ConfigError(f"--gaia-rehearse: {name} has no shape of its own to rehearse; add --gaia-env=staging, say.")
     if embedded:

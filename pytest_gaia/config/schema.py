@@ -12,7 +12,7 @@ from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeanin
 from pytest_gaia.files.decoding import OldNames
 
 PlatformName: TypeAlias = Literal["gaia", "none"]
-Member: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
+Service: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=3600)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
@@ -61,7 +61,7 @@ class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     hook: HookName | UnsetType = UNSET
     command: Annotated[tuple[str, ...], Meta(min_length=1)] | UnsetType = UNSET
-    services: tuple[Member, ...] | UnsetType = UNSET
+    services: tuple[Service, ...] | UnsetType = UNSET
     deadline: Annotated[float, Meta(gt=0, le=7200)] | UnsetType = UNSET
     consecutive_successes: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
     org: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
@@ -81,7 +81,7 @@ class StageTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     previous: str | UnsetType = field(default=UNSET, name="from")
     suites: Texts | UnsetType = UNSET
-    services: Annotated[tuple[Member, ...], Meta(min_length=1)] | UnsetType = UNSET
+    services: Annotated[tuple[Service, ...], Meta(min_length=1)] | UnsetType = UNSET
     soak: str | UnsetType = UNSET
     evidence_age: str | UnsetType = UNSET
     sign: tuple[Text, ...] | UnsetType = UNSET
@@ -107,8 +107,8 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """template with ``{service}`` for all services; without it, the URL of the gateway"""
     urls: UrlTable | UnsetType = UNSET
     nats: str | UnsetType = UNSET
-    services: tuple[Member, ...] | UnsetType = UNSET
-    required: tuple[Member, ...] | UnsetType = UNSET
+    services: tuple[Service, ...] | UnsetType = UNSET
+    required: tuple[Service, ...] | UnsetType = UNSET
     hosts: tuple[str, ...] | UnsetType = UNSET
     loopback: bool | UnsetType = UNSET
     timeouts: TimeoutTable | UnsetType = UNSET

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import nearest
 from pytest_gaia.expectations.selectors import KEYS, parse
@@ -116,8 +116,8 @@ def _tests(texts: Sequence[str]) -> Iterator[Mistake]:
             yield ("tests",), f"{error}."
             continue
         service = text.removeprefix("service:")
-        if selector.kind == "service" and service not in MEMBERS:
-            yield ("tests",), f"unknown service {service!r}; {nearest(service, MEMBERS)}"
+        if selector.kind == "service" and service not in SERVICES:
+            yield ("tests",), f"unknown service {service!r}; {nearest(service, SERVICES)}"
 
 
 def _capabilities(texts: Sequence[object]) -> Iterator[Mistake]:

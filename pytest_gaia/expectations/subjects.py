@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.files.writing import write_file
 
@@ -19,7 +19,7 @@ KINDS = ("assertion", "http", "timeout", "unreachable", "error", "crash")
 """How a test can fail: an assertion; an unexpected answer; no answer in time; no connection; any other exception; the
 end of the process that ran it."""
 
-CAPABILITIES = MEMBERS
+CAPABILITIES = SERVICES
 """What a rule can be bound to: the members of the platform that were seen to answer."""
 
 

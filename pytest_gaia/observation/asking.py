@@ -30,7 +30,7 @@ SLOW_START = 2.0
 class Target:
     """One member of an environment."""
 
-    member: str
+    service: str
     endpoint: str
     """where it is, passwords masked; or its state, where there is nothing to ask"""
     ask: Ask | None = None

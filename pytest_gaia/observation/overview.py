@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
+from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.deploy.contract import Machine, Observation
 from pytest_gaia.observation.sampling import Reading
 
@@ -102,7 +102,7 @@ def asked_app(reading: Reading, *, local: bool) -> AppView:
     state: AppState = "healthy" if reading.well else "degraded"
     if reading.latency_ms is None:
         state = "stopped" if local else "unknown"
-    return AppView(reading.member, reading.endpoint, state, reading.detail, version=reading.version or "")
+    return AppView(reading.service, reading.endpoint, state, reading.detail, version=reading.version or "")
 
 
 def environment_view(
@@ -122,7 +122,7 @@ def _without(apps: Sequence[AppView], topology: str) -> Iterator[AppView]:
 
 
 def _in_order(apps: Sequence[AppView]) -> list[AppView]:
-    known = {member: number for number, member in enumerate(MEMBERS)}
+    known = {service: number for number, service in enumerate(SERVICES)}
     return sorted(apps, key=lambda app: (known.get(app.service, len(known)), app.service))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
+from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.observation.asking import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, ask_all, targets
 from pytest_gaia.observation.probes import Dead, ProbeError, ProbeResult
 
@@ -53,16 +53,16 @@ def demand_of(environment: Environment, *, deployed: bool = False) -> Demand:
     """
     if environment.sandbox or environment.deploy is None:
         return ONE_RESPONSE
-    healthy = frozenset(MEMBERS if deployed else ())
+    healthy = frozenset(SERVICES if deployed else ())
     return Demand(environment.deploy.consecutive_successes, healthy, patient=deployed)
 
 
-def as_it_should(environment: Environment, member: str, result: ProbeResult) -> bool:
+def as_it_should(environment: Environment, service: str, result: ProbeResult) -> bool:
     """Whether the answer says that all is well with ``member``, as far as ``environment`` can be well.
 
     A gateway that is meant to stand alone says ``degraded`` for as long as it lives.
     """
-    alone = member == "gateway" and not set(HTTP_SERVICES) <= set(environment.services)
+    alone = service == "gateway" and not set(HTTP_SERVICES) <= set(environment.services)
     return (result.state is None and result.vouched) or (alone and result.state == "degraded")
 
 
@@ -132,10 +132,10 @@ def _spread(seconds: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class MemberState:
+class ServiceState:
     """What one member turned out to be."""
 
-    member: str
+    service: str
     state: str
     endpoint: str = ""
     detail: str = ""
@@ -161,37 +161,37 @@ class MemberState:
         return self.state not in NOT_ASKED
 
 
-def probe_members(
+def probe_services(
     environment: Environment,
     *,
     deadline: float,
     demand: Demand = ONE_RESPONSE,
     stopped: tuple[str, ...] = (),
     waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
-) -> tuple[MemberState, ...]:
+) -> tuple[ServiceState, ...]:
     """Ask all members of ``environment`` at once; return one state each within ``deadline`` seconds.
 
     ``stopped`` are members that are down because the user wants them down: they are not asked. ``waiting`` is called
     about five times a second with the members that have not settled yet.
     """
     over = threading.Event()
-    states: dict[str, MemberState] = {}
+    states: dict[str, ServiceState] = {}
     watches: dict[str, _Watch] = {}
     for target in targets(environment):
         if target.ask is None:
-            states[target.member] = MemberState(target.member, target.endpoint)
-        elif target.member in stopped:
-            states[target.member] = MemberState(target.member, STOPPED, target.endpoint, "as asked")
+            states[target.service] = ServiceState(target.service, target.endpoint)
+        elif target.service in stopped:
+            states[target.service] = ServiceState(target.service, STOPPED, target.endpoint, "as asked")
         else:
-            watches[target.member] = _Watch(environment, target, demand, time.monotonic() + deadline, over)
-    asks = {member: watch.run for member, watch in watches.items()}
+            watches[target.service] = _Watch(environment, target, demand, time.monotonic() + deadline, over)
+    asks = {service: watch.run for service, watch in watches.items()}
     try:
         states |= ask_all(asks, deadline=deadline + _GRACE, waiting=waiting)
     finally:
         over.set()
     # What is left hangs in its last question.
-    states |= {member: watch.state() for member, watch in watches.items() if member not in states}
-    return tuple(states[member] for member in MEMBERS if member in states)
+    states |= {service: watch.state() for service, watch in watches.items() if service not in states}
+    return tuple(states[service] for service in SERVICES if service in states)
 
 
 class _Watch:
@@ -211,13 +211,13 @@ class _Watch:
         """seconds to the first answer"""
         self.first_attempt = 0
         self.remedy = ""
-        self.row = Row(demand.successes, target.member in demand.healthy)
+        self.row = Row(demand.successes, target.service in demand.healthy)
 
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def run(self) -> MemberState:
+    def run(self) -> ServiceState:
         """Ask; return what it turned out to be."""
         pauses = Pauses()
         pause = 0.0
@@ -244,9 +244,9 @@ class _Watch:
         if self.first is None:
             self.first, self.first_attempt = self.elapsed, self.attempts
         self.sure, self.remedy = 0, ""
-        return self.row.take(result, well=as_it_should(self.environment, self.target.member, result))
+        return self.row.take(result, well=as_it_should(self.environment, self.target.service, result))
 
-    def state(self) -> MemberState:
+    def state(self) -> ServiceState:
         """Return what the member is as far as it is known by now."""
         result, first = self.row.last, self.first
         state, detail = _described(result, self.row)
@@ -254,8 +254,8 @@ class _Watch:
             state, detail = WOKE, f"first answer after {first:.1f} s, attempt {self.first_attempt}"
         elif state == READY and first is not None and self.row.asked > 1:
             detail = f"{self.row.asked} answers in a row, the first after {first * 1000:.0f} ms"
-        return MemberState(
-            self.target.member,
+        return ServiceState(
+            self.target.service,
             state,
             self.target.endpoint,
             detail,

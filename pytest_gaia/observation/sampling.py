@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.observation.asking import Target, ask_all, targets
 from pytest_gaia.observation.probes import ProbeError
 from pytest_gaia.observation.readiness import READY, UNHEALTHY, UNREACHABLE, as_it_should
@@ -21,7 +21,7 @@ _KEPT = 50
 class Reading:
     """What one member answered."""
 
-    member: str
+    service: str
     endpoint: str
     state: str
     """``ready``, ``degraded``, ``unhealthy`` (it answers with an error, too) or ``unreachable``"""
@@ -33,20 +33,20 @@ class Reading:
     """whether it is as it should be in this environment"""
 
 
-def read_member(environment: Environment, target: Target, deadline: float) -> Reading:
+def read_service(environment: Environment, target: Target, deadline: float) -> Reading:
     """Ask one member once, within ``deadline`` seconds. Raises ``ValueError`` for one that there is no way to ask."""
     if target.ask is None:
-        raise ValueError(f"{target.member}: there is nothing to ask ({target.endpoint})")
+        raise ValueError(f"{target.service}: there is nothing to ask ({target.endpoint})")
     began = time.monotonic()
     try:
         result = target.ask(deadline)
     except ProbeError as problem:
         state, latency = (UNHEALTHY, _since(began)) if problem.answered else (UNREACHABLE, None)
-        return Reading(target.member, target.endpoint, state, str(problem), latency_ms=latency)
+        return Reading(target.service, target.endpoint, state, str(problem), latency_ms=latency)
     elapsed = _since(began)
-    well = as_it_should(environment, target.member, result)
+    well = as_it_should(environment, target.service, result)
     detail = result.detail or ("" if well else "does not say that it is healthy")
-    return Reading(target.member, target.endpoint, result.state or READY, detail, result.version, elapsed, well)
+    return Reading(target.service, target.endpoint, result.state or READY, detail, result.version, elapsed, well)
 
 
 def _since(began: float) -> float:
@@ -57,26 +57,26 @@ def sample(
     environment: Environment,
     *,
     deadline: float,
-    members: Collection[str] = MEMBERS,
+    services: Collection[str] = SERVICES,
     unwanted: Callable[[], bool] = lambda: False,
 ) -> tuple[Reading, ...]:
     """Ask those of ``members`` that can be asked; return one reading each within ``deadline`` seconds, in their order.
 
     It ends at once when ``unwanted`` says so: members that have not answered by then are left out.
     """
-    asked = [target for target in targets(environment) if target.ask is not None and target.member in members]
-    asks = {target.member: partial(read_member, environment, target, deadline) for target in asked}
+    asked = [target for target in targets(environment) if target.ask is not None and target.service in services]
+    asks = {target.service: partial(read_service, environment, target, deadline) for target in asked}
     found = ask_all(asks, deadline=deadline + _GRACE, unwanted=unwanted)
-    late = () if unwanted() else [target for target in asked if target.member not in found]
-    found |= {target.member: Reading(target.member, target.endpoint, UNREACHABLE, "no answer") for target in late}
-    return tuple(found[target.member] for target in asked if target.member in found)
+    late = () if unwanted() else [target for target in asked if target.service not in found]
+    found |= {target.service: Reading(target.service, target.endpoint, UNREACHABLE, "no answer") for target in late}
+    return tuple(found[target.service] for target in asked if target.service in found)
 
 
 @dataclass(slots=True)
-class MemberTally:
+class ServiceTally:
     """One member, over all samples."""
 
-    member: str
+    service: str
     samples: int = 0
     well: int = 0
     """samples in which it was as it should be"""
@@ -124,7 +124,7 @@ class Tally:
     required: frozenset[str]
     """the members that decide whether the environment is well"""
     samples: int = 0
-    members: dict[str, MemberTally] = field(default_factory=dict)
+    services: dict[str, ServiceTally] = field(default_factory=dict)
     changes: list[tuple[str, str]] = field(default_factory=list)
     """when, and what; the newest last"""
 
@@ -133,7 +133,7 @@ class Tally:
         self.samples += 1
         found: list[str] = []
         for reading in readings:
-            tally = self.members.setdefault(reading.member, MemberTally(reading.member))
+            tally = self.services.setdefault(reading.service, ServiceTally(reading.service))
             found += tally.add(reading)
         self.changes = [*self.changes, *((when, change) for change in found)][-_KEPT:]
         return found
@@ -141,12 +141,12 @@ class Tally:
     @property
     def answered(self) -> bool:
         """Whether anything answered in the last sample."""
-        return any(each.last is not None and each.last.latency_ms is not None for each in self.members.values())
+        return any(each.last is not None and each.last.latency_ms is not None for each in self.services.values())
 
     @property
     def well(self) -> bool:
         """Whether every required member was as it should be in the last sample."""
-        lasts = {name: each.last for name, each in self.members.items()}
+        lasts = {name: each.last for name, each in self.services.items()}
         # One that was not asked says nothing: it is reached through the gateway, or is not there by intention.
         asked = [lasts[name] for name in self.required if name in lasts]
         return bool(asked) and all(last is not None and last.well for last in asked)
@@ -155,7 +155,7 @@ class Tally:
 def _changes(then: Reading, now: Reading) -> list[str]:
     found = []
     if then.state != now.state:
-        found.append(f"{now.member}: {then.state} → {now.state}{f': {now.detail}' if now.detail else ''}")
+        found.append(f"{now.service}: {then.state} → {now.state}{f': {now.detail}' if now.detail else ''}")
     if then.version and now.version and then.version != now.version:
-        found.append(f"{now.member}: version {then.version} → {now.version}")
+        found.append(f"{now.service}: version {then.version} → {now.version}")
     return found

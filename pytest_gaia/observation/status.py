@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_gaia.config.addresses import host_of, is_loopback
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.observation.asking import ask_all
@@ -93,8 +93,8 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     hook = hook_for(environment, rootdir=rootdir)
     sights = look_at(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)
     asleep = {sight.service for sight in sights if not _is_awake(sight)}
-    members = [member for member in MEMBERS if member not in asleep]
-    readings = {each.member: each for each in sample(environment, deadline=deadline, members=members)}
+    services = [service for service in SERVICES if service not in asleep]
+    readings = {each.service: each for each in sample(environment, deadline=deadline, services=services)}
     known = apps_of(files)
     local = hook.name == "compose"
     apps = [_app(sight, readings.pop(sight.service, None), known.get(sight.service), local=local) for sight in sights]

@@ -12,7 +12,7 @@ from pytest_gaia.config.environment import Environment, safe_post
 from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.asking import VIA_GATEWAY, ask_all
 from pytest_gaia.observation.probes import opener
-from pytest_gaia.observation.readiness import READY, WOKE, Demand, MemberState, probe_members
+from pytest_gaia.observation.readiness import READY, WOKE, Demand, ServiceState, probe_services
 
 _LONGEST = 64 * 1024
 """bytes of an answer that are read"""
@@ -37,15 +37,15 @@ QUESTIONS = (
 )
 
 
-def observe(environment: Environment, states: Sequence[MemberState]) -> Observed:
+def observe(environment: Environment, states: Sequence[ServiceState]) -> Observed:
     """Return which members answer, as the checks will ask them: a service through the gateway, where there is one.
 
     A service of which the gateway's answer shows nothing is judged by what it answered itself, at a URL of its own.
     """
-    seen = {state.member for state in states if state.asked and state.reachable}
-    asked = {state.member for state in states if state.asked}
+    seen = {state.service for state in states if state.asked and state.reachable}
+    asked = {state.service for state in states if state.asked}
     if "gateway" not in seen:
-        unreached = {state.member for state in states if state.state == VIA_GATEWAY}
+        unreached = {state.service for state in states if state.state == VIA_GATEWAY}
         return Observed(frozenset(seen), frozenset(unreached))
     answered = ask_all({question.service: partial(_answers, environment, question) for question in QUESTIONS})
     up = {service for service, responds in answered.items() if responds}
@@ -112,7 +112,7 @@ class Ending:
 
 def look_again(
     environment: Environment,
-    before: Sequence[MemberState],
+    before: Sequence[ServiceState],
     *,
     deadline: float,
     waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
@@ -121,29 +121,29 @@ def look_again(
 
     A member that was well has until ``deadline`` (seconds) to be so again: machines may have gone to sleep meanwhile.
     """
-    met = {state.member: state for state in before if state.asked and state.reachable}
-    left_out = tuple(state.member for state in before if state.member not in met)
-    was_well = frozenset(member for member, state in met.items() if state.state in _WELL)
+    met = {state.service: state for state in before if state.asked and state.reachable}
+    left_out = tuple(state.service for state in before if state.service not in met)
+    was_well = frozenset(service for service, state in met.items() if state.state in _WELL)
     demand = Demand(healthy=was_well & set(environment.required))
-    now = probe_members(environment, deadline=deadline, demand=demand, stopped=left_out, waiting=waiting)
-    pairs = [(met[state.member], state) for state in now if state.member in met]
-    silent = [(state.member, _gone(state)) for _, state in pairs if not state.reachable]
+    now = probe_services(environment, deadline=deadline, demand=demand, stopped=left_out, waiting=waiting)
+    pairs = [(met[state.service], state) for state in now if state.service in met]
+    silent = [(state.service, _gone(state)) for _, state in pairs if not state.reachable]
     return Ending(
-        gone=tuple(sentence for member, sentence in silent if member in environment.required),
+        gone=tuple(sentence for service, sentence in silent if service in environment.required),
         changed=tuple(sentence for then, state in pairs for sentence in _changes(environment, then, state)),
-        noted=tuple(sentence for member, sentence in silent if member not in environment.required),
+        noted=tuple(sentence for service, sentence in silent if service not in environment.required),
     )
 
 
-def _gone(state: MemberState) -> str:
-    return f"{state.member} answered before the first test and no longer does: {state.detail}"
+def _gone(state: ServiceState) -> str:
+    return f"{state.service} answered before the first test and no longer does: {state.detail}"
 
 
-def _changes(environment: Environment, then: MemberState, now: MemberState) -> Iterator[str]:
+def _changes(environment: Environment, then: ServiceState, now: ServiceState) -> Iterator[str]:
     if not now.reachable:
         return
     worse = not now.settled if then.state in _WELL else now.state not in (*_WELL, then.state)
-    if now.member in environment.required and worse:
-        yield f"{now.member} was {then.state} before the first test and is {now.state} at the end: {now.detail}"
+    if now.service in environment.required and worse:
+        yield f"{now.service} was {then.state} before the first test and is {now.state} at the end: {now.detail}"
     if now.version != then.version:
-        yield f"{now.member} is version {now.version or 'unknown'} at the end, it was {then.version or 'unknown'}"
+        yield f"{now.service} is version {now.version or 'unknown'} at the end, it was {then.version or 'unknown'}"

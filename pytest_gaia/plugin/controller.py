@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxError
-from pytest_gaia.observation.readiness import MemberState, demand_of, probe_members
+from pytest_gaia.observation.readiness import ServiceState, demand_of, probe_services
 from pytest_gaia.observation.watching import look_again, observe
 from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.checks.result import Result
@@ -18,7 +18,7 @@ from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.progress import SuitesBegun, Waiting, write
 from pytest_gaia.plugin.terminal.telling import Actions, LastWords, settle_junit
-from pytest_gaia.report import members
+from pytest_gaia.report import services
 from pytest_gaia.run.session import Run
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ControllerHooks:
         self._refused: GaiaError | None = None
         """why nothing was deployed, where that is the user's to mend"""
         self._said = False
-        self._met: tuple[MemberState, ...] = ()
+        self._met: tuple[ServiceState, ...] = ()
         """what the members were before the first test; empty where none was run"""
         self._noted: tuple[str, ...] = ()
         """what was seen at the end, and is no reason for a verdict"""
@@ -75,7 +75,7 @@ class ControllerHooks:
         """Say which environment this is before anything is collected."""
         uncounted = [_UNCOUNTED] if any(map(self.config.pluginmanager.hasplugin, _RETRY)) else []
         deployed = self.deployment.header() if self.deployment else ()
-        return [*members.header(self.run.declared), *deployed, *uncounted]
+        return [*services.header(self.run.declared), *deployed, *uncounted]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -186,7 +186,7 @@ class ControllerHooks:
             return ["gaia: the sandbox did not start; no test was run.", str(error)]
         deadline = environment.timeouts.ready
         with Waiting(self.terminal, f"readiness of {environment.name}", deadline) as waiting:
-            states = probe_members(
+            states = probe_services(
                 environment,
                 deadline=deadline,
                 demand=demand_of(environment, deployed=self._deploys),
@@ -194,15 +194,15 @@ class ControllerHooks:
                 waiting=waiting,
             )
         if self.config.get_verbosity() >= 0:
-            self._write(members.member_table(environment, states))
-        missing = members.missing(environment, states)
+            self._write(services.service_table(environment, states))
+        missing = services.missing(environment, states)
         if missing:
-            self.result.unavailable = members.reasons(missing)
+            self.result.unavailable = services.reasons(missing)
         else:
             self.run.handoff.write(observe(environment, states))
             self._met = states
         self.result.begin(environment, states)
-        return members.not_ready(environment, missing, deadline) if missing else []
+        return services.not_ready(environment, missing, deadline) if missing else []
 
     def _look_again(self, exitstatus: int) -> None:
         """Ask at the end who is still there. The sandbox belongs to this run alone; nobody else can change it."""

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.resolve import Options, resolve, split_members
+from pytest_gaia.config.resolve import Options, resolve, split_services
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
 from pytest_gaia.plugin.ending import UNUSED
 from pytest_gaia.plugin.signs import asks_for_gaia, only_looks
@@ -123,7 +123,7 @@ def _options(config: pytest.Config) -> Options:
     return Options(
         env=option.gaia_env,
         urls=tuple(option.gaia_url),
-        sandbox_without=split_members(option.gaia_sandbox_without),
+        sandbox_without=split_services(option.gaia_sandbox_without),
         sandbox_fixed=option.gaia_sandbox_fixed,
         rehearse=option.gaia_rehearse,
         project=project_of(config),

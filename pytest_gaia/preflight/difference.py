@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Served
 from pytest_gaia.config.deployfiles.values import Table
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.spelling import as_environment
@@ -68,7 +68,7 @@ def difference(left: Deployment, right: Deployment, allowed: Iterable[str] = ())
     """
     entries = tuple(allowed)
     services = dict.fromkeys(app.service for deployment in (left, right) for app in deployment.apps)
-    order = sorted(services, key=lambda name: MEMBERS.index(name) if name in MEMBERS else len(MEMBERS))
+    order = sorted(services, key=lambda name: SERVICES.index(name) if name in SERVICES else len(SERVICES))
     return [row for service in order for row in _rows(service, left, right, entries)]
 
 
@@ -126,10 +126,10 @@ def check_allowed(entries: Iterable[str], place: str) -> None:
     """Raise ``ConfigError`` for an entry of ``allowed_differences`` that names nothing that can differ."""
     for entry in entries:
         head, _, rest = entry.partition(".")
-        aspect = rest if head in MEMBERS and rest else entry
-        if aspect in MEMBERS or aspect.partition(".")[0] in ASPECTS:
+        aspect = rest if head in SERVICES and rest else entry
+        if aspect in SERVICES or aspect.partition(".")[0] in ASPECTS:
             continue
-        known = (*ASPECTS, *MEMBERS)
+        known = (*ASPECTS, *SERVICES)
         raise ConfigError(
             f"{place}: allowed_differences: {entry!r} names nothing that can differ; {nearest(entry, known)}"
         )

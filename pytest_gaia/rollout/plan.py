@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
-from pytest_gaia.config.platform import MEMBERS, in_order
+from pytest_gaia.config.platform import SERVICES, in_order
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.rollout.model import Rollout, Step
 
@@ -154,7 +154,7 @@ def _needs(name: str, named: Mapping[str, App]) -> tuple[str, ...]:
 
 
 def _unknown(name: str, environment: Environment, deployment: Deployment | None, can: Iterable[str]) -> str:
-    if name in MEMBERS and deployment is not None:
+    if name in SERVICES and deployment is not None:
         have = ", ".join(can) or "no service"
         return (
             f"{name} has no deploy file for {environment.name}: {_looked(deployment)}, and found {have}. "

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from pytest_gaia.config.environment import Environment, Topology
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
 from pytest_gaia.sandbox import directories
 from pytest_gaia.secrets.masks import Secret
@@ -62,9 +62,9 @@ class Sandbox:
         ends with :meth:`stop`, and with this process, however that ends. Raises ``ConfigError`` for an unknown member.
         """
         left_out = tuple(without)
-        for member in left_out:
-            if member not in MEMBERS:
-                raise ConfigError(f"The sandbox has no member {member!r}: {nearest(member, MEMBERS)}")
+        for service in left_out:
+            if service not in SERVICES:
+                raise ConfigError(f"The sandbox has no member {service!r}: {nearest(service, SERVICES)}")
         try:
             directory, lock = directories.create_run()
             hold = directories.hold(directory, directories.STARTER)
@@ -127,24 +127,24 @@ class Sandbox:
         """Drop such a database, in the background, with whatever is connected to it."""
         self._call("DELETE", f"/stacks/{stack}/databases", {"dsn": dsn})
 
-    def fault(self, stack: str, member: str, kind: str, **arguments: object) -> None:
+    def fault(self, stack: str, service: str, kind: str, **arguments: object) -> None:
         """Give a service of a cell a fault; ``stop`` lets connections be refused. Raises ``ConfigError`` for a wrong one.
 
         The other kinds and their arguments are those of :mod:`pytest_gaia.sandbox._services.faults`.
         """
-        self._call("POST", f"/stacks/{stack}/faults", {**arguments, "member": member, "kind": kind})
+        self._call("POST", f"/stacks/{stack}/faults", {**arguments, "service": service, "kind": kind})
 
     def heal(self, stack: str) -> None:
         """Remove all faults of a cell."""
         self._call("DELETE", f"/stacks/{stack}/faults")
 
-    def stop_member(self, member: str) -> None:
+    def stop_service(self, service: str) -> None:
         """Stop ``nats`` or ``postgres``, which all cells share."""
-        self._call("POST", f"/members/{member}/stop")
+        self._call("POST", f"/services/{service}/stop")
 
-    def start_member(self, member: str) -> None:
+    def start_service(self, service: str) -> None:
         """Start ``nats`` or ``postgres`` again, at the address that it had."""
-        self._call("POST", f"/members/{member}/start")
+        self._call("POST", f"/services/{service}/start")
 
     @property
     def timings(self) -> Mapping[str, float]:

@@ -3,11 +3,11 @@
 =======================================  ==================================================================
 ``GET /state``                           which cells there are, and which members run
 ``POST /stacks/{stack}``                   the endpoints of a cell, which is made at the first call
-``POST /stacks/{stack}/faults``            ``{"member", "kind", …}``: give a service a fault
+``POST /stacks/{stack}/faults``            ``{"service", "kind", …}``: give a service a fault
 ``DELETE /stacks/{stack}/faults``          remove the cell's faults
 ``POST /stacks/{stack}/databases``         ``{"dsn"}`` of a fresh database
 ``DELETE /stacks/{stack}/databases``       ``{"dsn"}``: drop it, in the background
-``POST /members/{member}/stop|start``    stop or start the broker or the database server, for all cells
+``POST /services/{member}/stop|start``    stop or start the broker or the database server, for all cells
 =======================================  ==================================================================
 
 Every call presents the run's token. A mistake of the caller is answered with 400, a failure of the sandbox with 500,
@@ -68,20 +68,20 @@ class Control:
                 return {"dsn": self._platform.databases.dsn(await self._platform.fresh.take())}
             case ("DELETE", "stacks", _, "databases"):
                 self._platform.fresh.give_back(content["dsn"].rpartition("/")[2])
-            case ("POST", "members", member, "stop" | "start" as action):
-                await self._platform.switch(member, on=action == "start")
+            case ("POST", "services", service, "stop" | "start" as action):
+                await self._platform.switch(service, on=action == "start")
             case _:
                 raise ConfigError(f"There is no {method} /{'/'.join(parts)}.")
         return {}
 
-    async def _fault(self, name: str, *, member: str, kind: str, **arguments: Any) -> object:
+    async def _fault(self, name: str, *, service: str, kind: str, **arguments: Any) -> object:
         stack = self._platform.stacks.existing(name)
         if kind != STOP:
-            stack.apps.faults.add(member, kind, **arguments)
-        elif member not in stack.servers:
+            stack.apps.faults.add(service, kind, **arguments)
+        elif service not in stack.servers:
             raise ConfigError(
-                f"Only a service of a cell can be stopped, not {member!r}: {nearest(member, stack.servers)}"
+                f"Only a service of a cell can be stopped, not {service!r}: {nearest(service, stack.servers)}"
             )
         else:
-            await stack.stop(member)
+            await stack.stop(service)
         return {}

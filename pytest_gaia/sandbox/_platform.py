@@ -56,14 +56,14 @@ class Platform:
         """Return which cells there are and which shared members run."""
         return {
             "stacks": self.stacks.names,
-            "members": {"nats": self.broker.running, "postgres": self.postgres.running},
+            "services": {"nats": self.broker.running, "postgres": self.postgres.running},
         }
 
-    async def switch(self, member: str, *, on: bool) -> None:
+    async def switch(self, service: str, *, on: bool) -> None:
         """Start or stop a shared member. Raises ``ConfigError`` for any other, ``SandboxError`` if it does not start."""
-        if member not in SHARED:
-            raise ConfigError(f"{member!r} is not shared by all cells: {nearest(member, SHARED)}")
-        if member == "nats":
+        if service not in SHARED:
+            raise ConfigError(f"{service!r} is not shared by all cells: {nearest(service, SHARED)}")
+        if service == "nats":
             await self._switch_broker(on=on)
         else:
             await self._switch_postgres(on=on)

@@ -111,7 +111,7 @@ class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     error: str | None = None
     attempt: int = 1
     address: str = ""
-    """host and port that was asked, where that is not the address of the member (:attr:`MemberSeen.address`)"""
+    """host and port that was asked, where that is not the address of the member (:attr:`ServiceHealth.address`)"""
 
 
 _PASSED = frozenset(("passed",))
@@ -149,10 +149,10 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
         return _PASSED.issuperset(map(_OUTCOME, self.phases))
 
 
-class MemberSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class ServiceHealth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One member of the platform, as it was seen before the first test."""
 
-    member: str
+    service: str = msgspec.field(name="member")
     state: str
     """``ready``, ``woke``, ``degraded`` …, as the table of members shows it"""
     version: str | None = None
@@ -179,7 +179,7 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     release: str = ""
     version: str = ""
     """of pytest-gaia"""
-    members: tuple[MemberSeen, ...] = ()
+    services: tuple[ServiceHealth, ...] = msgspec.field(name="members", default=())
     """what each member was seen to be before the first test"""
     deployment: DeploymentSeen | None = None
     """what was seen to be deployed before the first test; None where the environment has no deployment"""
@@ -239,12 +239,12 @@ class RecordedRun(msgspec.Struct, frozen=True):
 
 def tested_addresses(start: RunStart, tests: Iterable[TestRecord]) -> dict[str, tuple[str, ...]]:
     """Return member → every address at which it was tested: its own, and those that exchanges went to instead."""
-    found = {seen.member: {seen.address: None} for seen in start.members if seen.address}
+    found = {seen.service: {seen.address: None} for seen in start.services if seen.address}
     for test in tests:
         for exchange in test.exchanges:
             if exchange.address:
                 found.setdefault(exchange.service, {})[exchange.address] = None
-    return {member: tuple(addresses) for member, addresses in found.items()}
+    return {service: tuple(addresses) for service, addresses in found.items()}
 
 
 # JSON that is nested too deeply ends msgspec's decoder with a RecursionError.

@@ -11,7 +11,7 @@ from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.verdict.evidence import DeploymentSeen, MemberSeen
+from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceHealth
 
 FORMAT: Literal["gaia-verdict/1"] = "gaia-verdict/1"
 
@@ -56,7 +56,7 @@ class VerdictFile(msgspec.Struct, frozen=True):
     topology: str
     release: str
     capabilities: tuple[str, ...]
-    members: tuple[MemberSeen, ...]
+    services: tuple[ServiceHealth, ...] = msgspec.field(name="members")
     """what each member was seen to be before the first test"""
     deployment: DeploymentSeen | None
     """what was deployed, and what this run has done to it; null for an environment without a deployment"""
@@ -105,7 +105,7 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         release=evaluated.start.release,
         capabilities=tuple(sorted(context.capabilities)),
         unknown=tuple(sorted(context.unknown)),
-        members=evaluated.start.members,
+        services=evaluated.start.services,
         deployment=evaluated.start.deployment,
         changed=evaluated.end.changed if evaluated.end else (),
         tolerance=context.tolerance.kind,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from suites.members import NOWHERE, require_up
+from suites.services import NOWHERE, require_up
 from suites.shapes import COUNT, MOMENT, OBJECT, TEXT, each, equal, named, shaped
 
 if TYPE_CHECKING:

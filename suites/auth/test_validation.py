@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.secrets.masks import Secret
 from suites.forgeries import FORGERIES
-from suites.members import require_up
+from suites.services import require_up
 from suites.shapes import NOTHING, TEXT, UUID, equal, shaped
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.members import ask, require_up
+from suites.services import ask, require_up
 from suites.shapes import MOMENT, TEXT, named, one_of, shaped, some
 
 if TYPE_CHECKING:

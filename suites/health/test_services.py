@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.members import require_up
+from suites.services import require_up
 from suites.shapes import FLAG, MOMENT, TEXT, equal, named, one_of, shaped, some
 
 if TYPE_CHECKING:

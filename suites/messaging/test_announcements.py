@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.errors import NotApplicable
-from suites.members import require_up
+from suites.services import require_up
 from suites.shapes import MOMENT, OBJECT, TEXT, equal, mismatches, some
 
 if TYPE_CHECKING:

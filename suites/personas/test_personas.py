@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.members import NOWHERE
 from suites.naming import PREFIX
 from suites.personas.lifecycle import COLLECTION, PERSONA, ROUTE, Personas, persona_in
+from suites.services import NOWHERE
 from suites.shapes import COUNT, TEXT, each, equal, shaped
 
 if TYPE_CHECKING:

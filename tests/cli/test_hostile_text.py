@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.promotion.ledger.statements import WAIVER, WaiverPredicate
 from tests.hostile import HOSTILE, planted
-from tests.observation.scripted import Member, healthy
+from tests.observation.scripted import ScriptedService, healthy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,17 +63,17 @@ def test_documents_of_an_api(gaia: Gaia, project: Path) -> None:
 
 
 def test_the_version_of_a_service(gaia: Gaia, project: Path) -> None:
-    member = Member(healthy(HOSTILE))
+    service = ScriptedService(healthy(HOSTILE))
     try:
         text = (project / "gaia.toml").read_text()
         (project / "gaia.toml").write_text(
-            f'{text}[env.dev]\ntopology = "gateway-only"\n[env.dev.urls]\ngateway = "{member.url}"\n'
+            f'{text}[env.dev]\ntopology = "gateway-only"\n[env.dev.urls]\ngateway = "{service.url}"\n'
         )
         shown = [
             gaia(*command) for command in (("status", "dev"), ("status", "dev", "--json"), ("monitor", "dev", "--once"))
         ]
     finally:
-        member.close()
+        service.close()
 
     assert [planted(outcome.out + outcome.err) for outcome in shown] == [[], [], []]
     assert all("1.0 ::error file=planted" in outcome.out for outcome in shown)

@@ -228,13 +228,13 @@ async def test_a_restart_of_the_server_between_tests_is_not_noticed(sandbox: San
     async with opened(database.owner) as client:
         async with client.test_transaction() as session:
             assert await session.fetchval(MU) == 1
-        await asyncio.to_thread(sandbox.stop_member, "postgres")
+        await asyncio.to_thread(sandbox.stop_service, "postgres")
         try:
             with pytest.raises(Unreachable):
                 async with client.test_transaction():
                     pytest.fail("there is no server")
         finally:
-            await asyncio.to_thread(sandbox.start_member, "postgres")
+            await asyncio.to_thread(sandbox.start_service, "postgres")
         async with client.test_transaction() as session:
             assert await session.fetchval(MU) == 1
 

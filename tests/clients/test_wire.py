@@ -15,7 +15,7 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.clients.wire import proxy_for, trusted
 from pytest_gaia.errors import ConfigError, Unreachable
-from pytest_gaia.observation.readiness import probe_members
+from pytest_gaia.observation.readiness import probe_services
 from pytest_gaia.secrets.masks import Secret
 from tests.clients.conftest import environment
 from tests.clients.nats_server import nats_server
@@ -42,7 +42,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 async def looked(where: Environment) -> str:
     """What readiness makes of the one member of ``where``."""
     try:
-        (state,) = await asyncio.to_thread(probe_members, where, deadline=20.0)
+        (state,) = await asyncio.to_thread(probe_services, where, deadline=20.0)
     except ConfigError as error:
         return str(error)
     return REACHED if state.state in ("ready", "woke") else state.detail
@@ -186,7 +186,7 @@ async def test_a_wrong_scheme_is_named_long_before_the_deadline(tmp_path: Path) 
             (plain.url.replace("http:", "https:"), "what listens there does not use TLS; is it http://?"),
             (secure.url.replace("https:", "http:"), "what listens there uses TLS; is it https://?"),
         ):
-            (state,) = await asyncio.to_thread(probe_members, by_http(url), deadline=60.0)
+            (state,) = await asyncio.to_thread(probe_services, by_http(url), deadline=60.0)
             assert (state.state, state.detail) == ("unreachable", problem)
             assert state.attempts < 10
             assert state.remedy == f"write the URL with {problem.rpartition(' ')[2].removesuffix('?')}."

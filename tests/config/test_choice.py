@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import Options, resolve, resolve_each, split_members
+from pytest_gaia.config.resolve import Options, resolve, resolve_each, split_services
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.masks import Secret
 from tests.projects import ON_GAIA
@@ -201,10 +201,10 @@ def test_options_of_the_sandbox_need_the_sandbox(options: Options) -> None:
     assert resolve(replace(options, env="staging", rehearse=True, sandbox_fixed=True)).rehearsal
 
 
-def test_members_may_be_listed_with_commas() -> None:
-    assert split_members(("asset, chat", "chat", "nats")) == ("asset", "chat", "nats")
+def test_services_may_be_listed_with_commas() -> None:
+    assert split_services(("asset, chat", "chat", "nats")) == ("asset", "chat", "nats")
     with pytest.raises(ConfigError, match=r"^--gaia-sandbox-without: 'assets' is no member.*did you mean asset"):
-        split_members(("assets",))
+        split_services(("assets",))
 
 
 def test_known_environments_are_the_shipped_ones_and_the_projects(options: Options) -> None:

@@ -129,7 +129,7 @@ def test_the_addresses_that_the_gateway_is_given_decide_the_topology(
     assert deployed.resolve().topology == topology
 
 
-def test_a_service_that_the_gateway_finds_elsewhere_is_a_member(deployed: Deployed) -> None:
+def test_a_service_that_the_gateway_finds_elsewhere_is_a_service(deployed: Deployed) -> None:
     url = 'AUTH_SERVICE_URL = "http://somewhere.internal:8000"\n'
     deployed.write("deploy/fly.gateway.staging.toml", f'app = "acme-gateway-staging"\n{HTTP}[env]\n{url}')
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve, resolve_each
 from pytest_gaia.config.tolerance import Tolerance
@@ -39,7 +39,7 @@ def test_nothing_said_means_the_sandbox_which_has_no_addresses_yet(tmp_path: Pat
     assert environment.sandbox
     assert environment.writes
     assert environment.urls == {}
-    assert environment.services == MEMBERS
+    assert environment.services == SERVICES
     assert environment.sources["name"] == "default"
 
 
@@ -52,7 +52,7 @@ def test_local_compose_exposes_gateway_and_broker(tmp_path: Path) -> None:
 
     assert local.urls == {"gateway": "http://localhost:8666"}
     assert local.nats == "nats://localhost:4222"
-    assert local.services == MEMBERS
+    assert local.services == SERVICES
 
 
 def test_dev_has_an_address_for_every_service(tmp_path: Path) -> None:

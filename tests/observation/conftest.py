@@ -9,16 +9,16 @@ import pytest
 
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.run.sandbox import Sandbox
-from tests.observation.scripted import Member, members
+from tests.observation.scripted import ScriptedService, scripted_services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
-def member() -> Iterator[Callable[..., Member]]:
+def serve() -> Iterator[Callable[..., ScriptedService]]:
     """Start a service that gives these answers."""
-    with members() as start:
+    with scripted_services() as start:
         yield start
 
 
@@ -29,9 +29,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def environment(nats: str | None = None, **services: Member | str) -> Environment:
+def environment(nats: str | None = None, **services: ScriptedService | str) -> Environment:
     """An environment of these services; nothing else belongs to it."""
-    urls = {name: each.url if isinstance(each, Member) else each for name, each in services.items()}
+    urls = {name: each.url if isinstance(each, ScriptedService) else each for name, each in services.items()}
     return Environment(
         "here",
         urls=MappingProxyType(urls),

@@ -33,18 +33,18 @@ def says(status: str, version: str = "0.2") -> Says:
     return Says(body={"status": status, "version": version})
 
 
-class Member:
+class ScriptedService:
     """An HTTP service. ``answers`` are given one after the other; the last one stays."""
 
     def __init__(self, *responses: Says) -> None:
         self.responses = list(responses)
         self.asked = 0
-        member = self
+        scripted = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                member.asked += 1
-                response = member.responses.pop(0) if len(member.responses) > 1 else member.responses[0]
+                scripted.asked += 1
+                response = scripted.responses.pop(0) if len(scripted.responses) > 1 else scripted.responses[0]
                 if response.first is not None:
                     response.first()
                 data = json.dumps(response.body).encode()
@@ -71,12 +71,12 @@ class Member:
 
 
 @contextmanager
-def members() -> Iterator[Callable[..., Member]]:
+def scripted_services() -> Iterator[Callable[..., ScriptedService]]:
     """Give a function that starts a member with its answers; all of them end with the block."""
-    started: list[Member] = []
+    started: list[ScriptedService] = []
 
-    def start(*responses: Says) -> Member:
-        started.append(Member(*responses))
+    def start(*responses: Says) -> ScriptedService:
+        started.append(ScriptedService(*responses))
         return started[-1]
 
     yield start
@@ -85,13 +85,13 @@ def members() -> Iterator[Callable[..., Member]]:
 
 
 @contextmanager
-def listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Let ``serve`` have every connection to a port, each on a thread of its own; give the port."""
+def listener(scripted: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Let ``scripted`` have every connection to a port, each on a thread of its own; give the port."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def handle(connection: socket.socket) -> None:
         with connection:
-            serve(connection)
+            scripted(connection)
 
     def accept() -> None:
         while True:

@@ -11,7 +11,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.asking import VIA_GATEWAY
-from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
+from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
 from pytest_gaia.observation.watching import QUESTIONS, observe
 from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.secrets.masks import Secret
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.observation.scripted import Member
+    from tests.observation.scripted import ScriptedService
     from tests.plugin.conftest import ScriptedServer
 
 __all__ = ["server"]
@@ -42,13 +42,13 @@ def test_a_service_is_asked_with_what_the_clients_send(
 ) -> None:
     environment = Environment("staging", urls={"gateway": server.url}, safe_posts=("/api/v1/auth/validate",), **given)
 
-    observe(environment, [MemberState("gateway", "ready")])
+    observe(environment, [ServiceState("gateway", "ready")])
 
     assert len(server.seen) == len(QUESTIONS)
     assert server.identities == {sent}
 
 
-READY = MemberState("gateway", "ready")
+READY = ServiceState("gateway", "ready")
 ELSEWHERE = "http://127.0.0.1:1/health"
 
 
@@ -75,9 +75,9 @@ ELSEWHERE = "http://127.0.0.1:1/health"
     ],
 )
 def test_only_a_response_that_the_service_made_shows_that_it_is_there(
-    member: Callable[..., Member], status: int, body: object, shown: str
+    serve: Callable[..., ScriptedService], status: int, body: object, shown: str
 ) -> None:
-    gateway = member(Says(status, body, {"Location": ELSEWHERE}))
+    gateway = serve(Says(status, body, {"Location": ELSEWHERE}))
     environment = Environment("staging", urls={"gateway": gateway.url}, api_key=Secret("k"))
 
     seen = observe(environment, [READY])
@@ -92,12 +92,12 @@ def test_only_a_response_that_the_service_made_shows_that_it_is_there(
     [("ready", True, False), (UNREACHABLE, False, False), (VIA_GATEWAY, False, True)],
 )
 def test_where_the_gateway_shows_nothing_a_services_own_response_counts(
-    member: Callable[..., Member], state: str, capable: bool, unknown: bool
+    serve: Callable[..., ScriptedService], state: str, capable: bool, unknown: bool
 ) -> None:
-    environment = Environment("staging", urls={"gateway": member(Says(404, {"detail": "Not Found"})).url})
+    environment = Environment("staging", urls={"gateway": serve(Says(404, {"detail": "Not Found"})).url})
 
-    for gateway in (READY, MemberState("gateway", UNREACHABLE)):
-        seen = observe(environment, [gateway, MemberState("chat", state)])
+    for gateway in (READY, ServiceState("gateway", UNREACHABLE)):
+        seen = observe(environment, [gateway, ServiceState("chat", state)])
         assert ("chat" in seen.capabilities, "chat" in seen.unknown) == (capable, unknown)
 
 
@@ -112,6 +112,6 @@ def test_the_platform_shows_what_runs(sandbox: Sandbox, tmp_path: Path) -> None:
     declared = resolve(Options(project=Project(tmp_path), environ={}))
     services = frozenset({"gateway", "auth", "asset", "chat"})
 
-    assert observe(bind(declared, sandbox.sandbox("capabilities")), [READY]) == Observed(services)
+    assert observe(bind(declared, sandbox.stack("capabilities")), [READY]) == Observed(services)
     with Sandbox.start(topology="gateway-only") as alone:
-        assert observe(bind(declared, alone.sandbox("main")), [READY]) == Observed(frozenset({"gateway"}))
+        assert observe(bind(declared, alone.stack("main")), [READY]) == Observed(frozenset({"gateway"}))

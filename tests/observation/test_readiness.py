@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
-from pytest_gaia.observation.readiness import Demand, MemberState, probe_members
+from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
+from pytest_gaia.observation.readiness import Demand, ServiceState, probe_services
 from pytest_gaia.run.sandbox import bind
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_gaia.run.sandbox import Sandbox
-    from tests.observation.scripted import Member
+    from tests.observation.scripted import ScriptedService
 
-    Start = Callable[..., Member]
+    Start = Callable[..., ScriptedService]
 
 BUSY = Says(503, {"detail": "starting"})
-JUST_DEPLOYED = Demand(successes=3, healthy=frozenset(MEMBERS), patient=True)
+JUST_DEPLOYED = Demand(successes=3, healthy=frozenset(SERVICES), patient=True)
 THREE = Demand(successes=3)
 
 
-def gateway(member: Member | str, *, deadline: float = 20, demand: Demand = JUST_DEPLOYED) -> MemberState:
+def gateway(server: ScriptedService | str, *, deadline: float = 20, demand: Demand = JUST_DEPLOYED) -> ServiceState:
     """What becomes of a gateway beside which all other services are expected."""
-    whole = Environment("here", urls={"gateway": member if isinstance(member, str) else member.url})
-    states = probe_members(whole, deadline=deadline, demand=demand)
-    return next(state for state in states if state.member == "gateway")
+    whole = Environment("here", urls={"gateway": server if isinstance(server, str) else server.url})
+    states = probe_services(whole, deadline=deadline, demand=demand)
+    return next(state for state in states if state.service == "gateway")
 
 
 def free_port() -> int:
@@ -42,16 +42,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_one_response_is_enough_where_nothing_was_deployed(member: Start) -> None:
-    server = member(healthy())
+def test_one_response_is_enough_where_nothing_was_deployed(serve: Start) -> None:
+    server = serve(healthy())
 
     state = gateway(server, demand=Demand())
 
     assert (state.state, state.settled, state.attempts, server.asked) == ("ready", True, 1, 1)
 
 
-def test_three_good_responses_in_a_row_are_asked_for(member: Start) -> None:
-    server = member(healthy())
+def test_three_good_responses_in_a_row_are_asked_for(serve: Start) -> None:
+    server = serve(healthy())
 
     state = gateway(server)
 
@@ -61,8 +61,8 @@ def test_three_good_responses_in_a_row_are_asked_for(member: Start) -> None:
 
 
 @pytest.mark.parametrize("between", [BUSY, Says(429), says("degraded"), healthy("0.3"), Says(200, "?")], ids=str)
-def test_whatever_comes_between_the_row_begins_anew(member: Start, between: Says) -> None:
-    server = member(healthy(), healthy(), between, healthy(), healthy(), healthy())
+def test_whatever_comes_between_the_row_begins_anew(serve: Start, between: Says) -> None:
+    server = serve(healthy(), healthy(), between, healthy(), healthy(), healthy())
 
     state = gateway(server)
 
@@ -70,8 +70,8 @@ def test_whatever_comes_between_the_row_begins_anew(member: Start, between: Says
     assert server.asked == 6
 
 
-def test_a_member_that_flaps_is_said_to_do_so_at_the_deadline(member: Start) -> None:
-    server = member(*(healthy(), BUSY) * 40)
+def test_a_service_that_flaps_is_said_to_do_so_at_the_deadline(serve: Start) -> None:
+    server = serve(*(healthy(), BUSY) * 40)
 
     state = gateway(server, deadline=2)
 
@@ -79,8 +79,8 @@ def test_a_member_that_flaps_is_said_to_do_so_at_the_deadline(member: Start) -> 
     assert "3 are asked for" in state.detail
 
 
-def test_two_releases_that_take_turns_do_not_settle(member: Start) -> None:
-    server = member(*(healthy("0.2"), healthy("0.3")) * 40)
+def test_two_releases_that_take_turns_do_not_settle(serve: Start) -> None:
+    server = serve(*(healthy("0.2"), healthy("0.3")) * 40)
 
     state = gateway(server, deadline=4, demand=THREE)
 
@@ -89,52 +89,52 @@ def test_two_releases_that_take_turns_do_not_settle(member: Start) -> None:
 
 
 @pytest.mark.parametrize("status", ["degraded", "unhealthy"])
-def test_what_the_body_says_counts_after_a_deployment(member: Start, status: str) -> None:
-    state = gateway(member(says(status)), deadline=1)
+def test_what_the_body_says_counts_after_a_deployment(serve: Start, status: str) -> None:
+    state = gateway(serve(says(status)), deadline=1)
 
     assert (state.state, state.settled) == (status, False)
     assert f"says '{status}'" in state.detail
 
 
-def test_a_body_that_vouches_for_nothing_is_no_good_response(member: Start) -> None:
-    state = gateway(member(Says(200, {"version": "0.2"})), deadline=1)
+def test_a_body_that_vouches_for_nothing_is_no_good_response(serve: Start) -> None:
+    state = gateway(serve(Says(200, {"version": "0.2"})), deadline=1)
 
     assert not state.settled
     assert "does not say that it is healthy" in state.detail
 
 
-def test_without_a_deployment_a_degraded_member_settles_as_what_it_is(member: Start) -> None:
-    server = member(says("degraded"))
+def test_without_a_deployment_a_degraded_service_settles_as_what_it_is(serve: Start) -> None:
+    server = serve(says("degraded"))
 
     state = gateway(server, demand=THREE)
 
     assert (state.state, state.settled, server.asked) == ("degraded", True, 3)
 
 
-def test_degraded_may_become_healthy_before_the_deadline(member: Start) -> None:
-    server = member(says("unhealthy"), says("degraded"), healthy())
+def test_degraded_may_become_healthy_before_the_deadline(serve: Start) -> None:
+    server = serve(says("unhealthy"), says("degraded"), healthy())
 
     state = gateway(server)
 
     assert (state.state, state.settled, server.asked) == ("ready", True, 5)
 
 
-def test_a_gateway_that_stands_alone_may_say_degraded(member: Start) -> None:
-    server = member(says("degraded"))
+def test_a_gateway_that_stands_alone_may_say_degraded(serve: Start) -> None:
+    server = serve(says("degraded"))
 
-    (state,) = probe_members(environment(gateway=server), deadline=20, demand=JUST_DEPLOYED)
+    (state,) = probe_services(environment(gateway=server), deadline=20, demand=JUST_DEPLOYED)
 
     assert (state.state, state.settled, server.asked) == ("degraded", True, 3)
 
 
-def test_a_gateway_that_stands_alone_may_not_say_unhealthy(member: Start) -> None:
-    (state,) = probe_members(environment(gateway=member(says("unhealthy"))), deadline=1, demand=JUST_DEPLOYED)
+def test_a_gateway_that_stands_alone_may_not_say_unhealthy(serve: Start) -> None:
+    (state,) = probe_services(environment(gateway=serve(says("unhealthy"))), deadline=1, demand=JUST_DEPLOYED)
 
     assert (state.state, state.settled) == ("unhealthy", False)
 
 
-def test_a_server_that_is_busy_says_when_to_come_back(member: Start) -> None:
-    server = member(Says(429, headers={"Retry-After": "1"}), healthy())
+def test_a_server_that_is_busy_says_when_to_come_back(serve: Start) -> None:
+    server = serve(Says(429, headers={"Retry-After": "1"}), healthy())
 
     state = gateway(server, demand=Demand())
 
@@ -144,38 +144,38 @@ def test_a_server_that_is_busy_says_when_to_come_back(member: Start) -> None:
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "1e9", "99999999999", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
-def test_a_retry_after_that_is_no_number_of_seconds_is_passed_over(member: Start, value: str) -> None:
-    server = member(Says(503, headers={"Retry-After": value}), healthy())
+def test_a_retry_after_that_is_no_number_of_seconds_is_passed_over(serve: Start, value: str) -> None:
+    server = serve(Says(503, headers={"Retry-After": value}), healthy())
 
     assert gateway(server, demand=Demand()).settled
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_member_that_stays_busy_is_out_of_reach_with_its_reason(member: Start, status: int) -> None:
-    state = gateway(member(Says(status)), deadline=1)
+def test_a_service_that_stays_busy_is_out_of_reach_with_its_reason(serve: Start, status: int) -> None:
+    state = gateway(serve(Says(status)), deadline=1)
 
     assert (state.state, state.settled, state.cold_start_ms) == ("unreachable", False, None)
     assert f"GET /health answered {status}" in state.detail
 
 
-def test_the_first_response_is_timed_apart_from_the_row(member: Start) -> None:
-    state = gateway(member(healthy()))
+def test_the_first_response_is_timed_apart_from_the_row(serve: Start) -> None:
+    state = gateway(serve(healthy()))
 
     assert state.cold_start_ms is not None
     # Two pauses lie between it and the end of the row.
     assert 0 < state.cold_start_ms < state.elapsed * 1000 - 300
 
 
-def test_a_machine_that_wakes_is_shown_with_its_first_response(member: Start) -> None:
-    state = gateway(member(BUSY, BUSY, healthy()))
+def test_a_machine_that_wakes_is_shown_with_its_first_response(serve: Start) -> None:
+    state = gateway(serve(BUSY, BUSY, healthy()))
 
     assert state.state == "woke"
     assert "attempt 3" in state.detail
 
 
-def test_a_question_that_hangs_at_the_deadline_keeps_what_was_known(member: Start) -> None:
+def test_a_question_that_hangs_at_the_deadline_keeps_what_was_known(serve: Start) -> None:
     never = threading.Event()
-    server = member(healthy(), Says(first=lambda: never.wait(30)))
+    server = serve(healthy(), Says(first=lambda: never.wait(30)))
 
     state = gateway(server, deadline=1)
     never.set()
@@ -198,28 +198,28 @@ def test_after_a_deployment_it_may_still_come() -> None:
     assert state.attempts > 3
 
 
-def test_members_are_asked_at_once_and_reported_in_order(member: Start) -> None:
+def test_services_are_asked_at_once_and_reported_in_order(serve: Start) -> None:
     release = threading.Event()
-    slow = member(Says(200, {"status": "healthy"}, first=lambda: release.wait(30)))
-    released = member(healthy())
+    slow = serve(Says(200, {"status": "healthy"}, first=lambda: release.wait(30)))
+    released = serve(healthy())
     waited: list[tuple[str, ...]] = []
 
     def waiting(pending: tuple[str, ...]) -> None:
         waited.append(pending)
         release.set()
 
-    states = probe_members(environment(gateway=slow, chat=released), deadline=20, waiting=waiting)
+    states = probe_services(environment(gateway=slow, chat=released), deadline=20, waiting=waiting)
 
-    assert [state.member for state in states] == ["gateway", "chat"]
+    assert [state.service for state in states] == ["gateway", "chat"]
     assert waited[0] == ("gateway",)
 
 
 def test_the_whole_platform_settles(sandbox: Sandbox) -> None:
     whole = bind(Environment("sandbox", sandbox=True), sandbox.stack("readiness"))
 
-    states = probe_members(whole, deadline=30, demand=JUST_DEPLOYED)
+    states = probe_services(whole, deadline=30, demand=JUST_DEPLOYED)
 
-    assert {state.member: (state.state, state.settled) for state in states} == dict.fromkeys(MEMBERS, ("ready", True))
+    assert {state.service: (state.state, state.settled) for state in states} == dict.fromkeys(SERVICES, ("ready", True))
 
 
 def test_a_platform_without_a_service_does_not_settle_by_itself(sandbox: Sandbox) -> None:
@@ -227,7 +227,7 @@ def test_a_platform_without_a_service_does_not_settle_by_itself(sandbox: Sandbox
     sandbox.fault("readiness-without", "asset", "stop")
     whole = bind(Environment("sandbox", sandbox=True), stack)
 
-    states = {state.member: state for state in probe_members(whole, deadline=2, demand=JUST_DEPLOYED)}
+    states = {state.service: state for state in probe_services(whole, deadline=2, demand=JUST_DEPLOYED)}
     sandbox.heal("readiness-without")
 
     assert (states["asset"].state, states["gateway"].state) == ("unreachable", "degraded")

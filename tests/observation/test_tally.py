@@ -9,11 +9,11 @@ def reading(
     state: str = "ready",
     latency: float | None = 10.0,
     *,
-    member: str = "gateway",
+    service: str = "gateway",
     version: str = "0.2",
     detail: str = "",
 ) -> Reading:
-    return Reading(member, "http://g", state, detail, version, latency, state == "ready")
+    return Reading(service, "http://g", state, detail, version, latency, state == "ready")
 
 
 def tally_of(*readings: Reading) -> Tally:
@@ -24,14 +24,14 @@ def tally_of(*readings: Reading) -> Tally:
 
 
 def test_availability_is_the_share_of_samples_in_which_it_was_well() -> None:
-    gateway = tally_of(reading(), reading("degraded"), reading("unreachable", None), reading()).members["gateway"]
+    gateway = tally_of(reading(), reading("degraded"), reading("unreachable", None), reading()).services["gateway"]
 
     assert (gateway.samples, gateway.well, gateway.availability) == (4, 2, 50.0)
 
 
 def test_the_first_response_is_in_none_of_the_other_latencies() -> None:
     unreachable = reading("unreachable", None)
-    gateway = tally_of(unreachable, reading(latency=4000.0), reading(latency=10.0), reading(latency=30.0)).members[
+    gateway = tally_of(unreachable, reading(latency=4000.0), reading(latency=10.0), reading(latency=30.0)).services[
         "gateway"
     ]
 
@@ -39,7 +39,7 @@ def test_the_first_response_is_in_none_of_the_other_latencies() -> None:
 
 
 def test_one_response_alone_has_no_mean_and_no_worst() -> None:
-    gateway = tally_of(reading()).members["gateway"]
+    gateway = tally_of(reading()).services["gateway"]
 
     assert (gateway.first_ms, gateway.mean_ms, gateway.worst_ms) == (10.0, None, None)
 
@@ -56,14 +56,14 @@ def test_changes_are_told_and_kept_with_their_time() -> None:
     assert [when for when, _ in tally.changes] == ["10:05", "10:10", "10:10"]
 
 
-def test_a_member_that_flaps_all_night_does_not_fill_the_memory() -> None:
+def test_a_service_that_flaps_all_night_does_not_fill_the_memory() -> None:
     tally = tally_of(*(reading("ready" if number % 2 else "degraded") for number in range(1000)))
 
     assert len(tally.changes) == 50
     assert tally.changes[-1] == ("t999", "gateway: degraded → ready")
 
 
-def test_the_last_look_at_the_required_members_decides() -> None:
+def test_the_last_look_at_the_required_services_decides() -> None:
     assert tally_of(reading("degraded"), reading()).well
     assert not tally_of(reading(), reading("degraded")).well
     assert not tally_of(reading(), reading("unreachable", None)).answered
@@ -71,7 +71,7 @@ def test_the_last_look_at_the_required_members_decides() -> None:
 
 def test_who_is_not_required_does_not_decide() -> None:
     tally = Tally(frozenset({"gateway"}))
-    tally.add([reading(), reading("unreachable", None, member="chat")], "t")
+    tally.add([reading(), reading("unreachable", None, service="chat")], "t")
 
     assert (tally.well, tally.answered) == (True, True)
 

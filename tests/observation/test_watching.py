@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.observation.readiness import probe_members
+from pytest_gaia.observation.readiness import probe_services
 from pytest_gaia.observation.watching import Ending, look_again
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_gaia.config.environment import Environment
-    from tests.observation.scripted import Member
+    from tests.observation.scripted import ScriptedService
 
-    Start = Callable[..., Member]
+    Start = Callable[..., ScriptedService]
 
 
 def ending(there: Environment, *, deadline: float = 1.0, meanwhile: Callable[[], None] = lambda: None) -> Ending:
-    before = probe_members(there, deadline=10)
+    before = probe_services(there, deadline=10)
     meanwhile()
     return look_again(there, before, deadline=deadline)
 
 
-def test_an_environment_that_stayed_as_it_was_has_nothing_to_say(member: Start) -> None:
-    assert ending(environment(gateway=member(healthy()), chat=member(says("degraded")))) == Ending()
+def test_an_environment_that_stayed_as_it_was_has_nothing_to_say(serve: Start) -> None:
+    assert ending(environment(gateway=serve(healthy()), chat=serve(says("degraded")))) == Ending()
 
 
-def test_a_required_member_that_is_gone_takes_the_evidence_with_it(member: Start) -> None:
-    gateway = member(healthy())
+def test_a_required_service_that_is_gone_takes_the_evidence_with_it(serve: Start) -> None:
+    gateway = serve(healthy())
 
     found = ending(environment(gateway=gateway), meanwhile=gateway.close, deadline=20)
 
@@ -41,10 +41,10 @@ def test_a_required_member_that_is_gone_takes_the_evidence_with_it(member: Start
     )
 
 
-def test_one_that_is_not_required_is_noted(member: Start) -> None:
-    chat = member(healthy())
+def test_one_that_is_not_required_is_noted(serve: Start) -> None:
+    chat = serve(healthy())
 
-    found = ending(environment(gateway=member(healthy()), chat=chat), meanwhile=chat.close, deadline=20)
+    found = ending(environment(gateway=serve(healthy()), chat=chat), meanwhile=chat.close, deadline=20)
 
     assert (found.gone, found.changed) == ((), ())
     assert found.noted[0].startswith("chat answered before the first test and no longer does")
@@ -59,33 +59,33 @@ def test_one_that_is_not_required_is_noted(member: Start) -> None:
     ],
     ids=["release", "no release", "state"],
 )
-def test_what_is_another_is_named(member: Start, after: Says, sentence: str) -> None:
-    found = ending(environment(gateway=member(healthy("0.2"), after)))
+def test_what_is_another_is_named(serve: Start, after: Says, sentence: str) -> None:
+    found = ending(environment(gateway=serve(healthy("0.2"), after)))
 
     assert found.changed == (sentence,)
 
 
-def test_another_release_of_any_member_counts(member: Start) -> None:
-    found = ending(environment(gateway=member(healthy()), chat=member(healthy("1"), healthy("2"))))
+def test_another_release_of_any_service_counts(serve: Start) -> None:
+    found = ending(environment(gateway=serve(healthy()), chat=serve(healthy("1"), healthy("2"))))
 
     assert found.changed == ("chat is version 2 at the end, it was 1",)
 
 
-def test_a_machine_that_went_to_sleep_may_wake_again(member: Start) -> None:
-    gateway = member(healthy(), Says(503), says("unhealthy"), healthy())
+def test_a_machine_that_went_to_sleep_may_wake_again(serve: Start) -> None:
+    gateway = serve(healthy(), Says(503), says("unhealthy"), healthy())
 
     assert ending(environment(gateway=gateway), deadline=20) == Ending()
     assert gateway.asked == 4
 
 
-def test_a_gateway_that_stands_alone_is_no_worse_for_saying_so(member: Start) -> None:
-    assert ending(environment(gateway=member(healthy(), says("degraded")))) == Ending()
+def test_a_gateway_that_stands_alone_is_no_worse_for_saying_so(serve: Start) -> None:
+    assert ending(environment(gateway=serve(healthy(), says("degraded")))) == Ending()
 
 
-def test_degraded_from_the_beginning_is_no_change_but_worse_is(member: Start) -> None:
-    there = environment(gateway=member(says("degraded"), says("degraded"), says("unhealthy")))
+def test_degraded_from_the_beginning_is_no_change_but_worse_is(serve: Start) -> None:
+    there = environment(gateway=serve(says("degraded"), says("degraded"), says("unhealthy")))
 
-    before = probe_members(there, deadline=10)
+    before = probe_services(there, deadline=10)
 
     assert look_again(there, before, deadline=10).changed == ()
     assert look_again(there, before, deadline=10).changed == (
@@ -93,12 +93,12 @@ def test_degraded_from_the_beginning_is_no_change_but_worse_is(member: Start) ->
     )
 
 
-def test_members_that_were_never_there_are_not_asked(member: Start) -> None:
-    gateway, chat = member(healthy()), member(healthy())
+def test_services_that_were_never_there_are_not_asked(serve: Start) -> None:
+    gateway, chat = serve(healthy()), serve(healthy())
     there = environment(gateway=gateway, chat=chat)
     before = tuple(
-        replace(state, state="unreachable") if state.member == "chat" else state
-        for state in probe_members(there, deadline=10)
+        replace(state, state="unreachable") if state.service == "chat" else state
+        for state in probe_services(there, deadline=10)
     )
 
     assert look_again(there, before, deadline=10) == Ending()

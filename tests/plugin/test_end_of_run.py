@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.observation.scripted import Member, Says, healthy
+from tests.observation.scripted import Says, ScriptedService, healthy
 from tests.plugin.conftest import ScriptedServer, add_suite
 from tests.slow import with_workers
 
@@ -125,7 +125,7 @@ def test_ctrl_c_at_the_last_look_holds(project: pytest.Pytester) -> None:
         threading.Event().wait(10)
 
     # Readiness, and two questions to services behind the gateway; the next one is that of the end.
-    gateway = Member(healthy(), healthy(), healthy(), Says(first=interrupt))
+    gateway = ScriptedService(healthy(), healthy(), healthy(), Says(first=interrupt))
     command = [sys.executable, "-m", "pytest", "--gaia-env=here", f"--gaia-url=gateway={gateway.url}"]
     runs.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project.path))
     out, err = runs[0].communicate(timeout=60)
@@ -157,7 +157,7 @@ def test_the_first_answer_is_kept_apart_from_what_the_checks_measure(
 
     assert result.ret == 0
     lines = [json.loads(line) for line in (project.path / "run.jsonl").read_text().splitlines()]
-    gateway = next(member for member in lines[0]["members"] if member["member"] == "gateway")
+    gateway = next(one for one in lines[0]["members"] if one["member"] == "gateway")
     assert (gateway["state"], gateway["version"]) == ("woke", "0.2")
     assert gateway["cold_start_ms"] > 0
     assert verdict["members"][0] == gateway

@@ -234,7 +234,7 @@ def test_record_and_verdict_file_name_what_clients_connect_to(
 
     kept = (small.path / "run.jsonl").read_text() + (small.path / "verdict.json").read_text()
     assert not [text for text in ("s3cretive", "h1dden-too", "stated.invalid") if text in kept]
-    addresses = {seen.member: seen.address for seen in read_run(small.path / "run.jsonl").start.members}
+    addresses = {seen.service: seen.address for seen in read_run(small.path / "run.jsonl").start.services}
     gateway, elsewhere = (each.url.removeprefix("http://") for each in (server, other))
     assert addresses == {"gateway": gateway, "nats": "127.0.0.1:9", "postgres": "127.0.0.2:9", "auth": "", "asset": "", "chat": ""}  # fmt: skip
     assert [[wire.address for wire in test.exchanges] for test in recorded(small).values()] == [[""], [elsewhere]]

@@ -19,7 +19,7 @@ async def test_health(gateway):
 """
 
 
-def test_a_member_that_is_left_out_fails_what_needs_it(project: pytest.Pytester) -> None:
+def test_a_service_that_is_left_out_fails_what_needs_it(project: pytest.Pytester) -> None:
     add_suite(project, "assets", ASSETS)
 
     result = project.runpytest_subprocess("--gaia-sandbox-without=asset")
@@ -53,7 +53,7 @@ def test_shape(gaia_env):
     )
 
 
-def test_an_unknown_member_is_a_usage_error(project: pytest.Pytester) -> None:
+def test_an_unknown_service_is_a_usage_error(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("--gaia-sandbox-without=assets")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -8,9 +8,9 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.stages import Stage
-from pytest_gaia.observation.readiness import UNREACHABLE, MemberState
+from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
 from pytest_gaia.report.layout import aligned
-from pytest_gaia.report.members import header, member_table, missing, not_ready
+from pytest_gaia.report.services import header, missing, not_ready, service_table
 from pytest_gaia.report.terms import remaining
 from pytest_gaia.secrets.masks import Secret
 
@@ -51,32 +51,32 @@ def test_a_rehearsal_says_so() -> None:
     environment = Environment("staging", rehearsal=True, sandbox=True)
 
     assert "staging (REHEARSAL on the sandbox)" in header(environment)[0]
-    assert "staging (REHEARSAL on the sandbox)" in member_table(environment, [])[0]
+    assert "staging (REHEARSAL on the sandbox)" in service_table(environment, [])[0]
 
 
 def test_the_release_is_what_the_environment_says_or_what_was_observed() -> None:
-    observed = [MemberState("gateway", "ready", "http://gateway", version="0.2")]
+    observed = [ServiceState("gateway", "ready", "http://gateway", version="0.2")]
 
-    assert member_table(Environment("dev"), observed)[0] == "gaia: dev, release: version 0.2"
-    assert member_table(Environment("dev", release="2026.11"), observed)[0] == "gaia: dev, release: 2026.11"
+    assert service_table(Environment("dev"), observed)[0] == "gaia: dev, release: version 0.2"
+    assert service_table(Environment("dev", release="2026.11"), observed)[0] == "gaia: dev, release: 2026.11"
 
 
 def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
     states = [
-        MemberState("gateway", "unsettled", settled=False),
-        MemberState("auth", "unreachable"),
-        MemberState("chat", "unreachable"),
-        MemberState("asset", "via gateway"),
-        MemberState("nats", "degraded"),
+        ServiceState("gateway", "unsettled", settled=False),
+        ServiceState("auth", "unreachable"),
+        ServiceState("chat", "unreachable"),
+        ServiceState("asset", "via gateway"),
+        ServiceState("nats", "degraded"),
     ]
     environment = Environment("dev", required=("gateway", "auth", "asset", "nats"))
 
-    assert [state.member for state in missing(environment, states)] == ["gateway", "auth"]
+    assert [state.service for state in missing(environment, states)] == ["gateway", "auth"]
 
 
 def test_what_answers_and_does_not_settle_is_not_said_to_be_out_of_reach() -> None:
-    state = MemberState("gateway", "unsettled", "http://g", "GET /health answered 503", 9, 45.0, settled=False)
-    away = MemberState("nats", "unreachable", "nats://n", "no answer", 3, 1.0)
+    state = ServiceState("gateway", "unsettled", "http://g", "GET /health answered 503", 9, 45.0, settled=False)
+    away = ServiceState("nats", "unreachable", "nats://n", "no answer", 3, 1.0)
     environment = Environment("dev", sources={"urls.gateway": "gaia.toml:3"})
 
     assert not_ready(environment, [state], 45) == [
@@ -92,9 +92,9 @@ def test_what_answers_and_does_not_settle_is_not_said_to_be_out_of_reach() -> No
 
 def test_what_to_do_is_that_of_the_cause() -> None:
     environment = Environment("x", sources={"nats": "GAIA_NATS_URL", "secrets.database": ".env:3"})
-    certificate = MemberState("gateway", UNREACHABLE, "https://g", "not trusted", 3, 1.0, remedy="set SSL_CERT_FILE.")
-    broker = MemberState("nats", UNREACHABLE, "tls://n", "no TLS", 3, 1.0, remedy="write the URL with nats://.")
-    database = MemberState("postgres", UNREACHABLE, "postgresql://d", "refused", 3, 1.0)
+    certificate = ServiceState("gateway", UNREACHABLE, "https://g", "not trusted", 3, 1.0, remedy="set SSL_CERT_FILE.")
+    broker = ServiceState("nats", UNREACHABLE, "tls://n", "no TLS", 3, 1.0, remedy="write the URL with nats://.")
+    database = ServiceState("postgres", UNREACHABLE, "postgresql://d", "refused", 3, 1.0)
 
     assert not_ready(environment, [certificate], 5)[-1] == "  do: set SSL_CERT_FILE."
     assert not_ready(environment, [certificate, broker], 5)[-2:] == [

@@ -94,7 +94,7 @@ def test_it_survives_the_end_of_the_thread_that_started_it() -> None:
         sandbox.stop()
 
 
-def test_a_member_that_is_unknown_is_named() -> None:
+def test_a_service_that_is_unknown_is_named() -> None:
     with pytest.raises(ConfigError, match="did you mean asset"):
         Sandbox.start(without=["asets"])
 

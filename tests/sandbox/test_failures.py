@@ -132,14 +132,14 @@ def test_a_port_that_was_taken_meanwhile_is_an_error_that_names_the_server() -> 
     sandbox = Sandbox.start()
     try:
         sandbox.ready()
-        sandbox.stop_member("nats")
+        sandbox.stop_service("nats")
         with socket.socket() as thief:
             thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             thief.bind(("127.0.0.1", int(sandbox.stack("main").nats.rpartition(":")[2])))
             thief.listen()
             with pytest.raises(SandboxError, match="NATS did not start"):
-                sandbox.start_member("nats")
-        sandbox.start_member("nats")
+                sandbox.start_service("nats")
+        sandbox.start_service("nats")
     finally:
         sandbox.stop()
 

@@ -90,11 +90,11 @@ async def test_stopped_and_started_the_broker_has_the_same_address_and_streams(o
         await client.jetstream().add_stream(name="KEPT", subjects=["gaia.test.kept"])
         await client.jetstream().publish("gaia.test.kept", b"1")
 
-    own.stop_member("nats")
+    own.stop_service("nats")
     with pytest.raises((OSError, NoServersError)):
         async with connected(url):
             pass
-    own.start_member("nats")
+    own.start_service("nats")
 
     async with connected(url) as client:
         assert (await client.jetstream().stream_info("KEPT")).state.messages == 1

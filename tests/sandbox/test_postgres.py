@@ -153,35 +153,35 @@ async def test_stopped_and_started_the_server_has_the_same_address_and_rows(own:
     dsn = own.stack("main").dsn
     await run(dsn, "INSERT INTO users (email) VALUES ('kept@example.com')")
 
-    own.stop_member("postgres")
+    own.stop_service("postgres")
     with pytest.raises(ConnectionRefusedError):
         await ask(dsn, "SELECT 1")
-    own.start_member("postgres")
+    own.start_service("postgres")
 
     assert await ask(dsn, "SELECT count(*) FROM users WHERE email = 'kept@example.com'") == 1
 
 
 async def test_a_cell_made_while_the_server_is_stopped_has_its_database_later(own: Sandbox) -> None:
-    own.stop_member("postgres")
+    own.stop_service("postgres")
     later = own.stack("later")
-    own.start_member("postgres")
+    own.start_service("postgres")
 
     assert await tables(later.dsn) == TABLES
 
 
 def test_a_fresh_database_cannot_be_had_while_the_server_is_stopped(own: Sandbox) -> None:
-    own.stop_member("postgres")
+    own.stop_service("postgres")
     try:
         with pytest.raises(SandboxError, match="PostgreSQL is stopped"):
             own.fresh_database("main")
     finally:
-        own.start_member("postgres")
+        own.start_service("postgres")
 
 
 @pytest.mark.slow("sandbox")
 def test_stopping_what_is_stopped_and_starting_what_runs_is_no_error(own: Sandbox) -> None:
-    for member in ("postgres", "nats"):
-        own.start_member(member)
-        own.stop_member(member)
-        own.stop_member(member)
-        own.start_member(member)
+    for service in ("postgres", "nats"):
+        own.start_service(service)
+        own.stop_service(service)
+        own.stop_service(service)
+        own.start_service(service)

@@ -128,11 +128,11 @@ def test_responses_have_a_date_and_a_server(stack: Stack) -> None:
         assert response.headers["server"] == "uvicorn"
 
 
-@pytest.mark.parametrize("member", ["gatway", "nats"])
-def test_only_services_can_be_given_a_fault(sandbox: Sandbox, faulty: Stack, member: str) -> None:
+@pytest.mark.parametrize("service", ["gatway", "nats"])
+def test_only_services_can_be_given_a_fault(sandbox: Sandbox, faulty: Stack, service: str) -> None:
     for kind in ("stop", "slow"):
         with pytest.raises(ConfigError, match=r"Known: asset, auth, chat, gateway\."):
-            sandbox.fault(faulty.name, member, kind)
+            sandbox.fault(faulty.name, service, kind)
 
 
 def test_mistakes_name_the_nearest_right_word(sandbox: Sandbox, faulty: Stack) -> None:
@@ -141,7 +141,7 @@ def test_mistakes_name_the_nearest_right_word(sandbox: Sandbox, faulty: Stack) -
     with pytest.raises(ConfigError, match="did you mean faulty"):
         sandbox.fault("fault", "chat", "slow")
     with pytest.raises(ConfigError, match="did you mean postgres"):
-        sandbox.stop_member("postgress")
+        sandbox.stop_service("postgress")
 
 
 @pytest.mark.parametrize("name", ["", "a b", 'x"; DROP', "ä", "x" * 41])
@@ -180,8 +180,8 @@ def test_what_is_left_out_refuses_connections_in_every_cell(partial: Sandbox) ->
 
 
 def test_what_is_left_out_can_be_started_later(partial: Sandbox) -> None:
-    partial.start_member("nats")
-    partial.start_member("postgres")
+    partial.start_service("nats")
+    partial.start_service("postgres")
 
     for stack in (partial.stack("main"), partial.stack("gw0")):
         assert not refuses(stack.nats)

@@ -52,7 +52,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 
 
 def _under(session: pytest.Session, sandbox: Sandbox, mutation: Mutation) -> str | None:
-    sandbox.fault("main", mutation.member, mutation.kind, route=mutation.route, **mutation.arguments)
+    sandbox.fault("main", mutation.service, mutation.kind, route=mutation.route, **mutation.arguments)
     try:
         return _first_failure(session, [item for item in session.items if item.get_closest_marker(mutation.suite)])
     finally:

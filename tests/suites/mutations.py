@@ -16,7 +16,7 @@ class Mutation:
     """One fault: which suite has to see it, and what it is (see ``pytest_gaia.sandbox._services.faults``)."""
 
     suite: str
-    member: str
+    service: str
     kind: str
     route: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -25,19 +25,19 @@ class Mutation:
     def id(self) -> str:
         """A name for it."""
         details = [self.route, *(f"{name}={value}" for name, value in self.arguments.items())]
-        return " ".join([self.suite, self.member, self.kind, *(each for each in details if each)])
+        return " ".join([self.suite, self.service, self.kind, *(each for each in details if each)])
 
 
-def _set(suite: str, route: str, path: str, value: object, member: str = "gateway", **more: Any) -> Mutation:
-    return Mutation(suite, member, "set", route, {"field": path, "value": value, **more})
+def _set(suite: str, route: str, path: str, value: object, service: str = "gateway", **more: Any) -> Mutation:
+    return Mutation(suite, service, "set", route, {"field": path, "value": value, **more})
 
 
-def _drop(suite: str, route: str, path: str, member: str = "gateway", **more: Any) -> Mutation:
-    return Mutation(suite, member, "drop", route, {"field": path, **more})
+def _drop(suite: str, route: str, path: str, service: str = "gateway", **more: Any) -> Mutation:
+    return Mutation(suite, service, "drop", route, {"field": path, **more})
 
 
-def _status(suite: str, route: str, status: int, member: str = "gateway", **more: Any) -> Mutation:
-    return Mutation(suite, member, "status", route, {"status": status, **more})
+def _status(suite: str, route: str, status: int, service: str = "gateway", **more: Any) -> Mutation:
+    return Mutation(suite, service, "status", route, {"status": status, **more})
 
 
 def _noop(suite: str, route: str, method: str) -> Mutation:
@@ -51,7 +51,7 @@ MUTATIONS = (
     _drop("health", "/health", "version"),
     Mutation("health", "asset", "stop"),
     _set("health", "/health", "database.status", "disconnected", "chat"),
-    _set("health", "/health", "database.responsive", value=False, member="auth"),
+    _set("health", "/health", "database.responsive", value=False, service="auth"),
     _drop("health", f"{V02}/", "endpoints.personas", "chat"),
     # status
     _drop("status", f"{V02}/chat/stream/status", "cache_status.persona_cache_keys"),
@@ -123,7 +123,7 @@ MUTATIONS = (
     _noop("performance", f"{V02}/performance/reset", "DELETE"),
     # auth
     Mutation("auth", "auth", "accept_any_key", "/auth/validate"),
-    _set("auth", "/auth/validate", "valid", value=True, member="auth"),
+    _set("auth", "/auth/validate", "valid", value=True, service="auth"),
     _set("auth", "/auth/validate", "user_id", "somebody-else", "auth"),
     _status("auth", f"{V1}/auth/login", 200),
     # assets

@@ -21,7 +21,7 @@ from pytest_gaia.deploy.process import ending
 from pytest_gaia.observation import status as observing
 from pytest_gaia.observation import watching as capabilities
 from pytest_gaia.observation.deployed import look_at
-from pytest_gaia.observation.readiness import READY, MemberState
+from pytest_gaia.observation.readiness import READY, ServiceState
 from pytest_gaia.rollout.model import Rollout, Step
 from pytest_gaia.rollout.step import Pace
 from pytest_gaia.system.processes import KEY_VARIABLE, completed, exit_code_of, output_of
@@ -131,7 +131,7 @@ def test_capabilities_that_are_asked_for(over: threading.Event, monkeypatch: pyt
     monkeypatch.setattr(capabilities, "_answers", lambda *_: over.wait(LONG))
 
     with signalled_elsewhere():
-        capabilities.observe(Environment("staging"), [MemberState("gateway", READY)])
+        capabilities.observe(Environment("staging"), [ServiceState("gateway", READY)])
 
 
 def test_what_comes_is_handed_over() -> None:

@@ -28,4 +28,4 @@ def test_the_schema_names_the_format_and_every_verdict() -> None:
 def test_a_file_from_before_addresses_and_left_out_tests_were_recorded_is_read() -> None:
     assert "partial" not in schema()["$defs"]["VerdictFile"]["required"]
     assert "addresses" not in schema()["$defs"]["VerdictFile"]["required"]
-    assert "address" not in schema()["$defs"]["MemberSeen"]["required"]
+    assert "address" not in schema()["$defs"]["ServiceHealth"]["required"]

@@ -18,7 +18,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.observation.asking import targets
-from pytest_gaia.observation.sampling import MemberTally, Reading, Tally, sample
+from pytest_gaia.observation.sampling import Reading, ServiceTally, Tally, sample
 from pytest_gaia.system.signals import Stop, stopped_by_signals
 from pytest_gaia.wording import counted
 
@@ -112,7 +112,7 @@ def _watchable(name: str) -> Environment:
     return environment
 
 
-_COLUMNS = ("member", "state", "now", "mean", "worst", "first", "well", "why")
+_COLUMNS = ("service", "state", "now", "mean", "worst", "first", "well", "why")
 Rows = Sequence[Sequence[str]]
 _RECENT = 5
 """changes that the table on a terminal has below it"""
@@ -154,14 +154,14 @@ class OneLook:
 
     def look(self, readings: Sequence[Reading], changes: Sequence[str], when: str) -> None:
         """Show the table."""
-        rows = [(r.member, r.state, _ms(r.latency_ms), r.version or "", r.detail) for r in readings]
-        show_table(("member", "state", "answer", "version", "why"), rows)
+        rows = [(r.service, r.state, _ms(r.latency_ms), r.version or "", r.detail) for r in readings]
+        show_table(("service", "state", "answer", "version", "why"), rows)
 
     def sum_up(self, elapsed: float) -> None:
         """Show each member, what changed, and how long it took."""
         typer.echo(f"{_title(self.environment, self.tally)} in {spoken(elapsed)}")
-        if self.tally.members:
-            show_table(_COLUMNS, [row(each) for each in self.tally.members.values()])
+        if self.tally.services:
+            show_table(_COLUMNS, [row(each) for each in self.tally.services.values()])
         for when, change in self.tally.changes:
             typer.echo(f"{when}  {change}")
 
@@ -171,7 +171,7 @@ class Lines(OneLook):
 
     def look(self, readings: Sequence[Reading], changes: Sequence[str], when: str) -> None:
         """Write one line, and one more for each change."""
-        parts = (f"{r.member} {r.state} {_ms(r.latency_ms)}".rstrip() for r in readings)
+        parts = (f"{r.service} {r.state} {_ms(r.latency_ms)}".rstrip() for r in readings)
         typer.echo(f"{when}  {', '.join(parts)}")
         for change in changes:
             typer.echo(f"{when}  changed: {change}")
@@ -189,7 +189,7 @@ class OnTerminal(OneLook):
     def look(self, readings: Sequence[Reading], changes: Sequence[str], when: str) -> None:
         """Draw the table, and below it what changed last."""
         title = f"{_title(self.environment, self.tally)}, the last {when}; Ctrl-C ends it"
-        rows = [row(each) for each in self.tally.members.values()]
+        rows = [row(each) for each in self.tally.services.values()]
         self._draw(title, rows, [f"{when}  {change}" for when, change in self.tally.changes[-_RECENT:]])
 
 
@@ -202,27 +202,27 @@ class JsonLines:
 
     def look(self, readings: Sequence[Reading], changes: Sequence[str], when: str) -> None:
         """Write the readings."""
-        self._write({"line": "look", "when": when, "members": readings, "changes": list(changes)})
+        self._write({"line": "look", "when": when, "services": readings, "changes": list(changes)})
 
     def sum_up(self, elapsed: float) -> None:
         """Write the figures of each member."""
-        members = {name: _figures(each) for name, each in self.tally.members.items()}
+        services = {name: _figures(each) for name, each in self.tally.services.items()}
         known = {"seconds": round(elapsed, 1), "samples": self.tally.samples, "well": self.tally.well}
-        self._write({"line": "summary", **known, "members": members})
+        self._write({"line": "summary", **known, "services": services})
 
     def _write(self, line: dict[str, object]) -> None:
         echo_json({"environment": self.environment.name, **line}, indent=None)
 
 
-def row(tally: MemberTally) -> tuple[str, ...]:
+def row(tally: ServiceTally) -> tuple[str, ...]:
     """Return one member's figures for people, as the columns have them."""
     last = tally.last
     times = (last.latency_ms if last else None, tally.mean_ms, tally.worst_ms, tally.first_ms)
     well = f"{tally.availability:.4g} %"
-    return tally.member, last.state if last else "", *map(_ms, times), well, last.detail if last else ""
+    return tally.service, last.state if last else "", *map(_ms, times), well, last.detail if last else ""
 
 
-def _figures(tally: MemberTally) -> dict[str, object]:
+def _figures(tally: ServiceTally) -> dict[str, object]:
     return {
         "state": tally.last.state if tally.last else None,
         "version": tally.last.version if tally.last else None,

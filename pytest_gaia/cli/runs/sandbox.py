@@ -10,7 +10,7 @@ from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
-from pytest_gaia.config.resolve import resolve, split_members
+from pytest_gaia.config.resolve import resolve, split_services
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.run.session import Run
 from pytest_gaia.secrets.masks import mask_url
@@ -50,7 +50,7 @@ def up(
     """Start a sandbox, say where it is, and wait for a signal."""
     options = replace(
         options_here(like, "--as"),
-        sandbox_without=split_members(without or (), "--without"),
+        sandbox_without=split_services(without or (), "--without"),
         sandbox_fixed=fixed,
         rehearse=like != "sandbox",
     )
@@ -92,7 +92,7 @@ def _show_lines(environment: Environment, sandbox: Sandbox) -> None:
     variables = exports(environment)
     places = {name: environment.urls.get(name, "no URL of its own") for name in HTTP_SERVICES}
     places |= {"nats": environment.nats or "none", "postgres": variables.get("GAIA_DATABASE_URL", "none")}
-    show_table(("member", "address"), [(name, mask_url(address)) for name, address in places.items()])
+    show_table(("service", "address"), [(name, mask_url(address)) for name, address in places.items()])
     typer.echo("\nTo use it from another shell:\n")
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")

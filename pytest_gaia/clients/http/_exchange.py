@@ -343,9 +343,9 @@ def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url
 
 def _no_connection(fault: Fault, exchange: Exchange, environment: Environment, base_url: str) -> str:
     via = "" if exchange.via == "direct" else f" (through the {exchange.via})"
-    member = exchange.service if exchange.via == "direct" else exchange.via
-    source = environment.sources.get(f"urls.{member}", "default")
-    remedy = f"Start the service or its machine, or name another URL: --gaia-url {member}=URL."
+    service = exchange.service if exchange.via == "direct" else exchange.via
+    source = environment.sources.get(f"urls.{service}", "default")
+    remedy = f"Start the service or its machine, or name another URL: --gaia-url {service}=URL."
     if fault.remedy:
         remedy = f"{fault.remedy[0].upper()}{fault.remedy[1:]}"
     tries = f"{exchange.attempt} attempts" if exchange.attempt > 1 else "1 attempt"

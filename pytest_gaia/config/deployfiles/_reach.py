@@ -4,7 +4,7 @@ from pytest_gaia.config.addresses import host_of, is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
 from pytest_gaia.config.deployfiles.values import is_open
 from pytest_gaia.config.environment import Topology
-from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS, NATS_DISABLED
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED, SERVICES
 from pytest_gaia.files.toml import Place
 
 BACKENDS = HTTP_SERVICES[1:]
@@ -88,7 +88,7 @@ def topology(deployment: Deployment) -> tuple[Topology, Place] | None:
     return "gateway-only" if alone else "microservices", gateway.place("app")
 
 
-def members(deployment: Deployment) -> tuple[str, ...]:
+def services(deployment: Deployment) -> tuple[str, ...]:
     """Return the members that the deployment runs, or that its gateway is told to find elsewhere."""
     found = {app.service for app in deployment.apps}
     gateway = deployment.app("gateway")
@@ -97,7 +97,7 @@ def members(deployment: Deployment) -> tuple[str, ...]:
     # On Fly the database is a service of its own, with no deploy file.
     if deployment.source == "fly" or any("DATABASE_URL" in app.env for app in deployment.apps):
         found.add("postgres")
-    return tuple(member for member in MEMBERS if member in found)
+    return tuple(service for service in SERVICES if service in found)
 
 
 def _given_addresses(gateway: App) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pytest_gaia.config.deployfiles._compose_ports import health_check, served_p
 from pytest_gaia.config.deployfiles.model import COMPLETED, App
 from pytest_gaia.config.deployfiles.read import service_name
 from pytest_gaia.config.deployfiles.values import Table, committed_variables, interpolated, shown_type, written_out
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place, read_text
 from pytest_gaia.files.yaml import read_yaml, yaml_comments
@@ -39,7 +39,7 @@ def apps_of(text: str, path: Path, name: str, *, environment: str) -> tuple[App,
     services = top.table("services")
     started = [table for table in map(services.table, services.values) if not table.list("profiles")]
     names = _platform_names(started)
-    if not set(names.values()) & set(MEMBERS):
+    if not set(names.values()) & set(SERVICES):
         raise _no_platform(top, services)
     comments = yaml_comments(text)
     return tuple(
@@ -74,7 +74,7 @@ def one_shots(path: Path, name: str) -> frozenset[str]:
     found = services.values() if isinstance(services, dict) else ()
     waited_for = (conditions(each.get("depends_on")) for each in found if isinstance(each, dict))
     ending = {other for each in waited_for for other, condition in each.items() if condition == COMPLETED}
-    return frozenset(each for each in ending if service_name(each) not in MEMBERS)
+    return frozenset(each for each in ending if service_name(each) not in SERVICES)
 
 
 def conditions(depends_on: object) -> dict[str, str]:
@@ -112,9 +112,9 @@ def _platform_names(tables: list[Table]) -> dict[str, str]:
     names = {table.step[-1]: service_name(table.step[-1]) for table in tables}
     for table in tables:
         image = (table.text("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
-        member = _IMAGES.get(image)
-        if member is not None and member not in names.values() and names[table.step[-1]] not in MEMBERS:
-            names[table.step[-1]] = member
+        service = _IMAGES.get(image)
+        if service is not None and service not in names.values() and names[table.step[-1]] not in SERVICES:
+            names[table.step[-1]] = service
     return names
 
 
@@ -122,7 +122,7 @@ def _no_platform(top: Table, services: Table) -> ConfigError:
     there = ", ".join(map(one_line, services.values)) or "none"
     return top.error(
         "services",
-        f"none of them is the platform's: looked for {', '.join(MEMBERS)} (or gateway-service, …; db), found {there}. "
+        f"none of them is the platform's: looked for {', '.join(SERVICES)} (or gateway-service, …; db), found {there}. "
         f"Services of a profile do not count: `docker compose up` leaves them out.{elsewhere(top.values)}",
     )
 

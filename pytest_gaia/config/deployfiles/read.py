@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_gaia.config.deployfiles import fly
 from pytest_gaia.config.deployfiles.model import App, Deployment, Form, Source
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.project import find_rootdir
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import read_text
@@ -46,7 +46,7 @@ def fly_names(folder: Path, environments: Collection[str] | None = None) -> list
 def unrecognized(folder: Path, environments: Collection[str]) -> list[Path]:
     """Return the files in ``folder`` that are named neither for one of ``environments`` nor for a known service alone."""
     known = fly_names(folder, environments)
-    services = {*MEMBERS, *(file.service for file in known)}
+    services = {*SERVICES, *(file.service for file in known)}
     aside = {path for path in _fly_files(folder) if service_name(path.stem.removeprefix("fly.")) in services}
     return [path for path in _fly_files(folder) if path not in aside and path not in {file.path for file in known}]
 
@@ -68,7 +68,7 @@ def service_name(name: str) -> str:
 
 def _understood(path: Path) -> FlyFile | None:
     match path.name.split(".")[1:-1]:
-        case [spelling] if service_name(spelling) not in MEMBERS:
+        case [spelling] if service_name(spelling) not in SERVICES:
             return FlyFile(path, "gateway", _name(spelling), spelling, "gateway-only")
         case [service, spelling]:
             return FlyFile(path, service_name(service), _name(spelling), spelling, "service")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.deployfiles.read import override_file
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.deploy.compose._shapes import Container, containers, images, is_temporary, mistake_in
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, utc_now
 from pytest_gaia.deploy.outcome import digest_of
@@ -159,7 +159,7 @@ class _Job:
         """Whether an end is what the file means ``container`` to come to. Most never end, and need no look at the file."""
         if not container.completed:
             return False
-        if container.service == self._request.app and self._request.service in MEMBERS:
+        if container.service == self._request.app and self._request.service in SERVICES:
             return False
         if self._one_shots is None:
             path = Path(str(self._request.config))

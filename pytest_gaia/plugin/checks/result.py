@@ -19,7 +19,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation_set import ExpectationSet, Standing
 from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Context, Observed, Subject
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.observation.readiness import MemberState
+from pytest_gaia.observation.readiness import ServiceState
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.classify import Excuse, excuse
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
@@ -27,10 +27,10 @@ from pytest_gaia.verdict.evidence import (
     SCHEMA,
     DeploymentSeen,
     Line,
-    MemberSeen,
     Phase,
     RunEnd,
     RunStart,
+    ServiceHealth,
     TestRecord,
     encode,
 )
@@ -121,12 +121,13 @@ class Result:
         if self._begun and self._record is not None:
             self._write(record)
 
-    def begin(self, environment: Environment, states: Sequence[MemberState]) -> None:
+    def begin(self, environment: Environment, states: Sequence[ServiceState]) -> None:
         """The environment has been observed: from now on records are written as they come."""
         release = environment.release or next((state.version for state in states if state.version), "")
         known = environment.addresses
         seen = (
-            MemberSeen(s.member, s.state, s.version, s.cold_start_ms, s.detail, known.get(s.member, "")) for s in states
+            ServiceHealth(s.service, s.state, s.version, s.cold_start_ms, s.detail, known.get(s.service, ""))
+            for s in states
         )
         start = _start_line(environment, release, self.run.observed(), tuple(seen))
         self._start = structs.replace(start, deployment=self.deployment, plugins=self._plugins)
@@ -264,7 +265,7 @@ def _start_line(
     environment: Environment,
     release: str = "",
     observed: Observed = NOTHING_OBSERVED,
-    members: tuple[MemberSeen, ...] = (),
+    services: tuple[ServiceHealth, ...] = (),
 ) -> RunStart:
     return RunStart(
         schema=SCHEMA,
@@ -276,7 +277,7 @@ def _start_line(
         rehearsal=environment.rehearsal,
         release=release,
         version=__version__,
-        members=members,
+        services=services,
         loopback=environment.loopback,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pytest_gaia.config.deployfiles.model import App, Check, Served
-from pytest_gaia.config.platform import HTTP_SERVICES, MEMBERS
+from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place, is_composed
@@ -73,7 +73,7 @@ def health_path(files: DeployFiles) -> Iterator[Found]:
         if each.kind != "http" or each.path == HEALTH_PATH:
             continue
         asks_root = each.path in (None, "", "/")
-        if app.service in HTTP_SERVICES or (asks_root and app.service not in MEMBERS):
+        if app.service in HTTP_SERVICES or (asks_root and app.service not in SERVICES):
             what = f"this check of {app.name} asks {each.path or 'no path, which is /'}"
             mend = f"ask {HEALTH_PATH}" if is_composed(app) else f'write path = "{HEALTH_PATH}"'
             yield Found(each.place, what, mend, environment)
@@ -88,7 +88,7 @@ def check_kind(files: DeployFiles) -> Iterator[Found]:
     for environment, app in files.apps("fly"):
         for served in app.served:
             kinds = {each.kind for each in served.checks}
-            is_http = app.service in HTTP_SERVICES or (served.protocol == "http" and app.service not in MEMBERS)
+            is_http = app.service in HTTP_SERVICES or (served.protocol == "http" and app.service not in SERVICES)
             if is_http and kinds == {"tcp"}:
                 what = f"port {served.internal_port} of {app.name} is only checked by TCP"
                 yield Found(served.checks[0].place, what, _ADD.format(table=served.kind), environment)

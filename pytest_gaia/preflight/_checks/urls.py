@@ -3,15 +3,15 @@
 import re
 from collections.abc import Iterator
 
-from pytest_gaia.config.platform import MEMBERS, NATS_DISABLED
+from pytest_gaia.config.platform import NATS_DISABLED, SERVICES
 from pytest_gaia.preflight._addresses import Address, addresses, environment_of
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.spelling import environment_name
 from pytest_gaia.preflight.standing import env_place
 
-_MEMBER_VARIABLE = re.compile(
-    rf"(?:GAIA_)?(?P<member>{'|'.join(MEMBERS)}|DATABASE|DB)(?:_SERVICE)?_(?:BASE_)?URLS?", re.IGNORECASE
+_SERVICE_VARIABLE = re.compile(
+    rf"(?:GAIA_)?(?P<member>{'|'.join(SERVICES)}|DATABASE|DB)(?:_SERVICE)?_(?:BASE_)?URLS?", re.IGNORECASE
 )
 
 
@@ -25,17 +25,17 @@ def localhost_url(files: DeployFiles) -> Iterator[Found]:
         if not files.claims_services(environment):
             continue
         for address in addresses(app):
-            member = _member(address.variable)
-            if address.is_local and member not in (None, app.service):
+            service = _service(address.variable)
+            if address.is_local and service not in (None, app.service):
                 what = (
                     f"{address.variable} of {app.name} is at {address.host}, and {environment} runs more than a gateway"
                 )
-                yield Found(address.place, what, f"write the address of {member} in {environment}", environment)
+                yield Found(address.place, what, f"write the address of {service} in {environment}", environment)
 
 
-def _member(variable: str) -> str | None:
+def _service(variable: str) -> str | None:
     """Return the member of the platform whose address a variable holds, by its name."""
-    found = _MEMBER_VARIABLE.fullmatch(variable)
+    found = _SERVICE_VARIABLE.fullmatch(variable)
     if found is None:
         return None
     name = found["member"].lower()

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.deploy.outcome import digest_of, digests, pinned
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest
@@ -24,7 +24,7 @@ def named_images(images: Mapping[str, str], deployed: Collection[str] = ()) -> t
 
     Raises ``ConfigError`` for a service or a digest that is none.
     """
-    known = dict.fromkeys((*MEMBERS, *deployed))
+    known = dict.fromkeys((*SERVICES, *deployed))
     found = []
     for service, reference in images.items():
         if service not in known:

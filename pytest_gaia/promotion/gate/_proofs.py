@@ -63,7 +63,7 @@ def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...
 
 
 def _addresses(details: RunDetails) -> str:
-    found = [f"{member} at {' and '.join(addresses)}" for member, addresses in details.addresses.items()]
+    found = [f"{service} at {' and '.join(addresses)}" for service, addresses in details.addresses.items()]
     allowed = " (loopback = true)" if details.loopback else ""
     return f"; {', '.join(found)}{allowed}" if found else ""
 

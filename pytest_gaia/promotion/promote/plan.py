@@ -127,7 +127,7 @@ def _as_committed(environment: Environment, promotion: Promotion, bundle: Bundle
 def _own_addresses(environment: Environment) -> Item:
     """Return whether what is going to be tested is known as the environment; the run's record is asked again afterwards."""
     wrong = misplaced(environment)
-    at = ", ".join(f"{member} at {address}" for member, address in environment.addresses.items())
+    at = ", ".join(f"{service} at {address}" for service, address in environment.addresses.items())
     finding = (
         missing("; ".join(wrong), f"gaia env show {environment.name}")
         if wrong

@@ -22,7 +22,7 @@ from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.expectations.subjects import Context
-from pytest_gaia.observation.readiness import probe_members
+from pytest_gaia.observation.readiness import probe_services
 from pytest_gaia.promotion.bundle.checks import check_running
 from pytest_gaia.promotion.bundle.images import look
 from pytest_gaia.promotion.ledger.ledger import Entry
@@ -224,8 +224,8 @@ def _shown(path: Path, reported: str, name: str, expectations: ExpectationSet, t
 def _unready(project: Project, name: str, environ: Mapping[str, str]) -> str:
     environment = resolve(Options(project=project, environ=environ, env=name))
     try:
-        states = {each.member: each for each in probe_members(environment, deadline=environment.timeouts.ready)}
+        states = {each.service: each for each in probe_services(environment, deadline=environment.timeouts.ready)}
     except ConfigError as mistake:
         return str(mistake)
     bad = [states[each] for each in environment.required if each in states and not states[each].reachable]
-    return "; ".join(f"{each.member} does not answer: {each.detail}" for each in bad)
+    return "; ".join(f"{each.service} does not answer: {each.detail}" for each in bad)

@@ -34,7 +34,7 @@ def circumstances(evaluated: EvaluatedRun, environment: str, expectations: str) 
         "started": start.started,
         "finished": end.finished if end else "",
         "versions.pytest-gaia": start.version,
-        **{f"versions.{member.member}": member.version or "" for member in start.members},
+        **{f"versions.{service.service}": service.version or "" for service in start.services},
     }
     return {key: value for key, value in known.items() if value}
 

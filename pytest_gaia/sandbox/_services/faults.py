@@ -73,7 +73,7 @@ _END = b"\n\n"
 class Fault:
     """One fault of one service."""
 
-    member: str
+    service: str
     kind: str
     arguments: Mapping[str, Any]
     route: str | None = None
@@ -81,10 +81,10 @@ class Fault:
     left: int | None = None
     removed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def meets(self, member: str, method: str, path: str) -> bool:
+    def meets(self, service: str, method: str, path: str) -> bool:
         """Whether the fault is for this request."""
         return (
-            self.member == member
+            self.service == service
             and self.left != 0
             and (self.method is None or self.method == method)
             and (self.route is None or _covers(self.route, path))
@@ -97,12 +97,12 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
-    def add(self, member: str, kind: str, **arguments: object) -> Fault:
+    def add(self, service: str, kind: str, **arguments: object) -> Fault:
         """Give ``member`` a fault. Raises ``ConfigError`` for an unknown member, kind or argument, or a wrong value."""
-        _check_member(member, kind)
+        _check_service(service, kind)
         complete = _complete(kind, arguments)
         route, method, times = (complete.pop(name) for name in COMMON)
-        fault = Fault(member, kind, complete, route, method.upper() if method else None, times)
+        fault = Fault(service, kind, complete, route, method.upper() if method else None, times)
         self._faults.append(fault)
         return fault
 
@@ -112,9 +112,9 @@ class Faults:
             fault.removed.set()
         self._faults.clear()
 
-    def take(self, member: str, method: str, path: str) -> tuple[Fault, ...]:
+    def take(self, service: str, method: str, path: str) -> tuple[Fault, ...]:
         """Return the faults that meet this request, in the order they were added, and count it against them."""
-        met = tuple(fault for fault in self._faults if fault.meets(member, method, path))
+        met = tuple(fault for fault in self._faults if fault.meets(service, method, path))
         for fault in met:
             if fault.left is not None:
                 fault.left -= 1
@@ -135,13 +135,13 @@ def _covers(route: str, path: str) -> bool:
     )
 
 
-def _check_member(member: str, kind: str) -> None:
-    if member not in HTTP_SERVICES:
-        raise ConfigError(f"A fault is for one of the services, not {member!r}: {nearest(member, HTTP_SERVICES)}")
+def _check_service(service: str, kind: str) -> None:
+    if service not in HTTP_SERVICES:
+        raise ConfigError(f"A fault is for one of the services, not {service!r}: {nearest(service, HTTP_SERVICES)}")
     if kind not in KINDS:
         raise ConfigError(f"Unknown kind of fault {kind!r}: {nearest(kind, KINDS)}")
-    if kind == "noop" and member in STATELESS:
-        raise ConfigError(f"Fault noop: {member} writes nothing itself; give the fault to chat or asset.")
+    if kind == "noop" and service in STATELESS:
+        raise ConfigError(f"Fault noop: {service} writes nothing itself; give the fault to chat or asset.")
 
 
 def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, Any]:
@@ -273,16 +273,16 @@ def _kind(event: bytes) -> str | None:
 class Faulty:
     """An application, and the faults of the service that it is."""
 
-    def __init__(self, app: ASGIApp, member: str, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, service: str, faults: Faults) -> None:
         self._app = app
-        self._member = member
+        self._service = service
         self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, with the faults that meet it."""
         if scope["type"] != "http":
             return
-        met = self._faults.take(self._member, scope["method"], scope["path"])
+        met = self._faults.take(self._service, scope["method"], scope["path"])
         if not met:
             await self._app(scope, receive, send)
             return

@@ -22,7 +22,7 @@ from pytest_gaia.cli.asking import seconds, spoken
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.sandbox import Sandbox
 from tests.cli.conftest import GAIA, Outcome
-from tests.observation.scripted import Member, Says, healthy, says
+from tests.observation.scripted import Says, ScriptedService, healthy, says
 from tests.slow import in_full
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Gaia = Callable[..., Outcome]
-    Here = Callable[..., Member]
+    Here = Callable[..., ScriptedService]
 
 
 @pytest.fixture
 def here(project: Path) -> Iterator[Here]:
     """Let the environment ``here`` be one gateway that gives these answers; others stand beside it."""
-    started: list[Member] = []
+    started: list[ScriptedService] = []
 
-    def start(*answers: Says, **others: str) -> Member:
-        started.append(Member(*answers))
+    def start(*answers: Says, **others: str) -> ScriptedService:
+        started.append(ScriptedService(*answers))
         urls = {"gateway": started[-1].url, **others}
         lines = "".join(f'{service} = "{url}"\n' for service, url in urls.items())
         with (project / "gaia.toml").open("a") as file:
@@ -53,12 +53,12 @@ def here(project: Path) -> Iterator[Here]:
 
 def nobody() -> str:
     """An address where nothing listens."""
-    server = Member(healthy())
+    server = ScriptedService(healthy())
     server.close()
     return server.url
 
 
-def test_one_look_shows_every_member(gaia: Gaia, here: Here) -> None:
+def test_one_look_shows_every_service(gaia: Gaia, here: Here) -> None:
     server = here(healthy(), chat=nobody())
 
     code, out, err = gaia("monitor", "here", "--once")
@@ -79,17 +79,17 @@ def test_one_look_at_a_whole_platform(gaia: Gaia, project: Path, monkeypatch: py
         }.items():
             monkeypatch.setenv(name, value)
         code, out, _ = gaia("monitor", "local", "--once", "--json")
-        sandbox.stop_member("nats")
+        sandbox.stop_service("nats")
         without = gaia("monitor", "local", "--once", "--json")
 
-    members = {each["member"]: each for each in json.loads(out)["members"]}
+    services = {each["service"]: each for each in json.loads(out)["services"]}
     assert code == 0
-    assert {name: each["state"] for name, each in members.items()} == dict.fromkeys(
+    assert {name: each["state"] for name, each in services.items()} == dict.fromkeys(
         ("gateway", "auth", "asset", "chat", "nats", "postgres"), "ready"
     )
     assert stack.dsn not in out
     # Nothing but a client on the broker notices, and it is not among those that are required.
-    states = {each["member"]: each["state"] for each in json.loads(without.out)["members"]}
+    states = {each["service"]: each["state"] for each in json.loads(without.out)["services"]}
     assert (without.code, states["gateway"], states["nats"]) == (0, "ready", "unreachable")
 
 
@@ -144,10 +144,10 @@ def test_as_json_each_look_is_a_line_and_the_last_one_sums_up(gaia: Gaia, here: 
     assert {look["line"] for look in looks} == {"look"}
     assert looks[1]["changes"] == ["gateway: ready → unhealthy: GET /health answered 503"]
     assert (summary["line"], summary["environment"], summary["samples"]) == ("summary", "here", len(looks))
-    gateway = summary["members"]["gateway"]
+    gateway = summary["services"]["gateway"]
     assert (gateway["samples"], gateway["well"], gateway["state"]) == (len(looks), 1, "unhealthy")
-    assert gateway["first_ms"] == looks[0]["members"][0]["latency_ms"]
-    assert gateway["worst_ms"] == max(look["members"][0]["latency_ms"] for look in looks[1:])
+    assert gateway["first_ms"] == looks[0]["services"][0]["latency_ms"]
+    assert gateway["worst_ms"] == max(look["services"][0]["latency_ms"] for look in looks[1:])
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def test_a_signal_leaves_a_summary(here: Here, number: signal.Signals, answer: S
 
     assert (process.returncode, err) == (code, "")
     assert "here: " in out
-    assert re.search(r"^member +state +now +mean +worst +first +well +why$", out, re.MULTILINE)
+    assert re.search(r"^service +state +now +mean +worst +first +well +why$", out, re.MULTILINE)
 
 
 def test_afterwards_signals_are_what_they_were(gaia: Gaia, here: Here) -> None:

@@ -15,7 +15,7 @@ import pytest
 from pytest_gaia.rollout.journal import Entry, Journal
 from tests.cli.conftest import GAIA, Outcome
 from tests.cli.runs.test_sandbox import processes_of
-from tests.observation.scripted import Member, Says, healthy, members, says
+from tests.observation.scripted import Says, ScriptedService, healthy, says, scripted_services
 from tests.projects import ON_GAIA
 from tests.rollout.deploy_files import write_fly_files
 
@@ -42,15 +42,15 @@ services:
 
 
 @pytest.fixture
-def member() -> Iterator[Callable[..., Member]]:
-    with members() as start:
+def serve() -> Iterator[Callable[..., ScriptedService]]:
+    with scripted_services() as start:
         yield start
 
 
 @pytest.fixture
-def deployed(project: Path, fake_tools: FakeTools, member: Callable[..., Member]) -> FakeTools:
+def deployed(project: Path, fake_tools: FakeTools, serve: Callable[..., ScriptedService]) -> FakeTools:
     """Staging and production on Fly, all well, on the same images; each service answers."""
-    url = member(healthy()).url
+    url = serve(healthy()).url
     text = "".join(
         f'[env.{name}]\nfrom = "fly"\nnats = "disabled"\n[env.{name}.urls]\n'
         + "".join(f'{service} = "{url}"\n' for service in BACKENDS)
@@ -133,13 +133,13 @@ def test_the_states_of_apps(gaia: Gaia, deployed: FakeTools) -> None:
 
 
 def test_an_app_that_may_sleep_is_suspended_and_is_not_woken(
-    gaia: Gaia, deployed: FakeTools, project: Path, member: Callable[..., Member]
+    gaia: Gaia, deployed: FakeTools, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     for service in BACKENDS:
         file = project / "deploy" / f"fly.{service}.staging.toml"
         file.write_text(file.read_text().replace("min_machines_running = 1", "min_machines_running = 0"))
         put(deployed, service, "staging", OLD, state="suspended")
-    server = member(healthy())
+    server = serve(healthy())
     text = (project / "gaia.toml").read_text()
     (project / "gaia.toml").write_text(text.replace('gateway = "http', f'gateway = "{server.url}" # "http'))
 
@@ -151,12 +151,10 @@ def test_an_app_that_may_sleep_is_suspended_and_is_not_woken(
 
 
 def test_what_an_awake_app_says_of_itself_counts(
-    gaia: Gaia, deployed: FakeTools, project: Path, member: Callable[..., Member]
+    gaia: Gaia, deployed: FakeTools, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     text = (project / "gaia.toml").read_text()
-    (project / "gaia.toml").write_text(
-        text.replace('auth = "http', f'auth = "{member(says("unhealthy")).url}" # "http')
-    )
+    (project / "gaia.toml").write_text(text.replace('auth = "http', f'auth = "{serve(says("unhealthy")).url}" # "http'))
 
     code, out, _ = gaia("status", "staging")
 
@@ -185,9 +183,9 @@ def test_nothing_deployed_is_as_somebody_may_want_it(gaia: Gaia, deployed: FakeT
 
 
 def test_a_gateway_that_stands_alone(
-    gaia: Gaia, project: Path, fake_tools: FakeTools, member: Callable[..., Member]
+    gaia: Gaia, project: Path, fake_tools: FakeTools, serve: Callable[..., ScriptedService]
 ) -> None:
-    url = member(says("degraded")).url
+    url = serve(says("degraded")).url
     (project / "gaia.toml").write_text(
         f'[gaia]\nplatform = "gaia"\ndeploy_files = "deploy"\n[env.staging]\nfrom = "fly"\n[env.staging.urls]\ngateway = "{url}"\n'
     )
@@ -208,10 +206,10 @@ def test_a_gateway_that_stands_alone(
     [("not-logged-in", "fly auth login"), ("unauthorised", "may not do this"), (None, "fly is not installed")],
 )
 def test_a_tool_that_fails_makes_its_environments_unknown_and_the_rest_is_shown(
-    gaia: Gaia, deployed: FakeTools, project: Path, member: Callable[..., Member], fault: str | None, why: str
+    gaia: Gaia, deployed: FakeTools, project: Path, serve: Callable[..., ScriptedService], fault: str | None, why: str
 ) -> None:
     with (project / "gaia.toml").open("a") as file:
-        file.write(f'[env.preview]\nurl = "{member(healthy()).url}"\nservices = ["gateway"]\n')
+        file.write(f'[env.preview]\nurl = "{serve(healthy()).url}"\nservices = ["gateway"]\n')
     if fault:
         deployed.fault("*", fault)
     else:
@@ -236,14 +234,16 @@ def test_a_malformed_deploy_file_makes_its_environment_unknown(gaia: Gaia, deplo
     assert rows(out)["production"] == ["healthy", "fly"]
 
 
-def test_an_executable_of_the_project_tells_what_runs(gaia: Gaia, project: Path, member: Callable[..., Member]) -> None:
+def test_an_executable_of_the_project_tells_what_runs(
+    gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
+) -> None:
     machine = {"id": "m1", "state": "started", "digest": OLD}
     reply = json.dumps({"status": "done", "observation": {"machines": [machine], "release": 4}})
     (project / "observe").write_text(f"#!/bin/sh\ncat > /dev/null\necho '{reply}'\n")
     (project / "observe").chmod(0o755)
     deploy = 'hook = "command"\ncommand = ["./observe"]\n'
     (project / "gaia.toml").write_text(
-        f'[env.staging]\nservices = ["gateway"]\n[env.staging.urls]\ngateway = "{member(healthy()).url}"\n'
+        f'[env.staging]\nservices = ["gateway"]\n[env.staging.urls]\ngateway = "{serve(healthy()).url}"\n'
         f"[env.staging.deploy]\n{deploy}{ON_GAIA}"
     )
 
@@ -255,10 +255,10 @@ def test_an_executable_of_the_project_tells_what_runs(gaia: Gaia, project: Path,
 
 
 def test_a_hook_of_a_conftest_is_not_known_here_and_health_is_asked_instead(
-    gaia: Gaia, project: Path, member: Callable[..., Member]
+    gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     (project / "gaia.toml").write_text(
-        f'[env.preview]\nservices = ["gateway"]\nurl = "{member(healthy()).url}"\n[env.preview.deploy]\nhook = "plugin"\n'
+        f'[env.preview]\nservices = ["gateway"]\nurl = "{serve(healthy()).url}"\n[env.preview.deploy]\nhook = "plugin"\n'
     )
 
     assert rows(gaia("status", "preview").out) == {"preview": ["running", "health"]}
@@ -311,10 +311,10 @@ def test_local_is_stopped_running_or_in_between(
     gaia: Gaia,
     project: Path,
     compose: FakeTools,
-    member: Callable[..., Member],
+    serve: Callable[..., ScriptedService],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("GAIA_LOCAL_GATEWAY_URL", member(healthy()).url)
+    monkeypatch.setenv("GAIA_LOCAL_GATEWAY_URL", serve(healthy()).url)
     assert rows(gaia("status", "local").out) == {"local": ["stopped", "compose"]}
 
     file = str(project / "deploy" / "docker-compose.yml")
@@ -361,17 +361,19 @@ def test_an_environment_that_cannot_be_looked_at_is_a_mistake(gaia: Gaia, name: 
     assert f"there is no environment {name!r} to look at" in err
 
 
-def test_environments_are_asked_at_the_same_time(gaia: Gaia, project: Path, member: Callable[..., Member]) -> None:
+def test_environments_are_asked_at_the_same_time(
+    gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
+) -> None:
     both_are_asked = threading.Barrier(2, timeout=20)
     answer = Says(body={"status": "healthy"}, first=both_are_asked.wait)
     with (project / "gaia.toml").open("a") as file:
         for name in ("one", "two"):
-            file.write(f'[env.{name}]\nurl = "{member(answer).url}"\nservices = ["gateway"]\n')
+            file.write(f'[env.{name}]\nurl = "{serve(answer).url}"\nservices = ["gateway"]\n')
 
     assert gaia("status", "one", "two").code == 0
 
 
-def test_only_what_is_configured_is_looked_at(gaia: Gaia, project: Path, member: Callable[..., Member]) -> None:
+def test_only_what_is_configured_is_looked_at(gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]) -> None:
     (project / "gaia.toml").write_text("", encoding="utf-8")
 
     code, out, err = gaia("status")
@@ -380,7 +382,7 @@ def test_only_what_is_configured_is_looked_at(gaia: Gaia, project: Path, member:
     assert err.startswith("gaia: the environments local, dev, staging and production are not configured. In gaia.toml")
 
     (project / "gaia.toml").write_text(
-        f'[env.staging]\nservices = ["gateway"]\nurl = "{member(healthy()).url}"\n', encoding="utf-8"
+        f'[env.staging]\nservices = ["gateway"]\nurl = "{serve(healthy()).url}"\n', encoding="utf-8"
     )
 
     assert rows(gaia("status").out) == {"staging": ["running", "health"]}

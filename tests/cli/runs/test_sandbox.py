@@ -103,7 +103,7 @@ def test_as_staging_it_has_the_shape_of_staging_and_not_its_name(project: Path) 
 
 
 @pytest.mark.slow("sandbox")
-def test_members_can_be_left_out(project: Path) -> None:
+def test_services_can_be_left_out(project: Path) -> None:
     with up("--without", "asset,nats", "--fixed") as (_, told):
         variables = told["variables"]
 

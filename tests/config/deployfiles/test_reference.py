@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.config.deployfiles.read import COMPOSE_FILES, OTHER_SPELLINGS
-from pytest_gaia.config.platform import MEMBERS
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 
 REFERENCE = (Path(__file__).parents[3] / "docs/reference/deploy-files.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [*COMPOSE_FILES, *MEMBERS])
+@pytest.mark.parametrize("name", [*COMPOSE_FILES, *SERVICES])
 def test_every_name_is_in_the_reference(name: str) -> None:
     assert f"`{name}`" in REFERENCE
 

@@ -171,7 +171,7 @@ def test_up_that_fails_because_a_container_ended_is_believed_unless_it_was_a_one
     assert (reply.message == f"docker compose up {how}") == (status == "done")
 
 
-def test_a_member_of_the_platform_is_no_one_shot_whatever_waits_for_it(docker: Docker, tmp_path: Path) -> None:
+def test_a_service_of_the_platform_is_no_one_shot_whatever_waits_for_it(docker: Docker, tmp_path: Path) -> None:
     file = tmp_path / "docker-compose.yml"
     waits = (
         "{db: {condition: service_completed_successfully}, auth-service: {condition: service_completed_successfully}}"

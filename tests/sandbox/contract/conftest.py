@@ -54,15 +54,15 @@ async def _play(everything: Sandbox, topology: str) -> Replay:
     if topology in STARTED_WITH:
         with running(**STARTED_WITH[topology]) as sandbox:
             return await _played(sandbox, topology)
-    member = STOPPED.get(topology)
-    if member is None:
+    service = STOPPED.get(topology)
+    if service is None:
         return await _played(everything, topology)
     everything.stack(topology)
-    everything.stop_member(member)
+    everything.stop_service(service)
     try:
         return await _played(everything, topology)
     finally:
-        everything.start_member(member)
+        everything.start_service(service)
 
 
 async def _played(sandbox: Sandbox, topology: str) -> Replay:

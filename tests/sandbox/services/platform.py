@@ -50,9 +50,9 @@ class Platform:
         user = {"sub": subject or str(uuid.uuid4()), "aud": "authenticated", "exp": int(time.time()) + 600}
         return {"Authorization": f"Bearer {jwt.encode({**user, **claims}, secret, algorithm='HS256')}"}
 
-    def fault(self, member: str, kind: str, **arguments: Any) -> None:
+    def fault(self, service: str, kind: str, **arguments: Any) -> None:
         """Give a service of the cell a fault; it is gone after the test."""
-        self.sandbox.fault(self.stack.name, member, kind, **arguments)
+        self.sandbox.fault(self.stack.name, service, kind, **arguments)
 
 
 def events_of(response: httpx.Response) -> list[Any]:

@@ -78,9 +78,9 @@ async def test_reset_before_a_stream_gives_no_events(platform: Platform) -> None
     assert (response.status_code, events_of(response)) == (200, [])
 
 
-@pytest.mark.parametrize("member", ["gateway", "chat"])
-async def test_drop_removes_the_field(platform: Platform, member: str) -> None:
-    platform.fault(member, "drop", field="providers.*.health")
+@pytest.mark.parametrize("service", ["gateway", "chat"])
+async def test_drop_removes_the_field(platform: Platform, service: str) -> None:
+    platform.fault(service, "drop", field="providers.*.health")
     content = await platform.content(PROVIDERS)
 
     assert [("health" in one, "status" in one) for one in content["providers"]] == [(False, True)] * 2
@@ -211,7 +211,7 @@ async def test_healed_platform_responds_as_before(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "kind", "arguments", "message"),
+    ("service", "kind", "arguments", "message"),
     [
         ("asst", "slow", {}, "A fault is for one of the services, not 'asst': did you mean asset?"),
         ("nats", "slow", {}, "A fault is for one of the services, not 'nats'"),
@@ -228,11 +228,11 @@ async def test_healed_platform_responds_as_before(platform: Platform) -> None:
         ("gateway", "noop", {}, "Fault noop: gateway writes nothing itself; give the fault to chat or asset."),
     ],
 )
-def test_mistake_is_named(member: str, kind: str, arguments: dict[str, Any], message: str) -> None:
+def test_mistake_is_named(service: str, kind: str, arguments: dict[str, Any], message: str) -> None:
     faults = Faults()
 
     with pytest.raises(ConfigError) as error:
-        faults.add(member, kind, **arguments)
+        faults.add(service, kind, **arguments)
 
     assert str(error.value).startswith(message)
     assert len(faults) == 0

@@ -16,12 +16,12 @@ PROVIDERS = "GET /api/v0.2/providers"
 
 
 @contextmanager
-def without(platform: Platform, member: str) -> Iterator[None]:
-    platform.sandbox.stop_member(member)
+def without(platform: Platform, service: str) -> Iterator[None]:
+    platform.sandbox.stop_service(service)
     try:
         yield
     finally:
-        platform.sandbox.start_member(member)
+        platform.sandbox.start_service(service)
 
 
 async def test_keys_count_again_once_the_database_is_back(platform: Platform) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.variables import variable_name
-from pytest_gaia.observation.readiness import MemberState
+from pytest_gaia.observation.readiness import ServiceState
 from pytest_gaia.report.layout import aligned
 
 _KEYS = {"nats": "nats", "postgres": "secrets.database"}
@@ -25,40 +25,40 @@ def header(environment: Environment) -> list[str]:
     return lines
 
 
-def member_table(environment: Environment, states: Sequence[MemberState]) -> list[str]:
+def service_table(environment: Environment, states: Sequence[ServiceState]) -> list[str]:
     """Return one aligned line a member: name, state, address, and what is worth knowing."""
     release = environment.release or next((f"version {s.version}" for s in states if s.version), "unknown")
-    rows = [(f"  {state.member}", state.state, state.endpoint, state.detail) for state in states]
+    rows = [(f"  {state.service}", state.state, state.endpoint, state.detail) for state in states]
     return [f"gaia: {environment.label}, release: {release}", *aligned(rows)]
 
 
-def missing(environment: Environment, states: Sequence[MemberState]) -> tuple[MemberState, ...]:
+def missing(environment: Environment, states: Sequence[ServiceState]) -> tuple[ServiceState, ...]:
     """Return the required members that are out of reach, or did not do what was demanded of them."""
-    return tuple(s for s in states if s.member in environment.required and s.asked and not (s.reachable and s.settled))
+    return tuple(s for s in states if s.service in environment.required and s.asked and not (s.reachable and s.settled))
 
 
-def reasons(absent: Sequence[MemberState]) -> str:
+def reasons(absent: Sequence[ServiceState]) -> str:
     """Return what kept the run from its first test, in one line."""
-    return "; ".join(f"{state.member}: {state.detail}" for state in absent)
+    return "; ".join(f"{state.service}: {state.detail}" for state in absent)
 
 
-def not_ready(environment: Environment, absent: Sequence[MemberState], deadline: float) -> list[str]:
+def not_ready(environment: Environment, absent: Sequence[ServiceState], deadline: float) -> list[str]:
     """Return the message for an environment that cannot be tested: which host, what was tried, what to do."""
     gone = [state for state in absent if not state.reachable]
     lines = [f"gaia: {environment.label} is {'out of reach' if gone else 'not ready'}; no test was run."]
     for state in absent:
-        source = environment.sources.get(_KEYS.get(state.member, f"urls.{state.member}"), "default")
+        source = environment.sources.get(_KEYS.get(state.service, f"urls.{state.service}"), "default")
         lines += [
-            f"  {state.member}: {state.endpoint} (from {source}): {state.detail}",
+            f"  {state.service}: {state.endpoint} (from {source}): {state.detail}",
             f"    tried: {_question(state)}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
         ]
     return [*lines, *(_when_gone(environment, gone) if gone else _when_unsettled(environment))]
 
 
-def _when_gone(environment: Environment, gone: Sequence[MemberState]) -> list[str]:
-    remedies = [f"{state.member}: {state.remedy}" if len(gone) > 1 else state.remedy for state in gone if state.remedy]
+def _when_gone(environment: Environment, gone: Sequence[ServiceState]) -> list[str]:
+    remedies = [f"{state.service}: {state.remedy}" if len(gone) > 1 else state.remedy for state in gone if state.remedy]
     variables = {"nats": "GAIA_NATS_URL", "postgres": "GAIA_DATABASE_URL"}
-    ways = dict.fromkeys(variables.get(state.member, "--gaia-url SERVICE=URL") for state in gone if not state.remedy)
+    ways = dict.fromkeys(variables.get(state.service, "--gaia-url SERVICE=URL") for state in gone if not state.remedy)
     if ways:
         remedies += [
             f"check the network and the host's name; give another address with {' or '.join(ways)};",
@@ -75,6 +75,6 @@ def _when_unsettled(environment: Environment) -> list[str]:
     ]
 
 
-def _question(state: MemberState) -> str:
+def _question(state: ServiceState) -> str:
     questions = {"nats": "PING to NATS", "postgres": "a connection to PostgreSQL"}
-    return questions.get(state.member, "GET /health")
+    return questions.get(state.service, "GET /health")
