@@ -130,7 +130,7 @@ def _sources(name: Sourced, layer: Layer, urls: Mapping[str, str], secrets: Mapp
 
 
 def expected_services(name: str, layer: Layer, *, has_database: bool) -> tuple[str, ...]:
-    """Return the members to expect, in the order of ``MEMBERS``.
+    """Return the members to expect, in the order of ``SERVICES``.
 
     An address given by name says that its member is there, whatever the topology says.
     """

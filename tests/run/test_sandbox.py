@@ -49,8 +49,8 @@ def test_starting_does_not_wait() -> None:
 
 def test_starting_loads_no_server_and_no_client_library() -> None:
     program = (
-        "import sys; from pytest_gaia.run.sandbox import Stack; stack = Stack.start(); stack.ready(); stack.cell('main')\n"
-        "stack.stop()\n"
+        "import sys; from pytest_gaia.run.sandbox import Sandbox; sandbox = Sandbox.start(); sandbox.ready(); sandbox.stack('main')\n"
+        "sandbox.stop()\n"
         "print(sorted({'asyncio', 'asyncpg', 'nats', 'uvicorn', 'httpx', 'ssl', 'ctypes'} & set(sys.modules)))"
     )
     answer = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True)

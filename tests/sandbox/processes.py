@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 HOLD = """
 import sys
-from pytest_gaia.run.sandbox import Stack
-stack = Stack.start()
+from pytest_gaia.run.sandbox import Sandbox
+sandbox = Sandbox.start()
 if "ready" in sys.argv:
-    stack.ready()
+    sandbox.ready()
 if "fork" in sys.argv:
     import os, time
     child = os.fork()
@@ -30,7 +30,7 @@ if "fork" in sys.argv:
         time.sleep(30)
         os._exit(0)
     print(child)
-print(stack.directory, flush=True)
+print(sandbox.directory, flush=True)
 sys.stdin.read()
 """
 """a run that starts a sandbox and does nothing until it is ended"""

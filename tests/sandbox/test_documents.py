@@ -40,7 +40,7 @@ def test_the_arguments_of_a_fault_are_described(kind: str) -> None:
 
 
 def test_every_variable_of_the_sandbox_is_described() -> None:
-    sources = [*(ROOT / "pytest_gaia" / "sandbox").glob("*.py"), ROOT / "pytest_gaia" / "run" / "stack.py"]
+    sources = [*(ROOT / "pytest_gaia" / "sandbox").glob("*.py"), ROOT / "pytest_gaia" / "run" / "sandbox.py"]
     used = {name for path in sources for name in re.findall(r'environ\.get\("(GAIA_\w+)"', path.read_text("utf-8"))}
 
     assert used == {name for name in rows("Variables") if name.startswith("GAIA_")}

@@ -157,19 +157,19 @@ def test_the_supervisor_alone_says_how_it_is_used() -> None:
 IN_LITTLE_ROOM = """
 import sys, tempfile
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.run.sandbox import Stack
+from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox import directories
 
 directories.ENOUGH = 1 << 60
 tempfile.tempdir = sys.argv[1]
-stack = Stack.start()
+sandbox = Sandbox.start()
 try:
-    stack.ready()
+    sandbox.ready()
 except SandboxError as error:
     print(error)
 finally:
-    stack.stop()
-print("left behind" if stack.directory.exists() else "nothing left")
+    sandbox.stop()
+print("left behind" if sandbox.directory.exists() else "nothing left")
 """
 
 

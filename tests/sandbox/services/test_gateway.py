@@ -118,7 +118,7 @@ async def test_response_that_breaks_off_is_a_503(broken: bytes) -> None:
 
 
 async def test_response_that_does_not_come_is_a_504(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "ANSWER_TIMEOUT", 0.02)
+    monkeypatch.setattr(gateway, "RESPONSE_TIMEOUT", 0.02)
     async with gateway_over(None) as client:
         response = await client.post("/api/v1/auth/validate", json={})
 
