@@ -65,7 +65,7 @@ COMMANDS = {
     "rollback": Command("operate.rollback", "Bring an environment back to what was last seen to run", _OPERATE),
     "status": Command("operate.status", "Show how all environments are", _OPERATE),
     "monitor": Command("operate.monitor", "Ask the members of an environment how they are", _OPERATE),
-    "logs": Command("operate.logs", "Show what the services of an environment have written", _OPERATE),
+    "logs": Command("operate.logs", "Show the logs of the services of an environment", _OPERATE),
     "scale": Command("operate.scale", "Set how many machines run a service on Fly", _OPERATE),
     "bundle": Command("release.bundle", "What is released together", _RELEASE),
     "gate": Command("release.gate", "Decide whether a bundle may be in an environment", _RELEASE),

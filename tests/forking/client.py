@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -52,7 +53,8 @@ class Forked:
         """Return its exit code; negative where a signal ended it."""
         with self._asking:
             if self.returncode is None:
-                readable, _, _ = select.select([self._connection], [], [], timeout)
+                limit = None if timeout == math.inf else timeout
+                readable, _, _ = select.select([self._connection], [], [], limit)
                 if not readable:
                     raise subprocess.TimeoutExpired(self.args, timeout or 0)
                 self.returncode = int(self._answers.readline())

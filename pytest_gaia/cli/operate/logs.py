@@ -1,93 +1,157 @@
-"""``gaia logs``: what the services of an environment have written lately."""
+"""``gaia logs``: the logs of the services of an environment."""
 
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from pytest_gaia.cli.asking import seconds
 from pytest_gaia.cli.options import EnvironmentName, Target, complete_service, target
 from pytest_gaia.cli.output import echo_error, echo_json
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.deploy.compose import hook as compose_logs
 from pytest_gaia.deploy.fly import operations as fly_operations
 from pytest_gaia.deploy.fly.shapes import LogLine
+from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.plan import apps_of, choose, settings_of
 from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\
-Show what the services of an environment have written lately, secrets masked.
+Show the logs of the services of an environment.
 
 \b
   gaia logs staging
-  gaia logs staging auth --follow
-  gaia logs local gateway
-  gaia logs production --json | jq .message
+  gaia logs staging auth gateway --follow
+  gaia logs local gateway --since 10m
+  gaia logs production -n 100 --json | jq .message
 
-With --json, one JSON object a line. Ctrl-C ends --follow.
+Without a service the logs of all services are shown, one after the other. --follow prints new lines of all of them until
+Ctrl-C. Secrets are masked. --json prints one JSON object per line.
 
 \b
-Exit codes: 0 done, 1 the tool failed, 4 a mistake, 12 the tool was rate-limited or did not answer.
+Exit codes:
+   0  done
+   1  the deploy tool failed
+   4  usage error
+  12  the deploy tool is rate-limited or unreachable
 """
 
 app = typer.Typer()
+
+Take = Callable[[App, LogLine], None]
 
 
 @app.command("logs", help=HELP)
 def show_logs(
     env: EnvironmentName,
-    service: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SERVICE", help="One service; without it, each in turn.", autocompletion=complete_service
-        ),
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE]…", help="Only these services.", autocompletion=complete_service),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C; takes one service.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C.")] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DURATION", help="Only lines of the last 30s, 10m, 2h, 1d.")
+    ] = None,
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", metavar="N", min=1, help="Only the last N lines of each service.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Write the lines to standard output, and what the tool says of itself to standard error."""
+    """Write the logs to standard output, and messages of the deploy tool to standard error."""
     there = target(env)
-    apps = _apps(there, service)
-    if follow and len(apps) > 1:
-        names = ", ".join(app.service for app in apps)
-        raise ConfigError(f"--follow takes one service: gaia logs {env} SERVICE --follow, with one of {names}.")
+    apps = _apps(there, services or ["all"])
+    start = None if since is None else datetime.now(UTC) - timedelta(seconds=seconds(since, "--since"))
+    write = _write_json if as_json else _write
     try:
         with like_interrupts():
-            for app in apps:
-                _show(there, app, follow=follow, as_json=as_json)
+            if follow:
+                _follow(there, apps, write, start, lines)
+            else:
+                for app in apps:
+                    _show(there, app, write, start, lines)
     except KeyboardInterrupt:
-        # The way to end --follow, and so no failure.
-        return
+        # Ctrl-C is how --follow ends, and not an error.
+        ending.set()
 
 
-def _apps(there: Target, service: str | None) -> list[App]:
+def _apps(there: Target, services: Sequence[str]) -> list[App]:
     environment = there.environment
     if settings_of(environment).hook not in ("fly", "compose") or there.deployment is None:
         raise ConfigError(
-            f"{environment.name} is deployed by the hook {settings_of(environment).hook!r}, which tells of no logs; "
-            "only those of apps on Fly and of compose services can be shown."
+            f"{environment.name} is deployed by the hook {settings_of(environment).hook!r}, which has no logs. "
+            "gaia logs supports Fly and Docker Compose only."
         )
     apps = apps_of(there.deployment)
-    return [apps[name] for name in choose(environment, there.deployment, apps, [service] if service else ["all"])]
+    return [apps[name] for name in choose(environment, there.deployment, apps, services)]
 
 
-def _show(there: Target, app: App, *, follow: bool, as_json: bool) -> None:
-    write = _writer(app, as_json=as_json)
+def _follow(there: Target, apps: Sequence[App], write: Take, start: datetime | None, lines: int | None) -> None:
+    """Show the logs of ``apps`` at the same time, until Ctrl-C or the first error."""
+    lock = threading.Lock()
+
+    def take(app: App, line: LogLine) -> None:
+        with lock:
+            write(app, line)
+
+    with ThreadPoolExecutor(len(apps)) as pool:
+        running = [pool.submit(_show, there, app, take, start, lines, follow=True) for app in apps]
+        try:
+            for done in wait(running, return_when=FIRST_EXCEPTION).done:
+                done.result()
+        except BaseException:
+            # Ends the tools that the other threads wait for.
+            ending.set()
+            raise
+
+
+def _show(
+    there: Target, app: App, write: Take, start: datetime | None, lines: int | None, *, follow: bool = False
+) -> None:
     if there.deployment is not None and there.deployment.source == "compose":
-        name = there.environment.name
         compose_logs.logs(
-            app.path, app.name, name, lambda text: write(LogLine(message=text)), follow=follow, log=echo_error
-        )
+            app.path, app.name, there.environment.name, lambda text: write(app, LogLine(message=text)),
+            follow=follow, lines=lines, since=start.isoformat() if start else None, log=echo_error,
+        )  # fmt: skip
         return
-    fly_operations.logs(app.name, write, follow=follow, log=echo_error)
+    # flyctl has no options for either.
+    last: deque[LogLine] = deque(maxlen=lines)
+    if lines is not None or not follow:
+        fly_operations.logs(app.name, last.append, log=echo_error)
+    for line in last:
+        if _is_new(line, start):
+            write(app, line)
+    if follow:
+        newest = _time(last[-1]) if last else None
+        later = newest or start
+        fly_operations.logs(
+            app.name,
+            lambda line: write(app, line) if _is_new(line, later, newest is not None) else None,
+            follow=True,
+            log=echo_error,
+        )
 
 
-def _writer(app: App, *, as_json: bool) -> Callable[[LogLine], None]:
-    return (lambda line: echo_json(_document(app, line), indent=None)) if as_json else lambda line: _echo(app, line)
+def _is_new(line: LogLine, start: datetime | None, shown: bool = False) -> bool:
+    """Return whether ``line`` is not older than ``start``, or, if the line of ``start`` is ``shown``, newer."""
+    when = _time(line)
+    return start is None or when is None or when > start or (when == start and not shown)
 
 
-def _document(app: App, line: LogLine) -> dict[str, str | None]:
-    return {
+def _time(line: LogLine) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(line.timestamp)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _write_json(app: App, line: LogLine) -> None:
+    document = {
         "service": app.service,
         "app": app.name,
         "time": line.timestamp or None,
@@ -96,7 +160,8 @@ def _document(app: App, line: LogLine) -> dict[str, str | None]:
         "region": line.region or None,
         "message": line.message,
     }
+    echo_json(document, indent=None)
 
 
-def _echo(app: App, line: LogLine) -> None:
+def _write(app: App, line: LogLine) -> None:
     typer.echo(" ".join(part for part in (app.service, line.timestamp, line.level, line.message) if part))

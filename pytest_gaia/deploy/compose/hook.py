@@ -203,15 +203,21 @@ def logs(
     take: Callable[[str], None],
     *,
     follow: bool = False,
+    lines: int | None = None,
+    since: str | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Hand the newest lines of ``service`` to ``take``; with ``follow`` go on until Ctrl-C. Secrets are masked.
+    """Pass the newest ``lines`` (default: 200) of ``service`` to ``take``; with ``follow`` continue until Ctrl-C.
+
+    ``since`` is a time in ISO 8601; older lines are left out, and ``lines`` then has no default. Secrets are masked.
 
     Raises ``ConfigError`` for what only the user can mend, ``DeployUnavailable`` where Docker does not answer, and
     ``DeployFailed`` for the rest.
     """
     docker = find_tool(_TOOL, install=_INSTALL)
-    command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix", "--tail", _LINES]
+    command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix"]
+    command += ["--tail", str(lines or ("all" if since else _LINES))]
+    command += ["--since", since] if since else []
     command += ["--follow"] if follow else []
     finished = run_tool(
         [*command, "--", service], deadline=math.inf if follow else _RECENT, environment=environment, log=log, out=take

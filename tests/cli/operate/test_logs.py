@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.deploy.fly import operations as fly_operations
+from pytest_gaia.deploy.fly.shapes import LogLine
 from pytest_gaia.secrets.masks import unkeyed
 from tests.cli.terminals import Terminal
 
@@ -58,6 +61,57 @@ def test_compose_has_logs_too(talking: Path, gaia: Gaia, fake_tools: FakeTools) 
     assert (code, sorted(out.splitlines())) == (0, ["auth auth listens", "gateway gateway listens"]), err
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["-n", "2"], ["now", "later"]),
+        (["--since", "10m"], ["now", "later"]),
+        (["--since", "10m", "-n", "1"], ["later"]),
+        (["--since", "9d", "--lines", "9"], ["old", "now", "later"]),
+    ],
+)
+def test_lines_and_since_choose_the_newest_lines(
+    talking: Path, gaia: Gaia, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[str]
+) -> None:
+    now = datetime.now(UTC)
+    written = [
+        LogLine("old", (now - timedelta(days=1)).isoformat()),
+        LogLine("now", now.isoformat()),
+        LogLine("later", ""),
+    ]
+
+    def logs(app: str, take: Callable[[LogLine], None], **_: object) -> None:
+        for line in written:
+            take(line)
+
+    monkeypatch.setattr(fly_operations, "logs", logs)
+
+    code, out, _ = gaia("logs", "staging", "auth", *options, "--json")
+
+    assert (code, [json.loads(line)["message"] for line in out.splitlines()]) == (0, expected)
+
+
+def test_compose_gets_lines_and_since_as_options(talking: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    fake_tools.run("docker", "compose", "-f", "deploy/docker-compose.yml", "up", "-d")
+
+    code, _, err = gaia("logs", "local", "gateway", "-n", "5", "--since", "1h")
+
+    (call,) = fake_tools.calls("docker", "compose", "--file")[-1:]
+    assert code == 0, err
+    assert tuple(call.argv[call.argv.index("--tail") :][:2]) == ("--tail", "5")
+    assert "--since" in call.argv
+
+
+def test_follow_shows_several_services_at_once(talking: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+    with fake_tools.state() as cloud:
+        cloud["follow_seconds"] = 0
+
+    code, out, err = gaia("logs", "staging", "auth", "gateway", "-f")
+
+    assert code == 0, err
+    assert sorted(line.split()[0] for line in out.splitlines()) == ["auth", "gateway"]
+
+
 def test_ctrl_c_is_the_way_to_end_following(talking: Path, fake_tools: FakeTools) -> None:
     with fake_tools.state() as cloud:
         cloud["follow_seconds"] = 60
@@ -73,10 +127,7 @@ def test_ctrl_c_is_the_way_to_end_following(talking: Path, fake_tools: FakeTools
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["staging", "--follow"],
-            "--follow takes one service: gaia logs staging SERVICE --follow, with one of auth, gateway",
-        ),
+        (["staging", "--since", "soon"], "--since: 'soon' is"),
         (["staging", "gatway"], "did you mean gateway?"),
         (["staging", "nats"], "nats has no deploy file for staging"),
         (["stagign"], "did you mean staging?"),
@@ -98,7 +149,7 @@ def test_a_hook_of_the_project_s_own_tells_of_no_logs(operated: Path, gaia: Gaia
     code, _, err = gaia("logs", "preview")
 
     assert code == 4
-    assert "preview is deployed by the hook 'command', which tells of no logs" in err
+    assert "preview is deployed by the hook 'command', which has no logs" in err
 
 
 @pytest.mark.parametrize(("fault", "code"), [("rate-limited", 12), ("not-logged-in", 4)])
