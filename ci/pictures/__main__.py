@@ -26,7 +26,7 @@ PICTURES: dict[str, Callable[[Path], list[Path]]] = {
     "signoff": signoff.make,
 }
 
-MISTAKE = 4
+USAGE_ERROR = 4
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := [each for each in given.pictures if each not in PICTURES]:
         print(f"pictures: there is no picture {', '.join(unknown)}; there are: {', '.join(PICTURES)}", file=sys.stderr)
-        return MISTAKE
+        return USAGE_ERROR
     given.output.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

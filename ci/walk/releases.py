@@ -26,7 +26,7 @@ ENVIRONMENTS = ("local", "dev", "staging", "production")
 SERVICES = ("gateway",)
 SUITES = ("health", "messaging", "database")
 PEOPLE = {"ci": "ci", "rita": "release-manager", "sam": "security"}
-MISTAKE, REJECTED = 4, 1
+USAGE_ERROR, REJECTED = 4, 1
 SIGNED = {
     "dev": [("rita", ("signoff", "feature-complete", "dev", "--role=release-manager"))],
     "production": [
@@ -143,7 +143,7 @@ def _release(commands: Commands, release: int, say: Callable[[str], None]) -> No
         for line in lines:
             # The first release has nothing to go back to, and a person answers for that.
             first = release == 1 and "rehearse" in line
-            commands.run(["sh", "-ec", line], expect=MISTAKE if first else 0)
+            commands.run(["sh", "-ec", line], expect=USAGE_ERROR if first else 0)
             if first:
                 _sign(commands, "rita", ("waive", "rollback-ready", "production", "--until=1d", "--why=the first"))
     commands.gaia("checklist", "--bundle", "bundle.json")

@@ -68,7 +68,7 @@ class Reader:
         if not isinstance(tables, dict):
             raise self._error(("env",), "expected tables, such as [env.preview].")
         environments = {name: self._environment(name, values) for name, values in tables.items()}
-        self._refuse(("env",), pipeline_mistakes(environments, self.shipped))
+        self._refuse(("env",), pipeline_usage_errors(environments, self.shipped))
         return environments
 
     def settings(self, document: Mapping[str, Any]) -> GaiaTable:
@@ -83,7 +83,7 @@ class Reader:
     def ledger(self, document: Mapping[str, Any]) -> LedgerTable:
         """Return the table ``[ledger]`` of ``document``."""
         table = self._table(("ledger",), document.get("ledger", {}), LedgerTable)
-        self._refuse(("ledger",), ledger_mistakes(table))
+        self._refuse(("ledger",), ledger_usage_errors(table))
         return table
 
     def _environment(self, name: str, values: object) -> EnvironmentTable:
@@ -98,7 +98,7 @@ class Reader:
         table = self._table(key, values, EnvironmentTable)
         self._check_values(key, table)
         self._refuse_deployed_sandbox(key, table)
-        self._refuse(key, stage_mistakes(name, table))
+        self._refuse(key, stage_usage_errors(name, table))
         return table
 
     def _table(self, key: Key, values: object, kind: type[Table]) -> Table:
@@ -142,8 +142,8 @@ class Reader:
         if found:
             raise self._error((*key, "tolerance", found[0]), found[1])
 
-    def _refuse(self, key: Key, mistakes: Iterable[tuple[Key, str]]) -> None:
-        for place, problem in mistakes:
+    def _refuse(self, key: Key, usage_errors: Iterable[tuple[Key, str]]) -> None:
+        for place, problem in usage_errors:
             raise self._error((*key, *place), problem)
 
     def _shown(self, key: Key) -> str:
@@ -181,14 +181,14 @@ def _addresses(table: EnvironmentTable) -> Iterator[tuple[Key, str]]:
                 yield ("urls", service), text
 
 
-Mistakes: TypeAlias = Iterator[tuple[Key, str]]
+UsageErrors: TypeAlias = Iterator[tuple[Key, str]]
 
 _ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\S*")
 _REFERENCE = re.compile(r"refs/(?!heads/|tags/)[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+")
 _LEAST_AGE = timedelta(minutes=1)
 
 
-def stage_mistakes(name: str, table: EnvironmentTable) -> Mistakes:
+def stage_usage_errors(name: str, table: EnvironmentTable) -> UsageErrors:
     """Yield what is wrong with the stage and the objectives of the environment ``name``, taken by themselves."""
     stage = table.stage
     if isinstance(stage, StageTable):
@@ -198,7 +198,9 @@ def stage_mistakes(name: str, table: EnvironmentTable) -> Mistakes:
     yield from _of_objectives(table.slo if isinstance(table.slo, tuple) else ())
 
 
-def pipeline_mistakes(project: Mapping[str, EnvironmentTable], shipped: Mapping[str, EnvironmentTable]) -> Mistakes:
+def pipeline_usage_errors(
+    project: Mapping[str, EnvironmentTable], shipped: Mapping[str, EnvironmentTable]
+) -> UsageErrors:
     """Yield what is wrong with the way through the stages: one that nobody knows, and one that leads in a circle."""
     known = tuple(name for name in dict.fromkeys((*shipped, *project)) if name != SANDBOX)
     before = {name: _previous(shipped.get(name)) for name in known}
@@ -213,7 +215,7 @@ def pipeline_mistakes(project: Mapping[str, EnvironmentTable], shipped: Mapping[
             yield (name, "stage", "from"), f"the way leads in a circle: {circle}. The first stage has no `from`."
 
 
-def ledger_mistakes(table: LedgerTable) -> Mistakes:
+def ledger_usage_errors(table: LedgerTable) -> UsageErrors:
     """Yield what is wrong with ``[ledger]``."""
     if table.git is not UNSET and not _REFERENCE.fullmatch(table.git):
         yield ("git",), f"{table.git!r} is no reference for a ledger: write it as refs/gaia/ledger (no branch, no tag)."
@@ -223,7 +225,7 @@ def ledger_mistakes(table: LedgerTable) -> Mistakes:
         yield ("remote",), 'only a ledger in git has a remote; add git = "refs/gaia/ledger".'
 
 
-def _of_stage(name: str, stage: StageTable) -> Mistakes:
+def _of_stage(name: str, stage: StageTable) -> UsageErrors:
     if stage.previous == name:
         yield ("from",), "a stage cannot come from itself."
     if name == PRODUCTION and stage.require_signed is False:
@@ -252,7 +254,7 @@ def _of_duration(text: str, least: timedelta) -> Iterator[str]:
         yield f"{text!r} is too short: with less than a minute, no evidence would ever count."
 
 
-def _of_freeze(freeze: FreezeTable) -> Mistakes:
+def _of_freeze(freeze: FreezeTable) -> UsageErrors:
     for key, moment in (("from", freeze.begins), ("until", freeze.until)):
         if moment.tzinfo is None:
             yield (key,), f"say the zone, such as {moment.isoformat()}Z."
@@ -261,7 +263,7 @@ def _of_freeze(freeze: FreezeTable) -> Mistakes:
         yield ("until",), "it has to end after it begins."
 
 
-def _of_objectives(objectives: tuple[SloTable, ...]) -> Mistakes:
+def _of_objectives(objectives: tuple[SloTable, ...]) -> UsageErrors:
     seen: set[tuple[str, object]] = set()
     for number, each in enumerate(objectives):
         place = ("slo", f"[{number}]")

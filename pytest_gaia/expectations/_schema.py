@@ -61,11 +61,11 @@ class ExpectationTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     widened: str | None = None
 
 
-Mistake = tuple[tuple[str, ...], str]
+UsageError = tuple[tuple[str, ...], str]
 """(key, what is wrong with it)"""
 
 
-def mistakes(table: ExpectationTable, environments: Mapping[str, Tolerance]) -> Iterator[Mistake]:
+def usage_errors(table: ExpectationTable, environments: Mapping[str, Tolerance]) -> Iterator[UsageError]:
     """Yield what is wrong with ``table``; ``environments`` are those that the project knows."""
     yield from _texts(table)
     if table.expires <= table.added:
@@ -82,7 +82,7 @@ def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _texts(table: ExpectationTable) -> Iterator[Mistake]:
+def _texts(table: ExpectationTable) -> Iterator[UsageError]:
     for key in ("why", "issue", "owner", "widened"):
         text = getattr(table, key)
         if text is not None and not text.strip():
@@ -100,7 +100,7 @@ def _repeated(values: Sequence[str]) -> list[str]:
     return [value for value in dict.fromkeys(values) if values.count(value) > 1]
 
 
-def _environments(names: Sequence[str], known: Mapping[str, Tolerance]) -> Iterator[Mistake]:
+def _environments(names: Sequence[str], known: Mapping[str, Tolerance]) -> Iterator[UsageError]:
     for name in names:
         if name not in known:
             yield ("environments",), f"unknown environment {name!r}; {nearest(name, known)}"
@@ -108,7 +108,7 @@ def _environments(names: Sequence[str], known: Mapping[str, Tolerance]) -> Itera
             yield ("environments",), f"{name} tolerates nothing, so no rule may name it."
 
 
-def _tests(texts: Sequence[str]) -> Iterator[Mistake]:
+def _tests(texts: Sequence[str]) -> Iterator[UsageError]:
     for text in texts:
         try:
             selector = parse(text)
@@ -120,7 +120,7 @@ def _tests(texts: Sequence[str]) -> Iterator[Mistake]:
             yield ("tests",), f"unknown service {service!r}; {nearest(service, SERVICES)}"
 
 
-def _capabilities(texts: Sequence[object]) -> Iterator[Mistake]:
+def _capabilities(texts: Sequence[object]) -> Iterator[UsageError]:
     for text in map(str, texts):
         name = text.removeprefix("!")
         if name not in CAPABILITIES:
@@ -129,7 +129,7 @@ def _capabilities(texts: Sequence[object]) -> Iterator[Mistake]:
             yield ("when", "capability"), f"{text!r} and '!{text}' cannot both hold."
 
 
-def _signature(table: ExpectationTable) -> Iterator[Mistake]:
+def _signature(table: ExpectationTable) -> Iterator[UsageError]:
     for key in ("message", "nats"):
         if not all(str(each).strip() for each in as_list(getattr(table.match, key))):
             yield ("match", key), "is empty, and would be found in everything."
@@ -141,7 +141,7 @@ def _signature(table: ExpectationTable) -> Iterator[Mistake]:
             yield ("match", "sqlstate"), f"{state!r} is no SQLSTATE; one is five characters, such as 42501."
 
 
-def _fitting(table: ExpectationTable) -> Iterator[Mistake]:
+def _fitting(table: ExpectationTable) -> Iterator[UsageError]:
     """Yield keys that do not go with what the rule expects."""
     asked = {key for key in KEYS if as_list(getattr(table.match, key))}
     if table.expect in ("fails", "flaky"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations import selectors
-from pytest_gaia.expectations._schema import ExpectationTable, as_list, mistakes
+from pytest_gaia.expectations._schema import ExpectationTable, as_list, usage_errors
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.selectors import KEYS, Match
@@ -29,7 +29,7 @@ class Reading:
     """What the files of a project hold."""
 
     expectations: tuple[Expectation, ...]
-    mistakes: tuple[str, ...]
+    usage_errors: tuple[str, ...]
     """each starts with file, line and key"""
 
 
@@ -45,8 +45,8 @@ def load(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, root
     more there are.
     """
     reading = read(folders, environments, rootdir=rootdir)
-    if reading.mistakes:
-        first, *more = reading.mistakes
+    if reading.usage_errors:
+        first, *more = reading.usage_errors
         rest = f"\n{len(more)} more: `gaia policy lint` shows them." if more else ""
         raise ConfigError(f"{first}{rest}")
     return ExpectationSet(reading.expectations)
@@ -104,7 +104,7 @@ def expectation_from(text: str, place: str, environments: Mapping[str, Tolerance
         table = decode(document, ExpectationTable)
     except TableError as error:
         raise _error(text, place, error.key, str(error)) from None
-    for key, problem in mistakes(table, environments):
+    for key, problem in usage_errors(table, environments):
         raise _error(text, place, key, problem)
     return _expectation(name, place, table, _line_of_cap(text, place) if table.max_tests is not None else 0)
 

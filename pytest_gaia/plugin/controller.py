@@ -110,7 +110,7 @@ class ControllerHooks:
         try:
             return (yield)
         finally:
-            if self._mistake:
+            if self._usage_error:
                 session.exitstatus = self._refused.exit_code if self._refused else pytest.ExitCode.USAGE_ERROR
             elif not only_looks(self.config.option):
                 session.exitstatus = self.config.stash[VERDICT] = self._evaluated(int(session.exitstatus))
@@ -129,8 +129,8 @@ class ControllerHooks:
         self._say()
 
     @property
-    def _mistake(self) -> str | None:
-        return self.observer.mistake or (str(self._refused) if self._refused else None)
+    def _usage_error(self) -> str | None:
+        return self.observer.usage_error or (str(self._refused) if self._refused else None)
 
     def _mask(self, text: str) -> str:
         # Asked for only at the end: it waits for the sandbox.
@@ -141,8 +141,8 @@ class ControllerHooks:
             return
         self._said = True
         words = LastWords(self.config, self.run.declared.label, self._actions)
-        if mistake := self._mistake:
-            words.refuse(mistake)
+        if usage_error := self._usage_error:
+            words.refuse(usage_error)
         elif evaluated := self.result.evaluated:
             words.say(evaluated, self._noted, self.result.unwritten)
 
@@ -217,9 +217,9 @@ class ControllerHooks:
         except KeyboardInterrupt:
             self.result.changed = ("the last look at the environment was interrupted",)
             return
-        except ConfigError as mistake:
+        except ConfigError as usage_error:
             # A test has changed a variable that readiness reads.
-            self.result.changed = (f"the last look at the environment was not possible: {mistake}",)
+            self.result.changed = (f"the last look at the environment was not possible: {usage_error}",)
             return
         self.result.unavailable = "; ".join(ending.gone)
         self.result.changed = (*ending.changed, *deployed)

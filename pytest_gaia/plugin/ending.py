@@ -88,10 +88,10 @@ def settled(config: pytest.Config) -> Generator[None, int, int]:
         if _says_success(ending):
             raise SystemExit(exit_code(config, 0)) from None
         raise
-    except pytest.UsageError as mistake:
+    except pytest.UsageError as usage_error:
         # pytest quotes what it was given.
         run = config.stash.get(RUN, None)
-        raise pytest.UsageError(*((run.shown(str(each)) if run else each) for each in mistake.args)) from None
+        raise pytest.UsageError(*((run.shown(str(each)) if run else each) for each in usage_error.args)) from None
     return exit_code(config, code)
 
 

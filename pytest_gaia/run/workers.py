@@ -15,7 +15,7 @@ UNCOLLECTED = "gaia_uncollected"
 """files of tests that were not collected"""
 _SANDBOX = "gaia_stack"
 _HANDOFF = "gaia_handoff"
-_MISTAKE = "gaia_mistake"
+_USAGE_ERROR = "gaia_mistake"
 _MASKS = "gaia_masks"
 _SECRETS = "gaia_secrets"
 
@@ -60,9 +60,9 @@ def hold_back(scheduler: Any, may_begin: Callable[[], bool]) -> None:
     scheduler.schedule = held
 
 
-def tell_mistake(config: Any, message: str) -> None:
+def report_usage_error(config: Any, message: str) -> None:
     """On a worker: hand the user's mistake to the controller, which has the terminal and the exit code."""
-    config.workeroutput[_MISTAKE] = message
+    config.workeroutput[_USAGE_ERROR] = message
 
 
 def tell_nodes(config: Any, what: str, nodes: Iterable[str]) -> None:
@@ -87,7 +87,7 @@ def secrets_of_worker(node: Any) -> Iterator[tuple[str, str]]:
     return ((name, value) for value, name in output.pop(_SECRETS, {}).items())
 
 
-def mistake_of(node: Any) -> str | None:
+def usage_error_of(node: Any) -> str | None:
     """On the controller: the mistake that a worker found, if it ended in order and found one."""
     output: dict[str, str] = getattr(node, "workeroutput", {})
-    return output.get(_MISTAKE)
+    return output.get(_USAGE_ERROR)

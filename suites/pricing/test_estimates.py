@@ -65,5 +65,5 @@ async def test_prices_of_an_unknown_provider_are_not_found(gateway: HttpClient, 
     assert unique_name in response.expect(404).field("detail")
 
 
-async def test_an_estimate_without_a_provider_is_a_mistake_of_the_caller(gateway: HttpClient) -> None:
+async def test_an_estimate_without_a_provider_is_a_client_error(gateway: HttpClient) -> None:
     assert "provider" in (await gateway.post(ESTIMATE, json={})).expect(400, 422).field("detail")

@@ -144,7 +144,7 @@ async def test_the_report_adds_up_in_both_of_its_breakdowns(gateway: HttpClient)
 
 
 @pytest.mark.gaia(writes=True)
-async def test_an_entry_without_its_cost_is_a_mistake_of_the_caller(gateway: HttpClient) -> None:
+async def test_an_entry_without_its_cost_is_a_client_error(gateway: HttpClient) -> None:
     entry = {"provider": "claude", "operation": "chat", "quantity": 1}
     assert "cost" in (await gateway.post(f"{USAGE}/log", json=entry)).expect(400, 422).field("detail")
 

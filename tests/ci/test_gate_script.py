@@ -85,7 +85,7 @@ def test_a_bundle_is_made_of_the_images_and_written_for_later_jobs(gate: Gate, p
         (["make-bundle", "bundle.json"], "--help", "gaia: "),
     ],
 )
-def test_mistakes_make_nothing(gate: Gate, project: Path, arguments: list[str], images: str, said: str) -> None:
+def test_usage_errors_make_nothing(gate: Gate, project: Path, arguments: list[str], images: str, said: str) -> None:
     done = gate(*arguments, IMAGES=images)
 
     assert (done.returncode, done.stdout) == (4, "")

@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_no_child(tmp_path: Path) -> None:
         os.killpg(child, 0)
 
 
-def test_an_unknown_picture_is_a_mistake_that_names_the_known_ones() -> None:
+def test_an_unknown_picture_is_a_usage_error_that_names_the_known_ones() -> None:
     command = [sys.executable, "-m", "ci.pictures", "portrait"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -102,7 +102,7 @@ def test_version(gaia_process: Gaia) -> None:
         (("sandbox", "up", "--as"), "Option '--as' requires an argument"),
     ],
 )
-def test_a_usage_mistake_exits_4_and_helps(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
+def test_a_usage_usage_error_exits_4_and_helps(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
     code, out, err = gaia(*arguments)
 
     assert (code, out) == (4, "")

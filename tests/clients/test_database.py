@@ -73,7 +73,7 @@ async def test_all_tests_share_one_connection(database: OwnDatabase) -> None:
     assert len(numbers) == 1
 
 
-async def test_a_mistake_in_a_call_is_shown_as_asyncpg_says_it(database: OwnDatabase) -> None:
+async def test_a_usage_error_in_a_call_is_shown_as_asyncpg_says_it(database: OwnDatabase) -> None:
     async with opened(database.owner) as client, client.test_transaction() as session:
         with pytest.raises(asyncpg.InterfaceError, match="the server expects 1 argument"):
             await session.fetchval("SELECT $1::int")

@@ -68,7 +68,7 @@ async def test_a_condition_that_does_not_fit_another_event_means_no() -> None:
     assert (await events.wait_for(where=lambda data: data["status"] == "ready", within=0.5)).data == {"status": "ready"}
 
 
-async def test_a_mistake_in_a_condition_that_is_no_lookup_is_not_hidden() -> None:
+async def test_a_usage_error_in_a_condition_that_is_no_lookup_is_not_hidden() -> None:
     def broken(_: object) -> bool:
         raise RuntimeError("mine")
 

@@ -361,7 +361,7 @@ async def test_a_compressed_body_that_ends_too_early_is_no_response(connect: Con
         ("", "1", "'' is not the name of a header"),
     ],
 )
-async def test_a_header_that_cannot_be_sent_is_the_caller_s_mistake(
+async def test_a_header_that_cannot_be_sent_is_a_usage_error(
     connect: Connect, name: str, value: str, problem: str
 ) -> None:
     seen: list[Exchange] = []

@@ -191,7 +191,7 @@ async def test_a_setting_does_not_outlive_its_call(session: ReadOnlySession) -> 
     assert await session.fetchval("SELECT count(*) FROM target") == 1
 
 
-async def test_a_mistake_in_a_statement_is_shown_as_the_server_says_it(session: ReadOnlySession) -> None:
+async def test_a_usage_error_in_a_statement_is_shown_as_the_server_says_it(session: ReadOnlySession) -> None:
     with pytest.raises(asyncpg.UndefinedTableError, match="nowhere"):
         await session.fetch("SELECT * FROM nowhere")
     with pytest.raises(asyncpg.PostgresSyntaxError, match='at or near "selct"'):

@@ -142,7 +142,7 @@ def test_a_bad_url_is_named_and_its_credentials_are_not(options: Options, url: s
     assert "hunter2" not in str(caught.value)
 
 
-def test_two_urls_for_one_service_are_a_mistake(options: Options) -> None:
+def test_two_urls_for_one_service_are_a_usage_error(options: Options) -> None:
     with pytest.raises(ConfigError, match=r"^--gaia-url: two different URLs for gateway"):
         resolve(replace(options, urls=("http://a", "gateway=http://b")))
 

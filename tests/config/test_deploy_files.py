@@ -262,7 +262,7 @@ def test_files_without_an_address_say_so(deployed: Deployed) -> None:
         ('[env.sandbox]\nfrom = "fly"\n', "gaia.toml:5: env.sandbox.from: the sandbox is not deployed"),
     ],
 )
-def test_every_mistake_with_from_has_one_message(deployed: Deployed, settings: str, message: str) -> None:
+def test_every_usage_error_with_from_has_one_message(deployed: Deployed, settings: str, message: str) -> None:
     deployed.settings(settings)
 
     with pytest.raises(ConfigError) as error:

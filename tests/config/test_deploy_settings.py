@@ -60,7 +60,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     )
 
 
-MISTAKES = {
+USAGE_ERRORS = {
     "an unknown hook": (
         '[env.staging.deploy]\nhook = "flyctl"\n',
         "gaia.toml:2: env.staging.deploy.hook: unknown value 'flyctl'; did you mean fly?",
@@ -113,8 +113,8 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_every_mistake_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+@pytest.mark.parametrize(("text", "message"), USAGE_ERRORS.values(), ids=USAGE_ERRORS.keys())
+def test_every_usage_error_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         settings(tmp_path, text)
 

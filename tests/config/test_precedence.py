@@ -144,7 +144,7 @@ def test_a_broker_can_be_switched_off_by_variable(options: Options) -> None:
     assert "nats" not in local.services
 
 
-def test_requiring_what_is_not_expected_is_a_mistake(options: Options) -> None:
+def test_requiring_what_is_not_expected_is_a_usage_error(options: Options) -> None:
     (options.rootdir / "gaia.toml").write_text(
         '[env.staging]\nrequired = ["gateway", "chat"]\n' + ON_GAIA, encoding="utf-8"
     )

@@ -116,7 +116,7 @@ def test_an_environment_that_has_only_a_name_is_not_configured(tmp_path: Path, n
     assert "\n" not in message
 
 
-def test_a_table_without_an_address_is_a_mistake_that_lists_do_not_leave_out(tmp_path: Path) -> None:
+def test_a_table_without_an_address_is_a_usage_error_that_lists_do_not_leave_out(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").write_text("[env.staging]\nwrites = true\n", encoding="utf-8")
 
     with pytest.raises(ConfigError, match="the environment staging is not configured") as caught:

@@ -20,7 +20,7 @@ FREEZE = "[[env.staging.stage.freeze]]\n"
 A_DAY = "from = 2026-12-20T00:00:00Z\nuntil = 2026-12-21T00:00:00Z\n"
 SLO = '[[env.staging.slo]]\nroute = "GET /health"\nfail_ms = 800\n'
 
-MISTAKES = {
+USAGE_ERRORS = {
     "an unknown key": (
         '[env.staging.stage]\nform = "dev"\n',
         "gaia.toml:2: env.staging.stage.form: unknown key; did you mean from?",
@@ -145,8 +145,8 @@ def stages(folder: Path, text: str = "") -> dict[str, Stage]:
     return dict(Project(folder).stages)
 
 
-@pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+@pytest.mark.parametrize(("text", "message"), USAGE_ERRORS.values(), ids=USAGE_ERRORS)
+def test_a_usage_error_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ConfigError) as raised:

@@ -92,7 +92,7 @@ def test_production_may_ask_for_more_evidence(tmp_path: Path) -> None:
         ("staging", 'xfail = "allowed"', "xfail: unknown value 'allowed'; Known: expected, fails."),
     ],
 )  # fmt: skip
-def test_a_mistake_names_line_key_and_what_is_right(tmp_path: Path, name: str, line: str, problem: str) -> None:
+def test_a_usage_error_names_line_key_and_what_is_right(tmp_path: Path, name: str, line: str, problem: str) -> None:
     (tmp_path / "gaia.toml").write_text(f"[env.{name}.tolerance]\n{line}\n", encoding="utf-8")
 
     with pytest.raises(ConfigError) as caught:

@@ -38,7 +38,7 @@ def test_the_plugin_hook_stands_only_for_its_own_name(tmp_path: Path) -> None:
     assert hook_for(compose, own, rootdir=tmp_path).name == "compose"
 
 
-def test_a_plugin_that_nobody_has_written_is_a_mistake(tmp_path: Path) -> None:
+def test_a_plugin_that_nobody_has_written_is_a_usage_error(tmp_path: Path) -> None:
     environment = Environment("staging", deploy=DeploySettings(hook="plugin"), sources={"deploy.hook": "gaia.toml:7"})
 
     with pytest.raises(ConfigError, match=r'gaia\.toml:7: env\.staging\.deploy\.hook is "plugin".*--gaia-deploy'):

@@ -55,7 +55,7 @@ def test_a_dict_without_a_status_says_that_it_is_done() -> None:
         ({1: 2}, "Expected `str`"),
     ],
 )
-def test_nonsense_is_the_users_mistake(given: object, complaint: str) -> None:
+def test_nonsense_is_a_usage_error(given: object, complaint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         reply_of(given)
 
@@ -65,7 +65,7 @@ def test_nonsense_is_the_users_mistake(given: object, complaint: str) -> None:
     assert message.endswith("return a Reply, a dict with its fields, or None where the request is somebody else's.")
 
 
-def test_a_request_that_nobody_answers_is_a_mistake() -> None:
+def test_a_request_that_nobody_answers_is_a_usage_error() -> None:
     with pytest.raises(ConfigError, match="nobody answered `deploy` of gateway in staging"):
         reply_of(None)
 

@@ -76,7 +76,7 @@ def test_the_tools_own_lines_go_to_standard_error(tmp_path: Path) -> None:
         (["compose"], request("plan", region="fra"), "--region: compose runs everything on this machine"),
     ],
 )
-def test_a_mistake_is_one_message_and_a_failed_reply(arguments: list[str], source: str, complaint: str) -> None:
+def test_a_usage_error_is_one_message_and_a_failed_reply(arguments: list[str], source: str, complaint: str) -> None:
     code, reply, stderr = ask(*arguments, source=source)
 
     assert (code, reply.status) == (4, "failed")

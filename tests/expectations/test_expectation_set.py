@@ -118,7 +118,7 @@ def test_a_carve_out_is_more_specific_and_excuses_nothing() -> None:
     assert [each.refusal(answered(503)) for each in standing.winners] == [("it expects passes, not a failure",)]
 
 
-def test_a_tie_that_disagrees_has_no_winner_and_is_the_users_mistake() -> None:
+def test_a_tie_that_disagrees_has_no_winner_and_is_a_usage_error() -> None:
     fails, flaky = expectation("one", "service:chat"), expectation("other", "marker:experimental", expect="flaky")
     expectations = ExpectationSet([fails, flaky])
     standing = expectations.standing(TEST, context())

@@ -37,7 +37,7 @@ def expectations_of(root: Path) -> tuple[Expectation, ...]:
     return load(folders_of([root / "suites"]), ENVIRONMENTS, rootdir=root).expectations
 
 
-def mistake_of(root: Path) -> str:
+def usage_error_of(root: Path) -> str:
     with pytest.raises(ConfigError) as caught:
         expectations_of(root)
     assert caught.value.exit_code == 4
@@ -153,8 +153,8 @@ def test_tables_may_be_written_out(write: Write) -> None:
         ("expires", 'expires = 2026-03-28\nwhen = { capable = "chat" }', ":6: when.capable: unknown key; did you mean capability?"),
     ],
 )  # fmt: skip
-def test_a_mistake_names_file_line_key_and_the_right_name(write: Write, key: str, line: str, expected: str) -> None:
-    message = mistake_of(write(replaced(key, line)))
+def test_a_usage_error_names_file_line_key_and_the_right_name(write: Write, key: str, line: str, expected: str) -> None:
+    message = usage_error_of(write(replaced(key, line)))
 
     assert message.startswith(f"suites/expectations/persona-cut-over.toml{expected}")
     assert "\n" not in message
@@ -162,17 +162,17 @@ def test_a_mistake_names_file_line_key_and_the_right_name(write: Write, key: str
 
 @pytest.mark.parametrize("name", ["Persona.toml", "persona_cut.toml", "-a.toml", "a--b.toml", "a b.toml"])
 def test_a_file_is_named_in_kebab_case(write: Write, name: str) -> None:
-    assert f"suites/expectations/{name}:1: a rule is named in lower-case" in mistake_of(write(EXPECTATION, name))
+    assert f"suites/expectations/{name}:1: a rule is named in lower-case" in usage_error_of(write(EXPECTATION, name))
 
 
 def test_a_file_that_is_not_utf_8_is_named(write: Write) -> None:
     root = write(EXPECTATION)
     (root / "suites/expectations/persona-cut-over.toml").write_bytes(b'why = "\xff"')
 
-    assert "persona-cut-over.toml: not UTF-8 (byte 7)" in mistake_of(root)
+    assert "persona-cut-over.toml: not UTF-8 (byte 7)" in usage_error_of(root)
 
 
-def test_one_id_in_two_folders_is_a_mistake(write: Write) -> None:
+def test_one_id_in_two_folders_is_a_usage_error(write: Write) -> None:
     root = write(EXPECTATION)
     (root / "more").mkdir()
     (root / "more/persona-cut-over.toml").write_text(EXPECTATION)
@@ -181,15 +181,18 @@ def test_one_id_in_two_folders_is_a_mistake(write: Write) -> None:
         load([root / "suites/expectations", root / "more"], ENVIRONMENTS, rootdir=root)
 
 
-def test_all_mistakes_are_found_and_the_first_is_told(write: Write) -> None:
+def test_all_usage_errors_are_found_and_the_first_is_told(write: Write) -> None:
     write(EXPECTATION, "b.toml")
     write(replaced("why", "wy = 1"), "a.toml")
     root = write(replaced("owner", ""), "c.toml")
     reading = read(folders_of([root / "suites"]), ENVIRONMENTS, rootdir=root)
 
     assert [expectation.id for expectation in reading.expectations] == ["b"]
-    assert [mistake.partition(":")[0].rpartition("/")[2] for mistake in reading.mistakes] == ["a.toml", "c.toml"]
-    assert mistake_of(root).endswith("\n1 more: `gaia policy lint` shows them.")
+    assert [usage_error.partition(":")[0].rpartition("/")[2] for usage_error in reading.usage_errors] == [
+        "a.toml",
+        "c.toml",
+    ]
+    assert usage_error_of(root).endswith("\n1 more: `gaia policy lint` shows them.")
 
 
 def test_drafts_and_other_files_are_not_read(write: Write) -> None:

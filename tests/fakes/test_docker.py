@@ -179,7 +179,7 @@ def test_services_of_the_file_can_be_listed(fake_tools: FakeTools, file: str) ->
         (["container", "inspect", "nobody"], 1, "Error response from daemon: No such container: nobody"),
     ],
 )
-def test_mistakes_end_with_the_tool_s_own_words(
+def test_usage_errors_end_with_the_tool_s_own_words(
     fake_tools: FakeTools,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -275,7 +275,9 @@ def test_flyctl_is_the_same_tool(fake_tools: FakeTools) -> None:
         (["scale", "memory", "1000", "-a", APP], "memory must be a multiple of 256"),
     ],
 )
-def test_mistakes_end_with_1_and_the_tool_s_own_words(fake_tools: FakeTools, words: list[str], message: str) -> None:
+def test_usage_errors_end_with_1_and_the_tool_s_own_words(
+    fake_tools: FakeTools, words: list[str], message: str
+) -> None:
     fake_tools.app(APP)
 
     done = fake_tools.run("fly", *words)

@@ -64,7 +64,7 @@ def test_a_malformed_line_is_named_but_not_shown(tmp_path: Path, line: str) -> N
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_file_in_another_encoding_is_a_mistake(tmp_path: Path) -> None:
+def test_a_file_in_another_encoding_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"K=\xe9\n")
 
     with pytest.raises(ConfigError, match=r"\.env: not UTF-8 \(byte 2\)"):

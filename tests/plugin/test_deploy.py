@@ -212,7 +212,7 @@ def test_nothing_is_deployed_for_no_tests(deployer: Deployer, way: Sequence[str]
 
 
 @alone_and_not
-def test_a_mistake_that_shows_only_then_is_no_verdict(deployer: Deployer, way: Sequence[str]) -> None:
+def test_a_usage_error_that_shows_only_then_is_no_verdict(deployer: Deployer, way: Sequence[str]) -> None:
     (deployer.folder / "deploy").chmod(0o644)
 
     result = deployer.run("--gaia-deploy", *way)

@@ -121,7 +121,7 @@ def test_what_fails_in_it_rejects(deployer: Deployer, what: str, said: str, way:
     ],
     ids=["true", "status", "none", "zero"],
 )
-def test_nonsense_from_it_is_a_mistake(
+def test_nonsense_from_it_is_a_usage_error(
     deployer: Deployer, phases: dict[str, str], complaint: str, way: tuple[str, ...]
 ) -> None:
     plugin(deployer, answering(**phases))

@@ -33,7 +33,7 @@ def numbered(cases: list[Case]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", FOUND, ids=numbered(FOUND))
-def test_a_mistake_is_found_at_its_line(case: Case, tmp_path: Path) -> None:
+def test_a_usage_error_is_found_at_its_line(case: Case, tmp_path: Path) -> None:
     directory = changed(tmp_path, *case.changes)
     file = next(change.file for change in case.changes if MARK in change.new)
 
@@ -43,7 +43,7 @@ def test_a_mistake_is_found_at_its_line(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", NOT_WRONG, ids=numbered(NOT_WRONG))
-def test_what_only_looks_like_a_mistake_is_passed_over(case: Case, tmp_path: Path) -> None:
+def test_what_only_looks_like_a_usage_error_is_passed_over(case: Case, tmp_path: Path) -> None:
     found = look(changed(tmp_path, *case.changes))
 
     assert [each for each in found if each.check == case.check] == []

@@ -135,7 +135,7 @@ def test_entries_that_can_differ_are_taken(entry: str) -> None:
     ("entry", "help_"),
     [("memroy", "did you mean memory?"), ("chat.memroy", "Known:"), ("cht", "did you mean chat?"), ("", "Known:")],
 )
-def test_an_entry_that_names_nothing_is_a_mistake(entry: str, help_: str) -> None:
+def test_an_entry_that_names_nothing_is_a_usage_error(entry: str, help_: str) -> None:
     with pytest.raises(ConfigError, match="names nothing that can differ") as caught:
         check_allowed([entry], "gaia.toml:2")
 

@@ -46,7 +46,7 @@ def test_what_could_not_be_proved_or_would_harm_is_refused(check: str, old: str,
     assert refused(changed(tmp_path, Change(A_PRODUCTION, old, new))) == [check]
 
 
-def test_other_mistakes_do_not_stop_a_deployment(tmp_path: Path) -> None:
+def test_other_usage_errors_do_not_stop_a_deployment(tmp_path: Path) -> None:
     change = Change(A_PRODUCTION, "min_machines_running = 2", "min_machines_running = 1")
 
     assert refused(changed(tmp_path, change)) == []

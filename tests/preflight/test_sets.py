@@ -24,7 +24,7 @@ LISTED = [
 
 
 @pytest.mark.parametrize(("check", "file", "needle"), [row[1:] for row in LISTED], ids=[row[0] for row in LISTED])
-def test_each_mistake_that_the_platform_made_is_found(check: str, file: str, needle: str) -> None:
+def test_each_usage_error_that_the_platform_made_is_found(check: str, file: str, needle: str) -> None:
     lines = (BROKEN / file).read_text(encoding="utf-8").splitlines()
 
     found = {spot.line for spot in spots(look(BROKEN)) if (spot.file, spot.check) == (file, check)}
@@ -41,7 +41,7 @@ def test_exactly_what_is_wrong_is_found_in_files_with_the_features_of_public_one
     assert spots(look(FEATURES / name)) == marked(FEATURES / name)
 
 
-def test_the_broken_set_has_nearly_every_mistake() -> None:
+def test_the_broken_set_has_nearly_every_usage_error() -> None:
     # Where the region of the database is known, every app is held against it, and not against the others.
     assert {check.id for check in ALL_CHECKS} - {spot.check for spot in marked(BROKEN)} == {"split-regions"}
 

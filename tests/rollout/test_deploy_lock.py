@@ -73,7 +73,7 @@ def test_a_holder_who_has_not_said_who_it_is_is_a_holder_all_the_same(tmp_path: 
 
 
 @pytest.mark.parametrize("wrong", ["folder", "file above"])
-def test_a_place_where_no_lock_can_be_is_a_mistake(tmp_path: Path, wrong: str) -> None:
+def test_a_place_where_no_lock_can_be_is_a_usage_error(tmp_path: Path, wrong: str) -> None:
     path = tmp_path / "here" / "staging.lock"
     if wrong == "folder":
         path.mkdir(parents=True)

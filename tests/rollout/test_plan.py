@@ -110,16 +110,16 @@ def test_a_hook_that_needs_no_files_deploys_what_the_environment_runs(tmp_path: 
         (["auth", "nats"], "found auth, asset, chat, gateway"),
     ],
 )
-def test_a_service_that_cannot_be_deployed_is_a_mistake(
+def test_a_service_that_cannot_be_deployed_is_a_usage_error(
     tmp_path: Path, deployment: Deployment, asked: list[str], message: str
 ) -> None:
-    with pytest.raises(ConfigError) as mistake:
+    with pytest.raises(ConfigError) as usage_error:
         plan_rollout(staging(), deployment, rootdir=tmp_path, services=asked)
 
-    assert message in str(mistake.value)
+    assert message in str(usage_error.value)
 
 
-def test_an_image_of_a_service_that_is_left_out_is_a_mistake(tmp_path: Path, deployment: Deployment) -> None:
+def test_an_image_of_a_service_that_is_left_out_is_a_usage_error(tmp_path: Path, deployment: Deployment) -> None:
     with pytest.raises(ConfigError, match="an image is given for chat, which is not among the services"):
         plan_rollout(staging(), deployment, rootdir=tmp_path, services=["auth"], images={"chat": "chat@sha256:ab"})
 
@@ -137,7 +137,7 @@ def test_an_image_cannot_be_built_anew(tmp_path: Path, deployment: Deployment) -
         (Environment("staging", sandbox=True, rehearsal=True), "which nothing is deployed to"),
     ],
 )
-def test_an_environment_without_a_deployment_is_a_mistake(
+def test_an_environment_without_a_deployment_is_a_usage_error(
     tmp_path: Path, environment: Environment, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -107,7 +107,7 @@ def test_releases_that_failed_are_no_target(fake_tools: FakeTools, tmp_path: Pat
     assert step.image == f"registry.fly.io/gaia-auth-staging:deployment-{1:026}"
 
 
-def test_nothing_to_go_back_to_is_a_mistake(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_nothing_to_go_back_to_is_a_usage_error(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools.platform("staging", ["auth"], release=1)
     fly_rollout(tmp_path, "auth")
 
@@ -136,7 +136,7 @@ def test_an_image_can_be_named(fake_tools: FakeTools, tmp_path: Path) -> None:
     assert fake_tools.digests("gaia-auth-staging") == {f"sha256:{9:064x}"}
 
 
-def test_an_image_of_a_service_that_is_left_out_is_a_mistake(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_an_image_of_a_service_that_is_left_out_is_a_usage_error(fake_tools: FakeTools, tmp_path: Path) -> None:
     fly_rollout(tmp_path, "auth", "gateway")
 
     with pytest.raises(ConfigError, match="--to names gateway, which --services leaves out"):
@@ -164,7 +164,7 @@ def test_a_rollback_that_was_interrupted_goes_on_where_it_was(fake_tools: FakeTo
     assert len(fake_tools.calls("fly", "deploy")) == deploys + 1
 
 
-def test_a_journal_that_cannot_be_read_is_a_mistake(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_read_is_a_usage_error(fake_tools: FakeTools, tmp_path: Path) -> None:
     fly_rollout(tmp_path, "auth")
     (tmp_path / ".gaia/deployments/staging.jsonl").mkdir(parents=True)
 
@@ -172,7 +172,7 @@ def test_a_journal_that_cannot_be_read_is_a_mistake(fake_tools: FakeTools, tmp_p
         plan(tmp_path)
 
 
-def test_an_environment_without_a_deployment_is_a_mistake(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_an_environment_without_a_deployment_is_a_usage_error(fake_tools: FakeTools, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="preview has no deployment"):
         plan_rollback(Environment("preview"), None, fly_hook(), rootdir=tmp_path)
 

@@ -159,7 +159,7 @@ def test_nothing_is_touched_by_somebody_who_may_not(
     assert journal(tmp_path) == []
 
 
-def test_a_token_that_may_only_look_is_a_mistake_and_no_interruption(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_a_token_that_may_only_look_is_a_usage_error_and_no_interruption(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools.platform("staging", ["auth"])
     fake_tools.fault("gaia-auth-staging", "unauthorised@deploy")
 
@@ -169,7 +169,7 @@ def test_a_token_that_may_only_look_is_a_mistake_and_no_interruption(fake_tools:
     assert journal(tmp_path)[-2:] == [("end", "auth", "failed"), ("finish", "", "stopped")]
 
 
-def test_a_mistake_that_shows_half_way_says_how_far_it_came(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_a_usage_error_that_shows_half_way_says_how_far_it_came(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools.platform("staging", ["auth", "gateway"])
     fake_tools.fault("gaia-gateway-staging", "unauthorised@deploy")
 
@@ -179,7 +179,7 @@ def test_a_mistake_that_shows_half_way_says_how_far_it_came(fake_tools: FakeTool
     assert result.go_on == "gaia deploy staging --services gateway"
 
 
-def test_no_tool_is_a_mistake(fake_tools: FakeTools, tmp_path: Path) -> None:
+def test_no_tool_is_a_usage_error(fake_tools: FakeTools, tmp_path: Path) -> None:
     fake_tools.without("fly", "flyctl")
 
     with pytest.raises(ConfigError, match="fly is not installed"):

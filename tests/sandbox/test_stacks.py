@@ -135,7 +135,7 @@ def test_only_services_can_be_given_a_fault(sandbox: Sandbox, faulty: Stack, ser
             sandbox.fault(faulty.name, service, kind)
 
 
-def test_mistakes_name_the_nearest_right_word(sandbox: Sandbox, faulty: Stack) -> None:
+def test_usage_errors_name_the_nearest_right_word(sandbox: Sandbox, faulty: Stack) -> None:
     with pytest.raises(ConfigError, match="did you mean slow"):
         sandbox.fault(faulty.name, "chat", "slwo")
     with pytest.raises(ConfigError, match="did you mean faulty"):

@@ -32,7 +32,7 @@ def run_config(directory: Path, kind: str | None, *arguments: str) -> subprocess
     return run_suites("suites", *options, *arguments)
 
 
-def test_files_with_mistakes_turn_every_topic_red(tmp_path: Path) -> None:
+def test_files_with_usage_errors_turn_every_topic_red(tmp_path: Path) -> None:
     result = run_config(tmp_path, "broken", "--tb=short")
 
     assert result.returncode == 1, result.stdout
@@ -43,7 +43,7 @@ def test_files_with_mistakes_turn_every_topic_red(tmp_path: Path) -> None:
     assert "hunter2" not in result.stdout
 
 
-def test_files_without_mistakes_are_green(tmp_path: Path) -> None:
+def test_files_without_usage_errors_are_green(tmp_path: Path) -> None:
     result = run_config(tmp_path, "corrected")
 
     assert result.returncode == 0, result.stdout

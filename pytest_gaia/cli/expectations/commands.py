@@ -92,7 +92,7 @@ def lint_expectations(run: FromRun = None, as_of: AsOf = None, as_json: AsJson =
     """Look at every rule of this project."""
     project = expectations_here()
     reading = project.reading()
-    found = [_mistake(each) for each in reading.mistakes]
+    found = [_usage_error(each) for each in reading.usage_errors]
     if not found:
         _warn_of_a_part(run)
         found = lint(reading.expectations, project.subjects(run), project.tolerances, day(as_of))
@@ -101,7 +101,7 @@ def lint_expectations(run: FromRun = None, as_of: AsOf = None, as_json: AsJson =
     else:
         echo_lines(f"{each.level}: {each.check}: {each.place}: {each.text}" for each in found)
         typer.echo(_summary(found, len(reading.expectations)))
-        if reading.mistakes:
+        if reading.usage_errors:
             typer.echo("Once every file can be read, lint holds the rules against the tests.")
     raise typer.Exit(int(any(each.level == "error" for each in found)))
 
@@ -138,7 +138,7 @@ def _warn_of_a_part(run: Path | None) -> None:
         typer.echo(f"gaia: {run} is not a run of all tests; rules about the others are called unused.", err=True)
 
 
-def _mistake(text: str) -> Finding:
+def _usage_error(text: str) -> Finding:
     place, _, problem = text.partition(": ")
     name = place.partition(":")[0].rpartition("/")[2].removesuffix(".toml")
     return Finding("error", "mistake", name, place, problem)

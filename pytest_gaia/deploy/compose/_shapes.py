@@ -160,7 +160,7 @@ _TEMPORARY = re.compile(
 )
 
 
-def mistake_in(text: str) -> str:
+def usage_error_in(text: str) -> str:
     """Return what only the user can mend, if that is what ``text`` complains of; else an empty string."""
     return next((why for pattern, why in _ONLY_THE_USER if re.search(pattern, text, re.IGNORECASE)), "")
 

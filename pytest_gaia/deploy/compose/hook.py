@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.deployfiles.read import override_file
 from pytest_gaia.config.platform import SERVICES
-from pytest_gaia.deploy.compose._shapes import Container, containers, images, is_temporary, mistake_in
+from pytest_gaia.deploy.compose._shapes import Container, containers, images, is_temporary, usage_error_in
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, utc_now
 from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
@@ -137,7 +137,7 @@ class _Job:
         last = next((line for line in reversed(finished.stderr_tail) if line.strip()), "it said nothing")
         verb = next((word for word in command if word in _VERBS), "")
         shown = f"docker compose {verb}"
-        if why := mistake_in(text):
+        if why := usage_error_in(text):
             raise ConfigError(f"{shown}: {why}. It said: {last}")
         reply = Reply(status="failed", commands=(command,), image=self._image, tail=finished.stderr_tail)
         if finished.timed_out:
@@ -226,7 +226,7 @@ def logs(
         return
     said = "\n".join(finished.stderr_tail)
     what = f"docker compose logs {service}"
-    if why := mistake_in(said):
+    if why := usage_error_in(said):
         raise ConfigError(f"{what}: {why}. It said: {said}")
     kind = DeployUnavailable if finished.timed_out or is_temporary(said) else DeployFailed
     raise kind(f"{what} ended with exit code {finished.exit_code}: {said or 'it said nothing'}")

@@ -20,7 +20,7 @@ from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
 from pytest_gaia.run.session import Run
-from pytest_gaia.run.workers import DESELECTED, tell_mistake, tell_nodes
+from pytest_gaia.run.workers import DESELECTED, report_usage_error, tell_nodes
 from pytest_gaia.verdict.evidence import Phase
 from pytest_gaia.verdict.gathering import Assembly
 
@@ -55,7 +55,7 @@ class CheckHooks:
             if not self.run.is_worker:
                 raise pytest.UsageError(str(error)) from None
             # An exception would end the worker, and that looks like a crash. Without tests it ends in order.
-            tell_mistake(config, self._masks.text(str(error)))
+            report_usage_error(config, self._masks.text(str(error)))
             items.clear()
 
     @pytest.hookimpl(tryfirst=True)

@@ -11,8 +11,8 @@ from pytest_gaia.run.workers import (
     DESELECTED,
     LEFT_OUT,
     UNCOLLECTED,
-    mistake_of,
     nodes_of,
+    usage_error_of,
 )
 from pytest_gaia.verdict.evidence import TestRecord
 from pytest_gaia.verdict.gathering import Assembly
@@ -37,7 +37,7 @@ class ObserverHooks:
         """files of tests that were not read"""
         self.lost: list[str] = []
         """workers that ended before their time"""
-        self.mistake: str | None = None
+        self.usage_error: str | None = None
         """the user's mistake that a worker found; all workers find the same one"""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -56,7 +56,7 @@ class ObserverHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """A worker that ends in order says what it knows."""
-        self.mistake = self.mistake or mistake_of(node)
+        self.usage_error = self.usage_error or usage_error_of(node)
         self.left_out(nodes_of(node, LEFT_OUT))
         self.uncollected.update(nodes_of(node, UNCOLLECTED))
         if error is not None:

@@ -38,9 +38,9 @@ class LastWords:
         """pytest's terminal, unless it is switched off."""
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
-    def refuse(self, mistake: str) -> None:
+    def refuse(self, usage_error: str) -> None:
         """A user's mistake has ended the run: there is no verdict."""
-        self._write([f"ERROR: {mistake}"], red=True)
+        self._write([f"ERROR: {usage_error}"], red=True)
 
     def say(self, evaluated: EvaluatedRun, noted: Iterable[str], unwritten: Iterable[str]) -> None:
         """Write what the verdict rests on, what could not be written, and the verdict."""

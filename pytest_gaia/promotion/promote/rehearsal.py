@@ -225,7 +225,7 @@ def _unready(project: Project, name: str, environ: Mapping[str, str]) -> str:
     environment = resolve(Options(project=project, environ=environ, env=name))
     try:
         states = {each.service: each for each in probe_services(environment, deadline=environment.timeouts.ready)}
-    except ConfigError as mistake:
-        return str(mistake)
+    except ConfigError as usage_error:
+        return str(usage_error)
     bad = [states[each] for each in environment.required if each in states and not states[each].reachable]
     return "; ".join(f"{each.service} does not answer: {each.detail}" for each in bad)

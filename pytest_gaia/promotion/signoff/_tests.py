@@ -71,7 +71,7 @@ def expectation_ages(look: Look) -> tuple[tuple[ExpectationAge, ...], tuple[str,
     project = look.promotion.project
     reading = read(folders_of(project.suites), project.tolerances, rootdir=project.rootdir)
     digests = {seen.verdict.expectations_digest for seen in look.runs.values() if seen.verdict}
-    gaps = [] if not reading.mistakes else ["rules of the work tree that cannot be read have no age here"]
+    gaps = [] if not reading.usage_errors else ["rules of the work tree that cannot be read have no age here"]
     if digests != {expectations_digest(tuple(reading.expectations))}:
         gaps.append("the rules of the work tree are not those of every run; ages are those of the work tree")
     added = {expectation.id: expectation.added for expectation in reading.expectations}

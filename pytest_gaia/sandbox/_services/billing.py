@@ -108,10 +108,10 @@ class Pricing:
         wish = json_object(request.content)
         provider, operation = wish.get("provider", ""), wish.get("operation", "image_generation")
         if provider not in _RATES:
-            raise _mistake(400, "Valid provider required", fixed=self._fixed)
+            raise _bad_request(400, "Valid provider required", fixed=self._fixed)
         quantity = wish.get("quantity", 1)
         if not isinstance(quantity, int) or quantity < 0:
-            raise _mistake(400, "Valid quantity required", fixed=self._fixed)
+            raise _bad_request(400, "Valid quantity required", fixed=self._fixed)
         price = _price(provider, wish.get("quality", "standard"))
         return {
             "provider": provider,
@@ -139,7 +139,7 @@ class Pricing:
             for provider, price in prices.items()
         ]
         if not offers:
-            raise _mistake(400, f"Unsupported operation: {operation}", fixed=self._fixed)
+            raise _bad_request(400, f"Unsupported operation: {operation}", fixed=self._fixed)
         return {
             "operation": operation,
             "quantity": quantity,
@@ -152,7 +152,7 @@ class Pricing:
     def _provider(self, request: Request) -> str:
         provider = required_query(request, "provider")
         if provider not in _PRICING:
-            raise _mistake(404, f"Pricing not found for provider: {provider}", fixed=self._fixed)
+            raise _bad_request(404, f"Pricing not found for provider: {provider}", fixed=self._fixed)
         return provider
 
 
@@ -193,10 +193,10 @@ class Usage:
         entry = json_object(request.content)
         for name in ("provider", "operation", "quantity", "cost"):
             if name not in entry:
-                raise _mistake(400, f"Missing required field: {name}", fixed=self._fixed)
+                raise _bad_request(400, f"Missing required field: {name}", fixed=self._fixed)
         provider, quantity, cost = entry["provider"], entry["quantity"], entry["cost"]
         if provider not in _RATES or not isinstance(quantity, int) or not isinstance(cost, int | float):
-            raise _mistake(400, "Valid provider, quantity and cost required", fixed=self._fixed)
+            raise _bad_request(400, "Valid provider, quantity and cost required", fixed=self._fixed)
         if not request.dry:
             self._entries[provider] += Entry(1, quantity, float(cost))
         return {"success": True, "message": "Usage logged successfully", "timestamp": naive_now()}
@@ -282,7 +282,7 @@ async def history(request: Request) -> object:
     }
 
 
-def _mistake(status: int, detail: str, *, fixed: bool) -> HttpError:
+def _bad_request(status: int, detail: str, *, fixed: bool) -> HttpError:
     """Return the error for a mistake of the caller; the release wraps it in a 500 that only quotes its status."""
     return HttpError(status, detail) if fixed else HttpError(500, f"{status}: {detail}")
 

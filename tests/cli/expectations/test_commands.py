@@ -220,7 +220,7 @@ def test_explain_wants_one_test_that_there_is(gaia: Gaia, recorded: Path, node: 
     assert err == f"gaia: there is no test {node!r}; {problem}\n"
 
 
-def test_a_file_that_is_no_run_is_the_users_mistake(gaia: Gaia, project: Path) -> None:
+def test_a_file_that_is_no_run_is_a_usage_error(gaia: Gaia, project: Path) -> None:
     (project / "run.jsonl").write_text("{}\n")
 
     code, _, err = gaia("policy", "explain", A, "--env=staging", "--run=run.jsonl")

@@ -92,7 +92,7 @@ def test_a_project_below_the_top_of_its_repository_is_compared_too(
     assert "max_tests: was 3 and is 4" in gaia("policy", "ratchet", "--base=HEAD").out
 
 
-def test_an_unknown_reference_is_a_mistake(gaia: Gaia, repository: Path) -> None:
+def test_an_unknown_reference_is_a_usage_error(gaia: Gaia, repository: Path) -> None:
     assert gaia("policy", "ratchet", "--base=nowhere") == (
         4,
         "",

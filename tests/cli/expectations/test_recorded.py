@@ -44,7 +44,7 @@ def test_diff_without_a_run_lists_what_expectations_allow(gaia: Gaia, project: P
     assert found == [{"rule": "chat-cut-over", "why": "environment dev is not among staging", "tests": [A, B]}]
 
 
-def test_diff_of_unknown_environments_is_a_mistake(gaia: Gaia) -> None:
+def test_diff_of_unknown_environments_is_a_usage_error(gaia: Gaia) -> None:
     assert gaia("policy", "diff", "staging", "prod").err.startswith(
         "gaia: unknown environment 'prod'; did you mean production?"
     )
@@ -124,7 +124,7 @@ def test_prune_waits_for_enough_clean_runs_of_a_flaky_expectation_in_the_order_o
 
 
 @pytest.mark.parametrize("command", ["suggest", "prune"])
-def test_a_run_of_an_environment_that_is_unknown_here_is_a_mistake(gaia: Gaia, project: Path, command: str) -> None:
+def test_a_run_of_an_environment_that_is_unknown_here_is_a_usage_error(gaia: Gaia, project: Path, command: str) -> None:
     path = record(project / "run.jsonl", run(passed(A), environment="adhoc"))
 
     code, _, err = gaia("policy", command, str(path))

@@ -85,7 +85,7 @@ def test_the_commands_are_those_of_compose(operated: Path, gaia: Gaia, fake_tool
     assert fake_tools.calls() == []
 
 
-def test_what_compose_cannot_do_is_a_mistake(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_what_compose_cannot_do_is_a_usage_error(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     code, out, err = gaia("deploy", "local", "--region", "fra")
 
     assert (code, out) == (4, "")

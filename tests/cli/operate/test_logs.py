@@ -135,7 +135,7 @@ def test_ctrl_c_is_the_way_to_end_following(talking: Path, fake_tools: FakeTools
         (["sandbox"], "which nothing is deployed to"),
     ],
 )
-def test_a_mistake_is_one_message(talking: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
+def test_a_usage_error_is_one_message(talking: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
     code, out, err = gaia("logs", *arguments)
 
     assert (code, out) == (4, "")

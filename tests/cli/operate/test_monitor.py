@@ -295,7 +295,7 @@ def test_without_colours_there_are_none(here: Here) -> None:
         (("local", "--once", "--for", "3s"), "--once looks once and --for looks for a while; give one of them."),
     ],
 )
-def test_a_mistake_is_said_before_anybody_is_asked(gaia: Gaia, options: tuple[str, ...], message: str) -> None:
+def test_a_usage_error_is_said_before_anybody_is_asked(gaia: Gaia, options: tuple[str, ...], message: str) -> None:
     code, out, err = gaia("monitor", *options)
 
     assert (code, out) == (4, "")

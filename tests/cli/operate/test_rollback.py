@@ -192,7 +192,7 @@ def test_a_deployment_that_split_is_put_right(
         (["staging", "-s", "gateway"], "there is nothing to go back to for gateway"),
     ],
 )
-def test_a_mistake_is_one_message(operated: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
+def test_a_usage_error_is_one_message(operated: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
     code, out, err = gaia("rollback", *arguments, "--confirm", arguments[0])
 
     assert (code, out) == (4, "")

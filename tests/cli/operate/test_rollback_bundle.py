@@ -377,7 +377,7 @@ def test_a_rehearsal_after_which_nothing_answers_proves_nothing(releases: Releas
         (["rehearse", "staging", "--bundle", "abcd"], "there is no bundle"),
     ],
 )
-def test_a_mistake_is_one_message(releases: Releases, gaia: Gaia, arguments: list[str], message: str) -> None:
+def test_a_usage_error_is_one_message(releases: Releases, gaia: Gaia, arguments: list[str], message: str) -> None:
     code, out, err = gaia("rollback", *arguments)
 
     assert (code, out) == (4, "")

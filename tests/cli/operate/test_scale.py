@@ -61,7 +61,7 @@ def test_a_dry_run_prints_the_commands(operated: Path, gaia: Gaia, fake_tools: F
         (["production", "gateway", "--count", "2", "--confirm", "prod"], "but the environment is production"),
     ],
 )
-def test_a_mistake_is_one_message_and_nothing_is_scaled(
+def test_a_usage_error_is_one_message_and_nothing_is_scaled(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, arguments: list[str], message: str
 ) -> None:
     code, out, err = gaia("scale", *arguments)

@@ -354,7 +354,7 @@ def test_a_sandbox_that_was_taken_over_is_local_and_no_other_environment(project
 
 
 @pytest.mark.parametrize("name", ["stagign", "sandbox"])
-def test_an_environment_that_cannot_be_looked_at_is_a_mistake(gaia: Gaia, name: str) -> None:
+def test_an_environment_that_cannot_be_looked_at_is_a_usage_error(gaia: Gaia, name: str) -> None:
     code, out, err = gaia("status", name)
 
     assert (code, out) == (4, "")

@@ -118,7 +118,7 @@ def test_environments_folders_and_files_are_compared(
         (["gaia.json", "local"], "no JSON"),
     ],
 )
-def test_a_mistake_is_one_message(released: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
+def test_a_usage_error_is_one_message(released: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
     (released / "gaia.json").write_text("{")
 
     code, out, err = gaia("api", "diff", *arguments)

@@ -165,7 +165,7 @@ def test_images_of_compose_are_on_this_machine_alone(gaia: Gaia, committed: Repo
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_mistakes(gaia: Gaia, committed: Repository, arguments: tuple[str, ...], message: str) -> None:
+def test_usage_errors(gaia: Gaia, committed: Repository, arguments: tuple[str, ...], message: str) -> None:
     code, out, err = gaia("bundle", "create", *arguments)
 
     assert (code, out) == (4, "")

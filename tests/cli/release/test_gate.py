@@ -165,14 +165,14 @@ def test_who_may_not_sign_does_not_count_by_writing_past_the_command(gaia: Gaia,
         (["--bundle", "{id}"], "Missing argument 'ENV'"),
     ],
 )
-def test_mistakes(gaia: Gaia, release: Underway, arguments: list[str], said: str) -> None:
+def test_usage_errors(gaia: Gaia, release: Underway, arguments: list[str], said: str) -> None:
     code, out, err = gaia("gate", *(each.format(id=release.id) for each in arguments))
 
     assert (code, out) == (4, "")
     assert said.format(id=release.id) in err
 
 
-def test_a_bundle_that_two_begin_like_is_a_mistake(gaia: Gaia, release: Underway, project: Path) -> None:
+def test_a_bundle_that_two_begin_like_is_a_usage_error(gaia: Gaia, release: Underway, project: Path) -> None:
     twin = release.bundle.id[:20] + "0" * 44
     (project / ".gaia" / "bundles" / f"{twin}.json").write_text("{}")
 

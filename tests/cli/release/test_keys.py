@@ -99,7 +99,7 @@ def test_no_key_is_written_over(gaia: Gaia, project: Path) -> None:
         ),
     ],
 )  # fmt: skip
-def test_mistakes_leave_nothing_behind(gaia: Gaia, project: Path, arguments: list[str], said: str) -> None:
+def test_usage_errors_leave_nothing_behind(gaia: Gaia, project: Path, arguments: list[str], said: str) -> None:
     before = set(project.rglob("*"))
 
     code, out, err = gaia("key", "create", *arguments, "--output", "new.pem")
@@ -304,7 +304,7 @@ def test_a_role_is_taken_away_and_what_was_signed_in_it_stays_valid(
         (["rita", "--at", "2020-01-01", "--role", "release-manager"], "rita signed 1 entry of the"),
     ],
 )
-def test_a_key_is_not_retired_by_mistake(gaia: Gaia, release: Underway, arguments: list[str], said: str) -> None:
+def test_a_key_is_not_retired_by_accident(gaia: Gaia, release: Underway, arguments: list[str], said: str) -> None:
     release.through_local()
     release.through_dev()
     before = {path: path.read_text() for path in release.keyring.folder.iterdir()}

@@ -160,7 +160,7 @@ def test_a_ledger_written_again_without_a_key_shows_nothing_where_keys_are_trust
 
 
 @pytest.mark.parametrize("head", ["", "abc", "not-a-hash", "f" * 65])
-def test_a_head_that_is_none_is_a_mistake_and_not_a_check_less(gaia: Gaia, release: Underway, head: str) -> None:
+def test_a_head_that_is_none_is_a_usage_error_and_not_a_check_less(gaia: Gaia, release: Underway, head: str) -> None:
     release.through_local()
 
     code, out, err = gaia("ledger", "verify", "--head", head)

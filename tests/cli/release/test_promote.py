@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["deployer", "project", "promotable", "server"]
 
-MISTAKE, HOLD = 4, 11
+USAGE_ERROR, HOLD = 4, 11
 SIGNED = "\n[env.stage.stage]\nrequire_signed = true\n"
 
 
 def refused(promotable: Promotable, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Run a command line that has to be refused before anything is done; return what it says."""
-    assert run(["promote", *arguments]) == MISTAKE
+    assert run(["promote", *arguments]) == USAGE_ERROR
     assert promotable.runs() == OLD
     assert promotable.kinds == []
     assert promotable.marks == ()
@@ -41,7 +41,7 @@ def _here(promotable: Promotable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(promotable.rootdir)
 
 
-def test_mistakes_name_what_there_is(promotable: Promotable, capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors_name_what_there_is(promotable: Promotable, capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean stage" in refused(promotable, capsys, "stagee", "--bundle", promotable.bundle.short)
     assert promotable.bundle.short in refused(promotable, capsys, "stage", "--bundle", "ffffffff")
     assert "stage" in refused(promotable, capsys, "stage", "--bundle", promotable.bundle.short, "--confirm", "dev")

@@ -163,13 +163,13 @@ def test_files_that_are_not_those_of_the_release(refused: Callable[..., str], re
         (("--format", "html", "--output", "page.html"), "give --output and --markdown, or --format, not both"),
     ],
 )
-def test_mistakes(refused: Callable[..., str], release: Underway, arguments: tuple[str, ...], said: str) -> None:
+def test_usage_errors(refused: Callable[..., str], release: Underway, arguments: tuple[str, ...], said: str) -> None:
     release.through_local()
 
     assert said in refused(*arguments)
 
 
-def test_mistakes_about_the_bundle_and_the_ledger(
+def test_usage_errors_about_the_bundle_and_the_ledger(
     refused: Callable[..., str], release: Underway, project: Path
 ) -> None:
     from pytest_gaia.promotion.bundle.kept import keep_bundle

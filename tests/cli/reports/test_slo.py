@@ -90,7 +90,7 @@ def test_slower_than_the_baseline_is_missed_if_there_are_samples_enough(objectiv
     assert (code, "the comparison only advises" in out) == (0, True)
 
 
-def test_a_file_that_is_no_run_is_a_mistake(objectives: Path, gaia: Gaia) -> None:
+def test_a_file_that_is_no_run_is_a_usage_error(objectives: Path, gaia: Gaia) -> None:
     code, out, err = gaia("slo", "gaia.toml")
 
     assert (code, out) == (4, "")

@@ -140,7 +140,7 @@ def test_people_get_addresses_the_place_of_the_logs_and_lines_to_copy(project: P
         (("--without", "assets"), "--without: 'assets' is no member of the platform; did you mean asset?"),
     ],
 )
-def test_a_mistake_exits_4_and_starts_nothing(gaia: Gaia, options: tuple[str, ...], message: str) -> None:
+def test_a_usage_error_exits_4_and_starts_nothing(gaia: Gaia, options: tuple[str, ...], message: str) -> None:
     code, out, err = gaia("sandbox", "up", *options)
 
     assert (code, out) == (4, "")

@@ -103,7 +103,7 @@ def test_pytest_takes_the_place_of_the_command(operated: Path, gaia_process: Cal
         (["deploy", "staging", "--", "-x"], "add --test to run the tests"),
     ],
 )
-def test_a_mistake_is_one_message(
+def test_a_usage_error_is_one_message(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, arguments: list[str], message: str
 ) -> None:
     code, out, err = gaia(*arguments)

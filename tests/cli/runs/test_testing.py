@@ -130,7 +130,7 @@ def test_from_a_folder_below_the_suites_and_the_root_are_found(
         (("all", "now"), "gaia: all takes no argument, but 1 were given."),
     ],
 )
-def test_a_mistake_exits_4_and_runs_nothing(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
+def test_a_usage_error_exits_4_and_runs_nothing(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
     code, out, err = gaia("legacy", *arguments)
 
     assert (code, out) == (4, "")

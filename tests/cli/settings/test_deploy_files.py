@@ -222,7 +222,7 @@ def test_without_flyctl_there_are_no_secrets(gaia: Callable[..., Outcome], fake_
     assert "fly" in err
 
 
-MISTAKES = [
+USAGE_ERRORS = [
     (("lint", "stagign"), "no deploy file is for 'stagign'; did you mean staging? Known: local, production, staging."),
     (("lint", "--json", "--github"), "--json and --github both write to standard output"),
     (("lint", "--sarif", "gone/lint.sarif"), "--sarif gone/lint.sarif: cannot be written: No such file or directory."),
@@ -233,8 +233,8 @@ MISTAKES = [
 
 
 @pytest.mark.usefixtures("corrected")
-@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=[" ".join(row[0]) for row in MISTAKES])
-def test_a_mistake_is_one_message_and_exit_4(
+@pytest.mark.parametrize(("arguments", "said"), USAGE_ERRORS, ids=[" ".join(row[0]) for row in USAGE_ERRORS])
+def test_a_usage_error_is_one_message_and_exit_4(
     gaia: Callable[..., Outcome], arguments: tuple[str, ...], said: str
 ) -> None:
     code, _, err = gaia("config", *arguments)
@@ -256,7 +256,7 @@ def test_a_project_without_deploy_files_is_told_where_they_were_looked_for(
     assert "`deploy_files` in [gaia] of gaia.toml" in err
 
 
-def test_secrets_without_a_list_of_them_are_a_mistake(broken: Path, gaia: Callable[..., Outcome]) -> None:
+def test_secrets_without_a_list_of_them_are_a_usage_error(broken: Path, gaia: Callable[..., Outcome]) -> None:
     (broken / "gaia.toml").write_text("[gaia]\n", encoding="utf-8")
 
     code, _, err = gaia("config", "lint", "--secrets")

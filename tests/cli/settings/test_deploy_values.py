@@ -173,7 +173,7 @@ def test_a_hook_alone_shows_the_files_that_it_works_by(deployed: Path, gaia: Gai
     assert "https://gaia-gateway-staging.fly.dev" in out
 
 
-def test_a_mistake_in_a_deploy_file_is_one_line_and_exit_4(deployed: Path, gaia: Gaia) -> None:
+def test_a_usage_error_in_a_deploy_file_is_one_line_and_exit_4(deployed: Path, gaia: Gaia) -> None:
     (deployed / "fly.gateway.staging.toml").write_text('app = "a"\n[vm]\nmemory = "lots"\n', encoding="utf-8")
 
     code, out, err = gaia("env", "show", "staging")

@@ -172,7 +172,7 @@ def test_an_unknown_environment_exits_4_with_the_nearest_name(gaia: Gaia) -> Non
     assert err.startswith("gaia: command line: unknown environment 'stagign'; did you mean staging? Known: dev, local")
 
 
-def test_a_mistake_in_the_project_file_exits_4_with_its_place(gaia: Gaia, project: Path) -> None:
+def test_a_usage_error_in_the_project_file_exits_4_with_its_place(gaia: Gaia, project: Path) -> None:
     (project / "gaia.toml").write_text("[env.staging]\nurll = 1\n", encoding="utf-8")
 
     for command in (["env", "list"], ["env", "show", "dev"], ["test", "health"], ["sandbox", "up"]):

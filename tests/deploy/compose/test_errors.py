@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gaia.deploy.compose._shapes import is_temporary, mistake_in
+from pytest_gaia.deploy.compose._shapes import is_temporary, usage_error_in
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from pytest_gaia.deploy.compose._shapes import is_temporary, mistake_in
     ],
 )
 def test_what_only_the_user_can_mend(said: str, meaning: str) -> None:
-    assert meaning in mistake_in(said)
+    assert meaning in usage_error_in(said)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_what_only_the_user_can_mend(said: str, meaning: str) -> None:
 )
 def test_what_may_go_away_by_itself(said: str) -> None:
     assert is_temporary(said)
-    assert not mistake_in(said)
+    assert not usage_error_in(said)
 
 
 @pytest.mark.parametrize(
@@ -58,5 +58,5 @@ def test_what_may_go_away_by_itself(said: str) -> None:
     ],
 )
 def test_what_is_a_deployment_that_failed(said: str) -> None:
-    assert not mistake_in(said)
+    assert not usage_error_in(said)
     assert not is_temporary(said)

@@ -80,7 +80,7 @@ def test_a_damaged_ssh_signature_is_none(keyring: Keyring, tmp_path: Path, cut: 
     assert not trusted.verifies(ssh_signature(path, b"x")[:cut], b"x")
 
 
-def test_no_key_is_no_mistake() -> None:
+def test_no_key_is_no_usage_error() -> None:
     assert signing_key({}) is None
 
 

@@ -228,7 +228,7 @@ async def test_healed_platform_responds_as_before(platform: Platform) -> None:
         ("gateway", "noop", {}, "Fault noop: gateway writes nothing itself; give the fault to chat or asset."),
     ],
 )
-def test_mistake_is_named(service: str, kind: str, arguments: dict[str, Any], message: str) -> None:
+def test_usage_error_is_named(service: str, kind: str, arguments: dict[str, Any], message: str) -> None:
     faults = Faults()
 
     with pytest.raises(ConfigError) as error:

@@ -12,7 +12,7 @@ from pytest_gaia.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-MISTAKES = {
+USAGE_ERRORS = {
     "an unknown key": (
         '[env.preview]\nurl = "https://{service}.example"\nwritable = true\n',
         "gaia.toml:3: env.preview.writable: unknown key; did you mean writes?",
@@ -160,8 +160,8 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_in_the_project_file_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+@pytest.mark.parametrize(("text", "message"), USAGE_ERRORS.values(), ids=USAGE_ERRORS.keys())
+def test_a_usage_error_in_the_project_file_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ConfigError) as caught:
@@ -196,14 +196,14 @@ def test_a_secret_in_the_project_file_is_refused_and_not_repeated(tmp_path: Path
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_project_file_in_another_encoding_is_a_mistake(tmp_path: Path) -> None:
+def test_a_project_file_in_another_encoding_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").write_bytes(b'[gaia]\nenvironment = "d\xe9v"\n')
 
     with pytest.raises(ConfigError, match=r"gaia\.toml: not UTF-8 \(byte 23\)"):
         _ = Project(tmp_path).suites
 
 
-def test_a_folder_named_like_the_project_file_is_a_mistake(tmp_path: Path) -> None:
+def test_a_folder_named_like_the_project_file_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").mkdir()
 
     with pytest.raises(ConfigError, match=r"gaia\.toml: cannot be read"):

@@ -42,7 +42,7 @@ def deployed(tools: FakeTools) -> list[str]:
         ([], "Missing argument"),
     ],
 )
-def test_a_mistake_is_one_message_and_nothing_is_done(
+def test_a_usage_error_is_one_message_and_nothing_is_done(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, arguments: list[str], message: str
 ) -> None:
     code, out, err = gaia("deploy", *arguments)
