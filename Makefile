@@ -1,33 +1,33 @@
-# Two commands do all the set-up: `make demo` and `make test`. Everything is made in .venv, from the lock.
+# `make demo` and `make test` set everything up by themselves: they install the locked packages into .venv.
 .POSIX:
 .PHONY: demo test test-all test-lowest lint format docs bench peers pictures lock help
 
 PYTHON = .venv/bin/python
-# Tests wait for servers and time-outs: three workers keep two cores busy. What is left over goes to whoever is idle.
+# Tests wait for servers and timeouts, so three workers keep two cores busy. An idle worker takes over waiting tests.
 PARALLEL = -n 3 --dist worksteal
 
 help:
-	@echo 'make demo    run every suite on the embedded platform, and print the verdict;'
-	@echo '             WALK=1: then take a change through dev, staging and production, on stand-ins'
-	@echo '             WALK=releases: then promote two releases, with signed evidence, and go back'
-	@echo 'make test    check this project, and run its everyday tests; ONE=path: only the tests there, all of them'
-	@echo 'make test-all  run all tests, the slow ones too, and measure what they cover; then test-lowest'
-	@echo 'make test-lowest  run the everyday tests with the lowest version of each dependency that is allowed'
-	@echo 'make lint    only the checks that run no test'
-	@echo 'make format  format the code, and mend what ruff can mend'
-	@echo 'make docs    build the documentation in docs/_build/html, and check its links'
-	@echo 'make bench   measure against the peers; prints one table'
-	@echo 'make peers   run the tests of other projects with and without this plugin, and compare them (10 to 30 minutes)'
-	@echo 'make pictures  make the pictures of the README again: a terminal, the report, the sign-off page'
-	@echo 'make lock    renew the lock files (needs uv)'
+	@echo 'make demo         run every suite on the sandbox, and print the verdict'
+	@echo '                  WALK=1: then deploy a change to dev, staging and production, with fake tools'
+	@echo '                  WALK=releases: then promote two releases with signed evidence, and roll back'
+	@echo 'make test         run lint and the everyday tests (ONE=path: all tests in one file or folder)'
+	@echo 'make test-all     run all tests with coverage, then test-lowest'
+	@echo 'make test-lowest  run the everyday tests with the lowest allowed version of each dependency'
+	@echo 'make lint         check style, types, imports and words'
+	@echo 'make format       format the code, and fix what ruff can fix'
+	@echo 'make docs         build the documentation in docs/_build/html, and check its links'
+	@echo 'make bench        measure against peers, and print a table'
+	@echo 'make peers        run the tests of other projects with and without this plugin (10 to 30 minutes)'
+	@echo 'make pictures     make the pictures of the README again'
+	@echo 'make lock         update the lock files (needs uv)'
 
-# anyio and Allure load into every pytest run in which they are installed (0.35 s and 0.1 s); a demo needs neither.
+# The demo needs neither anyio nor Allure, which take 0.35 s and 0.1 s of every pytest run.
 demo:
 	@ci/setup demo
 	@$(PYTHON) -m pytest suites -p no:anyio -p no:allure_pytest
 	@case '$(WALK)' in '' | 0) ;; releases) $(PYTHON) -m ci.walk --releases ;; *) $(PYTHON) -m ci.walk ;; esac
 
-# Tests start hundreds of runs: each would compile the plugin anew (0.7 s) where Python may not keep what it has compiled.
+# Tests start hundreds of runs. If Python may not write bytecode, each of them compiles the plugin again (0.7 s).
 test:
 	@case '$(ONE)' in \
 	'') $(MAKE) lint && PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest tests $(PARALLEL) -q -m 'not slow' ;; \

@@ -1,4 +1,4 @@
-"""Import contracts of this project, for import-linter: what a package keeps to itself, and who imports a library."""
+"""Import contracts for import-linter: private modules, and the only importer of each library."""
 
 from __future__ import annotations
 

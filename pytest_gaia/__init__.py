@@ -1,9 +1,8 @@
-"""Environment-aware tests for the Gaia Platform.
+"""Release testing with pytest: fixtures, markers, options and the ``gaia`` command; see ``docs/``.
 
-Everything is reached through fixtures, markers and options; see ``docs/``. Nothing is imported here, because pytest
-loads this package in every run in which it is installed.
+Nothing is imported here, because pytest loads this package in every run.
 """
 
 __all__ = ["__version__"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""``ci/setup``: one message for what is wrong, nothing to do the second time."""
+"""`ci/setup` prints one message for each error, and does nothing the second time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def test_an_unknown_profile_is_refused() -> None:
     result = setup("demon")
 
     assert result.returncode == 4
-    assert "no profile 'demon'; there are: demo, test, bench, docs, peers, pictures, lowest, browser" in result.stderr
+    assert "unknown profile 'demon'; choose from: demo, test, bench, docs, peers, pictures, lowest, browser" in result.stderr
 
 
-def test_a_machine_without_python_is_told_what_to_install(tmp_path: Path) -> None:
+def test_without_python_the_message_names_what_to_install(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     for tool in ("cat", "cksum", "dirname", "sh"):
@@ -45,8 +45,8 @@ def test_a_machine_without_python_is_told_what_to_install(tmp_path: Path) -> Non
     assert not (copy / ".venv").exists()
 
 
-def browserless(tmp_path: Path, *tools: str, stand_ins: dict[str, str] | None = None) -> tuple[Path, str]:
-    """A copy of what the profile ``browser`` reads, and a PATH with ``tools`` of this machine and ``stand_ins`` alone."""
+def browserless(tmp_path: Path, *tools: str, fakes: dict[str, str] | None = None) -> tuple[Path, str]:
+    """Return a copy of what the profile ``browser`` reads, and a PATH with only ``tools`` of this machine and ``fakes``."""
     copy, bin_ = tmp_path / "project", tmp_path / "bin"
     (copy / "ci" / "npm").mkdir(parents=True)
     for name in ("ci/setup", "ci/npm/package.json", "ci/npm/package-lock.json"):
@@ -54,7 +54,7 @@ def browserless(tmp_path: Path, *tools: str, stand_ins: dict[str, str] | None = 
     bin_.mkdir()
     for tool in ("cat", "cksum", "dirname", "mktemp", "rm", "sh", "tail", *tools):
         (bin_ / tool).symlink_to(next(p for p in (Path("/bin") / tool, Path("/usr/bin") / tool) if p.exists()))
-    for name, script in (stand_ins or {}).items():
+    for name, script in (fakes or {}).items():
         (bin_ / name).write_text(f"#!/bin/sh\n{script}\n")
         (bin_ / name).chmod(0o755)
     return copy, str(bin_)
@@ -68,7 +68,7 @@ def set_up_browser(copy: Path, path: str) -> subprocess.CompletedProcess[str]:
 NPM = 'mkdir -p node_modules; echo npm "$@" >> ../../called'
 
 
-def test_without_npm_the_message_says_what_brings_it(tmp_path: Path) -> None:
+def test_without_npm_the_message_names_what_includes_it(tmp_path: Path) -> None:
     result = set_up_browser(*browserless(tmp_path))
 
     assert result.returncode != 0
@@ -76,7 +76,7 @@ def test_without_npm_the_message_says_what_brings_it(tmp_path: Path) -> None:
 
 
 def test_packages_are_installed_once_by_the_lock_and_run_no_scripts(tmp_path: Path) -> None:
-    copy, path = browserless(tmp_path, "mkdir", stand_ins={"npm": NPM, "chromium": ""})
+    copy, path = browserless(tmp_path, "mkdir", fakes={"npm": NPM, "chromium": ""})
 
     assert [set_up_browser(copy, path).returncode for _ in range(2)] == [0, 0]
 
@@ -85,7 +85,7 @@ def test_packages_are_installed_once_by_the_lock_and_run_no_scripts(tmp_path: Pa
 
 
 def test_packages_are_installed_again_for_another_lock(tmp_path: Path) -> None:
-    copy, path = browserless(tmp_path, "mkdir", stand_ins={"npm": NPM, "chromium": ""})
+    copy, path = browserless(tmp_path, "mkdir", fakes={"npm": NPM, "chromium": ""})
     set_up_browser(copy, path)
 
     (copy / "ci" / "npm" / "package-lock.json").write_text("{}")
@@ -94,18 +94,18 @@ def test_packages_are_installed_again_for_another_lock(tmp_path: Path) -> None:
     assert len((copy / "called").read_text().splitlines()) == 2
 
 
-def test_somebody_who_may_not_install_a_browser_is_told_which_one(tmp_path: Path) -> None:
-    result = set_up_browser(*browserless(tmp_path, "mkdir", stand_ins={"npm": NPM, "id": "echo 1000"}))
+def test_without_root_the_message_names_the_browser_to_install(tmp_path: Path) -> None:
+    result = set_up_browser(*browserless(tmp_path, "mkdir", fakes={"npm": NPM, "id": "echo 1000"}))
 
     assert result.returncode != 0
     assert "sudo apt-get install chromium" in result.stderr
 
 
-def test_a_browser_that_cannot_be_installed_is_told_with_what_apt_said_after_an_update(tmp_path: Path) -> None:
+def test_a_failed_installation_of_the_browser_prints_the_output_of_apt_after_an_update(tmp_path: Path) -> None:
     apt = 'echo "apt-get $*"; [ "$1$2" != "-qupdate" ] && exit 100; exit 0'
     tools = {"npm": NPM, "id": "echo 0", "apt-get": apt}
 
-    result = set_up_browser(*browserless(tmp_path, "mkdir", stand_ins=tools))
+    result = set_up_browser(*browserless(tmp_path, "mkdir", fakes=tools))
 
     assert result.returncode != 0
     assert "could not install Chromium" in result.stderr
