@@ -29,9 +29,6 @@ autodoc_default_options = {"exclude-members": "__init__"}
 # Options begin with two hyphens, which are no dash.
 smartquotes = False
 
-# Two classes are called Request: an HTTP exchange has one, and so does a deploy hook.
-suppress_warnings = ["ref.python"]
-
 html_theme = "furo"
 html_title = f"pytest-gaia {release}"
 html_static_path: list[str] = []

@@ -19,7 +19,10 @@ def test_an_unknown_profile_is_refused() -> None:
     result = setup("demon")
 
     assert result.returncode == 4
-    assert "unknown profile 'demon'; choose from: demo, test, bench, docs, peers, pictures, lowest, browser" in result.stderr
+    assert (
+        "unknown profile 'demon'; choose from: demo, test, bench, docs, peers, pictures, lowest, browser"
+        in result.stderr
+    )
 
 
 def test_without_python_the_message_names_what_to_install(tmp_path: Path) -> None:
