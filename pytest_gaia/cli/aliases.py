@@ -19,6 +19,9 @@ RENAMED: tuple[tuple[str, str], ...] = (
     ("full-test ENV", "test --env ENV"),
     ("deploy-and-test ENV --quick", "deploy ENV --test=smoke"),
     ("deploy-and-test ENV", "deploy ENV --test=full"),
+    ("config lint", "config check"),
+    ("config check --sarif FILE", "config check --format=sarif --output FILE"),
+    ("config check --github", "config check --format=github"),
 )
 """Old command lines, and what to write now. The rules apply in this order, each at most once.
 

@@ -51,7 +51,7 @@ _EVIDENCE = "Evidence and keys"
 
 COMMANDS = {
     "env": Command("settings.environments", "Which environments there are, and what each is made of", _START),
-    "config": Command("settings.deploy_files", "What is wrong with deploy files", _START),
+    "config": Command("settings.deploy_files", "Check deploy files, compare environments, print a schema", _START),
     "completion": Command("settings.help", "Print the completion script of a shell", _START),
     "help": Command("settings.help", "Show the help of a command or a topic", _START, hidden=True),
     "test": Command("runs.testing", "Run the tests of an environment with pytest", _TEST, passes_on=True),

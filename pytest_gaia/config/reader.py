@@ -13,6 +13,7 @@ from pytest_gaia.config.environment import SANDBOX, safe_post
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.schema import (
+    ENVIRONMENT_NAME,
     EnvironmentTable,
     FreezeTable,
     GaiaTable,
@@ -90,7 +91,7 @@ class Reader:
         key = ("env", name)
         if name == ADHOC:
             raise self._error(key, "this name is taken by the environment that --gaia-url makes on its own.")
-        if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        if not re.fullmatch(ENVIRONMENT_NAME, name):
             raise self._error(key, "the name of an environment is lower-case letters, digits and '-'.")
         for setting in values if isinstance(values, dict) else ():
             if setting in _SECRETS:

@@ -1,15 +1,18 @@
-"""The tables of ``gaia.toml`` as types."""
+"""The tables of ``gaia.toml`` as types, and their JSON Schema."""
 
-# At run time, because msgspec reads the annotations.
+# Not only for type checkers: msgspec reads the annotations.
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-# At run time, because msgspec reads the annotations.
-from pytest_gaia.config.environment import DeployFiles, HookName, Topology
-from pytest_gaia.config.tolerance import SkipMeaning, ToleranceKind, XfailMeaning
+# Not only for type checkers: msgspec reads the annotations.
+from pytest_gaia.config.environment import DeployFiles, DeploySettings, Environment, HookName, Timeouts, Topology
+from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
+from pytest_gaia.config.tolerance import SkipMeaning, Tolerance, ToleranceKind, XfailMeaning
 from pytest_gaia.files.decoding import OldNames
+
+ENVIRONMENT_NAME = r"[a-z][a-z0-9-]*"
 
 PlatformName: TypeAlias = Literal["gaia", "none"]
 Service: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
@@ -31,13 +34,17 @@ class UrlTable(Struct, frozen=True, forbid_unknown_fields=True):
     """``[env.NAME.urls]``: the base URL of each service."""
 
     gateway: str | UnsetType = UNSET
+    """base URL of the gateway"""
     auth: str | UnsetType = UNSET
+    """base URL of the service auth"""
     asset: str | UnsetType = UNSET
+    """base URL of the service asset"""
     chat: str | UnsetType = UNSET
+    """base URL of the service chat"""
 
 
 class TimeoutTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[env.NAME.timeouts]``, in seconds."""
+    """``[env.NAME.timeouts]``: how long to wait, in seconds."""
 
     connect: Seconds | UnsetType = UNSET
     answer: Seconds | UnsetType = UNSET
@@ -46,7 +53,7 @@ class TimeoutTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ToleranceTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[env.NAME.tolerance]``; the meaning of each key is that of ``Tolerance``."""
+    """``[env.NAME.tolerance]``: which failures block a release."""
 
     kind: ToleranceKind | UnsetType = UNSET
     budget: Count | UnsetType = UNSET
@@ -57,9 +64,10 @@ class ToleranceTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[env.NAME.deploy]``; the meaning of each key is that of ``DeploySettings``."""
+    """``[env.NAME.deploy]``: how the environment is deployed."""
 
     hook: HookName | UnsetType = UNSET
+    """deploy hook: a built-in one (fly, compose), an executable (command), or one in conftest.py (plugin)"""
     command: Annotated[tuple[str, ...], Meta(min_length=1)] | UnsetType = UNSET
     services: tuple[Service, ...] | UnsetType = UNSET
     deadline: Annotated[float, Meta(gt=0, le=7200)] | UnsetType = UNSET
@@ -69,15 +77,18 @@ class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FreezeTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[env.NAME.stage.freeze]]``; the meaning of each key is that of ``Freeze``."""
+    """``[[env.NAME.stage.freeze]]``: a period without promotions."""
 
     begins: datetime = field(name="from")
+    """first moment of the freeze, with its time zone"""
     until: datetime
+    """end of the freeze, with its time zone"""
     why: Text
+    """reason of the freeze"""
 
 
 class StageTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[env.NAME.stage]``; the meaning of each key is that of ``Stage``. Durations are texts, such as ``"24h"``."""
+    """``[env.NAME.stage]``: what a release needs before promotion. Durations have units, such as ``"24h"``."""
 
     previous: str | UnsetType = field(default=UNSET, name="from")
     suites: Texts | UnsetType = UNSET
@@ -87,47 +98,71 @@ class StageTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sign: tuple[Text, ...] | UnsetType = UNSET
     require_signed: bool | UnsetType = UNSET
     freeze: tuple[FreezeTable, ...] | UnsetType = UNSET
+    """periods in which nothing is promoted to this environment"""
 
 
 class SloTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[env.NAME.slo]]``; the meaning of each key is that of ``Slo``."""
+    """``[[env.NAME.slo]]``: how long a route may take."""
 
     route: str
     fail_ms: Milliseconds
+    """a slower response at the percentile violates the objective, in milliseconds"""
     warn_ms: Milliseconds | UnsetType = UNSET
+    """a slower response at the percentile is a warning, in milliseconds"""
     percentile: Annotated[float, Meta(ge=50, lt=100)] | UnsetType = UNSET
+    """percentile of the response times that is compared; 95 by default"""
     least_samples: Annotated[int, Meta(ge=2)] | UnsetType = UNSET
 
 
 class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[env.NAME]``. What is not set here is left to the layer below."""
+    """``[env.NAME]``: one environment. Keys that are not set have built-in defaults."""
 
     topology: Topology | UnsetType = UNSET
+    """which services are deployed: all of them, or only the gateway and PostgreSQL"""
     url: str | UnsetType = UNSET
-    """template with ``{service}`` for all services; without it, the URL of the gateway"""
+    """URL of all services, with `{service}` in it; without `{service}`, the URL of the gateway"""
     urls: UrlTable | UnsetType = UNSET
+    """base URL of each service; takes precedence over `url`"""
     nats: str | UnsetType = UNSET
+    """URL of the NATS server; "disabled" if there is none"""
     services: tuple[Service, ...] | UnsetType = UNSET
+    """services that are expected to run; by default those of the topology"""
     required: tuple[Service, ...] | UnsetType = UNSET
+    """services without which no test runs (exit code 12)"""
     hosts: tuple[str, ...] | UnsetType = UNSET
+    """host names that belong to this environment only; `*` is allowed as the first label"""
     loopback: bool | UnsetType = UNSET
+    """whether a release may be tested here while its services run on this machine"""
     timeouts: TimeoutTable | UnsetType = UNSET
+    """how long to wait for responses and for readiness"""
     tolerance: ToleranceTable | UnsetType = UNSET
+    """which failures block a release here"""
     writes: bool | UnsetType = UNSET
+    """whether tests marked `writes=True` may write"""
     experimental: bool | UnsetType = UNSET
+    """whether tests marked `experimental=True` apply"""
     core_only: bool | UnsetType = UNSET
+    """whether only tests marked `core=True` run when nothing is selected"""
     safe_posts: tuple[str, ...] | UnsetType = UNSET
+    """paths whose POST requests change nothing, and are allowed where writes are not"""
     suites: tuple[str, ...] | UnsetType = UNSET
+    """suites that run when nothing is selected; by default all"""
     max_answer_mib: Annotated[int, Meta(ge=1, le=4096)] | UnsetType = UNSET
+    """largest response body that is read, in MiB"""
     release: str | UnsetType = UNSET
+    """version that is deployed, for the header"""
     source: DeployFiles | UnsetType = field(default=UNSET, name="from")
+    """deploy tool whose files contain addresses, services and topology"""
     deploy: DeployTable | UnsetType = UNSET
+    """how the environment is deployed"""
     stage: StageTable | UnsetType = UNSET
+    """what a release needs before it may be promoted to this environment"""
     slo: tuple[SloTable, ...] | UnsetType = UNSET
+    """service level objectives: how long a route may take"""
 
 
 class LedgerTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[ledger]``; the meaning of each key is that of ``LedgerSettings``."""
+    """``[ledger]``: where evidence is stored, and whose signatures are trusted."""
 
     path: Text | UnsetType = UNSET
     git: Text | UnsetType = UNSET
@@ -139,13 +174,44 @@ class GaiaTable(Struct, frozen=True, forbid_unknown_fields=True):
     """``[gaia]``: settings of the project."""
 
     platform: PlatformName | UnsetType = UNSET
-    """whose shipped description lies below the project file"""
+    """platform whose built-in settings apply; "none" has no addresses"""
     environment: str | UnsetType = UNSET
+    """default environment"""
     suites: tuple[str, ...] | UnsetType = UNSET
+    """folders of tests; each subfolder is a suite, and its name is a marker"""
     deploy_files: str | UnsetType = UNSET
-    """folder of the deploy files, relative to the project file"""
+    """folder of the deploy files, relative to this file"""
     allowed_differences: tuple[str, ...] | UnsetType = UNSET
-    """what the deploy files of staging and production may differ in"""
+    """settings that may differ between the deploy files of staging and production"""
+
+
+class ProjectTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of a project that is tested with pytest-gaia."""
+
+    gaia: GaiaTable | UnsetType = UNSET
+    env: dict[str, EnvironmentTable] | UnsetType = UNSET
+    """environments by name; what a table does not set is built in"""
+    ledger: LedgerTable | UnsetType = UNSET
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``gaia.toml``."""
+    # Only this command needs it.
+    from pytest_gaia.files.jsonschema import json_schema
+
+    meanings: dict[type, tuple[type, ...]] = {
+        EnvironmentTable: (Environment,),
+        TimeoutTable: (Timeouts,),
+        ToleranceTable: (Tolerance,),
+        DeployTable: (DeploySettings,),
+        StageTable: (Stage,),
+        FreezeTable: (Freeze,),
+        SloTable: (Slo,),
+        LedgerTable: (LedgerSettings,),
+    }
+    found = json_schema(ProjectTable, "gaia.toml", meanings)
+    found["$defs"]["ProjectTable"]["properties"]["env"]["propertyNames"] = {"pattern": f"^{ENVIRONMENT_NAME}$"}
+    return found
 
 
 def set_values(table: object) -> dict[str, Any]:

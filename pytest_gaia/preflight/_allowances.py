@@ -118,7 +118,7 @@ def _own(allowance: Allowance, names: set[str], used: set[tuple[Place, str]], un
     for name in allowance.checks:
         if name not in names:
             right = meant(name, names)
-            mend = f"write {right}" if right else "write the name of a check, as `gaia config lint` shows it"
+            mend = f"write {right}" if right else "write the name of a check, as `gaia config check` shows it"
             yield finding(UNUSED, Found(allowance.place, f'there is no check "{name}"', mend))
         elif (allowance.place, name) not in used and name not in unasked:
             what = f"{name} finds nothing here"

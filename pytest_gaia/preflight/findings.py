@@ -69,7 +69,7 @@ class Finding:
             "key": self.place.key or None,
             "what": self.text,
             "why": self.why,
-            "mend": self.mend,
+            "fix": self.mend,
         }
 
 

@@ -1,11 +1,11 @@
-"""Findings as SARIF 2.1.0, which GitHub, GitLab and editors show beside the lines that they are about."""
+"""Findings as SARIF 2.1.0 and as GitLab code quality, which show them next to the lines of a file."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from pytest_gaia.preflight.findings import Check, Finding
+from pytest_gaia.preflight.findings import Check, Finding, Severity
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _ROOT = "%SRCROOT%"
@@ -18,7 +18,7 @@ def sarif(findings: Sequence[Finding], checks: Sequence[Check], *, version: str,
     """
     rules = {each.id: number for number, each in enumerate(checks)}
     driver = {
-        "name": "gaia config lint",
+        "name": "gaia config check",
         "semanticVersion": version,
         "informationUri": "https://pypi.org/project/pytest-gaia/",
         "rules": [_rule(each) for each in checks],
@@ -26,6 +26,23 @@ def sarif(findings: Sequence[Finding], checks: Sequence[Check], *, version: str,
     results = [_result(each, rules[each.check], prefix) for each in findings]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+_GITLAB: dict[Severity, str] = {"error": "critical", "warning": "major", "note": "info"}
+
+
+def code_quality(findings: Sequence[Finding], prefix: str = "") -> list[dict[str, Any]]:
+    """Return a code quality report of GitLab; ``prefix`` is as for :func:`sarif`."""
+    return [
+        {
+            "description": f"{each.text}. Fix: {each.mend}.",
+            "check_name": each.check,
+            "fingerprint": _fingerprint((each.check, each.place.file, each.text)),
+            "severity": _GITLAB[each.severity],
+            "location": {"path": f"{prefix}{each.place.file}", "lines": {"begin": each.place.line}},
+        }
+        for each in findings
+    ]
 
 
 def _rule(check: Check) -> dict[str, Any]:
@@ -51,12 +68,12 @@ def _result(finding: Finding, rule: int, prefix: str) -> dict[str, Any]:
         "ruleId": finding.check,
         "ruleIndex": rule,
         "level": finding.severity,
-        "message": {"text": f"{finding.text}. {finding.why} Do: {finding.mend}."},
+        "message": {"text": f"{finding.text}. {finding.why} Fix: {finding.mend}."},
         "locations": [location],
         "partialFingerprints": {"gaiaFinding/v1": _fingerprint((finding.check, finding.place.file, finding.text))},
     }
 
 
 def _fingerprint(parts: Iterable[str]) -> str:
-    """Return what stays the same when lines move: a finding that is known is not shown as a new one."""
+    """Return an identifier that stays the same when lines move, so that a known finding is not shown as new."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

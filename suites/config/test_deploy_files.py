@@ -1,4 +1,4 @@
-"""The project's own deploy files, before anything is deployed: one check a topic of ``gaia config lint``.
+"""The project's own deploy files, before anything is deployed: one check a topic of ``gaia config check``.
 
 In an environment that has deploy files, what concerns it is looked at; anywhere else, all of them. Warnings do not fail.
 """

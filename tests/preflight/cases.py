@@ -76,6 +76,6 @@ def step(check: str, command: str, job: str = "production") -> Case:
     """Put one more command into a job of GitHub's, before the deployment."""
     deploy = f"gaia deploy-and-test {job}"
     new = f"- run: {command}  # wrong\n      - run: {deploy}"
-    old = f"- run: {deploy}" if job == "production" else "- run: |\n          gaia config lint --github"
+    old = f"- run: {deploy}" if job == "production" else "- run: |\n          gaia config check --format github"
     after = new if job == "production" else f"- run: {command}  # wrong\n      {old}"
     return case(check, (DEPLOY, old, after))

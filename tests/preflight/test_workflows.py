@@ -181,7 +181,7 @@ def test_what_deploys(text: str) -> None:
     [
         "fly status",
         "echo deploy",
-        "gaia config lint",
+        "gaia config check",
         "butterfly deploy",
         "uses actions/deploy-pages@v4",
         "fly logs; echo deployed",

@@ -135,10 +135,10 @@ def test_annotations_are_escaped_as_the_runner_reads_them() -> None:
     assert github_annotations(FOUND, "a,b:c/") == [
         (
             "::error file=a%2Cb%3Ac/deploy/fly a.toml,line=7,title=gaia autostop::"
-            "50%25 off, here: yes. it matters%0ADo: do it%0Aso."
+            "50%25 off, here: yes. it matters%0AFix: do it%0Aso."
         ),
-        "::warning file=a%2Cb%3Ac/b.toml,line=1,title=gaia grace-period::text. why%0ADo: mend.",
-        "::notice file=a%2Cb%3Ac/c.yml,line=3,title=gaia restart-policy::text. why%0ADo: mend.",
+        "::warning file=a%2Cb%3Ac/b.toml,line=1,title=gaia grace-period::text. why%0AFix: mend.",
+        "::notice file=a%2Cb%3Ac/c.yml,line=3,title=gaia restart-policy::text. why%0AFix: mend.",
     ]
 
 

@@ -159,7 +159,7 @@ def test_a_file_that_lets_nobody_judge_is_refused(tmp_path: Path, without_checks
         plan_rollout(staging(), without_checks, rootdir=tmp_path)
 
     assert "fly.auth.staging.toml" in str(refusal.value)
-    assert "gaia config lint staging" in str(refusal.value)
+    assert "gaia config check staging" in str(refusal.value)
 
 
 def test_it_can_still_be_looked_at_and_others_deployed(tmp_path: Path, without_checks: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""``gaia config``: what is wrong with deploy files, and what two environments differ in."""
+"""``gaia config``: check deploy files, compare two environments, print the JSON Schema of ``gaia.toml``."""
 
 import json
 import os
@@ -6,123 +6,160 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pytest_gaia import __version__
 from pytest_gaia.cli.options import AsJson, complete_name
-from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.cli.output import echo_json, echo_lines, show_table
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.project import Project
+from pytest_gaia.config.schema import schema
 from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.fly.operations import secret_names
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.writing import write_file
 from pytest_gaia.preflight.difference import BY_NAME, Row, difference
 from pytest_gaia.preflight.files import DeployFiles
-from pytest_gaia.preflight.findings import Finding, Severity
+from pytest_gaia.preflight.findings import Check, Finding, Severity
 from pytest_gaia.preflight.lint import ALL_CHECKS, lint
 from pytest_gaia.preflight.reading import read_deploy_files, with_secrets
 from pytest_gaia.preflight.spelling import environment_name
 from pytest_gaia.printable import commands, one_line
 from pytest_gaia.report.github import github_annotations
-from pytest_gaia.report.sarif import sarif
+from pytest_gaia.report.sarif import code_quality, sarif
 from pytest_gaia.wording import counted
 
-app = typer.Typer(
-    name="config", help="What is wrong with deploy files, and what two environments differ in.", no_args_is_help=True
-)
+app = typer.Typer(name="config", help="Check deploy files, compare environments, print a schema", no_args_is_help=True)
 
-LINT_HELP = """\
-Check the deploy files (fly.*.toml, docker-compose.yml) and what CI does with them, before anything is deployed.
+CHECK_HELP = """\
+Check deploy files and CI files, before you deploy.
+
+Reads fly.*.toml, docker-compose.yml, .github/workflows and .gitlab-ci.yml. Changes nothing.
 
 \b
-  gaia config lint                       every environment
-  gaia config lint production            what concerns production
-  gaia config lint --strict              warnings count too
-  gaia config lint --sarif lint.sarif    for code scanning
-  gaia config lint --secrets             ask Fly which secrets are set, too
+Examples:
+  gaia config check                                  all environments
+  gaia config check production                       findings that concern production
+  gaia config check --explain autostop               why a check matters, and how to fix what it found
+  gaia config check --strict                         exit 1 for warnings, too
+  gaia config check --format sarif -o lint.sarif     for GitHub code scanning
+  gaia config check --format gitlab -o quality.json  for GitLab code quality
+  gaia config check --secrets                        ask Fly which secrets are set
 
-Exits 1 if there is an error, 4 if a file cannot be read. To allow what a check finds, say why in the file, on the line
-or above it: # gaia: allow autostop because nobody uses it at night
+Exits 1 if there is an error, 4 if a file cannot be read. To allow a finding, write a comment with a reason on its line
+or above it: # gaia: allow autostop because the pilot ends in May
 """
 
 DIFF_HELP = """\
-Show what two environments differ in, by their deploy files, side by side. Exits 0 whatever it shows.
+Compare the deploy files of two environments.
 
-What the project allows (allowed_differences in gaia.toml), and what only follows the environment's name, is marked.
+Marks differences that gaia.toml allows (allowed_differences), and those that follow from the name of the environment.
 
 \b
+Examples:
   gaia config diff staging production
 """
 
+SCHEMA_HELP = """\
+Print the JSON Schema of gaia.toml, for completion and validation in editors.
 
-@app.command("lint", help=LINT_HELP)
-def lint_files(
+\b
+Examples:
+  gaia config schema -o gaia.schema.json    then begin gaia.toml with  #:schema ./gaia.schema.json
+"""
+
+Format = Literal["text", "json", "github", "gitlab", "sarif"]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result to FILE.", show_default=False)
+]
+
+
+@app.command("check", help=CHECK_HELP)
+def check_files(
     env: Annotated[
-        str | None, typer.Argument(help="Only what concerns this environment.", autocompletion=complete_name)
+        str | None,
+        typer.Argument(metavar="ENV", help="Show only what concerns this environment", autocompletion=complete_name),
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="CHECK", help="Show why CHECK matters, and how to fix its findings", show_default=False),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings, too")] = False,
+    secrets: Annotated[bool, typer.Option("--secrets", help="Ask Fly which secrets are set; needs a login")] = False,
     as_json: AsJson = False,
-    sarif: Annotated[Path | None, typer.Option(metavar="FILE", help="Write SARIF 2.1.0 to FILE as well.")] = None,
-    github: Annotated[
-        bool, typer.Option("--github", help="Write annotations for GitHub Actions; there it is the default.")
-    ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings, too.")] = False,
-    secrets: Annotated[
-        bool, typer.Option("--secrets", help="Ask Fly which secrets are set; needs flyctl and a login.")
-    ] = False,
+    form: Annotated[Format, typer.Option("--format", help="Format of the output; github adds annotations")] = "text",
+    output: Output = None,
 ) -> None:
-    """Check the deploy files of this project."""
-    if as_json and github:
-        raise ConfigError("--json and --github both write to standard output; leave one of them out.")
+    """Check the deploy files and CI files of this project."""
+    if as_json and form not in ("text", "json"):
+        raise ConfigError(f"--json and --format {form} exclude each other; give only one of them.")
+    form = "json" if as_json else form
+    if output is not None and form in ("text", "github"):
+        raise ConfigError(f"--output: needs --json, --format gitlab or --format sarif; {form} goes to standard output.")
     project = Project.around(Path.cwd())
-    files = _read(project, *([env] if env is not None else []))
+    explained = _named(explain) if explain is not None else None
+    files = _read(project, *([env] if env is not None else []), may_be_empty=explained is not None)
     name = _known(files, env).environment if env is not None else None
     if secrets:
         files = _with_secrets(files, name)
     findings = lint(files, name)
-    if sarif is not None:
-        _write_sarif(sarif, findings, _prefix(project.rootdir))
-    if as_json:
-        echo_json([each.as_json() for each in findings])
-    else:
+    if explained is not None:
+        echo_lines(explanation(explained, findings))
+        raise typer.Exit
+    _write(findings, form, output, _prefix(project.rootdir))
+    if form in ("text", "github") or output is not None:
         _show(findings, files, name)
-        if github or os.environ.get("GITHUB_ACTIONS") == "true":
-            _annotate(findings, _prefix(project.rootdir))
-    gating = ("error", "warning") if strict else ("error",)
-    raise typer.Exit(int(any(each.severity in gating for each in findings)))
+    if form == "github" or (form == "text" and os.environ.get("GITHUB_ACTIONS") == "true"):
+        _annotate(findings, _prefix(project.rootdir))
+    blocking = ("error", "warning") if strict else ("error",)
+    raise typer.Exit(int(any(each.severity in blocking for each in findings)))
+
+
+@app.command("schema", help=SCHEMA_HELP)
+def print_schema(output: Output = None) -> None:
+    """Print the JSON Schema of ``gaia.toml``."""
+    _write_json(schema(), output)
 
 
 @app.command("diff", help=DIFF_HELP)
 def diff_files(
-    left: Annotated[str, typer.Argument(metavar="ENV", help="One environment.", autocompletion=complete_name)],
-    right: Annotated[str, typer.Argument(metavar="ENV", help="The other one.", autocompletion=complete_name)],
+    left: Annotated[str, typer.Argument(metavar="ENV", help="One environment", autocompletion=complete_name)],
+    right: Annotated[str, typer.Argument(metavar="ENV", help="The other environment", autocompletion=complete_name)],
     as_json: AsJson = False,
 ) -> None:
-    """Show what two environments differ in."""
+    """Compare the deploy files of two environments."""
     files = _read(Project.around(Path.cwd()), left, right)
     one, other = _known(files, left), _known(files, right)
     rows = difference(one, other, files.allowed.entries)
     if as_json:
         echo_json([row.as_json() for row in rows])
     elif not rows:
-        typer.echo(f"{one.environment} and {other.environment} do not differ.")
+        typer.echo(f"{one.environment} and {other.environment} have no differences.")
     else:
         show_table(("service", "what", one.environment, other.environment, "allowed"), [row_cells(row) for row in rows])
         count = sum(not row.allowed for row in rows)
-        typer.echo(f"{len(rows)} differences, {count} of them not listed in allowed_differences.")
+        typer.echo(f"{len(rows)} differences, {count} not listed in allowed_differences.")
 
 
-def _read(project: Project, *needed: str) -> DeployFiles:
-    """Return the files of the project; those of other environments than the ``needed`` may be unreadable."""
+def _named(identifier: str) -> Check:
+    """Return the check of this name."""
+    found = {each.id: each for each in ALL_CHECKS}
+    if identifier not in found:
+        raise ConfigError(f"--explain: unknown check {identifier!r}; {nearest(identifier, found)}")
+    return found[identifier]
+
+
+def _read(project: Project, *needed: str, may_be_empty: bool = False) -> DeployFiles:
+    """Return the deploy files of ``project``; files of environments that are not ``needed`` may be unreadable."""
     files = read_deploy_files(project, {*needed, *map(environment_name, needed)} if needed else None)
     for problem in files.unread:
-        typer.echo(f"gaia: left out, and not compared: {problem}", err=True)
-    if not (files.deployments or files.unrecognized):
+        typer.echo(f"gaia: skipped, and not compared: {problem}", err=True)
+    if not (files.deployments or files.unrecognized or may_be_empty):
         raise ConfigError(
-            "there are no deploy files: looked for fly.SERVICE.ENV.toml, fly.ENV.toml and docker-compose.yml in "
-            f"{_folder(project)}. `deploy_files` in [gaia] of gaia.toml names another folder."
+            f"no deploy files found: there is no fly.SERVICE.ENV.toml, fly.ENV.toml or docker-compose.yml in "
+            f"{_folder(project)}. Set `deploy_files` in [gaia] of gaia.toml if they are in another folder."
         )
     return files
 
@@ -133,7 +170,7 @@ def _folder(project: Project) -> str:
 
 
 def _known(files: DeployFiles, name: str) -> Deployment:
-    """Return the deployment of the environment that the user has named, however it is spelled."""
+    """Return the deployment of the environment ``name``, which may have another spelling (prod)."""
     found = files.deployment(name) or files.deployment(environment_name(name))
     if found is None:
         names = [each.environment for each in files.deployments]
@@ -142,9 +179,9 @@ def _known(files: DeployFiles, name: str) -> Deployment:
 
 
 def _with_secrets(files: DeployFiles, environment: str | None) -> DeployFiles:
-    """Return ``files`` with the secrets that are set; an app that is not there yet has none."""
+    """Return ``files`` with the names of the secrets that are set. An app that does not exist yet has none."""
     if not files.secrets:
-        raise ConfigError('--secrets: gaia.toml lists no secrets; name them in [env.NAME.deploy]: secrets = ["…"].')
+        raise ConfigError('--secrets: gaia.toml lists no secrets. Add them to [env.NAME.deploy]: secrets = ["NAME"].')
     names: dict[str, frozenset[str]] = {}
     for owner, each in files.apps("fly"):
         if files.secrets.get(owner) and environment in (None, owner) and each.name not in names:
@@ -155,16 +192,32 @@ def _with_secrets(files: DeployFiles, environment: str | None) -> DeployFiles:
     return with_secrets(files, names)
 
 
+def _write(findings: Sequence[Finding], form: Format, output: Path | None, prefix: str) -> None:
+    """Write ``findings`` as one JSON document, if ``form`` is one."""
+    if form == "json":
+        _write_json([each.as_json() for each in findings], output)
+    elif form == "gitlab":
+        _write_json(code_quality(findings, prefix), output)
+    elif form == "sarif":
+        _write_json(sarif(findings, ALL_CHECKS, version=__version__, prefix=prefix), output)
+
+
+def _write_json(document: object, output: Path | None) -> None:
+    if output is None:
+        echo_json(document)
+        return
+    try:
+        write_file(output, f"{json.dumps(document, indent=2, ensure_ascii=False)}\n")
+    except OSError as error:
+        raise ConfigError(f"--output {output}: cannot be written: {error.strerror}.") from None
+
+
 def _show(findings: Sequence[Finding], files: DeployFiles, environment: str | None) -> None:
-    if sys.stdout.isatty():
-        if findings:
-            rows = [(each.severity, str(each.place), each.check, f"{each.text}\n→ {each.mend}") for each in findings]
-            show_table(("", "where", "check", "what"), rows)
-    else:
-        for line in (line for each in findings for line in finding_lines(each)):
-            typer.echo(line)
+    echo_lines(map(finding_line, findings))
     names = [each.environment for each in files.deployments if environment in (None, each.environment)]
     typer.echo(summary(Counter(each.severity for each in findings), names))
+    if findings:
+        typer.echo("Run `gaia config check --explain CHECK` to see why a check matters, and how to fix its findings.")
 
 
 def _annotate(findings: Sequence[Finding], prefix: str) -> None:
@@ -173,38 +226,38 @@ def _annotate(findings: Sequence[Finding], prefix: str) -> None:
             typer.echo(line)
 
 
-def _write_sarif(path: Path, findings: Sequence[Finding], prefix: str) -> None:
-    text = json.dumps(sarif(findings, ALL_CHECKS, version=__version__, prefix=prefix), indent=2, ensure_ascii=False)
-    try:
-        write_file(path, f"{text}\n")
-    except OSError as error:
-        raise ConfigError(f"--sarif {path}: cannot be written: {error.strerror}.") from None
-
-
 def _prefix(rootdir: Path) -> str:
-    """Return the project's folder within its git repository, with a slash at the end; empty where it is the repository."""
+    """Return the folder of the project within its git repository, with a slash at the end; empty for the top folder."""
     repository = next((folder for folder in (rootdir, *rootdir.parents) if (folder / ".git").exists()), rootdir)
     return "" if repository == rootdir else f"{rootdir.relative_to(repository).as_posix()}/"
 
 
-def finding_lines(finding: Finding) -> list[str]:
-    """Return ``finding`` as compilers write theirs, and below it why it matters and what to do."""
+def finding_line(finding: Finding) -> str:
+    """Return ``finding`` in one line, in the format of compilers."""
     place = f"{finding.place.file}:{finding.place.line}"
-    lines = [
-        f"{place}: {finding.severity}: {finding.check}: {finding.text}",
-        f"    why: {finding.why}",
-        f"    do:  {finding.mend}",
-    ]
-    return list(map(one_line, lines))
+    return one_line(f"{place}: {finding.severity}: {finding.check}: {finding.text}")
+
+
+def explanation(check: Check, findings: Sequence[Finding]) -> list[str]:
+    """Return what ``--explain`` prints: why ``check`` matters, and the fix of each of its ``findings``."""
+    lines = [f"{check.id} ({check.severity}): {check.title}", "", check.why]
+    if check.refuses:
+        lines += ["", "Findings of this check also stop `gaia deploy`."]
+    own = [each for each in findings if each.check == check.id]
+    for each in own:
+        lines += ["", f"{each.place.file}:{each.place.line}: {each.text}", f"  Fix: {each.mend}"]
+    if not own:
+        lines += ["", "It found nothing in this project."]
+    return list(map(one_line, [*lines, "", f"To allow a finding: # gaia: allow {check.id} because REASON"]))
 
 
 def summary(counts: Mapping[Severity, int], environments: Sequence[str]) -> str:
-    """Return the last line: how much was found, and where it was looked."""
+    """Return the number of findings by severity, and the environments that were checked."""
     where = ", ".join(environments)
-    said = [counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts.get(severity)]
-    if said:
-        return ", ".join(said) + (f" ({where})" if where else "")
-    return f"Nothing wrong in the deploy files of {where}."
+    numbers = [counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts.get(severity)]
+    if numbers:
+        return ", ".join(numbers) + (f" ({where})" if where else "")
+    return f"No findings in the deploy files of {where}."
 
 
 def row_cells(row: Row) -> tuple[str, str, str, str, str]:

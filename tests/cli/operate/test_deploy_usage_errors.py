@@ -91,7 +91,7 @@ def test_a_file_without_health_checks_is_refused_and_can_be_looked_at(
 
     assert (code, out) == (4, "")
     assert "deploy/fly.auth.staging.toml" in err
-    assert "gaia config lint staging" in err
+    assert "gaia config check staging" in err
     assert (dry_code, len(dry_out.splitlines())) == (4, 2)
     assert "deploy/fly.auth.staging.toml" in dry_err
     assert (document["good"], document["exit_code"], len(document["steps"])) == (False, 4, 2)
