@@ -95,14 +95,14 @@ def reads(folder: Path, *words: str, code: int = 0) -> Counter[str]:
         (("pytest", "-p", "no:xdist", "--gaia-env=local"), 0),
         (("gaia", "status", "local"), 0),
         (("gaia", "env", "show", "local"), 0),
-        (("gaia", "config", "lint"), 1),
+        (("gaia", "config", "check"), 1),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_command_reads_each_file_once(here: Path, words: tuple[str, ...], code: int) -> None:
     found = reads(here, *words, code=code)
 
-    assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, 1) | {".env": int("lint" not in words)}
+    assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, 1) | {".env": int("check" not in words)}
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,11 @@ NOT_WRONG = [
     ),
     case(
         "automatic-rollback",
-        (DEPLOY, "          gaia config check --format github", "          gaia full-test staging || gaia rollback staging"),
+        (
+            DEPLOY,
+            "          gaia config check --format github",
+            "          gaia full-test staging || gaia rollback staging",
+        ),
     ),
     step("rebuilt-per-environment", "flyctl deploy -c fly.auth.production.toml --remote-only"),
     step("rebuilt-per-environment", "flyctl deploy --image $IMAGE"),

@@ -36,11 +36,11 @@ def test_every_aspect_is_listed() -> None:
     assert ", ".join(f"`{entry}`" for entry in DEFAULT_ALLOWED) in PAGE
 
 
-def test_every_option_of_lint_is_listed() -> None:
+def test_every_option_of_the_command_is_listed() -> None:
     from typer.main import get_command
 
     from pytest_gaia.cli.settings.deploy_files import app
 
-    lint = get_command(app).commands["lint"]  # type: ignore[attr-defined]
-    options = {option for parameter in lint.params for option in parameter.opts if option.startswith("--")}
+    command = get_command(app).commands["check"]  # type: ignore[attr-defined]
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
     assert options == set(re.findall(r"^\| `(--[a-z]+)", PAGE, re.MULTILINE))
