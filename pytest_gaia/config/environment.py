@@ -37,12 +37,12 @@ class Timeouts:
 
     connect: float = 5.0
     """for a connection, of any protocol"""
-    answer: float = 30.0
-    """for the answer to one request"""
+    response: float = 30.0
+    """for the response to one request"""
     stream: float = 60.0
     """for a whole event stream"""
     ready: float = 15.0
-    """for all members to answer before the first test"""
+    """until all services are ready, before the first test"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Environment:
     loopback: bool = False
     """whether a release may be tested on this machine, in an environment that comes after another one"""
     timeouts: Timeouts = Timeouts()
-    max_answer_mib: int = 16
+    max_response_mib: int = 16
     """the largest body of an answer that is read, once it is decoded, or of a whole event stream"""
     writes: bool = False
     """whether a check marked ``writes=True`` may write here"""

@@ -25,6 +25,8 @@ Milliseconds: TypeAlias = Annotated[float, Meta(gt=0)]
 OLD_NAMES = OldNames(
     keys={
         "env.*.deploy.answers": "consecutive_successes",
+        "env.*.max_answer_mib": "max_response_mib",
+        "env.*.timeouts.answer": "response",
     },
 )
 """names that keys and values of ``gaia.toml`` had before; the old ones are accepted with a notice"""
@@ -47,7 +49,7 @@ class TimeoutTable(Struct, frozen=True, forbid_unknown_fields=True):
     """``[env.NAME.timeouts]``: how long to wait, in seconds."""
 
     connect: Seconds | UnsetType = UNSET
-    answer: Seconds | UnsetType = UNSET
+    response: Seconds | UnsetType = UNSET
     stream: Seconds | UnsetType = UNSET
     ready: Seconds | UnsetType = UNSET
 
@@ -147,7 +149,7 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """paths whose POST requests change nothing, and are allowed where writes are not"""
     suites: tuple[str, ...] | UnsetType = UNSET
     """suites that run when nothing is selected; by default all"""
-    max_answer_mib: Annotated[int, Meta(ge=1, le=4096)] | UnsetType = UNSET
+    max_response_mib: Annotated[int, Meta(ge=1, le=4096)] | UnsetType = UNSET
     """largest response body that is read, in MiB"""
     release: str | UnsetType = UNSET
     """version that is deployed, for the header"""

@@ -28,7 +28,7 @@ KEY = "key-of-the-environment"
 def environment(name: str = "sandbox", **values: Any) -> Environment:
     """Return an environment with short timeouts, an API key and whatever else is given."""
     defaults: dict[str, Any] = {
-        "timeouts": Timeouts(connect=5.0, answer=5.0, stream=5.0, ready=5.0),
+        "timeouts": Timeouts(connect=5.0, response=5.0, stream=5.0, ready=5.0),
         "api_key": Secret(KEY),
         "writes": True,
     }

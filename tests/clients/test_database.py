@@ -120,7 +120,7 @@ async def test_a_test_that_ends_its_transaction_is_told_so(database: OwnDatabase
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(database: OwnDatabase) -> None:
-    limits = Timeouts(connect=2.0, answer=0.2)
+    limits = Timeouts(connect=2.0, response=0.2)
     async with opened(database.owner, timeouts=limits) as client:
         with pytest.raises(DeadlineExceeded, match=r"statement timeout.*statement_timeout is 0\.2 s"):
             async with client.test_transaction() as session:
@@ -130,7 +130,7 @@ async def test_a_statement_that_takes_too_long_is_given_up(database: OwnDatabase
 
 
 async def test_a_lock_that_another_holds_is_given_up(database: OwnDatabase) -> None:
-    limits = Timeouts(connect=0.3, answer=5.0)
+    limits = Timeouts(connect=0.3, response=5.0)
     async with opened(database.owner) as holder, holder.test_transaction() as holding:
         await holding.execute("LOCK TABLE personas")
         async with opened(database.owner, timeouts=limits) as client:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_gaia.run.sandbox import Sandbox
     from tests.clients.conftest import OwnDatabase
 
-LIMITS = Timeouts(connect=0.5, answer=5.0)
+LIMITS = Timeouts(connect=0.5, response=5.0)
 
 
 async def in_a_test(client: Database, *steps: Callable[[Session], Awaitable[object]]) -> None:
@@ -250,7 +250,7 @@ async def test_a_statement_that_is_cancelled_leaves_the_transaction_in_order(dat
 
 
 async def test_a_link_that_freezes_is_told_at_the_deadline_and_closed_in_time(database: OwnDatabase) -> None:
-    limits = Timeouts(connect=1.0, answer=0.2)
+    limits = Timeouts(connect=1.0, response=0.2)
     async with pooler(database.owner) as seen:
         async with opened(seen.dsn, timeouts=limits) as client:
 

@@ -293,7 +293,7 @@ async def test_reading_stops_at_a_bound_that_the_error_names(connect: Connect, s
         with pytest.raises(UnexpectedResponse, match="more than 16 MiB once it is decoded") as large:
             await gateway.get("/x")
 
-    assert "`max_answer_mib` in [env.sandbox]" in str(large.value)
+    assert "`max_response_mib` in [env.sandbox]" in str(large.value)
     assert record[0].error is not None
     assert len(record[0].error) < 70_000
 
@@ -308,9 +308,9 @@ async def test_reading_events_stops_at_the_bound_too(connect: Connect) -> None:
 
 async def test_the_bound_is_a_setting(connect: Connect) -> None:
     async with peer(always(200, bytes(MIB))) as exact, peer(always(200, bytes(MIB + 1))) as more:
-        assert (await connect({"gateway": exact.url}, max_answer_mib=1).http("gateway").get("/x")).status == 200
+        assert (await connect({"gateway": exact.url}, max_response_mib=1).http("gateway").get("/x")).status == 200
         with pytest.raises(UnexpectedResponse, match="more than 1 MiB"):
-            await connect({"gateway": more.url}, max_answer_mib=1).http("gateway").get("/x")
+            await connect({"gateway": more.url}, max_response_mib=1).http("gateway").get("/x")
 
 
 DRIPS = {

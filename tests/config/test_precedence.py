@@ -19,7 +19,7 @@ STAGING = """\
 [env.staging]
 url = "https://{service}.staging.example"
 release = "2026.11"
-timeouts = { answer = 7 }
+timeouts = { response = 7 }
 """
 
 
@@ -35,11 +35,11 @@ def test_the_project_file_lies_over_the_shipped_one_key_by_key(options: Options)
     assert staging.urls == {"gateway": "https://gateway.staging.example"}
     assert staging.release == "2026.11"
     assert staging.topology == "gateway-only"
-    assert (staging.timeouts.answer, staging.timeouts.connect) == (7.0, 5.0)
-    assert {key: staging.sources[key] for key in ("urls.gateway", "release", "timeouts.answer", "topology")} == {
+    assert (staging.timeouts.response, staging.timeouts.connect) == (7.0, 5.0)
+    assert {key: staging.sources[key] for key in ("urls.gateway", "release", "timeouts.response", "topology")} == {
         "urls.gateway": "gaia.toml:2",
         "release": "gaia.toml:3",
-        "timeouts.answer": "gaia.toml:4",
+        "timeouts.response": "gaia.toml:4",
         "topology": "default",
     }
 

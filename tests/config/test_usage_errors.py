@@ -19,7 +19,7 @@ USAGE_ERRORS = {
     ),
     "an unknown key without a near one lists all": (
         "[env.preview]\nzzz = 1\n",
-        "gaia.toml:2: env.preview.zzz: unknown key; Known: core_only, deploy, experimental, from, hosts, loopback, max_answer_mib, nats, release, required, safe_posts, services, slo, stage,",
+        "gaia.toml:2: env.preview.zzz: unknown key; Known: core_only, deploy, experimental, from, hosts, loopback, max_response_mib, nats, release, required, safe_posts, services, slo, stage,",
     ),
     "an unknown service": (
         '[env.preview.urls]\n\n# comment\ngatway = "http://x"\n',

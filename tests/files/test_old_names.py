@@ -61,6 +61,8 @@ def test_a_key_under_both_names_is_an_error() -> None:
     ("table", "old", "new"),
     [
         ("env.dev.deploy", 'hook = "fly"\nanswers = 5', "consecutive_successes = 5"),
+        ("env.dev", "writes = true\nmax_answer_mib = 5", "max_response_mib = 5"),
+        ("env.dev.timeouts", "ready = 5\nanswer = 5", "response = 5"),
     ],
 )
 def test_gaia_toml_is_read_with_old_names(table: str, old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def exit_code(tally: Tally) -> int:
 def _watch(
     environment: Environment, tally: Tally, shown: Shown, stop: Stop, *, every: float, until: float | None
 ) -> None:
-    patience = min(environment.timeouts.answer, _LONGEST_LOOK)
+    patience = min(environment.timeouts.response, _LONGEST_LOOK)
     while not stop.asked:
         began = time.monotonic()
         readings = sample(environment, deadline=patience, unwanted=lambda: stop.asked)

@@ -94,7 +94,7 @@ class Connection:
         async with self._lock:
             wire = await self._open() if begins else self._still_open()
             try:
-                async with asyncio.timeout(self._timeouts.answer + _MARGIN):
+                async with asyncio.timeout(self._timeouts.response + _MARGIN):
                     with self._translated(wire):
                         yield wire
             except TimeoutError:
@@ -151,7 +151,7 @@ class Connection:
         except (driver.QueryCanceledError, driver.LockNotAvailableError) as error:
             if self._connection is None:
                 raise self._unreachable("the client was closed while a statement ran") from error
-            response, lock = self._timeouts.answer, self._timeouts.connect
+            response, lock = self._timeouts.response, self._timeouts.connect
             limits = f"statement_timeout is {response:g} s, lock_timeout {lock:g} s"
             raise DeadlineExceeded(f"postgres gave up a statement: {error} ({limits})") from error
         except _LOST as error:
@@ -167,7 +167,7 @@ class Connection:
             raise self._unreachable("the connection broke") from error
 
     def _silent(self) -> str:
-        seconds = self._timeouts.answer + _MARGIN
+        seconds = self._timeouts.response + _MARGIN
         return f"postgres at {mask_url(self._dsn)} did not answer a statement within {seconds:g} s, nor stop it itself"
 
     def _unreachable(self, reason: str) -> Unreachable:
@@ -194,7 +194,7 @@ async def roll_back(wire: Wire, mark: str) -> bool:
 
 def settings(timeouts: Timeouts) -> str:
     """Return the statements that bound what follows in the transaction. Startup parameters would not pass a pooler."""
-    response, lock = int(timeouts.answer * 1000), int(timeouts.connect * 1000)
+    response, lock = int(timeouts.response * 1000), int(timeouts.connect * 1000)
     return f"SET LOCAL statement_timeout = {response}; SET LOCAL lock_timeout = {lock}"
 
 

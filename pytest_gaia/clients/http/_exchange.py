@@ -149,7 +149,7 @@ class Attempt:
 
     async def begin(self, stack: contextlib.AsyncExitStack, connect: float) -> None:
         """Send the request and wait for the head of the answer, which ``stack`` closes. Raises :class:`Fault`."""
-        most = self._link.environment.max_answer_mib * MIB
+        most = self._link.environment.max_response_mib * MIB
         opening = self._link.transport.open(self._call.outgoing, self._progress, connect=connect, most=most)
         try:
             async with asyncio.timeout_at(self._until):
@@ -331,7 +331,7 @@ def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url
     if fault.stage == "size":
         return UnexpectedResponse(
             f"{exchange.service} answered with more than is read: {fault.reason}.\n"
-            f"The bound is `max_answer_mib` in [env.{environment.name}] of gaia.toml.\n\n{transcript(exchange)}",
+            f"The bound is `max_response_mib` in [env.{environment.name}] of gaia.toml.\n\n{transcript(exchange)}",
             exchange,
         )
     return Unreachable(

@@ -99,7 +99,7 @@ class HttpClient:
             body=body_of(json, content, data, files, given),
             headers=given,
             identity=self._identity,
-            within=seconds(timeout, "timeout", self.environment.timeouts.answer),
+            within=seconds(timeout, "timeout", self.environment.timeouts.response),
         )
         try:
             return await self._response(call)

@@ -51,7 +51,7 @@ def fetch(environment: Environment) -> Snapshot:
             f"{environment.name}: no service has an address to ask for {PATH}; say one in gaia.toml "
             f"([env.{environment.name}] url), or GAIA_GATEWAY_URL."
         )
-    return {name: _fetched(name, url, environment.timeouts.answer) for name, url in asked.items()}
+    return {name: _fetched(name, url, environment.timeouts.response) for name, url in asked.items()}
 
 
 def documents(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
