@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.tolerance import Tolerance
@@ -46,7 +46,7 @@ class MatchTable(Struct, frozen=True, forbid_unknown_fields=True):
 class ExpectationTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file."""
 
-    why: str
+    reason: str = field(name="why")
     issue: str
     owner: str
     added: date
@@ -58,7 +58,7 @@ class ExpectationTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     when: WhenTable = WhenTable()
     match: MatchTable = MatchTable()
     max_tests: Annotated[int, Meta(ge=1)] | None = None
-    widened: str | None = None
+    justification: str | None = field(name="widened", default=None)
 
 
 UsageError = tuple[tuple[str, ...], str]
@@ -83,8 +83,8 @@ def as_list(value: object) -> list[Any]:
 
 
 def _texts(table: ExpectationTable) -> Iterator[UsageError]:
-    for key in ("why", "issue", "owner", "widened"):
-        text = getattr(table, key)
+    named = {"why": table.reason, "issue": table.issue, "owner": table.owner, "widened": table.justification}
+    for key, text in named.items():
         if text is not None and not text.strip():
             yield (key,), "is empty; a rule that nobody explains and nobody owns stays for ever."
     for key in ("environments", "tests"):

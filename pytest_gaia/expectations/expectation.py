@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from pytest_gaia.expectations.selectors import Match, Selector, mismatch
-from pytest_gaia.expectations.subjects import PHASES, Context, Symptom
+from pytest_gaia.expectations.subjects import PHASES, Context, FailureDetails
 
 Expect = Literal["fails", "flaky", "passes", "skips"]
 """``fails``: it fails, every time; ``flaky``: it may; ``passes``: a carve-out of a broader rule; ``skips``."""
@@ -18,7 +18,7 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     id: str
     """name of the file, without ``.toml``"""
-    why: str
+    reason: str
     issue: str
     owner: str
     added: date
@@ -33,7 +33,7 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
     match: Match = Match()
     max_tests: int | None = None
     """the most tests that it may excuse in one run"""
-    widened: str | None = None
+    justification: str | None = None
     """why it covers more than it did; ``gaia policy ratchet`` asks for it"""
     place: str = ""
     """its file, relative to the root of the project"""
@@ -75,14 +75,14 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
                 return f"capability {capability} {seen}, rule needs {needed}"
         return None
 
-    def refusal(self, symptom: Symptom) -> tuple[str, ...]:
+    def refusal(self, details: FailureDetails) -> tuple[str, ...]:
         """Return what keeps the rule from excusing ``symptom``; empty if it excuses it. Rules of ``passes`` never do."""
         if self.expect not in ("fails", "flaky"):
             return (f"it expects {self.expect}, not a failure",)
         phase = (
-            () if symptom.phase in self.phases else (f"phase {symptom.phase}, expected {'|'.join(self.phase_names)}",)
+            () if details.phase in self.phases else (f"phase {details.phase}, expected {'|'.join(self.phase_names)}",)
         )
-        return phase + mismatch(self.match, symptom)
+        return phase + mismatch(self.match, details)
 
     @property
     def phase_names(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.selectors import Rank, keys_of, parse
 from pytest_gaia.expectations.subjects import Context, Subject
 
-Loser = tuple["Expectation", str]
+Overridden = tuple["Expectation", str]
 """A rule that is about a test and does not speak for it, and why."""
 
 
@@ -27,11 +27,11 @@ class ExpectationSet:
         self._views: dict[Context, _View] = {}
         self._latest: _View | None = None
 
-    def standing(self, subject: Subject, context: Context) -> Standing:
+    def resolution(self, subject: Subject, context: Context) -> Resolution:
         """Return which rules speak for ``subject``. Tests that the same rules cover share one answer."""
         return self.under(context)(subject)
 
-    def under(self, context: Context) -> Callable[[Subject], Standing]:
+    def under(self, context: Context) -> Callable[[Subject], Resolution]:
         """Return :meth:`standing` under one context, for many tests."""
         view = self._latest
         # A run asks ten thousand times under the very same context, and to compare one takes longer than to answer.
@@ -40,12 +40,12 @@ class ExpectationSet:
             if view is None:
                 view = self._views[context] = _View(self._by_key, context)
             self._latest = view
-        return view.standing
+        return view.resolution
 
     def ties(self, subjects: Iterable[Subject], context: Context) -> None:
         """Raise ``ConfigError`` if equally specific rules expect different things of one of ``subjects``."""
         for subject in subjects:
-            tied = self.standing(subject, context).tied
+            tied = self.resolution(subject, context).tied
             if tied:
                 claims = ", ".join(
                     f"{expectation.id} expects {expectation.expect} ({expectation.place})" for expectation in tied
@@ -56,12 +56,12 @@ class ExpectationSet:
                 )
 
 
-class Standing(msgspec.Struct, gc=False):
+class Resolution(msgspec.Struct, gc=False):
     """How rules stand to one test under one context."""
 
     keys: tuple[str, ...]
     """the selectors, as texts, that cover the test and occur in rules, the most specific first"""
-    winners: tuple[Expectation, ...]
+    effective: tuple[Expectation, ...]
     """equally specific rules that agree in what they expect; each has a ``match`` of its own"""
     tied: tuple[Expectation, ...]
     """equally specific rules that disagree; then there are no winners"""
@@ -75,41 +75,43 @@ class Standing(msgspec.Struct, gc=False):
     _silent: tuple[tuple[str, str], ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.winners:
-            self.expect = self.winners[0].expect
-            self.speaking = tuple([expectation.id for expectation in self.winners])
+        if self.effective:
+            self.expect = self.effective[0].expect
+            self.speaking = tuple([expectation.id for expectation in self.effective])
 
     @property
-    def losers(self) -> tuple[Loser, ...]:
+    def overridden(self) -> tuple[Overridden, ...]:
         """Every other rule that is about the test, and why it does not speak for it, in the order of ids."""
         covering = self.covering
-        others = (covering[each] for each in sorted(covering) if covering[each] not in self.winners)
-        return tuple((expectation, self._why_not(expectation)) for expectation in others)
+        others = (covering[each] for each in sorted(covering) if covering[each] not in self.effective)
+        return tuple((expectation, self._reason_not(expectation)) for expectation in others)
 
     @property
     def silent(self) -> tuple[tuple[str, str], ...]:
         """The losers by their ids."""
         if self._silent is None:
             self._silent = (
-                tuple((expectation.id, why) for expectation, why in self.losers) if self._has_losers() else ()
+                tuple((expectation.id, reason) for expectation, reason in self.overridden)
+                if self._has_overridden()
+                else ()
             )
         return self._silent
 
-    def _has_losers(self) -> bool:
-        return sum([len(self.by_key[key]) for key in self.keys]) != len(self.winners)
+    def _has_overridden(self) -> bool:
+        return sum([len(self.by_key[key]) for key in self.keys]) != len(self.effective)
 
     @property
     def covering(self) -> dict[str, Expectation]:
         """Every rule that is about the test, by its id."""
         return {expectation.id: expectation for key in self.keys for expectation in self.by_key[key]}
 
-    def _why_not(self, expectation: Expectation) -> str:
+    def _reason_not(self, expectation: Expectation) -> str:
         inapplicable = expectation.inapplicable(self.context)
         if inapplicable:
             return inapplicable
         if expectation in self.tied:
             return f"equally specific rules disagree: {', '.join(each.id for each in self.tied if each != expectation)}"
-        best = (self.winners or self.tied)[0]
+        best = (self.effective or self.tied)[0]
         if self._rank(best) > self._rank(expectation):
             return f"rule {best.id} is more specific"
         return f"rule {best.id} has more conditions"
@@ -130,11 +132,11 @@ class _View:
             )
             for key, expectations in by_key.items()
         }
-        self._known: dict[tuple[str, ...], Standing] = {}
+        self._known: dict[tuple[str, ...], Resolution] = {}
         # Tests that differ in their parameters alone differ in one selector alone. A test is asked about several times.
-        self._functions: dict[tuple[str, frozenset[str], frozenset[str]], Standing] = {}
+        self._functions: dict[tuple[str, frozenset[str], frozenset[str]], Resolution] = {}
 
-    def standing(self, subject: Subject) -> Standing:
+    def resolution(self, subject: Subject) -> Resolution:
         node = subject.node
         names = node.find("::")
         # What stands before the names is a path, which may hold brackets of its own.
@@ -147,7 +149,7 @@ class _View:
             )
         return self._of((node, *function.keys)) if bracket >= 0 and node in self.by_key else function
 
-    def _of(self, keys: tuple[str, ...]) -> Standing:
+    def _of(self, keys: tuple[str, ...]) -> Resolution:
         known = self._known.get(keys)
         if known is None:
             known = self._known[keys] = self._decide(keys)
@@ -157,14 +159,14 @@ class _View:
         """The selectors that cover ``subject`` and occur in rules."""
         return tuple(key for key in keys_of(subject) if key in self.by_key)
 
-    def _decide(self, keys: tuple[str, ...]) -> Standing:
+    def _decide(self, keys: tuple[str, ...]) -> Resolution:
         # Services and markers are equally specific: their rules compete with one another.
         for _, equal in groupby(keys, key=_rank_of):
             best = _most_conditions([expectation for key in equal for expectation in self._best[key]])
             if best:
                 agree = len({expectation.expect for expectation in best}) == 1
-                return Standing(keys, best if agree else (), () if agree else best, self.by_key, self.context)
-        return Standing(keys, (), (), self.by_key, self.context)
+                return Resolution(keys, best if agree else (), () if agree else best, self.by_key, self.context)
+        return Resolution(keys, (), (), self.by_key, self.context)
 
 
 def _index(expectations: Iterable[Expectation]) -> Mapping[str, tuple[Expectation, ...]]:
@@ -193,7 +195,7 @@ class Difference:
     """A rule that speaks for tests here and not there."""
 
     expectation: Expectation
-    why: str
+    reason: str
     """why not there"""
     nodes: tuple[str, ...]
 
@@ -204,13 +206,13 @@ def differences(
     """Return, by rule, the tests that may fail (or be skipped) ``here`` and not ``there``."""
     found: dict[tuple[str, str], tuple[Expectation, list[str]]] = {}
     for subject in subjects:
-        away = expectations.standing(subject, there)
-        reasons = {expectation.id: why for expectation, why in away.losers}
-        for expectation in expectations.standing(subject, here).winners:
-            if expectation.expect == "passes" or expectation in away.winners:
+        away = expectations.resolution(subject, there)
+        reasons = {expectation.id: reason for expectation, reason in away.overridden}
+        for expectation in expectations.resolution(subject, here).effective:
+            if expectation.expect == "passes" or expectation in away.effective:
                 continue
             found.setdefault((expectation.id, reasons[expectation.id]), (expectation, []))[1].append(subject.node)
     return [
-        Difference(expectation, why, tuple(nodes))
-        for (_, why), (expectation, nodes) in sorted(found.items(), key=lambda it: it[0])
+        Difference(expectation, reason, tuple(nodes))
+        for (_, reason), (expectation, nodes) in sorted(found.items(), key=lambda it: it[0])
     ]

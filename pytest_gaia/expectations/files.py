@@ -123,7 +123,7 @@ def _expectation(name: str, place: str, table: ExpectationTable, max_tests_line:
     capabilities = [str(each) for each in as_list(table.when.capability)]
     return Expectation(
         id=name,
-        why=table.why.strip(),
+        reason=table.reason.strip(),
         issue=table.issue.strip(),
         owner=table.owner.strip(),
         added=table.added,
@@ -135,7 +135,7 @@ def _expectation(name: str, place: str, table: ExpectationTable, max_tests_line:
         when=tuple((each.removeprefix("!"), not each.startswith("!")) for each in capabilities),
         match=Match(**{key: tuple(as_list(asked)) for key in KEYS if (asked := getattr(table.match, key)) != []}),
         max_tests=table.max_tests,
-        widened=table.widened,
+        justification=table.justification,
         place=place,
         max_tests_line=max_tests_line,
     )

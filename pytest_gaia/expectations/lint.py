@@ -12,7 +12,7 @@ from typing import Literal
 
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Standing
+from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
 from pytest_gaia.expectations.selectors import PATH, keys_of, parse
 from pytest_gaia.expectations.subjects import Context, Subject
 from pytest_gaia.wording import counted
@@ -169,15 +169,15 @@ def cover(
     for context in _contexts(expectations, tolerances, today):
         counted: dict[str, Counter[str]] = {}
         for group in groups:
-            standing = ruleset.standing(group.example, context)
-            speaking.update(expectation.id for expectation in standing.winners)
-            if standing.tied:
-                tie = Tie(standing.tied, group.example.node, context.environment)
+            resolution = ruleset.resolution(group.example, context)
+            speaking.update(expectation.id for expectation in resolution.effective)
+            if resolution.tied:
+                tie = Tie(resolution.tied, group.example.node, context.environment)
                 ties.setdefault(tuple(expectation.id for expectation in tie.expectations), tie)
-            for loser, winner in _hiding(standing, context):
-                counted.setdefault(loser, Counter())[winner] += group.size
-        for loser, winners in counted.items():
-            hidden[loser] = hidden.get(loser, Counter()) | winners
+            for overridden, winner in _hiding(resolution, context):
+                counted.setdefault(overridden, Counter())[winner] += group.size
+        for overridden, effective in counted.items():
+            hidden[overridden] = hidden.get(overridden, Counter()) | effective
     tests = Counter(key for subject in subjects for key in keys_of(subject))
     return Coverage(tests, _sizes(groups), frozenset(speaking), hidden, tuple(ties.values()))
 
@@ -224,13 +224,13 @@ def _contexts(
             yield Context(environment, observed, today, tolerances[environment])
 
 
-def _hiding(standing: Standing, context: Context) -> Iterator[tuple[str, str]]:
+def _hiding(resolution: Resolution, context: Context) -> Iterator[tuple[str, str]]:
     """Yield (rule, winner) where both expect a failure, both apply, and only the winner is asked."""
-    if standing.expect not in ("fails", "flaky"):
+    if resolution.expect not in ("fails", "flaky"):
         return
-    for expectation, _ in standing.losers:
+    for expectation, _ in resolution.overridden:
         if expectation.expect in ("fails", "flaky") and expectation.inapplicable(context) is None:
-            for winner in standing.winners:
+            for winner in resolution.effective:
                 yield expectation.id, winner.id
 
 

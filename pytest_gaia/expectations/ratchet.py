@@ -21,7 +21,7 @@ def ratchet(
     found: list[Finding] = []
     for name, new in sorted(after.items()):
         old = before.get(name)
-        if new.widened is not None and (old is None or new.widened != old.widened):
+        if new.justification is not None and (old is None or new.justification != old.justification):
             continue
         texts = widenings(old, new) if old else []
         if name in unreadable:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from pytest_gaia.expectations.subjects import Subject, Symptom
+from pytest_gaia.expectations.subjects import FailureDetails, Subject
 from pytest_gaia.secrets.masks import unkeyed
 
 Rank: TypeAlias = tuple[int, int]
@@ -153,10 +153,10 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 KEYS = Match.__struct_fields__
 
 
-def mismatch(match: Match, symptom: Symptom) -> tuple[str, ...]:
+def mismatch(match: Match, details: FailureDetails) -> tuple[str, ...]:
     """Return what keeps ``symptom`` from matching, such as ``status 500, expected 404|503``; empty if it matches."""
-    problems = [_problem(match, symptom, key) for key in match.keys]
-    if symptom.kind == CRASH:
+    problems = [_problem(match, details, key) for key in match.keys]
+    if details.kind == CRASH:
         problems.append("kind crash, which always gates")
     return tuple(problem for problem in problems if problem)
 
@@ -171,8 +171,8 @@ def folded(text: str) -> str:
 _SHOWN = 80
 
 
-def _problem(match: Match, symptom: Symptom, key: str) -> str:
-    wanted, found = getattr(match, key), getattr(symptom, key)
+def _problem(match: Match, details: FailureDetails, key: str) -> str:
+    wanted, found = getattr(match, key), getattr(details, key)
     if key == "message":
         text = folded(found)
         fits = any(folded(piece) in text for piece in wanted)

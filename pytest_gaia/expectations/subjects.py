@@ -44,7 +44,7 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Symptom:
+class FailureDetails:
     """How one phase of a test failed; what is not known is None. A rule's ``match`` is held against it."""
 
     phase: str

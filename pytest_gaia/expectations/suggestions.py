@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_gaia.expectations.formatting import document
 from pytest_gaia.expectations.selectors import GROUP, Match, keys_of, parse
-from pytest_gaia.expectations.subjects import Subject, Symptom
+from pytest_gaia.expectations.subjects import FailureDetails, Subject
 from pytest_gaia.secrets.masks import MASK, unkeyed
 from pytest_gaia.secrets.names import is_secret_parameter
 from pytest_gaia.wording import counted
@@ -30,7 +30,7 @@ class Failing:
 
     environment: str
     subject: Subject
-    symptom: Symptom
+    details: FailureDetails
     flaky: bool = False
     """whether the test has passed as well"""
 
@@ -205,16 +205,16 @@ def _example(message: str) -> str:
 
 
 def _likeness(failing: Failing) -> tuple[object, ...]:
-    symptom = failing.symptom
-    wire = (symptom.status, symptom.service, symptom.via, symptom.sqlstate, symptom.nats)
+    details = failing.details
+    wire = (details.status, details.service, details.via, details.sqlstate, details.nats)
     # What the wire says is the better signature: messages change with every release.
-    message = "" if _is_on_the_wire(symptom) else literal(symptom.message)
-    return (failing.environment, failing.flaky, symptom.phase, symptom.kind, *wire, message)
+    message = "" if _is_on_the_wire(details) else literal(details.message)
+    return (failing.environment, failing.flaky, details.phase, details.kind, *wire, message)
 
 
-def _is_on_the_wire(symptom: Symptom) -> bool:
+def _is_on_the_wire(details: FailureDetails) -> bool:
     """Whether an answer tells this failure from others of its kind."""
-    return any(value is not None for value in (symptom.status, symptom.sqlstate, symptom.nats))
+    return any(value is not None for value in (details.status, details.sqlstate, details.nats))
 
 
 def _draft(cluster: Sequence[Failing], executed: Sequence[str], taken: Counter[str]) -> Draft:
@@ -225,29 +225,29 @@ def _draft(cluster: Sequence[Failing], executed: Sequence[str], taken: Counter[s
     return Draft(
         name=name if taken[name] == 1 else f"{name}-{taken[name]}",
         environment=first.environment,
-        phase=first.symptom.phase,
+        phase=first.details.phase,
         expect="flaky" if first.flaky else "fails",
         match=_match(cluster),
         tests=compressed(nodes, executed),
         count=len(nodes),
-        example=_example(first.symptom.message),
+        example=_example(first.details.message),
     )
 
 
 def _match(cluster: Sequence[Failing]) -> Match:
-    symptom = cluster[0].symptom
+    details = cluster[0].details
     fields: dict[str, Any] = {
         key: (value,)
         for key in ("kind", "status", "service", "via", "sqlstate", "nats")
-        if (value := getattr(symptom, key)) is not None
+        if (value := getattr(details, key)) is not None
     }
     for key in ("route", "method"):
-        values = sorted({value for each in cluster if (value := getattr(each.symptom, key))})
-        if 0 < len(values) <= MOST_VALUES and all(getattr(each.symptom, key) for each in cluster):
+        values = sorted({value for each in cluster if (value := getattr(each.details, key))})
+        if 0 < len(values) <= MOST_VALUES and all(getattr(each.details, key) for each in cluster):
             fields[key] = tuple(values)
-    if not _is_on_the_wire(symptom) and literal(symptom.message):
-        pieces = sorted({narrow(each.symptom.message) for each in cluster})
-        fields["message"] = tuple(pieces) if len(pieces) <= MOST_VALUES else (literal(symptom.message),)
+    if not _is_on_the_wire(details) and literal(details.message):
+        pieces = sorted({narrow(each.details.message) for each in cluster})
+        fields["message"] = tuple(pieces) if len(pieces) <= MOST_VALUES else (literal(details.message),)
     return Match(**fields)
 
 
@@ -267,7 +267,7 @@ def _is_place(key: str) -> bool:
 
 
 def _name(failing: Failing) -> str:
-    symptom = failing.symptom
-    what = symptom.status or symptom.sqlstate or symptom.nats or symptom.kind
-    parts = (failing.environment, symptom.service or failing.subject.node.split("/")[-1].partition(".")[0], str(what))
+    details = failing.details
+    what = details.status or details.sqlstate or details.nats or details.kind
+    parts = (failing.environment, details.service or failing.subject.node.split("/")[-1].partition(".")[0], str(what))
     return "-".join(re.sub("[^a-z0-9]+", "-", part.lower()).strip("-") for part in parts)

@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.checks.hooks import CheckHooks
 from pytest_gaia.plugin.checks.result import Evaluator, Result
-from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope, SealHooks, sealed_before
+from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope, SealHooks, read_required_plan
 from pytest_gaia.plugin.ending import RESULT
 from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.masking.reports import RedactionHooks
@@ -44,7 +44,7 @@ class RunHooks:
 def register(config: pytest.Config, run: Run) -> None:
     """Register the hooks of this process. Raises :class:`~pytest_gaia.errors.ConfigError` for a mistake in the rules."""
     # Without pytest's own plugin for marks (-p no:skipping) there is no such option.
-    evaluating = Evaluator.of(run, excusing=not getattr(config.option, "runxfail", False))
+    evaluating = Evaluator.of(run, accepting=not getattr(config.option, "runxfail", False))
     if run.is_worker:
         # First of all, because from now on there are secrets, and the masks are those of the controller.
         attach(config, run)
@@ -81,7 +81,7 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
         _add(config, "gaia-reports", ReportHooks(observer.assembly))
         show_outcomes(config)
     if config.option.gaia_seal or config.option.gaia_plan:
-        result.plan = sealed_before(run, evaluating, config)
+        result.plan = read_required_plan(run, evaluating, config)
         if config.option.gaia_seal:
             _add(config, "gaia-seal", SealHooks(run, evaluating, result, observer, config))
     _add(config, "gaia-ledger", LedgerHooks(observer.scope, observer.left_out, observer.uncollected.update))

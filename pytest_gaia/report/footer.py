@@ -50,10 +50,10 @@ def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
     ]
 
 
-def gating(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
+def blocking(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
     """Return each test that gates, what it came to, and the first reason. Those that are ``shown`` are left out."""
-    gates = (each for each in evaluated.classifications if each.gates and each.node not in shown)
-    return _titled("gating", [line for each in gates for line in _test(each, layout)])
+    blocks = (each for each in evaluated.classifications if each.blocks and each.node not in shown)
+    return _titled("gating", [line for each in blocks for line in _test(each, layout)])
 
 
 def verdict_line(label: str, evaluated: EvaluatedRun) -> str:
@@ -78,14 +78,16 @@ def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
     if evaluated.partial:
         yield from over_caps(evaluated.classifications, evaluated.expectations)
     for classification in evaluated.classifications:
-        if classification.outcome == "unexpected pass" or (classification.outcome == "passed" and classification.why):
-            yield f"{classification.node}: {classification.outcome}: {classification.why}"
+        if classification.outcome == "unexpected pass" or (
+            classification.outcome == "passed" and classification.reason
+        ):
+            yield f"{classification.node}: {classification.outcome}: {classification.reason}"
 
 
 def spent(evaluated: EvaluatedRun) -> str:
     """Return how much of the environment's budget for excused failures is spent; nothing where none is, or none is set."""
     budget = evaluated.context.tolerance.budget
-    return f": {evaluated.excused} of a budget of {budget}" if evaluated.excused and budget is not None else ""
+    return f": {evaluated.accepted} of a budget of {budget}" if evaluated.accepted and budget is not None else ""
 
 
 def _head(label: str, evaluated: EvaluatedRun) -> str:
@@ -101,7 +103,7 @@ def _parts(evaluated: EvaluatedRun) -> list[str]:
 
 def _test(each: Classification, layout: Layout) -> list[str]:
     # A message may begin with an empty line, or hold a line end of another system.
-    first = next(iter(each.why.strip().splitlines()), "").rstrip()
+    first = next(iter(each.reason.strip().splitlines()), "").rstrip()
     why = f"{each.outcome}: {first}".removesuffix(": ")
     line = f"  {each.node}: {why}"
     if columns(line) <= layout.width:
@@ -127,7 +129,7 @@ def _expectations(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
         )
         for expectation, count in used
     ]
-    lines = _beside(names, [expectation.why for expectation, _ in used], layout.width)
+    lines = _beside(names, [expectation.reason for expectation, _ in used], layout.width)
     nodes = _by_expectation(evaluated) if layout.expected else {}
     return [
         line
@@ -176,7 +178,7 @@ def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
     nodes: defaultdict[str, list[str]] = defaultdict(list)
     for each in evaluated.classifications:
         if each.outcome == "not applicable":
-            nodes[each.why].append(each.node)
+            nodes[each.reason].append(each.node)
     digits = len(str(max(map(len, nodes.values()), default=0)))
     lines: list[str] = []
     for reason, them in nodes.items():
@@ -187,9 +189,9 @@ def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
 
 
 def _production(evaluated: EvaluatedRun) -> list[str]:
-    if not evaluated.gating_in_production or evaluated.context.environment == "production":
+    if not evaluated.blocking_in_production or evaluated.context.environment == "production":
         return []
-    return [f"gaia: under production's rules: {evaluated.gating_in_production} would gate"]
+    return [f"gaia: under production's rules: {evaluated.blocking_in_production} would gate"]
 
 
 def _hung(text: str, layout: Layout) -> list[str]:

@@ -32,11 +32,13 @@ def run_annotations(
 
     def failure(each: Classification) -> str:
         file, line = places.get(each.node, (each.node.partition("::")[0], 0))
-        return annotation("error", f"gaia {each.outcome}", f"{each.node}\n{each.why}".strip(), f"{prefix}{file}", line)
+        return annotation(
+            "error", f"gaia {each.outcome}", f"{each.node}\n{each.reason}".strip(), f"{prefix}{file}", line
+        )
 
-    gating = [each for each in evaluated.classifications if each.gates]
+    blocking = [each for each in evaluated.classifications if each.blocks]
     yield from _most(
-        "error", [*_verdict(evaluated, label, gating), *(partial(failure, each) for each in gating)], "tests gate"
+        "error", [*_verdict(evaluated, label, blocking), *(partial(failure, each) for each in blocking)], "tests gate"
     )
     if evaluated.verdict.word == "PARTIAL":
         yield annotation("notice", "gaia PARTIAL", f"{label}: {'; '.join(evaluated.verdict.reasons)}")
@@ -49,9 +51,9 @@ def job_summary(evaluated: EvaluatedRun, label: str, room: int = SUMMARY_LIMIT) 
     return _fitting(_summary(evaluated, label), room)
 
 
-def _verdict(evaluated: EvaluatedRun, label: str, gating: Sequence[Classification]) -> Iterator[Callable[[], str]]:
+def _verdict(evaluated: EvaluatedRun, label: str, blocking: Sequence[Classification]) -> Iterator[Callable[[], str]]:
     """A verdict that no test gives: nothing is proved, the environment is away, or what runs is not what was there."""
-    if evaluated.verdict.exit_code and not gating:
+    if evaluated.verdict.exit_code and not blocking:
         title = f"gaia {evaluated.verdict.word}"
         yield partial(annotation, "error", title, f"{label}: {'; '.join(evaluated.verdict.reasons)}")
 
@@ -70,8 +72,8 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
     if evaluated.verdict.word != "PROMOTE":
         yield ""
         yield from (f"- {_cell(reason)}" for reason in evaluated.verdict.reasons)
-    gating = [(each.node, each.outcome, each.why) for each in evaluated.classifications if each.gates]
-    yield from _table("What gates", ("test", "outcome", "why"), gating)
+    blocking = [(each.node, each.outcome, each.reason) for each in evaluated.classifications if each.blocks]
+    yield from _table("What gates", ("test", "outcome", "why"), blocking)
     yield from _table(
         f"Expected failures{spent(evaluated)}",
         ("tests", "rule", "issue", "owner", "expires", "why"),
@@ -82,7 +84,7 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
                 expectation.issue,
                 expectation.owner,
                 expectation.expires.isoformat(),
-                expectation.why,
+                expectation.reason,
             )
             for expectation in evaluated.expectations
             if evaluated.using(expectation)
@@ -90,13 +92,13 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
     )
     yield from _table("Warnings", ("what to look at",), [(text,) for text in warnings(evaluated)])
     yield from _table("What was not tested", ("tests", "outcome", "why"), _untested(evaluated))
-    if evaluated.gating_in_production and evaluated.context.environment != "production":
-        yield from ("", f"Under production's rules, {evaluated.gating_in_production} would gate.")
+    if evaluated.blocking_in_production and evaluated.context.environment != "production":
+        yield from ("", f"Under production's rules, {evaluated.blocking_in_production} would gate.")
 
 
 def _untested(evaluated: EvaluatedRun) -> list[tuple[str, str, str]]:
     outcomes = ("not applicable", "skipped", "incomplete", "not collected", "deselected")
-    counted = Counter((each.outcome, each.why) for each in evaluated.classifications if each.outcome in outcomes)
+    counted = Counter((each.outcome, each.reason) for each in evaluated.classifications if each.outcome in outcomes)
     return [(str(count), outcome, why) for (outcome, why), count in counted.items()]
 
 

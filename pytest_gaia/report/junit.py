@@ -62,7 +62,7 @@ def _case(
     message = _legal(_message(each, expectations))
     if tag:
         case.append(_result(tag, each, message, written))
-    elif each.outcome != "passed" or each.why:
+    elif each.outcome != "passed" or each.reason:
         note = Element("system-out")
         note.text = message
         case.append(note)
@@ -72,12 +72,12 @@ def _case(
 
 def _tag(each: Classification, evaluated: EvaluatedRun) -> str:
     """Return what JUnit calls an outcome; nothing for a pass."""
-    if each.outcome == "passed" and not each.gates:
+    if each.outcome == "passed" and not each.blocks:
         return ""
-    if each.outcome == "unexpected pass" and not each.gates:
+    if each.outcome == "unexpected pass" and not each.blocks:
         # Where everything is tolerated, it is worth a note.
         return "" if evaluated.context.tolerance.kind == "open" else "failure"
-    if each.gates or each.outcome == "incomplete":
+    if each.blocks or each.outcome == "incomplete":
         return "error" if each.outcome in _ERRORS else "failure"
     return "skipped"
 
@@ -94,7 +94,7 @@ def _result(tag: str, each: Classification, message: str, written: Sequence[Elem
 def _message(each: Classification, expectations: Mapping[str, Expectation]) -> str:
     known = [expectations[expectation] for expectation in each.expectations if expectation in expectations]
     decided = "; ".join(f"rule {expectation.id}, {terms(expectation)}" for expectation in known)
-    return f"{each.outcome}: {each.why}{f' ({decided})' if decided else ''}".removesuffix(": ")
+    return f"{each.outcome}: {each.reason}{f' ({decided})' if decided else ''}".removesuffix(": ")
 
 
 def _count(suite: Element) -> None:

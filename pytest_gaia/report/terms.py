@@ -12,7 +12,7 @@ def terms(expectation: Expectation | ExpectationUse) -> str:
 
 def told(expectation: Expectation | ExpectationUse) -> str:
     """Return why there is such a rule, and its terms."""
-    return f"{expectation.why} ({terms(expectation)})"
+    return f"{expectation.reason} ({terms(expectation)})"
 
 
 def remaining(days: int) -> str:

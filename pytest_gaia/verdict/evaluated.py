@@ -9,10 +9,10 @@ from typing import Literal
 
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Standing
+from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.verdict.classify import (
-    EXCUSED,
+    ACCEPTED,
     EXECUTED,
     OUTCOME,
     Classification,
@@ -22,7 +22,7 @@ from pytest_gaia.verdict.classify import (
     subject_of,
 )
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord, tested_addresses
-from pytest_gaia.verdict.plan import reason, unproved
+from pytest_gaia.verdict.plan import missing_reason, not_passed
 
 Word = Literal["PROMOTE", "PARTIAL", "REJECT", "DRIFT", "HOLD", "INFRA"]
 
@@ -59,7 +59,7 @@ class Facts:
     """what was another at the end than before the first test"""
     undeployed: str = ""
     """why what was to be deployed does not run"""
-    unproved: str = ""
+    not_passed: str = ""
     """which tests of the sealed plan were not passed"""
     held: str = ""
     """what was found after the end of the run"""
@@ -93,11 +93,11 @@ def decide(
     others = [
         classification
         for classification in classifications
-        if classification.outcome != "passed" or classification.gates
+        if classification.outcome != "passed" or classification.blocks
     ]
     reasons: dict[Word, list[str]] = {
         "INFRA": [facts.unavailable] if facts.unavailable else [],
-        "REJECT": [*([facts.undeployed] if facts.undeployed else []), *_gating(others)],
+        "REJECT": [*([facts.undeployed] if facts.undeployed else []), *_blocking(others)],
         "HOLD": _holding(others, counts, expectations, facts, context),
         "DRIFT": _drifting(others, facts) if context.tolerance.kind != "open" else [],
         "PARTIAL": [CANNOT_PROMOTE, *facts.partial] if facts.partial else [],
@@ -108,14 +108,14 @@ def decide(
     return Verdict("PROMOTE", (f"{counts['passed']} passed",))
 
 
-def excused(classifications: Sequence[Classification]) -> int:
+def accepted(classifications: Sequence[Classification]) -> int:
     """How many failures the environment's rules and tolerance have let through."""
-    return sum(classification.outcome in EXCUSED for classification in classifications)
+    return sum(classification.outcome in ACCEPTED for classification in classifications)
 
 
-def _gating(classifications: Sequence[Classification]) -> list[str]:
-    gating = Counter(classification.outcome for classification in classifications if classification.gates)
-    return [f"{count} {outcome}" for outcome, count in gating.items()]
+def _blocking(classifications: Sequence[Classification]) -> list[str]:
+    blocking = Counter(classification.outcome for classification in classifications if classification.blocks)
+    return [f"{count} {outcome}" for outcome, count in blocking.items()]
 
 
 def _holding(
@@ -127,14 +127,14 @@ def _holding(
 ) -> list[str]:
     tolerance = context.tolerance
     executed = sum(counts[outcome] for outcome in EXECUTED)
-    spent = excused(classifications)
+    spent = accepted(classifications)
     checks = (
         (facts.held, facts.held),
         (facts.interrupted, facts.interrupted),
         (not facts.planned, "nothing was selected"),
         (not (counts["passed"] or counts["unexpected pass"]), "no test passed"),
         (counts["incomplete"], f"{counts['incomplete']} tests did not run to their end"),
-        (facts.unproved, facts.unproved),
+        (facts.not_passed, facts.not_passed),
         (facts.missing > 0, f"nothing is known of {facts.missing} selected tests"),
         (
             facts.full_required and facts.partial,
@@ -156,13 +156,13 @@ def _holding(
 
 def over_caps(classifications: Iterable[Classification], expectations: Iterable[Expectation]) -> list[str]:
     """Return a sentence for each rule that excused more tests than its ``max_tests`` allows, and what to do about it."""
-    excused: defaultdict[str, list[str]] = defaultdict(list)
+    accepted: defaultdict[str, list[str]] = defaultdict(list)
     for each in classifications:
         if each.outcome in ("expected failure", "skipped"):
             for expectation in each.expectations:
-                excused[expectation].append(each.node)
+                accepted[expectation].append(each.node)
     capped = (
-        (expectation, expectation.max_tests, excused[expectation.id])
+        (expectation, expectation.max_tests, accepted[expectation.id])
         for expectation in expectations
         if expectation.max_tests is not None
     )
@@ -201,7 +201,7 @@ class EvaluatedRun:
     """all rules that the run was judged by, applicable or not"""
     classifications: tuple[Classification, ...]
     verdict: Verdict
-    gating_in_production: int
+    blocking_in_production: int
     """how many tests would gate under production's rules"""
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """member → every address at which it was tested"""
@@ -222,9 +222,9 @@ class EvaluatedRun:
         return Counter(map(OUTCOME, self.classifications))
 
     @property
-    def excused(self) -> int:
+    def accepted(self) -> int:
         """How many failures were let through."""
-        return excused(self.classifications)
+        return accepted(self.classifications)
 
     def using(self, expectation: Expectation) -> int:
         """How many failures ``rule`` excused."""
@@ -233,8 +233,8 @@ class EvaluatedRun:
     @cached_property
     def _using(self) -> Counter[str]:
         # Counted once for all rules: a run can have as many rules as tests.
-        excused = (each.expectations for each in self.classifications if each.outcome == "expected failure")
-        return Counter(expectation for expectations in excused for expectation in expectations)
+        accepted = (each.expectations for each in self.classifications if each.outcome == "expected failure")
+        return Counter(expectation for expectations in accepted for expectation in expectations)
 
 
 def evaluate_run(
@@ -245,18 +245,18 @@ def evaluate_run(
     context: Context,
 ) -> EvaluatedRun:
     """Judge a run. The same arguments give the same result: a replay is this very call with other rules or dates."""
-    standings = list(map(expectations.under(context), map(subject_of, records)))
-    classifications = tuple(map(classify_by, standings, records, repeat(context)))
-    facts = _facts(records, end, standings, expectations, context)
+    resolutions = list(map(expectations.under(context), map(subject_of, records)))
+    classifications = tuple(map(classify_by, resolutions, records, repeat(context)))
+    facts = _facts(records, end, resolutions, expectations, context)
     if end is not None and end.sealed:
-        facts = replace(facts, unproved=reason(len(end.sealed), unproved(end.sealed, classifications)))
+        facts = replace(facts, not_passed=missing_reason(len(end.sealed), not_passed(end.sealed, classifications)))
     verdict = decide(classifications, expectations.expectations, facts, context)
     production = replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
     # No rule can name production, so none has to be asked; and what passed at once gates nowhere.
     doubtful = (
         record for record, come_to in zip(records, classifications, strict=True) if not _at_once(record, come_to)
     )
-    gating = sum(classify(record, _NO_EXPECTATIONS, production).gates for record in doubtful)
+    blocking = sum(classify(record, _NO_EXPECTATIONS, production).blocks for record in doubtful)
     return EvaluatedRun(
         start,
         end,
@@ -264,7 +264,7 @@ def evaluate_run(
         expectations.expectations,
         classifications,
         verdict,
-        gating,
+        blocking,
         tested_addresses(start, records),
     )
 
@@ -276,7 +276,7 @@ def _at_once(record: TestRecord, come_to: Classification) -> bool:
 def _facts(
     records: Sequence[TestRecord],
     end: RunEnd | None,
-    standings: Sequence[Standing],
+    resolutions: Sequence[Resolution],
     expectations: ExpectationSet,
     context: Context,
 ) -> Facts:
@@ -285,7 +285,7 @@ def _facts(
     unused: tuple[str, ...] = ()
     # In a selection, a rule without tests says nothing; in a complete run it is a rule too many.
     if end.complete:
-        covered = _covering(standings)
+        covered = _covering(resolutions)
         active = (
             expectation.id for expectation in expectations.expectations if expectation.inapplicable(context) is None
         )
@@ -304,10 +304,10 @@ def _facts(
     )
 
 
-def _covering(standings: Sequence[Standing]) -> set[str]:
+def _covering(resolutions: Sequence[Resolution]) -> set[str]:
     """The rules that are about any of the tests. Tests that the same rules cover share one standing."""
-    each_once = dict(zip(map(id, standings), standings, strict=True))
-    return {expectation for standing in each_once.values() for expectation in standing.covering}
+    each_once = dict(zip(map(id, resolutions), resolutions, strict=True))
+    return {expectation for resolution in each_once.values() for expectation in resolution.covering}
 
 
 def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
@@ -338,4 +338,4 @@ def worst_of_each(classifications: Iterable[Classification]) -> list[Classificat
 
 
 def _badness(classification: Classification) -> tuple[bool, bool]:
-    return classification.gates, classification.outcome != "passed"
+    return classification.blocks, classification.outcome != "passed"

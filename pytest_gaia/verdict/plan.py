@@ -82,13 +82,13 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
-def unproved(sealed: Iterable[str], classifications: Sequence[Classification]) -> tuple[str, ...]:
+def not_passed(sealed: Iterable[str], classifications: Sequence[Classification]) -> tuple[str, ...]:
     """Return the sealed tests that have neither passed nor are excused; those that gate are told elsewhere."""
     shown = {classification.node for classification in classifications if _shows(classification)}
     return tuple(node for node in sealed if node not in shown)
 
 
-def reason(sealed: int, missing: Sequence[str]) -> str:
+def missing_reason(sealed: int, missing: Sequence[str]) -> str:
     """Return in words that sealed tests were not passed; '' if all were."""
     if not missing:
         return ""

@@ -13,6 +13,9 @@ from pytest_gaia.verdict.evaluated import EvaluatedRun
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceHealth
 
+# Ledgers hold digests that were computed with these names.
+_IN_DIGEST = {"reason": "why", "justification": "widened"}
+
 FORMAT: Literal["gaia-verdict/1"] = "gaia-verdict/1"
 
 
@@ -20,7 +23,7 @@ class ExpectationUse(msgspec.Struct, frozen=True):
     """One rule, and what it did in this run."""
 
     id: str
-    why: str
+    reason: str = msgspec.field(name="why")
     issue: str
     owner: str
     expires: str
@@ -28,7 +31,7 @@ class ExpectationUse(msgspec.Struct, frozen=True):
     """0 or less: it has expired and excuses nothing"""
     applies: str
     """empty, or why the rule does not apply to this run"""
-    excused: int
+    accepted: int = msgspec.field(name="excused")
     """tests whose failure it excused"""
 
 
@@ -37,10 +40,10 @@ class ClassifiedTest(msgspec.Struct, frozen=True):
 
     node: str
     outcome: str
-    gates: bool
-    why: str
+    blocks: bool = msgspec.field(name="gates")
+    reason: str = msgspec.field(name="why")
     expectations: tuple[str, ...] = msgspec.field(name="rules")
-    losers: tuple[tuple[str, str], ...]
+    overridden: tuple[tuple[str, str], ...] = msgspec.field(name="losers")
     """rules that cover the test and did not decide it, each with the reason"""
 
 
@@ -68,9 +71,9 @@ class VerdictFile(msgspec.Struct, frozen=True):
     started: str
     finished: str
     counts: dict[str, int]
-    excused: int
+    accepted: int = msgspec.field(name="excused")
     budget: int | None
-    gating_in_production: int
+    blocking_in_production: int = msgspec.field(name="gating_in_production")
     plan: str
     """SHA-256 of the sealed plan; empty where none was sealed"""
     bundle: str
@@ -113,15 +116,15 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         started=evaluated.start.started,
         finished=evaluated.end.finished if evaluated.end else "",
         counts=dict(sorted(evaluated.counts.items())),
-        excused=evaluated.excused,
+        accepted=evaluated.accepted,
         budget=context.tolerance.budget,
-        gating_in_production=evaluated.gating_in_production,
+        blocking_in_production=evaluated.blocking_in_production,
         plan=evaluated.end.plan if evaluated.end else "",
         bundle=evaluated.end.bundle if evaluated.end else "",
         expectations_digest=expectations_digest(evaluated.expectations),
         expectations=tuple(_use(expectation, evaluated) for expectation in evaluated.expectations),
         tests=tuple(
-            ClassifiedTest(each.node, each.outcome, each.gates, each.why, each.expectations, each.losers)
+            ClassifiedTest(each.node, each.outcome, each.blocks, each.reason, each.expectations, each.overridden)
             for each in evaluated.classifications
         ),
         addresses=dict(evaluated.addresses),
@@ -150,18 +153,18 @@ def schema() -> dict[str, Any]:
 
 def expectations_digest(expectations: tuple[Expectation, ...]) -> str:
     """Return the SHA-256 of all rules, whatever the order and the spelling of their files."""
-    plain = [{name: getattr(expectation, name) for name in SAID} for expectation in expectations]
+    plain = [{_IN_DIGEST.get(name, name): getattr(each, name) for name in SAID} for each in expectations]
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
 
 
 def _use(expectation: Expectation, evaluated: EvaluatedRun) -> ExpectationUse:
     return ExpectationUse(
         id=expectation.id,
-        why=expectation.why,
+        reason=expectation.reason,
         issue=expectation.issue,
         owner=expectation.owner,
         expires=expectation.expires.isoformat(),
         days_left=expectation.days_left(evaluated.context.today),
         applies=expectation.inapplicable(evaluated.context) or "",
-        excused=evaluated.using(expectation),
+        accepted=evaluated.using(expectation),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.subjects import Subject
 from pytest_gaia.expectations.suggestions import Failing
-from pytest_gaia.verdict.classify import EXECUTED, subject_of, symptom_of
+from pytest_gaia.verdict.classify import EXECUTED, details_of, subject_of
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 from pytest_gaia.verdict.evidence import RecordedRun
 from pytest_gaia.wording import counted
@@ -17,7 +17,7 @@ class Idle:
     """A rule, or a part of one, that the runs did not need."""
 
     expectation: Expectation
-    why: str
+    reason: str
     nodes: tuple[str, ...] = ()
     """tests that passed in every run though the rule still excuses others; empty where it excused nothing"""
 
@@ -28,12 +28,12 @@ class _Use:
 
     inapplicable: str | None
     passed: set[str] = field(default_factory=set)
-    excused: set[str] = field(default_factory=set)
+    accepted: set[str] = field(default_factory=set)
 
     @property
     def clean(self) -> bool:
         """Whether its tests ran, and none of them needed it."""
-        return bool(self.passed) and not self.excused
+        return bool(self.passed) and not self.accepted
 
 
 def idle(expectations: Iterable[Expectation], runs: Sequence[EvaluatedRun], *, clean_runs: int) -> list[Idle]:
@@ -59,7 +59,7 @@ def _uses(run: EvaluatedRun) -> dict[str, _Use]:
             if classification.outcome in ("passed", "unexpected pass"):
                 uses[expectation].passed.add(classification.node)
             elif classification.outcome in ("expected failure", "skipped"):
-                uses[expectation].excused.add(classification.node)
+                uses[expectation].accepted.add(classification.node)
     return uses
 
 
@@ -71,12 +71,12 @@ def _idle(expectation: Expectation, uses: Sequence[_Use], clean_runs: int) -> Id
         return Idle(expectation, f"never applied: {reasons[-1]}")
     if expectation.expect == "flaky":
         return _flaky(expectation, uses, clean_runs)
-    passed, excused = _all(use.passed for use in uses), _all(use.excused for use in uses)
-    if passed and not excused:
+    passed, accepted = _all(use.passed for use in uses), _all(use.accepted for use in uses)
+    if passed and not accepted:
         return Idle(
             expectation, f"excused nothing: {counted(len(passed), 'test')} passed in {counted(len(uses), 'run')}"
         )
-    healed = tuple(sorted(passed - excused))
+    healed = tuple(sorted(passed - accepted))
     return Idle(expectation, f"{len(healed)} of its tests passed every time", healed) if healed else None
 
 
@@ -97,7 +97,7 @@ def _all(sets: Iterable[set[str]]) -> set[str]:
     return set().union(*sets)
 
 
-def unexcused(runs: Sequence[tuple[RecordedRun, EvaluatedRun]]) -> Iterator[Failing]:
+def unexpected(runs: Sequence[tuple[RecordedRun, EvaluatedRun]]) -> Iterator[Failing]:
     """Yield the first failure of each test in each run that no rule excuses; flaky if the test has passed as well."""
     passed = {
         (evaluated.context.environment, each.node)
@@ -106,14 +106,14 @@ def unexcused(runs: Sequence[tuple[RecordedRun, EvaluatedRun]]) -> Iterator[Fail
         if each.outcome == "passed"
     }
     for run, evaluated in runs:
-        excused = {each.node for each in evaluated.classifications if each.outcome == "expected failure"}
+        accepted = {each.node for each in evaluated.classifications if each.outcome == "expected failure"}
         environment = evaluated.context.environment
         for record in run.tests:
             phases = (*record.phases, *record.earlier)
             failed = next((phase for phase in phases if phase.outcome == "failed"), None)
-            if failed is not None and record.node not in excused:
+            if failed is not None and record.node not in accepted:
                 flaky = (environment, record.node) in passed
-                yield Failing(environment, subject_of(record), symptom_of(failed), flaky)
+                yield Failing(environment, subject_of(record), details_of(failed), flaky)
 
 
 def executed(runs: Sequence[tuple[RecordedRun, EvaluatedRun]]) -> frozenset[Subject]:

@@ -40,7 +40,7 @@ def test_the_shipped_environments_tolerate_less_the_closer_they_are_to_users(tmp
     assert found["production"] == ZERO
 
 
-def test_a_new_environment_excuses_only_what_is_listed(tmp_path: Path) -> None:
+def test_a_new_environment_accepts_only_what_is_listed(tmp_path: Path) -> None:
     preview = resolved(tmp_path, "preview", '[env.preview]\nurl = "http://localhost:1"\n')
 
     assert preview.tolerance == Tolerance() == tolerance_of("preview", {})

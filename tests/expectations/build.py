@@ -8,7 +8,7 @@ from typing import Any
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.selectors import Match, parse
-from pytest_gaia.expectations.subjects import Context, Subject, Symptom
+from pytest_gaia.expectations.subjects import Context, FailureDetails, Subject
 
 TODAY = date(2026, 3, 15)
 ADDED, EXPIRES = date(2026, 3, 1), date(2026, 3, 28)
@@ -30,7 +30,7 @@ match = { status = 503 }
 def expectation(expectation_id: str, *tests: str, **more: Any) -> Expectation:
     """A rule for staging that excuses status 503 of ``tests``; ``more`` sets other fields."""
     fields: dict[str, Any] = {
-        "why": "not deployed yet",
+        "reason": "not deployed yet",
         "issue": "GAIA-1",
         "owner": "@team",
         "added": ADDED,
@@ -54,6 +54,8 @@ def subject(node: str, *, markers: tuple[str, ...] = (), services: tuple[str, ..
     return Subject(node, frozenset(markers), frozenset(services))
 
 
-def answered(status: int, **more: Any) -> Symptom:
+def answered(status: int, **more: Any) -> FailureDetails:
     """An unexpected answer in the call of a test."""
-    return Symptom("call", "http", **{"status": status, "service": "chat", "via": "gateway", "method": "GET", **more})
+    return FailureDetails(
+        "call", "http", **{"status": status, "service": "chat", "via": "gateway", "method": "GET", **more}
+    )

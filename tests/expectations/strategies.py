@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.selectors import Match, keys_of, parse
-from pytest_gaia.expectations.subjects import KINDS, PHASES, Context, Subject, Symptom
+from pytest_gaia.expectations.subjects import KINDS, PHASES, Context, FailureDetails, Subject
 from tests.expectations.build import ENVIRONMENTS, TODAY, expectation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_gaia.expectations.expectation import Expectation
-    from pytest_gaia.expectations.expectation_set import Standing
+    from pytest_gaia.expectations.expectation_set import Resolution
 
 PARTS = ("persona", "personas", "a", "ab")
 SERVICES = ("gateway", "chat", "asset")
@@ -49,8 +49,8 @@ subjects = st.builds(
 
 STATUSES = (404, 500, 503)
 MESSAGES = ("Service unavailable", "not found", "persona is  unavailable", "")
-symptoms = st.builds(
-    Symptom,
+details = st.builds(
+    FailureDetails,
     phase=st.sampled_from(PHASES),
     kind=st.sampled_from(KINDS),
     message=st.sampled_from(MESSAGES),
@@ -74,7 +74,7 @@ matches = st.builds(
 ).filter(lambda match: bool(match.keys))
 
 
-def matches_of(failure: Symptom) -> st.SearchStrategy[Match]:
+def matches_of(failure: FailureDetails) -> st.SearchStrategy[Match]:
     """Signatures that fit ``failure``, in one or several fields."""
     known = [key for key in ("kind", "status", "service", "via") if getattr(failure, key) is not None]
     keys = st.lists(st.sampled_from(known), min_size=1, unique=True)
@@ -96,21 +96,21 @@ class Failed:
     """A test that failed, and where."""
 
     test: Subject
-    symptom: Symptom
+    details: FailureDetails
     circumstances: Context
 
 
-def standing(expectations: Iterable[Expectation], failed: Failed) -> Standing:
+def resolution(expectations: Iterable[Expectation], failed: Failed) -> Resolution:
     """How ``rules`` stand to the test that failed."""
-    return ExpectationSet(expectations).standing(failed.test, failed.circumstances)
+    return ExpectationSet(expectations).resolution(failed.test, failed.circumstances)
 
 
-def excusing(expectations: Iterable[Expectation], failed: Failed) -> list[str]:
+def accepting(expectations: Iterable[Expectation], failed: Failed) -> list[str]:
     """The ids of the rules that excuse the failure."""
-    return [each.id for each in standing(expectations, failed).winners if not each.refusal(failed.symptom)]
+    return [each.id for each in resolution(expectations, failed).effective if not each.refusal(failed.details)]
 
 
-failures = st.builds(Failed, subjects, symptoms, contexts)
+failures = st.builds(Failed, subjects, details, contexts)
 
 
 @st.composite
@@ -119,8 +119,8 @@ def expectations(draw: st.DrawFn, failed: Failed, expectation_id: str = "new") -
     flaw = draw(st.sampled_from(("none", *FLAWS)))
     expect = draw(st.sampled_from(("fails", "fails", "fails", "flaky", "passes")))
     selector = selectors if flaw == "selectors" else st.sampled_from(keys_of(failed.test)).map(parse)
-    match = matches if flaw == "match" else matches_of(failed.symptom)
-    phases = [phase for phase in PHASES if (phase == failed.symptom.phase) != (flaw == "phases")]
+    match = matches if flaw == "match" else matches_of(failed.details)
+    phases = [phase for phase in PHASES if (phase == failed.details.phase) != (flaw == "phases")]
     names = [name for name in ENVIRONMENTS if (name == failed.circumstances.environment) != (flaw == "environments")]
     return expectation(
         expectation_id,

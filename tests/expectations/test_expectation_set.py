@@ -31,18 +31,18 @@ def test_the_most_specific_selector_wins(index: int) -> None:
         expectation("broad", LADDER[index - 1], match=Match(status=(1,), via=("x",))),
         expectation("narrow", LADDER[index]),
     )
-    standing = ExpectationSet([narrow, broad]).standing(TEST, context())
+    resolution = ExpectationSet([narrow, broad]).resolution(TEST, context())
 
-    assert standing.winners == (narrow,)
-    assert standing.losers == ((broad, "rule narrow is more specific"),)
+    assert resolution.effective == (narrow,)
+    assert resolution.overridden == ((broad, "rule narrow is more specific"),)
 
 
 def test_of_equally_specific_expectations_the_one_with_more_conditions_wins() -> None:
     plain, bound = expectation("a", "suites/personas"), expectation("b", "suites/personas", when=(("chat", False),))
-    standing = ExpectationSet([plain, bound]).standing(TEST, context())
+    resolution = ExpectationSet([plain, bound]).resolution(TEST, context())
 
-    assert standing.winners == (bound,)
-    assert standing.losers == ((plain, "rule b has more conditions"),)
+    assert resolution.effective == (bound,)
+    assert resolution.overridden == ((plain, "rule b has more conditions"),)
 
 
 def test_equal_expectations_that_agree_both_speak() -> None:
@@ -50,81 +50,81 @@ def test_equal_expectations_that_agree_both_speak() -> None:
         expectation("one", "service:chat"),
         expectation("other", "marker:experimental", match=Match(status=(404,))),
     )
-    standing = ExpectationSet([one, other]).standing(TEST, context())
+    resolution = ExpectationSet([one, other]).resolution(TEST, context())
 
-    assert standing.winners == (one, other)
-    assert standing.expect == "fails"
-    assert [each.id for each in standing.winners if not each.refusal(answered(404))] == ["other"]
+    assert resolution.effective == (one, other)
+    assert resolution.expect == "fails"
+    assert [each.id for each in resolution.effective if not each.refusal(answered(404))] == ["other"]
 
 
 def test_an_expectation_that_does_not_apply_leaves_the_word_to_a_broader_one() -> None:
     broad = expectation("broad", "suites/personas")
 
-    for narrow, why in (
+    for narrow, reason in (
         (expectation("narrow", NODE, expires=TODAY), f"expired {TODAY}"),
         (expectation("narrow", NODE, environments=("dev",)), "environment staging is not among dev"),
         (expectation("narrow", NODE, when=(("chat", True),)), "capability chat was not observed, rule needs chat"),
     ):
-        standing = ExpectationSet([broad, narrow]).standing(TEST, context())
-        assert standing.winners == (broad,)
-        assert standing.losers == ((narrow, why),)
+        resolution = ExpectationSet([broad, narrow]).resolution(TEST, context())
+        assert resolution.effective == (broad,)
+        assert resolution.overridden == ((narrow, reason),)
 
 
 def test_an_expectation_switches_itself_off_where_its_capability_answers() -> None:
     bound = expectation("bound", NODE, when=(("chat", False),))
     expectations = ExpectationSet([bound])
 
-    assert expectations.standing(TEST, context("staging", "gateway")).winners == (bound,)
-    assert expectations.standing(TEST, context("staging", "chat")).losers == (
+    assert expectations.resolution(TEST, context("staging", "gateway")).effective == (bound,)
+    assert expectations.resolution(TEST, context("staging", "chat")).overridden == (
         (bound, "capability chat was observed, rule needs !chat"),
     )
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_what_is_not_known_excuses_nothing_and_lifts_no_carve_out(wanted: bool) -> None:
+def test_what_is_not_known_accepts_nothing_and_lifts_no_carve_out(wanted: bool) -> None:
     bound = expectation("bound", NODE, when=(("chat", wanted),))
     carve_out = expectation("carve-out", NODE, when=(("chat", wanted),), expect="passes", match=Match())
     unknown = replace(context("staging", "gateway"), unknown=frozenset({"chat"}))
 
     needed = "chat" if wanted else "!chat"
-    assert ExpectationSet([bound]).standing(TEST, unknown).losers == (
+    assert ExpectationSet([bound]).resolution(TEST, unknown).overridden == (
         (bound, f"whether chat answers is not known, rule needs {needed}"),
     )
-    assert ExpectationSet([carve_out]).standing(TEST, unknown).winners == (carve_out,)
+    assert ExpectationSet([carve_out]).resolution(TEST, unknown).effective == (carve_out,)
 
 
 def test_an_expectation_applies_up_to_the_day_before_it_expires() -> None:
     expectations = ExpectationSet([expectation("short", NODE)])
 
-    assert expectations.standing(TEST, context(today=EXPIRES - timedelta(1))).winners
-    assert not expectations.standing(TEST, context(today=EXPIRES)).winners
-    assert not expectations.standing(TEST, context(today=date(2099, 1, 1))).winners
+    assert expectations.resolution(TEST, context(today=EXPIRES - timedelta(1))).effective
+    assert not expectations.resolution(TEST, context(today=EXPIRES)).effective
+    assert not expectations.resolution(TEST, context(today=date(2099, 1, 1))).effective
 
 
 def test_nothing_speaks_where_the_tolerance_is_zero_even_if_named() -> None:
     named = expectation("named", NODE, environments=("production", "staging"))
-    standing = ExpectationSet([named]).standing(TEST, context("production"))
+    resolution = ExpectationSet([named]).resolution(TEST, context("production"))
 
-    assert standing.winners == ()
-    assert standing.losers == ((named, "production excuses nothing"),)
+    assert resolution.effective == ()
+    assert resolution.overridden == ((named, "production excuses nothing"),)
 
 
-def test_a_carve_out_is_more_specific_and_excuses_nothing() -> None:
+def test_a_carve_out_is_more_specific_and_accepts_nothing() -> None:
     broad = expectation("broad", "suites/personas")
     carve_out = expectation("carve-out", NODE, expect="passes", match=Match())
-    standing = ExpectationSet([broad, carve_out]).standing(TEST, context())
+    resolution = ExpectationSet([broad, carve_out]).resolution(TEST, context())
 
-    assert standing.expect == "passes"
-    assert [each.refusal(answered(503)) for each in standing.winners] == [("it expects passes, not a failure",)]
+    assert resolution.expect == "passes"
+    assert [each.refusal(answered(503)) for each in resolution.effective] == [("it expects passes, not a failure",)]
 
 
 def test_a_tie_that_disagrees_has_no_winner_and_is_a_usage_error() -> None:
     fails, flaky = expectation("one", "service:chat"), expectation("other", "marker:experimental", expect="flaky")
     expectations = ExpectationSet([fails, flaky])
-    standing = expectations.standing(TEST, context())
+    resolution = expectations.resolution(TEST, context())
 
-    assert standing.winners == ()
-    assert standing.losers == (
+    assert resolution.effective == ()
+    assert resolution.overridden == (
         (fails, "equally specific rules disagree: other"),
         (flaky, "equally specific rules disagree: one"),
     )
@@ -139,18 +139,18 @@ def test_a_tie_that_disagrees_has_no_winner_and_is_a_usage_error() -> None:
 
 def test_a_more_specific_expectation_settles_a_tie() -> None:
     tie = [expectation("one", "service:chat"), expectation("other", "marker:experimental", expect="flaky")]
-    standing = ExpectationSet([*tie, expectation("settles", NODE)]).standing(TEST, context())
+    resolution = ExpectationSet([*tie, expectation("settles", NODE)]).resolution(TEST, context())
 
-    assert [each.id for each in standing.winners] == ["settles"]
-    assert [why for _, why in standing.losers] == ["rule settles is more specific"] * 2
+    assert [each.id for each in resolution.effective] == ["settles"]
+    assert [reason for _, reason in resolution.overridden] == ["rule settles is more specific"] * 2
 
 
 def test_an_expectation_with_several_selectors_speaks_through_its_most_specific_one() -> None:
     several = expectation("several", "all", NODE, "suites/other")
 
-    standing = ExpectationSet([several, expectation("function", LADDER[-2])]).standing(TEST, context())
+    resolution = ExpectationSet([several, expectation("function", LADDER[-2])]).resolution(TEST, context())
 
-    assert standing.winners == (several,)
+    assert resolution.effective == (several,)
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_an_expectation_with_several_selectors_speaks_through_its_most_specific_
         ({"setup"}, "setup", ()),
     ],
 )
-def test_only_the_named_phase_is_excused(phases: set[str], phase: str, refusal: tuple[str, ...]) -> None:
+def test_only_the_named_phase_is_accepted(phases: set[str], phase: str, refusal: tuple[str, ...]) -> None:
     assert expectation("r", "all", phases=frozenset(phases)).refusal(replace(answered(503), phase=phase)) == refusal
 
 
 def test_tests_that_no_expectation_is_about_share_one_answer() -> None:
     expectations = ExpectationSet([expectation("r", NODE)])
-    one = expectations.standing(subject("suites/a.py::test_b"), context())
+    one = expectations.resolution(subject("suites/a.py::test_b"), context())
 
-    assert (one.winners, one.losers, one.expect) == ((), (), None)
-    assert expectations.standing(subject("suites/c.py::test_d"), context()) is one
+    assert (one.effective, one.overridden, one.expect) == ((), (), None)
+    assert expectations.resolution(subject("suites/c.py::test_d"), context()) is one

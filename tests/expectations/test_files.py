@@ -65,7 +65,7 @@ widened = "a second service moved"
     assert expectations_of(write(text)) == (
         Expectation(
             id="persona-cut-over",
-            why="personas are not deployed yet",
+            reason="personas are not deployed yet",
             issue="GAIA-412",
             owner="@persona-team",
             added=date(2026, 3, 1),
@@ -77,7 +77,7 @@ widened = "a second service moved"
             when=(("chat", False), ("gateway", True)),
             match=Match(status=(404, 503), via=("gateway",), message=("unavailable",)),
             max_tests=8,
-            widened="a second service moved",
+            justification="a second service moved",
         ),
     )
 

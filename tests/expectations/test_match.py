@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pytest_gaia.expectations.selectors import KEYS, Match, mismatch
-from pytest_gaia.expectations.subjects import Symptom
+from pytest_gaia.expectations.subjects import FailureDetails
 from tests.expectations.build import answered
 
-UNAVAILABLE = Symptom(
+UNAVAILABLE = FailureDetails(
     phase="call",
     kind="http",
     message="Expected 200, got 503:\n  Service   Unavailable",
@@ -64,7 +64,7 @@ def test_every_field_that_differs_is_named() -> None:
 
 
 def test_what_is_not_known_does_not_match() -> None:
-    timeout = Symptom("call", "timeout", "no answer in 30 s")
+    timeout = FailureDetails("call", "timeout", "no answer in 30 s")
 
     assert mismatch(Match(status=(503,), sqlstate=("42501",)), timeout) == (
         "no status, expected 503",
@@ -79,11 +79,11 @@ def test_a_long_message_is_cut() -> None:
 
 
 def test_a_crash_is_never_matched() -> None:
-    crash = Symptom("call", "crash", "worker gw0 crashed")
+    crash = FailureDetails("call", "crash", "worker gw0 crashed")
 
     assert mismatch(Match(message=("crashed",)), crash) == ("kind crash, which always gates",)
     assert "kind crash, which always gates" in mismatch(Match(kind=("crash",)), crash)
 
 
-def test_the_fields_are_those_of_a_symptom() -> None:
+def test_the_fields_are_those_of_a_details() -> None:
     assert all(hasattr(UNAVAILABLE, key) for key in KEYS)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from pytest_gaia.expectations.selectors import Match, Selector
-    from pytest_gaia.expectations.subjects import Subject, Symptom
+    from pytest_gaia.expectations.subjects import FailureDetails, Subject
 
 
 def covered_by_hand(selector: Selector, test: Subject) -> bool:
@@ -33,16 +33,16 @@ def covered_by_hand(selector: Selector, test: Subject) -> bool:
 
 @given(some.scenes())
 @settings(max_examples=3 * settings().max_examples)
-def test_adding_an_expectation_never_excuses_what_it_does_not_cover_and_match(scene: some.Scene) -> None:
+def test_adding_an_expectation_never_accepts_what_it_does_not_cover_and_match(scene: some.Scene) -> None:
     new, failed = scene.new, scene.failed
-    before, after = some.excusing(scene.expectations, failed), some.excusing([*scene.expectations, new], failed)
+    before, after = some.accepting(scene.expectations, failed), some.accepting([*scene.expectations, new], failed)
     event(f"excused before: {bool(before)}, after: {bool(after)}")
 
     if after and not before:
         assert after == [new.id]
         assert any(covered_by_hand(selector, failed.test) for selector in new.selectors)
-        assert mismatch(new.match, failed.symptom) == ()
-        assert failed.symptom.phase in new.phases
+        assert mismatch(new.match, failed.details) == ()
+        assert failed.details.phase in new.phases
         assert new.expires > failed.circumstances.today
         assert failed.circumstances.environment in new.environments
         assert failed.circumstances.environment != "production"
@@ -53,22 +53,22 @@ def test_adding_an_expectation_never_excuses_what_it_does_not_cover_and_match(sc
 def test_the_order_of_files_makes_no_difference(scene: some.Scene, random: Random) -> None:
     shuffled = list(scene.expectations)
     random.shuffle(shuffled)
-    one, other = (some.standing(each, scene.failed) for each in (scene.expectations, shuffled))
+    one, other = (some.resolution(each, scene.failed) for each in (scene.expectations, shuffled))
 
-    assert (one.winners, one.tied, one.losers) == (other.winners, other.tied, other.losers)
+    assert (one.effective, one.tied, one.overridden) == (other.effective, other.tied, other.overridden)
 
 
 @given(some.scenes())
-def test_every_expectation_about_a_test_is_a_winner_or_a_loser_with_a_reason(scene: some.Scene) -> None:
-    found = some.standing(scene.expectations, scene.failed)
-    losers = [each for each, _ in found.losers]
+def test_every_expectation_about_a_test_is_a_winner_or_a_overridden_with_a_reason(scene: some.Scene) -> None:
+    found = some.resolution(scene.expectations, scene.failed)
+    overridden = [each for each, _ in found.overridden]
     test = scene.failed.test
     about = {each.id for each in scene.expectations if any(covered_by_hand(part, test) for part in each.selectors)}
 
-    assert {each.id for each in (*found.winners, *losers)} == about
-    assert len(found.winners) + len(losers) == len(about)
-    assert all(why for _, why in found.losers)
-    assert len({each.expect for each in found.winners}) <= 1
+    assert {each.id for each in (*found.effective, *overridden)} == about
+    assert len(found.effective) + len(overridden) == len(about)
+    assert all(reason for _, reason in found.overridden)
+    assert len({each.expect for each in found.effective}) <= 1
 
 
 @given(some.scenes(), st.lists(some.subjects, max_size=8))
@@ -76,8 +76,8 @@ def test_what_is_remembered_of_other_tests_makes_no_difference(scene: some.Scene
     together, circumstances = ExpectationSet(scene.expectations), scene.failed.circumstances
 
     for test in (*others, scene.failed.test, *others):
-        alone = ExpectationSet(scene.expectations).standing(test, circumstances)
-        assert together.standing(test, circumstances).winners == alone.winners
+        alone = ExpectationSet(scene.expectations).resolution(test, circumstances)
+        assert together.resolution(test, circumstances).effective == alone.effective
 
 
 @given(some.selectors, some.selectors, some.selectors)
@@ -110,18 +110,18 @@ def test_a_node_id_selects_its_own_test(node: str) -> None:
     assert keys_of(subject(node))[0] == node
 
 
-@given(some.symptoms, some.matches)
-def test_a_field_more_never_lets_more_through(failure: Symptom, match: Match) -> None:
+@given(some.details, some.matches)
+def test_a_field_more_never_lets_more_through(failure: FailureDetails, match: Match) -> None:
     for key in match.keys:
         looser = replace(match, **{key: ()})
         if looser.keys and not mismatch(match, failure) and failure.kind != "crash":
             assert mismatch(looser, failure) == ()
 
 
-def test_the_helpers_above_tell_excused_from_not_excused() -> None:
+def test_the_helpers_above_tell_accepted_from_not_accepted() -> None:
     expectations = [expectation("covering", "suites/personas")]
     inside, outside = (subject(f"suites/{name}/test_a.py::test_a") for name in ("personas", "other"))
 
-    assert some.excusing(expectations, some.Failed(inside, answered(503), context())) == ["covering"]
-    assert not some.excusing(expectations, some.Failed(inside, answered(500), context()))
-    assert not some.excusing(expectations, some.Failed(outside, answered(503), context()))
+    assert some.accepting(expectations, some.Failed(inside, answered(503), context())) == ["covering"]
+    assert not some.accepting(expectations, some.Failed(inside, answered(500), context()))
+    assert not some.accepting(expectations, some.Failed(outside, answered(503), context()))

@@ -41,7 +41,7 @@ def calls(expectations: ExpectationSet) -> int:
 
     sys.setprofile(count)
     try:
-        assert all(expectations.standing(test, context()).winners for test in TESTS)
+        assert all(expectations.resolution(test, context()).effective for test in TESTS)
     finally:
         sys.setprofile(None)
     return called
@@ -61,7 +61,7 @@ def test_what_is_remembered_of_a_test_is_small() -> None:
     expectations = ExpectationSet(many_expectations(1000))
     tracemalloc.start()
     for test in TESTS:
-        expectations.standing(test, context())
+        expectations.resolution(test, context())
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

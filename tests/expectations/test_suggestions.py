@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.files import expectation_from
 from pytest_gaia.expectations.selectors import mismatch, parse
-from pytest_gaia.expectations.subjects import Symptom
+from pytest_gaia.expectations.subjects import FailureDetails
 from pytest_gaia.expectations.suggestions import Draft, Failing, compressed, drafts, literal, written
 from tests.expectations.build import ENVIRONMENTS, TODAY, answered, subject
 
@@ -18,8 +18,8 @@ PERSONAS = [f"suites/personas/test_crud.py::test_{name}" for name in ("a", "b", 
 OTHERS = ["suites/personas/test_more.py::test_d", "suites/health/test_health.py::test_up"]
 
 
-def failing(node: str, symptom: Symptom | None = None, *, flaky: bool = False) -> Failing:
-    return Failing("staging", subject(node), symptom or answered(503, route="/api/v1/personas"), flaky)
+def failing(node: str, details: FailureDetails | None = None, *, flaky: bool = False) -> Failing:
+    return Failing("staging", subject(node), details or answered(503, route="/api/v1/personas"), flaky)
 
 
 def drafted(*failures: Failing, executed: list[str] | None = None) -> list[Draft]:
@@ -31,7 +31,7 @@ def test_failures_that_look_alike_become_one_draft_that_fits_them_all() -> None:
     (draft,) = drafted(*failures)
 
     assert (draft.count, draft.tests) == (4, ("suites/personas/test_crud.py",))
-    assert all(mismatch(draft.match, each.symptom) == () for each in failures)
+    assert all(mismatch(draft.match, each.details) == () for each in failures)
     assert mismatch(draft.match, answered(500, route="/api/v1/personas")) == ("status 500, expected 503",)
 
 
@@ -48,23 +48,32 @@ def test_different_signatures_become_different_drafts_the_frequent_one_first() -
         (answered(503), replace(answered(503), phase="setup")),
         (answered(503), answered(503, via="direct")),
         (answered(503), answered(503, service="asset")),
-        (Symptom("call", "timeout", "no event within 5 s"), Symptom("call", "unreachable", "no event within 5 s")),
-        (Symptom("call", "error", "x", sqlstate="42501"), Symptom("call", "error", "x", sqlstate="42P01")),
-        (Symptom("call", "assertion", "the list is empty"), Symptom("call", "assertion", "the sum is wrong")),
+        (
+            FailureDetails("call", "timeout", "no event within 5 s"),
+            FailureDetails("call", "unreachable", "no event within 5 s"),
+        ),
+        (
+            FailureDetails("call", "error", "x", sqlstate="42501"),
+            FailureDetails("call", "error", "x", sqlstate="42P01"),
+        ),
+        (
+            FailureDetails("call", "assertion", "the list is empty"),
+            FailureDetails("call", "assertion", "the sum is wrong"),
+        ),
     ],
 )
-def test_failures_that_look_different_are_kept_apart(one: Symptom, other: Symptom) -> None:
+def test_failures_that_look_different_are_kept_apart(one: FailureDetails, other: FailureDetails) -> None:
     assert len(drafted(failing(PERSONAS[0], one), failing(PERSONAS[1], other))) == 2
 
 
 def test_messages_that_differ_in_numbers_and_names_are_alike() -> None:
     messages = ["the sum of 'usage' is 41.2, expected 40", "the sum of 'costs' is 7, expected 8"]
-    symptoms = [Symptom("call", "assertion", message) for message in messages]
-    (draft,) = drafted(*(failing(node, symptom) for node, symptom in zip(PERSONAS, symptoms, strict=False)))
+    details = [FailureDetails("call", "assertion", message) for message in messages]
+    (draft,) = drafted(*(failing(node, details) for node, details in zip(PERSONAS, details, strict=False)))
 
     assert draft.match.kind == ("assertion",)
     assert draft.match.message == ("the sum of 'costs' is", "the sum of 'usage' is")
-    assert all(mismatch(draft.match, symptom) == () for symptom in symptoms)
+    assert all(mismatch(draft.match, details) == () for details in details)
 
 
 @pytest.mark.parametrize(
@@ -89,16 +98,16 @@ def test_the_piece_of_a_message_that_stays_is_its_signature(message: str, piece:
         ("the answer has no 'name', but 3 fields", "the answer has no 'id', but 3 fields"),
     ],
 )
-def test_a_draft_does_not_excuse_another_failure_of_its_kind(message: str, other: str) -> None:
-    (draft,) = drafted(failing(PERSONAS[0], Symptom("call", "assertion", message)))
+def test_a_draft_does_not_accept_another_failure_of_its_kind(message: str, other: str) -> None:
+    (draft,) = drafted(failing(PERSONAS[0], FailureDetails("call", "assertion", message)))
 
-    assert mismatch(draft.match, Symptom("call", "assertion", message)) == ()
-    assert mismatch(draft.match, Symptom("call", "assertion", other)) != ()
+    assert mismatch(draft.match, FailureDetails("call", "assertion", message)) == ()
+    assert mismatch(draft.match, FailureDetails("call", "assertion", other)) != ()
 
 
 @pytest.mark.parametrize("message", ["", "assert 483920", "bad"])
 def test_a_draft_for_a_failure_that_nothing_tells_apart_asks_for_its_message(message: str) -> None:
-    (draft,) = drafted(failing(PERSONAS[0], Symptom("call", "assertion", message)))
+    (draft,) = drafted(failing(PERSONAS[0], FailureDetails("call", "assertion", message)))
     text = written(draft, TODAY, 90)
 
     assert tomllib.loads(text)["match"] == {"kind": "assertion", "message": ""}
@@ -132,7 +141,7 @@ def test_a_draft_names_the_method_of_what_was_asked() -> None:
     ],
 )
 def test_no_draft_holds_what_looks_like_a_secret(message: str, secret: str) -> None:
-    (draft,) = drafted(failing(PERSONAS[0], Symptom("call", "assertion", message)))
+    (draft,) = drafted(failing(PERSONAS[0], FailureDetails("call", "assertion", message)))
 
     assert secret not in written(draft, TODAY, 90)
 
@@ -181,7 +190,7 @@ def test_a_draft_lacks_what_only_people_know_and_is_no_expectation() -> None:
         expectation_from(text, "staging-chat-503.toml", ENVIRONMENTS)
 
 
-def test_a_draft_that_was_filled_in_is_an_expectation_that_excuses_its_failures() -> None:
+def test_a_draft_that_was_filled_in_is_an_expectation_that_accepts_its_failures() -> None:
     failure = failing(PERSONAS[2])
     (draft,) = drafted(failure)
     text = written(draft, TODAY, 90)
@@ -190,7 +199,7 @@ def test_a_draft_that_was_filled_in_is_an_expectation_that_excuses_its_failures(
     expectation = expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS)
 
     assert expectation.selectors == (parse(PERSONAS[2]),)
-    assert expectation.refusal(failure.symptom) == ()
+    assert expectation.refusal(failure.details) == ()
     assert (expectation.expires - TODAY).days == 28
 
 

@@ -77,7 +77,7 @@ def test_an_expected_failure_does_not_hide_what_breaks_after_it(left: Left) -> N
     assert "gaia: expected failure" not in left.message("test_expected_and_torn")
 
 
-def test_a_failure_that_no_expectation_excuses_says_why(left: Left) -> None:
+def test_a_failure_that_no_expectation_accepts_says_why(left: Left) -> None:
     assert left.statuses["test_otherwise"] == "failed"
     assert "rule otherwise did not excuse: no status, expected 404" in left.message("test_otherwise")
     assert left.labels("test_otherwise", "expectation") == []

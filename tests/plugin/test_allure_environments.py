@@ -51,7 +51,7 @@ def test_an_open_environment_tolerates_and_shows_it(tmp_path: Path, server: Scri
     assert left.labels("test_fails", "expectation") == ["tolerated"]
 
 
-def test_a_skip_that_gates_is_not_grey(tmp_path: Path, server: ScriptedServer) -> None:
+def test_a_skip_that_blocks_is_not_grey(tmp_path: Path, server: ScriptedServer) -> None:
     checks = "import pytest\ndef test_passes(): pass\ndef test_skips(): pytest.skip('later')\n"
     make_project(tmp_path, checks, toml=TOML + 'kind = "zero"\n')
 

@@ -55,7 +55,7 @@ def report(project: pytest.Pytester) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
-def test_what_the_expectation_says_is_excused_everywhere(
+def test_what_the_expectation_says_is_accepted_everywhere(
     models: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
     server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
@@ -107,7 +107,7 @@ def test_a_gateway_without_the_route_does_not_show_that_chat_is_down(
     assert report(models)["unknown"] == ["asset", "auth"]
 
 
-def test_another_status_is_not_excused_and_the_failure_says_why(
+def test_another_status_is_not_accepted_and_the_failure_says_why(
     models: pytest.Pytester, server: ScriptedServer
 ) -> None:
     server.answers[ROUTE] = [(500, {"detail": "broken"})]
@@ -119,7 +119,7 @@ def test_another_status_is_not_excused_and_the_failure_says_why(
     result.stdout.fnmatch_lines(["gaia verdict: REJECT on small: 1 failed, 1 passed"])
 
 
-def test_a_failed_assertion_is_not_excused_by_a_status(models: pytest.Pytester, server: ScriptedServer) -> None:
+def test_a_failed_assertion_is_not_accepted_by_a_status(models: pytest.Pytester, server: ScriptedServer) -> None:
     server.answers[ROUTE] = [(200, {"capabilities": []})]
 
     result = run(models, server)
@@ -155,7 +155,7 @@ def test_an_expectation_that_covers_nothing_is_drift_in_a_complete_run_only(
     result.stdout.fnmatch_lines(["gaia verdict: DRIFT on small: rule long-gone covers no test*"])
 
 
-def test_an_expired_expectation_excuses_nothing_and_warns(models: pytest.Pytester, server: ScriptedServer) -> None:
+def test_an_expired_expectation_accepts_nothing_and_warns(models: pytest.Pytester, server: ScriptedServer) -> None:
     server.answers[ROUTE] = [(404, {})]
     add_expectation(models, "models-shadowed", EXPECTATION.replace("2099-01-01", "2026-11-02"))
 
@@ -165,7 +165,7 @@ def test_an_expired_expectation_excuses_nothing_and_warns(models: pytest.Pyteste
     result.stdout.fnmatch_lines(["*rule models-shadowed expired 2026-11-02 and excuses nothing; ask @models (GAIA-1)"])
 
 
-def test_runxfail_evaluates_without_excusing(models: pytest.Pytester, server: ScriptedServer) -> None:
+def test_runxfail_evaluates_without_accepting(models: pytest.Pytester, server: ScriptedServer) -> None:
     server.answers[ROUTE] = [(404, {})]
 
     assert run(models, server, "--runxfail").ret == 1
@@ -248,7 +248,7 @@ async def test_capabilities(gateway):
 
 
 @pytest.mark.parametrize(("another", "exit_code"), [(404, 0), (500, 1)])
-def test_a_group_of_failures_is_excused_only_if_the_expectation_fits_each(
+def test_a_group_of_failures_is_accepted_only_if_the_expectation_fits_each(
     models: pytest.Pytester, server: ScriptedServer, another: int, exit_code: int
 ) -> None:
     (models.path / "suites" / "models" / "test_models.py").write_text(IN_TASKS)

@@ -289,7 +289,7 @@ def test_a_part_shows_nothing_about_expectations_for_other_tests(small: pytest.P
     assert run(small, "-m", "small")[1]["verdict"] == "DRIFT"
 
 
-def test_a_new_test_that_an_expectation_excuses_beyond_its_cap_holds_a_full_run_and_warns_in_a_part(
+def test_a_new_test_that_an_expectation_accepts_beyond_its_cap_holds_a_full_run_and_warns_in_a_part(
     small: pytest.Pytester,
 ) -> None:
     expectations(small, "capped", EXPECTATION)

@@ -51,41 +51,41 @@ EXPECTATIONS = {
 }
 
 PASSED, FAILED, ERROR, SKIPPED = ("passed", False), ("failed", True), ("error", True), ("skipped", False)
-EXCUSED, DRIFT = ("expected failure", False), ("unexpected pass", False)
+ACCEPTED, DRIFT = ("expected failure", False), ("unexpected pass", False)
 
 COMES_TO: dict[str, tuple[str, bool]] = {
     "test_passes": PASSED,
     "test_fails": FAILED,
-    "test_fails_by_expectation": EXCUSED,
+    "test_fails_by_expectation": ACCEPTED,
     "test_fails_by_another_kind": FAILED,
     "test_passes_against_its_expectation": DRIFT,
     "test_setup_breaks": ERROR,
     "test_setup_breaks_beside_an_expectation": ERROR,
-    "test_setup_breaks_by_expectation": EXCUSED,
+    "test_setup_breaks_by_expectation": ACCEPTED,
     "test_setup_fails": ERROR,
     "test_session_is_dead": ERROR,
     "test_session_is_still_dead": ERROR,
     "test_teardown_breaks": ERROR,
     "test_teardown_breaks_beside_an_expectation": ERROR,
-    "test_marked": EXCUSED,
+    "test_marked": ACCEPTED,
     "test_marked_and_setup_breaks": ERROR,
     "test_marked_and_teardown_breaks": ERROR,
-    "test_marked_beside_an_expectation": EXCUSED,
+    "test_marked_beside_an_expectation": ACCEPTED,
     "test_marked_and_passes": FAILED,
     "test_marked_and_passes_beside_an_expectation": FAILED,
     "test_marked_and_may_pass": PASSED,
     "test_marked_for_another_exception": FAILED,
     "test_marked_and_not_run": SKIPPED,
-    "test_marks_itself": EXCUSED,
+    "test_marks_itself": ACCEPTED,
     "test_skipped": SKIPPED,
     "test_skips_itself_beside_an_expectation": SKIPPED,
     "test_does_not_apply": ("not applicable", False),
-    "test_parameters[a b]": EXCUSED,
-    "test_parameters[c[d]]": EXCUSED,
+    "test_parameters[a b]": ACCEPTED,
+    "test_parameters[c[d]]": ACCEPTED,
     "test_parameters[e::f]": FAILED,
     "test_parameters[g]]": FAILED,
     "test_subtest_fails": FAILED,
-    "test_subtest_fails_by_expectation": EXCUSED,
+    "test_subtest_fails_by_expectation": ACCEPTED,
     "test_one_of_two_subtests_fails_by_expectation": FAILED,
     "test_subtests_pass_and_it_fails": FAILED,
     "test_subtests_pass_against_an_expectation": DRIFT,
@@ -94,7 +94,7 @@ COMES_TO: dict[str, tuple[str, bool]] = {
     "test_is_flaky_by_expectation": PASSED,
     "Old::test_passes": PASSED,
     "Old::test_fails": FAILED,
-    "Old::test_fails_as_expected": EXCUSED,
+    "Old::test_fails_as_expected": ACCEPTED,
     "Old::test_passes_unexpectedly": FAILED,
     "Old::test_skips": SKIPPED,
 }
@@ -158,22 +158,22 @@ def test_every_trap_comes_to_the_same(traps: pytest.Pytester, server: ScriptedSe
     assert (int(result.ret), document["verdict"], document["exit_code"]) == (1, "REJECT", 1)
     by_expectation = {expectation["id"]: expectation["excused"] for expectation in document["rules"]}
     assert by_expectation == {"shadowed": 5, "broken-fixture": 1, "any-assertion": 0, "flaky": 0}
-    excused = {
+    accepted = {
         test["node"] for test in document["tests"] if test["outcome"] == "expected failure" and not test["rules"]
     }
-    assert excused == {f"{FILE}::{name}" for name in NATIVE}
-    gating = {node.removeprefix(f"{FILE}::") for node, (_, gates) in expected.items() if gates}
+    assert accepted == {f"{FILE}::{name}" for name in NATIVE}
+    blocking = {node.removeprefix(f"{FILE}::") for node, (_, blocks) in expected.items() if blocks}
     unexpected = names_of(expected, "unexpected pass")
     # Somebody has to act: the rule is out of date. And DRIFT is not 0.
-    assert failed_in_junit(traps) == gating | unexpected
+    assert failed_in_junit(traps) == blocking | unexpected
     if mode == "alone":
-        assert failed_last_time(traps) == gating
+        assert failed_last_time(traps) == blocking
     if mode == "allure":
         shown = shown_by_allure(traps)
         # An expected failure is one there, and known.
-        red = gating | unexpected | names_of(expected, "expected failure")
+        red = blocking | unexpected | names_of(expected, "expected failure")
         assert {name for name, status in shown.items() if status in ("failed", "broken")} <= red
-        assert not [name for name in gating if shown.get(name) == "passed"]
+        assert not [name for name in blocking if shown.get(name) == "passed"]
 
 
 def names_of(expected: dict[str, tuple[str, bool]], outcome: str) -> set[str]:

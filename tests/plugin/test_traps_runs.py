@@ -62,7 +62,7 @@ def test_a_trap_ends_the_same_in_every_mode(
 
 @pytest.mark.parametrize("mode", ["workers", in_full("all")])
 @way_of(CRASHES)
-def test_a_crash_gates_in_every_mode(way: Way, mode: str, project: pytest.Pytester, server: ScriptedServer) -> None:
+def test_a_crash_blocks_in_every_mode(way: Way, mode: str, project: pytest.Pytester, server: ScriptedServer) -> None:
     attempt(replace(way, args=MODES[mode], apart=True), project, server.url)
 
     document = verdict(project)

@@ -29,11 +29,11 @@ PERSONAS = "suites/personas/test_personas.py::test_a_persona_without_what_it_nee
 WHY = "personas are not part of the staging cut-over yet, with or without the chat service that serves them"
 
 
-def eventful(*, gating: int = 1) -> EvaluatedRun:
+def eventful(*, blocking: int = 1) -> EvaluatedRun:
     """A run of staging with a pass, expected failures, an unexpected pass, one that does not apply, and ``gating``."""
     expectations = ExpectationSet(
         [
-            expectation("staging-personas", PERSONAS, why=WHY),
+            expectation("staging-personas", PERSONAS, reason=WHY),
             expectation("healed", "suites/health/test_health.py::test_ok"),
         ]
     )
@@ -43,7 +43,7 @@ def eventful(*, gating: int = 1) -> EvaluatedRun:
         passed("suites/health/test_health.py::test_fine"),
         failed(PERSONAS),
         TestRecord("suites/assets/test_assets.py::test_lists", "ran", (away,)),
-        *(failed(f"suites/chat/test_chat.py::test_answers[{number}|a]") for number in range(gating)),
+        *(failed(f"suites/chat/test_chat.py::test_answers[{number}|a]") for number in range(blocking)),
     )
     return _evaluated_in_staging(run(*tests, complete=False), expectations)
 

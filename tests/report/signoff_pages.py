@@ -226,7 +226,7 @@ def _objectives() -> tuple[Objective, ...]:
 def _history() -> tuple[RunPoint, ...]:
     runs = [("126cf3f61ef2", False, "PROMOTE", 176, 11, 0), ("c1f04185784b", True, "REJECT", 170, 13, 3)]
     return tuple(
-        RunPoint(name, "2026-11-23 21:04 UTC", release, this, verdict, passed, excused, failed, 7)
+        RunPoint(name, "2026-11-23 21:04 UTC", release, this, verdict, passed, accepted, failed, 7)
         for name in ("dev", "staging")
-        for release, this, verdict, passed, excused, failed in runs * 4
+        for release, this, verdict, passed, accepted, failed in runs * 4
     )

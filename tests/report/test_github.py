@@ -37,15 +37,15 @@ def test_an_unexpected_pass_is_a_warning() -> None:
 
 
 def test_what_github_would_drop_is_counted_in_the_last_one() -> None:
-    shown = [line for line in said_of(eventful(gating=25)) if line.startswith("::error ")]
+    shown = [line for line in said_of(eventful(blocking=25)) if line.startswith("::error ")]
 
     assert len(shown) == MOST
     assert "16 more tests gate" in shown[-1]
-    assert "more tests" not in "".join(said_of(eventful(gating=MOST)))
+    assert "more tests" not in "".join(said_of(eventful(blocking=MOST)))
 
 
 def test_a_verdict_that_no_test_gives_is_an_annotation_of_its_own() -> None:
-    drifting = said_of(eventful(gating=0))[0]
+    drifting = said_of(eventful(blocking=0))[0]
 
     assert re.fullmatch(r"::error title=gaia (DRIFT|HOLD)::staging: .+", drifting)
 
@@ -69,7 +69,7 @@ def test_an_annotation_is_one_line_and_no_more_than_github_takes(evaluated: Eval
         assert sum(line.startswith(f"::{kind} ") for line in lines) <= MOST
 
 
-def test_the_summary_says_what_gates_what_was_expected_and_what_was_not_tested() -> None:
+def test_the_summary_says_what_blocks_what_was_expected_and_what_was_not_tested() -> None:
     text = job_summary(eventful(), "staging")
 
     assert text.startswith("## gaia: REJECT on staging\n")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.report.footer import Layout, gating, notes, verdict_line, verdict_lines
+from pytest_gaia.report.footer import Layout, blocking, notes, verdict_line, verdict_lines
 from pytest_gaia.report.layout import columns, cut, listed, shortened, wrapped
 from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import TestRecord
@@ -59,7 +59,7 @@ def test_a_list_keeps_all_its_parts(parts: list[str], width: int) -> None:
 def test_the_end_of_every_run_fits_the_terminal(evaluated: EvaluatedRun, width: int, told: bool) -> None:
     layout = Layout(width, expected=told, inapplicable=told)
     lines = [
-        *gating(evaluated, layout=layout),
+        *blocking(evaluated, layout=layout),
         *notes(evaluated, layout),
         *verdict_lines("staging (REHEARSAL on the sandbox)", evaluated, layout),
     ]
@@ -75,7 +75,7 @@ def test_what_a_test_says_of_its_end_is_one_line(message: str, said: str) -> Non
     recorded = run(TestRecord("a", "crashed", message=message))
     evaluated = evaluate_run(recorded.start, recorded.tests, recorded.end, ExpectationSet(), context())
 
-    assert gating(evaluated) == ["gaia: gating", f"  a: crashed{said}"]
+    assert blocking(evaluated) == ["gaia: gating", f"  a: crashed{said}"]
 
 
 def test_a_narrow_terminal_has_each_reason_below_its_expectation() -> None:

@@ -47,16 +47,16 @@ def test_columns_are_as_high_as_their_numbers_and_stand_on_one_another() -> None
     column = [bar for bar in dev.bars if bar.x == dev.bars[2].x]
 
     assert [bar.kind for bar in column] == ["passed", "excused", "failed"]
-    passed, excused, failed = column
-    assert passed.height / excused.height == pytest.approx(170 / 13, rel=0.05)
-    assert passed.y == pytest.approx(excused.y + excused.height, abs=0.2)
-    assert excused.y == pytest.approx(failed.y + failed.height, abs=0.2)
+    passed, accepted, failed = column
+    assert passed.height / accepted.height == pytest.approx(170 / 13, rel=0.05)
+    assert passed.y == pytest.approx(accepted.y + accepted.height, abs=0.2)
+    assert accepted.y == pytest.approx(failed.y + failed.height, abs=0.2)
     assert dev.patterns == ("excused", "failed")
     assert "this release: REJECT, 170 passed, 13 excused, 3 unexpected." in dev.description
 
 
 def test_a_run_of_which_nothing_ran_is_a_column_without_height() -> None:
-    nothing = dataclasses.replace(PAGE.history[0], passed=0, excused=0, failed=0)
+    nothing = dataclasses.replace(PAGE.history[0], passed=0, accepted=0, failed=0)
 
     (chart,) = passes([nothing])
 

@@ -35,7 +35,7 @@ def replay(record: Path, report: Path, environment: str) -> int:
 
 
 @pytest.mark.slow("suites")
-def test_what_staging_excuses_production_names(tmp_path: Path) -> None:
+def test_what_staging_accepts_production_names(tmp_path: Path) -> None:
     record, staging, production = (tmp_path / name for name in ("run.jsonl", "staging.json", "production.json"))
 
     result = run_suites(*REHEARSAL, f"--gaia-record={record}", f"--gaia-report={staging}", "-n", "2")

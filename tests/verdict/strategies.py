@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from pytest_gaia.expectations.subjects import PHASES, Context, Subject, Symptom
+from pytest_gaia.expectations.subjects import PHASES, Context, FailureDetails, Subject
 from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RecordedRun, RunEnd, RunStart, TestRecord
 from tests.expectations import strategies as expectations
 from tests.expectations.build import TODAY
@@ -20,24 +20,24 @@ STATES: tuple[State, ...] = (*("ran",) * 12, "crashed", "not collected", "desele
 TEXTS = st.text(max_size=12)
 
 
-def failure_of(symptom: Symptom, exception: str = "Error") -> Failure:
+def failure_of(details: FailureDetails, exception: str = "Error") -> Failure:
     """The evidence that has this symptom."""
     return Failure(
-        symptom.kind,
+        details.kind,
         exception,
-        symptom.message,
-        symptom.status,
-        symptom.service,
-        symptom.via,
-        symptom.route,
-        symptom.method,
+        details.message,
+        details.status,
+        details.service,
+        details.via,
+        details.route,
+        details.method,
     )
 
 
-def record_of(test: Subject, symptom: Symptom) -> TestRecord:
+def record_of(test: Subject, details: FailureDetails) -> TestRecord:
     """The record of ``test``, which failed with ``symptom`` and passed its other phases."""
-    failed = Phase(symptom.phase, "failed", failure=failure_of(symptom))
-    phases = tuple(failed if when == symptom.phase else Phase(when, "passed") for when in PHASES)
+    failed = Phase(details.phase, "failed", failure=failure_of(details))
+    phases = tuple(failed if when == details.phase else Phase(when, "passed") for when in PHASES)
     return TestRecord(test.node, "ran", phases, markers=tuple(test.markers), services=tuple(test.services))
 
 
@@ -47,7 +47,7 @@ def failures(draw: st.DrawFn, when: str) -> Phase:
     xfail = draw(st.sampled_from((None, None, None, None, "", "later")))
     against = xfail is None and draw(st.sampled_from((False, False, False, True)))
     return Phase(
-        when, "failed", failure=failure_of(draw(expectations.symptoms)), xfail=xfail, passed_against_xfail=against
+        when, "failed", failure=failure_of(draw(expectations.details)), xfail=xfail, passed_against_xfail=against
     )
 
 
@@ -123,7 +123,7 @@ def cases(draw: st.DrawFn) -> Case:
     tests = draw(st.lists(records(), max_size=4, unique_by=lambda each: (each.node, each.attempt, each.state)))
     circumstances = draw(expectations.contexts)
     failing = [expectations.Failed(*found, circumstances) for test in tests for found in failures_of(test)]
-    failing = failing or [expectations.Failed(draw(expectations.subjects), draw(expectations.symptoms), circumstances)]
+    failing = failing or [expectations.Failed(draw(expectations.subjects), draw(expectations.details), circumstances)]
     drawn = [
         draw(expectations.expectations(draw(st.sampled_from(failing)), f"rule-{n}"))
         for n in range(draw(st.integers(0, 4)))
@@ -134,14 +134,16 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(RecordedRun(start, tuple(tests), draw(ends(len(tests)))), drawn, circumstances)
 
 
-def failures_of(test: TestRecord) -> list[tuple[Subject, Symptom]]:
+def failures_of(test: TestRecord) -> list[tuple[Subject, FailureDetails]]:
     """What a test is to selectors, and each of its failures."""
     subject = Subject(test.node, frozenset(test.markers), frozenset(test.services))
     failed = [phase for phase in test.phases if phase.outcome == "failed" and phase.failure]
     return [
         (
             subject,
-            Symptom(phase.when, each.kind, each.message, each.status, each.service, each.via, each.route, each.method),
+            FailureDetails(
+                phase.when, each.kind, each.message, each.status, each.service, each.via, each.route, each.method
+            ),
         )
         for phase in failed
         if (each := phase.failure) is not None

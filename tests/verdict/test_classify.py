@@ -11,7 +11,7 @@ import pytest
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.selectors import KEYS, Match
-from pytest_gaia.verdict.classify import Classification, classify, symptom_of
+from pytest_gaia.verdict.classify import Classification, classify, details_of
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
 from tests.expectations.build import TODAY, context, expectation
 from tests.verdict.runs import UNAVAILABLE, failed, passed
@@ -55,7 +55,7 @@ def without(record: TestRecord, when: str) -> TestRecord:
 
 
 @pytest.mark.parametrize(
-    ("record", "outcome", "gates"),
+    ("record", "outcome", "blocks"),
     [
         (passed(NODE), "passed", False),
         (failed(NODE), "failed", True),
@@ -77,16 +77,16 @@ def without(record: TestRecord, when: str) -> TestRecord:
         (ran(SETUP, Phase("call", "skipped"), Phase("teardown", "failed", failure=BUG)), "error", True),
     ],
 )
-def test_without_expectations(record: TestRecord, outcome: str, gates: bool) -> None:
+def test_without_expectations(record: TestRecord, outcome: str, blocks: bool) -> None:
     found = evaluated(record)
 
-    assert (found.outcome, found.gates, found.expectations) == (outcome, gates, ())
+    assert (found.outcome, found.blocks, found.expectations) == (outcome, blocks, ())
 
 
-def test_an_expectation_excuses_what_it_covers_and_matches() -> None:
+def test_an_expectation_accepts_what_it_covers_and_matches() -> None:
     found = evaluated(failed(NODE), COVERING)
 
-    assert (found.outcome, found.gates, found.expectations, found.why) == (
+    assert (found.outcome, found.blocks, found.expectations, found.reason) == (
         "expected failure",
         False,
         ("covering",),
@@ -95,7 +95,7 @@ def test_an_expectation_excuses_what_it_covers_and_matches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "other", "why"),
+    ("record", "other", "reason"),
     [
         (failed(NODE, BUG), COVERING, "rule covering did not excuse: no status, expected 503"),
         (at("setup"), COVERING, "rule covering did not excuse: phase setup, expected call"),
@@ -105,16 +105,16 @@ def test_an_expectation_excuses_what_it_covers_and_matches() -> None:
         (at("call", None), COVERING, "rule covering did not excuse: no status, expected 503"),
     ],
 )  # fmt: skip
-def test_an_expectation_says_why_it_does_not_excuse(record: TestRecord, other: Expectation, why: str) -> None:
+def test_an_expectation_says_reason_it_does_not_accept(record: TestRecord, other: Expectation, reason: str) -> None:
     found = evaluated(record, other)
 
-    assert found.gates
-    assert why in found.why.splitlines()
+    assert found.blocks
+    assert reason in found.reason.splitlines()
     assert found.expectations == ()
-    assert found.losers == (("covering", why.partition("excuse: ")[2]),)
+    assert found.overridden == (("covering", reason.partition("excuse: ")[2]),)
 
 
-def test_each_failed_phase_needs_an_excuse_of_its_own() -> None:
+def test_each_failed_phase_needs_an_accept_of_its_own() -> None:
     twice = ran(SETUP, Phase("call", "failed", failure=UNAVAILABLE), Phase("teardown", "failed", failure=BUG))
     for_teardown = expectation(
         "teardown", "suites/personas", match=Match(kind=("assertion",)), phases=frozenset({"teardown"})
@@ -125,17 +125,17 @@ def test_each_failed_phase_needs_an_excuse_of_its_own() -> None:
     assert (both.outcome, both.expectations) == ("expected failure", ("covering", "teardown"))
 
 
-def test_each_failed_subtest_needs_an_excuse_of_its_own() -> None:
+def test_each_failed_subtest_needs_an_accept_of_its_own() -> None:
     one, other = (Phase("call", "failed", failure=failure, subtest="n") for failure in (UNAVAILABLE, BUG))
 
     assert evaluated(ran(SETUP, one, CALL, TEARDOWN), COVERING).outcome == "expected failure"
-    assert evaluated(ran(SETUP, one, other, CALL, TEARDOWN), COVERING).gates
+    assert evaluated(ran(SETUP, one, other, CALL, TEARDOWN), COVERING).blocks
 
 
 def test_a_test_that_passes_against_its_expectation_is_drift() -> None:
     found = evaluated(passed(NODE), COVERING)
 
-    assert (found.outcome, found.gates, found.expectations) == ("unexpected pass", False, ("covering",))
+    assert (found.outcome, found.blocks, found.expectations) == ("unexpected pass", False, ("covering",))
 
 
 def test_a_flaky_test_may_pass_or_fail_as_listed() -> None:
@@ -143,22 +143,22 @@ def test_a_flaky_test_may_pass_or_fail_as_listed() -> None:
 
     assert evaluated(passed(NODE), flaky).outcome == "passed"
     assert evaluated(failed(NODE), flaky).outcome == "expected failure"
-    assert evaluated(failed(NODE, BUG), flaky).gates
+    assert evaluated(failed(NODE, BUG), flaky).blocks
 
 
-def test_expectations_that_disagree_gate_even_a_pass() -> None:
+def test_expectations_that_disagree_block_even_a_pass() -> None:
     other = msgspec.structs.replace(COVERING, id="other", expect="passes", when=(("chat", False),), match=Match())
     found = evaluated(passed(NODE), COVERING, other)
 
-    assert (found.outcome, found.gates) == ("error", True)
-    assert found.why == "equally specific rules disagree about it: covering expects fails, other expects passes"
+    assert (found.outcome, found.blocks) == ("error", True)
+    assert found.reason == "equally specific rules disagree about it: covering expects fails, other expects passes"
 
 
 def test_an_expectation_knows_a_test_by_its_place_in_the_project() -> None:
     elsewhere = failed("personas/test_crud.py::test_create", subject=NODE)
 
     assert evaluated(elsewhere, COVERING).outcome == "expected failure"
-    assert evaluated(failed("personas/test_crud.py::test_create"), COVERING).gates
+    assert evaluated(failed("personas/test_crud.py::test_create"), COVERING).blocks
 
 
 # pytest's own marks
@@ -174,19 +174,19 @@ def test_an_expectation_knows_a_test_by_its_place_in_the_project() -> None:
         (at("call", BUG, passed_against_xfail=True), "failed", "failed"),
     ],
 )
-def test_a_mark_excuses_a_call_where_marks_are_accepted(record: TestRecord, expected: str, fails: str) -> None:
+def test_a_mark_accepts_a_call_where_marks_are_accepted(record: TestRecord, expected: str, fails: str) -> None:
     assert evaluated(record, xfail="expected").outcome == expected
     assert evaluated(record, xfail="fails").outcome == fails
 
 
-def test_an_expectation_does_not_excuse_a_pass_that_a_strict_mark_fails() -> None:
+def test_an_expectation_does_not_accept_a_pass_that_a_strict_mark_fails() -> None:
     any_assertion = expectation("any", "all", match=Match(kind=("assertion",)))
     found = evaluated(
         at("call", Failure("assertion", "XPASS", "[XPASS(strict)]"), passed_against_xfail=True), any_assertion
     )
 
-    assert found.gates
-    assert found.losers == (("any", "the test passed, and its own strict xfail says that it must not"),)
+    assert found.blocks
+    assert found.overridden == (("any", "the test passed, and its own strict xfail says that it must not"),)
 
 
 # Skips
@@ -197,7 +197,7 @@ LISTING = msgspec.structs.replace(COVERING, expect="skips", match=Match(message=
 
 
 @pytest.mark.parametrize(
-    ("meaning", "expectations", "gates"),
+    ("meaning", "expectations", "blocks"),
     [
         ("allowed", (), False),
         ("listed", (), True),
@@ -209,10 +209,10 @@ LISTING = msgspec.structs.replace(COVERING, expect="skips", match=Match(message=
         ("fails", (LISTING,), True),
     ],
 )
-def test_a_skip_is_what_the_environment_says(meaning: str, expectations: tuple[Expectation, ...], gates: bool) -> None:
+def test_a_skip_is_what_the_environment_says(meaning: str, expectations: tuple[Expectation, ...], blocks: bool) -> None:
     found = evaluated(SKIPPED, *expectations, skip=meaning)
 
-    assert (found.outcome, found.gates) == ("skipped", gates)
+    assert (found.outcome, found.blocks) == ("skipped", blocks)
 
 
 @pytest.mark.parametrize("more", [{"attempt": 2}, {"earlier": (Phase("call", "failed", failure=BUG),)}])
@@ -253,12 +253,12 @@ def under(tolerance: Tolerance, record: TestRecord) -> Classification:
         (ran(SETUP, Phase("call", "not applicable"), TEARDOWN, attempt=2), ("not applicable", False), ("failed", True)),
     ],
 )
-def test_what_gates_depends_on_the_tolerance(
+def test_what_blocks_depends_on_the_tolerance(
     record: TestRecord, open_: tuple[str, bool], zero: tuple[str, bool]
 ) -> None:
     found = [under(tolerance, record) for tolerance in (OPEN, ZERO)]
 
-    assert [(each.outcome, each.gates) for each in found] == [open_, zero]
+    assert [(each.outcome, each.blocks) for each in found] == [open_, zero]
 
 
 def test_no_expectation_applies_where_nothing_is_tolerated() -> None:
@@ -266,8 +266,8 @@ def test_no_expectation_applies_where_nothing_is_tolerated() -> None:
 
     found = evaluated(failed(NODE), forged, environment="production")
 
-    assert found.gates
-    assert found.losers == (("covering", "production excuses nothing"),)
+    assert found.blocks
+    assert found.overridden == (("covering", "production excuses nothing"),)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -275,4 +275,4 @@ def test_every_key_of_a_signature_is_held_against_what_the_failure_says_there(ke
     said = 418 if key == "status" else f"the {key}"
     phase = Phase("call", "failed", failure=msgspec.structs.replace(BUG, **{key: said}))
 
-    assert getattr(symptom_of(phase), key) == said
+    assert getattr(details_of(phase), key) == said

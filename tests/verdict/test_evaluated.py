@@ -42,7 +42,7 @@ def ending(recorded: RecordedRun, **changes: Any) -> RecordedRun:
 def test_a_run_that_passed_is_promoted() -> None:
     found = evaluated(run(passed(A), passed(B)))
 
-    assert (found.verdict.word, found.excused, found.gating_in_production) == ("PROMOTE", 0, 0)
+    assert (found.verdict.word, found.accepted, found.blocking_in_production) == ("PROMOTE", 0, 0)
 
 
 def test_a_run_that_was_killed_holds() -> None:
@@ -164,12 +164,12 @@ def test_an_expectation_that_loses_to_a_more_specific_one_is_not_unused() -> Non
     assert evaluated(run(failed(A), passed("suites/x.py::test_x")), PERSONAS, exact).verdict.word == "PROMOTE"
 
 
-def test_what_would_gate_in_production_is_counted() -> None:
+def test_what_would_block_in_production_is_counted() -> None:
     skipped = TestRecord(B, "ran", (Phase("setup", "skipped", reason="later"), Phase("teardown", "passed")))
 
     found = evaluated(run(failed(A), skipped, passed("suites/x.py::test_x")), PERSONAS)
 
-    assert (found.verdict.word, found.gating_in_production) == ("PROMOTE", 2)
+    assert (found.verdict.word, found.blocking_in_production) == ("PROMOTE", 2)
 
 
 def test_a_replay_under_another_day_or_environment_evaluates_the_same_evidence_anew() -> None:
@@ -189,20 +189,20 @@ def test_the_expectations_are_known_by_its_content() -> None:
     assert expectations_digest((one, other)) != expectations_digest((one, msgspec.structs.replace(other, max_tests=3)))
 
 
-def test_the_verdict_file_names_expectations_and_losers() -> None:
+def test_the_verdict_file_names_expectations_and_overridden() -> None:
     broad, expired = expectation("broad", "all"), expectation("expired", A, expires=TODAY)
 
     document = verdict_file(evaluated(run(failed(A), passed("suites/x.py::test_x")), PERSONAS, broad, expired))
 
-    assert {use.id: (use.excused, use.applies, use.days_left) for use in document.expectations} == {
+    assert {use.id: (use.accepted, use.applies, use.days_left) for use in document.expectations} == {
         "broad": (0, "", 13),
         "expired": (0, f"expired {TODAY}", 0),
         "personas": (1, "", 13),
     }
     found = next(test for test in document.tests if test.node == A)
     assert found.expectations == ("personas",)
-    assert dict(found.losers) == {"broad": "rule personas is more specific", "expired": f"expired {TODAY}"}
-    assert (document.verdict, document.excused, document.counts) == (
+    assert dict(found.overridden) == {"broad": "rule personas is more specific", "expired": f"expired {TODAY}"}
+    assert (document.verdict, document.accepted, document.counts) == (
         "DRIFT",
         1,
         {"expected failure": 1, "unexpected pass": 1},

@@ -48,13 +48,13 @@ def evaluated(
 def let_through(classification: Classification) -> bool:
     return (
         classification.outcome in ("expected failure", "tolerated", "skipped", "not applicable")
-        and not classification.gates
+        and not classification.blocks
     )
 
 
 @given(cases)
 @settings(max_examples=3 * settings().max_examples)
-def test_only_an_expectation_that_covers_and_matches_excuses(case: some.Case) -> None:
+def test_only_an_expectation_that_covers_and_matches_accepts(case: some.Case) -> None:
     expectations = {expectation.id: expectation for expectation in case.expectations}
     for test, found in zip(case.run.tests, evaluated(case).classifications, strict=True):
         if found.outcome != "expected failure":
@@ -68,10 +68,10 @@ def test_only_an_expectation_that_covers_and_matches_excuses(case: some.Case) ->
             assert any(selector.text in keys_of(subject_of(test)) for selector in each.selectors)
             assert case.context.environment in each.environments
             assert each.expires > case.context.today
-        signatures = [symptom for _, symptom in some.failures_of(test)]
-        for phase, symptom in zip(failed, signatures, strict=True):
+        signatures = [details for _, details in some.failures_of(test)]
+        for phase, details in zip(failed, signatures, strict=True):
             by_expectation = any(
-                not mismatch(expectations[name].match, symptom) and phase.when in expectations[name].phases
+                not mismatch(expectations[name].match, details) and phase.when in expectations[name].phases
                 for name in found.expectations
             )
             assert by_expectation or (phase.xfail is not None and phase.when == "call")
@@ -79,9 +79,9 @@ def test_only_an_expectation_that_covers_and_matches_excuses(case: some.Case) ->
 
 @given(scenes())
 @settings(max_examples=3 * settings().max_examples)
-def test_adding_an_expectation_excuses_nothing_that_it_does_not_cover_and_match(scene: Scene) -> None:
+def test_adding_an_expectation_accepts_nothing_that_it_does_not_cover_and_match(scene: Scene) -> None:
     failed, new = scene.failed, scene.new
-    test, circumstances = some.record_of(failed.test, failed.symptom), failed.circumstances
+    test, circumstances = some.record_of(failed.test, failed.details), failed.circumstances
     before = classify(test, ExpectationSet(scene.expectations), circumstances)
     after = classify(test, ExpectationSet([*scene.expectations, new]), circumstances)
     event(f"before: {before.outcome}, after: {after.outcome}")
@@ -89,12 +89,12 @@ def test_adding_an_expectation_excuses_nothing_that_it_does_not_cover_and_match(
     if after.outcome == "expected failure" and before.outcome != "expected failure":
         assert after.expectations == (new.id,)
         assert any(selector.text in keys_of(failed.test) for selector in new.selectors)
-        assert mismatch(new.match, failed.symptom) == ()
-        assert failed.symptom.phase in new.phases
+        assert mismatch(new.match, failed.details) == ()
+        assert failed.details.phase in new.phases
         assert new.expect in ("fails", "flaky")
         assert circumstances.environment in new.environments
         assert new.expires > circumstances.today
-    if before.gates and not after.gates:
+    if before.blocks and not after.blocks:
         assert after.outcome == "expected failure"
 
 
@@ -141,7 +141,7 @@ def test_a_run_that_is_cut_off_is_never_promoted(case: some.Case) -> None:
 
 
 @given(cases)
-def test_zero_excuses_nothing(case: some.Case) -> None:
+def test_zero_accepts_nothing(case: some.Case) -> None:
     zero = replace(case.context, environment="production", tolerance=tolerance_of("production", {}))
     forged = [
         msgspec.structs.replace(expectation, environments=(*expectation.environments, "production"))
@@ -151,10 +151,10 @@ def test_zero_excuses_nothing(case: some.Case) -> None:
         found = classify(test, ExpectationSet(forged), zero)
 
         assert found.outcome not in ("expected failure", "tolerated", "unexpected pass")
-        assert found == msgspec.structs.replace(classify(test, ExpectationSet(), zero), losers=found.losers)
+        assert found == msgspec.structs.replace(classify(test, ExpectationSet(), zero), overridden=found.overridden)
         unclean = any(phase.outcome in ("failed", "skipped") for phase in test.phases) or test.attempt > 1
         if test.state == "ran" and unclean:
-            assert found.gates
+            assert found.blocks
 
 
 @given(cases)
@@ -171,11 +171,11 @@ def test_only_a_run_with_evidence_ends_with_0(case: some.Case) -> None:
     assert not end.unavailable
     assert not end.undeployed
     assert not end.changed
-    assert not any(each.gates for each in found.classifications)
+    assert not any(each.blocks for each in found.classifications)
     assert found.counts["passed"] + found.counts["unexpected pass"] > 0
     assert not found.counts["incomplete"]
     assert end.partial or sum(found.counts[outcome] for outcome in EXECUTED) >= tolerance.least_executed
-    assert tolerance.budget is None or found.excused <= tolerance.budget
+    assert tolerance.budget is None or found.accepted <= tolerance.budget
     assert end.planned <= len({test.node for test in case.run.tests if test.state != "deselected"})
 
 
@@ -188,10 +188,10 @@ def test_a_pass_has_passed_in_all_three_phases(case: some.Case) -> None:
 
 
 @given(cases)
-def test_what_gates_says_why_it_does(case: some.Case) -> None:
+def test_what_blocks_says_reason_it_does(case: some.Case) -> None:
     for test, found in zip(case.run.tests, evaluated(case).classifications, strict=True):
-        if found.gates and test.state == "ran" and any(phase.outcome == "failed" for phase in test.phases):
-            assert found.why
+        if found.blocks and test.state == "ran" and any(phase.outcome == "failed" for phase in test.phases):
+            assert found.reason
 
 
 def test_a_subject_is_what_the_record_says() -> None:

@@ -9,7 +9,7 @@ from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.selectors import Match
 from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import Failure
-from pytest_gaia.verdict.usage import executed, idle, unexcused
+from pytest_gaia.verdict.usage import executed, idle, unexpected
 from tests.expectations.build import context, expectation
 from tests.verdict.runs import failed, passed, run
 
@@ -30,10 +30,10 @@ def evaluated(recorded: RecordedRun, *expectations: Expectation) -> EvaluatedRun
 
 def idle_in(expectations: list[Expectation], *runs: RecordedRun, clean_runs: int = 3) -> list[tuple[str, str]]:
     found = idle(expectations, [evaluated(each, *expectations) for each in runs], clean_runs=clean_runs)
-    return [(each.expectation.id, each.why) for each in found]
+    return [(each.expectation.id, each.reason) for each in found]
 
 
-def test_an_expectation_that_excuses_is_needed() -> None:
+def test_an_expectation_that_accepts_is_needed() -> None:
     assert idle_in([expectation("needed", "suites/personas")], run(failed(A), failed(B))) == []
 
 
@@ -51,7 +51,7 @@ def test_tests_that_healed_are_named_beside_those_that_did_not() -> None:
     expectations = [expectation("half", "suites/personas")]
     (found,) = idle(expectations, [evaluated(run(failed(A), passed(B)), *expectations)], clean_runs=1)
 
-    assert (found.why, found.nodes) == ("1 of its tests passed every time", (B,))
+    assert (found.reason, found.nodes) == ("1 of its tests passed every time", (B,))
 
 
 def test_an_expectation_whose_tests_did_not_run_is_left_alone() -> None:
@@ -64,7 +64,7 @@ def test_a_failure_with_another_signature_says_nothing_of_the_expectation() -> N
     assert idle_in([expectation("other", A)], run(failed(A, TIMEOUT))) == []
 
 
-def test_an_expectation_that_never_applied_says_why() -> None:
+def test_an_expectation_that_never_applied_says_reason() -> None:
     expectations = [expectation("bound", A, when=(("chat", False),)), expectation("late", A, expires=date(2026, 3, 10))]
 
     assert idle_in(expectations, run(passed(A), capabilities=("chat",))) == [
@@ -88,15 +88,15 @@ def test_a_carve_out_is_never_idle() -> None:
     assert idle_in([expectation("carve-out", A, expect="passes", match=Match())], run(passed(A))) == []
 
 
-def test_only_failures_that_no_expectation_excuses_are_left() -> None:
+def test_only_failures_that_no_expectation_accepts_are_left() -> None:
     expectations = [expectation("known", A)]
     pairs = [
         (each, evaluated(each, *expectations))
         for each in (run(failed(A), failed(B)), run(failed(A, TIMEOUT), passed(B)))
     ]
-    found = list(unexcused(pairs))
+    found = list(unexpected(pairs))
 
-    assert [(each.subject.node, each.symptom.kind, each.flaky) for each in found] == [
+    assert [(each.subject.node, each.details.kind, each.flaky) for each in found] == [
         (B, "http", True),
         (A, "timeout", False),
     ]
@@ -107,10 +107,10 @@ def test_a_test_that_passed_only_when_it_was_tried_again_is_flaky() -> None:
     earlier = failed(A).phases[1:2]
     retried = run(passed(A, attempt=2, earlier=earlier))
 
-    assert [each.flaky for each in unexcused([(retried, evaluated(retried))])] == [True]
+    assert [each.flaky for each in unexpected([(retried, evaluated(retried))])] == [True]
 
 
 def test_a_failure_and_a_pass_in_different_environments_are_not_flaky() -> None:
     runs = run(failed(A)), run(passed(A), environment="dev")
 
-    assert [each.flaky for each in unexcused([(each, evaluated(each)) for each in runs])] == [False]
+    assert [each.flaky for each in unexpected([(each, evaluated(each)) for each in runs])] == [False]

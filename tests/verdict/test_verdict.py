@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 PASSED = Classification("a", "passed")
 
 
-def of(outcome: Outcome, *expectations: str, gates: bool = False) -> Classification:
-    return Classification("b", outcome, gates=gates, expectations=expectations)
+def of(outcome: Outcome, *expectations: str, blocks: bool = False) -> Classification:
+    return Classification("b", outcome, blocks=blocks, expectations=expectations)
 
 
 def decided(
@@ -45,7 +45,7 @@ def test_one_pass_is_enough_where_one_is_asked_for() -> None:
 @pytest.mark.parametrize("present", list(itertools.product((True, False), repeat=5)), ids=str)
 def test_infra_wins_over_reject_over_hold_over_drift_over_partial(present: tuple[bool, ...]) -> None:
     infra, reject, hold, drift, partial = present
-    classifications = [PASSED, *([of("failed", gates=True)] * reject), *([of("incomplete")] * hold)]
+    classifications = [PASSED, *([of("failed", blocks=True)] * reject), *([of("incomplete")] * hold)]
     classifications += [of("unexpected pass", "r")] * drift
 
     facts = Facts(
@@ -101,10 +101,10 @@ def test_what_did_not_run_does_not_count_as_executed(outcome: Outcome) -> None:
 @pytest.mark.parametrize(
     ("budget", "word"), [(None, "PROMOTE"), (3, "PROMOTE"), (2, "PROMOTE"), (1, "HOLD"), (0, "HOLD")]
 )
-def test_the_budget_is_the_most_that_may_be_excused(budget: int | None, word: str) -> None:
-    excused = [of("expected failure", "r"), of("tolerated")]
+def test_the_budget_is_the_most_that_may_be_accepted(budget: int | None, word: str) -> None:
+    accepted = [of("expected failure", "r"), of("tolerated")]
 
-    found = decided(PASSED, *excused, budget=budget)
+    found = decided(PASSED, *accepted, budget=budget)
 
     assert found.word == word
     assert word == "PROMOTE" or found.reasons == (f"2 failures were excused, the budget is {budget}",)
@@ -112,7 +112,7 @@ def test_the_budget_is_the_most_that_may_be_excused(budget: int | None, word: st
 
 @pytest.mark.parametrize(("most", "word"), [(None, "PROMOTE"), (2, "PROMOTE"), (1, "HOLD"), (0, "HOLD")])
 @pytest.mark.parametrize("outcome", ["expected failure", "skipped"])
-def test_an_expectation_excuses_no_more_than_its_cap(most: int | None, word: str, outcome: Outcome) -> None:
+def test_an_expectation_accepts_no_more_than_its_cap(most: int | None, word: str, outcome: Outcome) -> None:
     capped = expectation("capped", "suites/personas", max_tests=most)
 
     found = decided(PASSED, of(outcome, "capped"), of(outcome, "capped", "other"), expectations=(capped,))
@@ -176,7 +176,7 @@ def test_a_partial_run_still_needs_evidence(
     assert (found.word, found.reasons) == ("HOLD", (reason,))
 
 
-def test_where_a_full_run_is_required_a_partial_one_holds_and_says_why() -> None:
+def test_where_a_full_run_is_required_a_partial_one_holds_and_says_reason() -> None:
     found = decided(PASSED, facts=replace(NARROWED, full_required=True))
 
     assert (found.word, found.exit_code) == ("HOLD", 11)

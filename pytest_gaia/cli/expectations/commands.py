@@ -23,7 +23,7 @@ from pytest_gaia.cli.options import AsJson, environment_option
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Standing
+from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
 from pytest_gaia.expectations.lint import Finding, lint
 from pytest_gaia.expectations.subjects import Context, Subject
 from pytest_gaia.verdict.classify import Classification, classify, subject_of
@@ -124,11 +124,11 @@ def explain(
         hint = f"it stands for several, such as {inside[0]}" if inside else _near(node, list(subjects))
         raise ConfigError(f"there is no test {node!r}; {hint}")
     records = [each for each in recorded.tests if subject_of(each).node == node] if recorded else []
-    standing = project.expectations().standing(subjects[node], context)
+    resolution = project.expectations().resolution(subjects[node], context)
     if as_json:
-        echo_json(explained_json(subjects[node], standing, records, context))
+        echo_json(explained_json(subjects[node], resolution, records, context))
     else:
-        echo_lines(explained(subjects[node], standing, records, context, recorded=recorded is not None))
+        echo_lines(explained(subjects[node], resolution, records, context, recorded=recorded is not None))
 
 
 def _warn_of_a_part(run: Path | None) -> None:
@@ -157,7 +157,7 @@ def _near(node: str, known: Sequence[str]) -> str:
 
 
 def explained(
-    subject: Subject, standing: Standing, records: Sequence[TestRecord], context: Context, *, recorded: bool
+    subject: Subject, resolution: Resolution, records: Sequence[TestRecord], context: Context, *, recorded: bool
 ) -> Iterator[str]:
     """Yield the lines that explain how rules stand to ``subject``, and what became of its ``records``."""
     seen = "observed" if recorded else "taken to answer, as declared"
@@ -169,17 +169,17 @@ def explained(
     if context.unknown:
         yield f"  not known: {', '.join(sorted(context.unknown))}"
     yield ""
-    yield from _winners(standing, context)
-    for expectation, why in standing.losers:
-        yield f"  lost: {expectation.id} ({', '.join(_covering(expectation, standing))}): {why}"
-    for classification in _evaluated(records, standing, context):
+    yield from _effective(resolution, context)
+    for expectation, reason in resolution.overridden:
+        yield f"  lost: {expectation.id} ({', '.join(_covering(expectation, resolution))}): {reason}"
+    for classification in _evaluated(records, resolution, context):
         yield ""
-        yield f"In this run: {classification.outcome}{', which gates' if classification.gates else ''}"
-        yield from (f"  {line}" for line in classification.why.splitlines())
+        yield f"In this run: {classification.outcome}{', which gates' if classification.blocks else ''}"
+        yield from (f"  {line}" for line in classification.reason.splitlines())
 
 
 def explained_json(
-    subject: Subject, standing: Standing, records: Sequence[TestRecord], context: Context
+    subject: Subject, resolution: Resolution, records: Sequence[TestRecord], context: Context
 ) -> dict[str, Any]:
     """Return the same as plain values."""
     return {
@@ -191,21 +191,21 @@ def explained_json(
         "date": context.today.isoformat(),
         "capabilities": sorted(context.capabilities),
         "unknown": sorted(context.unknown),
-        "winners": [expectation_json(expectation, context.today) for expectation in standing.winners],
-        "losers": [{"rule": expectation.id, "why": why} for expectation, why in standing.losers],
+        "winners": [expectation_json(expectation, context.today) for expectation in resolution.effective],
+        "losers": [{"rule": expectation.id, "why": reason} for expectation, reason in resolution.overridden],
         "judgements": [
-            {"outcome": each.outcome, "gates": each.gates, "why": each.why}
-            for each in _evaluated(records, standing, context)
+            {"outcome": each.outcome, "gates": each.blocks, "why": each.reason}
+            for each in _evaluated(records, resolution, context)
         ],
     }
 
 
-def _winners(standing: Standing, context: Context) -> Iterator[str]:
-    if not standing.winners:
+def _effective(resolution: Resolution, context: Context) -> Iterator[str]:
+    if not resolution.effective:
         yield "No rule speaks for it: if it fails, that counts in full."
-    for expectation in standing.winners:
-        yield f"{expectation.id} speaks for it ({', '.join(_covering(expectation, standing))}): {_expectation(expectation)}"
-        yield f"  why:   {expectation.why}"
+    for expectation in resolution.effective:
+        yield f"{expectation.id} speaks for it ({', '.join(_covering(expectation, resolution))}): {_expectation(expectation)}"
+        yield f"  why:   {expectation.reason}"
         yield f"  who:   {expectation.owner}, {expectation.issue}, {life(expectation, context.today)} left, {expectation.place}"
         if expectation.when:
             yield f"  when:  {', '.join(condition(*each) for each in expectation.when)}"
@@ -218,10 +218,10 @@ def _expectation(expectation: Expectation) -> str:
     return f"it {verb} in {' or '.join(expectation.phase_names)} with {signature(expectation)}"
 
 
-def _covering(expectation: Expectation, standing: Standing) -> list[str]:
-    return [selector.text for selector in expectation.selectors if selector.text in standing.keys]
+def _covering(expectation: Expectation, resolution: Resolution) -> list[str]:
+    return [selector.text for selector in expectation.selectors if selector.text in resolution.keys]
 
 
-def _evaluated(records: Sequence[TestRecord], standing: Standing, context: Context) -> list[Classification]:
-    expectations = ExpectationSet([*standing.winners, *(expectation for expectation, _ in standing.losers)])
+def _evaluated(records: Sequence[TestRecord], resolution: Resolution, context: Context) -> list[Classification]:
+    expectations = ExpectationSet([*resolution.effective, *(expectation for expectation, _ in resolution.overridden)])
     return [classify(record, expectations, context) for record in records]

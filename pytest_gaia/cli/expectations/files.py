@@ -140,6 +140,6 @@ def _git(arguments: Sequence[str], rootdir: Path, reference: str, given: bytes =
     except FileNotFoundError:
         raise ConfigError("--base: there is no git on PATH.") from None
     if done.returncode != 0:
-        why = done.stderr.decode(errors="replace").strip() or "it is no commit of this repository"
-        raise ConfigError(f"--base: git does not know {reference!r}: {why}")
+        reason = done.stderr.decode(errors="replace").strip() or "it is no commit of this repository"
+        raise ConfigError(f"--base: git does not know {reference!r}: {reason}")
     return done.stdout

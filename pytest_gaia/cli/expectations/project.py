@@ -135,7 +135,7 @@ def expectation_json(expectation: Expectation, today: date) -> dict[str, Any]:
     return {
         "id": expectation.id,
         "file": expectation.place,
-        "why": expectation.why,
+        "why": expectation.reason,
         "issue": expectation.issue,
         "owner": expectation.owner,
         "added": expectation.added.isoformat(),

@@ -16,7 +16,7 @@ from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.expectations.suggestions import Draft, drafts, written
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
-from pytest_gaia.verdict.usage import executed, idle, unexcused
+from pytest_gaia.verdict.usage import executed, idle, unexpected
 from pytest_gaia.wording import counted
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Files written by --gaia-record.")]
@@ -68,15 +68,15 @@ def diff(
         else _by_expectations(project, expectations, here, there)
     )
     if as_json:
-        echo_json([{"rule": expectation, "why": why, "tests": nodes} for expectation, why, nodes in found])
+        echo_json([{"rule": expectation, "why": reason, "tests": nodes} for expectation, reason, nodes in found])
         return
     count = sum(len(nodes) for _, _, nodes in found)
     verb = "was excused" if recorded else "may be excused"
     typer.echo(f"{count} of what {verb} in {one} would gate in {other}")
     if there.tolerance.kind == "open" and not recorded:
         typer.echo(f"The tolerance of {other} is open: only core checks gate there.")
-    for expectation, why, nodes in found:
-        echo_lines(["", f"{expectation}: {why}", *(f"  {node}" for node in nodes)])
+    for expectation, reason, nodes in found:
+        echo_lines(["", f"{expectation}: {reason}", *(f"  {node}" for node in nodes)])
 
 
 @app.command("suggest", help=SUGGEST_HELP)
@@ -90,7 +90,7 @@ def suggest(
     project, today = expectations_here(), day(as_of)
     recorded = [read_run(path) for path in runs]
     evaluated = [(run, _evaluated(project, run)) for run in recorded]
-    found = drafts(unexcused(evaluated), (subject.node for subject in executed(evaluated)))
+    found = drafts(unexpected(evaluated), (subject.node for subject in executed(evaluated)))
     texts = {draft.name: written(draft, today, _longest(project, draft)) for draft in found}
     if write:
         _write(project, texts)
@@ -115,10 +115,10 @@ def prune(
         project.expectations().expectations, [_evaluated(project, run) for run in recorded], clean_runs=clean_runs
     )
     if as_json:
-        echo_json([{"rule": each.expectation.id, "why": each.why, "tests": list(each.nodes)} for each in found])
+        echo_json([{"rule": each.expectation.id, "why": each.reason, "tests": list(each.nodes)} for each in found])
     else:
         for each in found:
-            echo_lines([f"{each.expectation.place}: {each.why}", *(f"  {node}" for node in each.nodes)])
+            echo_lines([f"{each.expectation.place}: {each.reason}", *(f"  {node}" for node in each.nodes)])
         typer.echo(f"not needed in {counted(len(recorded), 'run')}: {counted(len(found), 'rule')}, or parts of them")
     raise typer.Exit(int(bool(found)))
 
@@ -131,21 +131,21 @@ def _by_expectations(
     project: ExpectationsProject, expectations: ExpectationSet, here: Context, there: Context
 ) -> Found:
     found = differences(expectations, project.subjects(None), here, there)
-    return [(each.expectation.id, each.why, list(each.nodes)) for each in found]
+    return [(each.expectation.id, each.reason, list(each.nodes)) for each in found]
 
 
 def _by_run(run: RecordedRun, expectations: ExpectationSet, here: Context, there: Context) -> Found:
     one, other = (evaluate_run(run.start, run.tests, run.end, expectations, context) for context in (here, there))
     found: dict[tuple[str, str], list[str]] = {}
-    for excused, gating in zip(one.classifications, other.classifications, strict=True):
-        if gating.gates and not excused.gates:
-            reasons = dict(gating.losers)
-            why = next(
-                (reasons[expectation] for expectation in excused.expectations if expectation in reasons),
+    for accepted, blocking in zip(one.classifications, other.classifications, strict=True):
+        if blocking.blocks and not accepted.blocks:
+            reasons = dict(blocking.overridden)
+            reason = next(
+                (reasons[expectation] for expectation in accepted.expectations if expectation in reasons),
                 f"{there.tolerance.kind} tolerance",
             )
-            found.setdefault((", ".join(excused.expectations) or excused.outcome, why), []).append(excused.node)
-    return [(expectation, why, nodes) for (expectation, why), nodes in sorted(found.items())]
+            found.setdefault((", ".join(accepted.expectations) or accepted.outcome, reason), []).append(accepted.node)
+    return [(expectation, reason, nodes) for (expectation, reason), nodes in sorted(found.items())]
 
 
 def _evaluated(project: ExpectationsProject, run: RecordedRun) -> EvaluatedRun:

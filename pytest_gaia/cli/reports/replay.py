@@ -50,7 +50,7 @@ def replay_run(
         typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2).decode())
     else:
         for line in (
-            *footer.gating(evaluated),
+            *footer.blocking(evaluated),
             *footer.notes(evaluated),
             footer.verdict_line(_label(evaluated), evaluated),
         ):

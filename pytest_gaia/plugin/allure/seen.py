@@ -9,7 +9,7 @@ from pytest_gaia.clients.exchanges import Exchange, Message, Statement
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.plugin.checks.phases import skip_reason
 from pytest_gaia.run.session import Recorder
-from pytest_gaia.verdict.classify import EXCUSED, Classification, Outcome
+from pytest_gaia.verdict.classify import ACCEPTED, Classification, Outcome
 
 _ORDER: tuple[Outcome, ...] = (
     "failed",
@@ -62,7 +62,7 @@ class Seen:
         if report.outcome == "failed":
             error = call.excinfo.exconly() if call.excinfo is not None else report.longreprtext
             self.failures.append(Told(error, report.longreprtext))
-        elif call.excinfo is not None and vars(report).get("gaia_outcome") in EXCUSED:
+        elif call.excinfo is not None and vars(report).get("gaia_outcome") in ACCEPTED:
             # The report says why it is excused, in place of the failure.
             trace = pytest.TestReport.from_item_and_call(item, call).longreprtext
             self.failures.append(Told(call.excinfo.exconly(), trace))
@@ -79,13 +79,13 @@ class Seen:
         """Return what the test comes to. The judge, who knows more, has the last word at the end of the run."""
         if not self.ended:
             return Classification(
-                self.node, "incomplete", why="the run ended before the test did", retried=self.retried
+                self.node, "incomplete", reason="the run ended before the test did", retried=self.retried
             )
         found = {outcome: report for report in reversed(self._reports) if (outcome := _outcome(report, tolerance))}
         outcome = next((each for each in _ORDER if each in found), None)
         if outcome is None:
             why = "passed on another attempt" if self.retried else ""
-            return Classification(self.node, "passed", why=why, retried=self.retried)
+            return Classification(self.node, "passed", reason=why, retried=self.retried)
         report = found[outcome]
         if outcome == "failed" and not self.failures:
             # A strict xfail that passed: nothing failed before pytest said so.
@@ -93,7 +93,7 @@ class Seen:
         return Classification(
             self.node,
             outcome,
-            why=_why(report, outcome),
+            reason=_why(report, outcome),
             expectations=_expectations(self._reports),
             retried=self.retried,
         )

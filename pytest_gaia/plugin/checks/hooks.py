@@ -86,7 +86,7 @@ class CheckHooks:
             return
         if any(expectation.expect == "fails" for expectation in self.evaluating.expectations.expectations):
             for evidence in filter(None, (item.stash.get(EVIDENCE, None) for item in session.items)):
-                evidence.must_fail = self.evaluating.standing(evidence.subject).expect == "fails"
+                evidence.must_fail = self.evaluating.resolution(evidence.subject).expect == "fails"
         # All that was collected stays until the end. To go through it in search of garbage while tests run takes 4 % of
         # the time of ten thousand small ones.
         gc.freeze()
@@ -170,12 +170,12 @@ class CheckHooks:
         if phase.outcome != "failed":
             return None
         evidence = item.stash[EVIDENCE]
-        excuse = self.evaluating.excuse(evidence.subject, phase)
-        if excuse.expectation is None and excuse.refusals:
-            report.sections.append(("expectations", excuse.text))
+        classify_phase = self.evaluating.classify_phase(evidence.subject, phase)
+        if classify_phase.expectation is None and classify_phase.refusals:
+            report.sections.append(("expectations", classify_phase.text))
         open_environment = self.evaluating.context.tolerance.kind == "open"
         tolerated = open_environment and phase.when == "call" and not evidence.traits.needs.core
-        return phases.showing_of(phase, report, excuse, tolerated=tolerated)
+        return phases.showing_of(phase, report, classify_phase, tolerated=tolerated)
 
     def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._describe(config, items)
@@ -206,7 +206,7 @@ class CheckHooks:
     def _evaluate_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         # A subtest makes its report while its test is still in its call.
         if evidence.clean and not phases.under_way():
-            expectations = self.evaluating.standing(evidence.subject).speaking
+            expectations = self.evaluating.resolution(evidence.subject).speaking
             Showing("unexpected pass", expectations=tuple(expectations)).apply(item, report)
 
     def _add(self, evidence: Evidence, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

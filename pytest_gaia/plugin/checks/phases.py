@@ -22,7 +22,7 @@ from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.printable import colourless
 from pytest_gaia.report.terms import terms
 from pytest_gaia.run.session import Run
-from pytest_gaia.verdict.classify import Excuse
+from pytest_gaia.verdict.classify import PhaseOutcome
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
 from pytest_gaia.verdict.gathering import failure_of
 
@@ -152,11 +152,13 @@ class Showing:
         report.user_properties.extend(properties)
 
 
-def showing_of(phase: Phase, report: pytest.TestReport, excuse: Excuse, *, tolerated: bool) -> Showing | None:
+def showing_of(
+    phase: Phase, report: pytest.TestReport, classify_phase: PhaseOutcome, *, tolerated: bool
+) -> Showing | None:
     """Return how a phase is shown that failed and does not gate; None where it gates."""
-    if (expectation := excuse.expectation) is not None:
+    if (expectation := classify_phase.expectation) is not None:
         return Showing(
-            "expected failure", f"{expectation.why} ({expectation.id}, {terms(expectation)})", (expectation.id,)
+            "expected failure", f"{expectation.reason} ({expectation.id}, {terms(expectation)})", (expectation.id,)
         )
     return Showing("tolerated", in_short(phase) or report.longreprtext) if tolerated else None
 

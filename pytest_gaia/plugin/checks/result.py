@@ -16,12 +16,12 @@ from msgspec import structs
 from pytest_gaia import __version__
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Standing
+from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
 from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Context, Observed, Subject
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.observation.readiness import ServiceState
 from pytest_gaia.run.session import Run
-from pytest_gaia.verdict.classify import Excuse, excuse
+from pytest_gaia.verdict.classify import PhaseOutcome, classify_phase
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import (
     SCHEMA,
@@ -48,7 +48,7 @@ class Evaluator:
     _context: Context | None = None
 
     @classmethod
-    def of(cls, run: Run, *, excusing: bool) -> Evaluator:
+    def of(cls, run: Run, *, accepting: bool) -> Evaluator:
         """Load the rules beside the suites. Without ``excusing`` (``--runxfail``) there are none.
 
         Raises :class:`~pytest_gaia.errors.ConfigError`, naming file, line and key, for any mistake in them.
@@ -60,7 +60,7 @@ class Evaluator:
             return cls(run, ExpectationSet())
         project = run.options.project
         expectations = load(folders, project.tolerances, rootdir=project.rootdir)
-        return cls(run, expectations if excusing else ExpectationSet())
+        return cls(run, expectations if accepting else ExpectationSet())
 
     @property
     def context(self) -> Context:
@@ -73,13 +73,13 @@ class Evaluator:
             )
         return self._context
 
-    def standing(self, subject: Subject) -> Standing:
+    def resolution(self, subject: Subject) -> Resolution:
         """Which rules speak for a test."""
-        return self.expectations.standing(subject, self.context)
+        return self.expectations.resolution(subject, self.context)
 
-    def excuse(self, subject: Subject, phase: Phase) -> Excuse:
+    def classify_phase(self, subject: Subject, phase: Phase) -> PhaseOutcome:
         """Hold one failed phase against the rules."""
-        return excuse(phase, self.standing(subject), self.context)
+        return classify_phase(phase, self.resolution(subject), self.context)
 
 
 class Result:

@@ -266,7 +266,7 @@ def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], bundl
     )
 
 
-def sealed_before(run: Run, evaluating: Evaluator, config: pytest.Config) -> Plan | None:
+def read_required_plan(run: Run, evaluating: Evaluator, config: pytest.Config) -> Plan | None:
     """Return the plan that ``--gaia-plan`` names. Raises ``ConfigError`` for one that is not this run's."""
     path: Path | None = config.option.gaia_plan
     if path is None:

@@ -51,7 +51,7 @@ class LastWords:
         layout = _layout(terminal)
         quiet = terminal.verbosity < 0 or terminal.no_summary
         if not quiet:
-            self._write(footer.gating(evaluated, shown=_failures(terminal), layout=layout), red=True)
+            self._write(footer.blocking(evaluated, shown=_failures(terminal), layout=layout), red=True)
             self._write([*footer.notes(evaluated, layout), *(f"gaia: {sentence}" for sentence in noted)], yellow=True)
         if self._actions:
             begin_line(terminal)

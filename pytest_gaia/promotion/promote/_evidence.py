@@ -21,10 +21,10 @@ from pytest_gaia.promotion.ledger.statements import (
 from pytest_gaia.promotion.promote.performance import Baseline, measure, samples_of
 from pytest_gaia.verdict.classify import EXECUTED, Classification, Outcome
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen, time_of
-from pytest_gaia.verdict.plan import Plan, unproved
+from pytest_gaia.verdict.plan import Plan, not_passed
 from pytest_gaia.verdict.report import VerdictFile
 
-_EXCUSED = frozenset({"expected failure", "tolerated", "unexpected pass"})
+_ACCEPTED = frozenset({"expected failure", "tolerated", "unexpected pass"})
 _GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unchanged")
 """what has to be told comes first"""
 _BAD: tuple[DeployOutcome, ...] = ("split", "phantom", "failed")
@@ -62,7 +62,7 @@ def run_predicate(
     """
     classifications = [msgspec.convert(test, Classification, from_attributes=True) for test in verdict.tests]
     outcomes = {classification.node: classification.outcome for classification in classifications}
-    lacking = unproved(plan.nodes, classifications)
+    lacking = not_passed(plan.nodes, classifications)
     details = _details(plan, verdict, record, outcomes, baseline)
     warned = {*details.expected, *details.flaky}
     return RunPredicate(
@@ -114,7 +114,7 @@ def _details(
         planned=len(plan.tests),
         counts=verdict.counts,
         flaky=tuple(sorted({test.node for test in record.tests if test.attempt > 1 or test.earlier})),
-        expected=tuple(node for node in plan.nodes if outcomes.get(node) in _EXCUSED),
+        expected=tuple(node for node in plan.nodes if outcomes.get(node) in _ACCEPTED),
         suites=tuple(sorted({marker for test in executed for marker in test.markers} & set(plan.suites))),
         core_failed=tuple(node for node in core if outcomes.get(node) not in ("passed", "not applicable")),
         core_passed=sum(outcomes.get(node) == "passed" for node in core),

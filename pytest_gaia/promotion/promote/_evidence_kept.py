@@ -114,7 +114,7 @@ def _failed(plan: Plan, content: bytes) -> tuple[str, ...]:
     except ConfigError:
         return ()
     return tuple(
-        classification.node for classification in _evaluated(plan, record).classifications if classification.gates
+        classification.node for classification in _evaluated(plan, record).classifications if classification.blocks
     )
 
 

@@ -18,7 +18,7 @@ from pytest_gaia.promotion.ledger.statements import (
 from pytest_gaia.promotion.promote.performance import samples_of
 from pytest_gaia.promotion.signoff._look import Look, RunSeen, linked, may_testify, moment
 from pytest_gaia.report.signoff.page import SHOWN_RUNS, Counts, EnvironmentSeen, Image, Objective, RunPoint
-from pytest_gaia.verdict.classify import EXCUSED
+from pytest_gaia.verdict.classify import ACCEPTED
 
 _FAILED = ("failed", "error", "crashed")
 
@@ -30,7 +30,7 @@ def environments(look: Look) -> tuple[EnvironmentSeen, ...]:
 
 def counts_of(counts: Mapping[str, int], planned: int) -> Counts:
     """Return outcomes as the matrix shows them. Whatever is not accounted for was not run."""
-    failed, expected = (sum(counts.get(each, 0) for each in outcomes) for outcomes in (_FAILED, EXCUSED))
+    failed, expected = (sum(counts.get(each, 0) for each in outcomes) for outcomes in (_FAILED, ACCEPTED))
     passed, unexpected = counts.get("passed", 0), counts.get("unexpected pass", 0)
     ran = passed + expected + failed + unexpected
     left_out, blocked = counts.get("not applicable", 0), counts.get("not collected", 0)
@@ -199,7 +199,7 @@ def _points(look: Look, name: str) -> Iterator[RunPoint]:
             this=details.bundle == look.bundle.id,
             verdict=details.verdict,
             passed=counts.passed,
-            excused=counts.expected,
+            accepted=counts.expected,
             failed=unexpected,
             other=counts.not_applicable + counts.blocked + counts.not_run,
         )

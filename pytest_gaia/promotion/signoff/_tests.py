@@ -9,7 +9,7 @@ from pytest_gaia.expectations.files import folders_of, read
 from pytest_gaia.promotion.gate.gate import Gate
 from pytest_gaia.promotion.signoff._look import Look, RunSeen, issue_link, linked
 from pytest_gaia.report.signoff.page import Blocking, ExpectationAge, IdleExpectation, KnownFailure, Untested
-from pytest_gaia.verdict.classify import EXCUSED, EXECUTED
+from pytest_gaia.verdict.classify import ACCEPTED, EXECUTED
 from pytest_gaia.verdict.report import ClassifiedTest, ExpectationUse, expectations_digest
 
 _TOLERATED = "not excused by a rule: the environment's tolerance lets failures of checks that are not core through"
@@ -33,9 +33,9 @@ _LINES = 3
 def known_failures(look: Look) -> tuple[KnownFailure, ...]:
     """Return each known cause with all tests that it excused on the way; those that end first come first."""
     tests: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for name, test in _excused(look):
+    for name, test in _accepted(look):
         for key in [(expectation, "") for expectation in test.expectations] or [
-            ("", _TOLERATED if test.outcome == "tolerated" else test.why)
+            ("", _TOLERATED if test.outcome == "tolerated" else test.reason)
         ]:
             tests[key][name].add(test.node)
     for name, nodes in _unnamed(look).items():
@@ -75,7 +75,7 @@ def expectation_ages(look: Look) -> tuple[tuple[ExpectationAge, ...], tuple[str,
     if digests != {expectations_digest(tuple(reading.expectations))}:
         gaps.append("the rules of the work tree are not those of every run; ages are those of the work tree")
     added = {expectation.id: expectation.added for expectation in reading.expectations}
-    used = {expectation for _, test in _excused(look) for expectation in test.expectations}
+    used = {expectation for _, test in _accepted(look) for expectation in test.expectations}
     today = look.now.date()
     ages = [
         ExpectationAge(expectation, (today - added[expectation]).days, _days_left(look, use), expectation in used)
@@ -99,8 +99,8 @@ def _tests(look: Look) -> Iterator[tuple[str, ClassifiedTest]]:
         yield from ((name, test) for test in (seen.verdict.tests if seen.verdict else ()))
 
 
-def _excused(look: Look) -> Iterator[tuple[str, ClassifiedTest]]:
-    return ((name, test) for name, test in _tests(look) if test.outcome in EXCUSED)
+def _accepted(look: Look) -> Iterator[tuple[str, ClassifiedTest]]:
+    return ((name, test) for name, test in _tests(look) if test.outcome in ACCEPTED)
 
 
 def _unnamed(look: Look) -> dict[str, set[str]]:
@@ -119,7 +119,7 @@ def _known(
 ) -> KnownFailure:
     return KnownFailure(
         expectation=expectation,
-        why=use.why if use else why or "the run does not say what this rule is about",
+        why=use.reason if use else why or "the run does not say what this rule is about",
         issue=use.issue if use else "",
         issue_link=issue_link(use.issue) if use else "",
         owner=use.owner if use else "",
@@ -178,8 +178,8 @@ def _blocking_tests(look: Look, seen: RunSeen) -> Iterator[Blocking]:
         )
         return
     for test in seen.verdict.tests:
-        if test.gates or test.outcome in ("unexpected pass", "incomplete"):
-            why = "\n".join(test.why.splitlines()[:_LINES])
+        if test.blocks or test.outcome in ("unexpected pass", "incomplete"):
+            why = "\n".join(test.reason.splitlines()[:_LINES])
             link = linked(look.allure, seen.environment, test.node)
             yield Blocking(test.node, seen.environment, f"{test.outcome}: {why}" if why else test.outcome, link=link)
 
@@ -190,7 +190,7 @@ def _left_out(name: str, seen: RunSeen) -> Iterator[tuple[str, str, str]]:
     for test in seen.verdict.tests:
         if test.outcome in _NOT_TESTED:
             # The same reason in two environments is one: what is named there is told beside it.
-            why = test.why.removeprefix(f"{name} ") if test.why.startswith(f"{name} does") else test.why
+            why = test.reason.removeprefix(f"{name} ") if test.reason.startswith(f"{name} does") else test.reason
             expectations = (
                 f" (rule {', '.join(test.expectations)})" if test.outcome == "skipped" and test.expectations else ""
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.verdict.classify import EXCUSED, Classification, Outcome
+from pytest_gaia.verdict.classify import ACCEPTED, Classification, Outcome
 
 Status = Literal["failed", "broken", "passed", "skipped", "unknown"]
 ExpectedAs = Literal["failed", "skipped"]
@@ -74,10 +74,10 @@ def message(failure: str, note: str) -> str:
 
 
 def _status(classification: Classification, expected_as: ExpectedAs) -> Status:
-    if classification.outcome == "skipped" and classification.gates:
+    if classification.outcome == "skipped" and classification.blocks:
         # Nobody looks for the reason of a red verdict among what is grey.
         return "failed"
-    if classification.outcome in EXCUSED:
+    if classification.outcome in ACCEPTED:
         return expected_as
     return _STATUSES[classification.outcome]
 
@@ -89,7 +89,7 @@ def _labels(outcome: Outcome, expectations: Iterable[str]) -> tuple[tuple[str, s
 
 
 def _note(classification: Classification, expectations: Sequence[Expectation]) -> str:
-    outcome, why = classification.outcome, classification.why
+    outcome, why = classification.outcome, classification.reason
     if outcome == "expected failure":
         return (
             "\n".join(("gaia: expected failure", *map(_terms, expectations)))
@@ -100,7 +100,7 @@ def _note(classification: Classification, expectations: Sequence[Expectation]) -
         head = f"gaia: unexpected pass: {why or 'a rule expects it to fail'}"
         return "\n".join((head, *map(_terms, expectations)))
     if outcome == "skipped":
-        return f"gaia: skipped, and no rule allows that: {why}" if classification.gates else f"gaia: skipped: {why}"
+        return f"gaia: skipped, and no rule allows that: {why}" if classification.blocks else f"gaia: skipped: {why}"
     if outcome == "passed":
         return f"gaia: {why}" if why else ""
     if outcome in ("failed", "error") and not why:
@@ -109,4 +109,4 @@ def _note(classification: Classification, expectations: Sequence[Expectation]) -
 
 
 def _terms(expectation: Expectation) -> str:
-    return f"rule: {expectation.id}: {expectation.why}\nissue: {expectation.issue}\nowner: {expectation.owner}\nexpires: {expectation.expires.isoformat()}"
+    return f"rule: {expectation.id}: {expectation.reason}\nissue: {expectation.issue}\nowner: {expectation.owner}\nexpires: {expectation.expires.isoformat()}"

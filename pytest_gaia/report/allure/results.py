@@ -149,5 +149,7 @@ def tellings(evaluated: EvaluatedRun, expected_as: ExpectedAs) -> Iterator[tuple
         told = classification
         if classification.outcome == "incomplete" and away:
             # Readers ask why, and the answer is the same for all.
-            told = msgspec.structs.replace(classification, why=f"{classification.why}\ngaia: infrastructure: {away}")
+            told = msgspec.structs.replace(
+                classification, reason=f"{classification.reason}\ngaia: infrastructure: {away}"
+            )
         yield classification.node, tell(told, expectations, expected_as)

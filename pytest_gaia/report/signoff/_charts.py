@@ -113,7 +113,7 @@ def _passes(name: str, points: Sequence[RunPoint]) -> Chart:
     marks: list[Mark] = [Mark("axis", _LEFT, base)]
     for place, point in enumerate(points):
         x, y = _LEFT + place * step + 4, base
-        for kind, count in (("passed", point.passed), ("excused", point.excused), ("failed", point.failed)):
+        for kind, count in (("passed", point.passed), ("excused", point.accepted), ("failed", point.failed)):
             height = count / most * room
             y -= height
             if count:
@@ -131,13 +131,13 @@ def _signs(point: RunPoint) -> str:
 
 
 def _tested(point: RunPoint) -> int:
-    return point.passed + point.excused + point.failed
+    return point.passed + point.accepted + point.failed
 
 
 def _told(points: Sequence[RunPoint]) -> str:
     return " ".join(
         f"{point.when}, {'this release' if point.this else f'bundle {point.release}'}: {point.verdict}, {point.passed} passed, "
-        f"{point.excused} excused, {point.failed} unexpected."
+        f"{point.accepted} excused, {point.failed} unexpected."
         for point in points
     )
 

@@ -264,7 +264,7 @@ class RunPoint:
     """whether it is a run of this release"""
     verdict: str
     passed: int
-    excused: int
+    accepted: int
     failed: int
     other: int
     """not applicable, blocked or not run"""
@@ -330,12 +330,12 @@ class SignOffPage:
     def glance(self) -> tuple[tuple[str, str], ...]:
         """The numbers that stand below the answer: label and value."""
         seen = [each.counts for each in self.environments if each.counts]
-        excused = {test for each in self.known for test in each.tests}
+        accepted = {test for each in self.known for test in each.tests}
         nowhere = sum(each.count for each in self.untested if each.nowhere)
         return (
             ("items of the gate hold", f"{sum(each.good for each in self.criteria)} of {len(self.criteria)}"),
             ("waivers in force", str(sum(each.in_force for each in self.waivers))),
-            ("tests known to fail", str(len(excused)) if self.verdicts_known else "not known"),
+            ("tests known to fail", str(len(accepted)) if self.verdicts_known else "not known"),
             (
                 "unexpected results",
                 str(sum(each.failed + each.unexpected_passes for each in seen)) if seen else "not known",

@@ -146,7 +146,7 @@ def test_lint_names_every_file_that_cannot_be_read(gaia: Gaia, project: Path) ->
     assert found[1]["text"] == "environments: production tolerates nothing, so no rule may name it."
 
 
-def test_lint_says_why_tests_cannot_be_collected(gaia: Gaia, project: Path) -> None:
+def test_lint_says_reason_tests_cannot_be_collected(gaia: Gaia, project: Path) -> None:
     (project / "checks/health/test_up.py").write_text("import nowhere\n")
     write_expectation(project)
 
@@ -160,7 +160,7 @@ def test_lint_says_why_tests_cannot_be_collected(gaia: Gaia, project: Path) -> N
     )
 
 
-def test_explain_names_the_winner_the_losers_and_what_became_of_the_test(
+def test_explain_names_the_winner_the_overridden_and_what_became_of_the_test(
     gaia: Gaia, project: Path, recorded: Path
 ) -> None:
     write_expectation(project)
@@ -177,7 +177,7 @@ def test_explain_names_the_winner_the_losers_and_what_became_of_the_test(
     assert out.endswith("In this run: expected failure\n  chat is not deployed yet\n")
 
 
-def test_explain_says_why_a_failure_was_not_excused(gaia: Gaia, project: Path, recorded: Path) -> None:
+def test_explain_says_reason_a_failure_was_not_accepted(gaia: Gaia, project: Path, recorded: Path) -> None:
     write_expectation(project, match="{ status = [404, 500] }")
 
     out = gaia("policy", "explain", A, "--env=staging", f"--run={recorded}", AS_OF).out

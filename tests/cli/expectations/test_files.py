@@ -42,7 +42,7 @@ def test_an_unchanged_project_passes(gaia: Gaia, repository: Path) -> None:
     )
 
 
-def test_a_widening_is_refused_until_it_says_why(gaia: Gaia, repository: Path) -> None:
+def test_a_widening_is_refused_until_it_says_reason(gaia: Gaia, repository: Path) -> None:
     write_expectation(repository, max_tests="9", environments='["staging", "dev"]')
     code, out, _ = gaia("policy", "ratchet", "--base=HEAD")
     assert code == 1

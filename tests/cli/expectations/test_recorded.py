@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TIMEOUT = Failure(kind="timeout", message="no answer in 30 s")
 
 
-def test_diff_lists_what_a_run_was_excused_and_production_would_not_excuse(gaia: Gaia, project: Path) -> None:
+def test_diff_lists_what_a_run_was_accepted_and_production_would_not_accept(gaia: Gaia, project: Path) -> None:
     write_expectation(project)
     path = record(project / "run.jsonl", run(failed(A), failed(B, TIMEOUT)))
 
@@ -50,7 +50,7 @@ def test_diff_of_unknown_environments_is_a_usage_error(gaia: Gaia) -> None:
     )
 
 
-def test_suggest_drafts_what_no_expectation_excuses(gaia: Gaia, project: Path) -> None:
+def test_suggest_drafts_what_no_expectation_accepts(gaia: Gaia, project: Path) -> None:
     write_expectation(project)
     path = record(project / "run.jsonl", run(failed(A), failed(B, TIMEOUT)))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.cli.evidence import Underway
 
 PASSED = tuple(f"suites/health/test_health.py::test_{number}" for number in range(5))
-EXCUSED = "suites/chat/test_chat.py::test_a_stream_ends[mu, 2 messages]"
+ACCEPTED = "suites/chat/test_chat.py::test_a_stream_ends[mu, 2 messages]"
 LEFT_OUT = "suites/performance/test_performance.py::test_a_reset_begins_anew"
 EXPECTATION = ExpectationUse(
     "stream-wrapped", "the gateway wraps the stream", "GAIA-433", "@chat-team", "2999-11-15", 300, "", 1
@@ -38,7 +38,7 @@ def evaluated_in(environment: str) -> tuple[ClassifiedTest, ...]:
     """Return a run in which all passes but for what a rule excuses and what does not apply."""
     return (
         *map(evaluated, PASSED),
-        evaluated(EXCUSED, "expected failure", EXPECTATION.why, (EXPECTATION.id,)),
+        evaluated(ACCEPTED, "expected failure", EXPECTATION.reason, (EXPECTATION.id,)),
         evaluated(
             LEFT_OUT, "not applicable", f"{environment} does not run the suite performance unless it is selected"
         ),
@@ -55,7 +55,7 @@ def verdict_of(
         "format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "reasons": ("5 passed",), "environment": environment,
         "rehearsal": False, "topology": "microservices", "release": "0.2", "capabilities": (), "members": (), "deployment": None,
         "changed": (), "tolerance": "listed", "evaluated_as_of": now[:10], "started": now, "finished": now,
-        "counts": dict(Counter(test.outcome for test in told)), "excused": 1, "budget": None, "gating_in_production": 0,
+        "counts": dict(Counter(test.outcome for test in told)), "accepted": 1, "budget": None, "blocking_in_production": 0,
         "plan": "ab" * 32, "bundle": release.bundle.id, "expectations_digest": "cd" * 32, "expectations": (EXPECTATION, IDLE), "tests": told,
     }  # fmt: skip
     return VerdictFile(**values | changes)

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_gaia.promotion.bundle.kept import keep_bundle
 from tests.cli.release.signoff_files import (
-    EXCUSED,
+    ACCEPTED,
     EXPECTATION,
     IDLE,
     LEFT_OUT,
@@ -63,7 +63,7 @@ def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Unde
     assert page["environments"][-1]["notes"][0] == "REJECT: 1 failed, 1 not collected"
     gating = {each["what"]: each["why"] for each in page["blocking"] if "test_" in each["what"]}
     assert gating["suites/chat/test_chat.py::test_b[GET /a::b]"] == "failed: call: AssertionError: no"
-    assert set(gating) == {each.node for each in staging if each.gates or each.outcome == "unexpected pass"}
+    assert set(gating) == {each.node for each in staging if each.blocks or each.outcome == "unexpected pass"}
     untested = {(test, each["outcome"]) for each in page["untested"] for test in each["tests"]}
     assert ("suites/chat/test_chat.py::test_d", "skipped") in untested
     assert ("suites/chat/test_chat.py::test_e", "never ran") in untested
@@ -79,11 +79,11 @@ def test_known_failures_name_who_accepted_them_until_when_and_which_tests(
     (known,) = page["known"]
     assert (known["expectation"], known["why"], known["issue"], known["owner"]) == (
         EXPECTATION.id,
-        EXPECTATION.why,
+        EXPECTATION.reason,
         EXPECTATION.issue,
         EXPECTATION.owner,
     )
-    assert (known["expires"], known["tests"]) == (EXPECTATION.expires, [EXCUSED])
+    assert (known["expires"], known["tests"]) == (EXPECTATION.expires, [ACCEPTED])
     assert known["environments"] == [["staging", 1], ["production", 1]]
     assert known["days_left"] > 300, "counted on the day of the page, not on that of the run"
     assert [(each["expectation"], each["why"]) for each in page["idle"]] == [
@@ -209,7 +209,7 @@ def test_charts_are_drawn_of_the_ledger_and_of_the_record(told: Told, release: U
 def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: Told, release: Underway) -> None:
     release.all_but()
     release.run(
-        "staging", counts={"passed": 38, "expected failure": 2, "not applicable": 3}, expected=(EXCUSED,), planned=43
+        "staging", counts={"passed": 38, "expected failure": 2, "not applicable": 3}, expected=(ACCEPTED,), planned=43
     )
 
     page = told("--env", "production")
@@ -217,7 +217,7 @@ def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: 
     assert any(
         gap.startswith("staging: its verdict file (verdict.json) is not on this machine.") for gap in page["gaps"]
     )
-    assert [each["tests"] for each in page["known"]] == [[EXCUSED]]
+    assert [each["tests"] for each in page["known"]] == [[ACCEPTED]]
     assert "which one is not known here" in page["known"][0]["why"]
     assert {"suite": "not known", "count": 3}.items() <= next(
         e for e in page["untested"] if e["environments"] == ["staging"]

@@ -66,7 +66,7 @@ def test_production_rejects_and_names_the_same_test(gaia: Callable[..., Outcome]
     assert "gaia verdict: REJECT on production, replaying a run of staging" in result.out
 
 
-def test_on_the_day_of_its_end_an_expectation_excuses_nothing(gaia: Callable[..., Outcome]) -> None:
+def test_on_the_day_of_its_end_an_expectation_accepts_nothing(gaia: Callable[..., Outcome]) -> None:
     assert gaia("replay", "run.jsonl", "--as-of", "2026-12-23").code == 0
     assert gaia("replay", "run.jsonl", "--as-of", "2026-12-24").code == 1
 
