@@ -53,7 +53,7 @@ def verdict_of(
     now = release.now.isoformat()
     values: dict[str, Any] = {
         "format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "reasons": ("5 passed",), "environment": environment,
-        "rehearsal": False, "topology": "microservices", "release": "0.2", "capabilities": (), "members": (), "deployment": None,
+        "rehearsal": False, "topology": "microservices", "release": "0.2", "capabilities": (), "services": (), "deployment": None,
         "changed": (), "tolerance": "listed", "evaluated_as_of": now[:10], "started": now, "finished": now,
         "counts": dict(Counter(test.outcome for test in told)), "accepted": 1, "budget": None, "blocking_in_production": 0,
         "plan": "ab" * 32, "bundle": release.bundle.id, "expectations_digest": "cd" * 32, "expectations": (EXPECTATION, IDLE), "tests": told,
