@@ -67,7 +67,7 @@ COMMANDS = {
     "monitor": Command("operate.monitor", "Ask the members of an environment how they are", _OPERATE),
     "logs": Command("operate.logs", "Show the logs of the services of an environment", _OPERATE),
     "scale": Command("operate.scale", "Set how many machines run a service on Fly", _OPERATE),
-    "bundle": Command("release.bundle", "What is released together", _RELEASE),
+    "bundle": Command("release.release", "What is released together", _RELEASE),
     "gate": Command("release.gate", "Decide whether a bundle may be in an environment", _RELEASE),
     "checklist": Command("release.gate", "Show the pipeline's checklist for a bundle", _RELEASE),
     "check": Command("release.gate", "Items of the checklist that a tool looks at", _RELEASE),

@@ -50,7 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """the tool's name for it: the app on Fly, the service of a compose file"""
     config: str | None = None
     """absolute path of the deploy file"""
-    bundle: str | None = None
+    release: str | None = msgspec.field(default=None, name="bundle")
     """id of the bundle that is deployed"""
     image: str | None = None
     """reference to deploy, best with a digest; None: what the deploy file builds or names"""
@@ -83,7 +83,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """reference"""
     digest: str | None = None
     """``sha256:…``"""
-    release: int | None = None
+    version: int | None = msgspec.field(default=None, name="release")
     checks: int = 0
     """configured health checks"""
     passing: int = 0
@@ -102,7 +102,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     exists: bool
     machines: tuple[Machine, ...] = ()
     """those that serve; machines of a release command, of a console and standbys are left out"""
-    release: int | None = None
+    version: int | None = msgspec.field(default=None, name="release")
     """number of the current release"""
     hostname: str | None = None
     taken: str = ""
@@ -115,7 +115,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     status: ReplyStatus
     commands: tuple[tuple[str, ...], ...] = ()
     """the exact command lines: those that would run (``plan``, a dry run) or have run"""
-    release: int | None = None
+    version: int | None = msgspec.field(default=None, name="release")
     image: str | None = None
     observation: Observation | None = None
     message: str = ""

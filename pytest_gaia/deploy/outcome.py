@@ -34,7 +34,7 @@ class Wanted:
 
     image: str | None = None
     """reference; by its digest if it has one, otherwise by its name and tag"""
-    release: int | None = None
+    version: int | None = None
     """machines of this release or a later one will do"""
     checks_required: bool = True
     """whether a machine without a health check is not well; a container of compose may have none"""
@@ -48,7 +48,7 @@ class Wanted:
         """Return what ``request`` asked for, and ``reply`` says it has become."""
         asked = request.previous if request.phase == "rollback" else request.image
         image = asked if asked and digest_of(asked) else reply.image or asked
-        return cls(image, reply.release, checks_required, groups or {})
+        return cls(image, reply.version, checks_required, groups or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ def classify(tool: Reply, before: Observation, after: Observation, wanted: Wante
     newest is asked of every machine, so one that went back to the old image is not taken for the new one.
     """
     changed = _fingerprint(before) != _fingerprint(after)
-    if wanted.release is None and changed:
-        wanted = replace(wanted, release=after.release)
+    if wanted.version is None and changed:
+        wanted = replace(wanted, version=after.version)
     reason = converged(after, wanted)
     if not reason:
         if not changed:
@@ -172,8 +172,8 @@ def _differences(machine: Machine, wanted: Wanted) -> Iterator[str]:
             yield f"runs {_short(machine.digest)}, not {_short(digest)}"
     elif wanted.image and machine.image and name_and_tag(machine.image) != name_and_tag(wanted.image):
         yield f"runs {machine.image}, not {wanted.image}"
-    if wanted.release is not None and machine.release is not None and machine.release < wanted.release:
-        yield f"runs release {machine.release}, not {wanted.release}"
+    if wanted.version is not None and machine.version is not None and machine.version < wanted.version:
+        yield f"runs release {machine.version}, not {wanted.version}"
 
 
 def _is_split(observation: Observation, wanted: Wanted) -> bool:
@@ -185,9 +185,9 @@ def _is_split(observation: Observation, wanted: Wanted) -> bool:
 
 def _fingerprint(observation: Observation) -> tuple[object, ...]:
     """What changes when something is deployed, and only then: where releases are counted, scaling is no deployment."""
-    runs = {(machine.digest, machine.image, machine.release) for machine in observation.machines}
-    containers = () if observation.release is not None else sorted(machine.id for machine in observation.machines)
-    return observation.exists, observation.release, frozenset(runs), tuple(containers)
+    runs = {(machine.digest, machine.image, machine.version) for machine in observation.machines}
+    containers = () if observation.version is not None else sorted(machine.id for machine in observation.machines)
+    return observation.exists, observation.version, frozenset(runs), tuple(containers)
 
 
 def _in_spite(tool: Reply) -> Outcome:
@@ -233,8 +233,8 @@ def difference(before: Observation, after: Observation) -> str:
     """
     if before.exists != after.exists:
         return f"{after.app} {'was deployed meanwhile' if after.exists else 'is gone'}"
-    if before.release is not None and after.release is not None and before.release != after.release:
-        return f"{after.app} is at release {after.release}, it was at {before.release}"
+    if before.version is not None and after.version is not None and before.version != after.version:
+        return f"{after.app} is at release {after.version}, it was at {before.version}"
     then, now = images(before), images(after)
     if then != now:
         return f"{after.app} runs {_listed(now)}, it ran {_listed(then)}"

@@ -40,7 +40,7 @@ class AppView:
     """the deploy tool's name for it, or the address that was asked"""
     state: AppState
     why: str = ""
-    release: int | None = None
+    deployed_version: int | None = None
     """number of the current release, where the tool counts them"""
     image: str = ""
     digests: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ def deployed_app(
         app=observation.app,
         state=state,
         why=why,
-        release=observation.release,
+        deployed_version=observation.version,
         image=next((machine.image for machine in machines if machine.image), ""),
         digests=tuple(sorted({machine.digest for machine in machines if machine.digest})),
         version=(reading.version or "") if reading else "",

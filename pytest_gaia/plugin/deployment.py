@@ -227,7 +227,7 @@ def _service(step: Step, sight: Sight | None, done: StepResult | None) -> Servic
         app=step.app,
         outcome=done.outcome if done else "",
         reason=done.reason if done else sight.problem if sight else "",
-        release=observation.release if observation else None,
+        version=observation.version if observation else None,
         images=images(observation) if observation else (),
         machines=len(machines) if observation else None,
         passing=sum(machine.passing for machine in machines),

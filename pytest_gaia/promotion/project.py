@@ -15,10 +15,6 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
-from pytest_gaia.promotion.bundle import kept as bundles
-from pytest_gaia.promotion.bundle.kept import REFERENCE as BUNDLES
-from pytest_gaia.promotion.bundle.kept import bring_bundles, share_bundle
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate._outside import done_here
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger._git_reference import GitReference
@@ -26,6 +22,10 @@ from pytest_gaia.promotion.ledger.keys import SigningKey, signing_key, trusted_k
 from pytest_gaia.promotion.ledger.ledger import Entry, Ledger
 from pytest_gaia.promotion.ledger.lock import FilePlace, GitPlace, Lock
 from pytest_gaia.promotion.ledger.stores import FolderStore, GitStore
+from pytest_gaia.promotion.release import kept as releases
+from pytest_gaia.promotion.release.kept import REFERENCE as RELEASES
+from pytest_gaia.promotion.release.kept import bring_releases, share_release
+from pytest_gaia.promotion.release.model import Release
 
 LOCKS = ".gaia/locks"
 LOCK_REFERENCE = "refs/gaia/locks"
@@ -92,36 +92,36 @@ class Promotion:
                 found |= dict.fromkeys(self.stage(environment).services or ())
         return tuple(found)
 
-    def services(self, environment: str, bundle: Bundle) -> tuple[str, ...]:
+    def services(self, environment: str, release: Release) -> tuple[str, ...]:
         """Return the services of ``bundle`` that ``environment`` runs, in the order in which they are deployed."""
         services = self.stage(environment).services
-        return in_order(each for each in bundle.digests if services is None or each in services)
+        return in_order(each for each in release.digests if services is None or each in services)
 
-    def bundle(self, prefix: str) -> Bundle:
+    def release(self, prefix: str) -> Release:
         """Return the bundle of the project whose id begins with ``prefix``; ``ConfigError`` names those there are.
 
         Where the ledger is in git, one that is not kept here yet is looked for beside it, and kept.
         """
         try:
-            return bundles.find_bundle(self.rootdir, prefix)
+            return releases.find_release(self.rootdir, prefix)
         except ConfigError:
-            if self.settings.git is None or bundles.is_file(prefix):
+            if self.settings.git is None or releases.is_file(prefix):
                 raise
-            self.bring_bundles()
-            return bundles.find_bundle(self.rootdir, prefix)
+            self.bring_releases()
+            return releases.find_release(self.rootdir, prefix)
 
-    def share(self, bundle: Bundle, files: Mapping[str, bytes]) -> None:
+    def share(self, release: Release, files: Mapping[str, bytes]) -> None:
         """Put a bundle and its deploy files where other machines find them: beside a ledger that is in git."""
         if self.settings.git is not None:
-            share_bundle(self._shared_bundles(), bundle, files)
+            share_release(self._shared_releases(), release, files)
 
-    def bring_bundles(self) -> None:
+    def bring_releases(self) -> None:
         """Keep here the bundles that others have made, where the ledger is in git."""
         if self.settings.git is not None:
-            bring_bundles(self._shared_bundles(), self.rootdir)
+            bring_releases(self._shared_releases(), self.rootdir)
 
-    def _shared_bundles(self) -> GitReference:
-        return GitReference(self.rootdir, BUNDLES, self.settings.remote)
+    def _shared_releases(self) -> GitReference:
+        return GitReference(self.rootdir, RELEASES, self.settings.remote)
 
     def signers(self) -> list[SigningKey]:
         """Return the key that signs here, if there is one. Raises ``ConfigError`` for one that cannot be read."""
@@ -129,13 +129,13 @@ class Promotion:
         return [key] if key else []
 
     def situation(
-        self, environment: str, bundle: Bundle, now: datetime | None = None, entries: tuple[Entry, ...] | None = None
+        self, environment: str, release: Release, now: datetime | None = None, entries: tuple[Entry, ...] | None = None
     ) -> Situation:
         """Return what the gate of ``environment`` decides from about ``bundle``; ``entries`` are the ledger's, if read."""
         stage, moment = self.stage(environment), now or datetime.now(UTC)
         found = self.ledger.entries() if entries is None else entries
         here = done_here(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
-        return Situation(environment, stage, bundle, found, moment, here=here)
+        return Situation(environment, stage, release, found, moment, here=here)
 
     def lock(self, environment: str, holder: str) -> Lock:
         """Return the lock of ``environment``, not yet taken: shared as the ledger is."""

@@ -73,9 +73,9 @@ def _go_on(result: RolloutResult) -> list[str]:
 
 
 def _row(seen: ServiceSeen) -> tuple[str, ...]:
-    release = f"release {seen.release}" if seen.release is not None else ""
+    version = f"release {seen.version}" if seen.version is not None else ""
     images = ", ".join(each[:_SHORT] if each.startswith("sha256:") else each for each in seen.images)
-    return (f"  {seen.service}", seen.app, _state(seen), release, images, _health(seen), seen.reason)
+    return (f"  {seen.service}", seen.app, _state(seen), version, images, _health(seen), seen.reason)
 
 
 def _state(seen: ServiceSeen) -> str:

@@ -120,7 +120,7 @@ def _properties(evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
     yield "gaia.environment", evaluated.context.environment
     yield "gaia.rehearsal", str(evaluated.start.rehearsal).lower()
     yield "gaia.topology", evaluated.start.topology
-    yield "gaia.release", evaluated.start.release
+    yield "gaia.release", evaluated.start.deployed_version
     for expectation in evaluated.expectations:
         if count := evaluated.using(expectation):
             yield f"gaia.rule.{expectation.id}", f"{count} × {told(expectation)}"

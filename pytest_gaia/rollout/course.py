@@ -181,7 +181,7 @@ def go_on(rollout: Rollout, results: Sequence[StepResult]) -> str:
 
 def _unchanged(step: Step, seen: Observation) -> StepResult:
     return StepResult(
-        step.service, step.app, "unchanged", release=seen.release, image=running_image(seen) or None,
+        step.service, step.app, "unchanged", version=seen.version, image=running_image(seen) or None,
         digests=digests(seen), before=seen, after=seen,
     )  # fmt: skip
 

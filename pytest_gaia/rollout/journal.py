@@ -60,7 +60,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     was: str = ""
     """``end``: what ran before"""
     digests: tuple[str, ...] = ()
-    release: int | None = None
+    version: int | None = msgspec.field(default=None, name="release")
     well: bool = False
     """whether ``image`` was seen to run everywhere, with every check passing"""
     config: str = ""
@@ -173,7 +173,7 @@ class Recorder:
             self._before[step.service] = image, self._keep(step)
             self._add(
                 "start", service=step.service, app=step.app, image=image, digests=digests(before),
-                release=before.release, well=well,
+                version=before.version, well=well,
             )  # fmt: skip
 
     def end(self, step: Step, result: StepResult) -> None:
@@ -181,7 +181,7 @@ class Recorder:
         was, config = self._before.get(step.service, ("", ""))
         self._add_or_note(
             "end", service=step.service, app=step.app, outcome=result.outcome, reason=result.reason,
-            image=result.image or "", was=was, digests=result.digests, release=result.release,
+            image=result.image or "", was=was, digests=result.digests, version=result.version,
             well=result.good, config=config if result.good else "", elapsed=round(result.elapsed, 3),
         )  # fmt: skip
 

@@ -88,7 +88,7 @@ class StepResult:
     """seconds"""
     attempts: int = 0
     """how many times the tool was asked to deploy"""
-    release: int | None = None
+    version: int | None = None
     image: str | None = None
     digests: tuple[str, ...] = ()
     """of all machines that serve, each once; more than one is a split deployment"""

@@ -269,7 +269,7 @@ def _earlier(hook: DeployHook, app: str, now: Observation) -> tuple[str, str] | 
     # Fly's list names images by tag; of what runs, both are known.
     running = {(machine.image or "").partition("@")[0] for machine in now.machines}
     for release in releases(app):
-        is_earlier = now.release is None or release.version < now.release
+        is_earlier = now.version is None or release.version < now.version
         is_other = release.image_ref and release.image_ref.partition("@")[0] not in running
         if release.complete and is_earlier and is_other:
             return release.image_ref, f"release {release.version}, the newest complete one with another image"

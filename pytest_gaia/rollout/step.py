@@ -187,7 +187,7 @@ def _result(
         reason=outcome.reason,
         elapsed=elapsed,
         attempts=attempts,
-        release=after.release,
+        version=after.version,
         image=running_image(after) or None,
         digests=digests(after),
         commands=reply.commands,
@@ -207,7 +207,7 @@ class _Watch:
         self._good = 0
 
     def is_over(self, seen: Observation, now: float, *, good: bool) -> bool:
-        state = (seen.exists, seen.release, seen.machines)
+        state = (seen.exists, seen.version, seen.machines)
         if state != self._last:
             self._last, self._still = state, now
         self._good = self._good + 1 if good else 0

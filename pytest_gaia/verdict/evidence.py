@@ -37,7 +37,7 @@ class ServiceSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """what this run's deployment of it came to; empty where this run did not deploy it"""
     reason: str = ""
     """why the outcome is not plainly good, or why nothing could be observed"""
-    release: int | None = None
+    version: int | None = msgspec.field(default=None, name="release")
     images: tuple[str, ...] = ()
     """what its machines run, each once: digests, or references where no digest is known"""
     machines: int | None = None
@@ -176,7 +176,7 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     capabilities: tuple[str, ...] = ()
     """the members of the platform that were seen to answer"""
     rehearsal: bool = False
-    release: str = ""
+    deployed_version: str = msgspec.field(default="", name="release")
     version: str = ""
     """of pytest-gaia"""
     services: tuple[ServiceHealth, ...] = msgspec.field(name="members", default=())
@@ -220,7 +220,7 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """SHA-256 of the sealed plan; empty where none was sealed"""
     sealed: tuple[str, ...] = ()
     """the tests of that plan, all of which the run owes"""
-    bundle: str = ""
+    release: str = msgspec.field(default="", name="bundle")
     """id of the bundle that was tested, where it was said"""
     held: str = ""
     """why the run holds whatever its tests came to: what was found after its end; such a line follows the one without"""

@@ -45,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Literal["gaia-plan/1"] = FORMAT
     environment: str
-    bundle: str = ""
+    release: str = msgspec.field(default="", name="bundle")
     suites: tuple[str, ...]
     tests: tuple[PlannedTest, ...]
     """by node id"""

@@ -57,7 +57,7 @@ class VerdictFile(msgspec.Struct, frozen=True):
     environment: str
     rehearsal: bool
     topology: str
-    release: str
+    deployed_version: str = msgspec.field(name="release")
     capabilities: tuple[str, ...]
     services: tuple[ServiceHealth, ...] = msgspec.field(name="members")
     """what each member was seen to be before the first test"""
@@ -76,7 +76,7 @@ class VerdictFile(msgspec.Struct, frozen=True):
     blocking_in_production: int = msgspec.field(name="gating_in_production")
     plan: str
     """SHA-256 of the sealed plan; empty where none was sealed"""
-    bundle: str
+    release: str = msgspec.field(name="bundle")
     """id of the bundle that was tested, where it was said"""
     expectations_digest: str = msgspec.field(name="policy")
     """SHA-256 of the expectations that were in force"""
@@ -105,7 +105,7 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         environment=context.environment,
         rehearsal=evaluated.start.rehearsal,
         topology=evaluated.start.topology,
-        release=evaluated.start.release,
+        deployed_version=evaluated.start.deployed_version,
         capabilities=tuple(sorted(context.capabilities)),
         unknown=tuple(sorted(context.unknown)),
         services=evaluated.start.services,
@@ -120,7 +120,7 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         budget=context.tolerance.budget,
         blocking_in_production=evaluated.blocking_in_production,
         plan=evaluated.end.plan if evaluated.end else "",
-        bundle=evaluated.end.bundle if evaluated.end else "",
+        release=evaluated.end.release if evaluated.end else "",
         expectations_digest=expectations_digest(evaluated.expectations),
         expectations=tuple(_use(expectation, evaluated) for expectation in evaluated.expectations),
         tests=tuple(

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.reported import gaia_report, make_project, run_checks
-from tests.cli.conftest import gaia, project, release
+from tests.cli.conftest import gaia, pipeline, project
 from tests.cli.release.signoff_files import evaluated, evaluated_in, run_kept, verdict_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow("browser")
 
-__all__ = ["gaia", "project", "release"]
+__all__ = ["gaia", "pipeline", "project"]
 
 BLOCKING = "suites/models/test_models.py::test_a_model_has_a_price"
 PASSED = "test_the_gateway_is_healthy"
@@ -36,25 +36,25 @@ def make_report(folder: Path) -> None:
     assert made.returncode == 0, made.stderr
 
 
-def fail_in_staging(release: Underway, project: Path) -> None:
+def fail_in_staging(pipeline: Underway, project: Path) -> None:
     """Let the release come as far as staging, where one test fails."""
-    release.through_local()
-    release.through_dev()
-    release.deploy("staging")
+    pipeline.through_local()
+    pipeline.through_dev()
+    pipeline.deploy("staging")
     tests = (*evaluated_in("staging"), evaluated(BLOCKING, "failed", "call: AssertionError: healthy", gates=True))
-    verdict = verdict_of(release, "staging", tests, verdict="REJECT", exit_code=1, reasons=("1 failed",))
-    run_kept(release, project, "staging", verdict, result="FAILED")
+    verdict = verdict_of(pipeline, "staging", tests, verdict="REJECT", exit_code=1, reasons=("1 failed",))
+    run_kept(pipeline, project, "staging", verdict, result="FAILED")
 
 
 async def test_the_link_of_a_blocking_test_opens_the_report_at_that_test(
-    pages: Pages, gaia: Callable[..., Outcome], release: Underway, project: Path, tmp_path: Path
+    pages: Pages, gaia: Callable[..., Outcome], pipeline: Underway, project: Path, tmp_path: Path
 ) -> None:
     beside = tmp_path / "beside"
     make_report(beside)
-    fail_in_staging(release, project)
+    fail_in_staging(pipeline, project)
     page_file = beside / "signoff.html"
     written = gaia(
-        *("signoff", "report", "--bundle", release.id, "--env", "staging"),
+        *("signoff", "report", "--bundle", pipeline.id, "--env", "staging"),
         *("--allure", "gaia-report/index.html", "--output", str(page_file)),
     )
     assert (written.code, written.err) == (0, "")

@@ -62,14 +62,14 @@ def test_words_are_those_of_gaia_and_so_is_the_exit_code(gate: Gate) -> None:
     assert "bundle 'a b'" in done.stderr
 
 
-def test_a_bundle_is_made_of_the_images_and_written_for_later_jobs(gate: Gate, project: Path) -> None:
+def test_a_release_is_made_of_the_images_and_written_for_later_jobs(gate: Gate, project: Path) -> None:
     images = {"gateway": image("gateway", 1), "auth": image("auth", 2)}
 
     done = gate("make-bundle", "bundle.json", IMAGES="\n ".join(f"{name}={ref}" for name, ref in images.items()))
 
     assert (done.returncode, done.stderr) == (0, "")
-    bundle = json.loads((project / "bundle.json").read_text())
-    assert {each["service"]: each["image"] for each in bundle["components"]} == images
+    release = json.loads((project / "bundle.json").read_text())
+    assert {each["service"]: each["image"] for each in release["components"]} == images
     assert gate("gate", "dev", "--bundle", "bundle.json").returncode == 11
 
 

@@ -89,7 +89,7 @@ def test_each_stage_is_one_job_that_needs_the_one_before() -> None:
         assert theirs[name]["environment"] == theirs[name]["resource_group"] == name
 
 
-def test_the_bundle_is_made_once_and_handed_on() -> None:
+def test_the_release_is_made_once_and_handed_on() -> None:
     made = [line for _, line in commands() if "make-bundle" in line or "bundle create" in line]
     assert made == ["ci/gate make-bundle bundle.json"] * 2
     about = [

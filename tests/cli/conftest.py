@@ -98,7 +98,7 @@ def operated(project: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def release(project: Path) -> Underway:
+def pipeline(project: Path) -> Underway:
     """A release in the project, with a bundle and keys, and an empty ledger."""
     return Underway.of(project)
 
@@ -139,11 +139,11 @@ def gaia_process(project: Path) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def told(gaia: Callable[..., Outcome], release: Underway) -> Callable[..., dict[str, Any]]:
+def told(gaia: Callable[..., Outcome], pipeline: Underway) -> Callable[..., dict[str, Any]]:
     """Ask for the sign-off page of the release, and return what it says, as JSON has it."""
 
     def call(*arguments: str) -> dict[str, Any]:
-        code, out, err = gaia("signoff", "report", "--bundle", release.id, "--format", "json", *arguments)
+        code, out, err = gaia("signoff", "report", "--bundle", pipeline.id, "--format", "json", *arguments)
         assert (code, err) == (0, "")
         page: dict[str, Any] = json.loads(out)
         return page

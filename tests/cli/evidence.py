@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pytest_gaia.promotion.bundle.kept import keep_bundle
+from pytest_gaia.promotion.release.kept import keep_release
 from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.promotion.conftest import Keyring
-from tests.promotion.release import Release
+from tests.promotion.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 LEDGER = ".gaia/ledger"
 
 
-class Underway(Release):
+class Underway(Pipeline):
     """A release whose evidence lies where the commands look for it, and ends now."""
 
     @classmethod
     def of(cls, project: Path) -> Underway:
         """Begin so long ago that the whole way fits into the time until now, and no evidence is stale."""
         begun = datetime.now(UTC) - timedelta(hours=44)
-        release = cls(Keyring(project / "keys"), project / LEDGER, now=begun)
-        keep_bundle(project, release.bundle, {})
-        return release
+        pipeline = cls(Keyring(project / "keys"), project / LEDGER, now=begun)
+        keep_release(project, pipeline.release, {})
+        return pipeline
 
     @property
     def id(self) -> str:
         """The bundle, as people type it."""
-        return self.bundle.short
+        return self.release.short
 
     def hold(self, name: str, monkeypatch: pytest.MonkeyPatch) -> str:
         """Give the commands the private key of ``name``; return its text."""

@@ -80,34 +80,34 @@ def test_the_version_of_a_service(gaia: Gaia, project: Path) -> None:
     assert len([line for line in shown[0].out.splitlines() if "planted" in line]) == 1
 
 
-def test_what_a_person_says(gaia: Gaia, release: Underway) -> None:
+def test_what_a_person_says(gaia: Gaia, pipeline: Underway) -> None:
     """Also where the entry was not written by ``gaia``."""
-    release.waive("feature-complete", "dev", "rita", "release-manager", why=HOSTILE, signer=HOSTILE)
+    pipeline.waive("feature-complete", "dev", "rita", "release-manager", why=HOSTILE, signer=HOSTILE)
 
     for command in (
         ("ledger", "show"),
-        ("gate", "dev", "--bundle", release.id),
-        ("signoff", "report", "--bundle", release.id, "--env", "dev", "--format", "markdown"),
-        ("signoff", "report", "--bundle", release.id, "--env", "dev", "--format", "html"),
+        ("gate", "dev", "--bundle", pipeline.id),
+        ("signoff", "report", "--bundle", pipeline.id, "--env", "dev", "--format", "markdown"),
+        ("signoff", "report", "--bundle", pipeline.id, "--env", "dev", "--format", "html"),
     ):
         outcome = gaia(*command)
         assert planted(outcome.out.replace("\u2060", "") + outcome.err) == [], command
     assert "planted" in outcome.out
 
 
-def test_a_reason_is_written_on_one_line(gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
-    release.hold("rita", monkeypatch)
+def test_a_reason_is_written_on_one_line(gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.hold("rita", monkeypatch)
     waive = ("waive", "rollback-ready", "--env", "production", "--why", HOSTILE, "--until", "2d")
 
-    assert gaia(*waive, "--bundle", release.id).code == 0
-    (entry,) = [each for each in release.entries() if each.kind == WAIVER]
+    assert gaia(*waive, "--bundle", pipeline.id).code == 0
+    (entry,) = [each for each in pipeline.entries() if each.kind == WAIVER]
     assert isinstance(entry.predicate, WaiverPredicate)
     assert "\n" not in entry.predicate.why
     assert "\x1b" not in entry.predicate.why
 
 
 @pytest.mark.parametrize("given", ["../../etc/passwd", "/etc/passwd", f"./{HOSTILE}.json"])
-def test_a_bundle_is_named_as_it_was_given(gaia: Gaia, project: Path, given: str) -> None:
+def test_a_release_is_named_as_it_was_given(gaia: Gaia, project: Path, given: str) -> None:
     code, out, err = gaia("gate", "production", "--bundle", given)
 
     assert (code, out, planted(err)) == (4, "", [])

@@ -16,7 +16,7 @@ from tests.fake_tools import fake_tools
 from tests.plugin.conftest import add_suite, project, server
 from tests.plugin.deployer import CONFTEST
 from tests.plugin.test_deploy_compose import FILE, PROJECT
-from tests.promotion.promote.test_promote_observed import bundle_of
+from tests.promotion.promote.test_promote_observed import release_of
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ def test_a_promotion_reads_each_file_once(here: Path, monkeypatch: pytest.Monkey
     images = observed(environment, here, ("auth", "gateway"))
     repository = Repository(here, monkeypatch)
     repository.write(".gitignore", ".gaia/\n__pycache__/\n.env\nopened.json\n")
-    bundle = bundle_of(here, images, repository.commit())
+    release = release_of(here, images, repository.commit())
 
-    found = reads(here, "gaia", "promote", "local", "--bundle", bundle.short, code=11)
+    found = reads(here, "gaia", "promote", "local", "--bundle", release.short, code=11)
 
     # Beside that, the file on the disk is held against the bundle's commit, by its hash.
     assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, 1) | {"gaia.toml": 1 + 1}

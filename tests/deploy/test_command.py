@@ -75,7 +75,7 @@ def test_the_line_gives_the_rest_of_the_reply(tmp_path: Path) -> None:
 
     reply = reply_of(tmp_path, f"echo '{json.dumps(line)}'")
 
-    assert (reply.status, reply.release, reply.image) == ("done", 12, "r/gateway@sha256:ab")
+    assert (reply.status, reply.version, reply.image) == ("done", 12, "r/gateway@sha256:ab")
     assert (reply.message, reply.commands) == ("shipped", (("ship", "gateway"),))
 
 
@@ -85,7 +85,7 @@ def test_an_observation_needs_to_say_only_what_does_not_follow(tmp_path: Path) -
     observation = reply_of(tmp_path, f"echo '{json.dumps(line)}'", "observe").observation
 
     assert observation is not None
-    assert (observation.app, observation.exists, observation.release) == ("gaia-gateway-staging", True, 7)
+    assert (observation.app, observation.exists, observation.version) == ("gaia-gateway-staging", True, 7)
     assert observation.machines[0].digest == "sha256:ab"
     assert observation.taken.startswith("20")
 

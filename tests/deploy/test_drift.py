@@ -16,7 +16,7 @@ def machine(number: int = 1, **changes: Any) -> Machine:
 
 
 def seen(*machines: Machine, **changes: Any) -> Observation:
-    return Observation(**{"app": "gaia-auth-dev", "exists": True, "machines": machines, "release": 4, **changes})
+    return Observation(**{"app": "gaia-auth-dev", "exists": True, "machines": machines, "version": 4, **changes})
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Case:
         Case(seen(machine()), seen(machine(state="suspended"))),
         Case(seen(machine()), seen(machine(checks=1, critical=1))),
         Case(seen(machine()), seen(machine(), taken="2030-01-01T00:00:00Z")),
-        Case(seen(machine(), release=None), seen(machine(9), release=None)),
-        Case(seen(machine(), release=None), seen(machine())),
+        Case(seen(machine(), version=None), seen(machine(9), version=None)),
+        Case(seen(machine(), version=None), seen(machine())),
         Case(seen(exists=False), seen(exists=False)),
         Case(seen(machine(digest=None, image="r/a:1")), seen(machine(digest=None, image="r/a:1"))),
     ],
@@ -47,7 +47,7 @@ def test_what_is_no_other_release(case: Case) -> None:
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
-        (Case(seen(machine()), seen(machine(), release=5)), "gaia-auth-dev is at release 5, it was at 4"),
+        (Case(seen(machine()), seen(machine(), version=5)), "gaia-auth-dev is at release 5, it was at 4"),
         (Case(seen(machine()), seen(machine(digest=B))), "gaia-auth-dev runs sha256:bbbbbbbbbbbb, it ran sha256:aaaaaaaaaaaa"),
         (
             Case(seen(machine()), seen(machine(), machine(2, digest=B))),

@@ -105,7 +105,7 @@ def test_a_hook_can_hand_on_to_a_built_in_one(
     deployed = hook.run(a_request("deploy", image=built), lines.append)
 
     assert observed.observation is not None
-    assert observed.observation.release == 1
+    assert observed.observation.version == 1
     assert deployed.status == "done"
     assert [line for line in lines if line.startswith("ended")] == ["ended with 0"]
 

@@ -51,7 +51,7 @@ def test_a_dict_without_a_status_says_that_it_is_done() -> None:
         ("done", "str is neither a Reply nor a dict"),
         ({"status": "ok"}, "Invalid enum value 'ok'"),
         ({"release": object()}, "release"),
-        (Reply(status="done", release=NO_NUMBER), "Expected `int | null`, got `str`"),
+        (Reply(status="done", version=NO_NUMBER), "Expected `int | null`, got `str`"),
         ({1: 2}, "Expected `str`"),
     ],
 )

@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 OLD, NEW = "sha256:" + "0" * 64, "sha256:" + "1" * 64
 NEW_IMAGE = f"registry.fly.io/gaia-auth-dev@{NEW}"
-DONE = Reply(status="done", release=42)
+DONE = Reply(status="done", version=42)
 FAILED = Reply(status="failed", message="smoke checks failed")
 PROMOTED = Wanted(NEW_IMAGE)
 
 
-def machine(name: str = "m1", digest: str | None = NEW, release: int | None = 42, **how: Any) -> Machine:
+def machine(name: str = "m1", digest: str | None = NEW, version: int | None = 42, **how: Any) -> Machine:
     tag = {OLD: "deployment-OLD", NEW: "deployment-NEW"}.get(digest or "", "deployment-X")
     values = {"state": "started", "image": f"registry.fly.io/auth:{tag}", "checks": 1, "passing": 1, **how}
-    return Machine(id=name, digest=digest, release=release, **values)
+    return Machine(id=name, digest=digest, version=version, **values)
 
 
-def observed(*machines: Machine, release: int | None = 42) -> Observation:
-    return Observation(app="gaia-auth-staging", exists=True, machines=machines, release=release)
+def observed(*machines: Machine, version: int | None = 42) -> Observation:
+    return Observation(app="gaia-auth-staging", exists=True, machines=machines, version=version)
 
 
 def old(*names: str) -> Observation:
-    return observed(*(machine(name, OLD, 41) for name in names or ("m1",)), release=41)
+    return observed(*(machine(name, OLD, 41) for name in names or ("m1",)), version=41)
 
 
 def test_one_machine_that_runs_what_is_wanted_has_converged() -> None:
@@ -49,7 +49,7 @@ def test_one_machine_that_runs_what_is_wanted_has_converged() -> None:
             Wanted("registry.fly.io/auth:deployment-NEW"),
             "machine m1 runs registry.fly.io/auth:deployment-OLD, not registry.fly.io/auth:deployment-NEW",
         ),
-        (observed(machine(release=41)), Wanted(NEW_IMAGE, 42), "machine m1 runs release 41, not 42"),
+        (observed(machine(version=41)), Wanted(NEW_IMAGE, 42), "machine m1 runs release 41, not 42"),
         (observed(machine(host_ok=False)), PROMOTED, "machine m1 is on a host that does not answer"),
         (observed(machine(state="suspended")), PROMOTED, "machine m1 is suspended, not started"),
         (observed(machine(state="replacing")), PROMOTED, "machine m1 is replacing, not started"),
@@ -108,11 +108,11 @@ def test_what_a_machine_must_show_depends_on_its_process_group(machines: list[di
 
 
 def test_a_later_release_will_do() -> None:
-    assert converged(observed(machine(release=44), release=44), Wanted(NEW_IMAGE, 42)) == ""
+    assert converged(observed(machine(version=44), version=44), Wanted(NEW_IMAGE, 42)) == ""
 
 
 def test_without_releases_the_image_decides() -> None:
-    assert converged(observed(machine(release=None), release=None), Wanted(NEW_IMAGE, 42)) == ""
+    assert converged(observed(machine(version=None), version=None), Wanted(NEW_IMAGE, 42)) == ""
 
 
 def test_containers_need_no_health_check() -> None:
@@ -130,7 +130,7 @@ def test_containers_need_no_health_check() -> None:
         (DONE, old(), observed(machine()), Wanted("registry.fly.io/auth:deployment-NEW", 42), "deployed"),
         (DONE, old(), observed(machine()), Wanted(), "deployed"),
         # The same image with another configuration.
-        (DONE, observed(machine(release=41), release=41), observed(machine()), Wanted(NEW_IMAGE, 42), "deployed"),
+        (DONE, observed(machine(version=41), version=41), observed(machine()), Wanted(NEW_IMAGE, 42), "deployed"),
         # It ran before.
         (DONE, observed(machine()), observed(machine()), PROMOTED, "unchanged"),
         (Reply(status="unchanged"), observed(machine()), observed(machine()), PROMOTED, "unchanged"),
@@ -145,8 +145,8 @@ def test_containers_need_no_health_check() -> None:
         (DONE, old(), observed(machine(state="suspended")), Wanted(NEW_IMAGE, 42), "phantom"),
         (DONE, old(), observed(machine(critical=1, passing=0)), Wanted(NEW_IMAGE, 42), "phantom"),
         # … since it went back to the old image, with no word of which release or image it was to be.
-        (DONE, old(), observed(machine(digest=OLD, release=41)), Wanted(), "phantom"),
-        (DONE, old(), observed(machine(digest=OLD, release=42)), Wanted("a/auth:deployment-NEW"), "phantom"),
+        (DONE, old(), observed(machine(digest=OLD, version=41)), Wanted(), "phantom"),
+        (DONE, old(), observed(machine(digest=OLD, version=42)), Wanted("a/auth:deployment-NEW"), "phantom"),
         # It failed.
         (FAILED, old(), old(), PROMOTED, "failed"),
         (FAILED, old(), observed(machine(critical=1)), PROMOTED, "failed"),
@@ -154,7 +154,7 @@ def test_containers_need_no_health_check() -> None:
         # … before anything was done: what is wanted ran already, and perhaps not as it is wanted now.
         (FAILED, observed(machine()), observed(machine()), PROMOTED, "failed"),
         # … in its release command: there is a new release, and no machine of it.
-        (FAILED, old(), observed(machine(digest=OLD, release=41), release=42), Wanted(), "failed"),
+        (FAILED, old(), observed(machine(digest=OLD, version=41), version=42), Wanted(), "failed"),
         # Half of it.
         (FAILED, old("m1", "m2"), observed(machine(), machine("m2", OLD, 41)), PROMOTED, "split"),
         (DONE, old("m1", "m2"), observed(machine(), machine("m2", OLD, 41)), Wanted(NEW_IMAGE, 42), "split"),
@@ -180,8 +180,8 @@ def test_scaling_by_somebody_else_is_no_deployment() -> None:
 
 
 def test_containers_that_were_made_anew_from_the_same_image_are_a_deployment() -> None:
-    before = observed(machine("c1", release=None), release=None)
-    after = observed(machine("c2", release=None), release=None)
+    before = observed(machine("c1", version=None), version=None)
+    after = observed(machine("c2", version=None), version=None)
 
     assert classify(Reply(status="done"), before, after, PROMOTED).kind == "deployed"
 
@@ -208,7 +208,7 @@ def test_what_is_wanted_is_what_was_asked_for_or_what_the_tool_made_of_it(
 ) -> None:
     wanted = Wanted.of(a_request(phase, **asked), replace(DONE, image=said))
 
-    assert (wanted.image, wanted.release) == (image, 42)
+    assert (wanted.image, wanted.version) == (image, 42)
 
 
 @pytest.mark.parametrize(

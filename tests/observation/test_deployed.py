@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 SERVICES = ("auth", "chat", "gateway")
 
 
-def observed(app: str, release: int = 1) -> Observation:
-    machine = Machine(id="m", state="started", digest=f"sha256:{release}")
-    return Observation(app=app, exists=True, machines=(machine,), release=release)
+def observed(app: str, version: int = 1) -> Observation:
+    machine = Machine(id="m", state="started", digest=f"sha256:{version}")
+    return Observation(app=app, exists=True, machines=(machine,), version=version)
 
 
 class Hook:
@@ -128,7 +128,7 @@ def test_it_waits_no_longer_than_a_deployment_would() -> None:
         ([Sight("auth", "a", observed("a"))], [Sight("auth", "a", observed("a"))], []),
         (
             [Sight("auth", "a", observed("a"))],
-            [Sight("auth", "a", observed("a", release=2))],
+            [Sight("auth", "a", observed("a", version=2))],
             ["auth changed during the run: a is at release 2, it was at 1"],
         ),
         (

@@ -19,7 +19,7 @@ def machine(**known: Any) -> Machine:
 
 
 def seen(*machines: Machine, exists: bool = True) -> Observation:
-    return Observation(app="gaia-auth-dev", exists=exists, machines=machines, release=7)
+    return Observation(app="gaia-auth-dev", exists=exists, machines=machines, version=7)
 
 
 def reading(state: str = "ready", *, well: bool = True, latency: float | None = 4.0, detail: str = "") -> Reading:
@@ -33,7 +33,7 @@ def app(service: str, state: AppState, why: str = "") -> AppView:
 def test_an_app_whose_machines_are_well_is_healthy_and_says_what_runs() -> None:
     view = deployed_app("auth", seen(machine(), machine(id="m2", state="suspended", passing=0)), reading())
 
-    assert (view.state, view.release, view.digests, view.version) == ("healthy", 7, ("sha256:a",), "0.2")
+    assert (view.state, view.deployed_version, view.digests, view.version) == ("healthy", 7, ("sha256:a",), "0.2")
     assert view.machines == "1 started, 1 suspended"
 
 

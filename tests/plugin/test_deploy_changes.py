@@ -32,12 +32,12 @@ def meanwhile(deployer: Deployer, changed: object) -> None:
 )
 def test_a_release_that_changes_during_the_run_holds(deployer: Deployer, way: tuple[str, ...]) -> None:
     meanwhile(deployer, RELEASE)
-    release = 2 if "--gaia-deploy" in way else 1
+    version = 2 if "--gaia-deploy" in way else 1
 
     result = deployer.run(*way)
 
     assert result.ret == 11
-    sentence = f"gateway changed during the run: gateway is at release 9, it was at {release}"
+    sentence = f"gateway changed during the run: gateway is at release 9, it was at {version}"
     result.stdout.fnmatch_lines([f"gaia verdict: HOLD on stage: {sentence}, 2 passed"])
     assert deployer.verdict["changed"] == [sentence]
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.promotion.bundle.kept import keep_bundle
-from pytest_gaia.promotion.bundle.making import DIRTY
-from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote._journal import Journal, Mark
+from pytest_gaia.promotion.release.kept import keep_release
+from pytest_gaia.promotion.release.making import DIRTY
+from pytest_gaia.promotion.release.model import Component, Release
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ class Promotable:
         self.repository = repository
         repository.write(".gitignore", IGNORED)
         # What tests write into the project later differs from the commit, as in a work tree with changes.
-        self.bundle = self.release(DIRTY)
+        self.release = self.create_release(DIRTY)
 
-    def release(self, dirty: str = "") -> Bundle:
+    def create_release(self, dirty: str = "") -> Release:
         """Commit all that is there, and make its bundle."""
-        self.bundle = keep_bundle(
+        self.release = keep_release(
             self.rootdir,
-            Bundle(
+            Release(
                 created="2026-11-02T09:00:00+00:00",
                 kind="registry",
                 commit=self.repository.commit("a release") + dirty,
@@ -51,7 +51,7 @@ class Promotable:
             ),
             {},
         )
-        return self.bundle
+        return self.release
 
     def configure(self, text: str) -> None:
         """Add settings to gaia.toml."""
@@ -60,7 +60,7 @@ class Promotable:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line."""
-        return [str(GAIA), "promote", "stage", f"--bundle={self.bundle.short}", *arguments]
+        return [str(GAIA), "promote", "stage", f"--bundle={self.release.short}", *arguments]
 
     def promote(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.promotion.bundle.kept import keep_bundle
 from pytest_gaia.promotion.ledger.statements import SIGNOFF, SignoffPredicate
 from pytest_gaia.promotion.project import LOCK_REFERENCE, Promotion
+from pytest_gaia.promotion.release.kept import keep_release
 from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.projects import ON_GAIA
-from tests.promotion.release import made_bundle
+from tests.promotion.pipeline import made_release
 from tests.repositories import Repository
 from tests.rollout.deploy_files import write_fly_files
 
@@ -39,7 +39,13 @@ def settings(folder: Path, text: str) -> Promotion:
 
 def write(promotion: Promotion) -> None:
     says = SignoffPredicate(
-        environment="dev", bundle="b", item="release", role="r", signer="s", time=NOW.isoformat(), until=NOW.isoformat()
+        environment="dev",
+        release="b",
+        item="release",
+        role="r",
+        signer="s",
+        time=NOW.isoformat(),
+        until=NOW.isoformat(),
     )
     promotion.ledger.append(SIGNOFF, (), says, signers=promotion.signers())
 
@@ -52,7 +58,7 @@ def test_opening_a_project_makes_nothing(folder: Path) -> None:
     assert promotion.rootdir == folder
     assert promotion.ledger.entries() == ()
     assert promotion.signers() == []
-    assert promotion.situation("production", made_bundle()).stage == promotion.stage("production")
+    assert promotion.situation("production", made_release()).stage == promotion.stage("production")
     assert sorted(path.name for path in folder.iterdir()) == ["deep", "gaia.toml"]
 
 
@@ -62,8 +68,8 @@ def test_an_unknown_stage_names_the_nearest(folder: Path) -> None:
     for asked in (
         lambda: promotion.stage("prod"),
         lambda: promotion.lock("prod", "me"),
-        lambda: promotion.situation("prod", made_bundle()),
-        lambda: promotion.services("prod", made_bundle()),
+        lambda: promotion.situation("prod", made_release()),
+        lambda: promotion.services("prod", made_release()),
     ):
         with pytest.raises(ConfigError, match="no stage is named 'prod'; did you mean production"):
             asked()
@@ -120,20 +126,20 @@ def test_of_two_holders_of_one_environment_one_goes_on(folder: Path) -> None:
     promotion.lock("staging", "Bob").acquire(NOW)
 
 
-def test_a_bundle_of_the_project(folder: Path) -> None:
-    bundle = keep_bundle(folder, made_bundle(), {})
+def test_a_release_of_the_project(folder: Path) -> None:
+    release = keep_release(folder, made_release(), {})
 
-    assert Promotion.here(folder, {}).bundle(bundle.short) == bundle
+    assert Promotion.here(folder, {}).release(release.short) == release
 
 
 def test_what_a_stage_runs_is_what_is_deployed_there(folder: Path) -> None:
     """Its deploy files say it; the settings of its deployment choose among them, and those of the stage go before."""
     write_fly_files(folder / "deploy", "staging", "auth", "gateway", "nats")
-    bundle = made_bundle()
+    release = made_release()
 
     def services(text: str = "") -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
         promotion = settings(folder, f'[gaia]\ndeploy_files = "deploy"\n[env.staging]\nfrom = "fly"\n{text}')
-        return promotion.stage("staging").services, promotion.services("staging", bundle)
+        return promotion.stage("staging").services, promotion.services("staging", release)
 
     assert services() == (("nats", "auth", "gateway"), ("auth", "gateway"))
     assert services('deploy.services = ["gateway"]\n') == (("gateway",), ("gateway",))
@@ -141,11 +147,11 @@ def test_what_a_stage_runs_is_what_is_deployed_there(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [ON_GAIA, ""])
-def test_where_nothing_is_deployed_from_here_all_of_a_bundle_has_to_run(folder: Path, text: str) -> None:
+def test_where_nothing_is_deployed_from_here_all_of_a_release_has_to_run(folder: Path, text: str) -> None:
     promotion = settings(folder, text)
 
     assert promotion.stage("staging").services is None
-    assert promotion.services("staging", made_bundle()) == ("auth", "gateway")
+    assert promotion.services("staging", made_release()) == ("auth", "gateway")
 
 
 def test_deploy_files_that_are_not_there_are_named(folder: Path) -> None:

@@ -33,7 +33,7 @@ def test_one_line_a_service_says_what_runs_and_how_well() -> None:
         "fly",
         (
             ServiceSeen("auth", "gaia-auth-dev", "deployed_with_tool_error", "a lease", 7, (DIGEST,), 2, 2, 2),
-            ServiceSeen("chat", "gaia-chat-dev", release=3, images=("r/chat:1", DIGEST), machines=1),
+            ServiceSeen("chat", "gaia-chat-dev", version=3, images=("r/chat:1", DIGEST), machines=1),
             ServiceSeen("nats", "gaia-nats-dev", machines=0),
         ),
         by_this_run=True,

@@ -67,7 +67,7 @@ def test_each_service_is_deployed_and_seen_to_run(fake_tools: FakeTools, tmp_pat
     assert deployed_apps(fake_tools) == ["gaia-auth-staging", "gaia-gateway-staging"]
     assert fake_tools.digests("gaia-auth-staging") == {f"sha256:{7:064x}"}
     assert result.steps[0].image == image("auth", 7)
-    assert [step.release for step in result.steps] == [2, 2]
+    assert [step.version for step in result.steps] == [2, 2]
     assert [told for told in listener.told if "ended" in told] == ["auth ended: deployed", "gateway ended: deployed"]
     assert any("Updating existing machines" in line for line in listener.lines)
     assert journal(tmp_path) == [

@@ -23,7 +23,7 @@ WHEN = "2026-01-02T03:04:05+00:00"
 
 def a_promotion_adds(root: Path) -> Path:
     journal = promote_journal.Journal(root, "staging")
-    journal.add(promote_journal.Mark(step="begin", run="one", when=WHEN, bundle="b"))
+    journal.add(promote_journal.Mark(step="begin", run="one", when=WHEN, release="b"))
     return journal.path
 
 

@@ -223,8 +223,8 @@ class LiveProgress(Progress):
 def ending(step: StepResult) -> str:
     """Return what became of a service, in one line."""
     outcome = step.outcome.replace("_", " ")
-    release = f", release {step.release}" if step.release and step.good else ""
-    return f"{outcome}{release}" + (f": {step.reason}" if step.reason else "")
+    version = f", release {step.version}" if step.version and step.good else ""
+    return f"{outcome}{version}" + (f": {step.reason}" if step.reason else "")
 
 
 _SHORT = 12
@@ -265,7 +265,7 @@ def _step(step: StepResult) -> dict[str, object]:
         "app": step.app,
         "outcome": step.outcome,
         "reason": step.reason or None,
-        "release": step.release,
+        "release": step.version,
         "image": step.image,
         "digests": list(step.digests),
         "attempts": step.attempts,
@@ -301,7 +301,7 @@ def _show_steps(result: RolloutResult) -> None:
 
 def _row(step: StepResult, result: RolloutResult) -> tuple[str, ...]:
     digests = ", ".join(digest.removeprefix("sha256:")[:_SHORT] for digest in step.digests)
-    release = "" if step.release is None else str(step.release)
+    version = "" if step.version is None else str(step.version)
     seconds = f"{step.elapsed:.0f}" if step.attempts else ""
     outcome = "rolled back" if (result.action, step.outcome) == ("rollback", "deployed") else step.outcome
-    return step.service, step.app, outcome.replace("_", " "), release, digests or (step.image or ""), seconds
+    return step.service, step.app, outcome.replace("_", " "), version, digests or (step.image or ""), seconds

@@ -23,7 +23,7 @@ from pytest_gaia.cli.options import (
 from pytest_gaia.cli.output import echo_json, reader_may_leave
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.ledger.lock import renewed
-from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, ROLLBACK, SHORT
+from pytest_gaia.promotion.ledger.statements import NO_RELEASE, ROLLBACK, SHORT
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import check_environ
 from pytest_gaia.promotion.promote.rehearsal import rehearse, smoke
@@ -32,7 +32,7 @@ from pytest_gaia.promotion.promote.rollback import (
     gone_targets,
     plan_to_earlier,
     rollback_predicate,
-    running_bundle,
+    running_release,
 )
 from pytest_gaia.promotion.promote.signers import any_signer
 from pytest_gaia.rollout.course import roll_out
@@ -92,7 +92,7 @@ app = typer.Typer(name="rollback", help=HELP, cls=DefaultGroup)
 AcceptMigrations = Annotated[
     bool, typer.Option("--accept-migrations", help="Go back although the database is at another migration.")
 ]
-FromBundle = Annotated[
+FromRelease = Annotated[
     str | None, typer.Option("--bundle", metavar="ID", help="The bundle that is left; by default the one that runs.")
 ]
 
@@ -102,20 +102,20 @@ class Recorded:
     """A rollback that goes into the ledger."""
 
     promotion: Promotion
-    bundle: str
+    release: str
     """id of the bundle that is left"""
     plan: RollbackPlan | None
     """None where images are named by hand, or the ledger shows no earlier bundle"""
     notes: tuple[str, ...]
 
 
-def bundle_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recorded | None:
+def release_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recorded | None:
     """Return what the ledger knows of a rollback of ``there``; None where it does not know which bundle runs."""
     promotion, name = Promotion.of(there.project), there.environment.name
     if name not in promotion.stages:
         return None
     try:
-        running = running_bundle(promotion, name)
+        running = running_release(promotion, name)
     except ConfigError:
         if whole:
             raise
@@ -127,7 +127,7 @@ def bundle_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Recor
     if not whole:
         return Recorded(promotion, running, None, (quarantine,))
     plan = plan_to_earlier(
-        promotion, there.environment, promotion.bundle(running), datetime.now(UTC), accept_migrations=accept_migrations
+        promotion, there.environment, promotion.release(running), datetime.now(UTC), accept_migrations=accept_migrations
     )
     return Recorded(promotion, running, plan, (*(plan.notes if plan else ()), quarantine))
 
@@ -137,7 +137,7 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
     promotion, name = recorded.promotion, there.environment.name
     with like_interrupts():
         # A lock that is lost stops no rollback; the quarantine holds whoever has it.
-        with renewed(promotion.lock(name, f"a rollback from {recorded.bundle[:SHORT]}"), lambda: None) as fence:
+        with renewed(promotion.lock(name, f"a rollback from {recorded.release[:SHORT]}"), lambda: None) as fence:
             result = rolled_out(there, rollout)
             unwritten = _write(recorded, result, fence)
         with reader_may_leave(sys.stdout):
@@ -152,16 +152,16 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
 
 @app.command("plan", help=PLAN_HELP)
 @refused_as_json("rollback", flag="")
-def plan_rollback_of_bundle(
+def plan_rollback_of_release(
     env: EnvironmentName,
-    bundle: FromBundle = None,
+    release: FromRelease = None,
     accept_migrations: AcceptMigrations = False,
     as_json: AsJson = False,
 ) -> None:
     """Plan, and show the commands."""
     there = target(env)
-    _, plan = _plan(there, bundle, accept_migrations=accept_migrations)
-    typer.echo(f"{env}: from bundle {plan.bundle.short} back to {plan.rollout.steps[0].origin}", err=True)
+    _, plan = _plan(there, release, accept_migrations=accept_migrations)
+    typer.echo(f"{env}: from bundle {plan.release.short} back to {plan.rollout.steps[0].origin}", err=True)
     for note in plan.notes:
         typer.echo(note, err=True)
     result = roll_out(plan.rollout, there.hook(), dry_run=True)
@@ -172,7 +172,7 @@ def plan_rollback_of_bundle(
 @app.command("rehearse", help=REHEARSE_HELP)
 def rehearse_rollback(
     env: EnvironmentName,
-    bundle: FromBundle = None,
+    release: FromRelease = None,
     accept_migrations: AcceptMigrations = False,
     as_json: AsJson = False,
 ) -> None:
@@ -180,7 +180,7 @@ def rehearse_rollback(
     if is_production(env):
         raise ConfigError(f"{env}: a rollback is rehearsed in the stage before it, not there. Nothing was changed.")
     there = target(env)
-    promotion, plan = _plan(there, bundle, accept_migrations=accept_migrations)
+    promotion, plan = _plan(there, release, accept_migrations=accept_migrations)
     check_environ(promotion.environ, promotion.rootdir)
     try:
         with like_interrupts(), shown_progress() as progress:
@@ -197,20 +197,20 @@ def rehearse_rollback(
     else:
         show_result(done.back, as_json=False)
         show_result(done.forth, as_json=False)
-    said = done.problem or f"{env} went back to bundle {plan.target.short}, and forward again to {plan.bundle.short}"
+    said = done.problem or f"{env} went back to bundle {plan.target.short}, and forward again to {plan.release.short}"
     typer.echo(f"{said}; written as entry {done.entry.sequence} of the ledger", err=True)
     raise typer.Exit(done.exit_code)
 
 
-def _plan(there: Target, bundle: str | None, *, accept_migrations: bool) -> tuple[Promotion, RollbackPlan]:
+def _plan(there: Target, release: str | None, *, accept_migrations: bool) -> tuple[Promotion, RollbackPlan]:
     promotion, name = Promotion.of(there.project), there.environment.name
-    prefix = bundle or running_bundle(promotion, name)
+    prefix = release or running_release(promotion, name)
     if not prefix:
         raise ConfigError(
             f"the ledger does not say which bundle {name} runs. Name it (--bundle ID), promote one (gaia promote {name} "
             f"--bundle ID), or go by the journal: gaia rollback {name} --dry-run."
         )
-    found = promotion.bundle(prefix)
+    found = promotion.release(prefix)
     plan = plan_to_earlier(promotion, there.environment, found, datetime.now(UTC), accept_migrations=accept_migrations)
     if plan is None:
         gone = "".join(f" {why}." for why in gone_targets(promotion, name).values())
@@ -230,13 +230,13 @@ def _write(recorded: Recorded, result: RolloutResult, fence: int) -> str:
         signers = any_signer(promotion)
     except GaiaError as problem:
         # A rollback does not wait for a key, and an entry without a signature would end a signed ledger.
-        return f"this is not in the ledger, so bundle {recorded.bundle[:SHORT]} is not quarantined yet: {problem} Run it again then"
-    goal = recorded.plan.target.id if recorded.plan else NO_BUNDLE
+        return f"this is not in the ledger, so bundle {recorded.release[:SHORT]} is not quarantined yet: {problem} Run it again then"
+    goal = recorded.plan.target.id if recorded.plan else NO_RELEASE
     says = rollback_predicate(
-        recorded.bundle, goal, result, why=f"rolled back by {who()}", now=datetime.now(UTC), fence=fence
+        recorded.release, goal, result, why=f"rolled back by {who()}", now=datetime.now(UTC), fence=fence
     )
-    bundle = promotion.bundle(recorded.bundle)
-    promotion.ledger.append(ROLLBACK, bundle.subjects(), says, signers=signers)
+    release = promotion.release(recorded.release)
+    promotion.ledger.append(ROLLBACK, release.subjects(), says, signers=signers)
     return ""
 
 
@@ -258,7 +258,7 @@ def roll_back_environment(
 
     there = target(env)
     whole = not services and not to
-    recorded = bundle_plan(there, whole=whole, accept_migrations=accept_migrations)
+    recorded = release_plan(there, whole=whole, accept_migrations=accept_migrations)
     rollout = recorded.plan.rollout if recorded and recorded.plan else _by_journal(there, services, to)
     # What is about to run again, before anybody agrees to it; and no part of the result.
     for step in rollout.steps:

@@ -117,8 +117,8 @@ def _show(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
 
 def _row(app: AppView) -> tuple[str, ...]:
     runs = ", ".join(digest[:_DIGEST] for digest in app.digests) or (app.version and f"version {app.version}")
-    release = "" if app.release is None else f"v{app.release}"
-    return app.service, app.state, release, runs, app.machines, app.why
+    deployed_version = "" if app.deployed_version is None else f"v{app.deployed_version}"
+    return app.service, app.state, deployed_version, runs, app.machines, app.why
 
 
 def _show_json(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:

@@ -85,20 +85,20 @@ def take_snapshot(
 def show_difference(
     a: Side = None,
     b: Side = None,
-    bundle: Annotated[str | None, typer.Option("--bundle", metavar="ID", help="The bundle that is judged.")] = None,
+    release: Annotated[str | None, typer.Option("--bundle", metavar="ID", help="The bundle that is judged.")] = None,
     env: Annotated[str | None, environment_option("Where the bundle is to go.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the ledger.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare, and end with what it comes to."""
     promotion = Promotion.here()
-    if bundle is None and env is None and a is not None and b is not None:
+    if release is None and env is None and a is not None and b is not None:
         if record:
             raise ConfigError("--record: of which bundle, on its way where? Say --bundle ID --env ENV, and no A and B.")
         _end(check(_side(promotion, a), _side(promotion, b)), None, as_json=as_json)
-    if bundle is None or env is None or a is not None:
+    if release is None or env is None or a is not None:
         raise ConfigError("give two sides (gaia api diff A B), or a bundle (gaia api diff --bundle ID --env ENV).")
-    found, now = promotion.bundle(bundle), datetime.now(UTC)
+    found, now = promotion.release(release), datetime.now(UTC)
     if record:
         # Before anything is asked: whoever cannot sign should not wait for an answer that is thrown away.
         signers_for(promotion, env)

@@ -11,8 +11,6 @@ from pytest_gaia.cli.options import AsJson, EnvironmentName, environment_option
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.release.ledger import head_digits
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.checks import Check, check_running
-from pytest_gaia.promotion.bundle.images import look
 from pytest_gaia.promotion.gate.checklist import CHECKLIST
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.gate.items import Item
@@ -21,6 +19,8 @@ from pytest_gaia.promotion.ledger.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import ITEM, check_experimental, record_check
 from pytest_gaia.promotion.promote.plan import environment_of
+from pytest_gaia.promotion.release.comparison import Check, check_running
+from pytest_gaia.promotion.release.images import look
 
 GATE_HELP = """\
 Decide whether a bundle may be in an environment, from the ledger, and from what this machine has deployed outside of a
@@ -75,7 +75,7 @@ app.add_typer(checks)
 
 _HOLD = 11
 
-BundleId = Annotated[
+ReleaseId = Annotated[
     str, typer.Option("--bundle", metavar="ID", help="The bundle; the beginning of its id does.", show_default=False)
 ]
 
@@ -83,7 +83,7 @@ BundleId = Annotated[
 @app.command("gate", help=GATE_HELP)
 def decide_gate(
     env: EnvironmentName,
-    bundle: BundleId,
+    release: ReleaseId,
     edge: Annotated[bool, typer.Option("--edge", help="Only what must hold before it is deployed there.")] = False,
     head: Annotated[
         str | None,
@@ -101,7 +101,7 @@ def decide_gate(
         )
     promotion = Promotion.here()
     situation = replace(
-        promotion.situation(env, promotion.bundle(bundle)), head="" if head is None else head_digits(head)
+        promotion.situation(env, promotion.release(release)), head="" if head is None else head_digits(head)
     )
     if observe:
         situation = replace(situation, running=_running(promotion, situation))
@@ -122,12 +122,12 @@ def _running(promotion: Promotion, situation: Situation) -> tuple[Check, ...]:
     if not services:
         return ()
     sights = look(environment, promotion.rootdir, services)
-    return tuple(check_running(situation.bundle, sights, situation.environment))
+    return tuple(check_running(situation.release, sights, situation.environment))
 
 
 @app.command("checklist", help=CHECKLIST_HELP)
 def show_checklist(
-    bundle: BundleId,
+    release: ReleaseId,
     env: Annotated[
         str | None, typer.Argument(metavar="[ENV]", help="One environment; without it, all.", show_default=False)
     ] = None,
@@ -135,7 +135,7 @@ def show_checklist(
 ) -> None:
     """Show the items of the checklist."""
     promotion = Promotion.here()
-    found = promotion.bundle(bundle)
+    found = promotion.release(release)
     targets = (
         [env] if env else list(dict.fromkeys(item.target for item in CHECKLIST if item.target in promotion.stages))
     )
@@ -169,7 +169,7 @@ def show_gate(gate: Gate) -> None:
     show_items(sorted(gate.items, key=lambda item: item.finding.status != "waived"))
     bad = sum(not item.good for item in gate.items)
     why = f": {bad} of {len(gate.items)} items are not good" if bad else ""
-    typer.echo(f"{gate.environment}, bundle {gate.bundle[:12]}: {gate.verdict}{why}")
+    typer.echo(f"{gate.environment}, bundle {gate.release[:12]}: {gate.verdict}{why}")
 
 
 def show_items(items: Sequence[Item]) -> None:
@@ -184,7 +184,7 @@ def gate_json(gate: Gate) -> dict[str, Any]:
     """Return the decision as plain values."""
     return {
         "environment": gate.environment,
-        "bundle": gate.bundle,
+        "bundle": gate.release,
         "verdict": gate.verdict,
         "exit_code": gate.exit_code,
         "reasons": list(gate.reasons),
@@ -215,13 +215,13 @@ def _checks() -> None:
 
 @checks.command("no-experimental-features", help=EXPERIMENTAL_HELP)
 def check_no_experimental_features(
-    bundle: BundleId,
+    release: ReleaseId,
     env: Annotated[str, environment_option("Where it is to go.")],
     as_json: AsJson = False,
 ) -> None:
     """Look, write, and end with what was found."""
     promotion = Promotion.here()
-    found, now = promotion.bundle(bundle), datetime.now(UTC)
+    found, now = promotion.release(release), datetime.now(UTC)
     status, why, findings = check_experimental(promotion, env, found, now)
     entry = record_check(promotion, env, found, ITEM, (status, why, findings), now)
     if as_json:

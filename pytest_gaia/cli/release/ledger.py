@@ -32,20 +32,20 @@ is not signed; 4 a mistake; 12 the remote is out of reach.
 _LEAST_DIGITS = 8
 """of a hash that stands for one entry"""
 
-BUNDLE = Annotated[str | None, typer.Option("--bundle", metavar="ID", help="Only about this bundle.")]
+RELEASE = Annotated[str | None, typer.Option("--bundle", metavar="ID", help="Only about this bundle.")]
 
 
 @app.command("show")
-def show_ledger(bundle: BUNDLE = None, as_json: AsJson = False) -> None:
+def show_ledger(release: RELEASE = None, as_json: AsJson = False) -> None:
     """Show every entry: what it says, when, and who has signed it."""
     promotion = Promotion.here()
-    wanted = promotion.bundle(bundle).id if bundle else None
-    entries = [entry for entry in promotion.ledger.entries() if wanted is None or _bundle(entry) == wanted]
+    wanted = promotion.release(release).id if release else None
+    entries = [entry for entry in promotion.ledger.entries() if wanted is None or _release(entry) == wanted]
     if as_json:
         echo_json([_plain(entry) for entry in entries])
         return
     if not entries:
-        typer.echo(f"{promotion.ledger.store.name}: no entry{' about this bundle' if bundle else ' yet'}")
+        typer.echo(f"{promotion.ledger.store.name}: no entry{' about this bundle' if release else ' yet'}")
         return
     show_table(("no.", "when", "kind", "what it says", "signed by", "hash"), [_row(entry) for entry in entries])
 
@@ -126,9 +126,9 @@ def _plain(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _bundle(entry: Entry) -> str:
+def _release(entry: Entry) -> str:
     says: Any = entry.predicate
     for part in (says, getattr(says, "details", None), getattr(says, "decision", None)):
-        if bundle := getattr(part, "bundle", ""):
-            return str(bundle)
+        if release := getattr(part, "release", ""):
+            return str(release)
     return ""

@@ -8,7 +8,7 @@ import typer
 from pytest_gaia.cli.asking import INTERRUPTED, confirm_production
 from pytest_gaia.cli.options import AsJson, Confirm, EnvironmentName
 from pytest_gaia.cli.output import echo_json, reader_may_leave
-from pytest_gaia.cli.release.gate import BundleId, gate_json, show_gate
+from pytest_gaia.cli.release.gate import ReleaseId, gate_json, show_gate
 from pytest_gaia.errors import DeployLocked
 from pytest_gaia.promotion.gate.gate import Gate
 from pytest_gaia.promotion.project import Promotion
@@ -43,10 +43,10 @@ _HOLD = 11
 
 
 @app.command("promote", help=HELP)
-def promote_bundle(
+def promote_release(
     context: typer.Context,
     env: EnvironmentName,
-    bundle: BundleId,
+    release: ReleaseId,
     plan: Annotated[
         bool,
         typer.Option(
@@ -64,13 +64,13 @@ def promote_bundle(
     """Promote, show how it ended, and what to do next."""
     promotion = Promotion.here()
     extra = tuple(context.obj or ())
-    planned = plan_promotion(promotion, env, promotion.bundle(bundle), extra, signing=only != "run")
+    planned = plan_promotion(promotion, env, promotion.release(release), extra, signing=only != "run")
     changed = changed_files(planned)
     if plan:
         raise typer.Exit(_show_plan(planned, changed, as_json=as_json))
     if planned.edge.exit_code or changed:
         raise typer.Exit(_refused(planned, changed, as_json=as_json))
-    confirm_production(env, f"Promote bundle {planned.bundle.short} to {env}", confirmed)
+    confirm_production(env, f"Promote bundle {planned.release.short} to {env}", confirmed)
     ending = _carried_out(planned, resume=resume, only=only, as_json=as_json)
     with reader_may_leave(sys.stdout):
         _show_ending(planned, ending, only=only, as_json=as_json)
@@ -80,7 +80,7 @@ def promote_bundle(
 def _carried_out(plan: Plan, *, resume: bool, only: Part | None, as_json: bool) -> Ending:
     def say(step: str, text: str) -> None:
         with reader_may_leave(sys.stderr):
-            typer.echo(f"{plan.name} {plan.bundle.short} | {step}: {text}", err=True)
+            typer.echo(f"{plan.name} {plan.release.short} | {step}: {text}", err=True)
 
     # Between two steps as well, a signal gives the lock back, and leaves a journal to go on from.
     promote = Promote(plan, say, output=sys.stderr.fileno() if as_json else None, part=only)
@@ -91,7 +91,7 @@ def _carried_out(plan: Plan, *, resume: bool, only: Part | None, as_json: bool) 
         typer.echo(f"\nInterrupted. To go on: {_again(plan)} --resume", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except DeployLocked:
-        if not resume and any(mark.bundle == plan.bundle.id for mark in promote.journal.unfinished()):
+        if not resume and any(mark.release == plan.release.id for mark in promote.journal.unfinished()):
             typer.echo(f"If that was this promotion, and it was killed here: {_again(plan)} --resume", err=True)
         raise
 
@@ -105,12 +105,12 @@ def _show_plan(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
         return code
     rootdir = plan.promotion.rootdir
     signed = "signed" if plan.signers else "not signed; nothing asks for it"
-    images = {part.service: part.image for part in plan.bundle.components}
+    images = {part.service: part.image for part in plan.release.components}
     named = " ".join(f"--image {service}={images[service]}" for service in plan.services)
-    typer.echo(f"{plan.name}, bundle {plan.bundle.short}:")
+    typer.echo(f"{plan.name}, bundle {plan.release.short}:")
     for number, line in enumerate(
         (
-            f"ask whether it may come here: gaia gate {plan.name} --bundle {plan.bundle.short} --edge",
+            f"ask whether it may come here: gaia gate {plan.name} --bundle {plan.release.short} --edge",
             "take the lock of the environment, and keep it until the end",
             f"seal what the run owes: {shown(plan.commands.seal, rootdir)}",
             f"{'deploy, wait' if plan.deploys else 'observe what runs'}, and test: {shown(plan.commands.run, rootdir)}",
@@ -136,9 +136,9 @@ def _refusal(plan: Plan, changed: tuple[str, ...]) -> tuple[int, str, str]:
         return (
             code,
             why,
-            f"git switch --detach {plan.bundle.commit[:12]}, or commit them and make a bundle: gaia bundle create",
+            f"git switch --detach {plan.release.commit[:12]}, or commit them and make a bundle: gaia bundle create",
         )
-    advice = _first_next(plan.edge) or f"gaia gate {plan.name} --bundle {plan.bundle.short} --edge"
+    advice = _first_next(plan.edge) or f"gaia gate {plan.name} --bundle {plan.release.short} --edge"
     return (code, "the gate does not let it in", advice) if code else (0, "", _again(plan))
 
 
@@ -170,11 +170,11 @@ def _show_ending(plan: Plan, ending: Ending, *, only: Part | None, as_json: bool
         return
     # People sign the way into the next stage, and look at the page of that.
     target = (_after(plan) if ending.exit_code == 0 else None) or plan.name
-    typer.echo(f"page: gaia signoff report --bundle {plan.bundle.short} --env {target}")
+    typer.echo(f"page: gaia signoff report --bundle {plan.release.short} --env {target}")
 
 
 def _echo_ending(plan: Plan, gate: Gate | None, code: int, why: str, advice: str, **more: object) -> None:
-    decision = gate_json(gate) if gate else {"environment": plan.name, "bundle": plan.bundle.id, "verdict": "HOLD"}
+    decision = gate_json(gate) if gate else {"environment": plan.name, "bundle": plan.release.id, "verdict": "HOLD"}
     end = {"exit_code": code, "why": why, "next": advice, "ledger_head": plan.promotion.ledger.head}
     echo_json(decision | end | more)
 
@@ -187,7 +187,7 @@ def _advice(plan: Plan, ending: Ending) -> str:
     """Return what to do after it has ended."""
     if ending.exit_code == 0:
         after = _after(plan)
-        return f"gaia gate {after} --bundle {plan.bundle.short} --edge" if after else "gaia status"
+        return f"gaia gate {after} --bundle {plan.release.short} --edge" if after else "gaia status"
     return (_first_next(ending.gate) if ending.gate else "") or _again(plan)
 
 
@@ -201,4 +201,4 @@ def _first_next(gate: Gate) -> str:
 
 
 def _again(plan: Plan) -> str:
-    return f"gaia promote {plan.name} --bundle {plan.bundle.short}"
+    return f"gaia promote {plan.name} --bundle {plan.release.short}"

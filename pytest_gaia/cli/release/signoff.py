@@ -9,12 +9,12 @@ import typer
 
 from pytest_gaia.cli.asking import moment
 from pytest_gaia.cli.options import DefaultGroup, environment_option
-from pytest_gaia.cli.release.gate import BundleId
+from pytest_gaia.cli.release.gate import ReleaseId
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder, write_file
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.signing import Word, write_word
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.promotion.signoff.page import Asked, Found, signoff_page
 
 SIGNOFF_HELP = """\
@@ -79,7 +79,7 @@ SshKey = Annotated[
 def sign_off(
     item: ItemName,
     env: Target,
-    bundle: BundleId,
+    release: ReleaseId,
     role: Annotated[
         str | None, typer.Option(metavar="ROLE", help="The role to sign in; needed where your key has several.")
     ] = None,
@@ -88,27 +88,27 @@ def sign_off(
     ssh_key: SshKey = None,
 ) -> None:
     """Write a signed sign-off into the ledger."""
-    _sign("signoff", item, env, bundle, role, why, until, ssh_key)
+    _sign("signoff", item, env, release, role, why, until, ssh_key)
 
 
 @app.command("waive", help=WAIVE_HELP)
 def waive_item(
     item: ItemName,
     env: Target,
-    bundle: BundleId,
+    release: ReleaseId,
     why: Annotated[str, typer.Option(metavar="TEXT", help="Why it may go without.", show_default=False)],
     until: Annotated[str, typer.Option(metavar="TIME", help="Until when: 2d, 12h, or a date.", show_default=False)],
     ssh_key: SshKey = None,
 ) -> None:
     """Write a signed waiver into the ledger."""
-    _sign("waiver", item, env, bundle, "release-manager", why, until, ssh_key)
+    _sign("waiver", item, env, release, "release-manager", why, until, ssh_key)
 
 
 def _sign(
-    kind: str, item: str, env: str, bundle: str, role: str | None, why: str, until: str, ssh_key: Path | None
+    kind: str, item: str, env: str, release: str, role: str | None, why: str, until: str, ssh_key: Path | None
 ) -> None:
     promotion = Promotion.here()
-    found: Bundle = promotion.bundle(bundle)
+    found: Release = promotion.release(release)
     word = Word(item, env, why, until, role)
     entry = write_word(promotion, found, word, kind, ssh_key, datetime.now(UTC), os.environ.get("USER", ""))
     who = ", ".join(key.name for key in entry.signers) or "nobody's key: this environment asks for none"
@@ -122,7 +122,7 @@ _NOT_WHOLE = 1
 
 @signoff.command("report", help=HELP)
 def report_signoff(
-    bundle: BundleId,
+    release: ReleaseId,
     env: Annotated[list[str] | None, environment_option("The environment that it goes to; repeatable.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page, as HTML, to FILE.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as Markdown to FILE.")] = None,
@@ -152,7 +152,7 @@ def report_signoff(
     promotion = Promotion.here()
     asked = Asked(tuple(env or ()), tuple(run or ()), tuple(record or ()), allure)
     when = moment(as_of, "--as-of") if as_of is not None else datetime.now(UTC)
-    found = signoff_page(promotion, promotion.bundle(bundle), asked, when)
+    found = signoff_page(promotion, promotion.release(release), asked, when)
     if form:
         # A document, not text for the log: as bytes, so that no character of it is shown as another one.
         typer.echo(_rendered(found, form).rstrip("\n").encode())

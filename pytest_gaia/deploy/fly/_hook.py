@@ -48,7 +48,7 @@ class FlyHook:
             return Reply(status="retry", message=str(problem))
         except DeployFailed as problem:
             return Reply(status="failed", message=str(problem))
-        return Reply(status="done", release=observation.release, observation=observation)
+        return Reply(status="done", version=observation.version, observation=observation)
 
     def _deploy(self, request: Request, arguments: tuple[str, ...], log: Callable[[str], None]) -> Reply:
         until = time.monotonic() + request.deadline
@@ -61,7 +61,7 @@ class FlyHook:
         return Reply(
             status="done",
             commands=tuple(self._spoken(command) for command in (arguments, *woken)),
-            release=made.version if made else None,
+            version=made.version if made else None,
             image=made.image_ref if made else None,
             message=problem,
             tail=finished.stderr_tail,

@@ -32,7 +32,7 @@ def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) ->
         app=app,
         exists=True,
         machines=machines,
-        release=status.version or None,
+        version=status.version or None,
         hostname=status.hostname or None,
         taken=utc_now("milliseconds"),
     )

@@ -253,7 +253,7 @@ class _Machine(msgspec.Struct):
             region=self.region or None,
             image=self.image_ref.reference() or settings.image or None,
             digest=self.image_ref.digest or None,
-            release=int(release) if release.isdecimal() else None,
+            version=int(release) if release.isdecimal() else None,
             checks=max(configured, len(reported)),
             passing=sum(check.status == "passing" for check in reported),
             critical=sum(check.status == "critical" for check in reported),

@@ -96,7 +96,7 @@ def _commit(rootdir: Path) -> str:
         if value := os.environ.get(name):
             return value
     # Imported here: only a run that writes such a report asks git.
-    from pytest_gaia.promotion.bundle.commits import head
+    from pytest_gaia.promotion.release.commits import head
 
     with suppress(ConfigError):
         return head(rootdir).id

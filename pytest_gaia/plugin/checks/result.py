@@ -108,7 +108,7 @@ class Result:
         self._end: RunEnd | None = None
         self._begun = False
         self._plugins = plugins_of(config.pluginmanager)
-        self._bundle: str = config.option.gaia_bundle or ""
+        self._release: str = config.option.gaia_bundle or ""
         self._full_required: bool = config.option.gaia_require_full
         self._record = _opened(config.option.gaia_record, "--gaia-record")
         self._report = _opened(config.option.gaia_report, "--gaia-report")
@@ -123,13 +123,13 @@ class Result:
 
     def begin(self, environment: Environment, states: Sequence[ServiceState]) -> None:
         """The environment has been observed: from now on records are written as they come."""
-        release = environment.release or next((state.version for state in states if state.version), "")
+        deployed_version = environment.release or next((state.version for state in states if state.version), "")
         known = environment.addresses
         seen = (
             ServiceHealth(s.service, s.state, s.version, s.cold_start_ms, s.detail, known.get(s.service, ""))
             for s in states
         )
-        start = _start_line(environment, release, self.run.observed(), tuple(seen))
+        start = _start_line(environment, deployed_version, self.run.observed(), tuple(seen))
         self._start = structs.replace(start, deployment=self.deployment, plugins=self._plugins)
         self._open_record()
 
@@ -154,7 +154,7 @@ class Result:
             undeployed=self.undeployed,
             plan=self.plan.digest if self.plan else "",
             sealed=self.plan.nodes if self.plan else (),
-            bundle=self._bundle,
+            release=self._release,
         )
         self._write(self._end)
         self.evaluated = self._classify()
@@ -263,7 +263,7 @@ def _package(plugin: object) -> str:
 
 def _start_line(
     environment: Environment,
-    release: str = "",
+    deployed_version: str = "",
     observed: Observed = NOTHING_OBSERVED,
     services: tuple[ServiceHealth, ...] = (),
 ) -> RunStart:
@@ -275,7 +275,7 @@ def _start_line(
         capabilities=tuple(sorted(observed.capabilities)),
         unknown=tuple(sorted(observed.unknown)),
         rehearsal=environment.rehearsal,
-        release=release,
+        deployed_version=deployed_version,
         version=__version__,
         services=services,
         loopback=environment.loopback,

@@ -245,7 +245,7 @@ class SealHooks:
         self.result.plan = plan
 
 
-def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], bundle: str) -> Plan:
+def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], release: str) -> Plan:
     """Return what a run of ``items`` owes."""
     environment = run.declared
     subjects = [(item.nodeid, item.stash[EVIDENCE].subject) for item in items]
@@ -258,7 +258,7 @@ def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], bundl
     suites = {marker for _, subject in subjects for marker in subject.markers if marker in known}
     return Plan(
         environment=environment.name,
-        bundle=bundle,
+        release=release,
         suites=tuple(sorted(suites)),
         tests=tuple(sorted(tests)),
         objectives=tuple(sorted(objectives)),
@@ -274,7 +274,7 @@ def read_required_plan(run: Run, evaluating: Evaluator, config: pytest.Config) -
     plan = read_plan(path)
     for what, theirs, ours in (
         ("environment", plan.environment, run.declared.name),
-        ("bundle", plan.bundle, config.option.gaia_bundle or plan.bundle),
+        ("bundle", plan.release, config.option.gaia_bundle or plan.release),
         ("set of rules", plan.expectations_digest, expectations_digest(evaluating.expectations.expectations)),
     ):
         if theirs != ours:

@@ -10,11 +10,11 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.api._difference import ApiChange, difference
 from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, kept_folder, load, with_kept
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.checklist import BY_ID
 from pytest_gaia.promotion.ledger.statements import CheckStatus
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import environment_apart, not_running
+from pytest_gaia.promotion.release.model import Release
 
 EXIT_CODES: dict[CheckStatus, int] = {"proved": 0, "failed": 1, "inconclusive": 11}
 
@@ -129,7 +129,7 @@ def _digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def check_release(promotion: Promotion, environment: str, bundle: Bundle, now: datetime) -> ApiCheck:
+def check_release(promotion: Promotion, environment: str, release: Release, now: datetime) -> ApiCheck:
     """Compare the environment that ``bundle`` comes from, on its way into ``environment``, with production.
 
     A first stage that asks for this is compared itself: the bundle runs nowhere before. Where production does not answer,
@@ -146,7 +146,7 @@ def check_release(promotion: Promotion, environment: str, bundle: Bundle, now: d
     candidate, baseline = environment_apart(promotion, previous), environment_apart(promotion, BASELINE)
     if same := _same_address(candidate, baseline):
         return undecided(f"{previous} and {BASELINE} have the same address, {same}: that compares nothing")
-    if problem := not_running(promotion, candidate, bundle, now):
+    if problem := not_running(promotion, candidate, release, now):
         return undecided(problem)
     return check(baseline_of(promotion, baseline), fetch(candidate))
 

@@ -29,7 +29,7 @@ _SLO = ("passed", "warned", "failed", "inconclusive")
 
 def passed_run(situation: Situation, environment: str) -> Finding:
     """The newest run of the bundle there was complete, fresh, and came to PROMOTE."""
-    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    again = f"gaia promote {environment} --bundle {situation.release.short}"
     run = situation.newest(RunPredicate, environment)
     if run is None:
         return missing(f"no run of this bundle in {environment} counts as evidence", again)
@@ -78,7 +78,7 @@ def not_rejected(situation: Situation) -> Finding:
     rejected = rejected_before(situation)
     if not rejected:
         return proved("no earlier run of this bundle was rejected")
-    where = f"--env {situation.environment} --bundle {situation.bundle.short}"
+    where = f"--env {situation.environment} --bundle {situation.release.short}"
     why = f"{_earlier_runs(situation, situation.environment)[2:]}, on {_day(rejected[-1])}; nobody has signed why it may count"
     evidence = (rejected[-1].sha256,)
     return Finding("missing", why, evidence, f"gaia waive not-rejected {where} --until 7d --why …")
@@ -101,7 +101,7 @@ def _ordinal(number: int) -> str:
 
 def passed_gate(situation: Situation, environment: str) -> Finding:
     """The newest decision of the gate of ``environment`` about this bundle is PROMOTE, and still holds."""
-    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    again = f"gaia promote {environment} --bundle {situation.release.short}"
     gate = situation.newest(GatePredicate, environment)
     if gate is None:
         return missing(f"this bundle has not passed the gate of {environment}", again)
@@ -121,7 +121,7 @@ def soaked(situation: Situation, environment: str) -> Finding:
     if stay.since is None:
         if situation.newest(DeploymentPredicate, environment) is None:
             return missing(f"nothing shows that the bundle was deployed to {environment}")
-        return missing(stay.gone, f"gaia promote {environment} --bundle {situation.bundle.short}")
+        return missing(stay.gone, f"gaia promote {environment} --bundle {situation.release.short}")
     age = situation.now - stay.since.time
     if age < need:
         return missing(
@@ -139,7 +139,7 @@ def soaked(situation: Situation, environment: str) -> Finding:
 def stable(situation: Situation, environment: str) -> Finding:
     """The newest runs of the bundle there all passed, with nothing that failed first and passed when tried again."""
     runs = situation.evidence(RunPredicate, environment)[-_STABLE_RUNS:]
-    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    again = f"gaia promote {environment} --bundle {situation.release.short}"
     if len(runs) < _STABLE_RUNS:
         return missing(f"{len(runs)} of {_STABLE_RUNS} runs in {environment}", again)
     for run in runs:
@@ -183,7 +183,7 @@ def performs(situation: Situation, environment: str) -> Finding:
 
 def rollback_ready(situation: Situation, environment: str) -> Finding:
     """A rollback from this bundle was rehearsed in ``environment`` after it was deployed there, and worked."""
-    again = f"gaia rollback rehearse {environment} --bundle {situation.bundle.short}"
+    again = f"gaia rollback rehearse {environment} --bundle {situation.release.short}"
     rehearsals = [each for each in situation.evidence(RollbackPredicate, environment) if each.says.rehearsal]
     if not rehearsals:
         return missing(f"no rollback from this bundle was rehearsed in {environment}", again)
@@ -213,7 +213,7 @@ def checked(situation: Situation, item: str, command: str) -> Finding:
 def signed(situation: Situation, item: str, roles: tuple[str, ...]) -> Finding:
     """A person in one of ``roles``, who is not an author of the bundle, has signed the item, and it still holds."""
     role = roles[0]
-    command = f"gaia signoff {item} --env {situation.environment} --bundle {situation.bundle.short} --role {role}"
+    command = f"gaia signoff {item} --env {situation.environment} --bundle {situation.release.short} --role {role}"
     found = [
         each for each in situation.evidence(SignoffPredicate) if each.says.item == item and each.says.role in roles
     ]
@@ -228,7 +228,7 @@ def signed(situation: Situation, item: str, roles: tuple[str, ...]) -> Finding:
 def deployed(situation: Situation) -> Finding:
     """The bundle was deployed to the environment or came back by a rollback, was seen to run, and was not replaced."""
     environment = situation.environment
-    again = f"gaia promote {environment} --bundle {situation.bundle.short}"
+    again = f"gaia promote {environment} --bundle {situation.release.short}"
     latest, stay = situation.newest(DeploymentPredicate), situation.stay(environment)
     if latest is None and stay.since is None:
         return missing(f"nothing shows that the bundle was deployed to {environment}", again)
@@ -243,7 +243,7 @@ def deployed(situation: Situation) -> Finding:
     if stay.gone:
         return missing(stay.gone, again)
     if back:
-        return proved(f"seen to run since the rollback from {back.says.bundle[:SHORT]} on {_day(back)}", back)
+        return proved(f"seen to run since the rollback from {back.says.release[:SHORT]} on {_day(back)}", back)
     return proved(f"seen to run on {_day(latest)}", latest) if latest else missing(f"nothing shows it in {environment}")
 
 
@@ -252,7 +252,7 @@ def running_now(situation: Situation) -> Finding:
     checks = [each for each in situation.running or () if each.status != "left out"]
     wrong = "; ".join(f"{each.what}: {each.why}" for each in checks if each.status != "same")
     if wrong or not checks:
-        again = f"gaia promote {situation.environment} --bundle {situation.bundle.short}"
+        again = f"gaia promote {situation.environment} --bundle {situation.release.short}"
         return missing(wrong or f"{situation.environment} runs no service that the bundle has an image of", again)
     return proved(f"{len(checks)} {'service runs' if len(checks) == 1 else 'services run'} the images of the bundle")
 
@@ -260,7 +260,7 @@ def running_now(situation: Situation) -> Finding:
 def undrifted(situation: Situation) -> Finding:
     """What ran at the end of the newest run was still the bundle, and the run came after the deployment."""
     run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)
-    again = f"gaia promote {situation.environment} --bundle {situation.bundle.short}"
+    again = f"gaia promote {situation.environment} --bundle {situation.release.short}"
     if run is None or deployment is None:
         return missing("nothing was observed", again)
     if run.entry.sequence < deployment.entry.sequence:
@@ -276,7 +276,7 @@ def not_quarantined(situation: Situation) -> Finding:
     """The bundle was not rolled back anywhere."""
     for entry in situation.entries:
         says = entry.predicate
-        if isinstance(says, RollbackPredicate) and says.bundle == situation.bundle.id and not says.rehearsal:
+        if isinstance(says, RollbackPredicate) and says.release == situation.release.id and not says.rehearsal:
             why = f"it was rolled back from {says.environment} on {says.time[:10]}: {says.why}; make a new bundle"
             return Finding("failed", why, (entry.sha256,), "gaia bundle create")
     return proved("it was never rolled back")
@@ -286,7 +286,7 @@ def not_frozen(situation: Situation) -> Finding:
     """No freeze is in force."""
     for freeze in situation.stage.freezes:
         if freeze.begins <= situation.now < freeze.until:
-            where = f"--env {situation.environment} --bundle {situation.bundle.short}"
+            where = f"--env {situation.environment} --bundle {situation.release.short}"
             override = f"gaia waive not-frozen {where} --until 1d --why …"
             return missing(f"frozen until {freeze.until.isoformat()}: {freeze.why}", override)
     return proved("no freeze is in force")

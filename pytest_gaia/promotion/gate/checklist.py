@@ -14,8 +14,8 @@ _SECURITY = ("security",)
 
 INTEGRATION_SUITES = ("messaging", "database")
 """suites that test the services together with the broker and the database"""
-_API = "gaia api diff --bundle {bundle} --env {environment} --record"
-_EXPERIMENTAL = "gaia check no-experimental-features --bundle {bundle} --env {environment}"
+_API = "gaia api diff --bundle {release} --env {environment} --record"
+_EXPERIMENTAL = "gaia check no-experimental-features --bundle {release} --env {environment}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def _integration(situation: Situation) -> Finding:
 
 def _check(item: str, command: str) -> Callable[[Situation], Finding]:
     def prove(situation: Situation) -> Finding:
-        filled = command.format(environment=situation.environment, bundle=situation.bundle.short)
+        filled = command.format(environment=situation.environment, release=situation.release.short)
         return proofs.checked(situation, item, filled)
 
     return prove

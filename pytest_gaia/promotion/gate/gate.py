@@ -41,7 +41,7 @@ class Gate:
     """The decision, and each item that it rests on."""
 
     environment: str
-    bundle: str
+    release: str
     verdict: Decision
     items: tuple[Item, ...]
 
@@ -72,7 +72,7 @@ class Gate:
             properties=tuple(item.property_name for item in self.items if item.good),
             decision=GateDetails(
                 environment=self.environment,
-                bundle=self.bundle,
+                release=self.release,
                 verdict=self.verdict,
                 reasons=self.reasons,
                 evidence=tuple(evidence),
@@ -89,7 +89,7 @@ def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[
     """
     asked = (item for item in (*_items(situation), *also) if only is None or item.group == only)
     items = tuple(_waived(item, situation) for item in asked)
-    return Gate(situation.environment, situation.bundle.id, _word(items), items)
+    return Gate(situation.environment, situation.release.id, _word(items), items)
 
 
 def _word(items: tuple[Item, ...]) -> Decision:
@@ -136,17 +136,17 @@ def _whole(situation: Situation) -> Finding:
 
 
 def _pinned(situation: Situation) -> Finding:
-    bundle = situation.bundle
-    if not bundle.components:
+    release = situation.release
+    if not release.components:
         return missing("the bundle holds no image", "gaia bundle create")
-    if bundle.kind == "local" and situation.environment not in _LOCAL_ONLY:
+    if release.kind == "local" and situation.environment not in _LOCAL_ONLY:
         return failed("its images are on one machine only; push them, and make a bundle of what the registry has")
     services = situation.stage.services or ()
-    if lacking := [each for each in services if each not in (*_NOT_BUILT, *bundle.digests)]:
+    if lacking := [each for each in services if each not in (*_NOT_BUILT, *release.digests)]:
         why = f"no image of {', '.join(lacking)}, which {situation.environment} runs: nobody knows what is tested there"
         return missing(why, "gaia bundle create")
-    loose = [each.service for each in bundle.components if not each.digest.startswith("sha256:")]
-    return failed(f"no digest: {', '.join(loose)}") if loose else proved(f"{len(bundle.components)} images")
+    loose = [each.service for each in release.components if not each.digest.startswith("sha256:")]
+    return failed(f"no digest: {', '.join(loose)}") if loose else proved(f"{len(release.components)} images")
 
 
 def _waived(item: Item, situation: Situation) -> Item:

@@ -5,13 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from pytest_gaia.config.stages import Stage
-from pytest_gaia.promotion.bundle.checks import Check
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate._outside import RollOut, last_deployment
 from pytest_gaia.promotion.ledger.keys import TrustedKey
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import (
-    NO_BUNDLE,
+    NO_RELEASE,
     RUNS_WELL,
     SHORT,
     DeploymentPredicate,
@@ -22,6 +20,8 @@ from pytest_gaia.promotion.ledger.statements import (
     SignoffPredicate,
     WaiverPredicate,
 )
+from pytest_gaia.promotion.release.comparison import Check
+from pytest_gaia.promotion.release.model import Release
 
 P = TypeVar("P", bound=Predicate)
 
@@ -66,7 +66,7 @@ class Situation:
 
     environment: str
     stage: Stage
-    bundle: Bundle
+    release: Release
     entries: tuple[Entry, ...]
     now: datetime
     head: str = ""
@@ -82,7 +82,7 @@ class Situation:
         services = self.stage.services
         return {
             service: digest
-            for service, digest in self.bundle.digests.items()
+            for service, digest in self.release.digests.items()
             if services is None or service in services
         }
 
@@ -99,8 +99,8 @@ class Situation:
             if isinstance(entry.predicate, kind)
             and entry.time is not None
             and entry.time <= self.now + CLOCK_SKEW
-            and _about(entry.predicate) == (wanted, self.bundle.id)
-            and entry.subjects == self.bundle.subjects()
+            and _about(entry.predicate) == (wanted, self.release.id)
+            and entry.subjects == self.release.subjects()
             and self._may_say(entry)
             and not self._overtaken(entry)
         ]
@@ -135,14 +135,14 @@ class Situation:
         latest = last_deployment(self.entries, environment)
         if latest is None or latest.time is None:
             return ""
-        if isinstance(latest.predicate, DeploymentPredicate) and latest.predicate.bundle == NO_BUNDLE:
+        if isinstance(latest.predicate, DeploymentPredicate) and latest.predicate.release == NO_RELEASE:
             return f"{environment} was {latest.predicate.reason}"
         late = [
             each
             for each in self.here
             if each.environment == environment
             and latest.time < each.time <= self.now + CLOCK_SKEW
-            and not each.leaves(self.bundle.digests)
+            and not each.leaves(self.release.digests)
         ]
         return f"{environment} was {late[-1]}" if late else ""
 
@@ -150,11 +150,11 @@ class Situation:
         self, stay: Stay, entry: Entry, says: DeploymentPredicate | RollbackPredicate, latest: datetime | None
     ) -> Stay:
         rehearsed = isinstance(says, RollbackPredicate) and says.rehearsal
-        arrived = says.target if isinstance(says, RollbackPredicate) and not rehearsed else says.bundle
+        arrived = says.target if isinstance(says, RollbackPredicate) and not rehearsed else says.release
         # A rehearsal goes forward again whatever came of the way back; a way forward that failed has an entry of its own.
         if says.outcome not in RUNS_WELL and not rehearsed:
             return Stay(gone=f"not known what {says.environment} runs: {_how(entry, says)} came to {says.outcome}")
-        if arrived != self.bundle.id:
+        if arrived != self.release.id:
             return Stay(gone=_replaced(says, arrived), elsewhere=True)
         if rehearsed:
             return replace(stay, since=_since(entry, says, latest)) if stay.since else stay
@@ -168,9 +168,9 @@ class Situation:
 
     def _has_other_images(self, entry: Entry, says: DeploymentPredicate | RollbackPredicate) -> bool:
         # The subjects of a rollback are the images that it left.
-        if isinstance(says, DeploymentPredicate) and entry.subjects != self.bundle.subjects():
+        if isinstance(says, DeploymentPredicate) and entry.subjects != self.release.subjects():
             return True
-        return any(self.bundle.digests.get(service, digest) != digest for service, digest in says.services.items())
+        return any(self.release.digests.get(service, digest) != digest for service, digest in says.services.items())
 
     def _shows(self, entry: Entry) -> bool:
         in_time = entry.time is not None and entry.time <= self.now + CLOCK_SKEW
@@ -192,7 +192,7 @@ class Situation:
     def _may_say(self, entry: Entry) -> bool:
         if not isinstance(entry.predicate, _OF_PEOPLE):
             return testified(entry, self.stage)
-        return _needs_no_signature(entry, self.stage) or bool(approvers(entry, self.bundle))
+        return _needs_no_signature(entry, self.stage) or bool(approvers(entry, self.release))
 
 
 def testified(entry: Entry, stage: Stage) -> bool:
@@ -204,10 +204,10 @@ def _needs_no_signature(entry: Entry, stage: Stage) -> bool:
     return not (stage.require_signed or entry.signed or entry.doubt)
 
 
-def approvers(entry: Entry, bundle: Bundle) -> tuple[TrustedKey, ...]:
+def approvers(entry: Entry, release: Release) -> tuple[TrustedKey, ...]:
     """Return the keys behind a sign-off or waiver that may say it: in the role it names, and not an author's."""
     role = getattr(entry.predicate, "role", "")
-    return tuple(key for key in entry.signers if key.approves(role, bundle.authors))
+    return tuple(key for key in entry.signers if key.approves(role, release.authors))
 
 
 def _since(
@@ -217,7 +217,7 @@ def _since(
 
 
 def _replaced(says: DeploymentPredicate | RollbackPredicate, arrived: str) -> str:
-    if arrived == NO_BUNDLE:
+    if arrived == NO_RELEASE:
         rolled_back = isinstance(says, RollbackPredicate)
         how = "rolled back to images of no bundle" if rolled_back else "deployed to outside of a promotion"
         return f"{says.environment} was {how} on {says.time[:10]}"
@@ -228,11 +228,11 @@ def _how(entry: Entry, says: DeploymentPredicate | RollbackPredicate) -> str:
     """Return what an entry is about, as people name it."""
     when = f"{entry.time:%Y-%m-%d %H:%M}" if entry.time else says.time[:16]
     if isinstance(says, RollbackPredicate):
-        return f"the rollback from {says.bundle[:SHORT]} to {says.target[:SHORT]} on {when}"
-    return f"the deployment of {says.bundle[:SHORT]} on {when}"
+        return f"the rollback from {says.release[:SHORT]} to {says.target[:SHORT]} on {when}"
+    return f"the deployment of {says.release[:SHORT]} on {when}"
 
 
 def _about(predicate: Predicate | None) -> tuple[str, str]:
     if predicate is None or (isinstance(predicate, RunPredicate) and predicate.details.rehearsal):
         return "", ""
-    return predicate.environment, predicate.bundle
+    return predicate.environment, predicate.release

@@ -25,7 +25,7 @@ CHECK = "urn:pytest-gaia:check/1"
 
 RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 """outcomes of a deployment or rollback after which what was meant to run does"""
-NO_BUNDLE = "no bundle"
+NO_RELEASE = "no bundle"
 """what a deployment outside of a promotion brings, and the target of a rollback to images that nobody has bundled"""
 
 SHORT = 12
@@ -41,6 +41,10 @@ SloStatus: TypeAlias = Literal["passed", "warned", "failed", "inconclusive"]
 def sha256_of(content: bytes) -> str:
     """Return the SHA-256 of ``content``, as hex: what bundles, entries and evidence name files by."""
     return hashlib.sha256(content).hexdigest()
+
+
+_STORED = {"release": "bundle", "check": "item", "versions": "releases"}
+"""field → the name that it has in signed entries, which never changes"""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -69,11 +73,11 @@ class Chain(msgspec.Struct, frozen=True):
     """SHA-256 (hex) of the envelope before this one, as its bytes are stored; empty for the first"""
 
 
-class RunDetails(msgspec.Struct, frozen=True, kw_only=True):
+class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """What ``test-result/v0.1`` has no field for."""
 
     environment: str
-    bundle: str
+    release: str
     verdict: Decision
     plan: str
     """SHA-256 of the sealed plan"""
@@ -164,9 +168,9 @@ class RunPredicate(
         return self.details.environment
 
     @property
-    def bundle(self) -> str:
+    def release(self) -> str:
         """Whose run it was."""
-        return self.details.bundle
+        return self.details.release
 
     @property
     def fence(self) -> int:
@@ -182,39 +186,39 @@ class RunPredicate(
         says = self.details
         missing = f", {len(says.missing)} not passed" if says.missing else ""
         problem = f"; {says.problem}" if says.problem else ""
-        return f"{says.environment} {says.bundle[:SHORT]}: {says.verdict}, {says.planned} sealed{missing}{problem}"
+        return f"{says.environment} {says.release[:SHORT]}: {says.verdict}, {says.planned} sealed{missing}{problem}"
 
 
-class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True):
+class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """One deployment of a bundle to an environment, as it was observed."""
 
     word: ClassVar[str] = "deployment"
 
     environment: str
-    bundle: str
+    release: str
     outcome: DeployOutcome
     reason: str = ""
     services: dict[str, str]
     """service → digest observed"""
-    releases: dict[str, int] = {}
+    versions: dict[str, int] = {}
     time: str
     rehearsal: bool = False
     """whether it was a rollback's rehearsal"""
     fence: int = 0
 
     def __str__(self) -> str:
-        if self.bundle == NO_BUNDLE:
+        if self.release == NO_RELEASE:
             return f"{self.environment} was {self.reason}: {self.outcome}"
-        return f"{self.environment} {self.bundle[:SHORT]}: {self.outcome}"
+        return f"{self.environment} {self.release[:SHORT]}: {self.outcome}"
 
 
-class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True):
+class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """A person's word for one item of the checklist, for one bundle."""
 
     word: ClassVar[str] = "sign-off"
 
     environment: str
-    bundle: str
+    release: str
     item: str
     """id of the item, such as ``security-review``; or ``release`` for the release as a whole"""
     role: str
@@ -227,17 +231,17 @@ class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True):
     """after this moment it is worth nothing (ISO 8601)"""
 
     def __str__(self) -> str:
-        about = f"{self.environment} {self.bundle[:SHORT]}: {self.item}"
+        about = f"{self.environment} {self.release[:SHORT]}: {self.item}"
         return f"{about}, by {self.signer} ({self.role}) until {self.until[:10]}"
 
 
-class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True):
+class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """An item that is let go, for a reason and for a while. Stands first in every report."""
 
     word: ClassVar[str] = "waiver"
 
     environment: str
-    bundle: str
+    release: str
     item: str
     role: str
     signer: str
@@ -246,7 +250,7 @@ class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True):
     until: str
 
     def __str__(self) -> str:
-        about = f"{self.environment} {self.bundle[:SHORT]}: {self.item}"
+        about = f"{self.environment} {self.release[:SHORT]}: {self.item}"
         return f"{about} let go by {self.signer} ({self.role}): {self.why}"
 
 
@@ -268,9 +272,9 @@ class GatePredicate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.decision.environment
 
     @property
-    def bundle(self) -> str:
+    def release(self) -> str:
         """What it decided about."""
-        return self.decision.bundle
+        return self.decision.release
 
     @property
     def fence(self) -> int:
@@ -283,14 +287,14 @@ class GatePredicate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.time_created
 
     def __str__(self) -> str:
-        return f"{self.environment} {self.bundle[:SHORT]}: {self.decision.verdict}"
+        return f"{self.environment} {self.release[:SHORT]}: {self.decision.verdict}"
 
 
-class GateDetails(msgspec.Struct, frozen=True, kw_only=True):
+class GateDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """The decision in words, and the evidence that it rests on."""
 
     environment: str
-    bundle: str
+    release: str
     verdict: Decision
     reasons: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
@@ -299,13 +303,13 @@ class GateDetails(msgspec.Struct, frozen=True, kw_only=True):
     fence: int = 0
 
 
-class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True):
+class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """An environment went back to an earlier bundle; the one that it left is quarantined."""
 
     word: ClassVar[str] = "rollback"
 
     environment: str
-    bundle: str
+    release: str
     """the one that was left"""
     target: str
     """the one that runs now"""
@@ -320,18 +324,18 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         how = "rehearsed " if self.rehearsal else ""
-        way = f"{self.bundle[:SHORT]} → {self.target[:SHORT]}"
+        way = f"{self.release[:SHORT]} → {self.target[:SHORT]}"
         return f"{self.environment} {how}{way}: {self.outcome}; {self.why}"
 
 
-class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True):
+class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """What a tool has found about one item of the checklist, for one bundle."""
 
     word: ClassVar[str] = "check"
 
     environment: str
     """the environment that the bundle is to go to"""
-    bundle: str
+    release: str
     item: str
     status: CheckStatus
     why: str
@@ -339,7 +343,7 @@ class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True):
     time: str
 
     def __str__(self) -> str:
-        return f"{self.environment} {self.bundle[:SHORT]}: {self.item} {self.status}: {self.why}"
+        return f"{self.environment} {self.release[:SHORT]}: {self.item} {self.status}: {self.why}"
 
 
 Predicate: TypeAlias = (

@@ -9,7 +9,6 @@ import msgspec
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.stages import Slo
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.ledger.statements import (
     Decision,
     DeploymentPredicate,
@@ -19,6 +18,7 @@ from pytest_gaia.promotion.ledger.statements import (
     RunPredicate,
 )
 from pytest_gaia.promotion.promote.performance import Baseline, measure, samples_of
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.verdict.classify import EXECUTED, Classification, Outcome
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen, time_of
 from pytest_gaia.verdict.plan import Plan, not_passed
@@ -108,7 +108,7 @@ def _details(
     samples = samples_of(record.tests)
     return RunDetails(
         environment=plan.environment,
-        bundle=plan.bundle,
+        release=plan.release,
         verdict=_decision(verdict),
         plan=plan.digest,
         planned=len(plan.tests),
@@ -131,7 +131,7 @@ def _details(
 
 
 def deployment_predicate(
-    seen: DeploymentSeen | None, services: Sequence[str], *, environment: str, bundle: Bundle, time: str, fence: int
+    seen: DeploymentSeen | None, services: Sequence[str], *, environment: str, release: Release, time: str, fence: int
 ) -> DeploymentPredicate:
     """Return what became of ``services``; a service of which nothing was told has failed."""
     told = {service.service: service for service in seen.services} if seen else {}
@@ -139,11 +139,11 @@ def deployment_predicate(
     outcome, reason = _outcome(known, [name for name in services if name not in told], seen)
     return DeploymentPredicate(
         environment=environment,
-        bundle=bundle.id,
+        release=release.id,
         outcome=outcome,
         reason=reason,
         services={each.service: each.images[0] for each in known if len(each.images) == 1},
-        releases={each.service: each.release for each in known if each.release is not None},
+        versions={each.service: each.version for each in known if each.version is not None},
         time=time,
         fence=fence,
     )
@@ -185,7 +185,7 @@ def contradiction(
     theirs: VerdictFile | None,
     record: RecordedRun,
     *,
-    bundle: Bundle,
+    release: Release,
     codes: tuple[int | None, int],
     between: tuple[str, str],
 ) -> str:
@@ -196,8 +196,8 @@ def contradiction(
     """
     assert record.end is not None
     found = [f"{what}: {seen[:19] or 'none'}, not {wanted[:19]}" for what, wanted, seen in (
-        ("the plan is of another bundle", bundle.id, plan.bundle),
-        ("the record is of another bundle", bundle.id, record.end.bundle),
+        ("the plan is of another bundle", release.id, plan.release),
+        ("the record is of another bundle", release.id, record.end.release),
         ("the record is of another environment", plan.environment, record.start.environment),
         ("the record is of another plan", plan.digest, record.end.plan),
         ("the plan was sealed under other rules", own.expectations_digest, plan.expectations_digest),

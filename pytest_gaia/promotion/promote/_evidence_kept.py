@@ -80,7 +80,7 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
     # A promotion that goes on behind this step has written it already: one run is never evidence twice.
     if not any(_same(entry.predicate, run) for entry in plan.promotion.ledger.entries()):
         _write_deployment(plan, deployment)
-        plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
+        plan.promotion.ledger.append(RUN, plan.release.subjects(), run, signers=plan.signers)
     return Kept(deployment.outcome, run.details.verdict, left.problem)
 
 
@@ -128,12 +128,12 @@ def _write_rejected(
     plan: Plan, why: str, files: Mapping[str, str], between: tuple[str, str], fence: int, failed: tuple[str, ...] = ()
 ) -> None:
     details = RunDetails(
-        environment=plan.name, bundle=plan.bundle.id, verdict="REJECT", plan="", planned=0, problem=why,
+        environment=plan.name, release=plan.release.id, verdict="REJECT", plan="", planned=0, problem=why,
         started=between[0], finished=between[1], fence=fence,
     )  # fmt: skip
     configuration = tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items()))
     run = RunPredicate(result="FAILED", configuration=configuration, failed=failed, details=details)
-    plan.promotion.ledger.append(RUN, plan.bundle.subjects(), run, signers=plan.signers)
+    plan.promotion.ledger.append(RUN, plan.release.subjects(), run, signers=plan.signers)
 
 
 def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
@@ -159,7 +159,7 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
         own,
         _theirs(plan),
         record,
-        bundle=plan.bundle,
+        release=plan.release,
         codes=(ran.exit_code, evaluated.exit_code),
         between=(sealed.when, ran.when),
     )
@@ -196,10 +196,10 @@ def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int
         left.plan,
         left.verdict,
         left.record,
-        files=ran.files | plan.bundle.configs,
+        files=ran.files | plan.release.configs,
         running=running,
         fence=fence,
-        baseline=baseline_of(plan.promotion.rootdir, plan.promotion.ledger.entries(), plan.name, plan.bundle.id),
+        baseline=baseline_of(plan.promotion.rootdir, plan.promotion.ledger.entries(), plan.name, plan.release.id),
         problem=left.problem,
     )
     return located(run, plan.environment, left.verdict.addresses)
@@ -211,7 +211,7 @@ def _deployment(
     """Return what was deployed; or, where nothing is deployed, whether what runs was the bundle before and after."""
     if plan.deploys:
         return _deployed(plan, verdict.deployment, fence)
-    wrong = ran.problem or ", ".join(s for s in plan.services if running.get(s) != plan.bundle.digests[s])
+    wrong = ran.problem or ", ".join(s for s in plan.services if running.get(s) != plan.release.digests[s])
     says = msgspec.structs.replace(_deployed(plan, None, fence), services=running)
     if wrong or verdict.changed:
         return msgspec.structs.replace(
@@ -222,12 +222,12 @@ def _deployment(
 
 def _deployed(plan: Plan, seen: DeploymentSeen | None, fence: int) -> DeploymentPredicate:
     return deployment_predicate(
-        seen, plan.services, environment=plan.name, bundle=plan.bundle, time=_now(), fence=fence
+        seen, plan.services, environment=plan.name, release=plan.release, time=_now(), fence=fence
     )
 
 
 def _write_deployment(plan: Plan, says: DeploymentPredicate) -> None:
-    plan.promotion.ledger.append(DEPLOYMENT, plan.bundle.subjects(), says, signers=plan.signers)
+    plan.promotion.ledger.append(DEPLOYMENT, plan.release.subjects(), says, signers=plan.signers)
 
 
 def _running(plan: Plan) -> dict[str, str]:
@@ -262,7 +262,7 @@ def _same(predicate: object, run: RunPredicate) -> bool:
 
 def _identity(run: RunPredicate) -> tuple[str, ...]:
     details = run.details
-    return details.environment, details.bundle, details.plan, details.started, details.finished
+    return details.environment, details.release, details.plan, details.started, details.finished
 
 
 def _now() -> str:

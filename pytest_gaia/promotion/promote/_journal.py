@@ -29,7 +29,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """id of the promotion"""
     when: str
     """ISO 8601, UTC"""
-    bundle: str
+    release: str
     token: str = ""
     """``begin``: of the lock, so that going on here may take over what this promotion itself still holds"""
     fence: int = 0

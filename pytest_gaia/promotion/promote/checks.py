@@ -15,14 +15,14 @@ from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.promotion.bundle.checks import check_files, check_running, deploy_files
-from pytest_gaia.promotion.bundle.images import look
-from pytest_gaia.promotion.bundle.kept import configs_folder
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, CheckStatus, RunPredicate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.signers import signers_for
+from pytest_gaia.promotion.release.comparison import check_files, check_running, deploy_files
+from pytest_gaia.promotion.release.images import look
+from pytest_gaia.promotion.release.kept import configs_folder
+from pytest_gaia.promotion.release.model import Release
 
 Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
 """status, why, findings"""
@@ -48,26 +48,26 @@ def environment_apart(promotion: Promotion, name: str) -> Environment:
     return environment
 
 
-def not_running(promotion: Promotion, environment: Environment, bundle: Bundle, now: datetime) -> str:
+def not_running(promotion: Promotion, environment: Environment, release: Release, now: datetime) -> str:
     """Return why it is not known that ``environment`` runs ``bundle``; an empty text if it does.
 
     It is observed where it is deployed from here; elsewhere the newest deployment in the ledger says it.
     """
     if environment.deploy is None:
-        return _not_said_to_run(promotion, environment.name, bundle, now)
-    checks = list(check_running(bundle, look(environment, promotion.rootdir), environment.name))
+        return _not_said_to_run(promotion, environment.name, release, now)
+    checks = list(check_running(release, look(environment, promotion.rootdir), environment.name))
     for each in checks:
         if each.status not in ("same", "left out"):
-            return f"{environment.name} is not seen to run bundle {bundle.short}: {each.what}: {each.why}"
+            return f"{environment.name} is not seen to run bundle {release.short}: {each.what}: {each.why}"
     if any(each.status == "same" for each in checks):
         return ""
-    return f"{environment.name} runs nothing that bundle {bundle.short} has an image of"
+    return f"{environment.name} runs nothing that bundle {release.short} has an image of"
 
 
 def record_check(
     promotion: Promotion,
     environment: str,
-    bundle: Bundle,
+    release: Release,
     item: str,
     found: tuple[CheckStatus, str, Sequence[str]],
     now: datetime,
@@ -79,7 +79,7 @@ def record_check(
     status, why, findings = found
     predicate = CheckPredicate(
         environment=environment,
-        bundle=bundle.id,
+        release=release.id,
         item=item,
         status=status,
         why=why,
@@ -87,43 +87,43 @@ def record_check(
         time=now.isoformat(timespec="seconds"),
     )
     signers = signers_for(promotion, environment)
-    return promotion.ledger.append(CHECK, bundle.subjects(), predicate, signers=signers)
+    return promotion.ledger.append(CHECK, release.subjects(), predicate, signers=signers)
 
 
-def _not_said_to_run(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -> str:
-    stay = promotion.situation(name, bundle, now).stay(name)
+def _not_said_to_run(promotion: Promotion, name: str, release: Release, now: datetime) -> str:
+    stay = promotion.situation(name, release, now).stay(name)
     if stay.since or stay.gone:
         return stay.gone
-    return f"nothing shows that {name} runs bundle {bundle.short}; gaia promote {name} --bundle {bundle.short}"
+    return f"nothing shows that {name} runs bundle {release.short}; gaia promote {name} --bundle {release.short}"
 
 
-def check_experimental(promotion: Promotion, environment: str, bundle: Bundle, now: datetime) -> Found:
+def check_experimental(promotion: Promotion, environment: str, release: Release, now: datetime) -> Found:
     """Return what is found about ``bundle`` on its way into ``environment``.
 
     Raises ``ConfigError`` for an unknown environment, and for deploy files that cannot be read.
     """
     settings = promotion.resolve(environment, {})
-    files, problem = _files(promotion, settings, bundle)
+    files, problem = _files(promotion, settings, release)
     on, unseen = sorted(_switched_on(files)), sorted(_unseen(files, settings))
     if on:
         return "failed", f"switched on in {environment}: {', '.join(on)}", tuple(on)
     if problem or unseen:
         return "inconclusive", problem or f"the value is not known of {', '.join(unseen)}", tuple(unseen)
-    status, why = _runs(promotion, settings, bundle, now)
+    status, why = _runs(promotion, settings, release, now)
     names = ", ".join(sorted({app.path.name for app in files.apps})) if files else ""
     return (status, f"nothing is switched on in {names}; {why}" if status == "proved" else why, ())
 
 
-def _files(promotion: Promotion, environment: Environment, bundle: Bundle) -> tuple[Deployment | None, str]:
+def _files(promotion: Promotion, environment: Environment, release: Release) -> tuple[Deployment | None, str]:
     """Return the deploy files of the bundle for the environment, as they were when it was made; or why there are none."""
-    folder = promotion.project.deploy_files_in(configs_folder(promotion.rootdir, bundle))
+    folder = promotion.project.deploy_files_in(configs_folder(promotion.rootdir, release))
     source = environment.deploy_source
     if source is None:
         return None, f"no deploy files say which variables {environment.name} sets"
-    changed = [each for each in check_files(bundle, deploy_files(folder), what="kept file") if each.status != "same"]
-    if changed or not bundle.configs:
+    changed = [each for each in check_files(release, deploy_files(folder), what="kept file") if each.status != "same"]
+    if changed or not release.configs:
         why = f"{changed[0].what} {changed[0].why}" if changed else "it names none"
-        return None, f"the deploy files of bundle {bundle.short} are not here as they were: {why}"
+        return None, f"the deploy files of bundle {release.short} are not here as they were: {why}"
     try:
         return folder.deployment(environment.name, source), ""
     except ConfigError as error:
@@ -149,7 +149,7 @@ def _unseen(files: Deployment | None, environment: Environment) -> Iterator[str]
 
 
 def _runs(
-    promotion: Promotion, environment: Environment, bundle: Bundle, now: datetime
+    promotion: Promotion, environment: Environment, release: Release, now: datetime
 ) -> tuple[Literal["proved", "inconclusive"], str]:
     if not environment.experimental:
         return "proved", f"{environment.name} runs no experimental test"
@@ -159,7 +159,7 @@ def _runs(
             f"{environment.name} takes experimental tests, and no stage comes before it; leave them out "
             f"(`experimental = false` in [env.{environment.name}] of gaia.toml)"
         )
-    run = promotion.situation(environment.name, bundle, now).newest(RunPredicate, previous)
+    run = promotion.situation(environment.name, release, now).newest(RunPredicate, previous)
     if run is None:
         return "inconclusive", f"no run of this bundle in {previous} counts as evidence: gaia promote {previous}"
     if count := run.says.details.experimental_run:

@@ -17,10 +17,10 @@ from typing import Self
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
-from pytest_gaia.promotion.bundle.commits import is_inside
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote._journal import FOLDER
+from pytest_gaia.promotion.release.commits import is_inside
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.system.processes import exit_code_of, output_of, without_signing_key
 from pytest_gaia.system.signals import like_interrupts
 
@@ -66,7 +66,7 @@ class Commands:
 
     @classmethod
     def of(
-        cls, project: Project, environment: str, bundle: Bundle, services: Sequence[str], extra: Sequence[str]
+        cls, project: Project, environment: str, release: Release, services: Sequence[str], extra: Sequence[str]
     ) -> Commands:
         """Return them; ``services`` are deployed, none where nothing is. Raises ``ConfigError`` without any suite."""
         rootdir = project.rootdir
@@ -74,9 +74,9 @@ class Commands:
         if not suites:
             raise ConfigError('gaia.toml names no suites, so nothing could be shown: [gaia] suites = ["suites"].')
         _check_extra(extra)
-        folder = rootdir / FOLDER / f"{environment}-{bundle.short}"
+        folder = rootdir / FOLDER / f"{environment}-{release.short}"
         shown = os.path.relpath(folder, rootdir)
-        common = (*suites, f"--rootdir={rootdir}", f"--gaia-env={environment}", f"--gaia-bundle={bundle.id}")
+        common = (*suites, f"--rootdir={rootdir}", f"--gaia-env={environment}", f"--gaia-bundle={release.id}")
         seal = ("--collect-only", "-q", f"--gaia-seal={shown}/{PLAN}")
         evidence = (
             "--gaia-require-full",
@@ -84,7 +84,7 @@ class Commands:
             f"--gaia-record={shown}/{RECORD}",
             f"--gaia-report={shown}/{VERDICT}",
         )
-        return cls((*common, *seal), (*common, *_deploying(bundle, services), *evidence, *extra), folder)
+        return cls((*common, *seal), (*common, *_deploying(release, services), *evidence, *extra), folder)
 
 
 def shown(words: Sequence[str], rootdir: Path) -> str:
@@ -160,8 +160,8 @@ def _refused_short(letters: str, following: str) -> str:
     return ""
 
 
-def _deploying(bundle: Bundle, services: Sequence[str]) -> tuple[str, ...]:
-    images = {part.service: part.image for part in bundle.components}
+def _deploying(release: Release, services: Sequence[str]) -> tuple[str, ...]:
+    images = {part.service: part.image for part in release.components}
     if not services:
         return ()
     return (

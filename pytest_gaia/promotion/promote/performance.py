@@ -174,17 +174,17 @@ class Baseline:
         )
 
 
-def baseline_of(rootdir: Path, entries: Sequence[Entry], environment: str, bundle: str) -> Baseline:
+def baseline_of(rootdir: Path, entries: Sequence[Entry], environment: str, release: str) -> Baseline:
     """Return the last run of another bundle in ``environment`` that came to PROMOTE.
 
     Its record counts if it is what the ledger says that it was. An older run never stands in for it.
     """
     for entry in reversed(entries):
         says = entry.predicate
-        if entry.problem or entry.doubt or not isinstance(says, RunPredicate) or says.details.bundle == bundle:
+        if entry.problem or entry.doubt or not isinstance(says, RunPredicate) or says.details.release == release:
             continue
         if (says.details.environment, says.details.verdict, says.details.rehearsal) == (environment, "PROMOTE", False):
-            return _read(rootdir / FOLDER / f"{environment}-{says.details.bundle[:SHORT]}" / RECORD, says)
+            return _read(rootdir / FOLDER / f"{environment}-{says.details.release[:SHORT]}" / RECORD, says)
     return Baseline()
 
 

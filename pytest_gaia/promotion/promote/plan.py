@@ -16,12 +16,6 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.files.writing import make_folder
-from pytest_gaia.promotion.bundle import commits
-from pytest_gaia.promotion.bundle.checks import deploy_files, differences
-from pytest_gaia.promotion.bundle.commits import committed
-from pytest_gaia.promotion.bundle.images import look
-from pytest_gaia.promotion.bundle.making import DIRTY, beside
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.gate.items import Item, missing, proved
 from pytest_gaia.promotion.ledger._dsse import Signer
@@ -29,6 +23,12 @@ from pytest_gaia.promotion.ledger.stores import FolderStore
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import Commands, added_paths, check_environ
 from pytest_gaia.promotion.promote.signers import signers_for
+from pytest_gaia.promotion.release import commits
+from pytest_gaia.promotion.release.commits import committed
+from pytest_gaia.promotion.release.comparison import deploy_files, differences
+from pytest_gaia.promotion.release.images import look
+from pytest_gaia.promotion.release.making import DIRTY, beside
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 
@@ -38,7 +38,7 @@ class Plan:
 
     promotion: Promotion
     environment: Environment
-    bundle: Bundle
+    release: Release
     edge: Gate
     services: tuple[str, ...]
     deploys: bool
@@ -63,7 +63,7 @@ class Plan:
 
 
 def plan_promotion(
-    promotion: Promotion, name: str, bundle: Bundle, extra: Sequence[str], *, signing: bool = True
+    promotion: Promotion, name: str, release: Release, extra: Sequence[str], *, signing: bool = True
 ) -> Plan:
     """Look at everything that can be known before anything is done; nothing is changed.
 
@@ -78,21 +78,21 @@ def plan_promotion(
             f"{given[0]} is set, and --only run is there to keep the key away from tests, which can read what this process "
             "was started with. Start it without the variable; `--only evidence` signs afterwards. Nothing was done."
         )
-    situation = promotion.situation(name, bundle)
+    situation = promotion.situation(name, release)
     environment, deploys = environment_of(promotion, name)
-    environment = _as_committed(environment, promotion, bundle)
-    services = promotion.services(name, bundle)
+    environment = _as_committed(environment, promotion, release)
+    services = promotion.services(name, release)
     check_environ(promotion.environ, promotion.rootdir)
-    commands = Commands.of(promotion.project, name, bundle, services if deploys else (), extra)
+    commands = Commands.of(promotion.project, name, release, services if deploys else (), extra)
     signers = signers_for(promotion, name) if signing else []
     tolerances = promotion.project.tolerances
     expectations = load(folders_of(promotion.project.suites), tolerances, rootdir=promotion.rootdir)
     edge = evaluate(situation, only="edge", also=[_own_addresses(environment)])
-    strays = strays_of(promotion, bundle)
+    strays = strays_of(promotion, release)
     return Plan(
         promotion,
         environment,
-        bundle,
+        release,
         edge,
         services,
         deploys,
@@ -104,22 +104,22 @@ def plan_promotion(
     )
 
 
-def strays_of(promotion: Promotion, bundle: Bundle) -> dict[str, str]:
+def strays_of(promotion: Promotion, release: Release) -> dict[str, str]:
     """Return what of suites, settings, rules and keys is not as in the bundle's commit, as :func:`commits.strays` does."""
     rootdir = promotion.rootdir
     folders = [os.path.relpath(folder, rootdir) for folder in promotion.project.suites]
     if (rootdir / promotion.settings.keys).is_dir():
         folders.append(promotion.settings.keys)
     folders += [each for each in added_paths(promotion.environ, rootdir) if (rootdir / each).is_dir()]
-    return commits.strays(rootdir, bundle.commit.removesuffix(DIRTY), beside=beside(promotion), folders=folders)
+    return commits.strays(rootdir, release.commit.removesuffix(DIRTY), beside=beside(promotion), folders=folders)
 
 
-def _as_committed(environment: Environment, promotion: Promotion, bundle: Bundle) -> Environment:
+def _as_committed(environment: Environment, promotion: Promotion, release: Release) -> Environment:
     """Return ``environment`` without ``loopback = true`` if the bundle's commit has other settings."""
     if not environment.loopback:
         return environment
     path = promotion.project.path
-    theirs = committed(promotion.rootdir, bundle.commit.removesuffix(DIRTY), path.name) if path else None
+    theirs = committed(promotion.rootdir, release.commit.removesuffix(DIRTY), path.name) if path else None
     is_same = theirs is not None and theirs.removeprefix("\ufeff") == promotion.project.text
     return replace(environment, loopback=is_same)
 
@@ -139,8 +139,8 @@ def _own_addresses(environment: Environment) -> Item:
 def changed_files(plan: Plan) -> tuple[str, ...]:
     """Return the files that are not those of the bundle, each with how it differs: deploy files, and what a run reads."""
     found = deploy_files(plan.promotion.project.deploy_folder)
-    deployed = dict(differences(plan.bundle.configs, found))
-    strays = {} if plan.bundle.commit.endswith(DIRTY) else plan.strays
+    deployed = dict(differences(plan.release.configs, found))
+    strays = {} if plan.release.commit.endswith(DIRTY) else plan.strays
     named = {name: how for name, how in strays.items() if PurePosixPath(name).name not in deployed}
     return tuple(f"{name} {how}" for name, how in (deployed | named).items())
 

@@ -23,8 +23,6 @@ from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.observation.readiness import probe_services
-from pytest_gaia.promotion.bundle.checks import check_running
-from pytest_gaia.promotion.bundle.images import look
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.lock import renewed
 from pytest_gaia.promotion.ledger.statements import (
@@ -39,6 +37,8 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import DigestPipe, check_environ, executed
 from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rollback_predicate, rollout_to
 from pytest_gaia.promotion.promote.signers import signers_for
+from pytest_gaia.promotion.release.comparison import check_running
+from pytest_gaia.promotion.release.images import look
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult
 from pytest_gaia.system.processes import exit_code_of, without_signing_key
@@ -75,16 +75,16 @@ class Rehearsed:
 
 def check_there(promotion: Promotion, environment: Environment, plan: RollbackPlan) -> None:
     """Raise ``ConfigError`` if a service runs neither the bundle nor, after an interrupted rehearsal, its target."""
-    sights = look(environment, promotion.rootdir, promotion.services(environment.name, plan.bundle))
-    as_bundle, as_target = (
-        {each.what: each for each in check_running(bundle, sights, environment.name)}
-        for bundle in (plan.bundle, plan.target)
+    sights = look(environment, promotion.rootdir, promotion.services(environment.name, plan.release))
+    as_release, as_target = (
+        {each.what: each for each in check_running(release, sights, environment.name)}
+        for release in (plan.release, plan.target)
     )
-    for what, check in as_bundle.items():
+    for what, check in as_release.items():
         if check.status not in _FINE and as_target[what].status not in _FINE:
             raise ConfigError(
-                f"{environment.name} is not seen to run bundle {plan.bundle.short} ({what}: {check.why}), so that going "
-                f"back from it shows nothing. First: gaia promote {environment.name} --bundle {plan.bundle.short}"
+                f"{environment.name} is not seen to run bundle {plan.release.short} ({what}: {check.why}), so that going "
+                f"back from it shows nothing. First: gaia promote {environment.name} --bundle {plan.release.short}"
             )
 
 
@@ -102,13 +102,13 @@ def rehearse(
     """
     name = environment.name
     signers = signers_for(promotion, name)
-    services = promotion.services(name, plan.bundle)
-    forward = rollout_to(promotion, environment, plan.bundle, services, "deploy", "forward again")
-    lock = promotion.lock(name, f"a rehearsal of the rollback from {plan.bundle.short}")
+    services = promotion.services(name, plan.release)
+    forward = rollout_to(promotion, environment, plan.release, services, "deploy", "forward again")
+    lock = promotion.lock(name, f"a rehearsal of the rollback from {plan.release.short}")
     # Lost to somebody else, it stops nothing: what is written with its number counts for nothing then.
     with renewed(lock, lambda: None) as fence:
         check_there(promotion, environment, plan)
-        known = promotion.situation(name, plan.bundle).stay(name).since is not None
+        known = promotion.situation(name, plan.release).stay(name).since is not None
         back = None
         try:
             back, problem = _leg(plan.rollout, plan, hook, smoke, progress)
@@ -122,11 +122,11 @@ def rehearse(
         problem = problem or again
         now = datetime.now(UTC)
         says = rollback_predicate(
-            plan.bundle.id, plan.target.id, back, why=problem or _WHY, now=now, fence=fence, rehearsal=True
+            plan.release.id, plan.target.id, back, why=problem or _WHY, now=now, fence=fence, rehearsal=True
         )
         if problem and says.outcome in RUNS_WELL:
             says = msgspec.structs.replace(says, outcome="failed")
-        entry = promotion.ledger.append(ROLLBACK, plan.bundle.subjects(), says, signers=signers)
+        entry = promotion.ledger.append(ROLLBACK, plan.release.subjects(), says, signers=signers)
         # Where it was not known to run, as after a rehearsal that was interrupted, what came of this one says it.
         if not forth.good or not known:
             seen = {step.service: step.digests[0] for step in forth.steps if len(step.digests) == 1}
@@ -141,7 +141,7 @@ def _write_left(
     outcome, reason = left
     says = DeploymentPredicate(
         environment=plan.rollout.environment,
-        bundle=plan.bundle.id,
+        release=plan.release.id,
         outcome=outcome,
         reason=reason,
         services=seen,
@@ -150,7 +150,7 @@ def _write_left(
         fence=fence,
     )
     signers = signers_for(promotion, plan.rollout.environment)
-    promotion.ledger.append(DEPLOYMENT, plan.bundle.subjects(), says, signers=signers)
+    promotion.ledger.append(DEPLOYMENT, plan.release.subjects(), says, signers=signers)
 
 
 def _begun(result: RolloutResult) -> bool:
@@ -165,11 +165,11 @@ def _leg(
         result = roll_out(rollout, hook, progress=progress)
     except RolloutInterrupted as interruption:
         # What is left of either way is put right by going both ways again.
-        go_on = f"gaia rollback rehearse {rollout.environment} --bundle {plan.bundle.short}"
+        go_on = f"gaia rollback rehearse {rollout.environment} --bundle {plan.release.short}"
         raise RolloutInterrupted(replace(interruption.result, go_on=go_on)) from None
     if not result.good:
         return result, result.problem
-    there = plan.target if rollout.action == "rollback" else plan.bundle
+    there = plan.target if rollout.action == "rollback" else plan.release
     problem = smoke()
     return result, f"bundle {there.short} runs, but {problem}" if problem else ""
 

@@ -11,11 +11,8 @@ from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.outcome import is_gone
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.checks import check_files, deploy_files
-from pytest_gaia.promotion.bundle.kept import configs_folder
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.ledger.statements import (
-    NO_BUNDLE,
+    NO_RELEASE,
     RUNS_WELL,
     SHORT,
     DeploymentPredicate,
@@ -24,6 +21,9 @@ from pytest_gaia.promotion.ledger.statements import (
     RunPredicate,
 )
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.release.comparison import check_files, deploy_files
+from pytest_gaia.promotion.release.kept import configs_folder
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.rollout.model import GOOD, Action, Rollout, RolloutResult, StepResult
 from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
 
@@ -32,15 +32,15 @@ from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
 class RollbackPlan:
     """One rollback, from a bundle to an earlier one."""
 
-    bundle: Bundle
+    release: Release
     """the one that is left"""
-    target: Bundle
+    target: Release
     rollout: Rollout
     notes: tuple[str, ...] = ()
     """what people should know before they agree"""
 
 
-def running_bundle(promotion: Promotion, environment: str) -> str:
+def running_release(promotion: Promotion, environment: str) -> str:
     """Return the id of the bundle that ``environment`` runs, by the ledger; empty where it does not say.
 
     After a deployment outside of a promotion it does not: what that brought is no bundle.
@@ -50,12 +50,12 @@ def running_bundle(promotion: Promotion, environment: str) -> str:
     for entry in reversed(promotion.ledger.entries()):
         says = entry.predicate
         if isinstance(says, DeploymentPredicate) and says.environment == environment and not says.rehearsal:
-            return "" if says.bundle == NO_BUNDLE else says.bundle
+            return "" if says.release == NO_RELEASE else says.release
         if isinstance(says, RollbackPredicate) and says.environment == environment and not says.rehearsal:
             if says.outcome not in RUNS_WELL:
-                return says.bundle
+                return says.release
             raise ConfigError(
-                f"{environment} was rolled back from {says.bundle[:SHORT]} to {says.target[:SHORT]} on {says.time[:16]}: "
+                f"{environment} was rolled back from {says.release[:SHORT]} to {says.target[:SHORT]} on {says.time[:16]}: "
                 "a rollback is not rolled back. Promote a new bundle (gaia bundle create), or name images: --to "
                 "SERVICE=IMAGE. Nothing was changed."
             )
@@ -63,18 +63,18 @@ def running_bundle(promotion: Promotion, environment: str) -> str:
 
 
 def plan_to_earlier(
-    promotion: Promotion, environment: Environment, bundle: Bundle, now: datetime, *, accept_migrations: bool = False
+    promotion: Promotion, environment: Environment, release: Release, now: datetime, *, accept_migrations: bool = False
 ) -> RollbackPlan | None:
     """Return how ``environment`` goes back from ``bundle``; None where the ledger shows no earlier good one there.
 
     Raises ``ConfigError``: the earlier bundle or its deploy files are not here or were changed, it lacks an image, or
     its database is another one (unless ``accept_migrations``).
     """
-    found = _last_good(promotion, environment.name, bundle, now)
+    found = _last_good(promotion, environment.name, release, now)
     if found is None:
         return None
     target, seen = found
-    services = promotion.services(environment.name, bundle)
+    services = promotion.services(environment.name, release)
     if lacking := [each for each in services if each not in target.digests]:
         raise ConfigError(
             f"bundle {target.short} has no image of {', '.join(lacking)}, which {environment.name} runs: it cannot go "
@@ -82,26 +82,26 @@ def plan_to_earlier(
         )
     notes = (
         *gone_targets(promotion, environment.name).values(),
-        *_migrations(bundle, target, accept=accept_migrations),
+        *_migrations(release, target, accept=accept_migrations),
     )
     origin = f"bundle {target.short}, seen to run well on {seen[:16]}"
     rollout = rollout_to(promotion, environment, target, tuple(reversed(services)), "rollback", origin)
-    return RollbackPlan(bundle, target, rollout, notes)
+    return RollbackPlan(release, target, rollout, notes)
 
 
 def rollout_to(
     promotion: Promotion,
     environment: Environment,
-    bundle: Bundle,
+    release: Release,
     services: tuple[str, ...],
     action: Action,
     origin: str,
 ) -> Rollout:
     """Return the roll-out of the images of ``bundle``, with its own deploy files, to ``services`` in this order."""
-    apps = _apps(promotion, environment, bundle)
-    images = {each.service: each.image for each in bundle.components}
+    apps = _apps(promotion, environment, release)
+    images = {each.service: each.image for each in release.components}
     if unknown := [each for each in services if apps and each not in apps]:
-        raise ConfigError(f"bundle {bundle.short} has no deploy file of {environment.name} for {', '.join(unknown)}.")
+        raise ConfigError(f"bundle {release.short} has no deploy file of {environment.name} for {', '.join(unknown)}.")
     steps = tuple(step_of(each, apps.get(each), images[each], origin) for each in services)
     deadline = settings_of(environment).deadline
     return Rollout(environment.name, promotion.rootdir, steps, action, deadline=deadline)
@@ -113,7 +113,7 @@ def rollback_predicate(
     """Return what goes into the ledger of a rollback that came to ``result``."""
     return RollbackPredicate(
         environment=result.environment,
-        bundle=left,
+        release=left,
         target=target,
         why=why,
         outcome=outcome_of(result),
@@ -142,14 +142,14 @@ def _word(step: StepResult) -> DeployOutcome:
             return "failed"
 
 
-def _last_good(promotion: Promotion, name: str, bundle: Bundle, now: datetime) -> tuple[Bundle, str] | None:
-    tried: set[str] = {bundle.id, NO_BUNDLE, *gone_targets(promotion, name)}
+def _last_good(promotion: Promotion, name: str, release: Release, now: datetime) -> tuple[Release, str] | None:
+    tried: set[str] = {release.id, NO_RELEASE, *gone_targets(promotion, name)}
     quarantined = _quarantined(promotion)
     for says in _deployments(promotion, name):
-        if says.bundle in tried or says.bundle in quarantined:
+        if says.release in tried or says.release in quarantined:
             continue
-        tried.add(says.bundle)
-        earlier = _found(promotion, name, says.bundle)
+        tried.add(says.release)
+        earlier = _found(promotion, name, says.release)
         if earlier is None:
             continue
         situation = promotion.situation(name, earlier, now)
@@ -169,24 +169,24 @@ def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
             images = f"the image of {', '.join(says.gone)} was not in its registry on {says.time[:16]}"
             found[says.target] = f"bundle {says.target[:SHORT]} is passed over: {images}"
         elif isinstance(says, DeploymentPredicate) and says.environment == name and says.outcome in RUNS_WELL:
-            found.pop(says.bundle, None)
+            found.pop(says.release, None)
     return found
 
 
-def _found(promotion: Promotion, name: str, bundle: str) -> Bundle | None:
+def _found(promotion: Promotion, name: str, release: str) -> Release | None:
     """Return the bundle of that id; None where it is not here, and nothing says that it ran well.
 
     Only of a bundle that is here can be told whether what the ledger says is about its images.
     """
     try:
-        return promotion.bundle(bundle)
+        return promotion.release(release)
     except ConfigError as error:
         runs = (
             each.predicate.details for each in promotion.ledger.entries() if isinstance(each.predicate, RunPredicate)
         )
-        if any((run.environment, run.bundle, run.verdict) == (name, bundle, "PROMOTE") for run in runs):
+        if any((run.environment, run.release, run.verdict) == (name, release, "PROMOTE") for run in runs):
             raise ConfigError(
-                f"{name} ran bundle {bundle[:SHORT]} well, and would go back to it, but it is not to be had here: {error} "
+                f"{name} ran bundle {release[:SHORT]} well, and would go back to it, but it is not to be had here: {error} "
                 "Bring .gaia/bundles from where it was made, or name the images: --to SERVICE=IMAGE. Nothing was changed."
             ) from None
         return None
@@ -202,13 +202,13 @@ def _deployments(promotion: Promotion, name: str) -> Iterator[DeploymentPredicat
 
 def _quarantined(promotion: Promotion) -> set[str]:
     says = (entry.predicate for entry in promotion.ledger.entries())
-    return {each.bundle for each in says if isinstance(each, RollbackPredicate) and not each.rehearsal}
+    return {each.release for each in says if isinstance(each, RollbackPredicate) and not each.rehearsal}
 
 
-def _migrations(bundle: Bundle, target: Bundle, *, accept: bool) -> tuple[str, ...]:
-    if bundle.migration_head == target.migration_head:
+def _migrations(release: Release, target: Release, *, accept: bool) -> tuple[str, ...]:
+    if release.migration_head == target.migration_head:
         return ()
-    heads = f"the database is at {bundle.migration_head or 'no migration'}, and bundle {target.short} was made for "
+    heads = f"the database is at {release.migration_head or 'no migration'}, and bundle {target.short} was made for "
     heads += target.migration_head or "none"
     if not accept:
         raise ConfigError(
@@ -218,20 +218,20 @@ def _migrations(bundle: Bundle, target: Bundle, *, accept: bool) -> tuple[str, .
     return (f"{heads}: accepted",)
 
 
-def _apps(promotion: Promotion, environment: Environment, bundle: Bundle) -> dict[str, App]:
+def _apps(promotion: Promotion, environment: Environment, release: Release) -> dict[str, App]:
     """Return service → app by the deploy files that the bundle was made of; a compose file is taken as it is today.
 
     That one names other files, relative to its own folder. Empty where the hook needs no deploy files.
     """
     today = environment.deployment
-    if today is None or today.source == "compose" or not bundle.configs:
+    if today is None or today.source == "compose" or not release.configs:
         return dict(apps_of(today))
-    folder = configs_folder(promotion.rootdir, bundle)
+    folder = configs_folder(promotion.rootdir, release)
     kept = promotion.project.deploy_files_in(folder)
-    changed = [each for each in check_files(bundle, deploy_files(kept), what="kept file") if each.status != "same"]
+    changed = [each for each in check_files(release, deploy_files(kept), what="kept file") if each.status != "same"]
     if changed:
         raise ConfigError(
-            f"bundle {bundle.short}: its deploy files are not as they were: {changed[0].what} {changed[0].why}. Bring "
+            f"bundle {release.short}: its deploy files are not as they were: {changed[0].what} {changed[0].why}. Bring "
             f"{folder.relative_to(promotion.rootdir)} back from where the bundle was made. Nothing was changed."
         )
     return dict(apps_of(kept.deployment(environment.name, today.source)))

@@ -10,7 +10,7 @@ from pytest_gaia.promotion.gate._outside import done_here, last_deployment
 from pytest_gaia.promotion.ledger._dsse import Signer
 from pytest_gaia.promotion.ledger.keys import SigningKey, TrustedKey
 from pytest_gaia.promotion.ledger.ledger import Entry
-from pytest_gaia.promotion.ledger.statements import DEPLOYMENT, NO_BUNDLE, DeploymentPredicate, Subject
+from pytest_gaia.promotion.ledger.statements import DEPLOYMENT, NO_RELEASE, DeploymentPredicate, Subject
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.rollout.model import RolloutResult
 
@@ -69,7 +69,7 @@ def record(promotion: Promotion, result: RolloutResult) -> Entry | None:
         return None
     says = DeploymentPredicate(
         environment=name,
-        bundle=NO_BUNDLE,
+        release=NO_RELEASE,
         outcome=outcome_of(result),
         reason=str(done[-1]),
         services=seen,

@@ -19,7 +19,6 @@ from typing import Any
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.checklist import BY_ID
 from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, WAIVER_ROLE, waivable
 from pytest_gaia.promotion.ledger._dsse import Signer
@@ -28,6 +27,7 @@ from pytest_gaia.promotion.ledger.keys import TrustedKey, key_id, raw_public
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.system.processes import completed
 
 RELEASE = "release"
@@ -50,7 +50,7 @@ class Word:
 
 
 def write_word(
-    promotion: Promotion, bundle: Bundle, word: Word, kind: str, ssh_key: Path | None, now: datetime, user: str
+    promotion: Promotion, release: Release, word: Word, kind: str, ssh_key: Path | None, now: datetime, user: str
 ) -> Entry:
     """Write a sign-off (``kind`` "signoff") or a waiver ("waiver"); return the entry.
 
@@ -68,7 +68,7 @@ def write_word(
             f"{who} takes only what is signed, and there is no key here: set GAIA_SIGNING_KEY_FILE, or "
             "give --ssh-key. `gaia key create --help` tells how to make one. Nothing was written."
         )
-    key = _trusted(promotion, signer, bundle, now) if signer else None
+    key = _trusted(promotion, signer, release, now) if signer else None
     role = _role(word, _roles(word, kind, stage.sign), key)
     if problems := promotion.ledger.problems():
         raise ConfigError(
@@ -77,7 +77,7 @@ def write_word(
         )
     common: dict[str, Any] = {
         "environment": word.environment,
-        "bundle": bundle.id,
+        "release": release.id,
         "item": word.item,
         "role": role,
         "signer": key.name if key else user or "unknown",
@@ -87,8 +87,8 @@ def write_word(
     }
     signers: list[Signer] = [signer] if signer else []
     if kind == "waiver":
-        return promotion.ledger.append(WAIVER, bundle.subjects(), WaiverPredicate(**common), signers=signers)
-    return promotion.ledger.append(SIGNOFF, bundle.subjects(), SignoffPredicate(**common), signers=signers)
+        return promotion.ledger.append(WAIVER, release.subjects(), WaiverPredicate(**common), signers=signers)
+    return promotion.ledger.append(SIGNOFF, release.subjects(), SignoffPredicate(**common), signers=signers)
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -137,7 +137,7 @@ def _roles(word: Word, kind: str, sign: tuple[str, ...]) -> tuple[str, ...]:
     return sign if word.item == RELEASE else BY_ID[word.item].roles
 
 
-def _trusted(promotion: Promotion, signer: Signer, bundle: Bundle, now: datetime) -> TrustedKey:
+def _trusted(promotion: Promotion, signer: Signer, release: Release, now: datetime) -> TrustedKey:
     key = next((each for each in promotion.ledger.keys if each.keyid == signer.keyid), None)
     if key is None:
         raise ConfigError(
@@ -154,10 +154,10 @@ def _trusted(promotion: Promotion, signer: Signer, bundle: Bundle, now: datetime
             f"{key.name}: this key has no identity, so nobody can tell whether its owner wrote a part of the bundle. Add "
             f'identities = ["name@example.org"] to {promotion.settings.keys}/{key.name}.toml. Nothing was written.'
         )
-    authors = {author.lower() for author in bundle.authors}
+    authors = {author.lower() for author in release.authors}
     if own := authors & {identity.lower() for identity in key.identities}:
         raise ConfigError(
-            f"{key.name} ({', '.join(sorted(own))}) wrote a part of bundle {bundle.short}, and cannot approve it. "
+            f"{key.name} ({', '.join(sorted(own))}) wrote a part of bundle {release.short}, and cannot approve it. "
             "Somebody else has to sign. Nothing was written."
         )
     return key

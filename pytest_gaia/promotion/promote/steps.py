@@ -85,7 +85,7 @@ class Promote:
                 raise ConfigError(
                     f"{self.plan.name}: there is no run that evidence could be written of: it did not come to its end, its "
                     "files have changed, or another promotion was there since. Nothing was written, and no test was run. "
-                    f"Test again: gaia promote {self.plan.name} --bundle {self.plan.bundle.short} --only run"
+                    f"Test again: gaia promote {self.plan.name} --bundle {self.plan.release.short} --only run"
                 )
             done = {"seal": self._seal(descriptor)}
             done["run"] = self._test(descriptor)
@@ -133,12 +133,12 @@ class Promote:
                 keep_abandoned(plan, self.fence)
             raise
         self.say("run", f"pytest ended with {code}")
-        differing = [] if plan.deploys else [s for s in plan.services if before.get(s) != plan.bundle.digests[s]]
+        differing = [] if plan.deploys else [s for s in plan.services if before.get(s) != plan.release.digests[s]]
         problem = f"not seen to run the bundle before the first test: {', '.join(differing)}" if differing else ""
         if self._touched() > touched:
             problem = "the deployment had begun"
         files = _digests(plan.commands.folder, PLAN, RECORD, VERDICT)
-        now = strays_of(plan.promotion, plan.bundle)
+        now = strays_of(plan.promotion, plan.release)
         changed = tuple(
             sorted(name for name in now.keys() | plan.strays.keys() if now.get(name) != plan.strays.get(name))
         )
@@ -157,32 +157,32 @@ class Promote:
             return Ending(LOCKED if ran.exit_code == LOCKED else ConfigError.exit_code, None, kept.problem)
         self._mark("evidence")
         self.say("evidence", kept.problem or f"written down: deployment {kept.deployment}, run {kept.word}")
-        situation = plan.promotion.situation(plan.name, plan.bundle)
+        situation = plan.promotion.situation(plan.name, plan.release)
         gate = evaluate(situation)
         predicate = gate.predicate(situation.now, _policies(plan.promotion.project.path), self.fence)
-        plan.promotion.ledger.append(GATE, plan.bundle.subjects(), predicate, signers=plan.signers)
+        plan.promotion.ledger.append(GATE, plan.release.subjects(), predicate, signers=plan.signers)
         self._mark("gate")
         self.say("gate", gate.verdict)
         code = EXIT_CODES[kept.word] if gate.exit_code and kept.word in _ITS_OWN else gate.exit_code
         return Ending(code, gate, kept.problem)
 
     def _taken_up(self) -> tuple[Mark, ...]:
-        name, bundle = self.plan.name, self.plan.bundle
+        name, release = self.plan.name, self.plan.release
         left = self.journal.unfinished()
-        again = f"gaia promote {name} --bundle {bundle.short}"
+        again = f"gaia promote {name} --bundle {release.short}"
         if not left:
             raise ConfigError(f"{name}: no promotion was left unfinished on this machine. Begin one: {again}")
-        if left[0].bundle != bundle.id:
+        if left[0].release != release.id:
             raise ConfigError(
-                f"{name}: what was left unfinished is the promotion of bundle {left[0].bundle[:12]}, not {bundle.short}. "
-                f"Go on with that (--bundle {left[0].bundle[:12]} --resume), or begin this one: {again}"
+                f"{name}: what was left unfinished is the promotion of bundle {left[0].release[:12]}, not {release.short}. "
+                f"Go on with that (--bundle {left[0].release[:12]} --resume), or begin this one: {again}"
             )
         self.say("resume", f"a promotion of {left[0].when} came as far as {left[-1].step}")
         return left
 
     def _mark(self, step: StepName, **values: object) -> Mark:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        mark = Mark(step=step, run=self.run, when=now, bundle=self.plan.bundle.id, **values)  # type: ignore[arg-type]  # fields of Mark
+        mark = Mark(step=step, run=self.run, when=now, release=self.plan.release.id, **values)  # type: ignore[arg-type]  # fields of Mark
         self.journal.add(mark)
         return mark
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import SHORT, GatePredicate
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.promotion.signoff._environments import counts_of
 from pytest_gaia.promotion.signoff._look import Look, RunSeen, kept_run, may_testify, moment
 from pytest_gaia.report.signoff.page import Change, Changes, Counts
@@ -30,17 +30,17 @@ def changes(look: Look) -> Changes:
     entry = _signed_off_before(look)
     if entry is None or not isinstance(entry.predicate, GatePredicate):
         return Changes("")
-    before = entry.predicate.decision.bundle
+    before = entry.predicate.decision.release
     since = f"bundle {before[:SHORT]}, which the gate of {look.target.environment} let pass on "
     since += moment(entry.time) if entry.time else "a day that is not known"
     try:
-        old = look.promotion.bundle(before)
+        old = look.promotion.release(before)
     except ConfigError:
         note = f"bundle {before[:SHORT]} is not kept on this machine: what it held is not known here"
         return Changes(since, (), (note,))
     earlier = {each.environment: _run_of(look, each, old) for each in look.way}
     expectations, notes = _expectations(look, earlier)
-    return Changes(since, (*_parts(old, look.bundle), *expectations, *_counts(look, earlier)), notes)
+    return Changes(since, (*_parts(old, look.release), *expectations, *_counts(look, earlier)), notes)
 
 
 def _signed_off_before(look: Look) -> Entry | None:
@@ -52,18 +52,18 @@ def _signed_off_before(look: Look) -> Entry | None:
             continue
         if (says.decision.environment, says.decision.verdict) != (look.target.environment, "PROMOTE"):
             continue
-        if says.decision.bundle == look.bundle.id:
+        if says.decision.release == look.release.id:
             break
         found = entry
     return found
 
 
-def _run_of(look: Look, situation: Situation, old: Bundle) -> RunSeen:
+def _run_of(look: Look, situation: Situation, old: Release) -> RunSeen:
     earlier = Situation(situation.environment, situation.stage, old, look.entries, look.now)
     return kept_run(earlier, look.promotion.rootdir)
 
 
-def _parts(old: Bundle, new: Bundle) -> Iterator[Change]:
+def _parts(old: Release, new: Release) -> Iterator[Change]:
     for service in sorted(old.digests | new.digests):
         yield from _differing(f"image of {service}", old.digests.get(service, ""), new.digests.get(service, ""))
     yield from _differing("commit", old.commit, new.commit)

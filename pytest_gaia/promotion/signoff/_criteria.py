@@ -91,7 +91,7 @@ def _row(situation: Situation, item: Item) -> ChecklistRow:
 def _waiver(look: Look, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate]) -> Waiver:
     says = waiver.says
     until = min(datetime.fromisoformat(says.until), waiver.time + LONGEST_WAIVER)
-    keys = ", ".join(key.name for key in approvers(waiver.entry, situation.bundle))
+    keys = ", ".join(key.name for key in approvers(waiver.entry, situation.release))
     standing, in_force = _standing(look, situation, gate, waiver, until)
     return Waiver(
         item=says.item,

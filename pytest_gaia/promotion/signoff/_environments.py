@@ -6,7 +6,7 @@ from statistics import median
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import (
-    NO_BUNDLE,
+    NO_RELEASE,
     RUNS_WELL,
     SHORT,
     DeploymentPredicate,
@@ -56,7 +56,7 @@ def images(look: Look) -> tuple[Image, ...]:
             part.digest,
             tuple((name, *_compared(look, name, part.service, running[name][1])) for name in look.names),
         )
-        for part in sorted(look.bundle.components)
+        for part in sorted(look.release.components)
     )
 
 
@@ -114,13 +114,13 @@ def _running(look: Look, situation: Situation) -> tuple[str, Mapping[str, str]]:
     says = latest.predicate if latest else None
     if latest is None or not isinstance(says, DeploymentPredicate | RollbackPredicate):
         return "nothing is known", {}
-    arrived = says.target if isinstance(says, RollbackPredicate) else says.bundle
-    other = "images of no bundle" if arrived == NO_BUNDLE else f"bundle {arrived[:SHORT]}"
-    what = "this release" if arrived == look.bundle.id else other
+    arrived = says.target if isinstance(says, RollbackPredicate) else says.release
+    other = "images of no bundle" if arrived == NO_RELEASE else f"bundle {arrived[:SHORT]}"
+    what = "this release" if arrived == look.release.id else other
     when = moment(latest.time) if latest.time else says.time
     if says.outcome not in RUNS_WELL:
         return f"{what} was to be deployed, and that came to {says.outcome} ({when})", says.services
-    if arrived != look.bundle.id:
+    if arrived != look.release.id:
         return f"{what}, since {when}", says.services
     evidence = look.runs[situation.environment].evidence
     after = evidence is not None and evidence.entry.sequence > latest.sequence
@@ -143,7 +143,7 @@ def _compared(look: Look, name: str, service: str, running: Mapping[str, str]) -
     seen = running.get(service, "")
     if not seen:
         return "not observed", False
-    if seen == look.bundle.digests[service]:
+    if seen == look.release.digests[service]:
         return "this image", True
     return f"another: {seen}", False
 
@@ -195,8 +195,8 @@ def _points(look: Look, name: str) -> Iterator[RunPoint]:
         yield RunPoint(
             environment=name,
             when=moment(entry.time) if entry.time else "",
-            release=details.bundle[:SHORT],
-            this=details.bundle == look.bundle.id,
+            release=details.release[:SHORT],
+            this=details.release == look.release.id,
             verdict=details.verdict,
             passed=counts.passed,
             accepted=counts.expected,

@@ -13,13 +13,13 @@ import msgspec
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.situation import Evidence, Situation, testified
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import SHORT, RunPredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD, VERDICT
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.report import VerdictFile
 
@@ -32,7 +32,7 @@ class Look:
     """One release on its way."""
 
     promotion: Promotion
-    bundle: Bundle
+    release: Release
     entries: tuple[Entry, ...]
     now: datetime
     way: tuple[Situation, ...]
@@ -54,7 +54,7 @@ class Look:
 
 
 def way_to(
-    promotion: Promotion, bundle: Bundle, entries: Sequence[Entry], now: datetime, asked: Sequence[str]
+    promotion: Promotion, release: Release, entries: Sequence[Entry], now: datetime, asked: Sequence[str]
 ) -> tuple[Situation, ...]:
     """Return the environments that were ``asked`` for and all that lie before them, in their order.
 
@@ -63,10 +63,10 @@ def way_to(
     """
     for name in asked:
         promotion.stage(name)
-    wanted = list(asked) or [_furthest(promotion, bundle, entries)]
+    wanted = list(asked) or [_furthest(promotion, release, entries)]
     names = {each: None for name in wanted for each in _before(promotion.stages, name)}
     ordered = sorted(names, key=lambda name: len(_before(promotion.stages, name)))
-    return tuple(promotion.situation(name, bundle, now, tuple(entries)) for name in ordered)
+    return tuple(promotion.situation(name, release, now, tuple(entries)) for name in ordered)
 
 
 def may_testify(entry: Entry, stage: Stage) -> bool:
@@ -74,15 +74,17 @@ def may_testify(entry: Entry, stage: Stage) -> bool:
     return not entry.problem and testified(entry, stage)
 
 
-def _furthest(promotion: Promotion, bundle: Bundle, entries: Sequence[Entry]) -> str:
+def _furthest(promotion: Promotion, release: Release, entries: Sequence[Entry]) -> str:
     known = (each.predicate for each in entries)
     there = [
-        says.environment for says in known if says and says.bundle == bundle.id and says.environment in promotion.stages
+        says.environment
+        for says in known
+        if says and says.release == release.id and says.environment in promotion.stages
     ]
     if not there:
         raise ConfigError(
-            f"the ledger ({promotion.ledger.store.name}) says nothing about bundle {bundle.short}. Name the environment "
-            f"that it is to go to (--env), or begin: gaia promote {next(iter(promotion.stages), 'ENV')} --bundle {bundle.short}."
+            f"the ledger ({promotion.ledger.store.name}) says nothing about bundle {release.short}. Name the environment "
+            f"that it is to go to (--env), or begin: gaia promote {next(iter(promotion.stages), 'ENV')} --bundle {release.short}."
         )
     return max(there, key=lambda name: len(_before(promotion.stages, name)))
 
@@ -115,7 +117,7 @@ def kept_run(situation: Situation, rootdir: Path) -> RunSeen:
     evidence = situation.newest(RunPredicate)
     if evidence is None:
         return RunSeen(name)
-    folder = rootdir / FOLDER / f"{name}-{situation.bundle.id[:SHORT]}"
+    folder = rootdir / FOLDER / f"{name}-{situation.release.id[:SHORT]}"
     seen = RunSeen(name, evidence, record=_kept_record(folder / RECORD, evidence))
     content = _read(folder / VERDICT)
     if content is None:
@@ -138,7 +140,7 @@ def given_verdict(path: Path, situations: Sequence[Situation]) -> tuple[str, Ver
         verdict = msgspec.json.decode(content, type=VerdictFile)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"--run {path}: not a verdict file (see --gaia-report): {error}.") from None
-    situation = _situation(f"--run {path}", verdict.environment, verdict.bundle, situations)
+    situation = _situation(f"--run {path}", verdict.environment, verdict.release, situations)
     if verdict.rehearsal:
         raise ConfigError(f"--run {path}: a rehearsal on the sandbox; it shows nothing of {verdict.environment}.")
     return verdict.environment, verdict, _is_named(f"--run {path}", content, VERDICT, situation)
@@ -148,8 +150,8 @@ def given_record(path: Path, situations: Sequence[Situation]) -> tuple[str, Reco
     """Return environment and content of a record that somebody has named. Raises ``ConfigError`` as above."""
     content = _content(path, "--record")
     record = read_run(path)
-    bundle = record.end.bundle if record.end else ""
-    situation = _situation(f"--record {path}", record.start.environment, bundle, situations)
+    release = record.end.release if record.end else ""
+    situation = _situation(f"--record {path}", record.start.environment, release, situations)
     if record.start.rehearsal:
         raise ConfigError(f"--record {path}: a rehearsal on the sandbox; it shows nothing of {situation.environment}.")
     _is_named(f"--record {path}", content, RECORD, situation)
@@ -167,10 +169,10 @@ def _kept_record(path: Path, evidence: Evidence[RunPredicate]) -> RecordedRun | 
         return None
 
 
-def _situation(what: str, environment: str, bundle: str, situations: Sequence[Situation]) -> Situation:
-    wanted = situations[0].bundle
-    if bundle != wanted.id:
-        found = f"of bundle {bundle[:SHORT]}" if bundle else "of no bundle (--gaia-bundle was not given)"
+def _situation(what: str, environment: str, release: str, situations: Sequence[Situation]) -> Situation:
+    wanted = situations[0].release
+    if release != wanted.id:
+        found = f"of bundle {release[:SHORT]}" if release else "of no bundle (--gaia-bundle was not given)"
         raise ConfigError(f"{what}: {found}, and this page is about {wanted.short}.")
     for situation in situations:
         if situation.environment == environment:

@@ -15,12 +15,12 @@ from pytest_gaia.clients.known_secrets import secrets_of
 from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.printable import visible
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.promotion.signoff import _criteria as criteria
 from pytest_gaia.promotion.signoff import _tests as tests
 from pytest_gaia.promotion.signoff._changes import changes
@@ -65,7 +65,7 @@ class Found:
     """what is wrong with the ledger"""
 
 
-def signoff_page(promotion: Promotion, bundle: Bundle, asked: Asked, now: datetime) -> Found:
+def signoff_page(promotion: Promotion, release: Release, asked: Asked, now: datetime) -> Found:
     """Return the page about ``bundle`` at ``now``. Nothing is run or written; who decides is the gate of the target.
 
     Raises ``ConfigError`` for an empty ledger, an unknown environment, and files that are not those of its runs.
@@ -74,11 +74,11 @@ def signoff_page(promotion: Promotion, bundle: Bundle, asked: Asked, now: dateti
     if not entries:
         raise ConfigError(
             f"the ledger ({promotion.ledger.store.name}) has no entry yet, so nothing is known of any release. Begin: "
-            f"gaia promote {next(iter(promotion.stages), 'ENV')} --bundle {bundle.short}."
+            f"gaia promote {next(iter(promotion.stages), 'ENV')} --bundle {release.short}."
         )
-    way = way_to(promotion, bundle, entries, now, asked.environments)
+    way = way_to(promotion, release, entries, now, asked.environments)
     look = _with_files(
-        Look(promotion, bundle, entries, now, way, {}, checked_address(asked.allure) if asked.allure else ""), asked
+        Look(promotion, release, entries, now, way, {}, checked_address(asked.allure) if asked.allure else ""), asked
     )
     gates = [(each, evaluate(each, only="edge" if each is not look.target or _before(each) else None)) for each in way]
     page = clean(_page(look, gates), redactor_of(promotion).text)
@@ -122,7 +122,7 @@ def _page(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
         verdict=gate.verdict,
         question=_question(look),
         target=gate.environment,
-        release=f"bundle {look.bundle.short}",
+        release=f"bundle {look.release.short}",
         reasons=_reasons(gate, waived),
         as_of=moment(look.now),
         version=__version__,
@@ -163,13 +163,15 @@ def _reasons(gate: Gate, waived: Sequence[str]) -> tuple[str, ...]:
 
 
 def _facts(look: Look) -> Iterator[Fact]:
-    bundle, entries = look.bundle, look.entries
-    yield Fact("Bundle", bundle.id, code=True)
-    yield Fact("Commit", bundle.commit, code=True)
-    yield Fact("Made", f"{_made(bundle)}, of images {_OF[bundle.kind]}")
-    yield Fact("Written by", f"{', '.join(bundle.authors)} (who cannot approve it)")
-    yield Fact("Migration head", bundle.migration_head or "none", code=bool(bundle.migration_head))
-    versions = {seen.verdict.release for seen in look.runs.values() if seen.verdict and seen.verdict.release}
+    release, entries = look.release, look.entries
+    yield Fact("Bundle", release.id, code=True)
+    yield Fact("Commit", release.commit, code=True)
+    yield Fact("Made", f"{_made(release)}, of images {_OF[release.kind]}")
+    yield Fact("Written by", f"{', '.join(release.authors)} (who cannot approve it)")
+    yield Fact("Migration head", release.migration_head or "none", code=bool(release.migration_head))
+    versions = {
+        seen.verdict.deployed_version for seen in look.runs.values() if seen.verdict and seen.verdict.deployed_version
+    }
     yield Fact("Version that services tell", ", ".join(sorted(versions)) or "not known")
     expectations = tests.expectations_of(look)
     for digest, names in expectations.items():
@@ -185,11 +187,11 @@ def _facts(look: Look) -> Iterator[Fact]:
     )
 
 
-def _made(bundle: Bundle) -> str:
+def _made(release: Release) -> str:
     try:
-        return moment(datetime.fromisoformat(bundle.created))
+        return moment(datetime.fromisoformat(release.created))
     except ValueError:
-        return bundle.created
+        return release.created
 
 
 def _settings(look: Look) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.bundle.kept import keep_bundle
-from pytest_gaia.promotion.bundle.model import Component
-from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, DeploymentPredicate
+from pytest_gaia.promotion.ledger.statements import NO_RELEASE, DeploymentPredicate
+from pytest_gaia.promotion.release.kept import keep_release
+from pytest_gaia.promotion.release.model import Component
 from pytest_gaia.rollout.journal import FOLDER
 from tests.cli.evidence import Underway
-from tests.promotion.release import made_bundle
+from tests.promotion.pipeline import made_release
 from tests.rollout.deploy_files import image
 
 if TYPE_CHECKING:
@@ -35,36 +35,36 @@ SAID = "production was deployed outside of a promotion on 20"
 @pytest.fixture
 def released(operated: Path, fake_tools: FakeTools) -> Underway:
     """A release that was promoted into production four hours ago, and runs there and in staging."""
-    release = Underway.of(operated)
+    pipeline = Underway.of(operated)
     images = {service: image(service, 1) for service in SERVICES}
     parts = tuple(Component(each, reference, reference.partition("@")[2]) for each, reference in images.items())
-    release.bundle = keep_bundle(operated, made_bundle(components=parts), {})
+    pipeline.release = keep_release(operated, made_release(components=parts), {})
     for environment in ("staging", "production"):
         for service, reference in images.items():
             fake_tools.app(f"gaia-{service}-{environment}", reference=reference, machines=2)
-    release.all_but()
-    return release
+    pipeline.all_but()
+    return pipeline
 
 
-def gate(gaia: Gaia, release: Underway, *arguments: str) -> Outcome:
-    return gaia("gate", "production", "--bundle", release.id, *arguments)
+def gate(gaia: Gaia, pipeline: Underway, *arguments: str) -> Outcome:
+    return gaia("gate", "production", "--bundle", pipeline.id, *arguments)
 
 
-def promoted_again(release: Underway) -> None:
+def promoted_again(pipeline: Underway) -> None:
     now = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-    release.deploy("production", time=now)
-    release.run("production", started=now, finished=now)
+    pipeline.deploy("production", time=now)
+    pipeline.run("production", started=now, finished=now)
 
 
-def page(gaia: Gaia, release: Underway) -> dict[str, object]:
+def page(gaia: Gaia, pipeline: Underway) -> dict[str, object]:
     code, out, _ = gaia(
-        "signoff", "report", "--bundle", release.id, "--env", "production", "--format", "json", "--exit-code"
+        "signoff", "report", "--bundle", pipeline.id, "--env", "production", "--format", "json", "--exit-code"
     )
     shown: dict[str, object] = json.loads(out)
     return shown | {"exit_code": code}
 
 
-def test_it_is_written_into_the_ledger_and_holds_until_a_bundle_is_promoted(
+def test_it_is_written_into_the_ledger_and_holds_until_a_release_is_promoted(
     released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert gate(gaia, released).code == 0
@@ -77,7 +77,7 @@ def test_it_is_written_into_the_ledger_and_holds_until_a_bundle_is_promoted(
     assert code == 0
     assert f"gaia: this was outside of a promotion, entry {entry.sequence} of the ledger: the gate of production" in err
     assert isinstance(entry.predicate, DeploymentPredicate)
-    assert (entry.predicate.bundle, entry.predicate.outcome) == (NO_BUNDLE, "deployed")
+    assert (entry.predicate.release, entry.predicate.outcome) == (NO_RELEASE, "deployed")
     assert entry.predicate.services == {"auth": image("auth", 9).partition("@")[2]}
     assert gaia("ledger", "verify").code == 0
     assert f"deployment  {SAID}" in gaia("ledger", "show").out

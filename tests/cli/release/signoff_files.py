@@ -46,42 +46,42 @@ def evaluated_in(environment: str) -> tuple[ClassifiedTest, ...]:
 
 
 def verdict_of(
-    release: Underway, environment: str, tests: tuple[ClassifiedTest, ...] = (), **changes: Any
+    pipeline: Underway, environment: str, tests: tuple[ClassifiedTest, ...] = (), **changes: Any
 ) -> VerdictFile:
     """Return the verdict file of a run."""
     told = tests or evaluated_in(environment)
-    now = release.now.isoformat()
+    now = pipeline.now.isoformat()
     values: dict[str, Any] = {
         "format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "reasons": ("5 passed",), "environment": environment,
-        "rehearsal": False, "topology": "microservices", "release": "0.2", "capabilities": (), "services": (), "deployment": None,
+        "rehearsal": False, "topology": "microservices", "deployed_version": "0.2", "capabilities": (), "services": (), "deployment": None,
         "changed": (), "tolerance": "listed", "evaluated_as_of": now[:10], "started": now, "finished": now,
         "counts": dict(Counter(test.outcome for test in told)), "accepted": 1, "budget": None, "blocking_in_production": 0,
-        "plan": "ab" * 32, "bundle": release.bundle.id, "expectations_digest": "cd" * 32, "expectations": (EXPECTATION, IDLE), "tests": told,
+        "plan": "ab" * 32, "release": pipeline.release.id, "expectations_digest": "cd" * 32, "expectations": (EXPECTATION, IDLE), "tests": told,
     }  # fmt: skip
     return VerdictFile(**values | changes)
 
 
-def record_of(release: Underway, environment: str) -> bytes:
+def record_of(pipeline: Underway, environment: str) -> bytes:
     """Return the record of a run that asked one route three times."""
     exchanges = tuple(Wire("GET", "/health", "gateway", "gateway", seconds, 200) for seconds in (0.01, 0.02, 0.06))
     phases = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
-    now = release.now.isoformat()
+    now = pipeline.now.isoformat()
     lines: tuple[Line, ...] = (
         RunStart(1, environment, "microservices", now),
         TestRecord(PASSED[0], "ran", phases, exchanges),
-        RunEnd(now, 0, 1, plan="ab" * 32, bundle=release.bundle.id),
+        RunEnd(now, 0, 1, plan="ab" * 32, release=pipeline.release.id),
     )
     return b"".join(encode(line) for line in lines)
 
 
 def run_kept(
-    release: Underway, project: Path, environment: str, verdict: VerdictFile | None = None, **changes: Any
+    pipeline: Underway, project: Path, environment: str, verdict: VerdictFile | None = None, **changes: Any
 ) -> Path:
     """Let a run be written into the ledger, and keep its files; return their folder."""
-    verdict = verdict or verdict_of(release, environment)
-    folder = project / FOLDER / f"{environment}-{release.id}"
+    verdict = verdict or verdict_of(pipeline, environment)
+    folder = project / FOLDER / f"{environment}-{pipeline.id}"
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"verdict.json": msgspec.json.encode(verdict), "record.jsonl": record_of(release, environment)}
+    files = {"verdict.json": msgspec.json.encode(verdict), "record.jsonl": record_of(pipeline, environment)}
     for name, content in files.items():
         (folder / name).write_bytes(content)
     named = tuple(Resource(name, {"sha256": hashlib.sha256(content).hexdigest()}) for name, content in files.items())
@@ -91,21 +91,21 @@ def run_kept(
         "planned": len(verdict.tests),
         "verdict": verdict.verdict,
     }
-    release.run(environment, **told | changes)
+    pipeline.run(environment, **told | changes)
     return folder
 
 
-def walk_kept(release: Underway, project: Path, *, production: bool = True) -> None:
+def walk_kept(pipeline: Underway, project: Path, *, production: bool = True) -> None:
     """Take the release the whole way, with the files of the runs in staging and production."""
-    release.through_local()
-    release.through_dev()
-    release.wait(13)
-    release.check("no-experimental-features", "staging")
-    release.deploy("staging")
-    run_kept(release, project, "staging")
-    release.gate("staging")
-    release.ready_for_production()
+    pipeline.through_local()
+    pipeline.through_dev()
+    pipeline.wait(13)
+    pipeline.check("no-experimental-features", "staging")
+    pipeline.deploy("staging")
+    run_kept(pipeline, project, "staging")
+    pipeline.gate("staging")
+    pipeline.ready_for_production()
     if production:
-        release.deploy("production")
-        run_kept(release, project, "production")
-        release.gate("production")
+        pipeline.deploy("production")
+        run_kept(pipeline, project, "production")
+        pipeline.gate("production")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.promotion.bundle.kept import keep_bundle
 from pytest_gaia.promotion.gate.gate import evaluate
 from pytest_gaia.promotion.ledger.statements import DEPLOYMENT, CheckPredicate, DeploymentPredicate
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.release.kept import keep_release
 from tests.cli.documents import Service, serving
-from tests.promotion.release import START, made_bundle
+from tests.promotion.pipeline import START, made_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Gaia = Callable[..., Outcome]
 
 DEAD = "http://127.0.0.1:9"
-BUNDLE = made_bundle()
+RELEASE = made_release()
 
 
 @pytest.fixture
@@ -44,19 +44,23 @@ def released(project: Path, services: tuple[Service, Service]) -> Path:
         f'[env.local.urls]\ngateway = "{local.url}"\n'
     )
     (project / "gaia.toml").write_text(text)
-    keep_bundle(project, BUNDLE, {})
+    keep_release(project, RELEASE, {})
     return project
 
 
-def deployed(bundle: Any = BUNDLE, environment: str = "local") -> None:
+def deployed(release: Any = RELEASE, environment: str = "local") -> None:
     says = DeploymentPredicate(
-        environment=environment, bundle=bundle.id, outcome="deployed", services=bundle.digests, time=START.isoformat()
+        environment=environment,
+        release=release.id,
+        outcome="deployed",
+        services=release.digests,
+        time=START.isoformat(),
     )
-    Promotion.here().ledger.append(DEPLOYMENT, bundle.subjects(), says, signers=())
+    Promotion.here().ledger.append(DEPLOYMENT, release.subjects(), says, signers=())
 
 
 def classify(gaia: Gaia, *more: str) -> Outcome:
-    return gaia("api", "diff", "--bundle", BUNDLE.short, "--env", "dev", *more)
+    return gaia("api", "diff", "--bundle", RELEASE.short, "--env", "dev", *more)
 
 
 def checks() -> list[CheckPredicate]:
@@ -137,7 +141,7 @@ def test_what_only_adds_is_proved_and_the_gate_takes_it(released: Path, gaia: Ga
     (found,) = checks()
     assert (found.environment, found.item, found.status) == ("dev", "no-breaking-api-change", "proved")
     promotion = Promotion.here()
-    items = {item.id: item.finding.status for item in evaluate(promotion.situation("dev", BUNDLE)).items}
+    items = {item.id: item.finding.status for item in evaluate(promotion.situation("dev", RELEASE)).items}
     assert items["no-breaking-api-change"] == "proved"
 
 
@@ -176,15 +180,15 @@ def test_the_documents_of_production_that_were_kept_count_where_it_does_not_answ
     assert classify(gaia).code == 1
 
 
-def test_nothing_is_proved_of_a_bundle_that_does_not_run_there(
+def test_nothing_is_proved_of_a_release_that_does_not_run_there(
     released: Path, services: tuple[Service, Service], gaia: Gaia
 ) -> None:
     code, out, _ = classify(gaia)
     assert code == 11
-    assert f"nothing shows that local runs bundle {BUNDLE.short}" in out
+    assert f"nothing shows that local runs bundle {RELEASE.short}" in out
 
     deployed()
-    deployed(made_bundle("b"))
+    deployed(made_release("b"))
     code, out, _ = classify(gaia)
     assert (code, "local runs another bundle since" in out) == (11, True)
 
@@ -234,7 +238,7 @@ def test_where_signatures_are_asked_for_nobody_is_asked_without_a_key(released: 
 
 
 def test_the_first_stage_has_nothing_to_compare(released: Path, gaia: Gaia) -> None:
-    code, _, err = gaia("api", "diff", "--bundle", BUNDLE.short, "--env", "local")
+    code, _, err = gaia("api", "diff", "--bundle", RELEASE.short, "--env", "local")
 
     assert code == 4
     assert "local is the first stage" in err

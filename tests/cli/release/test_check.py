@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.bundle.checks import deploy_files
-from pytest_gaia.promotion.bundle.kept import configs_folder, keep_bundle
 from pytest_gaia.promotion.gate.gate import evaluate
 from pytest_gaia.promotion.ledger.statements import RUN, CheckPredicate, RunDetails, RunPredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.release.comparison import deploy_files
+from pytest_gaia.promotion.release.kept import configs_folder, keep_release
 from tests.config.reading import files_in
-from tests.promotion.release import made_bundle
+from tests.promotion.pipeline import made_release
 from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_gaia.promotion.bundle.model import Bundle
+    from pytest_gaia.promotion.release.model import Release
     from tests.cli.conftest import Outcome
 
     Gaia = Callable[..., Outcome]
@@ -29,40 +29,40 @@ SETTINGS = '[env.staging]\nfrom = "fly"\n[env.staging.stage]\nrequire_signed = f
 
 
 @pytest.fixture
-def bundle(project: Path) -> Callable[..., Bundle]:
+def release(project: Path) -> Callable[..., Release]:
     """Make a bundle whose deploy file of the gateway sets these variables."""
 
-    def make(more: str = SETTINGS, **variables: str) -> Bundle:
+    def make(more: str = SETTINGS, **variables: str) -> Release:
         (project / "gaia.toml").write_text((project / "gaia.toml").read_text() + more)
         write_fly_files(project, "staging", "auth", "gateway")
         path = project / "fly.gateway.staging.toml"
         lines = "".join(f'  {name} = "{value}"\n' for name, value in variables.items())
         path.write_text(path.read_text() + f"\n[env]\n{lines}")
         files = deploy_files(files_in(project))
-        found = made_bundle(configs={name: sha256_of(content) for name, content in files.items()})
-        return keep_bundle(project, found, files)
+        found = made_release(configs={name: sha256_of(content) for name, content in files.items()})
+        return keep_release(project, found, files)
 
     return make
 
 
-def ran(bundle: Bundle, experimental: int) -> None:
+def ran(release: Release, experimental: int) -> None:
     now = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     details = RunDetails(
-        environment="dev", bundle=bundle.id, verdict="PROMOTE", plan="ab", planned=9, experimental_run=experimental,
+        environment="dev", release=release.id, verdict="PROMOTE", plan="ab", planned=9, experimental_run=experimental,
         started=now, finished=now,
     )  # fmt: skip
     predicate = RunPredicate(result="PASSED", configuration=(), details=details)
-    Promotion.here().ledger.append(RUN, bundle.subjects(), predicate, signers=())
+    Promotion.here().ledger.append(RUN, release.subjects(), predicate, signers=())
 
 
-def check(gaia: Gaia, bundle: Bundle) -> tuple[int, str]:
-    code, out, err = gaia("check", "no-experimental-features", "--bundle", bundle.short, "--env", "staging")
+def check(gaia: Gaia, release: Release) -> tuple[int, str]:
+    code, out, err = gaia("check", "no-experimental-features", "--bundle", release.short, "--env", "staging")
     assert err == ""
     return code, out
 
 
-def test_nothing_switched_on_and_nothing_run_is_proved(bundle: Callable[..., Bundle], gaia: Gaia) -> None:
-    made = bundle(LOG_LEVEL="info", ENABLE_EXPERIMENTAL_TOOLS="false", EXPERIMENTAL="0")
+def test_nothing_switched_on_and_nothing_run_is_proved(release: Callable[..., Release], gaia: Gaia) -> None:
+    made = release(LOG_LEVEL="info", ENABLE_EXPERIMENTAL_TOOLS="false", EXPERIMENTAL="0")
     ran(made, 3)
     ran(made, 0)
 
@@ -79,8 +79,8 @@ def test_nothing_switched_on_and_nothing_run_is_proved(bundle: Callable[..., Bun
 @pytest.mark.parametrize(
     "name", ["EXPERIMENTAL_CHAT", "ENABLE_EXPERIMENTAL_TOOLS", "FEATURE_EXPERIMENTAL_X", "GAIA_ENABLE_EXPERIMENTAL"]
 )
-def test_what_is_switched_on_fails(bundle: Callable[..., Bundle], gaia: Gaia, name: str) -> None:
-    made = bundle(**{name: "true"})
+def test_what_is_switched_on_fails(release: Callable[..., Release], gaia: Gaia, name: str) -> None:
+    made = release(**{name: "true"})
     ran(made, 0)
 
     code, out = check(gaia, made)
@@ -92,8 +92,8 @@ def test_what_is_switched_on_fails(bundle: Callable[..., Bundle], gaia: Gaia, na
     assert found.findings == (f"gateway {name}=true",)
 
 
-def test_without_a_run_or_with_an_experimental_one_it_is_not_known(bundle: Callable[..., Bundle], gaia: Gaia) -> None:
-    made = bundle()
+def test_without_a_run_or_with_an_experimental_one_it_is_not_known(release: Callable[..., Release], gaia: Gaia) -> None:
+    made = release()
 
     code, out = check(gaia, made)
     assert (code, "no run of this bundle in dev" in out) == (11, True)
@@ -103,24 +103,24 @@ def test_without_a_run_or_with_an_experimental_one_it_is_not_known(bundle: Calla
 
 
 def test_an_environment_that_leaves_experimental_checks_out_needs_no_run(
-    bundle: Callable[..., Bundle], gaia: Gaia
+    release: Callable[..., Release], gaia: Gaia
 ) -> None:
-    made = bundle(SETTINGS.replace('from = "fly"', 'from = "fly"\nexperimental = false'))
+    made = release(SETTINGS.replace('from = "fly"', 'from = "fly"\nexperimental = false'))
 
     assert check(gaia, made)[0] == 0
 
 
-def test_what_a_file_does_not_show_is_not_known(bundle: Callable[..., Bundle], gaia: Gaia) -> None:
+def test_what_a_file_does_not_show_is_not_known(release: Callable[..., Release], gaia: Gaia) -> None:
     secret = SETTINGS + '[env.staging.deploy]\nsecrets = ["EXPERIMENTAL_KEY"]\n'
-    made = bundle(secret.replace('from = "fly"', 'from = "fly"\nexperimental = false'))
+    made = release(secret.replace('from = "fly"', 'from = "fly"\nexperimental = false'))
 
     code, out = check(gaia, made)
 
     assert (code, "the secret EXPERIMENTAL_KEY" in out) == (11, True)
 
 
-def test_kept_files_that_were_changed_prove_nothing(project: Path, bundle: Callable[..., Bundle], gaia: Gaia) -> None:
-    made = bundle(EXPERIMENTAL="false")
+def test_kept_files_that_were_changed_prove_nothing(project: Path, release: Callable[..., Release], gaia: Gaia) -> None:
+    made = release(EXPERIMENTAL="false")
     ran(made, 0)
     path = configs_folder(project, made) / "fly.gateway.staging.toml"
     path.write_text(path.read_text().replace("EXPERIMENTAL", "LEVEL"))
@@ -130,8 +130,8 @@ def test_kept_files_that_were_changed_prove_nothing(project: Path, bundle: Calla
     assert (code, "are not here as they were" in out) == (11, True)
 
 
-def test_where_signatures_are_asked_for_it_needs_a_key(bundle: Callable[..., Bundle], gaia: Gaia) -> None:
-    made = bundle('[env.staging]\nfrom = "fly"\n')
+def test_where_signatures_are_asked_for_it_needs_a_key(release: Callable[..., Release], gaia: Gaia) -> None:
+    made = release('[env.staging]\nfrom = "fly"\n')
 
     code, out, err = gaia("check", "no-experimental-features", "--bundle", made.short, "--env", "staging")
 

@@ -20,106 +20,106 @@ if TYPE_CHECKING:
     Gaia = Callable[..., Outcome]
 
 
-def test_an_honest_release_is_promoted_at_every_stage(gaia: Gaia, release: Underway) -> None:
-    release.all_but()
-    before = len(release.entries())
+def test_an_honest_release_is_promoted_at_every_stage(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but()
+    before = len(pipeline.entries())
 
     for environment in ("local", "dev", "staging"):
-        code, out, _ = gaia("gate", environment, "--bundle", release.id)
+        code, out, _ = gaia("gate", environment, "--bundle", pipeline.id)
         assert code == 0, out
-    code, out, err = gaia("gate", "production", "--bundle", release.id)
+    code, out, err = gaia("gate", "production", "--bundle", pipeline.id)
 
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert lines[-2] == f"production, bundle {release.id}: PROMOTE"
-    assert lines[-1] == f"ledger head: {release.entries()[-1].sha256}"
+    assert lines[-2] == f"production, bundle {pipeline.id}: PROMOTE"
+    assert lines[-1] == f"ledger head: {pipeline.entries()[-1].sha256}"
     assert any(line.split()[:2] == ["signed", "security-review"] for line in lines)
-    assert len(release.entries()) == before, "a gate writes nothing"
+    assert len(pipeline.entries()) == before, "a gate writes nothing"
 
 
-def test_the_newest_entries_removed_are_found_by_the_head_that_was_noted(gaia: Gaia, release: Underway) -> None:
-    release.all_but()
-    release.roll_back("production", rehearsal=False)
-    head = release.entries()[-1].sha256
-    assert gaia("gate", "production", "--bundle", release.id, "--head", head).code == 1
-    release.entry_file(len(release.entries())).unlink()
+def test_the_newest_entries_removed_are_found_by_the_head_that_was_noted(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but()
+    pipeline.roll_back("production", rehearsal=False)
+    head = pipeline.entries()[-1].sha256
+    assert gaia("gate", "production", "--bundle", pipeline.id, "--head", head).code == 1
+    pipeline.entry_file(len(pipeline.entries())).unlink()
 
-    assert gaia("gate", "production", "--bundle", release.id).code == 0
-    code, out, _ = gaia("gate", "production", "--bundle", release.id, "--head", head[:12].upper())
+    assert gaia("gate", "production", "--bundle", pipeline.id).code == 0
+    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--head", head[:12].upper())
     assert code == 1
     assert f"no entry has the hash {head[:12]}: entries were removed" in out
     assert f"  ledger-whole: gaia ledger verify --head {head[:12]}\n" in out
-    kept = release.entries()[3].sha256
-    assert gaia("gate", "production", "--bundle", release.id, "--edge", "--head", kept).code == 0
-    code, out, err = gaia("gate", "production", "--bundle", release.id, "--head", "")
+    kept = pipeline.entries()[3].sha256
+    assert gaia("gate", "production", "--bundle", pipeline.id, "--edge", "--head", kept).code == 0
+    code, out, err = gaia("gate", "production", "--bundle", pipeline.id, "--head", "")
     assert (code, out) == (4, "")
     assert "give at least 8 of them" in err
 
 
-def test_the_edge_is_open_before_anything_is_deployed_and_the_whole_gate_is_not(gaia: Gaia, release: Underway) -> None:
-    release.all_but("into_production")
+def test_the_edge_is_open_before_anything_is_deployed_and_the_whole_gate_is_not(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("into_production")
 
-    assert gaia("gate", "production", "--bundle", release.id, "--edge").code == 0
-    code, out, _ = gaia("gate", "production", "--bundle", release.id)
+    assert gaia("gate", "production", "--bundle", pipeline.id, "--edge").code == 0
+    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id)
 
     assert code == 11
-    assert f"production, bundle {release.id}: HOLD: 3 of" in out
-    assert f"  deployed: gaia promote production --bundle {release.id}" in out
+    assert f"production, bundle {pipeline.id}: HOLD: 3 of" in out
+    assert f"  deployed: gaia promote production --bundle {pipeline.id}" in out
 
 
 @pytest.mark.parametrize(
     "left_out", ["through_local", "through_dev", "through_staging", "ready_for_production", "into_production"]
 )
-def test_a_step_left_out_never_promotes(gaia: Gaia, release: Underway, left_out: str) -> None:
-    release.all_but(left_out)
+def test_a_step_left_out_never_promotes(gaia: Gaia, pipeline: Underway, left_out: str) -> None:
+    pipeline.all_but(left_out)
 
-    verdicts = [gaia("gate", name, "--bundle", release.id).code for name in ("local", "dev", "staging", "production")]
+    verdicts = [gaia("gate", name, "--bundle", pipeline.id).code for name in ("local", "dev", "staging", "production")]
 
     assert verdicts[3] in (1, 11), verdicts
 
 
-def test_nothing_in_the_ledger_holds_and_says_what_to_do(gaia: Gaia, release: Underway) -> None:
-    code, out, _ = gaia("gate", "dev", "--bundle", release.id)
+def test_nothing_in_the_ledger_holds_and_says_what_to_do(gaia: Gaia, pipeline: Underway) -> None:
+    code, out, _ = gaia("gate", "dev", "--bundle", pipeline.id)
 
     assert code == 11
     assert "missing  previous-stage" in out
-    assert f"  previous-stage: gaia promote local --bundle {release.id}" in out
+    assert f"  previous-stage: gaia promote local --bundle {pipeline.id}" in out
     assert (
-        f"  feature-complete: gaia signoff feature-complete --env dev --bundle {release.id} --role release-manager"
+        f"  feature-complete: gaia signoff feature-complete --env dev --bundle {pipeline.id} --role release-manager"
         in out
     )
     assert out.endswith("ledger head: none\n")
 
 
-def test_a_decision_as_json(gaia: Gaia, release: Underway) -> None:
-    release.all_but("into_production")
-    release.deploy("production", outcome="phantom", reason="the old image runs")
+def test_a_decision_as_json(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("into_production")
+    pipeline.deploy("production", outcome="phantom", reason="the old image runs")
 
-    code, out, err = gaia("gate", "production", "--bundle", release.id, "--json")
+    code, out, err = gaia("gate", "production", "--bundle", pipeline.id, "--json")
 
     document = json.loads(out)
     assert (code, err) == (1, "")
     assert set(document) == {"environment", "bundle", "verdict", "exit_code", "reasons", "items", "ledger_head"}
-    assert document["bundle"] == release.bundle.id
+    assert document["bundle"] == pipeline.release.id
     assert (document["verdict"], document["exit_code"]) == ("REJECT", 1)
     assert "deployed: phantom: the old image runs" in document["reasons"]
-    assert document["ledger_head"] == release.entries()[-1].sha256
+    assert document["ledger_head"] == pipeline.entries()[-1].sha256
     items = {item["id"]: item for item in document["items"]}
     assert set(items["deployed"]) == {"id", "title", "group", "status", "why", "next", "evidence"}
     assert items["deployed"]["status"] == "failed"
     assert items["rollback-ready"]["evidence"] == [
-        entry.sha256 for entry in release.entries() if entry.kind == ROLLBACK
+        entry.sha256 for entry in pipeline.entries() if entry.kind == ROLLBACK
     ]
 
 
-def test_a_waiver_stands_first(gaia: Gaia, release: Underway) -> None:
-    release.all_but("ready_for_production", "into_production")
-    release.wait(25)
-    release.sign("security-review", "production", "sam", "security")
-    release.sign("release", "production", "rita", "release-manager")
-    release.waive("rollback-ready", "production", "rita", "release-manager")
+def test_a_waiver_stands_first(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("ready_for_production", "into_production")
+    pipeline.wait(25)
+    pipeline.sign("security-review", "production", "sam", "security")
+    pipeline.sign("release", "production", "rita", "release-manager")
+    pipeline.waive("rollback-ready", "production", "rita", "release-manager")
 
-    code, out, _ = gaia("gate", "production", "--bundle", release.id, "--edge")
+    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--edge")
 
     assert code == 0
     assert out.splitlines()[1].startswith("waived  rollback-ready")
@@ -127,27 +127,27 @@ def test_a_waiver_stands_first(gaia: Gaia, release: Underway) -> None:
     assert "the partner needs it today" in out.splitlines()[1]
 
 
-def test_a_freeze_holds(gaia: Gaia, release: Underway, project: Path) -> None:
-    release.all_but("into_production")
+def test_a_freeze_holds(gaia: Gaia, pipeline: Underway, project: Path) -> None:
+    pipeline.all_but("into_production")
     now = datetime.now(UTC)
     begins, until = ((now + timedelta(hours=hours)).isoformat(timespec="seconds") for hours in (-1, 1))
     with (project / "gaia.toml").open("a") as file:
         file.write(f'[[env.production.stage.freeze]]\nfrom = {begins}\nuntil = {until}\nwhy = "the fair"\n')
 
-    code, out, _ = gaia("gate", "production", "--bundle", release.id, "--edge")
+    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--edge")
 
     assert code == 11
     assert f"frozen until {until}: the fair" in out
 
 
-def test_who_may_not_sign_does_not_count_by_writing_past_the_command(gaia: Gaia, release: Underway) -> None:
-    release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    release.sign("security-review", "production", "dev", "security")
-    release.sign("release", "production", "ci", "release-manager")
+def test_who_may_not_sign_does_not_count_by_writing_past_the_command(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("ready_for_production", "into_production")
+    pipeline.roll_back("staging")
+    pipeline.wait(25)
+    pipeline.sign("security-review", "production", "dev", "security")
+    pipeline.sign("release", "production", "ci", "release-manager")
 
-    code, out, _ = gaia("gate", "production", "--bundle", release.id, "--edge")
+    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--edge")
 
     assert code == 11
     assert "missing  security-review" in out
@@ -165,37 +165,37 @@ def test_who_may_not_sign_does_not_count_by_writing_past_the_command(gaia: Gaia,
         (["--bundle", "{id}"], "Missing argument 'ENV'"),
     ],
 )
-def test_usage_errors(gaia: Gaia, release: Underway, arguments: list[str], said: str) -> None:
-    code, out, err = gaia("gate", *(each.format(id=release.id) for each in arguments))
+def test_usage_errors(gaia: Gaia, pipeline: Underway, arguments: list[str], said: str) -> None:
+    code, out, err = gaia("gate", *(each.format(id=pipeline.id) for each in arguments))
 
     assert (code, out) == (4, "")
-    assert said.format(id=release.id) in err
+    assert said.format(id=pipeline.id) in err
 
 
-def test_a_bundle_that_two_begin_like_is_a_usage_error(gaia: Gaia, release: Underway, project: Path) -> None:
-    twin = release.bundle.id[:20] + "0" * 44
+def test_a_release_that_two_begin_like_is_a_usage_error(gaia: Gaia, pipeline: Underway, project: Path) -> None:
+    twin = pipeline.release.id[:20] + "0" * 44
     (project / ".gaia" / "bundles" / f"{twin}.json").write_text("{}")
 
-    code, _, err = gaia("gate", "dev", "--bundle", release.id)
+    code, _, err = gaia("gate", "dev", "--bundle", pipeline.id)
 
     assert code == 4
     assert "2 bundles begin so; give more digits" in err
 
 
-def test_a_bundle_that_was_edited_proves_nothing(gaia: Gaia, release: Underway, project: Path) -> None:
-    path = project / ".gaia" / "bundles" / f"{release.bundle.id}.json"
+def test_a_release_that_was_edited_proves_nothing(gaia: Gaia, pipeline: Underway, project: Path) -> None:
+    path = project / ".gaia" / "bundles" / f"{pipeline.release.id}.json"
     path.write_text(path.read_text().replace("dev@example.org", "nobody@example.org"))
 
-    code, _, err = gaia("gate", "dev", "--bundle", release.id)
+    code, _, err = gaia("gate", "dev", "--bundle", pipeline.id)
 
     assert code == 4
     assert "it was changed" in err
 
 
-def test_the_checklist_of_all_edges(gaia: Gaia, release: Underway) -> None:
-    release.all_but("ready_for_production", "into_production")
+def test_the_checklist_of_all_edges(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("ready_for_production", "into_production")
 
-    code, out, err = gaia("checklist", "--bundle", release.id)
+    code, out, err = gaia("checklist", "--bundle", pipeline.id)
 
     assert (code, err) == (11, "")
     assert [line for line in out.splitlines() if "→" in line] == [
@@ -203,15 +203,15 @@ def test_the_checklist_of_all_edges(gaia: Gaia, release: Underway) -> None:
         "dev → staging",
         "staging → production",
     ]
-    assert f"  rollback-ready: gaia rollback rehearse staging --bundle {release.id}" in out
+    assert f"  rollback-ready: gaia rollback rehearse staging --bundle {pipeline.id}" in out
     assert sum(line.startswith(("proved", "signed", "missing")) for line in out.splitlines()) == 11
 
 
-def test_the_checklist_of_one_edge(gaia: Gaia, release: Underway) -> None:
-    release.all_but("into_production")
+def test_the_checklist_of_one_edge(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("into_production")
 
-    assert gaia("checklist", "--bundle", release.id).code == 0
-    code, out, _ = gaia("checklist", "production", "--bundle", release.id, "--json")
+    assert gaia("checklist", "--bundle", pipeline.id).code == 0
+    code, out, _ = gaia("checklist", "production", "--bundle", pipeline.id, "--json")
 
     document = json.loads(out)
     assert code == 0
@@ -225,8 +225,8 @@ def test_the_checklist_of_one_edge(gaia: Gaia, release: Underway) -> None:
     }
 
 
-def test_where_the_checklist_asks_nothing(gaia: Gaia, release: Underway) -> None:
-    assert gaia("checklist", "local", "--bundle", release.id) == (0, "local: the checklist asks nothing\n", "")
-    code, _, err = gaia("checklist", "prod", "--bundle", release.id)
+def test_where_the_checklist_asks_nothing(gaia: Gaia, pipeline: Underway) -> None:
+    assert gaia("checklist", "local", "--bundle", pipeline.id) == (0, "local: the checklist asks nothing\n", "")
+    code, _, err = gaia("checklist", "prod", "--bundle", pipeline.id)
     assert code == 4
     assert "did you mean production" in err

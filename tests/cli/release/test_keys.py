@@ -253,10 +253,10 @@ def test_a_malformed_file_of_a_key_is_named_with_its_line(gaia: Gaia, project: P
 
 
 def test_a_retired_key_signs_nothing_more_and_what_it_signed_stays_valid(
-    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.all_but("into_production")
-    path = release.keyring.folder / "ci.toml"
+    pipeline.all_but("into_production")
+    path = pipeline.keyring.folder / "ci.toml"
     path.write_text("# of the pipeline\n" + path.read_text())
 
     code, out, err = gaia("key", "retire", "ci")
@@ -266,27 +266,27 @@ def test_a_retired_key_signs_nothing_more_and_what_it_signed_stays_valid(
     assert path.read_text().startswith("not_after = 20")
     assert "# of the pipeline\n" in path.read_text()
     assert gaia("ledger", "verify").code == 0
-    assert gaia("gate", "production", "--edge", "--bundle", release.id).code == 0
-    release.hold("ci", monkeypatch)
-    code, _, err = gaia("api", "diff", "--bundle", release.id, "--env", "dev", "--record")
+    assert gaia("gate", "production", "--edge", "--bundle", pipeline.id).code == 0
+    pipeline.hold("ci", monkeypatch)
+    code, _, err = gaia("api", "diff", "--bundle", pipeline.id, "--env", "dev", "--record")
     assert code == 4
     assert "ci: this key is not in force now" in err
     assert "ci is retired already: not_after = " in gaia("key", "retire", "ci").err
 
 
 def test_a_role_is_taken_away_and_what_was_signed_in_it_stays_valid(
-    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.keys["sam"] = release.keyring.make("sam", "security", "product", identities=("sam@example.org",))
-    release.all_but("into_production")
+    pipeline.keys["sam"] = pipeline.keyring.make("sam", "security", "product", identities=("sam@example.org",))
+    pipeline.all_but("into_production")
 
     assert gaia("key", "retire", "sam", "--role", "security").code == 0
 
-    (sam,) = (key for key in trusted_keys(release.keyring.folder) if key.name == "sam")
+    (sam,) = (key for key in trusted_keys(pipeline.keyring.folder) if key.name == "sam")
     assert (sam.roles, [role for role, _ in sam.former_roles]) == (("product",), ["security"])
-    assert gaia("gate", "production", "--edge", "--bundle", release.id).code == 0
-    release.hold("sam", monkeypatch)
-    code, _, err = gaia("signoff", "security-review", "--env", "production", "--bundle", release.id)
+    assert gaia("gate", "production", "--edge", "--bundle", pipeline.id).code == 0
+    pipeline.hold("sam", monkeypatch)
+    code, _, err = gaia("signoff", "security-review", "--env", "production", "--bundle", pipeline.id)
     assert code == 4
     assert "sam has product" in err
 
@@ -304,20 +304,20 @@ def test_a_role_is_taken_away_and_what_was_signed_in_it_stays_valid(
         (["rita", "--at", "2020-01-01", "--role", "release-manager"], "rita signed 1 entry of the"),
     ],
 )
-def test_a_key_is_not_retired_by_accident(gaia: Gaia, release: Underway, arguments: list[str], said: str) -> None:
-    release.through_local()
-    release.through_dev()
-    before = {path: path.read_text() for path in release.keyring.folder.iterdir()}
+def test_a_key_is_not_retired_by_accident(gaia: Gaia, pipeline: Underway, arguments: list[str], said: str) -> None:
+    pipeline.through_local()
+    pipeline.through_dev()
+    before = {path: path.read_text() for path in pipeline.keyring.folder.iterdir()}
 
     code, out, err = gaia("key", "retire", *arguments)
 
     assert (code, out) == (4, "")
     assert said in err
-    assert {path: path.read_text() for path in release.keyring.folder.iterdir()} == before
+    assert {path: path.read_text() for path in pipeline.keyring.folder.iterdir()} == before
 
 
-def test_a_file_in_another_form_is_left_to_people(gaia: Gaia, release: Underway) -> None:
-    path = release.keyring.folder / "rita.toml"
+def test_a_file_in_another_form_is_left_to_people(gaia: Gaia, pipeline: Underway) -> None:
+    path = pipeline.keyring.folder / "rita.toml"
     path.write_text(
         path.read_text().replace('["release-manager"]', "").replace("['release-manager']", "[\n  'release-manager',\n]")
     )

@@ -34,55 +34,55 @@ def test_an_empty_ledger_is_whole_and_is_not_made_by_looking(gaia: Gaia, project
     assert not (project / ".gaia").exists()
 
 
-def test_each_kind_of_entry_is_told_in_one_line(gaia: Gaia, release: Underway) -> None:
-    release.all_but("into_production")
-    release.waive("core-verified", "production", "rita", "release-manager")
+def test_each_kind_of_entry_is_told_in_one_line(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("into_production")
+    pipeline.waive("core-verified", "production", "rita", "release-manager")
 
     code, out, err = gaia("ledger", "show")
 
     lines = out.splitlines()
     assert (code, err) == (0, "")
     assert lines[0].split() == ["no.", "when", "kind", "what", "it", "says", "signed", "by", "hash"]
-    assert len(lines) == 1 + len(release.entries())
+    assert len(lines) == 1 + len(pipeline.entries())
     for number, text in {
-        1: f"deployment  local {release.id}: deployed",
-        2: f"run         local {release.id}: PROMOTE, 40 sealed",
-        3: f"gate        local {release.id}: PROMOTE",
-        4: f"sign-off    dev {release.id}: feature-complete, by rita (release-manager) until",
-        5: f"check       dev {release.id}: no-breaking-api-change proved: nothing found",
+        1: f"deployment  local {pipeline.id}: deployed",
+        2: f"run         local {pipeline.id}: PROMOTE, 40 sealed",
+        3: f"gate        local {pipeline.id}: PROMOTE",
+        4: f"sign-off    dev {pipeline.id}: feature-complete, by rita (release-manager) until",
+        5: f"check       dev {pipeline.id}: no-breaking-api-change proved: nothing found",
     }.items():
         assert text in lines[number]
-    assert f"rollback    staging rehearsed {release.id} → earlier: deployed; rehearsal" in out
-    assert f"waiver      production {release.id}: core-verified let go by rita (release-manager)" in lines[-1]
-    assert lines[-1].endswith(f"rita       {release.entries()[-1].sha256[:12]}")
+    assert f"rollback    staging rehearsed {pipeline.id} → earlier: deployed; rehearsal" in out
+    assert f"waiver      production {pipeline.id}: core-verified let go by rita (release-manager)" in lines[-1]
+    assert lines[-1].endswith(f"rita       {pipeline.entries()[-1].sha256[:12]}")
 
 
-def test_entries_as_json(gaia: Gaia, release: Underway) -> None:
-    release.through_local()
-    release.deploy("dev")
+def test_entries_as_json(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.through_local()
+    pipeline.deploy("dev")
 
     shown = json.loads(gaia("ledger", "show", "--json").out)
 
-    entries = release.entries()
+    entries = pipeline.entries()
     assert [each["sha256"] for each in shown] == [entry.sha256 for entry in entries]
     assert [each["kind"] for each in shown] == ["deployment", "run", "gate", "deployment"]
     assert [each["signed_by"] for each in shown] == [["ci"]] * 4
     assert set(shown[0]) == {"sequence", "sha256", "kind", "time", "signed_by", "problem", "predicate"}
-    assert shown[3]["predicate"]["services"] == release.bundle.digests
+    assert shown[3]["predicate"]["services"] == pipeline.release.digests
 
 
-def test_one_bundle_of_several(gaia: Gaia, release: Underway) -> None:
-    from pytest_gaia.promotion.bundle.kept import keep_bundle
-    from tests.promotion.release import made_bundle
+def test_one_release_of_several(gaia: Gaia, pipeline: Underway) -> None:
+    from pytest_gaia.promotion.release.kept import keep_release
+    from tests.promotion.pipeline import made_release
 
-    other = made_bundle("b")
-    keep_bundle(release.folder.parents[1], other, {})
-    release.through_local()
-    own, release.bundle = release.bundle, other
+    other = made_release("b")
+    keep_release(pipeline.folder.parents[1], other, {})
+    pipeline.through_local()
+    own, pipeline.release = pipeline.release, other
 
     assert gaia("ledger", "show", "--bundle", other.short).out == ".gaia/ledger: no entry about this bundle\n"
-    release.through_local()
-    release.gate("local")
+    pipeline.through_local()
+    pipeline.gate("local")
 
     assert len(json.loads(gaia("ledger", "show", "--json", "--bundle", own.short).out)) == 3
     assert len(json.loads(gaia("ledger", "show", "--json", "--bundle", other.id).out)) == 4
@@ -96,18 +96,18 @@ def test_one_bundle_of_several(gaia: Gaia, release: Underway) -> None:
         ("no/file.json", "no/file.json"),
     ],
 )
-def test_a_bundle_that_there_is_not(gaia: Gaia, release: Underway, prefix: str, said: str) -> None:
+def test_a_release_that_there_is_not(gaia: Gaia, pipeline: Underway, prefix: str, said: str) -> None:
     code, out, err = gaia("ledger", "show", "--bundle", prefix)
 
     assert (code, out) == (4, "")
     assert said in err
 
 
-def test_a_whole_ledger_says_its_head_and_holds_each_hash_that_it_ever_had(gaia: Gaia, release: Underway) -> None:
-    release.through_local()
-    noted = release.entries()[-1].sha256
-    release.through_dev()
-    entries = release.entries()
+def test_a_whole_ledger_says_its_head_and_holds_each_hash_that_it_ever_had(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.through_local()
+    noted = pipeline.entries()[-1].sha256
+    pipeline.through_dev()
+    entries = pipeline.entries()
 
     counted = f"{len(entries)} entries, {len(entries)} signed by 2 keys"
     whole = f".gaia/ledger: whole, {counted}, head {entries[-1].sha256}\n"
@@ -120,8 +120,8 @@ def test_a_whole_ledger_says_its_head_and_holds_each_hash_that_it_ever_had(gaia:
     }  # fmt: skip
 
 
-def test_a_ledger_that_nobody_signs_is_only_accepted_when_asked_for(gaia: Gaia, release: Underway) -> None:
-    Ledger(FolderStore(release.folder, "x"), ()).append(CHECK, (), check(), signers=())
+def test_a_ledger_that_nobody_signs_is_only_accepted_when_asked_for(gaia: Gaia, pipeline: Underway) -> None:
+    Ledger(FolderStore(pipeline.folder, "x"), ()).append(CHECK, (), check(), signers=())
 
     for keys in ("trusted", "none"):
         code, out, err = gaia("ledger", "verify")
@@ -136,32 +136,32 @@ def test_a_ledger_that_nobody_signs_is_only_accepted_when_asked_for(gaia: Gaia, 
         assert (code, err) == (0, "")
         assert out.startswith(".gaia/ledger: whole, 1 entry, 0 signed, head")
         if keys == "trusted":
-            shutil.rmtree(release.keyring.folder)
+            shutil.rmtree(pipeline.keyring.folder)
 
 
 def test_a_ledger_written_again_without_a_key_shows_nothing_where_keys_are_trusted(
-    gaia: Gaia, release: Underway
+    gaia: Gaia, pipeline: Underway
 ) -> None:
     """Whatever the stage asks for: local takes unsigned evidence, in a project that trusts nobody."""
-    release.through_local()
-    signed = release.entries()
-    shutil.rmtree(release.folder)
-    unsigned = Ledger(FolderStore(release.folder, "x"), ())
+    pipeline.through_local()
+    signed = pipeline.entries()
+    shutil.rmtree(pipeline.folder)
+    unsigned = Ledger(FolderStore(pipeline.folder, "x"), ())
     for entry in signed:
         assert entry.predicate is not None
         unsigned.append(entry.kind, entry.subjects, entry.predicate, signers=())
 
-    code, out, _ = gaia("gate", "local", "--bundle", release.id)
+    code, out, _ = gaia("gate", "local", "--bundle", pipeline.id)
     assert code == 11, out
     assert "no run of this bundle in local counts as evidence" in out
 
-    shutil.rmtree(release.keyring.folder)
-    assert gaia("gate", "local", "--bundle", release.id).code == 0
+    shutil.rmtree(pipeline.keyring.folder)
+    assert gaia("gate", "local", "--bundle", pipeline.id).code == 0
 
 
 @pytest.mark.parametrize("head", ["", "abc", "not-a-hash", "f" * 65])
-def test_a_head_that_is_none_is_a_usage_error_and_not_a_check_less(gaia: Gaia, release: Underway, head: str) -> None:
-    release.through_local()
+def test_a_head_that_is_none_is_a_usage_error_and_not_a_check_less(gaia: Gaia, pipeline: Underway, head: str) -> None:
+    pipeline.through_local()
 
     code, out, err = gaia("ledger", "verify", "--head", head)
 
@@ -170,47 +170,47 @@ def test_a_head_that_is_none_is_a_usage_error_and_not_a_check_less(gaia: Gaia, r
     assert "give at least 8 of them" in err
 
 
-def changed(release: Underway) -> str:
-    path = release.entry_file(2)
+def changed(pipeline: Underway) -> str:
+    path = pipeline.entry_file(2)
     path.write_bytes(path.read_bytes().replace(b"e", b"f", 1))
     return "entry 2: "
 
 
-def removed(release: Underway) -> str:
-    release.entry_file(2).unlink()
+def removed(pipeline: Underway) -> str:
+    pipeline.entry_file(2).unlink()
     return "entry 3: follows entry 1: entries between them were removed"
 
 
-def swapped(release: Underway) -> str:
-    first, second = release.entry_file(4), release.entry_file(5)
+def swapped(pipeline: Underway) -> str:
+    first, second = pipeline.entry_file(4), pipeline.entry_file(5)
     one, other = first.read_bytes(), second.read_bytes()
     first.write_bytes(other)
     second.write_bytes(one)
     return "entry 4: stands at another place than it was written for"
 
 
-def no_text(release: Underway) -> str:
-    release.entry_file(2).write_bytes(b"\xff\xfe\x00")
+def no_text(pipeline: Underway) -> str:
+    pipeline.entry_file(2).write_bytes(b"\xff\xfe\x00")
     return "entry 2: cannot be read"
 
 
-def untrusted(release: Underway) -> str:
-    (release.keyring.folder / "rita.toml").unlink()
+def untrusted(pipeline: Underway) -> str:
+    (pipeline.keyring.folder / "rita.toml").unlink()
     return "entry 4: signed, but by no key that is trusted"
 
 
-def stripped(release: Underway) -> str:
-    number = len(release.entries())
-    release.strip(number)
+def stripped(pipeline: Underway) -> str:
+    number = len(pipeline.entries())
+    pipeline.strip(number)
     return f"entry {number}: is not signed, and entries before it are"
 
 
 @pytest.mark.parametrize("damage", [changed, removed, swapped, no_text, untrusted, stripped])
 def test_damage_is_found_shown_and_lets_nothing_pass(
-    gaia: Gaia, release: Underway, damage: Callable[[Underway], str]
+    gaia: Gaia, pipeline: Underway, damage: Callable[[Underway], str]
 ) -> None:
-    release.all_but()
-    said = damage(release)
+    pipeline.all_but()
+    said = damage(pipeline)
 
     for allowing in ([], ["--allow-unsigned"]):
         code, out, err = gaia("ledger", "verify", *allowing)
@@ -223,17 +223,17 @@ def test_damage_is_found_shown_and_lets_nothing_pass(
     code, out, _ = gaia("ledger", "show")
     assert code == 0
     assert "PROBLEM: " in out
-    assert gaia("gate", "production", "--bundle", release.id).code == 1
-    code, _, err = gaia("checklist", "--bundle", release.id)
+    assert gaia("gate", "production", "--bundle", pipeline.id).code == 1
+    code, _, err = gaia("checklist", "--bundle", pipeline.id)
     assert code == 11
     assert "the ledger is not whole: " in err
 
 
-def test_removed_newest_entries_are_found_by_the_head_that_was_noted(gaia: Gaia, release: Underway) -> None:
-    release.through_local()
-    release.through_dev()
-    noted = release.entries()[-1].sha256
-    release.entry_file(len(release.entries())).unlink()
+def test_removed_newest_entries_are_found_by_the_head_that_was_noted(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.through_local()
+    pipeline.through_dev()
+    noted = pipeline.entries()[-1].sha256
+    pipeline.entry_file(len(pipeline.entries())).unlink()
 
     assert gaia("ledger", "verify").code == 0
     code, _, err = gaia("ledger", "verify", "--head", noted)
@@ -242,43 +242,43 @@ def test_removed_newest_entries_are_found_by_the_head_that_was_noted(gaia: Gaia,
     assert f"no entry has the hash {noted}" in err
 
 
-def test_an_export_is_lines_that_any_tool_for_dsse_reads(gaia: Gaia, release: Underway, project: Path) -> None:
-    release.through_local()
-    release.through_dev()
+def test_an_export_is_lines_that_any_tool_for_dsse_reads(gaia: Gaia, pipeline: Underway, project: Path) -> None:
+    pipeline.through_local()
+    pipeline.through_dev()
 
     code, out, _ = gaia("ledger", "export")
     assert code == 0
     envelopes = [json.loads(line) for line in out.splitlines()]
-    assert len(envelopes) == len(release.entries())
+    assert len(envelopes) == len(pipeline.entries())
     assert {each["payloadType"] for each in envelopes} == {PAYLOAD_TYPE}
     assert gaia("ledger", "export", "--output", "copy.intoto.jsonl") == (0, "", "")
     assert (project / "copy.intoto.jsonl").read_text() == out
 
 
-def test_a_damaged_ledger_can_be_exported_as_it_is(gaia: Gaia, release: Underway) -> None:
-    release.through_local()
-    no_text(release)
+def test_a_damaged_ledger_can_be_exported_as_it_is(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.through_local()
+    no_text(pipeline)
 
     assert gaia("ledger", "export", "--output", "copy").code == 0
-    assert b"\xff\xfe\x00\n" in (release.folder.parents[1] / "copy").read_bytes()
+    assert b"\xff\xfe\x00\n" in (pipeline.folder.parents[1] / "copy").read_bytes()
 
 
-def test_an_export_that_cannot_be_written_is_one_message(gaia: Gaia, release: Underway) -> None:
+def test_an_export_that_cannot_be_written_is_one_message(gaia: Gaia, pipeline: Underway) -> None:
     code, _, err = gaia("ledger", "export", "--output", "no/such/folder")
 
     assert (code, err) == (4, "gaia: --output no/such/folder: cannot be written: No such file or directory.\n")
 
 
 def test_a_ledger_in_git_is_shared_by_its_reference(
-    gaia: Gaia, release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = Repository(project, monkeypatch)
     with (project / "gaia.toml").open("a") as file:
         file.write('[ledger]\ngit = "refs/gaia/ledger"\n')
     repository.commit()
-    release.hold("rita", monkeypatch)
+    pipeline.hold("rita", monkeypatch)
 
-    assert gaia("signoff", "feature-complete", "--env", "dev", "--bundle", release.id).code == 0
+    assert gaia("signoff", "feature-complete", "--env", "dev", "--bundle", pipeline.id).code == 0
 
     code, out, _ = gaia("ledger", "verify")
     assert code == 0
@@ -287,22 +287,22 @@ def test_a_ledger_in_git_is_shared_by_its_reference(
 
 
 def test_a_remote_out_of_reach_is_12(
-    gaia: Gaia, release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Repository(project, monkeypatch).commit()
     with (project / "gaia.toml").open("a") as file:
         file.write('[ledger]\ngit = "refs/gaia/ledger"\nremote = "nowhere"\n')
 
-    for arguments in (["ledger", "verify"], ["gate", "dev", "--bundle", release.id], ["ledger", "show"]):
+    for arguments in (["ledger", "verify"], ["gate", "dev", "--bundle", pipeline.id], ["ledger", "show"]):
         code, out, err = gaia(*arguments)
         assert (code, out) == (12, "")
         assert "nowhere:refs/gaia/ledger: the remote is out of reach" in err
 
 
 def test_without_the_package_that_verifies_it_is_said_which(
-    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.through_local()
+    pipeline.through_local()
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
     monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger._ed25519", raising=False)
 
@@ -310,7 +310,7 @@ def test_without_the_package_that_verifies_it_is_said_which(
         ["ledger", "verify"],
         ["key", "create", "x", "--role", "ci"],
         ["key", "list"],
-        ["gate", "dev", "--bundle", release.id],
+        ["gate", "dev", "--bundle", pipeline.id],
     ):
         code, out, err = gaia(*arguments)
         assert (code, out) == (4, "")

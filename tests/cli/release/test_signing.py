@@ -28,75 +28,75 @@ WAIVE = ("waive", "rollback-ready", "--env", "production", "--why", "partner lau
 
 
 @pytest.fixture
-def refused(gaia: Gaia, release: Underway) -> Callable[..., str]:
+def refused(gaia: Gaia, pipeline: Underway) -> Callable[..., str]:
     """Run a command that is refused, and writes nothing; return what it says."""
 
-    def call(*arguments: str, bundle: str | None = None) -> str:
-        before = [entry.sha256 for entry in release.entries()]
-        code, out, err = gaia(*arguments, "--bundle", bundle or release.id)
+    def call(*arguments: str, release: str | None = None) -> str:
+        before = [entry.sha256 for entry in pipeline.entries()]
+        code, out, err = gaia(*arguments, "--bundle", release or pipeline.id)
         assert (code, out) == (4, "")
-        assert [entry.sha256 for entry in release.entries()] == before
+        assert [entry.sha256 for entry in pipeline.entries()] == before
         return err
 
     return call
 
 
 def test_a_signoff_is_signed_in_its_role_and_opens_the_gate(
-    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.all_but("ready_for_production", "into_production")
-    release.roll_back("staging")
-    release.wait(25)
-    held = release.hold("sam", monkeypatch)
+    pipeline.all_but("ready_for_production", "into_production")
+    pipeline.roll_back("staging")
+    pipeline.wait(25)
+    held = pipeline.hold("sam", monkeypatch)
 
-    code, out, err = gaia(*REVIEW, "--bundle", release.id, "--why", "report SEC-88", "--until", "3d")
+    code, out, err = gaia(*REVIEW, "--bundle", pipeline.id, "--why", "report SEC-88", "--until", "3d")
 
-    entry = release.entries()[-1]
+    entry = pipeline.entries()[-1]
     assert (code, err) == (0, "")
     assert out == (
-        f"security-review for production, bundle {release.id}: written as entry {entry.sequence}, signed by sam\n"
-        f"next: gaia gate production --bundle {release.id} --edge\n"
+        f"security-review for production, bundle {pipeline.id}: written as entry {entry.sequence}, signed by sam\n"
+        f"next: gaia gate production --bundle {pipeline.id} --edge\n"
     )
     says = entry.predicate
     assert isinstance(says, SignoffPredicate)
     assert (entry.kind, entry.problem, [key.name for key in entry.signers]) == (SIGNOFF, "", ["sam"])
     assert (says.item, says.role, says.signer, says.why) == ("security-review", "security", "sam", "report SEC-88")
-    assert says.bundle == release.bundle.id
-    assert entry.subjects == release.bundle.subjects()
+    assert says.release == pipeline.release.id
+    assert entry.subjects == pipeline.release.subjects()
     assert datetime.fromisoformat(says.until) - datetime.fromisoformat(says.time) == timedelta(days=3)
-    assert not any(line in release.entry_file(entry.sequence).read_text() for line in held.splitlines())
+    assert not any(line in pipeline.entry_file(entry.sequence).read_text() for line in held.splitlines())
 
-    release.hold("rita", monkeypatch)
-    assert gaia("gate", "production", "--bundle", release.id, "--edge").code == 11
-    assert gaia("signoff", "release", "--env", "production", "--bundle", release.id).code == 0
-    assert gaia("gate", "production", "--bundle", release.id, "--edge").code == 0
+    pipeline.hold("rita", monkeypatch)
+    assert gaia("gate", "production", "--bundle", pipeline.id, "--edge").code == 11
+    assert gaia("signoff", "release", "--env", "production", "--bundle", pipeline.id).code == 0
+    assert gaia("gate", "production", "--bundle", pipeline.id, "--edge").code == 0
 
 
-def test_a_waiver_lets_an_item_go(gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
-    release.hold("rita", monkeypatch)
+def test_a_waiver_lets_an_item_go(gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.hold("rita", monkeypatch)
 
-    code, out, _ = gaia(*WAIVE, "--until", "2d", "--bundle", release.id)
+    code, out, _ = gaia(*WAIVE, "--until", "2d", "--bundle", pipeline.id)
 
-    entry = release.entries()[-1]
+    entry = pipeline.entries()[-1]
     assert code == 0
     assert "signed by rita" in out
     assert entry.kind == WAIVER
     assert isinstance(entry.predicate, WaiverPredicate)
     assert entry.predicate.why == "partner launch"
-    assert "waived" in gaia("checklist", "production", "--bundle", release.id).out
+    assert "waived" in gaia("checklist", "production", "--bundle", pipeline.id).out
 
 
-def test_an_ssh_key_signs_through_ssh_keygen(gaia: Gaia, release: Underway, project: Path) -> None:
+def test_an_ssh_key_signs_through_ssh_keygen(gaia: Gaia, pipeline: Underway, project: Path) -> None:
     key = ssh_key(project)
     gaia("key", "trust", "sue", f"{key}.pub", "--role", "security", "--identity", "sue@example.org")
 
     for path in (key, f"{key}.pub"):
         # Of the public file, ssh-keygen finds the private one beside it, or asks the agent.
-        code, out, err = gaia(*REVIEW, "--bundle", release.id, "--ssh-key", str(path))
+        code, out, err = gaia(*REVIEW, "--bundle", pipeline.id, "--ssh-key", str(path))
         assert (code, err) == (0, "")
         assert "signed by sue" in out
-    assert [entry.problem for entry in release.entries()] == ["", ""]
-    assert "signed" in gaia("checklist", "production", "--bundle", release.id).out
+    assert [entry.problem for entry in pipeline.entries()] == ["", ""]
+    assert "signed" in gaia("checklist", "production", "--bundle", pipeline.id).out
 
 
 def test_ssh_keys_that_do_not_sign(
@@ -146,49 +146,49 @@ def test_ssh_keys_that_do_not_sign(
 )  # fmt: skip
 def test_what_would_not_count_is_not_written(
     refused: Callable[..., str],
-    release: Underway,
+    pipeline: Underway,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
     said: str,
 ) -> None:
-    release.hold("sam", monkeypatch)
+    pipeline.hold("sam", monkeypatch)
 
     assert said in refused(*arguments)
 
 
 def test_an_author_cannot_sign_nor_waive(
-    refused: Callable[..., str], release: Underway, monkeypatch: pytest.MonkeyPatch
+    refused: Callable[..., str], pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.hold("dev", monkeypatch)
+    pipeline.hold("dev", monkeypatch)
 
     for arguments in (REVIEW, ("signoff", "release", "--env", "production"), (*WAIVE, "--until", "2d")):
         assert "dev (dev@example.org) wrote a part of bundle" in refused(*arguments)
 
 
 def test_a_key_without_an_identity_approves_nothing(
-    refused: Callable[..., str], release: Underway, monkeypatch: pytest.MonkeyPatch
+    refused: Callable[..., str], pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.keys["anon"] = release.keyring.make("anon", "security", "release-manager")
-    release.hold("anon", monkeypatch)
+    pipeline.keys["anon"] = pipeline.keyring.make("anon", "security", "release-manager")
+    pipeline.hold("anon", monkeypatch)
 
     for arguments in (REVIEW, ("signoff", "release", "--env", "production"), (*WAIVE, "--until", "2d")):
         assert "anon: this key has no identity" in refused(*arguments)
 
 
 def test_a_key_that_is_not_trusted_or_not_in_force_cannot_sign(
-    refused: Callable[..., str], release: Underway, monkeypatch: pytest.MonkeyPatch
+    refused: Callable[..., str], pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, release.keyring.private_pem())
+    monkeypatch.setenv(KEY_VARIABLE, pipeline.keyring.private_pem())
     assert "is not trusted by the project: no file in keys/ holds it" in refused(*REVIEW)
 
     for line in (f"not_after = {datetime.now(UTC) - timedelta(days=1)}", "not_before = 2999-01-01T00:00:00Z"):
-        release.keys["old"] = release.keyring.make("old", "security", extra=line)
-        release.hold("old", monkeypatch)
+        pipeline.keys["old"] = pipeline.keyring.make("old", "security", extra=line)
+        pipeline.hold("old", monkeypatch)
         assert "old: this key is not in force now" in refused(*REVIEW)
 
 
 def test_without_a_key_nothing_is_signed_where_signatures_are_asked_for(
-    refused: Callable[..., str], gaia: Gaia, release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+    refused: Callable[..., str], gaia: Gaia, pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "production takes only what is signed, and there is no key here" in refused(*REVIEW)
     dev = ("signoff", "feature-complete", "--env", "dev", "--role", "product")
@@ -197,19 +197,19 @@ def test_without_a_key_nothing_is_signed_where_signatures_are_asked_for(
     # In a project that trusts no key, and whose ledger nobody has signed.
     shutil.rmtree(project / "keys")
     monkeypatch.setenv("USER", "somebody")
-    code, out, _ = gaia("signoff", "feature-complete", "--env", "dev", "--bundle", release.id, "--role", "product")
+    code, out, _ = gaia("signoff", "feature-complete", "--env", "dev", "--bundle", pipeline.id, "--role", "product")
 
-    says = release.entries()[-1].predicate
+    says = pipeline.entries()[-1].predicate
     assert code == 0
     assert "signed by nobody's key: this environment asks for none" in out
     assert isinstance(says, SignoffPredicate)
     assert (says.signer, says.role) == ("somebody", "product")
 
 
-def test_keys_and_bundles_that_cannot_be_read(
-    refused: Callable[..., str], release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+def test_keys_and_releases_that_cannot_be_read(
+    refused: Callable[..., str], pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no bundle has an id that begins so" in refused(*REVIEW, bundle="0123456789")
+    assert "no bundle has an id that begins so" in refused(*REVIEW, release="0123456789")
     monkeypatch.setenv(KEY_FILE_VARIABLE, "gone.pem")
     assert "GAIA_SIGNING_KEY_FILE=gone.pem" in refused(*REVIEW)
     private = ssh_key(project)
@@ -221,23 +221,23 @@ def test_keys_and_bundles_that_cannot_be_read(
 
 
 def test_nothing_is_written_after_a_damaged_entry(
-    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.through_local()
-    release.entry_file(2).write_text("{}")
-    release.hold("sam", monkeypatch)
+    pipeline.through_local()
+    pipeline.entry_file(2).write_text("{}")
+    pipeline.hold("sam", monkeypatch)
 
-    code, out, err = gaia(*REVIEW, "--bundle", release.id)
+    code, out, err = gaia(*REVIEW, "--bundle", pipeline.id)
 
     assert (code, out) == (4, "")
     assert "the ledger is not whole, and shows nothing any more: entry 2: cannot be read" in err
-    assert not release.entry_file(4).exists()
+    assert not pipeline.entry_file(4).exists()
 
 
 def test_a_ledger_that_cannot_be_written(
-    refused: Callable[..., str], release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+    refused: Callable[..., str], pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.hold("sam", monkeypatch)
+    pipeline.hold("sam", monkeypatch)
     (project / "file").write_text("")
     with (project / "gaia.toml").open("a") as file:
         file.write('[ledger]\npath = "file/ledger"\n')
@@ -246,36 +246,36 @@ def test_a_ledger_that_cannot_be_written(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_read_only_ledger(refused: Callable[..., str], release: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
-    release.through_local()
-    release.hold("sam", monkeypatch)
-    release.folder.chmod(0o500)
+def test_a_read_only_ledger(refused: Callable[..., str], pipeline: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.through_local()
+    pipeline.hold("sam", monkeypatch)
+    pipeline.folder.chmod(0o500)
     try:
         assert ".gaia/ledger: the ledger cannot be written: Permission denied. Nothing was changed." in refused(*REVIEW)
     finally:
-        release.folder.chmod(0o700)
+        pipeline.folder.chmod(0o700)
 
 
 def test_a_reason_is_one_line_wherever_it_is_shown(
-    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.hold("rita", monkeypatch)
+    pipeline.hold("rita", monkeypatch)
 
-    gaia(*WAIVE[:4], "--why", "first\nproved  deployed \x1b[31m", "--until", "2d", "--bundle", release.id)
+    gaia(*WAIVE[:4], "--why", "first\nproved  deployed \x1b[31m", "--until", "2d", "--bundle", pipeline.id)
 
-    says = release.entries()[-1].predicate
+    says = pipeline.entries()[-1].predicate
     assert isinstance(says, WaiverPredicate)
     assert says.why == "first proved deployed \\x1b[31m"
 
 
 def test_without_the_package_that_signs_it_is_said_which(
-    gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release.hold("sam", monkeypatch)
+    pipeline.hold("sam", monkeypatch)
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
     monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger._ed25519", raising=False)
 
-    code, out, err = gaia(*REVIEW, "--bundle", release.id)
+    code, out, err = gaia(*REVIEW, "--bundle", pipeline.id)
 
     assert (code, out) == (4, "")
     assert "pip install 'pytest-gaia[sign]'" in err

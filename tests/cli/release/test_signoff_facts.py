@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_gaia.promotion.bundle.kept import keep_bundle
+from pytest_gaia.promotion.release.kept import keep_release
 from tests.cli.release.signoff_files import (
     ACCEPTED,
     EXPECTATION,
@@ -20,7 +20,7 @@ from tests.cli.release.signoff_files import (
     verdict_of,
     walk_kept,
 )
-from tests.promotion.release import made_bundle
+from tests.promotion.pipeline import made_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Told = Callable[..., dict[str, Any]]
 
 
-def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Underway, project: Path) -> None:
+def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, pipeline: Underway, project: Path) -> None:
     staging = (
         *evaluated_in("staging"),
         evaluated("suites/chat/test_chat.py::test_b[GET /a::b]", "failed", "call: AssertionError: no", gates=True),
@@ -39,14 +39,20 @@ def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Unde
         evaluated("suites/chat/test_gone.py", "not collected", "ImportError", gates=True),
         evaluated("suites/chat/test_chat.py::test_d", "skipped", "not today"),
     )
-    release.through_local()
-    release.through_dev()
-    release.deploy("staging")
+    pipeline.through_local()
+    pipeline.through_dev()
+    pipeline.deploy("staging")
     verdict = verdict_of(
-        release, "staging", staging, verdict="REJECT", exit_code=1, reasons=("1 failed", "1 not collected")
+        pipeline, "staging", staging, verdict="REJECT", exit_code=1, reasons=("1 failed", "1 not collected")
     )
     run_kept(
-        release, project, "staging", verdict, result="FAILED", planned=13, missing=("suites/chat/test_chat.py::test_e",)
+        pipeline,
+        project,
+        "staging",
+        verdict,
+        result="FAILED",
+        planned=13,
+        missing=("suites/chat/test_chat.py::test_e",),
     )
 
     page = told("--allure", "https://allure.example/{environment}/?x=1#top")
@@ -70,9 +76,9 @@ def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, release: Unde
 
 
 def test_known_failures_name_who_accepted_them_until_when_and_which_tests(
-    told: Told, release: Underway, project: Path
+    told: Told, pipeline: Underway, project: Path
 ) -> None:
-    walk_kept(release, project)
+    walk_kept(pipeline, project)
 
     page = told()
 
@@ -92,16 +98,16 @@ def test_known_failures_name_who_accepted_them_until_when_and_which_tests(
 
 
 def test_failures_that_only_a_tolerance_lets_through_are_known_as_such(
-    told: Told, release: Underway, project: Path
+    told: Told, pipeline: Underway, project: Path
 ) -> None:
     node = "suites/chat/test_chat.py::test_b"
-    release.through_local()
-    release.deploy("dev")
+    pipeline.through_local()
+    pipeline.deploy("dev")
     run_kept(
-        release,
+        pipeline,
         project,
         "dev",
-        verdict_of(release, "dev", (*evaluated_in("dev"), evaluated(node, "tolerated", "call: no"))),
+        verdict_of(pipeline, "dev", (*evaluated_in("dev"), evaluated(node, "tolerated", "call: no"))),
     )
 
     known = next(each for each in told()["known"] if not each["expectation"])
@@ -111,15 +117,15 @@ def test_failures_that_only_a_tolerance_lets_through_are_known_as_such(
 
 
 def test_what_was_not_tested_says_why_and_whether_it_was_tested_elsewhere(
-    told: Told, release: Underway, project: Path
+    told: Told, pipeline: Underway, project: Path
 ) -> None:
     elsewhere = "suites/chat/test_chat.py::test_b"
-    release.through_local()
-    release.through_dev()
-    run_kept(release, project, "dev", verdict_of(release, "dev", (*evaluated_in("dev"), evaluated(elsewhere))))
-    release.deploy("staging")
+    pipeline.through_local()
+    pipeline.through_dev()
+    run_kept(pipeline, project, "dev", verdict_of(pipeline, "dev", (*evaluated_in("dev"), evaluated(elsewhere))))
+    pipeline.deploy("staging")
     tests = (*evaluated_in("staging"), evaluated(elsewhere, "not applicable", "chat has no URL there"))
-    run_kept(release, project, "staging", verdict_of(release, "staging", tests))
+    run_kept(pipeline, project, "staging", verdict_of(pipeline, "staging", tests))
 
     named = [each for each in told()["untested"] if each["tests"]]
 
@@ -130,13 +136,13 @@ def test_what_was_not_tested_says_why_and_whether_it_was_tested_elsewhere(
     assert named[0]["why"] == "does not run the suite performance unless it is selected"
 
 
-def test_what_runs_where_is_what_was_seen(told: Told, release: Underway) -> None:
-    release.through_local()
-    release.through_dev()
-    release.deploy("staging", services={"auth": release.bundle.digests["auth"], "gateway": "sha256:another"})
-    release.bundle = made_bundle("b")
-    release.deploy("dev")
-    release.bundle = made_bundle("a")
+def test_what_runs_where_is_what_was_seen(told: Told, pipeline: Underway) -> None:
+    pipeline.through_local()
+    pipeline.through_dev()
+    pipeline.deploy("staging", services={"auth": pipeline.release.digests["auth"], "gateway": "sha256:another"})
+    pipeline.release = made_release("b")
+    pipeline.deploy("dev")
+    pipeline.release = made_release("a")
 
     page = told("--env", "production")
 
@@ -146,13 +152,13 @@ def test_what_runs_where_is_what_was_seen(told: Told, release: Underway) -> None
     assert seen["gateway"]["dev"] == ("another: sha256:gatewayb", False)
     assert seen["gateway"]["production"] == ("not observed", False)
     runs = {each["name"]: each["runs_now"] for each in page["environments"]}
-    assert runs["dev"].startswith(f"bundle {made_bundle('b').short}, since ")
+    assert runs["dev"].startswith(f"bundle {made_release('b').short}, since ")
     assert runs["staging"].startswith("this release, since ")
     assert runs["production"] == "nothing is known"
 
 
-def test_the_checklist_names_who_signed_when_and_until_when(told: Told, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
+def test_the_checklist_names_who_signed_when_and_until_when(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
 
     rows = {each["title"]: each for each in told()["checklist"]}
 
@@ -164,21 +170,21 @@ def test_the_checklist_names_who_signed_when_and_until_when(told: Told, release:
     assert len(rows) == 12
 
 
-def test_what_changed_since_the_last_sign_off(told: Told, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
-    release.bundle = keep_bundle(project, made_bundle("b", migration_head="0007"), {})
+def test_what_changed_since_the_last_sign_off(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
+    pipeline.release = keep_release(project, made_release("b", migration_head="0007"), {})
     other = evaluated("suites/health/test_health.py::test_new")
     expectations = (
         msgspec.structs.replace(EXPECTATION, expires="2999-12-31"),
         msgspec.structs.replace(IDLE, id="new-rule"),
     )
-    verdict = verdict_of(release, "staging", (*evaluated_in("staging"), other), expectations=expectations)
-    release.deploy("staging")
-    run_kept(release, project, "staging", verdict)
+    verdict = verdict_of(pipeline, "staging", (*evaluated_in("staging"), other), expectations=expectations)
+    pipeline.deploy("staging")
+    run_kept(pipeline, project, "staging", verdict)
 
     changes = told("--env", "production")["changes"]
 
-    assert changes["since"].startswith(f"bundle {made_bundle('a').short}, which the gate of production let pass on ")
+    assert changes["since"].startswith(f"bundle {made_release('a').short}, which the gate of production let pass on ")
     rows = {each["what"]: (each["old"], each["new"]) for each in changes["rows"]}
     assert rows["image of gateway"] == ("sha256:gatewaya", "sha256:gatewayb")
     assert rows["commit"] == ("c0ffeea", "c0ffeeb")
@@ -189,14 +195,14 @@ def test_what_changed_since_the_last_sign_off(told: Told, release: Underway, pro
     assert rows["rule new-rule"][0] == "not there"
 
 
-def test_before_the_first_sign_off_nothing_is_compared(told: Told, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
+def test_before_the_first_sign_off_nothing_is_compared(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
 
     assert told()["changes"] == {"since": "", "rows": [], "notes": []}
 
 
-def test_charts_are_drawn_of_the_ledger_and_of_the_record(told: Told, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
+def test_charts_are_drawn_of_the_ledger_and_of_the_record(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
 
     page = told()
 
@@ -206,9 +212,9 @@ def test_charts_are_drawn_of_the_ledger_and_of_the_record(told: Told, release: U
     assert [each["environment"] for each in page["history"]] == ["local", "dev", "dev", "staging", "production"]
 
 
-def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: Told, release: Underway) -> None:
-    release.all_but()
-    release.run(
+def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: Told, pipeline: Underway) -> None:
+    pipeline.all_but()
+    pipeline.run(
         "staging", counts={"passed": 38, "expected failure": 2, "not applicable": 3}, expected=(ACCEPTED,), planned=43
     )
 
@@ -230,10 +236,10 @@ def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: 
     [(b"{}", "is another than the one that the ledger names"), (None, "is not on this machine")],
 )
 def test_a_kept_verdict_file_that_was_changed_is_not_shown(
-    told: Told, release: Underway, project: Path, content: bytes | None, said: str
+    told: Told, pipeline: Underway, project: Path, content: bytes | None, said: str
 ) -> None:
-    walk_kept(release, project)
-    path = project / ".gaia" / "promotions" / f"staging-{release.id}" / "verdict.json"
+    walk_kept(pipeline, project)
+    path = project / ".gaia" / "promotions" / f"staging-{pipeline.id}" / "verdict.json"
     path.unlink() if content is None else path.write_bytes(content)
 
     page = told()
@@ -242,9 +248,9 @@ def test_a_kept_verdict_file_that_was_changed_is_not_shown(
     assert page["known"][0]["environments"] == [["production", 1]]
 
 
-def test_files_of_another_machine_can_be_given(told: Told, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
-    kept = project / ".gaia" / "promotions" / f"staging-{release.id}"
+def test_files_of_another_machine_can_be_given(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
+    kept = project / ".gaia" / "promotions" / f"staging-{pipeline.id}"
     kept.rename(project / "from-ci")
 
     without = told()
@@ -257,10 +263,10 @@ def test_files_of_another_machine_can_be_given(told: Told, release: Underway, pr
 
 
 def test_a_run_that_the_ledger_does_not_hold_is_shown_and_proves_nothing(
-    told: Told, release: Underway, project: Path
+    told: Told, pipeline: Underway, project: Path
 ) -> None:
-    release.through_local()
-    (project / "run.json").write_bytes(msgspec.json.encode(verdict_of(release, "dev")))
+    pipeline.through_local()
+    (project / "run.json").write_bytes(msgspec.json.encode(verdict_of(pipeline, "dev")))
 
     page = told("--env", "dev", "--run", "run.json")
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.cli.release.signoff_files import evaluated, evaluated_in, run_kept, verdict_of, walk_kept
-from tests.promotion.release import made_bundle
+from tests.promotion.pipeline import made_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +27,11 @@ REPORT = ("signoff", "report")
 
 
 @pytest.fixture
-def refused(gaia: Gaia, release: Underway) -> Callable[..., str]:
+def refused(gaia: Gaia, pipeline: Underway) -> Callable[..., str]:
     """Ask for a page that cannot be, and return what is said."""
 
-    def call(*arguments: str, bundle: str | None = None) -> str:
-        code, out, err = gaia(*REPORT, "--bundle", bundle or release.id, *arguments)
+    def call(*arguments: str, release: str | None = None) -> str:
+        code, out, err = gaia(*REPORT, "--bundle", release or pipeline.id, *arguments)
         assert (code, out) == (4, "")
         assert len(err.strip().splitlines()) == 1
         return err
@@ -39,21 +39,21 @@ def refused(gaia: Gaia, release: Underway) -> Callable[..., str]:
     return call
 
 
-def test_an_honest_release_is_a_go(gaia: Gaia, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
-    before = release.entries()
+def test_an_honest_release_is_a_go(gaia: Gaia, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
+    before = pipeline.entries()
 
-    code, out, err = gaia(*REPORT, "--bundle", release.id)
+    code, out, err = gaia(*REPORT, "--bundle", pipeline.id)
 
-    page = project / ".gaia" / "signoff" / f"production-{release.id}.html"
+    page = project / ".gaia" / "signoff" / f"production-{pipeline.id}.html"
     assert (code, err) == (0, "")
-    assert out == f"GO: bundle {release.id} to production; {page}\n"
+    assert out == f"GO: bundle {pipeline.id} to production; {page}\n"
     assert '<span class="word">GO</span>' in page.read_text()
-    assert release.entries() == before, "a page writes nothing into the ledger"
+    assert pipeline.entries() == before, "a page writes nothing into the ledger"
 
 
-def test_before_it_is_deployed_the_question_is_whether_it_may_be(told: Told, release: Underway, project: Path) -> None:
-    walk_kept(release, project, production=False)
+def test_before_it_is_deployed_the_question_is_whether_it_may_be(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project, production=False)
 
     page = told("--env", "production")
 
@@ -67,12 +67,12 @@ def test_before_it_is_deployed_the_question_is_whether_it_may_be(told: Told, rel
 
 @pytest.mark.parametrize("left_out", ["through_local", "through_dev", "through_staging", "ready_for_production"])
 def test_the_answer_is_never_go_where_the_gate_does_not_promote(
-    told: Told, gaia: Gaia, release: Underway, left_out: str
+    told: Told, gaia: Gaia, pipeline: Underway, left_out: str
 ) -> None:
-    release.all_but(left_out)
+    pipeline.all_but(left_out)
 
     page = told("--env", "production")
-    gate = json.loads(gaia("gate", "production", "--bundle", release.id, "--json").out)
+    gate = json.loads(gaia("gate", "production", "--bundle", pipeline.id, "--json").out)
 
     assert (page["answer"], page["verdict"]) == ("NO GO", gate["verdict"])
     assert len(page["reasons"]) == len(gate["reasons"])
@@ -81,11 +81,11 @@ def test_the_answer_is_never_go_where_the_gate_does_not_promote(
     }
 
 
-def test_a_waiver_makes_it_a_go_with_waivers_and_stands_first(told: Told, gaia: Gaia, release: Underway) -> None:
-    release.all_but("ready_for_production", "into_production")
-    release.sign_for_production()
-    release.waive("rollback-ready", "production", "rita", "release-manager")
-    release.waive("security-review", "production", "dev", "release-manager")
+def test_a_waiver_makes_it_a_go_with_waivers_and_stands_first(told: Told, gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("ready_for_production", "into_production")
+    pipeline.sign_for_production()
+    pipeline.waive("rollback-ready", "production", "rita", "release-manager")
+    pipeline.waive("security-review", "production", "dev", "release-manager")
 
     page = told("--env", "production")
 
@@ -94,20 +94,20 @@ def test_a_waiver_makes_it_a_go_with_waivers_and_stands_first(told: Told, gaia: 
     assert (waiver["item"], waiver["owner"], waiver["approver"]) == ("rollback-ready", "rita", "rita (release-manager)")
     assert (waiver["why"], waiver["age_days"], waiver["in_force"]) == ("the partner needs it today", 0, True)
     assert page["criteria"][0]["status"] == "waived"
-    text = gaia(*REPORT, "--bundle", release.id, "--env", "production", "--format", "markdown").out
+    text = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--format", "markdown").out
     assert text.index("## Waivers") < text.index("## What stands in the way")
 
 
-def test_what_was_waived_on_the_way_is_no_plain_go(told: Told, release: Underway) -> None:
-    release.through_local()
-    release.check("no-breaking-api-change", "dev")
-    release.waive("feature-complete", "dev", "rita", "release-manager")
-    release.deploy("dev")
-    release.run("dev")
-    release.run("dev")
-    release.gate("dev")
-    release.through_staging()
-    release.ready_for_production()
+def test_what_was_waived_on_the_way_is_no_plain_go(told: Told, pipeline: Underway) -> None:
+    pipeline.through_local()
+    pipeline.check("no-breaking-api-change", "dev")
+    pipeline.waive("feature-complete", "dev", "rita", "release-manager")
+    pipeline.deploy("dev")
+    pipeline.run("dev")
+    pipeline.run("dev")
+    pipeline.gate("dev")
+    pipeline.through_staging()
+    pipeline.ready_for_production()
 
     page = told("--env", "production")
 
@@ -115,11 +115,11 @@ def test_what_was_waived_on_the_way_is_no_plain_go(told: Told, release: Underway
     assert "feature-complete (into dev)" in page["reasons"][0]
 
 
-def test_a_waiver_that_has_expired_is_shown_and_worth_nothing(told: Told, release: Underway) -> None:
-    release.all_but("ready_for_production", "into_production")
-    release.sign_for_production()
-    past = (release.now - timedelta(hours=1)).isoformat()
-    release.waive("rollback-ready", "production", "rita", "release-manager", until=past)
+def test_a_waiver_that_has_expired_is_shown_and_worth_nothing(told: Told, pipeline: Underway) -> None:
+    pipeline.all_but("ready_for_production", "into_production")
+    pipeline.sign_for_production()
+    past = (pipeline.now - timedelta(hours=1)).isoformat()
+    pipeline.waive("rollback-ready", "production", "rita", "release-manager", until=past)
 
     page = told("--env", "production")
 
@@ -127,22 +127,24 @@ def test_a_waiver_that_has_expired_is_shown_and_worth_nothing(told: Told, releas
     assert [(each["standing"], each["in_force"]) for each in page["waivers"]] == [("has expired", False)]
 
 
-def test_files_that_are_not_those_of_the_release(refused: Callable[..., str], release: Underway, project: Path) -> None:
-    walk_kept(release, project)
+def test_files_that_are_not_those_of_the_release(
+    refused: Callable[..., str], pipeline: Underway, project: Path
+) -> None:
+    walk_kept(pipeline, project)
     wrong = {
         "none": (b"{", "--run run.json: not a verdict file (see --gaia-report)"),
         "list": (b"[]", "--run run.json: not a verdict file"),
-        "bundle": (verdict_of(release, "staging", bundle="f" * 64), f"of bundle ffffffffffff, and this page is about {release.id}"),
-        "without": (verdict_of(release, "staging", bundle=""), "of no bundle (--gaia-bundle was not given)"),
-        "preview": (verdict_of(release, "preview"), "a run of preview, which is not on the way (local → dev → staging → production)"),
-        "rehearsal": (verdict_of(release, "staging", rehearsal=True), "a rehearsal on the sandbox; it shows nothing of staging"),
-        "other": (verdict_of(release, "staging", reasons=("edited",)), "not the file of the newest run in staging, which the ledger names"),
+        "bundle": (verdict_of(pipeline, "staging", release="f" * 64), f"of bundle ffffffffffff, and this page is about {pipeline.id}"),
+        "without": (verdict_of(pipeline, "staging", release=""), "of no bundle (--gaia-bundle was not given)"),
+        "preview": (verdict_of(pipeline, "preview"), "a run of preview, which is not on the way (local → dev → staging → production)"),
+        "rehearsal": (verdict_of(pipeline, "staging", rehearsal=True), "a rehearsal on the sandbox; it shows nothing of staging"),
+        "other": (verdict_of(pipeline, "staging", reasons=("edited",)), "not the file of the newest run in staging, which the ledger names"),
     }  # fmt: skip
     for content, said in wrong.values():
         (project / "run.json").write_bytes(content if isinstance(content, bytes) else msgspec.json.encode(content))
         assert said in refused("--run", "run.json")
     assert "--run gone.json: cannot be read: No such file" in refused("--run", "gone.json")
-    kept = f".gaia/promotions/staging-{release.id}"
+    kept = f".gaia/promotions/staging-{pipeline.id}"
     assert "a second verdict file of staging" in refused(
         "--run", f"{kept}/verdict.json", "--run", f"{kept}/verdict.json"
     )
@@ -163,27 +165,27 @@ def test_files_that_are_not_those_of_the_release(refused: Callable[..., str], re
         (("--format", "html", "--output", "page.html"), "give --output and --markdown, or --format, not both"),
     ],
 )
-def test_usage_errors(refused: Callable[..., str], release: Underway, arguments: tuple[str, ...], said: str) -> None:
-    release.through_local()
+def test_usage_errors(refused: Callable[..., str], pipeline: Underway, arguments: tuple[str, ...], said: str) -> None:
+    pipeline.through_local()
 
     assert said in refused(*arguments)
 
 
-def test_usage_errors_about_the_bundle_and_the_ledger(
-    refused: Callable[..., str], release: Underway, project: Path
+def test_usage_errors_about_the_release_and_the_ledger(
+    refused: Callable[..., str], pipeline: Underway, project: Path
 ) -> None:
-    from pytest_gaia.promotion.bundle.kept import keep_bundle
+    from pytest_gaia.promotion.release.kept import keep_release
 
     assert "the ledger (.gaia/ledger) has no entry yet, so nothing is known of any release" in refused()
-    release.through_local()
-    assert "no bundle has an id that begins so" in refused(bundle="0123456")
-    other = keep_bundle(project, made_bundle("b"), {})
-    assert f"says nothing about bundle {other.short}. Name the environment" in refused(bundle=other.short)
+    pipeline.through_local()
+    assert "no bundle has an id that begins so" in refused(release="0123456")
+    other = keep_release(project, made_release("b"), {})
+    assert f"says nothing about bundle {other.short}. Name the environment" in refused(release=other.short)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_that_cannot_be_written(refused: Callable[..., str], release: Underway, project: Path) -> None:
-    release.through_local()
+def test_a_folder_that_cannot_be_written(refused: Callable[..., str], pipeline: Underway, project: Path) -> None:
+    pipeline.through_local()
     (project / ".gaia").chmod(0o500)
     try:
         assert ".gaia/signoff: the page cannot be written: Permission denied. --output FILE." in refused()
@@ -191,12 +193,12 @@ def test_a_folder_that_cannot_be_written(refused: Callable[..., str], release: U
         (project / ".gaia").chmod(0o700)
 
 
-def test_a_ledger_that_is_not_whole_is_no_go_and_says_why(gaia: Gaia, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
-    path = release.entry_file(3)
+def test_a_ledger_that_is_not_whole_is_no_go_and_says_why(gaia: Gaia, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
+    path = pipeline.entry_file(3)
     path.write_text(path.read_text().replace('"payload":"', '"payload":"x', 1))
 
-    code, out, err = gaia(*REPORT, "--bundle", release.id, "--env", "production", "--output", "page.html")
+    code, out, err = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--output", "page.html")
 
     page = (project / "page.html").read_text()
     assert code == 1
@@ -207,24 +209,24 @@ def test_a_ledger_that_is_not_whole_is_no_go_and_says_why(gaia: Gaia, release: U
     assert "NOT whole" in page
 
 
-def test_exit_codes_are_those_of_the_gate_if_asked_for(gaia: Gaia, release: Underway) -> None:
-    release.all_but("ready_for_production", "into_production")
-    hold = gaia(*REPORT, "--bundle", release.id, "--env", "production", "--exit-code", "--format", "json")
-    release.run("staging", verdict="REJECT", result="FAILED")
-    release.gate("staging")
-    reject = gaia(*REPORT, "--bundle", release.id, "--env", "production", "--exit-code", "--format", "json")
+def test_exit_codes_are_those_of_the_gate_if_asked_for(gaia: Gaia, pipeline: Underway) -> None:
+    pipeline.all_but("ready_for_production", "into_production")
+    hold = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--exit-code", "--format", "json")
+    pipeline.run("staging", verdict="REJECT", result="FAILED")
+    pipeline.gate("staging")
+    reject = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--exit-code", "--format", "json")
 
     assert (hold.code, json.loads(hold.out)["verdict"]) == (11, "HOLD")
     assert (reject.code, json.loads(reject.out)["verdict"]) == (1, "REJECT")
 
 
-def test_a_page_of_one_moment_is_always_the_same(gaia: Gaia, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
+def test_a_page_of_one_moment_is_always_the_same(gaia: Gaia, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
     moment = datetime.now(UTC).isoformat()
     arguments = (
         *REPORT,
         "--bundle",
-        release.id,
+        pipeline.id,
         "--as-of",
         moment,
         "--allure",
@@ -237,52 +239,52 @@ def test_a_page_of_one_moment_is_always_the_same(gaia: Gaia, release: Underway, 
     assert 'href="https://allure.example/staging/"' in first[0]
 
 
-def test_on_a_later_day_what_was_signed_has_ended(told: Told, release: Underway, project: Path) -> None:
-    walk_kept(release, project)
+def test_on_a_later_day_what_was_signed_has_ended(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
 
-    page = told("--as-of", (release.now + timedelta(days=8)).isoformat())
+    page = told("--as-of", (pipeline.now + timedelta(days=8)).isoformat())
 
     assert page["answer"] == "NO GO"
     assert next(each for each in page["checklist"] if each["title"] == "Security review complete")["status"] == "stale"
 
 
 def test_no_secret_that_the_machine_knows_is_on_the_page(
-    gaia: Gaia, release: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+    gaia: Gaia, pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = release.hold("rita", monkeypatch)
+    key = pipeline.hold("rita", monkeypatch)
     secrets = {"GAIA_STAGING_API_KEY": "planted-staging-key", "FLY_API_TOKEN": "planted-fly-token", "GAIA_DATABASE_URL": "postgresql://u:planted-password@db/x"}  # fmt: skip
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
     planted = (*secrets.values(), "planted-password", *key.splitlines()[1:-1])
     why = " ".join(planted)
     node = f"suites/chat/test_chat.py::test_b[{secrets['FLY_API_TOKEN']}]"
-    release.through_local()
-    release.waive("feature-complete", "dev", "rita", "release-manager", why=why)
-    release.deploy("dev", reason=why)
+    pipeline.through_local()
+    pipeline.waive("feature-complete", "dev", "rita", "release-manager", why=why)
+    pipeline.deploy("dev", reason=why)
     tests = (*evaluated_in("dev"), evaluated(node, "failed", why, gates=True))
-    run_kept(release, project, "dev", verdict_of(release, "dev", tests, verdict="REJECT"))
+    run_kept(pipeline, project, "dev", verdict_of(pipeline, "dev", tests, verdict="REJECT"))
 
     for form in ("html", "markdown", "json"):
         out = gaia(
-            *REPORT, "--bundle", release.id, "--allure", "https://u:planted-password@allure.example/", "--format", form
+            *REPORT, "--bundle", pipeline.id, "--allure", "https://u:planted-password@allure.example/", "--format", form
         ).out
         assert "test_b" in out
         assert [secret for secret in planted if secret in out] == []
 
 
-def test_names_and_reasons_stay_text(gaia: Gaia, release: Underway, project: Path) -> None:
+def test_names_and_reasons_stay_text(gaia: Gaia, pipeline: Underway, project: Path) -> None:
     hostile = "<script>alert(1)</script>\u202e|`x`"
-    release.through_local()
-    release.waive("feature-complete", "dev", "rita", "release-manager", why=hostile, signer=hostile)
-    release.deploy("dev")
+    pipeline.through_local()
+    pipeline.waive("feature-complete", "dev", "rita", "release-manager", why=hostile, signer=hostile)
+    pipeline.deploy("dev")
     tests = (
         *evaluated_in("dev"),
         evaluated(f"suites/chat/test_chat.py::test_b[{hostile}]", "failed", hostile, gates=True),
     )
-    run_kept(release, project, "dev", verdict_of(release, "dev", tests, verdict="REJECT"))
+    run_kept(pipeline, project, "dev", verdict_of(pipeline, "dev", tests, verdict="REJECT"))
 
-    page = gaia(*REPORT, "--bundle", release.id, "--format", "html").out
-    text = gaia(*REPORT, "--bundle", release.id, "--format", "markdown").out
+    page = gaia(*REPORT, "--bundle", pipeline.id, "--format", "html").out
+    text = gaia(*REPORT, "--bundle", pipeline.id, "--format", "markdown").out
 
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in page
@@ -290,10 +292,10 @@ def test_names_and_reasons_stay_text(gaia: Gaia, release: Underway, project: Pat
     assert "<script" not in text.replace("\\<script", "")
 
 
-def test_signing_is_as_it_was(gaia: Gaia, release: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
-    release.hold("sam", monkeypatch)
+def test_signing_is_as_it_was(gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.hold("sam", monkeypatch)
 
-    assert gaia("signoff", "security-review", "--env", "production", "--bundle", release.id).code == 0
-    assert gaia("signoff", "--env", "production", "security-review", "--bundle", release.id).code == 0
+    assert gaia("signoff", "security-review", "--env", "production", "--bundle", pipeline.id).code == 0
+    assert gaia("signoff", "--env", "production", "security-review", "--bundle", pipeline.id).code == 0
     assert "Missing argument 'ITEM'" in gaia("signoff").err
     assert "gaia signoff report" in gaia("signoff", "--help").out

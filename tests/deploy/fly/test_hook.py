@@ -82,14 +82,14 @@ def test_it_observes_machines_releases_and_health(fake_tools: FakeTools, hook: F
 
     observation = seen(hook)
 
-    assert (observation.exists, observation.release, observation.hostname) == (True, 41, f"{APP}.fly.dev")
+    assert (observation.exists, observation.version, observation.hostname) == (True, 41, f"{APP}.fly.dev")
     assert observation.taken.endswith("+00:00")
     names = {each["id"] for each in fake_tools.machines(APP)}
     (digest,) = fake_tools.digests(APP)
     assert {machine.id for machine in observation.machines} == names
     first = observation.machines[0]
     assert first == Machine(
-        id=first.id, state="started", group="app", region="fra", digest=digest, release=41, checks=1, passing=1, memory_mb=2048,
+        id=first.id, state="started", group="app", region="fra", digest=digest, version=41, checks=1, passing=1, memory_mb=2048,
         image=f"registry.fly.io/{APP}:deployment-{41:026}@{digest}",
     )  # fmt: skip
 
@@ -110,7 +110,7 @@ def test_an_app_that_never_was_deployed_has_no_machines_and_no_release(fake_tool
 
     observation = seen(hook)
 
-    assert (observation.exists, observation.machines, observation.release) == (True, (), None)
+    assert (observation.exists, observation.machines, observation.version) == (True, (), None)
 
 
 def test_it_finds_the_answer_among_chatter(fake_tools: FakeTools, hook: FlyHook) -> None:
@@ -135,7 +135,7 @@ def test_it_deploys_a_known_image_by_one_command(fake_tools: FakeTools, hook: Fl
         "deploy", "-a", APP, "-c", str(config), "--image", IMAGE, "--remote-only", "--ha=false",
         "--release-command-timeout", "60s", "--wait-timeout", "60s", "--deploy-retries", "0", "--yes",
     )  # fmt: skip
-    assert (reply.status, reply.release, reply.image) == ("done", 42, IMAGE)
+    assert (reply.status, reply.version, reply.image) == ("done", 42, IMAGE)
     assert reply.commands == (("fly", *call.argv),)
 
 
@@ -267,7 +267,7 @@ def test_it_goes_back_to_an_image_without_its_release_command(fake_tools: FakeTo
     assert (call.argv[3], call.argv[4]) == ("--image", IMAGE)
     assert "--skip-release-command" in call.argv
     assert "--remote-only" in call.argv
-    assert (reply.release, fake_tools.digests(APP)) == (43, {NEW})
+    assert (reply.version, fake_tools.digests(APP)) == (43, {NEW})
 
 
 def test_it_runs_in_the_folder_of_the_project(

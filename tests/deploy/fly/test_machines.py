@@ -61,7 +61,7 @@ def event(kind: str, timestamp: int, **exit_event: Any) -> dict[str, Any]:
 
 def test_a_machine_is_what_the_api_says_of_it() -> None:
     assert only() == Machine(
-        id="148e21ed", state="started", group="app", region="fra", digest=DIGEST, release=7, checks=2, passing=2, critical=0,
+        id="148e21ed", state="started", group="app", region="fra", digest=DIGEST, version=7, checks=2, passing=2, critical=0,
         image=f"registry.fly.io/gaia-auth-dev:deployment-1@{DIGEST}", memory_mb=512,
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_machines_that_do_not_serve_are_left_out(changes: dict[str, Any]) -> Non
 def test_of_a_machine_on_a_host_that_is_away_little_is_known() -> None:
     machine = only(host_status="unreachable", config=None, incomplete_config={"metadata": config()["metadata"]})
 
-    assert (machine.host_ok, machine.release, machine.memory_mb) == (False, 7, None)
+    assert (machine.host_ok, machine.version, machine.memory_mb) == (False, 7, None)
 
 
 def test_a_configured_check_that_has_not_reported_does_not_pass() -> None:
@@ -129,9 +129,9 @@ def test_an_image_without_a_reference_is_the_one_of_the_configuration() -> None:
     assert only(image_ref={}).image == "registry.fly.io/gaia-auth-dev:deployment-1"
 
 
-@pytest.mark.parametrize("release", ["", "next"])
-def test_a_release_that_is_no_number_is_unknown(release: str) -> None:
-    assert only(config=metadata(fly_release_version=release)).release is None
+@pytest.mark.parametrize("version", ["", "next"])
+def test_a_release_that_is_no_number_is_unknown(version: str) -> None:
+    assert only(config=metadata(fly_release_version=version)).version is None
 
 
 def test_no_machines_are_an_empty_list_or_null() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_gaia.promotion.gate.gate import evaluate
 from pytest_gaia.promotion.gate.situation import Situation
-from pytest_gaia.promotion.ledger.statements import NO_BUNDLE
-from tests.promotion.release import STAGES, START, Release, made_bundle
+from pytest_gaia.promotion.ledger.statements import NO_RELEASE
+from tests.promotion.pipeline import STAGES, START, Pipeline, made_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,37 +19,39 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.gate.items import Finding
     from tests.promotion.conftest import Keyring
 
-ONE, TWO = made_bundle("1"), made_bundle("2")
+ONE, TWO = made_release("1"), made_release("2")
 SOAK = timedelta(hours=6)
 
 
 @pytest.fixture
-def release(keyring: Keyring, tmp_path: Path) -> Release:
-    return Release(keyring, tmp_path / "ledger", ONE)
+def pipeline(keyring: Keyring, tmp_path: Path) -> Pipeline:
+    return Pipeline(keyring, tmp_path / "ledger", ONE)
 
 
-def happen(release: Release, events: str, environment: str = "staging") -> None:
+def happen(pipeline: Pipeline, events: str, environment: str = "staging") -> None:
     """Write what happened: ``0 deploy 1, 9 back 2 1 failed``, each with its hour, bundles and outcome."""
     for event in events.split(", "):
         hour, what, *words = event.split()
         outcome: Any = words.pop() if not words[-1].isdigit() else "deployed"
-        bundles = [{"1": ONE, "2": TWO}[word] for word in words]
-        release.bundle, release.now = bundles[0], START + timedelta(hours=float(hour) - 0.1)
+        releases = [{"1": ONE, "2": TWO}[word] for word in words]
+        pipeline.release, pipeline.now = releases[0], START + timedelta(hours=float(hour) - 0.1)
         # A statement takes a tenth of an hour to write, and its own time is that before.
         says = {"time": (START + timedelta(hours=float(hour))).isoformat(), "outcome": outcome}
         if what == "deploy":
-            release.deploy(environment, **says)
+            pipeline.deploy(environment, **says)
         elif what == "back":
-            release.roll_back(environment, rehearsal=False, target=bundles[1].id, services=bundles[1].digests, **says)
+            pipeline.roll_back(
+                environment, rehearsal=False, target=releases[1].id, services=releases[1].digests, **says
+            )
         else:
-            release.roll_back(environment, **says)
-    release.bundle = ONE
+            pipeline.roll_back(environment, **says)
+    pipeline.release = ONE
 
 
-def asked(release: Release, environment: str, item: str, hour: float = 10) -> Finding:
+def asked(pipeline: Pipeline, environment: str, item: str, hour: float = 10) -> Finding:
     """What a gate says of one item about bundle 1."""
     stage = replace(STAGES[environment], soak=SOAK)
-    entries = release.keyring.ledger(release.folder).entries()
+    entries = pipeline.keyring.ledger(pipeline.folder).entries()
     gate = evaluate(Situation(environment, stage, ONE, entries, START + timedelta(hours=hour)))
     return next(each.finding for each in gate.items if each.id == item)
 
@@ -76,19 +78,19 @@ def asked(release: Release, environment: str, item: str, hour: float = 10) -> Fi
         ("1 deploy 2", "missing", "nothing shows that the bundle was deployed to staging"),
     ],
 )  # fmt: skip
-def test_only_time_without_a_break_is_soaked(release: Release, events: str, status: str, why: str) -> None:
-    happen(release, events)
-    found = asked(release, "production", "soaked")
+def test_only_time_without_a_break_is_soaked(pipeline: Pipeline, events: str, status: str, why: str) -> None:
+    happen(pipeline, events)
+    found = asked(pipeline, "production", "soaked")
     assert (found.status, why in found.why) == (status, True), found.why
 
 
-def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(release: Release) -> None:
-    happen(release, "0 deploy 1")
-    release.now = START + timedelta(hours=1)
-    release.run("staging", verdict="REJECT", result="FAILED")
-    assert asked(release, "production", "soaked").status == "failed"
-    happen(release, "2 deploy 2, 3 back 2 1")
-    assert asked(release, "production", "soaked").status == "proved"
+def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(pipeline: Pipeline) -> None:
+    happen(pipeline, "0 deploy 1")
+    pipeline.now = START + timedelta(hours=1)
+    pipeline.run("staging", verdict="REJECT", result="FAILED")
+    assert asked(pipeline, "production", "soaked").status == "failed"
+    happen(pipeline, "2 deploy 2, 3 back 2 1")
+    assert asked(pipeline, "production", "soaked").status == "proved"
 
 
 @pytest.mark.parametrize(
@@ -105,46 +107,46 @@ def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(release: Relea
         ("0 deploy 1, 2 rehearse 1", "proved", "seen to run on 2026-11-02 09:00"),
     ],
 )  # fmt: skip
-def test_what_came_back_by_a_rollback_runs(release: Release, events: str, status: str, why: str) -> None:
-    happen(release, events, "production")
-    found = asked(release, "production", "deployed")
+def test_what_came_back_by_a_rollback_runs(pipeline: Pipeline, events: str, status: str, why: str) -> None:
+    happen(pipeline, events, "production")
+    found = asked(pipeline, "production", "deployed")
     assert (found.status, why in found.why) == (status, True), found.why
 
 
-def test_the_gate_before_counts_for_what_came_back(release: Release) -> None:
-    happen(release, "0 deploy 1")
-    release.now = START + timedelta(hours=1)
-    release.gate("staging", verdict="PROMOTE")
+def test_the_gate_before_counts_for_what_came_back(pipeline: Pipeline) -> None:
+    happen(pipeline, "0 deploy 1")
+    pipeline.now = START + timedelta(hours=1)
+    pipeline.gate("staging", verdict="PROMOTE")
 
     for events, status in (
         ("2 deploy 2", "failed"),
         ("3 back 2 1 failed", "missing"),
         ("4 back 2 1", "proved"),
     ):
-        happen(release, events)
+        happen(pipeline, events)
         for item in ("previous-stage", "staging-validated"):
-            assert asked(release, "production", item).status == status, events
+            assert asked(pipeline, "production", item).status == status, events
 
 
 @pytest.mark.parametrize("changes", [{"by": None}, {"by": "rita"}, {"services": TWO.digests}, {"fence": 1}])
-def test_a_rollback_that_is_no_evidence_brings_nothing_back(release: Release, changes: dict[str, Any]) -> None:
-    happen(release, "0 deploy 1, 2 deploy 2", "production")
-    release.bundle = TWO
-    release.run("production", fence=2)
+def test_a_rollback_that_is_no_evidence_brings_nothing_back(pipeline: Pipeline, changes: dict[str, Any]) -> None:
+    happen(pipeline, "0 deploy 1, 2 deploy 2", "production")
+    pipeline.release = TWO
+    pipeline.run("production", fence=2)
     values: dict[str, Any] = {"services": ONE.digests, "target": ONE.id, "rehearsal": False} | changes
-    release.roll_back("production", **values)
+    pipeline.roll_back("production", **values)
 
-    found = asked(release, "production", "deployed")
+    found = asked(pipeline, "production", "deployed")
     assert found.status == "missing"
     assert TWO.short in found.why or "not the images" in found.why
 
 
-def test_what_was_deployed_outside_of_a_promotion_ends_the_stay_before(release: Release) -> None:
-    happen(release, "0 deploy 1")
-    release.deploy("staging", bundle=NO_BUNDLE, time=(START + timedelta(hours=1)).isoformat(), reason="by hand")
-    assert asked(release, "production", "soaked").status == "missing"
-    happen(release, "9 deploy 1")
+def test_what_was_deployed_outside_of_a_promotion_ends_the_stay_before(pipeline: Pipeline) -> None:
+    happen(pipeline, "0 deploy 1")
+    pipeline.deploy("staging", release=NO_RELEASE, time=(START + timedelta(hours=1)).isoformat(), reason="by hand")
+    assert asked(pipeline, "production", "soaked").status == "missing"
+    happen(pipeline, "9 deploy 1")
 
-    found = asked(release, "production", "soaked")
+    found = asked(pipeline, "production", "soaked")
     assert found.status == "missing"
     assert "wait 5 h (before that: staging was deployed to outside of a promotion on 2026-11-02)" in found.why

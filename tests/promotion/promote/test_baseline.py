@@ -12,7 +12,7 @@ from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD
 from pytest_gaia.promotion.promote.performance import Baseline, baseline_of
 from pytest_gaia.verdict.evidence import SCHEMA, Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
-from tests.promotion.release import Release, made_bundle
+from tests.promotion.pipeline import Pipeline, made_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +24,13 @@ TIME = "2026-11-02T09:00:00+00:00"
 
 
 @pytest.fixture
-def release(keyring: Keyring, tmp_path: Path) -> Release:
-    return Release(keyring, tmp_path / "ledger")
+def pipeline(keyring: Keyring, tmp_path: Path) -> Pipeline:
+    return Pipeline(keyring, tmp_path / "ledger")
 
 
-def leave_record(release: Release, tmp_path: Path, milliseconds: float, verdict: Any = "PROMOTE") -> Path:
+def leave_record(pipeline: Pipeline, tmp_path: Path, milliseconds: float, verdict: Any = "PROMOTE") -> Path:
     """Leave a promoted run of the release in staging, with its record."""
-    path = tmp_path / FOLDER / f"staging-{release.bundle.short}" / RECORD
+    path = tmp_path / FOLDER / f"staging-{pipeline.release.short}" / RECORD
     path.parent.mkdir(parents=True)
     wires = tuple(Wire("GET", "/health", "gateway", "direct", (milliseconds + at % 7) / 1000, 200) for at in range(60))
     test = TestRecord("suites/health/test_health.py::test_it", "ran", (Phase("call", "passed"),), exchanges=wires)
@@ -38,67 +38,67 @@ def leave_record(release: Release, tmp_path: Path, milliseconds: float, verdict:
     path.write_bytes(b"".join(encode(line) for line in lines))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     details = RunDetails(
-        environment="staging", bundle=release.bundle.id, verdict=verdict, plan="", planned=1, started="",
-        finished=release.now.isoformat(),
+        environment="staging", release=pipeline.release.id, verdict=verdict, plan="", planned=1, started="",
+        finished=pipeline.now.isoformat(),
     )  # fmt: skip
     says = RunPredicate(result="PASSED", configuration=(Resource(RECORD, {"sha256": digest}),), details=details)
-    release.write(RUN, says)
+    pipeline.write(RUN, says)
     return path
 
 
-def found(release: Release, tmp_path: Path, environment: str = "staging") -> Baseline:
-    entries = release.keyring.ledger(release.folder).entries()
-    return baseline_of(tmp_path, entries, environment, made_bundle("next").id)
+def found(pipeline: Pipeline, tmp_path: Path, environment: str = "staging") -> Baseline:
+    entries = pipeline.keyring.ledger(pipeline.folder).entries()
+    return baseline_of(tmp_path, entries, environment, made_release("next").id)
 
 
-def test_a_route_that_has_become_slower_is_told_with_both_times(release: Release, tmp_path: Path) -> None:
-    leave_record(release, tmp_path, 10)
-    baseline = found(release, tmp_path)
+def test_a_route_that_has_become_slower_is_told_with_both_times(pipeline: Pipeline, tmp_path: Path) -> None:
+    leave_record(pipeline, tmp_path, 10)
+    baseline = found(pipeline, tmp_path)
     assert baseline.slower({"GET /health": [20.0 + at % 7 for at in range(60)]}) == (
         "GET /health: median 23 ms, 13 ms before",
     )
     assert baseline.slower({"GET /health": [10.0 + at % 7 for at in range(60)]}) == ()
 
 
-def test_a_partial_run_is_no_baseline_and_no_entry_that_the_ledger_takes(release: Release, tmp_path: Path) -> None:
-    leave_record(release, tmp_path, 10, "PARTIAL")
-    assert found(release, tmp_path) == Baseline()
-    (entry,) = release.keyring.ledger(release.folder).entries()
+def test_a_partial_run_is_no_baseline_and_no_entry_that_the_ledger_takes(pipeline: Pipeline, tmp_path: Path) -> None:
+    leave_record(pipeline, tmp_path, 10, "PARTIAL")
+    assert found(pipeline, tmp_path) == Baseline()
+    (entry,) = pipeline.keyring.ledger(pipeline.folder).entries()
     assert "PARTIAL" in entry.problem
 
 
-def test_a_run_that_nobody_signed_is_no_baseline_where_keys_are_trusted(release: Release, tmp_path: Path) -> None:
-    leave_record(release, tmp_path, 10)
-    release.strip(1)
-    assert release.keyring.ledger(release.folder).problems() == ()
-    assert found(release, tmp_path) == Baseline()
+def test_a_run_that_nobody_signed_is_no_baseline_where_keys_are_trusted(pipeline: Pipeline, tmp_path: Path) -> None:
+    leave_record(pipeline, tmp_path, 10)
+    pipeline.strip(1)
+    assert pipeline.keyring.ledger(pipeline.folder).problems() == ()
+    assert found(pipeline, tmp_path) == Baseline()
 
 
-def test_few_samples_decide_nothing(release: Release, tmp_path: Path) -> None:
-    leave_record(release, tmp_path, 10)
-    assert found(release, tmp_path).slower({"GET /health": [99.0] * 49}) == ()
+def test_few_samples_decide_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+    leave_record(pipeline, tmp_path, 10)
+    assert found(pipeline, tmp_path).slower({"GET /health": [99.0] * 49}) == ()
 
 
-def test_a_record_that_was_changed_or_is_gone_is_no_baseline(release: Release, tmp_path: Path) -> None:
-    path = leave_record(release, tmp_path, 10)
+def test_a_record_that_was_changed_or_is_gone_is_no_baseline(pipeline: Pipeline, tmp_path: Path) -> None:
+    path = leave_record(pipeline, tmp_path, 10)
     path.write_bytes(path.read_bytes() + b"\n")
-    assert found(release, tmp_path) == Baseline()
+    assert found(pipeline, tmp_path) == Baseline()
     path.unlink()
-    assert found(release, tmp_path) == Baseline()
+    assert found(pipeline, tmp_path) == Baseline()
 
 
-def test_another_environments_run_and_the_bundles_own_are_none(release: Release, tmp_path: Path) -> None:
-    leave_record(release, tmp_path, 10)
-    entries = release.keyring.ledger(release.folder).entries()
-    assert found(release, tmp_path, "dev") == Baseline()
-    assert baseline_of(tmp_path, entries, "staging", release.bundle.id) == Baseline()
+def test_another_environments_run_and_the_releases_own_are_none(pipeline: Pipeline, tmp_path: Path) -> None:
+    leave_record(pipeline, tmp_path, 10)
+    entries = pipeline.keyring.ledger(pipeline.folder).entries()
+    assert found(pipeline, tmp_path, "dev") == Baseline()
+    assert baseline_of(tmp_path, entries, "staging", pipeline.release.id) == Baseline()
 
 
-def test_a_release_that_is_slower_than_the_last_is_not_acceptable(release: Release) -> None:
-    release.through_local()
-    release.through_dev()
-    release.through_staging(slower=("GET /health: median 23 ms, 13 ms before",))
-    release.ready_for_production()
-    finding = next(i.finding for i in release.decide("production").items if i.id == "performance-acceptable")
+def test_a_release_that_is_slower_than_the_last_is_not_acceptable(pipeline: Pipeline) -> None:
+    pipeline.through_local()
+    pipeline.through_dev()
+    pipeline.through_staging(slower=("GET /health: median 23 ms, 13 ms before",))
+    pipeline.ready_for_production()
+    finding = next(i.finding for i in pipeline.decide("production").items if i.id == "performance-acceptable")
     assert finding.status == "failed"
     assert "slower than the last promoted run: GET /health" in finding.why

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from pytest_gaia.cli.app import run as gaia
-from pytest_gaia.promotion.ledger.statements import NO_BUNDLE, DeploymentPredicate, GatePredicate, RunPredicate
+from pytest_gaia.promotion.ledger.statements import NO_RELEASE, DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import plan_promotion
 from pytest_gaia.system.processes import KEY_VARIABLE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["deployer", "project", "promotable", "server"]
 
 
-def test_a_bundle_is_deployed_tested_and_written_down(promotable: Promotable) -> None:
+def test_a_release_is_deployed_tested_and_written_down(promotable: Promotable) -> None:
     done = promotable.promote()
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,7 +47,7 @@ def test_a_bundle_is_deployed_tested_and_written_down(promotable: Promotable) ->
     assert (gate.decision.verdict, gate.decision.fence) == ("PROMOTE", 1)
     assert promotable.entries[-1].sha256 in done.stdout
     assert "next: gaia status" in done.stdout
-    assert done.stdout.endswith(f"page: gaia signoff report --bundle {promotable.bundle.short} --env stage\n")
+    assert done.stdout.endswith(f"page: gaia signoff report --bundle {promotable.release.short} --env stage\n")
     assert [mark.step for mark in promotable.marks] == ["begin", "lock", "seal", "run", "evidence", "gate", "end"]
 
 
@@ -131,12 +131,12 @@ def test_what_contradicts_the_record_is_a_failure_that_is_written_down(
 def test_a_clean_release_is_promoted_and_one_that_changes_its_own_files_while_it_runs_is_not(
     promotable: Promotable,
 ) -> None:
-    promotable.release()
+    promotable.create_release()
     assert promotable.promote().returncode == 0
 
     suite = promotable.rootdir / "suites" / "health" / "test_health.py"
     suite.write_text("def test_one(): open(__file__, 'a').write('#')\n", encoding="utf-8")
-    promotable.release()
+    promotable.create_release()
     done = promotable.promote()
 
     assert done.returncode == 1, done.stdout + done.stderr
@@ -164,7 +164,7 @@ def test_settings_of_pytest_above_the_repository_are_not_loaded(
     promotable: Promotable, request: pytest.FixtureRequest
 ) -> None:
     promotable.rootdir.joinpath("pyproject.toml").unlink(missing_ok=True)
-    promotable.release()
+    promotable.create_release()
     settings = promotable.rootdir.parent / "pytest.ini"
     request.addfinalizer(settings.unlink)
     settings.write_text("[pytest]\naddopts = --maxfail=1\n", encoding="utf-8")
@@ -221,7 +221,7 @@ def test_a_run_that_deploys_outside_of_a_promotion_is_written_as_such(promotable
     )
     assert promotable.kinds == ["Deployment", "Run", "Gate", "Deployment"]
     says = promotable.predicate(DeploymentPredicate)
-    assert (says.bundle, says.services, says.outcome) == (NO_BUNDLE, {"gateway": other}, "deployed")
+    assert (says.release, says.services, says.outcome) == (NO_RELEASE, {"gateway": other}, "deployed")
     again = promotable.promote()
     assert again.returncode == 0, again.stdout + again.stderr
     assert promotable.kinds[4:] == ["Deployment", "Run", "Gate"]
@@ -266,7 +266,7 @@ def test_only_a_known_address_is_deployed_to_and_tested(
     file.write_text(file.read_text().replace(promotable.deployer.server.url, "https://stage.example.org"))
     monkeypatch.setenv("GAIA_STAGE_GATEWAY_URL", promotable.deployer.server.url)
 
-    assert gaia(["promote", "stage", "--bundle", promotable.bundle.short]) == 11
+    assert gaia(["promote", "stage", "--bundle", promotable.release.short]) == 11
 
     shown = capsys.readouterr().out
     assert f"gateway at {address} is none of the hosts of stage (stage.example.org); if it is stage, add" in shown
@@ -284,11 +284,11 @@ def test_this_machine_is_allowed_by_the_promoted_commit_alone(
     if not committed:
         repository.commit()
     file.write_text(file.read_text().replace("[env.stage]", edited))
-    bundle = replace(
-        promotable.bundle, commit=repository.commit() if committed else repository.git("rev-parse", "HEAD")
+    release = replace(
+        promotable.release, commit=repository.commit() if committed else repository.git("rev-parse", "HEAD")
     )
 
-    planned = plan_promotion(Promotion.here(promotable.rootdir, os.environ), "stage", bundle, ())
+    planned = plan_promotion(Promotion.here(promotable.rootdir, os.environ), "stage", release, ())
 
     (item,) = (item for item in planned.edge.items if item.id == "own-addresses")
     assert (item.good, planned.environment.loopback) == (good, good)
@@ -304,7 +304,7 @@ def test_a_run_of_another_environments_platform_is_not_signed(
     for name in ("DEV", "STAGE"):
         monkeypatch.setenv(f"GAIA_{name}_GATEWAY_URL", other)
 
-    assert gaia(["promote", "stage", "--bundle", promotable.bundle.short]) == 12
+    assert gaia(["promote", "stage", "--bundle", promotable.release.short]) == 12
 
     assert (
         "stage: urls.gateway (from GAIA_STAGE_GATEWAY_URL) is 127.0.0.1:4001, which belongs to dev"

@@ -9,12 +9,12 @@ import pytest
 
 from pytest_gaia.cli.app import run
 from pytest_gaia.config.environment import DeploySettings
-from pytest_gaia.promotion.bundle.checks import deploy_files
-from pytest_gaia.promotion.bundle.kept import keep_bundle
-from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import environment_of, observed
+from pytest_gaia.promotion.release.comparison import deploy_files
+from pytest_gaia.promotion.release.kept import keep_release
+from pytest_gaia.promotion.release.model import Component, Release
 from tests.config.reading import files_in
 from tests.fake_tools import fake_tools
 from tests.plugin.conftest import add_suite, project, server
@@ -35,11 +35,11 @@ __all__ = ["fake_tools", "project", "server"]
 SETTINGS = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.local.tolerance]\nleast_executed = 1\n'
 
 
-def bundle_of(rootdir: Path, images: dict[str, str], commit: str) -> Bundle:
+def release_of(rootdir: Path, images: dict[str, str], commit: str) -> Release:
     """Keep a bundle of ``images`` (service → digest) and the deploy files."""
     files = deploy_files(files_in(rootdir))
     components = tuple(Component(service, found, found) for service, found in images.items())
-    bundle = Bundle(
+    release = Release(
         created="2026-11-02T09:00:00+00:00",
         kind="local",
         commit=commit,
@@ -47,7 +47,7 @@ def bundle_of(rootdir: Path, images: dict[str, str], commit: str) -> Bundle:
         components=components,
         configs={name: sha256_of(content) for name, content in files.items()},
     )
-    return keep_bundle(rootdir, bundle, files)
+    return keep_release(rootdir, release, files)
 
 
 def test_the_local_platform_is_observed_before_and_after(
@@ -67,8 +67,8 @@ def test_the_local_platform_is_observed_before_and_after(
     repository = Repository(project.path, monkeypatch)
     repository.write(".gitignore", ".gaia/\n__pycache__/\n")
     commit = repository.commit()
-    same = bundle_of(project.path, images, commit)
-    other = bundle_of(project.path, images | {"auth": f"sha256:{'b' * 64}"}, commit)
+    same = release_of(project.path, images, commit)
+    other = release_of(project.path, images | {"auth": f"sha256:{'b' * 64}"}, commit)
 
     assert run(["promote", "local", "--bundle", same.short]) == 0
     assert run(["promote", "local", "--bundle", other.short]) == 1

@@ -183,7 +183,7 @@ def test_tested_without_the_key_it_is_signed_by_a_step_that_runs_no_test(
 
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert promotable.kinds == []
-    assert f"--bundle {promotable.bundle.short} --only evidence" in tested.stdout
+    assert f"--bundle {promotable.release.short} --only evidence" in tested.stdout
 
     refused = promotable.promote("--only", "evidence")
     assert refused.returncode == 4

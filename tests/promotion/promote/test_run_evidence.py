@@ -29,16 +29,16 @@ from pytest_gaia.verdict.evidence import (
 )
 from pytest_gaia.verdict.plan import Plan, PlannedTest
 from pytest_gaia.verdict.report import expectations_digest, verdict_file
-from tests.promotion.release import made_bundle
+from tests.promotion.pipeline import made_release
 
-BUNDLE = made_bundle()
+RELEASE = made_release()
 
 
 def seen(*outcomes: str, by_this_run: bool = True) -> DeploymentSeen:
     """Return what a run says of auth, gateway …, in this order."""
     names = ("auth", "gateway")
     services = tuple(
-        ServiceSeen(service=name, app=name, outcome=outcome, images=(f"sha256:{name}",), release=2)
+        ServiceSeen(service=name, app=name, outcome=outcome, images=(f"sha256:{name}",), version=2)
         for name, outcome in zip(names, outcomes, strict=False)
     )
     return DeploymentSeen(hook="fly", services=services, by_this_run=by_this_run)
@@ -46,7 +46,7 @@ def seen(*outcomes: str, by_this_run: bool = True) -> DeploymentSeen:
 
 def told(deployment: DeploymentSeen | None) -> Any:
     return deployment_predicate(
-        deployment, ("auth", "gateway"), environment="dev", bundle=BUNDLE, time="2026-11-02T09:00:00+00:00", fence=3
+        deployment, ("auth", "gateway"), environment="dev", release=RELEASE, time="2026-11-02T09:00:00+00:00", fence=3
     )
 
 
@@ -76,17 +76,21 @@ def test_a_run_that_deployed_nothing_shows_no_deployment() -> None:
 def test_what_runs_is_told_where_it_is_one_image() -> None:
     says = told(seen("deployed", "deployed"))
     assert says.services == {"auth": "sha256:auth", "gateway": "sha256:gateway"}
-    assert (says.releases, says.fence, says.reason) == ({"auth": 2, "gateway": 2}, 3, "")
+    assert (says.versions, says.fence, says.reason) == ({"auth": 2, "gateway": 2}, 3, "")
 
 
 def test_a_partial_run_is_written_down_as_one_that_holds() -> None:
     test = "suites/health/test_health.py::test_it"
     digest = expectations_digest(())
     plan = Plan(
-        environment="dev", bundle=BUNDLE.id, suites=("health",), tests=(PlannedTest(test),), expectations_digest=digest
+        environment="dev",
+        release=RELEASE.id,
+        suites=("health",),
+        tests=(PlannedTest(test),),
+        expectations_digest=digest,
     )
     start = RunStart(SCHEMA, "dev", "microservices", "2026-11-02T09:00:00+00:00")
-    end = RunEnd("2026-11-02T09:01:00+00:00", 0, 1, plan=plan.digest, sealed=plan.nodes, bundle=BUNDLE.id)
+    end = RunEnd("2026-11-02T09:01:00+00:00", 0, 1, plan=plan.digest, sealed=plan.nodes, release=RELEASE.id)
     record = TestRecord(test, "ran", tuple(Phase(when, "passed") for when in ("setup", "call", "teardown")))
     context = Context("dev", frozenset(), date(2026, 11, 2), tolerance_of("dev", {}))
 
@@ -106,7 +110,7 @@ STAGING = Environment("staging", known_hosts=("gw.example.org",), stage=Stage(pr
 
 def run_of(verdict: Any) -> RunPredicate:
     details = RunDetails(
-        environment="staging", bundle=BUNDLE.id, verdict=verdict, plan="", planned=1, started="", finished=""
+        environment="staging", release=RELEASE.id, verdict=verdict, plan="", planned=1, started="", finished=""
     )
     return RunPredicate(result="PASSED" if verdict == "PROMOTE" else "FAILED", configuration=(), details=details)
 

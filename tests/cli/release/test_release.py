@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.bundle.kept import FOLDER, read_bundle
+from pytest_gaia.promotion.release.kept import FOLDER, read_release
 from tests.repositories import Repository
 from tests.rollout.deploy_files import image
 
@@ -46,7 +46,7 @@ def made(gaia: Gaia, *arguments: str) -> dict[str, object]:
     return document
 
 
-def test_a_bundle_of_named_images(gaia: Gaia, committed: Repository) -> None:
+def test_a_release_of_named_images(gaia: Gaia, committed: Repository) -> None:
     code, out, err = gaia("bundle", "create", "--image", f"gateway={GATEWAY}", "--image", f"auth={AUTH}")
 
     found = re.match(r"bundle ([0-9a-f]{12}) \(registry\) of commit ([0-9a-f]{10}), made", out)
@@ -69,19 +69,19 @@ def test_an_image_of_a_service_of_the_projects_own(gaia: Gaia, committed: Reposi
     )
     committed.commit()
 
-    bundle = made(gaia, "--image", f"orders={GATEWAY}", "--image", f"auth={AUTH}")
+    release = made(gaia, "--image", f"orders={GATEWAY}", "--image", f"auth={AUTH}")
 
-    assert [each["service"] for each in bundle["components"]] == ["auth", "orders"]  # type: ignore[attr-defined]  # JSON
+    assert [each["service"] for each in release["components"]] == ["auth", "orders"]  # type: ignore[attr-defined]  # JSON
 
 
-def test_a_bundle_of_what_runs(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+def test_a_release_of_what_runs(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     put(fake_tools, "auth", AUTH, machines=2)
     put(fake_tools, "gateway", GATEWAY, state="suspended")
 
-    bundle = made(gaia, "--from-env", "staging")
+    release = made(gaia, "--from-env", "staging")
 
-    assert bundle["kind"] == "registry"
-    assert bundle["components"] == [
+    assert release["kind"] == "registry"
+    assert release["components"] == [
         {"service": "auth", "image": AUTH, "digest": AUTH.partition("@")[2]},
         {"service": "gateway", "image": GATEWAY, "digest": GATEWAY.partition("@")[2]},
     ]
@@ -92,17 +92,17 @@ def test_a_named_image_goes_before_what_runs(gaia: Gaia, committed: Repository, 
     put(fake_tools, "gateway", GATEWAY)
     fake_tools.fault("gaia-auth-staging", "split")
 
-    bundle = made(gaia, "--from-env", "staging", "--image", f"auth={AUTH}")
+    release = made(gaia, "--from-env", "staging", "--image", f"auth={AUTH}")
 
-    assert [each["image"] for each in bundle["components"]] == [AUTH, GATEWAY]  # type: ignore[attr-defined]
+    assert [each["image"] for each in release["components"]] == [AUTH, GATEWAY]  # type: ignore[attr-defined]
 
 
 def test_services_choose_what_is_taken(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     put(fake_tools, "gateway", GATEWAY)
 
-    bundle = made(gaia, "--from-env", "staging", "--services", "gateway")
+    release = made(gaia, "--from-env", "staging", "--services", "gateway")
 
-    assert [each["service"] for each in bundle["components"]] == ["gateway"]  # type: ignore[attr-defined]
+    assert [each["service"] for each in release["components"]] == ["gateway"]  # type: ignore[attr-defined]
 
 
 def test_what_runs_two_images_is_no_release(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
@@ -172,7 +172,7 @@ def test_usage_errors(gaia: Gaia, committed: Repository, arguments: tuple[str, .
     assert message in err
 
 
-def test_outside_of_git_and_with_changes_there_is_no_bundle(gaia: Gaia, operated: Path, committed: Repository) -> None:
+def test_outside_of_git_and_with_changes_there_is_no_release(gaia: Gaia, operated: Path, committed: Repository) -> None:
     committed.write("new.py")
     code, _, err = gaia("bundle", "create", "--image", f"auth={AUTH}")
     assert code == 4
@@ -186,16 +186,16 @@ def test_outside_of_git_and_with_changes_there_is_no_bundle(gaia: Gaia, operated
     assert "git does not tell which: not a git repository" in err
 
 
-def test_the_output_is_a_bundle_that_every_command_takes(gaia: Gaia, committed: Repository) -> None:
+def test_the_output_is_a_release_that_every_command_takes(gaia: Gaia, committed: Repository) -> None:
     made(gaia, "--image", f"auth={AUTH}", "--output", "bundle.json")
 
-    bundle = read_bundle(committed.folder / "bundle.json")
+    release = read_release(committed.folder / "bundle.json")
 
-    assert json.loads(gaia("bundle", "show", "bundle.json", "--json").out)["id"] == bundle.id
+    assert json.loads(gaia("bundle", "show", "bundle.json", "--json").out)["id"] == release.id
     assert gaia("gate", "dev", "--bundle", "./bundle.json").code == 11
 
 
-def test_bundles_are_listed_and_shown(gaia: Gaia, committed: Repository) -> None:
+def test_releases_are_listed_and_shown(gaia: Gaia, committed: Repository) -> None:
     assert gaia("bundle", "show").err == "there is no bundle yet; make one: gaia bundle create --help\n"
     assert json.loads(gaia("bundle", "show", "--json").out) == []
     first = made(gaia, "--image", f"auth={AUTH}")
@@ -211,16 +211,16 @@ def test_bundles_are_listed_and_shown(gaia: Gaia, committed: Repository) -> None
     assert f"Known, newest first: {second['short']}, {first['short']}." in err
 
 
-def test_a_bundle_that_is_what_it_was_made_of(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
+def test_a_release_that_is_what_it_was_made_of(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     for service, reference in (("auth", AUTH), ("gateway", GATEWAY)):
         put(fake_tools, service, reference)
-    bundle = made(gaia, "--from-env", "staging")
+    release = made(gaia, "--from-env", "staging")
 
-    code, out, err = gaia("bundle", "verify", str(bundle["short"]), "--env", "staging")
+    code, out, err = gaia("bundle", "verify", str(release["short"]), "--env", "staging")
 
     assert (code, err) == (0, "")
-    assert out.endswith(f"bundle {bundle['short']} is what it was made of\n")
-    checks = json.loads(gaia("bundle", "verify", str(bundle["short"]), "--json").out)
+    assert out.endswith(f"bundle {release['short']} is what it was made of\n")
+    checks = json.loads(gaia("bundle", "verify", str(release["short"]), "--json").out)
     assert checks["same"] is True
     assert {each["status"] for each in checks["checks"]} == {"same"}
 
@@ -228,12 +228,12 @@ def test_a_bundle_that_is_what_it_was_made_of(gaia: Gaia, committed: Repository,
 def test_drift_of_any_kind_is_hold(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     for service, reference in (("auth", AUTH), ("gateway", GATEWAY)):
         put(fake_tools, service, reference)
-    bundle = made(gaia, "--from-env", "staging")
+    release = made(gaia, "--from-env", "staging")
     put(fake_tools, "auth", image("auth", 9), release=2)
     committed.write("deploy/fly.auth.staging.toml", 'app = "gaia-auth-staging"\n')
-    (committed.folder / FOLDER / str(bundle["id"]) / "configs" / "fly.gateway.production.toml").unlink()
+    (committed.folder / FOLDER / str(release["id"]) / "configs" / "fly.gateway.production.toml").unlink()
 
-    code, out, _ = gaia("bundle", "verify", str(bundle["short"]), "--env", "staging", "--json")
+    code, out, _ = gaia("bundle", "verify", str(release["short"]), "--env", "staging", "--json")
 
     document = json.loads(out)
     assert (code, document["exit_code"], document["same"]) == (11, 11, False)
@@ -242,17 +242,17 @@ def test_drift_of_any_kind_is_hold(gaia: Gaia, committed: Repository, fake_tools
         "deploy file fly.auth.staging.toml",
         "kept file fly.gateway.production.toml",
     }
-    code, out, _ = gaia("bundle", "verify", str(bundle["short"]), "--env", "staging")
+    code, out, _ = gaia("bundle", "verify", str(release["short"]), "--env", "staging")
     assert code == 11
     assert "Make a bundle of it (gaia bundle create), or bring this one back." in out
 
 
-def test_changed_checks_and_settings_are_not_those_of_the_bundle(gaia: Gaia, committed: Repository) -> None:
-    bundle = made(gaia, "--image", f"auth={AUTH}")
+def test_changed_checks_and_settings_are_not_those_of_the_release(gaia: Gaia, committed: Repository) -> None:
+    release = made(gaia, "--image", f"auth={AUTH}")
     committed.write("checks/conftest.py", "collect_ignore = ['health']\n")
     committed.write("pytest.ini", "[pytest]\n")
 
-    code, out, _ = gaia("bundle", "verify", str(bundle["short"]), "--json")
+    code, out, _ = gaia("bundle", "verify", str(release["short"]), "--json")
 
     assert code == 11
     assert [each["what"] for each in json.loads(out)["checks"] if each["status"] == "differs"] == [
@@ -262,10 +262,10 @@ def test_changed_checks_and_settings_are_not_those_of_the_bundle(gaia: Gaia, com
 
 
 def test_what_cannot_be_seen_is_no_proof(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
-    bundle = made(gaia, "--image", f"auth={AUTH}")
+    release = made(gaia, "--image", f"auth={AUTH}")
     fake_tools.fault("*", "unauthorised")
 
-    code, out, _ = gaia("bundle", "verify", str(bundle["short"]), "--env", "staging")
+    code, out, _ = gaia("bundle", "verify", str(release["short"]), "--env", "staging")
 
     assert code == 12
     assert out.endswith("could not be observed: running auth. Try again.\n")

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.promotion.bundle.checks import deploy_files
-from pytest_gaia.promotion.bundle.kept import FOLDER, configs_folder, keep_bundle
-from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.gate.gate import evaluate
 from pytest_gaia.promotion.ledger.statements import (
     DEPLOYMENT,
@@ -24,6 +21,9 @@ from pytest_gaia.promotion.ledger.statements import (
     sha256_of,
 )
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.release.comparison import deploy_files
+from pytest_gaia.promotion.release.kept import FOLDER, configs_folder, keep_release
+from pytest_gaia.promotion.release.model import Component, Release
 from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.cli.operate.test_deploy_interrupted import read_until, started
 from tests.config.reading import files_in
@@ -52,7 +52,7 @@ class Releases:
         self.signers: list[SigningKey] = []
         self._time = datetime.now(UTC) - timedelta(hours=5)
 
-    def make(self, number: int, **changes: Any) -> Bundle:
+    def make(self, number: int, **changes: Any) -> Release:
         """Make a bundle of images ``number``, with the deploy files of now."""
         files = deploy_files(files_in(self.folder / "deploy"))
         components = tuple(
@@ -66,23 +66,29 @@ class Releases:
             "components": components,
             "configs": {name: sha256_of(content) for name, content in files.items()},
         }
-        return keep_bundle(self.folder, Bundle(**values | changes), files)
+        return keep_release(self.folder, Release(**values | changes), files)
 
-    def ran(self, bundle: Bundle, verdict: Any = "PROMOTE", outcome: Any = "deployed") -> None:
+    def ran(self, release: Release, verdict: Any = "PROMOTE", outcome: Any = "deployed") -> None:
         """It was deployed to staging, and its suites ran."""
         time = self._tick()
         says = DeploymentPredicate(
-            environment="staging", bundle=bundle.id, outcome=outcome, services=bundle.digests, time=time
+            environment="staging", release=release.id, outcome=outcome, services=release.digests, time=time
         )
-        self._write(DEPLOYMENT, bundle, says)
+        self._write(DEPLOYMENT, release, says)
         details = RunDetails(
-            environment="staging", bundle=bundle.id, verdict=verdict, plan="ab", planned=9, started=time, finished=time
+            environment="staging",
+            release=release.id,
+            verdict=verdict,
+            plan="ab",
+            planned=9,
+            started=time,
+            finished=time,
         )
-        self._write(RUN, bundle, RunPredicate(result="PASSED", configuration=(), details=details))
+        self._write(RUN, release, RunPredicate(result="PASSED", configuration=(), details=details))
 
-    def run_now(self, bundle: Bundle) -> None:
+    def run_now(self, release: Release) -> None:
         """Let the cloud run it."""
-        for each in bundle.components:
+        for each in release.components:
             self.tools.app(f"gaia-{each.service}-staging", reference=each.image)
 
     def rolled_back(self, **changes: Any) -> None:
@@ -91,21 +97,21 @@ class Releases:
             "environment": "staging", "target": "earlier", "why": "", "outcome": "deployed", "services": {},
             "time": self._tick(),
         }  # fmt: skip
-        bundle = changes.pop("bundle")
-        self._write(ROLLBACK, bundle, RollbackPredicate(bundle=bundle.id, **values | changes))
+        release = changes.pop("release")
+        self._write(ROLLBACK, release, RollbackPredicate(release=release.id, **values | changes))
 
     def written(self) -> list[RollbackPredicate]:
         """The rollbacks in the ledger."""
         entries = Promotion.here().ledger.entries()
         return [each.predicate for each in entries if isinstance(each.predicate, RollbackPredicate)]
 
-    def item(self, bundle: Bundle, environment: str, name: str) -> str:
+    def item(self, release: Release, environment: str, name: str) -> str:
         """What a gate says of one item."""
-        situation = Promotion.here().situation(environment, bundle)
+        situation = Promotion.here().situation(environment, release)
         return next(item.finding.status for item in evaluate(situation).items if item.id == name)
 
-    def _write(self, kind: str, bundle: Bundle, predicate: Any) -> None:
-        Promotion.here().ledger.append(kind, bundle.subjects(), predicate, signers=self.signers)
+    def _write(self, kind: str, release: Release, predicate: Any) -> None:
+        Promotion.here().ledger.append(kind, release.subjects(), predicate, signers=self.signers)
 
     def _tick(self) -> str:
         self._time += timedelta(minutes=5)
@@ -136,7 +142,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield service
 
 
-def two(releases: Releases, **changes: Any) -> tuple[Bundle, Bundle]:
+def two(releases: Releases, **changes: Any) -> tuple[Release, Release]:
     old, new = releases.make(1), releases.make(2, **changes)
     releases.ran(old)
     releases.ran(new)
@@ -148,7 +154,7 @@ def running(tools: FakeTools) -> set[str]:
     return {found for service in SERVICES for found in tools.digests(f"gaia-{service}-staging")}
 
 
-def test_the_plan_goes_to_the_last_bundle_that_ran_well_and_changes_nothing(
+def test_the_plan_goes_to_the_last_release_that_ran_well_and_changes_nothing(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools
 ) -> None:
     old, new = releases.make(1), releases.make(2)
@@ -157,7 +163,7 @@ def test_the_plan_goes_to_the_last_bundle_that_ran_well_and_changes_nothing(
     releases.ran(gone)
     releases.ran(bad, verdict="REJECT")
     releases.ran(new)
-    releases.rolled_back(bundle=gone, environment="dev")
+    releases.rolled_back(release=gone, environment="dev")
 
     code, out, err = gaia("rollback", "plan", "staging")
 
@@ -183,7 +189,7 @@ def test_it_goes_back_as_a_whole_and_quarantines_what_it_leaves(
     assert f"bundle {new.short} will be quarantined" in err
     assert running(fake_tools) == set(old.digests.values())
     (says,) = releases.written()
-    assert (says.bundle, says.target, says.outcome, says.rehearsal) == (new.id, old.id, "deployed", False)
+    assert (says.release, says.target, says.outcome, says.rehearsal) == (new.id, old.id, "deployed", False)
     assert says.services == old.digests
     assert says.fence == 1
     assert releases.item(new, "production", "not-quarantined") == "failed"
@@ -280,13 +286,13 @@ def test_a_rollback_that_failed_is_written_and_tried_again(
     again, _, err = gaia("rollback", "staging", "--confirm", "staging")
 
     assert (failed, again) == (1, 0), err
-    assert [(says.bundle, says.target, says.outcome) for says in releases.written()] == [
+    assert [(says.release, says.target, says.outcome) for says in releases.written()] == [
         (new.id, old.id, "split"),
         (new.id, old.id, "deployed"),
     ]
 
 
-def test_an_image_that_is_named_leaves_the_bundle_too(
+def test_an_image_that_is_named_leaves_the_release_too(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     _, new = two(releases)
@@ -295,7 +301,7 @@ def test_an_image_that_is_named_leaves_the_bundle_too(
 
     assert code == 0, err
     (says,) = releases.written()
-    assert (says.bundle, says.target) == (new.id, "no bundle")
+    assert (says.release, says.target) == (new.id, "no bundle")
     assert releases.item(new, "staging", "deployed") == "missing"
 
 
@@ -384,7 +390,7 @@ def test_a_usage_error_is_one_message(releases: Releases, gaia: Gaia, arguments:
     assert message in err
 
 
-def test_a_bundle_that_is_not_here_is_asked_for_if_it_ran_well_and_passed_over_if_not(
+def test_a_release_that_is_not_here_is_asked_for_if_it_ran_well_and_passed_over_if_not(
     releases: Releases, gaia: Gaia
 ) -> None:
     old, new = two(releases)
@@ -462,7 +468,7 @@ def test_a_rehearsal_that_was_interrupted_leaves_nothing_known_until_it_is_repea
     assert releases.item(new, "staging", "deployed") == "proved"
 
 
-def test_a_bundle_whose_image_is_gone_is_passed_over(
+def test_a_release_whose_image_is_gone_is_passed_over(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     old, gone, new = releases.make(1), releases.make(2), releases.make(3)

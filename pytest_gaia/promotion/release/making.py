@@ -9,13 +9,13 @@ from pathlib import Path
 
 from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle import commits
-from pytest_gaia.promotion.bundle import kept as bundles
-from pytest_gaia.promotion.bundle.checks import deploy_files
-from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.statements import GatePredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.release import commits
+from pytest_gaia.promotion.release import kept as releases
+from pytest_gaia.promotion.release.comparison import deploy_files
+from pytest_gaia.promotion.release.model import Component, Release
 from pytest_gaia.wording import listed
 
 DIRTY = "-dirty"
@@ -27,14 +27,14 @@ ALEMBIC_FOLDERS = ("alembic/versions", "migrations/versions")
 NUMBERED_FOLDERS = ("migrations", "supabase/migrations")
 
 
-def make_bundle(
+def make_release(
     promotion: Promotion,
     components: Iterable[Component],
     *,
     only_here: bool = False,
     head: str | None = None,
     allow_dirty: bool = False,
-) -> tuple[Bundle, dict[str, bytes]]:
+) -> tuple[Release, dict[str, bytes]]:
     """Return a bundle of ``components`` with the deploy files that it names; nothing is kept yet.
 
     ``only_here`` says that its images are on this machine alone. Raises ``ConfigError``: no image, a work tree with
@@ -47,7 +47,7 @@ def make_bundle(
     if commit.changed and not allow_dirty:
         raise ConfigError(_changed(commit.changed))
     files = deploy_files(promotion.project.deploy_folder)
-    bundle = Bundle(
+    release = Release(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         kind="local" if only_here or commit.changed else "registry",
         commit=commit.id + DIRTY if commit.changed else commit.id,
@@ -56,19 +56,19 @@ def make_bundle(
         components=parts,
         configs={name: sha256_of(content) for name, content in files.items()},
     )
-    return bundle, files
+    return release, files
 
 
 def last_released(promotion: Promotion) -> str | None:
     """Return the commit of the newest bundle that has passed production's gate; None for none."""
-    promotion.bring_bundles()
+    promotion.bring_releases()
     entries, now = promotion.ledger.entries(), datetime.now(UTC)
     stage = promotion.stages[PRODUCTION]
     passed = []
-    for bundle in bundles.all_bundles(promotion.rootdir):
-        decision = Situation(PRODUCTION, stage, bundle, entries, now).newest(GatePredicate)
+    for release in releases.all_releases(promotion.rootdir):
+        decision = Situation(PRODUCTION, stage, release, entries, now).newest(GatePredicate)
         if decision is not None and decision.says.decision.verdict == "PROMOTE" and not decision.entry.problem:
-            passed.append((decision.entry.sequence, bundle.commit))
+            passed.append((decision.entry.sequence, release.commit))
     return max(passed)[1] if passed else None
 
 

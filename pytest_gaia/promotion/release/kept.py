@@ -13,9 +13,9 @@ import msgspec
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.bundle.model import Bundle
 from pytest_gaia.promotion.ledger._git_reference import GitReference, Taken
 from pytest_gaia.promotion.ledger.statements import SHORT, sha256_of
+from pytest_gaia.promotion.release.model import Release
 
 FOLDER = ".gaia/bundles"
 _LEAST_DIGITS = 4
@@ -26,85 +26,85 @@ REFERENCE = "refs/gaia/bundles"
 _TRIES = 20
 
 
-def bundle_files(rootdir: Path) -> dict[str, Path]:
+def release_files(rootdir: Path) -> dict[str, Path]:
     """Return id → file of every bundle of the project, the oldest file first."""
     files = sorted((rootdir / FOLDER).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     return {path.stem: path for path in files if not path.name.startswith(".")}
 
 
-def configs_folder(rootdir: Path, bundle: Bundle) -> Path:
+def configs_folder(rootdir: Path, release: Release) -> Path:
     """Return the folder that holds the deploy files as they were when the bundle was made, by their names."""
-    return rootdir / FOLDER / bundle.id / "configs"
+    return rootdir / FOLDER / release.id / "configs"
 
 
-def keep_bundle(rootdir: Path, bundle: Bundle, files: Mapping[str, bytes]) -> Bundle:
+def keep_release(rootdir: Path, release: Release, files: Mapping[str, bytes]) -> Release:
     """Keep ``bundle`` and the deploy ``files`` that it names; return it, or the same one that was made before.
 
     Raises ``ConfigError`` where it cannot be written; what is there then is no bundle yet.
     """
-    path = rootdir / FOLDER / f"{bundle.id}.json"
-    folder = configs_folder(rootdir, bundle)
+    path = rootdir / FOLDER / f"{release.id}.json"
+    folder = configs_folder(rootdir, release)
     try:
         make_folder(folder)
         for name, content in files.items():
             write_file(folder / name, content, durable=True)
         if not path.exists():
             # Last, because a bundle is there as soon as this file is.
-            write_bundle(path, bundle)
+            write_release(path, release)
     except OSError as error:
         raise ConfigError(f"{FOLDER}: the bundle cannot be kept: {error.strerror}. Nothing was made.") from None
-    return read_bundle(path)
+    return read_release(path)
 
 
-def write_bundle(path: Path, bundle: Bundle) -> None:
+def write_release(path: Path, release: Release) -> None:
     """Write ``bundle`` to the file at ``path``, whole or not at all; raises ``OSError``."""
     write_file(
-        path, msgspec.json.format(msgspec.json.encode(bundle, order="deterministic"), indent=2) + b"\n", durable=True
+        path, msgspec.json.format(msgspec.json.encode(release, order="deterministic"), indent=2) + b"\n", durable=True
     )
 
 
-def all_bundles(rootdir: Path) -> tuple[Bundle, ...]:
+def all_releases(rootdir: Path) -> tuple[Release, ...]:
     """Return every bundle of the project that is what its name says, the oldest first; others are left out."""
-    found: list[Bundle] = []
-    for name, path in bundle_files(rootdir).items():
+    found: list[Release] = []
+    for name, path in release_files(rootdir).items():
         with suppress(ConfigError):
-            bundle = read_bundle(path)
-            found += [bundle] if bundle.id == name else []
+            release = read_release(path)
+            found += [release] if release.id == name else []
     return tuple(found)
 
 
-def read_bundle(path: Path, given: str = "") -> Bundle:
+def read_release(path: Path, given: str = "") -> Release:
     """Return the bundle in the file at ``path``, which the user has ``given`` by that name.
 
     Raises ``ConfigError`` for what is none.
     """
     shown = one_line(given) or f"{FOLDER}/{path.name}"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Bundle)
+        return msgspec.json.decode(path.read_bytes(), type=Release)
     except OSError as error:
         raise ConfigError(f"{shown}: cannot be read: {error.strerror}.") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError(f"{shown}: not a bundle: {error}. `gaia bundle create` makes one.") from None
 
 
-def find_bundle(rootdir: Path, prefix: str) -> Bundle:
+def find_release(rootdir: Path, prefix: str) -> Release:
     """Return the bundle whose id begins with ``prefix``, or that the file of that name holds.
 
     Raises ``ConfigError`` where none does, or several, and for a stored bundle that is not what its name says.
     """
     if is_file(prefix):
-        return read_bundle(Path(prefix), prefix)
-    files = bundle_files(rootdir)
+        return read_release(Path(prefix), prefix)
+    files = release_files(rootdir)
     found = [name for name in files if name.startswith(prefix.lower())] if len(prefix) >= _LEAST_DIGITS else []
     if len(found) != 1:
         raise ConfigError(_not_one(prefix, found, list(files)))
-    bundle = read_bundle(files[found[0]])
-    if bundle.id != found[0]:
+    release = read_release(files[found[0]])
+    if release.id != found[0]:
         raise ConfigError(
-            f"{FOLDER}/{found[0]}.json: it was changed: what it holds now is {bundle.short}. Nothing proves anything "
+            f"{FOLDER}/{found[0]}.json: it was changed: what it holds now is {release.short}. Nothing proves anything "
             "about it; make the bundle again (gaia bundle create)."
         )
-    return bundle
+    return release
 
 
 def is_file(prefix: str) -> bool:
@@ -128,56 +128,56 @@ def _listed(ids: list[str]) -> str:
     return f"Known, newest first: {', '.join(newest[:8])}{rest}."
 
 
-class SharedBundle(msgspec.Struct, frozen=True):
+class SharedRelease(msgspec.Struct, frozen=True):
     """What is stored of one bundle: all of it, and its deploy files by name."""
 
-    bundle: Bundle
+    release: Release = msgspec.field(name="bundle")
     configs: dict[str, bytes]
 
 
-def share_bundle(reference: GitReference, bundle: Bundle, files: Mapping[str, bytes]) -> None:
+def share_release(reference: GitReference, release: Release, files: Mapping[str, bytes]) -> None:
     """Put ``bundle`` and its deploy ``files`` into ``reference``, unless it is there already.
 
     Raises ``ConfigError`` where git refuses, ``DeployUnavailable`` where the remote is out of reach or others are always
     faster.
     """
-    name = f"{bundle.id}.json"
-    content = msgspec.json.encode(SharedBundle(bundle, dict(files)), order="deterministic") + b"\n"
+    name = f"{release.id}.json"
+    content = msgspec.json.encode(SharedRelease(release, dict(files)), order="deterministic") + b"\n"
     for _ in range(_TRIES):
         commit = reference.fetch()
         if name in reference.names(commit):
             return
         try:
-            reference.put(commit, {name: content}, f"bundle {bundle.short}")
+            reference.put(commit, {name: content}, f"bundle {release.short}")
         except Taken:
             continue
         return
     raise DeployUnavailable(f"{reference.name}: {_TRIES} others wrote first; try again.")
 
 
-def bring_bundles(reference: GitReference, rootdir: Path) -> None:
+def bring_releases(reference: GitReference, rootdir: Path) -> None:
     """Keep every bundle of ``reference`` in the project at ``rootdir`` that is not there; raises as above.
 
     What is not the bundle that its name says is left out.
     """
-    commit, here = reference.fetch(), bundle_files(rootdir)
+    commit, here = reference.fetch(), release_files(rootdir)
     missing = [name for name in reference.names(commit) if name.removesuffix(".json") not in here]
     # In the order in which they were made, which is the order in which they are shown.
     found = [shared for name in missing for shared in _read(name, reference.file(commit, name))]
-    for each in sorted(found, key=lambda shared: shared.bundle.created):
-        keep_bundle(rootdir, each.bundle, each.configs)
+    for each in sorted(found, key=lambda shared: shared.release.created):
+        keep_release(rootdir, each.release, each.configs)
 
 
-def _read(name: str, content: bytes) -> Iterator[SharedBundle]:
+def _read(name: str, content: bytes) -> Iterator[SharedRelease]:
     try:
-        shared = msgspec.json.decode(content, type=SharedBundle)
+        shared = msgspec.json.decode(content, type=SharedRelease)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return
     digests = {name: sha256_of(config) for name, config in shared.configs.items()}
     # A name with a folder in it would be written elsewhere.
     if (
-        f"{shared.bundle.id}.json" == name
-        and digests == shared.bundle.configs
+        f"{shared.release.id}.json" == name
+        and digests == shared.release.configs
         and not any("/" in each for each in digests)
     ):
         yield shared

@@ -10,7 +10,7 @@ from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.deploy.outcome import digest_of, digests, pinned
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest
 from pytest_gaia.observation.deployed import Sight, look_at
-from pytest_gaia.promotion.bundle.model import Component
+from pytest_gaia.promotion.release.model import Component
 from pytest_gaia.rollout.plan import plan_rollout
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -10,16 +10,16 @@ import msgspec
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.bundle.kept import REFERENCE, SharedBundle, all_bundles, configs_folder, keep_bundle
 from pytest_gaia.promotion.ledger._git_reference import GitReference
 from pytest_gaia.promotion.project import Promotion
-from tests.promotion.release import made_bundle
+from pytest_gaia.promotion.release.kept import REFERENCE, SharedRelease, all_releases, configs_folder, keep_release
+from tests.promotion.pipeline import made_release
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.bundle.model import Bundle
+    from pytest_gaia.promotion.release.model import Release
 
 SETTINGS = '[ledger]\ngit = "refs/gaia/ledger"\nremote = "origin"\n'
 FILES = {"fly.gateway.staging.toml": b"app = 'x'\n", "docker-compose.yml": b"\xff\x00"}
@@ -42,24 +42,24 @@ def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Promotion, 
     return Promotion.here(first, {}), Promotion.here(tmp_path / "second", {})
 
 
-def bundle_with_files(seed: str = "a", created: str = "2026-11-02T09:00:00+00:00") -> Bundle:
+def release_with_files(seed: str = "a", created: str = "2026-11-02T09:00:00+00:00") -> Release:
     configs = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
-    return made_bundle(seed, configs=configs, created=created)
+    return made_release(seed, configs=configs, created=created)
 
 
-def make(promotion: Promotion, bundle: Bundle) -> None:
-    keep_bundle(promotion.rootdir, bundle, FILES)
-    promotion.share(bundle, FILES)
+def make(promotion: Promotion, release: Release) -> None:
+    keep_release(promotion.rootdir, release, FILES)
+    promotion.share(release, FILES)
 
 
-def test_another_machine_finds_a_bundle_with_its_deploy_files(clones: tuple[Promotion, Promotion]) -> None:
+def test_another_machine_finds_a_release_with_its_deploy_files(clones: tuple[Promotion, Promotion]) -> None:
     here, there = clones
-    bundle = bundle_with_files()
-    make(here, bundle)
+    release = release_with_files()
+    make(here, release)
 
-    found = there.bundle(bundle.short)
+    found = there.release(release.short)
 
-    assert found == bundle
+    assert found == release
     folder = configs_folder(there.rootdir, found)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
 
@@ -67,63 +67,63 @@ def test_another_machine_finds_a_bundle_with_its_deploy_files(clones: tuple[Prom
 def test_sharing_twice_is_sharing_once_and_both_sides_may(clones: tuple[Promotion, Promotion]) -> None:
     here, there = clones
     newer, older = (
-        bundle_with_files("a", "2026-11-03T09:00:00+00:00"),
-        bundle_with_files("b", "2026-11-01T09:00:00+00:00"),
+        release_with_files("a", "2026-11-03T09:00:00+00:00"),
+        release_with_files("b", "2026-11-01T09:00:00+00:00"),
     )
 
-    for promotion, bundle in ((here, newer), (here, newer), (there, older), (there, newer)):
-        make(promotion, bundle)
-    here.bring_bundles()
+    for promotion, release in ((here, newer), (here, newer), (there, older), (there, newer)):
+        make(promotion, release)
+    here.bring_releases()
 
     reference = GitReference(here.rootdir, REFERENCE, "origin")
     assert reference.names(reference.fetch()) == sorted(f"{each.id}.json" for each in (newer, older))
-    assert {each.id for each in all_bundles(here.rootdir)} == {newer.id, older.id}
+    assert {each.id for each in all_releases(here.rootdir)} == {newer.id, older.id}
 
 
 def test_they_arrive_in_the_order_in_which_they_were_made(clones: tuple[Promotion, Promotion]) -> None:
     here, there = clones
-    days = [bundle_with_files(seed, f"2026-11-0{day}T09:00:00+00:00") for day, seed in ((3, "a"), (1, "b"), (2, "c"))]
-    for bundle in days:
-        make(here, bundle)
+    days = [release_with_files(seed, f"2026-11-0{day}T09:00:00+00:00") for day, seed in ((3, "a"), (1, "b"), (2, "c"))]
+    for release in days:
+        make(here, release)
 
-    there.bring_bundles()
+    there.bring_releases()
 
-    assert [each.created[9] for each in all_bundles(there.rootdir)] == ["1", "2", "3"]
+    assert [each.created[9] for each in all_releases(there.rootdir)] == ["1", "2", "3"]
 
 
 def test_what_is_not_what_its_name_says_is_left_out(clones: tuple[Promotion, Promotion]) -> None:
     here, there = clones
-    bundle = bundle_with_files()
-    whole = SharedBundle(bundle, FILES)
-    outside = made_bundle("o", configs={"../../../x": hashlib.sha256(b"").hexdigest()})
+    release = release_with_files()
+    whole = SharedRelease(release, FILES)
+    outside = made_release("o", configs={"../../../x": hashlib.sha256(b"").hexdigest()})
     reference = GitReference(here.rootdir, REFERENCE, "origin")
     stored = {
         f"{'0' * 64}.json": msgspec.json.encode(whole),
-        f"{bundle.id}.json": msgspec.json.encode(SharedBundle(bundle, FILES | {"docker-compose.yml": b"other"})),
-        f"{outside.id}.json": msgspec.json.encode(SharedBundle(outside, {"../../../x": b""})),
+        f"{release.id}.json": msgspec.json.encode(SharedRelease(release, FILES | {"docker-compose.yml": b"other"})),
+        f"{outside.id}.json": msgspec.json.encode(SharedRelease(outside, {"../../../x": b""})),
         f"{'1' * 64}.json": b"\xff",
     }
     reference.put(reference.fetch(), stored, "not what they say")
 
-    there.bring_bundles()
+    there.bring_releases()
 
-    assert all_bundles(there.rootdir) == ()
+    assert all_releases(there.rootdir) == ()
     assert not list(there.rootdir.rglob("x"))
     with pytest.raises(ConfigError, match="there is no bundle"):
-        there.bundle(bundle.short)
+        there.release(release.short)
 
 
 def test_a_remote_out_of_reach_is_said(clones: tuple[Promotion, Promotion], tmp_path: Path) -> None:
     here, there = clones
-    bundle = bundle_with_files()
+    release = release_with_files()
     (tmp_path / "origin.git").rename(tmp_path / "gone.git")
 
-    keep_bundle(here.rootdir, bundle, FILES)
+    keep_release(here.rootdir, release, FILES)
     with pytest.raises(DeployUnavailable, match="the remote is out of reach"):
-        here.share(bundle, FILES)
+        here.share(release, FILES)
     with pytest.raises(DeployUnavailable, match="the remote is out of reach"):
-        there.bundle(bundle.short)
-    assert here.bundle(bundle.short) == bundle, "what is kept here needs no remote"
+        there.release(release.short)
+    assert here.release(release.short) == release, "what is kept here needs no remote"
 
 
 def test_a_ledger_in_a_folder_shares_nothing(clones: tuple[Promotion, Promotion]) -> None:
@@ -131,7 +131,7 @@ def test_a_ledger_in_a_folder_shares_nothing(clones: tuple[Promotion, Promotion]
     (here.rootdir / "gaia.toml").write_text("", encoding="utf-8")
     alone = Promotion.here(here.rootdir, {})
 
-    make(alone, bundle_with_files())
-    alone.bring_bundles()
+    make(alone, release_with_files())
+    alone.bring_releases()
 
     assert GitReference(here.rootdir, REFERENCE).fetch() == ""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pytest_gaia.config.stages import Stage
-from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.statements import (
@@ -33,6 +32,7 @@ from pytest_gaia.promotion.ledger.statements import (
     Subject,
     WaiverPredicate,
 )
+from pytest_gaia.promotion.release.model import Component, Release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ STAGES = {
 }
 
 
-def made_bundle(seed: str = "a", **changes: Any) -> Bundle:
+def made_release(seed: str = "a", **changes: Any) -> Release:
     """Return a bundle of two images."""
     images = {service: f"sha256:{service}{seed}" for service in ("auth", "gateway")}
     values: dict[str, Any] = {
@@ -63,16 +63,16 @@ def made_bundle(seed: str = "a", **changes: Any) -> Bundle:
         "authors": ("dev@example.org",),
         "components": tuple(Component(name, f"registry/{name}@{digest}", digest) for name, digest in images.items()),
     }
-    return Bundle(**values | changes)
+    return Release(**values | changes)
 
 
 @dataclass
-class Release:
+class Pipeline:
     """Writes evidence as the pipeline does, one hour after the other."""
 
     keyring: Keyring
     folder: Path
-    bundle: Bundle = field(default_factory=made_bundle)
+    release: Release = field(default_factory=made_release)
     now: datetime = START
     keys: dict[str, SigningKey] = field(default_factory=dict)
     about: tuple[Subject, ...] | None = None
@@ -95,7 +95,7 @@ class Release:
         """Append one statement, signed by one of the keys; None: by nobody, past the ledger's own guard."""
         self.wait(0.1)
         signers = [self.keys[by or "ci"]]
-        about = self.bundle.subjects() if self.about is None else self.about
+        about = self.release.subjects() if self.about is None else self.about
         self.keyring.ledger(self.folder).append(kind, about, predicate, signers=signers)
         if by is None:
             self.strip(len(self.keyring.ledger(self.folder).entries()))
@@ -109,9 +109,9 @@ class Release:
         """It was deployed, and seen to run."""
         says = DeploymentPredicate(
             environment=environment,
-            bundle=self.bundle.id,
+            release=self.release.id,
             outcome="deployed",
-            services=self.bundle.digests,
+            services=self.release.digests,
             time=self.now.isoformat(),
         )
         self.write(DEPLOYMENT, msgspec.structs.replace(says, **changes), by)
@@ -127,14 +127,14 @@ class Release:
         """Its suites ran; ``configuration`` are the files that it names."""
         details = RunDetails(
             environment=environment,
-            bundle=self.bundle.id,
+            release=self.release.id,
             verdict="PROMOTE",
             plan="ab" * 32,
             planned=40,
             suites=SUITES,
             core_passed=12,
             slo=(SloResult(route="GET /health", percentile=95, samples=60, measured_ms=20, warn_ms=None, fail_ms=100, status="passed"),),
-            digests=self.bundle.digests,
+            digests=self.release.digests,
             started=self.now.isoformat(),
             finished=self.now.isoformat(),
         )  # fmt: skip
@@ -144,7 +144,7 @@ class Release:
     def decide(self, environment: str, only: Group | None = None) -> Gate:
         """Ask the gate."""
         entries = self.keyring.ledger(self.folder).entries()
-        return evaluate(Situation(environment, STAGES[environment], self.bundle, entries, self.now), only=only)
+        return evaluate(Situation(environment, STAGES[environment], self.release, entries, self.now), only=only)
 
     def gate(self, environment: str, by: str | None = "ci", **changes: Any) -> None:
         """The gate decides, and its decision is kept."""
@@ -156,7 +156,7 @@ class Release:
         """A person signs."""
         says = SignoffPredicate(
             environment=environment,
-            bundle=self.bundle.id,
+            release=self.release.id,
             item=item,
             role=role,
             signer=by or "somebody",
@@ -169,7 +169,7 @@ class Release:
         """A person lets an item go."""
         says = WaiverPredicate(
             environment=environment,
-            bundle=self.bundle.id,
+            release=self.release.id,
             item=item,
             role=role,
             signer=by or "somebody",
@@ -183,7 +183,7 @@ class Release:
         """A tool has looked."""
         says = CheckPredicate(
             environment=environment,
-            bundle=self.bundle.id,
+            release=self.release.id,
             item=item,
             status="proved",
             why="nothing found",
@@ -195,7 +195,7 @@ class Release:
         """It was rolled back; a rehearsal unless said otherwise."""
         says = RollbackPredicate(
             environment=environment,
-            bundle=self.bundle.id,
+            release=self.release.id,
             target="earlier",
             why="rehearsal",
             outcome="deployed",
@@ -232,7 +232,7 @@ class Release:
         self,
         *,
         review: tuple[str | None, str] | None = ("sam", "security"),
-        release: tuple[str | None, str] | None = ("rita", "release-manager"),
+        pipeline: tuple[str | None, str] | None = ("rita", "release-manager"),
         environment: str = "production",
         rehearsal: dict[str, Any] | None = None,
         hours: float = 25,
@@ -244,20 +244,20 @@ class Release:
         made to both sign-offs, ``rehearsal`` to what the rehearsed rollback says.
         """
         self.roll_back("staging", **(rehearsal or {}))
-        self.sign_for_production(review=review, release=release, environment=environment, hours=hours, **changes)
+        self.sign_for_production(review=review, pipeline=pipeline, environment=environment, hours=hours, **changes)
 
     def sign_for_production(
         self,
         *,
         review: tuple[str | None, str] | None = ("sam", "security"),
-        release: tuple[str | None, str] | None = ("rita", "release-manager"),
+        pipeline: tuple[str | None, str] | None = ("rita", "release-manager"),
         environment: str = "production",
         hours: float = 25,
         **changes: Any,
     ) -> None:
         """Wait, and sign; the rollback was not rehearsed."""
         self.wait(hours)
-        for item, signer in (("security-review", review), ("release", release)):
+        for item, signer in (("security-review", review), ("release", pipeline)):
             if signer is not None:
                 self.sign(item, environment, *signer, **changes)
 

@@ -11,13 +11,13 @@ from pytest_gaia.cli.options import AsJson, Services, environment_option, option
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
-from pytest_gaia.promotion.bundle import kept as bundles
-from pytest_gaia.promotion.bundle.checks import Check, check_files, check_images, check_running, deploy_files
-from pytest_gaia.promotion.bundle.images import LOCAL_HOOK, look, named_images, running_images
-from pytest_gaia.promotion.bundle.making import DIRTY, make_bundle
-from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import strays_of
+from pytest_gaia.promotion.release import kept as releases
+from pytest_gaia.promotion.release.comparison import Check, check_files, check_images, check_running, deploy_files
+from pytest_gaia.promotion.release.images import LOCAL_HOOK, look, named_images, running_images
+from pytest_gaia.promotion.release.making import DIRTY, make_release
+from pytest_gaia.promotion.release.model import Component, Release
 from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.verdict.evaluated import EXIT_CODES
 
@@ -69,14 +69,14 @@ Exit codes: 0 all the same; 11 something differs (HOLD); 12 what runs could not 
 
 app = typer.Typer(name="bundle", help=HELP, no_args_is_help=True)
 
-BundleName = Annotated[
+ReleaseName = Annotated[
     str,
     typer.Argument(metavar="BUNDLE", help="The beginning of its id, or a file that holds one.", show_default=False),
 ]
 
 
 @app.command("create", help=CREATE_HELP)
-def create_bundle(
+def create_release(
     image: Annotated[
         list[str] | None,
         typer.Option("--image", metavar="SERVICE=REF@sha256:…", help="The image of one service; repeatable."),
@@ -102,55 +102,55 @@ def create_bundle(
     # What looks at an environment is loaded by those alone who look.
     promotion = Promotion.here()
     images, only_here = _images(promotion, image, from_env, services)
-    bundle, files = make_bundle(promotion, images, only_here=only_here, head=migration_head, allow_dirty=allow_dirty)
-    bundle = bundles.keep_bundle(promotion.rootdir, bundle, files)
-    promotion.share(bundle, files)
+    release, files = make_release(promotion, images, only_here=only_here, head=migration_head, allow_dirty=allow_dirty)
+    release = releases.keep_release(promotion.rootdir, release, files)
+    promotion.share(release, files)
     if output is not None:
-        _write(output, bundle)
+        _write(output, release)
     if as_json:
-        echo_json(bundle_json(bundle))
+        echo_json(release_json(release))
         return
-    show_bundle(bundle)
-    _show_next(promotion, bundle)
+    show_release(release)
+    _show_next(promotion, release)
 
 
-def _show_next(promotion: Promotion, bundle: Bundle) -> None:
+def _show_next(promotion: Promotion, release: Release) -> None:
     first = next((name for name, stage in promotion.stages.items() if stage.previous is None), "local")
-    typer.echo(f"kept in {bundles.FOLDER}/{bundle.id}.json\nnext: gaia promote {first} --bundle {bundle.short}")
+    typer.echo(f"kept in {releases.FOLDER}/{release.id}.json\nnext: gaia promote {first} --bundle {release.short}")
 
 
 @app.command("show", help=SHOW_HELP)
 def show_one_or_all(
-    bundle: Annotated[
+    release: Annotated[
         str | None, typer.Argument(metavar="[BUNDLE]", help="The beginning of its id, or a file.", show_default=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one bundle, or list all."""
     promotion = Promotion.here()
-    if bundle is None:
-        kept = bundles.all_bundles(promotion.rootdir)
+    if release is None:
+        kept = releases.all_releases(promotion.rootdir)
         if as_json:
-            echo_json([bundle_json(each) for each in kept])
+            echo_json([release_json(each) for each in kept])
         else:
-            show_bundles(kept)
+            show_releases(kept)
         return
-    found = promotion.bundle(bundle)
+    found = promotion.release(release)
     if as_json:
-        echo_json(bundle_json(found))
+        echo_json(release_json(found))
     else:
-        show_bundle(found)
+        show_release(found)
 
 
 @app.command("verify", help=VERIFY_HELP)
-def verify_bundle(
-    bundle: BundleName,
+def verify_release(
+    release: ReleaseName,
     env: Annotated[str | None, environment_option("Compare what runs there too.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare, and end with what it comes to."""
     promotion = Promotion.here()
-    found = promotion.bundle(bundle)
+    found = promotion.release(release)
     checks = [*_at_rest(promotion, found), *(_running(promotion, found, env) if env else ())]
     code, sentence = verdict_of(found, checks)
     if as_json:
@@ -186,24 +186,24 @@ def _observed(
     return {part.service: part for part in running_images(wanted, name)}, only_here
 
 
-def _at_rest(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
-    yield from check_images(bundle)
+def _at_rest(promotion: Promotion, release: Release) -> Iterator[Check]:
+    yield from check_images(release)
     deployed = deploy_files(promotion.project.deploy_folder)
-    yield from check_files(bundle, deployed, what="deploy file")
-    yield from (each for each in _sources(promotion, bundle) if Path(each.what).name not in deployed)
-    kept = bundles.configs_folder(promotion.rootdir, bundle)
+    yield from check_files(release, deployed, what="deploy file")
+    yield from (each for each in _sources(promotion, release) if Path(each.what).name not in deployed)
+    kept = releases.configs_folder(promotion.rootdir, release)
     if kept.exists():
-        yield from check_files(bundle, deploy_files(promotion.project.deploy_files_in(kept)), what="kept file")
+        yield from check_files(release, deploy_files(promotion.project.deploy_files_in(kept)), what="kept file")
 
 
-def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
+def _sources(promotion: Promotion, release: Release) -> Iterator[Check]:
     """Yield whether suites, settings and keys are those of the bundle's commit; of a dirty bundle nobody can tell."""
-    what = f"commit {bundle.commit[:12]}"
-    if bundle.commit.endswith(DIRTY):
+    what = f"commit {release.commit[:12]}"
+    if release.commit.endswith(DIRTY):
         yield Check(what, "left out", "made of a work tree with changes")
         return
     try:
-        strays = strays_of(promotion, bundle)
+        strays = strays_of(promotion, release)
     except ConfigError as error:
         yield Check(what, "unknown", str(error))
         return
@@ -213,14 +213,14 @@ def _sources(promotion: Promotion, bundle: Bundle) -> Iterator[Check]:
         yield Check(f"file {name}", "differs", how)
 
 
-def _running(promotion: Promotion, bundle: Bundle, name: str) -> Iterator[Check]:
+def _running(promotion: Promotion, release: Release, name: str) -> Iterator[Check]:
     environment = resolve(options_here(name, project=promotion.project))
-    yield from check_running(bundle, look(environment, promotion.rootdir), name)
+    yield from check_running(release, look(environment, promotion.rootdir), name)
 
 
-def _write(path: Path, bundle: Bundle) -> None:
+def _write(path: Path, release: Release) -> None:
     try:
-        bundles.write_bundle(path, bundle)
+        releases.write_release(path, release)
     except OSError as error:
         raise ConfigError(f"--output {path}: cannot be written: {error.strerror}.") from None
 
@@ -229,44 +229,44 @@ _COMMIT = 10
 """digits of a commit that people are shown"""
 
 
-def bundle_json(bundle: Bundle) -> dict[str, Any]:
+def release_json(release: Release) -> dict[str, Any]:
     """Return ``bundle`` as plain values, its id first."""
-    values: dict[str, Any] = msgspec.to_builtins(bundle)
-    return {"id": bundle.id, "short": bundle.short, **values}
+    values: dict[str, Any] = msgspec.to_builtins(release)
+    return {"id": release.id, "short": release.short, **values}
 
 
-def show_bundle(bundle: Bundle) -> None:
+def show_release(release: Release) -> None:
     """Write all of one bundle."""
-    typer.echo(f"bundle {bundle.short} ({bundle.kind}) of commit {_commit(bundle.commit)}, made {bundle.created}")
-    typer.echo(f"  id          {bundle.id}")
-    typer.echo(f"  migrations  {bundle.migration_head or 'none'}")
-    typer.echo(f"  authors     {', '.join(bundle.authors)} (cannot approve it)")
-    typer.echo(f"  files       {', '.join(sorted(bundle.configs)) or 'none'}")
-    show_table(("service", "image"), [(part.service, part.image) for part in sorted(bundle.components)])
+    typer.echo(f"bundle {release.short} ({release.kind}) of commit {_commit(release.commit)}, made {release.created}")
+    typer.echo(f"  id          {release.id}")
+    typer.echo(f"  migrations  {release.migration_head or 'none'}")
+    typer.echo(f"  authors     {', '.join(release.authors)} (cannot approve it)")
+    typer.echo(f"  files       {', '.join(sorted(release.configs)) or 'none'}")
+    show_table(("service", "image"), [(part.service, part.image) for part in sorted(release.components)])
 
 
-def show_bundles(bundles: Sequence[Bundle]) -> None:
+def show_releases(releases: Sequence[Release]) -> None:
     """Write one line a bundle, the newest first."""
-    if not bundles:
+    if not releases:
         typer.echo("there is no bundle yet; make one: gaia bundle create --help", err=True)
         return
     rows = [
         (each.short, each.created, each.kind, _commit(each.commit), ", ".join(sorted(each.digests)))
-        for each in reversed(bundles)
+        for each in reversed(releases)
     ]
     show_table(("bundle", "made", "kind", "commit", "services"), rows)
 
 
-def verdict_of(bundle: Bundle, checks: Sequence[Check]) -> tuple[int, str]:
+def verdict_of(release: Release, checks: Sequence[Check]) -> tuple[int, str]:
     """Return the exit code of a comparison, and a sentence with what to do."""
     different = [each.what for each in checks if each.status == "differs"]
     unknown = [each.what for each in checks if each.status == "unknown"]
     if different:
-        what = f"{len(different)} of {len(checks)} differ: what there is now is not bundle {bundle.short}"
+        what = f"{len(different)} of {len(checks)} differ: what there is now is not bundle {release.short}"
         return EXIT_CODES["HOLD"], f"{what}. Make a bundle of it (gaia bundle create), or bring this one back."
     if unknown:
         return EnvironmentUnavailable.exit_code, f"could not be observed: {', '.join(unknown)}. Try again."
-    return 0, f"bundle {bundle.short} is what it was made of"
+    return 0, f"bundle {release.short} is what it was made of"
 
 
 def _commit(commit: str) -> str:

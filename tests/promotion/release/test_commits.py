@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.commits import LAST, authors, head, knows, strays
+from pytest_gaia.promotion.release.commits import LAST, authors, head, knows, strays
 from tests.repositories import Repository
 
 if TYPE_CHECKING:

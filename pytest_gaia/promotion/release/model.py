@@ -19,7 +19,7 @@ class Component(msgspec.Struct, frozen=True, order=True):
     """``sha256:…``"""
 
 
-class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+class Release(msgspec.Struct, frozen=True, kw_only=True):
     """What is released together. Its id is derived from all that it holds, but for when it was made."""
 
     format: Literal["gaia-bundle/1"] = FORMAT

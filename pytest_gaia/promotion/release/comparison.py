@@ -9,9 +9,9 @@ from pytest_gaia.config.deployfiles.read import DeployFolder, compose_file, fly_
 from pytest_gaia.deploy.outcome import digest_of, digests
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.observation.deployed import Sight
-from pytest_gaia.promotion.bundle.images import DIGEST, not_one
-from pytest_gaia.promotion.bundle.model import Bundle, Component
 from pytest_gaia.promotion.ledger.statements import sha256_of
+from pytest_gaia.promotion.release.images import DIGEST, not_one
+from pytest_gaia.promotion.release.model import Component, Release
 
 Status = Literal["same", "differs", "unknown", "left out"]
 
@@ -58,31 +58,31 @@ class Check:
     why: str = ""
 
 
-def check_images(bundle: Bundle) -> Iterator[Check]:
+def check_images(release: Release) -> Iterator[Check]:
     """Yield, for each image, whether its reference names one digest and no other."""
-    for part in sorted(bundle.components):
+    for part in sorted(release.components):
         problem = _loose(part)
         yield Check(f"image {part.service}", "differs" if problem else "same", problem)
 
 
-def check_files(bundle: Bundle, found: Mapping[str, bytes], *, what: str) -> Iterator[Check]:
+def check_files(release: Release, found: Mapping[str, bytes], *, what: str) -> Iterator[Check]:
     """Yield, for each deploy file, whether it is as it was; ``found`` is name → content now."""
-    different = dict(differences(bundle.configs, found))
-    for name in sorted(bundle.configs.keys() | found.keys()):
+    different = dict(differences(release.configs, found))
+    for name in sorted(release.configs.keys() | found.keys()):
         yield Check(f"{what} {name}", "differs" if name in different else "same", different.get(name, ""))
 
 
-def check_running(bundle: Bundle, sights: Sequence[Sight], environment: str) -> Iterator[Check]:
+def check_running(release: Release, sights: Sequence[Sight], environment: str) -> Iterator[Check]:
     """Yield, for each service of the bundle or of the environment, whether what runs is what is in the bundle."""
     seen = {sight.service: sight for sight in sights}
-    for service in sorted(bundle.digests.keys() | seen.keys()):
+    for service in sorted(release.digests.keys() | seen.keys()):
         what = f"running {service}"
         if service not in seen:
             yield Check(what, "left out", f"{environment} has no {service}")
-        elif service not in bundle.digests:
+        elif service not in release.digests:
             yield Check(what, "left out", "the bundle has no image of it")
         else:
-            yield _running(what, seen[service], bundle.digests[service])
+            yield _running(what, seen[service], release.digests[service])
 
 
 def _running(what: str, sight: Sight, wanted: str) -> Check:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.bundle.making import migration_head
+from pytest_gaia.promotion.release.making import migration_head
 
 if TYPE_CHECKING:
     from pathlib import Path
