@@ -16,7 +16,9 @@ def note_renamed(old: str, new: str, where: str = "") -> None:
     Prints each pair of names once per process, and nothing in a worker of pytest-xdist, whose controller prints it.
     ``where`` is the file and line of the old name, such as ``gaia.toml:12``.
     """
-    if (old, new) in _printed or "PYTEST_XDIST_WORKER" in os.environ:
+    # A run that a test starts inherits both variables; a worker has only the first one when it reads its settings.
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ and "PYTEST_CURRENT_TEST" not in os.environ
+    if (old, new) in _printed or is_worker:
         return
     _printed.add((old, new))
     place = f"{where}: " if where else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from ci.pictures.commands import run
 from ci.pictures.photographs import find_chromium, photograph
 
-RUNS = {"sandbox": (), "staging": ("--gaia-env=staging", "--gaia-rehearse")}
+RUNS = {"sandbox": (), "staging": ("--gaia-env=staging", "--gaia-simulate")}
 
 
 def make(folder: Path) -> list[Path]:

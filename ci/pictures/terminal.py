@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS = (
-    ("pytest --gaia-env=staging --gaia-rehearse", 0),
+    ("pytest --gaia-env=staging --gaia-simulate", 0),
     ("pytest --gaia-sandbox-without=chat suites/health", 1),
 )
 """what is typed, and the exit code that its verdict comes to"""

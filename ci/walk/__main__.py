@@ -91,7 +91,7 @@ def release_twice(folder: Path) -> None:
 def _dev(commands: Commands) -> None:
     say("dev: its deploy files are checked, every service is built and deployed, the checks run")
     commands.gaia("config", "lint", "dev")
-    commands.gaia("deploy", "dev", "--test", "--", "--gaia-report=dev.json", "--gaia-require-full")
+    commands.gaia("deploy", "dev", "--test", "--", "--gaia-verdict-file=dev.json", "--gaia-require-full")
 
 
 def _promotion(commands: Commands) -> None:

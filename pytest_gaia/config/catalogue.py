@@ -133,7 +133,7 @@ def choose(options: Options, catalogue: Catalogue) -> Sourced:
     """Return the name of the environment and what named it; raises ``ConfigError`` for an unknown one."""
     chosen = _asked_for(options, catalogue)
     if chosen.value == ADHOC:
-        if not (options.urls or _url_variables(catalogue.variables)):
+        if not (options.urls or options.url_settings or _url_variables(catalogue.variables)):
             raise ConfigError(f"{chosen.source}: {ADHOC} is what --gaia-url makes; give --gaia-url=http://….")
         return chosen
     if chosen.value not in catalogue.names():
@@ -152,17 +152,19 @@ def layers_of(name: str, options: Options, catalogue: Catalogue) -> Layer:
     if name == SANDBOX or options.rehearse:
         _refuse_addresses(name, options, catalogue.variables)
         return merge(files)
-    return merge([*files, variable_layer(catalogue.variables, name), url_layer(given_urls(options.urls))])
+    settings = url_layer(given_urls(options.url_settings))
+    options_layer = url_layer(given_urls(Sourced(url, "--gaia-url") for url in options.urls))
+    return merge([*files, settings, variable_layer(catalogue.variables, name), options_layer])
 
 
-def given_urls(values: Iterable[str]) -> Mapping[str, Sourced]:
+def given_urls(values: Iterable[Sourced]) -> Mapping[str, Sourced]:
     """Return service (or ``nats``) → URL for values of ``--gaia-url``; a bare URL is the gateway's."""
     given: dict[str, Sourced] = {}
-    for value in values:
-        service, url = _service_and_url(value)
+    for value, source in values:
+        service, url = _service_and_url(value, source)
         if given.get(service, Sourced(url, "")).value != url:
-            raise ConfigError(f"--gaia-url: two different URLs for {service}; give each service once.")
-        given[service] = Sourced(url, "--gaia-url")
+            raise ConfigError(f"{source}: two different URLs for {service}; give each service once.")
+        given[service] = Sourced(url, source)
     return given
 
 
@@ -173,17 +175,17 @@ def _urls_of(layer: Layer) -> tuple[str, ...]:
     return (*set_values(layer.table.urls).values(), *broker)
 
 
-def _service_and_url(value: str) -> tuple[str, str]:
+def _service_and_url(value: str, source: str) -> tuple[str, str]:
     service, separator, url = value.partition("=")
     if not separator or "/" in service or ":" in service:
         return "gateway", value
     if service in ("postgres", "database"):
         raise ConfigError(
-            f"--gaia-url: {service} is not given on the command line, where everybody can read it; "
+            f"{source}: {service} is not given on the command line, where everybody can read it; "
             "set GAIA_DATABASE_URL in the environment or in .env."
         )
     if service not in _GIVEN:
-        raise ConfigError(f"--gaia-url: unknown service {service!r}; {nearest(service, _GIVEN)}")
+        raise ConfigError(f"{source}: unknown service {service!r}; {nearest(service, _GIVEN)}")
     return service, url
 
 
@@ -198,6 +200,10 @@ def _asked_for(options: Options, catalogue: Catalogue) -> Sourced:
     urls = _url_variables(catalogue.variables)
     if urls:
         return Sourced(ADHOC, urls[0].source)
+    if options.env_setting is not None:
+        return options.env_setting
+    if options.url_settings:
+        return Sourced(ADHOC, options.url_settings[0].source)
     project = catalogue.files[-1]
     if isinstance(project.gaia.environment, str):
         return Sourced(project.gaia.environment, project.source("gaia", "environment"))

@@ -15,6 +15,7 @@ from pytest_gaia.errors import ConfigError, nearest
 if TYPE_CHECKING:
     # It decodes files, which costs more than a run without Gaia may pay.
     from pytest_gaia.config.catalogue import Catalogue
+    from pytest_gaia.config.variables import Sourced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,10 @@ class Options:
     """what gave ``env``, for messages"""
     urls: tuple[str, ...] = ()
     """values of ``--gaia-url``: ``SERVICE=URL``, or a bare URL for the gateway"""
+    env_setting: Sourced | None = None
+    """the environment that pytest's configuration file names; a variable takes precedence"""
+    url_settings: tuple[Sourced, ...] = ()
+    """the addresses that it gives; variables take precedence"""
     sandbox_without: tuple[str, ...] = ()
     """values of ``--gaia-sandbox-without``: members, each value one or several with commas between"""
     sandbox_fixed: bool = False
@@ -128,12 +133,12 @@ def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environm
 def _check_sandbox_options(options: Options, name: str, *, embedded: bool) -> None:
     without = split_services(options.sandbox_without)
     if options.rehearse and name in ("sandbox", "adhoc"):
-        raise ConfigError(f"--gaia-rehearse: {name} has no shape of its own to rehearse; add --gaia-env=staging, say.")
+        raise ConfigError(f"--gaia-simulate: {name} has no shape of its own to rehearse; add --gaia-env=staging, say.")
     if embedded:
         return
-    for given, option in ((without, "--gaia-sandbox-without"), (options.sandbox_fixed, "--gaia-sandbox-fixed")):
+    for given, option in ((without, "--gaia-sandbox-without"), (options.sandbox_fixed, "--gaia-sandbox-no-known-bugs")):
         if given:
             raise ConfigError(
                 f"{option}: shapes the sandbox, but the environment is {name}. "
-                "Say --gaia-env=sandbox, or add --gaia-rehearse to rehearse it on the sandbox."
+                "Say --gaia-env=sandbox, or add --gaia-simulate to rehearse it on the sandbox."
             )

@@ -144,7 +144,7 @@ class Deployment:
         """Keep the notes; a hook that pytest alone can ask does not go on with another command."""
         self._notes += result.notes
         # A promotion writes by itself what came of its run.
-        if not (self._environment.sandbox or self._config.option.gaia_bundle):
+        if not (self._environment.sandbox or self._config.option.gaia_release):
             from pytest_gaia.promotion.promote.signers import recorded
 
             self._notes += filter(None, (recorded(self._project, result),))

@@ -11,7 +11,7 @@ import atexit
 import inspect
 import os
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,8 @@ from pluggy import PluginValidationError
 
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.files.writing import PRIVATE, write_file
+from pytest_gaia.plugin.options import files_after_a_space, value_of
+from pytest_gaia.plugin.pytest_private import find_root_again
 from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.stash import RUN, project_of
 
@@ -44,9 +46,11 @@ _NO_VERDICT = 11
 """as HOLD: no evidence"""
 
 
-def conftests_guarded(config: pytest.Config, args: Sequence[str]) -> Generator[None]:
+def conftests_guarded(config: pytest.Config, args: list[str]) -> Generator[None]:
     """Wrap the import of ``conftest.py``, which is the first code of a project that runs."""
-    _withdraw(config.known_args_namespace.gaia_report, args)
+    if files_after_a_space(config.known_args_namespace, config.invocation_params.args):
+        find_root_again(config, args)
+    _withdraw(config)
     _take_pipe(config)
     _watch_process(config)
     try:
@@ -187,15 +191,16 @@ def _says_success(ending: SystemExit) -> bool:
     return ending.code is None or ending.code == 0
 
 
-def _withdraw(report: Path | None, args: Sequence[str]) -> None:
-    """Take back the verdict that an earlier run has left: it is none of this run, however this one ends.
-
-    Workers are handed their controller's options, but not among ``args``: they must leave its file alone.
-    """
-    if report is not None and any(arg.startswith("--gaia-report") for arg in args):
+def _withdraw(config: pytest.Config) -> None:
+    """Empty the verdict file that an earlier run has left: it is none of this run, however this one ends."""
+    if getattr(config.option, "gaia_verdict_file", None):
+        # A worker has its controller's options before it parses any, and must leave that file alone.
+        return
+    path = value_of(config, config.known_args_namespace, "gaia_verdict_file")
+    if path is not None:
         # One that cannot be written ends the run a little later, with a message.
         with suppress(OSError):
-            write_file(Path(report), b"", mode=PRIVATE)
+            write_file(Path(path), b"", mode=PRIVATE)
 
 
 def _watch_process(config: pytest.Config) -> None:

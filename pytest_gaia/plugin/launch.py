@@ -10,9 +10,11 @@ import pytest
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options, resolve, split_services
+from pytest_gaia.config.variables import Sourced
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
 from pytest_gaia.plugin.ending import UNUSED
-from pytest_gaia.plugin.signs import asks_for_gaia, only_looks
+from pytest_gaia.plugin.options import add_settings, environment_settings, is_requested, settings_source, value_of
+from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
 from pytest_gaia.stash import RUN, project_of
@@ -56,13 +58,13 @@ def launch(config: pytest.Config) -> Run | None:
     Raises :class:`~pytest_gaia.errors.ConfigError` for any mistake in options, variables and files, and
     :class:`~pytest_gaia.errors.EnvironmentUnavailable` for an environment that is not what it claims.
     """
-    _refuse_ambiguous_files(config)
     options = _options(config)
     project = options.project
-    if not (asks_for_gaia(config.option) or _touches(config, project.suites)):
-        return None
-    if project.path is None and not asks_for_gaia(config.option) and not _asked_by_variable():
-        return None
+    if not is_requested(config.option):
+        configured = project.path is not None or _is_set() or any(environment_settings(config))
+        if not (configured and _touches(config, project.suites)):
+            return None
+    add_settings(config)
     _refuse_lost_asserts()
     suites = suite_names(project.suites)
     for suite in suites:
@@ -81,24 +83,6 @@ def _refuse_unknown_suites(environment: Environment, suites: Sequence[str]) -> N
             raise ConfigError(
                 f"{source}: env.{environment.name}.suites: there is no suite {suite!r}: {nearest(suite, suites)}"
             )
-
-
-def _refuse_ambiguous_files(config: pytest.Config) -> None:
-    """Refuse ``--gaia-record /elsewhere/file``, which pytest has taken for a test when it looked for its root folder.
-
-    It looks before it knows a plugin's options, and an existing file outside of the project moves the root.
-    """
-    words = config.invocation_params.args
-    for option in _FILES:
-        path: Path | None = getattr(config.option, option.lstrip("-").replace("-", "_"))
-        if path is not None and option in words and config.invocation_params.dir not in path.absolute().parents:
-            raise ConfigError(
-                f"{option} {path}: write it with an equals sign, {option}={path}. "
-                "Otherwise pytest takes the file for a test and looks for the project around it."
-            )
-
-
-_FILES = ("--gaia-record", "--gaia-report", "--gaia-subjects", "--gaia-seal", "--gaia-plan")
 
 
 def _refuse_lost_asserts() -> None:
@@ -120,18 +104,22 @@ def selects_nothing(config: pytest.Config, roots: Sequence[Path]) -> bool:
 
 def _options(config: pytest.Config) -> Options:
     option = config.option
+    environment, urls = environment_settings(config)
     return Options(
         env=option.gaia_env,
         urls=tuple(option.gaia_url),
-        sandbox_without=split_services(option.gaia_sandbox_without),
-        sandbox_fixed=option.gaia_sandbox_fixed,
-        rehearse=option.gaia_rehearse,
+        env_setting=Sourced(environment, settings_source(config, "gaia_env")) if environment else None,
+        url_settings=tuple(Sourced(url, settings_source(config, "gaia_url")) for url in urls),
+        sandbox_without=split_services(value_of(config, option, "gaia_sandbox_without")),
+        sandbox_fixed=value_of(config, option, "gaia_sandbox_no_known_bugs"),
+        rehearse=value_of(config, option, "gaia_simulate"),
         project=project_of(config),
         environ=os.environ,
     )
 
 
-def _asked_by_variable() -> bool:
+def _is_set() -> bool:
+    """Whether a variable names an environment or an address."""
     return any(name == "GAIA_ENV" or (name.startswith("GAIA_") and name.endswith("_URL")) for name in os.environ)
 
 

@@ -6,6 +6,7 @@ Whoever moves to a new pytest looks here first.
 # ruff: noqa: SLF001
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from types import CodeType
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback, TerminalRepr
-from _pytest.config.findpaths import load_config_dict_from_file, locate_config
+from _pytest.config.findpaths import determine_setup, load_config_dict_from_file, locate_config
 from _pytest.junitxml import LogXML, bin_xml_escape, mangle_test_address, xml_key
 from _pytest.logging import get_option_ini
 from _pytest.nodeid import NodeId
@@ -63,6 +64,35 @@ def settings_found(config: pytest.Config) -> tuple[Mapping[str, Any], Mapping[st
     _, _, found, _ = locate_config(config.invocation_params.dir, [config.rootpath])
     given = (config.inipath and load_config_dict_from_file(config.inipath)) or {}
     return given, found
+
+
+def find_root_again(config: pytest.Config, args: list[str]) -> None:
+    """Set the root folder and the configuration file of pytest again, now that options of plugins are known.
+
+    pytest sets both before it loads plugins, and takes the value of ``--gaia-plan FILE`` for the path of a test then.
+    Changes ``args``, which hold the ``addopts`` of the configuration file. Call it before any ``conftest.py`` is loaded.
+    """
+    known = config.known_args_namespace
+    root, inipath, settings, ignored = determine_setup(
+        inifile=known.inifilename,
+        override_ini=known.override_ini,
+        args=known.file_or_dir,
+        rootdir_cmd_arg=known.rootdir or None,
+        invocation_dir=config.invocation_params.dir,
+    )
+    if (root, inipath) == (config.rootpath, config.inipath):
+        return
+    del args[: len(config.getini("addopts"))]
+    config._rootpath, config._inipath, config._inicfg, config._ignored_config_files = root, inipath, settings, ignored
+    config._inicache.clear()
+    config._parser.extra_info.update(rootdir=str(root), inifile=str(inipath))
+    args[:] = [*config.getini("addopts"), *args]
+    config._checkversion()
+    config._configure_python_path()
+    config.pluginmanager.consider_preparse(args, exclude_only=False)
+    config.known_args_namespace = config._parser.parse_known_args(args, namespace=copy(config.option))
+    if config.known_args_namespace.confcutdir is None:
+        config.known_args_namespace.confcutdir = str(inipath.parent if inipath else root)
 
 
 def cache_folder(config: pytest.Config) -> Path | None:

@@ -80,9 +80,9 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
     if distributes(config):
         _add(config, "gaia-reports", ReportHooks(observer.assembly))
         show_outcomes(config)
-    if config.option.gaia_seal or config.option.gaia_plan:
+    if config.option.gaia_plan_out or config.option.gaia_plan:
         result.plan = read_required_plan(run, evaluating, config)
-        if config.option.gaia_seal:
+        if config.option.gaia_plan_out:
             _add(config, "gaia-seal", SealHooks(run, evaluating, result, observer, config))
     _add(config, "gaia-ledger", LedgerHooks(observer.scope, observer.left_out, observer.uncollected.update))
     _bridge(config, run, evaluating, result)

@@ -5,30 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.plugin.options import environment_settings, is_requested
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ASKING = (
-    "gaia_env",
-    "gaia_url",
-    "gaia_sandbox_without",
-    "gaia_sandbox_fixed",
-    "gaia_rehearse",
-    "gaia_command",
-    "gaia_argument",
-    "gaia_record",
-    "gaia_report",
-    "gaia_subjects",
-    "gaia_seal",
-    "gaia_plan",
-    "gaia_require_full",
-    "gaia_bundle",
-    "gaia_deploy",
-    "gaia_deploy_services",
-    "gaia_deploy_image",
-    "gaia_deploy_region",
-    "gaia_deploy_rebuild",
-)
+    import pytest
+
 _LOOKING = (
     "help",
     "version",
@@ -41,24 +24,17 @@ _LOOKING = (
 )
 
 
-def asks_for_gaia(option: Any) -> bool:
-    """Whether an option of this package's is given."""
-    return any(getattr(option, name, None) for name in _ASKING)
-
-
 def only_looks(option: Any) -> bool:
-    """Whether pytest was asked to show something instead of running tests: such a run has no verdict."""
+    """Whether pytest only shows something and runs no test. Such a run has no verdict."""
     return any(getattr(option, name, None) for name in _LOOKING)
 
 
-def may_use_gaia(option: Any, root: Path, *, marked: bool) -> bool:
-    """Whether there is any sign of Gaia: the cheapest question first, because most runs end here.
-
-    ``marked`` says that a file of pytest's own marks ``root``.
-    """
+def may_use_gaia(config: pytest.Config, option: Any) -> bool:
+    """Whether there is any sign of Gaia. The cheapest test comes first, because most runs end here."""
     return (
-        asks_for_gaia(option)
-        or _has_project(root, marked=marked)
+        is_requested(option)
+        or any(environment_settings(config))
+        or _has_project(config.rootpath, marked=config.inipath is not None)
         or any(name.startswith("GAIA_") for name in os.environ)
     )
 

@@ -15,7 +15,7 @@ _KEYS = {"nats": "nats", "postgres": "secrets.database"}
 def header(environment: Environment) -> list[str]:
     """Return the lines that say which environment is tested, and who chose it."""
     chosen = environment.sources.get("name", "default")
-    lines = [f"gaia: environment {environment.label} (from {chosen}), topology {environment.topology}"]
+    lines = [f"gaia: environment {environment.label} ({chosen}), topology {environment.topology}"]
     if not environment.sandbox and environment.api_key is None:
         lines.append(
             f"gaia: no API key: set {variable_name(environment.name, 'API_KEY')}, GAIA_API_KEY or a line in .env"

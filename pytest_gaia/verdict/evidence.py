@@ -334,7 +334,7 @@ def _start(path: Path, text: bytes) -> RunStart:
         if text:
             _decoded(path, 1, text)
         raise ConfigError(
-            f"{path}: not a recorded run: it does not begin with a run line (see --gaia-record)."
+            f"{path}: not a recorded run: it does not begin with a run line (see --gaia-report-log)."
         ) from None
     if version < 1:
         raise ConfigError(f"{path}: written in format {version}, which there is not; the first one is 1.")

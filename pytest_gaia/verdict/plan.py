@@ -76,7 +76,7 @@ def read_plan(path: Path) -> Plan:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a sealed plan (see --gaia-seal): {error}.") from None
+        raise ConfigError(f"{path}: not a sealed plan (see --gaia-plan-out): {error}.") from None
     if not plan.tests:
         raise ConfigError(f"{path}: this plan owes no test, and would prove nothing.")
     return plan

@@ -48,7 +48,7 @@ class ClassifiedTest(msgspec.Struct, frozen=True):
 
 
 class VerdictFile(msgspec.Struct, frozen=True):
-    """The document that ``--gaia-report`` writes."""
+    """The document that ``--gaia-verdict-file`` writes."""
 
     format: Literal["gaia-verdict/1"]
     verdict: Literal["PROMOTE", "PARTIAL", "REJECT", "DRIFT", "HOLD", "INFRA"]

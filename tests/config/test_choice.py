@@ -181,8 +181,8 @@ def test_a_rehearsal_keeps_the_shape_and_takes_no_secrets(options: Options) -> N
 @pytest.mark.parametrize(
     ("env", "urls", "message"),
     [
-        ("sandbox", (), "^--gaia-rehearse: sandbox has no shape of its own"),
-        (None, ("http://x",), "^--gaia-rehearse: adhoc has no shape of its own"),
+        ("sandbox", (), "^--gaia-simulate: sandbox has no shape of its own"),
+        (None, ("http://x",), "^--gaia-simulate: adhoc has no shape of its own"),
         ("staging", ("http://x",), "^--gaia-url: a rehearsal runs on the sandbox, which brings its own addresses"),
     ],
 )
@@ -196,7 +196,9 @@ def test_what_cannot_be_rehearsed_is_said(
 def test_options_of_the_sandbox_need_the_sandbox(options: Options) -> None:
     with pytest.raises(ConfigError, match=r"^--gaia-sandbox-without: shapes the sandbox, but the environment is dev"):
         resolve(replace(options, env="dev", sandbox_without=("asset",)))
-    with pytest.raises(ConfigError, match=r"^--gaia-sandbox-fixed: shapes the sandbox, but the environment is dev"):
+    with pytest.raises(
+        ConfigError, match=r"^--gaia-sandbox-no-known-bugs: shapes the sandbox, but the environment is dev"
+    ):
         resolve(replace(options, env="dev", sandbox_fixed=True))
     assert resolve(replace(options, env="staging", rehearse=True, sandbox_fixed=True)).rehearsal
 

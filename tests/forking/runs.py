@@ -122,7 +122,7 @@ def load() -> None:
     said = io.StringIO()
     sys.stdout = sys.stderr = said
     try:
-        code = pytest.main(["--gaia-env=small", f"--gaia-url=gateway={server.url}", "--gaia-report=verdict.json"])
+        code = pytest.main(["--gaia-env=small", f"--gaia-url=gateway={server.url}", "--gaia-verdict-file=verdict.json"])
     finally:
         sys.stdout, sys.stderr = streams
         server.close()

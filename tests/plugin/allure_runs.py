@@ -73,7 +73,7 @@ def run(folder: Path, url: str | None, *arguments: str, **variables: str) -> Lef
     """Run pytest in ``folder`` against the gateway at ``url``; without one, on the sandbox."""
     environ = {name: value for name, value in os.environ.items() if not _of_another_run(name)} | variables
     where = ["--gaia-env=small", f"--gaia-url=gateway={url}"] if url else []
-    given = ["--alluredir=allure", "--gaia-report=verdict.json", *where]
+    given = ["--alluredir=allure", "--gaia-verdict-file=verdict.json", *where]
     done = run_pytest(folder, *given, *arguments, variables=environ)
     return left(folder, done.returncode, done.stdout + done.stderr)
 

@@ -110,7 +110,7 @@ class Deployer:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest on the environment, with a verdict file."""
-        report = f"--gaia-report={self.project.path / 'verdict.json'}"
+        report = f"--gaia-verdict-file={self.project.path / 'verdict.json'}"
         return self.project.runpytest_subprocess("--gaia-env=stage", report, *arguments)
 
     @property

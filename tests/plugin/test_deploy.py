@@ -161,7 +161,7 @@ def test_the_options_say_what_is_deployed(deployer: Deployer) -> None:
     ("arguments", "complaint"),
     [
         (("--gaia-env=sandbox", "--gaia-deploy"), "sandbox runs on the embedded platform"),
-        (("--gaia-env=stage", "--gaia-rehearse", "--gaia-deploy"), "which nothing is deployed to"),
+        (("--gaia-env=stage", "--gaia-simulate", "--gaia-deploy"), "which nothing is deployed to"),
         (("--gaia-env=dev", "--gaia-deploy"), "dev has no deployment"),
         (("--gaia-url=http://127.0.0.1:1", "--gaia-deploy"), "adhoc has no deployment"),
         (("--gaia-env=stage", "--gaia-deploy", "--collect-only"), "--gaia-deploy changes what runs, and this run only"),
@@ -243,7 +243,7 @@ def test_the_record_holds_the_deployment_and_is_evaluated_again_alike(deployer: 
     deployer.tell("deploy", exit=3, message="no quota left")
     record = deployer.project.path / "run.jsonl"
 
-    deployer.run("--gaia-deploy", f"--gaia-record={record}", "-p", "no:xdist")
+    deployer.run("--gaia-deploy", f"--gaia-report-log={record}", "-p", "no:xdist")
 
     first, *_, last = (json.loads(line) for line in record.read_text().splitlines())
     assert first["deployment"]["services"][0]["outcome"] == "failed"

@@ -155,7 +155,7 @@ def test_somebody_who_deploys_during_the_run_spoils_it(staging: pytest.Pytester,
 
 
 def test_a_rehearsal_touches_nothing(staging: pytest.Pytester, fake_tools: FakeTools) -> None:
-    result = run(staging, "--gaia-rehearse")
+    result = run(staging, "--gaia-simulate")
 
     assert result.ret == 0
     assert fake_tools.calls("fly") == []

@@ -31,7 +31,7 @@ def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> tu
     """Run the checks against ``server``; give the result and the verdict file."""
     project.makefile(".toml", gaia=IMPATIENT)
     url = f"--gaia-url=gateway={server.url}"
-    result = project.runpytest_subprocess("--gaia-env=here", url, "--gaia-report=v.json", *arguments)
+    result = project.runpytest_subprocess("--gaia-env=here", url, "--gaia-verdict-file=v.json", *arguments)
     return result, json.loads((project.path / "v.json").read_text())
 
 
@@ -153,7 +153,7 @@ def test_the_first_answer_is_kept_apart_from_what_the_checks_measure(
     add_suite(project, "health", "async def test_one(gateway):\n    await gateway.get('/health')\n")
     server.answers["/health"] = [(503, {}), says("healthy")]
 
-    result, verdict = run(project, server, "--gaia-record=run.jsonl")
+    result, verdict = run(project, server, "--gaia-report-log=run.jsonl")
 
     assert result.ret == 0
     lines = [json.loads(line) for line in (project.path / "run.jsonl").read_text().splitlines()]

@@ -60,7 +60,7 @@ def test_what_the_expectation_says_is_accepted_everywhere(
 ) -> None:
     server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
 
-    result = run(models, server, "-x", "--junitxml=junit.xml", "--gaia-report=verdict.json", *workers)
+    result = run(models, server, "-x", "--junitxml=junit.xml", "--gaia-verdict-file=verdict.json", *workers)
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(
@@ -94,14 +94,14 @@ def test_a_gateway_without_the_route_does_not_show_that_chat_is_down(
     add_expectation(models, "models-shadowed", f'{EXPECTATION}when = {{ capability = "!chat" }}\n')
     server.answers[ROUTE] = [(503, {"detail": "Service chat unavailable"})]
 
-    result = run(models, server, "--gaia-report=verdict.json", *workers)
+    result = run(models, server, "--gaia-verdict-file=verdict.json", *workers)
 
     assert result.ret == 1
     assert report(models)["unknown"] == ["asset", "auth", "chat"]
 
     server.answers["/api/v0.2/health"] = [(503, {"detail": "Service chat unavailable"})]
 
-    result = run(models, server, "--gaia-report=verdict.json", *workers)
+    result = run(models, server, "--gaia-verdict-file=verdict.json", *workers)
 
     assert result.ret == 0
     assert report(models)["unknown"] == ["asset", "auth"]
@@ -197,7 +197,7 @@ def test_a_wrong_expectation_ends_the_run_before_any_test(
 def test_a_record_is_written_as_tests_end(models: pytest.Pytester, server: ScriptedServer) -> None:
     server.answers[ROUTE] = [(404, {"detail": "Not Found"})]
 
-    run(models, server, "--gaia-record=run.jsonl")
+    run(models, server, "--gaia-report-log=run.jsonl")
 
     lines = [json.loads(line) for line in (models.path / "run.jsonl").read_text().splitlines()]
     assert [line["line"] for line in lines] == ["run", "test", "test", "end"]

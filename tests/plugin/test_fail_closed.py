@@ -230,7 +230,7 @@ def test_the_last_failures_alone_are_no_complete_run(project: pytest.Pytester, s
     second = project.runpytest_subprocess(
         "--gaia-env=small",
         f"--gaia-url=gateway={server.url}",
-        "--gaia-report=verdict.json",
+        "--gaia-verdict-file=verdict.json",
         *way.args,
     )
 

@@ -165,7 +165,7 @@ def test_files_that_are_changed_after_a_pass_hold_it(
     project: pytest.Pytester, server: ScriptedServer, name: str
 ) -> None:
     change = f"import atexit, pathlib\natexit.register(lambda: pathlib.Path({name!r}).open('a').write('\\n'))\n"
-    result = attempt(Way("", 0, "", conftest=change, apart=True), project, server.url, "--gaia-record=record.jsonl")
+    result = attempt(Way("", 0, "", conftest=change, apart=True), project, server.url, "--gaia-report-log=record.jsonl")
 
     assert result.ret == 11
     result.stderr.fnmatch_lines([f"gaia: *{name}: was changed after this run had written it. It is restored*"])

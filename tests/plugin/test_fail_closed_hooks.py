@@ -188,7 +188,9 @@ def test_a_report_that_is_asked_for_is_written_whatever_is_tested(
     monkeypatch.setenv("GAIA_GATEWAY_URL", server.url)
     project.makepyfile(test_elsewhere=FAILS)
 
-    result = project.runpytest_inprocess("test_elsewhere.py", "--gaia-report=verdict.json", "-p", "no:allure_pytest")
+    result = project.runpytest_inprocess(
+        "test_elsewhere.py", "--gaia-verdict-file=verdict.json", "-p", "no:allure_pytest"
+    )
 
     assert (result.ret, json.loads((project.path / "verdict.json").read_text())["verdict"]) == (1, "REJECT")
 

@@ -104,7 +104,14 @@ def test_no_line_of_the_log_is_a_command_of_a_service(
 
 
 def test_no_file_of_a_run_holds_more_than_text(hostile: pytest.Pytester, server: ScriptedServer) -> None:
-    run(hostile, server, "--junitxml=junit.xml", "--alluredir=allure", "--gaia-record=run.jsonl", "--log-file=log.txt")
+    run(
+        hostile,
+        server,
+        "--junitxml=junit.xml",
+        "--alluredir=allure",
+        "--gaia-report-log=run.jsonl",
+        "--log-file=log.txt",
+    )
 
     folder = hostile.path
     summary = (folder / "summary.md").read_text()

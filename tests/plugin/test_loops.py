@@ -276,7 +276,7 @@ def test_a_client_in_another_loop_fails_at_once_and_the_next_test_passes(project
     project.makepyprojecttoml('[tool.pytest]\naddopts = ["-p", "no:anyio"]\nasyncio_mode = "strict"\n')
     project.makepyfile(LOOPS)
 
-    result = project.runpytest_subprocess("--gaia-env=sandbox", "--gaia-record=run.jsonl")
+    result = project.runpytest_subprocess("--gaia-env=sandbox", "--gaia-report-log=run.jsonl")
 
     # One loop of a module is as wrong as one of a function: clients live in the session's.
     failed = {}

@@ -73,7 +73,7 @@ def test_only_a_whole_test_can_be_left_out(
     result = project.runpytest_subprocess(
         "--gaia-env=small",
         f"--gaia-url=gateway={server.url}",
-        "--gaia-report=verdict.json",
+        "--gaia-verdict-file=verdict.json",
         "-p",
         "no:allure_pytest",
         *workers,

@@ -60,7 +60,7 @@ def small(project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.
 def run(project: pytest.Pytester, *arguments: str, apart: bool = False) -> tuple[pytest.RunResult, dict[str, Any]]:
     """Run pytest; give the result and the verdict file."""
     # Allure's plugin cannot be loaded twice into one process.
-    words = ("--gaia-env=small", "--gaia-report=verdict.json", "-p", "no:allure_pytest", *arguments)
+    words = ("--gaia-env=small", "--gaia-verdict-file=verdict.json", "-p", "no:allure_pytest", *arguments)
     start = project.runpytest_subprocess if apart or "-n2" in arguments else project.runpytest_inprocess
     result = start(*words)
     return result, json.loads((project.path / "verdict.json").read_text())
@@ -251,7 +251,9 @@ def test_the_option_alone_makes_a_run_use_gaia(small: pytest.Pytester) -> None:
 
 @WORKERS
 def test_a_sealed_plan_is_not_passed_by_a_part(small: pytest.Pytester, workers: tuple[str, ...]) -> None:
-    small.runpytest_inprocess("--gaia-env=small", "--collect-only", "--gaia-seal=plan.json", "-p", "no:allure_pytest")
+    small.runpytest_inprocess(
+        "--gaia-env=small", "--collect-only", "--gaia-plan-out=plan.json", "-p", "no:allure_pytest"
+    )
 
     assert run(small, "--gaia-plan=plan.json", *workers, apart=True)[1]["verdict"] == "PROMOTE"
     assert run(small, "--gaia-plan=plan.json", "-m", "small", *workers)[1]["verdict"] == "HOLD"
@@ -263,7 +265,7 @@ def test_what_is_not_collected_is_not_sealed(small: pytest.Pytester) -> None:
     small.makeconftest("collect_ignore = ['suites/other']\n")
 
     result = small.runpytest_inprocess(
-        "--gaia-env=small", "--collect-only", "--gaia-seal=plan.json", "-p", "no:allure_pytest"
+        "--gaia-env=small", "--collect-only", "--gaia-plan-out=plan.json", "-p", "no:allure_pytest"
     )
 
     assert result.ret == 4

@@ -223,7 +223,7 @@ def unreached(text: str, *but: str) -> list[str]:
 
 
 FILES = (
-    *("--junitxml=junit.xml", "--gaia-record=run.jsonl", "--gaia-report=verdict.json", "--alluredir=allure"),
+    *("--junitxml=junit.xml", "--gaia-report-log=run.jsonl", "--gaia-verdict-file=verdict.json", "--alluredir=allure"),
     # In the other family of JUnit files tests have no properties.
     *("--log-file=all.log", "--log-level=INFO", "-ojunit_family=xunit1"),
 )

@@ -28,7 +28,7 @@ def test_a_dead_gateway_ends_the_run_with_one_message(project: pytest.Pytester, 
     assert result.ret == 12
     text = result.stdout.str()
     assert text.count("is out of reach; no test was run") == 1
-    assert f"gateway: {url} (from --gaia-url): connection refused" in text
+    assert f"gateway: {url} (--gaia-url): connection refused" in text
     # Given up long before the deadline.
     assert "tried: GET /health, 3 times in " in text
     assert "do: check the network" in text
@@ -115,7 +115,7 @@ def test_the_table_is_shown_once(project: pytest.Pytester, server: ScriptedServe
 
     result.assert_outcomes(passed=2)
     assert result.stdout.str().count("gaia: adhoc, release:") == 1
-    result.stdout.fnmatch_lines(["*environment adhoc (from --gaia-url)*"])
+    result.stdout.fnmatch_lines(["*environment adhoc (--gaia-url)*"])
 
 
 def test_a_proxy_does_not_capture_loopback(

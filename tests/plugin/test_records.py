@@ -60,7 +60,7 @@ def arguments(server: ScriptedServer, *more: str) -> tuple[str, ...]:
         "no:allure_pytest",
         "--gaia-env=small",
         f"--gaia-url=gateway={server.url}",
-        "--gaia-record=run.jsonl",
+        "--gaia-report-log=run.jsonl",
     )
     return (*given, *more)
 
@@ -192,7 +192,7 @@ def test_no_secret_is_kept(
     )
 
     small.runpytest_subprocess(
-        *arguments(server, "--continue-on-collection-errors", "--gaia-report=verdict.json", *workers)
+        *arguments(server, "--continue-on-collection-errors", "--gaia-verdict-file=verdict.json", *workers)
     )
 
     found = recorded(small)
@@ -229,7 +229,7 @@ def test_record_and_verdict_file_name_what_clients_connect_to(
     monkeypatch.setenv("PGHOST", "127.0.0.2")
     monkeypatch.setenv("PGPORT", "9")
 
-    small.runpytest_subprocess("-p", "no:allure_pytest", "--gaia-env=small", "--gaia-record=run.jsonl", "--gaia-report=verdict.json", FILE, *workers)  # fmt: skip
+    small.runpytest_subprocess("-p", "no:allure_pytest", "--gaia-env=small", "--gaia-report-log=run.jsonl", "--gaia-verdict-file=verdict.json", FILE, *workers)  # fmt: skip
     other.close()
 
     kept = (small.path / "run.jsonl").read_text() + (small.path / "verdict.json").read_text()

@@ -66,7 +66,7 @@ def nodes(project: pytest.Pytester) -> dict[str, str]:
 
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "workers"])
 def test_ids_are_masked_by_numbers(small: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]) -> None:
-    result = small.runpytest_subprocess(*arguments(server, "-v", "--gaia-report=verdict.json", *workers))
+    result = small.runpytest_subprocess(*arguments(server, "-v", "--gaia-verdict-file=verdict.json", *workers))
 
     assert nodes(small) == {node: "failed" if TWO in node else "passed" for node in IDS}
     assert KEY not in result.stdout.str()
@@ -83,9 +83,9 @@ def test_a_masked_id_selects_its_test(small: pytest.Pytester, server: ScriptedSe
 
 
 def test_a_plan_that_was_sealed_before_names_the_same_tests(small: pytest.Pytester, server: ScriptedServer) -> None:
-    small.runpytest_subprocess(*arguments(server, "--collect-only", "--gaia-seal=plan.json"))
+    small.runpytest_subprocess(*arguments(server, "--collect-only", "--gaia-plan-out=plan.json"))
 
-    result = small.runpytest_subprocess(*arguments(server, "--gaia-plan=plan.json", "--gaia-report=verdict.json"))
+    result = small.runpytest_subprocess(*arguments(server, "--gaia-plan=plan.json", "--gaia-verdict-file=verdict.json"))
 
     assert sorted(nodes(small)) == sorted(IDS)
     assert "did not run" not in result.stdout.str()
@@ -130,7 +130,7 @@ environments = ["small"]\ntests = ["{FILE}"]\nexpect = "fails"\nmatch = {{ kind 
         "[env.small.tolerance]\nlongest_rule_days = 100000\n")  # fmt: skip
 
     for _ in range(2):
-        result = small.runpytest_subprocess(*arguments(server, "--gaia-report=verdict.json"))
+        result = small.runpytest_subprocess(*arguments(server, "--gaia-verdict-file=verdict.json"))
         assert nodes(small) == {f"{FILE}::test_a": "expected failure"}, result.stdout.str()
 
 
@@ -152,7 +152,7 @@ def test_a_secret_that_a_plugin_writes_fails_the_run(
     (small.path / FILE).write_text("def test_passes(): pass\n")
 
     result = small.runpytest_subprocess(
-        *arguments(server, "--alluredir=allure", "--gaia-report=verdict.json", *workers)
+        *arguments(server, "--alluredir=allure", "--gaia-verdict-file=verdict.json", *workers)
     )
 
     assert result.ret == EXIT_CODES["HOLD"]
@@ -225,8 +225,8 @@ def test_secrets_that_nobody_knows_are_masked_by_their_names_and_shapes(
     (small.path / FILE).with_name("plant.json").write_text(json.dumps(UNKNOWN))
     files = (
         "--junitxml=junit.xml",
-        "--gaia-record=run.jsonl",
-        "--gaia-report=verdict.json",
+        "--gaia-report-log=run.jsonl",
+        "--gaia-verdict-file=verdict.json",
         "--alluredir=allure",
         "--log-file=all.log",
     )

@@ -42,7 +42,7 @@ def test_shape(gaia_env):
 """,
     )
 
-    result = project.runpytest_subprocess("--gaia-env=staging", "--gaia-rehearse")
+    result = project.runpytest_subprocess("--gaia-env=staging", "--gaia-simulate")
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
@@ -102,7 +102,7 @@ def test_an_environment_that_names_a_suite_which_is_not_there_is_a_usage_error(p
         ".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.staging]\nsuites = ["helth"]\n'
     )
 
-    result = project.runpytest_subprocess("--gaia-env=staging", "--gaia-rehearse")
+    result = project.runpytest_subprocess("--gaia-env=staging", "--gaia-simulate")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(

@@ -47,7 +47,7 @@ def run(project: pytest.Pytester, *args: str, apart: bool = False) -> pytest.Run
 
 
 def seal(project: pytest.Pytester, *args: str) -> dict[str, Any]:
-    result = run(project, "--collect-only", "-q", "--gaia-seal=plan.json", *args)
+    result = run(project, "--collect-only", "-q", "--gaia-plan-out=plan.json", *args)
     assert result.ret == 0, result.outlines
     plan: dict[str, Any] = json.loads((project.path / "plan.json").read_text())
     return plan
@@ -59,7 +59,7 @@ def verdict(project: pytest.Pytester) -> dict[str, Any]:
 
 
 def test_a_plan_holds_every_test_with_what_it_is(project: pytest.Pytester) -> None:
-    plan = seal(project, "--gaia-bundle=b7")
+    plan = seal(project, "--gaia-release=b7")
     assert plan["environment"] == "preview"
     assert plan["bundle"] == "b7"
     assert plan["suites"] == ["other", "small"]
@@ -70,13 +70,13 @@ def test_a_plan_holds_every_test_with_what_it_is(project: pytest.Pytester) -> No
 @pytest.mark.parametrize("workers", [(), ("-n2",)])
 def test_a_run_that_passes_all_of_it_promotes(project: pytest.Pytester, workers: tuple[str, ...]) -> None:
     seal(project)
-    result = run(project, "--gaia-plan=plan.json", "--gaia-report=verdict.json", *workers, apart=True)
+    result = run(project, "--gaia-plan=plan.json", "--gaia-verdict-file=verdict.json", *workers, apart=True)
     assert result.ret == 0
     assert len(verdict(project)["plan"]) == 64
 
 
 def test_one_process_seals_and_owes_at_once(project: pytest.Pytester) -> None:
-    result = run(project, "--gaia-seal=plan.json", "--gaia-report=verdict.json", apart=True)
+    result = run(project, "--gaia-plan-out=plan.json", "--gaia-verdict-file=verdict.json", apart=True)
     assert result.ret == 0
     assert verdict(project)["plan"]
 
@@ -147,23 +147,23 @@ def test_a_failure_rejects_and_says_what_came_after_it_was_not_run(project: pyte
     "narrowing", [("-k", "one"), ("-m", "small"), ("--deselect=suites/small",), ("suites/small",), ("--lf",)]
 )
 def test_less_than_all_is_not_sealed(project: pytest.Pytester, narrowing: tuple[str, ...]) -> None:
-    result = run(project, "--collect-only", "--gaia-seal=plan.json", *narrowing)
+    result = run(project, "--collect-only", "--gaia-plan-out=plan.json", *narrowing)
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["ERROR: --gaia-seal: a plan holds everything*"])
+    result.stderr.fnmatch_lines(["ERROR: --gaia-plan-out: a plan holds everything*"])
     assert not (project.path / "plan.json").exists()
 
 
 def test_what_cannot_be_collected_is_not_sealed(project: pytest.Pytester) -> None:
     (project.path / "suites/other/test_other.py").write_text("import nowhere\n")
-    result = run(project, "--collect-only", "--gaia-seal=plan.json", "--continue-on-collection-errors")
+    result = run(project, "--collect-only", "--gaia-plan-out=plan.json", "--continue-on-collection-errors")
     assert result.ret != 0
     assert not (project.path / "plan.json").exists()
 
 
 def test_workers_need_a_plan_that_was_sealed_before(project: pytest.Pytester) -> None:
-    result = run(project, "--gaia-seal=plan.json", "-n2")
+    result = run(project, "--gaia-plan-out=plan.json", "-n2")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["ERROR: --gaia-seal: workers collect by themselves*--gaia-plan=FILE."])
+    result.stderr.fnmatch_lines(["ERROR: --gaia-plan-out: workers collect by themselves*--gaia-plan=FILE."])
 
 
 def changed(path: Path, **values: Any) -> None:
@@ -183,19 +183,19 @@ def changed(path: Path, **values: Any) -> None:
     ],
 )
 def test_a_plan_of_another_run_is_refused(project: pytest.Pytester, values: dict[str, Any], message: str) -> None:
-    seal(project, "--gaia-bundle=b7")
+    seal(project, "--gaia-release=b7")
     changed(project.path / "plan.json", **values)
-    result = run(project, "--gaia-plan=plan.json", "--gaia-bundle=b7")
+    result = run(project, "--gaia-plan=plan.json", "--gaia-release=b7")
     assert result.ret == 4
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
 
 
 def test_a_plan_that_was_changed_has_another_digest(project: pytest.Pytester) -> None:
     plan = seal(project)
-    run(project, "--gaia-plan=plan.json", "--gaia-report=verdict.json")
+    run(project, "--gaia-plan=plan.json", "--gaia-verdict-file=verdict.json")
     whole = verdict(project)["plan"]
     changed(project.path / "plan.json", tests=plan["tests"][:3])
-    run(project, "--gaia-plan=plan.json", "--gaia-report=verdict.json")
+    run(project, "--gaia-plan=plan.json", "--gaia-verdict-file=verdict.json")
     assert verdict(project)["plan"] not in ("", whole)
 
 
@@ -206,6 +206,6 @@ def test_a_plan_that_is_not_there_is_one_message(project: pytest.Pytester) -> No
 
 
 def test_a_place_that_cannot_be_written_is_one_message(project: pytest.Pytester) -> None:
-    result = run(project, "--collect-only", "--gaia-seal=nowhere/plan.json")
+    result = run(project, "--collect-only", "--gaia-plan-out=nowhere/plan.json")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["ERROR: --gaia-seal=*nowhere/plan.json: cannot be written*"])
+    result.stderr.fnmatch_lines(["ERROR: --gaia-plan-out=*nowhere/plan.json: cannot be written*"])

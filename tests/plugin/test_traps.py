@@ -138,7 +138,7 @@ def run(traps: pytest.Pytester, server: ScriptedServer, *arguments: str) -> pyte
     return traps.runpytest_subprocess(
         "--gaia-env=small",
         f"--gaia-url=gateway={server.url}",
-        "--gaia-report=verdict.json",
+        "--gaia-verdict-file=verdict.json",
         "--junitxml=junit.xml",
         *arguments,
     )

@@ -31,7 +31,7 @@ def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> py
 
 
 @pytest.mark.skipif(not FULL.is_char_device(), reason="only Linux has a device that is always full")
-@pytest.mark.parametrize("option", ["--gaia-record", "--gaia-report"])
+@pytest.mark.parametrize("option", ["--gaia-report-log", "--gaia-verdict-file"])
 @pytest.mark.parametrize("workers", [(), with_workers("-n", "1")], ids=["one", "workers"])
 def test_a_file_on_a_full_disk_is_one_message_and_no_success(
     health: pytest.Pytester, server: ScriptedServer, option: str, workers: tuple[str, ...]
@@ -50,7 +50,7 @@ def test_a_pipe_is_written_to_and_not_replaced(health: pytest.Pytester, server: 
     # For reading and writing: opening it does not wait for the other side, in neither process.
     reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     try:
-        assert run(health, server, f"--gaia-report={pipe}").ret == 0
+        assert run(health, server, f"--gaia-verdict-file={pipe}").ret == 0
 
         assert pipe.is_fifo()
         assert json.loads(os.read(reader, 1 << 20))["verdict"] == "PROMOTE"
@@ -58,7 +58,7 @@ def test_a_pipe_is_written_to_and_not_replaced(health: pytest.Pytester, server: 
         os.close(reader)
 
 
-@pytest.mark.parametrize("option", ["--gaia-report", "--gaia-record"])
+@pytest.mark.parametrize("option", ["--gaia-verdict-file", "--gaia-report-log"])
 def test_a_link_is_replaced_and_what_it_leads_to_stays(
     health: pytest.Pytester, server: ScriptedServer, option: str
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(
 
 def test_what_holds_answers_is_its_owners_alone(health: pytest.Pytester, server: ScriptedServer) -> None:
     """But the file for JUnit: those who read it often run as somebody else."""
-    files = ("--gaia-report=v.json", "--gaia-record=r.jsonl", "--junitxml=j.xml", "--alluredir=allure")
+    files = ("--gaia-verdict-file=v.json", "--gaia-report-log=r.jsonl", "--junitxml=j.xml", "--alluredir=allure")
     before = os.umask(0o022)
     try:
         assert run(health, server, *files).ret == 0
@@ -104,7 +104,9 @@ def test_half_of_a_surrogate_pair_in_a_failure_does_not_end_the_run(
     check = 'async def test_it(gateway):\n    (await gateway.get("/health")).expect(200)\n    assert 0, "\\ud83d"\n'
     add_suite(project, "health", check)
 
-    result = run(project, server, "--gaia-report=v.json", "--gaia-record=r.jsonl", "--alluredir=allure", *workers)
+    result = run(
+        project, server, "--gaia-verdict-file=v.json", "--gaia-report-log=r.jsonl", "--alluredir=allure", *workers
+    )
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert json.loads((project.path / "v.json").read_bytes())["counts"] == {"failed": 1}

@@ -63,7 +63,7 @@ def attempt(way: Way, project: pytest.Pytester, url: str, *more: str) -> pytest.
         *without_allure,
         "--gaia-env=small",
         f"--gaia-url=gateway={url}",
-        "--gaia-report=verdict.json",
+        "--gaia-verdict-file=verdict.json",
         *more,
         *way.args,
     )

@@ -32,7 +32,7 @@ def test_how_much_longer_an_expectation_holds(days: int, text: str) -> None:
 def test_the_header_says_who_chose_the_environment() -> None:
     environment = Environment("dev", sources={"name": "GAIA_ENV"}, api_key=Secret("k"))
 
-    assert header(environment) == ["gaia: environment dev (from GAIA_ENV), topology microservices"]
+    assert header(environment) == ["gaia: environment dev (GAIA_ENV), topology microservices"]
 
 
 def test_a_missing_key_is_said_with_the_variable_to_set() -> None:

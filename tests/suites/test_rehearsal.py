@@ -15,7 +15,7 @@ from tests.suites.conftest import ROOT, run_suites
 if TYPE_CHECKING:
     from pathlib import Path
 
-REHEARSAL = ("--gaia-env=staging", "--gaia-rehearse", "-q")
+REHEARSAL = ("--gaia-env=staging", "--gaia-simulate", "-q")
 
 
 def verdict(path: Path) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def replay(record: Path, report: Path, environment: str) -> int:
 def test_what_staging_accepts_production_names(tmp_path: Path) -> None:
     record, staging, production = (tmp_path / name for name in ("run.jsonl", "staging.json", "production.json"))
 
-    result = run_suites(*REHEARSAL, f"--gaia-record={record}", f"--gaia-report={staging}", "-n", "2")
+    result = run_suites(*REHEARSAL, f"--gaia-report-log={record}", f"--gaia-verdict-file={staging}", "-n", "2")
 
     assert result.returncode == 0, result.stdout
     assert "PROMOTE on staging (REHEARSAL on the sandbox)" in result.stdout

@@ -53,7 +53,7 @@ def run(
 
 
 def record(path: Path, recorded: RecordedRun) -> Path:
-    """Write ``recorded`` as ``--gaia-record`` does."""
+    """Write ``recorded`` as ``--gaia-report-log`` does."""
     end = [encode(recorded.end)] if recorded.end else []
     path.write_bytes(b"".join([encode(recorded.start), *map(encode, recorded.tests), *end]))
     return path

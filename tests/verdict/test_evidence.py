@@ -107,7 +107,7 @@ def test_a_malformed_line_is_named(path: Path, line: bytes, problem: str) -> Non
 def test_what_is_no_recorded_run_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
-    assert refused(path) == f"{path}: not a recorded run: it does not begin with a run line (see --gaia-record)."
+    assert refused(path) == f"{path}: not a recorded run: it does not begin with a run line (see --gaia-report-log)."
 
 
 @pytest.mark.parametrize("content", [b'{"verdict": "PROMOTE"}\n', b"[]\n", b"\x00\n", b"\xff\n", b'{"line": "run"}\n'])

@@ -19,7 +19,7 @@ from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.usage import executed, idle, unexpected
 from pytest_gaia.wording import counted
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Files written by --gaia-record.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Files written by --gaia-report-log.")]
 
 DIFF_HELP = """\
 List what is excused in one environment and would gate in another.

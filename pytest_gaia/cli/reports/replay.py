@@ -16,7 +16,7 @@ from pytest_gaia.verdict.evidence import read_run
 from pytest_gaia.verdict.report import verdict_file, write_report
 
 HELP = """\
-Judge a recorded run again. The record is what `pytest --gaia-record FILE` has written; nothing is run.
+Judge a recorded run again. The record is what `pytest --gaia-report-log FILE` has written; nothing is run.
 
 Ends with the exit code of the verdict: 0 PROMOTE or PARTIAL, 1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
 
@@ -31,7 +31,7 @@ app = typer.Typer()
 
 @app.command("replay", help=HELP)
 def replay_run(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-record.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-report-log.")],
     as_env: Annotated[str | None, environment_option("Judge by this environment's rules.", "--as-env")] = None,
     as_of: Annotated[
         datetime.datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Judge as on this day.")

@@ -38,7 +38,7 @@ _MISSED, _NOT_KNOWN = 1, 11
 
 @app.command("slo", help=HELP)
 def evaluate_speed(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-record.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-report-log.")],
     env: Annotated[str | None, environment_option("Whose objectives; without it, the run's own.")] = None,
     baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with.")] = None,
     as_json: AsJson = False,

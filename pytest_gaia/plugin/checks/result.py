@@ -83,7 +83,7 @@ class Evaluator:
 
 
 class Result:
-    """Collects records, writes them to ``--gaia-record``, judges them, and writes ``--gaia-report``."""
+    """Collects records, writes them to ``--gaia-report-log``, judges them, and writes ``--gaia-verdict-file``."""
 
     def __init__(self, run: Run, evaluating: Evaluator, config: pytest.Config) -> None:
         self.run = run
@@ -108,10 +108,10 @@ class Result:
         self._end: RunEnd | None = None
         self._begun = False
         self._plugins = plugins_of(config.pluginmanager)
-        self._release: str = config.option.gaia_bundle or ""
+        self._release: str = config.option.gaia_release or ""
         self._full_required: bool = config.option.gaia_require_full
-        self._record = _opened(config.option.gaia_record, "--gaia-record")
-        self._report = _opened(config.option.gaia_report, "--gaia-report")
+        self._record = _opened(config.option.gaia_report_log, "--gaia-report-log")
+        self._report = _opened(config.option.gaia_verdict_file, "--gaia-verdict-file")
         self._recorded = hashlib.sha256()
         self._reported = hashlib.sha256().digest()
 
@@ -221,7 +221,7 @@ class Result:
             with self._record.open("ab") as file:
                 file.write(text)
         except OSError as error:
-            self.unwritten.append(_cannot_be_written("--gaia-record", self._record, error))
+            self.unwritten.append(_cannot_be_written("--gaia-report-log", self._record, error))
             # A record with a gap is worse than one that ends.
             self._record = None
 
@@ -231,7 +231,7 @@ class Result:
         try:
             self._reported = hashlib.sha256(write_report(self._report, evaluated)).digest()
         except OSError as error:
-            self.unwritten.append(_cannot_be_written("--gaia-report", self._report, error))
+            self.unwritten.append(_cannot_be_written("--gaia-verdict-file", self._report, error))
 
 
 _WRITES = ("gaia_record", "gaia_report", "gaia_subjects", "gaia_seal", "xmlpath", "log_file", "allure_report_dir")

@@ -217,7 +217,7 @@ def _were(things: Sequence[str]) -> str:
 
 
 class SealHooks:
-    """Registered on the process that talks to the user, if ``--gaia-seal`` is given."""
+    """Registered on the process that talks to the user, if ``--gaia-plan-out`` is given."""
 
     def __init__(
         self, run: Run, evaluating: Evaluator, result: Result, observer: ObserverHooks, config: pytest.Config
@@ -227,7 +227,7 @@ class SealHooks:
         self.result = result
         self.observer = observer
         self.config = config
-        self.path: Path = config.option.gaia_seal.absolute()
+        self.path: Path = config.option.gaia_plan_out.absolute()
         _refuse_narrowing(run, config, observer.scope)
 
     @pytest.hookimpl(trylast=True)
@@ -236,12 +236,12 @@ class SealHooks:
         if session.testsfailed or not session.items or (partial := self.observer.partial()):
             why = "not everything could be collected" if session.items else "nothing was collected"
             why = "; ".join(partial) if session.items and not session.testsfailed else why
-            raise pytest.UsageError(f"--gaia-seal={self.path}: {why}; a plan of less than all proves nothing.")
-        plan = plan_of(self.run, self.evaluating, session.items, self.config.option.gaia_bundle or "")
+            raise pytest.UsageError(f"--gaia-plan-out={self.path}: {why}; a plan of less than all proves nothing.")
+        plan = plan_of(self.run, self.evaluating, session.items, self.config.option.gaia_release or "")
         try:
             write_plan(self.path, plan)
         except OSError as error:
-            raise pytest.UsageError(f"--gaia-seal={self.path}: cannot be written: {error.strerror}.") from None
+            raise pytest.UsageError(f"--gaia-plan-out={self.path}: cannot be written: {error.strerror}.") from None
         self.result.plan = plan
 
 
@@ -274,13 +274,13 @@ def read_required_plan(run: Run, evaluating: Evaluator, config: pytest.Config) -
     plan = read_plan(path)
     for what, theirs, ours in (
         ("environment", plan.environment, run.declared.name),
-        ("bundle", plan.release, config.option.gaia_bundle or plan.release),
+        ("bundle", plan.release, config.option.gaia_release or plan.release),
         ("set of rules", plan.expectations_digest, expectations_digest(evaluating.expectations.expectations)),
     ):
         if theirs != ours:
             raise ConfigError(
                 f"--gaia-plan={path}: sealed for another {what} ({theirs[:12]}, this run's is {ours[:12]}). "
-                "Seal a plan for this run: pytest --collect-only --gaia-seal=FILE."
+                "Seal a plan for this run: pytest --collect-only --gaia-plan-out=FILE."
             )
     return plan
 
@@ -288,12 +288,12 @@ def read_required_plan(run: Run, evaluating: Evaluator, config: pytest.Config) -
 def _refuse_narrowing(run: Run, config: pytest.Config, scope: Scope) -> None:
     if not selects_nothing(config, run.roots) or scope.left_out():
         raise ConfigError(
-            "--gaia-seal: a plan holds everything that the environment runs by itself, and this run was told to leave "
+            "--gaia-plan-out: a plan holds everything that the environment runs by itself, and this run was told to leave "
             "something out (-k, -m, --deselect, --lf, --gaia-command, a path below a suite's folder …). Seal without "
             "that; what the run itself then leaves out is missing from it."
         )
     if distributes(config) and not only_looks(config.option):
         raise ConfigError(
-            "--gaia-seal: workers collect by themselves, so a plan is sealed before: "
-            "pytest --collect-only --gaia-seal=FILE, then pytest -n 2 --gaia-plan=FILE."
+            "--gaia-plan-out: workers collect by themselves, so a plan is sealed before: "
+            "pytest --collect-only --gaia-plan-out=FILE, then pytest -n 2 --gaia-plan=FILE."
         )

@@ -76,13 +76,13 @@ class Commands:
         _check_extra(extra)
         folder = rootdir / FOLDER / f"{environment}-{release.short}"
         shown = os.path.relpath(folder, rootdir)
-        common = (*suites, f"--rootdir={rootdir}", f"--gaia-env={environment}", f"--gaia-bundle={release.id}")
-        seal = ("--collect-only", "-q", f"--gaia-seal={shown}/{PLAN}")
+        common = (*suites, f"--rootdir={rootdir}", f"--gaia-env={environment}", f"--gaia-release={release.id}")
+        seal = ("--collect-only", "-q", f"--gaia-plan-out={shown}/{PLAN}")
         evidence = (
             "--gaia-require-full",
             f"--gaia-plan={shown}/{PLAN}",
-            f"--gaia-record={shown}/{RECORD}",
-            f"--gaia-report={shown}/{VERDICT}",
+            f"--gaia-report-log={shown}/{RECORD}",
+            f"--gaia-verdict-file={shown}/{VERDICT}",
         )
         return cls((*common, *seal), (*common, *_deploying(release, services), *evidence, *extra), folder)
 

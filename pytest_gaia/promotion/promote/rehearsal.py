@@ -192,7 +192,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
     with tempfile.TemporaryDirectory(prefix="gaia-smoke-") as folder, DigestPipe() as pipe:
         record = Path(folder) / "record.jsonl"
         command = [
-            *executed([str(each / SUITE) for each in suites]), f"--rootdir={rootdir}", f"--gaia-env={name}", f"--gaia-record={record}"
+            *executed([str(each / SUITE) for each in suites]), f"--rootdir={rootdir}", f"--gaia-env={name}", f"--gaia-report-log={record}"
         ]  # fmt: skip
         variables = without_signing_key(environ) | pipe.variables
         # In this process group, so that Ctrl-C reaches it too. S603: no shell, and the words are the project's own.

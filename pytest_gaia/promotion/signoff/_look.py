@@ -139,7 +139,7 @@ def given_verdict(path: Path, situations: Sequence[Situation]) -> tuple[str, Ver
     try:
         verdict = msgspec.json.decode(content, type=VerdictFile)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"--run {path}: not a verdict file (see --gaia-report): {error}.") from None
+        raise ConfigError(f"--run {path}: not a verdict file (see --gaia-verdict-file): {error}.") from None
     situation = _situation(f"--run {path}", verdict.environment, verdict.release, situations)
     if verdict.rehearsal:
         raise ConfigError(f"--run {path}: a rehearsal on the sandbox; it shows nothing of {verdict.environment}.")
@@ -172,7 +172,7 @@ def _kept_record(path: Path, evidence: Evidence[RunPredicate]) -> RecordedRun | 
 def _situation(what: str, environment: str, release: str, situations: Sequence[Situation]) -> Situation:
     wanted = situations[0].release
     if release != wanted.id:
-        found = f"of bundle {release[:SHORT]}" if release else "of no bundle (--gaia-bundle was not given)"
+        found = f"of bundle {release[:SHORT]}" if release else "of no bundle (--gaia-release was not given)"
         raise ConfigError(f"{what}: {found}, and this page is about {wanted.short}.")
     for situation in situations:
         if situation.environment == environment:

@@ -132,10 +132,10 @@ def test_files_that_are_not_those_of_the_release(
 ) -> None:
     walk_kept(pipeline, project)
     wrong = {
-        "none": (b"{", "--run run.json: not a verdict file (see --gaia-report)"),
+        "none": (b"{", "--run run.json: not a verdict file (see --gaia-verdict-file)"),
         "list": (b"[]", "--run run.json: not a verdict file"),
         "bundle": (verdict_of(pipeline, "staging", release="f" * 64), f"of bundle ffffffffffff, and this page is about {pipeline.id}"),
-        "without": (verdict_of(pipeline, "staging", release=""), "of no bundle (--gaia-bundle was not given)"),
+        "without": (verdict_of(pipeline, "staging", release=""), "of no bundle (--gaia-release was not given)"),
         "preview": (verdict_of(pipeline, "preview"), "a run of preview, which is not on the way (local → dev → staging → production)"),
         "rehearsal": (verdict_of(pipeline, "staging", rehearsal=True), "a rehearsal on the sandbox; it shows nothing of staging"),
         "other": (verdict_of(pipeline, "staging", reasons=("edited",)), "not the file of the newest run in staging, which the ledger names"),
