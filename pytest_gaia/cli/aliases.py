@@ -22,6 +22,9 @@ RENAMED: tuple[tuple[str, str], ...] = (
     ("config lint", "config check"),
     ("config check --sarif FILE", "config check --format=sarif --output FILE"),
     ("config check --github", "config check --format=github"),
+    ("monitor ENV --once", "status ENV --probe"),
+    ("monitor ENV --interval=DURATION", "status ENV --watch=DURATION"),
+    ("monitor ENV", "status ENV --watch=5s"),
 )
 """Old command lines, and what to write now. The rules apply in this order, each at most once.
 
@@ -30,7 +33,8 @@ RENAMED: tuple[tuple[str, str], ...] = (
 - ``("policy", "expectations")`` renames a command with all its subcommands;
 - ``("promote --plan", "promote --dry-run")`` renames an option of one command; it applies if all options of the rule are given;
 - ``("gate ENV --bundle RELEASE", "release check RELEASE --env ENV")`` also moves values. Values that are missing are left
-  out; further arguments and options stay. An option without a value, such as ``--quick``, has to be given.
+  out; further arguments and options stay. ``--quick``, without a value, and ``--interval=DURATION``, with an equals sign,
+  have to be given.
 
 Put a rule with more words before one with fewer. Each rule prints one line of notice.
 """
@@ -51,16 +55,19 @@ class Form:
     """names of positional values, in order"""
     options: tuple[tuple[str, str], ...]
     """options with the name of their value, empty for a flag"""
+    required: tuple[str, ...]
+    """options without which the form does not match"""
 
     @staticmethod
     def of(text: str) -> "Form":
         """Parse ``gate ENV --bundle RELEASE``."""
-        option = r"(?<!\S)(--?[a-z][a-z-]*(?:=[a-z]+)?)(?:[ =]([A-Z]+))?"
+        option = r"(?<!\S)(--?[a-z][a-z-]*(?:=[a-z0-9]+)?)(?:([ =])([A-Z]+))?"
         options, words = re.findall(option, text), re.sub(option, "", text).split()
         return Form(
             tuple(word for word in words if not word.isupper()),
             tuple(word for word in words if word.isupper()),
-            tuple(options),
+            tuple((name, value) for name, _, value in options),
+            tuple(name for name, before, _ in options if before != " "),
         )
 
 
@@ -120,7 +127,7 @@ def _rewritten(
         taken = _take(rest, option, bool(value))
         if taken is not None:
             values[value or option] = taken
-        elif not value or old.command == new.command:
+        elif option in old.required or old.command == new.command:
             return None
     if old.arguments:
         known = {*options_with_value(new.command), *(option for option, value in old.options if value)}

@@ -65,10 +65,10 @@ def seconds(text: str, option: str, *, least: float = 0.1) -> float:
     """
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smhd]?)", text.strip())
     if found is None:
-        raise ConfigError(f"{option}: {text!r} is no duration: give seconds, or 90s, 10m, 2h, 1d.")
+        raise ConfigError(f"{option}: {text!r} is not a duration. Use seconds, or 90s, 10m, 2h, 1d.")
     value = float(found[1]) * _UNITS[found[2]]
     if not least <= value <= _LONGEST:
-        raise ConfigError(f"{option}: {text!r}: it has to be between {least:g} seconds and 30 days.")
+        raise ConfigError(f"{option}: {text!r} is out of range. Use {least:g} seconds to 30 days.")
     return value
 
 
@@ -77,7 +77,7 @@ def moment(text: str, option: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"{option} {text}: no time; write 2027-01-31, or 2027-01-31T12:00Z.") from None
+        raise ConfigError(f"{option}: {text!r} is not a time. Use 2027-01-31 or 2027-01-31T12:00Z.") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -12,9 +12,15 @@ import typer
 from pytest_gaia.report.layout import aligned
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table: drawn on a terminal, plain aligned lines everywhere else. Cells are plain text."""
-    if sys.stdout.isatty():
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, drop_empty: bool = False) -> None:
+    """Write a table: drawn on a terminal, plain aligned lines elsewhere. Cells are plain text.
+
+    ``drop_empty`` leaves out columns without any value.
+    """
+    if drop_empty:
+        kept = [at for at in range(len(columns)) if any(row[at] for row in rows)]
+        columns, rows = [columns[at] for at in kept], [[row[at] for at in kept] for row in rows]
+    if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):
         from pytest_gaia.cli.terminal import draw_table
 
         draw_table(columns, rows)

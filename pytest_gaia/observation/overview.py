@@ -50,6 +50,11 @@ class AppView:
     machines: str = ""
     """such as ``1 started, 1 suspended``"""
 
+    @property
+    def cause(self) -> str:
+        """The reason without the name of the app: equal for apps that fail in the same way."""
+        return self.why.replace(self.app, "…") if self.app else self.why
+
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentView:
@@ -178,7 +183,7 @@ def _of_apps(found: set[AppState], *, alone: bool, local: bool) -> EnvironmentSt
 
 def _why(apps: Sequence[AppView], state: EnvironmentState) -> str:
     telling = [app for app in apps if _is_reason(app, state)]
-    if len(telling) > 1 and len({app.why for app in telling}) == 1 and telling[0].why:
+    if len(telling) > 1 and len({app.cause for app in telling}) == 1 and telling[0].why:
         # A tool that is missing is missing for all of them.
         return telling[0].why
     more = f"; and {len(telling) - _SHOWN} more" if len(telling) > _SHOWN else ""

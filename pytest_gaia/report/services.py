@@ -70,7 +70,7 @@ def _when_gone(environment: Environment, gone: Sequence[ServiceState]) -> list[s
 
 def _when_unsettled(environment: Environment) -> list[str]:
     return [
-        f"  do: `gaia monitor {environment.name}` shows how it goes on; `gaia logs {environment.name}`, why;",
+        f"  do: `gaia status {environment.name} --watch` shows how it goes on; `gaia logs {environment.name}`, why;",
         f"      `ready` in [env.{environment.name}.timeouts] of gaia.toml is how long it may take.",
     ]
 

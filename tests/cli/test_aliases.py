@@ -24,6 +24,8 @@ RULES = (
     ("bundle", "release"),
     ("both ENV --quick", "deploy ENV --test=smoke"),
     ("both ENV", "deploy ENV --test"),
+    ("monitor ENV --interval=DURATION", "status ENV --watch DURATION"),
+    ("monitor ENV", "status ENV --watch=5s"),
     ("promote --plan", "promote --dry-run"),
     ("promote --as TIME", "promote --at TIME"),
 )
@@ -54,6 +56,8 @@ def options_with_value(command: Sequence[str]) -> set[str]:
         ("both dev -s", "deploy dev -s --test full", 1),
         ("promote dev --plan --as=now", "promote dev --at now --dry-run", 2),
         ("promote dev --dry-run", "promote dev --dry-run", 0),
+        ("monitor dev --interval 1m --for 2h", "status dev --watch 1m --for 2h", 1),
+        ("monitor dev --for=2h", "status dev --watch=5s --for=2h", 1),
         ("deploy dev --test smoke", "deploy dev --test smoke", 0),
         ("deploy --test dev", "deploy --test full dev", 0),
         ("status dev --watch 1.5m", "status dev --watch 1.5m", 0),

@@ -70,7 +70,7 @@ def test_the_version_of_a_service(gaia: Gaia, project: Path) -> None:
             f'{text}[env.dev]\ntopology = "gateway-only"\n[env.dev.urls]\ngateway = "{service.url}"\n'
         )
         shown = [
-            gaia(*command) for command in (("status", "dev"), ("status", "dev", "--json"), ("monitor", "dev", "--once"))
+            gaia(*command) for command in (("status", "dev"), ("status", "dev", "--json"), ("status", "dev", "--probe"))
         ]
     finally:
         service.close()

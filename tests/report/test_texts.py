@@ -83,7 +83,7 @@ def test_what_answers_and_does_not_settle_is_not_said_to_be_out_of_reach() -> No
         "gaia: dev is not ready; no test was run.",
         "  gateway: http://g (from gaia.toml:3): GET /health answered 503",
         "    tried: GET /health, 9 times in 45.0 s (deadline 45 s)",
-        "  do: `gaia monitor dev` shows how it goes on; `gaia logs dev`, why;",
+        "  do: `gaia status dev --watch` shows how it goes on; `gaia logs dev`, why;",
         "      `ready` in [env.dev.timeouts] of gaia.toml is how long it may take.",
     ]
     assert not_ready(environment, [state, away], 45)[0] == "gaia: dev is out of reach; no test was run."

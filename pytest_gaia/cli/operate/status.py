@@ -1,6 +1,8 @@
-"""``gaia status``: all environments at once, and what is ahead of what."""
+"""``gaia status``: the health of environments, once or repeatedly."""
 
+import datetime
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -8,38 +10,50 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.asking import INTERRUPTED
-from pytest_gaia.cli.options import AsJson, complete_name, options_here
-from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.cli.asking import INTERRUPTED, seconds
+from pytest_gaia.cli.operate.watch import probe_once, watch_environment
+from pytest_gaia.cli.options import complete_name, options_here
+from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
+from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.config.environment import Environment, not_configured
 from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, NotConfigured, nearest
 from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead, leads
 from pytest_gaia.observation.status import histories, observe_all
-from pytest_gaia.system.signals import like_interrupts
+from pytest_gaia.system.signals import like_interrupts, stopped_by_signals
 
 HELP = """\
-Show how all environments are, asked at the same time, and what is ahead of what. Nothing is changed.
+Show the health of environments and which versions they run.
 
 \b
   gaia status
   gaia status staging production
+  gaia status staging --watch                 probe its services every 5 s, until Ctrl-C
+  gaia status production --watch 30s --for 2h
+  gaia status staging --probe                 probe its services once
   gaia status --json | jq '.environments[] | select(.as_expected | not)'
 
-Where an environment is deployed from here, its deploy tool says what runs, and only what is awake is asked how it is.
-Any other is asked directly, which may wake it.
+The deploy tool reports what runs; services that are awake are also probed for their health. Services without a deploy
+tool are probed directly, which may start a machine that sleeps. Nothing is changed.
+
+With one environment, --watch and --probe skip the deploy tool and query each service: response times, availability and
+changes. With several environments, --watch repeats the overview.
 
 \b
-Exit codes: 0 each environment is as somebody may want it; 1 one is degraded or unknown; 4 a mistake; 12 nothing could
-be observed; 130 interrupted.
+Exit codes, by the last observation:
+    0  all environments are in an acceptable state
+    1  an environment is degraded or unknown, or a required service is unhealthy
+    4  usage error
+   12  nothing is reachable
+  130  interrupted
 """
 
 app = typer.Typer()
 
-_NOT_AS_EXPECTED = 1
+_DEGRADED = 1
 _DIGEST = len("sha256:") + 12
-"""characters of a digest that people are shown"""
+"""characters of a digest in tables"""
 
 
 @app.command("status", help=HELP)
@@ -47,19 +61,39 @@ def show_status(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[ENV]…", help="Only these.", autocompletion=complete_name)
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, max=600, help="How long an environment may take.")
-    ] = 60.0,
-    as_json: AsJson = False,
+    watch: Annotated[
+        str | None, typer.Option("--watch", "-w", metavar="[DURATION]", help="Repeat until Ctrl-C; default: every 5s.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="Stop --watch after 90s, 10m, 2h.")
+    ] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Query the services once, without the deploy tool.")] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="Time limit for one environment.")] = "60s",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one object per line.")] = False,
 ) -> None:
-    """Observe, show, and exit with what was seen."""
+    """Observe and show environments; the exit code follows the last observation."""
+    if period is not None and watch is None:
+        raise ConfigError("--for needs --watch.")
+    if probe and (watch is not None or len(names or ()) != 1):
+        raise ConfigError("--probe takes one environment, and no --watch: gaia status ENV --probe.")
+    limit = seconds(timeout, "--timeout", least=1)
+    every = None if watch is None else seconds(watch, "--watch")
+    lasting = None if period is None else seconds(period, "--for")
+    if names and len(names) == 1 and (probe or every is not None):
+        raise typer.Exit(
+            probe_once(names[0], as_json=as_json)
+            if every is None
+            else watch_environment(names[0], every, lasting, as_json=as_json)
+        )
     options = options_here()
     environments, rootdir = _chosen(names or (), options), options.rootdir
+    if every is not None:
+        raise typer.Exit(_watch_all(environments, options, limit, every, lasting, as_json=as_json))
     try:
         with like_interrupts(), _waiting(environments):
-            views = observe_all(environments, rootdir, deadline=timeout)
+            views = observe_all(environments, rootdir, deadline=limit)
     except KeyboardInterrupt:
-        # Tools that are being waited for would go on without anybody to hear them.
+        # Ends the tools that other threads wait for.
         ending.set()
         raise typer.Exit(INTERRUPTED) from None
     found = leads(views, histories(environments, rootdir))
@@ -68,23 +102,51 @@ def show_status(
 
 
 def exit_code(views: Sequence[EnvironmentView]) -> int:
-    """Return what the command ends with."""
+    """Return the exit code for what was observed."""
     if all(view.as_expected for view in views):
         return 0
     known = (app for view in views for app in view.apps if app.state not in ("unknown", "gateway-only"))
-    return _NOT_AS_EXPECTED if any(known) else EnvironmentUnavailable.exit_code
+    return _DEGRADED if any(known) else EnvironmentUnavailable.exit_code
+
+
+def _watch_all(
+    environments: Mapping[str, Environment | Exception],
+    options: Options,
+    limit: float,
+    every: float,
+    lasting: float | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Show the overview every ``every`` seconds until a signal or the end of ``lasting``; return the exit code."""
+    began, code = time.monotonic(), EnvironmentUnavailable.exit_code
+    with reader_may_leave(sys.stdout), stopped_by_signals() as stop:
+        while not stop.asked:
+            views = observe_all(environments, options.rootdir, deadline=limit)
+            code = exit_code(views)
+            found = leads(views, histories(environments, options.rootdir))
+            if as_json:
+                echo_json(_document(views, found), indent=None)
+            else:
+                typer.echo(datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+                _show(views, found)
+                typer.echo()
+            if lasting is not None and time.monotonic() - began + every >= lasting:
+                break
+            stop.wait(every)
+    return code
 
 
 def _chosen(names: Sequence[str], options: Options) -> Mapping[str, Environment | Exception]:
-    """Return the environments to look at: all that are configured but the sandbox, which belongs to a run.
+    """Return the environments to observe: ``names``, or all that are configured, without the sandbox.
 
-    Raises ``ConfigError`` for a name that is unknown or not configured, and where no environment is.
+    Raises ``ConfigError`` for a name that is unknown or not configured, and if no environment is configured.
     """
     found = resolve_each(replace(options, addressed=False), apart=True)
     known = {name: each for name, each in found.items() if isinstance(each, Exception) or not each.sandbox}
     for name in names:
         if name not in known:
-            raise ConfigError(f"there is no environment {name!r} to look at; {nearest(name, known)}")
+            raise ConfigError(f"cannot observe the environment {name!r}; {nearest(name, known)}")
         if isinstance(unknown := known[name], NotConfigured):
             raise unknown
     if names:
@@ -96,32 +158,43 @@ def _chosen(names: Sequence[str], options: Options) -> Mapping[str, Environment 
 
 
 def _waiting(names: Mapping[str, object]) -> AbstractContextManager[object]:
-    if not sys.stderr.isatty():
+    if CHOSEN.quiet or not sys.stderr.isatty():
         return nullcontext()
     from pytest_gaia.cli.terminal import waiting
 
-    return waiting(f"asking {', '.join(names)} …")
+    return waiting(f"querying {', '.join(names)} …")
 
 
 def _show(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
-    show_table(("environment", "state", "seen by", "why"), [(v.name, v.state, v.seen_by, v.why) for v in views])
-    rows = [(view.name, *_row(app)) for view in views for app in view.apps]
+    show_table(
+        ("environment", "state", "source", "reason"),
+        [(view.name, view.state, view.seen_by, view.why) for view in views],
+        drop_empty=True,
+    )
+    rows = [(view.name, *_row(app, view)) for view in views for app in view.apps if app.state != "gateway-only"]
     if rows:
         typer.echo()
-        show_table(("environment", "app", "state", "release", "runs", "machines", "why"), rows)
+        columns = ("environment", "service", "state", "version", "runs", "machines", "reason")
+        show_table(columns, rows, drop_empty=True)
     if found:
         typer.echo()
         for lead in found:
             typer.echo(f"pipeline: {lead}")
 
 
-def _row(app: AppView) -> tuple[str, ...]:
+def _row(app: AppView, view: EnvironmentView) -> tuple[str, ...]:
     runs = ", ".join(digest[:_DIGEST] for digest in app.digests) or (app.version and f"version {app.version}")
     deployed_version = "" if app.deployed_version is None else f"v{app.deployed_version}"
-    return app.service, app.state, deployed_version, runs, app.machines, app.why
+    # The environment's own reason includes those of its first services.
+    known = {each.cause for each in view.apps if each.why in view.why}
+    return app.service, app.state, deployed_version, runs, app.machines, "" if app.cause in known else app.why
+
+
+def _document(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> dict[str, object]:
+    environments = [{**asdict(view), "as_expected": view.as_expected} for view in views]
+    pipeline = [{**asdict(lead), "text": str(lead)} for lead in found]
+    return {"environments": environments, "pipeline": pipeline}
 
 
 def _show_json(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
-    environments = [{**asdict(view), "as_expected": view.as_expected} for view in views]
-    pipeline = [{**asdict(lead), "text": str(lead)} for lead in found]
-    echo_json({"environments": environments, "pipeline": pipeline})
+    echo_json(_document(views, found))

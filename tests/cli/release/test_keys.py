@@ -296,7 +296,7 @@ def test_a_role_is_taken_away_and_what_was_signed_in_it_stays_valid(
     [
         (["rite"], "rite: no key of that name is trusted; did you mean rita?"),
         (["rita", "--role", "security"], "rita does not have the role security; it has release-manager"),
-        (["rita", "--at", "soon"], "--at soon: no time; write 2027-01-31"),
+        (["rita", "--at", "soon"], "--at: 'soon' is not a time. Use 2027-01-31"),
         (
             ["ci", "--at", "2020-01-01"],
             "ci signed 8 entries of the ledger after that, from entry 1 on, which would not",

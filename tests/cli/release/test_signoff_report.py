@@ -157,7 +157,7 @@ def test_files_that_are_not_those_of_the_release(
     [
         (("--env", "prod"), "no stage is named 'prod'; did you mean production?"),
         (("--env", "sandbox"), "no stage is named 'sandbox'"),
-        (("--as-of", "soon"), "--as-of soon: no time; write 2027-01-31, or 2027-01-31T12:00Z"),
+        (("--as-of", "soon"), "--as-of: 'soon' is not a time. Use 2027-01-31 or 2027-01-31T12:00Z"),
         (("--allure", "javascript:alert(1)"), "--allure 'javascript:alert(1)': give an address (https://…)"),
         (("--allure", "//elsewhere"), "--allure '//elsewhere': give an address"),
         (("--output", "gone/page.html"), "gone/page.html: the page cannot be written: No such file"),

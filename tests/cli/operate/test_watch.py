@@ -1,4 +1,4 @@
-"""``gaia monitor``: one look, many looks in a pipe, on a terminal and as JSON, and what it leaves when it is ended."""
+"""``gaia status ENV --watch`` and ``--probe``: in a pipe, on a terminal and as JSON, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def nobody() -> str:
 def test_one_look_shows_every_service(gaia: Gaia, here: Here) -> None:
     server = here(healthy(), chat=nobody())
 
-    code, out, err = gaia("monitor", "here", "--once")
+    code, out, err = gaia("status", "here", "--probe")
 
     assert (code, err, server.asked) == (0, "", 1)
     assert re.search(r"^gateway +ready +\d+ ms +0\.2$", out, re.MULTILINE)
@@ -78,9 +78,9 @@ def test_one_look_at_a_whole_platform(gaia: Gaia, project: Path, monkeypatch: py
             "GAIA_LOCAL_DATABASE_URL": stack.dsn,
         }.items():
             monkeypatch.setenv(name, value)
-        code, out, _ = gaia("monitor", "local", "--once", "--json")
+        code, out, _ = gaia("status", "local", "--probe", "--json")
         sandbox.stop_service("nats")
-        without = gaia("monitor", "local", "--once", "--json")
+        without = gaia("status", "local", "--probe", "--json")
 
     services = {each["service"]: each for each in json.loads(out)["services"]}
     assert code == 0
@@ -101,13 +101,13 @@ def test_one_look_at_a_whole_platform(gaia: Gaia, project: Path, monkeypatch: py
 def test_the_last_look_decides(gaia: Gaia, here: Here, answer: Says, code: int) -> None:
     here(answer)
 
-    assert gaia("monitor", "here", "--once").code == code
+    assert gaia("status", "here", "--probe").code == code
 
 
 def test_nobody_there_is_12(gaia: Gaia, here: Here) -> None:
     here(healthy()).close()
 
-    code, out, _ = gaia("monitor", "here", "--interval", "0.1", "--for", "0.3")
+    code, out, _ = gaia("status", "here", "--watch", "0.1", "--for", "0.3")
 
     assert code == 12
     assert "unreachable" in out
@@ -116,7 +116,7 @@ def test_nobody_there_is_12(gaia: Gaia, here: Here) -> None:
 def test_in_a_pipe_there_is_a_line_a_look_and_at_the_end_what_it_came_to(gaia: Gaia, here: Here) -> None:
     server = here(healthy(), says("unhealthy"), healthy("0.3"))
 
-    code, out, _ = gaia("monitor", "here", "--interval", "0.1s", "--for", "1")
+    code, out, _ = gaia("status", "here", "--watch", "0.1s", "--for", "1")
 
     lines = out.splitlines()
     looks = [line for line in lines if re.match(r"\S+  gateway (ready|unhealthy) \d+ ms$", line)]
@@ -125,7 +125,7 @@ def test_in_a_pipe_there_is_a_line_a_look_and_at_the_end_what_it_came_to(gaia: G
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00  ", looks[0])
     assert lines[2].endswith("  changed: gateway: ready → unhealthy: says 'unhealthy'")
     (title,) = (line for line in lines if line.startswith("here: "))
-    assert re.fullmatch(rf"here: {server.asked} looks in \d+\.\d s", title)
+    assert re.fullmatch(rf"here: {server.asked} samples in \d+\.\d s", title)
     assert re.search(rf"^gateway +ready .* {100 * (server.asked - 1) / server.asked:.4g} %$", out, re.MULTILINE)
     assert [line.partition("  ")[2] for line in lines[-3:]] == [
         "gateway: ready → unhealthy: says 'unhealthy'",
@@ -137,11 +137,11 @@ def test_in_a_pipe_there_is_a_line_a_look_and_at_the_end_what_it_came_to(gaia: G
 def test_as_json_each_look_is_a_line_and_the_last_one_sums_up(gaia: Gaia, here: Here) -> None:
     here(healthy(), Says(503))
 
-    code, out, _ = gaia("monitor", "here", "--interval", "0.1", "--for", "0.5", "--json")
+    code, out, _ = gaia("status", "here", "--watch", "0.1", "--for", "0.5", "--json")
 
     *looks, summary = (json.loads(line) for line in out.splitlines())
     assert code == 1
-    assert {look["line"] for look in looks} == {"look"}
+    assert {look["line"] for look in looks} == {"sample"}
     assert looks[1]["changes"] == ["gateway: ready → unhealthy: GET /health answered 503"]
     assert (summary["line"], summary["environment"], summary["samples"]) == ("summary", "here", len(looks))
     gateway = summary["services"]["gateway"]
@@ -153,7 +153,7 @@ def test_as_json_each_look_is_a_line_and_the_last_one_sums_up(gaia: Gaia, here: 
 @contextmanager
 def watching(*options: str) -> Iterator[subprocess.Popen[str]]:
     """Watch ``here`` in a process of its own."""
-    command = [str(GAIA), "monitor", "here", "--interval", "0.1", *options]
+    command = [str(GAIA), "status", "here", "--watch", "0.1", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -173,14 +173,14 @@ def test_a_signal_leaves_a_summary(here: Here, number: signal.Signals, answer: S
 
     assert (process.returncode, err) == (code, "")
     assert "here: " in out
-    assert re.search(r"^service +state +now +mean +worst +first +well +why$", out, re.MULTILINE)
+    assert re.search(r"^service +state +last +mean +max +first +healthy +reason$", out, re.MULTILINE)
 
 
 def test_afterwards_signals_are_what_they_were(gaia: Gaia, here: Here) -> None:
     here(healthy())
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
-    gaia("monitor", "here", "--once")
+    gaia("status", "here", "--probe")
 
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
@@ -199,7 +199,7 @@ def test_a_look_that_hangs_does_not_hold_up_the_end(here: Here) -> None:
         out, err = process.communicate(timeout=30)
         never.set()
 
-    assert (process.returncode, out.partition(" in ")[0], err) == (12, "here: 0 looks", "")
+    assert (process.returncode, out.partition(" in ")[0], err) == (12, "here: 0 samples", "")
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(here: Here) -> None:
@@ -214,7 +214,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(here: Here) -> None:
 
 
 class Terminal:
-    """A terminal of its own, on which ``gaia monitor here`` runs."""
+    """A terminal of its own, for ``gaia status here --watch``."""
 
     def __init__(self, *options: str, **variables: str) -> None:
         self._screen, inner = pty.openpty()
@@ -226,7 +226,7 @@ class Terminal:
             fcntl.ioctl(inner, termios.TIOCSCTTY, 0)
 
         self._process = subprocess.Popen(
-            [GAIA, "monitor", "here", "--interval", "0.1", *options],
+            [GAIA, "status", "here", "--watch", "0.1", *options],
             stdin=inner,
             stdout=inner,
             stderr=inner,
@@ -262,23 +262,34 @@ class Terminal:
 def test_on_a_terminal_a_table_follows_and_ctrl_c_leaves_the_summary(here: Here) -> None:
     here(healthy(), says("unhealthy"), healthy())
     terminal = Terminal()
-    terminal.read_until("here: 3 looks")
-    terminal.read_until("Ctrl-C ends it")
+    terminal.read_until("here: 3 samples")
+    terminal.read_until("stop with Ctrl-C")
 
     assert terminal.press(b"\x03") == 0
     assert "\x1b[32mready" in terminal.shown
     assert "\x1b[31munhealthy" in terminal.shown
     summary = terminal.shown.rpartition("here: ")[2]
-    assert re.match(r"\d+ looks in \d+\.\d s", summary)
+    assert re.match(r"\d+ samples in \d+\.\d s", summary)
     assert "gateway: ready → unhealthy" in summary
     # The cursor is there again.
     assert terminal.shown.rpartition("\x1b[?25")[2].startswith("h")
 
 
-def test_without_colours_there_are_none(here: Here) -> None:
+def test_the_old_command_prints_a_notice(gaia: Gaia, here: Here) -> None:
+    here(healthy())
+
+    code, out, err = gaia("monitor", "here", "--once", "--json")
+
+    assert (code, json.loads(out)["environment"]) == (0, "here")
+    assert err.startswith("gaia: note: `gaia monitor ENV --once` is now `gaia status ENV --probe`")
+    # Options keep their values.
+    assert gaia("monitor", "here", "--interval", "0.1s", "--for", "0.2s").code == 0
+
+
+def test_without_colors_there_are_none(here: Here) -> None:
     here(says("unhealthy"))
     terminal = Terminal(NO_COLOR="1")
-    terminal.read_until("here: 2 looks")
+    terminal.read_until("here: 2 samples")
 
     assert terminal.press(b"\x03") == 1
     assert not re.search(r"\x1b\[[0-9;]*m", terminal.shown.replace("\x1b[0m", ""))
@@ -287,16 +298,19 @@ def test_without_colours_there_are_none(here: Here) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("stagign",), "unknown environment 'stagign'; did you mean staging?"),
-        (("sandbox",), "the sandbox has no address before it runs"),
-        (("local", "--interval", "soon"), "--interval: 'soon' is no duration: give seconds, or 90s, 10m, 2h, 1d."),
-        (("local", "--interval", "0"), "--interval: '0': it has to be between 0.1 seconds and 30 days."),
-        (("local", "--for", "-3s"), "--for: '-3s' is no duration"),
-        (("local", "--once", "--for", "3s"), "--once looks once and --for looks for a while; give one of them."),
+        (("stagign", "--probe"), "unknown environment 'stagign'; did you mean staging?"),
+        (("sandbox", "--watch"), "the sandbox has no address until it runs"),
+        (("local", "--watch", "soon"), "cannot observe the environment 'soon'"),
+        (("local", "--watch=soon"), "--watch: 'soon' is not a duration. Use seconds, or 90s, 10m, 2h, 1d."),
+        (("local", "--watch", "0"), "--watch: '0' is out of range. Use 0.1 seconds to 30 days."),
+        (("local", "--watch", "--for", "-3s"), "--for: '-3s' is not a duration"),
+        (("local", "--for", "3s"), "--for needs --watch"),
+        (("local", "--probe", "--watch"), "--probe takes one environment, and no --watch"),
+        (("--probe",), "--probe takes one environment"),
     ],
 )
 def test_a_usage_error_is_said_before_anybody_is_asked(gaia: Gaia, options: tuple[str, ...], message: str) -> None:
-    code, out, err = gaia("monitor", *options)
+    code, out, err = gaia("status", *options)
 
     assert (code, out) == (4, "")
     assert message in err
