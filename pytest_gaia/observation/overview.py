@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.deploy.contract import Machine, Observation
@@ -53,7 +54,7 @@ class AppView:
     @property
     def cause(self) -> str:
         """The reason without the name of the app: equal for apps that fail in the same way."""
-        return self.why.replace(self.app, "…") if self.app else self.why
+        return self.why.replace(urlsplit(self.app).hostname or self.app or "…", "…")
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,9 @@ def test_each_reason_is_printed_once(gaia: Gaia, deployed: FakeTools, project: P
     out = gaia("status", "staging").out
 
     assert out.count("fly auth login") == 1
-    assert [line.split() for line in out.splitlines() if "gateway" in line] == [["staging", "gateway", "unknown"]]
+    assert [line.split() for line in out.splitlines() if line.split()[1:2] == ["gateway"]] == [
+        ["staging", "gateway", "unknown"]
+    ]
 
 
 def test_watching_several_environments_repeats_the_overview(gaia: Gaia, deployed: FakeTools) -> None:
