@@ -1,7 +1,7 @@
-"""Comments that allow what a check finds: ``# gaia: allow autostop because the broker keeps no state``.
+"""Comments that allow a finding: ``# gaia: allow autostop because the service keeps no state``.
 
-An allowance stands on the line of the finding, or on lines of comments right above it. Without a reason it allows
-nothing, and is an error of its own.
+An allowance is on the line of the finding, or in comments directly above it. An allowance without a reason allows nothing
+and is an error.
 """
 
 import re
@@ -20,8 +20,8 @@ UNEXPLAINED = Check(
     "unexplained-allowance",
     "error",
     "allowances",
-    "An allowance gives no reason",
-    "Whoever reads it later cannot tell whether it still holds.",
+    "An allowance has no reason",
+    "Later readers cannot know whether it is still valid.",
     lambda _: (),
 )
 UNUSED = Check(
@@ -29,11 +29,11 @@ UNUSED = Check(
     "warning",
     "allowances",
     "An allowance allows nothing",
-    "It is left over, or stands at the wrong line, and would hide the next mistake at that place.",
+    "It is obsolete or on the wrong line, and would hide the next error there.",
     lambda _: (),
 )
 OWN_CHECKS = (UNEXPLAINED, UNUSED)
-"""what is found about allowances themselves"""
+"""checks of the allowances themselves"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Allowance:
     reason: str
     place: Place
     lines: frozenset[int]
-    """the lines of the file that it is about"""
+    """the lines of the file that it applies to"""
 
 
 def read_allowances(files: DeployFiles) -> list[Allowance]:
@@ -60,7 +60,7 @@ def read_allowances(files: DeployFiles) -> list[Allowance]:
 
 
 def _commented(files: DeployFiles) -> Iterator[tuple[str, Mapping[int, str], frozenset[int]]]:
-    """Yield (file, its comments, the lines on which a key stands) of every file."""
+    """Yield (file, line → comment, lines with a key) for every file."""
     for _, app in files.apps():
         yield app.place().file, app.comments, frozenset(place.line for place in app.places.values())
     for deployment in files.deployments:
@@ -72,7 +72,7 @@ def _commented(files: DeployFiles) -> Iterator[tuple[str, Mapping[int, str], fro
 
 
 def _lines_about(line: int, comments: Mapping[int, str], taken: frozenset[int]) -> frozenset[int]:
-    """Return the lines that a comment on ``line`` is about: its own, and from one that stands alone the next with a key."""
+    """Return the lines that a comment on ``line`` applies to: its own, and for a comment on its own line the next with a key."""
     lines = {line}
     while line not in taken and line + 1 in comments and line + 1 not in taken:
         line += 1
@@ -89,9 +89,9 @@ def _parsed(rest: str, place: Place, lines: frozenset[int]) -> Allowance:
 def settle(
     findings: Sequence[Finding], allowances: Sequence[Allowance], known: Iterable[str], unasked: Iterable[str] = ()
 ) -> list[Finding]:
-    """Return ``findings`` without those that are allowed, and with what is wrong with the allowances themselves.
+    """Return the findings that are not allowed, and findings about the allowances themselves.
 
-    ``known`` are the names of all checks; ``unasked`` those that could not look, whose allowances may be of use yet.
+    ``known`` are the names of all checks. ``unasked`` are checks that did not run, whose allowances may still be needed.
     """
     names, open_names = set(known), set(unasked)
     used: set[tuple[Place, str]] = set()
@@ -112,14 +112,14 @@ def _covers(allowance: Allowance, each: Finding) -> bool:
 
 def _own(allowance: Allowance, names: set[str], used: set[tuple[Place, str]], unasked: set[str]) -> Iterator[Finding]:
     if not allowance.reason or not allowance.checks:
-        what = "this comment allows " + (", ".join(allowance.checks) or "no check by name") + " and says no reason"
+        what = "this comment allows " + (", ".join(allowance.checks) or "no check by name") + " without a reason"
         yield finding(UNEXPLAINED, Found(allowance.place, what, "write # gaia: allow CHECK because REASON"))
         return
     for name in allowance.checks:
         if name not in names:
             right = meant(name, names)
-            mend = f"write {right}" if right else "write the name of a check, as `gaia config check` shows it"
-            yield finding(UNUSED, Found(allowance.place, f'there is no check "{name}"', mend))
+            fix = f"write {right}" if right else "write the name of a check, as in the output of `gaia config check`"
+            yield finding(UNUSED, Found(allowance.place, f'unknown check "{name}"', fix))
         elif (allowance.place, name) not in used and name not in unasked:
             what = f"{name} finds nothing here"
             yield finding(UNUSED, Found(allowance.place, what, "remove the comment"))

@@ -20,7 +20,7 @@ class Found(NamedTuple):
     place: Place
     text: str
     """what is there, in one sentence without a full stop; never the value of a secret"""
-    mend: str
+    fix: str
     """what to write instead"""
     environment: str | None = None
     """the environment that it concerns; None for all"""
@@ -53,7 +53,7 @@ class Finding:
     place: Place
     text: str
     why: str
-    mend: str
+    fix: str
     environment: str | None = None
     refuses: bool = False
     """whether it stops a deployment"""
@@ -69,7 +69,7 @@ class Finding:
             "key": self.place.key or None,
             "what": self.text,
             "why": self.why,
-            "fix": self.mend,
+            "fix": self.fix,
         }
 
 
@@ -97,7 +97,7 @@ def finding(by: Check, found: Found) -> Finding:
         found.place,
         found.text,
         by.why,
-        found.mend,
+        found.fix,
         found.environment,
         by.refuses and not found.harmless,
     )

@@ -140,7 +140,7 @@ def annotation(kind: str, title: str, message: str, file: str = "", line: int = 
 
 
 def _annotation(finding: Finding, prefix: str) -> str:
-    message = f"{finding.text}. {finding.why}\nFix: {finding.mend}."
+    message = f"{finding.text}. {finding.why}\nFix: {finding.fix}."
     place = finding.place
     return annotation(_WORDS[finding.severity], f"gaia {finding.check}", message, f"{prefix}{place.file}", place.line)
 

@@ -35,7 +35,7 @@ def code_quality(findings: Sequence[Finding], prefix: str = "") -> list[dict[str
     """Return a code quality report of GitLab; ``prefix`` is as for :func:`sarif`."""
     return [
         {
-            "description": f"{each.text}. Fix: {each.mend}.",
+            "description": f"{each.text}. Fix: {each.fix}.",
             "check_name": each.check,
             "fingerprint": _fingerprint((each.check, each.place.file, each.text)),
             "severity": _GITLAB[each.severity],
@@ -68,7 +68,7 @@ def _result(finding: Finding, rule: int, prefix: str) -> dict[str, Any]:
         "ruleId": finding.check,
         "ruleIndex": rule,
         "level": finding.severity,
-        "message": {"text": f"{finding.text}. {finding.why} Fix: {finding.mend}."},
+        "message": {"text": f"{finding.text}. {finding.why} Fix: {finding.fix}."},
         "locations": [location],
         "partialFingerprints": {"gaiaFinding/v1": _fingerprint((finding.check, finding.place.file, finding.text))},
     }

@@ -191,7 +191,7 @@ def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
     found = [each for each in refusals(deployment, others) if each.place.file in files]
     if not found:
         return ""
-    lines = "".join(f"\n  {each.place}: {each.text}. {each.why} Do: {each.mend}." for each in found)
+    lines = "".join(f"\n  {each.place}: {each.text}. {each.why} Do: {each.fix}." for each in found)
     return (
         f"{deployment.environment} is not deployed: its deploy files do not allow to judge what comes of it, or would "
         f"do harm. Nothing was changed.{lines}\nAll that is wrong with them: gaia config check {deployment.environment}"

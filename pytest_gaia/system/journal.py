@@ -23,7 +23,7 @@ def add_line(path: Path, value: msgspec.Struct) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         line = msgspec.json.encode(value) + b"\n"
-        _write(descriptor, b"\n" + line if _is_cut_off(descriptor) else line)
+        _write(descriptor, b"\n" + line if _is_cancelled(descriptor) else line)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -51,7 +51,7 @@ def _write(descriptor: int, content: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _is_cut_off(descriptor: int) -> bool:
+def _is_cancelled(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 

@@ -31,5 +31,5 @@ def errors(gaia_deployments: DeployFiles, gaia_env: Environment) -> dict[str, li
 @pytest.mark.gaia(core=True)
 @pytest.mark.parametrize("topic", TOPICS)
 def test_deploy_files_are_right(errors: dict[str, list[Finding]], topic: str) -> None:
-    lines = [f"{each.place}: {each.check}: {each.text}; {each.mend}" for each in errors[topic]]
+    lines = [f"{each.place}: {each.check}: {each.text}; {each.fix}" for each in errors[topic]]
     assert not lines, "\n".join([f"{len(lines)} wrong", *lines])

@@ -89,4 +89,4 @@ def test_a_missing_reason_is_told_once_with_what_to_write(tmp_path: Path) -> Non
     ]
 
     assert found.severity == "error"
-    assert found.mend == "write # gaia: allow CHECK because REASON"
+    assert found.fix == "write # gaia: allow CHECK because REASON"

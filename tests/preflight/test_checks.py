@@ -55,7 +55,7 @@ DONE = "write depends_on: {other: {condition: service_completed_successfully}}"
 
 
 @pytest.mark.parametrize(
-    ("rest", "mend"),
+    ("rest", "fix"),
     [
         ("  other: {image: x, healthcheck: {test: ls}}\n", READY),
         ("  other: {image: x, restart: 'no', healthcheck: {test: ls}}\n", READY),
@@ -69,10 +69,10 @@ DONE = "write depends_on: {other: {condition: service_completed_successfully}}"
         ("  other: {image: x, healthcheck: {disable: true}}\n", f"add healthcheck: to other, then {READY}"),
     ],
 )
-def test_to_wait_for_a_service_is_advised_as_compose_takes_it(rest: str, mend: str, tmp_path: Path) -> None:
+def test_to_wait_for_a_service_is_advised_as_compose_takes_it(rest: str, fix: str, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(WAITING + rest, encoding="utf-8")
 
-    assert [each.mend for each in look(tmp_path) if each.check == "depends-on"] == [mend]
+    assert [each.fix for each in look(tmp_path) if each.check == "depends-on"] == [fix]
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,18 @@ def test_to_publish_a_database_here_alone_is_advised_as_compose_takes_it(
     text = f"services:\n  db:\n    image: postgres:16\n    ports: ['{port}']\n"
     (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
 
-    mends = [each.mend for each in look(tmp_path) if each.check == "open-database"]
+    fixes = [each.fix for each in look(tmp_path) if each.check == "open-database"]
 
-    assert mends == ([f'write "{advised}"'] if advised else [])
+    assert fixes == ([f'write "{advised}"'] if advised else [])
 
 
 def test_to_hand_over_a_secret_is_advised_as_yaml_takes_it(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").write_text('[env.local.deploy]\nsecrets = ["API_KEY"]\n', encoding="utf-8")
     (tmp_path / "compose.yaml").write_text("services: {gateway: {build: .}}\n", encoding="utf-8")
 
-    (mend,) = (each.mend for each in look(tmp_path) if each.check == "secret-unset")
+    (fix,) = (each.fix for each in look(tmp_path) if each.check == "secret-unset")
 
-    assert read_yaml(mend.partition("needs it: ")[2], "advice")[0] == {"environment": {"API_KEY": "${API_KEY:?}"}}
+    assert read_yaml(fix.partition("needs it: ")[2], "advice")[0] == {"environment": {"API_KEY": "${API_KEY:?}"}}
 
 
 def test_every_check_is_tried_both_ways() -> None:

@@ -90,7 +90,7 @@ test:
 def test_a_secret_that_is_set_by_its_value_is_a_credential(command: str, names: list[str], tmp_path: Path) -> None:
     found = list(credential.look(files(tmp_path, job("run: |\n          " + command))))
 
-    assert [each.text for each in found] == [f"{name} holds the literal value of a secret" for name in names]
+    assert [each.text for each in found] == [f"{name} contains the literal value of a secret" for name in names]
     assert all(each.place.line == 11 and "abcdef" not in str(each) for each in found)
 
 

@@ -137,10 +137,10 @@ def test_a_condition_that_lets_another_result_through_is_found_and_the_advice_cl
     (found,) = unguarded(tmp_path, github(condition, needs="[build, staging]"))
 
     assert "although staging" in found.text
-    if "text around" in found.mend:
+    if "other text" in found.fix:
         closed = "always() && needs.staging.result == 'success'"
     else:
-        assert "add && needs.staging.result == 'success'" in found.mend
+        assert "add && needs.staging.result == 'success'" in found.fix
         bare = condition.strip("'") if condition.startswith("'") else condition
         closed = f"({bare.replace('${{', '').replace('}}', '')}) && needs.staging.result == 'success'"
     assert condition.endswith("(((") or unguarded(tmp_path, github(closed, needs="[build, staging]")) == []
@@ -187,24 +187,24 @@ def test_every_job_of_staging_counts_along_the_chain(
 
 
 @pytest.mark.parametrize(
-    ("on", "gate", "condition", "mend"),
+    ("on", "gate", "condition", "fix"),
     [
         ("workflow_run: {workflows: [Staging]}", "true", "true", f"add && {CONCLUSION}"),
         ("workflow_run: {workflows: [Staging]}", "true", CONCLUSION, ""),
         ("workflow_run: {workflows: [Staging]}", CONCLUSION, "success()", ""),
         ("workflow_run: {workflows: [Staging]}", CONCLUSION, "always()", f"add && {CONCLUSION}"),
-        ("{push: , workflow_run: {workflows: [Staging]}}", "true", "true", "by workflow_run of"),
+        ("{push: , workflow_run: {workflows: [Staging]}}", "true", "true", "with workflow_run of"),
         ("{push: , workflow_run: {workflows: [Staging]}}", "true", CONCLUSION, ""),
         ("{push: , workflow_dispatch: }", "true", "github.event_name == 'workflow_dispatch'", ""),
-        ("push:", "true", "true", 'by workflow_run of the workflow "Staging"'),
+        ("push:", "true", "true", 'with workflow_run of the workflow "Staging"'),
     ],
 )
 def test_a_workflow_that_follows_another_needs_its_success(
-    on: str, gate: str, condition: str, mend: str, tmp_path: Path
+    on: str, gate: str, condition: str, fix: str, tmp_path: Path
 ) -> None:
     found = unguarded(tmp_path, UPSTREAM, DOWNSTREAM.format(on=on, gate=gate, condition=condition))
 
-    assert [mend in each.mend for each in found] == [True] * bool(mend)
+    assert [fix in each.fix for each in found] == [True] * bool(fix)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_matrix_deploys_everywhere_at_once(matrix: str, more: str, is_found: b
     found = unguarded(tmp_path, MATRIX.format(matrix=matrix, more=more))
 
     assert [each.text for each in found] == [
-        "the job deploy deploys to staging and to production at once, by its matrix"
+        "the job deploy deploys to staging and to production at the same time, with a matrix"
     ] * is_found
 
 
@@ -246,7 +246,7 @@ def test_steps_of_one_job_are_in_order_too(steps: str, is_found: bool, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("staging", "production", "mend"),
+    ("staging", "production", "fix"),
     [
         ("when: on_success", "when: on_success", ""),
         ("when: on_success", "when: manual", ""),
@@ -261,7 +261,7 @@ def test_steps_of_one_job_are_in_order_too(steps: str, is_found: bool, tmp_path:
         ("when: on_success", "needs: []", "add staging to its needs:"),
     ],
 )
-def test_gitlab(staging: str, production: str, mend: str, tmp_path: Path) -> None:
+def test_gitlab(staging: str, production: str, fix: str, tmp_path: Path) -> None:
     text = GITLAB.format(
         staging=staging,
         production=production,
@@ -269,7 +269,7 @@ def test_gitlab(staging: str, production: str, mend: str, tmp_path: Path) -> Non
 
     found = unguarded(tmp_path, gitlab=text)
 
-    assert [each.mend for each in found] == [mend] * bool(mend)
+    assert [each.fix for each in found] == [fix] * bool(fix)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_what_is_lost_is_named_at_its_line_and_other_programs_of_the_line_do_not
 
     (found,) = ignored_failure.look(files(tmp_path, text))
 
-    assert (found.place.line, found.text) == (8, "the job test goes on when this fails: pytest || echo no")
+    assert (found.place.line, found.text) == (8, "the job test continues when this fails: pytest || echo no")
 
 
 FAILED = """\

@@ -51,7 +51,7 @@ def test_nothing_is_found_in_the_corrected_set() -> None:
 
 
 def test_no_secret_is_shown() -> None:
-    shown = " ".join(f"{each.text} {each.why} {each.mend} {each.place}" for each in look(BROKEN))
+    shown = " ".join(f"{each.text} {each.why} {each.fix} {each.place}" for each in look(BROKEN))
 
     assert not [secret for secret in ("hunter2", "6f1d3c0b2a", "sk-ant-api03", "fo1_") if secret in shown]
 
@@ -59,7 +59,7 @@ def test_no_secret_is_shown() -> None:
 def test_every_finding_says_what_why_and_what_to_do() -> None:
     for each in look(BROKEN):
         assert each.place.line >= 1
-        assert all(text.strip() for text in (each.text, each.why, each.mend))
+        assert all(text.strip() for text in (each.text, each.why, each.fix))
         assert not each.text.endswith("."), each.text
 
 

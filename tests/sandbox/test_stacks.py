@@ -85,7 +85,7 @@ def test_stopping_a_service_breaks_its_open_connections(sandbox: Sandbox, faulty
     connection.close()
 
 
-def test_a_request_that_is_cut_off_is_no_error_in_the_log(sandbox: Sandbox, faulty: Stack) -> None:
+def test_a_request_that_is_cancelled_is_no_error_in_the_log(sandbox: Sandbox, faulty: Stack) -> None:
     sandbox.fault("faulty", "auth", "hang")
     parts = urlsplit(faulty.urls["auth"])
     with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=5) as connection:

@@ -39,7 +39,7 @@ def test_files_with_usage_errors_turn_every_topic_red(tmp_path: Path) -> None:
     assert f"gaia verdict: REJECT on sandbox: {len(TOPICS)} failed" in result.stdout
     # Place, check and mend of a finding stand in the report of its test.
     assert "fly.gateway.production.toml:15: env.DATABASE_URL: shared-database" in result.stdout
-    assert "give production a database server of its own" in result.stdout
+    assert "create a separate database server for production" in result.stdout
     assert "hunter2" not in result.stdout
 
 

@@ -130,7 +130,7 @@ def test_a_replay_gives_the_same_verdict_file(case: some.Case) -> None:
 
 
 @given(cases)
-def test_a_run_that_is_cut_off_is_never_promoted(case: some.Case) -> None:
+def test_a_run_that_is_cancelled_is_never_promoted(case: some.Case) -> None:
     lines = [encode(case.run.start), *map(encode, case.run.tests)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.jsonl"

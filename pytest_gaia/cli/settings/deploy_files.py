@@ -245,7 +245,7 @@ def explanation(check: Check, findings: Sequence[Finding]) -> list[str]:
         lines += ["", "Findings of this check also stop `gaia deploy`."]
     own = [each for each in findings if each.check == check.id]
     for each in own:
-        lines += ["", f"{each.place.file}:{each.place.line}: {each.text}", f"  Fix: {each.mend}"]
+        lines += ["", f"{each.place.file}:{each.place.line}: {each.text}", f"  Fix: {each.fix}"]
     if not own:
         lines += ["", "It found nothing in this project."]
     return list(map(one_line, [*lines, "", f"To allow a finding: # gaia: allow {check.id} because REASON"]))

@@ -1,4 +1,4 @@
-"""Checks of what is deployed, and how it replaces what runs."""
+"""Checks of images, and of how they replace running machines."""
 
 import re
 from collections.abc import Iterator
@@ -21,28 +21,28 @@ _ROLLBACK = re.compile(
 
 @check("rebuilt-image", "error")
 def rebuilt_image(files: DeployFiles) -> Iterator[Found]:
-    """An image is built again for staging or production.
+    """An image is rebuilt for staging or production.
 
-    What was tested is not what is deployed: a rebuild takes today's base image and today's dependencies.
+    The deployed image is not the tested one: a rebuild uses the current base image and dependencies.
     """
     for environment, app in files.apps("fly"):
         build = app.document.get("build", {})
         way = next((key for key in _BUILDS if build.get(key)), None)
         if way and beyond_dev(environment):
-            what = f"{app.name} is built from {way} when it is deployed to {environment}"
-            mend = "remove [build], and deploy the image that was tested: gaia deploy --image REFERENCE@sha256:…"
-            yield Found(app.place("build", way), what, mend, environment)
+            what = f"{app.name} is built from {way} during deployment to {environment}"
+            fix = "remove [build], and deploy the tested image: gaia deploy --image REFERENCE@sha256:…"
+            yield Found(app.place("build", way), what, fix, environment)
 
 
 @check("image-digest", "error")
 def image_digest(files: DeployFiles) -> Iterator[Found]:
-    """An image of staging or production is not pinned by its digest.
+    """An image in staging or production is not pinned by digest.
 
-    A tag can be moved: two machines that start on two days can run two programs under one name.
+    A tag can move: two machines that start on different days can run different programs.
     """
     for environment, app in files.apps("fly"):
         if app.image and beyond_dev(environment) and not _DIGEST.search(app.image):
-            what = f"{app.name} runs {app.image}, which names no digest"
+            what = f"{app.name} runs {app.image}, which has no digest"
             yield Found(app.place("build", "image"), what, f"write {_name(app.image)}@sha256:…", environment)
 
 
@@ -50,7 +50,7 @@ def image_digest(files: DeployFiles) -> Iterator[Found]:
 def image_tag(files: DeployFiles) -> Iterator[Found]:
     """An image has no tag, or the tag latest.
 
-    Nobody can say which version runs, or go back to the one before.
+    The running version is unknown, and a rollback to the previous one is impossible.
     """
     for environment, app in files.apps():
         if app.image and not beyond_dev(environment) and _is_floating(app.image):
@@ -77,7 +77,7 @@ def _name(image: str) -> str:
 def unknown_strategy(files: DeployFiles) -> Iterator[Found]:
     """A deployment strategy is not one of Fly's.
 
-    The deployment fails when it is under way.
+    The deployment fails after it has started.
     """
     for environment, app in files.apps("fly"):
         if app.strategy and app.strategy not in STRATEGIES:
@@ -89,18 +89,18 @@ def unknown_strategy(files: DeployFiles) -> Iterator[Found]:
 def immediate_strategy(files: DeployFiles) -> Iterator[Found]:
     """Staging or production replaces all machines at once.
 
-    The strategy immediate waits for no health check: a broken image is everywhere before anybody knows.
+    The strategy immediate does not wait for health checks: a broken image runs everywhere before it is detected.
     """
     for environment, app in files.apps("fly"):
         if app.strategy == "immediate" and beyond_dev(environment):
             what = f"the strategy of {app.name} is immediate"
-            mend = 'write strategy = "rolling", or "bluegreen"'
-            yield Found(app.place("deploy", "strategy"), what, mend, environment)
+            fix = 'write strategy = "rolling", or "bluegreen"'
+            yield Found(app.place("deploy", "strategy"), what, fix, environment)
     for job in (job for workflow in files.workflows for job in workflow.jobs):
         for command in job.commands:
             concerned = sorted(filter(beyond_dev, environments_of(command, job)))
             if concerned and is_immediate(command):
-                what = f"the job {job.name} deploys to {', '.join(concerned)} by the strategy immediate"
+                what = f"the job {job.name} deploys to {', '.join(concerned)} with the strategy immediate"
                 yield Found(command.place, what, "remove --strategy, or write --strategy rolling", concerned[-1])
 
 
@@ -108,21 +108,20 @@ def immediate_strategy(files: DeployFiles) -> Iterator[Found]:
 def strategy_volumes(files: DeployFiles) -> Iterator[Found]:
     """A strategy that needs new machines is used with volumes.
 
-    A volume belongs to one machine, so Fly refuses bluegreen and canary for an app that mounts one.
+    A volume belongs to one machine, so Fly rejects bluegreen and canary for apps that mount one.
     """
     for environment, app in files.apps("fly"):
         mounts = app.document.get("mounts") or app.document.get("mount")
         if mounts and app.strategy in ("bluegreen", "canary"):
-            what = f"the strategy of {app.name} is {app.strategy}, and it mounts a volume"
+            what = f"the strategy of {app.name} is {app.strategy}, but it mounts a volume"
             yield Found(app.place("deploy", "strategy"), what, 'write strategy = "rolling"', environment)
 
 
 @check("process-groups", "warning")
 def unnamed_groups(files: DeployFiles) -> Iterator[Found]:
-    """A table is for a process group that [processes] does not name.
+    """A table uses a process group that [processes] does not define.
 
-    flyctl refuses an unknown group; and with bluegreen and no [processes] it starts new machines and leaves the old
-    ones.
+    flyctl rejects an unknown group. With bluegreen and no [processes], it starts new machines and keeps the old ones.
     """
     for environment, app in files.apps("fly"):
         doubled = app.strategy == "bluegreen" and not app.document.get("processes")
@@ -153,21 +152,20 @@ def _groups(table: Any) -> list[str]:
 
 @check("release-command", "warning")
 def release_command(files: DeployFiles) -> Iterator[Found]:
-    """A release command has no note on rolling it back.
+    """A release command has no comment about rollback.
 
-    It changes the database before the new version runs. If that version is rolled back, the old one meets the changed
-    database.
+    It changes the database before the new version runs. After a rollback, the old version uses the changed database.
     """
     for environment, app in files.apps("fly"):
         place = app.place("deploy", "release_command")
         if app.release_command and not _ROLLBACK.search(_comments_at(app, place.line)):
-            what = f"the release command of {app.name} says nothing of going back"
-            mend = "write above it how: # rollback: …, or # backward compatible: …"
-            yield Found(place, what, mend, environment)
+            what = f"the release command of {app.name} has no comment about rollback"
+            fix = "write a comment above it: # rollback: …, or # backward compatible: …"
+            yield Found(place, what, fix, environment)
 
 
 def _comments_at(app: App, line: int) -> str:
-    """Return the comments on ``line`` and on the lines right above it."""
+    """Return the comments on ``line`` and directly above it."""
     found = [app.comments.get(line, "")]
     above = line - 1
     while above in app.comments:

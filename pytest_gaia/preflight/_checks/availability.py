@@ -1,4 +1,4 @@
-"""Checks of what keeps a service there: machines, memory, and who may stop them."""
+"""Checks of availability: machines, memory, and automatic stops."""
 
 from collections.abc import Iterator
 
@@ -12,12 +12,12 @@ LEAST_MACHINES = 2
 LEAST_MEMORY_MB = 2048
 
 _STATEFUL = ("nats", "postgres")
-"""a second machine of one of these is a second broker or database, unless it is made a cluster"""
+"""services whose second machine is a separate server, unless they form a cluster"""
 
 
 @check("too-few-machines", "error")
 def too_few_machines(files: DeployFiles) -> Iterator[Found]:
-    """Production keeps fewer than two machines of a service running.
+    """Production runs fewer than two machines of a service.
 
     With one machine, every deployment and every failure of a host is an outage.
     """
@@ -26,17 +26,19 @@ def too_few_machines(files: DeployFiles) -> Iterator[Found]:
             count = served.min_machines or 0
             if app.service not in _STATEFUL and count < LEAST_MACHINES:
                 what = (
-                    f"{app.name} keeps {count} running" if served.min_machines is not None else f"{app.name} names none"
+                    f"{app.name} keeps {count} running"
+                    if served.min_machines is not None
+                    else f"{app.name} sets no minimum"
                 )
-                mend = f"write min_machines_running = {LEAST_MACHINES}"
-                yield Found(inside(app, served.place, "min_machines_running"), what, mend, PRODUCTION)
+                fix = f"write min_machines_running = {LEAST_MACHINES}"
+                yield Found(inside(app, served.place, "min_machines_running"), what, fix, PRODUCTION)
 
 
 @check("too-little-memory", "error")
 def too_little_memory(files: DeployFiles) -> Iterator[Found]:
-    """A service of production has less than 2 GB of memory.
+    """A service in production has less than 2 GB of memory.
 
-    Under load it is ended for want of memory, in the middle of requests; what was measured with 2 GB does not hold.
+    Under load the kernel kills it in the middle of requests. The service was measured with 2 GB.
     """
     for app in _in_production(files):
         if app.service in _STATEFUL:
@@ -46,12 +48,12 @@ def too_little_memory(files: DeployFiles) -> Iterator[Found]:
                 continue
             names = ", ".join(groups)
             whose = app.name if len(app.groups) == 1 else f"the process group {names} of {app.name}"
-            what = f"{whose} has {memory} MB" if memory else f"the file says nothing of memory for {whose}"
+            what = f"{whose} has {memory} MB" if memory else f"the file sets no memory for {whose}"
             yield Found(place, what, 'write memory = "2gb" in its [[vm]]', PRODUCTION)
 
 
 def _memory(app: App) -> dict[Place, tuple[int | None, list[str]]]:
-    """Return place → the memory that stands there, and the process groups that have it."""
+    """Return place → memory in MB, and the process groups that have it."""
     found: dict[Place, tuple[int | None, list[str]]] = {}
     for group in app.groups:
         size = app.sizes.get(group)
@@ -62,28 +64,28 @@ def _memory(app: App) -> dict[Place, tuple[int | None, list[str]]]:
 
 @check("autostop", "error")
 def autostop(files: DeployFiles) -> Iterator[Found]:
-    """Fly may stop machines of production.
+    """Fly may stop machines in production.
 
-    The next request waits for a start of seconds, and whoever listens on the broker misses what is sent meanwhile.
+    The next request waits seconds for a start, and subscribers of NATS miss the messages sent meanwhile.
     """
     for app in _in_production(files):
         for served in app.served:
             if served.autostop in ("stop", "suspend"):
                 what = f"auto_stop_machines of {app.name} is {served.autostop}"
-                mend = 'write auto_stop_machines = "off"'
-                yield Found(inside(app, served.place, "auto_stop_machines"), what, mend, PRODUCTION)
+                fix = 'write auto_stop_machines = "off"'
+                yield Found(inside(app, served.place, "auto_stop_machines"), what, fix, PRODUCTION)
 
 
 @check("never-woken", "error")
 def never_woken(files: DeployFiles) -> Iterator[Found]:
-    """Machines are stopped when idle, and nothing starts them again.
+    """Idle machines stop, and nothing starts them again.
 
-    After the first quiet hour the service is gone until somebody starts it by hand.
+    After the first idle period the service is down until a person starts it.
     """
     for environment, app in files.apps("fly"):
         for served in app.served:
             if served.autostop in ("stop", "suspend") and served.autostart is False:
-                what = f"{app.name} stops idle machines, and auto_start_machines is false"
+                what = f"{app.name} stops idle machines, but auto_start_machines is false"
                 yield Found(
                     inside(app, served.place, "auto_start_machines"),
                     what,

@@ -15,31 +15,30 @@ from pytest_gaia.preflight.standing import head, standing
 _HEALTHY = "service_healthy"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SEVERAL = 2
-_CONFIG = "look at the whole with `docker compose config`"
+_CONFIG = "run `docker compose config` to see the complete file"
 
 
 @check("container-unchecked", "warning")
 def container_unchecked(files: DeployFiles) -> Iterator[Found]:
     """A container has no health check.
 
-    `docker compose up --wait` takes it for ready as soon as its process runs, and tests meet a service that still
-    starts.
+    `docker compose up --wait` treats it as ready as soon as its process runs, so tests may reach a starting service.
     """
     for deployment in _composed(files):
         finite = _finite(deployment)
         for app in deployment.apps:
             health = app.document.get("healthcheck")
             unchecked = (not health or _is_off(health)) and "extends" not in app.document
-            if unchecked and app.name not in finite and not _serves_nobody(app):
-                mend = "add healthcheck: with test, interval, timeout and start_period"
-                yield Found(head(app), f"{app.name} has no healthcheck", mend, deployment.environment)
+            if unchecked and app.name not in finite and not _is_one_shot(app):
+                fix = "add healthcheck: with test, interval, timeout and start_period"
+                yield Found(head(app), f"{app.name} has no healthcheck", fix, deployment.environment)
 
 
 @check("depends-on", "warning")
 def depends_on(files: DeployFiles) -> Iterator[Found]:
-    """A container starts before what it depends on is ready.
+    """A container starts before its dependencies are ready.
 
-    Without a condition, depends_on only orders the starts: the first connection finds nobody, and fails or is retried.
+    Without a condition, depends_on sets only the order of starts: the first connections fail.
     """
     for deployment in _composed(files):
         for app in deployment.apps:
@@ -50,7 +49,7 @@ def depends_on(files: DeployFiles) -> Iterator[Found]:
 
 
 def _ready(deployment: Deployment, name: str) -> tuple[str, str]:
-    """Return when a service is ready for others, in a word, and what to write to wait for that."""
+    """Return the state in which a service is ready, in one word, and what to write to wait for it."""
     service = _services(deployment.apps[0])[name]
     health = service.get("healthcheck")
     is_checked = bool(health) and not _is_off(health)
@@ -59,12 +58,12 @@ def _ready(deployment: Deployment, name: str) -> tuple[str, str]:
     write = f"write depends_on: {{{name}: {{condition: {condition}}}}}"
     if ends or is_checked or "extends" in service:
         return ("done" if ends else "healthy"), write
-    # Compose refuses to wait for the health of a container that has no check.
+    # Compose does not accept a wait for the health of a container without a check.
     return "healthy", f"add healthcheck: to {name}, then {write}"
 
 
-def _serves_nobody(app: App) -> bool:
-    """Whether ``app`` does its work and ends: the file says so, and opens no port of it."""
+def _is_one_shot(app: App) -> bool:
+    """Whether ``app`` runs once: it is not restarted, and opens no port."""
     return app.document.get("restart") == "no" and not {"ports", "expose"} & set(app.document)
 
 
@@ -81,9 +80,9 @@ def _services(app: App) -> dict[str, dict[str, Any]]:
 
 @check("compose-refuses", "error")
 def compose_refuses(files: DeployFiles) -> Iterator[Found]:
-    """Docker Compose does not accept a service.
+    """Docker Compose rejects a service.
 
-    `docker compose up` ends before it starts anything.
+    `docker compose up` fails before it starts anything.
     """
     for deployment in _composed(files):
         project = str(deployment.apps[0].project.get("name") or "") if deployment.apps else ""
@@ -92,12 +91,12 @@ def compose_refuses(files: DeployFiles) -> Iterator[Found]:
             yield Found(
                 deployment.apps[0].place("name"),
                 what,
-                "write lower-case letters, digits, - and _ alone",
+                "use only lower-case letters, digits, - and _",
                 deployment.environment,
             )
         for app in deployment.apps:
-            for place, what, mend in (*_bad_needs(app), *_no_image(app), *_bad_copies(app)):
-                yield Found(place, what, mend, deployment.environment)
+            for place, what, fix in (*_bad_needs(app), *_no_image(app), *_bad_copies(app)):
+                yield Found(place, what, fix, deployment.environment)
 
 
 def _bad_needs(app: App) -> Iterator[tuple[Place, str, str]]:
@@ -109,8 +108,8 @@ def _bad_needs(app: App) -> Iterator[tuple[Place, str, str]]:
             continue
         if name not in services:
             right = meant(name, services)
-            mend = f"write {right}" if right else f"add the service {name}, or remove the entry"
-            yield _place_of(app, name), f"{app.name} depends on {name}, which the file does not have", mend
+            fix = f"write {right}" if right else f"add the service {name}, or remove the entry"
+            yield _place_of(app, name), f"{app.name} depends on {name}, which is not in the file", fix
         elif services[name].get("profiles") and not app.document.get("profiles"):
             what = f"{app.name} depends on {name}, whose profile is not active"
             yield _place_of(app, name), what, f"write depends_on: {{{name}: {{condition: …, required: false}}}}"
@@ -126,35 +125,35 @@ def _bad_copies(app: App) -> Iterator[tuple[Place, str, str]]:
     if copies < _SEVERAL:
         return
     if app.document.get("container_name"):
-        what = f"{app.name} has a container_name, and {copies} replicas"
+        what = f"{app.name} has a container_name and {copies} replicas"
         yield standing(app, "container_name"), what, "remove container_name"
     for port in app.served:
         if len(port.ports) == 1 and port.kind == "ports":
-            what = f"{copies} replicas of {app.name} are published on the one port {port.ports[0]}"
-            yield port.place, what, "publish a range of ports, or one replica"
+            what = f"{copies} replicas of {app.name} share one published port, {port.ports[0]}"
+            yield port.place, what, "publish a range of ports, or run one replica"
 
 
 @check("unread-file", "note")
 def unread_file(files: DeployFiles) -> Iterator[Found]:
-    """A part of the project is in a file that is not read.
+    """Part of the project is in a file that gaia does not read.
 
-    It is not checked, except for credentials in an override file, which `gaia deploy` does not use.
+    gaia checks only an override file for credentials, and `gaia deploy` does not use it.
     """
     for deployment in _composed(files):
         for override in deployment.overrides:
-            what = f"{head(override).file} is not read; `docker compose up` without --file lays it over the other"
-            mend = "move what every machine needs into the compose file"
-            yield Found(head(override), what, mend, deployment.environment)
+            what = f"{head(override).file} is not read, but `docker compose up` without --file applies it"
+            fix = "move settings that every machine needs into the compose file"
+            yield Found(head(override), what, fix, deployment.environment)
         for app in deployment.apps[:1] if deployment.apps and "include" in deployment.apps[0].project else ():
-            yield Found(app.place("include"), "what `include` names is not read", _CONFIG, deployment.environment)
+            yield Found(app.place("include"), "files in `include` are not read", _CONFIG, deployment.environment)
         for app in deployment.apps:
             if "extends" in app.document:
-                what = f"what {app.name} takes over by `extends` is not read"
+                what = f"the service that {app.name} extends is not read"
                 yield Found(standing(app, "extends"), what, _CONFIG, deployment.environment)
 
 
 def _finite(deployment: Deployment) -> set[str]:
-    """Return the one-shots: others wait until they have ended well."""
+    """Return services that other services wait for until they succeed."""
     return {name for app in deployment.apps for name, how in app.waits_for.items() if how == COMPLETED}
 
 
@@ -166,17 +165,17 @@ def _place_of(app: App, name: str) -> Any:
 
 @check("restart-policy", "note")
 def restart_policy(files: DeployFiles) -> Iterator[Found]:
-    """A container is not started again when it ends.
+    """A container does not restart after it ends.
 
-    After a crash the platform stays incomplete until somebody notices.
+    After a crash the service is down until a person restarts it.
     """
     for deployment in _composed(files):
         finite = _finite(deployment)
         for app in deployment.apps:
             policy = app.document.get("restart")
             deploy = app.document.get("deploy")
-            is_told = policy is not None or (isinstance(deploy, dict) and "restart_policy" in deploy)
-            if app.name not in finite and not is_told and "extends" not in app.document:
+            has_policy = policy is not None or (isinstance(deploy, dict) and "restart_policy" in deploy)
+            if app.name not in finite and not has_policy and "extends" not in app.document:
                 what = f"{app.name} has no restart policy"
                 yield Found(head(app), what, "write restart: unless-stopped", deployment.environment)
 

@@ -1,4 +1,4 @@
-"""Checks of databases: whose they are, and how far away."""
+"""Checks of databases: their environment and their region."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class _Use(NamedTuple):
 def shared_database(files: DeployFiles) -> Iterator[Found]:
     """Production or staging uses the database of another environment.
 
-    Tests and migrations of the one change the data of the other, and a load test of the one slows the other down.
+    Tests and migrations of one environment change the data of the other, and load tests slow it down.
     """
     uses = [_Use(environment, app, each) for environment, app in files.apps() for each in databases(app)]
     for use in uses:
@@ -43,15 +43,15 @@ def _shared(use: _Use, owner: str, others: list[_Use]) -> Found:
     same = not names or use.database.name in names
     kind = f"the database of {owner}" if same else f"another database on the server of {owner}"
     what = f"{use.database.variable} of {use.app.name} is {kind}, {use.database.server}"
-    mend = f"give {use.environment} a database server of its own, and set its address as a secret"
-    return Found(use.database.place, what, mend, use.environment)
+    fix = f"create a separate database server for {use.environment}, and set its address as a secret"
+    return Found(use.database.place, what, fix, use.environment)
 
 
 @check("database-region", "error")
 def database_region(files: DeployFiles) -> Iterator[Found]:
-    """An app runs in another region than its database.
+    """An app and its database run in different regions.
 
-    Every query crosses the distance: at 60 ms a round trip, an answer made of ten queries waits for 0.6 s.
+    Every query travels between the regions. With a round trip of 60 ms, ten queries take 0.6 s.
     """
     for deployment in files.deployments:
         known = _database_region(deployment)
@@ -60,13 +60,13 @@ def database_region(files: DeployFiles) -> Iterator[Found]:
         region, source = known
         for app in deployment.apps:
             if app.service not in ("postgres", "nats") and app.region not in (None, region):
-                what = f"{app.name} runs in {app.region}, and its database in {region} ({source})"
-                mend = f'write primary_region = "{region}", or move the database'
-                yield Found(app.place("primary_region"), what, mend, deployment.environment)
+                what = f"{app.name} runs in {app.region}, but its database in {region} ({source})"
+                fix = f'write primary_region = "{region}", or move the database'
+                yield Found(app.place("primary_region"), what, fix, deployment.environment)
 
 
 def _database_region(deployment: Deployment) -> tuple[str, str] | None:
-    """Return the region of the deployment's database, and where that is said."""
+    """Return the region of the deployment's database and its source; None if it is unknown."""
     postgres = deployment.app("postgres")
     if postgres is not None and postgres.region:
         return postgres.region, str(postgres.place("primary_region"))
@@ -84,7 +84,7 @@ def _database_region(deployment: Deployment) -> tuple[str, str] | None:
 def split_regions(files: DeployFiles) -> Iterator[Found]:
     """The services of one environment run in different regions.
 
-    They call each other for every request, and only one of the regions can be near the database.
+    They call each other for every request, and only one of the regions is near the database.
     """
     for deployment in files.deployments:
         regions = Counter(app.region for app in deployment.apps if app.region)
@@ -93,15 +93,15 @@ def split_regions(files: DeployFiles) -> Iterator[Found]:
         known = _database_region(deployment)
         most = _most(regions, deployment)
         for app in deployment.apps:
-            is_told = known is not None and app.service != "nats"
-            if app.region not in (None, most) and not is_told:
-                what = f"{app.name} runs in {app.region}, and {_count(regions, most)} of {deployment.environment} in {most}"
-                mend = f'write primary_region = "{most}"'
-                yield Found(app.place("primary_region"), what, mend, deployment.environment)
+            is_reported = known is not None and app.service != "nats"
+            if app.region not in (None, most) and not is_reported:
+                what = f"{app.name} runs in {app.region}, but {_count(regions, most)} of {deployment.environment} in {most}"
+                fix = f'write primary_region = "{most}"'
+                yield Found(app.place("primary_region"), what, fix, deployment.environment)
 
 
 def _most(regions: Counter[str], deployment: Deployment) -> str:
-    """Return the region that most apps are in; of two, the database's, or else the gateway's."""
+    """Return the region with the most apps; of several, that of the database, or else that of the gateway."""
     most = max(regions.values())
     best = [region for region, count in regions.items() if count == most]
     known, gateway = _database_region(deployment), deployment.app("gateway")
@@ -116,11 +116,11 @@ def _count(regions: Counter[str], region: str) -> str:
 
 @check("region-missing", "warning")
 def region_missing(files: DeployFiles) -> Iterator[Found]:
-    """An app names no region.
+    """An app has no region.
 
-    Fly then picks the one that is nearest to whoever deploys first, which need not be where the database is.
+    Fly then chooses the region nearest to the first deployment, which may be far from the database.
     """
     for environment, app in files.apps("fly"):
         if not app.region:
             what = f"the file of {app.name} has no primary_region"
-            yield Found(head(app), what, 'write primary_region = "…", the region of the database', environment)
+            yield Found(head(app), what, 'write primary_region = "REGION" with the region of the database', environment)

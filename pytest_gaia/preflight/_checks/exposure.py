@@ -1,4 +1,4 @@
-"""Checks of what is open to whom."""
+"""Checks of ports that are open to the public."""
 
 import re
 from collections.abc import Iterator
@@ -18,45 +18,45 @@ _MAPPING = re.compile(r"(?:(?P<host>\[[^\]]*\]|\d+(?:\.\d+){3}):)?(?P<mapping>.*
 
 @check("force-https", "error")
 def force_https(files: DeployFiles) -> Iterator[Found]:
-    """A public port answers plain HTTP.
+    """A public port accepts plain HTTP.
 
-    A client that forgets the s sends its API key in clear text, and gets an answer instead of a redirect.
+    A client that uses http:// sends its API key in clear text, and gets a response instead of a redirect.
     """
     for environment, app in files.apps("fly"):
         for served in app.served:
             if served.protocol == "http" and _PLAIN_HTTP_PORT in served.ports and not served.force_https:
-                what = f"port 80 of {app.name} does not lead to HTTPS"
+                what = f"port 80 of {app.name} does not redirect to HTTPS"
                 yield Found(inside(app, served.place, "force_https"), what, "write force_https = true", environment)
 
 
 @check("broker-behind-http", "error", refuses=True)
 def broker_behind_http(files: DeployFiles) -> Iterator[Found]:
-    """A broker or database is served as HTTP.
+    """NATS or PostgreSQL is served as HTTP.
 
-    Fly's proxy then speaks HTTP to it: clients of NATS or PostgreSQL get no connection, whatever the health check says.
+    The proxy of Fly uses HTTP for the port: clients of NATS and PostgreSQL cannot connect, even if the health check passes.
     """
     protocols = {"nats": "NATS", "postgres": "PostgreSQL"}
     for environment, app in files.apps("fly"):
         for served in app.served:
-            # Its monitoring port does speak HTTP, and may be served beside the other.
+            # Its monitoring port uses HTTP, and may be served in addition.
             is_only = all(each.protocol == "http" for each in app.served)
             if app.service in protocols and served.protocol == "http" and is_only:
-                what = f"{app.name} is behind {served.kind}, and speaks {protocols[app.service]}"
-                mend = 'serve its port with [[services]], protocol = "tcp", and [[services.ports]] without handlers'
-                yield Found(served.place, what, mend, environment)
+                what = f"{app.name} is behind {served.kind}, but its protocol is {protocols[app.service]}"
+                fix = 'serve its port with [[services]], protocol = "tcp", and [[services.ports]] without handlers'
+                yield Found(served.place, what, fix, environment)
 
 
 @check("open-database", "warning")
 def open_database(files: DeployFiles) -> Iterator[Found]:
-    """A database is reachable from everywhere.
+    """A database is reachable from any network.
 
-    Its password is all that stands between it and whoever scans the network.
+    Its password is the only protection against anyone who scans the network.
     """
     for environment, app in files.apps("fly"):
         for served in app.served:
             if app.service == "postgres" and served.ports:
                 what = f"{app.name} is published on port {served.ports[0]}"
-                yield Found(served.place, what, "remove the ports: apps reach it at .internal or .flycast", environment)
+                yield Found(served.place, what, "remove the ports; apps reach it at .internal or .flycast", environment)
     for environment, app in files.apps("compose"):
         for place, published in _published(app) if app.service == "postgres" else ():
             what = f"{app.name} is published on all interfaces ({published})"
@@ -73,7 +73,7 @@ def _published(app: App) -> Iterator[tuple[Place, str]]:
 
 
 def _on_all(entry: Any) -> str | None:
-    """Return the mapping where ``entry`` publishes a port on all interfaces."""
+    """Return the mapping if ``entry`` publishes a port on all interfaces, or else None."""
     if isinstance(entry, dict):
         host = str(entry.get("host_ip", ""))
         mapping = f"{entry['published']}:{entry.get('target', '')}" if entry.get("published") else ""
@@ -83,6 +83,6 @@ def _on_all(entry: Any) -> str | None:
         if match is None or (without_variables(str(entry), "?").count(":") > 1 and match["host"] is None):
             return None
         host, mapping = match["host"] or "", match["mapping"]
-    # Whoever listens on 0.0.0.0 or :: listens on all of them.
+    # 0.0.0.0 and :: mean all interfaces.
     own = is_loopback(host) and host.strip("[0.:]")
     return mapping if mapping and not own else None

@@ -1,4 +1,4 @@
-"""Checks of health checks: a deployment waits for them, and for nothing else."""
+"""Checks of health checks, which are all that a deployment waits for."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from pytest_gaia.preflight.standing import env_place, is_composed
 
 HEALTH_PATH = "/health"
 STATEFUL = ("nats", "postgres")
-"""what has no HTTP of its own, and is often checked on a port beside the one that it serves"""
+"""services without HTTP, whose health check often uses another port"""
 
 _ADD = 'add [[{table}.checks]] with method = "GET", path = "/health", interval, timeout and grace_period'
 _ADD_TCP = "add [[services.tcp_checks]] with interval, timeout and grace_period"
@@ -20,17 +20,17 @@ _ADD_TCP = "add [[services.tcp_checks]] with interval, timeout and grace_period"
 def no_health_check(files: DeployFiles) -> Iterator[Found]:
     """A served port has no health check.
 
-    Without a check every machine counts as healthy: a deployment of an image that does not start succeeds.
+    Without a health check, every machine counts as healthy: the deployment of an image that does not start succeeds.
     """
     for environment, app in files.apps("fly"):
         if _lost(app):
             continue
-        # `fly deploy` waits for a check on another port as well: enough to judge a broker or a database by.
-        judged = app.service in STATEFUL and any(each.port is not None for each in app.loose_checks)
+        # `fly deploy` also waits for a check on another port, which is enough for NATS and PostgreSQL.
+        is_checked = app.service in STATEFUL and any(each.port is not None for each in app.loose_checks)
         for served in app.served:
             if not served.checks:
-                what = f"port {served.internal_port} of {app.name} is served, and has no check"
-                yield Found(served.place, what, _add(served), environment, harmless=judged)
+                what = f"port {served.internal_port} of {app.name} is served, but has no health check"
+                yield Found(served.place, what, _add(served), environment, harmless=is_checked)
 
 
 def _add(served: Served) -> str:
@@ -39,23 +39,23 @@ def _add(served: Served) -> str:
 
 @check("check-off-port", "error", refuses=True)
 def check_off_port(files: DeployFiles) -> Iterator[Found]:
-    """A health check is on no served port.
+    """A health check is not on a served port.
 
-    Fly looks at a port only by the checks in its own table, so this one never decides whether a machine gets requests.
+    Fly routes requests by the checks of the served port only, so this check has no effect on them.
     """
     for environment, app in files.apps("fly"):
         for each in _lost(app):
             served = app.served[0]
             if each.port is None:
-                what = f"this check of {app.name} belongs to no port: its table serves none"
+                what = f"this check of {app.name} has no port: its table serves none"
             else:
-                what = f"this check of {app.name} asks port {each.port}, which is not served"
-            mend = f"move it to [[{served.kind}.checks]], which is served on port {served.internal_port}"
-            yield Found(each.place, what, mend, environment)
+                what = f"this check of {app.name} uses port {each.port}, which is not served"
+            fix = f"move it to [[{served.kind}.checks]], which serves port {served.internal_port}"
+            yield Found(each.place, what, fix, environment)
 
 
 def _lost(app: App) -> tuple[Check, ...]:
-    """Return the checks that should have been on a port: those without one, and others where nothing else looks."""
+    """Return the checks that should be on a served port: those without a port, and all if no served port has one."""
     if not app.served:
         return ()
     is_seen = any(served.checks for served in app.served) or app.service in STATEFUL
@@ -64,47 +64,46 @@ def _lost(app: App) -> tuple[Check, ...]:
 
 @check("health-path", "error")
 def health_path(files: DeployFiles) -> Iterator[Found]:
-    """A health check asks another path than /health.
+    """A health check does not use the path /health.
 
-    Every service of the platform answers on /health, and says there whether the database is there; other paths answer
-    while it is down.
+    Every service reports on /health whether it reaches the database. Other paths respond while the database is down.
     """
     for environment, app, each in _checks(files):
         if each.kind != "http" or each.path == HEALTH_PATH:
             continue
-        asks_root = each.path in (None, "", "/")
-        if app.service in HTTP_SERVICES or (asks_root and app.service not in SERVICES):
-            what = f"this check of {app.name} asks {each.path or 'no path, which is /'}"
-            mend = f"ask {HEALTH_PATH}" if is_composed(app) else f'write path = "{HEALTH_PATH}"'
-            yield Found(each.place, what, mend, environment)
+        uses_root = each.path in (None, "", "/")
+        if app.service in HTTP_SERVICES or (uses_root and app.service not in SERVICES):
+            what = f"this check of {app.name} uses {each.path or 'no path, which means /'}"
+            fix = f"use {HEALTH_PATH}" if is_composed(app) else f'write path = "{HEALTH_PATH}"'
+            yield Found(each.place, what, fix, environment)
 
 
 @check("check-kind", "warning")
 def check_kind(files: DeployFiles) -> Iterator[Found]:
-    """A service that answers HTTP is only checked by a connection.
+    """An HTTP service has only a TCP check.
 
-    A process that accepts connections and answers nothing but 500 passes.
+    A process that accepts connections and responds only with 500 passes it.
     """
     for environment, app in files.apps("fly"):
         for served in app.served:
             kinds = {each.kind for each in served.checks}
             is_http = app.service in HTTP_SERVICES or (served.protocol == "http" and app.service not in SERVICES)
             if is_http and kinds == {"tcp"}:
-                what = f"port {served.internal_port} of {app.name} is only checked by TCP"
+                what = f"port {served.internal_port} of {app.name} has only a TCP check"
                 yield Found(served.checks[0].place, what, _ADD.format(table=served.kind), environment)
 
 
 @check("check-timing", "error")
 def check_timing(files: DeployFiles) -> Iterator[Found]:
-    """A health check takes as long as its interval, or longer.
+    """The timeout of a health check is not shorter than its interval.
 
-    The next check begins before this one has given up, so that a slow machine is neither healthy nor ill.
+    The next check starts before this one times out, so the state of a slow machine is undefined.
     """
     for environment, app, each in _checks(files):
         if is_composed(app):
             continue
         if each.timeout is not None and each.interval is not None and each.timeout >= each.interval:
-            what = f"a check of {app.name} has timeout {each.timeout:g} s and interval {each.interval:g} s"
+            what = f"a check of {app.name} has a timeout of {each.timeout:g} s and an interval of {each.interval:g} s"
             yield Found(each.place, what, "make the timeout shorter than the interval", environment)
 
 
@@ -112,29 +111,29 @@ def check_timing(files: DeployFiles) -> Iterator[Found]:
 def grace_period(files: DeployFiles) -> Iterator[Found]:
     """A health check has no grace period.
 
-    It counts against the machine while the service still starts, and a deployment fails that had only to wait.
+    It fails while the service is starting, and so does a deployment that only needed to wait.
     """
     for environment, app, each in _checks(files):
         if not each.grace:
             key = "start_period" if is_composed(app) else "grace_period"
             what = f"a check of {app.name} has no {key}"
-            yield Found(each.place, what, f"set {key} to what the service needs to start", environment)
+            yield Found(each.place, what, f"set {key} to the start-up time of the service", environment)
 
 
 @check("port-mismatch", "error", refuses=True)
 def port_mismatch(files: DeployFiles) -> Iterator[Found]:
-    """The served port is not the one that the service listens on.
+    """The served port and the port that the service listens on are different.
 
-    Requests and health checks go to a port where nobody listens.
+    Requests and health checks go to a port that no process listens on.
     """
     for environment, app in files.apps():
         port = app.env.get("PORT", "")
         ports = {served.internal_port for served in app.served}
-        # A port that is not known could be the one.
+        # An unknown port may be the right one.
         if None not in ports and port.isascii() and port.isdigit() and ports and int(port) not in ports:
             served = ", ".join(sorted(str(each) for each in ports))
-            what = f"PORT of {app.name} is {port}, and the served port is {served}"
-            yield Found(env_place(app, "PORT"), what, "write the same port at both places", environment)
+            what = f"PORT of {app.name} is {port}, but the served port is {served}"
+            yield Found(env_place(app, "PORT"), what, "write the same port in both places", environment)
 
 
 def _checks(files: DeployFiles) -> Iterator[tuple[str, App, Check]]:

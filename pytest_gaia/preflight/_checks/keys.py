@@ -89,7 +89,7 @@ COMPOSE_SERVICE = frozenset(_COMPOSE.split())
 
 
 def known_below(step: tuple[str, ...]) -> frozenset[str] | None:
-    """Return the keys that flyctl knows in the table at ``step``; None where it takes any.
+    """Return the keys that flyctl knows in the table at ``step``; None if it accepts any.
 
     >>> "timeout" in known_below(("checks", "status"))
     True
@@ -102,23 +102,23 @@ def known_below(step: tuple[str, ...]) -> frozenset[str] | None:
 
 @check("unknown-key", "warning")
 def unknown_key(files: DeployFiles) -> Iterator[Found]:
-    """A key is unknown to the tool.
+    """The tool does not know a key.
 
-    flyctl passes over a key that it does not know, so that what it should set is not set.
+    flyctl ignores unknown keys, so the setting has no effect.
     """
     for environment, app in files.apps("fly"):
         for step, known in _unknown(app.document, ()):
             what = f"{_plain(step)} is not a key of fly.toml"
-            yield Found(app.place(*step), what, _mend(step[-1], known), environment)
+            yield Found(app.place(*step), what, _fix(step[-1], known), environment)
     for environment, app in files.apps("compose"):
         for key in _strange(app):
             what = f"{key} is not a key of a compose service"
-            yield Found(standing(app, key), what, _mend(key, COMPOSE_SERVICE), environment)
+            yield Found(standing(app, key), what, _fix(key, COMPOSE_SERVICE), environment)
 
 
-def _mend(key: str, known: frozenset[str]) -> str:
+def _fix(key: str, known: frozenset[str]) -> str:
     right = meant(key, known)
-    return f"write {right}" if right else "remove it; no key of the tool is near it"
+    return f"write {right}" if right else "remove it; no known key has a similar name"
 
 
 def _unknown(table: Mapping[str, Any], step: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:

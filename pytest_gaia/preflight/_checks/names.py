@@ -1,4 +1,4 @@
-"""Checks of what apps are called, and of which files there are for them."""
+"""Checks of the names of apps and of their files."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from pytest_gaia.preflight.standing import head
 def app_name(files: DeployFiles) -> Iterator[Found]:
     """An app is not named after its service and environment.
 
-    The name is what a deployment goes to: a file that names another app deploys this service over that one.
+    The name selects the app to deploy. A file with the name of another app overwrites that app.
     """
     for environment, app in files.apps("fly"):
         if not _is_named_after(app, environment):
@@ -45,7 +45,7 @@ class _Use(NamedTuple):
 def environment_spelling(files: DeployFiles) -> Iterator[Found]:
     """One environment is spelled in two ways.
 
-    gaia-gateway-prod and gaia-gateway-production are two apps: one is deployed and tested, the other answers users.
+    gaia-gateway-prod and gaia-gateway-production are two apps. You deploy and test one, and users reach the other.
     """
     uses: dict[str, list[_Use]] = {}
     for use in _uses(files):
@@ -72,7 +72,7 @@ def _uses(files: DeployFiles) -> Iterator[_Use]:
 
 
 def _preferred(environment: str, uses: Iterable[_Use]) -> str:
-    """Return the spelling to keep: the environment's own name where it is used, else the one that is used most."""
+    """Return the spelling to keep: the full name if it is used, or else the most frequent one."""
     counts = Counter(use.spelling for use in uses)
     return environment if environment in counts else counts.most_common(1)[0][0]
 
@@ -81,13 +81,13 @@ def _preferred(environment: str, uses: Iterable[_Use]) -> str:
 def duplicate_app(files: DeployFiles) -> Iterator[Found]:
     """Two deploy files name one app.
 
-    Whichever is deployed last replaces the other, and the app's configuration changes with the order of deployments.
+    The last deployment replaces the other one, so the order of deployments decides the configuration.
     """
     first: dict[str, App] = {}
     for environment, app in files.apps("fly"):
         other = first.setdefault(app.name, app)
         if other is not app:
-            what = f'"{app.name}" is named in {head(other).file} too'
+            what = f'"{app.name}" is also named in {head(other).file}'
             yield Found(head(app), what, "give each app one file, and remove the other", environment)
 
 
@@ -95,7 +95,7 @@ def duplicate_app(files: DeployFiles) -> Iterator[Found]:
 def two_files(files: DeployFiles) -> Iterator[Found]:
     """A service has two deploy files in one environment.
 
-    Nobody can tell which of the two is deployed, and so which of them was tested.
+    It is undefined which of the two is deployed, and therefore which one was tested.
     """
     for deployment in files.deployments:
         first: dict[str, App] = {}
@@ -104,26 +104,26 @@ def two_files(files: DeployFiles) -> Iterator[Found]:
             other = first.setdefault(app.service, app)
             if other is not app and other.path != app.path:
                 what = f"{app.path.name} and {other.path.name} are both for {app.service} of {deployment.environment}"
-                mend = "keep one of them; a file of the gateway alone is only for an environment without other services"
-                yield Found(head(app), what, mend, deployment.environment)
+                fix = "keep one of them; fly.ENV.toml is for environments that have only a gateway"
+                yield Found(head(app), what, fix, deployment.environment)
 
 
 @check("unknown-environment", "warning")
 def unknown_environment(files: DeployFiles) -> Iterator[Found]:
-    """A deploy file is named for no environment of the project.
+    """A deploy file belongs to no environment of the project.
 
-    It is neither read nor checked nor deployed: if its name has a typing error, the environment is not what it seems.
+    It is not read, checked or deployed. If its name has a typing error, a service is missing.
     """
     for place in files.unrecognized:
-        mend = "name it fly.SERVICE.ENVIRONMENT.toml, or add [env.ENVIRONMENT] to gaia.toml"
-        yield Found(place, f"{place.file} is named for no environment that is known here", mend)
+        fix = "name it fly.SERVICE.ENVIRONMENT.toml, or add [env.ENVIRONMENT] to gaia.toml"
+        yield Found(place, f"{place.file} belongs to no known environment", fix)
 
 
 @check("missing-service", "error")
 def missing_service(files: DeployFiles) -> Iterator[Found]:
-    """A service is deployed in staging or production, and not in the other.
+    """A service is deployed in only one of staging and production.
 
-    What staging does not run, it cannot prove for production; what production lacks, its callers there will miss.
+    A service that staging does not run is untested in production. A service that production does not run breaks its callers.
     """
     pair = files.deployment(STAGING), files.deployment(PRODUCTION)
     for here, there in (pair, pair[::-1]):
@@ -132,17 +132,17 @@ def missing_service(files: DeployFiles) -> Iterator[Found]:
         deployed = {app.service for app in there.apps}
         for app in here.apps:
             if app.service not in deployed:
-                what = f"{app.service} has a deploy file for {here.environment}, and none for {there.environment}"
-                mend = f"add one for {there.environment}, or remove this one"
-                yield Found(head(app), what, mend, there.environment)
+                what = f"{app.service} has a deploy file for {here.environment}, but none for {there.environment}"
+                fix = f"add one for {there.environment}, or remove this one"
+                yield Found(head(app), what, fix, there.environment)
 
 
 @check("topology-claim", "error")
 def topology_claim(files: DeployFiles) -> Iterator[Found]:
-    """The deploy files do not make the topology that gaia.toml claims.
+    """The deploy files contradict the topology in gaia.toml.
 
-    The claim decides which checks apply: a service that is claimed and not deployed fails, one that is not claimed is
-    never tested.
+    The topology decides which tests apply. A service that is declared but not deployed fails; one that is not declared
+    is never tested.
     """
     for deployment in files.deployments:
         claim, environment = files.claims.get(deployment.environment), deployment.environment
@@ -151,10 +151,10 @@ def topology_claim(files: DeployFiles) -> Iterator[Found]:
         if claim is None or gateway is None:
             continue
         if claim == "microservices" and not backends:
-            what = f"gaia.toml says that {environment} runs microservices, and only the gateway has a deploy file"
-            mend = f'add files for {", ".join(BACKENDS)}, or write topology = "gateway-only" in [env.{environment}]'
-            yield Found(head(gateway), what, mend, environment)
+            what = f"gaia.toml declares microservices for {environment}, but only the gateway has a deploy file"
+            fix = f'add files for {", ".join(BACKENDS)}, or write topology = "gateway-only" in [env.{environment}]'
+            yield Found(head(gateway), what, fix, environment)
         if claim == "gateway-only" and backends:
-            what = f"gaia.toml says that {environment} is gateway-only, and {', '.join(backends)} have deploy files"
-            mend = f'write topology = "microservices" in [env.{environment}], or remove the files'
-            yield Found(head(gateway), what, mend, environment)
+            what = f"gaia.toml declares {environment} as gateway-only, but {', '.join(backends)} have deploy files"
+            fix = f'write topology = "microservices" in [env.{environment}], or remove the files'
+            yield Found(head(gateway), what, fix, environment)

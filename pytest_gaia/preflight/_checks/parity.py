@@ -1,4 +1,4 @@
-"""Checks that staging is what production will be."""
+"""Checks that staging and production are alike."""
 
 from collections.abc import Iterator
 
@@ -9,31 +9,31 @@ from pytest_gaia.preflight.findings import Found, check
 
 @check("undeclared-difference", "error")
 def undeclared_difference(files: DeployFiles) -> Iterator[Found]:
-    """Staging and production differ in something that is not listed.
+    """Staging and production have a difference that is not listed.
 
-    What staging does differently, it does not prove for production.
+    A test in staging proves nothing about settings that are different in production.
     """
     for row in _differences(files):
         if not row.allowed and row.aspect != WHOLE_SERVICE:
             what = (
-                f"{row.aspect} of {row.service} is {_shown(row.right)} here, and {_shown(row.left)} in {row.left_place}"
+                f"{row.aspect} of {row.service} is {_shown(row.right)} here, but {_shown(row.left)} in {row.left_place}"
             )
-            mend = f'make them equal, or list "{row.aspect}" in allowed_differences of gaia.toml'
-            yield Found(row.place, what, mend, PRODUCTION)
+            fix = f'make them equal, or add "{row.aspect}" to allowed_differences in gaia.toml'
+            yield Found(row.place, what, fix, PRODUCTION)
 
 
 @check("unused-difference", "note")
 def unused_difference(files: DeployFiles) -> Iterator[Found]:
     """An allowed difference does not occur.
 
-    It would let the next difference of that kind pass in silence.
+    It would hide the next difference of that kind.
     """
     if files.allowed.place is None or not (files.deployment(STAGING) and files.deployment(PRODUCTION)):
         return
     used = {row.allowed_by for row in _differences(files)}
     for entry in files.allowed.entries:
         if entry not in used:
-            yield Found(files.allowed.place, f'"{entry}" is allowed to differ, and does not', "remove the entry")
+            yield Found(files.allowed.place, f'"{entry}" is allowed to differ, but does not', "remove the entry")
 
 
 def _differences(files: DeployFiles) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Checks of what CI does with the deploy files."""
+"""Checks of how CI deploys."""
 
 import re
 from collections.abc import Iterator
@@ -36,51 +36,55 @@ _CONFIG = re.compile(r"(?:--config|-c)[=\s]+[\"']?(?P<file>[^\s\"']+)")
 
 @check("unguarded-production", "error")
 def unguarded_production(files: DeployFiles) -> Iterator[Found]:
-    """A job deploys to production without needing staging's.
+    """A job deploys to production without requiring a job for staging.
 
-    Production gets what staging has refused, or has not seen at all.
+    A release reaches production although it failed in staging, or never ran there.
     """
     for workflow in files.workflows:
         for job, found in gaps(workflow, files.workflows):
             if found is not None:
-                what, mend = _in_words(found, workflow, job, files)
-                yield Found(job.place, f"the job {job.name} {what}", mend, PRODUCTION)
+                what, fix = _in_words(found, workflow, job, files)
+                yield Found(job.place, f"the job {job.name} {what}", fix, PRODUCTION)
 
 
 _ENDS = {"failure": "failed", "cancelled": "was cancelled", "skipped": "was skipped"}
 
 
 def _in_words(found: Gap, workflow: Workflow, job: Job, files: DeployFiles) -> tuple[str, str]:
-    """Return what ``found`` means, and what closes it."""
+    """Return what ``found`` means, and how to fix it."""
     ends = " or ".join(_ENDS[each] for each in found.results)
-    own_job = "deploy to production in a job of its own, which needs the one that deploys to and tests staging"
+    own_job = "deploy to production in a separate job that needs the job for staging"
     if found.kind == "result":
         return f"can deploy to production although {found.staging} {ends}", _closing(found.staging, workflow, job)
     if found.kind == "workflow":
         condition = "github.event.workflow_run.conclusion == 'success'"
-        mend = f"add && {condition} to its if:, the rest in brackets" if job.condition else f"write if: {condition}"
-        return f"deploys to production although the workflow {found.staging} {ends}", mend
+        fix = (
+            f"add && {condition} to its if:, with the rest in parentheses"
+            if job.condition
+            else f"write if: {condition}"
+        )
+        return f"deploys to production although the workflow {found.staging} {ends}", fix
     if found.kind == "matrix":
-        return "deploys to staging and to production at once, by its matrix", own_job
+        return "deploys to staging and to production at the same time, with a matrix", own_job
     if found.kind == "step":
-        return "has a step that deploys to production although none has deployed to staging", own_job
+        return "has a step that deploys to production before any step deploys to staging", own_job
     if found.kind == "optional":
-        what = f"deploys to production without waiting for {found.staging}, which is started by hand"
+        what = f"deploys to production without waiting for the manual job {found.staging}"
         return what, f"write allow_failure: false in {found.staging}"
-    return "deploys to production, and needs no job that deploys to staging", _needing(workflow, files)
+    return "deploys to production, but needs no job that deploys to staging", _needing(workflow, files)
 
 
 def _closing(staging: str, workflow: Workflow, job: Job) -> str:
     if workflow.file.endswith(GITLAB_FILE):
         return "remove when: always"
     if is_always_true_text(job.condition):
-        return "write the condition of its if: inside one ${{ }}, or without; text around it makes it true always"
+        return "write the whole condition of its if: inside one ${{ }}, or without it; other text makes it always true"
     needed = "" if staging in job.needs else f"add {staging} to its needs:, and "
-    return f"{needed}add && needs.{staging}.result == 'success' to its if:, the rest in brackets"
+    return f"{needed}add && needs.{staging}.result == 'success' to its if:, with the rest in parentheses"
 
 
 def _needing(workflow: Workflow, files: DeployFiles) -> str:
-    """Return what to write for a job that waits for nothing of staging."""
+    """Return the fix for a job that needs no job of staging."""
     own = next((each.name for each in workflow.jobs if STAGING in deployed_by(each)), None)
     if own:
         return f"add {own} to its needs:"
@@ -88,46 +92,46 @@ def _needing(workflow: Workflow, files: DeployFiles) -> str:
     other = next((each for each in theirs if each.file.startswith(GITHUB_FOLDER)), None)
     if other:
         condition = "if: github.event.workflow_run.conclusion == 'success'"
-        return f'start it by workflow_run of the workflow "{other.name}", with {condition}'
-    return "add a job that deploys to and tests staging, and write needs: with it"
+        return f'start it with workflow_run of the workflow "{other.name}", with {condition}'
+    return "add a job that deploys to staging and tests it, and name it in needs:"
 
 
 @check("untested-staging", "error")
 def untested_staging(files: DeployFiles) -> Iterator[Found]:
-    """Production is deployed after a staging that nothing has tested.
+    """A job deploys to production without tests in staging.
 
-    That staging could be deployed says nothing of what the release does there.
+    A successful deployment to staging does not show that the release works.
     """
     for workflow in files.workflows:
         for job, found in gaps(workflow, files.workflows):
             if found is None and not is_tested(workflow, job, files.workflows):
-                what = f"nothing tests staging before the job {job.name} deploys to production"
-                mend = "test staging in between: gaia deploy staging --test, or pytest --gaia-env=staging"
-                yield Found(job.place, what, mend, PRODUCTION)
+                what = f"no job tests staging before the job {job.name} deploys to production"
+                fix = "test staging before: gaia deploy staging --test, or pytest --gaia-env=staging"
+                yield Found(job.place, what, fix, PRODUCTION)
 
 
 @check("sleep-as-readiness", "error")
 def sleep_as_readiness(files: DeployFiles) -> Iterator[Found]:
-    """CI sleeps instead of asking whether a deployment is ready.
+    """CI sleeps instead of waiting until a deployment is ready.
 
-    A fixed time is too short on a cold start, and too long on every other day; in both cases it proves nothing.
+    A fixed time is too short for a cold start and too long otherwise. It proves nothing in either case.
     """
     for workflow, job in _jobs(files):
         if not any(deploys(command) for each in (job, *workflow.before(job)) for command in each.commands):
             continue
         for command in job.commands:
             if _SLEEP.search(command.text) and not command.in_loop:
-                mend = (
-                    "remove it: gaia deploy and pytest --gaia-deploy wait until every member answers, with a deadline"
+                fix = (
+                    "remove it; gaia deploy and pytest --gaia-deploy wait until every service responds, with a deadline"
                 )
-                yield Found(command.place, f"the job {job.name} sleeps: {_short(command)}", mend, _single(command, job))
+                yield Found(command.place, f"the job {job.name} sleeps: {_short(command)}", fix, _single(command, job))
 
 
 @check("automatic-rollback", "error")
 def automatic_rollback(files: DeployFiles) -> Iterator[Found]:
-    """Production is rolled back by itself when something fails.
+    """A failure rolls back production automatically.
 
-    A flaky test then undoes a good release, and a release that changed the database is undone without a look at it.
+    A flaky test then rolls back a good release, even one that changed the database.
     """
     for _, job in _jobs(files):
         for command in job.commands:
@@ -135,26 +139,24 @@ def automatic_rollback(files: DeployFiles) -> Iterator[Found]:
             otherwise = any(map(program_rolls_back, command.otherwise))
             concerned = environments_of(command, job)
             if (automatic or otherwise) and (not concerned or PRODUCTION in concerned):
-                what = f"the job {job.name} runs this when something has failed: {_short(command)}"
-                mend = (
-                    "make it a workflow of its own that a person starts: gaia rollback production --confirm production"
-                )
-                yield Found(command.place, what, mend, PRODUCTION)
+                what = f"the job {job.name} runs this after a failure: {_short(command)}"
+                fix = "move it to a manual workflow: gaia rollback production --confirm production"
+                yield Found(command.place, what, fix, PRODUCTION)
 
 
 @check("rebuilt-per-environment", "error")
 def rebuilt_per_environment(files: DeployFiles) -> Iterator[Found]:
-    """CI builds an image again for staging or production.
+    """CI rebuilds an image for staging or production.
 
-    What was tested is not what is deployed: a rebuild takes today's base image and today's dependencies.
+    The deployed image is not the tested one: a rebuild uses the current base image and dependencies.
     """
     for _, job in _jobs(files):
         for command in job.commands:
             concerned = sorted(each for each in environments_of(command, job) if beyond_dev(each))
             if concerned and not command.on_failure and _builds(command, files):
                 what = f"the job {job.name} builds for {', '.join(concerned)}: {_short(command)}"
-                mend = "build once, and deploy that image everywhere: --image REFERENCE@sha256:…"
-                yield Found(command.place, what, mend, concerned[-1])
+                fix = "build once, and deploy the same image everywhere: --image REFERENCE@sha256:…"
+                yield Found(command.place, what, fix, concerned[-1])
 
 
 def _builds(command: Command, files: DeployFiles) -> bool:
@@ -169,59 +171,59 @@ def _builds(command: Command, files: DeployFiles) -> bool:
 
 @check("ignored-failure", "error")
 def ignored_failure(files: DeployFiles) -> Iterator[Found]:
-    """CI goes on although a deployment or its tests have failed.
+    """CI continues after a deployment or its tests fail.
 
-    The job is green whatever happened, and what needs it runs.
+    The job is green regardless of the failure, and jobs that need it run.
     """
     for _, job in _jobs(files):
         for command in job.commands:
             if lost_programs(command):
-                what = f"the job {job.name} goes on when this fails: {_short(command)}"
-                mend = "let it fail; list what is known to fail in rules, which name the test and the reason"
+                what = f"the job {job.name} continues when this fails: {_short(command)}"
+                fix = "let it fail; declare known failures in expectation files"
                 if _PIPED.search(command.text):
-                    mend = "write shell: bash for the step, or set -o pipefail before it: otherwise only the last program counts"
-                yield Found(command.place, what, mend, _single(command, job))
+                    fix = "write shell: bash for the step, or set -o pipefail before it; otherwise only the last program counts"
+                yield Found(command.place, what, fix, _single(command, job))
             elif is_detached(command):
                 what = f"the job {job.name} does not wait for this to end: {_short(command)}"
-                mend = "remove --detach: the exit code then shows whether the machines have become healthy"
-                yield Found(command.place, what, mend, _single(command, job))
+                fix = "remove --detach; the exit code then shows whether the machines are healthy"
+                yield Found(command.place, what, fix, _single(command, job))
 
 
 @check("unprotected-production", "warning")
 def unprotected_production(files: DeployFiles) -> Iterator[Found]:
-    """A job deploys to production without naming the environment to CI.
+    """A job deploys to production without an environment in CI.
 
-    Approvals, and secrets that only production may see, belong to the environment that a job names.
+    Approvals and secrets of production apply only to jobs that name the environment.
     """
     for _, job in _jobs(files):
         if PRODUCTION in deployed_by(job) and not job.environment:
-            what = f"the job {job.name} names no environment"
+            what = f"the job {job.name} has no environment"
             yield Found(job.place, what, "write environment: production", PRODUCTION)
 
 
 @check("parallel-deployments", "warning")
 def parallel_deployments(files: DeployFiles) -> Iterator[Found]:
-    """Two runs can deploy to one environment at once.
+    """Two runs can deploy to one environment at the same time.
 
-    Each then tests what the other has half deployed.
+    Each run then tests an incomplete deployment of the other.
     """
     for workflow, job in _jobs(files):
         concerned = sorted(filter(beyond_dev, deployed_by(job)))
         if concerned and not job.alone:
             key = "resource_group" if workflow.file.endswith(".gitlab-ci.yml") else "concurrency"
-            what = f"the job {job.name} deploys to {', '.join(concerned)}, and has no {key}"
+            what = f"the job {job.name} deploys to {', '.join(concerned)}, but has no {key}"
             yield Found(job.place, what, f"write {key}: {concerned[-1]}", concerned[-1])
 
 
 @check("cancelled-deployment", "error")
 def cancelled_deployment(files: DeployFiles) -> Iterator[Found]:
-    """A newer run cancels a deployment that is under way.
+    """A newer run cancels a running deployment.
 
-    The deployment is cut off half-way: some machines run the new version, some the old one, and nothing judges which.
+    The deployment stops halfway: some machines run the new version, others the old one.
     """
     for workflow, job in _jobs(files):
         concerned = sorted(filter(beyond_dev, deployed_by(job)))
-        if concerned and job.is_cut_off:
+        if concerned and job.is_cancelled:
             key = "interruptible" if workflow.file.endswith(GITLAB_FILE) else "cancel-in-progress"
             what = f"the job {job.name} deploys to {', '.join(concerned)}, and a newer run cancels it"
             yield Found(job.place, what, f"write {key}: false", concerned[-1])
@@ -229,9 +231,9 @@ def cancelled_deployment(files: DeployFiles) -> Iterator[Found]:
 
 @check("optional-approval", "error")
 def optional_approval(files: DeployFiles) -> Iterator[Found]:
-    """A manual job of GitLab does not hold production back.
+    """A manual job in GitLab does not block production.
 
-    Without rules a manual job is optional: later stages start as soon as the other jobs have ended, approved or not.
+    Without rules a manual job is optional: later stages start when the other jobs end, with or without approval.
     """
     for workflow, job in _jobs(files):
         if PRODUCTION not in deployed_by(job) or job.by_hand:
@@ -239,8 +241,8 @@ def optional_approval(files: DeployFiles) -> Iterator[Found]:
         for approval in (each for each in workflow.jobs if each.name in job.passes and _is_approval(each)):
             what = f"the job {job.name} deploys to production without waiting for {approval.name}"
             own = f"write allow_failure: false in {approval.name}"
-            mend = f"{own}, and add it to the needs: of {job.name} where that has any"
-            yield Found(approval.place, what, mend, PRODUCTION)
+            fix = f"{own}, and add it to needs: of {job.name} if that has any"
+            yield Found(approval.place, what, fix, PRODUCTION)
 
 
 def _is_approval(job: Job) -> bool:
@@ -258,9 +260,9 @@ def _single(command: Command, job: Job) -> str | None:
 
 
 def _short(command: Command) -> str:
-    """Return the command, shortened; nothing of one that holds a credential."""
+    """Return the command, shortened; a placeholder if it contains a credential."""
     given = {found["name"] for found in _ASSIGNED.finditer(command.text)}
     if secret_shape(command.text) or any(map(is_secret_name, given)) or "secrets set" in command.text:
-        return "(it holds a credential)"
+        return "(hidden: contains a credential)"
     longest = 60
     return command.text if len(command.text) <= longest else f"{command.text[:longest]}…"

@@ -1,4 +1,4 @@
-"""Checks of credentials: those that stand in a file, and those that are set nowhere."""
+"""Checks of credentials in files, and of secrets that are not set."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,44 +25,44 @@ class _Credential(NamedTuple):
     kind: str
     environment: str | None
     is_throwaway: bool
-    """whether it opens nothing but a container on a developer's machine"""
+    """whether it is only for a container on a developer's machine"""
 
 
 @check("credential", "error")
 def credential(files: DeployFiles) -> Iterator[Found]:
-    """A credential stands in a file.
+    """A file contains a credential.
 
-    Whoever can read the repository, or any old copy of it, can use the credential; removing the line does not undo
+    Anyone who can read the repository, or an old copy of it, can use the credential. Removing the line does not change
     that.
     """
     for each in _credentials(files):
         if not each.is_throwaway:
-            mend = f"{_setting(each)}, remove the line, and make a new credential: this one is known"
-            yield Found(each.text.place, _seen(each), mend, each.environment)
+            fix = f"{_setting(each)}, remove the line, and create a new credential: this one is exposed"
+            yield Found(each.text.place, _seen(each), fix, each.environment)
 
 
 @check("local-credential", "warning")
 def local_credential(files: DeployFiles) -> Iterator[Found]:
-    """A password of a local container stands in a file.
+    """A file contains a password of a local container.
 
-    It opens only a container on one machine, but passwords that stand in files get copied to where they open more.
+    It is only for a container on one machine, but passwords in files are often copied to other places.
     """
     for each in _credentials(files):
         if each.is_throwaway:
-            mend = "write ${NAME:?} and set NAME in .env, which is not committed"
+            fix = "write ${NAME:?} and set NAME in .env, which is not committed"
             if each.environment is None:
-                mend = "take it from the CI's own secrets if it opens anything but a container of the job"
-            yield Found(each.text.place, _seen(each), mend, each.environment)
+                fix = "read it from a CI secret if it is for anything but a container of the job"
+            yield Found(each.text.place, _seen(each), fix, each.environment)
 
 
 def _seen(each: _Credential) -> str:
     where = "a comment" if each.text.is_comment else each.text.name or "a line"
-    return f"{where} holds {each.kind}"
+    return f"{where} contains {each.kind}"
 
 
 def _setting(each: _Credential) -> str:
     if each.environment is None:
-        return "take it from the CI's own secrets"
+        return "read it from a CI secret"
     return f"set it with `fly secrets set {each.text.name if each.text.name.isidentifier() else 'NAME'}=…`"
 
 
@@ -106,7 +106,7 @@ def _in_workflow(workflow: Workflow) -> Iterator[_Credential]:
 
 
 def _kind(text: Text) -> tuple[str | None, bool]:
-    """Return which credential ``text`` is, if any, and whether its shape alone tells."""
+    """Return the kind of credential that ``text`` is, if any, and whether its shape alone identifies it."""
     shape = secret_shape(text.value)
     if shape:
         return shape, True
@@ -116,18 +116,18 @@ def _kind(text: Text) -> tuple[str | None, bool]:
 
 @check("secret-in-env", "error")
 def secret_in_env(files: DeployFiles) -> Iterator[Found]:
-    """A secret of the platform stands among the plain variables.
+    """A secret is a plain environment variable.
 
-    Plain variables are shown by `fly config show`, in logs of deployments and to everybody who reads the file.
+    `fly config show`, logs of deployments and the file itself show plain variables.
     """
     for environment, app in files.apps("fly"):
         needed = files.secrets.get(environment)
         for name in needed.names if needed else ():
             value = app.env.get(name)
             if value is not None and not _is_seen(app, name):
-                what = f"{name} of {app.name} is a plain variable, and gaia.toml lists it as a secret"
-                mend = f"remove the line, and set it with `fly secrets set {name}=… -a {app.name}`"
-                yield Found(env_place(app, name), what, mend, environment)
+                what = f"{name} of {app.name} is a plain variable, but gaia.toml lists it as a secret"
+                fix = f"remove the line, and set it with `fly secrets set {name}=… -a {app.name}`"
+                yield Found(env_place(app, name), what, fix, environment)
 
 
 def _is_seen(app: App, name: str) -> bool:
@@ -136,9 +136,9 @@ def _is_seen(app: App, name: str) -> bool:
 
 @check("secret-unset", "error")
 def secret_unset(files: DeployFiles) -> Iterator[Found]:
-    """A secret that the platform needs is set nowhere.
+    """A required secret is not set.
 
-    The service starts without it and fails at the first request that needs it.
+    The service starts without it, and fails at the first request that needs it.
     """
     for deployment in files.deployments:
         needed = files.secrets.get(deployment.environment)
@@ -149,18 +149,18 @@ def secret_unset(files: DeployFiles) -> Iterator[Found]:
             if not all(app.name in files.set_secrets for app in apps):
                 continue
             there = frozenset[str]().union(*(files.set_secrets[app.name] for app in apps))
-            mend = "`fly secrets set {name}=… -a APP`"
+            fix = "`fly secrets set {name}=… -a APP`"
         else:
             if any("env_file" in app.document for app in apps):
                 continue
             there = frozenset[str]()
-            mend = 'hand it to the service that needs it: environment: {{{name}: "${{{name}:?}}"}}'
+            fix = 'pass it to the service that needs it: environment: {{{name}: "${{{name}:?}}"}}'
         plain = {name for app in apps for name in app.env}
-        yield from _unset(deployment.environment, needed, there | plain, mend)
+        yield from _unset(deployment.environment, needed, there | plain, fix)
 
 
-def _unset(environment: str, needed: Secrets, there: frozenset[str], mend: str) -> Iterator[Found]:
+def _unset(environment: str, needed: Secrets, there: frozenset[str], fix: str) -> Iterator[Found]:
     for name in needed.names:
         if name not in there:
             place: Place = needed.place
-            yield Found(place, f"{name} is set for no app of {environment}", mend.format(name=name), environment)
+            yield Found(place, f"{name} is not set for any app of {environment}", fix.format(name=name), environment)

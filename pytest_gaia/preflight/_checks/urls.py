@@ -1,4 +1,4 @@
-"""Checks of the addresses by which services find each other."""
+"""Checks of the addresses that services use to reach each other."""
 
 import re
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ _SERVICE_VARIABLE = re.compile(
 
 @check("localhost-url", "error")
 def localhost_url(files: DeployFiles) -> Iterator[Found]:
-    """A service is looked for on localhost, and runs in an app of its own.
+    """A service is expected on localhost, but runs in another app.
 
-    In a machine of its own, localhost is the caller itself: every request to the other service fails or loops.
+    On its own machine, localhost is the caller itself. Every request to the other service fails or loops.
     """
     for environment, app in files.apps():
         if not files.claims_services(environment):
@@ -27,14 +27,12 @@ def localhost_url(files: DeployFiles) -> Iterator[Found]:
         for address in addresses(app):
             service = _service(address.variable)
             if address.is_local and service not in (None, app.service):
-                what = (
-                    f"{address.variable} of {app.name} is at {address.host}, and {environment} runs more than a gateway"
-                )
+                what = f"{address.variable} of {app.name} is {address.host}, but {environment} runs more services than the gateway"
                 yield Found(address.place, what, f"write the address of {service} in {environment}", environment)
 
 
 def _service(variable: str) -> str | None:
-    """Return the member of the platform whose address a variable holds, by its name."""
+    """Return the service whose address the variable holds; None for any other variable."""
     found = _SERVICE_VARIABLE.fullmatch(variable)
     if found is None:
         return None
@@ -44,25 +42,25 @@ def _service(variable: str) -> str | None:
 
 @check("nats-disabled", "error")
 def nats_disabled(files: DeployFiles) -> Iterator[Found]:
-    """The broker is switched off, and the environment has one.
+    """NATS is disabled, but the environment deploys it.
 
-    Services that do not talk to the broker still answer /health, so nothing but a check of events will notice.
+    Services without a connection to NATS still respond on /health, so only tests of events fail.
     """
     for deployment in files.deployments:
         if deployment.app("nats") is None:
             continue
         for app in deployment.apps:
             if app.env.get("NATS_URL", "").strip().lower() == NATS_DISABLED:
-                what = f"NATS_URL of {app.name} is disabled, and {deployment.environment} deploys a broker"
-                mend = "write the broker's address, or remove its deploy file"
-                yield Found(env_place(app, "NATS_URL"), what, mend, deployment.environment)
+                what = f"NATS_URL of {app.name} is disabled, but {deployment.environment} deploys NATS"
+                fix = "write the address of NATS, or remove its deploy file"
+                yield Found(env_place(app, "NATS_URL"), what, fix, deployment.environment)
 
 
 @check("plain-http", "error")
 def plain_http(files: DeployFiles) -> Iterator[Found]:
-    """Requests to another host go over plain HTTP.
+    """Requests to another host use plain HTTP.
 
-    API keys and tokens cross the public network in clear text, and the redirect to HTTPS loses the body of a POST.
+    API keys and tokens cross the public network in clear text. The redirect to HTTPS loses the body of a POST.
     """
     for environment, app in files.apps():
         for address in addresses(app):
@@ -73,21 +71,21 @@ def plain_http(files: DeployFiles) -> Iterator[Found]:
 
 @check("foreign-host", "error", refuses=True)
 def foreign_host(files: DeployFiles) -> Iterator[Found]:
-    """An environment points at a host of another one.
+    """An environment uses a host of another environment.
 
-    Its tests would change, and its users would read, the data of the other environment.
+    Its tests change the data of the other environment, and its users read them.
     """
     owners = _owners(files)
     for environment, app in files.apps():
         for address in addresses(app):
             owner = None if address.is_database else _owner(address, files, owners)
             if owner not in (None, environment):
-                what = f"{address.variable} of {app.name} points at {address.host}, which belongs to {owner}"
+                what = f"{address.variable} of {app.name} is {address.host}, which belongs to {owner}"
                 yield Found(address.place, what, f"write the host of {environment}", environment)
 
 
 def _owners(files: DeployFiles) -> dict[str, str]:
-    """Return app on Fly → the environment whose file names it, where only one does."""
+    """Return app on Fly → environment, for apps that the files of only one environment name."""
     named: dict[str, set[str]] = {}
     for environment, app in files.apps("fly"):
         named.setdefault(app.name, set()).add(environment)
@@ -95,7 +93,7 @@ def _owners(files: DeployFiles) -> dict[str, str]:
 
 
 def _owner(address: Address, files: DeployFiles, owners: dict[str, str]) -> str | None:
-    """Return the environment that the host of ``address`` belongs to, if any file or name says so."""
+    """Return the environment that the host of ``address`` belongs to; None if it is unknown."""
     if address.fly_app:
         spelling = environment_of(address.fly_app)
         return owners.get(address.fly_app) or (environment_name(spelling) if spelling else None)
@@ -104,9 +102,9 @@ def _owner(address: Address, files: DeployFiles, owners: dict[str, str]) -> str 
 
 @check("unknown-app", "warning")
 def unknown_app(files: DeployFiles) -> Iterator[Found]:
-    """An address leads to an app that no deploy file names.
+    """An address refers to an app without a deploy file.
 
-    Nothing deploys that app from here, so it may not be there, or may be what an older pipeline has left.
+    The project does not deploy that app, so it may not exist, or may be a remnant of an older pipeline.
     """
     for deployment in files.deployments:
         names = {app.name for app in deployment.apps}
@@ -116,9 +114,9 @@ def unknown_app(files: DeployFiles) -> Iterator[Found]:
             for address in addresses(app):
                 target = address.fly_app
                 if target and not address.is_database and _is_missing(target, names, deployment.environment):
-                    what = f"{address.variable} of {app.name} leads to {target}, which has no deploy file"
-                    mend = f"add a deploy file for {target}, or write the name of an app that has one"
-                    yield Found(address.place, what, mend, deployment.environment)
+                    what = f"{address.variable} of {app.name} refers to {target}, which has no deploy file"
+                    fix = f"add a deploy file for {target}, or write the name of an app that has one"
+                    yield Found(address.place, what, fix, deployment.environment)
 
 
 def _is_missing(target: str, names: set[str], environment: str) -> bool:

@@ -91,12 +91,12 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], *, by_hand: bool, alon
         by_hand=by_hand,
         condition=_condition(body),
         alone=alone or bool(body.get("concurrency")),
-        is_cut_off=any(_is_cut_off(each.get("concurrency"), events(file)) for each in (file.document, body)),
+        is_cancelled=any(_is_cancelled(each.get("concurrency"), events(file)) for each in (file.document, body)),
         commands=tuple(_commands(file, name, body)),
     )
 
 
-def _is_cut_off(concurrency: object, started_by: Iterable[str | None]) -> bool:
+def _is_cancelled(concurrency: object, started_by: Iterable[str | None]) -> bool:
     """Whether a newer run of the group cancels this one, for any event; of a group of its own there is no newer one."""
     given = as_table(concurrency)
     if _OWN_GROUP.search(str(given.get("group", ""))):

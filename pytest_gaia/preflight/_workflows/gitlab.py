@@ -65,7 +65,7 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], bodies: dict[str, dict
         passes=_passes(body, bodies, stages),
         condition=_condition(body),
         alone=bool(body.get("resource_group")),
-        is_cut_off=body.get("interruptible", as_table(file.document.get("default")).get("interruptible")) is True,
+        is_cancelled=body.get("interruptible", as_table(file.document.get("default")).get("interruptible")) is True,
         commands=tuple(_commands(file, name, body)),
     )
 

@@ -60,7 +60,7 @@ class Job:
     """when it starts, in GitHub's words; nothing for ``success()``"""
     alone: bool = False
     """whether another run of it has to wait until this one has ended"""
-    is_cut_off: bool = False
+    is_cancelled: bool = False
     """whether another run of it ends this one"""
     commands: tuple[Command, ...] = ()
 

@@ -227,7 +227,7 @@ def test_secrets_are_asked_of_fly(corrected: Path, gaia: Callable[..., Outcome],
 
     # Three apps of production are not there yet: they have no secrets.
     assert (code, err) == (1, "")
-    assert "gaia.toml:16: error: secret-unset: SUPABASE_JWT_SECRET is set for no app of production" in out
+    assert "gaia.toml:16: error: secret-unset: SUPABASE_JWT_SECRET is not set for any app of production" in out
     assert "DATABASE_URL is set" not in out
     assert "of staging" not in out
     assert gaia("config", "check", "staging", "--secrets").code == 0
