@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia import hookspecs
-from pytest_gaia.plugin.options import add_options
-from pytest_gaia.plugin.signs import may_use_gaia
+from pytest_gaia.plugin.options import add_options, may_use_gaia
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

@@ -15,7 +15,7 @@ from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.launch import distributes
-from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.plugin.options import only_looks
 from pytest_gaia.plugin.terminal.progress import SuitesBegun, Waiting, write
 from pytest_gaia.plugin.terminal.telling import Actions, LastWords, settle_junit
 from pytest_gaia.report import services

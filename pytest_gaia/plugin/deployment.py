@@ -16,7 +16,7 @@ from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.observation.asking import targets
 from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of
 from pytest_gaia.plugin.checks.result import Result
-from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.plugin.options import only_looks
 from pytest_gaia.plugin.terminal.progress import begin_line, show_for_a_moment, take_away, write
 from pytest_gaia.report import deployed as report
 from pytest_gaia.report.deployed import ending

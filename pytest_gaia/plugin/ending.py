@@ -22,9 +22,8 @@ from pluggy import PluginValidationError
 
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.plugin.options import files_after_a_space, value_of
+from pytest_gaia.plugin.options import files_after_a_space, only_looks, value_of
 from pytest_gaia.plugin.pytest_private import find_root_again
-from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.stash import RUN, project_of
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def _leaked(config: pytest.Config) -> int:
     run, result = config.stash.get(RUN, None), config.stash.get(RESULT, None)
     if run is None or result is None:
         return 0
-    from pytest_gaia.plugin.masking.files import look_through
+    from pytest_gaia.plugin.masking.reports import look_through
 
     return look_through(config, run, result)
 

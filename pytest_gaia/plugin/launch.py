@@ -13,8 +13,14 @@ from pytest_gaia.config.resolve import Options, resolve, split_services
 from pytest_gaia.config.variables import Sourced
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
 from pytest_gaia.plugin.ending import UNUSED
-from pytest_gaia.plugin.options import add_settings, environment_settings, is_requested, settings_source, value_of
-from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.plugin.options import (
+    add_settings,
+    environment_settings,
+    is_requested,
+    only_looks,
+    settings_source,
+    value_of,
+)
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import process_name
 from pytest_gaia.stash import RUN, project_of

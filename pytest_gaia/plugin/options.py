@@ -1,8 +1,9 @@
-"""The pytest options of this package, their old names, and the settings of pytest's configuration file behind them."""
+"""The pytest options of this package, their settings, and whether a run uses Gaia."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,6 +81,18 @@ _SOURCED = ("gaia_env", "gaia_url")
 """settings that have an environment variable too, which takes precedence"""
 
 
+_LOOKING = (
+    "help",
+    "version",
+    "collectonly",
+    "setupplan",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "markers",
+    "cacheshow",
+)
+
+
 class _Renamed(argparse.Action):
     """An old name of an option: stores what the new one stores, and prints a notice."""
 
@@ -150,3 +163,32 @@ def files_after_a_space(option: Any, words: Sequence[str]) -> list[Path]:
 
 def _key(name: str) -> str:
     return name.lstrip("-").replace("-", "_")
+
+
+def only_looks(option: Any) -> bool:
+    """Whether pytest only shows something and runs no test. Such a run has no verdict."""
+    return any(getattr(option, name, None) for name in _LOOKING)
+
+
+def may_use_gaia(config: pytest.Config, option: Any) -> bool:
+    """Whether there is any sign of Gaia. The cheapest test comes first, because most runs end here."""
+    return (
+        is_requested(option)
+        or any(environment_settings(config))
+        or _has_project(config.rootpath, marked=config.inipath is not None)
+        or any(name.startswith("GAIA_") for name in os.environ)
+    )
+
+
+def _has_project(root: Path, *, marked: bool) -> bool:
+    """Whether there may be settings: in pytest's root, or above it if no configuration file of pytest marks the root."""
+    folders = (root,) if marked else (root, *root.parents)
+    return any((folder / "gaia.toml").exists() or _mentions_gaia(folder / "pyproject.toml") for folder in folders)
+
+
+def _mentions_gaia(path: Path) -> bool:
+    """Whether ``path`` may have a table ``[tool.gaia]``; a run that uses Gaia looks more closely."""
+    try:
+        return b"[tool.gaia" in path.read_bytes()
+    except OSError:
+        return False

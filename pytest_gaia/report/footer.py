@@ -1,18 +1,17 @@
-"""The end of a run in words: the rules that were met, what did not apply and why, and the verdict."""
+"""The summary at the end of a run: expectations that were used, skipped tests with reasons, and the verdict."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, shortened, wrapped
-from pytest_gaia.report.terms import remaining
+from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, remaining, wrapped
 from pytest_gaia.verdict.classify import Classification, Outcome
 from pytest_gaia.verdict.evaluated import EvaluatedRun, over_caps
 from pytest_gaia.wording import counted
 
 _SOON = 7
-"""days before the end of a rule from which on every run says so"""
+"""days before an expectation expires from which every run prints a warning"""
 
 
 _SHOWN: tuple[Outcome, ...] = (
@@ -27,23 +26,23 @@ _SHOWN: tuple[Outcome, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How much is told, and in how many columns."""
+    """How much the summary prints, and in how many columns."""
 
     width: int = NARROWEST
     expected: bool = False
-    """whether expected failures are told test by test"""
+    """whether to list each expected failure"""
     inapplicable: bool = False
-    """whether what does not apply is told test by test"""
+    """whether to list each test that does not apply"""
 
 
 PLAIN = Layout()
 
 
 def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
-    """Return what the verdict rests on: rules, warnings, what does not apply, and what production would say."""
+    """Return the basis of the verdict: expectations, warnings, tests that do not apply, and the view of production."""
     return [
         *_titled(f"expected failures{spent(evaluated)}", _expectations(evaluated, layout)),
-        *_titled("tolerated", _tests(evaluated, "tolerated", layout) if layout.expected else ()),
+        *_titled("non-blocking failures", _tests(evaluated, "tolerated", layout) if layout.expected else ()),
         *_titled("warnings", [line for text in warnings(evaluated) for line in _hung(text, layout)]),
         *_titled("not applicable", _reasons(evaluated, layout)),
         *_production(evaluated),
@@ -51,30 +50,30 @@ def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
 
 
 def blocking(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
-    """Return each test that gates, what it came to, and the first reason. Those that are ``shown`` are left out."""
+    """Return each blocking test with its outcome and first reason, except those in ``shown``."""
     blocks = (each for each in evaluated.classifications if each.blocks and each.node not in shown)
-    return _titled("gating", [line for each in blocks for line in _test(each, layout)])
+    return _titled("blocking failures", [line for each in blocks for line in _test(each, layout)])
 
 
 def verdict_line(label: str, evaluated: EvaluatedRun) -> str:
-    """Return the one line that says how the run ended; ``label`` is the environment as people should read it."""
+    """Return the verdict as one line; ``label`` is the display name of the environment."""
     return f"{_head(label, evaluated)} {', '.join(_parts(evaluated))}"
 
 
 def verdict_lines(label: str, evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
-    """Return the same, broken between its reasons where it is too long."""
+    """Return the verdict in lines, broken between reasons where one line is too long."""
     return listed(_head(label, evaluated), _parts(evaluated), layout.width)
 
 
 def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
-    """Give a sentence for each rule that ends soon, and for each test that passed where it should not have, or late."""
+    """Yield a sentence for each expectation that expires soon, each unexpected pass, and each flaky pass."""
     today, name = evaluated.context.today, evaluated.context.environment
     for expectation in (expectation for expectation in evaluated.expectations if name in expectation.environments):
         left = expectation.days_left(today)
         if left <= 0:
-            yield f"rule {expectation.id} expired {expectation.expires} and excuses nothing; {_ask(expectation)}"
+            yield f"expectation {expectation.id} expired on {expectation.expires} and has no effect; {_ask(expectation)}"
         elif left <= _SOON:
-            yield f"rule {expectation.id} expires in {counted(left, 'day')}; {_ask(expectation)}"
+            yield f"expectation {expectation.id} expires in {counted(left, 'day')}; {_ask(expectation)}"
     if evaluated.partial:
         yield from over_caps(evaluated.classifications, evaluated.expectations)
     for classification in evaluated.classifications:
@@ -85,9 +84,11 @@ def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
 
 
 def spent(evaluated: EvaluatedRun) -> str:
-    """Return how much of the environment's budget for excused failures is spent; nothing where none is, or none is set."""
+    """Return how much of the failure budget is used; nothing if none is used or none is set."""
     budget = evaluated.context.tolerance.budget
-    return f": {evaluated.accepted} of a budget of {budget}" if evaluated.accepted and budget is not None else ""
+    return (
+        f": {evaluated.accepted} of a failure budget of {budget}" if evaluated.accepted and budget is not None else ""
+    )
 
 
 def _head(label: str, evaluated: EvaluatedRun) -> str:
@@ -98,7 +99,7 @@ def _parts(evaluated: EvaluatedRun) -> list[str]:
     verdict = evaluated.verdict
     counts = [f"{evaluated.counts[outcome]} {outcome}" for outcome in _SHOWN if evaluated.counts[outcome]]
     reasons = verdict.reasons if verdict.word != "PROMOTE" else ()
-    return [*reasons, *(count for count in counts if count not in reasons)] or ["nothing was run"]
+    return [*reasons, *(count for count in counts if count not in reasons)] or ["no test ran"]
 
 
 def _test(each: Classification, layout: Layout) -> list[str]:
@@ -108,7 +109,8 @@ def _test(each: Classification, layout: Layout) -> list[str]:
     line = f"  {each.node}: {why}"
     if columns(line) <= layout.width:
         return [line]
-    return [f"  {shortened(each.node, layout.width - 2)}", *wrapped(why, layout.width, indent=4)]
+    # The node ID stays whole, however long, so that it can be copied.
+    return [f"  {each.node}", *wrapped(why, layout.width, indent=4)]
 
 
 def _expectations(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
@@ -134,12 +136,12 @@ def _expectations(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
     return [
         line
         for (expectation, _), block in zip(used, lines, strict=True)
-        for line in (*block, *(f"      {shortened(node, layout.width - 6)}" for node in nodes.get(expectation.id, ())))
+        for line in (*block, *(f"      {node}" for node in nodes.get(expectation.id, ())))
     ]
 
 
 def _beside(names: Sequence[Sequence[str]], reasons: Sequence[str], width: int) -> list[list[str]]:
-    """Return a table whose last column is ``reasons``; where that does not fit, each reason stands below its row."""
+    """Return a table whose last column is ``reasons``; where it is too wide, each reason follows below its row."""
     whole = aligned([(*row, reason) for row, reason in zip(names, reasons, strict=True)])
     if all(columns(line) <= width for line in whole):
         return [[line] for line in whole]
@@ -151,7 +153,7 @@ def _beside(names: Sequence[Sequence[str]], reasons: Sequence[str], width: int) 
 
 
 def _wrapped_row(row: str, width: int) -> list[str]:
-    """Return a row of a table as it is, or broken where it is too wide."""
+    """Return a row of a table, wrapped if it is too wide."""
     indent = len(row) - len(row.lstrip())
     return [row] if columns(row) <= width else wrapped(row.strip(), width, indent=indent, hanging=6)
 
@@ -184,14 +186,14 @@ def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
     for reason, them in nodes.items():
         lines += wrapped(f"{len(them):>{digits}} × {reason}", layout.width, indent=2, hanging=5 + digits)
         if layout.inapplicable:
-            lines += (f"      {shortened(node, layout.width - 6)}" for node in them)
+            lines += (f"      {node}" for node in them)
     return lines
 
 
 def _production(evaluated: EvaluatedRun) -> list[str]:
     if not evaluated.blocking_in_production or evaluated.context.environment == "production":
         return []
-    return [f"gaia: under production's rules: {evaluated.blocking_in_production} would gate"]
+    return [f"gaia: {counted(evaluated.blocking_in_production, 'failure')} would block production"]
 
 
 def _hung(text: str, layout: Layout) -> list[str]:

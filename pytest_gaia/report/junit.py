@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.report.terms import terms, told
+from pytest_gaia.report.layout import terms, told
 from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evaluated import EvaluatedRun, worst_of_each
 

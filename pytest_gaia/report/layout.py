@@ -1,11 +1,19 @@
-"""Text that fits a terminal, where no terminal library is loaded: lines that wrap, names that are shortened, columns."""
+"""Text for terminals, without a terminal library: wrapped lines, aligned columns, the terms of an expectation."""
+
+from __future__ import annotations
 
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from pytest_gaia.printable import one_line
+from pytest_gaia.wording import counted
+
+if TYPE_CHECKING:
+    from pytest_gaia.expectations.expectation import Expectation
+    from pytest_gaia.verdict.report import ExpectationUse
 
 NARROWEST = 80
 """columns that every text is laid out for, even where a terminal has fewer: it breaks them itself"""
@@ -63,16 +71,6 @@ def listed(head: str, parts: Iterable[str], width: int, *, hanging: int = 2) -> 
     return lines
 
 
-def shortened(node: str, width: int) -> str:
-    """Return a node id in ``width`` columns: what is left out is its middle, because its ends tell it apart."""
-    if columns(node) <= width:
-        return node
-    room = max(width - 1, 2)
-    head = _taken(node, room // 3)
-    tail = _taken(node[::-1], room - columns(head))[::-1]
-    return f"{head}…{tail}"
-
-
 def cut(text: str, width: int) -> str:
     """Return ``text`` in ``width`` columns: what is left out is its end."""
     return text if columns(text) <= width else f"{_taken(text, width - 1)}…"
@@ -92,3 +90,20 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _filled(cell: str, width: int) -> str:
     return cell + " " * (width - columns(cell))
+
+
+def terms(expectation: Expectation | ExpectationUse) -> str:
+    """Return the rule's issue, who answers for it, and the day on which it ends, such as ``GAIA-1, @team, until 2027-01-31``."""
+    return f"{expectation.issue}, {expectation.owner}, until {expectation.expires}"
+
+
+def told(expectation: Expectation | ExpectationUse) -> str:
+    """Return why there is such a rule, and its terms."""
+    return f"{expectation.reason} ({terms(expectation)})"
+
+
+def remaining(days: int) -> str:
+    """Return how much longer something holds that ends in so many ``days``, such as ``3 days left`` and ``ended 1 day ago``."""
+    if days > 0:
+        return f"{counted(days, 'day')} left"
+    return f"ended {counted(-days, 'day')} ago" if days else "ended today"

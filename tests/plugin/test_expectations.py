@@ -68,7 +68,7 @@ def test_what_the_expectation_says_is_accepted_everywhere(
             "*1 passed, 1 expected failure in*",
             "gaia: expected failures",
             "*1  ×  models-shadowed  GAIA-1  @models * days left  the route is shadowed",
-            "gaia: under production's rules: 1 would gate",
+            "gaia: 1 failure would block production",
             "gaia verdict: PROMOTE on small: 1 passed, 1 expected failure",
         ]
     )
@@ -162,7 +162,7 @@ def test_an_expired_expectation_accepts_nothing_and_warns(models: pytest.Pyteste
     result = run(models, server)
 
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*rule models-shadowed expired 2026-11-02 and excuses nothing; ask @models (GAIA-1)"])
+    result.stdout.fnmatch_lines(["*expectation models-shadowed expired on 2026-11-02 and has no effect; ask @models (GAIA-1)"])
 
 
 def test_runxfail_evaluates_without_accepting(models: pytest.Pytester, server: ScriptedServer) -> None:

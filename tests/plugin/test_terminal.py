@@ -225,8 +225,8 @@ def test_a_terminal_has_colours_and_no_line_that_is_too_long(
     text = on_a_terminal(models.path, columns, *arguments)
 
     assert "\x1b[31mgaia verdict: REJECT on small:" in text
-    assert "\x1b[33me" in text
-    assert "\x1b[31mU" in text
+    assert "\x1b[33mx" in text
+    assert "\x1b[31mX" in text
     assert re.search(r"\x1b\[31m(\x1b\[1m)?1 unexpected pass", text)
     footer = re.sub(r"\x1b\[[0-9;]*m", "", text[text.index("gaia: expected failures") :])
     assert max(len(line) for line in footer.splitlines()) <= columns

@@ -9,9 +9,8 @@ import pytest
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
-from pytest_gaia.report.layout import aligned
+from pytest_gaia.report.layout import aligned, remaining
 from pytest_gaia.report.services import header, missing, not_ready, service_table
-from pytest_gaia.report.terms import remaining
 from pytest_gaia.secrets.masks import Secret
 
 

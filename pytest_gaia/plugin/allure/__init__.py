@@ -9,7 +9,7 @@ from pytest_gaia.plugin.allure.library import file_logger, plugin_manager
 from pytest_gaia.plugin.allure.seam import Seam
 from pytest_gaia.plugin.allure.steps import keep_steps_in_context
 from pytest_gaia.plugin.checks.result import Evaluator, Result
-from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.plugin.options import only_looks
 from pytest_gaia.run.session import Run
 
 

@@ -16,7 +16,7 @@ from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence, M
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.masking.reports import has_colours
-from pytest_gaia.plugin.signs import only_looks
+from pytest_gaia.plugin.options import only_looks
 from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
 from pytest_gaia.run.session import Run

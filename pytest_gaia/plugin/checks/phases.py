@@ -20,7 +20,7 @@ from pytest_gaia.plugin.masking.reports import mask_report
 from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Skipped
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.printable import colourless
-from pytest_gaia.report.terms import terms
+from pytest_gaia.report.layout import terms
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.classify import PhaseOutcome
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire

@@ -234,7 +234,15 @@ class Result:
             self.unwritten.append(_cannot_be_written("--gaia-verdict-file", self._report, error))
 
 
-_WRITES = ("gaia_record", "gaia_report", "gaia_subjects", "gaia_seal", "xmlpath", "log_file", "allure_report_dir")
+_WRITES = (
+    "gaia_report_log",
+    "gaia_verdict_file",
+    "gaia_subjects",
+    "gaia_plan_out",
+    "xmlpath",
+    "log_file",
+    "allure_report_dir",
+)
 
 
 def written_by(config: pytest.Config) -> list[Path]:

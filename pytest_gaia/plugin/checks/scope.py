@@ -17,8 +17,8 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.checks.phases import EVIDENCE
 from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.launch import distributes, paths_of, selects_nothing
+from pytest_gaia.plugin.options import only_looks
 from pytest_gaia.plugin.pytest_private import fnmatch_ex, settings_found
-from pytest_gaia.plugin.signs import only_looks
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.plan import Plan, PlannedObjective, PlannedTest, read_plan, write_plan
 from pytest_gaia.verdict.report import expectations_digest

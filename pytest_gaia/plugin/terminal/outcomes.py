@@ -14,7 +14,7 @@ from pytest_gaia.plugin.pytest_private import SubtestContext, is_unittest, show_
 Word: TypeAlias = "str | tuple[str, Mapping[str, bool]]"
 """what ``-v`` shows of a test, with the colours that are not pytest's own choice"""
 
-_LETTERS = {"not applicable": "n", "expected failure": "e", "tolerated": "t", "unexpected pass": "U"}
+_LETTERS = {"not applicable": "n", "expected failure": "x", "tolerated": "t", "unexpected pass": "X"}
 _RED = "unexpected pass"
 """an outcome that says: somebody has to act. pytest would show what it does not know in yellow"""
 

@@ -9,8 +9,8 @@ from pytest_gaia.promotion.ledger.statements import SHORT, GatePredicate
 from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.promotion.signoff._environments import counts_of
 from pytest_gaia.promotion.signoff._look import Look, RunSeen, kept_run, may_testify, moment
+from pytest_gaia.report.layout import told
 from pytest_gaia.report.signoff.page import Change, Changes, Counts
-from pytest_gaia.report.terms import told
 
 _NOTHING = "none"
 _COUNTED = {

@@ -6,7 +6,7 @@ Nothing is decided here. The answer is that of the target's gate; whatever evide
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_gaia.report.terms import remaining
+from pytest_gaia.report.layout import remaining
 
 _DAY = len("2026-11-23")
 
