@@ -162,7 +162,9 @@ def test_an_expired_expectation_accepts_nothing_and_warns(models: pytest.Pyteste
     result = run(models, server)
 
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*expectation models-shadowed expired on 2026-11-02 and has no effect; ask @models (GAIA-1)"])
+    result.stdout.fnmatch_lines(
+        ["*expectation models-shadowed expired on 2026-11-02 and has no effect; ask @models (GAIA-1)"]
+    )
 
 
 def test_runxfail_evaluates_without_accepting(models: pytest.Pytester, server: ScriptedServer) -> None:
