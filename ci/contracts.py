@@ -10,7 +10,7 @@ class PrivateModules(Contract):
     """A module or package whose name begins with an underscore is imported by its own top-level package only."""
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
-        """Find every import of a private module from outside the package that holds it."""
+        """Find every import of a private module from outside its package."""
         broken = [
             f"{importer} imports {imported}, which is private to {owner}"
             for imported in sorted(graph.modules)
@@ -26,9 +26,9 @@ class PrivateModules(Contract):
 
 
 class SingleImporters(Contract):
-    """Each library is imported by one module, which the rest of the project goes through.
+    """Each library is imported by one module, and other modules use that one.
 
-    ``importers`` has one ``library = module`` a line.
+    ``importers`` has one ``library = module`` per line.
     """
 
     importers = fields.ListField(subfield=fields.StringField())

@@ -1,4 +1,4 @@
-"""The stand-ins of ``ci/fakes`` on the path of a test, with a cloud of their own in the test's temporary folder."""
+"""The fakes of ``ci/fakes`` on the path of a test, with their state in its temporary folder."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ FILE = {
         "checks": [{"path": "/health", "method": "GET", "interval": "15s", "timeout": "5s"}],
     },
 }
-"""what the deploy file of a seeded app says"""
+"""the deploy file of a seeded app"""
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call of a stand-in."""
+    """One call of a fake tool."""
 
     tool: str
     argv: tuple[str, ...]
     exit: int
     env: dict[str, str]
-    """``FLY_…`` and ``NO_COLOR``; a token shows as ``set``"""
+    """``FLY_…`` and ``NO_COLOR``; a token is shown as ``set``"""
     cwd: str
 
 
 class FakeTools:
-    """``fly`` and ``docker`` as a test sees them: seed the cloud, set faults, read what was called."""
+    """Control the fake ``fly`` and ``docker``: seed apps, inject faults, read calls."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -56,12 +56,12 @@ class FakeTools:
             if (FAKES / tool).exists():
                 (folder / tool).symlink_to(FAKES / tool)
         with self.state():
-            """Written once, so that the stand-ins find it beside them."""
-        # The Python of these tests runs them; a machine's own `python3` may be too old.
+            """Write the file once, so that the fakes find it in their folder."""
+        # Run them with the Python of these tests; `python3` may be too old.
         monkeypatch.setenv("PATH", os.pathsep.join((str(folder), str(Path(sys.executable).parent), os.environ["PATH"])))
 
     def state(self) -> AbstractContextManager[dict[str, Any]]:
-        """Change the state file as you like; nothing else can meanwhile."""
+        """Change the state file while holding its lock."""
         return self._store.change()
 
     def app(
@@ -77,7 +77,7 @@ class FakeTools:
         secrets: Sequence[str] = (),
         file: dict[str, Any] | None = None,
     ) -> None:
-        """Put an app there that is deployed and healthy; with ``machines=0``, one that never was deployed."""
+        """Add an app that is deployed and healthy; with ``machines=0``, one that was never deployed."""
         app: dict[str, Any] = {"name": name, "org": "gaia", "region": region, "hostname": f"{name}.fly.dev"}
         app |= {
             "releases": [],
@@ -103,32 +103,32 @@ class FakeTools:
     def platform(
         self, environment: str, services: Sequence[str] = ("gateway", "auth", "asset", "chat"), **how: Any
     ) -> None:
-        """Put ``gaia-<service>-<environment>`` there for each service; ``how`` as for ``app``."""
+        """Add ``gaia-<service>-<environment>`` for each service; ``how`` as for ``app``."""
         for service in services:
             self.app(f"gaia-{service}-{environment}", **how)
 
     def fault(self, target: str, *faults: str) -> None:
-        """Let ``target`` (an app, or ``*``) show these faults, after those that it shows already."""
+        """Inject these faults into ``target`` (an app, or ``*``), after existing ones."""
         unknown = {faults_of.Fault.parse(each).kind for each in faults} - {*faults_of.FLY, *faults_of.DOCKER}
         if unknown:
-            raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; see ci/fakes/fly --fake-help")
+            raise ValueError(f"unknown fault: {', '.join(sorted(unknown))}; see ci/fakes/fly --fake-help")
         with self.state() as cloud:
             cloud["faults"].setdefault(target, []).extend(faults)
             if target in cloud["apps"]:
                 cloud["apps"][target].pop("slept", None)
 
     def heal(self, target: str | None = None) -> None:
-        """Take the faults of ``target`` away; without it, all."""
+        """Remove the faults of ``target``; without it, all."""
         with self.state() as cloud:
             cloud["faults"] = {key: each for key, each in cloud["faults"].items() if target not in (None, key)}
 
     def new_source(self, name: str) -> None:
-        """Let the next build give other images: somebody committed something."""
+        """Let the next build produce other images, as after a commit."""
         with self.state() as cloud:
             cloud["source"] = name
 
     def without(self, *tools: str) -> None:
-        """Take tools away, and every folder of the path that has one of that name."""
+        """Remove tools, and every folder of the path that contains one of that name."""
         for tool in tools:
             (self.folder / tool).unlink(missing_ok=True)
         folders = [
@@ -143,7 +143,7 @@ class FakeTools:
         return [each for each in calls if tool in (None, each.tool) and each.argv[: len(words)] == words]
 
     def machines(self, app: str) -> list[dict[str, Any]]:
-        """Return the machines of an app that serve, as the API has them."""
+        """Return the serving machines of an app, as the API returns them."""
         return [each for each in self._store.read()["apps"][app]["machines"] if fly_machines.launched(each)]
 
     def digests(self, app: str) -> set[str]:
@@ -170,7 +170,7 @@ class FakeTools:
 
 @pytest.fixture
 def fake_tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> FakeTools:
-    """The stand-ins for ``fly``, ``flyctl`` and ``docker`` first on the path, with an empty cloud."""
+    """The fakes of ``fly``, ``flyctl`` and ``docker`` first on the path, with an empty cloud."""
     monkeypatch.delenv("GAIA_FAKE_STATE", raising=False)
     for name in [each for each in os.environ if each.startswith("FLY_")]:
         monkeypatch.delenv(name)

@@ -1,6 +1,6 @@
-"""What a project file of a test begins or ends with."""
+"""Text at the beginning or end of a project file in tests."""
 
 from __future__ import annotations
 
 ON_GAIA = '[gaia]\nplatform = "gaia"\n'
-"""makes the built-in environments those of the Gaia Platform; at the end of a file it moves no line of the others"""
+"""selects the built-in environments of the Gaia Platform; at the end of a file it does not move other lines"""

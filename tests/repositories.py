@@ -1,4 +1,4 @@
-"""Git repositories for tests: real ones, untouched by how git is set up on this machine."""
+"""Git repositories for tests, independent of the git configuration of the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AUTHOR = "Dev <dev@example.org>"
 
 
 class Repository:
-    """A repository around ``folder``; files are written and committed in one call."""
+    """A repository in ``folder``; one call writes and commits files."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -28,7 +28,7 @@ class Repository:
         self.git("config", "user.email", "committer@example.org")
 
     def git(self, *arguments: str) -> str:
-        """Run git there; return what it prints."""
+        """Run git there, and return its output."""
         done = subprocess.run(["git", *arguments], cwd=self.folder, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
@@ -40,7 +40,7 @@ class Repository:
         return path
 
     def commit(self, message: str = "change", author: str = AUTHOR) -> str:
-        """Commit all that is there; return the commit."""
+        """Commit all files, and return the commit."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", f"--author={author}", f"--message={message}")
         return self.git("rev-parse", "HEAD")

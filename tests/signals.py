@@ -1,4 +1,4 @@
-"""What is started by tests heeds signals, whatever started the tests: ``nohup`` or a shell's ``&`` have some ignored."""
+"""Let processes of tests receive signals, although ``nohup`` or ``&`` may have started the tests with some ignored."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def heeded_signals() -> Iterator[None]:
-    """Hand no ignored signal down; the tests themselves go on without it, as whoever had it ignored wants."""
+def unignored_signals() -> Iterator[None]:
+    """Reset ignored signals in child processes; the tests themselves keep ignoring them."""
     ignored = [
         each for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) == signal.SIG_IGN
     ]
     for each in ignored:
-        # A handler is not inherited by a program that is executed, where being ignored is.
+        # A new program inherits ignored signals, but not handlers.
         signal.signal(each, lambda *_: None)
     yield
     for each in ignored:

@@ -1,6 +1,6 @@
-"""``make bench`` (``python -m ci.bench``): the sandbox against pytest-postgresql, the plugin against plain pytest.
+"""Compare the sandbox with pytest-postgresql, and the plugin with plain pytest: ``make bench`` (``python -m ci.bench``).
 
-It brings the peer. Nothing else should run meanwhile; it takes some minutes.
+It installs the peer. It takes some minutes; run nothing else in the meantime.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ci.bench import allure, evaluating, imports, isolation, redaction, starts
 
 ROUNDS = 3
 MANY_ROUNDS = 6
-"""where the target is small beside what is measured, and the machine noisy"""
+"""rounds for small differences on a noisy machine"""
 
 
 def main() -> int:
-    """Measure everything in alternating rounds and print it. Return 1 if a target is missed."""
+    """Measure everything in alternating rounds, and print the results. Return 1 if a target is missed."""
     met = [*_starts()]
     met += _isolation()
     met += _plugin()
@@ -34,7 +34,7 @@ def _starts() -> list[bool]:
         _line("ready, nothing cached", median(each.ready for each in first), "s", at_most=1.0),
         _line("ready, from the cache", median(each.ready for each in cached), "s", at_most=0.35),
         _line("one more stack", 1000 * median(each.stack for each in cached), "ms", at_most=50),
-        _line("stopped, nothing left", 1000 * median(each.stop for each in cached), "ms"),
+        _line("stopped and cleaned up", 1000 * median(each.stop for each in cached), "ms"),
     ]
 
 
@@ -66,7 +66,7 @@ def _plugin() -> list[bool]:
 
 def _evaluating() -> list[bool]:
     tests, expectations = evaluating.FILES * evaluating.TESTS, evaluating.EXPECTATIONS
-    print(f"\n{tests} tests under {expectations} rules, processor time, best of {MANY_ROUNDS} runs")
+    print(f"\n{tests} tests under {expectations} expectations, CPU time, best of {MANY_ROUNDS} runs")
     ways = evaluating.rounds(MANY_ROUNDS)
     for way in ways.values():
         _line(f"{way.name}: collection", way.collection, "s")
@@ -75,14 +75,14 @@ def _evaluating() -> list[bool]:
     used, peer = max(evaluated.memory), max(plain.memory)
     _line("noise: plain again, run", 100 * (ways["plain pytest again"].run / plain.run - 1), "%")
     met = [
-        _line("judged: added to collection", evaluated.collection - plain.collection, "s", at_most=0.5),
-        _line("judged: memory a test", 1024 * (used - peer) / tests, "KB", at_most=4),
+        _line("evaluated: added to collection", evaluated.collection - plain.collection, "s", at_most=0.5),
+        _line("evaluated: memory a test", 1024 * (used - peer) / tests, "KB", at_most=4),
     ]
     seconds = 100 * (evaluated.run / plain.run - 1)
     if not shutil.which("valgrind"):
-        return [*met, _line("judged: added to the run", seconds, "%", at_most=5)]
-    # Seconds differ from run to run by more than the target.
-    _line("judged: added to the run", seconds, "%")
+        return [*met, _line("evaluated: added to the run", seconds, "%", at_most=5)]
+    # Seconds vary by more than the target.
+    _line("evaluated: added to the run", seconds, "%")
     return met + _counted(tests)
 
 
@@ -95,13 +95,13 @@ def _counted(tests: int) -> list[bool]:
     less_collection = less_evaluated.collection - less_plain.collection
     _line("plain pytest: collection", plain.collection / 1e6, "M")
     _line("plain pytest: run", plain.run / 1e6, "M")
-    _line("judged: added to collection", collection / 1e6, "M")
+    _line("evaluated: added to collection", collection / 1e6, "M")
     _line("... a fifth of it", less_collection / 1e6, "M")
-    _line("judged: added to the run", run / 1e6, "M")
+    _line("evaluated: added to the run", run / 1e6, "M")
     _line("... a fifth of it", less / 1e6, "M")
     return [
-        _line("judged: added to the run", 100 * run / plain.run, "%", at_most=5),
-        # A start of its own makes the smaller one dearer a test; only growth would not be linear.
+        _line("evaluated: added to the run", 100 * run / plain.run, "%", at_most=5),
+        # The cost of a start weighs more in the smaller run. Only growth would not be linear.
         _line("all / five times the fifth: collection", collection / less_collection / 5, "x", at_most=1.1),
         _line("all / five times the fifth: run", run / less / 5, "x", at_most=1.1),
     ]
@@ -109,20 +109,20 @@ def _counted(tests: int) -> list[bool]:
 
 def _allure() -> list[bool]:
     alone, bridged = allure.rounds(MANY_ROUNDS)
-    print(f"\n{allure.TESTS} tests for Allure, processor time, best of {MANY_ROUNDS} runs")
+    print(f"\n{allure.TESTS} tests for Allure, CPU time, best of {MANY_ROUNDS} runs")
     _line("allure-pytest alone: run", alone, "s")
     _line("with the bridge: run", bridged, "s")
     return [_line("added by the bridge to a test", 1000 * (bridged - alone) / allure.TESTS, "ms", at_most=0.15)]
 
 
 def _redaction() -> list[bool]:
-    print("\nmasking, processor time: a million characters, and by how much they cost more than half of them")
+    print("\nmasking, CPU time: a million characters, and the ratio to half of them")
     met = []
     for text in redaction.hostile():
         _line(text.name, text.seconds, "s")
         met.append(_line("... the whole / the half", text.seconds / text.half, "x", at_most=3))
     few, many = redaction.learning(redaction.FEW), redaction.learning(redaction.MANY)
-    _line(f"{redaction.MANY} tokens learnt", many, "s")
+    _line(f"{redaction.MANY} tokens registered", many, "s")
     growth = redaction.MANY / redaction.FEW
     return [
         *met,

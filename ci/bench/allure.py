@@ -1,7 +1,7 @@
-"""What the bridge costs over allure-pytest alone: 5,000 trivial tests, judged in both runs, results in memory.
+"""Measure the cost of the Allure bridge over allure-pytest alone, with 5,000 trivial tests.
 
-A results folder holds one file a test at the least, and a slow disk takes longer to make one than the bridge to say
-what is in it; where there is a file system in memory the files go there, in both runs.
+Both runs write their results to a file system in memory if there is one, because a slow disk takes longer to create a
+file than the bridge takes to fill it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def test_trivial(number):
 
 
 def rounds(count: int) -> tuple[float, float]:
-    """Run both ways ``count`` times in turn; return the seconds of the quickest run, alone and with the bridge."""
+    """Run each way ``count`` times in turn. Return the seconds of the fastest run, alone and with the bridge."""
     alone, bridged = [], []
     with folder_in_memory() as folder, healthy_server() as url:
         project = Path(folder)

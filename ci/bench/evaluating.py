@@ -1,4 +1,4 @@
-"""What judging costs: 10,000 trivial tests under 1,000 rules, against plain pytest and against xfail marks."""
+"""Measure the cost of expectations: 10,000 trivial tests with 1,000 of them, compared with plain pytest and xfail marks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_trivial(number):
 """
 
 _EXPECTATION = """
-why = "a rule that never excuses anything, because the test passes"
+reason = "covers no failure, because the test passes"
 issue = "BENCH-{number}"
 owner = "@bench"
 added = 2026-11-01
@@ -67,20 +67,20 @@ class Contender:
     name: str
     arguments: tuple[str, ...]
     collections: list[float] = field(default_factory=list)
-    """seconds of processor time from the start of the process to the end of the collection"""
+    """seconds of CPU time from the start of the process to the end of the collection"""
     runs: list[float] = field(default_factory=list)
     """seconds from there to the end of the process"""
     memory: list[float] = field(default_factory=list)
-    """peak of the process, MB"""
+    """peak memory of the process, MB"""
 
     @property
     def run(self) -> float:
-        """Seconds of the quickest run, without its collection."""
+        """Seconds of the fastest run, without its collection."""
         return min(self.runs)
 
     @property
     def collection(self) -> float:
-        """Seconds of the quickest collection."""
+        """Seconds of the fastest collection."""
         return min(self.collections)
 
     def measure(self, project: Path) -> None:
@@ -102,7 +102,7 @@ class Counted:
 
 
 def rounds(count: int) -> dict[str, Contender]:
-    """Run all contenders ``count`` times in turn; return them by name. One is there twice: how far it differs is noise."""
+    """Run all contenders ``count`` times in turn, and return them by name. One runs twice, to measure the noise."""
     with _project(FILES, EXPECTATIONS) as (project, ways):
         contenders = [Contender(name, arguments) for name, arguments in ways.items()]
         contenders.append(Contender("plain pytest again", ways["plain pytest"]))
@@ -113,11 +113,11 @@ def rounds(count: int) -> dict[str, Contender]:
 
 
 def counted(share: float = 1.0) -> tuple[Counted, Counted]:
-    """Return the instructions of plain pytest and of a judged run, of a ``share`` of the tests and rules."""
+    """Return the instructions of plain pytest and of an evaluated run, for a ``share`` of the tests and expectations."""
     with _project(round(FILES * share), round(EXPECTATIONS * share)) as (project, ways):
         whole = [ways["plain pytest"], ways["judged"]]
         collecting = [(*arguments, "--collect-only") for arguments in whole]
-        # Side by side, because nothing else that runs changes what is counted.
+        # In parallel: other processes do not change the count of instructions.
         with ThreadPoolExecutor(2) as pool:
             counts = list(pool.map(lambda arguments: instructions_of(project, *arguments), [*whole, *collecting]))
     plain, evaluated, plain_collection, evaluated_collection = counts
@@ -128,7 +128,7 @@ def counted(share: float = 1.0) -> tuple[Counted, Counted]:
 
 @contextlib.contextmanager
 def _project(files: int, expectations: int) -> Iterator[tuple[Path, dict[str, tuple[str, ...]]]]:
-    """Give a project of so many files and rules, and the ways to run it: name → arguments."""
+    """Yield a project with so many files and expectations, and the ways to run it: name → arguments."""
     with tempfile.TemporaryDirectory() as folder, healthy_server() as url:
         project = Path(folder)
         _write(project, files, expectations)
@@ -161,7 +161,7 @@ def _write(project: Path, files: int, expectations: int) -> None:
         (folder / "__init__.py").write_text("")
         (folder / "test_trivial.py").write_text(_TEST.format(tests=TESTS))
     for number in range(expectations):
-        # Every tenth one is of another environment, and expects what each test of a run is asked about then.
+        # Every tenth expectation is for another environment, so that each test has to be matched against it.
         elsewhere = number % 10 == 0
         environment, expect = ("other", "fails") if elsewhere else ("bench", "flaky")
         text = _EXPECTATION.format(
@@ -171,7 +171,7 @@ def _write(project: Path, files: int, expectations: int) -> None:
 
 
 class _Healthy(BaseHTTPRequestHandler):
-    """Answers everything as a healthy gateway does."""
+    """Responds to every request as a healthy gateway."""
 
     def do_GET(self) -> None:
         self._answer()
@@ -187,7 +187,7 @@ class _Healthy(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own name
-        """Stay quiet."""
+        """Print nothing."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What the plugin costs a pytest run that does not use Gaia: the same trivial run with it and without it, in turn."""
+"""Measure the cost of the plugin for a pytest run that does not use Gaia, with and without it in turn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROUNDS = 15
 
 
 def added_milliseconds() -> float:
-    """Return by how much the quickest run with the plugin is slower than the quickest without, in ms."""
+    """Return by how many ms the fastest run with the plugin is slower than the fastest run without it."""
     with _project() as project:
         pairs = [(seconds_of(project), seconds_of(project, "-p", "no:gaia")) for _ in range(ROUNDS)]
     with_plugin, without = zip(*pairs, strict=True)
@@ -21,9 +21,9 @@ def added_milliseconds() -> float:
 
 
 def added_percent() -> float:
-    """Return by how much a run with the plugin takes more instructions than one without. Needs ``valgrind``."""
+    """Return how many more instructions a run with the plugin takes. Needs ``valgrind``."""
     with _project() as project:
-        # The first run compiles.
+        # The first run compiles the modules.
         seconds_of(project)
         return 100 * (instructions_of(project) / instructions_of(project, "-p", "no:gaia") - 1)
 

@@ -1,8 +1,7 @@
-"""What isolating a test's database costs: here, and with pytest-postgresql on the same PostgreSQL in memory.
+"""Measure the cost of an isolated database per test: here, and with pytest-postgresql on the same PostgreSQL in memory.
 
-The cost of a test is ``(T(1 + n) - T(1)) / n``, where T is the shortest wall time of a whole pytest process, so that
-starting servers and importing libraries does not count, nor what else the machine does. Every test inserts one row and
-counts the rows.
+The cost of a test is ``(T(1 + n) - T(1)) / n``, where T is the shortest wall time of a whole pytest process. So the
+start of servers, imports and other processes do not count. Every test inserts one row and counts the rows.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class Contender:
     name: str
     measure: Callable[[int], float]
     count: int
-    """tests in a run, so many that the run is long against what disturbs it"""
+    """tests in a run: enough to make disturbances small"""
     one: float = inf
     many: float = inf
 
@@ -87,12 +86,12 @@ class Contender:
 
     @property
     def cost(self) -> float:
-        """Milliseconds that one more test takes."""
+        """Milliseconds for one more test."""
         return 1000 * (self.many - self.one) / self.count
 
 
 def contenders() -> list[Contender]:
-    """Return who is measured here; the peer only where it can run."""
+    """Return the contenders; the peer only if it can run here."""
     ways = [
         Contender("rollback", partial(ours, "postgres"), 400),
         Contender("own database", partial(ours, "postgres_fresh"), 30),
@@ -102,7 +101,7 @@ def contenders() -> list[Contender]:
 
 
 def peer_is_missing() -> str | None:
-    """Return why the peer cannot be measured here, or None."""
+    """Return the reason if the peer cannot be measured here, or None."""
     if find_spec("pytest_postgresql") is None or find_spec("psycopg") is None:
         return "pytest-postgresql is not installed: make bench"
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
@@ -142,7 +141,7 @@ def _timed(source: str, options: tuple[str, ...], *, unprivileged: bool = False)
 
 @contextmanager
 def _project(source: str) -> Iterator[Path]:
-    """A pytest project of one file, in memory where that is possible."""
+    """Yield a pytest project with one file, in memory if possible."""
     with folder_in_memory() as name:
         folder = Path(name)
         folder.chmod(0o777)
@@ -153,7 +152,7 @@ def _project(source: str) -> Iterator[Path]:
 
 
 def _as_nobody() -> tuple[str, ...]:
-    """Run as a user that PostgreSQL accepts, who can still read an environment below ``/root``."""
+    """Run as a user that PostgreSQL accepts and that can read an environment below ``/root``."""
     capability = "-all,+dac_read_search"
     identity = ("--reuid=nobody", "--regid=nogroup", "--clear-groups")
     rights = (f"--bounding-set={capability}", f"--inh-caps={capability}", f"--ambient-caps={capability}")

@@ -1,4 +1,4 @@
-"""One run of pytest in a process of its own, and what it took of the machine."""
+"""Run pytest in its own process, and measure time, memory and instructions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OFF = ("anyio", "allure_pytest", "hypothesispytest", "rerunfailures", "cacheprovider", "xdist")
-"""plugins that are installed here and that a user of this one need not have"""
+"""plugins that are installed here, but not required"""
 _REFERENCES = re.compile(r"I +refs: +([\d,]+)")
-"""what cachegrind says at its end"""
+"""the last line of cachegrind"""
 
 
 def usage_of(project: Path, *arguments: str, needs: str = "") -> resource.struct_rusage:
-    """Run pytest in ``project`` and return what it used. Raises ``RuntimeError`` if the run is not green.
+    """Run pytest in ``project`` and return its use of resources. Raise ``RuntimeError`` if the run fails.
 
-    ``needs`` is the plugin that is measured, among those that are left out elsewhere.
+    ``needs`` is a plugin that this run loads, and other runs do not.
     """
     command = _command(arguments, needs)
     child = subprocess.Popen(command, cwd=project, env=_environment(project), stdout=subprocess.DEVNULL)
@@ -33,10 +33,10 @@ def usage_of(project: Path, *arguments: str, needs: str = "") -> resource.struct
 
 
 def instructions_of(project: Path, *arguments: str) -> int:
-    """Return how many instructions one run takes, which a busy machine does not change. Needs ``valgrind``."""
+    """Return the number of instructions of one run, which does not depend on the load. Needs ``valgrind``."""
     counting = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     command = [*counting, *_command(arguments, "")]
-    # The order of sets must be the same in every run.
+    # Every run needs the same order of sets.
     environment = {**_environment(project), "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     found = _REFERENCES.search(done.stderr)
@@ -51,19 +51,19 @@ def _command(arguments: Sequence[str], needs: str) -> list[str]:
 
 
 def _environment(project: Path) -> dict[str, str]:
-    # Compiled modules are what users have, whatever this shell says of writing them.
+    # Users have compiled modules, so write them even if this shell forbids it.
     dropped = ("GAIA_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return {**environment, "PYTHONPATH": str(project)}
 
 
 def seconds_of(project: Path, *arguments: str, needs: str = "") -> float:
-    """Return the seconds of processor time of one run: neighbours on the machine do not count."""
+    """Return the seconds of CPU time of one run, so that other processes do not count."""
     usage = usage_of(project, *arguments, needs=needs)
     return usage.ru_utime + usage.ru_stime
 
 
 def megabytes(usage: resource.struct_rusage) -> float:
-    """Return the peak of memory."""
+    """Return the peak memory in MB."""
     # Linux counts in kilobytes, macOS in bytes.
     return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)

@@ -1,4 +1,4 @@
-"""What masking costs: for texts built to be slow, and with many tokens learnt. Ratios of one run show what grows faster than linear."""
+"""Measure the cost of masking, for difficult texts and with many registered tokens. Ratios within a run show non-linear growth."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Hostile:
 
 
 def hostile() -> list[Hostile]:
-    """Return what masking costs of each text, in processor time, the best of some rounds."""
+    """Return the CPU time of masking each text, the best of some rounds."""
     redactor = Redactor(_KNOWN)
     return [
         Hostile(name, _best(partial(redactor.text, text)), _best(partial(redactor.text, text[: len(text) // 2])))
@@ -54,13 +54,13 @@ def hostile() -> list[Hostile]:
 
 
 def learning(count: int) -> float:
-    """Return the seconds of processor time in which ``count`` tokens are learnt, each from an answer, and each masked once."""
+    """Return the CPU time to register ``count`` tokens, each from a response, and to mask each once."""
 
     def run() -> None:
         redactor = Redactor(_KNOWN)
         for token in [secrets.token_urlsafe(24) for _ in range(count)]:
             redactor.exchanged(json.dumps({"access_token": token}))
-            redactor.text(f"the answer held {token}")
+            redactor.text(f"the response contained {token}")
 
     return _best(run)
 

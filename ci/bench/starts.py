@@ -1,4 +1,4 @@
-"""How long a sandbox takes to start, and a further cell to be made."""
+"""Measure the start of a sandbox, and the creation of another stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_gaia.run.sandbox import Sandbox
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One sandbox: seconds until it was ready, for a further cell, and until nothing was left of it."""
+    """One sandbox: seconds until it was ready, for another stack, and until it was cleaned up."""
 
     ready: float
     stack: float
@@ -22,7 +22,7 @@ class Start:
 
 
 def started() -> Start:
-    """Start a sandbox, make five more cells, and stop it."""
+    """Start a sandbox, create five more stacks, and stop it."""
     began = time.perf_counter()
     sandbox = Sandbox.start()
     try:

@@ -1,6 +1,6 @@
 """``python -m ci.cases [WORD…]``: run command lines that once gave a wrong result, each in a fresh project.
 
-``cases.toml`` beside this module holds one table per case: the files of the project, the variables, the command and the
+``cases.toml`` next to this module has one table per case: the files of the project, the variables, the command and the
 correct result. ``gaia`` runs in a fork of this process, which has everything imported; ``pytest`` needs a process of its
 own, as users start it. A server on loopback responds to every request as a healthy service does.
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 SECONDS = 60
-"""after which a command is killed, and its case has failed"""
+"""seconds after which a command is killed and its case fails"""
 TABLE = Path(__file__).with_name("cases.toml")
 
 
@@ -96,7 +96,7 @@ def check(case: Case, port: int) -> list[str]:
 def _environ(case: Case, folder: Path, port: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GAIA_", "PYTEST_", "GITHUB_"))}
     mine = {name: value.replace("{port}", str(port)) for name, value in case.environ.items()}
-    # The scripts of this environment come first: tools that a case starts find the same gaia.
+    # The scripts of this environment come first, so that tools started by a case use the same gaia.
     path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
     return {**kept, "HOME": str(folder), "COLUMNS": "120", "PATH": path, **mine}
 
@@ -129,7 +129,7 @@ def _run(command: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, s
 
 
 def _run_here(arguments: Sequence[str], folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
-    """Run ``gaia`` in a fork: nothing is imported again, and nothing that one case changes reaches the next."""
+    """Run ``gaia`` in a fork: it imports nothing again, and its changes do not affect the next case."""
     from pytest_gaia.cli.app import run
 
     with tempfile.TemporaryFile() as output:
@@ -171,7 +171,7 @@ class Healthy:
         if self._child == 0:
             os.close(self._alive)
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            # The end of the file: this process has left the context, or was killed.
+            # End of file: the main process has left the context, or was killed.
             os.read(ending, 1)
             os._exit(0)
         os.close(ending)

@@ -1,9 +1,9 @@
 """``make peers`` (``python -m ci.peers``): the test suites of other projects, with this plugin installed and without it.
 
 Every test must have the same outcome in both. pip fetches the sources that the lock pins, checks their hashes, and builds
-nothing but their metadata; the tests run in two environments of links to ``.venv``, of which one lacks this package. A
-difference counts if two rounds show it, because some of these tests depend on time. It takes 10 to 30 minutes; nothing is
-left behind. Exit 0 if nothing differs, 1 if anything does, 12 if there is nothing to compare.
+nothing but their metadata; the tests run in two environments of links to ``.venv``, one without this package. A
+difference counts if two rounds show it, because some of these tests depend on time. It takes 10 to 30 minutes and removes
+all its files. Exit 0 if nothing differs, 1 if anything does, 12 if there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PEERS = {
     "pytest-xdist": ("testing",),
     "pytest-asyncio": ("tests",),
     "pytest-rerunfailures": ("tests",),
-    # It makes errors of all warnings, and pytest-asyncio, which it does not know, warns where this is not set.
+    # It turns warnings into errors, and pytest-asyncio warns if this is not set.
     "httpx": ("tests", "-o", "asyncio_default_fixture_loop_scope=function"),
 }
 """project → the arguments of its pytest; the source archives of all four contain their tests"""
@@ -42,26 +42,26 @@ OURS = ("pytest_gaia", "_editable_impl_pytest_gaia", "__editable__")
 
 
 class Unavailable(Exception):
-    """There is nothing to compare; the message is for the user."""
+    """The comparison is not possible; the message explains why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a run of a test suite reported."""
+    """The report of one run of a test suite."""
 
     outcomes: Mapping[str, str]
     """test → outcome; a test that fails and then errors has both"""
     ending: str
-    """exit code and pytest's last line without its time: it counts warnings, too"""
+    """exit code, and the last line of pytest without the time, because it counts warnings too"""
     seconds: float
 
     @property
     def counts(self) -> str:
-        """Return how many tests have which outcome."""
+        """Return the number of tests by outcome."""
         return ", ".join(f"{number} {outcome}" for outcome, number in sorted(Counter(self.outcomes.values()).items()))
 
     def differences(self, other: Results) -> list[str]:
-        """Return a line for everything in which ``other`` differs."""
+        """Return a line for each difference to ``other``."""
         names = sorted(self.outcomes.keys() | other.outcomes.keys())
         pairs = [(name, self.outcomes.get(name, "absent"), other.outcomes.get(name, "absent")) for name in names]
         pairs.append(("the end of the run", self.ending, other.ending))
@@ -71,7 +71,7 @@ class Results:
 
 
 def main() -> int:
-    """Compare every project that was chosen, and print a line for each."""
+    """Compare each chosen project, and print a line for each."""
     parser = argparse.ArgumentParser(prog="python -m ci.peers", description=__doc__.partition("\n")[0])
     parser.add_argument("peers", metavar="PROJECT", nargs="*", help=f"only these of {', '.join(PEERS)}")
     chosen = parser.parse_args().peers or list(PEERS)
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def fetch(peers: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Download the source archives of the locked versions, and return where each of them is."""
+    """Download the source archives of the locked versions, and return their paths."""
     entries = re.split(r"\n(?=\S)", LOCK.read_text(encoding="utf-8"))
     pins = [entry for entry in entries if entry.partition("==")[0] in peers]
     folder.mkdir()
@@ -116,13 +116,13 @@ def fetch(peers: Sequence[str], folder: Path) -> dict[str, Path]:
 
 
 def environment(folder: Path, *, with_plugin: bool) -> str:
-    """Make an environment of links to all that is installed, with this package or without it; return its Python."""
+    """Create an environment of links to all installed packages, with or without this one. Return its Python."""
     venv.create(folder, symlinks=True)
     python = str(folder / "bin" / "python")
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     target = Path(subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
     for path in Path(sysconfig.get_path("purelib")).iterdir():
-        # Not through a .pth: it would put tests and ci of this project in the way of those of others.
+        # Not with a .pth file, which would shadow the tests of others with those of this project.
         if not path.name.startswith(OURS) or (with_plugin and path.suffix == ".dist-info"):
             (target / path.name).symlink_to(path)
     if with_plugin:
@@ -131,7 +131,7 @@ def environment(folder: Path, *, with_plugin: bool) -> str:
 
 
 def compare(archive: Path, arguments: Sequence[str], pythons: Sequence[str], folder: Path) -> bool:
-    """Run a project's tests in both environments and print the result; return whether nothing differs."""
+    """Run the tests of a project in both environments, print the result, and return whether nothing differs."""
     name = archive.name.removesuffix(".tar.gz")
     differences: list[str] = []
     for number in range(ROUNDS):
@@ -176,15 +176,15 @@ def run(archive: Path, arguments: Sequence[str], python: str, folder: Path) -> R
 
 
 def _variables(folder: Path) -> dict[str, str]:
-    """Return this process's variables without those that steer pytest, Python or this plugin."""
+    """Return the variables of this process without those that control pytest, Python or this plugin."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON", "GAIA_"))}
-    # Where the tests of both environments make their files: the same names, for names turn up in outcomes.
+    # Both environments use the same folder, because paths appear in outcomes.
     return {**kept, "TMPDIR": str(folder), "COLUMNS": "120"}
 
 
 def _outcomes(report: Path) -> dict[str, str]:
     outcomes: dict[str, str] = {}
-    # Written by the run just now.
+    # The run has just written it.
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314
         name = f"{case.get('file')}::{case.get('classname')}::{case.get('name')}"
         found = [f"{each.tag} {each.get('type', '')}".strip() for each in case if each.tag in _NOT_PASSED]

@@ -1,6 +1,6 @@
-"""``make pictures`` (``python -m ci.pictures``): the pictures of the README, each of something that has really run.
+"""Make the pictures of the README from real runs: ``make pictures`` (``python -m ci.pictures``).
 
-Exit 0 if all were made, 1 if one could not be made (the others are), 4 a mistake, 130 after Ctrl-C.
+Exit codes: 0 all pictures are made, 1 at least one failed, 4 usage error, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ USAGE_ERROR = 4
 
 
 def main() -> int:
-    """Make what was asked for, and return the exit code."""
+    """Make the chosen pictures, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ci.pictures", description=__doc__.partition("\n")[0])
     parser.add_argument("pictures", nargs="*", metavar="|".join(PICTURES), help="only these; default: all")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "pictures", help="default: docs/pictures")
     given = parser.parse_args()
     if unknown := [each for each in given.pictures if each not in PICTURES]:
-        print(f"pictures: there is no picture {', '.join(unknown)}; there are: {', '.join(PICTURES)}", file=sys.stderr)
+        print(f"pictures: unknown picture {', '.join(unknown)}; choose from: {', '.join(PICTURES)}", file=sys.stderr)
         return USAGE_ERROR
     given.output.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         made = [_made(name, given.output) for name in given.pictures or PICTURES]
     except KeyboardInterrupt:
-        print("\npictures: interrupted; the picture that was being made is left as it was", file=sys.stderr)
+        print("\npictures: interrupted; the current picture is unchanged", file=sys.stderr)
         return 130
     return 0 if all(made) else 1
 

@@ -1,4 +1,4 @@
-"""Commands whose results are photographed, and what a shell has set in which .venv was just activated."""
+"""Run commands for pictures, with the variables of a shell that has just activated .venv."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _KEPT = ("HOME", "LANG", "TMPDIR", "GAIA_PG_BIN", "GAIA_NATS_BIN", "GAIA_CACHE_D
 
 
 def environ(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables of such a shell: none that make a run another one, such as those of CI."""
+    """Return the variables of such a shell, without those of CI that would change a run."""
     path = os.pathsep.join((str(Path(sys.executable).parent), given.get("PATH", os.defpath)))
     return {key: given[key] for key in _KEPT if key in given} | {"PATH": path}
 
 
 def run(*words: str, cwd: Path = ROOT) -> None:
-    """Run a command that has to succeed. Raises ``Missing`` with its last words where it does not."""
+    """Run a command. Raise ``Missing`` with its last lines if it fails."""
     print(f"  $ {shlex.join(words)}", flush=True)
     try:
         done = subprocess.run(

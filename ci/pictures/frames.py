@@ -1,4 +1,4 @@
-"""What stands on a terminal, and from when to when: the values that a terminal hands to those who draw it."""
+"""Frames of a terminal: the values between its emulation and its drawing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHORTEST_FRAME = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How characters look; a colour is ``#rrggbb``, and None that of the terminal."""
+    """The style of characters. A color is ``#rrggbb``; None is the default of the terminal."""
 
     colour: str | None = None
     background: str | None = None
@@ -28,11 +28,11 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters of one style, beside one another."""
+    """Adjacent characters of one style."""
 
     column: int
     cells: int
-    """how many columns they take; a wide character takes two"""
+    """number of columns; a wide character takes two"""
     text: str
     style: Style = Style()
 
@@ -42,14 +42,14 @@ Row = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is seen from ``at`` seconds on."""
+    """The screen from ``at`` seconds on."""
 
     at: float
     rows: tuple[Row, ...]
 
 
 def text_of(frame: Frame) -> list[str]:
-    """Return the frame's lines as plain text, without colours and without spaces at their ends."""
+    """Return the frame's lines as plain text, without colors and trailing spaces."""
     lines = []
     for row in frame.rows:
         line, end = "", 0
@@ -61,7 +61,7 @@ def text_of(frame: Frame) -> list[str]:
 
 
 def condensed(frames: Sequence[Frame]) -> list[Frame]:
-    """Return the frames without those that nobody could see, with short idle times, in 15 seconds at most."""
+    """Return the frames without the shortest ones, with short idle times, in at most 15 seconds."""
     kept: list[Frame] = []
     for frame in frames:
         if kept and frame.at - kept[-1].at < SHORTEST_FRAME:

@@ -1,7 +1,7 @@
-"""What keeps a picture from being made."""
+"""The error of a picture that cannot be made."""
 
 from __future__ import annotations
 
 
 class Missing(Exception):
-    """A tool is missing, or something that was run ended otherwise than it should; says what to do."""
+    """A tool is missing, or a command failed; the message explains what to do."""

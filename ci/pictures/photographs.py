@@ -1,4 +1,4 @@
-"""Photographs of pages, in light and dark, taken by the machine's own Chromium without a network."""
+"""Take screenshots of pages, light and dark, in the installed Chromium without a network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 SCHEMES = ("light", "dark")
 WIDTH = 1280
 LARGEST = 200_000
-"""bytes of a picture in a README"""
+"""maximum bytes of a picture"""
 _PATIENCE = 30_000
-"""milliseconds until a page shows what it has to show"""
+"""milliseconds until a page must show the text"""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-# A container's small /dev/shm ends Chromium, and without the last one it talks to its maker's servers.
+# Chromium crashes in a container's small /dev/shm, and without the last option it connects to servers.
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -35,7 +35,7 @@ _FLAGS = (
 
 
 def find_chromium() -> str:
-    """Return the machine's Chromium. Raises ``Missing`` without one."""
+    """Return the installed Chromium. Raise ``Missing`` without one."""
     found = next(filter(None, map(shutil.which, (os.environ.get("CHROMIUM", ""), *_NAMES))), None)
     if found is None:
         raise Missing(f"Chromium is not on PATH (tried {', '.join(_NAMES)}). Run: ci/setup browser.")
@@ -43,10 +43,10 @@ def find_chromium() -> str:
 
 
 def photograph(page: Path, name: str, folder: Path, *, shows: str, height: int) -> list[Path]:
-    """Open a file in light and in dark, wait until it ``shows`` a text, and keep its upper ``height`` pixels.
+    """Open a file in light and dark mode, wait until it ``shows`` a text, and keep the top ``height`` pixels.
 
-    Returns the files, ``NAME-light.png`` and ``NAME-dark.png``. Raises ``Missing`` without Chromium, and where the page
-    does not show the text or the picture is too large.
+    Return the files, ``NAME-light.png`` and ``NAME-dark.png``. Raise ``Missing`` without Chromium, if the page does not
+    show the text, or if the picture is too large.
     """
     from playwright.sync_api import Error, sync_playwright
 
@@ -78,7 +78,7 @@ def _one(browser: Browser, address: Path, file: Path, scheme: str, shows: str, h
 
 
 def _settle(page: Page) -> None:
-    """Wait until letters have their fonts and nothing moves, and go to the top, from which some pages scroll away."""
+    """Wait until fonts are loaded and animations have ended, and scroll to the top."""
     page.evaluate("document.fonts.ready.then(() => Promise.all(document.getAnimations().map(each => each.finished)))")
     page.evaluate("document.querySelectorAll('*').forEach(each => { each.scrollTop = 0 })")
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

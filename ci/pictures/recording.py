@@ -1,4 +1,4 @@
-"""What commands write to a terminal, byte for byte, and when."""
+"""Record the bytes that a command writes to a terminal, with their times."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ COLUMNS, ROWS = 100, 30
 LONGEST = 180.0
 """seconds that a command may take"""
 _GRACE = 15.0
-"""seconds in which an interrupted command tidies up"""
+"""seconds for an interrupted command to clean up"""
 _CHUNK = 65536
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Bytes that came at once, ``at`` so many seconds after the start."""
+    """Bytes that arrived together, ``at`` seconds after the start."""
 
     at: float
     data: bytes
@@ -41,7 +41,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One command, what it wrote, and how it ended."""
+    """One command, its output and its exit code."""
 
     shown: str
     """the command line, as people type it"""
@@ -50,10 +50,10 @@ class Recording:
 
 
 def record(shown: str, words: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> Recording:
-    """Run a command in a terminal of 100×30 and keep what it writes.
+    """Run a command in a terminal of 100×30, and record its output.
 
-    Raises ``Missing`` where there is no such command, ``TimeoutError`` where it does not end. However this ends, the
-    command has ended before.
+    Raise ``Missing`` if there is no such command, ``TimeoutError`` if it does not end. In any case, the command has ended
+    when this returns.
     """
     executable = shutil.which(words[0], path=environ.get("PATH"))
     if executable is None:
@@ -79,7 +79,7 @@ def record(shown: str, words: Sequence[str], *, cwd: Path, environ: Mapping[str,
 
 @contextmanager
 def _terminal() -> Iterator[tuple[int, int]]:
-    """Both ends of a terminal; who is given the second one closes it."""
+    """Yield both ends of a terminal; the caller closes the second one."""
     ours, theirs = pty.openpty()
     try:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
@@ -90,7 +90,7 @@ def _terminal() -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM: one that comes while a process is being started would leave it to nobody."""
+    """Delay Ctrl-C and SIGTERM while a process starts, so that it is not orphaned."""
     caught: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda found, _: caught.append(found)) for number in numbers}
@@ -112,7 +112,7 @@ def _read(ours: int, process: subprocess.Popen[bytes]) -> Iterator[Written]:
             if not data:
                 return
             yield Written(time.monotonic() - start, data)
-        # What it has left behind in the background may hold the terminal open for ever.
+        # A background process may keep the terminal open forever.
         elif process.poll() is not None:
             return
     raise TimeoutError(f"{process.args!r} still runs after {now:.0f} s")
@@ -122,14 +122,14 @@ def _chunk(ours: int) -> bytes:
     try:
         return os.read(ours, _CHUNK)
     except OSError as error:
-        # How Linux says that nobody holds the other end any more.
+        # Linux reports that the other end is closed.
         if error.errno == errno.EIO:
             return b""
         raise
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command that still runs, with all that it has started: as Ctrl-C does, then for good."""
+    """Stop a running command and its child processes: with SIGINT, then with SIGKILL."""
     with process:
         if process.poll() is not None:
             return

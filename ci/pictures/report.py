@@ -1,4 +1,4 @@
-"""The Allure report of two environments: what the sandbox passes, and what staging is excused for."""
+"""Make the picture of an Allure report of two environments: the sandbox, and staging with expected failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RUNS = {"sandbox": (), "staging": ("--gaia-env=staging", "--gaia-simulate")}
 
 
 def make(folder: Path) -> list[Path]:
-    """Run every suite twice, let ``gaia report`` make the report, and photograph it. Raises ``Missing``."""
+    """Run all suites twice, build the report, and take a screenshot. Raise ``Missing`` if that fails."""
     find_chromium()
     with tempfile.TemporaryDirectory(prefix="gaia-pictures-") as name:
         results = [Path(name) / environment for environment in RUNS]

@@ -1,4 +1,4 @@
-"""A terminal that nobody sits at: from the bytes of recordings to what stood on the screen."""
+"""Emulate a terminal: from recorded bytes to frames of the screen."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 PROMPT = b"\x1b[1;32m$\x1b[0m "
 _KEY, _ENTER, _LINE, _READ = 0.04, 0.5, 0.06, 2.0
-"""seconds: a key, the moment before Enter, a line of a burst, and the reader's time after a command"""
+"""seconds: a key, the pause before Enter, a line of a burst, and the pause after a command"""
 
-COLOURS = {
+COLORS = {
     "black": "#484f58",
     "red": "#ff7b72",
     "green": "#3fb950",
@@ -44,15 +44,14 @@ BACKGROUND, FOREGROUND = "#0d1117", "#e6edf3"
 
 
 def frames_of(recordings: Sequence[Recording], clean: Callable[[str], str] = str) -> list[Frame]:
-    """Return what stood on the screen while the commands ran one after the other, each behind its prompt.
+    """Return the frames of the screen while the commands ran in order, each after a prompt.
 
-    ``clean`` is given each command's output as text, and returns what is to be shown in its place. Raises ``Missing``
-    without pyte.
+    ``clean`` takes the output of a command, and returns the text to show instead. Raise ``Missing`` without pyte.
     """
     try:
         import pyte
     except ModuleNotFoundError:
-        raise Missing("pyte is not installed, which knows what a terminal shows. Run: ci/setup pictures.") from None
+        raise Missing("pyte, which emulates a terminal, is not installed. Run: ci/setup pictures.") from None
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     frames: list[Frame] = []
@@ -73,7 +72,7 @@ def _played(recordings: Sequence[Recording], clean: Callable[[str], str]) -> Ite
         yield now, b"\r\n"
         start = now
         for at, line in _lines(recording, clean):
-            # A terminal shows at once what comes at once, and readers would see only the end of it.
+            # A terminal shows a burst at once, and readers would see only its end.
             now = max(start + at, now + (_LINE if line.endswith(b"\n") else 0.0))
             yield now, line
         now += _READ
@@ -81,7 +80,7 @@ def _played(recordings: Sequence[Recording], clean: Callable[[str], str]) -> Ite
 
 
 def _lines(recording: Recording, clean: Callable[[str], str]) -> Iterator[tuple[float, bytes]]:
-    """Give each line when it came, and one that came in pieces piece by piece, unless it is one that is cleaned."""
+    """Yield each line at its time, and the pieces of a line separately, unless the line is cleaned."""
     whole = b"".join(written.data for written in recording.written)
     ends = list(accumulate(len(written.data) for written in recording.written))
     start = 0
@@ -109,7 +108,7 @@ def _row(screen: pyte.Screen, number: int) -> Row:
 
 
 def _trimmed(span: Span) -> Span:
-    """Leave out the spaces around a text, which take room in a file and nobody sees."""
+    """Remove the spaces around a text, which only make the file larger."""
     if _is_seen(span.style):
         return span
     left, right = (len(span.text) - len(each) for each in (span.text.lstrip(" "), span.text.rstrip(" ")))
@@ -130,4 +129,4 @@ def _style(cell: Char) -> Style:
 def _colour(name: str) -> str | None:
     if name == "default":
         return None
-    return COLOURS.get(name) or (f"#{name}" if len(name) == 6 else None)
+    return COLORS.get(name) or (f"#{name}" if len(name) == 6 else None)

@@ -1,4 +1,4 @@
-"""The sign-off page of a release that the steps of the CI template have taken to production: ``ci.walk``'s second one."""
+"""Make the picture of a release report: the second release that ``ci.walk`` promotes to production."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ci.walk.commands import Unexpected
 
 
 def make(folder: Path) -> list[Path]:
-    """Walk two releases to production (about 3 minutes), and photograph the page that it wrote. Raises ``Missing``."""
+    """Promote two releases to production (about 3 minutes), and take a screenshot of the report. Raise ``Missing`` if that fails."""
     find_chromium()
     with tempfile.TemporaryDirectory(prefix="gaia-pictures-", ignore_cleanup_errors=True) as name:
         try:
             release_twice(Path(name))
         except Unexpected as error:
-            raise Missing(f"The walk of two releases did not end as it should: {error}") from None
+            raise Missing(f"The demo of two releases failed: {error}") from None
         page = Path(name) / "platform" / ".gaia" / "signoff.html"
         if not page.is_file():
             raise Missing("The walk of two releases has written no sign-off page, .gaia/signoff.html.")

@@ -1,4 +1,4 @@
-"""What differs from run to run and tells a reader nothing: shown in the same way each time."""
+"""Replace values that differ from run to run, such as ports, with constant ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _CLOCK = re.compile(r"\b\d\d:\d\d:\d\d(?= GMT)")
 
 
 class Steady:
-    """Replaces ports, masks of secrets, times of day and folders; the same one by the same one, as in the original."""
+    """Replaces ports, masks of secrets, times of day and folders; equal values stay equal."""
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[str, str]] = {"port": {}, "mask": {}}
 
     def __call__(self, text: str) -> str:
-        """Return the text as it is shown."""
+        """Return the text to show."""
         for folder, shown in ((ROOT, "~/pytest-gaia"), (Path.home(), "~"), (Path(tempfile.gettempdir()), "/tmp")):  # noqa: S108
             text = text.replace(f"{folder}", shown) if folder != Path(folder.root) else text
         text = _PORT.sub(lambda found: self._instead("port", found.group(), "{:05d}", 50000), text)

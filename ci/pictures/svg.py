@@ -1,4 +1,4 @@
-"""Drawing a terminal: one SVG file that plays by CSS alone, and one of a single moment."""
+"""Draw a terminal: an SVG file animated with CSS, and one of the last frame."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from ci.pictures.frames import Frame, Row, Span, Style
 
 _CELL, _LINE, _SIZE, _BASE = 8.4, 19, 14, 14
-"""pixels: a column, a line, the font, and from a line's upper edge to its base"""
+"""pixels: a column, a line, the font, and from the top of a line to its baseline"""
 _MARGIN, _BAR = 14, 34
 WIDTH, HEIGHT = round(COLUMNS * _CELL) + 2 * _MARGIN, ROWS * _LINE + _BAR + _MARGIN
 _FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 
 
 class Drawing:
-    """Rows and styles that recur stand in the file once."""
+    """The file contains repeated rows and styles once."""
 
     def __init__(self) -> None:
         self._rows: dict[Row, int] = {}
         self._styles: dict[Style, int] = {}
 
     def animated(self, frames: Sequence[Frame], title: str) -> str:
-        """Return an SVG that shows the frames once, each at its time, and then stays at the last one.
+        """Return an SVG that shows each frame at its time, and then stays at the last one.
 
-        Who has asked their system for less motion sees the last one alone.
+        With `prefers-reduced-motion`, it shows only the last frame.
         """
         if not frames:
             return self.still(frames, title)
@@ -77,7 +77,7 @@ text {{ font: {_SIZE}px {_FONTS}; fill: {FOREGROUND}; white-space: pre; }}
 
     def _span(self, span: Span) -> str:
         x, width = _pixels(span.column), _pixels(span.cells)
-        # Whatever the reader's font is, each text takes the columns that it took.
+        # Each text takes its columns, whatever the font of the reader is.
         text = f'<text x="{x}" y="{_BASE}" textLength="{width}" lengthAdjust="spacingAndGlyphs" xml:space="preserve"'
         under = ""
         if span.style.background:
@@ -106,7 +106,7 @@ def _declarations(style: Style) -> str:
 
 
 def _film(frames: Sequence[Frame]) -> str:
-    """The frames stand below one another, and the strip is moved behind the window, frame by frame."""
+    """The frames form a vertical strip, which moves behind the window frame by frame."""
     whole, last = frames[-1].at, _moved(len(frames) - 1)
     if not whole:
         return f"#film {{ {last} }}\n"
@@ -129,5 +129,5 @@ def _escaped(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """XML has no way to write control characters."""
+    """XML cannot contain control characters."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

@@ -1,4 +1,4 @@
-"""The recording of a terminal: what staging is excused for, and what a failure says."""
+"""Make the recording of a terminal: expected failures of staging, and the output of a failure."""
 
 from __future__ import annotations
 
@@ -20,25 +20,23 @@ COMMANDS = (
     ("pytest --gaia-env=staging --gaia-simulate", 0),
     ("pytest --gaia-sandbox-without=chat suites/health", 1),
 )
-"""what is typed, and the exit code that its verdict comes to"""
+"""command line → exit code of its verdict"""
 TITLE = (
-    "A terminal. pytest runs every suite in the shape of staging, and the verdict is PROMOTE: rules excuse what fails "
-    "there. Then the health suite runs without the chat service, and the verdict is REJECT: each failure shows its "
+    "A terminal. pytest runs every suite as it runs in staging, and the verdict is PROMOTE: expectations cover every "
+    "failure. Then the health suite runs without the chat service, and the verdict is REJECT: each failure shows its "
     "exchange with the gateway."
 )
-# Plugins of this project's own tests; a project that uses pytest-gaia has none of them.
+# Plugins that only the tests of this project use.
 _UNSEEN = ("allure_pytest", "hypothesispytest", "pytest_postgresql", "rerunfailures")
 
 
 def make(folder: Path) -> list[Path]:
-    """Record the commands, draw them, and return the files. Raises ``Missing``."""
+    """Record the commands, draw them, and return the files. Raise ``Missing`` if that fails."""
     recordings = []
     for shown, expected in COMMANDS:
         recording = record(shown, shlex.split(shown), cwd=ROOT, environ=_environ())
         if recording.exit_code != expected:
-            raise Missing(
-                f"`{shown}` ended with {recording.exit_code}, not {expected}: that is no picture for a README."
-            )
+            raise Missing(f"`{shown}` ended with {recording.exit_code}, not {expected}, so the picture would be wrong.")
         recordings.append(recording)
     frames = condensed(frames_of(recordings, Steady()))
     files = {

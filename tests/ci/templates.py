@@ -1,4 +1,4 @@
-"""The templates of CI, and every command in them."""
+"""CI templates, and the commands in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EDGES = {"local": "bundle", "dev": "local", "staging": "dev", "production": "sta
 
 
 def document(path: Path) -> dict[str, Any]:
-    """Return what the template says; ``on`` is not taken for a truth value."""
+    """Return the parsed template; ``on`` is not read as a boolean."""
     loaded: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     return loaded
 
@@ -31,7 +31,7 @@ def steps(path: Path) -> list[dict[str, Any]]:
 
 
 def gitlab_jobs() -> dict[str, dict[str, Any]]:
-    """Return the jobs of the pipeline of GitLab, what they extend laid under."""
+    """Return the jobs of the GitLab pipeline, merged with the jobs that they extend."""
     whole = document(GITLAB)
     return {
         name: whole.get(body.get("extends", ""), {}) | body
@@ -41,7 +41,7 @@ def gitlab_jobs() -> dict[str, dict[str, Any]]:
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """Yield (template, command) of everything that jobs run."""
+    """Yield (template, command) for every command of the jobs."""
     for path in (PROMOTE, ROLLBACK):
         yield from ((path.name, step["run"]) for step in steps(path) if "run" in step)
     for job in gitlab_jobs().values():
@@ -49,7 +49,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def install(folder: Path) -> None:
-    """Put the templates where a project has them."""
+    """Copy the templates to their places in a project."""
     (folder / ".github" / "workflows").mkdir(parents=True, exist_ok=True)
     for path in (PROMOTE, ROLLBACK):
         shutil.copy(path, folder / ".github" / "workflows")

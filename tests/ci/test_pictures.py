@@ -1,4 +1,4 @@
-"""The pictures of the README: what a terminal has shown is what the file shows, and nothing is left running."""
+"""The pictures of the README show what the terminal showed, and no process stays running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ci.pictures.commands import ROOT, environ
 from ci.pictures.frames import LONGEST, LONGEST_IDLE, Frame, Span, condensed, text_of
 from ci.pictures.missing import Missing
 from ci.pictures.recording import Recording, Written, record
-from ci.pictures.screen import COLOURS, frames_of
+from ci.pictures.screen import COLORS, frames_of
 from ci.pictures.steady import Steady
 from ci.pictures.svg import Drawing
 from tests.browser.tools import REQUIRED
@@ -33,13 +33,13 @@ BYTES = (
 
 @pytest.fixture
 def terminal() -> None:
-    """These tests need the library that plays a terminal, which only the profile ``pictures`` has."""
+    """Skip without the library that emulates a terminal, which only the profile ``pictures`` installs."""
     if os.environ.get(REQUIRED) != "required":
         pytest.importorskip("pyte", reason="pyte is not installed; ci/setup pictures installs it")
 
 
 def recorded(data: bytes, shown: str = "pytest") -> Recording:
-    # Cut within a character and within a sequence, as a terminal's buffer may be.
+    # Split within a character and within a sequence, as a terminal may.
     pieces = [data[start : start + 7] for start in range(0, len(data), 7)]
     return Recording(shown, tuple(Written(number / 100, piece) for number, piece in enumerate(pieces)), 0)
 
@@ -64,10 +64,10 @@ def test_colours_and_wide_characters_reach_the_file_in_their_columns() -> None:
 
     texts = {each.text: each for each in root.iter(f"{SVG}text")}
     assert {"red", "<&> 日本", "go"} <= set(texts)
-    # red, a space, three characters, a space, and two that are two columns wide: "go" is in column 12.
+    # red, a space, three characters, a space, and two wide characters: "go" is in column 12.
     assert float(texts["go"].get("x", "")) == pytest.approx(12 * 8.4)
     assert texts["red"].get("class") != texts["go"].get("class")
-    assert COLOURS["red"] in "".join(root.itertext())
+    assert COLORS["red"] in "".join(root.itertext())
 
 
 @pytest.mark.usefixtures("terminal")
@@ -170,7 +170,7 @@ def test_an_unknown_picture_is_a_usage_error_that_names_the_known_ones() -> None
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert result.returncode == 4
-    assert "there is no picture portrait; there are: terminal, report, signoff" in result.stderr
+    assert "unknown picture portrait; choose from: terminal, report, signoff" in result.stderr
 
 
 def test_without_chromium_pages_are_left_out_in_one_line_and_the_exit_code_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The templates of CI: valid, safe, without logic of their own, and every command in them is one that there is."""
+"""CI templates are valid, safe and without logic, and all their commands exist."""
 
 from __future__ import annotations
 

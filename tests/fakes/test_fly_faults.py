@@ -191,5 +191,5 @@ def test_every_fault_is_explained_and_tried_here(fake_tools: FakeTools) -> None:
 
 
 def test_a_fault_that_does_not_exist_is_refused(fake_tools: FakeTools) -> None:
-    with pytest.raises(ValueError, match="no such fault: phantasm"):
+    with pytest.raises(ValueError, match="unknown fault: phantasm"):
         fake_tools.fault(APP, "phantasm")

@@ -1,4 +1,4 @@
-"""What ``make lint`` enforces about imports, shown on a package made for it: a violation is reported, and what is allowed passes."""
+"""Import contracts, checked on a small package: violations are reported, and allowed imports pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check behind docs/glossary.md finds ruled-out words wherever people read them."""
+"""The check of docs/glossary.md finds ruled-out words in every kind of file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every part of the project can rely on."""
+"""Rules for the layout of the project."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def test_the_package_ships_its_types_and_its_data() -> None:
     assert (package / "config" / "platforms" / "gaia.toml").is_file()
 
 
-def test_no_file_is_a_drawer() -> None:
-    drawers = {"util", "utils", "helper", "helpers", "common", "misc"}
+def test_no_file_has_a_catch_all_name() -> None:
+    catch_all = {"util", "utils", "helper", "helpers", "common", "misc"}
 
-    assert [path for path in SOURCES if path.stem in drawers or path.parent.name in drawers] == []
-
-
-def test_every_module_says_what_it_is_for() -> None:
-    silent = [path for path in SOURCES if ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None]
-
-    assert silent == []
+    assert [path for path in SOURCES if path.stem in catch_all or path.parent.name in catch_all] == []
 
 
-def test_folders_and_modules_are_of_a_size_that_a_reader_can_take_in() -> None:
+def test_every_module_has_a_docstring() -> None:
+    undocumented = [path for path in SOURCES if ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None]
+
+    assert undocumented == []
+
+
+def test_folders_and_modules_are_small() -> None:
     modules = [path for path in SOURCES if path.name != "__init__.py"]
     folders = Counter(path.parent for path in modules)
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules}
@@ -53,7 +53,7 @@ def test_folders_and_modules_are_of_a_size_that_a_reader_can_take_in() -> None:
     assert len(modules) <= 300
 
 
-def test_a_module_that_only_one_other_imports_is_more_than_a_fragment() -> None:
+def test_a_module_with_one_importer_is_not_tiny() -> None:
     importers = Counter(name for path in (*SOURCES, *(ROOT / "suites").rglob("*.py")) for name in set(imported(path)))
     fragments = {
         path

@@ -1,4 +1,4 @@
-"""The two lock files say the same: uv.lock, and what was written out of it for machines without uv."""
+"""uv.lock and the requirement files exported from it agree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_pin_is_the_locked_version(profile: str) -> None:
     assert {name: version for name, version in pins.items() if version not in locked().get(name, set())} == {}
 
 
-def test_every_profile_holds_the_smaller_ones_and_the_largest_hold_the_lock() -> None:
+def test_every_profile_includes_the_smaller_ones_and_the_largest_cover_the_lock() -> None:
     demo, test, bench, docs, peers, pictures = (set(pinned(profile)) for profile in PROFILES)
 
     assert demo < test < bench
@@ -54,27 +54,27 @@ def test_every_pin_has_its_hashes() -> None:
 
 def test_the_lowest_profile_has_the_lowest_version_of_each_dependency_that_is_allowed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [
+    required = [
         *project["dependencies"],
         *(each for extra in project["optional-dependencies"].values() for each in extra),
     ]
-    bounds = dict(re.findall(r"^([a-z0-9-]+)[>=]=([\d.]+)", "\n".join(wanted), re.MULTILINE))
+    bounds = dict(re.findall(r"^([a-z0-9-]+)[>=]=([\d.]+)", "\n".join(required), re.MULTILINE))
     pins = pinned("lowest")
 
-    assert len(bounds) == len(wanted)
+    assert len(bounds) == len(required)
     assert {
         name: pins[name] for name, bound in bounds.items() if not (pins[name] + ".0.0").startswith(bound + ".")
     } == {}
 
 
 def test_npm_packages_are_pinned_exactly_and_each_has_its_hash() -> None:
-    wanted = json.loads((ROOT / "ci" / "npm" / "package.json").read_text())
+    required = json.loads((ROOT / "ci" / "npm" / "package.json").read_text())
     lock = json.loads((ROOT / "ci" / "npm" / "package-lock.json").read_text())["packages"]
     packages = {name: each for name, each in lock.items() if name}
 
-    assert wanted["private"] is True
-    assert lock[""]["dependencies"] == wanted["dependencies"]
-    for name, version in wanted["dependencies"].items():
+    assert required["private"] is True
+    assert lock[""]["dependencies"] == required["dependencies"]
+    for name, version in required["dependencies"].items():
         assert packages[f"node_modules/{name}"]["version"] == version
     assert [name for name, each in packages.items() if not each.get("integrity", "").startswith("sha512-")] == []
     elsewhere = [

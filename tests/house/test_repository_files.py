@@ -1,4 +1,4 @@
-"""The files that GitHub and pre-commit read: valid, safe, and usable without a network."""
+"""Files for GitHub and pre-commit are valid, safe, and usable without a network."""
 
 from __future__ import annotations
 
