@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any, Literal
 
 from pytest_gaia.report.signoff.page import (
+    Approval,
     Blocking,
     Change,
     Changes,
-    ChecklistRow,
+    Commit,
     Counts,
-    Criterion,
     EnvironmentSeen,
-    ExpectationAge,
     Fact,
-    IdleExpectation,
+    GateCheck,
     Image,
     KnownFailure,
     Objective,
     Proof,
+    ReleasePoint,
     RunPoint,
+    Signature,
     SignOffPage,
     Untested,
+    UnusedExpectation,
     Waiver,
+    WayBack,
 )
 
 HEAD = "18632e7893beea17e7d74ff0cce074753b26428961cea76fe3693b870b2d23c2"
@@ -38,42 +42,47 @@ def full_page(**changes: Any) -> SignOffPage:
     page = SignOffPage(
         answer="NO GO",
         verdict="REJECT",
-        question="May this release be deployed to production? Nothing of it is there yet, as far as the ledger knows.",
+        question="May this release be deployed to production?",
         target="production",
-        release="bundle c1f04185784b",
-        reasons=("Security review complete: not signed by security", "Performance acceptable: too slow: GET /health"),
+        release="release c1f04185784b",
+        reasons=("Security review complete: not approved by security", "Performance acceptable: too slow: GET /health"),
         as_of="2026-11-23 21:30 UTC",
         version="0.1.0",
         head=HEAD,
         facts=(
-            Fact("Bundle", "c1f0" * 16, code=True),
+            Fact("Release", "c1f0" * 16, code=True),
+            Fact("Commit", "5d" * 20, code=True, link="https://git.example/gaia/commit/5d5d"),
             Fact("Migration head", "none"),
             Fact("Ledger head", HEAD, code=True),
         ),
         waivers=_waivers(),
         environments=_environments(),
         images=_images(),
-        criteria=_criteria(),
-        checklist=_checklist(),
+        checks=_checks(),
+        approvals=_approvals(),
         known=_known(),
-        idle=(
-            IdleExpectation(
+        unused=(
+            UnusedExpectation(
                 "models-shadowed",
                 "@chat-team",
                 "GAIA-435",
                 "2026-12-01",
                 8,
-                ("staging: in force, and no test needed it",),
+                ("staging: no test needed it",),
             ),
-            IdleExpectation("old-rule", "@chat-team", "GAIA-400", "2026-11-01", -22, ("dev: expired 2026-11-01",)),
+            UnusedExpectation("old-rule", "@chat-team", "GAIA-400", "2026-11-01", -22, ("dev: expired 2026-11-01",)),
         ),
         blocking=_blocking(),
         untested=_untested(),
         changes=_changes(),
         objectives=_objectives(),
         history=_history(),
-        ages=(ExpectationAge("staging-personas", 61, 8, used=True), ExpectationAge("old-rule", 300, -22, used=False)),
+        releases=_releases(),
+        way_back=_way_back(),
+        signatures=(Signature("release-manager", "rita", "2026-11-23 10:00 UTC"), Signature("product")),
         verdicts_known=True,
+        ran=186,
+        planned=193,
         gaps=("dev: its verdict file (verdict.json) is not on this machine.",),
     )
     return dataclasses.replace(page, **changes)
@@ -81,24 +90,32 @@ def full_page(**changes: Any) -> SignOffPage:
 
 def bare_page(**changes: Any) -> SignOffPage:
     """Return a page of a release about which nothing is known."""
-    nothing = EnvironmentSeen("production", "", "", "", None, "nothing is known")
+    nothing = EnvironmentSeen("production", "", "", "", None, "unknown")
     empty: dict[str, Any] = dict.fromkeys(
         (
             "waivers",
             "images",
-            "criteria",
-            "checklist",
+            "checks",
+            "approvals",
             "known",
-            "idle",
+            "unused",
             "blocking",
             "untested",
             "objectives",
             "history",
-            "ages",
+            "releases",
         ),
         (),
     )
-    empty |= {"environments": (nothing,), "changes": Changes(""), "verdicts_known": False, "gaps": ()}
+    empty |= {
+        "environments": (nothing,),
+        "changes": Changes(""),
+        "verdicts_known": False,
+        "gaps": (),
+        "ran": 0,
+        "planned": 0,
+    }
+    empty |= {"way_back": WayBack("", note="the ledger has no earlier release of production"), "signatures": ()}
     return full_page(**empty | changes)
 
 
@@ -112,66 +129,66 @@ def _waivers() -> tuple[Waiver, ...]:
 
 def _environments() -> tuple[EnvironmentSeen, ...]:
     when = "2026-11-23 21:04 UTC"
-    notes = ("flaky: suites/health/test_health.py::test_it_answers", "2 sealed tests have neither passed nor an excuse")
+    notes = ("flaky: suites/health/test_health.py::test_it_answers", "2 required tests have no accepted result")
     return (
         EnvironmentSeen("local", "PROMOTE", "PROMOTE", when, Counts(193, 37, 37, 0, 0, 0, 156, 0, 0), f"this release, since {when}"),
         EnvironmentSeen("dev", "PROMOTE", "PROMOTE", when, Counts(193, 190, 178, 12, 0, 0, 3, 0, 0), f"this release, since {when}"),
         EnvironmentSeen(
-            "staging", "REJECT", "REJECT", when, Counts(193, 186, 170, 13, 2, 1, 4, 1, 2), f"bundle 126cf3f61ef2, since {when}",
-            notes, "https://allure.example/staging/",
+            "staging", "REJECT", "REJECT", when, Counts(193, 186, 170, 13, 2, 1, 4, 1, 2), f"release 126cf3f61ef2, since {when}",
+            notes, "https://allure.example/staging/", "https://staging.example/", "https://ci.example/runs/7",
         ),
-        EnvironmentSeen("production", "", "", "", None, f"bundle 126cf3f61ef2, since {when}", ("no run of this release counts as evidence here",)),
+        EnvironmentSeen("production", "", "", "", None, f"release 126cf3f61ef2, since {when}", ("no valid run of this release",)),
     )  # fmt: skip
 
 
 def _images() -> tuple[Image, ...]:
     there = ("local", "this image", True), ("dev", "this image", True)
     return (
-        Image("auth", DIGEST, (*there, ("staging", "not observed", False), ("production", "not part of it", True))),
+        Image("auth", DIGEST, (*there, ("staging", "not observed", False), ("production", "not deployed there", True))),
         Image("gateway", DIGEST, (*there, ("staging", "another: sha256:126cf3f61ef2…", False), ("production", "not observed", False))),
     )  # fmt: skip
 
 
-def _criteria() -> tuple[Criterion, ...]:
-    before: Literal["before it is deployed"] = "before it is deployed"
-    after: Literal["after it is deployed"] = "after it is deployed"
+def _checks() -> tuple[GateCheck, ...]:
+    before: Literal["before deployment"] = "before deployment"
+    after: Literal["after deployment"] = "after deployment"
     return (
-        Criterion("rollback-ready", "Rollback plan ready", "before it is deployed", "waived", True, "waived by rita", "", (PROOF,)),
-        Criterion("security-review", "Security review complete", before, "missing", False, "not signed by security", "gaia signoff security-review"),
-        Criterion("performance-acceptable", "Performance acceptable", before, "failed", False, "too slow: GET /health", "", (PROOF,)),
-        Criterion("core-verified", "Core functionality verified", before, "stale", False, "measured on 2026-10-01 10:00", ""),
-        Criterion("deployed", "Deployed, and seen to run", after, "proved", True, "seen to run", "", (PROOF,)),
+        GateCheck("rollback-ready", "Rollback plan ready", "before deployment", "waived", True, "waived by rita", "", (PROOF,)),
+        GateCheck("security-review", "Security review complete", before, "pending", False, "not approved by security", "gaia release approve c1f04185784b security-review -e production --role security"),
+        GateCheck("performance-acceptable", "Performance acceptable", before, "failed", False, "too slow: GET /health", "", (PROOF,)),
+        GateCheck("core-verified", "Core functionality verified", before, "expired", False, "measured on 2026-10-01 10:00", ""),
+        GateCheck("deployed", "Deployed and running", after, "passed", True, "running", "", (PROOF,)),
     )  # fmt: skip
 
 
-def _checklist() -> tuple[ChecklistRow, ...]:
+def _approvals() -> tuple[Approval, ...]:
     return (
-        ChecklistRow("local → dev", "Feature complete and tested", "signed", True, "rita (release-manager)", "rita (release-manager)", "2026-11-23 10:00 UTC", "2026-11-30 10:00 UTC"),
-        ChecklistRow("staging → production", "Security review complete", "missing", False, "not signed by security", "", "", ""),
+        Approval("local → dev", "Feature complete and tested", "approved", True, "rita (release-manager)", "rita (release-manager)", "2026-11-23 10:00 UTC", "2026-11-30 10:00 UTC"),
+        Approval("staging → production", "Security review complete", "pending", False, "not approved by security", "", "", ""),
     )  # fmt: skip
 
 
 def _known() -> tuple[KnownFailure, ...]:
     return (
         KnownFailure("staging-personas", "staging has no chat service", "https://issues.example/GAIA-412", "https://issues.example/GAIA-412", "@persona-team", "2026-12-01", 8, (("staging", 2),), (PERSONAS, STREAM)),
-        KnownFailure("old-rule", "it was to be mended", "GAIA-400", "", "@chat-team", "2026-11-01", -22, (("dev", 1),), (STREAM,)),
-        KnownFailure("", "not excused by a rule: the environment's tolerance", "", "", "", "", None, (("dev", 40),), tuple(f"suites/assets/test_assets.py::test_asset[{number}]" for number in range(40))),
+        KnownFailure("old-rule", "it was to be fixed", "GAIA-400", "", "@chat-team", "2026-11-01", -22, (("dev", 1),), (STREAM,)),
+        KnownFailure("", "not covered by an expectation", "", "", "", "", None, (("dev", 40),), tuple(f"suites/assets/test_assets.py::test_asset[{number}]" for number in range(40))),
     )  # fmt: skip
 
 
 def _blocking() -> tuple[Blocking, ...]:
     return (
-        Blocking("Security review complete", "production", "not signed by security", "gaia signoff security-review --env production --bundle c1f04185784b --role security"),
-        Blocking(PERSONAS, "staging", "failed: AssertionError: 200 is not 404\nrule staging-personas did not excuse: status 200, expected 503", link="https://allure.example/staging/?query=test_a_removed_persona_is_gone"),
+        Blocking("Security review complete", "production", "not approved by security", "gaia release approve c1f04185784b security-review -e production --role security"),
+        Blocking(PERSONAS, "staging", "failed: AssertionError: 200 is not 404\nexpectation staging-personas did not match: status 200, expected 503", link="https://allure.example/staging/?query=test_a_removed_persona_is_gone"),
     )  # fmt: skip
 
 
 def _untested() -> tuple[Untested, ...]:
     return (
-        Untested("everything", "no run", "no run of this release counts as evidence", ("production",), (), 0, nowhere=True),
-        Untested("performance", "not applicable", "does not run the suite performance unless it is selected", ("staging",), ("suites/performance/test_p.py::test_a[GET /a::b]",), 1, nowhere=True),
+        Untested("everything", "no run", "no valid run of this release", ("production",), (), 0, nowhere=True),
+        Untested("performance", "not applicable", 'runs the suite "performance" only if it is selected', ("staging",), ("suites/performance/test_p.py::test_a[GET /a::b]",), 1, nowhere=True),
         Untested("not known", "skipped", "the verdict file is missing", ("dev",), (), 3, nowhere=True),
-        Untested("messaging", "not applicable", "services are restarted in the sandbox only", ("local", "staging"), (STREAM,), 1, nowhere=False),
+        Untested("messaging", "not applicable", "services can be restarted in the sandbox only", ("local", "staging"), (STREAM,), 1, nowhere=False),
     )  # fmt: skip
 
 
@@ -180,14 +197,22 @@ def _changes() -> Changes:
         Change("image of gateway", f"sha256:{'11' * 32}", DIGEST, code=True),
         Change("migration head", "none", "0007", code=True),
         Change(
-            "rule staging-personas",
-            "not there",
+            "expectation staging-personas",
+            "none",
             "staging has no chat service (GAIA-412, @persona-team, until 2026-12-01)",
         ),
         Change("staging: expected failures", "11", "13"),
     )
     return Changes(
-        "bundle 126cf3f61ef2, which the gate of production let pass on 2026-11-20 09:00 UTC", rows, ("a note",)
+        "release 126cf3f61ef2, approved for production on 2026-11-20 09:00 UTC",
+        rows,
+        ("a note",),
+        (
+            Commit("5d" * 20, "Return 404 for a removed persona", "Rita", "https://git.example/gaia/commit/5d5d"),
+            Commit("4c" * 20, "Add models", "Mu"),
+        ),
+        2,
+        "https://git.example/gaia/compare/11...5d",
     )
 
 
@@ -218,7 +243,7 @@ def _objectives() -> tuple[Objective, ...]:
             None,
             5000,
             "inconclusive",
-            "3 samples, at least 20 are asked",
+            "3 samples, at least 20 required",
         ),
     )
 
@@ -230,3 +255,75 @@ def _history() -> tuple[RunPoint, ...]:
         for name in ("dev", "staging")
         for release, this, verdict, passed, accepted, failed in runs * 4
     )
+
+
+def _way_back() -> WayBack:
+    return WayBack(
+        "release 126cf3f61ef2",
+        "2026-11-20 09:00 UTC",
+        (("auth", f"sha256:{'11' * 32}"), ("gateway", f"sha256:{'12' * 32}")),
+        "passed in staging on 2026-11-21 10:00 UTC",
+        "gaia rollback production --confirm production",
+    )
+
+
+def _releases() -> tuple[ReleasePoint, ...]:
+    first, second = "2026-11-19 09:00 UTC", "2026-11-23 09:00 UTC"
+    return (
+        ReleasePoint("126cf3f61ef2", False, first, "2026-11-20 09:00 UTC", "1 d", "production", "PROMOTE", 187, 176, 11, 0, 0, 95),
+        ReleasePoint("c1f04185784b", True, second, "", "", "staging", "REJECT", 186, 170, 13, 3, 1, 120),
+    )  # fmt: skip
+
+
+def small_page() -> SignOffPage:
+    """Return a page about one service that may go out, and that nothing is known to fail in."""
+    page = full_page()
+    return full_page(
+        answer="GO",
+        reasons=("All 15 checks of the production gate passed, and none was waived.",),
+        waivers=(),
+        environments=page.environments[:1],
+        images=page.images[1:],
+        checks=tuple(each for each in page.checks if each.good),
+        approvals=page.approvals[:1],
+        known=(),
+        unused=(),
+        blocking=(),
+        untested=(),
+        ran=12,
+        planned=12,
+        signatures=page.signatures[:1],
+        gaps=(),
+    )
+
+
+def large_page() -> SignOffPage:
+    """Return a page with more of everything than fits, and with long names without a break and in several scripts."""
+    page = full_page()
+    long, cjk, rtl = "w" * 500, "発行を承認する" * 60, "اسم الاختبار " * 40
+    names = [f"environment-{number}-{long}" for number in range(9)]
+    known = [
+        replace(page.known[0], reason=f"{script} reason {number}", issue=f"GAIA-{number}-{long}", owner=f"@owner-{number}-{long}", environments=tuple((name, 30) for name in names))
+        for number, script in enumerate((long, cjk, rtl) * 60)
+    ]  # fmt: skip
+    waivers = [replace(page.waivers[0], check=f"check-{number}", reason=rtl, approver=f"{cjk} (release-manager)") for number in range(9)]  # fmt: skip
+    blocking = [replace(page.blocking[1], what=f"suites/a/test_a.py::test_{number}_{long}", reason=cjk) for number in range(300)]  # fmt: skip
+    untested = [replace(page.untested[1], suite=f"suite-{number}-{long}", count=number + 1) for number in range(60)]
+    services = [f"service-{number}-{long}" for number in range(30)]
+    return full_page(
+        release=f"release {'c1f04185784b'}",
+        target=f"production-{long[:40]}",
+        question=f"May this release be deployed to production-{long[:40]}?",
+        reasons=tuple(f"{cjk} {number}" for number in range(40)),
+        waivers=tuple(waivers),
+        environments=tuple(replace(page.environments[2], name=name, runs_now=rtl + long) for name in names),
+        images=tuple(Image(each, DIGEST, tuple((name, "this image", True) for name in names)) for each in services),
+        checks=page.checks * 8,
+        known=(*page.known, *known),
+        blocking=(*page.blocking, *blocking),
+        untested=(*page.untested, *untested),
+        changes=replace(page.changes, since=f"release 126cf3f61ef2, {long}", commits=page.changes.commits * 20, commit_count=400),
+        way_back=replace(page.way_back, images=tuple((each, DIGEST) for each in services), note=cjk, drill=long),
+        signatures=tuple(Signature(f"role-{number}-{long}", cjk, "2026-11-23 10:00 UTC") for number in range(7)),
+        gaps=tuple(f"{cjk} {number}" for number in range(12)),
+    )  # fmt: skip

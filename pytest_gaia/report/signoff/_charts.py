@@ -1,25 +1,22 @@
-"""Where the parts of the charts are: numbers that a template draws as SVG. Pure.
+"""Positions of the parts of the charts, which a template draws as SVG.
 
-Every chart says in words what it shows, and no part is told from another by its colour alone: bars of one kind have a
-pattern or a form of their own, and the numbers stand beside them.
+Every chart has a description in words. Color is never the only difference between two kinds of bars: they also differ in
+pattern or shape, and the numbers are next to them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pytest_gaia.report.signoff.page import SHOWN_RUNS, ExpectationAge, Objective, RunPoint
-from pytest_gaia.wording import counted
+from pytest_gaia.report.signoff.page import SHOWN_RUNS, Objective, RunPoint
 
 WIDTH = 320
-"""of every chart, in units of its view box: a phone shows it at its own size"""
+"""width of every chart, in units of its view box"""
 _LEFT, _RIGHT = 4, 316
 _ROOM = 1.15
-"""of the largest value, so that nothing touches the edge"""
-_ROWS = 6
-"""rules in one drawing"""
+"""size of the drawing, relative to the largest value"""
 _LONGEST = 50
-"""signs of a name that there is room for"""
+"""shown characters of a name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Bar:
     """A rectangle of a chart."""
 
     kind: str
-    """what it means, which is also its class"""
+    """its meaning, which is also its class"""
     x: float
     y: float
     width: float
@@ -36,7 +33,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A word or a line at a place."""
+    """A word or a line at a position."""
 
     kind: str
     x: float
@@ -47,7 +44,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One drawing, and what it says in words."""
+    """One drawing, and its description in words."""
 
     id: str
     title: str
@@ -59,12 +56,12 @@ class Chart:
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The kinds of bars that are told by a pattern: what was excused is hatched, what is bad is dotted."""
-        return tuple(kind for kind in ("excused", "failed") if any(bar.kind == kind for bar in self.bars))
+        """The kinds of bars that have a pattern: expected failures are hatched, unexpected results are dotted."""
+        return tuple(kind for kind in ("expected", "failed") if any(bar.kind == kind for bar in self.bars))
 
 
 def latency(objectives: Sequence[Objective]) -> Chart:
-    """Draw each objective as a bar from nothing to what was measured, and lines where it warns and fails."""
+    """Draw each objective as a bar up to the measured latency, with lines at its warning threshold and its limit."""
     bars: list[Bar] = []
     marks: list[Mark] = []
     for place, each in enumerate(objectives):
@@ -79,28 +76,28 @@ def latency(objectives: Sequence[Objective]) -> Chart:
         marks += [Mark(kind, round(_LEFT + ms * scale, 1), top) for kind, ms in limits if ms is not None]
         marks.append(Mark("value", _LEFT, top + 26, _measured(each)))
     height = len(objectives) * 56 + 2
-    return Chart("latency", "Latency against objectives", _said_of(objectives), height, tuple(bars), tuple(marks))
+    return Chart("latency", "Latency against objectives", _described(objectives), height, tuple(bars), tuple(marks))
 
 
 def _measured(each: Objective) -> str:
     if each.measured_ms is None:
-        return f"not measured; at most {each.fail_ms:g} ms, {each.samples} samples"
-    return f"{each.status}: p{each.percentile:g} {each.measured_ms:g} ms of at most {each.fail_ms:g} ms, {each.samples} samples"
+        return f"not measured; limit {each.fail_ms:g} ms, {each.samples} samples"
+    return f"{each.status}: p{each.percentile:g} {each.measured_ms:g} ms, limit {each.fail_ms:g} ms, {each.samples} samples"
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _said_of(objectives: Sequence[Objective]) -> str:
+def _described(objectives: Sequence[Objective]) -> str:
     return " ".join(
-        f"{each.environment}, {each.route}: {each.status}, {each.why or 'no more is known'}; the limit is {each.fail_ms:g} ms."
+        f"{each.environment}, {each.route}: {each.status}, {each.reason or 'no details'}; the limit is {each.fail_ms:g} ms."
         for each in objectives
     )
 
 
 def passes(points: Sequence[RunPoint]) -> tuple[Chart, ...]:
-    """Draw the last runs of each environment, one column a run: what passed below, then what was excused, then what failed."""
+    """Draw the last runs of each environment, one column per run: passed, then expected failures, then unexpected results."""
     return tuple(
         _passes(name, list(found)[-SHOWN_RUNS:]) for name, found in groupby(points, lambda point: point.environment)
     )
@@ -113,7 +110,7 @@ def _passes(name: str, points: Sequence[RunPoint]) -> Chart:
     marks: list[Mark] = [Mark("axis", _LEFT, base)]
     for place, point in enumerate(points):
         x, y = _LEFT + place * step + 4, base
-        for kind, count in (("passed", point.passed), ("excused", point.accepted), ("failed", point.failed)):
+        for kind, count in (("passed", point.passed), ("expected", point.expected), ("failed", point.failed)):
             height = count / most * room
             y -= height
             if count:
@@ -122,8 +119,8 @@ def _passes(name: str, points: Sequence[RunPoint]) -> Chart:
         marks.append(Mark("count", middle, round(y - 4, 1), str(point.passed), "middle"))
         marks.append(Mark("this" if point.this else "run", middle, base + 13, point.release[:6], "middle"))
         marks.append(Mark("verdict", middle, base + 25, _signs(point), "middle"))
-    title = f"{name}: tests that ran"
-    return Chart(f"passes-{name}", title, _told(points), base + 30, tuple(bars), tuple(marks))
+    title = f"{name}: tests"
+    return Chart(f"passes-{name}", title, _summary(points), base + 30, tuple(bars), tuple(marks))
 
 
 def _signs(point: RunPoint) -> str:
@@ -131,43 +128,12 @@ def _signs(point: RunPoint) -> str:
 
 
 def _tested(point: RunPoint) -> int:
-    return point.passed + point.accepted + point.failed
+    return point.passed + point.expected + point.failed
 
 
-def _told(points: Sequence[RunPoint]) -> str:
+def _summary(points: Sequence[RunPoint]) -> str:
     return " ".join(
-        f"{point.when}, {'this release' if point.this else f'bundle {point.release}'}: {point.verdict}, {point.passed} passed, "
-        f"{point.accepted} excused, {point.failed} unexpected."
+        f"{point.when}, {'this release' if point.this else f'release {point.release}'}: {point.verdict}, {point.passed} passed, "
+        f"{point.expected} expected failures, {point.failed} unexpected."
         for point in points
     )
-
-
-def ages(expectations: Sequence[ExpectationAge]) -> tuple[Chart, ...]:
-    """Draw each rule as a bar of the days since it was added, and an outlined one of the days that it has left.
-
-    All drawings have one scale; one has as many rules as are read at a glance.
-    """
-    longest = max((each.age_days + max(each.days_left, 0) for each in expectations), default=0) or 1
-    scale = (_RIGHT - _LEFT) / longest
-    return tuple(
-        _ages(expectations[first : first + _ROWS], scale, first // _ROWS + 1)
-        for first in range(0, len(expectations), _ROWS)
-    )
-
-
-def _ages(expectations: Sequence[ExpectationAge], scale: float, number: int) -> Chart:
-    bars: list[Bar] = []
-    marks: list[Mark] = []
-    for place, each in enumerate(expectations):
-        top = place * 46 + 16
-        old, left = max(each.age_days * scale, 2), max(each.days_left, 0) * scale
-        bars += [Bar("age", _LEFT, top, round(old, 1), 10), Bar("left", round(_LEFT + old, 1), top, round(left, 1), 10)]
-        marks.append(Mark("name", _LEFT, top - 4, _short(each.expectation)))
-        marks.append(Mark("value", _LEFT, top + 23, _days(each)))
-    said = " ".join(f"{each.expectation}: {_days(each)}." for each in expectations)
-    title = "How old rules are, and how long they hold"
-    return Chart(f"ages-{number}", title, said, len(expectations) * 46 + 2, tuple(bars), tuple(marks))
-
-
-def _days(each: ExpectationAge) -> str:
-    return f"{counted(each.age_days, 'day')} old, {each.left}"

@@ -1,7 +1,7 @@
-"""The sign-off page as one static HTML document, and as Markdown for the summary of a CI job: the same facts.
+"""The sign-off page as one static HTML document, and as Markdown for the summary of a CI job.
 
-The HTML has no scripts and nothing from elsewhere, and a policy that says so. The Markdown has as many of the facts as
-there is room for.
+The HTML has no scripts and loads nothing; its content security policy enforces that. The first part of the document, up
+to the signatures, fits on the first printed page.
 """
 
 import base64
@@ -19,35 +19,47 @@ from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_U
 from pytest_gaia.wording import counted
 
 LIMIT = 1024 * 1024
-"""bytes that a summary of GitHub may have"""
+"""maximum size of a GitHub job summary, in bytes"""
 _NOTE = 2048
-"""bytes that are kept for saying what was left out"""
+"""bytes reserved for the list of omitted sections"""
 _TEMPLATES = Path(__file__).with_name("templates")
+_SHORT = 12
+"""shown digits of a digest"""
+_FIRST_PAGE = {
+    "first_rows": 5,
+    "first_known": 5,
+    "first_waivers": 3,
+    "first_suites": 8,
+    "first_commits": 3,
+    "first_environments": 5,
+    "first_images": 5,
+    "first_signatures": 3,
+}
+"""rows of each part of the first printed page; tests/browser/test_signoff_printed.py prints pages of every size"""
 
 
 def html(page: SignOffPage) -> str:
-    """Return the whole document. Equal pages give equal documents."""
-    style = (_TEMPLATES / "page.css").read_text(encoding="utf-8") + _running_foot(page)
+    """Return the complete document. Equal pages produce equal documents."""
+    style = (_TEMPLATES / "page.css").read_text(encoding="utf-8") + _page_footer(page)
     document = (
         _environment(_html_text)
         .get_template("page.html")
         .render(
             page=page,
-            # The project's own file, and the only text that is not escaped; of the page's it holds letters and digits alone.
+            # The style sheet is the only text that is not escaped. Of the page it contains only letters and digits.
             style=Markup(style),  # noqa: S704
             style_hash=_hash(style),
             latency=charts.latency(page.objectives),
             passes=charts.passes(page.history),
-            ages=charts.ages(page.ages),
         )
     )
     return document + "\n"
 
 
 def markdown(page: SignOffPage, limit: int = LIMIT) -> str:
-    """Return the page, in at most ``limit`` bytes. What there is no room for is named at its end; it is never only missing.
+    """Return the page in at most ``limit`` bytes. Its end lists every section that is omitted or cut.
 
-    The template has the sections in their order: what has to be known comes first.
+    The template orders the sections by importance.
     """
     text, *sections = _environment(_markdown_text).get_template("page.md").render(page=page).split("\n## ")
     left_out: list[str] = []
@@ -61,12 +73,12 @@ def markdown(page: SignOffPage, limit: int = LIMIT) -> str:
         if left := lines.count("\n") + 1 - len(kept):
             left_out.append(f"{title} ({left} lines)")
     if left_out:
-        text += f"\n**Left out here, for want of room:** {', '.join(left_out)}. The HTML page has all of it.\n"
+        text += f"\n**Omitted because of the size limit:** {', '.join(left_out)}. The HTML page is complete.\n"
     return text
 
 
 def _environment(text: Callable[[str], Markup]) -> Environment:
-    """Return the environment of a template in which every text of the page goes through ``text``, which masks it."""
+    """Return a template environment that passes every text of the page through ``text``, which escapes it."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -76,40 +88,66 @@ def _environment(text: Callable[[str], Markup]) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "clip": clip,
         "counted": counted,
-        "code": lambda name: Markup(markdown_text.code(name)),  # noqa: S704  # masked by the function
-        "link": lambda name, address: Markup(markdown_text.link(name, address)),  # noqa: S704  # as above
+        "digits": _digits,
+        "id": lambda release: release.rpartition(" ")[2],
+        "test_name": _test_name,
+        "code": lambda name: Markup(markdown_text.code(name)),  # noqa: S704  # the function escapes
+        "link": lambda name, address: Markup(markdown_text.link(name, address)),  # noqa: S704  # the function escapes
     }
     environment.globals |= {
         "shown_tests": SHOWN_TESTS,
         "shown_untested": SHOWN_UNTESTED,
         "shown_blocking": SHOWN_BLOCKING,
+        **_FIRST_PAGE,
     }
     return environment
 
 
+def clip(text: str, length: int) -> str:
+    """Return ``text`` on one line and in at most ``length`` characters.
+
+    >>> clip("a long  sentence", 8)
+    'a long …'
+    """
+    line = "; ".join(" ".join(each.split()) for each in text.splitlines() if each.strip())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def _digits(digest: str) -> str:
+    """Return the beginning of a digest, without the name of its algorithm."""
+    return digest.rpartition(":")[2][:_SHORT]
+
+
+def _test_name(node: str) -> str:
+    """Return a node id without the folders of its file."""
+    path, separator, rest = node.partition("::")
+    return f"{path.rpartition('/')[2]}{separator}{rest}"
+
+
 def _html_text(text: str) -> Markup:
-    """Return text such that no line of the document is a command, where it is printed in the log of a job."""
+    """Return escaped text. No line of the document can act as a workflow command in the log of a CI job."""
     return escape(text).replace("\n", Markup("&#10;")).replace("[", Markup("&#91;"))
 
 
 def _markdown_text(text: str) -> Markup:
-    return Markup(markdown_text.escaped(text))  # noqa: S704  # masked by the function
+    return Markup(markdown_text.escaped(text))  # noqa: S704  # the function escapes
 
 
-def _running_foot(page: SignOffPage) -> str:
-    """Return the style of the foot of every printed page: which release a loose sheet belongs to."""
-    text = re.sub(r"[^\w :.-]", "", f"{page.answer} - {page.release} - as of {page.as_of}")
+def _page_footer(page: SignOffPage) -> str:
+    """Return the style of the footer of every printed sheet, which names the release."""
+    text = re.sub(r"[^\w :.-]", "", clip(f"{page.answer} - {page.release} - as of {page.as_of}", 110))
     return f'@page {{ @bottom-left {{ content: "{text}" }} }}\n'
 
 
 def _hash(style: str) -> str:
-    """Return what a content security policy allows this style by, and no other."""
+    """Return the source expression by which a content security policy allows ``style`` and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
 
 
 def _fitting(lines: list[str], room: int) -> list[str]:
-    """Return as many lines as there is room for; the head of a table alone is no line worth having."""
+    """Return the lines that fit into ``room`` bytes. The head of a table without a row is dropped."""
     kept: list[str] = []
     for line in lines:
         room -= _size(line) + 1

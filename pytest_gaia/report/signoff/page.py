@@ -1,8 +1,9 @@
-"""What the sign-off page says, as plain frozen values: every rendering shows the same facts.
+"""The facts on the sign-off page as frozen values. All renderings show the same facts.
 
-Nothing is decided here. The answer is that of the target's gate; whatever evidence is missing is said in words.
+Nothing is decided here: the answer is that of the target's promotion gate. Missing evidence is described in words.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,31 +11,34 @@ from pytest_gaia.report.layout import remaining
 
 _DAY = len("2026-11-23")
 
-SHOWN_TESTS = 30
-"""tests of one known failure that are named; the rest are counted"""
+SHOWN_TESTS = 10
+"""named tests of one known failure; the others are counted"""
 SHOWN_UNTESTED = 3
-"""of one group of tests that were not tested"""
+"""named tests of one group of untested tests"""
 SHOWN_RUNS = 8
-"""of one environment; older ones are in the ledger"""
+"""runs of one environment; older ones are in the ledger"""
 SHOWN_BLOCKING = 100
-"""lines of what stands in the way"""
+"""rows in the table of blockers"""
+SHOWN_COMMITS = 50
+"""commits since the previous release that are listed"""
 
 Answer = Literal["GO", "GO WITH WAIVERS", "NO GO"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of what identifies the release."""
+    """One line that identifies the release."""
 
     label: str
     value: str
     code: bool = False
-    """whether it is a hash or a name of machines"""
+    """whether the value is a hash or an identifier"""
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An entry of the ledger that something rests on."""
+    """A ledger entry that a check rests on."""
 
     number: int
     sha256: str
@@ -44,106 +48,110 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Criterion:
-    """One item of a gate, as the gate has found it."""
+class GateCheck:
+    """One check of the promotion gate and its result."""
 
     id: str
     title: str
-    when: Literal["before it is deployed", "after it is deployed"]
+    when: Literal["before deployment", "after deployment"]
     status: str
     good: bool
-    why: str
+    reason: str
     next: str
     proofs: tuple[Proof, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ChecklistRow:
-    """One item of the pipeline's checklist, and who answers for it."""
+class Approval:
+    """One release check on the way to the target, and the person or key behind it."""
 
     edge: str
-    """the way that it guards, such as ``dev → staging``"""
+    """the transition, such as ``dev → staging``"""
     title: str
     status: str
     good: bool
-    why: str
+    reason: str
     who: str
-    """who signed or waived it; for what is proved, whose key testifies the evidence"""
+    """who approved or waived it; for automatic checks, the key that signed the evidence"""
     when: str
     until: str
-    """empty: as long as its evidence is fresh"""
+    """empty: as long as the evidence is fresh"""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """An item that somebody has let go."""
+    """A waived check."""
 
-    item: str
+    check: str
     environment: str
     owner: str
-    """who asked for it and answers for it"""
+    """who asked for the waiver"""
     approver: str
-    """whose trusted key signed it, with the role"""
-    why: str
+    """the trusted key that signed it, and its role"""
+    reason: str
     given: str
     until: str
     age_days: int
-    standing: str
-    """``in force``, or why it counts for nothing"""
+    state: str
+    """``in force``, or why the waiver has no effect"""
     in_force: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the planned tests, in absolute numbers. All but ``planned`` and ``ran`` add up to ``planned``."""
+    """Outcomes of the planned tests. All fields except ``planned`` and ``ran`` add up to ``planned``."""
 
     planned: int
     ran: int
     passed: int
     expected: int
-    """failed, and a rule or the environment's tolerance excused it"""
+    """failures that an expectation or the tolerance covers"""
     failed: int
-    """failed, and nothing excused it"""
+    """failures that nothing covers"""
     unexpected_passes: int
     not_applicable: int
     blocked: int
-    """could not be loaded"""
+    """tests that could not be loaded"""
     not_run: int
-    """planned, and skipped, cut off, deselected, or never heard of"""
+    """planned tests without a result: skipped, deselected, interrupted or missing"""
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSeen:
-    """One environment of the way, and what is known of the release there."""
+    """One environment on the way to the target, and the release's results there."""
 
     name: str
     run: str
-    """the verdict of its newest run that counts; empty where there is none"""
+    """verdict of the newest valid run; empty without one"""
     gate: str
-    """the newest decision of its gate; empty where there is none"""
+    """newest decision of the gate; empty without one"""
     when: str
     counts: Counts | None
     runs_now: str
-    """which bundle runs there, as the ledger has seen it last"""
+    """the release that runs there, as last recorded in the ledger"""
     notes: tuple[str, ...] = ()
-    """what speaks against the numbers: no evidence, flaky tests, drift"""
+    """limits of the numbers: missing evidence, flaky tests, changes during the run"""
     link: str = ""
-    """the run in Allure, where that is known"""
+    """the Allure report of the run"""
+    url: str = ""
+    """address of the environment itself"""
+    ci: str = ""
+    """the CI run that tested the release there"""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """The image of one service, and what was seen to run instead or not."""
+    """The image of one service, and the image observed in each environment."""
 
     service: str
     digest: str
     seen: tuple[tuple[str, str, bool], ...]
-    """(environment, what was seen, whether that is this image), in the order of the way"""
+    """(environment, observed image, whether it is this one), in the order of the stages"""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs from the release that was signed off before."""
+    """One difference from the previous release."""
 
     what: str
     old: str
@@ -152,69 +160,110 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit since the previous release."""
+
+    id: str
+    title: str
+    author: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed since the last sign-off."""
+    """Differences from the release that the target approved before."""
 
     since: str
-    """which release that was; empty where there was none"""
+    """the previous release; empty without one"""
     rows: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+    commits: tuple[Commit, ...] = ()
+    """the newest first, at most :data:`SHOWN_COMMITS`"""
+    commit_count: int = 0
+    compare: str = ""
+    """address of the comparison of both commits"""
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """The release that a rollback of the target restores."""
+
+    release: str
+    """empty if there is none; ``note`` gives the reason"""
+    seen: str = ""
+    """when it last passed in the target"""
+    images: tuple[tuple[str, str], ...] = ()
+    """(service, digest)"""
+    drill: str = ""
+    """result of the newest rollback drill"""
+    command: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A line to sign on, for one role."""
+
+    role: str
+    who: str = ""
+    """who approved in this role already, according to the ledger"""
+    when: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFailure:
-    """One cause that is known, and that a rule excuses; or failures that only the environment's tolerance lets through."""
+    """Failures with one known cause: those of one expectation, or those that only the tolerance allows."""
 
     expectation: str
-    """id of the rule; empty for failures that no rule is about"""
-    why: str
+    """its id; empty for failures that no expectation covers"""
+    reason: str
     issue: str
     issue_link: str
     owner: str
     expires: str
     days_left: int | None
-    """on the day of the page; None where nothing ends it"""
+    """on the day of the page; None without an end"""
     environments: tuple[tuple[str, int], ...]
-    """(environment, tests)"""
+    """(environment, number of tests)"""
     tests: tuple[str, ...]
 
     @property
     def expired(self) -> bool:
-        """Whether it excuses nothing any more."""
+        """Whether the expectation is no longer in force."""
         return self.days_left is not None and self.days_left <= 0
 
     @property
     def left(self) -> str:
-        """How much longer it excuses anything, in words."""
+        """The remaining time in words."""
         return "" if self.days_left is None else remaining(self.days_left)
 
 
 @dataclass(frozen=True, slots=True)
-class IdleExpectation:
-    """A rule in force that decided no test of any run on the page."""
+class UnusedExpectation:
+    """An expectation that decided no test in any run on the page."""
 
     expectation: str
     owner: str
     issue: str
     expires: str
     days_left: int
-    why: tuple[str, ...]
-    """one sentence an environment"""
+    reasons: tuple[str, ...]
+    """why it was not used, one sentence per environment"""
 
     @property
     def left(self) -> str:
-        """How much longer it is in force, in words."""
+        """The remaining time in words."""
         return remaining(self.days_left)
 
 
 @dataclass(frozen=True, slots=True)
 class Blocking:
-    """Something that stands in the way: an item of the gate, or a test that gates."""
+    """A blocker: a check of the gate, or a test."""
 
     what: str
     where: str
     """the environment"""
-    why: str
+    reason: str
     next: str = ""
     link: str = ""
     """the test in Allure"""
@@ -222,22 +271,22 @@ class Blocking:
 
 @dataclass(frozen=True, slots=True)
 class Untested:
-    """Tests that have shown nothing, for one reason, in one or several environments."""
+    """Planned tests that did not run, for one reason."""
 
     suite: str
     outcome: str
-    why: str
+    reason: str
     environments: tuple[str, ...]
     tests: tuple[str, ...]
     count: int
-    """how many tests; more than ``tests`` where their names are not known"""
+    """number of tests; larger than ``len(tests)`` if their names are unknown"""
     nowhere: bool
-    """whether no other environment of the page has run them either, as far as is known"""
+    """whether they ran in no other environment of the page either"""
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One service level objective, as it was measured in one environment."""
+    """A service level objective, as measured in one environment."""
 
     environment: str
     route: str
@@ -247,15 +296,15 @@ class Objective:
     warn_ms: float | None
     fail_ms: float
     status: str
-    why: str
+    reason: str
     median_ms: float | None = None
-    """from the record of the run, where that is at hand"""
+    """from the results log of the run, if it is available"""
     slowest_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunPoint:
-    """One run of the ledger, of this release or an earlier one."""
+    """One run in the ledger, of this release or an earlier one."""
 
     environment: str
     when: str
@@ -264,26 +313,34 @@ class RunPoint:
     """whether it is a run of this release"""
     verdict: str
     passed: int
-    accepted: int
+    expected: int
     failed: int
     other: int
     """not applicable, blocked or not run"""
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectationAge:
-    """How old a rule is, and how long it still holds."""
+class ReleasePoint:
+    """One release in the ledger: how long it took to reach the target, and its newest run there or on the way."""
 
-    expectation: str
-    age_days: int
-    days_left: int
-    used: bool
-    """whether it excused a failure on this page"""
-
-    @property
-    def left(self) -> str:
-        """How much longer it holds, in words."""
-        return remaining(self.days_left)
+    release: str
+    this: bool
+    deployed: str
+    """when it was first deployed anywhere"""
+    arrived: str
+    """when it was first deployed to the target; empty if it never was"""
+    took: str
+    """the time between the two, in words"""
+    environment: str
+    """where its newest run took place"""
+    verdict: str
+    ran: int
+    passed: int
+    expected: int
+    failed: int
+    flaky: int
+    seconds: int
+    """duration of that run"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,62 +349,93 @@ class SignOffPage:
 
     answer: Answer
     verdict: str
-    """the gate's own word"""
+    """the decision of the gate"""
     question: str
     target: str
     release: str
-    """the bundle, as people are shown it"""
+    """the release, as shown to people"""
     reasons: tuple[str, ...]
     as_of: str
     version: str
     head: str
-    """SHA-256 of the ledger's newest entry"""
+    """SHA-256 of the newest ledger entry"""
     facts: tuple[Fact, ...]
     waivers: tuple[Waiver, ...]
     environments: tuple[EnvironmentSeen, ...]
     images: tuple[Image, ...]
-    criteria: tuple[Criterion, ...]
-    checklist: tuple[ChecklistRow, ...]
+    checks: tuple[GateCheck, ...]
+    approvals: tuple[Approval, ...]
     known: tuple[KnownFailure, ...]
-    idle: tuple[IdleExpectation, ...]
+    unused: tuple[UnusedExpectation, ...]
     blocking: tuple[Blocking, ...]
     untested: tuple[Untested, ...]
     changes: Changes
     objectives: tuple[Objective, ...]
     history: tuple[RunPoint, ...]
-    ages: tuple[ExpectationAge, ...]
+    releases: tuple[ReleasePoint, ...]
+    way_back: WayBack
+    signatures: tuple[Signature, ...]
     verdicts_known: bool
-    """whether the verdict file of any run is at hand, without which nothing is known of single tests and rules"""
+    """whether the verdict file of any run is available; without one, single tests and expectations are unknown"""
+    ran: int = 0
+    """tests that ran in at least one environment"""
+    planned: int = 0
+    """tests that were planned in at least one environment"""
     gaps: tuple[str, ...] = ()
-    """evidence that is missing or cannot be trusted, one sentence each"""
+    """missing or invalid evidence, one sentence each"""
 
     @property
     def title(self) -> str:
-        """The name of the document."""
+        """The title of the document."""
         return f"{self.answer}: {self.release} to {self.target}"
 
     @property
-    def glance(self) -> tuple[tuple[str, str], ...]:
-        """The numbers that stand below the answer: label and value."""
+    def numbers(self) -> tuple[tuple[str, str, bool], ...]:
+        """The numbers below the answer: label, value, and whether the value needs attention."""
         seen = [each.counts for each in self.environments if each.counts]
-        accepted = {test for each in self.known for test in each.tests}
-        nowhere = sum(each.count for each in self.untested if each.nowhere)
+        unexpected = sum(each.failed + each.unexpected_passes for each in seen)
+        passed, waived = sum(each.good for each in self.checks), sum(each.in_force for each in self.waivers)
+        known, nowhere = len({test for each in self.known for test in each.tests}), self.untested_anywhere
+        unknown = not self.verdicts_known
         return (
-            ("items of the gate hold", f"{sum(each.good for each in self.criteria)} of {len(self.criteria)}"),
-            ("waivers in force", str(sum(each.in_force for each in self.waivers))),
-            ("tests known to fail", str(len(accepted)) if self.verdicts_known else "not known"),
-            (
-                "unexpected results",
-                str(sum(each.failed + each.unexpected_passes for each in seen)) if seen else "not known",
-            ),
-            ("tests that ran nowhere", str(nowhere) if self.verdicts_known else "not known"),
-            ("what was accepted holds until", self.first_end or "no end"),
+            ("Checks passed", f"{passed} of {len(self.checks)}", passed < len(self.checks)),
+            ("Waivers in force", str(waived), waived > 0),
+            ("Known failures", "not known" if unknown else str(known), unknown or known > 0),
+            ("Unexpected results", str(unexpected) if seen else "not known", not seen or unexpected > 0),
+            ("Not tested anywhere", "not known" if unknown else str(nowhere), unknown or nowhere > 0),
+            ("Approvals valid until", self.approvals_end or "–", False),
+            ("Known failures accepted until", self.failures_end or "–", False),
         )
 
     @property
-    def first_end(self) -> str:
-        """The day on which the first thing ends that somebody has accepted; empty where nothing was accepted."""
-        ends = [each.until[:_DAY] for each in self.waivers if each.in_force]
-        ends += [each.until[:_DAY] for each in self.checklist if each.good and each.until]
-        ends += [each.expires for each in self.known if each.expires]
-        return min(ends, default="")
+    def image_pairs(self) -> tuple[tuple[str, str], ...]:
+        """(service, digest) of every image of the release."""
+        return tuple((each.service, each.digest) for each in self.images)
+
+    @property
+    def untested_anywhere(self) -> int:
+        """The number of tests that ran in no environment of the page."""
+        return sum(each.count for each in self.untested if each.nowhere)
+
+    @property
+    def untested_suites(self) -> tuple[tuple[str, int], ...]:
+        """Suites with tests that ran in no environment, and their number; the largest number first."""
+        found: dict[str, int] = {}
+        for each in self.untested:
+            if each.nowhere and each.count:
+                found[each.suite] = found.get(each.suite, 0) + each.count
+        return tuple(sorted(found.items(), key=lambda each: (-each[1], each[0])))
+
+    @property
+    def approvals_end(self) -> str:
+        """The first day on which an approval or waiver ends; empty without any."""
+        return min(self._ends(), default="")
+
+    @property
+    def failures_end(self) -> str:
+        """The first day on which a known failure is no longer accepted; empty if none ends."""
+        return min((each.expires for each in self.known if each.expires), default="")
+
+    def _ends(self) -> Iterator[str]:
+        yield from (each.until[:_DAY] for each in self.waivers if each.in_force)
+        yield from (each.until[:_DAY] for each in self.approvals if each.good and each.until)
