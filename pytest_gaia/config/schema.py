@@ -183,6 +183,10 @@ class GaiaTable(Struct, frozen=True, forbid_unknown_fields=True):
     """folders of tests; each subfolder is a suite, and its name is a marker"""
     deploy_files: str | UnsetType = UNSET
     """folder of the deploy files, relative to this file"""
+    repository_url: Text | UnsetType = UNSET
+    """web address of the repository, for links to commits; without it, that of the git remote origin"""
+    issue_url: Text | UnsetType = UNSET
+    """web address of an issue, with "{issue}" for its key"""
     allowed_differences: tuple[str, ...] | UnsetType = UNSET
     """settings that may differ between the deploy files of staging and production"""
 

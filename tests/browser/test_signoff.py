@@ -1,4 +1,4 @@
-"""The sign-off page as people read it: in light and dark, on a desk and a phone, on paper, and with a screen reader."""
+"""The sign-off page in a browser: light and dark, desktop and phone, printed, and for screen readers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def violations(watched: Watched, axe_text: str) -> list[Any]:
         ("waivers", DESK, "dark"),
     ],
 )
-async def test_everybody_can_read_it(
+async def test_it_is_accessible(
     pages: Pages, axe_text: str, tmp_path: Path, name: str, size: dict[str, int], scheme: str
 ) -> None:
     watched = await pages.open(written(tmp_path, PAGES[name]), viewport=size, color_scheme=scheme)
@@ -77,14 +77,14 @@ async def test_everybody_can_read_it(
     assert watched.complaints == [], "its own policy allows its own style"
 
 
-async def test_it_asks_nobody_for_anything(pages: Pages, page_file: Path) -> None:
+async def test_it_makes_no_requests(pages: Pages, page_file: Path) -> None:
     watched = await pages.open(page_file)
 
     assert watched.requests == [page_file.as_uri()]
     assert watched.complaints == []
 
 
-@pytest.mark.parametrize("width", [320, 360, 1024, 1060, 1280])
+@pytest.mark.parametrize("width", [320, 360, 700, 1024, 1280])
 async def test_nothing_is_wider_than_the_window(pages: Pages, tmp_path: Path, width: int) -> None:
     page = poisoned(full_page(reasons=(LONG,), gaps=(LONG,)))
     watched = await pages.open(written(tmp_path, page), viewport={"width": width, "height": 740})
@@ -93,25 +93,23 @@ async def test_nothing_is_wider_than_the_window(pages: Pages, tmp_path: Path, wi
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_answer_and_what_it_rests_on_are_what_a_reader_sees_first(
-    pages: Pages, page_file: Path, scheme: str
-) -> None:
+async def test_the_answer_and_its_reasons_are_in_the_first_window(pages: Pages, page_file: Path, scheme: str) -> None:
     watched = await pages.open(page_file, viewport=DESK, color_scheme=scheme)
     page = watched.page
 
-    assert await page.title() == "NO GO: bundle c1f04185784b to production"
-    seen = [page.get_by_role("heading", level=1), page.get_by_text("not signed by security").first]
+    assert await page.title() == "NO GO: release c1f04185784b to production"
+    seen = [page.get_by_role("heading", level=1), page.get_by_text("not approved by security").first]
     for each in seen:
         box = await each.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] < DESK["height"]
     headings = await page.get_by_role("heading", level=2).all_inner_texts()
-    assert headings[1] == "Waivers"
+    assert headings[:2] == ["What blocks it?", "What is known to fail, who accepted it, and until when?"]
 
 
-async def test_tables_are_tables_also_where_they_are_shown_as_lists(pages: Pages, page_file: Path) -> None:
+async def test_tables_stay_tables_in_the_layout_for_phones(pages: Pages, page_file: Path) -> None:
     watched = await pages.open(page_file, viewport=PHONE)
-    row = watched.page.get_by_role("row", name=re.compile("^staging"))
+    row = watched.page.get_by_role("row", name=re.compile("^staging.*186"))
 
     assert await row.first.get_by_role("cell").count() >= 11
     labels = await watched.page.evaluate(
@@ -120,7 +118,7 @@ async def test_tables_are_tables_also_where_they_are_shown_as_lists(pages: Pages
     assert labels == 0, "each cell says what it is where there is no head"
 
 
-async def test_what_runs_in_a_name_does_not_run(pages: Pages, tmp_path: Path) -> None:
+async def test_scripts_in_names_do_not_run(pages: Pages, tmp_path: Path) -> None:
     watched = await pages.open(written(tmp_path, poisoned(full_page())))
 
     assert watched.requests == [(tmp_path / "page.html").as_uri()]
@@ -128,13 +126,13 @@ async def test_what_runs_in_a_name_does_not_run(pages: Pages, tmp_path: Path) ->
     assert await watched.page.get_by_text("<script>alert(1)</script>").count() > 10
 
 
-async def test_a_script_that_somebody_puts_there_is_refused(pages: Pages, tmp_path: Path) -> None:
+async def test_the_policy_refuses_an_added_script(pages: Pages, tmp_path: Path) -> None:
     path = written(tmp_path, full_page())
     path.write_text(path.read_text().replace("</body>", "<script>document.title = 'mine'</script></body>"))
 
     watched = await pages.open(path)
 
-    assert await watched.page.title() == "NO GO: bundle c1f04185784b to production"
+    assert await watched.page.title() == "NO GO: release c1f04185784b to production"
     assert any("Content Security Policy" in each for each in watched.complaints)
 
 
@@ -147,16 +145,18 @@ async def test_the_skip_link_leads_to_the_content(pages: Pages, page_file: Path)
     assert watched.page.url.endswith("#content")
 
 
-async def test_on_paper_it_is_whole_light_and_names_its_links(chromium: Browser, page_file: Path) -> None:
+async def test_it_prints_completely_in_light_colors_with_its_addresses(chromium: Browser, page_file: Path) -> None:
     context = await chromium.new_context(color_scheme="dark")
     page = await context.new_page()
     await page.goto(page_file.as_uri())
     paper = await page.pdf(prefer_css_page_size=True)
     await page.emulate_media(media="print", color_scheme="dark")
-    colour = await page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-    shown = await page.evaluate("getComputedStyle(document.querySelector('a[href^=http]'), '::after').content")
+    color = await page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    shown = await page.evaluate(
+        "getComputedStyle(document.querySelector('main > section a[href^=http]'), '::after').content"
+    )
     hidden = await page.evaluate(
-        "[...document.querySelectorAll('main *')].filter(each => each.checkVisibility && !each.checkVisibility() && each.textContent.trim() && !each.closest('svg')).length"
+        "[...document.querySelectorAll('main *')].filter(each => each.checkVisibility && !each.checkVisibility() && each.textContent.trim() && !each.closest('svg') && !each.closest('.screen')).length"
     )
     await context.close()
 
@@ -165,6 +165,6 @@ async def test_on_paper_it_is_whole_light_and_names_its_links(chromium: Browser,
     assert 3 <= count <= 8, count
     sizes = {tuple(float(each) for each in found.split()[2:]) for found in re.findall(rb"/MediaBox \[([^]]+)\]", paper)}
     assert all(abs(width - 595) < 2 and abs(height - 842) < 2 for width, height in sizes), "A4"
-    assert colour == "rgb(255, 255, 255)"
+    assert color == "rgb(255, 255, 255)"
     assert shown != "none"
-    assert hidden == 0, "what is folded away on a screen would be missing on paper"
+    assert hidden == 0, "everything on the screen is also on paper"

@@ -1,4 +1,4 @@
-"""The sign-off page as HTML and Markdown: the same facts, whatever they hold, and nothing that runs or is fetched."""
+"""The sign-off page as HTML and Markdown: the same facts, safely escaped, without scripts and requests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,21 @@ def poisoned(value: Any) -> Any:
         return tuple(map(poisoned, value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # Words of the gate, links and days are checked where they come from.
-        kept = {"answer", "verdict", "run", "gate", "status", "link", "issue_link", "expires", "until", "as_of"}
+        kept = {
+            "answer",
+            "verdict",
+            "run",
+            "gate",
+            "status",
+            "link",
+            "issue_link",
+            "url",
+            "ci",
+            "compare",
+            "expires",
+            "until",
+            "as_of",
+        }
         return dataclasses.replace(
             value,
             **{
@@ -73,7 +87,7 @@ def test_the_page_runs_nothing_and_fetches_nothing(page: SignOffPage) -> None:
     assert "@import" not in style[1]
 
 
-def test_the_page_has_what_people_and_their_tools_find_their_way_by() -> None:
+def test_the_page_has_landmarks_headings_and_labels() -> None:
     read = Read(html(full_page()))
 
     assert read.of("html") == [{"lang": "en"}]
@@ -88,22 +102,22 @@ def test_the_page_has_what_people_and_their_tools_find_their_way_by() -> None:
     assert anchors <= set(ids)
     assert all(each.get("scope") in ("col", "row") for each in read.of("th"))
     charts = read.of("svg")
-    assert len(charts) == 4
+    assert len(charts) == 3
     assert all(set((each["aria-labelledby"] or "").split()) <= set(ids) for each in charts)
 
 
 @pytest.mark.parametrize("write", [lambda page: Read(html(page)).text, markdown], ids=["html", "markdown"])
-def test_both_forms_tell_the_same_facts(write: Any) -> None:
+def test_both_forms_have_the_same_facts(write: Any) -> None:
     text = re.sub(r"[\\`*\u2060]", "", write(full_page()))
 
     for fact in (
-        "NO GO", "May this release be deployed to production?", "Security review complete: not signed by security",
+        "NO GO", "May this release be deployed to production?", "Security review complete", "not approved by security",
         HEAD, "partner launch; tried by hand", "2026-11-25 20:00 UTC", "in force", "has expired",
-        "this image", "not observed", "bundle 126cf3f61ef2", "flaky: suites/health/test_health.py::test_it_answers",
-        PERSONAS, "GAIA-412", "@persona-team", "2026-12-01", "models-shadowed", "in force, and no test needed it",
-        "rita (release-manager)", "does not run the suite performance unless it is selected", "no run of this release counts as evidence",
-        "staging: expected failures", "bundle 126cf3f61ef2, which the gate of production let pass", "GET /api/v0.2/personas/{persona_id}",
-        "p95 910 ms", "its verdict file (verdict.json) is not on this machine", "gaia signoff security-review --env production",
+        "this image", "not observed", "release 126cf3f61ef2", "flaky: suites/health/test_health.py::test_it_answers",
+        PERSONAS, "GAIA-412", "@persona-team", "2026-12-01", "models-shadowed", "no test needed it", "gaia rollback production --confirm production", "111111111111", "Return 404 for a removed persona",
+        "rita (release-manager)", 'runs the suite "performance" only if it is selected', "no valid run of this release",
+        "staging: expected failures", "release 126cf3f61ef2, approved for production", "GET /api/v0.2/personas/{persona_id}",
+        "p95 910 ms", "its verdict file (verdict.json) is not on this machine", "gaia release approve c1f04185784b security-review -e production",
     ):  # fmt: skip
         assert fact in text, fact
 
@@ -112,14 +126,15 @@ def test_a_page_about_nothing_claims_nothing() -> None:
     text = " ".join(Read(html(bare_page())).text.split())
 
     assert "not known" in text
-    assert "Not known: no verdict file of any run is here." in text
-    assert "nothing was tested, as far as the ledger knows" in text
-    assert "No release was signed off into production before this one" in text
-    assert "None: no failure was excused" not in text
+    assert "Not known: no verdict file is available." in text
+    assert "no tests ran, according to the ledger" in text
+    assert "No earlier release was approved for production" in text
+    assert "There is no release to go back to." in text
+    assert "None: no run on this page" not in text
     assert "Not known: no verdict file" in markdown(bare_page())
 
 
-def test_what_tests_and_people_are_called_stays_text_in_html() -> None:
+def test_hostile_names_stay_text_in_html() -> None:
     clean, read = Read(html(full_page())), Read(html(poisoned(full_page())))
 
     assert [tag for tag, _ in read.elements] == [tag for tag, _ in clean.elements]
@@ -130,7 +145,7 @@ def test_what_tests_and_people_are_called_stays_text_in_html() -> None:
     assert "{{ 7*7 }}" in read.text
 
 
-def test_what_tests_and_people_are_called_stays_text_in_markdown() -> None:
+def test_hostile_names_stay_text_in_markdown() -> None:
     clean, text = markdown(full_page()), markdown(poisoned(full_page()))
 
     assert len(text.splitlines()) == len(clean.splitlines()), "no name makes a line, a row or a heading"
@@ -142,10 +157,10 @@ def test_what_tests_and_people_are_called_stays_text_in_markdown() -> None:
     assert "@team" not in unmasked
 
 
-def test_a_style_holds_nothing_of_what_is_typed() -> None:
-    style = html(full_page(release='bundle "} body { display: none } @x {')).partition("</style>")[0]
+def test_the_style_has_no_text_that_could_end_it() -> None:
+    style = html(full_page(release='release "} body { display: none } @x {')).partition("</style>")[0]
 
-    assert 'content: "NO GO - bundle  body  display: none  x  - as of 2026-11-23 21:30 UTC"' in style
+    assert 'content: "NO GO - release  body  display: none  x  - as of 2026-11-23 21:30 UTC"' in style
 
 
 def test_equal_pages_give_equal_documents() -> None:
@@ -160,10 +175,14 @@ def test_only_addresses_that_were_given_are_links() -> None:
         "https://allure.example/staging/",
         "https://allure.example/staging/?query=test_a_removed_persona_is_gone",
         "https://issues.example/GAIA-412",
+        "https://git.example/gaia/commit/5d5d",
+        "https://git.example/gaia/compare/11...5d",
+        "https://ci.example/runs/7",
+        "https://staging.example/",
     }
 
 
-def test_a_summary_has_room_for_what_matters_and_says_what_it_left_out() -> None:
+def test_a_large_summary_lists_its_omitted_sections() -> None:
     page = full_page()
     many = tuple(dataclasses.replace(page.untested[1], suite=f"suite{number}") for number in range(20_000))
 
@@ -172,21 +191,21 @@ def test_a_summary_has_room_for_what_matters_and_says_what_it_left_out() -> None
     assert len(text.encode()) <= LIMIT
     left_out = text.rstrip().splitlines()[-1]
     match = re.fullmatch(
-        r"\*\*Left out here, for want of room:\*\* What was not tested \((\d+) lines\)\. The HTML page has all of it\.",
+        r"\*\*Omitted because of the size limit:\*\* Not tested \((\d+) lines\)\. The HTML page is complete\.",
         left_out,
     )
     assert match, left_out
     assert text.count("| suite") + int(match[1]) == 20_000
-    assert "Left out" not in markdown(page)
+    assert "Omitted" not in markdown(page)
 
 
 @pytest.mark.parametrize("limit", [3000, 4000, 6000, 9000])
-def test_however_little_room_there_is_the_answer_comes_first(limit: int) -> None:
+def test_the_answer_comes_first_at_every_size_limit(limit: int) -> None:
     text = markdown(full_page(), limit)
 
     assert len(text.encode()) <= limit
-    assert text.startswith("# 🔴 NO GO: bundle c1f04185784b → production\n")
-    assert "Left out here, for want of room" in text
+    assert text.startswith("# 🔴 NO GO: release c1f04185784b → production\n")
+    assert "Omitted because of the size limit" in text
 
 
 @pytest.mark.parametrize(
@@ -195,7 +214,7 @@ def test_however_little_room_there_is_the_answer_comes_first(limit: int) -> None
 def test_the_answer_is_the_first_thing_on_the_page_and_its_title(answer: Any, tone: str) -> None:
     document = html(full_page(answer=answer))
 
-    assert f"<title>{answer}: bundle c1f04185784b to production</title>" in document
+    assert f"<title>{answer}: release c1f04185784b to production</title>" in document
     assert f'<header class="{tone}">' in document
     assert document.index(f'<span class="word">{answer}</span>') < document.index("Waivers</h2>")
     assert (
@@ -203,27 +222,34 @@ def test_the_answer_is_the_first_thing_on_the_page_and_its_title(answer: Any, to
     )
 
 
-def test_numbers_below_the_answer_are_those_of_the_page() -> None:
-    glance = dict(full_page().glance)
+def test_numbers_below_the_answer_match_the_page() -> None:
+    numbers = {label: (value, care) for label, value, care in full_page().numbers}
 
-    assert glance == {
-        "items of the gate hold": "2 of 5",
-        "waivers in force": "1",
-        "tests known to fail": "42",
-        "unexpected results": "3",
-        "tests that ran nowhere": "4",
-        "what was accepted holds until": "2026-11-01",
+    assert numbers == {
+        "Checks passed": ("2 of 5", True),
+        "Waivers in force": ("1", True),
+        "Known failures": ("42", True),
+        "Unexpected results": ("3", True),
+        "Not tested anywhere": ("4", True),
+        "Approvals valid until": ("2026-11-25", False),
+        "Known failures accepted until": ("2026-11-01", False),
     }
 
 
-def test_names_that_there_is_no_room_for_are_counted() -> None:
+def test_nothing_ends_where_nothing_was_accepted() -> None:
+    numbers = {label: value for label, value, _ in full_page(known=(), waivers=(), approvals=()).numbers}
+
+    assert numbers["Approvals valid until"] == numbers["Known failures accepted until"] == "–"
+
+
+def test_further_names_are_counted() -> None:
     text = " ".join(Read(html(full_page())).text.split())
 
-    assert "test_asset[29]" in text
-    assert "test_asset[30]" not in text
-    assert "and 10 more, which the verdict file names" in text
+    assert "test_asset[9]" in text
+    assert "test_asset[10]" not in text
+    assert "and 30 more, listed in the verdict file" in text
     assert " test_p.py::test_a[GET /a::b] " in text
-    assert "test_asset[29]`<br>10 more |" in markdown(full_page())
+    assert "test_asset[9]`<br>30 more |" in markdown(full_page())
 
 
 def test_a_thousand_failures_are_counted_and_not_printed() -> None:
@@ -236,5 +262,5 @@ def test_a_thousand_failures_are_counted_and_not_printed() -> None:
 
     assert "test_a_removed_persona_is_gone[97]" in text
     assert "test_a_removed_persona_is_gone[98]" not in text
-    assert "And 902 more tests, which the verdict files name." in text
+    assert "And 902 more tests, listed in the verdict files." in text
     assert "And 902 more." in markdown(page)

@@ -183,7 +183,7 @@ def _own_place(promotion: Promotion, found: Found) -> Path:
         make_folder(folder)
     except OSError as error:
         raise ConfigError(f"{FOLDER}: the page cannot be written: {error.strerror}. --output FILE.") from None
-    name = f"{found.page.target}-{found.page.release.removeprefix('bundle ')}.html"
+    name = f"{found.page.target}-{found.page.release.rpartition(' ')[2]}.html"
     return folder / name
 
 

@@ -116,6 +116,8 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     plugins: tuple[str, ...] = ()
     """pytest's plugins in the run: distribution and version; the module alone of one that no distribution has brought"""
     rehearsal: bool = False
+    ci: str = ""
+    """address of the CI run; empty outside of CI, and in older entries"""
     started: str
     finished: str
     fence: int = 0

@@ -55,6 +55,7 @@ def run_predicate(
     fence: int,
     baseline: Baseline = _NO_BASELINE,
     problem: str = "",
+    ci: str = "",
 ) -> RunPredicate:
     """Return what the run shows by the ``verdict`` that the promotion itself has come to.
 
@@ -75,6 +76,7 @@ def run_predicate(
             details,
             verdict="REJECT" if problem else _decision(verdict),
             problem=problem,
+            ci=ci,
             missing=lacking,
             digests=dict(running),
             fence=fence,

@@ -23,6 +23,7 @@ from pytest_gaia.promotion.promote._journal import Mark
 from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.promote.performance import baseline_of
 from pytest_gaia.promotion.promote.plan import Plan, observed
+from pytest_gaia.report.allure.around import ci_run
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Word, evaluate_run
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, decode_run, time_of
 from pytest_gaia.verdict.plan import Plan as SealedPlan
@@ -201,6 +202,7 @@ def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int
         fence=fence,
         baseline=baseline_of(plan.promotion.rootdir, plan.promotion.ledger.entries(), plan.name, plan.release.id),
         problem=left.problem,
+        ci=ci_run(plan.promotion.environ),
     )
     return located(run, plan.environment, left.verdict.addresses)
 

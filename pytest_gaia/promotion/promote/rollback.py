@@ -70,7 +70,7 @@ def plan_to_earlier(
     Raises ``ConfigError``: the earlier bundle or its deploy files are not here or were changed, it lacks an image, or
     its database is another one (unless ``accept_migrations``).
     """
-    found = _last_good(promotion, environment.name, release, now)
+    found = earlier_release(promotion, environment.name, release, now)
     if found is None:
         return None
     target, seen = found
@@ -142,7 +142,8 @@ def _word(step: StepResult) -> DeployOutcome:
             return "failed"
 
 
-def _last_good(promotion: Promotion, name: str, release: Release, now: datetime) -> tuple[Release, str] | None:
+def earlier_release(promotion: Promotion, name: str, release: Release, now: datetime) -> tuple[Release, str] | None:
+    """Return the last release before ``release`` that passed in the environment, and when; None without one."""
     tried: set[str] = {release.id, NO_RELEASE, *gone_targets(promotion, name)}
     quarantined = _quarantined(promotion)
     for says in _deployments(promotion, name):

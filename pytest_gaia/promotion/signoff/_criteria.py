@@ -1,4 +1,4 @@
-"""The gate's items, the checklist of the whole way, and who has let what go."""
+"""The checks of the gate, the approvals on the way to the target, and the waivers."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -8,21 +8,21 @@ from pytest_gaia.promotion.gate.items import Item
 from pytest_gaia.promotion.gate.situation import Evidence, Situation, approvers
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import GatePredicate, SignoffPredicate, WaiverPredicate
-from pytest_gaia.promotion.signoff._look import Look, moment
-from pytest_gaia.report.signoff.page import ChecklistRow, Criterion, Proof, Waiver
+from pytest_gaia.promotion.signoff._look import Look, moment, plain_times
+from pytest_gaia.report.signoff.page import Approval, GateCheck, Proof, Signature, Waiver
 
 
-def criteria(gate: Gate, entries: Sequence[Entry]) -> tuple[Criterion, ...]:
-    """Return the items of the decision, what was let go first, then what is open."""
+def checks(gate: Gate, entries: Sequence[Entry]) -> tuple[GateCheck, ...]:
+    """Return the checks of the decision: waived ones first, then those that did not pass."""
     ordered = sorted(gate.items, key=lambda item: (item.finding.status != "waived", item.good))
     return tuple(
-        Criterion(
+        GateCheck(
             id=item.id,
             title=item.title,
-            when="before it is deployed" if item.group == "edge" else "after it is deployed",
+            when="before deployment" if item.group == "edge" else "after deployment",
             status=item.finding.status,
             good=item.good,
-            why=item.finding.why,
+            reason=plain_times(item.finding.why),
             next="" if item.good else item.finding.next,
             proofs=tuple(_proof(entry) for entry in _found(item, entries)),
         )
@@ -30,8 +30,8 @@ def criteria(gate: Gate, entries: Sequence[Entry]) -> tuple[Criterion, ...]:
     )
 
 
-def checklist(gates: Sequence[tuple[Situation, Gate]]) -> tuple[ChecklistRow, ...]:
-    """Return every item of every edge that a person or a proof answers for, in the order of the way."""
+def approvals(gates: Sequence[tuple[Situation, Gate]]) -> tuple[Approval, ...]:
+    """Return every release check on the way, and who approved it or which key signed its evidence."""
     return tuple(
         _row(situation, item)
         for situation, gate in gates
@@ -41,7 +41,7 @@ def checklist(gates: Sequence[tuple[Situation, Gate]]) -> tuple[ChecklistRow, ..
 
 
 def waivers(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> tuple[Waiver, ...]:
-    """Return every waiver that somebody who may has signed for this release, those in force first."""
+    """Return every waiver of this release with a valid signature; those in force come first."""
     found = [
         _waiver(look, situation, gate, waiver)
         for situation, gate in gates
@@ -51,11 +51,25 @@ def waivers(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> tuple[Waiver
 
 
 def waived_before(look: Look) -> tuple[str, ...]:
-    """Return what the gates before the target have let go when they decided: ``item (environment)``."""
+    """Return the checks that were waived when the earlier gates decided: ``check (in ENVIRONMENT)``."""
     decisions = ((each.environment, each.newest(GatePredicate)) for each in look.way[:-1])
     return tuple(
-        f"{item} (into {name})" for name, decision in decisions if decision for item in decision.says.decision.waived
+        f"{item} (in {name})" for name, decision in decisions if decision for item in decision.says.decision.waived
     )
+
+
+def signatures(gate: Gate, situation: Situation) -> tuple[Signature, ...]:
+    """Return a line to sign on for each role that approves the release as a whole, with what the ledger holds."""
+    return tuple(_signature(gate, situation, role) for role in situation.stage.sign or (WAIVER_ROLE,))
+
+
+def _signature(gate: Gate, situation: Situation, role: str) -> Signature:
+    check = next((each for each in gate.items if each.id == f"signed-{role}" and each.good), None)
+    entry = next(_found(check, situation.entries), None) if check else None
+    says = entry.predicate if entry else None
+    if entry is None or not isinstance(says, SignoffPredicate):
+        return Signature(role)
+    return Signature(role, says.signer, moment(entry.time) if entry.time else "")
 
 
 def _found(item: Item, entries: Sequence[Entry]) -> Iterator[Entry]:
@@ -64,24 +78,24 @@ def _found(item: Item, entries: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def _proof(entry: Entry) -> Proof:
-    signed_by = ", ".join(key.name for key in entry.signers) or "nobody's key"
+    signed_by = ", ".join(key.name for key in entry.signers) or "no key"
     return Proof(entry.sequence, entry.sha256, entry.word, moment(entry.time) if entry.time else "", signed_by)
 
 
-def _row(situation: Situation, item: Item) -> ChecklistRow:
+def _row(situation: Situation, item: Item) -> Approval:
     entry = next(_found(item, situation.entries), None)
     says = entry.predicate if entry else None
     who = until = ""
     if isinstance(says, SignoffPredicate | WaiverPredicate):
         who, until = f"{says.signer} ({says.role})", moment(datetime.fromisoformat(says.until))
     elif entry is not None:
-        who = ", ".join(key.name for key in entry.signers) or "nobody's key"
-    return ChecklistRow(
-        edge=f"{situation.stage.previous or 'nowhere'} → {situation.environment}",
+        who = ", ".join(key.name for key in entry.signers) or "no key"
+    return Approval(
+        edge=f"{situation.stage.previous or 'new'} → {situation.environment}",
         title=item.title,
         status=item.finding.status,
         good=item.good,
-        why=item.finding.why,
+        reason=plain_times(item.finding.why),
         who=who,
         when=moment(entry.time) if entry and entry.time else "",
         until=until,
@@ -92,38 +106,38 @@ def _waiver(look: Look, situation: Situation, gate: Gate, waiver: Evidence[Waive
     says = waiver.says
     until = min(datetime.fromisoformat(says.until), waiver.time + LONGEST_WAIVER)
     keys = ", ".join(key.name for key in approvers(waiver.entry, situation.release))
-    standing, in_force = _standing(look, situation, gate, waiver, until)
+    state, in_force = _state(look, situation, gate, waiver, until)
     return Waiver(
-        item=says.item,
+        check=says.item,
         environment=situation.environment,
         owner=says.signer,
-        approver=f"{keys} ({says.role})" if keys else f"nobody's key ({says.role})",
-        why=says.why,
+        approver=f"{keys} ({says.role})" if keys else f"no key ({says.role})",
+        reason=says.why,
         given=moment(waiver.time),
         until=moment(until),
         age_days=(look.now - waiver.time).days,
-        standing=standing,
+        state=state,
         in_force=in_force,
     )
 
 
-def _standing(
+def _state(
     look: Look, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate], until: datetime
 ) -> tuple[str, bool]:
-    """Return what the waiver is worth today, and whether anything rests on it."""
+    """Return the state of the waiver today, and whether it is in force."""
     item = next((each for each in gate.items if each.id == waiver.says.item), None)
     if item is not None and item.finding.status == "waived" and waiver.sha256 in item.finding.evidence:
         return "in force", True
     decision = situation.newest(GatePredicate)
     earlier = situation is not look.target
     if earlier and decision is not None and waiver.says.item in decision.says.decision.waived:
-        return f"the gate let it go on {moment(decision.time)}", True
+        return f"used by the gate on {moment(decision.time)}", True
     if waiver.says.role != WAIVER_ROLE:
-        return f"only a {WAIVER_ROLE} can", False
+        return f"invalid: only a {WAIVER_ROLE} can waive", False
     if situation.now > until:
-        return "has expired", False
+        return "expired", False
     if item is None:
-        return "nothing asks for it", False
+        return "no longer required", False
     if item.good:
-        return "not needed: it is shown", False
-    return "given before the last run that was rejected" if item.id == RERUN else "replaced by a later one", False
+        return "not needed: the check passed", False
+    return "older than the last rejected run" if item.id == RERUN else "replaced by a later waiver", False

@@ -1,6 +1,7 @@
-"""Each environment of the way in numbers: what runs where, how objectives were met, and every run of the ledger."""
+"""Each environment in numbers: what runs there, its SLOs, its runs in the ledger, and the releases that reached it."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from statistics import median
 
 from pytest_gaia.promotion.gate.situation import Situation
@@ -12,24 +13,36 @@ from pytest_gaia.promotion.ledger.statements import (
     DeploymentPredicate,
     GatePredicate,
     RollbackPredicate,
+    RunDetails,
     RunPredicate,
     SloResult,
 )
 from pytest_gaia.promotion.promote.performance import samples_of
-from pytest_gaia.promotion.signoff._look import Look, RunSeen, linked, may_testify, moment
-from pytest_gaia.report.signoff.page import SHOWN_RUNS, Counts, EnvironmentSeen, Image, Objective, RunPoint
+from pytest_gaia.promotion.signoff._links import allure_link, web_address
+from pytest_gaia.promotion.signoff._look import VERDICT_OPTION, Look, RunSeen, may_testify, moment, span
+from pytest_gaia.report.signoff.page import (
+    SHOWN_RUNS,
+    Counts,
+    EnvironmentSeen,
+    Image,
+    Objective,
+    ReleasePoint,
+    RunPoint,
+)
 from pytest_gaia.verdict.classify import ACCEPTED
+from pytest_gaia.verdict.evidence import time_of
+from pytest_gaia.wording import counted
 
 _FAILED = ("failed", "error", "crashed")
 
 
 def environments(look: Look) -> tuple[EnvironmentSeen, ...]:
-    """Return what is known of each."""
+    """Return the results of the release in each environment."""
     return tuple(_seen(look, situation) for situation in look.way)
 
 
 def counts_of(counts: Mapping[str, int], planned: int) -> Counts:
-    """Return outcomes as the matrix shows them. Whatever is not accounted for was not run."""
+    """Return the outcomes as the table shows them. Planned tests without an outcome count as not run."""
     failed, expected = (sum(counts.get(each, 0) for each in outcomes) for outcomes in (_FAILED, ACCEPTED))
     passed, unexpected = counts.get("passed", 0), counts.get("unexpected pass", 0)
     ran = passed + expected + failed + unexpected
@@ -48,7 +61,7 @@ def counts_of(counts: Mapping[str, int], planned: int) -> Counts:
 
 
 def images(look: Look) -> tuple[Image, ...]:
-    """Return each image of the bundle, and what was seen of it on the way."""
+    """Return each image of the release, and the images observed in the environments."""
     running = {situation.environment: _running(look, situation) for situation in look.way}
     return tuple(
         Image(
@@ -76,35 +89,39 @@ def _seen(look: Look, situation: Situation) -> EnvironmentSeen:
         counts=counts,
         runs_now=_running(look, situation)[0],
         notes=tuple(_notes(seen, situation)),
-        link=linked(look.allure, name) if counts else "",
+        link=allure_link(look.allure, name) if counts else "",
+        url=look.links.environments.get(name, ""),
+        ci=web_address(run.ci) if run else "",
     )
 
 
 def _notes(seen: RunSeen, situation: Situation) -> Iterator[str]:
     if seen.evidence is None:
-        yield "no run of this release counts as evidence here" + (
-            "; the file that was given with --run is not in the ledger, and proves nothing" if seen.verdict else ""
+        yield "no valid run of this release" + (
+            f"; the verdict file given with {VERDICT_OPTION} is not in the ledger and is no evidence"
+            if seen.verdict
+            else ""
         )
         return
     details = seen.evidence.says.details
     if seen.verdict is not None and details.verdict != "PROMOTE":
         yield f"{details.verdict}: {', '.join(seen.verdict.reasons)}"
     if details.missing:
-        yield f"{len(details.missing)} sealed tests have neither passed nor an excuse"
+        yield f"{counted(len(details.missing), 'required test')} without an accepted result"
     if details.flaky:
         yield f"flaky: {', '.join(details.flaky[:3])}" + (
             f" and {len(details.flaky) - 3} more" * (len(details.flaky) > 3)
         )
     if details.drift:
-        yield f"changed while the tests ran: {details.drift}"
+        yield f"changed during the run: {details.drift}"
     if details.slower:
         yield f"slower than before: {'; '.join(details.slower)}"
     if not situation.fresh(seen.evidence):
-        yield "the run is older than this environment takes as evidence"
+        yield "the run is older than max_evidence_age of this environment"
 
 
 def _running(look: Look, situation: Situation) -> tuple[str, Mapping[str, str]]:
-    """Return in words what was last seen to run in an environment, and service → digest."""
+    """Return in words what runs in an environment according to the ledger, and service → digest."""
     if outside := situation.deployed_outside(situation.environment):
         return outside, {}
     latest = next(
@@ -113,13 +130,13 @@ def _running(look: Look, situation: Situation) -> tuple[str, Mapping[str, str]]:
     )
     says = latest.predicate if latest else None
     if latest is None or not isinstance(says, DeploymentPredicate | RollbackPredicate):
-        return "nothing is known", {}
+        return "unknown", {}
     arrived = says.target if isinstance(says, RollbackPredicate) else says.release
-    other = "images of no bundle" if arrived == NO_RELEASE else f"bundle {arrived[:SHORT]}"
+    other = "images of no release" if arrived == NO_RELEASE else f"release {arrived[:SHORT]}"
     what = "this release" if arrived == look.release.id else other
     when = moment(latest.time) if latest.time else says.time
     if says.outcome not in RUNS_WELL:
-        return f"{what} was to be deployed, and that came to {says.outcome} ({when})", says.services
+        return f"the deployment of {what} ended with: {says.outcome} ({when})", says.services
     if arrived != look.release.id:
         return f"{what}, since {when}", says.services
     evidence = look.runs[situation.environment].evidence
@@ -139,17 +156,17 @@ def _puts(entry: Entry, situation: Situation) -> bool:
 def _compared(look: Look, name: str, service: str, running: Mapping[str, str]) -> tuple[str, bool]:
     situation = next(each for each in look.way if each.environment == name)
     if service not in situation.wanted:
-        return "not part of it", True
+        return "not deployed there", True
     seen = running.get(service, "")
     if not seen:
         return "not observed", False
     if seen == look.release.digests[service]:
         return "this image", True
-    return f"another: {seen}", False
+    return f"other image: {seen}", False
 
 
 def objectives(look: Look) -> tuple[Objective, ...]:
-    """Return each objective of each run that counts, with times of its record where that is at hand."""
+    """Return each SLO of each valid run, with times from its results log if it is available."""
     return tuple(
         _objective(look, name, result)
         for name, seen in look.runs.items()
@@ -159,7 +176,7 @@ def objectives(look: Look) -> tuple[Objective, ...]:
 
 
 def history(look: Look) -> tuple[RunPoint, ...]:
-    """Return the last runs of each environment of the way, of whatever release, the oldest first."""
+    """Return the last runs of each environment, of any release, the oldest first."""
     return tuple(point for name in look.names for point in list(_points(look, name))[-SHOWN_RUNS:])
 
 
@@ -175,7 +192,7 @@ def _objective(look: Look, name: str, result: SloResult) -> Objective:
         warn_ms=result.warn_ms,
         fail_ms=result.fail_ms,
         status=result.status,
-        why=result.why,
+        reason=result.why,
         median_ms=round(median(times), 1) if times else None,
         slowest_ms=round(max(times), 1) if times else None,
     )
@@ -199,7 +216,57 @@ def _points(look: Look, name: str) -> Iterator[RunPoint]:
             this=details.release == look.release.id,
             verdict=details.verdict,
             passed=counts.passed,
-            accepted=counts.expected,
+            expected=counts.expected,
             failed=unexpected,
             other=counts.not_applicable + counts.blocked + counts.not_run,
         )
+
+
+def releases(look: Look) -> tuple[ReleasePoint, ...]:
+    """Return the newest releases in the ledger, the oldest first: when each was deployed, and its newest run."""
+    deployed: dict[str, datetime] = {}
+    arrived: dict[str, datetime] = {}
+    runs: dict[str, RunDetails] = {}
+    stages = {each.environment: each.stage for each in look.way}
+    for entry in look.entries:
+        says = entry.predicate
+        if says is None or entry.time is None or says.environment not in stages:
+            continue
+        if not may_testify(entry, stages[says.environment]):
+            continue
+        if isinstance(says, DeploymentPredicate) and says.outcome in RUNS_WELL and says.release != NO_RELEASE:
+            deployed.setdefault(says.release, entry.time)
+            if says.environment == look.target.environment:
+                arrived.setdefault(says.release, entry.time)
+        elif isinstance(says, RunPredicate) and not says.details.rehearsal:
+            runs[says.release] = says.details
+    newest = sorted(deployed, key=lambda each: deployed[each])[-SHOWN_RUNS:]
+    return tuple(_release(look, each, deployed[each], arrived.get(each), runs.get(each)) for each in newest)
+
+
+def _release(
+    look: Look, release: str, deployed: datetime, arrived: datetime | None, run: RunDetails | None
+) -> ReleasePoint:
+    counts = counts_of(run.counts, run.planned) if run else None
+    return ReleasePoint(
+        release=release[:SHORT],
+        this=release == look.release.id,
+        deployed=moment(deployed),
+        arrived=moment(arrived) if arrived else "",
+        took=span(arrived - deployed) if arrived else "",
+        environment=run.environment if run else "",
+        verdict=run.verdict if run else "",
+        ran=counts.ran if counts else 0,
+        passed=counts.passed if counts else 0,
+        expected=counts.expected if counts else 0,
+        failed=counts.failed + counts.unexpected_passes if counts else 0,
+        flaky=len(run.flaky) if run else 0,
+        seconds=_seconds(run),
+    )
+
+
+def _seconds(run: RunDetails | None) -> int:
+    try:
+        return int((time_of(run.finished) - time_of(run.started)).total_seconds()) if run else 0
+    except ValueError:
+        return 0

@@ -1,13 +1,12 @@
-"""What the sign-off page is made of: one release, its way, and the files of its runs, if they are those that the ledger names."""
+"""The input of the sign-off page: one release, its environments, and the files of its runs that match the ledger."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
@@ -20,46 +19,52 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD, VERDICT
 from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.signoff._links import Links
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.report import VerdictFile
+from pytest_gaia.wording import counted
 
-_ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+_HOURS, _DAYS = 48, 24
+
+VERDICT_OPTION, RESULTS_OPTION = "--run", "--record"
+"""options that add files of runs on other machines"""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One release on its way."""
+    """One release on the way to its target."""
 
     promotion: Promotion
     release: Release
     entries: tuple[Entry, ...]
     now: datetime
     way: tuple[Situation, ...]
-    """one an environment, from the first to the target"""
+    """one per environment, from the first stage to the target"""
     runs: Mapping[str, RunSeen]
     """environment → its newest run"""
     allure: str = ""
-    """where the reports of Allure are; ``{environment}`` in it stands for the name"""
+    """address of the Allure reports; ``{environment}`` in it stands for the name"""
+    links: Links = field(default_factory=Links)
 
     @property
     def target(self) -> Situation:
-        """What is decided."""
+        """The environment that the decision is about."""
         return self.way[-1]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The environments."""
+        """The names of the environments."""
         return tuple(each.environment for each in self.way)
 
 
 def way_to(
     promotion: Promotion, release: Release, entries: Sequence[Entry], now: datetime, asked: Sequence[str]
 ) -> tuple[Situation, ...]:
-    """Return the environments that were ``asked`` for and all that lie before them, in their order.
+    """Return the environments in ``asked`` and all stages before them, in their order.
 
-    Without any: up to the furthest that the ledger knows of this bundle. Raises ``ConfigError`` for an unknown one, and
-    where the ledger knows none.
+    Without any: up to the last one in which the ledger has this release. Raises ``ConfigError`` for an unknown
+    environment, and if the ledger has nothing about the release.
     """
     for name in asked:
         promotion.stage(name)
@@ -70,7 +75,7 @@ def way_to(
 
 
 def may_testify(entry: Entry, stage: Stage) -> bool:
-    """Whether ``entry`` counts as what a machine has seen in the environment of ``stage``."""
+    """Whether ``entry`` is valid evidence of a machine in the environment of ``stage``."""
     return not entry.problem and testified(entry, stage)
 
 
@@ -83,14 +88,14 @@ def _furthest(promotion: Promotion, release: Release, entries: Sequence[Entry]) 
     ]
     if not there:
         raise ConfigError(
-            f"the ledger ({promotion.ledger.store.name}) says nothing about bundle {release.short}. Name the environment "
-            f"that it is to go to (--env), or begin: gaia promote {next(iter(promotion.stages), 'ENV')} --bundle {release.short}."
+            f"the ledger ({promotion.ledger.store.name}) has no entry about release {release.short}. Name its target with -e ENV, "
+            f"or promote it first: gaia promote {next(iter(promotion.stages), 'ENV')} {release.short}"
         )
     return max(there, key=lambda name: len(_before(promotion.stages, name)))
 
 
 def _before(stages: Mapping[str, Stage], name: str) -> list[str]:
-    """Return the way up to ``name``, itself included, the first one first."""
+    """Return the stages up to and including ``name``, the first one first."""
     found = [name]
     while (previous := stages[found[0]].previous) and previous in stages and previous not in found:
         found.insert(0, previous)
@@ -99,20 +104,20 @@ def _before(stages: Mapping[str, Stage], name: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
-    """The newest run of the bundle in one environment."""
+    """The newest run of the release in one environment."""
 
     environment: str
     evidence: Evidence[RunPredicate] | None = None
-    """the entry that counts; None: no run of this bundle there does"""
+    """the ledger entry; None without a valid run"""
     verdict: VerdictFile | None = None
-    """what it said of each test, from the very file that the ledger names"""
+    """the verdict file, if its hash matches the ledger"""
     record: RecordedRun | None = None
     gap: str = ""
-    """what is not known, and why"""
+    """missing data, and the reason"""
 
 
 def kept_run(situation: Situation, rootdir: Path) -> RunSeen:
-    """Return the newest run of the situation's environment, with the files of it that are kept on this machine."""
+    """Return the newest run in the environment, with its files on this machine."""
     name = situation.environment
     evidence = situation.newest(RunPredicate)
     if evidence is None:
@@ -121,40 +126,47 @@ def kept_run(situation: Situation, rootdir: Path) -> RunSeen:
     seen = RunSeen(name, evidence, record=_kept_record(folder / RECORD, evidence))
     content = _read(folder / VERDICT)
     if content is None:
-        return replace(seen, gap=_gap(seen, f"its verdict file ({VERDICT}) is not on this machine"))
+        return replace(seen, gap=_gap(seen, f"the verdict file ({VERDICT}) is not on this machine"))
     if sha256_of(content) != evidence.says.digest_of(VERDICT):
-        return replace(seen, gap=_gap(seen, f"the {VERDICT} kept here is another than the one that the ledger names"))
+        return replace(seen, gap=_gap(seen, f"the {VERDICT} on this machine does not match the hash in the ledger"))
     try:
         return replace(seen, verdict=msgspec.json.decode(content, type=VerdictFile))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return replace(seen, gap=_gap(seen, f"its {VERDICT} is none that this pytest-gaia reads"))
+        return replace(seen, gap=_gap(seen, f"this version of pytest-gaia cannot read its {VERDICT}"))
 
 
 def given_verdict(path: Path, situations: Sequence[Situation]) -> tuple[str, VerdictFile, bool]:
-    """Return environment, content, and whether the ledger names it, of a verdict file that somebody has named.
+    """Return the environment and content of a verdict file given by the user, and whether the ledger names it.
 
-    Raises ``ConfigError`` for a file that is none, or is one of another bundle, environment or run, or of a rehearsal.
+    Raises ``ConfigError`` if it is not a verdict file, or belongs to another release, environment or run, or to a
+    simulation.
     """
-    content = _content(path, "--run")
+    content = _content(path, VERDICT_OPTION)
     try:
         verdict = msgspec.json.decode(content, type=VerdictFile)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"--run {path}: not a verdict file (see --gaia-verdict-file): {error}.") from None
-    situation = _situation(f"--run {path}", verdict.environment, verdict.release, situations)
+        raise ConfigError(
+            f"{VERDICT_OPTION} {path}: not a verdict file (pytest --gaia-verdict-file writes one): {error}."
+        ) from None
+    situation = _situation(f"{VERDICT_OPTION} {path}", verdict.environment, verdict.release, situations)
     if verdict.rehearsal:
-        raise ConfigError(f"--run {path}: a rehearsal on the sandbox; it shows nothing of {verdict.environment}.")
-    return verdict.environment, verdict, _is_named(f"--run {path}", content, VERDICT, situation)
+        raise ConfigError(
+            f"{VERDICT_OPTION} {path}: the run was simulated on the sandbox and is no evidence about {verdict.environment}."
+        )
+    return verdict.environment, verdict, _is_named(f"{VERDICT_OPTION} {path}", content, VERDICT, situation)
 
 
 def given_record(path: Path, situations: Sequence[Situation]) -> tuple[str, RecordedRun]:
-    """Return environment and content of a record that somebody has named. Raises ``ConfigError`` as above."""
-    content = _content(path, "--record")
+    """Return the environment and content of a results log given by the user. Raises ``ConfigError`` as above."""
+    content = _content(path, RESULTS_OPTION)
     record = read_run(path)
     release = record.end.release if record.end else ""
-    situation = _situation(f"--record {path}", record.start.environment, release, situations)
+    situation = _situation(f"{RESULTS_OPTION} {path}", record.start.environment, release, situations)
     if record.start.rehearsal:
-        raise ConfigError(f"--record {path}: a rehearsal on the sandbox; it shows nothing of {situation.environment}.")
-    _is_named(f"--record {path}", content, RECORD, situation)
+        raise ConfigError(
+            f"{RESULTS_OPTION} {path}: the run was simulated on the sandbox and is no evidence about {situation.environment}."
+        )
+    _is_named(f"{RESULTS_OPTION} {path}", content, RECORD, situation)
     return situation.environment, record
 
 
@@ -165,20 +177,20 @@ def _kept_record(path: Path, evidence: Evidence[RunPredicate]) -> RecordedRun | 
     try:
         return read_run(path)
     except ConfigError:
-        # Only times are drawn of it, and what has none is drawn without.
+        # It only adds times to the charts.
         return None
 
 
 def _situation(what: str, environment: str, release: str, situations: Sequence[Situation]) -> Situation:
     wanted = situations[0].release
     if release != wanted.id:
-        found = f"of bundle {release[:SHORT]}" if release else "of no bundle (--gaia-release was not given)"
-        raise ConfigError(f"{what}: {found}, and this page is about {wanted.short}.")
+        found = f"release {release[:SHORT]}" if release else "no release (the run had no --gaia-release)"
+        raise ConfigError(f"{what}: belongs to {found}; this page is about {wanted.short}.")
     for situation in situations:
         if situation.environment == environment:
             return situation
     way = " → ".join(each.environment for each in situations)
-    raise ConfigError(f"{what}: a run of {environment}, which is not on the way ({way}). Add --env {environment}.")
+    raise ConfigError(f"{what}: a run in {environment}, which is not one of the stages {way}. Add -e {environment}.")
 
 
 def _is_named(what: str, content: bytes, file: str, situation: Situation) -> bool:
@@ -187,8 +199,8 @@ def _is_named(what: str, content: bytes, file: str, situation: Situation) -> boo
         return False
     if sha256_of(content) != evidence.says.digest_of(file):
         raise ConfigError(
-            f"{what}: not the file of the newest run in {situation.environment}, which the ledger names (entry "
-            f"{evidence.entry.sequence}): it is of another run, or was changed."
+            f"{what}: does not match the newest run in {situation.environment} (ledger entry "
+            f"{evidence.entry.sequence}): it belongs to another run, or was changed."
         )
     return True
 
@@ -210,36 +222,33 @@ def _read(path: Path) -> bytes | None:
 def _gap(seen: RunSeen, why: str) -> str:
     number = seen.evidence.entry.sequence if seen.evidence else 0
     return (
-        f"{seen.environment}: {why}. Its numbers are those of the ledger (entry {number}); which tests they are, and which "
-        "rules excused them, is not known here. --run FILE adds the file."
+        f"{seen.environment}: {why}. The numbers are from ledger entry {number}; names of tests and expectations are not "
+        "known. Add the file with {VERDICT_OPTION} FILE."
     )
 
 
 def moment(time: datetime) -> str:
-    """Return ``time`` as people read it, in UTC."""
+    """Return ``time`` for people, in UTC."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def checked_address(address: str) -> str:
-    """Return the address of a report; raises ``ConfigError`` for one that a browser would run, or cannot open."""
-    if _ADDRESS.match(address) or (address and not _SCHEME.match(address)):
-        return address
-    raise ConfigError(f"--allure {address!r}: give an address (https://…), or a path from the folder of the page.")
+def plain_times(text: str) -> str:
+    """Return ``text`` with every ISO 8601 time in the form of :func:`moment`.
+
+    >>> plain_times("approved until 2026-12-05T11:31:40+00:00")
+    'approved until 2026-12-05 11:31 UTC'
+    """
+    return _TIME.sub(lambda found: moment(datetime.fromisoformat(found[0])), text)
 
 
-def linked(allure: str, environment: str, test: str = "") -> str:
-    """Return the address of the report of ``environment``, of one of its tests if named; '' where there is no report."""
-    if not allure:
-        return ""
-    address = allure.replace("{environment}", quote(environment))
-    if not test:
-        return address
-    path, mark, fragment = address.partition("#")
-    function, bracket, parameters = test.partition("[")
-    name = quote(f"{function.rpartition('::')[2]}{bracket}{parameters}")
-    return f"{path}{'&' if '?' in path else '?'}query={name}{mark}{fragment}"
+def span(time: timedelta) -> str:
+    """Return a duration in whole minutes, hours or days.
 
-
-def issue_link(issue: str) -> str:
-    """Return the address of an issue that is named by one; '' for a mere key."""
-    return issue if _ADDRESS.match(issue) else ""
+    >>> span(timedelta(days=3, hours=5))
+    '3 days'
+    """
+    minutes = int(time.total_seconds() // 60)
+    if minutes < 60:  # minutes of an hour
+        return counted(minutes, "minute")
+    hours = minutes // 60
+    return counted(hours, "hour") if hours < _HOURS else counted(hours // _DAYS, "day")

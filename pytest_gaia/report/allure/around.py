@@ -61,6 +61,12 @@ def executor(environ: Mapping[str, str], report: str) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value not in ("", None)} | {"reportName": report}
 
 
+def ci_run(environ: Mapping[str, str]) -> str:
+    """Return the web address of the CI run; empty outside of CI."""
+    address = str(executor(environ, "").get("buildUrl", ""))
+    return address if address.startswith(("https://", "http://")) else ""
+
+
 def _github(environ: Mapping[str, str]) -> dict[str, Any] | None:
     if environ.get("GITHUB_ACTIONS") != "true":
         return None

@@ -67,7 +67,7 @@ def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, pipeline: Und
     }  # fmt: skip
     assert sum(counts.values()) == counts["planned"] * 2 + counts["ran"]
     assert page["environments"][-1]["notes"][0] == "REJECT: 1 failed, 1 not collected"
-    gating = {each["what"]: each["why"] for each in page["blocking"] if "test_" in each["what"]}
+    gating = {each["what"]: each["reason"] for each in page["blocking"] if "test_" in each["what"]}
     assert gating["suites/chat/test_chat.py::test_b[GET /a::b]"] == "failed: call: AssertionError: no"
     assert set(gating) == {each.node for each in staging if each.blocks or each.outcome == "unexpected pass"}
     untested = {(test, each["outcome"]) for each in page["untested"] for test in each["tests"]}
@@ -83,7 +83,7 @@ def test_known_failures_name_who_accepted_them_until_when_and_which_tests(
     page = told()
 
     (known,) = page["known"]
-    assert (known["expectation"], known["why"], known["issue"], known["owner"]) == (
+    assert (known["expectation"], known["reason"], known["issue"], known["owner"]) == (
         EXPECTATION.id,
         EXPECTATION.reason,
         EXPECTATION.issue,
@@ -92,8 +92,8 @@ def test_known_failures_name_who_accepted_them_until_when_and_which_tests(
     assert (known["expires"], known["tests"]) == (EXPECTATION.expires, [ACCEPTED])
     assert known["environments"] == [["staging", 1], ["production", 1]]
     assert known["days_left"] > 300, "counted on the day of the page, not on that of the run"
-    assert [(each["expectation"], each["why"]) for each in page["idle"]] == [
-        (IDLE.id, ["staging, production: in force, and no test needed it"])
+    assert [(each["expectation"], each["reasons"]) for each in page["unused"]] == [
+        (IDLE.id, ["staging, production: it matched no failure"])
     ]
 
 
@@ -113,7 +113,7 @@ def test_failures_that_only_a_tolerance_lets_through_are_known_as_such(
     known = next(each for each in told()["known"] if not each["expectation"])
 
     assert (known["tests"], known["owner"], known["days_left"]) == ([node], "", None)
-    assert known["why"].startswith("not excused by a rule")
+    assert known["reason"].startswith("no expectation covers these failures")
 
 
 def test_what_was_not_tested_says_why_and_whether_it_was_tested_elsewhere(
@@ -133,7 +133,7 @@ def test_what_was_not_tested_says_why_and_whether_it_was_tested_elsewhere(
         ([LEFT_OUT], True, ["dev", "staging"]),
         ([elsewhere], False, ["staging"]),
     ]
-    assert named[0]["why"] == "does not run the suite performance unless it is selected"
+    assert named[0]["reason"] == "does not run the suite performance unless it is selected"
 
 
 def test_what_runs_where_is_what_was_seen(told: Told, pipeline: Underway) -> None:
@@ -148,19 +148,19 @@ def test_what_runs_where_is_what_was_seen(told: Told, pipeline: Underway) -> Non
 
     seen = {image["service"]: {name: (what, same) for name, what, same in image["seen"]} for image in page["images"]}
     assert seen["auth"]["staging"] == ("this image", True)
-    assert seen["gateway"]["staging"] == ("another: sha256:another", False)
-    assert seen["gateway"]["dev"] == ("another: sha256:gatewayb", False)
+    assert seen["gateway"]["staging"] == ("other image: sha256:another", False)
+    assert seen["gateway"]["dev"] == ("other image: sha256:gatewayb", False)
     assert seen["gateway"]["production"] == ("not observed", False)
     runs = {each["name"]: each["runs_now"] for each in page["environments"]}
-    assert runs["dev"].startswith(f"bundle {made_release('b').short}, since ")
+    assert runs["dev"].startswith(f"release {made_release('b').short}, since ")
     assert runs["staging"].startswith("this release, since ")
-    assert runs["production"] == "nothing is known"
+    assert runs["production"] == "unknown"
 
 
 def test_the_checklist_names_who_signed_when_and_until_when(told: Told, pipeline: Underway, project: Path) -> None:
     walk_kept(pipeline, project)
 
-    rows = {each["title"]: each for each in told()["checklist"]}
+    rows = {each["title"]: each for each in told()["approvals"]}
 
     review, proved = rows["Security review complete"], rows["Core functionality verified"]
     assert (review["status"], review["who"], review["edge"]) == ("signed", "sam (security)", "staging → production")
@@ -184,21 +184,23 @@ def test_what_changed_since_the_last_sign_off(told: Told, pipeline: Underway, pr
 
     changes = told("--env", "production")["changes"]
 
-    assert changes["since"].startswith(f"bundle {made_release('a').short}, which the gate of production let pass on ")
+    assert changes["since"].startswith(f"release {made_release('a').short}, approved for production on ")
     rows = {each["what"]: (each["old"], each["new"]) for each in changes["rows"]}
     assert rows["image of gateway"] == ("sha256:gatewaya", "sha256:gatewayb")
     assert rows["commit"] == ("c0ffeea", "c0ffeeb")
     assert rows["migration head"] == ("none", "0007")
     assert rows["staging: passed"] == ("5", "6")
-    assert rows["rule stream-wrapped"][1].endswith("until 2999-12-31)")
-    assert rows["rule models-shadowed"][1] == "removed"
-    assert rows["rule new-rule"][0] == "not there"
+    assert rows["expectation stream-wrapped"][1].endswith("until 2999-12-31)")
+    assert rows["expectation models-shadowed"][1] == "removed"
+    assert rows["expectation new-rule"][0] == "none"
 
 
 def test_before_the_first_sign_off_nothing_is_compared(told: Told, pipeline: Underway, project: Path) -> None:
     walk_kept(pipeline, project)
 
-    assert told()["changes"] == {"since": "", "rows": [], "notes": []}
+    assert told()["changes"] == {
+        "since": "", "rows": [], "notes": [], "commits": [], "commit_count": 0, "compare": "",
+    }  # fmt: skip
 
 
 def test_charts_are_drawn_of_the_ledger_and_of_the_record(told: Told, pipeline: Underway, project: Path) -> None:
@@ -221,10 +223,10 @@ def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: 
     page = told("--env", "production")
 
     assert any(
-        gap.startswith("staging: its verdict file (verdict.json) is not on this machine.") for gap in page["gaps"]
+        gap.startswith("staging: the verdict file (verdict.json) is not on this machine.") for gap in page["gaps"]
     )
     assert [each["tests"] for each in page["known"]] == [[ACCEPTED]]
-    assert "which one is not known here" in page["known"][0]["why"]
+    assert "its name is not known" in page["known"][0]["reason"]
     assert {"suite": "not known", "count": 3}.items() <= next(
         e for e in page["untested"] if e["environments"] == ["staging"]
     ).items()
@@ -233,7 +235,7 @@ def test_without_verdict_files_the_page_says_so_and_shows_nothing_as_good(told: 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"{}", "is another than the one that the ledger names"), (None, "is not on this machine")],
+    [(b"{}", "does not match the hash in the ledger"), (None, "is not on this machine")],
 )
 def test_a_kept_verdict_file_that_was_changed_is_not_shown(
     told: Told, pipeline: Underway, project: Path, content: bytes | None, said: str
@@ -271,6 +273,6 @@ def test_a_run_that_the_ledger_does_not_hold_is_shown_and_proves_nothing(
     page = told("--env", "dev", "--run", "run.json")
 
     assert page["answer"] == "NO GO"
-    assert "dev: the run of the file that was given is not in the ledger: it proves nothing" in page["gaps"]
+    assert "dev: the run of the given verdict file is not in the ledger and is no evidence" in page["gaps"]
     assert page["environments"][-1]["counts"]["passed"] == 5
     assert page["environments"][-1]["run"] == ""

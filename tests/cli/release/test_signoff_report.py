@@ -47,7 +47,7 @@ def test_an_honest_release_is_a_go(gaia: Gaia, pipeline: Underway, project: Path
 
     page = project / ".gaia" / "signoff" / f"production-{pipeline.id}.html"
     assert (code, err) == (0, "")
-    assert out == f"GO: bundle {pipeline.id} to production; {page}\n"
+    assert out == f"GO: release {pipeline.id} to production; {page}\n"
     assert '<span class="word">GO</span>' in page.read_text()
     assert pipeline.entries() == before, "a page writes nothing into the ledger"
 
@@ -59,10 +59,10 @@ def test_before_it_is_deployed_the_question_is_whether_it_may_be(told: Told, pip
 
     assert (page["answer"], page["verdict"]) == ("GO", "PROMOTE")
     assert page["question"].startswith("May this release be deployed to production?")
-    assert {each["when"] for each in page["criteria"]} == {"before it is deployed"}
+    assert {each["when"] for each in page["checks"]} == {"before deployment"}
     production = page["environments"][-1]
     assert (production["name"], production["run"], production["counts"]) == ("production", "", None)
-    assert "production: no run of this release there counts as evidence." in page["gaps"]
+    assert "production: no valid run of this release." in page["gaps"]
 
 
 @pytest.mark.parametrize("left_out", ["through_local", "through_dev", "through_staging", "ready_for_production"])
@@ -76,7 +76,7 @@ def test_the_answer_is_never_go_where_the_gate_does_not_promote(
 
     assert (page["answer"], page["verdict"]) == ("NO GO", gate["verdict"])
     assert len(page["reasons"]) == len(gate["reasons"])
-    assert {each["id"]: each["status"] for each in page["criteria"]} == {
+    assert {each["id"]: each["status"] for each in page["checks"]} == {
         each["id"]: each["status"] for each in gate["items"]
     }
 
@@ -91,11 +91,15 @@ def test_a_waiver_makes_it_a_go_with_waivers_and_stands_first(told: Told, gaia: 
 
     assert page["answer"] == "GO WITH WAIVERS"
     (waiver,) = page["waivers"]
-    assert (waiver["item"], waiver["owner"], waiver["approver"]) == ("rollback-ready", "rita", "rita (release-manager)")
-    assert (waiver["why"], waiver["age_days"], waiver["in_force"]) == ("the partner needs it today", 0, True)
-    assert page["criteria"][0]["status"] == "waived"
+    assert (waiver["check"], waiver["owner"], waiver["approver"]) == (
+        "rollback-ready",
+        "rita",
+        "rita (release-manager)",
+    )
+    assert (waiver["reason"], waiver["age_days"], waiver["in_force"]) == ("the partner needs it today", 0, True)
+    assert page["checks"][0]["status"] == "waived"
     text = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--format", "markdown").out
-    assert text.index("## Waivers") < text.index("## What stands in the way")
+    assert text.index("## Waivers") < text.index("## Test results")
 
 
 def test_what_was_waived_on_the_way_is_no_plain_go(told: Told, pipeline: Underway) -> None:
@@ -112,7 +116,7 @@ def test_what_was_waived_on_the_way_is_no_plain_go(told: Told, pipeline: Underwa
     page = told("--env", "production")
 
     assert (page["answer"], page["verdict"]) == ("GO WITH WAIVERS", "PROMOTE")
-    assert "feature-complete (into dev)" in page["reasons"][0]
+    assert "feature-complete (in dev)" in page["reasons"][0]
 
 
 def test_a_waiver_that_has_expired_is_shown_and_worth_nothing(told: Told, pipeline: Underway) -> None:
@@ -124,7 +128,7 @@ def test_a_waiver_that_has_expired_is_shown_and_worth_nothing(told: Told, pipeli
     page = told("--env", "production")
 
     assert page["answer"] == "NO GO"
-    assert [(each["standing"], each["in_force"]) for each in page["waivers"]] == [("has expired", False)]
+    assert [(each["state"], each["in_force"]) for each in page["waivers"]] == [("expired", False)]
 
 
 def test_files_that_are_not_those_of_the_release(
@@ -132,13 +136,13 @@ def test_files_that_are_not_those_of_the_release(
 ) -> None:
     walk_kept(pipeline, project)
     wrong = {
-        "none": (b"{", "--run run.json: not a verdict file (see --gaia-verdict-file)"),
+        "none": (b"{", "--run run.json: not a verdict file (pytest --gaia-verdict-file writes one)"),
         "list": (b"[]", "--run run.json: not a verdict file"),
-        "bundle": (verdict_of(pipeline, "staging", release="f" * 64), f"of bundle ffffffffffff, and this page is about {pipeline.id}"),
-        "without": (verdict_of(pipeline, "staging", release=""), "of no bundle (--gaia-release was not given)"),
-        "preview": (verdict_of(pipeline, "preview"), "a run of preview, which is not on the way (local → dev → staging → production)"),
-        "rehearsal": (verdict_of(pipeline, "staging", rehearsal=True), "a rehearsal on the sandbox; it shows nothing of staging"),
-        "other": (verdict_of(pipeline, "staging", reasons=("edited",)), "not the file of the newest run in staging, which the ledger names"),
+        "bundle": (verdict_of(pipeline, "staging", release="f" * 64), f"belongs to release ffffffffffff; this page is about {pipeline.id}"),
+        "without": (verdict_of(pipeline, "staging", release=""), "belongs to no release (the run had no --gaia-release)"),
+        "preview": (verdict_of(pipeline, "preview"), "a run in preview, which is not one of the stages local → dev → staging → production"),
+        "rehearsal": (verdict_of(pipeline, "staging", rehearsal=True), "simulated on the sandbox and is no evidence about staging"),
+        "other": (verdict_of(pipeline, "staging", reasons=("edited",)), "does not match the newest run in staging"),
     }  # fmt: skip
     for content, said in wrong.values():
         (project / "run.json").write_bytes(content if isinstance(content, bytes) else msgspec.json.encode(content))
@@ -158,8 +162,8 @@ def test_files_that_are_not_those_of_the_release(
         (("--env", "prod"), "no stage is named 'prod'; did you mean production?"),
         (("--env", "sandbox"), "no stage is named 'sandbox'"),
         (("--as-of", "soon"), "--as-of: 'soon' is not a time. Use 2027-01-31 or 2027-01-31T12:00Z"),
-        (("--allure", "javascript:alert(1)"), "--allure 'javascript:alert(1)': give an address (https://…)"),
-        (("--allure", "//elsewhere"), "--allure '//elsewhere': give an address"),
+        (("--allure", "javascript:alert(1)"), "--allure 'javascript:alert(1)': use an http(s) address"),
+        (("--allure", "//elsewhere"), "--allure '//elsewhere': use an http(s) address"),
         (("--output", "gone/page.html"), "gone/page.html: the page cannot be written: No such file"),
         (("--markdown", "."), ".: the page cannot be written: Is a directory"),
         (("--format", "html", "--output", "page.html"), "give --output and --markdown, or --format, not both"),
@@ -176,11 +180,11 @@ def test_usage_errors_about_the_release_and_the_ledger(
 ) -> None:
     from pytest_gaia.promotion.release.kept import keep_release
 
-    assert "the ledger (.gaia/ledger) has no entry yet, so nothing is known of any release" in refused()
+    assert "the ledger (.gaia/ledger) has no entries. Promote a release first" in refused()
     pipeline.through_local()
     assert "no bundle has an id that begins so" in refused(release="0123456")
     other = keep_release(project, made_release("b"), {})
-    assert f"says nothing about bundle {other.short}. Name the environment" in refused(release=other.short)
+    assert f"has no entry about release {other.short}. Name its target" in refused(release=other.short)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
@@ -205,8 +209,8 @@ def test_a_ledger_that_is_not_whole_is_no_go_and_says_why(gaia: Gaia, pipeline: 
     assert out.startswith("NO GO: ")
     assert err.startswith("gaia: the ledger is not whole: entry 3")
     assert len(err.splitlines()) == 1
-    assert "The ledger is not whole: entry 3" in page
-    assert "NOT whole" in page
+    assert "The ledger is corrupt: entry 3" in page
+    assert "CORRUPT" in page
 
 
 def test_exit_codes_are_those_of_the_gate_if_asked_for(gaia: Gaia, pipeline: Underway) -> None:
@@ -245,7 +249,7 @@ def test_on_a_later_day_what_was_signed_has_ended(told: Told, pipeline: Underway
     page = told("--as-of", (pipeline.now + timedelta(days=8)).isoformat())
 
     assert page["answer"] == "NO GO"
-    assert next(each for each in page["checklist"] if each["title"] == "Security review complete")["status"] == "stale"
+    assert next(each for each in page["approvals"] if each["title"] == "Security review complete")["status"] == "stale"
 
 
 def test_no_secret_that_the_machine_knows_is_on_the_page(
