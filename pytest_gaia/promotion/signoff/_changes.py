@@ -10,8 +10,8 @@ from pytest_gaia.promotion.promote.rollback import earlier_release
 from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.promotion.signoff._environments import counts_of
 from pytest_gaia.promotion.signoff._look import Look, RunSeen, kept_run, may_testify, moment, plain_times
-from pytest_gaia.report.signoff.page import SHOWN_COMMITS, Change, Changes, Commit, Counts, WayBack
 from pytest_gaia.report.layout import told
+from pytest_gaia.report.signoff.page import SHOWN_COMMITS, Change, Changes, Commit, Counts, WayBack
 from pytest_gaia.system.git import git
 from pytest_gaia.verdict.classify import ACCEPTED, EXECUTED
 
