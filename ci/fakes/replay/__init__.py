@@ -1,1 +1,1 @@
-"""What the stand-ins for ``fly`` and ``docker`` are made of. Standard library only: they run wherever a ``python3`` is."""
+"""The fakes of ``fly`` and ``docker``. They use only the standard library, so they run with any ``python3``."""

@@ -1,4 +1,4 @@
-"""What was called, in the state file."""
+"""Record calls in the state file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = ("FLY_", "COMPOSE_", "DOCKER_", "NO_COLOR")
 
 
 def note(store: Store, tool: str, words: Sequence[str], code: int) -> None:
-    """Add one call. Of its variables only those that steer the tool are kept, and no token's value."""
+    """Add one call, with the variables that control the tool, but without values of tokens."""
     known = {key: value for key, value in os.environ.items() if key.startswith(SHOWN)}
     hidden = {key: "set" if "TOKEN" in key else value for key, value in known.items()}
     entry = {"tool": tool, "argv": list(words), "exit": code, "env": hidden, "cwd": str(Path.cwd())}

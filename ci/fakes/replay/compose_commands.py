@@ -1,4 +1,4 @@
-"""What each command of ``docker compose`` does."""
+"""The commands of ``docker compose``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSION = "2.40.3"
 
 
 class Project:
-    """The files of one call, and the name under which its containers run."""
+    """The files of one call, and the name of its project."""
 
     def __init__(self, call: Call) -> None:
         flags = call.folder
@@ -45,7 +45,7 @@ class Project:
         self.name: str = re.sub(r"[^a-z0-9_-]", "", (given or first.absolute().parent.name).lower()) or "project"
 
     def chosen(self, names: list[str], *, with_needs: bool) -> list[Service]:
-        """Return the services of a call, what they need first. Raise ``EngineError`` for one that is not there."""
+        """Return the services of a call, dependencies first. Raise ``EngineError`` for an unknown one."""
         found: dict[str, Service] = {}
         for name in names or list(self.services):
             self._add(name, found, with_needs=with_needs)
@@ -61,7 +61,7 @@ class Project:
         found[name] = self.services[name]
 
     def runs_to_its_end(self, name: str) -> bool:
-        """Return whether another service waits for this one to end well."""
+        """Return whether another service waits for this one to complete."""
         return any(each.needs.get(name) == COMPLETED for each in self.services.values())
 
 
@@ -92,7 +92,7 @@ def up(call: Call) -> None:
     services = project.chosen(call.line.arguments, with_needs=not call.line.get("no-deps"))
     counts = dict(each.split("=", 1) for each in call.line.get("scale", []))
     if not (call.line.get("detach") or call.line.get("wait")):
-        raise EngineError("this stand-in attaches to nothing: give --detach or --wait")
+        raise EngineError("this fake cannot attach: add --detach or --wait")
     for service in services:
         _bring_up(call, project, service, int(counts.get(service.name, service.replicas)))
     if call.line.get("wait"):
@@ -201,7 +201,7 @@ def ps(call: Call) -> None:
 
 
 def logs(call: Call) -> None:
-    """``docker compose logs [--follow] [--tail N] [SERVICE…]``: following ends by itself after some seconds."""
+    """``docker compose logs [--follow] [--tail N] [SERVICE…]``: following stops after some seconds."""
     call.before()
     project = Project(call)
     chosen = project.chosen(call.line.arguments, with_needs=False)

@@ -1,7 +1,6 @@
-"""What ``docker compose`` reads of its files: services, with the few keys that matter here.
+"""Read compose files: services, with the few keys that the fake needs.
 
-A reader of the block style that people write, and of JSON, which is YAML too. It is no YAML parser: anchors, tags and
-block scalars are carried along as text.
+Reads the block style that people write, and JSON. It is no YAML parser: anchors, tags and block scalars stay text.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 TABLE_ITEM = re.compile(r"^[\w.-]+:(\s|$)")
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<sign>:?[-?])(?P<other>[^}]*))?\}|(?P<plain>\w+))")
 MISSING, MALFORMED = 14, 15
-"""exit codes of compose for a file that is not there, and for one that is no compose file"""
+"""exit codes of compose for a missing file, and for an invalid one"""
 
 
 class FileError(Exception):
-    """A compose file that cannot be used; ``code`` is compose's exit code for it."""
+    """An unusable compose file; ``code`` is the exit code of compose."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -31,7 +30,7 @@ class FileError(Exception):
 
 
 class Service:
-    """One service, of all files together."""
+    """One service, merged from all files."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -40,16 +39,16 @@ class Service:
         self.checked = False
         """whether it has a health check"""
         self.ports: list[int] = []
-        """published ones"""
+        """published ports"""
         self.needs: dict[str, str] = {}
         """other service → condition"""
         self.replicas = 1
         self.text = ""
-        """all that the files say of it"""
+        """its whole content in the files"""
 
 
 def find(folder: Path) -> Path:
-    """Return the compose file that is used where none is named. Raise ``FileError``."""
+    """Return the default compose file. Raise ``FileError`` if there is none."""
     for name in NAMES:
         if (folder / name).exists():
             return folder / name
@@ -57,7 +56,7 @@ def find(folder: Path) -> Path:
 
 
 def load(files: list[str], stdin: str) -> dict[str, Service]:
-    """Read the files, one laid over the other; ``-`` is standard input. Raise ``FileError``."""
+    """Read and merge the files; ``-`` is standard input. Raise ``FileError``."""
     services: dict[str, Service] = {}
     for name in files:
         if name != "-" and not Path(name).exists():
@@ -99,7 +98,7 @@ def _published(port: Any) -> int | None:
 
 
 def interpolate(text: str, where: str) -> str:
-    """Put variables into ``text`` as compose does. Raise ``FileError`` for one that is required."""
+    """Substitute variables in ``text`` as compose does. Raise ``FileError`` for a missing required one."""
 
     def value(found: re.Match[str]) -> str:
         name = found["name"] or found["plain"]
@@ -139,13 +138,13 @@ def read(text: str) -> dict[str, Any]:
 
 
 def _open(line: str) -> bool:
-    """Return whether a list or table in brackets goes on after ``line``."""
+    """Return whether a list or table in brackets continues after ``line``."""
     bare = QUOTED.sub("", line.split(" #", maxsplit=1)[0])
     return bare.count("[") + bare.count("{") > bare.count("]") + bare.count("}")
 
 
 def _block(lines: list[Line], start: int) -> tuple[Any, int]:
-    """Read the lines from ``start`` that are indented like it or deeper; return them and where the rest begins."""
+    """Read the lines from ``start`` with the same or a deeper indentation. Return them and the index of the rest."""
     indent = _indent(lines[start][1]) if start < len(lines) else 0
     table: dict[str, Any] = {}
     entries: list[Any] = []

@@ -1,4 +1,4 @@
-"""Digests that follow from what they are of, so that a test can say which it wants."""
+"""Digests computed from names, so that tests can predict them."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import hashlib
 
 
 def digest_of(*parts: str) -> str:
-    """Return a digest that follows from ``parts`` alone."""
+    """Return a digest that depends only on ``parts``."""
     return "sha256:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()

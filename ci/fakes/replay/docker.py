@@ -1,7 +1,7 @@
-"""The command line of ``docker``: which commands there are, their flags, and how a call ends.
+"""The command line of ``docker``: commands, flags and exit codes.
 
-Exit codes as in reality: 125 for the command line of ``docker`` itself, 16 for that of ``compose``, 14 for a compose
-file that is missing and 15 for a malformed one, 17 and 18 for a build and a pull that failed, 130 for a signal.
+Exit codes are the real ones: 125 for usage errors of ``docker``, 16 for those of ``compose``, 14 for a missing compose
+file, 15 for an invalid one, 17 and 18 for a failed build and a failed pull, 130 for a signal.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ COMPOSE = {
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one command line and return its exit code. What was called is noted in the state file."""
+    """Run one command line, record it in the state file, and return its exit code."""
     return answer("docker", words, _run, interrupted=130)
 
 
@@ -133,7 +133,7 @@ def _compose(words: list[str], store: Store) -> int:
     with store.change() as state:
         plugin = take(state, "docker", "compose", "no-compose") is None
     if not plugin:
-        # Without its plugin, docker takes what follows for flags of its own.
+        # Without the plugin, docker reads the rest as its own flags.
         odd = next((word for word in words[:1] if word.startswith("-")), None)
         text = "docker: unknown command: docker compose"
         if odd is not None:

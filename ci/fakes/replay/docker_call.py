@@ -1,4 +1,4 @@
-"""One call of ``docker``: its command line, the state, what it says."""
+"""One call of ``docker``: its command line, state and output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELD = re.compile(r"\{\{\s*(?P<json>json )?\s*\.(?P<path>[\w.]*)\s*\}\}")
 
 
 class Call(Process):
-    """One call, as its command sees it; ``folder`` is the flags between ``compose`` and its command."""
+    """One call; ``folder`` has the flags between ``compose`` and its command."""
 
     def __init__(self, command: str, line: Line, store: Store, folder: Line | None = None) -> None:
         self.command = command
@@ -38,11 +38,11 @@ class Call(Process):
         self.folder = folder
 
     def fault(self, state: dict[str, Any], target: str, *kinds: str) -> faults.Fault | None:
-        """Return the fault of one of ``kinds`` that ``target`` (a service, or ``docker``) shows, counted down."""
+        """Return the injected fault of one of ``kinds`` for ``target`` (a service, or ``docker``), and count it down."""
         return faults.take(state, target, self.command, *kinds)
 
     def before(self) -> None:
-        """Show the faults of the daemon itself."""
+        """Apply the faults of the daemon."""
         with self.store.change() as state:
             if self.fault(state, "docker", "daemon-down"):
                 raise EngineError(NO_DAEMON)
@@ -53,7 +53,7 @@ class Call(Process):
             self.follow(slow.number or 1.0)
 
     def linger(self, service: str) -> None:
-        """Take the time that the fault ``slow`` of a service says. A signal ends it."""
+        """Wait as long as the fault ``slow`` of a service requires, or until a signal."""
         with self.store.change() as state:
             slow = self.fault(state, service, "slow")
         if slow:
@@ -61,7 +61,7 @@ class Call(Process):
 
 
 def rendered(template: str, value: dict[str, Any]) -> str:
-    """Fill in a Go template of the simple kind: ``{{.Id}}``, ``{{json .RepoDigests}}``, ``{{.State.OOMKilled}}``."""
+    """Expand a simple Go template: ``{{.Id}}``, ``{{json .RepoDigests}}``, ``{{.State.OOMKilled}}``."""
 
     def put(found: re.Match[str]) -> str:
         part: Any = value

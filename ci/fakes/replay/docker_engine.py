@@ -1,4 +1,4 @@
-"""The daemon: images and containers, and what becomes of a container that is started."""
+"""The daemon: images and containers, and the states of a started container."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 class EngineError(Exception):
-    """The tool ends with this message on standard error."""
+    """The tool prints this message on standard error and exits."""
 
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class EngineError(Exception):
 
 
 def engine(state: dict[str, Any]) -> Json:
-    """Return the part of the state that the daemon holds."""
+    """Return the part of the state that belongs to the daemon."""
     docker: Json = state["docker"]
     docker.setdefault("images", {})
     docker.setdefault("containers", [])
@@ -29,7 +29,7 @@ def engine(state: dict[str, Any]) -> Json:
 
 
 def pulled(state: dict[str, Any], reference: str) -> Json:
-    """Pull an image: its digest is the one in the reference, or follows from the reference and the state's source."""
+    """Pull an image. Its digest is the one in the reference, or is computed from the reference and the source."""
     name, _, digest = reference.partition("@")
     digest = digest or digest_of("registry", reference, state["source"])
     entry = {"Id": digest_of("config", digest), "RepoDigests": [f"{_repository(name)}@{digest}"], "RepoTags": []}
@@ -40,7 +40,7 @@ def pulled(state: dict[str, Any], reference: str) -> Json:
 
 
 def built(state: dict[str, Any], project: str, service: Service, *, again: bool) -> Json:
-    """Build a service's image: the same source gives the same image, unless the cache is left out."""
+    """Build the image of a service. The same source gives the same image, except without the cache."""
     reference = image_name(project, service)
     known = engine(state)["images"].get(reference, {})
     count = known.get("builds", 0) + int(again)
@@ -51,12 +51,12 @@ def built(state: dict[str, Any], project: str, service: Service, *, again: bool)
 
 
 def image_name(project: str, service: Service) -> str:
-    """Return what a service's image is called."""
+    """Return the name of a service's image."""
     return service.image or f"{project}-{service.name}"
 
 
 def find_image(state: dict[str, Any], wanted: str) -> Any:
-    """Return the image of that reference, tag, digest or id, or None."""
+    """Return the image with that reference, tag, digest or id, or None."""
     for reference, entry in engine(state)["images"].items():
         if wanted in (reference, entry["Id"], *entry["RepoTags"], *entry["RepoDigests"]):
             return entry
@@ -79,7 +79,7 @@ def containers(state: dict[str, Any], project: str, *services: str) -> list[Json
 
 
 def create(state: dict[str, Any], project: str, service: Service, number: int, image: Json) -> Json:
-    """Make a container, in the place of one of the same name."""
+    """Create a container, and replace one of the same name."""
     name = f"{project}-{service.name}-{number}"
     before = engine(state)["containers"]
     made = engine(state)["made"] = engine(state).get("made", 0) + 1
@@ -103,7 +103,7 @@ def create(state: dict[str, Any], project: str, service: Service, number: int, i
 
 
 def start(container: Json, ending: str | None) -> None:
-    """Start a container. ``ending`` is what becomes of it: ``crash``, ``oom``, ``one-shot``, ``unhealthy``, ``starting``."""
+    """Start a container. ``ending`` is its fate: ``crash``, ``oom``, ``one-shot``, ``unhealthy``, ``starting``."""
     container |= {"state": "running", "exit_code": 0, "oom": False, "health": "healthy" if container["checked"] else ""}
     if ending in ("crash", "oom", "one-shot"):
         container |= {"state": "exited", "health": "unhealthy" if container["checked"] else ""}
@@ -161,7 +161,7 @@ def _status(container: Json) -> str:
 
 
 def inspected(container: Json) -> Json:
-    """Return a container as ``docker container inspect`` prints it, with what is asked for here."""
+    """Return a container as ``docker container inspect`` prints it, with the fields that the project reads."""
     running = container["state"] == "running"
     health = {"Health": {"Status": container["health"], "FailingStreak": 0}} if container["checked"] else {}
     state = {"Status": container["state"], "Running": running, "OOMKilled": container["oom"], **health}

@@ -1,8 +1,7 @@
-"""Faults that the state file asks for: ``"faults": {"gaia-auth-staging": ["phantom"], "*": ["rate-limited:2"]}``.
+"""Fault injection by the state file: ``"faults": {"gaia-auth-staging": ["split"], "*": ["rate-limited:2"]}``.
 
-A fault is ``kind[:number][@command]``. For most kinds the number is how many calls it shows in, and without one it
-shows in every call; ``@command`` keeps it to one command, such as ``@deploy`` or ``@machine list``. An app's own
-faults come before those of ``*``.
+A fault is ``kind[:number][@command]``. For most kinds the number limits the calls that it affects; ``@command`` limits it
+to one command, such as ``@deploy`` or ``@machine list``. Faults of an app come before those of ``*``.
 """
 
 from __future__ import annotations
@@ -10,52 +9,52 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 TIMED = ("slow", "reverting")
-"""kinds whose number is not a count: seconds, and how many listings still show the new image"""
+"""kinds whose number is not a count: seconds, or listings that still show the new image"""
 
 
 FLY = {
-    "rate-limited": "the API answers 429",
-    "server-error": "the API answers 503",
-    "list-fails": "`machine list` fails as it does for any answer of the API: machines could not be retrieved",
-    "not-logged-in": "nobody is logged in",
-    "unauthorised": "the token may not do this",
-    "lease-held": "somebody else deploys: a machine's lease is held (deploy, machine start, scale)",
-    "phantom": "a deployment ends well and updates nothing",
+    "rate-limited": "the API returns 429",
+    "server-error": "the API returns 503",
+    "list-fails": "`machine list` fails: machines could not be retrieved",
+    "not-logged-in": "the user is not logged in",
+    "unauthorised": "the token lacks the permission",
+    "lease-held": "another deployment holds the lease of a machine (deploy, machine start, scale)",
+    "phantom": "a deployment succeeds, but updates nothing",
     "split": "a deployment fails before its last machine",
-    "reverting": "machines go back to their image; the number: listings that still show the new one (1)",
-    "suspended": "all machines sleep, from the next call on; a deployment updates them and wakes none",
-    "slow": "each call takes a number of seconds (1); a deployment takes them before its last machine",
-    "unhealthy": "checks of the new image do not pass; the deployment gives up waiting, an immediate one does not wait",
+    "reverting": "machines revert to their image; the number: listings that still show the new one (1)",
+    "suspended": "all machines are suspended from the next call on; a deployment updates but does not start them",
+    "slow": "each call takes a number of seconds (1), a deployment before its last machine",
+    "unhealthy": "health checks of the new image fail; the deployment times out, an immediate one does not wait",
     "oom": "the new image runs out of memory",
-    "release-command-fails": "the release command ends with 1",
-    "image-gone": "the registry has no such image",
-    "tool-error-after-success": "a deployment does all that it should, and ends with 1",
-    "chatter": "other lines stand around JSON on standard output",
+    "release-command-fails": "the release command exits with 1",
+    "image-gone": "the image is not in the registry",
+    "tool-error-after-success": "a deployment succeeds, but exits with 1",
+    "chatter": "other lines surround JSON on standard output",
 }
 DOCKER = {
-    "daemon-down": "the daemon does not answer (target docker)",
-    "unauthorised": "the socket is not for this user (target docker)",
+    "daemon-down": "the daemon does not respond (target docker)",
+    "unauthorised": "the user may not use the socket (target docker)",
     "no-compose": "docker has no compose plugin (target docker)",
     "array": "`compose ps` prints one array, as older versions do (target docker)",
-    "chatter": "a warning stands before the output of `compose ps` (target docker)",
-    "slow": "a service, or with target docker every call, takes a number of seconds (1)",
+    "chatter": "a warning precedes the output of `compose ps` (target docker)",
+    "slow": "a service takes a number of seconds (1); with target docker, every call",
     "rate-limited": "a service's image cannot be pulled: toomanyrequests",
     "server-error": "a service's image cannot be pulled: 503",
-    "image-gone": "a service's image is not there",
+    "image-gone": "the image of a service is missing",
     "build-fails": "a service's image cannot be built",
-    "phantom": "`up` leaves a service's containers as they were",
+    "phantom": "`up` does not change the containers of a service",
     "split": "`up` replaces only the first container of a service",
-    "unhealthy": "a service's check does not pass",
-    "starting": "a service's check gives no answer in time",
-    "crash": "a service ends with 1",
-    "oom": "a service is killed for want of memory",
-    "one-shot": "a service ends with 0",
-    "tool-error-after-success": "`up --wait` does all that it should, and ends with 1 (target docker)",
+    "unhealthy": "the health check of a service fails",
+    "starting": "the health check of a service times out",
+    "crash": "a service exits with 1",
+    "oom": "a service runs out of memory",
+    "one-shot": "a service exits with 0",
+    "tool-error-after-success": "`up --wait` succeeds, but exits with 1 (target docker)",
 }
 
 
 class Fault(NamedTuple):
-    """One fault, parsed."""
+    """A parsed fault."""
 
     kind: str
     number: float | None
@@ -74,7 +73,7 @@ class Fault(NamedTuple):
 
 
 def take(state: dict[str, Any], target: str | None, command: str, *kinds: str) -> Fault | None:
-    """Return the first fault of ``kinds`` that this call shows, and count it down."""
+    """Return the first fault of ``kinds`` that affects this call, and count it down."""
     for key in dict.fromkeys([target or "*", "*"]):
         listed = state["faults"].get(key, [])
         for index, text in enumerate(listed):

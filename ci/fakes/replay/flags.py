@@ -9,7 +9,7 @@ DURATION = re.compile(r"^(?:\d+(?:\.\d+)?(?:ns|us|ms|s|m|h))+$|^0$")
 
 
 class Usage(Exception):
-    """A command line that the real tool refuses too; the text is its own."""
+    """A usage error with the message of the real tool."""
 
 
 class Flag(NamedTuple):
@@ -21,7 +21,7 @@ class Flag(NamedTuple):
     """string, bool, int, duration or list"""
 
     def read(self, text: str) -> Any:
-        """Return the value that ``text`` stands for."""
+        """Return the value of ``text``."""
         if self.kind == "bool":
             if text.lower() not in ("true", "false", "1", "0", "t", "f"):
                 raise Usage(self._refusal(text, f'strconv.ParseBool: parsing "{text}": invalid syntax'))
@@ -38,7 +38,7 @@ class Flag(NamedTuple):
 
 
 class Line:
-    """A command line, read."""
+    """A parsed command line."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -49,7 +49,7 @@ class Line:
         return self.values.get(name, default)
 
     def put(self, flag: Flag, text: str) -> None:
-        """Set a flag; one of kind ``list`` grows."""
+        """Set a flag, or extend one of kind ``list``."""
         value = flag.read(text)
         if flag.kind == "list":
             self.values.setdefault(flag.name, []).append(value)
@@ -58,7 +58,7 @@ class Line:
 
 
 def flags(text: str) -> list[Flag]:
-    """Read a compact declaration: ``app/a config/c json/j:bool wait-timeout:duration``."""
+    """Parse a compact declaration: ``app/a config/c json/j:bool wait-timeout:duration``."""
     declared = []
     for word in text.split():
         names, _, kind = word.partition(":")
@@ -68,7 +68,7 @@ def flags(text: str) -> list[Flag]:
 
 
 def parse(words: list[str], declared: list[Flag], *, interspersed: bool = True) -> Line:
-    """Read a command line. Without ``interspersed``, the first argument ends the flags. Raise ``Usage``."""
+    """Parse a command line. Without ``interspersed``, the first argument ends the flags. Raise ``Usage``."""
     long = {flag.name: flag for flag in declared}
     short = {flag.short: flag for flag in declared if flag.short}
     line, rest = Line(), list(words)

@@ -1,6 +1,6 @@
-"""The command line of ``fly``: which commands there are, their flags, and how a call ends.
+"""The command line of ``fly``: commands, flags and exit codes.
 
-Exit codes as in reality: 0, 1 for any error, 126 for a deadline inside of the tool, 127 for a signal.
+Exit codes are the real ones: 0, 1 for any error, 126 for a deadline inside the tool, 127 for a signal.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ ALIASES = {"machines": "machine", "m": "machine", "ls": "list", "app": "apps", "
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one command line and return its exit code. What was called is noted in the state file."""
+    """Run one command line, record it in the state file, and return its exit code."""
     return answer("fly", words, _run, interrupted=127)
 
 
@@ -91,7 +91,7 @@ def _run(words: list[str], store: Store) -> int:
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
-    """Split a command's name off: one word or two, aliases resolved."""
+    """Split off the name of the command, one word or two, with aliases resolved."""
     named = [ALIASES.get(word, word) for word in words[:2]]
     if " ".join(named) in COMMANDS:
         return " ".join(named), words[2:]

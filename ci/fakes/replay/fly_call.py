@@ -1,4 +1,4 @@
-"""One call of ``fly``: its command line, the state, what it says."""
+"""One call of ``fly``: its command line, state and output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Call(Process):
-    """One call, as its command sees it."""
+    """One call of a command."""
 
     def __init__(self, command: str, line: Line, store: Store) -> None:
         self.command = command
@@ -28,11 +28,11 @@ class Call(Process):
 
     @property
     def name(self) -> str:
-        """The app that the call is about; empty if none was named."""
+        """The name of the app; empty if none was given."""
         return str(self.line.get("app") or "")
 
     def app(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Return the app that the call is about. Raise ``ToolError`` if there is none."""
+        """Return the app. Raise ``ToolError`` if it does not exist."""
         if not self.name:
             raise ToolError(NO_APP_NAME)
         if self.name not in state["apps"]:
@@ -40,16 +40,16 @@ class Call(Process):
         return state["apps"][self.name]  # type: ignore[no-any-return] # the file is JSON
 
     def fault(self, state: dict[str, Any], *kinds: str) -> faults.Fault | None:
-        """Return the fault of one of ``kinds`` that this call shows, counted down."""
+        """Return the injected fault of one of ``kinds``, and count it down."""
         return faults.take(state, self.name or None, self.command, *kinds)
 
     def stop_if(self, kind: str, state: dict[str, Any], error: Callable[[], ToolError]) -> None:
-        """Raise ``error`` if the call shows the fault ``kind``."""
+        """Raise ``error`` if the fault ``kind`` is injected."""
         if self.fault(state, kind):
             raise error()
 
     def before(self) -> None:
-        """Show the faults that any command shows, before it does anything."""
+        """Apply the faults that affect every command."""
         machine = next(iter(self.line.arguments), "")
         with self.store.change() as state:
             self.stop_if("not-logged-in", state, lambda: ToolError(NOT_LOGGED_IN))
@@ -70,7 +70,7 @@ class Call(Process):
                 machine["state"] = "suspended"
 
     def linger(self) -> None:
-        """Take the time that the fault ``slow`` says. A signal ends it."""
+        """Wait as long as the fault ``slow`` requires, or until a signal."""
         with self.store.change() as state:
             slow = self.fault(state, "slow")
         if slow:

@@ -1,4 +1,4 @@
-"""The commands of ``fly`` that change machines, but for ``deploy``."""
+"""The commands of ``fly`` that change machines, except ``deploy``."""
 
 from __future__ import annotations
 

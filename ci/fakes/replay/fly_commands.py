@@ -1,4 +1,4 @@
-"""The commands of ``fly`` that only tell."""
+"""The read-only commands of ``fly``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def apps_list(call: Call) -> None:
 
 
 def status(call: Call) -> None:
-    """``fly status [--json]``: exits 0 whatever the health."""
+    """``fly status [--json]``: exits 0 for any health."""
     with call.store.change() as state:
         app = call.app(state)
         _revert(app)
@@ -70,7 +70,7 @@ def status(call: Call) -> None:
 
 
 def machine_list(call: Call) -> None:
-    """``fly machine list [--json]``: every machine, those of release commands too."""
+    """``fly machine list [--json]``: every machine, including those of release commands."""
     with call.store.change() as state:
         app = call.app(state)
         call.stop_if("list-fails", state, lambda: ToolError("machines could not be retrieved"))
@@ -85,7 +85,7 @@ def machine_list(call: Call) -> None:
 
 
 def _revert(app: dict[str, Any]) -> None:
-    """Let machines fall back to what they ran before, if they are to, after they were seen often enough."""
+    """Revert machines with the fault ``reverting`` after enough listings."""
     for machine in app["machines"]:
         due = machine.get("revert")
         if due is None:
@@ -99,7 +99,7 @@ def _revert(app: dict[str, Any]) -> None:
 
 
 def machine_wait(call: Call) -> None:
-    """``fly machine wait ID --state S -w D``: it answers at once, since nothing changes here by itself."""
+    """``fly machine wait ID --state S -w D``: returns at once, because nothing changes in the background."""
     identity = next(iter(call.line.arguments), "")
     wanted, limit = call.line.get("state", "settled"), call.line.get("wait-timeout", "5m0s")
     machine = find(call.app(call.store.read()), identity)
@@ -189,7 +189,7 @@ def scale_show(call: Call) -> None:
 
 
 def logs(call: Call) -> None:
-    """``fly logs [--no-tail] [--json]``: without ``--no-tail`` it goes on until a signal, here a few seconds at most.
+    """``fly logs [--no-tail] [--json]``: without ``--no-tail``, it continues until a signal, here for a few seconds at most.
 
     With ``--json`` one object after the other, each on several lines.
     """
@@ -211,7 +211,7 @@ def _entry(app: dict[str, Any], message: str) -> dict[str, Any]:
 
 
 def clusters(call: Call) -> None:
-    """``fly mpg list -o ORG [--json]``: plain text where there is none, whatever was asked."""
+    """``fly mpg list -o ORG [--json]``: plain text if there is none, even with ``--json``."""
     found = call.store.read()["clusters"]
     org = call.line.get("org")
     if org is None:

@@ -1,4 +1,4 @@
-"""``fly deploy``: a release, an image, machines updated one by one, and the ways in which that ends."""
+"""``fly deploy``: create a release, and update machines one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def deploy(call: Call) -> None:
-    """Carry out ``fly deploy``. The state is unlocked between its steps, so that others see it half done."""
+    """Run ``fly deploy``. The state is unlocked between steps, so that other calls observe an unfinished deployment."""
     file, text = _config(call)
     with call.store.change() as state:
         app = call.app(state)
@@ -60,7 +60,7 @@ def _first_id(app: Json) -> str:
 
 
 def _is_alive(process: int | None) -> bool:
-    """Return whether the process of another deployment still runs: it holds the leases."""
+    """Return whether the process of another deployment still runs and holds the leases."""
     if process is None:
         return False
     try:
@@ -131,7 +131,7 @@ def _release_command(call: Call, state: dict[str, Any], app: Json, file: Json, i
 
 
 def _first_machines(call: Call, app: Json, file: Json) -> None:
-    """Launch what the process groups of the file lack, and destroy the machines of groups that it has no more."""
+    """Launch missing machines of process groups, and destroy those of removed groups."""
     wanted = groups(file)
     for each in [each for each in app["machines"] if launched(each) and each["group"] not in wanted]:
         call.say(f"Destroyed {each['id']} group:{each['group']}")
@@ -149,13 +149,13 @@ def _first_machines(call: Call, app: Json, file: Json) -> None:
 
 
 class Rollout:
-    """The machines of one deployment, one after the other."""
+    """The machines of one deployment, in order."""
 
     def __init__(self, call: Call, file: Json, image: Json, entry: Json, identities: list[str]) -> None:
         self.call, self.file, self.image, self.entry, self.identities = call, file, image, entry, identities
 
     def run(self) -> None:
-        """Update every machine, unless a fault says otherwise, and write the release's last status."""
+        """Update every machine, apply faults, and write the final status of the release."""
         try:
             self._machines()
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""flyctl's errors in its own words. All of them end with exit code 1."""
+"""Error messages of flyctl. Its exit code is always 1."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MACHINES_API = {
     "checks list": "failed to list VMs even after retries",
     "secrets list": "failed to list secrets",
 }
-"""commands that ask the Machines API, and how its client says that it failed; the rest ask GraphQL"""
+"""commands that use the Machines API, and the error message of its client; other commands use GraphQL"""
 
 
 class ToolError(Exception):
-    """The tool ends with this message on standard error."""
+    """The tool prints this message on standard error and exits."""
 
     def __init__(self, message: str, code: int = 1, *, hint: str = "") -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class ToolError(Exception):
 
 
 def refused(command: str, machine: str, *, status: int) -> ToolError:
-    """Return what the tool says after the API answered 429, 401 or 5xx."""
+    """Return the message of the tool after the API returned 429, 401 or 5xx."""
     before = MACHINES_API.get(command)
     if before is None:
         return ToolError("You must be authenticated to view this." if status == 401 else _graphql(status))
@@ -50,12 +50,12 @@ def _graphql(status: int) -> str:
 
 
 def no_such_app(name: str) -> ToolError:
-    """Return what the tool says of an app that is not there, or not yours."""
+    """Return the message for an app that does not exist, or belongs to others."""
     return ToolError(f'Could not find App "{name}"')
 
 
 def lease_held(machine: str, *, deploying: bool = False) -> ToolError:
-    """Return what the tool says while somebody else deploys."""
+    """Return the message during another deployment."""
     before = "failed to acquire leases: Unrecoverable error" if deploying else "failed to obtain lease"
     holder = "9af60c27-ee17-55df-bb0a-4f369e59839a@tokens.fly.io"
     return ToolError(

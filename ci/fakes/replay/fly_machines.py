@@ -1,4 +1,4 @@
-"""Machines as the Machines API has them, and what happens to them."""
+"""Machines in the format of the Machines API, and their changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ASLEEP = ("stopped", "suspended")
 
 
 def groups(config: Json) -> list[str]:
-    """Return the process groups of a deploy file, that of tables that name none first."""
+    """Return the process groups of a deploy file, the default group first."""
     names = sorted(config.get("processes") or {"app": ""})
     return sorted(names, key="app".__ne__)
 
@@ -21,7 +21,7 @@ def _is_for(table: Json, config: Json, group: str) -> bool:
 
 
 def served(config: Json, group: str) -> list[Json]:
-    """Return the services of a deploy file as a machine's config of that process group has them."""
+    """Return the services of a deploy file in the format of a machine of that process group."""
     tables = [*([config["http_service"]] if "http_service" in config else []), *config.get("services", [])]
     own = (table for table in tables if _is_for(table, config, group))
     return [_service(table, is_http=table is config.get("http_service")) for table in own]
@@ -53,7 +53,7 @@ def check_names(config: Json) -> list[str]:
 
 
 def guest(config: Json, group: str) -> Json:
-    """Return the size that a deploy file asks for: of the table that names the group, else of the first for all."""
+    """Return the size in a deploy file: from the table for the group, otherwise from the first one for all."""
     tables = config.get("vm") or [{}]
     tables = tables if isinstance(tables, list) else [tables]
     own = [each for each in tables if group in each.get("processes", [])]
@@ -66,7 +66,7 @@ def guest(config: Json, group: str) -> Json:
 
 
 def new_machine(app: Json, file: Json, *, group: str = "app", region: str | None = None) -> Json:
-    """Add a machine that runs nothing yet to ``app`` and return it. ``file`` is the deploy file, parsed."""
+    """Add a new machine to ``app``, and return it. ``file`` is the parsed deploy file."""
     number = app["made"] = app.get("made", 0) + 1
     identity = machine_id(app["name"], number)
     machine: Json = {
@@ -91,7 +91,7 @@ def new_machine(app: Json, file: Json, *, group: str = "app", region: str | None
 
 
 def settle(machine: Json, file: Json, image: Json, release: Json, *, state: str = "started") -> None:
-    """Make ``machine`` run ``image`` as ``release`` says, with every check passing if it is started."""
+    """Let ``machine`` run ``image`` of ``release``; all checks pass if it is started."""
     group = machine.get("group", "app")
     machine["image_ref"] = image_ref(image["reference"], image["digest"])
     machine["instance_id"] = machine["version"] = "01" + digest_of(machine["id"], release["id"])[7:31].upper()
@@ -120,7 +120,7 @@ def settle(machine: Json, file: Json, image: Json, release: Json, *, state: str 
 
 
 def start(machine: Json) -> None:
-    """Start a machine: cold, since a deployment throws its snapshot away."""
+    """Start a machine: a cold start, because a deployment discards its snapshot."""
     machine["state"] = "started"
     machine["updated_at"] = now()
     machine["events"] = [event("start", "started"), *machine["events"]][:10]
@@ -128,13 +128,13 @@ def start(machine: Json) -> None:
 
 
 def show_checks(machine: Json, status: str, output: str) -> None:
-    """Give all checks of a machine one status."""
+    """Set the status of all checks of a machine."""
     names = check_names(machine["config"])
     machine["checks"] = [{"name": each, "status": status, "output": output, "updated_at": now()} for each in names]
 
 
 def crash(machine: Json, *, code: int, for_want_of_memory: bool) -> None:
-    """Let the machine's process end by itself, as the kernel or the process does."""
+    """Let the process of the machine exit, as by the kernel or by itself."""
     ended: Json = {
         "exit_code": code,
         "guest_exit_code": code,
@@ -147,7 +147,7 @@ def crash(machine: Json, *, code: int, for_want_of_memory: bool) -> None:
 
 
 def shown(machine: Json) -> Json:
-    """Return a machine as it is printed: without what only this stand-in knows, without what is empty in reality."""
+    """Return a machine as flyctl prints it, without internal and empty fields."""
     hidden = {"group", "revert"}
     printed = {key: value for key, value in machine.items() if key not in hidden}
     if machine["host_status"] != "ok":
@@ -156,10 +156,10 @@ def shown(machine: Json) -> Json:
 
 
 def launched(machine: Json) -> bool:
-    """Return whether ``fly status`` and ``fly deploy`` see the machine."""
+    """Return whether ``fly status`` and ``fly deploy`` list the machine."""
     return machine["state"] != "destroyed" and machine.get("group") != RELEASE_COMMAND
 
 
 def find(app: Json, identity: str) -> Any:
-    """Return the machine of that id, or None."""
+    """Return the machine with that id, or None."""
     return next((each for each in app["machines"] if each["id"] == identity), None)

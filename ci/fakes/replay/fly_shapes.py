@@ -1,4 +1,4 @@
-"""The JSON that flyctl prints: Go's names from GraphQL types, snake_case from those of the Machines API."""
+"""The JSON of flyctl: names of Go for GraphQL types, snake_case for types of the Machines API."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .digests import digest_of
 REGISTRY = "registry.fly.io"
 RELEASE_COMMAND = "fly_app_release_command"
 LAUNCHED = "v2"
-"""``fly_platform_version`` of the machines that ``fly deploy`` looks after"""
+"""``fly_platform_version`` of machines that ``fly deploy`` manages"""
 Json = dict[str, Any]
 
 
 def now() -> str:
-    """Return the time as the API writes it."""
+    """Return the time in the format of the API."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def milliseconds() -> int:
-    """Return the time as events have it."""
+    """Return the time in the format of events."""
     return int(datetime.now(UTC).timestamp() * 1000)
 
 
@@ -30,7 +30,7 @@ def machine_id(app: str, number: int) -> str:
 
 
 def tag_of(app: str, release: int, digest: str) -> str:
-    """Return a tag like those that a build makes: ``deployment-`` and 26 letters and digits."""
+    """Return a tag like that of a build: ``deployment-`` and 26 letters and digits."""
     return "deployment-01" + digest_of(app, str(release), digest)[7:31].upper()
 
 
@@ -45,7 +45,7 @@ def image_ref(reference: str, digest: str) -> Json:
 
 
 def organization(slug: str) -> Json:
-    """Return the organisation as GraphQL has it."""
+    """Return the organization in the format of GraphQL."""
     return {
         "ID": digest_of("org", slug)[7:21],
         "InternalNumericID": "731",
@@ -61,7 +61,7 @@ def organization(slug: str) -> Json:
 
 
 def listed_app(app: Json) -> Json:
-    """Return an app as ``fly apps list --json`` prints it; what the query does not ask for is empty."""
+    """Return an app as ``fly apps list --json`` prints it; fields outside the query are empty."""
     current = app["releases"][-1] if app["releases"] else None
     return {
         "ID": app["name"],
@@ -103,7 +103,7 @@ def app_status(app: Json, shown: list[Json]) -> Json:
 
 
 def status_of(app: Json) -> str:
-    """Return an app's status: it says nothing of its health."""
+    """Return the status of an app, which does not depend on its health."""
     if not app["releases"]:
         return "pending"
     awake = [machine for machine in app["machines"] if machine["state"] not in ("suspended", "stopped", "destroyed")]
@@ -111,7 +111,7 @@ def status_of(app: Json) -> str:
 
 
 def release(entry: Json) -> Json:
-    """Return one of ``fly releases --json``; what the query does not ask for is empty."""
+    """Return one entry of ``fly releases --json``; fields outside the query are empty."""
     return {
         "ID": entry["id"],
         "Version": entry["version"],
@@ -130,7 +130,7 @@ def release(entry: Json) -> Json:
 
 
 def seeded_release(app: str, number: int, reference: str) -> Json:
-    """Return a release that is complete, as the state file keeps it."""
+    """Return a complete release in the format of the state file."""
     return {
         "id": digest_of("release", app, str(number))[7:27],
         "version": number,

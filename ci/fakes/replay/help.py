@@ -1,23 +1,23 @@
-"""What ``--fake-help`` prints."""
+"""The text of ``--fake-help``."""
 
 from __future__ import annotations
 
 from . import faults, state
 
 TEXT = """\
-This is a stand-in for {tool}: it prints what {tool} prints and ends as {tool} ends, and reaches no network.
-All that it knows is in one JSON file: ${variable}, or state.json beside the executable as it was called,
-or a file in the temporary folder. Here and now: {path}
+This is a fake {tool}: it has the output and the exit codes of {tool}, but uses no network.
+Its state is one JSON file: ${variable}, or state.json in the folder of the executable, or a file in the
+temporary folder. At present: {path}
 
-  calls       every call: tool, argv, exit code, cwd, the variables that steer it
+  calls       every call: tool, argv, exit code, cwd, the variables that control it
   apps        Fly's apps: releases, machines as the Machines API has them, names of secrets, logs
   clusters    Fly's managed databases, as `fly mpg list --json` prints them
   docker      images, containers, logs
-  source      any word; another one, and builds and pulls of tags give other images
-  faults      {{"gaia-auth-staging": ["phantom"], "*": ["rate-limited:2@machine list"]}}
+  source      any word; if it changes, builds and pulls of tags produce other images
+  faults      {{"gaia-auth-staging": ["split"], "*": ["rate-limited:2@machine list"]}}
 
-A fault is kind[:number][@command] under an app, a service, "docker" or "*". The number is how often it shows (for
-slow and reverting see below); without one it stays.
+A fault is kind[:number][@command] under an app, a service, "docker" or "*". The number limits how often it applies
+(except for slow and reverting, see below).
 
 {kinds}"""
 

@@ -1,4 +1,4 @@
-"""What the processes of both tools do alike: show their help, print, wait, end at a signal, note how they were called."""
+"""Code that both tools share: help, output, waiting, signals, and recording calls."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 LONGEST = 120.0
-"""seconds that a slow call may take at most: nothing hangs"""
+"""maximum seconds of a slow call, so that nothing hangs"""
 _SLICE = 0.05
-"""seconds of one wait: a signal that comes just before the system waits is heard of only when the wait ends"""
+"""seconds of one wait: a signal just before a wait is handled only after it"""
 
 
 class Process:
-    """What a command does with its terminal and its time."""
+    """Output and waiting of a command."""
 
     def say(self, text: str) -> None:
-        """Print to standard output, at once."""
+        """Print to standard output, unbuffered."""
         print(text, flush=True)
 
     def note(self, text: str) -> None:
-        """Print to standard error, at once."""
+        """Print to standard error, unbuffered."""
         print(text, file=sys.stderr, flush=True)
 
     def follow(self, seconds: float) -> None:
-        """Stay until a signal comes, at most so long."""
+        """Wait for a signal, at most for the given time."""
         end = time.monotonic() + min(seconds, LONGEST)
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE))
@@ -41,7 +41,7 @@ class Process:
 def answer(tool: str, words: Sequence[str], run: Callable[[list[str], Store], int], *, interrupted: int) -> int:
     """Run one command line of ``tool`` and return its exit code, which is ``interrupted`` after a signal.
 
-    What was called is noted in the state file, also where ``run`` raises.
+    Record the call in the state file, even if ``run`` raises.
     """
     if list(words) == ["--fake-help"]:
         print(text(tool))

@@ -1,8 +1,8 @@
-"""One JSON file is the whole cloud: apps, machines, containers, faults to show, and every call that was made.
+"""The state file: apps, machines, containers, injected faults, and every call.
 
-Its place is ``$GAIA_FAKE_STATE``, else ``state.json`` beside the executable as it was called (so that a folder of
-links to the fakes has a state of its own, whatever happens to the environment), else a file in the temporary folder.
-Readers and writers take one lock; the file is replaced, never written in place.
+Its path is ``$GAIA_FAKE_STATE``, otherwise ``state.json`` in the folder of the executable (so that a folder of links has
+its own state), otherwise a file in the temporary folder. Readers and writers take a lock; the file is replaced, never
+changed in place.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ EMPTY: dict[str, Any] = {"calls": [], "faults": {}, "apps": {}, "clusters": [], 
 
 
 def state_file() -> Path:
-    """Return where the state of this process is."""
+    """Return the path of the state file of this process."""
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named)
     beside = Path(sys.argv[0]).absolute().with_name("state.json")
     if beside.exists():
         return beside
-    # Only this case needs it, and most calls are over sooner than it is loaded.
+    # Import it only here, because most calls are faster than this import.
     import tempfile
 
     return Path(tempfile.gettempdir()) / f"gaia-fakes-{os.getuid()}" / "state.json"
 
 
 class Store:
-    """The state file, and a lock around each change of it."""
+    """The state file, and its lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @contextmanager
     def change(self) -> Iterator[dict[str, Any]]:
-        """Give the state to change; nobody else reads or writes meanwhile. An exception keeps what was changed."""
+        """Yield the state to change while holding the lock. An exception does not undo changes."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _uninterrupted(), self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -56,7 +56,7 @@ class Store:
                 self._save(state)
 
     def read(self) -> dict[str, Any]:
-        """Return a copy of the state as it is."""
+        """Return a copy of the state."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _uninterrupted(), self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -67,7 +67,7 @@ class Store:
         return {**json.loads(json.dumps(EMPTY)), **(json.loads(text) if text.strip() else {})}
 
     def _save(self, state: dict[str, Any]) -> None:
-        # Nobody else writes it: the lock is held.
+        # The lock is held, so no other process writes.
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps(state), encoding="utf-8")
         new.replace(self.path)
@@ -75,7 +75,7 @@ class Store:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let signals wait: one that came just as the lock was taken would leave it locked, and the tool waiting for itself."""
+    """Delay signals while the lock is held, so that it cannot stay locked."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
