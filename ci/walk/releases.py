@@ -142,7 +142,7 @@ def _release(commands: Commands, release: int, say: Callable[[str], None]) -> No
         _as(commands, "ci")
         for line in lines:
             # The first release has nothing to go back to, and a person answers for that.
-            first = release == 1 and "rehearse" in line
+            first = release == 1 and "--drill" in line
             commands.run(["sh", "-ec", line], expect=USAGE_ERROR if first else 0)
             if first:
                 _sign(commands, "rita", ("waive", "rollback-ready", "production", "--until=1d", "--why=the first"))

@@ -25,6 +25,8 @@ RENAMED: tuple[tuple[str, str], ...] = (
     ("monitor ENV --once", "status ENV --probe"),
     ("monitor ENV --interval=DURATION", "status ENV --watch=DURATION"),
     ("monitor ENV", "status ENV --watch=5s"),
+    ("rollback plan ENV --bundle RELEASE", "rollback ENV --dry-run --release RELEASE"),
+    ("rollback rehearse ENV --bundle RELEASE", "rollback ENV --drill --release RELEASE"),
 )
 """Old command lines, and what to write now. The rules apply in this order, each at most once.
 
@@ -131,9 +133,12 @@ def _rewritten(
             return None
     if old.arguments:
         known = {*options_with_value(new.command), *(option for option, value in old.options if value)}
-        for name, at in zip(old.arguments, _positions(rest, known), strict=False):
-            values[name] = rest[at]
-        for at in reversed(_positions(rest, known)[: len(old.arguments)]):
+        found = _positions(rest, known)[: len(old.arguments)]
+        if not found and old.command[:-1] == new.command:
+            # `gaia rollback plan` names an environment.
+            return None
+        values |= {name: rest[at] for name, at in zip(old.arguments, found, strict=False)}
+        for at in reversed(found):
             del rest[at]
     arguments = [values[name] for name in new.arguments if name in values]
     options = [

@@ -1,4 +1,4 @@
-"""Asking before something is done that people may not have meant, and durations as they type them."""
+"""Confirmation of commands that change an environment, and durations and times on the command line."""
 
 import re
 import sys
@@ -9,49 +9,50 @@ import typer
 from pytest_gaia.errors import ConfigError
 
 INTERRUPTED = 130
-"""what a shell says of a command that Ctrl-C has ended"""
+"""Exit code of a command that Ctrl-C ended."""
 
 
 def is_production(environment: str) -> bool:
-    """Whether ``environment`` goes by the name of production."""
+    """Return whether ``environment`` has the name of a production environment."""
     return environment in ("production", "prod") or environment.startswith(("production-", "prod-"))
 
 
 def confirm_production(environment: str, what: str, given: str | None, *, dry_run: bool = False) -> None:
-    """Do as :func:`confirm` where ``environment`` is production, or ``given`` says a name; a dry run needs none."""
+    """Confirm as :func:`confirm` in production, or if ``given`` is a name; a dry run needs no confirmation."""
     if given is not None or (not dry_run and is_production(environment)):
         confirm(environment, what, given)
 
 
-def confirm(environment: str, what: str, given: str | None) -> None:
-    """Return if ``what`` may be done to ``environment``; raise ``ConfigError`` (4) if not: nothing was done then.
+def confirm(environment: str, what: str, given: str | None, *, yes: bool = False) -> None:
+    """Return if the user confirms ``what``, a sentence such as "Roll staging back", for ``environment``.
 
-    ``what`` is a sentence without its full stop, such as "Roll staging back".
-
-    ``given`` is ``--confirm``: the environment's name. Without it production asks for the name to be typed, any other
-    for y; without a terminal nobody can be asked.
+    ``given`` is the value of ``--confirm``, the name of the environment; ``yes`` is ``--yes``, which production does not
+    accept. Without either the user is asked: for the name in production, for y elsewhere. Raises ``ConfigError`` if the
+    user does not confirm, or cannot be asked because stdin is not a terminal.
     """
+    typed = is_production(environment)
     if given is not None:
         if given != environment:
-            raise ConfigError(f"--confirm {given}: but the environment is {environment}. Nothing was done.")
+            raise ConfigError(f"--confirm {given}: but the environment is {environment}. Nothing was changed.")
         return
-    # Python has no standard input where the shell has closed it.
+    if yes and not typed:
+        return
+    # Python has no standard input if the shell has closed it.
     if sys.stdin is None or not sys.stdin.isatty():
+        cause = "production does not accept --yes" if yes else "stdin is not a terminal"
         raise ConfigError(
-            f"{what}? That has to be confirmed, and there is no terminal to ask at. Add --confirm {environment} if it "
-            "is meant. Nothing was done."
+            f"{what}? Refusing to continue without confirmation: {cause}. Pass --confirm {environment}. Nothing was changed."
         )
-    typed = is_production(environment)
-    question = f"Type its name, {environment}, to go on: " if typed else "Go on? [y/N] "
+    question = f"Type its name, {environment}, to continue: " if typed else "Continue? [y/N] "
     try:
-        # On standard error, so that standard output holds the result alone.
+        # On standard error, so that standard output has the result only.
         typer.echo(f"{what}? {question}", nl=False, err=True)
         answer = sys.stdin.readline().strip()
     except KeyboardInterrupt:
-        typer.echo("\nInterrupted. Nothing was done.", err=True)
+        typer.echo("\nInterrupted. Nothing was changed.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if answer != environment if typed else answer.lower() not in ("y", "yes"):
-        raise ConfigError("not confirmed. Nothing was done.")
+        raise ConfigError("not confirmed. Nothing was changed.")
 
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -61,7 +62,7 @@ _LONGEST = 30 * 86400.0
 def seconds(text: str, option: str, *, least: float = 0.1) -> float:
     """Return the seconds of ``text``: ``90``, ``1.5s``, ``10m``, ``2h``, ``1d``.
 
-    Raises ``ConfigError``, which names ``option``, for what is none, shorter than ``least`` or longer than 30 days.
+    Raises ``ConfigError``, with the name of ``option``, if it is not a duration, or not within ``least`` and 30 days.
     """
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smhd]?)", text.strip())
     if found is None:
@@ -73,7 +74,7 @@ def seconds(text: str, option: str, *, least: float = 0.1) -> float:
 
 
 def moment(text: str, option: str) -> datetime:
-    """Return the time of ``text`` (ISO 8601), in UTC where it names no zone; ``ConfigError``, which names ``option``, if none."""
+    """Return the time of ``text`` (ISO 8601; UTC without a zone). Raises ``ConfigError``, with the name of ``option``."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -81,10 +82,10 @@ def moment(text: str, option: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration for people.
 
-    >>> spoken(3725.4)
+    >>> format_duration(3725.4)
     '1 h 2 min 5 s'
     """
     minutes, rest = divmod(round(seconds), 60)

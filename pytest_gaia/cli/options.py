@@ -1,4 +1,4 @@
-"""What commands take: the options that several share, how a shell completes them, and the environment that one names."""
+"""Options and arguments that several commands share, their completion, and the environment of a command."""
 
 import os
 from collections.abc import Callable
@@ -23,11 +23,11 @@ P = ParamSpec("P")
 
 
 class DefaultGroup(TyperGroup):
-    """``gaia rollback ENV`` beside ``gaia rollback plan ENV``: any other first word belongs to the hidden command."""
+    """Use the hidden command of a group if the first word names none of its commands."""
 
     # Any: the context's type is one of typer's private modules.
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the name of the hidden command there where it is left out."""
+        """Insert the name of the hidden command."""
         if not args or args[0] not in self.commands:
             args = [next(name for name, command in self.commands.items() if command.hidden), *args]
         return super().parse_args(ctx, args)
@@ -39,31 +39,31 @@ def options_here(
     urls: tuple[str, ...] = (),
     project: Project | None = None,
 ) -> Options:
-    """Return the options of a run from this folder; without ``project``, that is looked for upward from it."""
+    """Return the options of a run in this folder; by default of the project that contains it."""
     here = project or Project.around(Path.cwd())
     return Options(project=here, environ=os.environ, env=env, env_source=env_source, urls=urls)
 
 
 def complete_name(incomplete: str) -> list[str]:
-    """Return the environments whose names begin with ``incomplete``, for shell completion."""
+    """Return the environments whose names begin with ``incomplete``."""
     try:
         return [name for name in Project.around(Path.cwd()).environments if name.startswith(incomplete)]
     except GaiaError:
-        # In the middle of a completion a message would garble the line; the command itself will say it.
+        # A message would garble the line that is being completed.
         return []
 
 
 def complete_service(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the services of the environment that is typed already, for shell completion; the last of a list counts."""
+    """Return the services of the environment in the command line; ``incomplete`` may be a list, whose last name counts."""
     from pytest_gaia.rollout.plan import apps_of
 
     before, comma, last = incomplete.rpartition(",")
     try:
-        # Behind an option that waits for its value, the parser leaves the words before it as they are.
+        # The parser leaves the words before an incomplete option in `args`.
         there = target(str(context.params.get("env") or next(iter(context.args), "")))
         names = in_order(apps_of(there.deployment) or there.environment.services)
     except GaiaError:
-        # In the middle of a completion a message would garble the line; the command itself will say it.
+        # A message would garble the line that is being completed.
         return []
     return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
 
@@ -82,39 +82,36 @@ Services = Annotated[
         "--services",
         "-s",
         metavar="SERVICE,…",
-        help='Only these, as "auth,chat" or "auth chat"; repeatable. all: all.',
+        help='Only these, as "auth,chat" or "auth chat"; repeatable.',
         autocompletion=complete_service,
     ),
 ]
 Confirm = Annotated[
     str | None,
-    typer.Option("--confirm", metavar="ENV", help="The environment's name once more, instead of being asked."),
+    typer.Option("--confirm", metavar="ENV", help="Confirm by the name of the environment."),
 ]
-Region = Annotated[str | None, typer.Option(metavar="REGION", help="The primary region, such as fra.")]
+Region = Annotated[str | None, typer.Option(metavar="REGION", help="Primary region, such as fra.")]
 Images = Annotated[
     list[str] | None,
-    typer.Option("--image", metavar="[SERVICE=]IMAGE", help="Deploy this image instead of building one; repeatable."),
+    typer.Option("--image", metavar="[SERVICE=]IMAGE", help="Deploy this image instead of a build; repeatable."),
 ]
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build without anything from earlier builds.")]
-RemoteOnly = Annotated[
-    bool, typer.Option("--remote-only/--no-remote-only", help="Build on the platform's machines, not on this one.")
-]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build without the cache.")]
+RemoteOnly = Annotated[bool, typer.Option("--remote-only/--no-remote-only", help="Build on the platform, or here.")]
 DryRun = Annotated[
     bool,
-    typer.Option(
-        "--dry-run", help="Print the exact commands, one a line; change nothing. Fails where the run would be refused."
-    ),
+    typer.Option("--dry-run", help="Print the commands, one per line; change nothing."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; production needs --confirm.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An environment that can be operated."""
+    """An environment, its deploy files and its project."""
 
     environment: Environment
     deployment: Deployment | None
-    """None where its hook needs no deploy files"""
+    """None if its hook needs no deploy files"""
     project: Project
 
     @property
@@ -123,15 +120,15 @@ class Target:
         return self.project.rootdir
 
     def hook(self) -> DeployHook:
-        """Return the hook that deploys it; ``ConfigError`` where there is none."""
-        # Here, as in the completion: most commands that share options need neither hooks nor plans.
+        """Return the hook that deploys it. Raises ``ConfigError`` if there is none."""
+        # Imported here: most commands that share options need no hooks.
         from pytest_gaia.deploy.hooks import hook_for
 
         return hook_for(self.environment, rootdir=self.rootdir)
 
 
 def refused_as_json(action: str, flag: str = "dry_run") -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Let a command write what refuses its dry run as JSON too, if that is asked for; ``flag`` empty: it is always one."""
+    """Write the refusal of a dry run as JSON too, if the command has ``--json``; ``flag`` is the option of a dry run."""
 
     def decorated(command: Callable[P, None]) -> Callable[P, None]:
         @wraps(command)
@@ -150,7 +147,7 @@ def refused_as_json(action: str, flag: str = "dry_run") -> Callable[[Callable[P,
 
 
 def target(name: str) -> Target:
-    """Return what the settings and the deploy files say of ``name``; ``ConfigError`` for a mistake in them."""
+    """Return the environment ``name`` with its deploy files. Raises ``ConfigError`` for an error in the configuration."""
     options = options_here(name)
     environment = resolve(replace(options, addressed=False))
     return Target(environment, environment.deployment, options.project)

@@ -1,4 +1,4 @@
-"""What commands write to standard output: tables, lines, and JSON."""
+"""Output of commands: tables, lines and JSON."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def echo_error(line: str) -> None:
 
 
 def echo_json(value: object, *, indent: int | None = 2) -> None:
-    """Write one JSON document; without ``indent`` it is one line. Frozen values are objects of their fields."""
+    """Write one JSON document, on one line if ``indent`` is None. Structs become objects of their fields."""
     typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=_fields))
 
 
@@ -52,10 +52,7 @@ def _fields(value: object) -> Any:
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Write on to nobody where the reader of ``stream`` has gone: what is being done is not theirs to end.
-
-    Python would complain of it again at exit.
-    """
+    """Discard output once the reader of ``stream`` has gone, so that the command completes without an error."""
     try:
         yield
     except BrokenPipeError:
@@ -63,7 +60,7 @@ def reader_may_leave(stream: TextIO) -> Iterator[None]:
 
 
 def leave(stream: TextIO) -> None:
-    """Let what ``stream`` is still given go to nobody."""
-    nobody = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nobody, stream.fileno())
-    os.close(nobody)
+    """Discard everything that is written to ``stream`` from now on."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)

@@ -93,10 +93,10 @@ def test_the_release_is_made_once_and_handed_on() -> None:
     made = [line for _, line in commands() if "make-bundle" in line or "bundle create" in line]
     assert made == ["ci/gate make-bundle bundle.json"] * 2
     about = [
-        line for _, line in commands() if "promote" in line or "rehearse" in line or "check " in line or "diff" in line
+        line for _, line in commands() if "promote" in line or "--drill" in line or "check " in line or "diff" in line
     ]
     assert about
-    assert all("--bundle bundle.json" in line for line in about)
+    assert all("--bundle bundle.json" in line or "--release bundle.json" in line for line in about)
 
 
 def test_evidence_is_kept_whatever_becomes_of_a_job() -> None:
@@ -143,7 +143,7 @@ def test_only_a_person_rolls_back() -> None:
     inputs = document(ROLLBACK)["on"]["workflow_dispatch"]["inputs"]
     assert inputs["environment"]["type"] == "choice"
     assert inputs["confirm"]["required"] == "true"
-    assert not any("rollback" in step.get("run", "") and "rehearse" not in step["run"] for step in steps(PROMOTE))
+    assert not any("rollback" in step.get("run", "") and "--drill" not in step["run"] for step in steps(PROMOTE))
     assert gitlab_jobs()["rollback"]["rules"] == [{"if": '$ROLLBACK && $CI_PIPELINE_SOURCE == "web"'}]
 
 

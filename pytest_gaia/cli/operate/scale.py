@@ -1,4 +1,4 @@
-"""``gaia scale``: how many machines run a service, and how much memory each has."""
+"""``gaia scale``: the number of machines of a service on Fly, and their memory."""
 
 import shlex
 from collections.abc import Sequence
@@ -26,16 +26,20 @@ from pytest_gaia.rollout.plan import apps_of, choose, settings_of
 from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\
-Set how many machines run a service on Fly, and how much memory each of them has.
+Set the number of machines of a service on Fly, or their memory.
 
 \b
   gaia scale staging gateway --count 2
   gaia scale production chat --memory 4096 --confirm production
 
-The deploy file is not changed: what it says of memory counts again with the next deployment, so change it as well.
+The deploy file is not changed. The next deployment applies its memory again, so change the file as well.
 
 \b
-Exit codes: 0 done, 1 the tool failed, 4 a mistake or not confirmed, 12 the tool was rate-limited or did not answer.
+Exit codes:
+   0  done
+   1  the deploy tool failed
+   4  usage error, or not confirmed
+  12  the deploy tool is rate-limited or unreachable
 """
 
 app = typer.Typer()
@@ -47,20 +51,20 @@ def scale_service(
     env: EnvironmentName,
     service: Annotated[
         str,
-        typer.Argument(
-            metavar="SERVICE", help="The service, such as gateway.", show_default=False, autocompletion=complete_service
-        ),
+        typer.Argument(metavar="SERVICE", help="The service.", show_default=False, autocompletion=complete_service),
     ],
-    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Machines that run it.")] = None,
-    memory: Annotated[int | None, typer.Option(metavar="MB", min=256, help="Memory of each, in MB.")] = None,
-    region: Annotated[str | None, typer.Option(metavar="REGION", help="Where the machines are counted.")] = None,
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of machines.")] = None,
+    memory: Annotated[int | None, typer.Option(metavar="MB", min=256, help="Memory of each machine, in MB.")] = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="REGION", help="Count the machines of this region only.")
+    ] = None,
     confirmed: Confirm = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Scale, and show what runs then."""
+    """Scale, and show the machines."""
     if count is None and memory is None:
-        raise ConfigError("scale to what? Give --count N, --memory MB, or both.")
+        raise ConfigError("nothing to scale. Pass --count N, --memory MB, or both.")
     app = fly_app(target(env), service, "scaled")
     what = " and ".join(text for text in (count and f"{count} machines", memory and f"{memory} MB each") if text)
     if confirmed is not None or (not dry_run and is_production(app.environment)):
@@ -69,7 +73,7 @@ def scale_service(
         with like_interrupts():
             reply = scale(app.name, count=count, memory=memory, region=region, dry_run=dry_run, log=echo_error)
     except KeyboardInterrupt:
-        typer.echo(f"Interrupted. What {app.name} has now: gaia status", err=True)
+        typer.echo(f"Interrupted. To see the machines of {app.name}, run: gaia status {env}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         end = {"dry_run": dry_run, "good": True, "exit_code": 0, "notes": []}
@@ -82,14 +86,13 @@ def scale_service(
 
 
 def fly_app(there: Target, service: str, done: str) -> App:
-    """Return the app of ``service`` on Fly; ``done`` is what is to be done with it. Raises ``ConfigError``."""
+    """Return the app of ``service`` on Fly; ``done`` names the operation for the message. Raises ``ConfigError``."""
     environment = there.environment
     settings = settings_of(environment)
     if settings.hook != "fly" or there.deployment is None:
         raise ConfigError(
-            f"{environment.name} is deployed by the hook {settings.hook!r}, by which nothing can be {done}: only apps "
-            "on Fly can. Say it in its own files, and deploy: gaia deploy "
-            f"{environment.name}"
+            f"{environment.name} is deployed by the hook {settings.hook!r}. Only services on Fly can be {done}. Change its "
+            f"deploy files, and run: gaia deploy {environment.name}"
         )
     apps = apps_of(there.deployment)
     (name,) = choose(environment, there.deployment, apps, [service])

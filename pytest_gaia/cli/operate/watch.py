@@ -11,7 +11,7 @@ from typing import Protocol
 
 import typer
 
-from pytest_gaia.cli.asking import spoken
+from pytest_gaia.cli.asking import format_duration
 from pytest_gaia.cli.options import options_here
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.config.environment import Environment
@@ -138,7 +138,7 @@ class OneSample:
 
     def sum_up(self, elapsed: float) -> None:
         """Show each service, the changes, and the elapsed time."""
-        typer.echo(f"{_title(self.environment, self.tally)} in {spoken(elapsed)}")
+        typer.echo(f"{_title(self.environment, self.tally)} in {format_duration(elapsed)}")
         if self.tally.services:
             show_table(_COLUMNS, [row(each) for each in self.tally.services.values()])
         for when, change in self.tally.changes:

@@ -183,7 +183,7 @@ def performs(situation: Situation, environment: str) -> Finding:
 
 def rollback_ready(situation: Situation, environment: str) -> Finding:
     """A rollback from this bundle was rehearsed in ``environment`` after it was deployed there, and worked."""
-    again = f"gaia rollback rehearse {environment} --bundle {situation.release.short}"
+    again = f"gaia rollback {environment} --drill --release {situation.release.short}"
     rehearsals = [each for each in situation.evidence(RollbackPredicate, environment) if each.says.rehearsal]
     if not rehearsals:
         return missing(f"no rollback from this bundle was rehearsed in {environment}", again)

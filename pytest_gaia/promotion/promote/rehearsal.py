@@ -165,7 +165,7 @@ def _leg(
         result = roll_out(rollout, hook, progress=progress)
     except RolloutInterrupted as interruption:
         # What is left of either way is put right by going both ways again.
-        go_on = f"gaia rollback rehearse {rollout.environment} --bundle {plan.release.short}"
+        go_on = f"gaia rollback {rollout.environment} --drill --release {plan.release.short}"
         raise RolloutInterrupted(replace(interruption.result, go_on=go_on)) from None
     if not result.good:
         return result, result.problem

@@ -143,11 +143,11 @@ def test_production_goes_on_with_its_name(operated: Path, gaia: Gaia, fake_tools
 
 def test_on_a_terminal_production_asks_for_its_name(operated: Path, fake_tools: FakeTools) -> None:
     with Terminal("deploy", "production", "--services", "auth") as terminal:
-        terminal.read_until("Deploy auth to production? Type its name, production, to go on: ")
+        terminal.read_until("Deploy auth to production? Type its name, production, to continue: ")
         terminal.type("y\n")
         assert terminal.end() == 4
 
-    assert "not confirmed. Nothing was done." in terminal.shown
+    assert "not confirmed. Nothing was changed." in terminal.shown
     assert deployed(fake_tools) == []
 
 

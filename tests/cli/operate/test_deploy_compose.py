@@ -74,7 +74,7 @@ def test_an_image_is_deployed_and_gone_back_from(operated: Path, gaia: Gaia) -> 
 
     assert code == 0, err
     assert rows(out) == [["auth", "auth-service", "rolled"]]
-    assert "auth goes back to auth@sha256:" in err
+    assert "auth returns to auth@sha256:" in err
 
 
 def test_the_commands_are_those_of_compose(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:

@@ -60,7 +60,7 @@ def test_it_says_what_it_goes_back_to_and_does_it(
 
     assert code == 0
     assert out.splitlines()[1].split()[:5] == ["auth", "gaia-auth-staging", "rolled", "back", "3"]
-    assert f"auth goes back to {before()} (seen to run well until 20" in err.splitlines()[0]
+    assert f"auth returns to {before()} (seen to run well until 20" in err.splitlines()[0]
     assert runs(fake_tools) == {digest(before())}
 
 
@@ -96,11 +96,11 @@ def test_nothing_is_done_without_a_terminal_to_ask_at_or_with_another_name(
     for environment in ("staging", "production"):
         code, out, err = gaia("rollback", environment)
         assert (code, out) == (4, "")
-        assert f"there is no terminal to ask at. Add --confirm {environment} if it is meant. Nothing was done." in err
+        assert f"stdin is not a terminal. Pass --confirm {environment}. Nothing was changed." in err
     for name in ("staging", "", "yes", "Production"):
         code, out, err = gaia("rollback", "production", "--confirm", name)
         assert (code, out) == (4, "")
-        assert "but the environment is production. Nothing was done." in err
+        assert "but the environment is production. Nothing was changed." in err
 
     assert runs(fake_tools) == {digest(NEW)}
     assert runs(fake_tools, "production") == {digest(NEW_IN_PRODUCTION)}
@@ -109,8 +109,8 @@ def test_nothing_is_done_without_a_terminal_to_ask_at_or_with_another_name(
 @pytest.mark.parametrize(
     ("environment", "question", "answers", "agreement"),
     [
-        ("production", "Type its name, production, to go on: ", ["y\n", "\n", "staging\n", "\x04"], "production\n"),
-        ("staging", "Go on? [y/N] ", ["\n", "n\n", "staging\n", "\x04"], "y\n"),
+        ("production", "Type its name, production, to continue: ", ["y\n", "\n", "staging\n", "\x04"], "production\n"),
+        ("staging", "Continue? [y/N] ", ["\n", "n\n", "staging\n", "\x04"], "y\n"),
     ],
 )
 def test_a_terminal_is_asked(
@@ -128,7 +128,7 @@ def test_a_terminal_is_asked(
             terminal.read_until(question)
             terminal.type(answer)
             assert terminal.end() == 4
-        assert "not confirmed. Nothing was done." in terminal.shown
+        assert "not confirmed. Nothing was changed." in terminal.shown
     assert len(fake_tools.calls("fly", "deploy")) == 1
     with Terminal("rollback", environment) as terminal:
         terminal.read_until(question)
@@ -143,11 +143,11 @@ def test_ctrl_c_is_no_answer(deployed: Callable[[str], None], fake_tools: FakeTo
     deployed("production")
 
     with Terminal("rollback", "production") as terminal:
-        terminal.read_until("to go on: ")
+        terminal.read_until("to continue: ")
         terminal.type("\x03")
         assert terminal.end() == 130
 
-    assert "Interrupted. Nothing was done." in terminal.shown
+    assert "Interrupted. Nothing was changed." in terminal.shown
     assert "Traceback" not in terminal.shown
     assert runs(fake_tools, "production") == {digest(NEW_IN_PRODUCTION)}
 

@@ -165,11 +165,11 @@ def test_the_plan_goes_to_the_last_release_that_ran_well_and_changes_nothing(
     releases.ran(new)
     releases.rolled_back(release=gone, environment="dev")
 
-    code, out, err = gaia("rollback", "plan", "staging")
+    code, out, err = gaia("rollback", "staging", "--dry-run")
 
     commands = out.splitlines()
     assert code == 0
-    assert f"staging: from bundle {new.short} back to bundle {old.short}, seen to run well on 20" in err
+    assert f"staging: from release {new.short} back to bundle {old.short}, seen to run well on 20" in err
     assert [line.split()[3] for line in commands] == ["gaia-gateway-staging", "gaia-auth-staging"]
     assert all("--skip-release-command" in line and image(*each) in line for line, each in zip(
         commands, (("gateway", 1), ("auth", 1)), strict=True
@@ -186,7 +186,7 @@ def test_it_goes_back_as_a_whole_and_quarantines_what_it_leaves(
     code, _, err = gaia("rollback", "staging", "--confirm", "staging")
 
     assert code == 0, err
-    assert f"bundle {new.short} will be quarantined" in err
+    assert f"release {new.short} will be blocked" in err
     assert running(fake_tools) == set(old.digests.values())
     (says,) = releases.written()
     assert (says.release, says.target, says.outcome, says.rehearsal) == (new.id, old.id, "deployed", False)
@@ -212,8 +212,8 @@ def test_a_rollback_does_not_wait_for_a_key_and_writes_nothing_that_ends_a_signe
 
     assert code == 1
     assert (
-        f"gaia: staging was rolled back, but this is not in the ledger, so bundle {new.short} is not quarantined yet: the "
-        "ledger (.gaia/ledger) is signed, and there is no key here: set GAIA_SIGNING_KEY_FILE. Run it again then" in err
+        f"gaia: staging was rolled back, but the rollback is not recorded in the ledger, so release {new.short} is not "
+        "blocked yet: " in err
     )
     assert running(fake_tools) == set(old.digests.values())
     assert releases.written() == []
@@ -308,8 +308,8 @@ def test_an_image_that_is_named_leaves_the_release_too(
 def test_another_database_is_refused_unless_it_is_accepted(releases: Releases, gaia: Gaia) -> None:
     two(releases, migration_head="0042")
 
-    code, out, err = gaia("rollback", "plan", "staging")
-    accepted, _, noted = gaia("rollback", "plan", "staging", "--accept-migrations")
+    code, out, err = gaia("rollback", "staging", "--dry-run")
+    accepted, _, noted = gaia("rollback", "staging", "--dry-run", "--accept-migrations")
 
     assert (code, out) == (4, "")
     assert "the database is at 0042" in err
@@ -323,7 +323,7 @@ def test_deploy_files_that_were_changed_since_are_refused(releases: Releases, ga
     path = configs_folder(releases.folder, old) / "fly.auth.staging.toml"
     path.write_text(path.read_text().replace("2gb", "1gb"))
 
-    code, _, err = gaia("rollback", "plan", "staging")
+    code, _, err = gaia("rollback", "staging", "--dry-run")
 
     assert code == 4
     assert "its deploy files are not as they were: kept file fly.auth.staging.toml was changed" in err
@@ -336,10 +336,10 @@ def test_a_rehearsal_goes_both_ways_and_the_gate_takes_it(
     text = (releases.folder / "gaia.toml").read_text() + '[env.production.stage]\nfrom = "staging"\n'
     (releases.folder / "gaia.toml").write_text(text)
 
-    code, _, err = gaia("rollback", "rehearse", "staging", "--bundle", new.short)
+    code, _, err = gaia("rollback", "staging", "--drill", "--release", new.short)
 
     assert code == 0, err
-    assert f"staging went back to bundle {old.short}, and forward again to {new.short}" in err
+    assert f"staging returned to release {old.short} and forward again to {new.short}" in err
     assert running(fake_tools) == set(new.digests.values())
     apps = [call.argv[2] for call in fake_tools.calls("fly", "deploy")]
     assert apps == [f"gaia-{each}-staging" for each in ("gateway", "auth", "auth", "gateway")]
@@ -355,7 +355,7 @@ def test_a_rehearsal_whose_way_back_fails_goes_forward_all_the_same_and_proves_n
     _, new = two(releases)
     fake_tools.fault("gaia-gateway-staging", "split:1")
 
-    code, out, err = gaia("rollback", "rehearse", "staging", "--json")
+    code, out, err = gaia("rollback", "staging", "--drill", "--json")
 
     document = json.loads(out)
     assert code == document["exit_code"] == 1, err
@@ -367,7 +367,7 @@ def test_a_rehearsal_whose_way_back_fails_goes_forward_all_the_same_and_proves_n
 def test_a_rehearsal_after_which_nothing_answers_proves_nothing(releases: Releases, gaia: Gaia) -> None:
     two(releases)
 
-    code, _, err = gaia("rollback", "rehearse", "staging")
+    code, _, err = gaia("rollback", "staging", "--drill")
 
     assert code == 1
     assert "runs, but gateway does not answer" in err
@@ -377,10 +377,12 @@ def test_a_rehearsal_after_which_nothing_answers_proves_nothing(releases: Releas
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["plan", "staging"], "the ledger does not say which bundle staging runs"),
-        (["plan", "stagign"], "did you mean staging?"),
-        (["rehearse", "production"], "rehearsed in the stage before it"),
-        (["rehearse", "staging", "--bundle", "abcd"], "there is no bundle"),
+        (["staging", "--drill"], "the ledger has no release that runs in staging"),
+        (["stagign", "--dry-run"], "did you mean staging?"),
+        (["staging", "--release", "abcd"], "--release needs --dry-run or --drill"),
+        (["staging", "--drill", "-s", "auth"], "--drill rolls back a whole release"),
+        (["production", "--drill"], "run a rollback drill in the stage before production"),
+        (["staging", "--drill", "--release", "abcd"], "there is no bundle"),
     ],
 )
 def test_a_usage_error_is_one_message(releases: Releases, gaia: Gaia, arguments: list[str], message: str) -> None:
@@ -399,22 +401,28 @@ def test_a_release_that_is_not_here_is_asked_for_if_it_ran_well_and_passed_over_
     releases.ran(new)
     (releases.folder / FOLDER / f"{lost.id}.json").unlink()
 
-    code, _, err = gaia("rollback", "plan", "staging")
+    code, _, err = gaia("rollback", "staging", "--dry-run")
     assert (code, f"back to bundle {old.short}" in err) == (0, True)
 
     (releases.folder / FOLDER / f"{old.id}.json").unlink()
-    code, _, err = gaia("rollback", "plan", "staging")
+    code, _, err = gaia("rollback", "staging", "--dry-run")
     assert code == 4
     assert f"staging ran bundle {old.short} well, and would go back to it, but it is not to be had here" in err
 
 
-def test_help_shows_the_options_and_the_two_commands(gaia: Gaia) -> None:
-    code, out, _ = gaia("rollback", "--help")
+def test_the_old_subcommands_print_a_notice(releases: Releases, gaia: Gaia) -> None:
+    old, new = two(releases)
 
-    assert code == 0
-    assert "--services" in out
-    assert "gaia rollback rehearse staging --bundle" in out
-    assert gaia("rollback").err.splitlines()[-1].endswith("Missing argument 'ENV'.")
+    code, _, err = gaia("rollback", "plan", "staging", "--bundle", new.short)
+    drill = gaia("rollback", "rehearse", "production")
+
+    assert (code, f"back to bundle {old.short}" in err) == (0, True)
+    assert err.startswith("gaia: note: `gaia rollback plan ENV --bundle RELEASE` is now `gaia rollback ENV --dry-run")
+    assert "is now `gaia rollback ENV --drill --release RELEASE`" in drill.err
+
+
+def test_an_environment_may_have_the_name_of_an_old_subcommand(gaia: Gaia) -> None:
+    assert "unknown environment 'plan'" in gaia("rollback", "plan").err
 
 
 def test_the_first_release_has_nothing_to_go_back_to(releases: Releases, gaia: Gaia) -> None:
@@ -422,17 +430,17 @@ def test_the_first_release_has_nothing_to_go_back_to(releases: Releases, gaia: G
     releases.ran(new)
     releases.run_now(new)
 
-    code, _, err = gaia("rollback", "rehearse", "staging")
+    code, _, err = gaia("rollback", "staging", "--drill")
 
     assert code == 4
-    assert f"the ledger shows no bundle before {new.short}" in err
+    assert f"the ledger has no release before {new.short}" in err
 
 
 def test_nothing_is_rehearsed_from_what_does_not_run(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
     _, new = two(releases)
     releases.run_now(releases.make(9))
 
-    code, _, err = gaia("rollback", "rehearse", "staging")
+    code, _, err = gaia("rollback", "staging", "--drill")
 
     assert code == 4
     assert f"staging is not seen to run bundle {new.short}" in err
@@ -443,7 +451,7 @@ def test_somebody_who_promotes_is_not_disturbed(releases: Releases, gaia: Gaia, 
     two(releases)
     Promotion.here().lock("staging", "a promotion").acquire(datetime.now(UTC))
 
-    for arguments in (["rehearse", "staging"], ["staging", "--confirm", "staging"]):
+    for arguments in (["staging", "--drill"], ["staging", "--yes"]):
         code, _, err = gaia("rollback", *arguments)
         assert (code, "staging is held by a promotion" in err) == (13, True)
     assert fake_tools.calls("fly", "deploy") == []
@@ -454,7 +462,7 @@ def test_a_rehearsal_that_was_interrupted_leaves_nothing_known_until_it_is_repea
 ) -> None:
     _, new = two(releases)
     fake_tools.fault("gaia-auth-staging", "slow:30@deploy")
-    with started("rollback", "rehearse", "staging") as process:
+    with started("rollback", "staging", "--drill") as process:
         read_until(process, "auth | Updating existing machines")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -463,7 +471,7 @@ def test_a_rehearsal_that_was_interrupted_leaves_nothing_known_until_it_is_repea
     assert process.returncode == 130
     assert releases.item(new, "staging", "deployed") == "failed"
 
-    code, _, err = gaia("rollback", "rehearse", "staging", "--bundle", new.short)
+    code, _, err = gaia("rollback", "staging", "--drill", "--release", new.short)
     assert code == 0, err
     assert releases.item(new, "staging", "deployed") == "proved"
 

@@ -51,13 +51,13 @@ def test_a_dry_run_prints_the_commands(operated: Path, gaia: Gaia, fake_tools: F
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["staging", "gateway"], "scale to what? Give --count N, --memory MB, or both."),
+        (["staging", "gateway"], "nothing to scale. Pass --count N, --memory MB, or both."),
         (["staging", "gatway", "--count", "2"], "did you mean gateway?"),
         (["staging", "nats", "--count", "2"], "nats has no deploy file for staging"),
         (["preview", "gateway", "--count", "2"], "preview has no deployment"),
         (["staging", "gateway", "--count", "0"], "--count"),
         (["staging", "gateway", "--memory", "lots"], "--memory"),
-        (["production", "gateway", "--count", "2"], "there is no terminal to ask at. Add --confirm production"),
+        (["production", "gateway", "--count", "2"], "stdin is not a terminal. Pass --confirm production"),
         (["production", "gateway", "--count", "2", "--confirm", "prod"], "but the environment is production"),
     ],
 )
@@ -75,12 +75,12 @@ def test_services_of_a_compose_file_are_not_scaled(operated: Path, gaia: Gaia) -
     code, _, err = gaia("scale", "local", "gateway", "--count", "2")
 
     assert code == 4
-    assert "local is deployed by the hook 'compose', by which nothing can be scaled" in err
+    assert "local is deployed by the hook 'compose'. Only services on Fly can be scaled" in err
 
 
 def test_production_asks_for_its_name(operated: Path, fake_tools: FakeTools) -> None:
     with Terminal("scale", "production", "gateway", "--count", "3") as terminal:
-        terminal.read_until("Set gaia-gateway-production to 3 machines? Type its name, production, to go on: ")
+        terminal.read_until("Set gaia-gateway-production to 3 machines? Type its name, production, to continue: ")
         terminal.type("production\n")
         assert terminal.end() == 0
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.cli.asking import seconds, spoken
+from pytest_gaia.cli.asking import format_duration, seconds
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.sandbox import Sandbox
 from tests.cli.conftest import GAIA, Outcome
@@ -329,4 +329,4 @@ def test_what_is_no_duration(text: str) -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(3.04, "3.0 s"), (61, "1 min 1 s"), (7200, "2 h 0 min 0 s")])
 def test_durations_for_people(value: Any, text: str) -> None:
-    assert spoken(value) == text
+    assert format_duration(value) == text

@@ -203,7 +203,7 @@ def test_the_checklist_of_all_edges(gaia: Gaia, pipeline: Underway) -> None:
         "dev → staging",
         "staging → production",
     ]
-    assert f"  rollback-ready: gaia rollback rehearse staging --bundle {pipeline.id}" in out
+    assert f"  rollback-ready: gaia rollback staging --drill --release {pipeline.id}" in out
     assert sum(line.startswith(("proved", "signed", "missing")) for line in out.splitlines()) == 11
 
 

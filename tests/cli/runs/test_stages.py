@@ -96,7 +96,7 @@ def test_pytest_takes_the_place_of_the_command(operated: Path, gaia_process: Cal
         (["deploy", "preview", "--test"], "preview has no deployment"),
         (["deploy", "staging", "--test", "-s", "gatway"], "did you mean gateway?"),
         (["deploy", "staging", "--test", "--image", "v1"], "of which service is it the image?"),
-        (["deploy", "production", "--test"], "there is no terminal to ask at. Add --confirm production"),
+        (["deploy", "production", "--test"], "stdin is not a terminal. Pass --confirm production"),
         (["deploy", "production", "--test", "--confirm", "staging"], "but the environment is production"),
         (["deploy", "staging", "--test=slow"], "--test slow: unknown selection; use --test smoke or --test full"),
         (["deploy", "staging", "--test", "--json"], "--json cannot be combined with --test"),
@@ -132,7 +132,7 @@ def test_the_old_commands_print_a_notice(operated: Path, gaia: Gaia, old: str, n
 
 def test_production_asks_for_its_name(operated: Path, fake_tools: FakeTools) -> None:
     with Terminal("deploy", "production", "--test") as terminal:
-        terminal.read_until("Deploy auth, gateway to production, and test it? Type its name, production, to go on: ")
+        terminal.read_until("Deploy auth, gateway to production, and test it? Type its name, production, to continue: ")
         terminal.type("no\n")
         assert terminal.end() == 4
 

@@ -61,7 +61,7 @@ def test_what_is_missing_names_the_command_that_brings_it(pipeline: Pipeline) ->
     assert by_id["security-review"].next == (
         f"gaia signoff security-review --env production --bundle {short} --role security"
     )
-    assert by_id["rollback-ready"].next == f"gaia rollback rehearse staging --bundle {short}"
+    assert by_id["rollback-ready"].next == f"gaia rollback staging --drill --release {short}"
     assert by_id["soaked"].why.startswith("deployed to staging 0 h")
 
 
