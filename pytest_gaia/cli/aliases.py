@@ -25,6 +25,8 @@ RENAMED: tuple[tuple[str, str], ...] = (
     ("monitor ENV --once", "status ENV --probe"),
     ("monitor ENV --interval=DURATION", "status ENV --watch=DURATION"),
     ("monitor ENV", "status ENV --watch=5s"),
+    ("sandbox up --as ENV", "sandbox up --env ENV"),
+    ("sandbox up --fixed", "sandbox up --no-known-bugs"),
     ("rollback plan ENV --bundle RELEASE", "rollback ENV --dry-run --release RELEASE"),
     ("rollback rehearse ENV --bundle RELEASE", "rollback ENV --drill --release RELEASE"),
 )

@@ -50,7 +50,7 @@ _RELEASE = "Release"
 _EVIDENCE = "Evidence and keys"
 
 COMMANDS = {
-    "env": Command("settings.environments", "Which environments there are, and what each is made of", _START),
+    "env": Command("settings.environments", "List the environments, and show their settings", _START),
     "config": Command("settings.deploy_files", "Check deploy files, compare environments, print a schema", _START),
     "completion": Command("settings.help", "Print the completion script of a shell", _START),
     "help": Command("settings.help", "Show the help of a command or a topic", _START, hidden=True),
@@ -59,7 +59,7 @@ COMMANDS = {
     "replay": Command("reports.replay", "Judge a recorded run again", _TEST),
     "slo": Command("reports.slo", "Hold a recorded run against the service level objectives", _TEST),
     "api": Command("release.api", "What services offer, by their OpenAPI documents", _TEST),
-    "sandbox": Command("runs.sandbox", "A platform of one's own, kept running for development", _TEST),
+    "sandbox": Command("runs.sandbox", "Run the services on this machine for development", _TEST),
     "policy": Command("expectations.commands", "What failures are expected where, why, and until when", _EXPECTATIONS),
     "deploy": Command("operate.deploy", "Deploy the services of an environment", _OPERATE, passes_on=True),
     "rollback": Command("operate.rollback", "Return an environment to its last good version", _OPERATE),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     [
         ((), "gaia env list"),
         (("env", "show"), "gaia env show staging --json"),
-        (("sandbox", "up"), "gaia sandbox up --as staging"),
+        (("sandbox", "up"), "gaia sandbox up -e staging"),
         (("test",), "gaia test -e staging --smoke"),
     ],
 )
@@ -99,7 +99,7 @@ def test_version(gaia_process: Gaia) -> None:
         (("env", "lsit"), "No such command 'lsit'. Did you mean 'list'?"),
         (("env", "list", "--jsno"), "No such option: --jsno (Possible options: --json)"),
         (("legacy",), "Missing argument 'COMMAND'"),
-        (("sandbox", "up", "--as"), "Option '--as' requires an argument"),
+        (("sandbox", "up", "--env"), "Option '--env' requires an argument"),
     ],
 )
 def test_a_usage_usage_error_exits_4_and_helps(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
@@ -117,7 +117,7 @@ def test_a_usage_usage_error_exits_4_and_helps(gaia: Gaia, arguments: tuple[str,
         ("gaia env show p", ["production", "preview"]),
         ("gaia legacy perf", ["performance-summary", "performance-all"]),
         ("gaia test --env pre", ["preview"]),
-        ("gaia sandbox up --as lo", ["local"]),
+        ("gaia sandbox up --env lo", ["local"]),
     ],
 )
 def test_the_shell_completes_names(project: Path, words: str, expected: list[str]) -> None:

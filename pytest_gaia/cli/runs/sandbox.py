@@ -1,4 +1,4 @@
-"""``gaia sandbox``: a platform of one's own, kept running for development."""
+"""``gaia sandbox``: the services on this machine, for development."""
 
 import shlex
 from dataclasses import replace
@@ -16,43 +16,51 @@ from pytest_gaia.run.session import Run
 from pytest_gaia.secrets.masks import mask_url
 from pytest_gaia.system.signals import Ended, until_signalled
 
-app = typer.Typer(name="sandbox", help="A platform of one's own, kept running for development.", no_args_is_help=True)
-
-UP_HELP = """\
-Start a whole platform on this machine (PostgreSQL, NATS, gateway, auth, asset, chat) and keep it until Ctrl-C.
+HELP = """\
+Run the services on this machine for development.
 
 \b
   gaia sandbox up
-  gaia sandbox up --as staging         shaped like that environment
+"""
+
+app = typer.Typer(name="sandbox", help=HELP, no_args_is_help=True)
+
+UP_HELP = """\
+Start the services on this machine until Ctrl-C.
+
+\b
+  gaia sandbox up
+  gaia sandbox up -e staging           with the topology of staging
   gaia sandbox up --without asset,nats
-  gaia sandbox up --fixed              without the platform's known defects
+  gaia sandbox up --no-known-bugs      with the known bugs fixed
   gaia sandbox up --json               addresses and keys as one line of JSON
 
-It listens on loopback only, on free ports. The `export` lines that it prints let pytest, curl or a service of yours
-use it from another shell. Nothing is kept when it ends.
+Starts PostgreSQL, NATS, gateway, auth, asset and chat on free ports of the loopback interface. Docker is not needed. The
+`export` lines that it prints let pytest, curl or your own service use it from another shell. Ctrl-C stops all services
+and deletes their data.
 """
 
 
 @app.callback()
 def group() -> None:
-    """Keep ``up`` a command of its own: with only one, typer would leave its name out."""
+    """Keep ``up`` as a subcommand; typer leaves out the name of an only command."""
 
 
 @app.command("up", help=UP_HELP)
 def up(
-    like: Annotated[str, environment_option("Shape it like this environment.", "--as")] = "sandbox",
+    env: Annotated[str, environment_option("Use the topology of this environment.")] = "sandbox",
     without: Annotated[
-        list[str] | None, typer.Option(metavar="MEMBER,…", help="Leave these members stopped; repeatable.")
+        list[str] | None, typer.Option(metavar="SERVICE,…", help="Do not start these services; repeatable.")
     ] = None,
-    fixed: Annotated[bool, typer.Option("--fixed", help="Serve the platform without its known defects.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one line of JSON instead.")] = False,
+    no_known_bugs: Annotated[bool, typer.Option("--no-known-bugs", help="Fix the known bugs of the services.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
-    """Start a sandbox, say where it is, and wait for a signal."""
+    """Start the sandbox, print its addresses, and wait for a signal."""
     options = replace(
-        options_here(like, "--as"),
+        options_here(env, "--env"),
         sandbox_without=split_services(without or (), "--without"),
-        sandbox_fixed=fixed,
-        rehearse=like != "sandbox",
+        sandbox_fixed=no_known_bugs,
+        rehearse=env != "sandbox",
     )
     run = Run(options, resolve(options), roots=())
     try:
@@ -64,15 +72,15 @@ def up(
             show(environment, run.sandbox)
             run.sandbox.wait()
     except Ended:
-        typer.echo("The sandbox has been stopped.", err=True)
+        typer.echo("The sandbox is stopped.", err=True)
     finally:
         run.stop()
 
 
 def exports(environment: Environment) -> dict[str, str]:
-    """Return the variables by which another process uses the sandbox that ``environment`` is bound to.
+    """Return the variables with which another process uses the sandbox of ``environment``.
 
-    It is ``local`` there, whatever its shape: a run must not go by the name of an environment that it did not test.
+    GAIA_ENV is ``local`` for every topology: a run must not have the name of an environment that it did not test.
     """
     values = {"GAIA_ENV": "local"}
     values |= {f"GAIA_{name.upper()}_URL": environment.urls[name] for name in HTTP_SERVICES if name in environment.urls}
@@ -82,22 +90,22 @@ def exports(environment: Environment) -> dict[str, str]:
         "GAIA_API_KEY": environment.api_key,
         "GAIA_JWT_SECRET": environment.jwt_secret,
     }
-    # They belong to this sandbox alone and end with it; without them nobody could use it.
+    # Printed in clear: they are valid for this sandbox only.
     return values | {name: secret.reveal() for name, secret in secrets.items() if secret is not None}
 
 
 def _show_lines(environment: Environment, sandbox: Sandbox) -> None:
-    shape = f", shaped like {environment.name}" if environment.rehearsal else ""
-    typer.echo(f"The sandbox is ready{shape}. Ctrl-C ends it. Its logs are in {sandbox.directory}\n")
+    topology = f" with the topology of {environment.name}" if environment.rehearsal else ""
+    typer.echo(f"The sandbox is ready{topology}. Stop it with Ctrl-C. Logs: {sandbox.directory}\n")
     variables = exports(environment)
-    places = {name: environment.urls.get(name, "no URL of its own") for name in HTTP_SERVICES}
+    places = {name: environment.urls.get(name, "no URL") for name in HTTP_SERVICES}
     places |= {"nats": environment.nats or "none", "postgres": variables.get("GAIA_DATABASE_URL", "none")}
     show_table(("service", "address"), [(name, mask_url(address)) for name, address in places.items()])
-    typer.echo("\nTo use it from another shell:\n")
+    typer.echo("\nTo use it in another shell:\n")
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 def _show_json(environment: Environment, sandbox: Sandbox) -> None:
-    known = {"shape": environment.name, "variables": exports(environment), "logs": str(sandbox.directory)}
+    known = {"environment": environment.name, "variables": exports(environment), "logs": str(sandbox.directory)}
     echo_json(known, indent=None)

@@ -1,4 +1,4 @@
-"""``gaia env``: which environments there are, and what each is made of."""
+"""``gaia env``: the environments and their settings."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -13,30 +13,43 @@ from pytest_gaia.config.resolve import resolve, resolve_each
 from pytest_gaia.errors import NotConfigured
 from pytest_gaia.secrets.masks import mask_url
 
-app = typer.Typer(name="env", help="Which environments there are, and what each is made of.", no_args_is_help=True)
+HELP = """\
+List the environments, and show their settings.
+
+\b
+  gaia env list
+  gaia env show staging
+"""
+
+app = typer.Typer(name="env", help=HELP, no_args_is_help=True)
 
 LIST_HELP = """\
-List the environments of this project: the sandbox, and those that gaia.toml configures.
+List the environments of this project.
 
-The last column names the one that a run from this folder would use, and what chose it.
+\b
+  gaia env list
+  gaia env list --json
+
+The list has the sandbox and the environments that gaia.toml configures. The last column marks the environment that a run
+in this folder uses, and shows what selects it.
 """
 
 SHOW_HELP = """\
-Show every value of an environment, and where it comes from. Secrets are masked.
-
-An environment that reads deploy files shows what they say of each app, with file, line and key.
+Show each setting of an environment, and its source.
 
 \b
-  gaia env show                        the one that a run from this folder would use
+  gaia env show                        the environment that a run in this folder uses
   gaia env show staging
   gaia env show --url http://localhost:9000
   gaia env show staging --json | jq .settings.nats
+
+Secrets are masked. If the environment has deploy files, their values are shown with file, line and key.
 """
 
 
 @app.command("list", help=LIST_HELP)
 def list_environments(as_json: AsJson = False) -> None:
-    """List the environments; those that cannot be resolved are named on standard error."""
+    """List the environments; name those that cannot be resolved on stderr."""
     options = options_here()
     found = resolve_each(options)
     chosen = resolve(options)
@@ -54,16 +67,16 @@ def list_environments(as_json: AsJson = False) -> None:
         if isinstance(error, Exception) and not isinstance(error, NotConfigured):
             typer.echo(f"gaia: {name}: {error}", err=True)
     if unset := [name for name, error in found.items() if isinstance(error, NotConfigured)]:
-        typer.echo(f"gaia: not configured here: {', '.join(unset)}", err=True)
+        typer.echo(f"gaia: not configured in this project: {', '.join(unset)}", err=True)
 
 
 @app.command("show", help=SHOW_HELP)
 def show_environment(
     name: Annotated[
-        str | None, typer.Argument(help="Its name; without one, what a run would use.", autocompletion=complete_name)
+        str | None, typer.Argument(help="Default: the environment that a run uses.", autocompletion=complete_name)
     ] = None,
     url: Annotated[
-        list[str] | None, typer.Option(metavar="SERVICE=URL", help="As --gaia-url of a run; repeatable.")
+        list[str] | None, typer.Option(metavar="SERVICE=URL", help="As --gaia-url of pytest; repeatable.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,11 +92,11 @@ def show_environment(
         echo_json({"name": environment.name, "settings": values, "deployment": apps})
         return
     rows = [(each.key, each.source or "-", each.text) for each in settings if each.relevant]
-    show_table(("setting", "from", "value"), rows)
+    show_table(("setting", "source", "value"), rows)
     if deployed:
         typer.echo()
         rows = [(f"{each.service}: {each.key}", each.source, each.text) for each in deployed]
-        show_table(("deployment", "from", "value"), rows)
+        show_table(("deployment", "source", "value"), rows)
 
 
 def _summary(environment: Environment, chosen: Environment) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The values of an environment, its stage and its deploy files as people and JSON readers see them: masked, each with its source."""
+"""Settings of an environment, its stage and its deploy files for tables and JSON: masked, with their sources."""
 
 import re
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ Value = str | bool | int | float | list[str] | None
 _UNLIMITED = {
     "suites": "all",
     "tolerance.budget": "any number",
-    "deploy.services": "all that have a deploy file",
+    "deploy.services": "all with a deploy file",
     "stage.from": "the first stage",
-    "stage.suites": "what the environment runs",
-    "stage.services": "what is deployed there",
+    "stage.suites": "those of the environment",
+    "stage.services": "those that are deployed",
 }
-"""what a value that is not set means"""
+"""the meaning of a setting without a value"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,20 @@ class Setting:
     value: Value
     """for JSON; a secret is masked"""
     source: str | None
-    """where it came from; None where there is no value"""
+    """None if there is no value"""
     text: str
-    """for people"""
+    """for tables"""
     relevant: bool = True
-    """whether people want to see it"""
+    """whether a table shows it"""
 
 
 def described(environment: Environment) -> list[Setting]:
-    """Return every setting of ``environment``, those without a value included."""
+    """Return all settings of ``environment``, including those without a value."""
     return [_describe(environment, key) for key in SETTINGS]
 
 
 def plain(value: Value) -> str:
-    """Return ``value`` as people read it."""
+    """Return ``value`` as text for tables."""
     if value is None:
         return "not set"
     if isinstance(value, bool):
@@ -70,12 +70,12 @@ def _describe(environment: Environment, key: str) -> Setting:
     group, _, name = key.rpartition(".")
     value, source = _value(environment, group, name), environment.sources.get(key)
     if environment.sandbox and (group in ("urls", "secrets") or key == "nats"):
-        return Setting(key, value, source, "its own, known when it runs")
+        return Setting(key, value, source, "set when the sandbox starts")
     if group == "secrets" and value is None:
         specific, general = variable_name(environment.name, SECRET_KEYS[name]), f"GAIA_{SECRET_KEYS[name]}"
         return Setting(key, None, None, f"not set ({specific} or {general})")
     if group == "urls" and value is None:
-        return Setting(key, None, None, "none of its own", relevant=name in environment.services)
+        return Setting(key, None, None, "none", relevant=name in environment.services)
     text = _UNLIMITED.get(key, "not set") if value is None else plain(value)
     return Setting(key, value, source, text, relevant=_relevant(environment, group))
 
@@ -106,7 +106,7 @@ def _value(environment: Environment, group: str, name: str) -> Value:
 
 
 def stage_value(stage: Stage, key: str) -> str | bool | list[str] | None:
-    """Return the value of ``key``, named as in gaia.toml; None for one that is not set."""
+    """Return the value of ``key``, a name as in gaia.toml; None if it is not set."""
     if key == "freeze":
         return [_freeze(each) for each in stage.freezes]
     if key == "slo":
@@ -118,7 +118,7 @@ def stage_value(stage: Stage, key: str) -> str | bool | list[str] | None:
 
 
 def span(length: timedelta) -> str:
-    """Return a duration as it is written in gaia.toml, in the largest unit that holds it without a rest.
+    """Return a duration as in gaia.toml, in the largest unit that divides it.
 
     >>> span(timedelta(days=1)), span(timedelta(minutes=90))
     ('1d', '90m')
@@ -131,7 +131,7 @@ def span(length: timedelta) -> str:
 
 
 def objective(slo: Slo) -> str:
-    """Return one service level objective in words."""
+    """Return a service level objective as text."""
     warned = f", warned from {slo.warn_ms:g} ms" if slo.warn_ms is not None else ""
     return f"{slo.route}: p{slo.percentile:g} below {slo.fail_ms:g} ms{warned}, of {slo.least_samples} samples or more"
 
@@ -144,7 +144,7 @@ DeployedValue = str | bool | int | list[str]
 
 _VARIABLE = re.compile(r"\$\{?\w+\}?")
 _MEMORY = ("vm.memory_mb", "vm.memory", "vm.size", "vm", "deploy.resources.limits.memory", "mem_limit")
-"""keys that memory may come from, the one that counts first"""
+"""keys that may set the memory, in order of precedence"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,14 @@ class DeployValue:
 
     service: str
     key: str
-    """what it is, in the words of the platform: ``app``, ``region``, ``memory_mb``, ``env.LOG_LEVEL``"""
+    """such as ``app``, ``region``, ``memory_mb`` or ``env.LOG_LEVEL``"""
     value: DeployedValue
     source: str
     """file, line and the key in the file"""
 
     @property
     def text(self) -> str:
-        """The value for people."""
+        """The value as text."""
         if isinstance(self.value, list):
             return ", ".join(map(str, self.value)) or "none"
         if isinstance(self.value, bool):
@@ -169,7 +169,7 @@ class DeployValue:
 
 
 def deploy_values(deployment: Deployment) -> list[DeployValue]:
-    """Return every value of every app of ``deployment`` that its files give."""
+    """Return the values of all apps of ``deployment``."""
     return [
         DeployValue(app.service, key, value, source_of(place))
         for app in deployment.apps
@@ -178,7 +178,7 @@ def deploy_values(deployment: Deployment) -> list[DeployValue]:
 
 
 def masked(name: str, value: str) -> str:
-    """Return the value of an environment variable without what could be a secret; a reference to one is shown."""
+    """Return the value of an environment variable, masked if it may be a secret; references are shown."""
     if not value or _VARIABLE.fullmatch(value):
         return value
     shown = mask_url(value)
@@ -186,7 +186,7 @@ def masked(name: str, value: str) -> str:
 
 
 def check_text(check: Check) -> str:
-    """Return a health check in words."""
+    """Return a health check as text."""
     what = f"{check.kind} {check.method} {check.path}" if check.kind == "http" and check.path else check.kind
     port = f" on port {check.port}" if check.port is not None else ""
     spans = (("every", check.interval), ("timeout", check.timeout), ("grace", check.grace))
@@ -232,7 +232,7 @@ def _served(app: App, served: Served) -> Iterator[tuple[str, DeployedValue, Plac
 
 
 def _first_place(app: App, names: tuple[str, ...]) -> Place:
-    """Return where the first of ``names`` that the file has stands."""
+    """Return the place of the first of ``names`` that the file has."""
     places = (standing(app, *name.split(".")) for name in names)
     return next(
         (place for place, name in zip(places, names, strict=True) if place.key.endswith(name)), app.place("app")

@@ -85,17 +85,17 @@ def test_a_signal_ends_it_cleanly_and_nothing_is_left(project: Path, number: sig
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
 
-        assert (process.returncode, err) == (0, "The sandbox has been stopped.\n")
+        assert (process.returncode, err) == (0, "The sandbox is stopped.\n")
         assert not Path(told["logs"]).exists()
         assert processes_of(told["logs"]) == {}
 
 
 @pytest.mark.slow("sandbox")
 def test_as_staging_it_has_the_shape_of_staging_and_not_its_name(project: Path) -> None:
-    with up("--as", "staging") as (_, told):
+    with up("-e", "staging") as (_, told):
         variables = told["variables"]
 
-        assert told["shape"] == "staging"
+        assert told["environment"] == "staging"
         assert variables["GAIA_ENV"] == "local"
         assert variables["GAIA_NATS_URL"] == "disabled"
         assert "GAIA_ASSET_URL" not in variables
@@ -104,7 +104,7 @@ def test_as_staging_it_has_the_shape_of_staging_and_not_its_name(project: Path) 
 
 @pytest.mark.slow("sandbox")
 def test_services_can_be_left_out(project: Path) -> None:
-    with up("--without", "asset,nats", "--fixed") as (_, told):
+    with up("--without", "asset,nats", "--no-known-bugs") as (_, told):
         variables = told["variables"]
 
         with pytest.raises(urllib.error.URLError):
@@ -124,7 +124,7 @@ def test_people_get_addresses_the_place_of_the_logs_and_lines_to_copy(project: P
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
 
-    assert lines[0].startswith("The sandbox is ready. Ctrl-C ends it. Its logs are in /")
+    assert lines[0].startswith("The sandbox is ready. Stop it with Ctrl-C. Logs: /")
     assert any(line.startswith("gateway   http://127.0.0.1:") for line in lines)
     assert any(line.startswith("postgres  postgresql://gaia:***@127.0.0.1:") for line in lines)
     exports = "".join(line for line in lines if line.startswith("export "))
@@ -136,7 +136,8 @@ def test_people_get_addresses_the_place_of_the_logs_and_lines_to_copy(project: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--as", "stagign"), "gaia: --as: unknown environment 'stagign'; did you mean staging?"),
+        (("--as", "stagign"), "gaia: note: `gaia sandbox up --as ENV` is now `gaia sandbox up --env ENV`"),
+        (("--env", "stagign"), "gaia: --env: unknown environment 'stagign'; did you mean staging?"),
         (("--without", "assets"), "--without: 'assets' is no member of the platform; did you mean asset?"),
     ],
 )

@@ -80,7 +80,7 @@ def deployed(project: Path) -> Path:
 def deployment_rows(text: str) -> dict[str, tuple[str, str]]:
     """Return app and key → (source, value) of the second table."""
     table = text.partition("\n\n")[2].splitlines()
-    columns = [table[0].index(name) for name in ("deployment", "from", "value")]
+    columns = [table[0].index(name) for name in ("deployment", "source", "value")]
     cells = [[line[a:b].strip() for a, b in zip(columns, [*columns[1:], None], strict=True)] for line in table[1:]]
     return {key: (source, value) for key, source, value in cells}
 

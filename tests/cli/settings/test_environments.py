@@ -129,7 +129,7 @@ def test_show_takes_urls_as_a_run_does(gaia: Gaia) -> None:
 def test_the_sandbox_shows_that_its_addresses_are_its_own(gaia: Gaia) -> None:
     table = rows(gaia("env", "show", "sandbox").out)
 
-    assert table["urls.gateway"] == table["secrets.api_key"] == ["-", "its own, known when it runs"]
+    assert table["urls.gateway"] == table["secrets.api_key"] == ["-", "set when the sandbox starts"]
 
 
 def test_the_project_is_found_from_a_folder_below(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ def test_outside_of_a_project_there_is_the_sandbox(
 
     assert code == gaia("env", "show").code == 0
     assert list(rows(out)) == ["sandbox"]
-    assert err == "gaia: not configured here: local, dev, staging, production\n"
+    assert err == "gaia: not configured in this project: local, dev, staging, production\n"
 
 
 def test_a_project_without_the_platform_sees_no_host_of_gaia(gaia: Gaia, project: Path) -> None:
@@ -175,7 +175,7 @@ def test_an_unknown_environment_exits_4_with_the_nearest_name(gaia: Gaia) -> Non
 def test_a_usage_error_in_the_project_file_exits_4_with_its_place(gaia: Gaia, project: Path) -> None:
     (project / "gaia.toml").write_text("[env.staging]\nurll = 1\n", encoding="utf-8")
 
-    for command in (["env", "list"], ["env", "show", "dev"], ["test", "health"], ["sandbox", "up"]):
+    for command in (["env", "list"], ["env", "show", "dev"], ["test"], ["sandbox", "up"]):
         code, out, err = gaia(*command)
         assert (code, out) == (4, "")
         assert err == f"gaia: gaia.toml:2: env.staging.urll: unknown key; {err.partition('unknown key; ')[2]}"
@@ -241,4 +241,4 @@ def test_a_full_disk_is_one_message(project: Path) -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run([GAIA, "env", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
 
-    assert (ended.returncode, ended.stderr) == (4, "gaia: nothing more can be written: No space left on device.\n")
+    assert (ended.returncode, ended.stderr) == (4, "gaia: cannot write the output: No space left on device.\n")

@@ -44,8 +44,8 @@ def test_a_stage_is_shown_with_its_places(gaia: Gaia, project: Path) -> None:
 
     assert shown(gaia, "staging") == {
         "stage.from": "dev",
-        "stage.suites": "what the environment runs",
-        "stage.services": "what is deployed there",
+        "stage.suites": "those of the environment",
+        "stage.services": "those that are deployed",
         "stage.soak": "90m",
         "stage.evidence_age": "7d",
         "stage.sign": "none",
