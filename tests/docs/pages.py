@@ -2,11 +2,12 @@
 
 A page with commands has one of these comments below its heading:
 
-- ``<!-- commands: run in FOLDER -->``: a test runs them in a copy of this folder next to the page, or of ``examples``;
+- ``<!-- commands: run in an empty folder -->``: a test runs them;
 - ``<!-- commands: need REASON -->``: they cannot run in a test, for example because they need a real environment.
 
 A comment directly above a block changes that block: ``<!-- needs REASON -->`` skips it, ``<!-- exits 11 -->`` is the exit
-code of its last command, and ``<!-- in a second terminal -->`` keeps its command running until the end of the page.
+code of its last command, and ``<!-- in a second terminal -->`` keeps its command running until the end of the page. A file
+that the page shows with ``literalinclude`` is copied to the project at this point.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _BLOCK = re.compile(
     r"^(?P<indent> *)(?:<!-- (?P<mark>[^>]*) -->\n+(?P=indent))?```(?:console|sh)\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
+_FILE = re.compile(r"^```\{literalinclude\} (?P<path>\S+)$", re.MULTILINE)
 _PAGE = re.compile(r"^<!-- commands: (?P<how>.*) -->$", re.MULTILINE)
 
 
@@ -59,6 +61,23 @@ class Block:
     commands: tuple[Command, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Included:
+    """A file that a page shows."""
+
+    path: str
+
+
+def steps(page: Path) -> list[Block | Included]:
+    """Return the blocks and the included files of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    found = [*_BLOCK.finditer(text), *_FILE.finditer(text)]
+    return [
+        Included(match["path"]) if match.re is _FILE else _block(match)
+        for match in sorted(found, key=lambda match: match.start())
+    ]
+
+
 def how_to_run(page: Path) -> str | None:
     """Return what the comment of a page prescribes, such as ``run in examples``."""
     found = _PAGE.search(page.read_text(encoding="utf-8"))
@@ -67,13 +86,12 @@ def how_to_run(page: Path) -> str | None:
 
 def blocks(page: Path) -> list[Block]:
     """Return the blocks of a page that show commands."""
-    found = _BLOCK.finditer(page.read_text(encoding="utf-8"))
-    marks = ((match, match["mark"] or "") for match in found)
-    return [
-        Block("" if mark.startswith("commands:") else mark, commands)
-        for match, mark in marks
-        if (commands := _commands(match["body"], len(match["indent"])))
-    ]
+    return [step for step in steps(page) if isinstance(step, Block) and step.commands]
+
+
+def _block(match: re.Match[str]) -> Block:
+    mark = match["mark"] or ""
+    return Block("" if mark.startswith("commands:") else mark, _commands(match["body"], len(match["indent"])))
 
 
 def _commands(body: str, indent: int) -> tuple[Command, ...]:

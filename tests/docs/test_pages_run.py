@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,42 +13,41 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, Block, blocks, how_to_run
+from tests.docs.pages import PAGES, Block, Included, how_to_run, steps
 
-RUN = {page: how[len("run in ") :] for page in PAGES if (how := how_to_run(page) or "").startswith("run in ")}
+RUN = [page for page in PAGES if how_to_run(page) == "run in an empty folder"]
 PLACEHOLDER = "http://127.0.0.1:8666"
 """address in example files, replaced by that of the sandbox in the second terminal"""
 SECOND = "in a second terminal"
 LONGEST = 240
+WRITTEN = datetime.date(2026, 11, 28)
+"""date in example files"""
+FOUR_WEEKS = datetime.timedelta(days=28)
 
 
 @pytest.mark.slow("processes")
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
-    source = page.parent / RUN[page]
-    shutil.copytree(source, project) if source.is_dir() else project.mkdir()
+    project.mkdir()
 
-    steps = [block for block in blocks(page) if not block.mark.startswith("needs ")]
-    printed = run_all(steps, project, tmp_path)
+    ran, outputs = run_all(page, project, tmp_path)
 
-    for number, (block, output) in enumerate(zip(steps, printed, strict=True), 1):
+    for block, output in zip(ran, outputs, strict=True):
         shown = [line for command in block.commands for line in command.shown]
         missing = [line for line in shown if not found(line, output)]
-        assert missing == [], f"block {number} of {page.name} ({block.commands[0].line}) printed:\n{output}"
+        assert missing == [], f"{page.name}: `{block.commands[0].line}` printed:\n{output}"
 
 
-def run_all(steps: list[Block], project: Path, folder: Path) -> list[str]:
-    """Run the blocks in one shell, so that variables stay. Return the output of each; fail for a wrong exit code."""
-    script = ["set -u"]
-    for block in steps:
-        script.append("echo '@@ block'")
-        if block.mark == SECOND:
-            script += in_background(block.commands[0].line, project, folder)
-            continue
-        codes = [0] * (len(block.commands) - 1) + [int(block.mark.removeprefix("exits ") or 0)]
-        for command, code in zip(block.commands, codes, strict=True):
-            script += [command.line, f'code=$?; [ $code = {code} ] || {{ echo "@@ exit $code, not {code}"; exit 1; }}']
+def run_all(page: Path, project: Path, folder: Path) -> tuple[list[Block], list[str]]:
+    """Run the blocks of a page in one shell, so that variables stay. Return them with their output."""
+    script, ran = ["set -u"], []
+    for step in steps(page):
+        if isinstance(step, Included):
+            script += copying(page.parent / step.path, project / Path(*Path(step.path).parts[1:]))
+        elif step.commands and not step.mark.startswith("needs "):
+            script += ["echo '@@ block'", *running(step, folder)]
+            ran.append(step)
     foreign = ("GAIA_", "PYTEST_", "COVERAGE_", "GIT_")
     environ = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     environ |= {
@@ -55,7 +55,6 @@ def run_all(steps: list[Block], project: Path, folder: Path) -> list[str]:
         "COLUMNS": "100",
         "HOME": str(folder),
     }
-    environ |= {f"GIT_{who}_{what}": "dev@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     shell = subprocess.Popen(
         ["bash", "-c", "\n".join(script)],
         cwd=project,
@@ -69,20 +68,42 @@ def run_all(steps: list[Block], project: Path, folder: Path) -> list[str]:
     try:
         output, _ = shell.communicate(timeout=LONGEST)
     finally:
-        os.killpg(shell.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGTERM)
     assert shell.returncode == 0, output
-    return output.split("@@ block\n")[1:]
+    return ran, output.split("@@ block\n")[1:]
 
 
-def in_background(line: str, project: Path, folder: Path) -> list[str]:
-    """Return commands that start ``line`` and put the first address that it prints in the place of the placeholder."""
+def running(block: Block, folder: Path) -> list[str]:
+    """Return shell commands that run a block and check exit codes."""
+    if block.mark == SECOND:
+        return in_background(block.commands[0].line, folder)
+    codes = [0] * (len(block.commands) - 1) + [int(block.mark.removeprefix("exits ") or 0)]
+    check = 'code=$?; [ $code = {0} ] || {{ echo "@@ exit code $code, not {0}"; kill 0; }}'
+    return [
+        text for command, code in zip(block.commands, codes, strict=True) for text in (command.line, check.format(code))
+    ]
+
+
+def copying(source: Path, target: Path) -> list[str]:
+    """Return shell commands that copy an example, with today's date in the place of the one when it was written."""
+    today = datetime.datetime.now().astimezone().date()
+    dates = f"s/{WRITTEN}/{today}/; s/{WRITTEN + FOUR_WEEKS}/{today + FOUR_WEEKS}/"
+    return [
+        f"mkdir -p {target.parent}",
+        f"cp {source} {target}",
+        f'sed -i "{dates}; s#{PLACEHOLDER}#${{address:-}}#" {target}',
+    ]
+
+
+def in_background(line: str, folder: Path) -> list[str]:
+    """Return commands that start ``line``, and keep the first address that it prints in a variable."""
     log, pattern = folder / "second.txt", r"http://127\.0\.0\.1:[0-9]\+"
     return [
         f"{line} > {log} 2>&1 &",
         f"for _ in $(seq 300); do grep -q '{pattern}' {log} && break; sleep 0.1; done",
         f"address=$(grep -o '{pattern}' {log} | head -n 1)",
-        f'grep -rl {PLACEHOLDER} {project} | xargs -r sed -i "s#{PLACEHOLDER}#$address#"',
-        f"cat {log}",
+        f"sleep 0.5; cat {log}",
     ]
 
 
