@@ -156,9 +156,9 @@ def _steps(template: str) -> dict[str, list[str]]:
 
 
 def _sign(commands: Commands, who: str, words: Sequence[str]) -> None:
-    command, item, environment, *more = words
+    command, check, environment, *more = words
     _as(commands, who)
-    commands.gaia(command, item, "--env", environment, "--bundle", "bundle.json", *more)
+    commands.gaia(command, check, "--env", environment, "--bundle", "bundle.json", *more)
     _as(commands, "ci")
 
 

@@ -82,7 +82,7 @@ def test_the_version_of_a_service(gaia: Gaia, project: Path) -> None:
 
 def test_what_a_person_says(gaia: Gaia, pipeline: Underway) -> None:
     """Also where the entry was not written by ``gaia``."""
-    pipeline.waive("feature-complete", "dev", "rita", "release-manager", why=HOSTILE, signer=HOSTILE)
+    pipeline.waive("feature-complete", "dev", "rita", "release-manager", reason=HOSTILE, signer=HOSTILE)
 
     for command in (
         ("ledger", "show"),
@@ -102,8 +102,8 @@ def test_a_reason_is_written_on_one_line(gaia: Gaia, pipeline: Underway, monkeyp
     assert gaia(*waive, "--bundle", pipeline.id).code == 0
     (entry,) = [each for each in pipeline.entries() if each.kind == WAIVER]
     assert isinstance(entry.predicate, WaiverPredicate)
-    assert "\n" not in entry.predicate.why
-    assert "\x1b" not in entry.predicate.why
+    assert "\n" not in entry.predicate.reason
+    assert "\x1b" not in entry.predicate.reason
 
 
 @pytest.mark.parametrize("given", ["../../etc/passwd", "/etc/passwd", f"./{HOSTILE}.json"])

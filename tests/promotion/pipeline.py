@@ -37,7 +37,7 @@ from pytest_gaia.promotion.release.model import Component, Release
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.gate.items import Group
+    from pytest_gaia.promotion.gate.check import Group
     from pytest_gaia.promotion.ledger.keys import SigningKey
     from tests.promotion.conftest import Keyring
 
@@ -152,12 +152,12 @@ class Pipeline:
         decision = msgspec.structs.replace(says.decision, **changes)
         self.write(GATE, msgspec.structs.replace(says, decision=decision), by)
 
-    def sign(self, item: str, environment: str, by: str | None, role: str, **changes: Any) -> None:
+    def sign(self, check: str, environment: str, by: str | None, role: str, **changes: Any) -> None:
         """A person signs."""
         says = SignoffPredicate(
             environment=environment,
             release=self.release.id,
-            item=item,
+            check=check,
             role=role,
             signer=by or "somebody",
             time=self.now.isoformat(),
@@ -165,28 +165,28 @@ class Pipeline:
         )
         self.write(SIGNOFF, msgspec.structs.replace(says, **changes), by)
 
-    def waive(self, item: str, environment: str, by: str | None, role: str, **changes: Any) -> None:
+    def waive(self, check: str, environment: str, by: str | None, role: str, **changes: Any) -> None:
         """A person lets an item go."""
         says = WaiverPredicate(
             environment=environment,
             release=self.release.id,
-            item=item,
+            check=check,
             role=role,
             signer=by or "somebody",
-            why="the partner needs it today",
+            reason="the partner needs it today",
             time=self.now.isoformat(),
             until=(self.now + timedelta(days=2)).isoformat(),
         )
         self.write(WAIVER, msgspec.structs.replace(says, **changes), by)
 
-    def check(self, item: str, environment: str, by: str | None = "ci", **changes: Any) -> None:
+    def check(self, check: str, environment: str, by: str | None = "ci", **changes: Any) -> None:
         """A tool has looked."""
         says = CheckPredicate(
             environment=environment,
             release=self.release.id,
-            item=item,
+            check=check,
             status="proved",
-            why="nothing found",
+            reason="nothing found",
             time=self.now.isoformat(),
         )
         self.write(CHECK, msgspec.structs.replace(says, **changes), by)
@@ -197,7 +197,7 @@ class Pipeline:
             environment=environment,
             release=self.release.id,
             target="earlier",
-            why="rehearsal",
+            reason="rehearsal",
             outcome="deployed",
             services={},
             time=self.now.isoformat(),
@@ -257,9 +257,9 @@ class Pipeline:
     ) -> None:
         """Wait, and sign; the rollback was not rehearsed."""
         self.wait(hours)
-        for item, signer in (("security-review", review), ("release", pipeline)):
+        for check, signer in (("security-review", review), ("release", pipeline)):
             if signer is not None:
-                self.sign(item, environment, *signer, **changes)
+                self.sign(check, environment, *signer, **changes)
 
     def into_production(self) -> None:
         """Be deployed and tested there."""

@@ -41,7 +41,7 @@ def write(promotion: Promotion) -> None:
     says = SignoffPredicate(
         environment="dev",
         release="b",
-        item="release",
+        check="release",
         role="r",
         signer="s",
         time=NOW.isoformat(),

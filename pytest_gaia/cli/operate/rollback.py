@@ -252,7 +252,7 @@ def _write(recorded: Recorded, result: RolloutResult, fence: int) -> str:
         )
     goal = recorded.plan.target.id if recorded.plan else NO_RELEASE
     predicate = rollback_predicate(
-        recorded.release, goal, result, why=f"rolled back by {who()}", now=datetime.now(UTC), fence=fence
+        recorded.release, goal, result, reason=f"rolled back by {who()}", now=datetime.now(UTC), fence=fence
     )
     release = promotion.release(recorded.release)
     promotion.ledger.append(ROLLBACK, release.subjects(), predicate, signers=signers)

@@ -10,7 +10,7 @@ from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name, envi
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.api.check import ITEM, ApiCheck, check, check_release
+from pytest_gaia.promotion.api.check import CHECK_ID, ApiCheck, check, check_release
 from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, keep, kept_folder, load
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.project import Promotion
@@ -103,8 +103,8 @@ def show_difference(
         # Before anything is asked: whoever cannot sign should not wait for an answer that is thrown away.
         signers_for(promotion, env)
     result = check_release(promotion, env, found, now)
-    says = (result.status, result.why, result.findings)
-    _end(result, record_check(promotion, env, found, ITEM, says, now) if record else None, as_json=as_json)
+    says = (result.status, result.reason, result.findings)
+    _end(result, record_check(promotion, env, found, CHECK_ID, says, now) if record else None, as_json=as_json)
 
 
 def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:
@@ -116,7 +116,7 @@ def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:
         show_table(("", "service", "operation", "change"), rows)
     for line in (*result.unclear, *result.notes):
         typer.echo(one_line(line))
-    typer.echo(one_line(f"{result.status}: {result.why}"))
+    typer.echo(one_line(f"{result.status}: {result.reason}"))
     if entry:
         typer.echo(f"written as entry {entry.sequence} of the ledger")
     raise typer.Exit(result.exit_code)
@@ -141,7 +141,7 @@ def _side(promotion: Promotion, text: str) -> Snapshot:
 def _json(result: ApiCheck) -> dict[str, Any]:
     return {
         "status": result.status,
-        "why": result.why,
+        "why": result.reason,
         "exit_code": result.exit_code,
         "changes": [
             {"service": e.service, "kind": e.change.kind, "operation": e.change.operation, "text": e.change.text}

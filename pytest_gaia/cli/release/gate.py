@@ -11,15 +11,15 @@ from pytest_gaia.cli.options import AsJson, EnvironmentName, environment_option
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.release.ledger import head_digits
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.gate.checklist import CHECKLIST
+from pytest_gaia.promotion.gate.check import Check
+from pytest_gaia.promotion.gate.checks import CHECKS
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
-from pytest_gaia.promotion.gate.items import Item
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.checks import ITEM, check_experimental, record_check
+from pytest_gaia.promotion.promote.checks import CHECK_ID, check_experimental, record_check
 from pytest_gaia.promotion.promote.plan import environment_of
-from pytest_gaia.promotion.release.comparison import Check, check_running
+from pytest_gaia.promotion.release.comparison import Comparison, check_running
 from pytest_gaia.promotion.release.images import look
 
 GATE_HELP = """\
@@ -84,7 +84,9 @@ ReleaseId = Annotated[
 def decide_gate(
     env: EnvironmentName,
     release: ReleaseId,
-    edge: Annotated[bool, typer.Option("--edge", help="Only what must hold before it is deployed there.")] = False,
+    pre_deploy: Annotated[
+        bool, typer.Option("--edge", help="Only what must hold before it is deployed there.")
+    ] = False,
     head: Annotated[
         str | None,
         typer.Option(
@@ -95,7 +97,7 @@ def decide_gate(
     as_json: AsJson = False,
 ) -> None:
     """Show the decision, and end with its exit code."""
-    if edge and observe:
+    if pre_deploy and observe:
         raise ConfigError(
             "--observe looks at what was deployed, and --edge asks before anything was: give one of the two."
         )
@@ -105,7 +107,7 @@ def decide_gate(
     )
     if observe:
         situation = replace(situation, running=_running(promotion, situation))
-    gate = evaluate(situation, only="edge" if edge else None)
+    gate = evaluate(situation, only="pre-deploy" if pre_deploy else None)
     newest = situation.entries[-1].sha256 if situation.entries else ""
     if as_json:
         echo_json(gate_json(gate) | {"ledger_head": newest})
@@ -115,7 +117,7 @@ def decide_gate(
     raise typer.Exit(gate.exit_code)
 
 
-def _running(promotion: Promotion, situation: Situation) -> tuple[Check, ...]:
+def _running(promotion: Promotion, situation: Situation) -> tuple[Comparison, ...]:
     """Look at what runs in the environment; what could not be observed is one of the checks."""
     environment, _ = environment_of(promotion, situation.environment)
     services = tuple(situation.wanted)
@@ -137,47 +139,47 @@ def show_checklist(
     promotion = Promotion.here()
     found = promotion.release(release)
     targets = (
-        [env] if env else list(dict.fromkeys(item.target for item in CHECKLIST if item.target in promotion.stages))
+        [env] if env else list(dict.fromkeys(check.target for check in CHECKS if check.target in promotion.stages))
     )
     situations = [promotion.situation(target, found) for target in targets]
-    items: dict[str, list[Item]] = {
-        each.environment: [item for item in evaluate(each).items if item.checklist] for each in situations
+    checks: dict[str, list[Check]] = {
+        each.environment: [check for check in evaluate(each).checks if check.in_pipeline] for each in situations
     }
     # Items of an edge rest on entries, and entries of a ledger that is not whole show nothing.
     problems = problems_of(situations[0].entries) if situations else ()
     if as_json:
-        echo_json({target: [_item_json(item) for item in found] for target, found in items.items()})
+        echo_json({target: [_check_json(check) for check in found] for target, found in checks.items()})
     else:
-        for target, rows in items.items():
-            show_edge(promotion.stages[target].previous, target, rows)
+        for target, rows in checks.items():
+            show_stage(promotion.stages[target].previous, target, rows)
     if problems:
         typer.echo(f"the ledger is not whole: {problems[0]}; gaia ledger verify", err=True)
-    raise typer.Exit(_HOLD if problems or any(not item.good for rows in items.values() for item in rows) else 0)
+    raise typer.Exit(_HOLD if problems or any(not check.good for rows in checks.values() for check in rows) else 0)
 
 
-def show_edge(previous: str | None, target: str, items: Sequence[Item]) -> None:
+def show_stage(previous: str | None, target: str, checks: Sequence[Check]) -> None:
     """Write the items of the way into ``target``."""
-    if not items:
+    if not checks:
         typer.echo(f"{target}: the checklist asks nothing")
         return
     typer.echo(f"{previous or 'nowhere'} → {target}")
-    show_items(items)
+    show_checks(checks)
 
 
 def show_gate(gate: Gate) -> None:
     """Write the items, waivers first, and the word."""
-    show_items(sorted(gate.items, key=lambda item: item.finding.status != "waived"))
-    bad = sum(not item.good for item in gate.items)
-    why = f": {bad} of {len(gate.items)} items are not good" if bad else ""
-    typer.echo(f"{gate.environment}, bundle {gate.release[:12]}: {gate.verdict}{why}")
+    show_checks(sorted(gate.checks, key=lambda check: check.finding.status != "waived"))
+    bad = sum(not check.good for check in gate.checks)
+    reason = f": {bad} of {len(gate.checks)} checks are not good" if bad else ""
+    typer.echo(f"{gate.environment}, bundle {gate.release[:12]}: {gate.verdict}{reason}")
 
 
-def show_items(items: Sequence[Item]) -> None:
+def show_checks(checks: Sequence[Check]) -> None:
     """Write items as a table, and below it what to do."""
-    show_table(("", "item", "why"), [(item.finding.status, item.id, item.finding.why) for item in items])
-    for item in items:
-        if not item.good and item.finding.next:
-            typer.echo(f"  {item.id}: {item.finding.next}")
+    show_table(("", "item", "why"), [(check.finding.status, check.id, check.finding.reason) for check in checks])
+    for check in checks:
+        if not check.good and check.finding.next:
+            typer.echo(f"  {check.id}: {check.finding.next}")
 
 
 def gate_json(gate: Gate) -> dict[str, Any]:
@@ -188,18 +190,18 @@ def gate_json(gate: Gate) -> dict[str, Any]:
         "verdict": gate.verdict,
         "exit_code": gate.exit_code,
         "reasons": list(gate.reasons),
-        "items": [_item_json(item) for item in gate.items],
+        "items": [_check_json(check) for check in gate.checks],
     }
 
 
-def _item_json(item: Item) -> dict[str, Any]:
-    finding = item.finding
+def _check_json(check: Check) -> dict[str, Any]:
+    finding = check.finding
     return {
-        "id": item.id,
-        "title": item.title,
-        "group": item.group,
+        "id": check.id,
+        "title": check.title,
+        "group": check.group,
         "status": finding.status,
-        "why": finding.why,
+        "why": finding.reason,
         "next": finding.next,
         "evidence": list(finding.evidence),
     }
@@ -222,10 +224,12 @@ def check_no_experimental_features(
     """Look, write, and end with what was found."""
     promotion = Promotion.here()
     found, now = promotion.release(release), datetime.now(UTC)
-    status, why, findings = check_experimental(promotion, env, found, now)
-    entry = record_check(promotion, env, found, ITEM, (status, why, findings), now)
+    status, reason, findings = check_experimental(promotion, env, found, now)
+    entry = record_check(promotion, env, found, CHECK_ID, (status, reason, findings), now)
     if as_json:
-        echo_json({"item": ITEM, "status": status, "why": why, "findings": list(findings), "entry": entry.sequence})
+        echo_json(
+            {"item": CHECK_ID, "status": status, "why": reason, "findings": list(findings), "entry": entry.sequence}
+        )
     else:
-        typer.echo(f"{status}: {why}\nwritten as entry {entry.sequence} of the ledger")
+        typer.echo(f"{status}: {reason}\nwritten as entry {entry.sequence} of the ledger")
     raise typer.Exit(_EXIT_CODES[status])

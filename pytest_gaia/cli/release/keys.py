@@ -14,7 +14,7 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import read_text
-from pytest_gaia.promotion.gate.checklist import CHECKLIST
+from pytest_gaia.promotion.gate.checks import CHECKS
 from pytest_gaia.promotion.ledger.key_files import check_name, create_pair, retire, write_trusted
 from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles
 from pytest_gaia.promotion.project import Promotion
@@ -154,7 +154,7 @@ def _check_roles(promotion: Promotion, roles: Sequence[str], identities: Sequenc
     identity is not given.
     """
     asked = {role for stage in promotion.stages.values() for role in stage.sign}
-    known = {MACHINE_ROLE, *asked, *(role for item in CHECKLIST for role in item.roles)}
+    known = {MACHINE_ROLE, *asked, *(role for check in CHECKS for role in check.roles)}
     if unknown := [role for role in roles if role not in known]:
         raise ConfigError(f"--role {unknown[0]}: nothing asks for it; {nearest(unknown[0], known)}")
     try:

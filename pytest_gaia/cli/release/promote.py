@@ -68,7 +68,7 @@ def promote_release(
     changed = changed_files(planned)
     if plan:
         raise typer.Exit(_show_plan(planned, changed, as_json=as_json))
-    if planned.edge.exit_code or changed:
+    if planned.pre_deploy.exit_code or changed:
         raise typer.Exit(_refused(planned, changed, as_json=as_json))
     confirm_production(env, f"Promote bundle {planned.release.short} to {env}", confirmed)
     ending = _carried_out(planned, resume=resume, only=only, as_json=as_json)
@@ -98,10 +98,10 @@ def _carried_out(plan: Plan, *, resume: bool, only: Part | None, as_json: bool) 
 
 def _show_plan(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
     """Show what would be done; return the exit code of what would refuse it."""
-    code, why, advice = _refusal(plan, changed)
+    code, reason, advice = _refusal(plan, changed)
     if as_json:
-        notes = {"dry_run": True, "good": not code, "notes": [*changed, *plan.edge.reasons]}
-        _echo_ending(plan, plan.edge, code, why, advice, **notes)
+        notes = {"dry_run": True, "good": not code, "notes": [*changed, *plan.pre_deploy.reasons]}
+        _echo_ending(plan, plan.pre_deploy, code, reason, advice, **notes)
         return code
     rootdir = plan.promotion.rootdir
     signed = "signed" if plan.signers else "not signed; nothing asks for it"
@@ -122,34 +122,34 @@ def _show_plan(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
         typer.echo(f"  {number}. {line}")
     if plan.deploys:
         typer.echo(f"The deploy tool's own commands: gaia deploy {plan.name} {named} --dry-run")
-    for why in (*changed, *plan.edge.reasons):
-        typer.echo(f"It would not begin: {why}")
+    for reason in (*changed, *plan.pre_deploy.reasons):
+        typer.echo(f"It would not begin: {reason}")
     typer.echo("Nothing was changed.")
     return code
 
 
 def _refusal(plan: Plan, changed: tuple[str, ...]) -> tuple[int, str, str]:
     """Return the exit code of what would not let it begin, why, and what to do; (0, '', '') where nothing does."""
-    code = plan.edge.exit_code or (_HOLD if changed else 0)
+    code = plan.pre_deploy.exit_code or (_HOLD if changed else 0)
     if changed:
-        why = f"these files are not those of the bundle's commit: {listed(changed)}"
+        reason = f"these files are not those of the bundle's commit: {listed(changed)}"
         return (
             code,
-            why,
+            reason,
             f"git switch --detach {plan.release.commit[:12]}, or commit them and make a bundle: gaia bundle create",
         )
-    advice = _first_next(plan.edge) or f"gaia gate {plan.name} --bundle {plan.release.short} --edge"
+    advice = _first_next(plan.pre_deploy) or f"gaia gate {plan.name} --bundle {plan.release.short} --edge"
     return (code, "the gate does not let it in", advice) if code else (0, "", _again(plan))
 
 
 def _refused(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
     """Show why it does not begin; return the exit code."""
-    code, why, advice = _refusal(plan, changed)
+    code, reason, advice = _refusal(plan, changed)
     if as_json:
-        _echo_ending(plan, plan.edge, code, why, advice)
+        _echo_ending(plan, plan.pre_deploy, code, reason, advice)
         return code
-    show_gate(plan.edge)
-    typer.echo(f"{why}. Nothing was done.")
+    show_gate(plan.pre_deploy)
+    typer.echo(f"{reason}. Nothing was done.")
     _show_head(plan)
     typer.echo(f"next: {advice}")
     return code
@@ -158,12 +158,12 @@ def _refused(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
 def _show_ending(plan: Plan, ending: Ending, *, only: Part | None, as_json: bool) -> None:
     advice = f"{_again(plan)} --only evidence" if only == "run" else _advice(plan, ending)
     if as_json:
-        _echo_ending(plan, ending.gate, ending.exit_code, ending.why, advice)
+        _echo_ending(plan, ending.gate, ending.exit_code, ending.reason, advice)
         return
     if ending.gate is not None:
         show_gate(ending.gate)
-    if ending.why:
-        typer.echo(f"{ending.why}.")
+    if ending.reason:
+        typer.echo(f"{ending.reason}.")
     _show_head(plan)
     typer.echo(f"next: {advice}")
     if only == "run":
@@ -173,9 +173,9 @@ def _show_ending(plan: Plan, ending: Ending, *, only: Part | None, as_json: bool
     typer.echo(f"page: gaia signoff report --bundle {plan.release.short} --env {target}")
 
 
-def _echo_ending(plan: Plan, gate: Gate | None, code: int, why: str, advice: str, **more: object) -> None:
+def _echo_ending(plan: Plan, gate: Gate | None, code: int, reason: str, advice: str, **more: object) -> None:
     decision = gate_json(gate) if gate else {"environment": plan.name, "bundle": plan.release.id, "verdict": "HOLD"}
-    end = {"exit_code": code, "why": why, "next": advice, "ledger_head": plan.promotion.ledger.head}
+    end = {"exit_code": code, "why": reason, "next": advice, "ledger_head": plan.promotion.ledger.head}
     echo_json(decision | end | more)
 
 
@@ -197,7 +197,7 @@ def _after(plan: Plan) -> str | None:
 
 
 def _first_next(gate: Gate) -> str:
-    return next((item.finding.next for item in gate.items if not item.good and item.finding.next), "")
+    return next((check.finding.next for check in gate.checks if not check.good and check.finding.next), "")
 
 
 def _again(plan: Plan) -> str:

@@ -14,7 +14,7 @@ from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import strays_of
 from pytest_gaia.promotion.release import kept as releases
-from pytest_gaia.promotion.release.comparison import Check, check_files, check_images, check_running, deploy_files
+from pytest_gaia.promotion.release.comparison import Comparison, check_files, check_images, check_running, deploy_files
 from pytest_gaia.promotion.release.images import LOCAL_HOOK, look, named_images, running_images
 from pytest_gaia.promotion.release.making import DIRTY, make_release
 from pytest_gaia.promotion.release.model import Component, Release
@@ -157,7 +157,7 @@ def verify_release(
         same = code == 0
         echo_json({"id": found.id, "same": same, "exit_code": code, "checks": checks})
     else:
-        show_table(("what", "is", ""), [(each.what, each.status, each.why) for each in checks])
+        show_table(("what", "is", ""), [(each.what, each.status, each.reason) for each in checks])
         typer.echo(sentence)
     raise typer.Exit(code)
 
@@ -186,7 +186,7 @@ def _observed(
     return {part.service: part for part in running_images(wanted, name)}, only_here
 
 
-def _at_rest(promotion: Promotion, release: Release) -> Iterator[Check]:
+def _at_rest(promotion: Promotion, release: Release) -> Iterator[Comparison]:
     yield from check_images(release)
     deployed = deploy_files(promotion.project.deploy_folder)
     yield from check_files(release, deployed, what="deploy file")
@@ -196,24 +196,24 @@ def _at_rest(promotion: Promotion, release: Release) -> Iterator[Check]:
         yield from check_files(release, deploy_files(promotion.project.deploy_files_in(kept)), what="kept file")
 
 
-def _sources(promotion: Promotion, release: Release) -> Iterator[Check]:
+def _sources(promotion: Promotion, release: Release) -> Iterator[Comparison]:
     """Yield whether suites, settings and keys are those of the bundle's commit; of a dirty bundle nobody can tell."""
     what = f"commit {release.commit[:12]}"
     if release.commit.endswith(DIRTY):
-        yield Check(what, "left out", "made of a work tree with changes")
+        yield Comparison(what, "left out", "made of a work tree with changes")
         return
     try:
         strays = strays_of(promotion, release)
     except ConfigError as error:
-        yield Check(what, "unknown", str(error))
+        yield Comparison(what, "unknown", str(error))
         return
     if not strays:
-        yield Check(what, "same")
+        yield Comparison(what, "same")
     for name, how in strays.items():
-        yield Check(f"file {name}", "differs", how)
+        yield Comparison(f"file {name}", "differs", how)
 
 
-def _running(promotion: Promotion, release: Release, name: str) -> Iterator[Check]:
+def _running(promotion: Promotion, release: Release, name: str) -> Iterator[Comparison]:
     environment = resolve(options_here(name, project=promotion.project))
     yield from check_running(release, look(environment, promotion.rootdir), name)
 
@@ -257,7 +257,7 @@ def show_releases(releases: Sequence[Release]) -> None:
     show_table(("bundle", "made", "kind", "commit", "services"), rows)
 
 
-def verdict_of(release: Release, checks: Sequence[Check]) -> tuple[int, str]:
+def verdict_of(release: Release, checks: Sequence[Comparison]) -> tuple[int, str]:
     """Return the exit code of a comparison, and a sentence with what to do."""
     different = [each.what for each in checks if each.status == "differs"]
     unknown = [each.what for each in checks if each.status == "unknown"]

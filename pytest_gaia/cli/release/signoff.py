@@ -68,7 +68,7 @@ signoff = typer.Typer(name="signoff", help=GROUP_HELP, cls=DefaultGroup)
 app.add_typer(signoff)
 
 
-ItemName = Annotated[str, typer.Argument(metavar="ITEM", help="The item; see gaia checklist.", show_default=False)]
+CheckName = Annotated[str, typer.Argument(metavar="ITEM", help="The item; see gaia checklist.", show_default=False)]
 Target = Annotated[str, typer.Option("--env", metavar="ENV", help="The environment that it goes to.")]
 SshKey = Annotated[
     Path | None, typer.Option("--ssh-key", metavar="FILE", help="Sign with this SSH key, through ssh-keygen.")
@@ -77,42 +77,44 @@ SshKey = Annotated[
 
 @signoff.command("item", help=GROUP_HELP, hidden=True)
 def sign_off(
-    item: ItemName,
+    check: CheckName,
     env: Target,
     release: ReleaseId,
     role: Annotated[
         str | None, typer.Option(metavar="ROLE", help="The role to sign in; needed where your key has several.")
     ] = None,
-    why: Annotated[str, typer.Option(metavar="TEXT", help="What you have looked at.")] = "",
+    reason: Annotated[str, typer.Option("--reason", "--why", metavar="TEXT", help="What you have looked at.")] = "",
     until: Annotated[str, typer.Option(metavar="TIME", help="Until when it holds: 7d, 12h, or a date.")] = "7d",
     ssh_key: SshKey = None,
 ) -> None:
     """Write a signed sign-off into the ledger."""
-    _sign("signoff", item, env, release, role, why, until, ssh_key)
+    _sign("signoff", check, env, release, role, reason, until, ssh_key)
 
 
 @app.command("waive", help=WAIVE_HELP)
-def waive_item(
-    item: ItemName,
+def waive_check(
+    check: CheckName,
     env: Target,
     release: ReleaseId,
-    why: Annotated[str, typer.Option(metavar="TEXT", help="Why it may go without.", show_default=False)],
+    reason: Annotated[
+        str, typer.Option("--reason", "--why", metavar="TEXT", help="Why it may go without.", show_default=False)
+    ],
     until: Annotated[str, typer.Option(metavar="TIME", help="Until when: 2d, 12h, or a date.", show_default=False)],
     ssh_key: SshKey = None,
 ) -> None:
     """Write a signed waiver into the ledger."""
-    _sign("waiver", item, env, release, "release-manager", why, until, ssh_key)
+    _sign("waiver", check, env, release, "release-manager", reason, until, ssh_key)
 
 
 def _sign(
-    kind: str, item: str, env: str, release: str, role: str | None, why: str, until: str, ssh_key: Path | None
+    kind: str, check: str, env: str, release: str, role: str | None, reason: str, until: str, ssh_key: Path | None
 ) -> None:
     promotion = Promotion.here()
     found: Release = promotion.release(release)
-    word = Word(item, env, why, until, role)
+    word = Word(check, env, reason, until, role)
     entry = write_word(promotion, found, word, kind, ssh_key, datetime.now(UTC), os.environ.get("USER", ""))
     who = ", ".join(key.name for key in entry.signers) or "nobody's key: this environment asks for none"
-    typer.echo(f"{item} for {env}, bundle {found.short}: written as entry {entry.sequence}, signed by {who}")
+    typer.echo(f"{check} for {env}, bundle {found.short}: written as entry {entry.sequence}, signed by {who}")
     typer.echo(f"next: gaia gate {env} --bundle {found.short} --edge")
 
 

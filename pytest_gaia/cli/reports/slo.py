@@ -112,7 +112,7 @@ def _show(results: Sequence[SloResult], compared: Sequence[Comparison], samples:
     rows = [(route, *map(str, _times(values).values())) for route, values in sorted(samples.items())]
     show_table(("route", "samples", "median ms", "p95 ms", "slowest ms"), rows)
     if results:
-        show_table(("", "objective", "why"), [(each.status, each.route, each.why) for each in results])
+        show_table(("", "objective", "why"), [(each.status, each.route, each.reason) for each in results])
     if compared:
         show_table(("", "route", "median before ms", "median ms", "p", "counts"), [_row(each) for each in compared])
 

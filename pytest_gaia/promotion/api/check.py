@@ -10,7 +10,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.api._difference import ApiChange, difference
 from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, kept_folder, load, with_kept
-from pytest_gaia.promotion.gate.checklist import BY_ID
+from pytest_gaia.promotion.gate.checks import BY_ID
 from pytest_gaia.promotion.ledger.statements import CheckStatus
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import environment_apart, not_running
@@ -18,7 +18,7 @@ from pytest_gaia.promotion.release.model import Release
 
 EXIT_CODES: dict[CheckStatus, int] = {"proved": 0, "failed": 1, "inconclusive": 11}
 
-ITEM = "no-breaking-api-change"
+CHECK_ID = "no-breaking-api-change"
 """of the checklist"""
 
 # What a document that only looks like one makes the comparison of its parts stumble over.
@@ -50,7 +50,7 @@ class ApiCheck:
     """What the comparison of two snapshots has come to."""
 
     status: CheckStatus
-    why: str
+    reason: str
     changes: tuple[ServiceChange, ...] = ()
     unclear: tuple[str, ...] = ()
     """what could not be compared, one sentence each"""
@@ -94,13 +94,13 @@ def check(before: Snapshot, after: Snapshot) -> ApiCheck:
                 compared[name] = _digest(older.document), _digest(newer.document)
             except _MALFORMED as error:
                 unclear.append(f"{name}: a document cannot be understood: {error}")
-    status, why = _evaluated(changes, unclear, list(compared))
-    return ApiCheck(status, why, tuple(changes), tuple(unclear), tuple(notes), compared)
+    status, reason = _evaluated(changes, unclear, list(compared))
+    return ApiCheck(status, reason, tuple(changes), tuple(unclear), tuple(notes), compared)
 
 
-def undecided(why: str) -> ApiCheck:
+def undecided(reason: str) -> ApiCheck:
     """Return that nothing could be compared, and why."""
-    return ApiCheck("inconclusive", why, unclear=(why,))
+    return ApiCheck("inconclusive", reason, unclear=(reason,))
 
 
 def _evaluated(changes: list[ServiceChange], unclear: list[str], compared: list[str]) -> tuple[CheckStatus, str]:
@@ -136,7 +136,7 @@ def check_release(promotion: Promotion, environment: str, release: Release, now:
     its documents that were kept last count. Raises ``ConfigError`` for any other first stage.
     """
     previous = promotion.stage(environment).previous
-    if previous is None and BY_ID[ITEM].target == environment:
+    if previous is None and BY_ID[CHECK_ID].target == environment:
         previous = environment
     if previous is None:
         raise ConfigError(

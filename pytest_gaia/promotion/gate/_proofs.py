@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from pytest_gaia.promotion.gate.items import Finding, failed, missing, proved, stale
+from pytest_gaia.promotion.gate.check import Finding, expired, failed, passed, pending
 from pytest_gaia.promotion.gate.situation import Evidence, Situation
 from pytest_gaia.promotion.ledger.statements import (
     RUNS_WELL,
@@ -32,34 +32,34 @@ def passed_run(situation: Situation, environment: str) -> Finding:
     again = f"gaia promote {environment} --bundle {situation.release.short}"
     run = situation.newest(RunPredicate, environment)
     if run is None:
-        return missing(f"no run of this bundle in {environment} counts as evidence", again)
+        return pending(f"no run of this bundle in {environment} counts as evidence", again)
     details = run.says.details
     if details.verdict in _REJECTED:
-        why = f": {details.problem}" if details.problem else ""
-        return failed(f"the newest run in {environment} came to {details.verdict}{why}", run, next=again)
+        reason = f": {details.problem}" if details.problem else ""
+        return failed(f"the newest run in {environment} came to {details.verdict}{reason}", run, next=again)
     if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
         count = len(details.missing)
         lacking = f"; {count} of {details.planned} sealed tests were not passed" if count else ""
-        lacking += "".join(f"; {why}" for why in details.misplaced)
-        return missing(f"the newest run in {environment} proves nothing: {details.verdict}{lacking}", again)
+        lacking += "".join(f"; {reason}" for reason in details.misplaced)
+        return pending(f"the newest run in {environment} proves nothing: {details.verdict}{lacking}", again)
     if not situation.fresh(run):
-        return stale(f"the newest run in {environment} is of {_day(run)}", run, next=again)
+        return expired(f"the newest run in {environment} is of {_day(run)}", run, next=again)
     earlier = _earlier_runs(situation, environment)
     where = _addresses(details)
-    return proved(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE{where}{earlier}", run)
+    return passed(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE{where}{earlier}", run)
 
 
 def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...]) -> Finding:
     """The newest run there passed, and at least one test of each of ``suites`` ran in it."""
     finding = passed_run(situation, environment)
     run = situation.newest(RunPredicate, environment)
-    if finding.status != "proved" or run is None:
+    if finding.status != "passed" or run is None:
         return finding
     lacking = sorted(set(suites) - set(run.says.details.suites))
     if lacking:
-        return missing(f"the run in {environment} left out {', '.join(lacking)}")
+        return pending(f"the run in {environment} left out {', '.join(lacking)}")
     where = _addresses(run.says.details)
-    return proved(f"{', '.join(suites)} ran in {environment}{where}{_earlier_runs(situation, environment)}", run)
+    return passed(f"{', '.join(suites)} ran in {environment}{where}{_earlier_runs(situation, environment)}", run)
 
 
 def _addresses(details: RunDetails) -> str:
@@ -77,11 +77,11 @@ def not_rejected(situation: Situation) -> Finding:
     """No run of the bundle there was rejected before the newest: to try again until it passes is no proof."""
     rejected = rejected_before(situation)
     if not rejected:
-        return proved("no earlier run of this bundle was rejected")
+        return passed("no earlier run of this bundle was rejected")
     where = f"--env {situation.environment} --bundle {situation.release.short}"
-    why = f"{_earlier_runs(situation, situation.environment)[2:]}, on {_day(rejected[-1])}; nobody has signed why it may count"
+    reason = f"{_earlier_runs(situation, situation.environment)[2:]}, on {_day(rejected[-1])}; nobody has signed why it may count"
     evidence = (rejected[-1].sha256,)
-    return Finding("missing", why, evidence, f"gaia waive not-rejected {where} --until 7d --why …")
+    return Finding("pending", reason, evidence, f"gaia waive not-rejected {where} --until 7d --why …")
 
 
 def _earlier_runs(situation: Situation, environment: str) -> str:
@@ -104,14 +104,14 @@ def passed_gate(situation: Situation, environment: str) -> Finding:
     again = f"gaia promote {environment} --bundle {situation.release.short}"
     gate = situation.newest(GatePredicate, environment)
     if gate is None:
-        return missing(f"this bundle has not passed the gate of {environment}", again)
+        return pending(f"this bundle has not passed the gate of {environment}", again)
     if gate.says.decision.verdict != "PROMOTE":
         return failed(f"the gate of {environment} said {gate.says.decision.verdict}", gate, next=again)
     if not situation.fresh(gate):
-        return stale(f"the gate of {environment} decided on {_day(gate)}", gate, next=again)
+        return expired(f"the gate of {environment} decided on {_day(gate)}", gate, next=again)
     if gone := (stay := situation.stay(environment)).gone:
-        return failed(gone, gate, next=again) if stay.elsewhere else missing(gone, again)
-    return proved(f"it passed the gate of {environment} on {_day(gate)}", gate)
+        return failed(gone, gate, next=again) if stay.elsewhere else pending(gone, again)
+    return passed(f"it passed the gate of {environment} on {_day(gate)}", gate)
 
 
 def soaked(situation: Situation, environment: str) -> Finding:
@@ -120,11 +120,11 @@ def soaked(situation: Situation, environment: str) -> Finding:
     stay = situation.stay(environment)
     if stay.since is None:
         if situation.newest(DeploymentPredicate, environment) is None:
-            return missing(f"nothing shows that the bundle was deployed to {environment}")
-        return missing(stay.gone, f"gaia promote {environment} --bundle {situation.release.short}")
+            return pending(f"nothing shows that the bundle was deployed to {environment}")
+        return pending(stay.gone, f"gaia promote {environment} --bundle {situation.release.short}")
     age = situation.now - stay.since.time
     if age < need:
-        return missing(
+        return pending(
             f"{_came(stay.since)} {_span(age)} ago, {_span(need)} without a break are asked; wait {_span(need - age)}"
             + (f" (before that: {stay.before})" if stay.before else "")
         )
@@ -133,7 +133,7 @@ def soaked(situation: Situation, environment: str) -> Finding:
     bad = [run for run in runs if run.says.details.verdict == "REJECT" and run.entry.sequence > came]
     if bad:
         return failed(f"a run in {environment} failed on {_day(bad[-1])}, while it soaked", bad[-1])
-    return proved(f"in {environment} without a break since {_day(stay.since)}", stay.since)
+    return passed(f"in {environment} without a break since {_day(stay.since)}", stay.since)
 
 
 def stable(situation: Situation, environment: str) -> Finding:
@@ -141,44 +141,44 @@ def stable(situation: Situation, environment: str) -> Finding:
     runs = situation.evidence(RunPredicate, environment)[-_STABLE_RUNS:]
     again = f"gaia promote {environment} --bundle {situation.release.short}"
     if len(runs) < _STABLE_RUNS:
-        return missing(f"{len(runs)} of {_STABLE_RUNS} runs in {environment}", again)
+        return pending(f"{len(runs)} of {_STABLE_RUNS} runs in {environment}", again)
     for run in runs:
         if run.says.details.verdict != "PROMOTE":
             return failed(f"a run of {_day(run)} came to {run.says.details.verdict}", run, next=again)
         if run.says.details.flaky:
             return failed(f"flaky on {_day(run)}: {', '.join(run.says.details.flaky[:3])}", run, next=again)
-    return proved(f"the last {_STABLE_RUNS} runs in {environment} passed", *runs)
+    return passed(f"the last {_STABLE_RUNS} runs in {environment} passed", *runs)
 
 
 def core_passed(situation: Situation, environment: str) -> Finding:
     """Every core check of the newest run there passed by itself; a rule's excuse is not enough."""
     run = situation.newest(RunPredicate, environment)
-    if run is None or passed_run(situation, environment).status != "proved":
-        return missing(f"no passed run in {environment} shows it")
+    if run is None or passed_run(situation, environment).status != "passed":
+        return pending(f"no passed run in {environment} shows it")
     details = run.says.details
     if details.core_failed:
         return failed(f"core checks failed: {', '.join(details.core_failed[:3])}", run)
     if not details.core_passed:
-        return missing(f"no core check ran in {environment}")
-    return proved(f"{details.core_passed} core checks passed in {environment}", run)
+        return pending(f"no core check ran in {environment}")
+    return passed(f"{details.core_passed} core checks passed in {environment}", run)
 
 
 def performs(situation: Situation, environment: str) -> Finding:
     """Every objective was measured in the newest run there, and met. Too few samples conclude nothing."""
     run = situation.newest(RunPredicate, environment)
     if run is None or not run.says.details.slo:
-        return missing(f"no objective was measured in {environment}", f"set [[env.{environment}.slo]] in gaia.toml")
+        return pending(f"no objective was measured in {environment}", f"set [[env.{environment}.slo]] in gaia.toml")
     by_status = {status: [slo.route for slo in run.says.details.slo if slo.status == status] for status in _SLO}
     if by_status["failed"]:
         return failed(f"too slow: {', '.join(by_status['failed'])}", run)
     if run.says.details.slower:
         return failed(f"slower than the last promoted run: {'; '.join(run.says.details.slower)}", run)
     if by_status["inconclusive"]:
-        return missing(f"too few samples of {', '.join(by_status['inconclusive'])}")
+        return pending(f"too few samples of {', '.join(by_status['inconclusive'])}")
     if not situation.fresh(run):
-        return stale(f"measured on {_day(run)}", run)
+        return expired(f"measured on {_day(run)}", run)
     warned = f"; close to its limit: {', '.join(by_status['warned'])}" if by_status["warned"] else ""
-    return proved(f"{len(run.says.details.slo)} objectives met{warned}", run)
+    return passed(f"{len(run.says.details.slo)} objectives met{warned}", run)
 
 
 def rollback_ready(situation: Situation, environment: str) -> Finding:
@@ -186,43 +186,45 @@ def rollback_ready(situation: Situation, environment: str) -> Finding:
     again = f"gaia rollback {environment} --drill --release {situation.release.short}"
     rehearsals = [each for each in situation.evidence(RollbackPredicate, environment) if each.says.rehearsal]
     if not rehearsals:
-        return missing(f"no rollback from this bundle was rehearsed in {environment}", again)
+        return pending(f"no rollback from this bundle was rehearsed in {environment}", again)
     latest = rehearsals[-1]
     if latest.says.outcome not in RUNS_WELL:
         return failed(f"the rehearsal of {_day(latest)} came to {latest.says.outcome}", latest, next=again)
     if not situation.fresh(latest):
-        return stale(f"rehearsed on {_day(latest)}", latest, next=again)
-    return proved(f"rehearsed in {environment} on {_day(latest)}", latest)
+        return expired(f"rehearsed on {_day(latest)}", latest, next=again)
+    return passed(f"rehearsed in {environment} on {_day(latest)}", latest)
 
 
-def checked(situation: Situation, item: str, command: str) -> Finding:
+def checked(situation: Situation, check: str, command: str) -> Finding:
     """A tool has looked at the item for this bundle, and found nothing."""
-    found = [each for each in situation.evidence(CheckPredicate) if each.says.item == item]
+    found = [each for each in situation.evidence(CheckPredicate) if each.says.check == check]
     if not found:
-        return missing("nobody has looked", command)
+        return pending("nobody has looked", command)
     latest = found[-1]
     if latest.says.status == "failed":
-        return failed(latest.says.why, latest, next=command)
+        return failed(latest.says.reason, latest, next=command)
     if latest.says.status == "inconclusive":
-        return missing(latest.says.why, command)
+        return pending(latest.says.reason, command)
     if not situation.fresh(latest):
-        return stale(f"looked at on {_day(latest)}", latest, next=command)
-    return proved(latest.says.why, latest)
+        return expired(f"looked at on {_day(latest)}", latest, next=command)
+    return passed(latest.says.reason, latest)
 
 
-def signed(situation: Situation, item: str, roles: tuple[str, ...]) -> Finding:
+def signed(situation: Situation, check: str, roles: tuple[str, ...]) -> Finding:
     """A person in one of ``roles``, who is not an author of the bundle, has signed the item, and it still holds."""
     role = roles[0]
-    command = f"gaia signoff {item} --env {situation.environment} --bundle {situation.release.short} --role {role}"
+    command = f"gaia signoff {check} --env {situation.environment} --bundle {situation.release.short} --role {role}"
     found = [
-        each for each in situation.evidence(SignoffPredicate) if each.says.item == item and each.says.role in roles
+        each for each in situation.evidence(SignoffPredicate) if each.says.check == check and each.says.role in roles
     ]
     if not found:
-        return missing(f"not signed by {' or '.join(roles)}", command)
+        return pending(f"not signed by {' or '.join(roles)}", command)
     latest = found[-1]
     if not _in_force(latest, situation):
-        return stale(f"signed by {latest.says.signer} until {latest.says.until}", latest, next=command)
-    return Finding("signed", f"{latest.says.signer} ({latest.says.role}), until {latest.says.until}", (latest.sha256,))
+        return expired(f"signed by {latest.says.signer} until {latest.says.until}", latest, next=command)
+    return Finding(
+        "approved", f"{latest.says.signer} ({latest.says.role}), until {latest.says.until}", (latest.sha256,)
+    )
 
 
 def deployed(situation: Situation) -> Finding:
@@ -231,30 +233,30 @@ def deployed(situation: Situation) -> Finding:
     again = f"gaia promote {environment} --bundle {situation.release.short}"
     latest, stay = situation.newest(DeploymentPredicate), situation.stay(environment)
     if latest is None and stay.since is None:
-        return missing(f"nothing shows that the bundle was deployed to {environment}", again)
+        return pending(f"nothing shows that the bundle was deployed to {environment}", again)
     if stay.gone and latest is not None and latest.says.outcome not in RUNS_WELL:
         return failed(f"{latest.says.outcome}: {latest.says.reason}", latest, next=again)
     if not situation.wanted:
-        return missing(f"{environment} runs no service that the bundle has an image of")
+        return pending(f"{environment} runs no service that the bundle has an image of")
     back = _came_back(stay.since, latest)
     seen = (latest.says.services if latest else {}) | (back.says.services if back else {})
     if differing := _differing(situation, seen):
-        return missing(f"what runs is not the bundle: {', '.join(differing)}", again)
+        return pending(f"what runs is not the bundle: {', '.join(differing)}", again)
     if stay.gone:
-        return missing(stay.gone, again)
+        return pending(stay.gone, again)
     if back:
-        return proved(f"seen to run since the rollback from {back.says.release[:SHORT]} on {_day(back)}", back)
-    return proved(f"seen to run on {_day(latest)}", latest) if latest else missing(f"nothing shows it in {environment}")
+        return passed(f"seen to run since the rollback from {back.says.release[:SHORT]} on {_day(back)}", back)
+    return passed(f"seen to run on {_day(latest)}", latest) if latest else pending(f"nothing shows it in {environment}")
 
 
 def running_now(situation: Situation) -> Finding:
     """Everything of the bundle that runs there was just seen to be its images, whoever has deployed it."""
     checks = [each for each in situation.running or () if each.status != "left out"]
-    wrong = "; ".join(f"{each.what}: {each.why}" for each in checks if each.status != "same")
+    wrong = "; ".join(f"{each.what}: {each.reason}" for each in checks if each.status != "same")
     if wrong or not checks:
         again = f"gaia promote {situation.environment} --bundle {situation.release.short}"
-        return missing(wrong or f"{situation.environment} runs no service that the bundle has an image of", again)
-    return proved(f"{len(checks)} {'service runs' if len(checks) == 1 else 'services run'} the images of the bundle")
+        return pending(wrong or f"{situation.environment} runs no service that the bundle has an image of", again)
+    return passed(f"{len(checks)} {'service runs' if len(checks) == 1 else 'services run'} the images of the bundle")
 
 
 def undrifted(situation: Situation) -> Finding:
@@ -262,14 +264,14 @@ def undrifted(situation: Situation) -> Finding:
     run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)
     again = f"gaia promote {situation.environment} --bundle {situation.release.short}"
     if run is None or deployment is None:
-        return missing("nothing was observed", again)
+        return pending("nothing was observed", again)
     if run.entry.sequence < deployment.entry.sequence:
-        return missing("it was deployed again after the run", again)
+        return pending("it was deployed again after the run", again)
     if run.says.details.drift:
-        return missing(run.says.details.drift, again)
+        return pending(run.says.details.drift, again)
     if differing := _differing(situation, run.says.details.digests):
-        return missing(f"at the end of the run another image ran: {', '.join(differing)}", again)
-    return proved("what ran until the end of the run was the bundle", run)
+        return pending(f"at the end of the run another image ran: {', '.join(differing)}", again)
+    return passed("what ran until the end of the run was the bundle", run)
 
 
 def not_quarantined(situation: Situation) -> Finding:
@@ -277,9 +279,9 @@ def not_quarantined(situation: Situation) -> Finding:
     for entry in situation.entries:
         says = entry.predicate
         if isinstance(says, RollbackPredicate) and says.release == situation.release.id and not says.rehearsal:
-            why = f"it was rolled back from {says.environment} on {says.time[:10]}: {says.why}; make a new bundle"
-            return Finding("failed", why, (entry.sha256,), "gaia bundle create")
-    return proved("it was never rolled back")
+            reason = f"it was rolled back from {says.environment} on {says.time[:10]}: {says.reason}; make a new bundle"
+            return Finding("failed", reason, (entry.sha256,), "gaia bundle create")
+    return passed("it was never rolled back")
 
 
 def not_frozen(situation: Situation) -> Finding:
@@ -288,8 +290,8 @@ def not_frozen(situation: Situation) -> Finding:
         if freeze.begins <= situation.now < freeze.until:
             where = f"--env {situation.environment} --bundle {situation.release.short}"
             override = f"gaia waive not-frozen {where} --until 1d --why …"
-            return missing(f"frozen until {freeze.until.isoformat()}: {freeze.why}", override)
-    return proved("no freeze is in force")
+            return pending(f"frozen until {freeze.until.isoformat()}: {freeze.why}", override)
+    return passed("no freeze is in force")
 
 
 def _came_back(since: Evidence[Any] | None, latest: Evidence[Any] | None) -> Evidence[RollbackPredicate] | None:

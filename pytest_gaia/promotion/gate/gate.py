@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.gate import _proofs as proofs
-from pytest_gaia.promotion.gate.checklist import checklist_for
-from pytest_gaia.promotion.gate.items import Finding, Group, Item, failed, missing, proved
+from pytest_gaia.promotion.gate.check import Check, Finding, Group, failed, passed, pending
+from pytest_gaia.promotion.gate.checks import checks_for
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import Decision, GateDetails, GatePredicate, WaiverPredicate
@@ -43,7 +43,7 @@ class Gate:
     environment: str
     release: str
     verdict: Decision
-    items: tuple[Item, ...]
+    checks: tuple[Check, ...]
 
     @property
     def exit_code(self) -> int:
@@ -53,23 +53,23 @@ class Gate:
     @property
     def reasons(self) -> tuple[str, ...]:
         """What stands in the way; empty for PROMOTE."""
-        return tuple(f"{item.id}: {item.finding.why}" for item in self.items if not item.good)
+        return tuple(f"{check.id}: {check.finding.reason}" for check in self.checks if not check.good)
 
     @property
     def waived(self) -> tuple[str, ...]:
         """Items that were let go."""
-        return tuple(item.id for item in self.items if item.finding.status == "waived")
+        return tuple(check.id for check in self.checks if check.finding.status == "waived")
 
     def predicate(self, now: datetime, policies: dict[str, str], fence: int = 0) -> GatePredicate:
         """Return the decision as it goes into the ledger; ``policies`` are digests of the settings it was made by."""
-        evidence = sorted({sha256 for item in self.items for sha256 in item.finding.evidence})
+        evidence = sorted({sha256 for check in self.checks for sha256 in check.finding.evidence})
         return GatePredicate(
             verifier={
                 "id": "urn:pytest-gaia",
                 "policies": [{"digest": {"sha256": each}} for each in policies.values()],
             },
             time_created=now.isoformat(timespec="seconds"),
-            properties=tuple(item.property_name for item in self.items if item.good),
+            properties=tuple(check.property_name for check in self.checks if check.good),
             decision=GateDetails(
                 environment=self.environment,
                 release=self.release,
@@ -82,43 +82,43 @@ class Gate:
         )
 
 
-def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[Item] = ()) -> Gate:
-    """Decide. ``only="edge"`` asks whether the bundle may be deployed there, before anything of it has been.
+def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[Check] = ()) -> Gate:
+    """Decide. ``only="pre-deploy"`` asks whether the bundle may be deployed there, before anything of it has been.
 
-    ``also`` are items that the ledger knows nothing of.
+    ``also`` are checks that the ledger knows nothing of.
     """
-    asked = (item for item in (*_items(situation), *also) if only is None or item.group == only)
-    items = tuple(_waived(item, situation) for item in asked)
-    return Gate(situation.environment, situation.release.id, _word(items), items)
+    asked = (check for check in (*_checks(situation), *also) if only is None or check.group == only)
+    checks = tuple(_waived(check, situation) for check in asked)
+    return Gate(situation.environment, situation.release.id, _word(checks), checks)
 
 
-def _word(items: tuple[Item, ...]) -> Decision:
-    if any(item.finding.status == "failed" for item in items):
+def _word(checks: tuple[Check, ...]) -> Decision:
+    if any(check.finding.status == "failed" for check in checks):
         return "REJECT"
-    return "PROMOTE" if items and all(item.good for item in items) else "HOLD"
+    return "PROMOTE" if checks and all(check.good for check in checks) else "HOLD"
 
 
-def _items(situation: Situation) -> Iterator[Item]:
-    yield Item("ledger-whole", "The ledger is whole", "edge", _whole(situation))
-    yield Item("images-pinned", "Images are named by digest", "edge", _pinned(situation))
-    yield Item("not-quarantined", "Never rolled back", "edge", proofs.not_quarantined(situation))
-    yield Item(FREEZE, "No freeze in force", "edge", proofs.not_frozen(situation))
+def _checks(situation: Situation) -> Iterator[Check]:
+    yield Check("ledger-whole", "The ledger is whole", "pre-deploy", _whole(situation))
+    yield Check("images-pinned", "Images are named by digest", "pre-deploy", _pinned(situation))
+    yield Check("not-quarantined", "Never rolled back", "pre-deploy", proofs.not_quarantined(situation))
+    yield Check(FREEZE, "No freeze in force", "pre-deploy", proofs.not_frozen(situation))
     previous = situation.stage.previous
     if previous:
         passed = proofs.passed_gate(situation, previous)
-        yield Item("previous-stage", f"Passed the gate of {previous}", "edge", passed)
-        yield Item("soaked", f"Long enough in {previous}", "edge", proofs.soaked(situation, previous))
-    for entry in checklist_for(situation):
-        yield entry.item(situation)
+        yield Check("previous-stage", f"Passed the gate of {previous}", "pre-deploy", passed)
+        yield Check("soaked", f"Long enough in {previous}", "pre-deploy", proofs.soaked(situation, previous))
+    for entry in checks_for(situation):
+        yield entry.check(situation)
     for role in situation.stage.sign:
-        yield Item(f"signed-{role}", f"Signed by {role}", "edge", proofs.signed(situation, "release", (role,)))
-    yield Item("deployed", "Deployed, and seen to run", "stage", proofs.deployed(situation))
+        yield Check(f"signed-{role}", f"Signed by {role}", "pre-deploy", proofs.signed(situation, "release", (role,)))
+    yield Check("deployed", "Deployed, and seen to run", "post-deploy", proofs.deployed(situation))
     if situation.running is not None:
-        yield Item("running-now", "What runs there now", "stage", proofs.running_now(situation))
-    yield Item("suites-passed", "The sealed suites passed", "stage", _suites(situation))
+        yield Check("running-now", "What runs there now", "post-deploy", proofs.running_now(situation))
+    yield Check("suites-passed", "The sealed suites passed", "post-deploy", _suites(situation))
     if situation.stage.require_signed:
-        yield Item(RERUN, "No earlier run was rejected", "stage", proofs.not_rejected(situation))
-    yield Item("undrifted", "The same from first to last test", "stage", proofs.undrifted(situation))
+        yield Check(RERUN, "No earlier run was rejected", "post-deploy", proofs.not_rejected(situation))
+    yield Check("undrifted", "The same from first to last test", "post-deploy", proofs.undrifted(situation))
 
 
 def _suites(situation: Situation) -> Finding:
@@ -130,7 +130,7 @@ def _suites(situation: Situation) -> Finding:
 def _whole(situation: Situation) -> Finding:
     wrong = problems_of(situation.entries, situation.head)
     if not wrong:
-        return proved(f"{counted(situation.entries)}; each follows the one before it")
+        return passed(f"{counted(situation.entries)}; each follows the one before it")
     verify = "gaia ledger verify" + (f" --head {situation.head}" if situation.head else "")
     return failed(wrong[0], next=verify)
 
@@ -138,31 +138,33 @@ def _whole(situation: Situation) -> Finding:
 def _pinned(situation: Situation) -> Finding:
     release = situation.release
     if not release.components:
-        return missing("the bundle holds no image", "gaia bundle create")
+        return pending("the bundle holds no image", "gaia bundle create")
     if release.kind == "local" and situation.environment not in _LOCAL_ONLY:
         return failed("its images are on one machine only; push them, and make a bundle of what the registry has")
     services = situation.stage.services or ()
     if lacking := [each for each in services if each not in (*_NOT_BUILT, *release.digests)]:
-        why = f"no image of {', '.join(lacking)}, which {situation.environment} runs: nobody knows what is tested there"
-        return missing(why, "gaia bundle create")
+        reason = (
+            f"no image of {', '.join(lacking)}, which {situation.environment} runs: nobody knows what is tested there"
+        )
+        return pending(reason, "gaia bundle create")
     loose = [each.service for each in release.components if not each.digest.startswith("sha256:")]
-    return failed(f"no digest: {', '.join(loose)}") if loose else proved(f"{len(release.components)} images")
+    return failed(f"no digest: {', '.join(loose)}") if loose else passed(f"{len(release.components)} images")
 
 
-def _waived(item: Item, situation: Situation) -> Item:
+def _waived(check: Check, situation: Situation) -> Check:
     """Let an item of the checklist go if somebody has signed for that, and has not since thought better of it."""
-    if item.good or not (item.checklist or item.id in waivable(situation.stage)):
-        return item
-    waivers = [each for each in situation.evidence(WaiverPredicate) if each.says.item == item.id]
-    if item.id == RERUN:
+    if check.good or not (check.in_pipeline or check.id in waivable(situation.stage)):
+        return check
+    waivers = [each for each in situation.evidence(WaiverPredicate) if each.says.check == check.id]
+    if check.id == RERUN:
         # A reason that was given before the rejection is none for it.
         rejected = proofs.rejected_before(situation)
         waivers = [each for each in waivers if each.entry.sequence > rejected[-1].entry.sequence]
     if not waivers:
-        return item
+        return check
     says, given = waivers[-1].says, waivers[-1].time
     until = min(datetime.fromisoformat(says.until), given + LONGEST_WAIVER)
     if says.role != WAIVER_ROLE or situation.now > until:
-        return item
-    why = f"{item.finding.why}; waived by {says.signer} ({says.role}) until {says.until}: {says.why}"
-    return replace(item, finding=Finding("waived", why, (waivers[-1].sha256, *item.finding.evidence)))
+        return check
+    reason = f"{check.finding.reason}; waived by {says.signer} ({says.role}) until {says.until}: {says.reason}"
+    return replace(check, finding=Finding("waived", reason, (waivers[-1].sha256, *check.finding.evidence)))

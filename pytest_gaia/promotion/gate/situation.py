@@ -20,7 +20,7 @@ from pytest_gaia.promotion.ledger.statements import (
     SignoffPredicate,
     WaiverPredicate,
 )
-from pytest_gaia.promotion.release.comparison import Check
+from pytest_gaia.promotion.release.comparison import Comparison
 from pytest_gaia.promotion.release.model import Release
 
 P = TypeVar("P", bound=Predicate)
@@ -73,7 +73,7 @@ class Situation:
     """the beginning of a hash that the ledger has to hold; empty where nobody noted one"""
     here: tuple[RollOut, ...] = ()
     """what this machine has rolled out, by promotions and outside of them"""
-    running: tuple[Check, ...] | None = None
+    running: tuple[Comparison, ...] | None = None
     """what was just seen to run in the environment, against the bundle; None where nobody looked"""
 
     @property

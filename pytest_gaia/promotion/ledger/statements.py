@@ -45,6 +45,8 @@ def sha256_of(content: bytes) -> str:
 
 _STORED = {"release": "bundle", "check": "item", "versions": "releases"}
 """field → the name that it has in signed entries, which never changes"""
+_REASON = {**_STORED, "reason": "why"}
+"""the same, for entries that store their reason as ``why``"""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -124,7 +126,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """fencing number of the lock under which it ran; 0: none was held"""
 
 
-class SloResult(msgspec.Struct, frozen=True, kw_only=True):
+class SloResult(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
     """One service level objective, measured."""
 
     route: str
@@ -134,7 +136,7 @@ class SloResult(msgspec.Struct, frozen=True, kw_only=True):
     warn_ms: float | None
     fail_ms: float
     status: SloStatus
-    why: str = ""
+    reason: str = ""
 
 
 class RunPredicate(
@@ -214,18 +216,18 @@ class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STO
         return f"{self.environment} {self.release[:SHORT]}: {self.outcome}"
 
 
-class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
+class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
     """A person's word for one item of the checklist, for one bundle."""
 
     word: ClassVar[str] = "sign-off"
 
     environment: str
     release: str
-    item: str
+    check: str
     """id of the item, such as ``security-review``; or ``release`` for the release as a whole"""
     role: str
     signer: str
-    why: str = ""
+    reason: str = ""
     evidence: tuple[str, ...] = ()
     """links, or digests of files"""
     time: str
@@ -233,27 +235,27 @@ class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED
     """after this moment it is worth nothing (ISO 8601)"""
 
     def __str__(self) -> str:
-        about = f"{self.environment} {self.release[:SHORT]}: {self.item}"
+        about = f"{self.environment} {self.release[:SHORT]}: {self.check}"
         return f"{about}, by {self.signer} ({self.role}) until {self.until[:10]}"
 
 
-class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
+class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
     """An item that is let go, for a reason and for a while. Stands first in every report."""
 
     word: ClassVar[str] = "waiver"
 
     environment: str
     release: str
-    item: str
+    check: str
     role: str
     signer: str
-    why: str
+    reason: str
     time: str
     until: str
 
     def __str__(self) -> str:
-        about = f"{self.environment} {self.release[:SHORT]}: {self.item}"
-        return f"{about} let go by {self.signer} ({self.role}): {self.why}"
+        about = f"{self.environment} {self.release[:SHORT]}: {self.check}"
+        return f"{about} let go by {self.signer} ({self.role}): {self.reason}"
 
 
 class GatePredicate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -305,7 +307,7 @@ class GateDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     fence: int = 0
 
 
-class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
+class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
     """An environment went back to an earlier bundle; the one that it left is quarantined."""
 
     word: ClassVar[str] = "rollback"
@@ -315,7 +317,7 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORE
     """the one that was left"""
     target: str
     """the one that runs now"""
-    why: str
+    reason: str
     outcome: DeployOutcome
     services: dict[str, str]
     time: str
@@ -327,10 +329,10 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORE
     def __str__(self) -> str:
         how = "rehearsed " if self.rehearsal else ""
         way = f"{self.release[:SHORT]} → {self.target[:SHORT]}"
-        return f"{self.environment} {how}{way}: {self.outcome}; {self.why}"
+        return f"{self.environment} {how}{way}: {self.outcome}; {self.reason}"
 
 
-class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
+class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
     """What a tool has found about one item of the checklist, for one bundle."""
 
     word: ClassVar[str] = "check"
@@ -338,14 +340,14 @@ class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     environment: str
     """the environment that the bundle is to go to"""
     release: str
-    item: str
+    check: str
     status: CheckStatus
-    why: str
+    reason: str
     findings: tuple[str, ...] = ()
     time: str
 
     def __str__(self) -> str:
-        return f"{self.environment} {self.release[:SHORT]}: {self.item} {self.status}: {self.why}"
+        return f"{self.environment} {self.release[:SHORT]}: {self.check} {self.status}: {self.reason}"
 
 
 Predicate: TypeAlias = (

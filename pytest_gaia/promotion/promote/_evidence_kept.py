@@ -102,9 +102,9 @@ def keep_abandoned(plan: Plan, fence: int) -> None:
     for path in sorted(plan.commands.folder.glob(f"{_ABANDONED}*.jsonl")):
         content = _read(path)
         if failed := _failed(plan, content):
-            why = f"it was ended before it was written down, and {counted(len(failed), 'test')} had failed: {listed(failed)}"
+            reason = f"it was ended before it was written down, and {counted(len(failed), 'test')} had failed: {listed(failed)}"
             started = decode_run(content, path).start.started
-            _write_rejected(plan, why, {RECORD: sha256_of(content)}, (started, _now()), fence, failed)
+            _write_rejected(plan, reason, {RECORD: sha256_of(content)}, (started, _now()), fence, failed)
         path.unlink()
 
 
@@ -126,10 +126,15 @@ def _evaluated(plan: Plan, record: RecordedRun) -> EvaluatedRun:
 
 
 def _write_rejected(
-    plan: Plan, why: str, files: Mapping[str, str], between: tuple[str, str], fence: int, failed: tuple[str, ...] = ()
+    plan: Plan,
+    reason: str,
+    files: Mapping[str, str],
+    between: tuple[str, str],
+    fence: int,
+    failed: tuple[str, ...] = (),
 ) -> None:
     details = RunDetails(
-        environment=plan.name, release=plan.release.id, verdict="REJECT", plan="", planned=0, problem=why,
+        environment=plan.name, release=plan.release.id, verdict="REJECT", plan="", planned=0, problem=reason,
         started=between[0], finished=between[1], fence=fence,
     )  # fmt: skip
     configuration = tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items()))
@@ -186,10 +191,10 @@ def _untouched(plan: Plan, ran: Mark) -> bool:
     return ran.exit_code in _UNTOUCHED and not ran.problem and not _read(plan.commands.folder / RECORD)
 
 
-def _nothing_known(plan: Plan, running: dict[str, str], why: str, fence: int) -> Kept:
+def _nothing_known(plan: Plan, running: dict[str, str], reason: str, fence: int) -> Kept:
     """Until it is known what was done, the environment does not run the bundle."""
-    _write_deployment(plan, msgspec.structs.replace(_deployed(plan, None, fence), services=running, reason=why))
-    return Kept("failed", problem=why)
+    _write_deployment(plan, msgspec.structs.replace(_deployed(plan, None, fence), services=running, reason=reason))
+    return Kept("failed", problem=reason)
 
 
 def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int) -> RunPredicate:

@@ -26,7 +26,7 @@ from pytest_gaia.promotion.release.model import Release
 
 Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
 """status, why, findings"""
-ITEM = "no-experimental-features"
+CHECK_ID = "no-experimental-features"
 """of the checklist"""
 NAME = re.compile(r"^(?:\w*_)?(?:ENABLE_)?EXPERIMENTAL|^FEATURES?_\w*EXPERIMENTAL", re.IGNORECASE)
 """names of variables that switch an experimental feature"""
@@ -58,7 +58,7 @@ def not_running(promotion: Promotion, environment: Environment, release: Release
     checks = list(check_running(release, look(environment, promotion.rootdir), environment.name))
     for each in checks:
         if each.status not in ("same", "left out"):
-            return f"{environment.name} is not seen to run bundle {release.short}: {each.what}: {each.why}"
+            return f"{environment.name} is not seen to run bundle {release.short}: {each.what}: {each.reason}"
     if any(each.status == "same" for each in checks):
         return ""
     return f"{environment.name} runs nothing that bundle {release.short} has an image of"
@@ -68,7 +68,7 @@ def record_check(
     promotion: Promotion,
     environment: str,
     release: Release,
-    item: str,
+    check: str,
     found: tuple[CheckStatus, str, Sequence[str]],
     now: datetime,
 ) -> Entry:
@@ -76,13 +76,13 @@ def record_check(
 
     Raises ``ConfigError`` where it would not count for want of a signature.
     """
-    status, why, findings = found
+    status, reason, findings = found
     predicate = CheckPredicate(
         environment=environment,
         release=release.id,
-        item=item,
+        check=check,
         status=status,
-        why=why,
+        reason=reason,
         findings=tuple(findings),
         time=now.isoformat(timespec="seconds"),
     )
@@ -109,9 +109,9 @@ def check_experimental(promotion: Promotion, environment: str, release: Release,
         return "failed", f"switched on in {environment}: {', '.join(on)}", tuple(on)
     if problem or unseen:
         return "inconclusive", problem or f"the value is not known of {', '.join(unseen)}", tuple(unseen)
-    status, why = _runs(promotion, settings, release, now)
+    status, reason = _runs(promotion, settings, release, now)
     names = ", ".join(sorted({app.path.name for app in files.apps})) if files else ""
-    return (status, f"nothing is switched on in {names}; {why}" if status == "proved" else why, ())
+    return (status, f"nothing is switched on in {names}; {reason}" if status == "proved" else reason, ())
 
 
 def _files(promotion: Promotion, environment: Environment, release: Release) -> tuple[Deployment | None, str]:
@@ -122,8 +122,8 @@ def _files(promotion: Promotion, environment: Environment, release: Release) -> 
         return None, f"no deploy files say which variables {environment.name} sets"
     changed = [each for each in check_files(release, deploy_files(folder), what="kept file") if each.status != "same"]
     if changed or not release.configs:
-        why = f"{changed[0].what} {changed[0].why}" if changed else "it names none"
-        return None, f"the deploy files of bundle {release.short} are not here as they were: {why}"
+        reason = f"{changed[0].what} {changed[0].reason}" if changed else "it names none"
+        return None, f"the deploy files of bundle {release.short} are not here as they were: {reason}"
     try:
         return folder.deployment(environment.name, source), ""
     except ConfigError as error:

@@ -113,7 +113,7 @@ def _ranks(values: Iterable[float]) -> dict[float, float]:
 
 def _measured(slo: Slo, values: Sequence[float]) -> SloResult:
     measured = round(percentile(values, slo.percentile), 1) if values else None
-    status, why = _evaluated(slo, len(values), measured)
+    status, reason = _evaluated(slo, len(values), measured)
     return SloResult(
         route=slo.route,
         percentile=slo.percentile,
@@ -122,7 +122,7 @@ def _measured(slo: Slo, values: Sequence[float]) -> SloResult:
         warn_ms=slo.warn_ms,
         fail_ms=slo.fail_ms,
         status=status,
-        why=why,
+        reason=reason,
     )
 
 

@@ -16,8 +16,8 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.files.writing import make_folder
+from pytest_gaia.promotion.gate.check import Check, passed, pending
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
-from pytest_gaia.promotion.gate.items import Item, missing, proved
 from pytest_gaia.promotion.ledger._dsse import Signer
 from pytest_gaia.promotion.ledger.stores import FolderStore
 from pytest_gaia.promotion.project import Promotion
@@ -39,7 +39,7 @@ class Plan:
     promotion: Promotion
     environment: Environment
     release: Release
-    edge: Gate
+    pre_deploy: Gate
     services: tuple[str, ...]
     deploys: bool
     commands: Commands
@@ -87,13 +87,13 @@ def plan_promotion(
     signers = signers_for(promotion, name) if signing else []
     tolerances = promotion.project.tolerances
     expectations = load(folders_of(promotion.project.suites), tolerances, rootdir=promotion.rootdir)
-    edge = evaluate(situation, only="edge", also=[_own_addresses(environment)])
+    pre_deploy = evaluate(situation, only="pre-deploy", also=[_own_addresses(environment)])
     strays = strays_of(promotion, release)
     return Plan(
         promotion,
         environment,
         release,
-        edge,
+        pre_deploy,
         services,
         deploys,
         commands,
@@ -124,16 +124,16 @@ def _as_committed(environment: Environment, promotion: Promotion, release: Relea
     return replace(environment, loopback=is_same)
 
 
-def _own_addresses(environment: Environment) -> Item:
+def _own_addresses(environment: Environment) -> Check:
     """Return whether what is going to be tested is known as the environment; the run's record is asked again afterwards."""
     wrong = misplaced(environment)
     at = ", ".join(f"{service} at {address}" for service, address in environment.addresses.items())
     finding = (
-        missing("; ".join(wrong), f"gaia env show {environment.name}")
+        pending("; ".join(wrong), f"gaia env show {environment.name}")
         if wrong
-        else proved(f"{at}{' (loopback = true)' if environment.loopback else ''}")
+        else passed(f"{at}{' (loopback = true)' if environment.loopback else ''}")
     )
-    return Item("own-addresses", "Tested at its own addresses", "edge", finding)
+    return Check("own-addresses", "Tested at its own addresses", "pre-deploy", finding)
 
 
 def changed_files(plan: Plan) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def check_there(promotion: Promotion, environment: Environment, plan: RollbackPl
     for what, check in as_release.items():
         if check.status not in _FINE and as_target[what].status not in _FINE:
             raise ConfigError(
-                f"{environment.name} is not seen to run bundle {plan.release.short} ({what}: {check.why}), so that going "
+                f"{environment.name} is not seen to run bundle {plan.release.short} ({what}: {check.reason}), so that going "
                 f"back from it shows nothing. First: gaia promote {environment.name} --bundle {plan.release.short}"
             )
 
@@ -122,7 +122,7 @@ def rehearse(
         problem = problem or again
         now = datetime.now(UTC)
         says = rollback_predicate(
-            plan.release.id, plan.target.id, back, why=problem or _WHY, now=now, fence=fence, rehearsal=True
+            plan.release.id, plan.target.id, back, reason=problem or _WHY, now=now, fence=fence, rehearsal=True
         )
         if problem and says.outcome in RUNS_WELL:
             says = msgspec.structs.replace(says, outcome="failed")

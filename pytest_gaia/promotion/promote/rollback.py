@@ -108,14 +108,14 @@ def rollout_to(
 
 
 def rollback_predicate(
-    left: str, target: str, result: RolloutResult, *, why: str, now: datetime, fence: int, rehearsal: bool = False
+    left: str, target: str, result: RolloutResult, *, reason: str, now: datetime, fence: int, rehearsal: bool = False
 ) -> RollbackPredicate:
     """Return what goes into the ledger of a rollback that came to ``result``."""
     return RollbackPredicate(
         environment=result.environment,
         release=left,
         target=target,
-        why=why,
+        reason=reason,
         outcome=outcome_of(result),
         services={step.service: step.digests[0] for step in result.steps if len(step.digests) == 1},
         time=now.isoformat(timespec="seconds"),
@@ -232,7 +232,7 @@ def _apps(promotion: Promotion, environment: Environment, release: Release) -> d
     changed = [each for each in check_files(release, deploy_files(kept), what="kept file") if each.status != "same"]
     if changed:
         raise ConfigError(
-            f"bundle {release.short}: its deploy files are not as they were: {changed[0].what} {changed[0].why}. Bring "
+            f"bundle {release.short}: its deploy files are not as they were: {changed[0].what} {changed[0].reason}. Bring "
             f"{folder.relative_to(promotion.rootdir)} back from where the bundle was made. Nothing was changed."
         )
     return dict(apps_of(kept.deployment(environment.name, today.source)))

@@ -28,12 +28,12 @@ def signers_for(promotion: Promotion, *environments: str) -> list[Signer]:
         return [*signers]
     if not asking and not promotion.ledger.must_sign:
         return []
-    why = _unusable(promotion, signers)
+    reason = _unusable(promotion, signers)
     if key is not None:
-        why = f"{key.name} has the roles {', '.join(key.roles)}, not {MACHINE_ROLE}"
+        reason = f"{key.name} has the roles {', '.join(key.roles)}, not {MACHINE_ROLE}"
     who = ", ".join(asking) or f"the ledger ({promotion.ledger.store.name})"
     raise ConfigError(
-        f"{who} takes only evidence that a key with the role {MACHINE_ROLE} has signed, and {why}. "
+        f"{who} takes only evidence that a key with the role {MACHINE_ROLE} has signed, and {reason}. "
         "`gaia key create --help` tells how to make one. Nothing was written."
     )
 

@@ -19,7 +19,7 @@ from typing import Any
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.gate.checklist import BY_ID
+from pytest_gaia.promotion.gate.checks import BY_ID
 from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, WAIVER_ROLE, waivable
 from pytest_gaia.promotion.ledger._dsse import Signer
 from pytest_gaia.promotion.ledger._sshsig import NAMESPACE
@@ -42,9 +42,9 @@ _TIMEOUT = 120
 class Word:
     """What somebody says of one item, as it was given."""
 
-    item: str
+    check: str
     environment: str
-    why: str
+    reason: str
     until: str
     role: str | None
 
@@ -59,7 +59,7 @@ def write_word(
     is not whole.
     """
     stage = promotion.stage(word.environment)
-    _check_item(word, kind, stage)
+    _check_name(word, kind, stage)
     until = _end(word, kind, now)
     signer = SshSigner.of(ssh_key) if ssh_key else next(iter(promotion.signers()), None)
     if signer is None and (stage.require_signed or promotion.ledger.must_sign):
@@ -78,10 +78,10 @@ def write_word(
     common: dict[str, Any] = {
         "environment": word.environment,
         "release": release.id,
-        "item": word.item,
+        "check": word.check,
         "role": role,
         "signer": key.name if key else user or "unknown",
-        "why": " ".join(one_line(word.why).split()),
+        "reason": " ".join(one_line(word.reason).split()),
         "time": now.isoformat(timespec="seconds"),
         "until": until.isoformat(timespec="seconds"),
     }
@@ -108,33 +108,33 @@ def _end(word: Word, kind: str, now: datetime) -> datetime:
         raise ConfigError(f"--until {word.until}: has passed.")
     if kind == "waiver" and until - now > LONGEST_WAIVER:
         raise ConfigError(f"--until {word.until}: a waiver holds {LONGEST_WAIVER.days} days at most.")
-    if kind == "waiver" and not word.why.strip():
+    if kind == "waiver" and not word.reason.strip():
         raise ConfigError("--why: a waiver needs its reason.")
     return until
 
 
-def _check_item(word: Word, kind: str, stage: Stage) -> None:
-    item = BY_ID.get(word.item)
+def _check_name(word: Word, kind: str, stage: Stage) -> None:
+    check = BY_ID.get(word.check)
     known = [*(each.id for each in BY_ID.values() if each.target == word.environment), *waivable(stage)]
     if kind == "signoff":
         known = [each for each in known if each in BY_ID]
         known = [each for each in known if BY_ID[each].roles] + ([RELEASE] if stage.sign else [])
-    if word.item in known:
+    if word.check in known:
         return
-    if item is None:
+    if check is None:
         what = "can be waived there" if kind == "waiver" else "is signed there"
         raise ConfigError(
-            f"{word.item!r}: nothing of that name {what} ({word.environment}); {nearest(word.item, known)}"
+            f"{word.check!r}: nothing of that name {what} ({word.environment}); {nearest(word.check, known)}"
         )
-    if item.target == word.environment:
-        raise ConfigError(f"{word.item}: is proved by evidence, and cannot be signed; gaia checklist {item.target}.")
-    raise ConfigError(f"{word.item}: belongs to the way into {item.target}; --env {item.target}.")
+    if check.target == word.environment:
+        raise ConfigError(f"{word.check}: is proved by evidence, and cannot be signed; gaia checklist {check.target}.")
+    raise ConfigError(f"{word.check}: belongs to the way into {check.target}; --env {check.target}.")
 
 
 def _roles(word: Word, kind: str, sign: tuple[str, ...]) -> tuple[str, ...]:
     if kind == "waiver":
         return (WAIVER_ROLE,)
-    return sign if word.item == RELEASE else BY_ID[word.item].roles
+    return sign if word.check == RELEASE else BY_ID[word.check].roles
 
 
 def _trusted(promotion: Promotion, signer: Signer, release: Release, now: datetime) -> TrustedKey:
@@ -169,7 +169,7 @@ def _role(word: Word, wanted: tuple[str, ...], key: TrustedKey | None) -> str:
     if word.role in able or (word.role is None and able):
         return word.role or able[0]
     has = f"{key.name} has {', '.join(key.roles)}" if key else "this was given: " + (word.role or "none")
-    raise ConfigError(f"{word.item} is signed by {' or '.join(wanted)}; {has}. Nothing was written.")
+    raise ConfigError(f"{word.check} is signed by {' or '.join(wanted)}; {has}. Nothing was written.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Ending:
 
     exit_code: int
     gate: Gate | None
-    why: str = ""
+    reason: str = ""
     """what ended it, if not the gate's items"""
 
 

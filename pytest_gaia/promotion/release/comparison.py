@@ -48,52 +48,52 @@ def _content(folder: DeployFolder, path: Path) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Comparison:
     """One thing that was compared."""
 
     what: str
     """``image gateway``, ``deploy file fly.auth.dev.toml``, ``kept file …``, ``running gateway``"""
     status: Status
     """``unknown``: it could not be looked at; ``left out``: the environment has no such service, or the bundle none"""
-    why: str = ""
+    reason: str = ""
 
 
-def check_images(release: Release) -> Iterator[Check]:
+def check_images(release: Release) -> Iterator[Comparison]:
     """Yield, for each image, whether its reference names one digest and no other."""
     for part in sorted(release.components):
         problem = _loose(part)
-        yield Check(f"image {part.service}", "differs" if problem else "same", problem)
+        yield Comparison(f"image {part.service}", "differs" if problem else "same", problem)
 
 
-def check_files(release: Release, found: Mapping[str, bytes], *, what: str) -> Iterator[Check]:
+def check_files(release: Release, found: Mapping[str, bytes], *, what: str) -> Iterator[Comparison]:
     """Yield, for each deploy file, whether it is as it was; ``found`` is name → content now."""
     different = dict(differences(release.configs, found))
     for name in sorted(release.configs.keys() | found.keys()):
-        yield Check(f"{what} {name}", "differs" if name in different else "same", different.get(name, ""))
+        yield Comparison(f"{what} {name}", "differs" if name in different else "same", different.get(name, ""))
 
 
-def check_running(release: Release, sights: Sequence[Sight], environment: str) -> Iterator[Check]:
+def check_running(release: Release, sights: Sequence[Sight], environment: str) -> Iterator[Comparison]:
     """Yield, for each service of the bundle or of the environment, whether what runs is what is in the bundle."""
     seen = {sight.service: sight for sight in sights}
     for service in sorted(release.digests.keys() | seen.keys()):
         what = f"running {service}"
         if service not in seen:
-            yield Check(what, "left out", f"{environment} has no {service}")
+            yield Comparison(what, "left out", f"{environment} has no {service}")
         elif service not in release.digests:
-            yield Check(what, "left out", "the bundle has no image of it")
+            yield Comparison(what, "left out", "the bundle has no image of it")
         else:
             yield _running(what, seen[service], release.digests[service])
 
 
-def _running(what: str, sight: Sight, wanted: str) -> Check:
+def _running(what: str, sight: Sight, wanted: str) -> Comparison:
     if sight.observation is None:
-        return Check(what, "unknown", sight.problem)
+        return Comparison(what, "unknown", sight.problem)
     if problem := not_one(sight):
-        return Check(what, "differs", f"{sight.app} {problem}")
+        return Comparison(what, "differs", f"{sight.app} {problem}")
     (running,) = digests(sight.observation)
     if running != wanted:
-        return Check(what, "differs", f"{sight.app} runs {running[:19]}, the bundle has {wanted[:19]}")
-    return Check(what, "same")
+        return Comparison(what, "differs", f"{sight.app} runs {running[:19]}, the bundle has {wanted[:19]}")
+    return Comparison(what, "same")
 
 
 def _loose(part: Component) -> str:

@@ -61,8 +61,8 @@ def running_images(sights: Sequence[Sight], environment: str) -> tuple[Component
         if sight.observation is None:
             unseen.setdefault(sight.problem, []).append(f"{sight.service} ({sight.app})")
     if unseen:
-        why = " ".join(f"{', '.join(services)}: {problem}" for problem, services in unseen.items())
-        raise DeployUnavailable(f"{environment}: what runs there could not be observed. {why}")
+        reason = " ".join(f"{', '.join(services)}: {problem}" for problem, services in unseen.items())
+        raise DeployUnavailable(f"{environment}: what runs there could not be observed. {reason}")
     wrong = [f"{sight.service} ({sight.app}) {problem}" for sight in sights if (problem := not_one(sight))]
     if wrong:
         raise DeployFailed(

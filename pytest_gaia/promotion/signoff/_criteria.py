@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from pytest_gaia.promotion.gate.check import Check
 from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, RERUN, WAIVER_ROLE, Gate
-from pytest_gaia.promotion.gate.items import Item
 from pytest_gaia.promotion.gate.situation import Evidence, Situation, approvers
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import GatePredicate, SignoffPredicate, WaiverPredicate
@@ -14,15 +14,15 @@ from pytest_gaia.report.signoff.page import Approval, GateCheck, Proof, Signatur
 
 def checks(gate: Gate, entries: Sequence[Entry]) -> tuple[GateCheck, ...]:
     """Return the checks of the decision: waived ones first, then those that did not pass."""
-    ordered = sorted(gate.items, key=lambda item: (item.finding.status != "waived", item.good))
+    ordered = sorted(gate.checks, key=lambda item: (item.finding.status != "waived", item.good))
     return tuple(
         GateCheck(
             id=item.id,
             title=item.title,
-            when="before deployment" if item.group == "edge" else "after deployment",
+            when="before deployment" if item.group == "pre-deploy" else "after deployment",
             status=item.finding.status,
             good=item.good,
-            reason=plain_times(item.finding.why),
+            reason=plain_times(item.finding.reason),
             next="" if item.good else item.finding.next,
             proofs=tuple(_proof(entry) for entry in _found(item, entries)),
         )
@@ -35,8 +35,8 @@ def approvals(gates: Sequence[tuple[Situation, Gate]]) -> tuple[Approval, ...]:
     return tuple(
         _row(situation, item)
         for situation, gate in gates
-        for item in gate.items
-        if item.checklist or item.id.startswith("signed-")
+        for item in gate.checks
+        if item.in_pipeline or item.id.startswith("signed-")
     )
 
 
@@ -64,7 +64,7 @@ def signatures(gate: Gate, situation: Situation) -> tuple[Signature, ...]:
 
 
 def _signature(gate: Gate, situation: Situation, role: str) -> Signature:
-    check = next((each for each in gate.items if each.id == f"signed-{role}" and each.good), None)
+    check = next((each for each in gate.checks if each.id == f"signed-{role}" and each.good), None)
     entry = next(_found(check, situation.entries), None) if check else None
     says = entry.predicate if entry else None
     if entry is None or not isinstance(says, SignoffPredicate):
@@ -72,7 +72,7 @@ def _signature(gate: Gate, situation: Situation, role: str) -> Signature:
     return Signature(role, says.signer, moment(entry.time) if entry.time else "")
 
 
-def _found(item: Item, entries: Sequence[Entry]) -> Iterator[Entry]:
+def _found(item: Check, entries: Sequence[Entry]) -> Iterator[Entry]:
     by_hash = {entry.sha256: entry for entry in entries}
     return (by_hash[sha256] for sha256 in item.finding.evidence if sha256 in by_hash)
 
@@ -82,7 +82,7 @@ def _proof(entry: Entry) -> Proof:
     return Proof(entry.sequence, entry.sha256, entry.word, moment(entry.time) if entry.time else "", signed_by)
 
 
-def _row(situation: Situation, item: Item) -> Approval:
+def _row(situation: Situation, item: Check) -> Approval:
     entry = next(_found(item, situation.entries), None)
     says = entry.predicate if entry else None
     who = until = ""
@@ -95,7 +95,7 @@ def _row(situation: Situation, item: Item) -> Approval:
         title=item.title,
         status=item.finding.status,
         good=item.good,
-        reason=plain_times(item.finding.why),
+        reason=plain_times(item.finding.reason),
         who=who,
         when=moment(entry.time) if entry and entry.time else "",
         until=until,
@@ -108,11 +108,11 @@ def _waiver(look: Look, situation: Situation, gate: Gate, waiver: Evidence[Waive
     keys = ", ".join(key.name for key in approvers(waiver.entry, situation.release))
     state, in_force = _state(look, situation, gate, waiver, until)
     return Waiver(
-        check=says.item,
+        check=says.check,
         environment=situation.environment,
         owner=says.signer,
         approver=f"{keys} ({says.role})" if keys else f"no key ({says.role})",
-        reason=says.why,
+        reason=says.reason,
         given=moment(waiver.time),
         until=moment(until),
         age_days=(look.now - waiver.time).days,
@@ -125,12 +125,12 @@ def _state(
     look: Look, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate], until: datetime
 ) -> tuple[str, bool]:
     """Return the state of the waiver today, and whether it is in force."""
-    item = next((each for each in gate.items if each.id == waiver.says.item), None)
+    item = next((each for each in gate.checks if each.id == waiver.says.check), None)
     if item is not None and item.finding.status == "waived" and waiver.sha256 in item.finding.evidence:
         return "in force", True
     decision = situation.newest(GatePredicate)
     earlier = situation is not look.target
-    if earlier and decision is not None and waiver.says.item in decision.says.decision.waived:
+    if earlier and decision is not None and waiver.says.check in decision.says.decision.waived:
         return f"used by the gate on {moment(decision.time)}", True
     if waiver.says.role != WAIVER_ROLE:
         return f"invalid: only a {WAIVER_ROLE} can waive", False

@@ -192,7 +192,7 @@ def _objective(look: Look, name: str, result: SloResult) -> Objective:
         warn_ms=result.warn_ms,
         fail_ms=result.fail_ms,
         status=result.status,
-        reason=result.why,
+        reason=result.reason,
         median_ms=round(median(times), 1) if times else None,
         slowest_ms=round(max(times), 1) if times else None,
     )

@@ -137,8 +137,8 @@ def _days_left(look: Look, use: ExpectationUse) -> int:
 def blocking(look: Look, gate: Gate) -> tuple[Blocking, ...]:
     """Return the checks of the gate that did not pass, every blocking test, and every unexpected pass."""
     checks = [
-        Blocking(item.title, gate.environment, item.finding.why, item.finding.next)
-        for item in gate.items
+        Blocking(item.title, gate.environment, item.finding.reason, item.finding.next)
+        for item in gate.checks
         if not item.good
     ]
     return (*checks, *(each for seen in look.runs.values() for each in _blocking_tests(look, seen)))

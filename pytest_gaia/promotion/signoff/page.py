@@ -82,7 +82,9 @@ def signoff_page(promotion: Promotion, release: Release, asked: Asked, now: date
     allure = checked_address(asked.allure) if asked.allure else ""
     links = links_of(promotion.project, _resolved(promotion))
     look = _with_files(Look(promotion, release, entries, now, way, {}, allure, links), asked)
-    gates = [(each, evaluate(each, only="edge" if each is not look.target or _before(each) else None)) for each in way]
+    gates = [
+        (each, evaluate(each, only="pre-deploy" if each is not look.target or _before(each) else None)) for each in way
+    ]
     page = clean(_page(look, gates), redactor_of(promotion).text)
     return Found(page, gates[-1][1].exit_code, problems_of(entries))
 
@@ -167,8 +169,8 @@ def _question(look: Look) -> str:
 
 def _reasons(gate: Gate, waived: Sequence[str]) -> tuple[str, ...]:
     if gate.verdict != "PROMOTE":
-        return tuple(f"{item.title}: {plain_times(item.finding.why)}" for item in gate.items if not item.good)
-    every = f"All {len(gate.items)} checks of the {gate.environment} gate passed"
+        return tuple(f"{item.title}: {plain_times(item.finding.reason)}" for item in gate.checks if not item.good)
+    every = f"All {len(gate.checks)} checks of the {gate.environment} gate passed"
     if waived:
         return (f"{every}; waived here or in an earlier stage: {', '.join(waived)}.",)
     return (f"{every}, and no check was waived.",)

@@ -86,7 +86,7 @@ def test_it_is_written_into_the_ledger_and_holds_until_a_release_is_promoted(
     shutil.rmtree(released.folder.parents[1] / FOLDER)
     code, out, _ = gate(gaia, released)
     assert code == 11
-    assert [line.split()[:2] for line in out.splitlines() if SAID in line] == [["missing", "deployed"]]
+    assert [line.split()[:2] for line in out.splitlines() if SAID in line] == [["pending", "deployed"]]
     shown = page(gaia, released)
     assert (shown["answer"], shown["exit_code"]) == ("NO GO", 11)
     assert SAID in json.dumps(shown["reasons"])
@@ -135,8 +135,8 @@ def test_what_somebody_else_has_deployed_is_seen_by_looking(
     fake_tools.fault("*", "not-logged-in")
     code, out, err = gate(gaia, released, "--observe", "--json")
     assert code == 11, err
-    item = next(each for each in json.loads(out)["items"] if each["id"] == "running-now")
-    assert (item["status"], item["next"]) == ("missing", f"gaia promote production --bundle {released.id}")
+    check = next(each for each in json.loads(out)["items"] if each["id"] == "running-now")
+    assert (check["status"], check["next"]) == ("pending", f"gaia promote production --bundle {released.id}")
 
     code, out, err = gate(gaia, released, "--observe", "--edge")
     assert (code, out) == (4, "")

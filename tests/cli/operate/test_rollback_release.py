@@ -94,7 +94,7 @@ class Releases:
     def rolled_back(self, **changes: Any) -> None:
         """A rollback is in the ledger."""
         values: dict[str, Any] = {
-            "environment": "staging", "target": "earlier", "why": "", "outcome": "deployed", "services": {},
+            "environment": "staging", "target": "earlier", "reason": "", "outcome": "deployed", "services": {},
             "time": self._tick(),
         }  # fmt: skip
         release = changes.pop("release")
@@ -105,10 +105,10 @@ class Releases:
         entries = Promotion.here().ledger.entries()
         return [each.predicate for each in entries if isinstance(each.predicate, RollbackPredicate)]
 
-    def item(self, release: Release, environment: str, name: str) -> str:
+    def check(self, release: Release, environment: str, name: str) -> str:
         """What a gate says of one item."""
         situation = Promotion.here().situation(environment, release)
-        return next(item.finding.status for item in evaluate(situation).items if item.id == name)
+        return next(check.finding.status for check in evaluate(situation).checks if check.id == name)
 
     def _write(self, kind: str, release: Release, predicate: Any) -> None:
         Promotion.here().ledger.append(kind, release.subjects(), predicate, signers=self.signers)
@@ -192,8 +192,8 @@ def test_it_goes_back_as_a_whole_and_quarantines_what_it_leaves(
     assert (says.release, says.target, says.outcome, says.rehearsal) == (new.id, old.id, "deployed", False)
     assert says.services == old.digests
     assert says.fence == 1
-    assert releases.item(new, "production", "not-quarantined") == "failed"
-    assert releases.item(old, "staging", "not-quarantined") == "proved"
+    assert releases.check(new, "production", "not-quarantined") == "failed"
+    assert releases.check(old, "staging", "not-quarantined") == "passed"
 
     code, _, err = gaia("rollback", "staging", "--confirm", "staging")
     assert code == 4
@@ -227,7 +227,7 @@ def test_a_rollback_does_not_wait_for_a_key_and_writes_nothing_that_ends_a_signe
     assert code == 0, err
     assert [says.outcome for says in releases.written()] == ["unchanged"]
     assert Promotion.here().ledger.problems() == ()
-    assert releases.item(new, "production", "not-quarantined") == "failed"
+    assert releases.check(new, "production", "not-quarantined") == "failed"
 
 
 def test_what_runs_afterwards_and_does_not_work_is_said(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
@@ -302,7 +302,7 @@ def test_an_image_that_is_named_leaves_the_release_too(
     assert code == 0, err
     (says,) = releases.written()
     assert (says.release, says.target) == (new.id, "no bundle")
-    assert releases.item(new, "staging", "deployed") == "missing"
+    assert releases.check(new, "staging", "deployed") == "pending"
 
 
 def test_another_database_is_refused_unless_it_is_accepted(releases: Releases, gaia: Gaia) -> None:
@@ -345,8 +345,8 @@ def test_a_rehearsal_goes_both_ways_and_the_gate_takes_it(
     assert apps == [f"gaia-{each}-staging" for each in ("gateway", "auth", "auth", "gateway")]
     (says,) = releases.written()
     assert (says.rehearsal, says.outcome, says.target) == (True, "deployed", old.id)
-    assert releases.item(new, "staging", "not-quarantined") == "proved"
-    assert releases.item(new, "staging", "deployed") == "proved"
+    assert releases.check(new, "staging", "not-quarantined") == "passed"
+    assert releases.check(new, "staging", "deployed") == "passed"
 
 
 def test_a_rehearsal_whose_way_back_fails_goes_forward_all_the_same_and_proves_nothing(
@@ -469,11 +469,11 @@ def test_a_rehearsal_that_was_interrupted_leaves_nothing_known_until_it_is_repea
     fake_tools.heal()
 
     assert process.returncode == 130
-    assert releases.item(new, "staging", "deployed") == "failed"
+    assert releases.check(new, "staging", "deployed") == "failed"
 
     code, _, err = gaia("rollback", "staging", "--drill", "--release", new.short)
     assert code == 0, err
-    assert releases.item(new, "staging", "deployed") == "proved"
+    assert releases.check(new, "staging", "deployed") == "passed"
 
 
 def test_a_release_whose_image_is_gone_is_passed_over(

@@ -28,10 +28,10 @@ IDLE = ExpectationUse("models-shadowed", "models are shadowed", "GAIA-435", "@ch
 
 
 def evaluated(
-    node: str, outcome: str = "passed", why: str = "", expectations: tuple[str, ...] = (), *, gates: bool = False
+    node: str, outcome: str = "passed", reason: str = "", expectations: tuple[str, ...] = (), *, gates: bool = False
 ) -> ClassifiedTest:
     """Return what a verdict file says of one test."""
-    return ClassifiedTest(node, outcome, gates, why, expectations, ())
+    return ClassifiedTest(node, outcome, gates, reason, expectations, ())
 
 
 def evaluated_in(environment: str) -> tuple[ClassifiedTest, ...]:

@@ -139,10 +139,10 @@ def test_what_only_adds_is_proved_and_the_gate_takes_it(released: Path, gaia: Ga
     assert (code, err) == (0, "")
     assert "proved: nothing breaks in gateway, 1 compatible changes" in out
     (found,) = checks()
-    assert (found.environment, found.item, found.status) == ("dev", "no-breaking-api-change", "proved")
+    assert (found.environment, found.check, found.status) == ("dev", "no-breaking-api-change", "proved")
     promotion = Promotion.here()
-    items = {item.id: item.finding.status for item in evaluate(promotion.situation("dev", RELEASE)).items}
-    assert items["no-breaking-api-change"] == "proved"
+    items = {check.id: check.finding.status for check in evaluate(promotion.situation("dev", RELEASE)).checks}
+    assert items["no-breaking-api-change"] == "passed"
 
 
 def test_what_breaks_is_written_with_what_it_is(released: Path, services: tuple[Service, Service], gaia: Gaia) -> None:

@@ -72,8 +72,8 @@ def test_nothing_switched_on_and_nothing_run_is_proved(release: Callable[..., Re
     assert out.startswith("proved: nothing is switched on in fly.auth.staging.toml, fly.gateway.staging.toml; ")
     assert "the newest run in dev ran no experimental test\n" in out
     promotion = Promotion.here()
-    items = {item.id: item.finding.status for item in evaluate(promotion.situation("staging", made)).items}
-    assert items["no-experimental-features"] == "proved"
+    items = {check.id: check.finding.status for check in evaluate(promotion.situation("staging", made)).checks}
+    assert items["no-experimental-features"] == "passed"
 
 
 @pytest.mark.parametrize(

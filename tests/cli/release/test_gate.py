@@ -33,7 +33,7 @@ def test_an_honest_release_is_promoted_at_every_stage(gaia: Gaia, pipeline: Unde
     assert (code, err) == (0, "")
     assert lines[-2] == f"production, bundle {pipeline.id}: PROMOTE"
     assert lines[-1] == f"ledger head: {pipeline.entries()[-1].sha256}"
-    assert any(line.split()[:2] == ["signed", "security-review"] for line in lines)
+    assert any(line.split()[:2] == ["approved", "security-review"] for line in lines)
     assert len(pipeline.entries()) == before, "a gate writes nothing"
 
 
@@ -82,7 +82,7 @@ def test_nothing_in_the_ledger_holds_and_says_what_to_do(gaia: Gaia, pipeline: U
     code, out, _ = gaia("gate", "dev", "--bundle", pipeline.id)
 
     assert code == 11
-    assert "missing  previous-stage" in out
+    assert "pending  previous-stage" in out
     assert f"  previous-stage: gaia promote local --bundle {pipeline.id}" in out
     assert (
         f"  feature-complete: gaia signoff feature-complete --env dev --bundle {pipeline.id} --role release-manager"
@@ -104,7 +104,7 @@ def test_a_decision_as_json(gaia: Gaia, pipeline: Underway) -> None:
     assert (document["verdict"], document["exit_code"]) == ("REJECT", 1)
     assert "deployed: phantom: the old image runs" in document["reasons"]
     assert document["ledger_head"] == pipeline.entries()[-1].sha256
-    items = {item["id"]: item for item in document["items"]}
+    items = {check["id"]: check for check in document["items"]}
     assert set(items["deployed"]) == {"id", "title", "group", "status", "why", "next", "evidence"}
     assert items["deployed"]["status"] == "failed"
     assert items["rollback-ready"]["evidence"] == [
@@ -122,7 +122,7 @@ def test_a_waiver_stands_first(gaia: Gaia, pipeline: Underway) -> None:
     code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--edge")
 
     assert code == 0
-    assert out.splitlines()[1].startswith("waived  rollback-ready")
+    assert out.splitlines()[1].startswith("waived    rollback-ready")
     assert "waived by rita (release-manager) until" in out.splitlines()[1]
     assert "the partner needs it today" in out.splitlines()[1]
 
@@ -150,8 +150,8 @@ def test_who_may_not_sign_does_not_count_by_writing_past_the_command(gaia: Gaia,
     code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--edge")
 
     assert code == 11
-    assert "missing  security-review" in out
-    assert "missing  signed-release-manager" in out
+    assert "pending  security-review" in out
+    assert "pending  signed-release-manager" in out
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_the_checklist_of_all_edges(gaia: Gaia, pipeline: Underway) -> None:
         "staging → production",
     ]
     assert f"  rollback-ready: gaia rollback staging --drill --release {pipeline.id}" in out
-    assert sum(line.startswith(("proved", "signed", "missing")) for line in out.splitlines()) == 11
+    assert sum(line.startswith(("passed", "approved", "pending")) for line in out.splitlines()) == 11
 
 
 def test_the_checklist_of_one_edge(gaia: Gaia, pipeline: Underway) -> None:
@@ -216,12 +216,12 @@ def test_the_checklist_of_one_edge(gaia: Gaia, pipeline: Underway) -> None:
     document = json.loads(out)
     assert code == 0
     assert list(document) == ["production"]
-    assert {item["id"]: item["status"] for item in document["production"]} == {
-        "staging-validated": "proved",
-        "core-verified": "proved",
-        "performance-acceptable": "proved",
-        "security-review": "signed",
-        "rollback-ready": "proved",
+    assert {check["id"]: check["status"] for check in document["production"]} == {
+        "staging-validated": "passed",
+        "core-verified": "passed",
+        "performance-acceptable": "passed",
+        "security-review": "approved",
+        "rollback-ready": "passed",
     }
 
 

@@ -60,7 +60,7 @@ def test_a_signoff_is_signed_in_its_role_and_opens_the_gate(
     says = entry.predicate
     assert isinstance(says, SignoffPredicate)
     assert (entry.kind, entry.problem, [key.name for key in entry.signers]) == (SIGNOFF, "", ["sam"])
-    assert (says.item, says.role, says.signer, says.why) == ("security-review", "security", "sam", "report SEC-88")
+    assert (says.check, says.role, says.signer, says.reason) == ("security-review", "security", "sam", "report SEC-88")
     assert says.release == pipeline.release.id
     assert entry.subjects == pipeline.release.subjects()
     assert datetime.fromisoformat(says.until) - datetime.fromisoformat(says.time) == timedelta(days=3)
@@ -82,7 +82,7 @@ def test_a_waiver_lets_an_item_go(gaia: Gaia, pipeline: Underway, monkeypatch: p
     assert "signed by rita" in out
     assert entry.kind == WAIVER
     assert isinstance(entry.predicate, WaiverPredicate)
-    assert entry.predicate.why == "partner launch"
+    assert entry.predicate.reason == "partner launch"
     assert "waived" in gaia("checklist", "production", "--bundle", pipeline.id).out
 
 
@@ -96,7 +96,7 @@ def test_an_ssh_key_signs_through_ssh_keygen(gaia: Gaia, pipeline: Underway, pro
         assert (code, err) == (0, "")
         assert "signed by sue" in out
     assert [entry.problem for entry in pipeline.entries()] == ["", ""]
-    assert "signed" in gaia("checklist", "production", "--bundle", pipeline.id).out
+    assert "approved" in gaia("checklist", "production", "--bundle", pipeline.id).out
 
 
 def test_ssh_keys_that_do_not_sign(
@@ -137,7 +137,7 @@ def test_ssh_keys_that_do_not_sign(
         ((*REVIEW, "--until", "-1d"), "--until -1d: no time"),
         ((*WAIVE, "--until", "31d"), "--until 31d: a waiver holds 30 days at most"),
         ((*WAIVE,), "Missing option '--until'"),
-        (("waive", "rollback-ready", "--env", "production", "--until", "2d"), "Missing option '--why'"),
+        (("waive", "rollback-ready", "--env", "production", "--until", "2d"), "Missing option '--reason'"),
         ((*WAIVE[:4], "--why", " \n", "--until", "2d"), "--why: a waiver needs its reason"),
         ((*REVIEW, "--role", "product"), "security-review is signed by security; sam has security"),
         (("signoff", "release", "--env", "production"), "release is signed by release-manager; sam has security"),
@@ -265,7 +265,7 @@ def test_a_reason_is_one_line_wherever_it_is_shown(
 
     says = pipeline.entries()[-1].predicate
     assert isinstance(says, WaiverPredicate)
-    assert says.why == "first proved deployed \\x1b[31m"
+    assert says.reason == "first proved deployed \\x1b[31m"
 
 
 def test_without_the_package_that_signs_it_is_said_which(

@@ -163,9 +163,13 @@ def test_the_checklist_names_who_signed_when_and_until_when(told: Told, pipeline
     rows = {each["title"]: each for each in told()["approvals"]}
 
     review, proved = rows["Security review complete"], rows["Core functionality verified"]
-    assert (review["status"], review["who"], review["edge"]) == ("signed", "sam (security)", "staging → production")
+    assert (review["status"], review["who"], review["edge"]) == (
+        "approved",
+        "sam (security)",
+        "staging → production",
+    )
     assert review["until"][:10] == (datetime.fromisoformat(review["when"][:16]) + timedelta(days=7)).date().isoformat()
-    assert (proved["status"], proved["who"], proved["until"]) == ("proved", "ci", "")
+    assert (proved["status"], proved["who"], proved["until"]) == ("passed", "ci", "")
     assert "Signed by release-manager" in rows
     assert len(rows) == 12
 

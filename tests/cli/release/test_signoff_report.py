@@ -249,7 +249,9 @@ def test_on_a_later_day_what_was_signed_has_ended(told: Told, pipeline: Underway
     page = told("--as-of", (pipeline.now + timedelta(days=8)).isoformat())
 
     assert page["answer"] == "NO GO"
-    assert next(each for each in page["approvals"] if each["title"] == "Security review complete")["status"] == "stale"
+    assert (
+        next(each for each in page["approvals"] if each["title"] == "Security review complete")["status"] == "expired"
+    )
 
 
 def test_no_secret_that_the_machine_knows_is_on_the_page(
@@ -263,7 +265,7 @@ def test_no_secret_that_the_machine_knows_is_on_the_page(
     why = " ".join(planted)
     node = f"suites/chat/test_chat.py::test_b[{secrets['FLY_API_TOKEN']}]"
     pipeline.through_local()
-    pipeline.waive("feature-complete", "dev", "rita", "release-manager", why=why)
+    pipeline.waive("feature-complete", "dev", "rita", "release-manager", reason=why)
     pipeline.deploy("dev", reason=why)
     tests = (*evaluated_in("dev"), evaluated(node, "failed", why, gates=True))
     run_kept(pipeline, project, "dev", verdict_of(pipeline, "dev", tests, verdict="REJECT"))
@@ -279,7 +281,7 @@ def test_no_secret_that_the_machine_knows_is_on_the_page(
 def test_names_and_reasons_stay_text(gaia: Gaia, pipeline: Underway, project: Path) -> None:
     hostile = "<script>alert(1)</script>\u202e|`x`"
     pipeline.through_local()
-    pipeline.waive("feature-complete", "dev", "rita", "release-manager", why=hostile, signer=hostile)
+    pipeline.waive("feature-complete", "dev", "rita", "release-manager", reason=hostile, signer=hostile)
     pipeline.deploy("dev")
     tests = (
         *evaluated_in("dev"),

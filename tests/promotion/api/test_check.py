@@ -41,7 +41,7 @@ def test_what_was_not_compared_proves_nothing(before: Snapshot, after: Snapshot,
     found = check(before, after)
 
     assert (found.status, found.exit_code) == (status, code)
-    assert found.why
+    assert found.reason
 
 
 def test_the_findings_hold_what_breaks_and_what_was_compared() -> None:

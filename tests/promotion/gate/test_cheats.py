@@ -429,7 +429,7 @@ def a_rehearsed_rollback_that_did_not_work(pipeline: Pipeline) -> None:
 @cheat
 def a_release_that_was_rolled_back_before(pipeline: Pipeline) -> None:
     pipeline.all_but("into_production")
-    pipeline.roll_back("production", rehearsal=False, why="orders were lost")
+    pipeline.roll_back("production", rehearsal=False, reason="orders were lost")
     pipeline.into_production()
 
 
@@ -437,7 +437,7 @@ def a_release_that_was_rolled_back_before(pipeline: Pipeline) -> None:
 def a_breaking_change_of_the_api(pipeline: Pipeline) -> None:
     pipeline.through_local()
     pipeline.sign("feature-complete", "dev", "rita", "release-manager")
-    pipeline.check("no-breaking-api-change", "dev", status="failed", why="GET /api/v1/chat is gone")
+    pipeline.check("no-breaking-api-change", "dev", status="failed", reason="GET /api/v1/chat is gone")
     pipeline.deploy("dev")
     pipeline.run("dev")
     pipeline.run("dev")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.stages import Stage
-from pytest_gaia.promotion.gate.checklist import CHECKLIST
+from pytest_gaia.promotion.gate.checks import CHECKS
 from pytest_gaia.promotion.gate.gate import evaluate
 from pytest_gaia.promotion.gate.situation import Situation
 from tests.promotion.pipeline import STAGES, Pipeline, made_release
@@ -16,8 +16,8 @@ from tests.promotion.pipeline import STAGES, Pipeline, made_release
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_gaia.promotion.gate.check import Group
     from pytest_gaia.promotion.gate.gate import Gate
-    from pytest_gaia.promotion.gate.items import Group
     from tests.promotion.conftest import Keyring
 
 
@@ -36,7 +36,7 @@ def test_an_honest_release_goes_the_whole_way(pipeline: Pipeline) -> None:
         step()
         words.append(pipeline.decide(environment).verdict)
     pipeline.ready_for_production()
-    assert pipeline.decide("production", "edge").verdict == "PROMOTE"
+    assert pipeline.decide("production", "pre-deploy").verdict == "PROMOTE"
     assert pipeline.decide("production").verdict == "HOLD"
     pipeline.into_production()
     assert [*words, pipeline.decide("production").verdict] == ["PROMOTE"] * 4
@@ -49,60 +49,60 @@ def test_an_empty_ledger_promotes_nothing(pipeline: Pipeline) -> None:
 
 
 def test_every_item_of_the_pipeline_is_asked_at_its_edge(pipeline: Pipeline) -> None:
-    asked = {item.id for name in ("dev", "staging", "production") for item in pipeline.decide(name).items}
-    assert len(CHECKLIST) == 11
-    assert {item.id for item in CHECKLIST} <= asked
+    asked = {check.id for name in ("dev", "staging", "production") for check in pipeline.decide(name).checks}
+    assert len(CHECKS) == 11
+    assert {check.id for check in CHECKS} <= asked
 
 
 def test_what_is_missing_names_the_command_that_brings_it(pipeline: Pipeline) -> None:
     pipeline.all_but("ready_for_production", "into_production")
-    by_id = {item.id: item.finding for item in pipeline.decide("production").items}
+    by_id = {check.id: check.finding for check in pipeline.decide("production").checks}
     short = pipeline.release.short
     assert by_id["security-review"].next == (
         f"gaia signoff security-review --env production --bundle {short} --role security"
     )
     assert by_id["rollback-ready"].next == f"gaia rollback staging --drill --release {short}"
-    assert by_id["soaked"].why.startswith("deployed to staging 0 h")
+    assert by_id["soaked"].reason.startswith("deployed to staging 0 h")
 
 
 def test_a_waiver_lets_an_item_go_and_says_so(pipeline: Pipeline) -> None:
     pipeline.all_but("ready_for_production", "into_production")
     pipeline.sign_for_production()
-    assert pipeline.decide("production", "edge").verdict == "HOLD"
+    assert pipeline.decide("production", "pre-deploy").verdict == "HOLD"
     pipeline.waive("rollback-ready", "production", "rita", "release-manager")
-    gate = pipeline.decide("production", "edge")
+    gate = pipeline.decide("production", "pre-deploy")
     assert (gate.verdict, gate.waived) == ("PROMOTE", ("rollback-ready",))
-    assert "waived by rita (release-manager)" in next(i.finding.why for i in gate.items if i.id == "rollback-ready")
+    assert "waived by rita (release-manager)" in next(i.finding.reason for i in gate.checks if i.id == "rollback-ready")
 
 
 def test_each_further_run_is_counted_and_one_after_a_rejection_needs_a_signed_reason(pipeline: Pipeline) -> None:
     pipeline.all_but("into_production")
     pipeline.deploy("production")
 
-    def said(item: str) -> tuple[str, str]:
-        finding = next(each.finding for each in pipeline.decide("production").items if each.id == item)
-        return finding.status, finding.why.partition("; ")[2] or finding.why
+    def said(check: str) -> tuple[str, str]:
+        finding = next(each.finding for each in pipeline.decide("production").checks if each.id == check)
+        return finding.status, finding.reason.partition("; ")[2] or finding.reason
 
     pipeline.run("production")
-    assert said("suites-passed") == ("proved", "health ran in production")
+    assert said("suites-passed") == ("passed", "health ran in production")
     pipeline.run("production")
-    assert said("suites-passed") == ("proved", "2nd run")
+    assert said("suites-passed") == ("passed", "2nd run")
     pipeline.run("production", verdict="DRIFT")
-    assert said("not-rejected") == ("proved", "no earlier run of this bundle was rejected")
+    assert said("not-rejected") == ("passed", "no earlier run of this bundle was rejected")
     pipeline.run("production")
-    assert said("suites-passed") == ("proved", "4th run, 1 rejected before")
-    status, why = said("not-rejected")
-    assert (status, why) == ("missing", "nobody has signed why it may count")
+    assert said("suites-passed") == ("passed", "4th run, 1 rejected before")
+    status, reason = said("not-rejected")
+    assert (status, reason) == ("pending", "nobody has signed why it may count")
     assert pipeline.decide("production").verdict == "HOLD"
 
-    pipeline.waive("not-rejected", "production", "rita", "release-manager", why="the runner had no network")
+    pipeline.waive("not-rejected", "production", "rita", "release-manager", reason="the runner had no network")
     gate = pipeline.decide("production")
     assert (gate.verdict, gate.waived) == ("PROMOTE", ("not-rejected",))
 
     pipeline.run("production", verdict="REJECT")
     pipeline.run("production")
-    assert said("suites-passed") == ("proved", "6th run, 2 rejected before")
-    assert said("not-rejected")[0] == "missing"
+    assert said("suites-passed") == ("passed", "6th run, 2 rejected before")
+    assert said("not-rejected")[0] == "pending"
 
 
 def test_a_stage_that_asks_for_no_signature_counts_its_runs_and_asks_for_no_reason(pipeline: Pipeline) -> None:
@@ -113,7 +113,7 @@ def test_a_stage_that_asks_for_no_signature_counts_its_runs_and_asks_for_no_reas
     gate = pipeline.decide("local")
 
     assert gate.verdict == "PROMOTE"
-    assert any(item.finding.why.endswith("PROMOTE; 2nd run, 1 rejected before") for item in gate.items)
+    assert any(check.finding.reason.endswith("PROMOTE; 2nd run, 1 rejected before") for check in gate.checks)
 
 
 def test_a_decision_lists_what_was_proved_and_what_it_rests_on(pipeline: Pipeline) -> None:
@@ -160,26 +160,26 @@ def test_a_stage_asks_for_the_services_that_it_runs_and_no_others(pipeline: Pipe
         stage = replace(STAGES["dev"], services=services or None)
         entries = pipeline.keyring.ledger(pipeline.folder).entries()
         gate = evaluate(Situation("dev", stage, pipeline.release, entries, pipeline.now))
-        return {item.id: item.finding.status for item in gate.items}
+        return {check.id: check.finding.status for check in gate.checks}
 
-    for services, status in (((), "missing"), (("gateway",), "proved"), (("gateway", "auth"), "missing")):
+    for services, status in (((), "pending"), (("gateway",), "passed"), (("gateway", "auth"), "pending")):
         found = asked(*services)
         assert (found["deployed"], found["undrifted"]) == (status, status)
-    assert asked("nats")["deployed"] == "missing", "nothing of the bundle runs there: that proves nothing"
+    assert asked("nats")["deployed"] == "pending", "nothing of the bundle runs there: that proves nothing"
 
 
 def test_a_release_without_an_image_that_a_stage_runs_is_held(pipeline: Pipeline) -> None:
     def pinned(*services: str) -> tuple[str, str]:
         stage = replace(STAGES["dev"], services=services)
         gate = evaluate(Situation("dev", stage, pipeline.release, (), pipeline.now))
-        (item,) = (each for each in gate.items if each.id == "images-pinned")
-        return item.finding.status, item.finding.why
+        (check,) = (each for each in gate.checks if each.id == "images-pinned")
+        return check.finding.status, check.finding.reason
 
-    assert pinned("gateway", "auth", "nats", "postgres")[0] == "proved"
+    assert pinned("gateway", "auth", "nats", "postgres")[0] == "passed"
     for service in ("chat", "orders"):
-        status, why = pinned("gateway", "auth", service)
-        assert status == "missing"
-        assert why.startswith(f"no image of {service}, which dev runs")
+        status, reason = pinned("gateway", "auth", service)
+        assert status == "pending"
+        assert reason.startswith(f"no image of {service}, which dev runs")
 
 
 @pytest.mark.parametrize(
@@ -200,14 +200,14 @@ def test_a_first_stage_asks_nothing_of_its_own_past(
         return evaluate(Situation(environment, stage, pipeline.release, entries, pipeline.now), only=only)
 
     def show(items: dict[str, str]) -> None:
-        assert {item.id for item in decide().items if item.checklist and not item.good} >= items.keys()
-        for item, how in items.items():
-            pipeline.check(item, environment) if how == "check" else pipeline.sign(
-                item, environment, "rita", "release-manager"
+        assert {check.id for check in decide().checks if check.in_pipeline and not check.good} >= items.keys()
+        for check, how in items.items():
+            pipeline.check(check, environment) if how == "check" else pipeline.sign(
+                check, environment, "rita", "release-manager"
             )
 
     show(shown_before)
-    assert decide("edge").reasons == ()
+    assert decide("pre-deploy").reasons == ()
 
     pipeline.deploy(environment)
     pipeline.run(environment, suites=("health",))

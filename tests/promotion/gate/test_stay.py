@@ -16,7 +16,7 @@ from tests.promotion.pipeline import STAGES, START, Pipeline, made_release
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.gate.items import Finding
+    from pytest_gaia.promotion.gate.check import Finding
     from tests.promotion.conftest import Keyring
 
 ONE, TWO = made_release("1"), made_release("2")
@@ -48,40 +48,40 @@ def happen(pipeline: Pipeline, events: str, environment: str = "staging") -> Non
     pipeline.release = ONE
 
 
-def asked(pipeline: Pipeline, environment: str, item: str, hour: float = 10) -> Finding:
+def asked(pipeline: Pipeline, environment: str, check: str, hour: float = 10) -> Finding:
     """What a gate says of one item about bundle 1."""
     stage = replace(STAGES[environment], soak=SOAK)
     entries = pipeline.keyring.ledger(pipeline.folder).entries()
     gate = evaluate(Situation(environment, stage, ONE, entries, START + timedelta(hours=hour)))
-    return next(each.finding for each in gate.items if each.id == item)
+    return next(each.finding for each in gate.checks if each.id == check)
 
 
 @pytest.mark.parametrize(
     ("events", "status", "why"),
     [
-        ("0 deploy 1", "proved", "in staging without a break since 2026-11-02 09:00"),
-        ("0 deploy 1, 9 deploy 1 unchanged", "proved", "since 2026-11-02 09:00"),
-        ("0 deploy 1, 1 deploy 2", "missing", f"staging runs another bundle since: {TWO.short}"),
-        ("0 deploy 1, 1 deploy 2, 9 deploy 1", "missing", "deployed to staging 1 h ago, 6 h without a break are asked; wait 5 h"),
-        ("0 deploy 1, 1 deploy 2, 9 back 2 1", "missing", "back in staging by a rollback 1 h ago, 6 h without a break are asked; wait 5 h"),
-        ("0 deploy 1, 1 deploy 2, 3 back 2 1", "proved", "since 2026-11-02 12:00"),
-        ("0 deploy 1, 1 deploy 2, 3 back 2 1 failed", "missing", f"the rollback from {TWO.short} to {ONE.short} on 2026-11-02 12:00 came to failed"),
-        ("0 deploy 1, 1 deploy 2, 2 back 2 1 split, 9 back 2 1", "missing", "wait 5 h"),
-        ("0 deploy 1, 1 deploy 2 failed", "missing", f"the deployment of {TWO.short} on 2026-11-02 10:00 came to failed"),
-        ("0 deploy 1, 1 deploy 2 phantom, 9 deploy 1", "missing", "wait 5 h (before that: not known what staging runs"),
-        ("0 deploy 1, 8 deploy 1 phantom, 9 deploy 1", "missing", "wait 5 h"),
-        ("0 deploy 1 phantom, 9 deploy 1", "missing", "wait 5 h"),
-        ("0 deploy 1, 9 rehearse 1", "missing", "its rollback was rehearsed in staging 1 h ago"),
-        ("0 deploy 1, 1 rehearse 1 failed", "proved", "since 2026-11-02 10:00"),
-        ("0 deploy 1, 1 deploy 2, 9 rehearse 1", "missing", f"staging runs another bundle since: {TWO.short}"),
-        ("0 deploy 1, 9 deploy 2, 0 deploy 1", "missing", "wait 5 h"),
-        ("1 deploy 2", "missing", "nothing shows that the bundle was deployed to staging"),
+        ("0 deploy 1", "passed", "in staging without a break since 2026-11-02 09:00"),
+        ("0 deploy 1, 9 deploy 1 unchanged", "passed", "since 2026-11-02 09:00"),
+        ("0 deploy 1, 1 deploy 2", "pending", f"staging runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 1 deploy 2, 9 deploy 1", "pending", "deployed to staging 1 h ago, 6 h without a break are asked; wait 5 h"),
+        ("0 deploy 1, 1 deploy 2, 9 back 2 1", "pending", "back in staging by a rollback 1 h ago, 6 h without a break are asked; wait 5 h"),
+        ("0 deploy 1, 1 deploy 2, 3 back 2 1", "passed", "since 2026-11-02 12:00"),
+        ("0 deploy 1, 1 deploy 2, 3 back 2 1 failed", "pending", f"the rollback from {TWO.short} to {ONE.short} on 2026-11-02 12:00 came to failed"),
+        ("0 deploy 1, 1 deploy 2, 2 back 2 1 split, 9 back 2 1", "pending", "wait 5 h"),
+        ("0 deploy 1, 1 deploy 2 failed", "pending", f"the deployment of {TWO.short} on 2026-11-02 10:00 came to failed"),
+        ("0 deploy 1, 1 deploy 2 phantom, 9 deploy 1", "pending", "wait 5 h (before that: not known what staging runs"),
+        ("0 deploy 1, 8 deploy 1 phantom, 9 deploy 1", "pending", "wait 5 h"),
+        ("0 deploy 1 phantom, 9 deploy 1", "pending", "wait 5 h"),
+        ("0 deploy 1, 9 rehearse 1", "pending", "its rollback was rehearsed in staging 1 h ago"),
+        ("0 deploy 1, 1 rehearse 1 failed", "passed", "since 2026-11-02 10:00"),
+        ("0 deploy 1, 1 deploy 2, 9 rehearse 1", "pending", f"staging runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 9 deploy 2, 0 deploy 1", "pending", "wait 5 h"),
+        ("1 deploy 2", "pending", "nothing shows that the bundle was deployed to staging"),
     ],
 )  # fmt: skip
-def test_only_time_without_a_break_is_soaked(pipeline: Pipeline, events: str, status: str, why: str) -> None:
+def test_only_time_without_a_break_is_soaked(pipeline: Pipeline, events: str, status: str, reason: str) -> None:
     happen(pipeline, events)
     found = asked(pipeline, "production", "soaked")
-    assert (found.status, why in found.why) == (status, True), found.why
+    assert (found.status, reason in found.reason) == (status, True), found.reason
 
 
 def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(pipeline: Pipeline) -> None:
@@ -90,27 +90,27 @@ def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(pipeline: Pipe
     pipeline.run("staging", verdict="REJECT", result="FAILED")
     assert asked(pipeline, "production", "soaked").status == "failed"
     happen(pipeline, "2 deploy 2, 3 back 2 1")
-    assert asked(pipeline, "production", "soaked").status == "proved"
+    assert asked(pipeline, "production", "soaked").status == "passed"
 
 
 @pytest.mark.parametrize(
     ("events", "status", "why"),
     [
-        ("0 deploy 1, 2 deploy 2", "missing", f"production runs another bundle since: {TWO.short}"),
-        ("0 deploy 1, 2 deploy 2, 3 back 2 1", "proved", f"seen to run since the rollback from {TWO.short} on 2026-11-02 12:00"),
-        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 2", "missing", f"production runs another bundle since: {TWO.short}"),
-        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 1", "proved", "seen to run on 2026-11-02 13:00"),
-        ("0 deploy 1, 2 deploy 2, 3 back 2 1 failed", "missing", f"not known what production runs: the rollback from {TWO.short} to {ONE.short}"),
-        ("0 deploy 1, 2 deploy 2 phantom", "missing", f"not known what production runs: the deployment of {TWO.short}"),
+        ("0 deploy 1, 2 deploy 2", "pending", f"production runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1", "passed", f"seen to run since the rollback from {TWO.short} on 2026-11-02 12:00"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 2", "pending", f"production runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 1", "passed", "seen to run on 2026-11-02 13:00"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1 failed", "pending", f"not known what production runs: the rollback from {TWO.short} to {ONE.short}"),
+        ("0 deploy 1, 2 deploy 2 phantom", "pending", f"not known what production runs: the deployment of {TWO.short}"),
         ("0 deploy 1, 2 deploy 1 phantom", "failed", "phantom"),
-        ("0 deploy 1 phantom, 2 deploy 2, 3 back 2 1", "proved", "since the rollback"),
-        ("0 deploy 1, 2 rehearse 1", "proved", "seen to run on 2026-11-02 09:00"),
+        ("0 deploy 1 phantom, 2 deploy 2, 3 back 2 1", "passed", "since the rollback"),
+        ("0 deploy 1, 2 rehearse 1", "passed", "seen to run on 2026-11-02 09:00"),
     ],
 )  # fmt: skip
-def test_what_came_back_by_a_rollback_runs(pipeline: Pipeline, events: str, status: str, why: str) -> None:
+def test_what_came_back_by_a_rollback_runs(pipeline: Pipeline, events: str, status: str, reason: str) -> None:
     happen(pipeline, events, "production")
     found = asked(pipeline, "production", "deployed")
-    assert (found.status, why in found.why) == (status, True), found.why
+    assert (found.status, reason in found.reason) == (status, True), found.reason
 
 
 def test_the_gate_before_counts_for_what_came_back(pipeline: Pipeline) -> None:
@@ -120,12 +120,12 @@ def test_the_gate_before_counts_for_what_came_back(pipeline: Pipeline) -> None:
 
     for events, status in (
         ("2 deploy 2", "failed"),
-        ("3 back 2 1 failed", "missing"),
-        ("4 back 2 1", "proved"),
+        ("3 back 2 1 failed", "pending"),
+        ("4 back 2 1", "passed"),
     ):
         happen(pipeline, events)
-        for item in ("previous-stage", "staging-validated"):
-            assert asked(pipeline, "production", item).status == status, events
+        for check in ("previous-stage", "staging-validated"):
+            assert asked(pipeline, "production", check).status == status, events
 
 
 @pytest.mark.parametrize("changes", [{"by": None}, {"by": "rita"}, {"services": TWO.digests}, {"fence": 1}])
@@ -137,16 +137,16 @@ def test_a_rollback_that_is_no_evidence_brings_nothing_back(pipeline: Pipeline, 
     pipeline.roll_back("production", **values)
 
     found = asked(pipeline, "production", "deployed")
-    assert found.status == "missing"
-    assert TWO.short in found.why or "not the images" in found.why
+    assert found.status == "pending"
+    assert TWO.short in found.reason or "not the images" in found.reason
 
 
 def test_what_was_deployed_outside_of_a_promotion_ends_the_stay_before(pipeline: Pipeline) -> None:
     happen(pipeline, "0 deploy 1")
     pipeline.deploy("staging", release=NO_RELEASE, time=(START + timedelta(hours=1)).isoformat(), reason="by hand")
-    assert asked(pipeline, "production", "soaked").status == "missing"
+    assert asked(pipeline, "production", "soaked").status == "pending"
     happen(pipeline, "9 deploy 1")
 
     found = asked(pipeline, "production", "soaked")
-    assert found.status == "missing"
-    assert "wait 5 h (before that: staging was deployed to outside of a promotion on 2026-11-02)" in found.why
+    assert found.status == "pending"
+    assert "wait 5 h (before that: staging was deployed to outside of a promotion on 2026-11-02)" in found.reason

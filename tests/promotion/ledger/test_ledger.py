@@ -31,7 +31,12 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def check(number: int = 0, *, time: datetime = NOW) -> CheckPredicate:
     return CheckPredicate(
-        environment="staging", release="b", item=f"item-{number}", status="proved", why="seen", time=time.isoformat()
+        environment="staging",
+        release="b",
+        check=f"item-{number}",
+        status="proved",
+        reason="seen",
+        time=time.isoformat(),
     )
 
 

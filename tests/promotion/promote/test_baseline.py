@@ -99,6 +99,6 @@ def test_a_release_that_is_slower_than_the_last_is_not_acceptable(pipeline: Pipe
     pipeline.through_dev()
     pipeline.through_staging(slower=("GET /health: median 23 ms, 13 ms before",))
     pipeline.ready_for_production()
-    finding = next(i.finding for i in pipeline.decide("production").items if i.id == "performance-acceptable")
+    finding = next(i.finding for i in pipeline.decide("production").checks if i.id == "performance-acceptable")
     assert finding.status == "failed"
-    assert "slower than the last promoted run: GET /health" in finding.why
+    assert "slower than the last promoted run: GET /health" in finding.reason

@@ -47,16 +47,16 @@ def test_what_was_not_answered_well_has_no_time(status: int | None) -> None:
         (600, "failed", "p95 is 600 ms, over 500 ms"),
     ],
 )
-def test_an_objective_is_met_close_or_missed(ms: float, status: str, why: str) -> None:
+def test_an_objective_is_met_close_or_missed(ms: float, status: str, reason: str) -> None:
     (result,) = measure([SLO], {"GET /health": [ms] * 20})
-    assert (result.status, result.why, result.measured_ms) == (status, why, ms)
+    assert (result.status, result.reason, result.measured_ms) == (status, reason, ms)
 
 
 @pytest.mark.parametrize("count", [0, 1, 19])
 def test_too_few_samples_conclude_nothing_however_good_they_are(count: int) -> None:
     (result,) = measure([SLO], {"GET /health": [1.0] * count})
     assert result.status == "inconclusive"
-    assert result.why == f"{count} samples, at least 20 are asked"
+    assert result.reason == f"{count} samples, at least 20 are asked"
 
 
 def test_a_percentile_is_not_moved_by_a_few_outliers() -> None:

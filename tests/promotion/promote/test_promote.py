@@ -290,9 +290,11 @@ def test_this_machine_is_allowed_by_the_promoted_commit_alone(
 
     planned = plan_promotion(Promotion.here(promotable.rootdir, os.environ), "stage", release, ())
 
-    (item,) = (item for item in planned.edge.items if item.id == "own-addresses")
-    assert (item.good, planned.environment.loopback) == (good, good)
-    assert ("loopback = true)" if good else "only loopback = true in [env.stage] of the committed") in item.finding.why
+    (check,) = (check for check in planned.pre_deploy.checks if check.id == "own-addresses")
+    assert (check.good, planned.environment.loopback) == (good, good)
+    assert (
+        "loopback = true)" if good else "only loopback = true in [env.stage] of the committed"
+    ) in check.finding.reason
 
 
 def test_a_run_of_another_environments_platform_is_not_signed(

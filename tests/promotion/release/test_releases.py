@@ -333,7 +333,7 @@ def test_deploy_files_are_compared_one_by_one() -> None:
 
     checks = list(check_files(release, {"a": b"1", "b": b"2", "d": b"1"}, what="deploy file"))
 
-    assert {each.what: each.why for each in checks} == {
+    assert {each.what: each.reason for each in checks} == {
         "deploy file a": "",
         "deploy file b": "was changed",
         "deploy file c": "is gone",
@@ -361,14 +361,14 @@ def seen(*images: str | None, exists: bool = True) -> Observation:
         (None, "unknown", "the API does not answer"),
     ],
 )
-def test_what_runs_is_compared(observation: Observation | None, status: str, why: str) -> None:
+def test_what_runs_is_compared(observation: Observation | None, status: str, reason: str) -> None:
     problem = "" if observation else "the API does not answer"
     sight = Sight("gateway", "gaia-gateway", observation, problem)
 
     (check,) = check_running(made_release(components=(GATEWAY,)), [sight], "staging")
 
     assert (check.what, check.status) == ("running gateway", status)
-    assert check.why.startswith(why)
+    assert check.reason.startswith(reason)
 
 
 def test_a_service_that_only_one_of_both_has_is_left_out() -> None:

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from pytest_gaia.promotion.gate.situation import Evidence
 
-Status = Literal["proved", "signed", "waived", "missing", "stale", "failed"]
-Group = Literal["edge", "stage"]
+Status = Literal["passed", "approved", "waived", "pending", "expired", "failed"]
+Group = Literal["pre-deploy", "post-deploy"]
 """``edge``: before the bundle may be deployed there; ``stage``: after it was"""
 
-GOOD: frozenset[Status] = frozenset({"proved", "signed", "waived"})
+GOOD: frozenset[Status] = frozenset({"passed", "approved", "waived"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Finding:
     """What the evidence comes to for one item."""
 
     status: Status
-    why: str
+    reason: str
     evidence: tuple[str, ...] = ()
     """SHA-256 of each envelope that it rests on"""
     next: str = ""
@@ -25,14 +25,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Check:
     """One item of a gate."""
 
     id: str
     title: str
     group: Group
     finding: Finding
-    checklist: bool = False
+    in_pipeline: bool = False
     """whether it is one of the pipeline's eleven, which can be waived"""
 
     @property
@@ -46,21 +46,21 @@ class Item:
         return f"GAIA_{self.id.replace('-', '_').upper()}"
 
 
-def proved(why: str, *evidence: Evidence[Any]) -> Finding:
+def passed(reason: str, *evidence: Evidence[Any]) -> Finding:
     """Return that it holds, and by what."""
-    return Finding("proved", why, tuple(each.sha256 for each in evidence))
+    return Finding("passed", reason, tuple(each.sha256 for each in evidence))
 
 
-def failed(why: str, *evidence: Evidence[Any], next: str = "") -> Finding:  # noqa: A002  # the field's name
+def failed(reason: str, *evidence: Evidence[Any], next: str = "") -> Finding:  # noqa: A002  # the field's name
     """Return that evidence says the contrary."""
-    return Finding("failed", why, tuple(each.sha256 for each in evidence), next)
+    return Finding("failed", reason, tuple(each.sha256 for each in evidence), next)
 
 
-def missing(why: str, next: str = "") -> Finding:  # noqa: A002  # the field's name
+def pending(reason: str, next: str = "") -> Finding:  # noqa: A002  # the field's name
     """Return that there is no evidence either way."""
-    return Finding("missing", why, (), next)
+    return Finding("pending", reason, (), next)
 
 
-def stale(why: str, *evidence: Evidence[Any], next: str = "") -> Finding:  # noqa: A002  # the field's name
+def expired(reason: str, *evidence: Evidence[Any], next: str = "") -> Finding:  # noqa: A002  # the field's name
     """Return that there was evidence, and that it is too old."""
-    return Finding("stale", why, tuple(each.sha256 for each in evidence), next)
+    return Finding("expired", reason, tuple(each.sha256 for each in evidence), next)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_gaia.promotion.gate import _proofs as proofs
-from pytest_gaia.promotion.gate.items import Finding, Item
+from pytest_gaia.promotion.gate.check import Check, Finding
 from pytest_gaia.promotion.gate.situation import Situation
 
 _APPROVERS = ("release-manager", "product")
@@ -19,7 +19,7 @@ _EXPERIMENTAL = "gaia check no-experimental-features --bundle {release} --env {e
 
 
 @dataclass(frozen=True, slots=True)
-class ChecklistItem:
+class PipelineCheck:
     """One item, and how it is shown."""
 
     id: str
@@ -29,13 +29,13 @@ class ChecklistItem:
     prove: Callable[[Situation], Finding]
     roles: tuple[str, ...] = ()
     """who signs it; empty: it is proved"""
-    first: Literal["edge", "stage", ""] = "edge"
+    first: Literal["pre-deploy", "post-deploy", ""] = "pre-deploy"
     """when a first stage asks for it, which a bundle enters without having run anywhere; empty: never"""
 
-    def item(self, situation: Situation) -> Item:
+    def check(self, situation: Situation) -> Check:
         """Return it with what the evidence says."""
-        group = (self.first if situation.stage.previous is None else "") or "edge"
-        return Item(self.id, self.title, group, self.prove(situation), checklist=True)
+        group = (self.first if situation.stage.previous is None else "") or "pre-deploy"
+        return Check(self.id, self.title, group, self.prove(situation), in_pipeline=True)
 
 
 def _from_previous(prove: Callable[[Situation, str], Finding]) -> Callable[[Situation], Finding]:
@@ -46,52 +46,52 @@ def _integration(situation: Situation) -> Finding:
     return proofs.covers_suites(situation, situation.stage.previous or "", INTEGRATION_SUITES)
 
 
-def _check(item: str, command: str) -> Callable[[Situation], Finding]:
+def _check(check: str, command: str) -> Callable[[Situation], Finding]:
     def prove(situation: Situation) -> Finding:
         filled = command.format(environment=situation.environment, release=situation.release.short)
-        return proofs.checked(situation, item, filled)
+        return proofs.checked(situation, check, filled)
 
     return prove
 
 
-def _signed(item: str, roles: tuple[str, ...]) -> Callable[[Situation], Finding]:
-    return lambda situation: proofs.signed(situation, item, roles)
+def _signed(check: str, roles: tuple[str, ...]) -> Callable[[Situation], Finding]:
+    return lambda situation: proofs.signed(situation, check, roles)
 
 
-CHECKLIST: tuple[ChecklistItem, ...] = (
-    ChecklistItem("local-tests-pass", "All local tests pass", "dev", _from_previous(proofs.passed_run), first=""),
-    ChecklistItem(
+CHECKS: tuple[PipelineCheck, ...] = (
+    PipelineCheck("local-tests-pass", "All local tests pass", "dev", _from_previous(proofs.passed_run), first=""),
+    PipelineCheck(
         "feature-complete", "Feature complete and tested", "dev", _signed("feature-complete", _APPROVERS), _APPROVERS
     ),
     # What a bundle offers is asked where it runs: in the stage before, or here as soon as it was deployed.
-    ChecklistItem(
+    PipelineCheck(
         "no-breaking-api-change",
         "No breaking API change",
         "dev",
         _check("no-breaking-api-change", _API),
-        first="stage",
+        first="post-deploy",
     ),
-    ChecklistItem("dev-stable", "The dev environment is stable", "staging", _from_previous(proofs.stable), first=""),
-    ChecklistItem("integration-tests-pass", "Integration tests pass", "staging", _integration, first=""),
-    ChecklistItem(
+    PipelineCheck("dev-stable", "The dev environment is stable", "staging", _from_previous(proofs.stable), first=""),
+    PipelineCheck("integration-tests-pass", "Integration tests pass", "staging", _integration, first=""),
+    PipelineCheck(
         "no-experimental-features",
         "No experimental features",
         "staging",
         _check("no-experimental-features", _EXPERIMENTAL),
     ),
-    ChecklistItem("staging-validated", "Staging validation complete", "production", _from_previous(proofs.passed_gate)),
-    ChecklistItem("core-verified", "Core functionality verified", "production", _from_previous(proofs.core_passed)),
-    ChecklistItem("performance-acceptable", "Performance acceptable", "production", _from_previous(proofs.performs)),
-    ChecklistItem(
+    PipelineCheck("staging-validated", "Staging validation complete", "production", _from_previous(proofs.passed_gate)),
+    PipelineCheck("core-verified", "Core functionality verified", "production", _from_previous(proofs.core_passed)),
+    PipelineCheck("performance-acceptable", "Performance acceptable", "production", _from_previous(proofs.performs)),
+    PipelineCheck(
         "security-review", "Security review complete", "production", _signed("security-review", _SECURITY), _SECURITY
     ),
-    ChecklistItem("rollback-ready", "Rollback plan ready", "production", _from_previous(proofs.rollback_ready)),
+    PipelineCheck("rollback-ready", "Rollback plan ready", "production", _from_previous(proofs.rollback_ready)),
 )
 
-BY_ID: Mapping[str, ChecklistItem] = {item.id: item for item in CHECKLIST}
+BY_ID: Mapping[str, PipelineCheck] = {check.id: check for check in CHECKS}
 
 
-def checklist_for(situation: Situation) -> tuple[ChecklistItem, ...]:
+def checks_for(situation: Situation) -> tuple[PipelineCheck, ...]:
     """Return the items that the stage of ``situation`` asks for; none for one that is not in the pipeline."""
-    asked = (item for item in CHECKLIST if item.target == situation.environment)
-    return tuple(item for item in asked if item.first or situation.stage.previous is not None)
+    asked = (check for check in CHECKS if check.target == situation.environment)
+    return tuple(check for check in asked if check.first or situation.stage.previous is not None)
