@@ -57,7 +57,7 @@ def asked(pipeline: Pipeline, environment: str, check: str, hour: float = 10) ->
 
 
 @pytest.mark.parametrize(
-    ("events", "status", "why"),
+    ("events", "status", "reason"),
     [
         ("0 deploy 1", "passed", "in staging without a break since 2026-11-02 09:00"),
         ("0 deploy 1, 9 deploy 1 unchanged", "passed", "since 2026-11-02 09:00"),
@@ -94,7 +94,7 @@ def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(pipeline: Pipe
 
 
 @pytest.mark.parametrize(
-    ("events", "status", "why"),
+    ("events", "status", "reason"),
     [
         ("0 deploy 1, 2 deploy 2", "pending", f"production runs another bundle since: {TWO.short}"),
         ("0 deploy 1, 2 deploy 2, 3 back 2 1", "passed", f"seen to run since the rollback from {TWO.short} on 2026-11-02 12:00"),
