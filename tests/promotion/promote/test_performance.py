@@ -40,7 +40,7 @@ def test_what_was_not_answered_well_has_no_time(status: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ms", "status", "why"),
+    ("ms", "status", "reason"),
     [
         (100, "passed", "p95 is 100 ms"),
         (400, "warned", "p95 is 400 ms, over 300 ms"),

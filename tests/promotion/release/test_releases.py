@@ -350,7 +350,7 @@ def seen(*images: str | None, exists: bool = True) -> Observation:
 
 
 @pytest.mark.parametrize(
-    ("observation", "status", "why"),
+    ("observation", "status", "reason"),
     [
         (seen(DIGEST, DIGEST), "same", ""),
         (seen("sha256:2"), "differs", f"gaia-gateway runs sha256:2, the bundle has {DIGEST[:19]}"),
