@@ -1,8 +1,10 @@
 """Running a deploy tool: with a deadline, its lines as they come, and nothing left behind however it ends."""
 
 import ctypes
+import logging
 import os
 import queue
+import shlex
 import shutil
 import signal
 import subprocess
@@ -125,7 +127,10 @@ def run_tool(
         _follow(process, lines, time.monotonic() + _LOOK, take)
     code = process.returncode if in_time else None
     shown = tuple(mask(part) for part in argv)
-    return Finished(shown, code, output.text(), tuple(tail), not in_time, time.monotonic() - began)
+    elapsed = time.monotonic() - began
+    # `gaia -v` prints it.
+    logging.getLogger("pytest_gaia").debug("+ %s  (exit code %s, %.1f s)", shlex.join(shown), code, elapsed)
+    return Finished(shown, code, output.text(), tuple(tail), not in_time, elapsed)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,17 @@ def test_the_completion_script_begins_with_what_the_shell_reads(gaia: Gaia, shel
     code, out, err = gaia("completion", shell)
 
     assert (code, out.splitlines()[0], err) == (0, first, "")
+
+
+def test_verbose_prints_the_tools_that_gaia_runs_and_quiet_prints_results_only(operated: Path, gaia: Gaia) -> None:
+    verbose = gaia("scale", "staging", "auth", "--count", "2", "-v")
+    quiet = gaia("-q", "deploy", "staging", "-s", "auth")
+
+    assert re.search(
+        r"^\+ .*fly scale count 2 -a gaia-auth-staging .*\(exit code 0, \d+\.\d s\)$", verbose.err, re.MULTILINE
+    )
+    assert (quiet.code, quiet.err) == (0, "")
+    assert "gaia-auth-staging" in quiet.out
 
 
 @pytest.mark.parametrize("words", [("--color", "never", "env", "list"), ("env", "list", "--color=never")])

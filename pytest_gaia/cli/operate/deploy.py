@@ -1,4 +1,4 @@
-"""``gaia deploy``: an environment's services in their order, each observed and judged; and how a roll-out is shown."""
+"""``gaia deploy``, and the display of rollouts."""
 
 import os
 import shlex
@@ -26,6 +26,7 @@ from pytest_gaia.cli.options import (
 )
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.cli.runs.testing import run_environment
+from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, StepResult
@@ -115,8 +116,8 @@ def _is_smoke(test: str) -> bool:
 
 
 def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) -> None:
-    """Roll out, show how far it came, and end with its exit code."""
-    # With it comes all of the ledger, which nobody needs who asks for help or completes a name.
+    """Roll out, show the result, and exit with its code."""
+    # Imported here: it loads the ledger, which help and completion do not need.
     from pytest_gaia.promotion.promote.signers import recorded
 
     if rollout.refused:
@@ -125,13 +126,13 @@ def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) 
         result = rolled_out(there, rollout, dry_run=dry_run)
     with reader_may_leave(sys.stdout):
         show_result(result, as_json=as_json)
-    if not dry_run and (said := recorded(there.project, result)):
-        typer.echo(f"gaia: {said}", err=True)
+    if not dry_run and (note := recorded(there.project, result)):
+        typer.echo(f"gaia: {note}", err=True)
     raise typer.Exit(result.exit_code)
 
 
 def rolled_out(there: Target, rollout: Rollout, *, dry_run: bool = False) -> RolloutResult:
-    """Roll out, and show it meanwhile; return how far it came, if it was interrupted as well."""
+    """Roll out with a display of the progress; return the result, also of an interrupted rollout."""
     try:
         with shown_progress() as progress:
             return roll_out(rollout, there.hook(), progress=progress, dry_run=dry_run)
@@ -144,7 +145,10 @@ _DOING = {"deploy": "deploying", "rollback": "rolling back"}
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """Give what shows a roll-out here."""
+    """Yield the display of the progress for this terminal; none with ``-q``."""
+    if CHOSEN.quiet:
+        yield Progress()
+        return
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield PlainProgress()
         return
@@ -154,43 +158,43 @@ def shown_progress() -> Iterator[Progress]:
 
 
 class PlainProgress(Progress):
-    """One line for each thing that happens, and every line of the tool."""
+    """A line per event, and all lines of the tool."""
 
     def __init__(self) -> None:
         self._last: dict[str, str] = {}
 
     def begun(self, rollout: Rollout) -> None:
-        """Say what is going to be done."""
+        """Print the services of the rollout."""
         names = ", ".join(step.service for step in rollout.steps)
-        self._say(f"{rollout.environment}: {_DOING[rollout.action]} {names}")
+        self._print(f"{rollout.environment}: {_DOING[rollout.action]} {names}")
 
     def waiting(self, service: str, text: str) -> None:
-        """Say it once, however often it is told."""
+        """Print ``text``, unless it is the last text of this service."""
         if self._last.get(service) != text:
             self._last[service] = text
-            self._say(f"{service}: {text}")
+            self._print(f"{service}: {text}")
 
     def line(self, service: str, text: str) -> None:
-        """Pass it on."""
+        """Print it."""
         if text.strip():
-            self._say(f"{service} | {text}")
+            self._print(f"{service} | {text}")
 
     def ended(self, step: StepResult) -> None:
-        """Say what became of it."""
-        self._say(f"{step.service}: {ending(step)}")
+        """Print the outcome."""
+        self._print(f"{step.service}: {ending(step)}")
 
     def note(self, text: str) -> None:
-        """Pass it on."""
-        self._say(f"note: {text}")
+        """Print it."""
+        self._print(f"note: {text}")
 
     @staticmethod
-    def _say(text: str) -> None:
+    def _print(text: str) -> None:
         with reader_may_leave(sys.stderr):
             typer.echo(text, err=True)
 
 
 class LiveProgress(Progress):
-    """One line for each service: what is done, or waited for, and for how long."""
+    """A live line per service: the current step, and its duration."""
 
     def __init__(self) -> None:
         from pytest_gaia.cli.terminal import Lines
@@ -198,16 +202,16 @@ class LiveProgress(Progress):
         self.lines = Lines()
 
     def begun(self, rollout: Rollout) -> None:
-        """Show every service, waiting for its turn."""
+        """Show all services as pending."""
         self.lines.above(f"{rollout.environment}: {_DOING[rollout.action]}")
-        self.lines.add([step.service for step in rollout.steps], "waits for its turn")
+        self.lines.add([step.service for step in rollout.steps], "pending")
 
     def waiting(self, service: str, text: str) -> None:
-        """Show it in the line of the service, whose clock starts with the first."""
+        """Show it in the line of the service; the first text starts its clock."""
         self.lines.update(service, text)
 
     def line(self, service: str, text: str) -> None:
-        """Show it until the next one comes."""
+        """Show it until the next one."""
         if text.strip():
             self.waiting(service, text.strip())
 
@@ -220,21 +224,31 @@ class LiveProgress(Progress):
         self.lines.above(f"note: {text}")
 
 
+_OUTCOMES = {
+    "deployed_with_tool_error": "deployed, with an error of the tool",
+    "in doubt": "interrupted",
+    "not begun": "not started",
+    "phantom": "not rolled out",
+    "split": "mixed versions",
+    "unavailable": "unreachable",
+}
+"""What is shown for outcomes whose stored name is not plain."""
+
+
 def ending(step: StepResult) -> str:
-    """Return what became of a service, in one line."""
-    outcome = step.outcome.replace("_", " ")
-    version = f", release {step.version}" if step.version and step.good else ""
-    return f"{outcome}{version}" + (f": {step.reason}" if step.reason else "")
+    """Return the outcome of a service in one line."""
+    version = f", version {step.version}" if step.version and step.good else ""
+    return f"{_OUTCOMES.get(step.outcome, step.outcome)}{version}" + (f": {step.reason}" if step.reason else "")
 
 
 _SHORT = 12
-"""characters of a digest that tell it from others"""
+"""Characters of a digest in tables."""
 _TAIL = 15
-"""of the tool's last lines, how many are shown where it failed"""
+"""Last lines of a failed tool that are shown."""
 
 
 def show_result(result: RolloutResult, *, as_json: bool) -> None:
-    """Write what became of a roll-out, or its commands, to standard output."""
+    """Write the result of a rollout, or the commands of a dry run, to standard output."""
     if as_json:
         echo_json(document(result))
     elif result.dry_run:
@@ -244,7 +258,7 @@ def show_result(result: RolloutResult, *, as_json: bool) -> None:
 
 
 def document(result: RolloutResult) -> dict[str, object]:
-    """Return the result as plain values, all of them masked where they may hold secrets."""
+    """Return the result as plain values, with secrets masked."""
     return {
         "environment": result.environment,
         "action": result.action,
@@ -280,13 +294,13 @@ def _show_commands(result: RolloutResult) -> None:
         for command in step.commands:
             typer.echo(shlex.join(command))
         if step.reason:
-            # No command, so not among them.
+            # On stderr: standard output has commands only.
             typer.echo(f"# {step.service}: {step.reason}", err=True)
 
 
 def _show_steps(result: RolloutResult) -> None:
     show_table(
-        ("service", "app", "outcome", "release", "image", "seconds"), [_row(step, result) for step in result.steps]
+        ("service", "app", "outcome", "version", "image", "seconds"), [_row(step, result) for step in result.steps]
     )
     for step in result.steps:
         if not step.good:
@@ -296,7 +310,7 @@ def _show_steps(result: RolloutResult) -> None:
         if step.reason:
             typer.echo(f"{step.service}: {step.reason}")
     if result.go_on:
-        typer.echo(f"To go on: {result.go_on}")
+        typer.echo(f"To continue: {result.go_on}")
 
 
 def _row(step: StepResult, result: RolloutResult) -> tuple[str, ...]:
@@ -304,4 +318,4 @@ def _row(step: StepResult, result: RolloutResult) -> tuple[str, ...]:
     version = "" if step.version is None else str(step.version)
     seconds = f"{step.elapsed:.0f}" if step.attempts else ""
     outcome = "rolled back" if (result.action, step.outcome) == ("rollback", "deployed") else step.outcome
-    return step.service, step.app, outcome.replace("_", " "), version, digests or (step.image or ""), seconds
+    return step.service, step.app, _OUTCOMES.get(outcome, outcome), version, digests or (step.image or ""), seconds

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Gaia = Callable[..., Outcome]
 
-HEADS = ["service", "app", "outcome", "release", "image", "seconds"]
+HEADS = ["service", "app", "outcome", "version", "image", "seconds"]
 
 
 def deployed(tools: FakeTools) -> list[str]:
@@ -41,7 +41,7 @@ def test_the_result_is_a_table_and_the_course_is_told_beside_it(
     ]
     assert err.splitlines()[0] == "staging: deploying auth, gateway"
     assert "auth | Updating existing machines in 'gaia-auth-staging' with rolling strategy" in err.splitlines()
-    assert "gateway: deployed, release 2" in err.splitlines()
+    assert "gateway: deployed, version 2" in err.splitlines()
     assert "\x1b" not in out + err
 
 
@@ -106,10 +106,10 @@ def test_a_dry_run_of_production_asks_nothing(operated: Path, gaia: Gaia) -> Non
 @pytest.mark.parametrize(
     ("fault", "code", "outcome"),
     [
-        ("phantom", 1, "phantom"),
-        ("split", 1, "split"),
+        ("phantom", 1, "not rolled out"),
+        ("split", 1, "mixed versions"),
         ("release-command-fails", 1, "failed"),
-        ("server-error", 12, "unavailable"),
+        ("server-error", 12, "unreachable"),
     ],
 )
 def test_a_deployment_that_fails_says_why_and_how_to_go_on(
@@ -128,10 +128,11 @@ def test_a_deployment_that_fails_says_why_and_how_to_go_on(
     ended, out, _ = gaia("deploy", "staging", "--region", "fra")
 
     assert ended == code
-    assert out.splitlines()[1].split()[:3] == ["auth", "gaia-auth-staging", outcome]
-    assert out.splitlines()[2].split()[:4] == ["gateway", "gaia-gateway-staging", "not", "begun"]
+    assert out.splitlines()[1].split()[:2] == ["auth", "gaia-auth-staging"]
+    assert f"  {outcome}  " in f"{out.splitlines()[1]}  "
+    assert out.splitlines()[2].split()[:4] == ["gateway", "gaia-gateway-staging", "not", "started"]
     assert out.splitlines()[3].startswith("auth: ")
-    assert out.splitlines()[-1] == "To go on: gaia deploy staging --services auth,gateway --region fra"
+    assert out.splitlines()[-1] == "To continue: gaia deploy staging --services auth,gateway --region fra"
 
 
 def test_production_goes_on_with_its_name(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
@@ -156,7 +157,7 @@ def test_on_a_terminal_the_course_is_live(operated: Path, fake_tools: FakeTools,
     with Terminal("deploy", "staging", "--services", "auth", **variables) as terminal:
         assert terminal.end() == 0
 
-    assert "deployed, release 2" in terminal.shown
+    assert "deployed, version 2" in terminal.shown
     coloured = any(f"\x1b[{number}m" in terminal.shown for number in range(30, 38))
     assert coloured == (not variables)
     assert ("auth | " in terminal.shown) == ("TERM" in variables)

@@ -101,7 +101,7 @@ def test_no_docker_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTo
     assert "docker is not installed" in err
 
 
-@pytest.mark.parametrize(("fault", "outcome"), [("unhealthy", "failed"), ("phantom", "phantom")])
+@pytest.mark.parametrize(("fault", "outcome"), [("unhealthy", "failed"), ("phantom", "not rolled out")])
 def test_containers_decide(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch, fault: str, outcome: str
 ) -> None:
@@ -111,4 +111,4 @@ def test_containers_decide(
 
     code, out, _ = gaia("deploy", "local", "-s", "auth", "--image", OTHER)
 
-    assert (code, rows(out)[0][2]) == (1, outcome)
+    assert (code, f"  {outcome}  " in out) == (1, True)

@@ -72,8 +72,8 @@ def test_ctrl_c_on_a_terminal_says_how_to_go_on(operated: Path, fake_tools: Fake
         terminal.type("\x03")
         assert terminal.end() == 130
 
-    assert "in doubt" in terminal.shown
-    assert "To go on: gaia deploy staging --services auth,gateway" in terminal.shown
+    assert "interrupted" in terminal.shown
+    assert "To continue: gaia deploy staging --services auth,gateway" in terminal.shown
     # flyctl was ended too, and has noted it: no tool goes on behind our back.
     assert [call.exit for call in fake_tools.calls("fly", "deploy")] == [127]
 
