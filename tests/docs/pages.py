@@ -2,7 +2,7 @@
 
 A page with commands has one of these comments below its heading:
 
-- ``<!-- commands: run in an empty folder -->``: a test runs them;
+- ``<!-- commands: run in PROJECT -->``: a test runs them in a new copy of a project of :data:`PROJECTS`;
 - ``<!-- commands: need REASON -->``: they cannot run in a test, for example because they need a real environment.
 
 A comment directly above a block changes that block: ``<!-- needs REASON -->`` skips it, ``<!-- exits 11 -->`` is the exit
@@ -24,6 +24,12 @@ PAGES = sorted(
         *(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
     ]
 )
+PROJECTS = {
+    "an empty folder": (),
+    "the example of your first test": tuple((ROOT / "docs" / "tutorials" / "your-first-test").iterdir()),
+    "this repository": tuple(ROOT / name for name in ("gaia.toml", "pyproject.toml", "suites")),
+}
+"""project → files and folders to copy"""
 _BLOCK = re.compile(
     r"^(?P<indent> *)(?:<!-- (?P<mark>[^>]*) -->\n+(?P=indent))?```(?:console|sh)\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, Block, Included, how_to_run, steps
+from tests.docs.pages import PAGES, PROJECTS, Block, Included, how_to_run, steps
 
-RUN = [page for page in PAGES if how_to_run(page) == "run in an empty folder"]
+RUN = [page for page in PAGES if (how_to_run(page) or "").startswith("run in ")]
 PLACEHOLDER = "http://127.0.0.1:8666"
 """address in example files, replaced by that of the sandbox in the second terminal"""
 SECOND = "in a second terminal"
@@ -30,6 +31,9 @@ FOUR_WEEKS = datetime.timedelta(days=28)
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
+    for source in PROJECTS[str(how_to_run(page)).removeprefix("run in ")]:
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, project / source.name)
 
     ran, outputs = run_all(page, project, tmp_path)
 
