@@ -23,17 +23,17 @@ _USAGE_ERROR = 2
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A word behind ``gaia``: one command, or a group of them."""
+    """A command of ``gaia``, or a group of commands."""
 
     module: str
-    """holds ``app``, which has a command or a group of this name; loaded when the command is asked for"""
+    """module below cli/ whose ``app`` has a command or a group of this name; imported when the command runs"""
     summary: str
-    """the beginning of its help, for the list of all commands"""
+    """first words of its help"""
     panel: str
     """the heading under which `gaia --help` lists it"""
     hidden: bool = False
     passes_on: bool = False
-    """whether what follows `--` goes to pytest"""
+    """whether arguments after `--` are passed to pytest"""
 
 
 # To add a command: a row of COMMANDS, in its panel, and a module in a folder of cli/ whose `app` (a typer.Typer) defines
@@ -86,12 +86,9 @@ Test a release in your environments, and decide whether to promote it.
 EXAMPLES = """\
 \b
 Examples:
-  gaia env list                      the environments of this project
-  gaia sandbox up                    start the services on this machine
-  gaia status                        the health of all environments
-
-\b
-More: gaia COMMAND -h, gaia help exit-codes
+  gaia test -e staging        run the tests of an environment
+  gaia deploy -h              show options and examples of a command
+  gaia help exit-codes        list the exit codes
 """
 
 
@@ -129,8 +126,7 @@ class CommandGroup(TyperGroup):
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     streams = sys.stdout, sys.stderr
-    # Names and messages from outside reach a terminal, or the log of CI, through these. Python has no stream where the
-    # shell closed it (>&-).
+    # Escape control characters of names and messages from outside. Python has no stream if the shell closed it (>&-).
     sys.stdout, sys.stderr = (SafeStream(stream or StringIO(), plain=True) for stream in streams)
     try:
         return _run(arguments)
@@ -147,7 +143,7 @@ def _run(arguments: Sequence[str]) -> int:
         typer.echo(f"gaia: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
-        # The reader has gone (gaia env list | head -1). Python would complain again when it flushes at exit.
+        # The reader has closed the pipe (gaia env list | head -1); flushing at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -220,12 +216,12 @@ def _accept(command: Any, options: Sequence[Any]) -> None:
 
 
 def _plain_typer(**settings: Any) -> typer.Typer:
-    """Return a ``Typer`` whose help reads the same on a terminal and in a pipe, and that loads nothing more for it."""
+    """Return a ``Typer`` with plain help, which does not import rich."""
     return typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
 
 
 def _not_loaded() -> None:
-    """Stand for a command in the list of all."""
+    """Placeholder of a command in the root help."""
 
 
 def _show_version(asked: bool) -> None:
@@ -234,9 +230,9 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-_QUIET = "Print results and errors only."
-_VERBOSE = "Print the tools that gaia runs, with their duration."
-_COLOR = "auto, always or never."
+_QUIET = "Print results and errors only"
+_VERBOSE = "Print the tools that gaia runs, with their duration"
+_COLOR = "auto, always or never"
 
 
 def _top(
@@ -246,10 +242,10 @@ def _top(
         str | None, typer.Option("--color", metavar="WHEN", help=_COLOR, callback=verbosity.set_color)
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Accept the options before the command."""
 
 
 _EVERYWHERE = ("quiet", "verbose", "color")
@@ -266,4 +262,4 @@ def _everywhere(
         str | None, typer.Option("--color", callback=verbosity.set_color, expose_value=False, hidden=True)
     ] = None,
 ) -> None:
-    """Stand for the options that every command takes."""
+    """Declare the options that every command accepts."""

@@ -74,7 +74,7 @@ def environment_option(text: str, *names: str) -> Any:
 
 
 EnvironmentName = Annotated[
-    str, typer.Argument(metavar="ENV", help="The environment.", autocompletion=complete_name, show_default=False)
+    str, typer.Argument(metavar="ENV", help="The environment", autocompletion=complete_name, show_default=False)
 ]
 Services = Annotated[
     list[str] | None,
@@ -82,27 +82,27 @@ Services = Annotated[
         "--services",
         "-s",
         metavar="SERVICE,…",
-        help='Only these, as "auth,chat" or "auth chat"; repeatable.',
+        help='Only these, as "auth,chat" or "auth chat"; repeatable',
         autocompletion=complete_service,
     ),
 ]
 Confirm = Annotated[
     str | None,
-    typer.Option("--confirm", metavar="ENV", help="Confirm by the name of the environment."),
+    typer.Option("--confirm", metavar="ENV", help="Confirm by the name of the environment"),
 ]
-Region = Annotated[str | None, typer.Option(metavar="REGION", help="Primary region, such as fra.")]
+Region = Annotated[str | None, typer.Option(metavar="REGION", help="Primary region, such as fra")]
 Images = Annotated[
     list[str] | None,
-    typer.Option("--image", metavar="[SERVICE=]IMAGE", help="Deploy this image instead of a build; repeatable."),
+    typer.Option("--image", metavar="[SERVICE=]IMAGE", help="Deploy this image instead of a build; repeatable"),
 ]
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build without the cache.")]
-RemoteOnly = Annotated[bool, typer.Option("--remote-only/--no-remote-only", help="Build on the platform, or here.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build without the cache")]
+RemoteOnly = Annotated[bool, typer.Option("--remote-only/--no-remote-only", help="Build on the platform, or here")]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Print the commands, one per line; change nothing."),
+    typer.Option("--dry-run", help="Print the commands, one per line; change nothing"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; production needs --confirm.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; production needs --confirm")]
 
 
 @dataclass(frozen=True, slots=True)

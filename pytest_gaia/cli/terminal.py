@@ -1,4 +1,4 @@
-"""What a terminal is shown: tables, and lines and tables that follow what happens. Loaded with rich, for terminals alone."""
+"""Tables, live lines and live tables on a terminal, drawn with rich."""
 
 import os
 import sys
@@ -15,11 +15,11 @@ from rich.text import Text
 from pytest_gaia.printable import visible
 
 _WIDEST = 90
-"""characters of a line of a tool that are shown"""
+"""Characters of a tool's line that are shown."""
 
 
 def console(*, err: bool = False) -> Console:
-    """Return rich's console, which moves the cursor of a terminal: what it prints from outside must be visible before."""
+    """Return rich's console. It passes escape sequences on, so make text from outside ``visible`` first."""
     stream = sys.stderr if err else sys.stdout
     return Console(file=getattr(stream, "stream", stream), highlight=False)
 
@@ -33,17 +33,17 @@ def draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def waiting(text: str) -> AbstractContextManager[object]:
-    """Show on standard error that ``text`` goes on."""
+    """Show a spinner with ``text`` on standard error."""
     return console(err=True).status(text)
 
 
 class Lines:
-    """A line for each of several things, on standard error: its name, for how long it is at work, and what it does."""
+    """A live line per service on standard error: its name, the elapsed time, and the current step."""
 
     def __init__(self) -> None:
         self.display = Progress(
             SpinnerColumn("line", finished_text=" "),
-            TextColumn("{task.fields[service]}", style="none" if _colourless() else "bold", markup=False),
+            TextColumn("{task.fields[service]}", style="none" if _no_color() else "bold", markup=False),
             TimeElapsedColumn(),
             TextColumn("{task.description}", style="none", markup=False),
             console=console(err=True),
@@ -51,23 +51,23 @@ class Lines:
         self._tasks: dict[str, TaskID] = {}
 
     def above(self, text: str) -> None:
-        """Write a line above them."""
+        """Write a line above the live lines."""
         self.display.console.print(text, markup=False)
 
     def add(self, names: Sequence[str], text: str) -> None:
-        """Add a line for each of ``names``, whose clock does not run yet."""
+        """Add a line for each of ``names``; their clocks do not run yet."""
         width = max(map(len, names))
         for name in names:
             self._tasks[name] = self.display.add_task(text, total=1, start=False, service=name.ljust(width))
 
     def update(self, name: str, text: str) -> None:
-        """Show ``text`` in the line of ``name``, and let its clock run."""
+        """Show ``text`` in the line of ``name``, and start its clock."""
         if (task := self._tasks.get(name)) is not None:
             self.display.start_task(task)
             self.display.update(task, description=_cut(text))
 
     def end(self, name: str, text: str) -> None:
-        """Show ``text`` for good, and stop the clock."""
+        """Show ``text``, and stop the clock."""
         if (task := self._tasks.get(name)) is not None:
             self.display.update(task, description=_cut(text), completed=1)
             self.display.stop_task(task)
@@ -75,30 +75,30 @@ class Lines:
 
 @contextmanager
 def redrawn(
-    columns: Sequence[str], colours: Mapping[str, str]
+    columns: Sequence[str], colors: Mapping[str, str]
 ) -> Iterator[Callable[[str, Sequence[Sequence[str]], Sequence[str]], None]]:
-    """Give what draws a table anew in the same place, by its title, its rows, and lines below it.
+    """Yield a function that redraws a table in place, from its title, its rows, and lines below it.
 
-    ``colours`` are those of the words in its second column.
+    ``colors`` maps words of the second column to their color.
     """
     with Live(console=console(), auto_refresh=False, transient=True) as live:
 
         def draw(title: str, rows: Sequence[Sequence[str]], below: Sequence[str]) -> None:
             table = _table(columns)
             for first, second, *rest in rows:
-                colour = "" if _colourless() else colours.get(second, "")
-                table.add_row(Text(first), Text(second, colour), *map(Text, rest))
+                color = "" if _no_color() else colors.get(second, "")
+                table.add_row(Text(first), Text(second, color), *map(Text, rest))
             live.update(Group(Text(title), table, *map(Text, below)), refresh=True)
 
         yield draw
 
 
 def _table(columns: Sequence[str]) -> Table:
-    return Table(*columns, box=SIMPLE, header_style="" if _colourless() else "bold", pad_edge=False)
+    return Table(*columns, box=SIMPLE, header_style="" if _no_color() else "bold", pad_edge=False)
 
 
-def _colourless() -> bool:
-    """NO_COLOR asks for no escape sequences at all; rich alone would leave bold ones."""
+def _no_color() -> bool:
+    """Return whether NO_COLOR is set. Rich alone would still print bold text."""
     return bool(os.environ.get("NO_COLOR"))
 
 

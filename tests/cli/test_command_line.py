@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("command", "example"),
     [
-        ((), "gaia env list"),
+        ((), "gaia help exit-codes"),
         (("env", "show"), "gaia env show staging --json"),
         (("sandbox", "up"), "gaia sandbox up -e staging"),
         (("test",), "gaia test -e staging --smoke"),

@@ -40,19 +40,25 @@ Deploy the services of an environment and verify each rollout.
   gaia deploy staging
   gaia deploy staging --services auth,gateway --region fra
   gaia deploy staging --image auth=registry.fly.io/gaia-auth-dev@sha256:…
-  gaia deploy staging --test smoke         then run the smoke tests
-  gaia deploy staging --test -- -n 4       then run all tests, in 4 processes
+  gaia deploy staging --test smoke       then run the smoke tests
+  gaia deploy staging --test -- -n 4     then run all tests, in 4 processes
   gaia deploy production --dry-run
 
 Services are deployed in dependency order: nats and postgres, then auth, asset and chat, then the gateway. Each service
 is verified before the next one starts; the first failure stops the deployment. Production asks for its name, or takes
 --confirm production.
 
+After a failure, the last line is the command that continues the deployment. A dry run fails if the deployment would be
+refused; it does not contact the platform.
+
 \b
-Exit codes: 0 deployed, or already up to date; 1 failed, not rolled out (the tool reported success) or mixed versions
-(different images run); 4 usage error; 12 the deploy tool is rate-limited or unreachable; 13 another deployment is in
-progress; 130 interrupted. With --test: those of pytest. After a failure the command that continues is printed. A dry run
-exits 4 if the deployment would be refused; it does not contact the platform.
+Exit codes (with --test: those of pytest):
+    0  deployed, or already up to date
+    1  failed, not rolled out (the tool reported success), or mixed versions
+    4  usage error, or not confirmed
+   12  the deploy tool is rate-limited or unreachable
+   13  another deployment is in progress
+  130  interrupted
 """
 
 app = typer.Typer()
@@ -70,7 +76,7 @@ def deploy_environment(
     remote_only: RemoteOnly = True,
     test: Annotated[
         str | None,
-        typer.Option("--test", metavar="[smoke|full]", help="Run the tests after the deployment; default: full."),
+        typer.Option("--test", metavar="[smoke|full]", help="Run the tests after the deployment; default: full"),
     ] = None,
     confirmed: Confirm = None,
     dry_run: DryRun = False,

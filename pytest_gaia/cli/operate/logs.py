@@ -51,16 +51,16 @@ def show_logs(
     env: EnvironmentName,
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE]…", help="Only these services.", autocompletion=complete_service),
+        typer.Argument(metavar="[SERVICE]…", help="Only these services", autocompletion=complete_service),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C")] = False,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DURATION", help="Only lines of the last 30s, 10m, 2h, 1d.")
+        str | None, typer.Option("--since", metavar="DURATION", help="Only lines of the last 30s, 10m, 2h, 1d")
     ] = None,
     lines: Annotated[
-        int | None, typer.Option("--lines", "-n", metavar="N", min=1, help="Only the last N lines of each service.")
+        int | None, typer.Option("--lines", "-n", metavar="N", min=1, help="Only the last N lines of each service")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line")] = False,
 ) -> None:
     """Write the logs to standard output, and messages of the deploy tool to standard error."""
     there = target(env)

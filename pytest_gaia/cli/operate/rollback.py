@@ -47,9 +47,9 @@ Return an environment to its last good version.
 
 \b
   gaia rollback staging
-  gaia rollback staging --dry-run              show the target and the commands; change nothing
-  gaia rollback staging --drill                roll back and forward again, as evidence
-  gaia rollback staging --services auth --to registry.fly.io/gaia-auth-staging@sha256:…
+  gaia rollback staging --dry-run     show the target and the commands
+  gaia rollback staging --drill       roll back and forward again, as evidence
+  gaia rollback staging -s auth --to registry.fly.io/gaia-auth@sha256:…
   gaia rollback production --confirm production
 
 The gateway is rolled back first, then the backends. If the ledger knows the running release, the environment returns to
@@ -63,7 +63,7 @@ before production.
 \b
 Exit codes:
     0  rolled back, or already there; --drill: both directions worked
-    1  failed, not rolled out (the tool reported success), mixed versions, or unhealthy
+    1  failed, not rolled out, mixed versions, or unhealthy
     4  usage error, no target, or not confirmed
    12  the deploy tool is rate-limited or unreachable
    13  another deployment is in progress
@@ -80,18 +80,18 @@ def roll_back_environment(
     services: Services = None,
     to: Annotated[
         list[str] | None,
-        typer.Option(metavar="[SERVICE=]IMAGE", help="Return to this image; repeatable."),
+        typer.Option(metavar="[SERVICE=]IMAGE", help="Return to this image; repeatable"),
     ] = None,
     accept_migrations: Annotated[
-        bool, typer.Option("--accept-migrations", help="Roll back although the database has another migration.")
+        bool, typer.Option("--accept-migrations", help="Roll back although the database has another migration")
     ] = False,
     release: Annotated[
         str | None,
         typer.Option(
-            metavar="RELEASE", help="With --dry-run or --drill: the release to leave; default: the running one."
+            metavar="RELEASE", help="With --dry-run or --drill: the release to leave; default: the running one"
         ),
     ] = None,
-    drill: Annotated[bool, typer.Option("--drill", help="Roll back and forward again; record the result.")] = False,
+    drill: Annotated[bool, typer.Option("--drill", help="Roll back and forward again; record the result")] = False,
     confirmed: Confirm = None,
     yes: Yes = False,
     dry_run: DryRun = False,

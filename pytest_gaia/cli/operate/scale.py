@@ -51,13 +51,11 @@ def scale_service(
     env: EnvironmentName,
     service: Annotated[
         str,
-        typer.Argument(metavar="SERVICE", help="The service.", show_default=False, autocompletion=complete_service),
+        typer.Argument(metavar="SERVICE", help="The service", show_default=False, autocompletion=complete_service),
     ],
-    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of machines.")] = None,
-    memory: Annotated[int | None, typer.Option(metavar="MB", min=256, help="Memory of each machine, in MB.")] = None,
-    region: Annotated[
-        str | None, typer.Option(metavar="REGION", help="Count the machines of this region only.")
-    ] = None,
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of machines")] = None,
+    memory: Annotated[int | None, typer.Option(metavar="MB", min=256, help="Memory of each machine, in MB")] = None,
+    region: Annotated[str | None, typer.Option(metavar="REGION", help="Count the machines of this region only")] = None,
     confirmed: Confirm = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,

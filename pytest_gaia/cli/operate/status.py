@@ -29,13 +29,13 @@ Show the health of environments and which versions they run.
 \b
   gaia status
   gaia status staging production
-  gaia status staging --watch                 probe its services every 5 s, until Ctrl-C
+  gaia status staging --watch                query its services every 5 s
   gaia status production --watch 30s --for 2h
-  gaia status staging --probe                 probe its services once
-  gaia status --json | jq '.environments[] | select(.as_expected | not)'
+  gaia status staging --probe                query its services once
+  gaia status --json | jq '.environments[] | {name, state}'
 
-The deploy tool reports what runs; services that are awake are also probed for their health. Services without a deploy
-tool are probed directly, which may start a machine that sleeps. Nothing is changed.
+The deploy tool reports what runs; services that are awake are also queried for their health. Services without a deploy
+tool are queried directly, which may start a machine that sleeps. Nothing is changed.
 
 With one environment, --watch and --probe skip the deploy tool and query each service: response times, availability and
 changes. With several environments, --watch repeats the overview.
@@ -43,7 +43,7 @@ changes. With several environments, --watch repeats the overview.
 \b
 Exit codes, by the last observation:
     0  all environments are in an acceptable state
-    1  an environment is degraded or unknown, or a required service is unhealthy
+    1  an environment or a required service is not healthy
     4  usage error
    12  nothing is reachable
   130  interrupted
@@ -59,17 +59,17 @@ _DIGEST = len("sha256:") + 12
 @app.command("status", help=HELP)
 def show_status(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[ENV]…", help="Only these.", autocompletion=complete_name)
+        list[str] | None, typer.Argument(metavar="[ENV]…", help="Only these", autocompletion=complete_name)
     ] = None,
     watch: Annotated[
-        str | None, typer.Option("--watch", "-w", metavar="[DURATION]", help="Repeat until Ctrl-C; default: every 5s.")
+        str | None, typer.Option("--watch", "-w", metavar="[DURATION]", help="Repeat until Ctrl-C; default: every 5s")
     ] = None,
     period: Annotated[
-        str | None, typer.Option("--for", metavar="DURATION", help="Stop --watch after 90s, 10m, 2h.")
+        str | None, typer.Option("--for", metavar="DURATION", help="Stop --watch after 90s, 10m, 2h")
     ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Query the services once, without the deploy tool.")] = False,
-    timeout: Annotated[str, typer.Option(metavar="DURATION", help="Time limit for one environment.")] = "60s",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one object per line.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Query the services once, without the deploy tool")] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="Time limit for one environment")] = "60s",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one object per line")] = False,
 ) -> None:
     """Observe and show environments; the exit code follows the last observation."""
     if period is not None and watch is None:

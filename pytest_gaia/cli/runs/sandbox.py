@@ -48,12 +48,12 @@ def group() -> None:
 
 @app.command("up", help=UP_HELP)
 def up(
-    env: Annotated[str, environment_option("Use the topology of this environment.")] = "sandbox",
+    env: Annotated[str, environment_option("Use the topology of this environment")] = "sandbox",
     without: Annotated[
-        list[str] | None, typer.Option(metavar="SERVICE,…", help="Do not start these services; repeatable.")
+        list[str] | None, typer.Option(metavar="SERVICE,…", help="Do not start these services; repeatable")
     ] = None,
-    no_known_bugs: Annotated[bool, typer.Option("--no-known-bugs", help="Fix the known bugs of the services.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+    no_known_bugs: Annotated[bool, typer.Option("--no-known-bugs", help="Fix the known bugs of the services")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON")] = False,
 ) -> None:
     """Start the sandbox, print its addresses, and wait for a signal."""
     options = replace(

@@ -20,14 +20,15 @@ HELP = """\
 Run the tests of an environment with pytest.
 
 \b
-  gaia test                                  the default environment
+  gaia test                         the default environment
   gaia test -e staging
-  gaia test -e staging --smoke               health, status, providers, models and caches
+  gaia test -e staging --smoke      the smoke tests only
   gaia test -e staging -- -n 4 --junitxml=staging.xml
-  gaia test -e dev --dry-run                 print the pytest command line
+  gaia test -e dev --dry-run        print the pytest command line
 
-Without -e the environment is chosen as in every run: GAIA_ENV, gaia.toml, or the sandbox. Arguments after `--` are passed
-to pytest. A smoke test that passes ends with PARTIAL, because a part of the suites cannot promote a release.
+The default environment is that of GAIA_ENV, else of gaia.toml, else the sandbox. The smoke tests are health, status,
+providers, models and caches; if they pass, the verdict is PARTIAL, which cannot promote a release. Arguments after `--`
+are passed to pytest.
 
 The exit code is that of pytest; `gaia help exit-codes` lists them.
 """
@@ -42,13 +43,13 @@ Run the tests of a command of the old test.sh.
   gaia legacy --url http://localhost:8666 all
   gaia legacy --dev personas-all -- -x --junitxml=personas.xml
 
-New scripts should use `gaia test`, or pytest with -m or -k. The pytest command line is printed; arguments after `--` are
-passed to pytest. Tests that pass end with PARTIAL, because a part of the suites cannot promote a release.
+Use `gaia test`, or pytest with -m or -k, in new scripts. The pytest command line is printed; arguments after `--` are
+passed to pytest. If the tests pass, the verdict is PARTIAL, which cannot promote a release.
 """
 
 app = typer.Typer()
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the pytest command line; run nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the pytest command line; run nothing")]
 
 
 def complete_command(incomplete: str) -> list[str]:
@@ -72,8 +73,8 @@ def commands_help() -> str:
 def run_tests(
     context: typer.Context,
     old_command: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="-- PYTEST_ARGS")] = None,
-    env: Annotated[str | None, environment_option("Run the tests of this environment.")] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Run the smoke tests only.")] = False,
+    env: Annotated[str | None, environment_option("Run the tests of this environment")] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Run the smoke tests only")] = False,
     dry_run: DryRun = False,
     local: Annotated[bool, typer.Option("--local", hidden=True)] = False,
     dev: Annotated[bool, typer.Option("--dev", hidden=True)] = False,
@@ -101,15 +102,15 @@ def _moved(flags: Sequence[str], words: Sequence[str]) -> str:
 def run_command(
     context: typer.Context,
     command: Annotated[
-        str, typer.Argument(metavar="COMMAND", help="A command or a batch.", autocompletion=complete_command)
+        str, typer.Argument(metavar="COMMAND", help="A command or a batch", autocompletion=complete_command)
     ],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="ARG", help="Arguments of the command.")] = None,
-    local: Annotated[bool, typer.Option("--local", help="Test local.")] = False,
-    dev: Annotated[bool, typer.Option("--dev", help="Test dev.")] = False,
-    staging: Annotated[bool, typer.Option("--staging", help="Test staging.")] = False,
-    prod: Annotated[bool, typer.Option("--prod", "--production", help="Test production.")] = False,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Test the service at this URL, read-only.")] = None,
-    env: Annotated[str | None, environment_option("Test this environment.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="ARG", help="Arguments of the command")] = None,
+    local: Annotated[bool, typer.Option("--local", help="Test local")] = False,
+    dev: Annotated[bool, typer.Option("--dev", help="Test dev")] = False,
+    staging: Annotated[bool, typer.Option("--staging", help="Test staging")] = False,
+    prod: Annotated[bool, typer.Option("--prod", "--production", help="Test production")] = False,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Test the service at this URL, read-only")] = None,
+    env: Annotated[str | None, environment_option("Test this environment")] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Print the pytest command line and replace this process by pytest."""

@@ -38,7 +38,7 @@ SHOW_HELP = """\
 Show each setting of an environment, and its source.
 
 \b
-  gaia env show                        the environment that a run in this folder uses
+  gaia env show                        the one that a run in this folder uses
   gaia env show staging
   gaia env show --url http://localhost:9000
   gaia env show staging --json | jq .settings.nats
@@ -73,10 +73,10 @@ def list_environments(as_json: AsJson = False) -> None:
 @app.command("show", help=SHOW_HELP)
 def show_environment(
     name: Annotated[
-        str | None, typer.Argument(help="Default: the environment that a run uses.", autocompletion=complete_name)
+        str | None, typer.Argument(help="Default: the environment that a run uses", autocompletion=complete_name)
     ] = None,
     url: Annotated[
-        list[str] | None, typer.Option(metavar="SERVICE=URL", help="As --gaia-url of pytest; repeatable.")
+        list[str] | None, typer.Option(metavar="SERVICE=URL", help="As --gaia-url of pytest; repeatable")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
