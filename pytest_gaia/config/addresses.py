@@ -1,4 +1,4 @@
-"""URLs: what a valid one looks like, and whose a host is."""
+"""Validation of URLs, and classification of hosts."""
 
 import ipaddress
 import os
@@ -26,9 +26,9 @@ def http_url(text: str, place: str) -> str:
         raise ConfigError(f"{place}: {_shown(text)!r} does not start with http:// or https://{guess}")
     parts = _split(text, place)
     if parts.username is not None or "@" in parts.path:
-        raise ConfigError(f"{place}: credentials do not belong in the URL of a service; set GAIA_API_KEY instead.")
+        raise ConfigError(f"{place}: the URL of a service must not contain credentials; set GAIA_API_KEY instead.")
     if parts.query or parts.fragment:
-        raise ConfigError(f"{place}: a base URL is expected: leave out what follows '?' or '#'.")
+        raise ConfigError(f"{place}: expected a base URL; remove the part from '?' or '#' on.")
     return text.rstrip("/")
 
 
@@ -42,12 +42,12 @@ def http_template(text: str, place: str) -> str:
 
 
 def nats_url(text: str, place: str) -> str:
-    """Return the URL of a broker, or the word ``disabled``; ``ConfigError`` starts with ``place``."""
+    """Return the URL of NATS, or ``disabled``; ``ConfigError`` starts with ``place``."""
     if text == NATS_DISABLED:
         return text
     if "," in text:
-        raise ConfigError(f"{place}: one URL is expected; a server tells its clients about the rest of its cluster.")
-    _check_scheme(text, _NATS_SCHEMES, place, f"a broker, such as nats://localhost:4222, or the word {NATS_DISABLED!r}")
+        raise ConfigError(f"{place}: expected one URL; clients discover the other servers of a cluster.")
+    _check_scheme(text, _NATS_SCHEMES, place, f"a NATS server, such as nats://localhost:4222, or {NATS_DISABLED!r}")
     _split(text, place)
     _check_credentials(text, place)
     return text.rstrip("/")
@@ -63,13 +63,13 @@ def database_url(text: str, place: str) -> str:
         addresses = ["["]
     if not all(re.fullmatch(r"(\[[^][]+\]|[^][:]*)(:\d*)?", address) for address in addresses):
         raise ConfigError(
-            f"{place}: not a URL: look at its ports and its brackets; it may hold a secret, and is not shown."
+            f"{place}: not a URL; check its ports and brackets. It is not shown, because it may contain a secret."
         )
     return text
 
 
 class Endpoint(NamedTuple):
-    """Where a client connects to. Its text is what evidence holds: ``example.org:443``, ``[::1]:8000``."""
+    """Host and port of a connection, as results show it: ``example.org:443``, ``[::1]:8000``."""
 
     host: str
     port: int
@@ -79,9 +79,9 @@ class Endpoint(NamedTuple):
 
 
 def endpoints(url: str, environ: Mapping[str, str] | None = None) -> tuple[Endpoint, ...]:
-    """Return where the clients of this package connect to for ``url``; more than one where a DSN names several hosts.
+    """Return the hosts and ports that clients use for ``url``; several if a DSN has several hosts.
 
-    A DSN without a host takes it from its query, from ``PGHOST``, or is on this machine.
+    The host of a DSN without one is in its query or in ``PGHOST``, or else it is this machine.
     """
     parts = urlsplit(url)
     addresses = [each for each in parts.netloc.rpartition("@")[2].split(",") if each]
@@ -107,21 +107,21 @@ def endpoint_of(address: str) -> Endpoint:
 
 
 def hosts_in(url: str, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the host names that a client of ``url`` may connect to, lower case."""
+    """Return the host names that clients use for ``url``, in lower case."""
     return tuple(each.host for each in endpoints(url, environ) if each.host)
 
 
 def host_pattern(text: str, place: str) -> str:
-    """Return a host name, or one with ``*`` as its first label; ``ConfigError`` starts with ``place``."""
+    """Return a host name, which may begin with ``*.``; ``ConfigError`` starts with ``place``."""
     if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:]+", text):
         raise ConfigError(
-            f"{place}: {_shown(text)!r} is no host name: no scheme, port or path, '*' only as first label."
+            f"{place}: {_shown(text)!r} is not a host name; write it without scheme, port and path, and '*' only as the first label."
         )
     return text
 
 
 def matches(host: str, patterns: Iterable[str]) -> bool:
-    """Return whether ``host`` is one of ``patterns``; a ``*.`` in front stands for any labels."""
+    """Return whether ``host`` matches one of ``patterns``, where ``*.`` matches any labels."""
     return any(
         host.endswith(pattern[1:].lower()) if pattern.startswith("*.") else host == pattern.lower()
         for pattern in patterns
@@ -129,9 +129,9 @@ def matches(host: str, patterns: Iterable[str]) -> bool:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Return whether ``host`` is this machine, however it is spelled: ``LocalHost.``, ``127.1``, ``0x7f000001``, ``[::1]``.
+    """Return whether ``host`` is this machine, in any spelling: ``LocalHost.``, ``127.1``, ``0x7f000001``, ``[::1]``.
 
-    An unspecified address (``0.0.0.0``, ``::``) is: what connects to it connects to this machine. No name is looked up.
+    Unspecified addresses (``0.0.0.0``, ``::``) count too. Does not resolve names.
     """
     name = _canonical(host or "")
     if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
@@ -141,7 +141,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_private(host: str | None) -> bool:
-    """Return whether ``host`` leads nowhere from outside of this machine, or of the network that services share."""
+    """Return whether ``host`` is unreachable from outside of this machine or of the services' network."""
     name = _canonical(host or "")
     address = _ip_address(name)
     if address is not None:
@@ -150,7 +150,7 @@ def is_private(host: str | None) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Return the host name of ``url`` as it is written, or nothing where there is none."""
+    """Return the host name in ``url`` as written, or an empty string."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -160,7 +160,7 @@ def host_of(url: str) -> str:
 def _endpoint(text: str, default: int) -> Endpoint:
     found = re.fullmatch(r"(\[[^]]*\]|[^:]*)(?::(\d*))?", text)
     host, port = (found[1], found[2]) if found else (text, "")
-    # A folder of sockets is no name.
+    # A folder of sockets is not a host name.
     return Endpoint(host if host.startswith("/") else _canonical(host), _number(port or "", default))
 
 
@@ -169,7 +169,7 @@ def _number(text: str, default: int) -> int:
 
 
 def _canonical(host: str) -> str:
-    """Return ``host`` as clients look it up: in lower case, without brackets, percent signs and the dot of the root."""
+    """Return ``host`` as clients resolve it: lower case, decoded, without brackets and final dot."""
     name = unquote(host).strip("[]")
     if not name.isascii():
         try:
@@ -180,8 +180,8 @@ def _canonical(host: str) -> str:
 
 
 def _ip_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that ``name`` is, as a socket reads it: an IPv4 address is any of 127.0.0.1, 127.1, 0x7f000001."""
-    # Only who connects somewhere pays for the import, and has it already.
+    """Return ``name`` as an IP address, in any notation that sockets accept (127.0.0.1, 127.1, 0x7f000001)."""
+    # Imported here, because only code that connects needs it.
     import socket
 
     try:
@@ -199,13 +199,15 @@ def _check_scheme(text: str, schemes: tuple[str, ...], place: str, example: str)
     scheme, separator, _ = text.partition("://")
     plain, plus, driver = scheme.lower().partition("+")
     if separator and plus and plain in schemes and driver.isidentifier():
-        raise ConfigError(f"{place}: {scheme}:// names a driver, which only SQLAlchemy knows; did you mean {plain}://?")
+        raise ConfigError(
+            f"{place}: {scheme}:// names a driver, which only SQLAlchemy supports; did you mean {plain}://?"
+        )
     if not separator or scheme.lower() not in schemes:
         raise ConfigError(f"{place}: not the URL of {example}.")
 
 
 def _check_credentials(text: str, place: str) -> None:
-    """Refuse a password that ends the host where it begins: half of it would be taken for the host, and shown."""
+    """Refuse a password with separators in it, because a part of it would be shown as the host."""
     address = text.partition("://")[2]
     authority = re.split("[/?#]", address, maxsplit=1)[0]
     rest = address[len(authority) :]
@@ -213,31 +215,31 @@ def _check_credentials(text: str, place: str) -> None:
     is_ambiguous = authority.count("@") + path.count("@") > 1 or ("@" in rest and "@" not in authority)
     if is_ambiguous or re.search(r"\s", address.rpartition("@")[0]):
         raise ConfigError(
-            f"{place}: not a URL: write '@', '/', '?', '#' and blanks in its user or password as %40, %2F, %3F, %23 and %20; "
-            "it may hold a secret, and is not shown."
+            f"{place}: not a URL; write '@', '/', '?', '#' and spaces in user and password as %40, %2F, %3F, %23 and %20. "
+            "It is not shown, because it may contain a secret."
         )
 
 
 def _split(text: str, place: str) -> SplitResult:
     shown = _shown(text)
     if re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise ConfigError(f"{place}: {shown!r} holds a space or a control character.")
+        raise ConfigError(f"{place}: {shown!r} contains a space or a control character.")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        # The parser's own words would show a password that it took for a port.
-        raise ConfigError(f"{place}: {shown!r} is not a URL: look at its port and its brackets.") from None
+        # The message of the parser could show a password as the port.
+        raise ConfigError(f"{place}: {shown!r} is not a URL; check its port and brackets.") from None
     if not host:
-        raise ConfigError(f"{place}: {shown!r} names no host.")
+        raise ConfigError(f"{place}: {shown!r} has no host.")
     if port == 0:
-        raise ConfigError(f"{place}: {shown!r}: 0 is not a port to connect to.")
+        raise ConfigError(f"{place}: {shown!r}: 0 is not a valid port.")
     return parts
 
 
 def _shown(text: str) -> str:
-    """Return ``text`` with everything masked that could be credentials, however broken the URL is."""
-    # The first separator: a password may hold another one.
+    """Return ``text`` with anything that could be credentials masked, even in a malformed URL."""
+    # The first separator, because a password may contain another one.
     start = text.find("://") + len("://") if "://" in text else 0
     scheme, (credentials, at, address) = text[:start], text[start:].rpartition("@")
     return f"{scheme}{MASK}@{address}" if at and credentials else text

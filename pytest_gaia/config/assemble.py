@@ -1,4 +1,4 @@
-"""Building the environment of a run from its settings: its members, its deployment, its stage."""
+"""Build the environment of a run from its settings."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -48,11 +48,11 @@ SETTINGS = (
     *_STAGE,
     "slo",
 )
-"""Every key of ``Environment.sources``, in the order in which people are shown them."""
+"""Every key of ``Environment.sources``, in the order of `gaia env show`."""
 
 _OPTIONAL = ("release", "nats", "from", *_DEPLOY, *(key for key in SETTINGS if key.startswith(("urls.", "secrets."))))
 _MADE_OF = ("urls", "services", "required", "timeouts", "tolerance", "deploy", "stage", "slo")
-"""what the environment does not take over as it is given"""
+"""keys whose values are converted"""
 
 
 def assemble(
@@ -61,15 +61,16 @@ def assemble(
     secrets: Mapping[str, Sourced],
     *,
     embedded: bool,
-    rehearsal: bool,
+    simulated: bool,
     deployment: Deployment | None = None,
     addressed: bool = True,
 ) -> Environment:
-    """Return the environment; ``embedded`` says that the sandbox stands behind it, ``addressed`` that it needs an address.
+    """Return the environment.
 
-    ``deployment`` are the deploy files that it is read from.
+    ``embedded``: it runs on the sandbox. ``addressed``: it needs an address. ``deployment``: the deploy files that some of
+    the settings come from.
 
-    Raises ``ConfigError`` where settings contradict each other or no address is known.
+    Raises ``ConfigError`` if settings contradict each other, or if no address is known.
     """
     given = set_values(layer.table.urls)
     services = expected_services(name.value, layer, has_database="database" in secrets)
@@ -88,7 +89,7 @@ def assemble(
         deploy=deploy_settings(name.value, layer),
         stage=stage_settings(layer.table),
         sandbox=embedded,
-        rehearsal=rehearsal,
+        simulated=simulated,
         sources=_sources(name, layer, urls, secrets),
         **settings,
     )
@@ -96,26 +97,26 @@ def assemble(
 
 def _without_address(name: Sourced, layer: Layer, deployment: Deployment | None) -> ConfigError:
     if name.value in shipped_file().environments and layer.table.source is UNSET:
-        # One that the project says nothing of is only known by name, and missed by nobody who lists all of them.
+        # An environment without any settings of the project has only a name, and lists leave it out.
         is_stated = any(source != SHIPPED for source in layer.sources.values())
         kind = ConfigError if is_stated else NotConfigured
         return kind(f"{name.source}: {not_configured(name.value)}")
     if deployment is not None:
-        # Which message it is costs the reading of deploy files, which is done by then.
+        # Imported here, because only this message needs it.
         from pytest_gaia.config.deployfiles._reach import why_no_address
 
         return ConfigError(
-            f"{why_no_address(deployment)} So environment {name.value} has no address; correct that, set `url` in "
-            f"[env.{name.value}] of gaia.toml, or give --gaia-url=http://…."
+            f"{why_no_address(deployment)} Therefore the environment {name.value} has no address. Correct that, set `url` in "
+            f"[env.{name.value}] of gaia.toml, or use --gaia-url=URL."
         )
     return ConfigError(
-        f"{name.source}: environment {name.value} has no address; set `url` in [env.{name.value}] of gaia.toml, "
-        "or give --gaia-url=http://…."
+        f"{name.source}: environment {name.value} has no address. Set `url` in [env.{name.value}] of gaia.toml, "
+        "or use --gaia-url=URL."
     )
 
 
 def _sources(name: Sourced, layer: Layer, urls: Mapping[str, str], secrets: Mapping[str, Sourced]) -> Mapping[str, str]:
-    """Return the source of each setting; one that may be absent and is absent has none."""
+    """Return the source of each setting, without optional settings that are absent."""
     found = {
         **{key: source for key, source in layer.sources.items() if key.removeprefix("urls.") not in HTTP_SERVICES},
         **{f"urls.{service}": layer.sources[f"urls.{service}"] for service in urls},
@@ -123,22 +124,22 @@ def _sources(name: Sourced, layer: Layer, urls: Mapping[str, str], secrets: Mapp
         "name": name.source,
     }
     if "from" in found or "deploy.hook" in found:
-        # Without a hook of its own, an environment is deployed by the tool whose files it reads.
+        # Without a hook, the tool whose files the environment reads also deploys it.
         found = dict.fromkeys(_DEPLOY, SHIPPED) | {"deploy.hook": found.get("from", SHIPPED)} | found
     known = (key for key in SETTINGS if key in found or key not in _OPTIONAL)
     return MappingProxyType({key: found.get(key, SHIPPED) for key in known})
 
 
 def expected_services(name: str, layer: Layer, *, has_database: bool) -> tuple[str, ...]:
-    """Return the members to expect, in the order of ``SERVICES``.
+    """Return the expected services, in the order of ``SERVICES``.
 
-    An address given by name says that its member is there, whatever the topology says.
+    A service whose address is given is expected in every topology.
     """
     table = layer.table
     if table.services is not UNSET:
         expected: set[str] = set(table.services)
     elif name == ADHOC:
-        # Behind a gateway nobody knows of there may be everything; the checks will tell.
+        # An unknown gateway may have every service behind it.
         expected = set(HTTP_SERVICES) if "gateway" in layer.named else set()
         expected |= {"postgres"} if has_database else set()
     else:
@@ -152,33 +153,38 @@ def expected_services(name: str, layer: Layer, *, has_database: bool) -> tuple[s
 
 
 def required_services(name: str, layer: Layer, services: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the members without which nothing is run; raises ``ConfigError`` for one that is not expected at all."""
+    """Return the services without which no test runs. Raises ``ConfigError`` for one that is not expected."""
     if layer.table.required is UNSET:
         return ("gateway",) if "gateway" in services else services[:1]
     for service in layer.table.required:
         if service not in services:
             raise ConfigError(
-                f"{layer.sources['required']}: env.{name}.required: {service} is not among the services of this "
-                f"environment ({', '.join(services)}); add it to `services` or take it out of `required`."
+                f"{layer.sources['required']}: env.{name}.required: {service} is not one of the services of this "
+                f"environment ({', '.join(services)}). Add it to `services`, or remove it from `required`."
             )
     return layer.table.required
 
 
 def deploy_settings(name: str, layer: Layer) -> DeploySettings | None:
-    """Return the settings; None for an environment that neither reads deploy files nor names a hook.
+    """Return the settings; None for an environment without deploy files and without a hook.
 
-    Raises ``ConfigError`` where the table contradicts itself.
+    Raises ``ConfigError`` if the table contradicts itself.
     """
     given = set_values(layer.table.deploy)
     hook = given.pop("hook", layer.table.source)
     if hook is UNSET and not given:
         return None
     if hook is UNSET:
-        raise _error(name, layer, next(iter(given)), 'nothing says how to deploy; add hook = "fly", say, or `from`.')
+        raise _error(
+            name,
+            layer,
+            next(iter(given)),
+            'the deploy hook is missing; add hook = "fly" (or "compose", "command"), or `from` to the environment.',
+        )
     if hook == "command" and "command" not in given:
-        raise _error(name, layer, "hook", 'the executable is missing; add command = ["ci/deploy"], say.')
+        raise _error(name, layer, "hook", 'the executable is missing; add a key such as command = ["ci/deploy"].')
     if hook != "command" and "command" in given:
-        raise _error(name, layer, "command", f'the hook here is {hook}; add hook = "command", or leave this out.')
+        raise _error(name, layer, "command", f'the hook is {hook}; write hook = "command", or remove this key.')
     return DeploySettings(hook=hook, **given)
 
 
@@ -187,7 +193,7 @@ def _error(name: str, layer: Layer, key: str, problem: str) -> ConfigError:
 
 
 def stage_settings(table: EnvironmentTable) -> Stage:
-    """Return the stage that the merged ``table`` describes; its values have been checked when its files were read."""
+    """Return the stage in the merged ``table``, whose values are valid."""
     given: dict[str, Any] = set_values(table.stage)
     given |= {key: duration(given[key]) for key in ("soak", "evidence_age") if key in given}
     given["previous"] = given.get("previous") or None

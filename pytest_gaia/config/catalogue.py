@@ -1,4 +1,4 @@
-"""All environments that a run could choose from, and the one it chooses."""
+"""All environments of a project, and the one that a run uses."""
 
 from __future__ import annotations
 
@@ -39,36 +39,36 @@ _GIVEN = (*HTTP_SERVICES, "nats")
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The environments of the files that a run reads, and its variables."""
+    """The environments in the files of a project, and the variables."""
 
     project: Project
     variables: Variables
 
     @classmethod
     def of(cls, project: Project, environ: Mapping[str, str]) -> Catalogue:
-        """Return the environments of ``project``; raises ``ConfigError`` for a mistake in any of its files."""
+        """Return the environments of ``project``; raises ``ConfigError`` for an error in any of its files."""
         return cls(project, Variables(environ, project.dotenv))
 
     @property
     def files(self) -> tuple[ConfigFile, ...]:
-        """What is shipped, and the project file; lowest first."""
+        """The built-in settings, then those of the project."""
         own = self.project.file
         return (shipped_file(own.platform), own) if own else (shipped_file(),)
 
     def names(self) -> tuple[str, ...]:
-        """Return the environments, as shipped first, then the project's own."""
+        """Return the names of the environments, built-in ones first."""
         return tuple(dict.fromkeys(name for file in self.files for name in file.environments))
 
     def file_layers(self, name: str) -> tuple[Layer, ...]:
-        """Return what the files say of ``name``, lowest first."""
+        """Return the settings of ``name`` in files, lowest precedence first."""
         return (default_layer(self.files[0]), *(file_layer(file, name) for file in self.files))
 
     def stated(self, name: str) -> EnvironmentTable:
-        """Return what ``gaia.toml`` and the shipped file say of ``name``."""
+        """Return the settings of ``name``, without those of deploy files."""
         return merge(self.file_layers(name)).table
 
     def layers(self, name: str) -> tuple[Layer, ...]:
-        """Return what the files say of ``name``, with what its deploy files say below the project's own words."""
+        """Return the settings of ``name`` in files and deploy files, lowest precedence first."""
         layers = self.file_layers(name)
         deployment = self.deployment(name)
         if deployment is None:
@@ -78,37 +78,37 @@ class Catalogue:
         return (default, without_addresses(shipped), deployed_layer(deployment, shipped), *project)
 
     def deployment(self, name: str) -> Deployment | None:
-        """Return the deploy files that ``from`` of ``name`` asks for; None where it asks for none."""
+        """Return the deploy files that ``from`` of ``name`` selects; None without ``from``."""
         source = self.stated(name).source
         return None if source is UNSET else self.project.deploy_folder.deployment(name, source)
 
     def stated_hosts(self, name: str) -> tuple[str, ...]:
-        """Return the hosts that ``gaia.toml`` and the shipped file list for ``name``."""
+        """Return the ``hosts`` of ``name``, without those of deploy files."""
         hosts = self.stated(name).hosts
         return hosts if isinstance(hosts, tuple) else ()
 
     def owners_of(self, host: str) -> tuple[str, ...]:
-        """Return the environments whose ``hosts`` list ``host``, or whose deploy files name it."""
+        """Return the environments whose ``hosts`` or deploy files contain ``host``."""
         return tuple(n for n in self.names() if matches(host, (*self.stated_hosts(n), *self._deployed_hosts(n))))
 
     def known_urls(self, name: str) -> tuple[str, ...]:
-        """Return the addresses that files give ``name``."""
+        """Return the addresses of ``name`` in files."""
         return _urls_of(merge(self.layers(name)))
 
     def known_hosts(self, name: str) -> tuple[str, ...]:
-        """Return every host that files name for ``name``: the listed ones, and those of its addresses."""
+        """Return all hosts of ``name`` in files: the listed ones, and those of its addresses."""
         hosts = merge(self.layers(name)).table.hosts
         listed = hosts if isinstance(hosts, tuple) else ()
         return tuple(dict.fromkeys((*listed, *(host for url in self.known_urls(name) for host in hosts_in(url)))))
 
     def other_addresses(self, name: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-        """Return each other environment → the addresses that files give it, and those of variables that name it too."""
+        """Return other environment → (its addresses in files, the same and those in its own variables)."""
         named = replace(self.variables, named_only=True)
         found: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         for other in (each for each in self.names() if each != name):
             stated: tuple[str, ...] = ()
             given: tuple[str, ...] = ()
-            # As below: another environment's mistake must not stop this one's run.
+            # An error in another environment must not stop this run.
             with suppress(ConfigError):
                 stated = self.known_urls(other)
             with suppress(ConfigError):
@@ -123,18 +123,18 @@ class Catalogue:
         try:
             deployment = self.deployment(name)
         except ConfigError:
-            # Another environment's broken file must not stop this one's run; its stated hosts still guard it.
+            # A broken file of another environment must not stop this run; its listed hosts still protect it.
             return ()
 
         return hosts_of(deployment) if deployment is not None else ()
 
 
 def choose(options: Options, catalogue: Catalogue) -> Sourced:
-    """Return the name of the environment and what named it; raises ``ConfigError`` for an unknown one."""
+    """Return the name of the environment and its source. Raises ``ConfigError`` for an unknown name."""
     chosen = _asked_for(options, catalogue)
     if chosen.value == ADHOC:
         if not (options.urls or options.url_settings or _url_variables(catalogue.variables)):
-            raise ConfigError(f"{chosen.source}: {ADHOC} is what --gaia-url makes; give --gaia-url=http://….")
+            raise ConfigError(f"{chosen.source}: {ADHOC} is the environment of --gaia-url; add --gaia-url=URL.")
         return chosen
     if chosen.value not in catalogue.names():
         raise ConfigError(
@@ -146,10 +146,10 @@ def choose(options: Options, catalogue: Catalogue) -> Sourced:
 def layers_of(name: str, options: Options, catalogue: Catalogue) -> Layer:
     """Return all settings of ``name`` as one layer: files, then variables, then the command line.
 
-    What stands on the sandbox (itself, or a rehearsal) gets its addresses from there, and takes none from elsewhere.
+    On the sandbox (also with ``--gaia-simulate``), addresses come only from the sandbox.
     """
     files = catalogue.layers(name)
-    if name == SANDBOX or options.rehearse:
+    if name == SANDBOX or options.simulate:
         _refuse_addresses(name, options, catalogue.variables)
         return merge(files)
     settings = url_layer(given_urls(options.url_settings))
@@ -158,18 +158,18 @@ def layers_of(name: str, options: Options, catalogue: Catalogue) -> Layer:
 
 
 def given_urls(values: Iterable[Sourced]) -> Mapping[str, Sourced]:
-    """Return service (or ``nats``) → URL for values of ``--gaia-url``; a bare URL is the gateway's."""
+    """Return service (or ``nats``) → URL from values of ``--gaia-url``; a URL alone is that of the gateway."""
     given: dict[str, Sourced] = {}
     for value, source in values:
         service, url = _service_and_url(value, source)
         if given.get(service, Sourced(url, "")).value != url:
-            raise ConfigError(f"{source}: two different URLs for {service}; give each service once.")
+            raise ConfigError(f"{source}: two different URLs for {service}; use one.")
         given[service] = Sourced(url, source)
     return given
 
 
 def _urls_of(layer: Layer) -> tuple[str, ...]:
-    """Return the addresses in ``layer``: of services, and of the broker."""
+    """Return the addresses of services in ``layer``, NATS included."""
     nats = layer.table.nats
     broker = (nats,) if isinstance(nats, str) and nats != NATS_DISABLED else ()
     return (*set_values(layer.table.urls).values(), *broker)
@@ -181,7 +181,7 @@ def _service_and_url(value: str, source: str) -> tuple[str, str]:
         return "gateway", value
     if service in ("postgres", "database"):
         raise ConfigError(
-            f"{source}: {service} is not given on the command line, where everybody can read it; "
+            f"{source}: the command line is visible to all users, so it takes no address of {service}; "
             "set GAIA_DATABASE_URL in the environment or in .env."
         )
     if service not in _GIVEN:
@@ -216,29 +216,27 @@ def _url_variables(variables: Variables) -> list[Sourced]:
 
 
 def _refuse_addresses(name: str, options: Options, variables: Variables) -> None:
-    kind = "a rehearsal runs on the sandbox, which" if options.rehearse else "the sandbox"
+    kind = "--gaia-simulate runs on the sandbox, which" if options.simulate else "the sandbox"
     if options.urls:
         raise ConfigError(
-            f"--gaia-url: {kind} brings its own addresses. Leave out --gaia-url, or name another environment "
-            "(without --gaia-env, --gaia-url makes one of its own)."
+            f"--gaia-url: {kind} has its own addresses. Remove --gaia-url, or name another environment "
+            "(without --gaia-env, --gaia-url creates the environment adhoc)."
         )
     for key in _ADDRESS_KEYS if name == SANDBOX else ():
         variable = variables.get(variable_name(SANDBOX, key))
         if variable is not None:
-            raise ConfigError(
-                f"{variable.source}: {variable_name(SANDBOX, key)}: {kind} brings its own addresses; unset it."
-            )
+            raise ConfigError(f"{variable.source}: {kind} has its own addresses; unset {variable_name(SANDBOX, key)}.")
 
 
 _ADDRESSES = ("topology", "services", "urls", "nats")
-"""what deploy files say better than the layer below them, even by saying nothing"""
+"""keys that deploy files replace, even if they set nothing"""
 
 
 def deployed_layer(deployment: Deployment, below: Layer) -> Layer:
-    """Return what ``deployment`` says, to be laid over ``below``.
+    """Return the settings in ``deployment``, as a layer over ``below``.
 
-    Hosts are added to those below and take none away: what belongs to an environment stays guarded. Raises
-    ``ConfigError`` for an address that is none.
+    Hosts are added to those of ``below``, so that all of them stay protected. Raises ``ConfigError`` for an invalid
+    address.
     """
     urls = _urls(deployment)
     sources = {f"urls.{service}": source_of(place) for service, (_, place) in urls.items()}
@@ -258,14 +256,14 @@ def deployed_layer(deployment: Deployment, below: Layer) -> Layer:
 
 
 def without_addresses(layer: Layer) -> Layer:
-    """Return ``layer`` without what deploy files are asked for, so that nothing of it shines through."""
+    """Return ``layer`` without the keys that deploy files replace."""
     table = structs.replace(layer.table, **dict.fromkeys(_ADDRESSES, UNSET))
     sources = {key: source for key, source in layer.sources.items() if key.partition(".")[0] not in _ADDRESSES}
     return Layer(table, sources)
 
 
 def hosts_of(deployment: Deployment) -> tuple[str, ...]:
-    """Return the host names that belong to ``deployment``; a compose file has none of its own."""
+    """Return the host names that belong to ``deployment``; none for a compose file."""
     if deployment.source == "compose":
         return ()
     return tuple(dict.fromkeys(f"{app.name}.{FLY_DOMAIN}" for app in deployment.apps))
@@ -283,7 +281,7 @@ def _urls(deployment: Deployment) -> Mapping[str, tuple[str, Place]]:
 
 
 def _files(deployment: Deployment) -> str:
-    """Return the files as one name: itself where there is one, a pattern where there are several."""
+    """Return the name of the file; of several files, a pattern."""
     names = list(dict.fromkeys(app.place("app").file for app in deployment.apps))
     if len(names) == 1:
         return names[0]

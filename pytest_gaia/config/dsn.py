@@ -1,6 +1,6 @@
-"""The parameters in the DSN of a PostgreSQL database: which there are, and what of them the client gets.
+"""Parameters in the DSN of PostgreSQL, and which of them the client gets.
 
-asyncpg takes a parameter that it does not know for a setting of the server, which then refuses each connection.
+asyncpg sends unknown parameters to the server as settings, and the server then refuses the connection.
 """
 
 import difflib
@@ -35,7 +35,7 @@ _TAKEN = frozenset(
         "gsslib",
     ]
 )
-"""what asyncpg reads itself"""
+"""parameters of asyncpg"""
 
 _SETTINGS = frozenset(
     [
@@ -59,7 +59,7 @@ _SETTINGS = frozenset(
         "jit",
     ]
 )
-"""settings of the server that a session may have; so is any with a dot in its name. `options=-c name=value` gives others."""
+"""settings of a session, as is any name with a dot; `options=-c name=value` sets others"""
 
 _DROPPED = frozenset(
     [
@@ -88,7 +88,7 @@ _DROPPED = frozenset(
         "load_balance_hosts",
     ]
 )
-"""what hosts of Postgres, Prisma and pools say of how another client works, and what of libpq's this client sets itself"""
+"""parameters for other clients and pools, and parameters of libpq that this client sets itself"""
 
 _TRANSLATED = ("schema", "ssl")
 _KNOWN = (*_TAKEN, *_SETTINGS, *_DROPPED, *_TRANSLATED)
@@ -96,35 +96,35 @@ _BOOLEANS = {"true": "require", "1": "require", "false": "disable", "0": "disabl
 
 
 def check_parameters(dsn: str, place: str) -> None:
-    """Raise ``ConfigError``, which starts with ``place``, for a parameter that no connection can be made with."""
+    """Raise ``ConfigError``, which starts with ``place``, for a parameter that prevents connections."""
     query = dsn.partition("?")[2]
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError:
         raise ConfigError(
-            f"{place}: a parameter of the DSN is no name=value; it is not shown, it may be a secret."
+            f"{place}: a parameter of the DSN is not name=value; it is not shown, because it may be a secret."
         ) from None
-    # What follows a password with an `&` in it looks like a parameter.
+    # The rest of a password after an `&` looks like a parameter.
     may_show = not any("password" in name for name, _ in pairs)
     for number, (name, value) in enumerate(pairs, 1):
         if name.lower() not in _KNOWN and "." not in name:
             shown = (
                 f"its parameter {name!r} is unknown{_meant(name)}" if may_show else f"its parameter {number} is unknown"
             )
-            raise ConfigError(f"{place}: {shown}. A setting of the server is written options=-c%20name%3Dvalue.")
+            raise ConfigError(f"{place}: {shown}. Write a setting of the server as options=-c%20name%3Dvalue.")
         if name.lower() in ("sslmode", "ssl") and _ssl_mode(value) not in _SSL_MODES:
-            raise ConfigError(f"{place}: {name} is one of {', '.join(_SSL_MODES)}.")
+            raise ConfigError(f"{place}: {name} must be one of {', '.join(_SSL_MODES)}.")
 
 
 def for_client(dsn: str) -> str:
-    """Return ``dsn`` as asyncpg takes it: of what it does not know, the known is translated or left out.
+    """Return ``dsn`` for asyncpg: other known parameters are translated or removed.
 
     >>> for_client("postgresql://h/d?sslmode=require&channel_binding=require&schema=shop")
     'postgresql://h/d?sslmode=require&search_path=shop'
     """
     scheme, mark, rest = dsn.partition("://")
     address, _, query = rest.partition("?")
-    # postgresql+asyncpg:// is SQLAlchemy's way to write it, and what the platform's own variables hold.
+    # postgresql+asyncpg:// is the spelling of SQLAlchemy, which variables of services often use.
     plain = f"{scheme.partition('+')[0]}{mark}{address}"
     pairs = [pair for name, value in parse_qsl(query) for pair in _translated(name, value)]
     return f"{plain}?{urlencode(pairs, safe='/,:', quote_via=quote)}" if pairs else plain

@@ -1,4 +1,4 @@
-"""Layers of settings: what is shipped, what ``gaia.toml`` says, what variables say, and how one is laid over another."""
+"""Layers of settings (built-in, ``gaia.toml``, variables, command line), and how they are merged."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Table = TypeVar("Table", bound=Struct)
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Settings of one environment from one place, or of several layers laid over one another."""
+    """Settings of one environment from one source, or several layers merged."""
 
     table: EnvironmentTable = field(default_factory=EnvironmentTable)
-    """without ``url``: a template is spelled out as ``urls``"""
+    """without ``url``, which is expanded to ``urls``"""
     sources: Mapping[str, str] = field(default_factory=dict)
-    """dotted key → where its value came from"""
+    """dotted key → source of its value"""
     named: frozenset[str] = frozenset()
-    """services whose URL was given by name, not by a template"""
+    """services with a URL of their own, not from a template"""
 
 
 def file_layer(file: ConfigFile, name: str) -> Layer:
-    """Return what ``file`` says of the environment ``name``; an empty layer where it says nothing."""
+    """Return the settings of the environment ``name`` in ``file``; empty without any."""
     table = file.environments.get(name, EnvironmentTable())
     sources = {".".join(key): file.source("env", name, *key) for key in _set_keys(table)}
     named = frozenset() if table.urls is UNSET else frozenset(key[0] for key in _set_keys(table.urls))
@@ -50,18 +50,18 @@ def file_layer(file: ConfigFile, name: str) -> Layer:
 
 
 def default_layer(file: ConfigFile) -> Layer:
-    """Return what ``file`` lays under every environment."""
+    """Return the settings in ``file`` that apply to every environment."""
     return Layer(file.defaults, {".".join(key): file.source() for key in _set_keys(file.defaults)})
 
 
 def variable_layer(variables: Variables, name: str) -> Layer:
-    """Return the addresses that variables give to the environment ``name``."""
+    """Return the addresses of the environment ``name`` in variables."""
     given = {service: variables.of(name, f"{service.upper()}_URL") for service in (*HTTP_SERVICES, "nats")}
     return url_layer({service: found for service, found in given.items() if found})
 
 
 def url_layer(given: Mapping[str, Sourced]) -> Layer:
-    """Return a layer of addresses: service (or ``nats``) → URL. Raises ``ConfigError`` for what is no URL."""
+    """Return a layer of addresses: service (or ``nats``) → URL. Raises ``ConfigError`` for an invalid URL."""
     sources = {"nats" if service == "nats" else f"urls.{service}": url.source for service, url in given.items()}
     urls = {
         service: addresses.http_url(url.value, f"{url.source}: {service}")
@@ -74,7 +74,7 @@ def url_layer(given: Mapping[str, Sourced]) -> Layer:
 
 
 def merge(layers: Iterable[Layer]) -> Layer:
-    """Return ``layers`` as one, key by key; later ones win."""
+    """Merge ``layers`` key by key; later ones take precedence."""
     merged = Layer()
     for layer in layers:
         merged = Layer(
@@ -86,7 +86,7 @@ def merge(layers: Iterable[Layer]) -> Layer:
 
 
 def overlay(lower: Table, upper: Table) -> Table:
-    """Return ``lower`` with every key that ``upper`` sets, in tables below too."""
+    """Return ``lower`` with every key that ``upper`` sets, also in nested tables."""
     changes = {}
     for name in upper.__struct_fields__:
         below, above = getattr(lower, name), getattr(upper, name)
@@ -118,7 +118,7 @@ def _set_keys(table: Struct) -> Iterator[tuple[str, ...]]:
 
 
 SHIPPED = "default"
-"""Source of the values that come with this package."""
+"""Source of built-in values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +131,25 @@ class ConfigFile:
     gaia: GaiaTable = field(default_factory=GaiaTable)
     ledger: LedgerTable = field(default_factory=LedgerTable)
     defaults: EnvironmentTable = field(default_factory=EnvironmentTable)
-    """laid under every environment; only the description of a platform has them"""
+    """settings for every environment; only the file of a platform has them"""
     lines: Mapping[Key, int] = field(default_factory=dict)
 
     @property
     def platform(self) -> PlatformName:
-        """The platform whose shipped description applies; ``none`` where the file does not say."""
+        """The platform whose built-in settings apply; ``none`` by default."""
         return "none" if self.gaia.platform is UNSET else self.gaia.platform
 
     def source(self, *key: str) -> str:
-        """Return where ``key`` is set: ``gaia.toml:12``, or ``default`` for what is shipped."""
+        """Return the source of ``key``: ``gaia.toml:12``, or ``default`` for a built-in value."""
         return SHIPPED if self.name == SHIPPED else f"{self.name}:{nearest_line(self.lines, key)}"
 
 
 @cache
 def shipped_file(platform: PlatformName = "none") -> ConfigFile:
-    """Return what comes with this package: the settings that follow an environment's name, and below them ``platform``.
+    """Return the built-in settings: those of ``platform``, over those that depend only on the name of an environment.
 
-    Only the description of a platform has addresses, and permits writing. The sandbox runs Gaia's reference services in
-    every project, so Gaia's defaults apply to it in every project.
+    Only platforms have addresses and allow writes. The sandbox runs the reference services of Gaia in every project, so
+    the defaults of Gaia always apply to it.
     """
     roles, gaia = _shipped("roles.toml"), _shipped("platforms/gaia.toml")
     described = gaia if platform == "gaia" else ConfigFile(SHIPPED, {})

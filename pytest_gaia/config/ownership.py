@@ -1,4 +1,4 @@
-"""Whose is an address: one of another environment is refused before anything is sent, an unknown one is no evidence."""
+"""Check that addresses belong to the environment under test, before anything is sent."""
 
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
@@ -23,17 +23,17 @@ def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None
         for host in addresses.hosts_in(url, catalogue.variables.environ):
             others = [name for name in catalogue.owners_of(host) if name != environment.name]
             if others and not addresses.matches(host, catalogue.stated_hosts(environment.name)):
-                raise _foreign(environment, key, host, others[0], "correct `hosts` of both in gaia.toml")
-    # One that is made of addresses alone claims to be nobody.
+                raise _foreign(environment, key, host, others[0], "correct `hosts` of both environments in gaia.toml")
+    # adhoc has no name that its addresses could contradict.
     if environment.name != ADHOC:
         _refuse_their_addresses(environment, urls, catalogue)
 
 
 def misplaced(environment: Environment, tested: Mapping[str, Iterable[str]] | None = None) -> tuple[str, ...]:
-    """Return, in a sentence each, which HTTP services are not tested at an address that is known as the environment's.
+    """Return one sentence for each HTTP service whose address is not known to belong to the environment.
 
-    ``tested`` is member → each host and port; by default those of ``environment``. A broker or a database is often reached
-    through a tunnel: its address is recorded, and not judged.
+    ``tested`` is service → hosts with ports, by default those of ``environment``. NATS and PostgreSQL are often reached
+    through a tunnel, so their addresses are recorded but not checked.
     """
     if tested is None:
         tested = {service: (address,) for service, address in environment.addresses.items()}
@@ -46,21 +46,23 @@ def _misplacement(environment: Environment, service: str, address: str) -> str:
     host = addresses.endpoint_of(address).host
     here = is_loopback(host)
     if here and (previous or environment.loopback):
-        allow = f"only loopback = true in [env.{name}] of the committed gaia.toml allows that"
-        why = f"{service} at {address} is this machine, and {name} comes after {previous}; {allow}"
+        allow = f"this needs loopback = true in [env.{name}] of the committed gaia.toml"
+        why = f"{service} at {address} is on this machine, but {name} follows {previous}; {allow}"
         return "" if environment.loopback else why
     if addresses.matches(host, known) or (here and any(map(is_loopback, known))) or not (known or previous):
         return ""
     listed = (
-        f"is none of the hosts of {name} ({', '.join(known)})"
+        f"is not one of the hosts of {name} ({', '.join(known)})"
         if known
-        else f"may be anything: no host of {name} is known"
+        else f"cannot be identified: no host of {name} is known"
     )
-    return f"{service} at {address} {listed}; if it is {name}, add {host} to `hosts` in [env.{name}] of gaia.toml"
+    return (
+        f"{service} at {address} {listed}. If it belongs to {name}, add {host} to `hosts` in [env.{name}] of gaia.toml"
+    )
 
 
 def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], catalogue: Catalogue) -> None:
-    """Refuse an address that another environment has, by a file or a variable of its own, and no file gives this one."""
+    """Refuse an address that files or variables give to another environment only."""
     environ, name = catalogue.variables.environ, environment.name
     known, listed = catalogue.known_hosts(name), catalogue.stated_hosts(name)
     own = {_identity(url, environ) for url in catalogue.known_urls(name)}
@@ -78,7 +80,7 @@ def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], c
 
 
 def _identity(url: str, environ: Mapping[str, str]) -> tuple[object, ...]:
-    """Return what makes an address that of one environment: servers and databases may be shared, by other users and paths."""
+    """Return what identifies an address. Environments may share a server with different users and paths."""
     parts = urlsplit(url)
     ends = ((is_loopback(end.host) or end.host, end.port) for end in addresses.endpoints(url, environ))
     return parts.username or "", *ends, parts.path.rstrip("/")
@@ -86,6 +88,6 @@ def _identity(url: str, environ: Mapping[str, str]) -> tuple[object, ...]:
 
 def _foreign(environment: Environment, key: str, where: str, owner: str, remedy: str) -> EnvironmentUnavailable:
     return EnvironmentUnavailable(
-        f"{environment.name}: {key} (from {environment.sources[key]}) is {where}, which belongs to {owner}. "
-        f"Nothing was sent. To run against {owner}, say --gaia-env={owner}; if the host is {environment.name}'s, {remedy}."
+        f"{environment.name}: {key} (source: {environment.sources[key]}) is {where}, which belongs to {owner}. "
+        f"Nothing was sent. To test {owner}, use --gaia-env={owner}. If the host belongs to {environment.name}, {remedy}."
     )

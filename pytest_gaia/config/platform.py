@@ -1,24 +1,24 @@
-"""What the Gaia Platform is made of, by name. Every pytest run imports this module, so it imports nothing itself."""
+"""Names of the services. Every pytest run imports this module, so it imports almost nothing."""
 
 from collections.abc import Iterable
 
 HTTP_SERVICES = ("gateway", "auth", "asset", "chat")
-"""The services that answer HTTP; ``gateway`` is the entry to all others."""
+"""Services with an HTTP API; ``gateway`` is the entry to the others."""
 
 SERVICES = (*HTTP_SERVICES, "nats", "postgres")
-"""Everything that an environment can be made of."""
+"""All services that an environment can have."""
 
 NATS_DISABLED = "disabled"
-"""The URL by which the platform says that an environment has no broker. It is understood, never dialled."""
+"""Value for the URL of NATS in environments that do not have it."""
 
 
 _WAVES = (("nats", "postgres"), ("auth", "asset", "chat"), ("gateway",))
-_BESIDE_THE_BACKENDS = 1
-"""the wave of a service that the platform does not know"""
+_UNKNOWN_WAVE = 1
+"""wave of services with other names"""
 
 
 def in_order(services: Iterable[str]) -> tuple[str, ...]:
-    """Return ``services``, each once: the broker and the database, then the backends, then the gateway."""
+    """Return ``services`` without duplicates: NATS and PostgreSQL, then the backends, then the gateway."""
     return tuple(sorted(set(services), key=_place))
 
 
@@ -26,4 +26,4 @@ def _place(service: str) -> tuple[int, int, str]:
     for number, wave in enumerate(_WAVES):
         if service in wave:
             return number, wave.index(service), service
-    return _BESIDE_THE_BACKENDS, len(_WAVES[_BESIDE_THE_BACKENDS]), service
+    return _UNKNOWN_WAVE, len(_WAVES[_UNKNOWN_WAVE]), service

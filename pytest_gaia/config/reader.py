@@ -1,4 +1,4 @@
-"""Turning the document of a project file into typed tables; every mistake becomes a message with its place."""
+"""Decode and check the settings of a project; every error message has file, line and key."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +30,7 @@ from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import Key, nearest_line, shown
 
 ADHOC = "adhoc"
-"""Name of the environment that ``--gaia-url`` makes on its own."""
+"""Name of the environment that ``--gaia-url`` creates."""
 
 _TOP = ("gaia", "env", "ledger")
 _SECRETS = {
@@ -44,22 +44,22 @@ _SECRETS = {
     "dsn": "DATABASE_URL",
     "password": "DATABASE_URL",
 }
-"""Keys that people look for in an environment, and the variable that holds them instead."""
+"""Keys that users may expect in an environment, and the variable to use instead."""
 
 Table = TypeVar("Table", bound=Struct)
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one document. Every method raises ``ConfigError`` that starts with file, line and key."""
+    """Reader of one document. Every method raises ``ConfigError`` with file, line and key."""
 
     file: str
     lines: Mapping[Key, int]
     shipped: Mapping[str, EnvironmentTable]
-    """the environments that come with this package"""
+    """the built-in environments"""
 
     def environments(self, document: Mapping[str, Any]) -> dict[str, EnvironmentTable]:
-        """Return the environments of ``document``, after a look at what else is in it."""
+        """Return the environments of ``document``. Also checks for unknown tables."""
         for key in document:
             if key in self.shipped:
                 raise self._error((key,), f"unknown table; write an environment as [{self._shown(('env', key))}].")
@@ -90,9 +90,9 @@ class Reader:
     def _environment(self, name: str, values: object) -> EnvironmentTable:
         key = ("env", name)
         if name == ADHOC:
-            raise self._error(key, "this name is taken by the environment that --gaia-url makes on its own.")
+            raise self._error(key, "this name is reserved for the environment of --gaia-url.")
         if not re.fullmatch(ENVIRONMENT_NAME, name):
-            raise self._error(key, "the name of an environment is lower-case letters, digits and '-'.")
+            raise self._error(key, "use lower-case letters, digits and '-' in the name of an environment.")
         for setting in values if isinstance(values, dict) else ():
             if setting in _SECRETS:
                 raise self._secret_error((*key, setting), _SECRETS[setting])
@@ -114,7 +114,7 @@ class Reader:
         for setting, text in _addresses(table):
             place = (*key, *setting)
             if key[-1] == SANDBOX:
-                raise self._error(place, "the sandbox brings its own addresses; use another environment for others.")
+                raise self._error(place, "the sandbox has its own addresses; use another environment for this one.")
             if re.search(r"://[^/?#]*@", text):
                 raise self._secret_error(place, "NATS_URL" if setting == ("nats",) else "API_KEY")
             _CHECKS[setting[0]](text, self._place(place))
@@ -128,7 +128,7 @@ class Reader:
         service, path = safe_post(entry)
         if not path.startswith("/"):
             raise self._error(
-                key, f"{entry!r} is no path: it must start with '/', or with a service, as auth:/path does."
+                key, f"{entry!r} is not a path; start it with '/', or with a service, such as auth:/path."
             )
         if service not in HTTP_SERVICES:
             raise self._error(key, f"unknown service {service!r} in {entry!r}; {nearest(service, HTTP_SERVICES)}")
@@ -136,7 +136,7 @@ class Reader:
     def _refuse_deployed_sandbox(self, key: Key, table: EnvironmentTable) -> None:
         for setting, value in (("from", table.source), ("deploy", table.deploy)):
             if key[-1] == SANDBOX and value is not UNSET:
-                raise self._error((*key, setting), "the sandbox is not deployed; it comes with this package.")
+                raise self._error((*key, setting), "the sandbox cannot be deployed; remove this key.")
 
     def _check_tolerance(self, key: Key, table: EnvironmentTable) -> None:
         found = contradiction(key[-1], set_values(table.tolerance))
@@ -162,7 +162,7 @@ class Reader:
     def _secret_error(self, key: Key, variable: str) -> ConfigError:
         return self._error(
             key,
-            "a secret does not belong in a file that is committed. "
+            "secrets do not belong in a committed file. "
             f"Set {variable_name(key[1], variable)} (or GAIA_{variable}) in the environment or in .env.",
         )
 
@@ -190,11 +190,11 @@ _LEAST_AGE = timedelta(minutes=1)
 
 
 def stage_usage_errors(name: str, table: EnvironmentTable) -> UsageErrors:
-    """Yield what is wrong with the stage and the objectives of the environment ``name``, taken by themselves."""
+    """Yield the errors in the stage and the objectives of the environment ``name``."""
     stage = table.stage
     if isinstance(stage, StageTable):
         if name == SANDBOX:
-            yield ("stage",), "the sandbox is no stage of a release: everything that runs there is a rehearsal."
+            yield ("stage",), "the sandbox cannot be a stage of a release."
         yield from ((("stage", *key), problem) for key, problem in _of_stage(name, stage))
     yield from _of_objectives(table.slo if isinstance(table.slo, tuple) else ())
 
@@ -202,39 +202,46 @@ def stage_usage_errors(name: str, table: EnvironmentTable) -> UsageErrors:
 def pipeline_usage_errors(
     project: Mapping[str, EnvironmentTable], shipped: Mapping[str, EnvironmentTable]
 ) -> UsageErrors:
-    """Yield what is wrong with the way through the stages: one that nobody knows, and one that leads in a circle."""
+    """Yield the errors in the order of the stages: unknown environments and cycles."""
     known = tuple(name for name in dict.fromkeys((*shipped, *project)) if name != SANDBOX)
     before = {name: _previous(shipped.get(name)) for name in known}
     before |= {name: stated for name in project if (stated := _previous(project[name])) is not None}
     for name, table in project.items():
         previous = _previous(table)
         if previous and previous not in known:
-            why = "the sandbox is no stage of a release" if previous == SANDBOX else f"unknown environment {previous!r}"
+            why = (
+                "the sandbox cannot be a stage of a release"
+                if previous == SANDBOX
+                else f"unknown environment {previous!r}"
+            )
             yield (name, "stage", "from"), f"{why}; {nearest(previous, known)}"
         if previous and name in (way := _way_back(name, before)):
             circle = " from ".join((name, *way))
-            yield (name, "stage", "from"), f"the way leads in a circle: {circle}. The first stage has no `from`."
+            yield (name, "stage", "from"), f"the stages form a cycle: {circle}. The first stage has no `from`."
 
 
 def ledger_usage_errors(table: LedgerTable) -> UsageErrors:
-    """Yield what is wrong with ``[ledger]``."""
+    """Yield the errors in ``[ledger]``."""
     if table.git is not UNSET and not _REFERENCE.fullmatch(table.git):
-        yield ("git",), f"{table.git!r} is no reference for a ledger: write it as refs/gaia/ledger (no branch, no tag)."
+        yield (
+            ("git",),
+            f"{table.git!r} is not a valid reference; write one such as refs/gaia/ledger (not a branch or a tag).",
+        )
     if table.git is not UNSET and table.path is not UNSET:
-        yield ("path",), "a ledger is kept in one place: give `path` or `git`, not both."
+        yield ("path",), "`path` and `git` exclude each other; keep one."
     if table.remote is not UNSET and table.git is UNSET:
-        yield ("remote",), 'only a ledger in git has a remote; add git = "refs/gaia/ledger".'
+        yield ("remote",), 'a remote needs a ledger in git; add git = "refs/gaia/ledger".'
 
 
 def _of_stage(name: str, stage: StageTable) -> UsageErrors:
     if stage.previous == name:
-        yield ("from",), "a stage cannot come from itself."
+        yield ("from",), "a stage cannot follow itself."
     if name == PRODUCTION and stage.require_signed is False:
-        yield ("require_signed",), f"{PRODUCTION} takes signed evidence alone, whatever a file says; leave this out."
+        yield ("require_signed",), f"{PRODUCTION} always requires signed evidence; remove this key."
     if name == PRODUCTION and stage.previous == "":
-        yield ("from",), f"nothing goes to {PRODUCTION} that was in no stage before; name the environment before it."
+        yield ("from",), f"{PRODUCTION} needs a stage before it; name that environment."
     if isinstance(stage.sign, tuple) and MACHINE_ROLE in stage.sign:
-        yield ("sign",), f"{MACHINE_ROLE} is the role of machines; people sign a release in roles of their own."
+        yield ("sign",), f"{MACHINE_ROLE} is the role of machines; use another role for approvals."
     for key, text, least in (
         ("soak", stage.soak, timedelta(0)),
         ("evidence_age", stage.evidence_age, _LEAST_AGE),
@@ -252,16 +259,16 @@ def _of_duration(text: str, least: timedelta) -> Iterator[str]:
         yield str(error)
         return
     if found < least:
-        yield f"{text!r} is too short: with less than a minute, no evidence would ever count."
+        yield f"{text!r} is too short; use at least one minute."
 
 
 def _of_freeze(freeze: FreezeTable) -> UsageErrors:
     for key, moment in (("from", freeze.begins), ("until", freeze.until)):
         if moment.tzinfo is None:
-            yield (key,), f"say the zone, such as {moment.isoformat()}Z."
+            yield (key,), f"add the time zone, such as {moment.isoformat()}Z."
             return
     if freeze.until <= freeze.begins:
-        yield ("until",), "it has to end after it begins."
+        yield ("until",), "the end must be after the beginning."
 
 
 def _of_objectives(objectives: tuple[SloTable, ...]) -> UsageErrors:
@@ -269,9 +276,9 @@ def _of_objectives(objectives: tuple[SloTable, ...]) -> UsageErrors:
     for number, each in enumerate(objectives):
         place = ("slo", f"[{number}]")
         if not _ROUTE.fullmatch(each.route):
-            yield (*place, "route"), f'{each.route!r} is no route: a method and a path, such as "GET /health".'
+            yield (*place, "route"), f'{each.route!r} is not a route; write a method and a path, such as "GET /health".'
         if each.warn_ms is not UNSET and each.warn_ms >= each.fail_ms:
-            yield (*place, "warn_ms"), f"a warning comes before a failure: it has to be less than {each.fail_ms:g}."
+            yield (*place, "warn_ms"), f"must be less than fail_ms, {each.fail_ms:g}."
         if (each.route, each.percentile) in seen:
             yield (*place, "route"), f"{each.route} has two objectives for the same percentile; keep one."
         seen.add((each.route, each.percentile))

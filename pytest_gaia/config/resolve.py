@@ -1,4 +1,4 @@
-"""From what a run was asked for to one frozen environment: command line > variable > ``gaia.toml`` > deploy files > as shipped."""
+"""Resolve the environment of a run. Sources by precedence: command line, variables, ``gaia.toml``, deploy files, defaults."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    # It decodes files, which costs more than a run without Gaia may pay.
+    # Decoding files is expensive; a run without Gaia does not need it.
     from pytest_gaia.config.catalogue import Catalogue
     from pytest_gaia.config.variables import Sourced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Raw inputs: the command line as given, the project, the process environment."""
+    """Raw inputs: command line, project, environment variables."""
 
     project: Project
     environ: Mapping[str, str]
     env: str | None = None
     """value of ``--gaia-env``"""
     env_source: str = "--gaia-env"
-    """what gave ``env``, for messages"""
+    """source of ``env``, for messages"""
     urls: tuple[str, ...] = ()
     """values of ``--gaia-url``: ``SERVICE=URL``, or a bare URL for the gateway"""
     env_setting: Sourced | None = None
@@ -35,11 +35,11 @@ class Options:
     url_settings: tuple[Sourced, ...] = ()
     """the addresses that it gives; variables take precedence"""
     sandbox_without: tuple[str, ...] = ()
-    """values of ``--gaia-sandbox-without``: members, each value one or several with commas between"""
+    """values of ``--gaia-sandbox-without``: services, separated by commas"""
     sandbox_fixed: bool = False
-    rehearse: bool = False
+    simulate: bool = False
     addressed: bool = True
-    """whether an environment whose deploy files give no address is a mistake; to show or deploy it, none is needed"""
+    """whether deploy files without an address are an error; commands that show or deploy the environment need none"""
 
     @property
     def rootdir(self) -> Path:
@@ -48,27 +48,27 @@ class Options:
 
 
 def split_services(values: Iterable[str], option: str = "--gaia-sandbox-without") -> tuple[str, ...]:
-    """Return the members named in ``values`` (``("asset,chat",)`` → ``("asset", "chat")``), each once.
+    """Return the services in ``values`` (``("asset,chat",)`` → ``("asset", "chat")``), without duplicates.
 
-    Raises ``ConfigError`` for a name that is no member of the platform.
+    Raises ``ConfigError`` for an unknown service.
     """
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     for name in names:
         if name not in SERVICES:
-            raise ConfigError(f"{option}: {name!r} is no member of the platform; {nearest(name, SERVICES)}")
+            raise ConfigError(f"{option}: unknown service {name!r}; {nearest(name, SERVICES)}")
     return tuple(dict.fromkeys(names))
 
 
-# Files are decoded with msgspec, which costs more than a run without Gaia may pay: every import of it is in a function.
+# Imports of msgspec are inside functions, because they are expensive and a run without Gaia does not need them.
 
 
 def resolve(options: Options) -> Environment:
-    """Return the environment of a run, each value with its source.
+    """Return the environment of a run, with the source of each value. Sends nothing.
 
-    An environment on the sandbox (``sandbox=True``, a rehearsal included) has no addresses of its own yet:
-    ``run.sandbox.bind`` gives it those of a running one. Nothing is sent.
+    An environment on the sandbox (``sandbox=True``, also for ``--gaia-simulate``) has no addresses until
+    ``run.sandbox.bind`` adds those of a running sandbox.
 
-    Raises ``ConfigError`` for a mistake in an option, a variable or a file, and ``EnvironmentUnavailable`` if an
+    Raises ``ConfigError`` for an error in an option, a variable or a file, and ``EnvironmentUnavailable`` if an
     address belongs to another environment.
     """
     from pytest_gaia.config.catalogue import Catalogue
@@ -77,14 +77,14 @@ def resolve(options: Options) -> Environment:
 
 
 def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
-    """Do as :func:`resolve` with files that are already read."""
+    """Do the same as :func:`resolve`, with files that are already read."""
     from pytest_gaia.config.assemble import assemble
     from pytest_gaia.config.catalogue import choose, layers_of
     from pytest_gaia.config.ownership import refuse_foreign_hosts
     from pytest_gaia.config.variables import find_secrets
 
     name = choose(options, catalogue)
-    embedded = name.value == SANDBOX or options.rehearse
+    embedded = name.value == SANDBOX or options.simulate
     _check_sandbox_options(options, name.value, embedded=embedded)
     layer = layers_of(name.value, options, catalogue)
     secrets = {} if embedded else find_secrets(catalogue.variables, name.value)
@@ -94,7 +94,7 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
         layer,
         secrets,
         embedded=embedded,
-        rehearsal=options.rehearse,
+        simulated=options.simulate,
         deployment=deployment,
         addressed=options.addressed or deployment is None,
     )
@@ -106,11 +106,11 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
 
 
 def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environment | Exception]:
-    """Return each known environment as :func:`resolve` gives it, or the error that it raises.
+    """Return the result of :func:`resolve` for each known environment, or the error that it raises.
 
-    ``env`` and ``urls`` of ``options`` are left aside. With ``apart``, a variable that names no environment
-    (``GAIA_GATEWAY_URL``) counts for the one alone that a run would use, which is among them even if no file knows it.
-    Raises ``ConfigError`` only for what concerns all of them.
+    Ignores ``env`` and ``urls`` of ``options``. With ``apart``, a variable without the name of an environment
+    (``GAIA_GATEWAY_URL``) applies only to the environment that a run would use, which is included even if no file has it.
+    Raises ``ConfigError`` only for errors that concern all environments.
     """
     from pytest_gaia.config.catalogue import Catalogue, choose
     from pytest_gaia.errors import GaiaError
@@ -132,13 +132,15 @@ def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environm
 
 def _check_sandbox_options(options: Options, name: str, *, embedded: bool) -> None:
     without = split_services(options.sandbox_without)
-    if options.rehearse and name in ("sandbox", "adhoc"):
-        raise ConfigError(f"--gaia-simulate: {name} has no shape of its own to rehearse; add --gaia-env=staging, say.")
+    if options.simulate and name in ("sandbox", "adhoc"):
+        raise ConfigError(
+            f"--gaia-simulate: {name} cannot be simulated; name another environment, such as --gaia-env=staging."
+        )
     if embedded:
         return
     for given, option in ((without, "--gaia-sandbox-without"), (options.sandbox_fixed, "--gaia-sandbox-no-known-bugs")):
         if given:
             raise ConfigError(
-                f"{option}: shapes the sandbox, but the environment is {name}. "
-                "Say --gaia-env=sandbox, or add --gaia-simulate to rehearse it on the sandbox."
+                f"{option}: applies to the sandbox, but the environment is {name}. "
+                "Use --gaia-env=sandbox, or add --gaia-simulate to run its tests on the sandbox."
             )

@@ -1,4 +1,4 @@
-"""Environment variables and ``.env``: which one is asked for a value or a secret, and which one answered."""
+"""Values and secrets in environment variables and ``.env``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.system.processes import without_signing_key
 
 RECORD_PIPE_VARIABLE = "GAIA_RECORD_PIPE"
-"""set by a promotion for its run of pytest: the descriptor of a pipe, through which that reports the digest of its record"""
+"""set by a promotion for its run of pytest: file descriptor of a pipe for the digest of the results log"""
 
 _OF_ENVIRONMENTS = (
     *("API_KEY", "JWT_SECRET", "TOKEN", "DATABASE_URL", "NATS_URL"),
     *("GATEWAY_URL", "AUTH_URL", "ASSET_URL", "CHAT_URL"),
 )
-"""last parts of the variables that each environment has"""
+"""ends of the variables that each environment may have"""
 
 
 class Sourced(NamedTuple):
-    """A value and where it came from."""
+    """A value and its source."""
 
     value: str
     source: str
@@ -28,38 +28,38 @@ class Sourced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Variables:
-    """The process environment over ``.env``. Its ``repr`` shows no values. An empty variable counts as not set."""
+    """Environment variables, then ``.env``. An empty variable counts as not set. The ``repr`` shows no values."""
 
     environ: Mapping[str, str]
     dotenv: Mapping[str, tuple[str, int]]
     named_only: bool = False
-    """whether only variables count that name their environment, so that no other environment's value is taken"""
+    """whether only variables with the name of an environment count"""
 
     def get(self, name: str) -> Sourced | None:
-        """Return the variable ``name`` itself."""
+        """Return the value of the variable ``name``."""
         if self.environ.get(name):
             return Sourced(self.environ[name], name)
         value, line = self.dotenv.get(name, ("", 0))
         return Sourced(value, f"{DOTENV_FILE}:{line}") if value else None
 
     def of(self, environment: str, key: str) -> Sourced | None:
-        """Return ``GAIA_<ENVIRONMENT>_<key>``, or else ``GAIA_<key>``; never another environment's variable."""
+        """Return the value of ``GAIA_<ENVIRONMENT>_<key>``, or else of ``GAIA_<key>``."""
         named = self.get(variable_name(environment, key))
         return named if named or self.named_only else self.get(f"GAIA_{key}")
 
 
 def variable_name(environment: str, key: str) -> str:
-    """Return the variable of one environment: ``("pre-prod", "API_KEY")`` → ``GAIA_PRE_PROD_API_KEY``."""
+    """Return the name of a variable: ``("pre-prod", "API_KEY")`` → ``GAIA_PRE_PROD_API_KEY``."""
     return f"GAIA_{environment.upper().replace('-', '_')}_{key}"
 
 
 def passed_on(
     environ: Mapping[str, str], environment: str | None, secrets: Sequence[str] | None = None
 ) -> dict[str, str]:
-    """Return those of ``environ`` that a tool gets which works on ``environment``, or on none.
+    """Return the variables that a tool gets when it works on ``environment``, or on none.
 
-    The signing key and what belongs to other environments are left out. With ``secrets`` so are all other variables whose
-    name is one of a secret, unless it begins with one of these.
+    Leaves out the signing key and variables of other environments. With ``secrets``, it also leaves out other variables with
+    the name of a secret, unless they begin with one of ``secrets``.
     """
     return {
         name: value
@@ -70,8 +70,8 @@ def passed_on(
 
 
 def _is_of(environment: str | None, name: str) -> bool:
-    """Whether the variable ``name`` may be known to what works on ``environment``."""
-    # GAIA_PROD_EU_API_KEY is of prod-eu, and not of prod: what ends as a variable of an environment has to be its own.
+    """Whether a tool that works on ``environment`` may get the variable ``name``."""
+    # GAIA_PROD_EU_API_KEY belongs to prod-eu, not to prod, so the whole name is compared.
     if not name.startswith("GAIA_"):
         return True
     key = next((each for each in _OF_ENVIRONMENTS if name.endswith(f"_{each}")), None)
@@ -82,29 +82,29 @@ def _is_of(environment: str | None, name: str) -> bool:
 
 
 SECRET_KEYS = {"database": "DATABASE_URL", "api_key": "API_KEY", "jwt_secret": "JWT_SECRET", "token": "TOKEN"}
-"""field of the environment → last part of the variable that holds it"""
+"""field of the environment → end of the name of its variable"""
 
 _HEADERS = ("api_key", "token")
-"""what is sent as it is"""
+"""secrets that are sent in headers"""
 
 
 def find_secrets(variables: Variables, name: str) -> dict[str, Sourced]:
-    """Return field → secret for the environment ``name``; raises ``ConfigError`` for one that cannot be right."""
+    """Return field → secret for the environment ``name``. Raises ``ConfigError`` for an invalid secret."""
     found = {field: variables.of(name, key) for field, key in SECRET_KEYS.items()}
     secrets = {field: secret for field, secret in found.items() if secret is not None}
     for field, secret in secrets.items():
         if not secret.value.isprintable() or secret.value != secret.value.strip():
             raise ConfigError(
-                f"{secret.source}: {field}: holds a line break, a control character, or spaces at its ends; "
-                "the value is not shown because it is a secret."
+                f"{secret.source}: {field}: contains a line break, a control character, or spaces at its ends. "
+                "The secret value is not shown."
             )
         if field in _HEADERS and not secret.value.isascii():
             raise ConfigError(
-                f"{secret.source}: {field}: holds a character outside of ASCII, and is sent in a header of HTTP; "
-                "the value is not shown because it is a secret."
+                f"{secret.source}: {field}: contains a character outside of ASCII, but is sent in an HTTP header. "
+                "The secret value is not shown."
             )
     if "database" in secrets:
-        # Not at the top: every run of pytest imports this module for its names of variables.
+        # Imported here, because every run of pytest imports this module.
         from pytest_gaia.config.addresses import database_url
         from pytest_gaia.config.dsn import check_parameters
 

@@ -118,7 +118,7 @@ def _options(config: pytest.Config) -> Options:
         url_settings=tuple(Sourced(url, settings_source(config, "gaia_url")) for url in urls),
         sandbox_without=split_services(value_of(config, option, "gaia_sandbox_without")),
         sandbox_fixed=value_of(config, option, "gaia_sandbox_no_known_bugs"),
-        rehearse=value_of(config, option, "gaia_simulate"),
+        simulate=value_of(config, option, "gaia_simulate"),
         project=project_of(config),
         environ=os.environ,
     )

@@ -187,7 +187,7 @@ def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
 
     files = {app.place().file for app in chosen}
     # A mistake in the files of another environment is no reason not to deploy this one; the lint says it.
-    others = deployment.folder.beside(deployment)
+    others = deployment.folder.others(deployment)
     found = [each for each in refusals(deployment, others) if each.place.file in files]
     if not found:
         return ""

@@ -235,14 +235,14 @@ class Sandbox:
 def bind(environment: Environment, stack: Stack) -> Environment:
     """Return ``environment`` with the addresses and credentials of ``cell``.
 
-    A rehearsal keeps the shape of its environment: a service without a URL of its own stays without, a broker that is
-    disabled stays disabled.
+    A simulated environment keeps its topology: a service without a URL gets none, and NATS stays disabled if it is
+    disabled.
     """
-    rehearsal = not environment.sandbox or environment.rehearsal
+    simulated = not environment.sandbox or environment.simulated
     urls = {
-        name: url for name, url in stack.urls.items() if not rehearsal or name in (environment.urls or ("gateway",))
+        name: url for name, url in stack.urls.items() if not simulated or name in (environment.urls or ("gateway",))
     }
-    nats = environment.nats if rehearsal and not environment.has_nats else stack.nats
+    nats = environment.nats if simulated and not environment.has_nats else stack.nats
     filled = ("nats", "database", "secrets.api_key", "secrets.jwt_secret", *(f"urls.{name}" for name in urls))
     return replace(
         environment,
@@ -250,7 +250,7 @@ def bind(environment: Environment, stack: Stack) -> Environment:
         nats=nats,
         hosts=(),
         sandbox=True,
-        rehearsal=rehearsal,
+        simulated=simulated,
         database=Secret(stack.dsn),
         api_key=Secret(stack.api_key),
         jwt_secret=Secret(stack.jwt_secret),

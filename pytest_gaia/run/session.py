@@ -158,7 +158,7 @@ class Run:
     def start(self) -> None:
         """Start what the run needs, without waiting for it."""
         if self.sandbox is None and self.declared.sandbox:
-            services = self.declared.services if self.declared.rehearsal else None
+            services = self.declared.services if self.declared.simulated else None
             self.sandbox = Sandbox.start(
                 without=_without(self.options.sandbox_without, services),
                 topology=self.declared.topology,

@@ -173,7 +173,7 @@ async def test_a_rehearsal_of_an_environment_that_forbids_writing_only_reads(dat
     shape = {"name": "production", "writes": False, "rehearsal": True}
     async with opened(database.owner, permitted=True, **shape) as client, client.test_transaction() as session:
         assert isinstance(session, ReadOnlySession)
-        with pytest.raises(WriteRefused, match=r"production \(REHEARSAL"):
+        with pytest.raises(WriteRefused, match=r"production \(SIMULATED"):
             await session.execute(ADD, "Nu")
 
 

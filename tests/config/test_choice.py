@@ -113,7 +113,7 @@ def test_a_broker_alone_is_enough_to_test_messaging(options: Options) -> None:
 
 
 def test_the_environment_of_a_url_cannot_be_named_without_one(options: Options) -> None:
-    with pytest.raises(ConfigError, match=r"^--gaia-env: adhoc is what --gaia-url makes; give --gaia-url"):
+    with pytest.raises(ConfigError, match=r"^--gaia-env: adhoc is the environment of --gaia-url; add --gaia-url"):
         resolve(replace(options, env="adhoc"))
 
 
@@ -126,12 +126,12 @@ def test_the_environment_of_a_url_cannot_be_named_without_one(options: Options) 
             "--gaia-url: gateway: 'localhost:8666' does not start with http:// or https://; did you mean",
         ),
         ("chat=", "--gaia-url: chat: '' does not start with"),
-        ("nats=http://x", "--gaia-url: nats: not the URL of a broker"),
-        ("http://me:hunter2@x", "--gaia-url: gateway: credentials do not belong in the URL"),
+        ("nats=http://x", "--gaia-url: nats: not the URL of a NATS server"),
+        ("http://me:hunter2@x", "--gaia-url: gateway: the URL of a service must not contain credentials"),
         ("me:hunter2@x", "--gaia-url: gateway: '***@x' does not start with"),
         ("nats=nats://me:hunter2#1@x:1", "--gaia-url: nats: 'nats://***@x:1' is not a URL"),
-        ("http://x/?key=hunter2", "--gaia-url: gateway: a base URL is expected"),
-        ("postgres=postgresql://me:hunter2@x/d", "--gaia-url: postgres is not given on the command line"),
+        ("http://x/?key=hunter2", "--gaia-url: gateway: expected a base URL"),
+        ("postgres=postgresql://me:hunter2@x/d", "--gaia-url: the command line is visible to all users"),
     ],
 )
 def test_a_bad_url_is_named_and_its_credentials_are_not(options: Options, url: str, message: str) -> None:
@@ -148,9 +148,11 @@ def test_two_urls_for_one_service_are_a_usage_error(options: Options) -> None:
 
 
 def test_the_sandbox_takes_no_addresses(options: Options) -> None:
-    with pytest.raises(ConfigError, match=r"^--gaia-url: the sandbox brings its own addresses"):
+    with pytest.raises(ConfigError, match=r"^--gaia-url: the sandbox has its own addresses"):
         resolve(replace(options, env="sandbox", urls=("http://x",)))
-    with pytest.raises(ConfigError, match=r"^GAIA_SANDBOX_NATS_URL: .*the sandbox brings its own addresses; unset it"):
+    with pytest.raises(
+        ConfigError, match=r"^GAIA_SANDBOX_NATS_URL: .*the sandbox has its own addresses; unset GAIA_SANDBOX_NATS_URL"
+    ):
         resolve(replace(options, env="sandbox", environ={"GAIA_SANDBOX_NATS_URL": "nats://x"}))
 
 
@@ -167,11 +169,11 @@ def test_the_sandbox_ignores_what_variables_say_of_every_environment(options: Op
 def test_a_rehearsal_keeps_the_shape_and_takes_no_secrets(options: Options) -> None:
     environ = {"GAIA_API_KEY": "k", "GAIA_STAGING_NATS_URL": "nats://x"}
 
-    rehearsal = resolve(replace(options, env="staging", rehearse=True, environ=environ))
+    rehearsal = resolve(replace(options, env="staging", simulate=True, environ=environ))
 
-    assert rehearsal.rehearsal
+    assert rehearsal.simulated
     assert rehearsal.sandbox
-    assert rehearsal.label == "staging (REHEARSAL on the sandbox)"
+    assert rehearsal.label == "staging (SIMULATED on the sandbox)"
     assert rehearsal.topology == "gateway-only"
     assert set(rehearsal.urls) == {"gateway"}
     assert rehearsal.nats == "disabled"
@@ -181,31 +183,33 @@ def test_a_rehearsal_keeps_the_shape_and_takes_no_secrets(options: Options) -> N
 @pytest.mark.parametrize(
     ("env", "urls", "message"),
     [
-        ("sandbox", (), "^--gaia-simulate: sandbox has no shape of its own"),
-        (None, ("http://x",), "^--gaia-simulate: adhoc has no shape of its own"),
-        ("staging", ("http://x",), "^--gaia-url: a rehearsal runs on the sandbox, which brings its own addresses"),
+        ("sandbox", (), "^--gaia-simulate: sandbox cannot be simulated"),
+        (None, ("http://x",), "^--gaia-simulate: adhoc cannot be simulated"),
+        ("staging", ("http://x",), "^--gaia-url: --gaia-simulate runs on the sandbox, which has its own addresses"),
     ],
 )
 def test_what_cannot_be_rehearsed_is_said(
     options: Options, env: str | None, urls: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        resolve(replace(options, env=env, urls=urls, rehearse=True))
+        resolve(replace(options, env=env, urls=urls, simulate=True))
 
 
 def test_options_of_the_sandbox_need_the_sandbox(options: Options) -> None:
-    with pytest.raises(ConfigError, match=r"^--gaia-sandbox-without: shapes the sandbox, but the environment is dev"):
+    with pytest.raises(
+        ConfigError, match=r"^--gaia-sandbox-without: applies to the sandbox, but the environment is dev"
+    ):
         resolve(replace(options, env="dev", sandbox_without=("asset",)))
     with pytest.raises(
-        ConfigError, match=r"^--gaia-sandbox-no-known-bugs: shapes the sandbox, but the environment is dev"
+        ConfigError, match=r"^--gaia-sandbox-no-known-bugs: applies to the sandbox, but the environment is dev"
     ):
         resolve(replace(options, env="dev", sandbox_fixed=True))
-    assert resolve(replace(options, env="staging", rehearse=True, sandbox_fixed=True)).rehearsal
+    assert resolve(replace(options, env="staging", simulate=True, sandbox_fixed=True)).simulated
 
 
 def test_services_may_be_listed_with_commas() -> None:
     assert split_services(("asset, chat", "chat", "nats")) == ("asset", "chat", "nats")
-    with pytest.raises(ConfigError, match=r"^--gaia-sandbox-without: 'assets' is no member.*did you mean asset"):
+    with pytest.raises(ConfigError, match=r"^--gaia-sandbox-without: unknown service 'assets'; did you mean asset"):
         split_services(("assets",))
 
 
@@ -221,7 +225,7 @@ def test_one_broken_environment_does_not_hide_the_others(options: Options) -> No
 
     assert list(resolved) == ["sandbox", "local", "dev", "staging", "production", "preview", "empty"]
     assert isinstance(resolved["empty"], ConfigError)
-    assert "environment empty has no address; set `url` in [env.empty]" in str(resolved["empty"])
+    assert "environment empty has no address. Set `url` in [env.empty]" in str(resolved["empty"])
     assert not isinstance(resolved["preview"], Exception)
 
 

@@ -33,7 +33,7 @@ def test_addresses_services_and_hosts_come_from_the_files(deployed: Deployed) ->
             'services:\n  gateway:\n    ports: ["${GATEWAY_PORT:?set it}:8000"]\n',
             "deploy/compose.yaml:3: services.gateway.ports: '${GATEWAY_PORT:?set it}:8000' depends on a variable",
         ),
-        ("services: {db: {image: postgres}}\n", "deploy/compose.yaml: none of its services is the gateway, found db."),
+        ("services: {db: {image: postgres}}\n", "deploy/compose.yaml: no service is the gateway (found: db)."),
         (
             "include: [x.yml]\nservices: {gateway: {extends: {service: y}}}\n",
             "services.gateway: the gateway publishes no port. What comes by `include` and `extends` is not read.",
@@ -49,7 +49,7 @@ def test_why_there_is_no_address_is_named_and_only_a_run_needs_one(deployed: Dep
         deployed.resolve("local")
 
     assert said in str(error.value)
-    assert "So environment local has no address" in str(error.value)
+    assert "Therefore the environment local has no address" in str(error.value)
     assert not deployed.resolve("local", addressed=False).urls
 
 
@@ -225,9 +225,9 @@ def test_files_that_nobody_asks_for_are_not_read(deployed: Deployed) -> None:
 def test_a_rehearsal_has_the_shape_that_the_files_say(deployed: Deployed) -> None:
     deployed.write("deploy/fly.staging.toml", f'app = "acme-staging"\n{HTTP}[env]\nNATS_URL = "disabled"\n')
 
-    staging = deployed.resolve(rehearse=True)
+    staging = deployed.resolve(simulate=True)
 
-    assert (staging.rehearsal, staging.topology, staging.nats) == (True, "gateway-only", "disabled")
+    assert (staging.simulated, staging.topology, staging.nats) == (True, "gateway-only", "disabled")
 
 
 def test_a_nats_url_that_is_none_is_named_with_its_place(deployed: Deployed) -> None:
@@ -236,7 +236,7 @@ def test_a_nats_url_that_is_none_is_named_with_its_place(deployed: Deployed) -> 
     with pytest.raises(ConfigError) as error:
         deployed.resolve()
 
-    assert str(error.value).startswith("deploy/fly.gateway.staging.toml:5 env.NATS_URL: not the URL of a broker")
+    assert str(error.value).startswith("deploy/fly.gateway.staging.toml:5 env.NATS_URL: not the URL of a NATS server")
 
 
 def test_files_without_an_address_say_so(deployed: Deployed) -> None:
@@ -253,13 +253,13 @@ def test_files_without_an_address_say_so(deployed: Deployed) -> None:
         ("[env.staging]\nfrom = true\n", "gaia.toml:5: env.staging.from: expected a string, got true or false"),
         (
             '[env.staging]\nfrom = "fly"\n',
-            "there are no deploy files for staging; looked in deploy for fly.staging",
+            "no deploy files found for staging; looked in deploy for fly.staging",
         ),
         (
             '[env.staging]\nfrom = "compose"\n',
-            "there is no compose file for staging; looked in deploy for docker-compose",
+            "no compose file found for staging; looked in deploy for docker-compose",
         ),
-        ('[env.sandbox]\nfrom = "fly"\n', "gaia.toml:5: env.sandbox.from: the sandbox is not deployed"),
+        ('[env.sandbox]\nfrom = "fly"\n', "gaia.toml:5: env.sandbox.from: the sandbox cannot be deployed"),
     ],
 )
 def test_every_usage_error_with_from_has_one_message(deployed: Deployed, settings: str, message: str) -> None:
@@ -274,5 +274,5 @@ def test_every_usage_error_with_from_has_one_message(deployed: Deployed, setting
 def test_a_folder_that_is_not_there_is_named(deployed: Deployed) -> None:
     deployed.write("gaia.toml", '[gaia]\ndeploy_files = "deply"\n[env.staging]\nfrom = "fly"\n')
 
-    with pytest.raises(ConfigError, match=r"^deply: there is no such folder"):
+    with pytest.raises(ConfigError, match=r"^deply: folder of deploy files not found"):
         deployed.resolve()

@@ -22,7 +22,7 @@ def test_an_app_of_another_environment_is_refused(deployed: Deployed) -> None:
         deployed.resolve()
 
     assert str(error.value).startswith(
-        "staging: urls.gateway (from deploy/fly.gateway.staging.toml:1 app) is gaia-gateway-production.fly.dev, "
+        "staging: urls.gateway (source: deploy/fly.gateway.staging.toml:1 app) is gaia-gateway-production.fly.dev, "
         "which belongs to production. Nothing was sent."
     )
 

@@ -75,11 +75,11 @@ USAGE_ERRORS = {
     ),
     "settings of no hook": (
         "[env.staging.deploy]\ndeadline = 90\n",
-        'gaia.toml:2: env.staging.deploy.deadline: nothing says how to deploy; add hook = "fly", say, or `from`.',
+        'gaia.toml:2: env.staging.deploy.deadline: the deploy hook is missing; add hook = "fly" (or "compose", "command"), or `from` to the environment.',
     ),
     "a command hook without a command": (
         '[env.staging.deploy]\nhook = "command"\n',
-        "gaia.toml:2: env.staging.deploy.hook: the executable is missing; add command = ",
+        "gaia.toml:2: env.staging.deploy.hook: the executable is missing; add a key such as command = ",
     ),
     "a command of nothing": (
         '[env.staging.deploy]\nhook = "command"\ncommand = []\n',
@@ -91,7 +91,7 @@ USAGE_ERRORS = {
     ),
     "a command for another hook": (
         '[env.staging.deploy]\nhook = "fly"\ncommand = ["ci/deploy"]\n',
-        'gaia.toml:3: env.staging.deploy.command: the hook here is fly; add hook = "command", or leave this out.',
+        'gaia.toml:3: env.staging.deploy.command: the hook is fly; write hook = "command", or remove this key.',
     ),
     "a deadline of nothing": (
         '[env.staging.deploy]\nhook = "fly"\ndeadline = 0\n',
@@ -103,7 +103,7 @@ USAGE_ERRORS = {
     ),
     "a sandbox that is deployed": (
         '[env.sandbox.deploy]\nhook = "fly"\n',
-        "gaia.toml:1: env.sandbox.deploy: the sandbox is not deployed",
+        "gaia.toml:1: env.sandbox.deploy: the sandbox cannot be deployed",
     ),
     "differences that are a word": (
         '[gaia]\nallowed_differences = "app"\n',

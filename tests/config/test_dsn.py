@@ -39,11 +39,11 @@ def test_a_known_parameter_is_taken_translated_or_dropped(given: str, taken: str
     ("query", "problem"),
     [
         ("sslmod=require", "its parameter 'sslmod' is unknown; did you mean sslmode?"),
-        ("sslmode=disable&zebra=1", "its parameter 'zebra' is unknown. A setting of the server is written options="),
-        ("sslmode=requir", "sslmode is one of disable, allow"),
-        ("ssl=yes", "ssl is one of disable, allow"),
+        ("sslmode=disable&zebra=1", "its parameter 'zebra' is unknown. Write a setting of the server as options="),
+        ("sslmode=requir", "sslmode must be one of disable, allow"),
+        ("ssl=yes", "ssl must be one of disable, allow"),
         ("password=pa&zuq=1", "its parameter 2 is unknown"),
-        ("password=pa&zuq", "a parameter of the DSN is no name=value"),
+        ("password=pa&zuq", "a parameter of the DSN is not name=value"),
     ],
 )
 def test_another_parameter_is_refused_once(query: str, problem: str) -> None:

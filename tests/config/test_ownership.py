@@ -91,7 +91,7 @@ def test_environments_share_what_files_say_and_servers_by_user_and_path(
 def test_dotenv_is_no_way_around(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GAIA_LOCAL_GATEWAY_URL=https://gateway.dev.example.org\n")
 
-    with pytest.raises(EnvironmentUnavailable, match=r"from \.env:1\) is .* belongs to dev"):
+    with pytest.raises(EnvironmentUnavailable, match=r"source: \.env:1\) is .* belongs to dev"):
         resolved(tmp_path, "local", {})
 
 
@@ -106,21 +106,21 @@ ALLOWED = "loopback = true\n"
         (KNOWN, "gw.example.org:443", ""),
         (KNOWN, "a.fly.dev:8080", ""),
         (KNOWN + LATER, "gw.example.org:443", ""),
-        (KNOWN + LATER, "stub.example.org:443", "none of the hosts of preview (*.fly.dev, gw.example.org)"),
+        (KNOWN + LATER, "stub.example.org:443", "not one of the hosts of preview (*.fly.dev, gw.example.org)"),
         (
             KNOWN + LATER,
             "localhost:8000",
-            "is this machine, and preview comes after local; only loopback = true in [env.preview]",
+            "is on this machine, but preview follows local; this needs loopback = true in [env.preview]",
         ),
-        (KNOWN + LATER, "[::ffff:127.0.0.1]:8000", "is this machine"),
-        (KNOWN + LATER, "0x7f.1:8000", "is this machine"),
+        (KNOWN + LATER, "[::ffff:127.0.0.1]:8000", "is on this machine"),
+        (KNOWN + LATER, "0x7f.1:8000", "is on this machine"),
         (KNOWN + ALLOWED + LATER, "127.0.0.1:8000", ""),
-        (KNOWN + ALLOWED + LATER, "stub.example.org:443", "none of the hosts"),
-        ('url = "http://localhost:1"\n' + LATER, "localhost:1", "is this machine"),
-        (KNOWN, "127.0.0.1:8000", "none of the hosts"),
+        (KNOWN + ALLOWED + LATER, "stub.example.org:443", "not one of the hosts"),
+        ('url = "http://localhost:1"\n' + LATER, "localhost:1", "is on this machine"),
+        (KNOWN, "127.0.0.1:8000", "not one of the hosts"),
         (KNOWN + ALLOWED, "127.0.0.1:8000", ""),
         ('url = "http://localhost:1"\n', "127.0.0.1:2", ""),
-        ('url = "http://localhost:1"\n', "203.0.113.7:1", "none of the hosts of preview (localhost)"),
+        ('url = "http://localhost:1"\n', "203.0.113.7:1", "not one of the hosts of preview (localhost)"),
         ("", "anything:1", ""),
         ("", "127.0.0.1:1", ""),
         (LATER, "anything:1", "no host of preview is known"),

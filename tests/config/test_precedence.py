@@ -149,7 +149,7 @@ def test_requiring_what_is_not_expected_is_a_usage_error(options: Options) -> No
         '[env.staging]\nrequired = ["gateway", "chat"]\n' + ON_GAIA, encoding="utf-8"
     )
 
-    with pytest.raises(ConfigError, match=r"^gaia\.toml:2: env\.staging\.required: chat is not among the services"):
+    with pytest.raises(ConfigError, match=r"^gaia\.toml:2: env\.staging\.required: chat is not one of the services"):
         resolve(options)
 
 
@@ -157,12 +157,12 @@ def test_requiring_what_is_not_expected_is_a_usage_error(options: Options) -> No
     ("environ", "message"),
     [
         ({"GAIA_GATEWAY_URL": "staging.example"}, "GAIA_GATEWAY_URL: gateway: 'staging.example' does not start with"),
-        ({"GAIA_NATS_URL": "off"}, "GAIA_NATS_URL: nats: not the URL of a broker"),
-        ({"GAIA_API_KEY": "hunter2\n"}, "GAIA_API_KEY: api_key: holds a line break"),
-        ({"GAIA_TOKEN": " hunter2"}, "GAIA_TOKEN: token: holds a line break, a control character, or spaces"),
-        ({"GAIA_API_KEY": "hunter2é"}, "GAIA_API_KEY: api_key: holds a character outside of ASCII"),
-        ({"GAIA_DATABASE_URL": "postgresql://me:hunter2@[::1/d"}, "GAIA_DATABASE_URL: database: not a URL: look at"),
-        ({"GAIA_DATABASE_URL": "postgresql://me@h:hunter2/d"}, "GAIA_DATABASE_URL: database: not a URL: look at"),
+        ({"GAIA_NATS_URL": "off"}, "GAIA_NATS_URL: nats: not the URL of a NATS server"),
+        ({"GAIA_API_KEY": "hunter2\n"}, "GAIA_API_KEY: api_key: contains a line break"),
+        ({"GAIA_TOKEN": " hunter2"}, "GAIA_TOKEN: token: contains a line break, a control character, or spaces"),
+        ({"GAIA_API_KEY": "hunter2é"}, "GAIA_API_KEY: api_key: contains a character outside of ASCII"),
+        ({"GAIA_DATABASE_URL": "postgresql://me:hunter2@[::1/d"}, "GAIA_DATABASE_URL: database: not a URL; check"),
+        ({"GAIA_DATABASE_URL": "postgresql://me@h:hunter2/d"}, "GAIA_DATABASE_URL: database: not a URL; check"),
         ({"GAIA_DATABASE_URL": "me:hunter2@h/d"}, "GAIA_DATABASE_URL: database: not the URL of a database"),
     ],
 )

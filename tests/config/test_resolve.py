@@ -29,7 +29,7 @@ def resolved(
     rehearse: bool = False,
 ) -> Environment:
     (root / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
-    return resolve(Options(project=Project(root), environ=environ or {}, env=env, urls=urls, rehearse=rehearse))
+    return resolve(Options(project=Project(root), environ=environ or {}, env=env, urls=urls, simulate=rehearse))
 
 
 def test_nothing_said_means_the_sandbox_which_has_no_addresses_yet(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_project_that_does_not_ask_for_gaia_has_nothing_of_it(tmp_path: Path, 
 @pytest.mark.parametrize("rehearse", [False, True])
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_an_environment_that_has_only_a_name_is_not_configured(tmp_path: Path, name: str, rehearse: bool) -> None:
-    options = Options(project=Project(tmp_path), environ={"GAIA_API_KEY": "k"}, env=name, rehearse=rehearse)
+    options = Options(project=Project(tmp_path), environ={"GAIA_API_KEY": "k"}, env=name, simulate=rehearse)
 
     with pytest.raises(NotConfigured) as caught:
         resolve(options)
@@ -111,8 +111,8 @@ def test_an_environment_that_has_only_a_name_is_not_configured(tmp_path: Path, n
     message = str(caught.value)
     assert caught.value.exit_code == 4
     assert message.startswith(f"--gaia-env: the environment {name} is not configured. ")
-    assert f'url = "https://…" in [env.{name}]' in message
-    assert 'platform = "gaia" in [gaia]' in message
+    assert f'url = "https://…" to [env.{name}]' in message
+    assert 'platform = "gaia" to [gaia]' in message
     assert "\n" not in message
 
 

@@ -31,31 +31,31 @@ USAGE_ERRORS = {
     ),
     "the sandbox before a stage": (
         '[env.dev.stage]\nfrom = "sandbox"\n',
-        "gaia.toml:2: env.dev.stage.from: the sandbox is no stage of a release; Known: dev, local, production, staging.",
+        "gaia.toml:2: env.dev.stage.from: the sandbox cannot be a stage of a release; Known: dev, local, production, staging.",
     ),
     "the sandbox as a stage": (
         '[env.sandbox]\n[env.sandbox.stage]\nsoak = "1h"\n',
-        "gaia.toml:2: env.sandbox.stage: the sandbox is no stage of a release",
+        "gaia.toml:2: env.sandbox.stage: the sandbox cannot be a stage of a release",
     ),
     "a stage that comes from itself": (
         '[env.dev.stage]\nfrom = "dev"\n',
-        "gaia.toml:2: env.dev.stage.from: a stage cannot come from itself.",
+        "gaia.toml:2: env.dev.stage.from: a stage cannot follow itself.",
     ),
     "a circle through what is shipped": (
         '[env.local.stage]\nfrom = "production"\n',
-        "gaia.toml:2: env.local.stage.from: the way leads in a circle: local from production from staging from dev from",
+        "gaia.toml:2: env.local.stage.from: the stages form a cycle: local from production from staging from dev from",
     ),
     "a circle of one's own": (
         '[env.a]\nurl = "http://a"\nstage.from = "b"\n[env.b]\nurl = "http://b"\nstage.from = "a"\n',
-        "gaia.toml:3: env.a.stage.from: the way leads in a circle: a from b from a.",
+        "gaia.toml:3: env.a.stage.from: the stages form a cycle: a from b from a.",
     ),
     "production from nowhere": (
         '[env.production.stage]\nfrom = ""\n',
-        "gaia.toml:2: env.production.stage.from: nothing goes to production that was in no stage before",
+        "gaia.toml:2: env.production.stage.from: production needs a stage before it",
     ),
     "production without signatures": (
         "[env.production.stage]\nrequire_signed = false\n",
-        "gaia.toml:2: env.production.stage.require_signed: production takes signed evidence alone",
+        "gaia.toml:2: env.production.stage.require_signed: production always requires signed evidence",
     ),
     "a soak that is no duration": (
         '[env.staging.stage]\nsoak = "a day"\n',
@@ -84,7 +84,7 @@ USAGE_ERRORS = {
     ),
     "a freeze without a zone": (
         f'{FREEZE}from = 2026-12-20T00:00:00\nuntil = 2027-01-02T00:00:00Z\nwhy = "x"\n',
-        "gaia.toml:2: env.staging.stage.freeze.from: say the zone, such as 2026-12-20T00:00:00Z.",
+        "gaia.toml:2: env.staging.stage.freeze.from: add the time zone, such as 2026-12-20T00:00:00Z.",
     ),
     "a freeze of days": (
         f'{FREEZE}from = 2026-12-20\nuntil = 2027-01-02\nwhy = "x"\n',
@@ -92,7 +92,7 @@ USAGE_ERRORS = {
     ),
     "a freeze that ends before it begins": (
         f'{FREEZE}from = 2026-12-20T00:00:00Z\nuntil = 2026-12-19T00:00:00Z\nwhy = "x"\n',
-        "gaia.toml:3: env.staging.stage.freeze.until: it has to end after it begins.",
+        "gaia.toml:3: env.staging.stage.freeze.until: the end must be after the beginning.",
     ),
     "the second of two freezes": (
         f'{FREEZE}{A_DAY}why = "x"\n{FREEZE}{A_DAY}why = 3\n',
@@ -108,11 +108,11 @@ USAGE_ERRORS = {
     ),
     "a route without a method": (
         f'{SLO}[[env.staging.slo]]\nroute = "/health"\nfail_ms = 3\n',
-        "gaia.toml:5: env.staging.slo.route: '/health' is no route: a method and a path, such as",
+        "gaia.toml:5: env.staging.slo.route: '/health' is not a route; write a method and a path, such as",
     ),
     "a warning after the failure": (
         f"{SLO}warn_ms = 900\n",
-        "gaia.toml:4: env.staging.slo.warn_ms: a warning comes before a failure: it has to be less than 800.",
+        "gaia.toml:4: env.staging.slo.warn_ms: must be less than fail_ms, 800.",
     ),
     "one objective twice": (
         SLO + SLO,
@@ -129,13 +129,16 @@ USAGE_ERRORS = {
     ),
     "a branch for a ledger": (
         '[ledger]\ngit = "refs/heads/main"\n',
-        "gaia.toml:2: ledger.git: 'refs/heads/main' is no reference for a ledger: write it as refs/gaia/ledger",
+        "gaia.toml:2: ledger.git: 'refs/heads/main' is not a valid reference; write one such as refs/gaia/ledger",
     ),
     "a ledger in two places": (
         '[ledger]\ngit = "refs/gaia/ledger"\npath = "x"\n',
-        "gaia.toml:3: ledger.path: a ledger is kept in one place",
+        "gaia.toml:3: ledger.path: `path` and `git` exclude each other",
     ),
-    "a remote of a folder": ('[ledger]\nremote = "origin"\n', "gaia.toml:2: ledger.remote: only a ledger in git has"),
+    "a remote of a folder": (
+        '[ledger]\nremote = "origin"\n',
+        "gaia.toml:2: ledger.remote: a remote needs a ledger in git",
+    ),
     "a ledger that is no table": ("ledger = 3\n", "gaia.toml:1: ledger: expected a table, written [ledger]."),
 }
 

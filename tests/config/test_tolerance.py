@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 ZERO = Tolerance(kind="zero", budget=0, xfail="fails", skip="fails", least_executed=20)
 
 
-def resolved(root: Path, name: str, text: str = "", *, rehearse: bool = False) -> Environment:
+def resolved(root: Path, name: str, text: str = "", *, simulate: bool = False) -> Environment:
     (root / "gaia.toml").write_text(text + ON_GAIA, encoding="utf-8")
-    return resolve(Options(project=Project(root), environ={}, env=name, rehearse=rehearse))
+    return resolve(Options(project=Project(root), environ={}, env=name, simulate=simulate))
 
 
 def test_the_shipped_environments_tolerate_less_the_closer_they_are_to_users(tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_a_project_changes_it_key_by_key_and_the_source_is_known(tmp_path: Path)
     assert staging.sources["tolerance.least_executed"] == "default"
 
 
-def test_a_rehearsal_has_the_tolerance_of_what_it_rehearses(tmp_path: Path) -> None:
-    assert resolved(tmp_path, "production", rehearse=True).tolerance == ZERO
-    assert resolved(tmp_path, "staging", rehearse=True).tolerance == resolved(tmp_path, "staging").tolerance
+def test_a_rehearsal_has_the_tolerance_of_what_it_simulates(tmp_path: Path) -> None:
+    assert resolved(tmp_path, "production", simulate=True).tolerance == ZERO
+    assert resolved(tmp_path, "staging", simulate=True).tolerance == resolved(tmp_path, "staging").tolerance
 
 
 def test_zero_forgets_what_a_lower_layer_allowed(tmp_path: Path) -> None:

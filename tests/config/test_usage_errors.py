@@ -87,8 +87,11 @@ USAGE_ERRORS = {
         '[gaia]\nsuites = ["checks"]\n',
         "gaia.toml:2: suites: there is no folder 'checks' next to the file.",
     ),
-    "a reserved name": ('[env.adhoc]\nurl = "http://x"\n', "gaia.toml:1: env.adhoc: this name is taken"),
-    "a name that no variable can hold": ('[env."My Env"]\nurl = "http://x"\n', "gaia.toml:1: env.My Env: the name of"),
+    "a reserved name": ('[env.adhoc]\nurl = "http://x"\n', "gaia.toml:1: env.adhoc: this name is reserved"),
+    "a name that no variable can hold": (
+        '[env."My Env"]\nurl = "http://x"\n',
+        "gaia.toml:1: env.My Env: use lower-case letters",
+    ),
     "a URL without a scheme": (
         '[env.preview]\nurl = "localhost:8666"\n',
         "gaia.toml:2: env.preview.url: 'localhost:8666' does not start with http:// or https://; did you mean",
@@ -99,11 +102,11 @@ USAGE_ERRORS = {
     ),
     "a URL without a host": (
         '[env.preview]\nurl = "http://"\n',
-        "gaia.toml:2: env.preview.url: 'http://' names no host.",
+        "gaia.toml:2: env.preview.url: 'http://' has no host.",
     ),
     "a URL with a bad port": (
         '[env.preview]\nurl = "http://x:86666"\n',
-        "gaia.toml:2: env.preview.url: 'http://x:86666' is not a URL: look at its port",
+        "gaia.toml:2: env.preview.url: 'http://x:86666' is not a URL; check its port",
     ),
     "a URL with port 0": (
         '[env.preview]\nurl = "http://x:0"\n',
@@ -111,11 +114,11 @@ USAGE_ERRORS = {
     ),
     "a URL with a space": (
         '[env.preview]\nurl = "http://x y"\n',
-        "gaia.toml:2: env.preview.url: 'http://x y' holds a space",
+        "gaia.toml:2: env.preview.url: 'http://x y' contains a space",
     ),
     "a URL with a query": (
         '[env.preview]\nurl = "http://x/?a=1"\n',
-        "gaia.toml:2: env.preview.url: a base URL is expected",
+        "gaia.toml:2: env.preview.url: expected a base URL",
     ),
     "another placeholder": (
         '[env.preview]\nurl = "http://{name}.example"\n',
@@ -123,27 +126,27 @@ USAGE_ERRORS = {
     ),
     "a broker that is no URL": (
         '[env.preview]\nnats = "none"\n',
-        "gaia.toml:2: env.preview.nats: not the URL of a broker, such as nats://localhost:4222, or the word 'disabled'",
+        "gaia.toml:2: env.preview.nats: not the URL of a NATS server, such as nats://localhost:4222, or 'disabled'",
     ),
     "several brokers": (
         '[env.preview]\nnats = "nats://a,nats://b"\n',
-        "gaia.toml:2: env.preview.nats: one URL is expected",
+        "gaia.toml:2: env.preview.nats: expected one URL",
     ),
     "a URL for the sandbox": (
         '[env.sandbox]\nwrites = true\nurl = "http://x"\n',
-        "gaia.toml:3: env.sandbox.url: the sandbox brings its own addresses",
+        "gaia.toml:3: env.sandbox.url: the sandbox has its own addresses",
     ),
     "a URL among the hosts": (
         '[env.staging]\nhosts = ["https://x.example"]\n',
-        "gaia.toml:2: env.staging.hosts: 'https://x.example' is no host name",
+        "gaia.toml:2: env.staging.hosts: 'https://x.example' is not a host name",
     ),
     "a star in the middle of a host": (
         '[env.staging]\nhosts = ["gaia-*.example"]\n',
-        "gaia.toml:2: env.staging.hosts: 'gaia-*.example' is no host name",
+        "gaia.toml:2: env.staging.hosts: 'gaia-*.example' is not a host name",
     ),
     "a safe POST that is no path": (
         '[env.staging]\nsafe_posts = ["POST /x"]\n',
-        "gaia.toml:2: env.staging.safe_posts: 'POST /x' is no path",
+        "gaia.toml:2: env.staging.safe_posts: 'POST /x' is not a path",
     ),
     "a safe POST of an unknown service": (
         '[env.staging]\nsafe_posts = ["/x", "aut:/x"]\n',
@@ -151,7 +154,7 @@ USAGE_ERRORS = {
     ),
     "a safe POST of a service without its path": (
         '[env.staging]\nsafe_posts = ["auth:x"]\n',
-        "gaia.toml:2: env.staging.safe_posts: 'auth:x' is no path",
+        "gaia.toml:2: env.staging.safe_posts: 'auth:x' is not a path",
     ),
     "a line that is no TOML": ("[gaia]\n\nwrites: true\n", "gaia.toml:3: not valid TOML: "),
     "a list that is never closed": ('[gaia]\nsuites = [\n  "a",\n\n', "gaia.toml:2: not valid TOML: "),
@@ -189,7 +192,7 @@ def test_a_usage_error_in_the_project_file_is_named_with_its_place(tmp_path: Pat
 def test_a_secret_in_the_project_file_is_refused_and_not_repeated(tmp_path: Path, line: str, variable: str) -> None:
     (tmp_path / "gaia.toml").write_text(f"[env.staging]\n{line}\n", encoding="utf-8")
 
-    with pytest.raises(ConfigError, match=r"gaia\.toml:2: env\.staging\.\S+: a secret does not belong") as caught:
+    with pytest.raises(ConfigError, match=r"gaia\.toml:2: env\.staging\.\S+: secrets do not belong") as caught:
         _ = Project(tmp_path).suites
 
     assert variable in str(caught.value)

@@ -35,7 +35,7 @@ def test_a_rehearsal_says_so_and_keeps_the_shape(project: pytest.Pytester) -> No
         """
 def test_shape(gaia_env):
     assert gaia_env.name == "staging"
-    assert gaia_env.rehearsal
+    assert gaia_env.simulated
     assert not gaia_env.has_nats
     assert set(gaia_env.urls) == {"gateway"}
     assert gaia_env.urls["gateway"].startswith("http://127.0.0.1:")
@@ -47,8 +47,8 @@ def test_shape(gaia_env):
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
-            "gaia: environment staging (REHEARSAL on the sandbox)*",
-            "gaia verdict: HOLD on staging (REHEARSAL on the sandbox): 1 tests ran, at least 50 must*",
+            "gaia: environment staging (SIMULATED on the sandbox)*",
+            "gaia verdict: HOLD on staging (SIMULATED on the sandbox): 1 tests ran, at least 50 must*",
         ]
     )
 
@@ -57,7 +57,7 @@ def test_an_unknown_service_is_a_usage_error(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("--gaia-sandbox-without=assets")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*'assets' is no member of the platform*did you mean asset*"])
+    result.stderr.fnmatch_lines(["*'assets' unknown service*did you mean asset*"])
 
 
 @pytest.mark.parametrize("arguments", [(), with_workers("-n", "2")], ids=["one", "workers"])

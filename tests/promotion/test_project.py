@@ -157,7 +157,7 @@ def test_where_nothing_is_deployed_from_here_all_of_a_release_has_to_run(folder:
 def test_deploy_files_that_are_not_there_are_named(folder: Path) -> None:
     promotion = settings(folder, '[env.staging]\nfrom = "fly"\n')
 
-    with pytest.raises(ConfigError, match="there are no deploy files for staging"):
+    with pytest.raises(ConfigError, match="no deploy files found for staging"):
         promotion.stage("staging")
     assert promotion.stage("dev").previous == "local"
 

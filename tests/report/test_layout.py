@@ -52,7 +52,7 @@ def test_the_end_of_every_run_fits_the_terminal(evaluated: EvaluatedRun, width: 
     lines = [
         *blocking(evaluated, layout=layout),
         *notes(evaluated, layout),
-        *verdict_lines("staging (REHEARSAL on the sandbox)", evaluated, layout),
+        *verdict_lines("staging (SIMULATED on the sandbox)", evaluated, layout),
     ]
 
     assert all(columns(line) <= width or len(line.split()) == 1 for line in lines)
@@ -95,7 +95,7 @@ def test_a_long_node_id_stays_whole_so_that_it_can_be_copied() -> None:
 
 
 def test_a_verdict_is_broken_between_its_reasons() -> None:
-    assert verdict_lines("staging (REHEARSAL on the sandbox)", eventful(), Layout(80)) == [
-        "gaia verdict: REJECT on staging (REHEARSAL on the sandbox): 1 failed, 1 passed,",
+    assert verdict_lines("staging (SIMULATED on the sandbox)", eventful(), Layout(80)) == [
+        "gaia verdict: REJECT on staging (SIMULATED on the sandbox): 1 failed, 1 passed,",
         "  1 expected failure, 1 unexpected pass, 1 not applicable",
     ]

@@ -42,15 +42,15 @@ def test_the_header_says_that_an_unknown_address_is_no_evidence() -> None:
     stub = Environment("staging", urls={"gateway": "http://localhost:9000"}, stage=Stage(previous="dev"))
 
     assert [line for line in header(stub) if "no evidence for a promotion: gateway at localhost:9000 is" in line]
-    for other in (replace(stub, loopback=True), replace(stub, sandbox=True, rehearsal=True)):
+    for other in (replace(stub, loopback=True), replace(stub, sandbox=True, simulated=True)):
         assert "no evidence" not in "\n".join(header(other))
 
 
 def test_a_rehearsal_says_so() -> None:
-    environment = Environment("staging", rehearsal=True, sandbox=True)
+    environment = Environment("staging", simulated=True, sandbox=True)
 
-    assert "staging (REHEARSAL on the sandbox)" in header(environment)[0]
-    assert "staging (REHEARSAL on the sandbox)" in service_table(environment, [])[0]
+    assert "staging (SIMULATED on the sandbox)" in header(environment)[0]
+    assert "staging (SIMULATED on the sandbox)" in service_table(environment, [])[0]
 
 
 def test_the_release_is_what_the_environment_says_or_what_was_observed() -> None:

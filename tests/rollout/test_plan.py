@@ -120,7 +120,7 @@ def test_a_service_that_cannot_be_deployed_is_a_usage_error(
 
 
 def test_an_image_of_a_service_that_is_left_out_is_a_usage_error(tmp_path: Path, deployment: Deployment) -> None:
-    with pytest.raises(ConfigError, match="an image is given for chat, which is not among the services"):
+    with pytest.raises(ConfigError, match="an image is given for chat, which is not one of the services"):
         plan_rollout(staging(), deployment, rootdir=tmp_path, services=["auth"], images={"chat": "chat@sha256:ab"})
 
 
@@ -134,7 +134,7 @@ def test_an_image_cannot_be_built_anew(tmp_path: Path, deployment: Deployment) -
     [
         (Environment("preview"), r"preview has no deployment.*\[env.preview\]"),
         (Environment("sandbox", sandbox=True), "which nothing is deployed to"),
-        (Environment("staging", sandbox=True, rehearsal=True), "which nothing is deployed to"),
+        (Environment("staging", sandbox=True, simulated=True), "which nothing is deployed to"),
     ],
 )
 def test_an_environment_without_a_deployment_is_a_usage_error(

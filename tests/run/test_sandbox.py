@@ -125,7 +125,7 @@ def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
     assert (bound.api_key, bound.jwt_secret) == (Secret("hidden"), Secret("hidden"))
     assert bound.sources["urls.chat"] == bound.sources["nats"] == bound.sources["secrets.api_key"] == "sandbox"
     assert bound.sandbox
-    assert not bound.rehearsal
+    assert not bound.simulated
     assert bound.writes
 
 
@@ -137,7 +137,7 @@ def test_a_rehearsal_keeps_the_shape_of_its_environment() -> None:
         nats=NATS_DISABLED,
         hosts=("gaia-gateway-staging.fly.dev",),
         token=Secret("a real one"),
-        rehearsal=True,
+        simulated=True,
         sandbox=True,
     )
 
@@ -147,6 +147,6 @@ def test_a_rehearsal_keeps_the_shape_of_its_environment() -> None:
     assert bound.nats == NATS_DISABLED
     assert bound.token is None
     assert bound.hosts == ()
-    assert bound.rehearsal
+    assert bound.simulated
     assert bound.topology == "gateway-only"
-    assert "REHEARSAL" in bound.label
+    assert "SIMULATED" in bound.label

@@ -156,7 +156,7 @@ NAMED = [
             *("token = await login(gateway)", "token = tokens[0]", "def login(token: str) -> None:", 'body = {"password": {"type": "string"}}'),
             *("test_token.py:12: AssertionError", "tests/test_a.py::TestToken::test_v2_is_new", "expected one of ['password', 'token']"),
             *("--password is required", "use --api-key KEY", "--token-file /run/2024/token", "'--password', 'and more'", "f'token={token}'"),
-            *("GAIA_API_KEY: api_key: holds a line break", "set GAIA_TOKEN=$TOKEN", "token: expired", "author=Rita-Roe-1"),
+            *("GAIA_API_KEY: api_key: contains a line break", "set GAIA_TOKEN=$TOKEN", "token: expired", "author=Rita-Roe-1"),
         )
     ),
 ]  # fmt: skip

@@ -41,7 +41,7 @@ def test_what_staging_accepts_production_names(tmp_path: Path) -> None:
     result = run_suites(*REHEARSAL, f"--gaia-report-log={record}", f"--gaia-verdict-file={staging}", "-n", "2")
 
     assert result.returncode == 0, result.stdout
-    assert "PROMOTE on staging (REHEARSAL on the sandbox)" in result.stdout
+    assert "PROMOTE on staging (SIMULATED on the sandbox)" in result.stdout
     document = verdict(staging)
     assert document["rehearsal"] is True
     assert replay(record, production, "production") == 1
@@ -56,7 +56,7 @@ def test_one_suite_is_a_part_and_ends_with_0() -> None:
     result = run_suites(*REHEARSAL, "-m", "health")
 
     assert result.returncode == 0, result.stdout
-    said = r"PARTIAL on staging \(REHEARSAL on the sandbox\): partial run: cannot promote a release, -m health deselected \d+ of \d+ tests"
+    said = r"PARTIAL on staging \(SIMULATED on the sandbox\): partial run: cannot promote a release, -m health deselected \d+ of \d+ tests"
     assert re.search(said, result.stdout)
 
 

@@ -77,7 +77,7 @@ def evaluate_again(path: Path, environment: str | None, day: datetime.date | Non
 
 def _label(evaluated: EvaluatedRun) -> str:
     start, name = evaluated.start, evaluated.context.environment
-    rehearsal = " (REHEARSAL on the sandbox)" if start.rehearsal else ""
+    rehearsal = " (SIMULATED on the sandbox)" if start.rehearsal else ""
     return (
         f"{name}{rehearsal}"
         if name == start.environment

@@ -60,7 +60,7 @@ def up(
         options_here(env, "--env"),
         sandbox_without=split_services(without or (), "--without"),
         sandbox_fixed=no_known_bugs,
-        rehearse=env != "sandbox",
+        simulate=env != "sandbox",
     )
     run = Run(options, resolve(options), roots=())
     try:
@@ -95,7 +95,7 @@ def exports(environment: Environment) -> dict[str, str]:
 
 
 def _show_lines(environment: Environment, sandbox: Sandbox) -> None:
-    topology = f" with the topology of {environment.name}" if environment.rehearsal else ""
+    topology = f" with the topology of {environment.name}" if environment.simulated else ""
     typer.echo(f"The sandbox is ready{topology}. Stop it with Ctrl-C. Logs: {sandbox.directory}\n")
     variables = exports(environment)
     places = {name: environment.urls.get(name, "no URL") for name in HTTP_SERVICES}

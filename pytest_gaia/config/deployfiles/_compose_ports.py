@@ -1,4 +1,4 @@
-"""The ports of a compose service, published to the host or open to the other services alone, and its health check."""
+"""Ports and health check of a compose service."""
 
 import re
 from dataclasses import replace
@@ -8,7 +8,7 @@ from pytest_gaia.config.deployfiles.values import Table, is_open, without_variab
 from pytest_gaia.files.toml import Place
 
 _OPEN = "?"
-"""a part that depends on a variable without a value"""
+"""placeholder for a variable without a value"""
 _SHORT = re.compile(
     r"(?:(?P<host>\[[0-9A-Fa-f:]+\]|[0-9]+(?:\.[0-9]+){3}|\?(?=:[^:]*:)):)?(?:(?P<published>[0-9?-]*):)?(?P<target>[0-9?-]+)"
     r"(?:/(?P<protocol>tcp|udp|\?))?"
@@ -17,9 +17,9 @@ _LAST_PORT = 65535
 
 
 def served_ports(service: Table, check: Check | None) -> tuple[Served, ...]:
-    """Return the ports of ``service``, with its health check on the one that it asks, or else on the first.
+    """Return the ports of ``service``, with its health check on the port that it uses, or else on the first.
 
-    Compose waits for the health of a container, ports or none: a check of a service without ports makes an entry too.
+    Compose waits for the health of containers without ports, too, so their check gets an entry of its own.
     """
     served = [*_published(service), *_exposed(service)]
     if check is None:
@@ -35,7 +35,7 @@ def served_ports(service: Table, check: Check | None) -> tuple[Served, ...]:
 
 
 def _is_on_host(service: Table) -> bool:
-    """Whether what ``service`` listens on is the host's own port."""
+    """Whether ``service`` listens on ports of the host."""
     return service.text("network_mode") == "host"
 
 
@@ -51,7 +51,7 @@ def _published(service: Table) -> list[Served]:
 
 
 def _short(service: Table, key: str, text: str) -> list[Served]:
-    """Return the ports of ``[HOST:][PUBLISHED:]TARGET[/PROTOCOL]``; each part may be a range, or not known."""
+    """Return the ports of ``[HOST:][PUBLISHED:]TARGET[/PROTOCOL]``; each part may be a range, or unknown."""
     match = _SHORT.fullmatch(without_variables(text, _OPEN))
     if match is None:
         raise service.error(key, f'expected ports, such as "8666:8000", got {text!r}.')
@@ -62,7 +62,7 @@ def _short(service: Table, key: str, text: str) -> list[Served]:
     open_port = text if _OPEN in (match["published"] or "") else ""
     published = _range(service, key, match["published"]) if match["published"] and not open_port else []
     if published and len(targets) not in (1, len(published)):
-        raise service.error(key, f"{text!r}: the two ranges of ports differ in length.")
+        raise service.error(key, f"{text!r}: the two ranges of ports have different lengths.")
     if len(targets) == 1:
         pairs = [(targets[0], tuple(published))]
     else:
@@ -73,7 +73,7 @@ def _short(service: Table, key: str, text: str) -> list[Served]:
 def _long(port: Table, service: Table) -> list[Served]:
     target = port.whole("target")
     if port.values.get("target") is None:
-        raise port.error("target", "the port inside of the container is missing.")
+        raise port.error("target", "the port of the container is missing.")
     published = written_out(port.values.get("published"))
     open_port = published if is_open(published) else ""
     ports = tuple(_range(port, "published", published)) if published and not open_port else ()
@@ -102,7 +102,7 @@ def _range(table: Table, key: str, text: str) -> list[int]:
         raise table.error(key, f'expected ports, such as "8666:8000", got {text!r}.')
     start, end = int(first), int(last or first)
     if not start <= end <= _LAST_PORT:
-        raise table.error(key, f"{text!r} is no range of ports.")
+        raise table.error(key, f"{text!r} is not a range of ports.")
     return list(range(start, end + 1))
 
 
@@ -121,7 +121,7 @@ def _served(
         kind="ports" if kind == "ports" else "expose",
         internal_port=target,
         protocol=protocol,
-        # Port 0 is whichever is free.
+        # Port 0 means any free port.
         ports=tuple(port for port in ports if port),
         force_https=False,
         autostop=None,
@@ -137,13 +137,13 @@ _SECOND = 1.0
 _ASKED = re.compile(
     r"https?://(?:\$\{[^}]*\}|[^/\s:'\"])+(?::(?:(?P<port>\d{1,5})|\$\{[^}]*\}|\$\w+))?(?P<path>/[^\s'\"|;)]*)?"
 )
-"""a URL in the command of a health check; host and port may be variables of the container's shell"""
+"""a URL in the command of a health check; host and port may be shell variables"""
 
 
 def health_check(service: Table) -> Check | None:
-    """Return the health check of ``service``; None where it has none or switches that of its image off.
+    """Return the health check of ``service``; None if it has none or disables it.
 
-    A command that asks a URL is an ``http`` check of that port and path, whatever the program is called.
+    A command with a URL is an ``http`` check of that port and path.
     """
     table = service.table("healthcheck")
     words = _words(table)

@@ -1,4 +1,4 @@
-"""What a deployment looks like from outside: its addresses, its topology, the members that it runs."""
+"""Addresses, topology and services of a deployment, as seen from outside."""
 
 from pytest_gaia.config.addresses import host_of, is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
@@ -8,7 +8,7 @@ from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED, SERVICES
 from pytest_gaia.files.toml import Place
 
 BACKENDS = HTTP_SERVICES[1:]
-"""the services behind the gateway"""
+"""services behind the gateway"""
 
 FLY_DOMAIN = "fly.dev"
 NATS_PORT = 4222
@@ -17,31 +17,31 @@ _SECURE, _PLAIN = 443, 80
 
 
 def http_address(app: App, source: Source) -> tuple[str, Place] | None:
-    """Return the URL by which ``app`` is reached from outside; None for one that is private, or speaks no HTTP."""
+    """Return the public URL of ``app``; None if it is private or does not use HTTP."""
     served = [each for each in app.served if each.ports and each.protocol != "udp"]
     if source == "compose":
         best = min(served, key=lambda each: not each.checks, default=None)
         return None if best is None else (f"http://localhost:{best.ports[0]}", best.place)
-    speaking = [each for each in served if each.protocol == "http"]
-    if not speaking:
+    with_http = [each for each in served if each.protocol == "http"]
+    if not with_http:
         return None
-    ports = {port for each in speaking for port in each.ports}
+    ports = {port for each in with_http for port in each.ports}
     if _SECURE in ports or _PLAIN in ports:
         return f"{'https' if _SECURE in ports else 'http'}://{app.name}.{FLY_DOMAIN}", app.place("app")
     return f"https://{app.name}.{FLY_DOMAIN}:{min(ports)}", app.place("app")
 
 
 def why_no_address(deployment: Deployment) -> str:
-    """Return why the gateway of ``deployment`` has no address, in whole sentences."""
+    """Return the reason why the gateway of ``deployment`` has no address, in sentences."""
     gateway = deployment.app("gateway")
     if gateway is None:
         there = ", ".join(app.name for app in deployment.apps)
         file = deployment.apps[0].place("app").file
-        return f"{file}: none of its services is the gateway, found {there}.{_elsewhere(deployment.apps[0])}"
+        return f"{file}: no service is the gateway (found: {there}).{_elsewhere(deployment.apps[0])}"
     for port in gateway.served:
         if port.open_port:
             return (
-                f"{port.place}: {port.open_port!r} depends on a variable that has no default; write one, such as "
+                f"{port.place}: {port.open_port!r} depends on a variable without a default; add one, such as "
                 "${GATEWAY_PORT:-8666}."
             )
     return f"{gateway.place('app')}: the gateway publishes no port.{_elsewhere(gateway)}"
@@ -54,26 +54,25 @@ def _elsewhere(app: App) -> str:
 
 
 def broker_address(deployment: Deployment) -> tuple[str, Place] | None:
-    """Return the URL of the broker as it is reached from outside, or ``disabled``; None where the files name none.
+    """Return the public URL of NATS, or ``disabled``; None if the files have none.
 
-    What the services are told (``NATS_URL``) is often an address inside of their own network; then the broker's own app
-    says where it is reached, if it is.
+    The ``NATS_URL`` of services is often an address in their own network. The app of NATS then has the public address.
     """
-    told = _told_broker(deployment)
-    if told is not None and told[0] == NATS_DISABLED:
-        return told
+    configured = _configured_broker(deployment)
+    if configured is not None and configured[0] == NATS_DISABLED:
+        return configured
     app = deployment.app("nats")
     own = _broker_app_address(app, deployment.source) if app is not None else None
-    if own is not None or told is None:
+    if own is not None or configured is None:
         return own
-    return None if is_open(told[0]) or is_private(host_of(told[0])) else told
+    return None if is_open(configured[0]) or is_private(host_of(configured[0])) else configured
 
 
 def topology(deployment: Deployment) -> tuple[Topology, Place] | None:
-    """Return the topology; None where nothing is said of a gateway.
+    """Return the topology; None without a gateway.
 
-    A gateway stands alone when the addresses of the services that it is given are its own machine, or when there are
-    neither such addresses nor services.
+    It is ``gateway-only`` if the gateway's addresses of other services are its own machine, or if there are neither such
+    addresses nor other services.
     """
     gateway = deployment.app("gateway")
     if gateway is None:
@@ -89,12 +88,12 @@ def topology(deployment: Deployment) -> tuple[Topology, Place] | None:
 
 
 def services(deployment: Deployment) -> tuple[str, ...]:
-    """Return the members that the deployment runs, or that its gateway is told to find elsewhere."""
+    """Return the services of the deployment, and those that its gateway reaches elsewhere."""
     found = {app.service for app in deployment.apps}
     gateway = deployment.app("gateway")
     if gateway is not None:
         found |= {_service(key) for key, url in _given_addresses(gateway).items() if not is_loopback(host_of(url))}
-    # On Fly the database is a service of its own, with no deploy file.
+    # On Fly the database is a separate service without a deploy file.
     if deployment.source == "fly" or any("DATABASE_URL" in app.env for app in deployment.apps):
         found.add("postgres")
     return tuple(service for service in SERVICES if service in found)
@@ -109,10 +108,10 @@ def _service(key: str) -> str:
     return key.partition("_")[0].lower()
 
 
-def _told_broker(deployment: Deployment) -> tuple[str, Place] | None:
+def _configured_broker(deployment: Deployment) -> tuple[str, Place] | None:
     apps = sorted(deployment.apps, key=lambda app: app.service != "gateway")
-    told = ((app.env["NATS_URL"], app.place("env", "NATS_URL")) for app in apps if app.env.get("NATS_URL"))
-    return next(told, None)
+    configured = ((app.env["NATS_URL"], app.place("env", "NATS_URL")) for app in apps if app.env.get("NATS_URL"))
+    return next(configured, None)
 
 
 def _broker_app_address(app: App, source: Source) -> tuple[str, Place] | None:

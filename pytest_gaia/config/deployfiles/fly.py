@@ -206,7 +206,7 @@ def _numbers(port: Table) -> tuple[int, ...]:
     if first is None or last is None:
         return ()
     if not first <= last <= _LAST_PORT:
-        raise port.error("end_port", f"{first} to {last} is no range of ports.")
+        raise port.error("end_port", f"{first} to {last} is not a range of ports.")
     return tuple(range(first, last + 1))
 
 

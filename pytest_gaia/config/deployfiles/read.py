@@ -1,4 +1,4 @@
-"""The folder of a project's deploy files: how they are named, which there are, and what each says."""
+"""The folder of deploy files: names of files, and their contents."""
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -13,7 +13,7 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import read_text
 
 OTHER_SPELLINGS = {"prod": "production", "stage": "staging", "development": "dev"}
-"""how file names spell an environment → its name"""
+"""spelling of an environment in file names → its name"""
 
 FLY_SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 """the formats that flyctl reads"""
@@ -23,28 +23,28 @@ _OTHER_SERVICES = {"db": "postgres", "database": "postgres", "postgresql": "post
 
 @dataclass(frozen=True, slots=True)
 class FlyFile:
-    """One deploy file, by its name."""
+    """The parts of the name of a deploy file."""
 
     path: Path
     service: str
     environment: str
     spelling: str
-    """the environment as the file's name has it, such as ``prod``"""
+    """the environment as spelled in the name, such as ``prod``"""
     form: Form
 
 
 def fly_names(folder: Path, environments: Collection[str] | None = None) -> list[FlyFile]:
-    """Return the files in ``folder`` that are named for an environment, in the order of their names.
+    """Return the files in ``folder`` whose names contain an environment, sorted by name.
 
-    ``fly.toml`` and ``fly.SERVICE.toml`` name none, and are left aside. Whether a word is the name of an environment only
-    ``environments`` can say; without it, any word may be one.
+    Skips ``fly.toml`` and ``fly.SERVICE.toml``, which have none. Without ``environments``, any word counts as the name of an
+    environment.
     """
     found = [file for file in map(_understood, _fly_files(folder)) if file is not None]
     return [file for file in found if environments is None or {file.environment, file.spelling} & set(environments)]
 
 
 def unrecognized(folder: Path, environments: Collection[str]) -> list[Path]:
-    """Return the files in ``folder`` that are named neither for one of ``environments`` nor for a known service alone."""
+    """Return the files in ``folder`` whose names contain neither one of ``environments`` nor only a known service."""
     known = fly_names(folder, environments)
     services = {*SERVICES, *(file.service for file in known)}
     aside = {path for path in _fly_files(folder) if service_name(path.stem.removeprefix("fly.")) in services}
@@ -56,12 +56,12 @@ def _fly_files(folder: Path) -> list[Path]:
 
 
 def spellings(environment: str) -> tuple[str, ...]:
-    """Return how file names may spell ``environment``, its own name first."""
+    """Return the spellings of ``environment`` in file names, its own name first."""
     return (environment, *(other for other, name in OTHER_SPELLINGS.items() if name == environment))
 
 
 def service_name(name: str) -> str:
-    """Return the platform's name for what a file calls ``name``: ``auth-service`` → ``auth``, ``db`` → ``postgres``."""
+    """Return the service for a name in a file: ``auth-service`` → ``auth``, ``db`` → ``postgres``."""
     short = name.removesuffix("-service").removesuffix("_service")
     return _OTHER_SERVICES.get(short, short)
 
@@ -80,56 +80,56 @@ def _name(spelling: str) -> str:
 
 
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml")
-"""what docker compose looks for, the project's usual name first"""
+"""names of compose files, by precedence"""
 
 COMPOSE_ENVIRONMENT = "local"
-"""the environment that a compose file is for, as the platform has it"""
+"""environment of a compose file"""
 
 _KNOWN_ORDER = ("local", "dev", "staging", "production")
 
 
 @dataclass(frozen=True)
 class DeployFolder:
-    """A folder of deploy files. Each of them is read when it is first asked for, and then never again.
+    """A folder of deploy files. Each file is read at most once, when it is first needed.
 
-    Whatever reads raises ``ConfigError``, with file, line and key, for what cannot be read or understood.
+    Methods that read raise ``ConfigError``, with file, line and key, for unreadable or invalid files.
     """
 
     path: Path
     known: Collection[str]
-    """the environments of the project: only they can say whether a word in the name of a file is one"""
+    """environments of the project, which are looked for in names of files"""
     _contents: dict[Path, bytes] = field(default_factory=dict, repr=False, compare=False)
     _apps: dict[Path, tuple[App, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def deployment(self, environment: str, source: Source) -> Deployment:
-        """Return what the files say of ``environment``.
+        """Return the deployment of ``environment``.
 
-        Raises ``ConfigError`` also for no such folder, no files (with the names that were tried), two files for one app.
+        Also raises ``ConfigError`` if the folder or the files do not exist, and for two files of one app.
         """
         if not self.path.is_dir():
             raise ConfigError(
-                f"{shown(self.path)}: there is no such folder, and deploy files were to be read from it; "
-                "set `deploy_files` in [gaia] of gaia.toml to the folder that holds them."
+                f"{shown(self.path)}: folder of deploy files not found. "
+                "Set `deploy_files` in [gaia] of gaia.toml to the folder of your deploy files."
             )
         apps = self._fly_apps(environment) if source == "fly" else self._compose_apps(environment)
         return Deployment(environment, source, self, apps)
 
-    def beside(self, deployment: Deployment) -> Iterator[Deployment]:
-        """Yield what the files say of every other environment, for the same tool; one with a mistake is left out."""
+    def others(self, deployment: Deployment) -> Iterator[Deployment]:
+        """Yield the deployments of the other environments with the same tool, without invalid ones."""
         for name in self.environments():
             with suppress(ConfigError):
                 if name != deployment.environment:
                     yield self.deployment(name, deployment.source)
 
     def environments(self) -> tuple[str, ...]:
-        """Return the environments of the project that have files here; none where there is no such folder."""
+        """Return the environments of the project that have files in this folder."""
         found = {file.environment for file in fly_names(self.path, self.known)}
         if compose_file(self.path) is not None:
             found.add(COMPOSE_ENVIRONMENT)
         return tuple(sorted(found, key=lambda name: (_place_in_order(name), name)))
 
     def content(self, path: Path) -> bytes:
-        """Return what the file at ``path`` holds. Raises ``OSError``."""
+        """Return the content of the file at ``path``. Raises ``OSError``."""
         if path not in self._contents:
             self._contents[path] = path.read_bytes()
         return self._contents[path]
@@ -144,9 +144,9 @@ class DeployFolder:
         return self._apps[file.path][0]
 
     def compose_apps(self, path: Path, environment: str) -> tuple[App, ...]:
-        """Return the services of the compose file at ``path``, taken for those of ``environment``."""
+        """Return the services in the compose file at ``path``, as apps of ``environment``."""
         if path not in self._apps:
-            # PyYAML is for those who read compose files alone.
+            # Imported here, because only compose files need PyYAML.
             from pytest_gaia.config.deployfiles import compose
 
             name = shown(path)
@@ -155,7 +155,7 @@ class DeployFolder:
         return tuple(replace(app, environment=environment) for app in self._apps[path])
 
     def compose_overrides(self, path: Path, environment: str) -> tuple[App, ...]:
-        """Return what Compose would lay over the file at ``path``, if there is such a file, as one app."""
+        """Return the override file of the compose file at ``path``, if it exists, as one app."""
         override = override_file(path)
         if override is None:
             return ()
@@ -169,24 +169,24 @@ class DeployFolder:
         files = [file for file in fly_names(self.path) if environment in (file.environment, file.spelling)]
         if not files:
             raise self._nothing_found(environment)
-        _refuse_twins(files)
+        _refuse_duplicates(files)
         return tuple(map(self.fly_app, files))
 
     def _compose_apps(self, environment: str) -> tuple[App, ...]:
         path = compose_file(self.path)
         if path is None:
             raise ConfigError(
-                f"there is no compose file for {environment}; looked in {shown(self.path)} for {', '.join(COMPOSE_FILES)}."
+                f"no compose file found for {environment}; looked in {shown(self.path)} for {', '.join(COMPOSE_FILES)}."
             )
         return self.compose_apps(path, environment)
 
     def _nothing_found(self, environment: str) -> ConfigError:
         tried = [f"fly.{part}{name}.toml" for name in spellings(environment) for part in ("", "SERVICE.")]
         strange = [path.name for path in unrecognized(self.path, self.known)]
-        others = f" Named for no environment of gaia.toml: {', '.join(strange)}." if strange else ""
+        others = f" Files without a known environment: {', '.join(strange)}." if strange else ""
         return ConfigError(
-            f"there are no deploy files for {environment}; looked in {shown(self.path)} for {', '.join(tried)}. "
-            f"Of the environments that have some, {nearest(environment, self.environments())}{others}"
+            f"no deploy files found for {environment}; looked in {shown(self.path)} for {', '.join(tried)}. "
+            f"Environments with deploy files: {nearest(environment, self.environments())}{others}"
         )
 
 
@@ -196,14 +196,14 @@ def compose_file(folder: Path) -> Path | None:
 
 
 def override_file(path: Path) -> Path | None:
-    """Return the file that Compose lays over the compose file at ``path`` if it is started without ``--file``."""
+    """Return the override file that Compose applies to the compose file at ``path`` without ``--file``."""
     stems = ("compose.override", "docker-compose.override")
     candidates = (path.with_name(f"{stem}{suffix}") for stem in stems for suffix in (".yaml", ".yml"))
     return next((each for each in candidates if each.is_file()), None)
 
 
 def shown(path: Path) -> str:
-    """Return ``path`` as people type it, from the project's folder where it is inside of it."""
+    """Return ``path`` for messages: relative to the project if it is inside of it."""
     root = find_rootdir(path if path.is_dir() else path.parent)
     return str(path.relative_to(root)) if root in (path, *path.parents) else str(path)
 
@@ -212,12 +212,12 @@ def _place_in_order(name: str) -> int:
     return _KNOWN_ORDER.index(name) if name in _KNOWN_ORDER else len(_KNOWN_ORDER)
 
 
-def _refuse_twins(files: list[FlyFile]) -> None:
+def _refuse_duplicates(files: list[FlyFile]) -> None:
     seen: dict[tuple[str, str], FlyFile] = {}
     for file in files:
-        twin = seen.setdefault((file.service, file.form), file)
-        if twin is not file:
+        other = seen.setdefault((file.service, file.form), file)
+        if other is not file:
             raise ConfigError(
-                f"{shown(file.path)}: {shown(twin.path)} is for {file.service} of {file.environment} as well; "
-                "nobody can tell which of the two is deployed. Keep one of them."
+                f"{shown(file.path)}: {shown(other.path)} is also for {file.service} of {file.environment}. "
+                "Remove one of the two files."
             )

@@ -1,4 +1,4 @@
-"""Values of a deploy file: tables with the place of every key, and the variables of a compose file."""
+"""Values in deploy files: tables with the place of every key, and variables in compose files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _VARIABLE = re.compile(
 _OPEN = re.compile(r"\$(?:\{[^{}]*\}|[A-Za-z_][A-Za-z0-9_]*)")
 _DEFAULT = re.compile(r":?-(?P<default>.*)", re.DOTALL)
 _DEEPEST = 10
-"""defaults within defaults"""
-_PATIENCE = 10.0
-"""seconds that git may take"""
+"""levels of nested defaults"""
+_GIT_SECONDS = 10.0
+"""time limit of git, in seconds"""
 
 
 def interpolated(value: Any, known: Mapping[str, str]) -> Any:
-    """Return ``value`` with the variables in its texts resolved, those of ``known`` included; keys are left alone."""
+    """Return ``value`` with variables in its strings replaced by ``known`` values or defaults; keys stay unchanged."""
     if isinstance(value, dict):
         return {key: interpolated(each, known) for key, each in value.items()}
     if isinstance(value, list):
@@ -35,14 +35,11 @@ def interpolated(value: Any, known: Mapping[str, str]) -> Any:
 
 
 def committed_variables(folder: Path) -> Mapping[str, str]:
-    """Return what the ``.env`` in ``folder`` gives, as it was committed last; nothing where it is not committed.
-
-    Of one that cannot be understood nothing is known.
-    """
+    """Return the variables in the last committed ``.env`` of ``folder``; none if it is not committed or not valid."""
     if not (folder / DOTENV_FILE).is_file():
         return {}
     try:
-        shown = git(folder, "show", f"HEAD:./{DOTENV_FILE}", seconds=_PATIENCE)
+        shown = git(folder, "show", f"HEAD:./{DOTENV_FILE}", seconds=_GIT_SECONDS)
         shown.check_returncode()
         found = dotenv_entries(shown.stdout.decode("utf-8-sig"), DOTENV_FILE)
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError, ConfigError):
@@ -51,13 +48,13 @@ def committed_variables(folder: Path) -> Mapping[str, str]:
 
 
 def is_open(text: str) -> bool:
-    """Return whether ``text`` holds a variable whose value is not known."""
+    """Return whether ``text`` contains a variable without a known value."""
     return "${" in text or re.search(r"\$[A-Za-z_]", text) is not None
 
 
-def without_variables(text: str, stand_in: str) -> str:
-    """Return ``text`` with ``stand_in`` for each variable whose value is not known."""
-    return _OPEN.sub(stand_in, text)
+def without_variables(text: str, placeholder: str) -> str:
+    """Return ``text`` with ``placeholder`` for each variable without a known value."""
+    return _OPEN.sub(placeholder, text)
 
 
 def _resolved(text: str, known: Mapping[str, str]) -> str:
@@ -66,14 +63,14 @@ def _resolved(text: str, known: Mapping[str, str]) -> str:
         if name is None:
             return "\0"
         rest = match["rest"] or ""
-        # An empty value counts as one only where no colon asks for more.
+        # After a colon, an empty value counts as not set.
         if known.get(name) or (name in known and not rest.startswith(":")):
             return known[name].replace("$", "\0")
         default = _DEFAULT.fullmatch(rest)
         return match[0] if default is None else default["default"]
 
     for _ in range(_DEEPEST):
-        # From the innermost outward: a default may hold a variable with a default.
+        # From the innermost outward, because a default may contain a variable with a default.
         changed = _VARIABLE.sub(replacement, text)
         if changed == text:
             break
@@ -89,23 +86,23 @@ _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of a deploy file, and where it stands. Every method raises ``ConfigError`` with file, line and key."""
+    """A table of a deploy file. Every method raises ``ConfigError`` with file, line and key."""
 
     file: str
     values: Mapping[str, Any]
     places: Mapping[str, Place]
-    """of the whole file"""
+    """places of all keys of the file"""
     step: tuple[str, ...] = ()
-    """this table's own key"""
+    """key of this table"""
     interpolated: bool = False
-    """whether a text may hold a variable; what depends on one without a value is not known, and read as None"""
+    """whether strings may contain variables; a value that depends on an unknown variable is None"""
 
     def place(self, *key: str) -> Place:
-        """Return where ``key`` of this table stands, or the closest table around it."""
+        """Return the place of ``key`` in this table, or of the closest table around it."""
         return nearest_place(self.places, (*self.step, *key)) or Place(self.file, 1)
 
     def error(self, key: str, problem: str) -> ConfigError:
-        """Return the error that says what is wrong with ``key``."""
+        """Return an error about ``key``."""
         place = self.place(key)
         return ConfigError(f"{place}: {problem}" if place.key else f"{place}: {key}: {problem}")
 
@@ -117,7 +114,7 @@ class Table:
         raise self.error(key, f"expected a string, got {shown_type(value)}.")
 
     def known(self, key: str) -> Any:
-        """Return the value of ``key``; None where it depends on a variable that has none."""
+        """Return the value of ``key``; None if it depends on an unknown variable."""
         value = self.values.get(key)
         return None if self.interpolated and isinstance(value, str) and is_open(value) else value
 
@@ -129,7 +126,7 @@ class Table:
         raise self.error(key, f"expected true or false, got {shown_type(value)}.")
 
     def whole(self, key: str) -> int | None:
-        """Return a whole number of 0 or more; the tools take one in quotes as well."""
+        """Return a whole number of 0 or more; the tools also accept it in quotes."""
         value = self.known(key)
         if value is None:
             return None
@@ -147,7 +144,7 @@ class Table:
         return value
 
     def table(self, key: str) -> Table:
-        """Return the table below this one; an empty one where there is none."""
+        """Return a nested table; empty if it is missing."""
         value = self.values.get(key)
         if value is None:
             value = {}
@@ -156,7 +153,7 @@ class Table:
         return self.below(value, key)
 
     def tables(self, key: str) -> list[Table]:
-        """Return the tables of a list; one that stands alone counts as a list of one."""
+        """Return a list of tables; a single table counts as a list of one."""
         value = self.values.get(key)
         if value is None:
             return []
@@ -167,7 +164,7 @@ class Table:
         return [self.below(each, f"{key}[{number}]") for number, each in enumerate(value)]
 
     def list(self, key: str) -> Sequence[Any]:
-        """Return a list of whatever."""
+        """Return a list of any values."""
         value = self.values.get(key)
         if value is None:
             return ()
@@ -181,7 +178,7 @@ class Table:
         return tuple(value) if isinstance(value, dict) else tuple(map(written_out, self.list(key)))
 
     def texts(self, key: str) -> dict[str, str]:
-        """Return the table of strings at ``key``; numbers and truth values are written out, as the tools do."""
+        """Return a table of strings; numbers and booleans are converted as the tools do."""
         table = self.table(key)
         for name, value in table.values.items():
             if isinstance(value, dict | list):
@@ -189,7 +186,7 @@ class Table:
         return {name: written_out(value) for name, value in table.values.items()}
 
     def duration(self, key: str, unit: float) -> float | None:
-        """Return seconds; a bare number counts ``unit`` seconds each."""
+        """Return seconds; the unit of a plain number is ``unit`` seconds."""
         value = self.known(key)
         if value is None or value == "":
             return None
@@ -200,7 +197,7 @@ class Table:
         raise self.error(key, f'expected a duration, such as "15s" or "1m30s", got {shown_value(value)}.')
 
     def megabytes(self, key: str, *, bare: float = 1.0) -> int | None:
-        """Return a size such as ``"2gb"`` in MB (of 1024 · 1024 bytes); a bare number counts ``bare`` MB each."""
+        """Return a size such as ``"2gb"`` in MB (1024 · 1024 bytes); the unit of a plain number is ``bare`` MB."""
         value = self.known(key)
         if value is None:
             return None
@@ -208,18 +205,18 @@ class Table:
         if found is None or isinstance(value, bool):
             raise self.error(key, f'expected a size, such as "512mb" or "2gb", got {shown_value(value)}.')
         factors = {"": bare, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": _MEGABYTE}
-        # "512b" is a number of bytes; "512" is a number of whatever the tool counts in.
+        # "512b" is in bytes; "512" is in the unit of the tool.
         unit = found[2].lower()
         factor = 1 / _MEGABYTE if not unit and str(value).strip().lower().endswith("b") else factors[unit]
         return int(float(found[1]) * factor)
 
     def below(self, values: Mapping[str, Any], step: str) -> Table:
-        """Return ``values``, which stand below this table at ``step``, as a table."""
+        """Return ``values`` as a table at ``step`` below this one."""
         return Table(self.file, values, self.places, (*self.step, step), self.interpolated)
 
 
 def written_out(value: object) -> str:
-    """Return a plain value as the tools put it into the environment of a process."""
+    """Return a plain value as the tools write it into environment variables."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
@@ -240,5 +237,5 @@ def shown_type(value: object) -> str:
 
 
 def shown_value(value: object) -> str:
-    """Return ``value`` itself where it is short and plain, its kind otherwise."""
+    """Return a short plain ``value`` itself, and the kind of any other."""
     return repr(value) if isinstance(value, str | int | float) and len(str(value)) <= 40 else shown_type(value)

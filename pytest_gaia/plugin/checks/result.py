@@ -282,7 +282,7 @@ def _start_line(
         started=_now(),
         capabilities=tuple(sorted(observed.capabilities)),
         unknown=tuple(sorted(observed.unknown)),
-        rehearsal=environment.rehearsal,
+        rehearsal=environment.simulated,
         deployed_version=deployed_version,
         version=__version__,
         services=services,

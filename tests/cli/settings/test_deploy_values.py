@@ -190,7 +190,7 @@ def test_list_names_what_cannot_be_read_and_shows_the_rest(deployed: Path, gaia:
 
     assert code == 0
     assert "https://acme-gateway-staging.fly.dev" in out
-    assert err.startswith("gaia: local: there is no compose file for local; looked in . for docker-compose.yml")
+    assert err.startswith("gaia: local: no compose file found for local; looked in . for docker-compose.yml")
 
 
 @pytest.mark.parametrize(

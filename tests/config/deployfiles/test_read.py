@@ -136,8 +136,8 @@ def message_of(folder: Path, environment: str = "staging", source: Any = "fly") 
 def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
     message = message_of(folder / "fly")
 
-    assert message.startswith("deploy/fly: there is no such folder")
-    assert "set `deploy_files` in [gaia] of gaia.toml" in message
+    assert message.startswith("deploy/fly: folder of deploy files not found")
+    assert "Set `deploy_files` in [gaia] of gaia.toml" in message
 
 
 def test_an_environment_without_files_says_what_was_tried_and_what_is_there(folder: Path, write: Write) -> None:
@@ -145,15 +145,15 @@ def test_an_environment_without_files_says_what_was_tried_and_what_is_there(fold
     write("fly.auth.production.toml", 'app = "b"\n')
 
     assert message_of(folder) == (
-        "there are no deploy files for staging; looked in deploy for fly.staging.toml, fly.SERVICE.staging.toml, "
-        "fly.stage.toml, fly.SERVICE.stage.toml. Of the environments that have some, Known: production. "
-        "Named for no environment of gaia.toml: fly.stging.toml."
+        "no deploy files found for staging; looked in deploy for fly.staging.toml, fly.SERVICE.staging.toml, "
+        "fly.stage.toml, fly.SERVICE.stage.toml. Environments with deploy files: Known: production. "
+        "Files without a known environment: fly.stging.toml."
     )
 
 
 def test_a_compose_file_that_is_not_there_says_what_was_tried(folder: Path) -> None:
     assert message_of(folder, "local", "compose") == (
-        "there is no compose file for local; looked in deploy for docker-compose.yml, docker-compose.yaml, compose.yaml, "
+        "no compose file found for local; looked in deploy for docker-compose.yml, docker-compose.yaml, compose.yaml, "
         "compose.yml."
     )
 
@@ -163,8 +163,8 @@ def test_two_files_for_one_app_are_refused(folder: Path, write: Write) -> None:
     write("fly.auth.production.toml", 'app = "b"\n')
 
     assert message_of(folder, "production") == (
-        "deploy/fly.auth.production.toml: deploy/fly.auth.prod.toml is for auth of production as well; "
-        "nobody can tell which of the two is deployed. Keep one of them."
+        "deploy/fly.auth.production.toml: deploy/fly.auth.prod.toml is also for auth of production. "
+        "Remove one of the two files."
     )
 
 
@@ -227,7 +227,7 @@ FLY = {
     ),
     "a range of ports that ends before it starts": (
         'app = "a"\n[[services]]\n[[services.ports]]\nstart_port = 9\nend_port = 8\n',
-        "5: services.ports.end_port: 9 to 8 is no range of ports.",
+        "5: services.ports.end_port: 9 to 8 is not a range of ports.",
     ),
     "an unknown protocol": (
         'app = "a"\n[[services]]\ninternal_port = 1\nprotocol = "sctp"\n',

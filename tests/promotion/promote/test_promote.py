@@ -269,7 +269,7 @@ def test_only_a_known_address_is_deployed_to_and_tested(
     assert gaia(["promote", "stage", "--bundle", promotable.release.short]) == 11
 
     shown = capsys.readouterr().out
-    assert f"gateway at {address} is none of the hosts of stage (stage.example.org); if it is stage, add" in shown
+    assert f"gateway at {address} is not one of the hosts of stage (stage.example.org); if it is stage, add" in shown
     assert "Nothing was done." in shown
     assert (promotable.entries, promotable.deployer.calls) == ((), [])
 
