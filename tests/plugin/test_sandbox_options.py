@@ -57,7 +57,7 @@ def test_an_unknown_service_is_a_usage_error(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("--gaia-sandbox-without=assets")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*'assets' unknown service*did you mean asset*"])
+    result.stderr.fnmatch_lines(["*unknown service 'assets'*did you mean asset*"])
 
 
 @pytest.mark.parametrize("arguments", [(), with_workers("-n", "2")], ids=["one", "workers"])

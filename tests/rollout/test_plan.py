@@ -120,7 +120,7 @@ def test_a_service_that_cannot_be_deployed_is_a_usage_error(
 
 
 def test_an_image_of_a_service_that_is_left_out_is_a_usage_error(tmp_path: Path, deployment: Deployment) -> None:
-    with pytest.raises(ConfigError, match="an image is given for chat, which is not one of the services"):
+    with pytest.raises(ConfigError, match="an image is given for chat, which is not among the services"):
         plan_rollout(staging(), deployment, rootdir=tmp_path, services=["auth"], images={"chat": "chat@sha256:ab"})
 
 

@@ -138,7 +138,7 @@ def test_people_get_addresses_the_place_of_the_logs_and_lines_to_copy(project: P
     [
         (("--as", "stagign"), "gaia: note: `gaia sandbox up --as ENV` is now `gaia sandbox up --env ENV`"),
         (("--env", "stagign"), "gaia: --env: unknown environment 'stagign'; did you mean staging?"),
-        (("--without", "assets"), "--without: 'assets' unknown service; did you mean asset?"),
+        (("--without", "assets"), "--without: unknown service 'assets'; did you mean asset?"),
     ],
 )
 def test_a_usage_error_exits_4_and_starts_nothing(gaia: Gaia, options: tuple[str, ...], message: str) -> None:

@@ -269,7 +269,10 @@ def test_only_a_known_address_is_deployed_to_and_tested(
     assert gaia(["promote", "stage", "--bundle", promotable.release.short]) == 11
 
     shown = capsys.readouterr().out
-    assert f"gateway at {address} is not one of the hosts of stage (stage.example.org); if it is stage, add" in shown
+    assert (
+        f"gateway at {address} is not one of the hosts of stage (stage.example.org). If it belongs to stage, add"
+        in shown
+    )
     assert "Nothing was done." in shown
     assert (promotable.entries, promotable.deployer.calls) == ((), [])
 
@@ -293,7 +296,7 @@ def test_this_machine_is_allowed_by_the_promoted_commit_alone(
     (check,) = (check for check in planned.pre_deploy.checks if check.id == "own-addresses")
     assert (check.good, planned.environment.loopback) == (good, good)
     assert (
-        "loopback = true)" if good else "only loopback = true in [env.stage] of the committed"
+        "loopback = true)" if good else "this needs loopback = true in [env.stage] of the committed"
     ) in check.finding.reason
 
 
@@ -309,7 +312,7 @@ def test_a_run_of_another_environments_platform_is_not_signed(
     assert gaia(["promote", "stage", "--bundle", promotable.release.short]) == 12
 
     assert (
-        "stage: urls.gateway (from GAIA_STAGE_GATEWAY_URL) is 127.0.0.1:4001, which belongs to dev"
+        "stage: urls.gateway (source: GAIA_STAGE_GATEWAY_URL) is 127.0.0.1:4001, which belongs to dev"
         in capsys.readouterr().err
     )
     assert (promotable.entries, promotable.deployer.calls) == ((), [])
