@@ -165,7 +165,7 @@ def test_a_failure_on_the_wire_is_its_line_and_its_exchange(
     assert "pytest_gaia" not in failure
     # Its own page for a comparison: pytest's difference.
     assert "E       AssertionError: assert {'a': 1} == {'a': 2}" in text
-    assert re.search(rf"FAILED {BROKEN} - UnexpectedAn", text)
+    assert re.search(rf"FAILED {BROKEN} - UnexpectedRe", text)
 
 
 @pytest.mark.parametrize("style", ["--tb=long", "--full-trace", "-vv", "--tb=short", "--tb=native"])
