@@ -114,7 +114,7 @@ def _leaked(config: pytest.Config) -> int:
     run, result = config.stash.get(RUN, None), config.stash.get(RESULT, None)
     if run is None or result is None:
         return 0
-    from pytest_gaia.plugin.masking.reports import look_through
+    from pytest_gaia.plugin.masking import look_through
 
     return look_through(config, run, result)
 

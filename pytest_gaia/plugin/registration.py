@@ -13,8 +13,7 @@ from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope, SealHooks, read_required_plan
 from pytest_gaia.plugin.ending import RESULT
 from pytest_gaia.plugin.launch import distributes
-from pytest_gaia.plugin.masking.reports import RedactionHooks
-from pytest_gaia.plugin.masking.streams import mask_terminal
+from pytest_gaia.plugin.masking import RedactionHooks, mask_terminal
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import LEFT_OUT, UNCOLLECTED, attach, tell_nodes, tell_worker

@@ -100,7 +100,8 @@ def check_files(
         raise ConfigError(f"--output: needs --json, --format gitlab or --format sarif; {form} goes to standard output.")
     project = Project.around(Path.cwd())
     explained = _named(explain) if explain is not None else None
-    files = _read(project, *([env] if env is not None else []), may_be_empty=explained is not None)
+    needed = [env] if env is not None else []
+    files = _read(project, *needed, may_be_empty=explained is not None or (env is None and _names_no_files(project)))
     name = _known(files, env).environment if env is not None else None
     if secrets:
         files = _with_secrets(files, name)
@@ -162,6 +163,14 @@ def _read(project: Project, *needed: str, may_be_empty: bool = False) -> DeployF
             f"{_folder(project)}. Set `deploy_files` in [gaia] of gaia.toml if they are in another folder."
         )
     return files
+
+
+def _names_no_files(project: Project) -> bool:
+    """Whether the project's settings, if it has any, name no deploy files: then CI files are all there is to check."""
+    if project.file is None:
+        return False
+    sources = (table.source for table in project.file.environments.values())
+    return not isinstance(project.file.gaia.deploy_files, str) and not any(isinstance(each, str) for each in sources)
 
 
 def _folder(project: Project) -> str:
@@ -257,7 +266,7 @@ def summary(counts: Mapping[Severity, int], environments: Sequence[str]) -> str:
     numbers = [counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts.get(severity)]
     if numbers:
         return ", ".join(numbers) + (f" ({where})" if where else "")
-    return f"No findings in the deploy files of {where}."
+    return f"No findings in the deploy files of {where}." if where else "No findings; the project has no deploy files."
 
 
 def row_cells(row: Row) -> tuple[str, str, str, str, str]:

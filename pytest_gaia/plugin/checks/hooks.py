@@ -15,7 +15,7 @@ from pytest_gaia.plugin.checks import phases
 from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence, Masks, Showing
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.plugin.launch import selects_nothing
-from pytest_gaia.plugin.masking.reports import has_colours
+from pytest_gaia.plugin.masking import has_colours
 from pytest_gaia.plugin.options import only_looks
 from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests

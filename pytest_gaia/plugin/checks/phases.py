@@ -16,7 +16,7 @@ from pytest_gaia.collection.suites import Traits
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable
 from pytest_gaia.expectations.subjects import Subject
-from pytest_gaia.plugin.masking.reports import mask_report
+from pytest_gaia.plugin.masking import mask_report
 from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Skipped
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.printable import colourless

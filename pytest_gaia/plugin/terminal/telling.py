@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from pytest_gaia.files.writing import write_file
-from pytest_gaia.plugin.masking.streams import commands_of
+from pytest_gaia.plugin.masking import commands_of
 from pytest_gaia.plugin.pytest_private import bin_xml_escape, junit_of, mangle_test_address
 from pytest_gaia.plugin.terminal.progress import begin_line
 from pytest_gaia.report import footer

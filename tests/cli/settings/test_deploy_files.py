@@ -279,7 +279,7 @@ def test_a_usage_error_is_one_message_and_exit_4(
 
 
 @pytest.mark.usefixtures("project")
-@pytest.mark.parametrize("arguments", [("check",), ("diff", "staging", "production")])
+@pytest.mark.parametrize("arguments", [("check", "staging"), ("diff", "staging", "production")])
 def test_a_project_without_deploy_files_gets_the_names_of_the_files(
     gaia: Callable[..., Outcome], arguments: tuple[str, ...]
 ) -> None:
@@ -288,6 +288,15 @@ def test_a_project_without_deploy_files_gets_the_names_of_the_files(
     assert (code, out) == (4, "")
     assert err.startswith("gaia: no deploy files found: there is no fly.SERVICE.ENV.toml")
     assert "`deploy_files` in [gaia] of gaia.toml" in err
+
+
+def test_a_project_that_names_no_deploy_files_needs_none(project: Path, gaia: Callable[..., Outcome]) -> None:
+    code, out, _ = gaia("config", "check")
+    assert (code, out) == (0, "No findings; the project has no deploy files.\n")
+
+    with (project / "gaia.toml").open("a") as file:
+        file.write('[env.staging]\nfrom = "fly"\n')
+    assert gaia("config", "check")[0] == 4
 
 
 def test_secrets_without_a_list_of_them_is_an_error(broken: Path, gaia: Callable[..., Outcome]) -> None:
