@@ -107,7 +107,8 @@ def _complete(folder: Path) -> bool:
 
 def _locations(package: str) -> list[Path]:
     spec = find_spec(package)
-    return [Path(each) for each in (spec.submodule_search_locations or ())] if spec else []
+    # The account that runs PostgreSQL may not enter a folder that only leads there by a link.
+    return [Path(each).resolve() for each in (spec.submodule_search_locations or ())] if spec else []
 
 
 def _wheel_version(location: Path, inside: str) -> str:
