@@ -28,4 +28,4 @@ async def require_up(gateway: HttpClient, service: str) -> None:
     """
     response = await ask(gateway, service)
     if response.status >= 500:
-        raise response.unexpected(f"answered {response.status} for the {service} service, which should be there")
+        raise response.unexpected(f"returned {response.status} for the {service} service, which should be there")

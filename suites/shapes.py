@@ -39,7 +39,7 @@ def shaped(response: Response, shape: Shape) -> Any:
     content = response.json()
     problems = list(mismatches(content, shape))
     if problems:
-        raise response.unexpected("answered in another shape: " + "; ".join(problems))
+        raise response.unexpected("returned unexpected fields: " + "; ".join(problems))
     return content
 
 

@@ -107,7 +107,7 @@ def _lines(exchange: Exchange) -> Iterator[str]:
     yield from _headers(">", request.headers)
     yield from _body(request.body)
     if response is None:
-        yield from _cut(f"no answer: {exchange.error}")
+        yield from _cut(f"no response: {exchange.error}")
         return
     yield f"< {response.status} {phrase(response.status)}".rstrip()
     yield from _headers("<", response.headers)

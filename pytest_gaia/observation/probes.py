@@ -83,10 +83,10 @@ def probe_http(url: str, timeout: float) -> ProbeResult:
     except HTTPError as error:
         error.close()
         if error.code >= 500 or error.code == 429:
-            raise NotYet(f"GET /health answered {error.code}", _retry_after(error), answered=True) from None
+            raise NotYet(f"GET /health returned {error.code}", _retry_after(error), answered=True) from None
         if error.code == HTTPStatus.BAD_REQUEST and (other := _other_scheme(url, until)):
             raise other from None
-        return ProbeResult("degraded", f"GET /health answered {error.code}")
+        return ProbeResult("degraded", f"GET /health returned {error.code}")
     except URLError as error:
         raise _on_the_way(error.reason, url, until) from None
     except (OSError, ValueError) as error:
@@ -199,9 +199,9 @@ def _health(body: bytes) -> ProbeResult:
     try:
         content: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return ProbeResult("degraded", "GET /health did not answer JSON")
+        return ProbeResult("degraded", "GET /health did not return JSON")
     if not isinstance(content, dict):
-        return ProbeResult("degraded", "GET /health did not answer an object")
+        return ProbeResult("degraded", "GET /health did not return an object")
     status, version = content.get("status"), content.get("version")
     release = one_line(str(version)[:_LONGEST]) if version is not None else None
     if status is None:
@@ -284,7 +284,7 @@ def classified(reason: object, host: str) -> ProbeError:
     if isinstance(reason, ssl.SSLError):
         return NotYet(tls_reason(reason))
     if isinstance(reason, TimeoutError):
-        return NotYet("no answer in time")
+        return NotYet("no response in time")
     if isinstance(reason, ConnectionResetError):
         return NotYet("the connection was broken off")
     return NotYet(str(reason) or type(reason).__name__)

@@ -271,7 +271,7 @@ class _Watch:
 def _described(result: ProbeResult | None, row: Row) -> tuple[str, str]:
     """Return the state of a member, and what is worth knowing of it."""
     if result is None:
-        return UNREACHABLE, row.problem or "no answer"
+        return UNREACHABLE, row.problem or "no response"
     if row.settled:
         return result.state or READY, result.detail
     return result.state if result.state and not row.missed else UNSETTLED, row.reason

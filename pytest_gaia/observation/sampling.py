@@ -68,7 +68,7 @@ def sample(
     asks = {target.service: partial(read_service, environment, target, deadline) for target in asked}
     found = ask_all(asks, deadline=deadline + _GRACE, unwanted=unwanted)
     late = () if unwanted() else [target for target in asked if target.service not in found]
-    found |= {target.service: Reading(target.service, target.endpoint, UNREACHABLE, "no answer") for target in late}
+    found |= {target.service: Reading(target.service, target.endpoint, UNREACHABLE, "no response") for target in late}
     return tuple(found[target.service] for target in asked if target.service in found)
 
 

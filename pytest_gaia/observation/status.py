@@ -46,7 +46,7 @@ def observe_all(
         if not isinstance(each, Exception)
     }
     views |= ask_all(asks, deadline=deadline)
-    late = f"no answer within {deadline:g} s"
+    late = f"no response within {deadline:g} s"
     return tuple(views.get(name, _unknown(name, late)) for name in environments)
 
 

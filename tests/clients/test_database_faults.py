@@ -54,7 +54,7 @@ async def test_a_dead_port_is_told_at_once_and_without_the_password() -> None:
 
 async def test_a_silent_port_is_told_at_the_deadline() -> None:
     async with silent() as port, opened(f"postgresql://gaia@127.0.0.1:{port}/x", timeouts=LIMITS) as client:
-        with pytest.raises(Unreachable, match=r"no answer within 0\.5 s"):
+        with pytest.raises(Unreachable, match=r"no response within 0\.5 s"):
             async with client.test_transaction():
                 pytest.fail("there is nobody")
 

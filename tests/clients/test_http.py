@@ -132,7 +132,7 @@ async def test_an_unexpected_status_shows_the_whole_exchange(connect: Connect) -
     with pytest.raises(UnexpectedResponse) as caught:
         answered.expect(200, 201)
     message = str(caught.value)
-    assert message.startswith("gateway answered 503, expected 200 or 201")
+    assert message.startswith("gateway returned 503, expected 200 or 201")
     for part in (
         f"POST {server.url}/api/v0.2/personas/7",
         "route /api/v0.2/personas/{id}, attempt 1",

@@ -119,7 +119,7 @@ async def test_a_request_that_is_answered_too_late_is_told_at_the_deadline(
     platform = await nats.connect(server.url)
     await platform.subscribe("gaia.test.slow")
     await settled(platform)
-    with pytest.raises(DeadlineExceeded, match=r"a request on gaia\.test\.slow: no answer within 0\.1 s"):
+    with pytest.raises(DeadlineExceeded, match=r"a request on gaia\.test\.slow: no response within 0\.1 s"):
         await broker.request("gaia.test.slow", timeout=0.1)
     await platform.close()
 

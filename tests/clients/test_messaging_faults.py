@@ -183,7 +183,7 @@ async def test_a_frozen_server_is_told_at_the_deadline(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as server:
         client = await messaging(server.url, seconds=1)
         await server.pause()
-        with pytest.raises(DeadlineExceeded, match=r"publishing on gaia\.test\.x: no answer within 1 s"):
+        with pytest.raises(DeadlineExceeded, match=r"publishing on gaia\.test\.x: no response within 1 s"):
             await client.publish("gaia.test.x", 1)
         await client.aclose()
 

@@ -70,13 +70,13 @@ def test_an_expected_status_gives_the_response_back(status: int, expected: tuple
     ("status", "expected", "wanted"), [(500, (), "2xx"), (200, (404,), "404"), (301, (200, 201), "200 or 201")]
 )
 def test_an_unexpected_status_says_both(status: int, expected: tuple[int, ...], wanted: str) -> None:
-    with pytest.raises(UnexpectedResponse, match=f"gateway answered {status}, expected {wanted}"):
+    with pytest.raises(UnexpectedResponse, match=f"gateway returned {status}, expected {wanted}"):
         answered(status).expect(*expected)
 
 
 @pytest.mark.parametrize("body", ["<html>", '{"a": NaN}', '{"a": [-Infinity]}', "Infinity"])
 def test_a_response_that_is_not_json_is_shown(body: str) -> None:
-    with pytest.raises(UnexpectedResponse, match=r"answered something that is not JSON") as caught:
+    with pytest.raises(UnexpectedResponse, match=r"returned something that is not JSON") as caught:
         answered(body=body).json()
     assert body in str(caught.value).partition("< 200")[2]
 
@@ -104,7 +104,7 @@ def test_a_transcript_without_a_response_says_what_failed() -> None:
         "  GET http://h/x",
         "  gateway, route /x, attempt 1, 12 ms",
         "  > accept: */*",
-        "  no answer: unreachable: connection refused",
+        "  no response: unreachable: connection refused",
     ]
 
 

@@ -126,9 +126,9 @@ async def test_leaving_a_stream_early_closes_it_and_records_what_was_seen(connec
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
-        (always(403, {"detail": "Could not validate credentials"}), "answered 403 with application/json"),
-        (always(200, {"response": "no stream"}), "answered 200 with application/json"),
-        (always(200, b""), "answered 200 with nothing"),
+        (always(403, {"detail": "Could not validate credentials"}), "returned 403 with application/json"),
+        (always(200, {"response": "no stream"}), "returned 200 with application/json"),
+        (always(200, b""), "returned 200 with nothing"),
     ],
 )
 async def test_a_response_that_is_no_stream_shows_the_whole_exchange(

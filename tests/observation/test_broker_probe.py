@@ -64,7 +64,7 @@ async def test_a_frozen_server_is_no_server(tmp_path: Path) -> None:
     async with nats(tmp_path) as server:
         await server.pause()
 
-        with pytest.raises(NotYet, match="no answer in time"):
+        with pytest.raises(NotYet, match="no response in time"):
             await asyncio.to_thread(probe_nats, server.url, 0.3)
 
 

@@ -108,7 +108,7 @@ def test_what_the_app_says_of_itself_counts_although_its_checks_pass() -> None:
     [
         (reading(), False, "healthy"),
         (reading("degraded", well=False), False, "degraded"),
-        (reading("unhealthy", well=False, detail="GET /health answered 503"), False, "degraded"),
+        (reading("unhealthy", well=False, detail="GET /health returned 503"), False, "degraded"),
         (reading("unreachable", well=False, latency=None), False, "unknown"),
         (reading("unreachable", well=False, latency=None), True, "stopped"),
     ],

@@ -94,7 +94,7 @@ def test_a_response_that_drips_without_an_end_is_given_up_in_time() -> None:
 @pytest.mark.parametrize("body", [b'{"a":' * 5000, b"<html>\xff\xfe</html>", b"", b"{"])
 def test_a_body_that_is_not_json_is_degraded(says: Listener, body: bytes) -> None:
     assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == ProbeResult(
-        "degraded", "GET /health did not answer JSON"
+        "degraded", "GET /health did not return JSON"
     )
 
 

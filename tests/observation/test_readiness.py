@@ -155,7 +155,7 @@ def test_a_service_that_stays_busy_is_out_of_reach_with_its_reason(serve: Start,
     state = gateway(serve(Says(status)), deadline=1)
 
     assert (state.state, state.settled, state.cold_start_ms) == ("unreachable", False, None)
-    assert f"GET /health answered {status}" in state.detail
+    assert f"GET /health returned {status}" in state.detail
 
 
 def test_the_first_response_is_timed_apart_from_the_row(serve: Start) -> None:

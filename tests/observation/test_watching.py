@@ -37,7 +37,7 @@ def test_a_required_service_that_is_gone_takes_the_evidence_with_it(serve: Start
     found = ending(environment(gateway=gateway), meanwhile=gateway.close, deadline=20)
 
     assert found == Ending(
-        gone=("gateway answered before the first test and no longer does: connection refused: nothing listens there",)
+        gone=("gateway responded before the first test and no longer does: connection refused: nothing listens there",)
     )
 
 

@@ -60,7 +60,7 @@ def test_a_gateway_that_is_gone_at_the_end_makes_it_infra(
     result, verdict = run(project, server, *workers)
 
     assert (result.ret, verdict["verdict"]) == (12, "INFRA")
-    assert verdict["reasons"] == ["gateway answered before the first test and no longer does: GET /health answered 503"]
+    assert verdict["reasons"] == ["gateway responded before the first test and no longer does: GET /health returned 503"]
     result.assert_outcomes(passed=1, failed=1)
 
 
@@ -142,9 +142,9 @@ def test_a_run_without_an_environment_asks_no_more(project: pytest.Pytester, ser
     result, verdict = run(project, server)
 
     assert (result.ret, verdict["verdict"]) == (12, "INFRA")
-    assert verdict["reasons"] == ["gateway: GET /health answered 429"]
+    assert verdict["reasons"] == ["gateway: GET /health returned 429"]
     assert verdict["members"][0]["state"] == "unreachable"
-    assert verdict["members"][0]["detail"] == "GET /health answered 429"
+    assert verdict["members"][0]["detail"] == "GET /health returned 429"
 
 
 def test_the_first_answer_is_kept_apart_from_what_the_checks_measure(

@@ -85,7 +85,7 @@ def test_the_deadline_holds_for_a_host_that_never_answers(project: pytest.Pytest
         result = project.runpytest_subprocess("--gaia-env=quiet", f"--gaia-url=gateway={url}")
 
     assert result.ret == 12
-    result.stdout.fnmatch_lines(["*no answer in time*", "*deadline 1 s*"])
+    result.stdout.fnmatch_lines(["*no response in time*", "*deadline 1 s*"])
 
 
 def test_a_machine_that_wakes_is_not_a_dead_one(project: pytest.Pytester, server: ScriptedServer) -> None:

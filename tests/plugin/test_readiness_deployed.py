@@ -85,7 +85,7 @@ def test_a_service_that_stays_busy_after_a_deployment_is_infra_and_no_reject(dep
 
     assert (result.ret, deployer.verdict["verdict"]) == (12, "INFRA")
     assert deployer.verdict["members"][0]["state"] == "unsettled"
-    assert f"GET /health answered {status}" in deployer.verdict["reasons"][0]
+    assert f"GET /health returned {status}" in deployer.verdict["reasons"][0]
 
 
 def test_what_sleeps_on_fly_is_woken_before_it_is_waited_for(staging: pytest.Pytester, fake_tools: FakeTools) -> None:

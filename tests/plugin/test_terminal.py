@@ -153,7 +153,7 @@ def test_a_failure_on_the_wire_is_its_line_and_its_exchange(
     failure = text[text.index("_ test_asks_twice _") : text.index("_ test_compares _")]
     assert re.search(
         r">       answer\.expect\(\n            200,\n        \)\n"
-        r"E   UnexpectedResponse: gateway answered 500, expected 200\n\n"
+        r"E   UnexpectedResponse: gateway returned 500, expected 200\n\n"
         r"suites/models/test_models\.py:\d+: UnexpectedResponse\n"
         r"-+ the exchange with gateway -+\n"
         r"  GET http://\S+/broken\?token=\S+\n",
@@ -186,7 +186,7 @@ def test_who_asks_for_a_traceback_gets_it(shown: Callable[..., str], style: str)
 def test_a_line_each_is_a_line_each(shown: Callable[..., str]) -> None:
     text = shown("--tb=line", "-k", "asks_twice or passes")
 
-    assert re.search(r"test_models\.py:\d+: UnexpectedResponse: gateway answered 500, expected 200\n", text)
+    assert re.search(r"test_models\.py:\d+: UnexpectedResponse: gateway returned 500, expected 200\n", text)
     assert "< 500" not in text
 
 

@@ -25,7 +25,7 @@ def test_a_failure_stands_at_its_line_within_the_repository() -> None:
     failure = said_of(eventful(), "services/gaia/")[0]
 
     assert failure.startswith("::error file=services/gaia/suites/chat/test_chat.py,line=12,title=gaia failed::")
-    assert failure.endswith(f"::{NODE}%0Acall: UnexpectedResponse: gateway answered 503, expected 200")
+    assert failure.endswith(f"::{NODE}%0Acall: UnexpectedResponse: gateway returned 503, expected 200")
 
 
 def test_an_unexpected_pass_is_a_warning() -> None:

@@ -74,13 +74,13 @@ def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
 
 
 def test_what_answers_and_does_not_settle_is_not_said_to_be_out_of_reach() -> None:
-    state = ServiceState("gateway", "unsettled", "http://g", "GET /health answered 503", 9, 45.0, settled=False)
-    away = ServiceState("nats", "unreachable", "nats://n", "no answer", 3, 1.0)
+    state = ServiceState("gateway", "unsettled", "http://g", "GET /health returned 503", 9, 45.0, settled=False)
+    away = ServiceState("nats", "unreachable", "nats://n", "no response", 3, 1.0)
     environment = Environment("dev", sources={"urls.gateway": "gaia.toml:3"})
 
     assert not_ready(environment, [state], 45) == [
         "gaia: dev is not ready; no test was run.",
-        "  gateway: http://g (from gaia.toml:3): GET /health answered 503",
+        "  gateway: http://g (from gaia.toml:3): GET /health returned 503",
         "    tried: GET /health, 9 times in 45.0 s (deadline 45 s)",
         "  do: `gaia status dev --watch` shows how it goes on; `gaia logs dev`, why;",
         "      `ready` in [env.dev.timeouts] of gaia.toml is how long it may take.",

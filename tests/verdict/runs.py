@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 UNAVAILABLE = Failure(
     kind="http",
     exception="UnexpectedResponse",
-    message="gateway answered 503, expected 200",
+    message="gateway returned 503, expected 200",
     status=503,
     service="chat",
     via="gateway",

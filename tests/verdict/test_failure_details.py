@@ -65,16 +65,16 @@ def test_every_exception_has_a_kind(error: BaseException, kind: str) -> None:
 
 
 def test_an_unexpected_response_tells_what_went_over_the_wire() -> None:
-    found = failure_of(UnexpectedResponse("chat answered 503", EXCHANGE))
+    found = failure_of(UnexpectedResponse("chat returned 503", EXCHANGE))
 
     assert (found.status, found.service, found.via, found.method) == (503, "chat", "gateway", "POST")
     assert found.route == "/api/v1/chat/{conversation_id}"
-    assert found.message == "chat answered 503"
+    assert found.message == "chat returned 503"
 
 
 def answered(status: int, route: str = "/x") -> UnexpectedResponse:
     response = ReceivedResponse(status, {}, "{}")
-    return UnexpectedResponse(f"answered {status}", replace(EXCHANGE, response=response, route=route))
+    return UnexpectedResponse(f"returned {status}", replace(EXCHANGE, response=response, route=route))
 
 
 def group(*errors: BaseException) -> BaseException:

@@ -244,7 +244,7 @@ class Broker:
         certificate = next((each for each in self._complaints if isinstance(each, ssl.SSLCertVerificationError)), None)
         if certificate is not None and (remedy := remedy_of(certificate)):
             return remedy[0].upper() + remedy[1:]
-        return "Start the broker, or name another one with GAIA_NATS_URL (the word disabled says that there is none)."
+        return "Start the broker, or name another one with GAIA_NATS_URL (`disabled` if the environment has none)."
 
     @contextlib.contextmanager
     def _translated(self, what: str, seconds: float | None = None) -> Iterator[None]:
@@ -256,7 +256,7 @@ class Broker:
         except nats.js.errors.NoStreamResponseError:
             raise ServiceError(f"{what}: no stream takes this subject") from None
         except (nats.errors.TimeoutError, TimeoutError):
-            raise DeadlineExceeded(f"{what}: no answer within {seconds:g} s") from None
+            raise DeadlineExceeded(f"{what}: no response within {seconds:g} s") from None
         except (nats.errors.ConnectionClosedError, nats.errors.ConnectionReconnectingError, OSError) as error:
             raise self._unreachable(reason_of(error)) from None
         except nats.errors.Error as error:

@@ -132,7 +132,7 @@ class Connection:
             async with asyncio.timeout(seconds):
                 return await driver.connect(self._dsn, timeout=seconds, **self._options())
         except TimeoutError:
-            raise self._unreachable(f"no answer within {seconds:g} s") from None
+            raise self._unreachable(f"no response within {seconds:g} s") from None
         except (driver.PostgresError, driver.InterfaceError, *_LOST) as error:
             raise self._unreachable(reason_of(error)) from None
 

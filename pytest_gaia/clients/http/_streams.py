@@ -61,7 +61,7 @@ async def require_events(attempt: Attempt) -> None:
     if status == 200 and kind.startswith("text/event-stream"):
         return
     await attempt.body()
-    raise unexpected(attempt.finish(), f"answered {status} with {kind}, expected 200 with text/event-stream")
+    raise unexpected(attempt.finish(), f"returned {status} with {kind}, expected 200 with text/event-stream")
 
 
 DONE = "[DONE]"

@@ -66,7 +66,7 @@ class Response:
         try:
             return from_json(self.body)
         except ValueError as error:
-            raise self.unexpected(f"answered something that is not JSON ({error})") from None
+            raise self.unexpected(f"returned something that is not JSON ({error})") from None
 
     def expect(self, *statuses: int) -> Response:
         """Return self if the status is one of ``statuses`` (any 2xx where none is given).
@@ -76,7 +76,7 @@ class Response:
         if self.status in statuses or (not statuses and 200 <= self.status < 300):
             return self
         wanted = " or ".join(str(status) for status in statuses) or "2xx"
-        raise self.unexpected(f"answered {self.status}, expected {wanted}")
+        raise self.unexpected(f"returned {self.status}, expected {wanted}")
 
     def field(self, path: str) -> Any:
         """Return one value of a JSON answer by a dotted path; list items by number: ``providers.0.id``.

@@ -104,19 +104,19 @@ def _fetched(service: str, url: str, timeout: float) -> Fetched:
     except HTTPError as error:
         error.close()
         published = error.code not in _NONE_THERE
-        return Fetched(service, problem=f"GET {PATH} answered {error.code}", published=published)
+        return Fetched(service, problem=f"GET {PATH} returned {error.code}", published=published)
     except URLError as error:
         return Fetched(service, problem=str(classified(error.reason, host_of(url))))
     except (OSError, ValueError, HTTPException) as error:
         return Fetched(service, problem=str(classified(error, host_of(url))))
     if len(content) > _LARGEST:
-        return Fetched(service, problem=f"GET {PATH} answered more than {_LARGEST // 1024 // 1024} MiB")
+        return Fetched(service, problem=f"GET {PATH} returned more than {_LARGEST // 1024 // 1024} MiB")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        return Fetched(service, problem=f"GET {PATH} answered something else than JSON")
+        return Fetched(service, problem=f"GET {PATH} returned something else than JSON")
     if not isinstance(document, dict):
-        return Fetched(service, problem=f"GET {PATH} answered no JSON object")
+        return Fetched(service, problem=f"GET {PATH} returned no JSON object")
     return Fetched(service, document)
 
 

@@ -292,7 +292,7 @@ def test_a_tool_that_goes_on_failing_is_not_waited_for_longer_than_asked(
 
     assert code == 12
     # The tool's own last word, or that there was none in time.
-    assert re.match(r"unknown .*(429|rate|no answer within 1 s)", " ".join(rows(out)["staging"]))
+    assert re.match(r"unknown .*(429|rate|no response within 1 s)", " ".join(rows(out)["staging"]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -142,7 +142,7 @@ def test_as_json_each_look_is_a_line_and_the_last_one_sums_up(gaia: Gaia, here: 
     *looks, summary = (json.loads(line) for line in out.splitlines())
     assert code == 1
     assert {look["line"] for look in looks} == {"sample"}
-    assert looks[1]["changes"] == ["gateway: ready → unhealthy: GET /health answered 503"]
+    assert looks[1]["changes"] == ["gateway: ready → unhealthy: GET /health returned 503"]
     assert (summary["line"], summary["environment"], summary["samples"]) == ("summary", "here", len(looks))
     gateway = summary["services"]["gateway"]
     assert (gateway["samples"], gateway["well"], gateway["state"]) == (len(looks), 1, "unhealthy")

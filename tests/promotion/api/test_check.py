@@ -10,7 +10,7 @@ from tests.cli.documents import document
 
 LESS, MORE = document("/a"), document("/a", "/b")
 OFF = Fetched("auth", problem="connection refused")
-NONE = Fetched("auth", problem="GET /openapi.json answered 404", published=False)
+NONE = Fetched("auth", problem="GET /openapi.json returned 404", published=False)
 
 
 def side(**documents: object) -> Snapshot:
