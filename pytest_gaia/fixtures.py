@@ -1,8 +1,8 @@
-"""Every public fixture. Nothing connects before a test asks for it.
+"""The public fixtures. Connections are opened lazily.
 
-Clients belong to one event loop, so all fixtures that hold one live in the session's loop; the tests that use them
-must run there too (``asyncio_default_test_loop_scope = "session"``). No fixture is a coroutine function: plugins such as
-anyio run those in loops of their own for their tests.
+Clients belong to one event loop, so their fixtures use the session's loop. Tests that use them must run on it too
+(``asyncio_default_test_loop_scope = "session"``). No fixture is a coroutine function, because plugins such as anyio run
+those on their own loops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pytest
 
 if "pytest_asyncio" not in sys.modules:
-    # As pytest does with plugins before it imports them. It would warn of this one where -p names it after this package.
+    # pytest does this with plugins before their import. Otherwise -p pytest_asyncio after this package gives a warning.
     pytest.register_assert_rewrite("pytest_asyncio")
 import pytest_asyncio
 import pytest_asyncio.plugin
@@ -42,13 +42,13 @@ _T = TypeVar("_T")
 
 @pytest.fixture(scope="session")
 def gaia_run(request: pytest.FixtureRequest) -> Run:
-    """The Gaia side of this run (mostly for other fixtures). Fails where the run does not use Gaia."""
+    """The state of this run, mostly for other fixtures. Fails if the run does not use Gaia."""
     run = request.config.stash.get(RUN, None)
     return _refuse(request.config) if run is None else run
 
 
 def without_gaia(request: pytest.FixtureRequest) -> object:
-    """What a fixture of this module gives in a run that does not use Gaia, where none of them is registered."""
+    """Return the value of a fixture in a run that does not use Gaia, where none of them is registered."""
     if request.fixturename == "gaia_argument":
         return ()
     if request.fixturename != "gaia_loop":
@@ -69,15 +69,17 @@ def _why_not(config: pytest.Config) -> str:
     if project.path is None:
         return (
             f"no gaia.toml in the root folder and no --gaia- option. {choose}, "
-            "or put an empty gaia.toml beside your pyproject.toml."
+            "or add an empty gaia.toml next to your pyproject.toml."
         )
     folders = ", ".join(each.relative_to(project.path.parent.absolute()).as_posix() for each in project.suites)
-    return f"it runs no test below a folder that `suites` in [gaia] of gaia.toml names ({folders}). {choose}, or add the folder."
+    return (
+        f"no test is in a folder that `suites` in [gaia] of gaia.toml lists ({folders}). {choose}, or add the folder."
+    )
 
 
 @pytest.fixture(scope="session")
 def gaia_env(gaia_run: Run) -> Environment:
-    """The environment under test, frozen, with every address known. Waits for the sandbox."""
+    """The environment under test, with all addresses. Waits for the sandbox."""
     try:
         return gaia_run.environment
     except GaiaError as error:
@@ -86,7 +88,7 @@ def gaia_env(gaia_run: Run) -> Environment:
 
 @pytest.fixture(scope="session")
 def gaia_deployments(gaia_run: Run) -> DeployFiles:
-    """The project's deploy files, read: ``gaia_deployments.deployments``; not applicable where it has none."""
+    """The project's deploy configuration: ``gaia_deployments.deployments``; skips the test if there is none."""
     from pytest_gaia.errors import NotApplicable
     from pytest_gaia.preflight.reading import read_deploy_files
 
@@ -98,18 +100,18 @@ def gaia_deployments(gaia_run: Run) -> DeployFiles:
 
 @pytest.fixture
 def gaia_argument(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """What ``--gaia-argument`` gave, in order; empty where nothing was given."""
+    """The values of ``--gaia-argument``, in order."""
     return tuple(request.config.option.gaia_argument)
 
 
-# In a fixture that is not asynchronous, pytest-asyncio makes its loop the current one; its declared types leave these out.
+# pytest-asyncio makes its loop the current one in synchronous fixtures, too; its type hints do not cover these.
 @pytest_asyncio.fixture(scope="session", loop_scope="session")  # type: ignore[type-var]
 def gaia_loop(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoop:
-    """Return the session's event loop; tests that request it, also indirectly, are moved there. Needs pytest-asyncio."""
+    """The session's event loop. Tests that request it, also indirectly, run on it. Needs pytest-asyncio."""
     if not request.config.pluginmanager.is_registered(pytest_asyncio.plugin):
         pytest.fail(
-            "Gaia's clients need pytest-asyncio, and it is not loaded: remove -p no:asyncio, "
-            "or load it with -p pytest_asyncio.plugin.",
+            "Gaia's clients need pytest-asyncio, which is not loaded: remove -p no:asyncio, "
+            "or add -p pytest_asyncio.plugin.",
             pytrace=False,
         )
     return asyncio.get_event_loop()
@@ -124,7 +126,7 @@ def _held(loop: asyncio.AbstractEventLoop, resource: AbstractAsyncContextManager
 
 @pytest.fixture(scope="session")
 def gaia_clients(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[ClientSet]:
-    """All HTTP clients of the session; they share pools and are closed at its end."""
+    """All HTTP clients of the session. They share connection pools and are closed at its end."""
     from pytest_gaia.clients.http.services import ClientSet
 
     @contextlib.asynccontextmanager
@@ -139,38 +141,38 @@ def gaia_clients(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: 
 
 @pytest.fixture(scope="session")
 def gateway(gaia_clients: ClientSet) -> HttpClient:
-    """The gateway, with the environment's API key: ``await gateway.get("/api/v0.2/providers")``."""
+    """The client of the gateway, with the environment's API key: ``await gateway.get("/api/v0.2/providers")``."""
     return gaia_clients.http("gateway")
 
 
 @pytest.fixture(scope="session")
 def auth(gaia_clients: ClientSet) -> HttpClient:
-    """The auth service: at its own URL, or through the gateway where a route exists."""
+    """The client of the auth service: at its own URL, or through the gateway's routes."""
     return gaia_clients.http("auth")
 
 
 @pytest.fixture(scope="session")
 def asset(gaia_clients: ClientSet) -> HttpClient:
-    """The asset service: at its own URL, or through the gateway where a route exists."""
+    """The client of the asset service: at its own URL, or through the gateway's routes."""
     return gaia_clients.http("asset")
 
 
 @pytest.fixture(scope="session")
 def chat(gaia_clients: ClientSet) -> HttpClient:
-    """The chat service: at its own URL, or through the gateway where a route exists."""
+    """The client of the chat service: at its own URL, or through the gateway's routes."""
     return gaia_clients.http("chat")
 
 
 @pytest.fixture(scope="session")
 def gaia_tokens(gaia_run: Run, gaia_env: Environment) -> Callable[..., str]:
-    """Make a user token: ``gaia_tokens(user_id, expires_in=60)``; not applicable without the environment's secret."""
+    """Create a user token: ``gaia_tokens(user_id, expires_in=60)``; skips the test without the environment's secret."""
     from pytest_gaia.clients.tokens import mint
     from pytest_gaia.config.variables import variable_name
     from pytest_gaia.errors import NotApplicable
 
     if gaia_env.jwt_secret is None:
         variable = variable_name(gaia_env.name, "JWT_SECRET")
-        raise NotApplicable(f"no user tokens can be made for {gaia_env.name}: set {variable}")
+        raise NotApplicable(f"cannot create user tokens for {gaia_env.name}: set {variable}")
     secret = gaia_env.jwt_secret
 
     def make(subject: str, **claims: Any) -> str:
@@ -183,7 +185,7 @@ def gaia_tokens(gaia_run: Run, gaia_env: Environment) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def gaia_secret(gaia_run: Run) -> Callable[[str], str]:
-    """Say that a value must not be shown: ``password = gaia_secret(made_up())`` gives it back, and masks it from now on."""
+    """Mask a value in all outputs and return it: ``password = gaia_secret(generate())``."""
 
     def learn(value: str) -> str:
         gaia_run.redactor.learn(value, "a secret of gaia_secret")
@@ -194,7 +196,7 @@ def gaia_secret(gaia_run: Run) -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def nats(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[Messaging]:
-    """The broker: publish, request, ``async with nats.listening("gaia.>") as events``; drained at the end."""
+    """The NATS client: publish, request, ``async with nats.subscribe("gaia.>") as events``."""
     from pytest_gaia.clients.broker.messaging import Messaging
 
     recorder, redactor = gaia_run.recorder.add_message, gaia_run.redactor
@@ -211,7 +213,7 @@ def nats(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environm
 
 @pytest.fixture(scope="session")
 def gaia_database(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[Database]:
-    """The connection that all database tests of this process share; ``postgres`` is what a test wants."""
+    """The connection that all database tests of this process share. Tests use ``postgres``."""
     from pytest_gaia.clients.database.client import Database
 
     @contextlib.asynccontextmanager
@@ -226,7 +228,7 @@ def gaia_database(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env:
 
 @pytest.fixture
 def postgres(gaia_loop: asyncio.AbstractEventLoop, gaia_database: Database) -> Iterator[Session]:
-    """The platform's database in a transaction that is rolled back; read-only wherever writing is not permitted."""
+    """The database, in a transaction that is rolled back; read-only unless writes are permitted."""
     with _held(gaia_loop, gaia_database.test_transaction()) as session:
         yield session
 
@@ -235,11 +237,11 @@ def postgres(gaia_loop: asyncio.AbstractEventLoop, gaia_database: Database) -> I
 def postgres_fresh(
     gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment, gaia_database: Database
 ) -> Iterator[Session]:
-    """A database of the test's own, with the platform's tables and first rows; its statements commit. Sandbox only."""
+    """A new database for this test, with tables and initial rows, where statements commit. Sandbox only."""
     from pytest_gaia.errors import NotApplicable
 
     if gaia_run.sandbox is None:
-        raise NotApplicable(f"{gaia_env.name} has no databases to give away; only the sandbox has")
+        raise NotApplicable(f"postgres_fresh needs the sandbox, not {gaia_env.name}")
     dsn = gaia_run.sandbox.fresh_database(gaia_run.process)
     try:
         with _held(gaia_loop, gaia_database.fresh(dsn)) as session:

@@ -1,11 +1,11 @@
-"""What a message carries: from values to bytes and back, as the platform does it."""
+"""Encode and decode payloads of messages the way the platform does."""
 
 import json
 from typing import Any
 
 
 def encode(payload: Any) -> bytes:
-    """Return the bytes of a payload: nothing for None, bytes as they are, text in UTF-8, JSON otherwise."""
+    """Return the bytes of a payload: empty for None, bytes unchanged, text as UTF-8, anything else as JSON."""
     if payload is None:
         return b""
     if isinstance(payload, bytes):
@@ -14,7 +14,7 @@ def encode(payload: Any) -> bytes:
 
 
 def to_json(value: Any) -> bytes:
-    """Return ``value`` as JSON. Raises ``TypeError`` or ``ValueError`` for what JSON does not have, such as NaN."""
+    """Return ``value`` as JSON. Raises ``TypeError`` or ``ValueError`` for a value that JSON cannot express, such as NaN."""
     try:
         return json.dumps(value, allow_nan=False).encode()
     except RecursionError:
@@ -22,7 +22,7 @@ def to_json(value: Any) -> bytes:
 
 
 def from_json(text: str | bytes) -> Any:
-    """Return what a JSON text holds. Raises ``ValueError``, also for NaN and Infinity, which Python's own decoder takes."""
+    """Return the value of a JSON text. Raises ``ValueError``, also for NaN and Infinity, which ``json`` accepts."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -30,14 +30,14 @@ def from_json(text: str | bytes) -> Any:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no value of JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def decode(payload: bytes) -> Any:
-    """Return what a payload holds.
+    """Return the decoded payload.
 
-    JSON is decoded; a JSON string that itself holds an object or a list, as the gateway sends it, is decoded again.
-    Text that is not JSON is returned as it is, bytes that are not text as bytes, and nothing as None.
+    JSON is decoded. A JSON string that contains an object or a list, as the gateway sends it, is decoded twice. Text
+    that is not JSON is returned as text, other bytes as bytes, and an empty payload as None.
     """
     if not payload:
         return None

@@ -1,4 +1,4 @@
-"""What went over the wire: one frozen record for each request, statement and message, and an exchange as text."""
+"""Frozen records of HTTP exchanges, SQL statements and NATS messages, and an exchange as text."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from pytest_gaia.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """What was sent. Headers and body are masked before they are stored."""
+    """A request as it was sent, with masked headers and body."""
 
     method: str
     url: str
@@ -23,7 +23,7 @@ class SentRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedResponse:
-    """What came back. ``body`` is text, cut at ``BODY_LIMIT`` characters."""
+    """A response as it was received, masked. ``body`` is text, cut at ``BODY_LIMIT`` characters."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,46 +32,46 @@ class ReceivedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and what became of it: either ``response`` or ``error`` is set, never both."""
+    """One request and its result: either ``response`` or ``error`` is set, never both."""
 
     service: str
-    """the service that was asked: gateway, auth, asset or chat"""
+    """the requested service: gateway, auth, asset or chat"""
     via: str
-    """``direct``, or ``gateway`` where the service has no URL of its own"""
+    """``direct``, or ``gateway`` if the service has no URL of its own"""
     route: str
     """the path template, such as ``/api/v0.2/personas/{persona_id}``"""
     request: SentRequest
     response: ReceivedResponse | None
     error: str | None
-    """what failed instead of an answer, such as ``unreachable: connection refused``"""
+    """why there is no response, such as ``unreachable: connection refused``"""
     started: float
     """seconds since the epoch"""
     elapsed: float
-    """seconds until the answer was complete"""
+    """seconds until the response was complete"""
     attempt: int = 1
 
     @property
     def status(self) -> int | None:
-        """The status of the answer, or None where there was none."""
+        """The status of the response; None if there was none."""
         return self.response.status if self.response else None
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement that was sent: its text as the check wrote it, with placeholders, masked; never its values."""
+    """One SQL statement: its text as the test wrote it, with placeholders and masked; never its values."""
 
     text: str
     started: float
     """seconds since the epoch"""
     elapsed: float
-    """seconds until the answer was complete"""
+    """seconds until the result was complete"""
     error: str | None = None
-    """class and SQLSTATE of what it failed with"""
+    """class and SQLSTATE of the error, if it failed"""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the broker that the check sent or saw. ``body`` is masked text, cut at ``BODY_LIMIT``."""
+    """One NATS message that the test sent or received. ``body`` is masked text, cut at ``BODY_LIMIT``."""
 
     direction: Literal["sent", "received"]
     subject: str
@@ -79,22 +79,22 @@ class Message:
     time: float
     """seconds since the epoch"""
     error: str | None = None
-    """class of what kept it from being sent"""
+    """class of the error that prevented sending"""
 
 
 BODY_LIMIT = 64 * 1024
 
 
 _SHOWN = 4000
-"""characters of a body, and of all headers of a request or an answer"""
+"""characters that are shown of a body, and of all headers of a request or a response"""
 
 
 def unrecorded(_: object) -> None:
-    """Keep nothing."""
+    """Discard the record."""
 
 
 def transcript(exchange: Exchange) -> str:
-    """Return the whole exchange, indented. Everything in an :class:`Exchange` is masked already."""
+    """Return the whole exchange as indented text. An :class:`Exchange` contains only masked values."""
     return "\n".join(f"  {visible(line)}".rstrip() for line in _lines(exchange))
 
 
@@ -142,14 +142,14 @@ def _cut(text: str) -> Iterator[str]:
 
 def _pretty(body: str) -> str:
     try:
-        # JSON's escapes are read as the characters themselves.
+        # Show characters instead of JSON's escapes.
         return visible(json.dumps(from_json(body), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):
         return body
 
 
 def phrase(status: int) -> str:
-    """Return the reason phrase of an HTTP status, empty for an unknown one."""
+    """Return the reason phrase of an HTTP status; empty for an unknown status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,4 +1,4 @@
-"""The secrets of an environment, each under the name that a message may call it by."""
+"""The secrets of an environment, each with a name that messages may show."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ from pytest_gaia.secrets.redaction import Redactor, is_word, secrets_in_url
 
 
 def secrets_of(environment: Environment) -> Iterator[tuple[str, str]]:
-    """Yield name and value of the secrets of ``environment``, and of what its addresses hold."""
+    """Yield name and value of each secret of ``environment``, including those in its addresses."""
     for name in ("api_key", "jwt_secret", "token", "database"):
         secret = getattr(environment, name)
-        # A DSN without a password is no secret, and shows where the database is.
+        # A DSN without a password is not a secret, and shows where the database is.
         is_address = name == "database" and secret is not None and not any(secrets_in_url(name, secret.reveal()))
         if secret is not None and not is_address and not is_word(secret.reveal()):
             source = environment.sources.get(f"secrets.{name}")

@@ -1,4 +1,4 @@
-"""User tokens, signed as the platform's own authentication signs them."""
+"""User tokens, signed like those of the platform's own authentication."""
 
 import time
 from typing import Any
@@ -11,10 +11,10 @@ AUDIENCE = "authenticated"
 def mint(secret: Secret, subject: str, *, audience: str = AUDIENCE, expires_in: float = 3600, **claims: Any) -> str:
     """Return an HS256 token for the user ``subject``.
 
-    ``expires_in`` is in seconds and may be negative for a token that has expired. ``claims`` are added as they are
-    and win over the standard ones.
+    ``expires_in`` is in seconds; a negative value makes an expired token. ``claims`` are added unchanged and override
+    the standard ones.
     """
-    # PyJWT is imported here: it loads cryptography where that is installed, and few tests mint tokens.
+    # Imported here because PyJWT loads cryptography, and few tests need tokens.
     import jwt
 
     now = int(time.time())

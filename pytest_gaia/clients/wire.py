@@ -1,7 +1,7 @@
-"""How this machine reaches a URL: proxy, trusted certificates, login to a broker. Also the event loop of a client.
+"""How this machine reaches a URL: proxy, trusted certificates, NATS credentials; and the event loop of a client.
 
-Clients and readiness checks both ask here, so that they reach the same server in the same way. Nothing else in the
-package reads ``HTTP_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE`` and their like, and no library may read them by itself.
+Clients and readiness probes both use this module, so that they reach the same server in the same way. No other module
+and no library reads ``HTTP_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE`` and similar variables.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.secrets.masks import mask_url
 
 if TYPE_CHECKING:
-    # Readiness needs no loop, and does not pay for the import.
+    # Readiness probes need no event loop; this saves the import.
     import asyncio
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """The proxy on the way to a URL, and the variable that names it."""
+    """The proxy for a URL, and the variable that sets it."""
 
     variable: str
     url: str = field(repr=False)
 
     def __str__(self) -> str:
-        return f"the proxy {mask_url(self.url)} of {self.variable}"
+        return f"proxy {mask_url(self.url)} from {self.variable}"
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """Return the user's proxy for ``url``; None where it is opened directly, as everything on loopback is.
+    """Return the user's proxy for ``url``; None if it is reached directly, as all of loopback is.
 
-    Raises ``ConfigError``, with the name of the variable, for a proxy that cannot be used.
+    Raises ``ConfigError`` with the name of the variable for an invalid proxy.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -54,22 +54,22 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def trusted(url: str) -> ssl.SSLContext:
-    """Return which certificates are trusted when ``url`` is opened; none has to be where it is plain ``http``, or ``nats``.
+    """Return the trusted certificates for ``url``; plain ``http`` and ``nats`` need none.
 
     ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace the certificates of the system and of certifi. Raises ``ConfigError``
-    for a variable that names no certificate.
+    if such a variable does not lead to a certificate.
     """
     scheme = urlsplit(url).scheme
     if scheme not in ("https", "wss", "tls"):
         return _no_trust()
     file, folder = (os.environ.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
-    # Separate ones for each protocol: HTTP clients set the protocol that a context offers.
+    # One context for each scheme: HTTP clients set the protocols that a context offers.
     return _trust(file, folder, scheme)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """A broker's URL, taken apart: where it is, and who logs in. A user without a password is a token."""
+    """The parts of a NATS URL: address and credentials. A user without a password is a token."""
 
     server: str
     """the URL without credentials"""
@@ -81,15 +81,15 @@ class BrokerAddress:
 
     @property
     def webs(self) -> bool:
-        """Whether it is spoken to over WebSocket."""
+        """Whether the connection uses WebSocket."""
         return self.scheme in ("ws", "wss")
 
 
 def broker_address(url: str, source: str = "nats") -> BrokerAddress:
-    """Return the parts of ``url``, percent-decoded. Raises ``ConfigError``, with ``source``, for one that cannot be used."""
+    """Return the percent-decoded parts of ``url``. Raises ``ConfigError`` with ``source`` for a URL that cannot be used."""
     parts, endpoint = urlsplit(url), endpoints(url)[0]
     if parts.scheme in ("ws", "wss") and importlib.util.find_spec("aiohttp") is None:
-        raise ConfigError(f"{source}: a broker at {parts.scheme}:// takes the package aiohttp: pip install aiohttp")
+        raise ConfigError(f"{source}: {parts.scheme}:// needs the package aiohttp: pip install aiohttp")
     server = f"{parts.scheme}://{endpoint}{parts.path}"
     user = None if parts.username is None else unquote(parts.username)
     if parts.password is None:
@@ -98,7 +98,7 @@ def broker_address(url: str, source: str = "nats") -> BrokerAddress:
 
 
 class HomeLoop:
-    """The event loop that a client belongs to: the one it is made in, or else the first that uses it."""
+    """The event loop of a client: the loop that created it, or the first that uses it."""
 
     def __init__(self, client: str) -> None:
         self._client = client
@@ -107,38 +107,36 @@ class HomeLoop:
         self._loop: asyncio.AbstractEventLoop | None = _get_running_loop()
 
     def enter(self) -> asyncio.AbstractEventLoop:
-        """Return the client's own loop; raises ``GaiaError`` where another one runs, or none of asyncio's."""
+        """Return the client's loop. Raises ``GaiaError`` if another loop runs, or none of asyncio's."""
         from asyncio import _get_running_loop
 
         loop = _get_running_loop()
         if loop is None:
-            raise GaiaError(
-                f"this {self._client} client belongs to an event loop of asyncio, and none runs now.\n{_FOREIGN}"
-            )
+            raise GaiaError(f"this {self._client} client needs a running event loop of asyncio.\n{_FOREIGN}")
         if self._loop is None:
             self._loop = loop
         if self._loop is not loop:
             raise GaiaError(
-                f"this {self._client} client belongs to another event loop than the one that runs now.\n"
-                'Run tests and fixtures on one loop: asyncio_default_test_loop_scope = "session" and '
+                f"this {self._client} client belongs to another event loop.\n"
+                'Run all tests and fixtures on one loop: set asyncio_default_test_loop_scope = "session" and '
                 'asyncio_default_fixture_loop_scope = "session" in the pytest configuration, and loop_scope="session" '
-                f"for a test or a fixture that names a loop itself. {_FOREIGN}"
+                f"on tests and fixtures that set a scope. {_FOREIGN}"
             )
         return loop
 
 
 _FOREIGN = (
-    "Tests of unittest.IsolatedAsyncioTestCase, anyio and trio run in loops of their own and cannot use this client: "
-    "make them functions that pytest-asyncio runs."
+    "Tests of unittest.IsolatedAsyncioTestCase, anyio and trio have their own loops and cannot use this client: "
+    "write them as functions for pytest-asyncio."
 )
 
 
 def _proxy_setting(kind: str) -> tuple[str, str]:
-    """Return the variable that names the proxy for URLs of one kind, and its value; lower case wins, also where it is empty."""
+    """Return the name and the value of the proxy variable for one kind of URL; lower case wins, even if it is empty."""
     for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY"):
         if name in os.environ:
             return name, os.environ[name].strip()
-    # macOS and Windows have such settings elsewhere, too.
+    # macOS and Windows have other proxy settings, too.
     return "the system's settings", getproxies().get(kind, "").strip()
 
 
@@ -152,14 +150,14 @@ def _proxy_url(variable: str, value: str, scheme: str) -> str:
         known = False
     if not known:
         raise ConfigError(
-            f"{variable}: not the URL of a proxy for {scheme}://, such as http://proxy.example:3128; "
-            "SOCKS proxies are not supported. NO_PROXY names the hosts that are reached without one."
+            f"{variable}: expected the URL of a proxy for {scheme}://, such as http://proxy.example:3128. "
+            "SOCKS proxies are not supported. List hosts to reach without a proxy in NO_PROXY."
         )
     return url
 
 
 def _is_exempt(target: Endpoint) -> bool:
-    """Return whether ``NO_PROXY`` names the host: itself, a domain above it, or a range of addresses."""
+    """Return whether ``NO_PROXY`` contains the host, a parent domain, or its address range."""
     entries = _proxy_setting("no")[1].replace(",", " ").split()
     return any(_names(entry.lower(), target) for entry in entries)
 
@@ -172,7 +170,7 @@ def _names(entry: str, target: Endpoint) -> bool:
         return ipaddress.ip_address(target.host) in ipaddress.ip_network(bare, strict=False)
     except ValueError:
         pass
-    # Several colons are those of an IPv6 address, which is no name.
+    # Two or more colons are part of an IPv6 address.
     named = endpoint_of(entry if entry.startswith("[") or entry.count(":") < 2 else f"[{entry}]")
     name = named.host.removeprefix("*").removeprefix(".")
     same = target.host == name or (bool(name) and target.host.endswith(f".{name}"))
@@ -187,11 +185,11 @@ def _trust(file: str, folder: str, scheme: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=file or None, capath=folder or None)
     except ssl.SSLError:
-        raise ConfigError(f"SSL_CERT_FILE: {file} holds no certificate in PEM format.") from None
+        raise ConfigError(f"SSL_CERT_FILE: {file} contains no certificate in PEM format.") from None
     except OSError as error:
         raise ConfigError(f"SSL_CERT_FILE: {file} cannot be read: {error.strerror}.") from None
     if not (file or folder):
-        # The system's may be missing, as in small containers.
+        # Small containers have no certificates of the system.
         import certifi
 
         context.load_verify_locations(certifi.where())
@@ -199,16 +197,16 @@ def _trust(file: str, folder: str, scheme: str) -> ssl.SSLContext:
 
 
 def _check_certificates(variable: str, value: str, fits: Callable[[Path], bool], kind: str) -> None:
-    # SSL_CERT_DIR may name several.
+    # SSL_CERT_DIR may list several.
     places = [Path(each) for each in value.split(os.pathsep) if each] if kind == "folder" else [Path(value)]
     if value and not any(fits(place) for place in places):
         found = "not a" if any(place.exists() for place in places) else "no such"
         raise ConfigError(
-            f"{variable}: {found} {kind} {value}: it names certificates to trust, for https:// and tls://."
+            f"{variable}: {found} {kind} {value}. Set it to trusted certificates for https:// and tls://, or unset it."
         )
 
 
 @functools.cache
 def _no_trust() -> ssl.SSLContext:
-    # It costs nothing, and would refuse every certificate.
+    # A cheap context that rejects every certificate.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

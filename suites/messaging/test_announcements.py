@@ -61,14 +61,14 @@ async def test_a_service_says_that_it_is_ready(
     nats: Messaging, gateway: HttpClient, restart: Restart, service: str
 ) -> None:
     await require_up(gateway, service)
-    async with nats.listening("gaia.>") as events:
+    async with nats.subscribe("gaia.>") as events:
         await restart(service)
         event = await events.wait_for(subject=READY, within=0.5)
     assert not list(mismatches(event.data, READY_EVENTS[service]))
 
 
 async def test_the_gateway_says_that_it_stops_starts_and_is_well(nats: Messaging, restart: Restart) -> None:
-    async with nats.listening("gaia.service.>") as events:
+    async with nats.subscribe("gaia.service.>") as events:
         await restart("gateway")
         said = [await _of_the_gateway(events, subject) for subject in (HEALTH, HEALTH, READY)]
     # These are JSON inside of a JSON string; the client decodes both.

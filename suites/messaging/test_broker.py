@@ -20,7 +20,7 @@ def subject(unique_name: str) -> str:
 
 async def test_messages_arrive_whole_and_in_order(nats: Messaging, subject: str) -> None:
     sent = [{"number": number, "text": "Grüße, 世界"} for number in range(20)]
-    async with nats.listening(f"{subject}.>") as events:
+    async with nats.subscribe(f"{subject}.>") as events:
         for number, content in enumerate(sent):
             await nats.publish(f"{subject}.{number}", content)
         received = [await events.wait_for(subject=f"{subject}.*") for _ in sent]
@@ -29,7 +29,7 @@ async def test_messages_arrive_whole_and_in_order(nats: Messaging, subject: str)
 
 
 async def test_a_listener_hears_only_what_it_listens_to(nats: Messaging, subject: str) -> None:
-    async with nats.listening(f"{subject}.heard") as events:
+    async with nats.subscribe(f"{subject}.heard") as events:
         await nats.publish(f"{subject}.other", {"n": 1})
         await nats.publish(f"{subject}.heard", {"n": 2})
         assert (await events.wait_for(subject=f"{subject}.>")).data == {"n": 2}
@@ -37,7 +37,7 @@ async def test_a_listener_hears_only_what_it_listens_to(nats: Messaging, subject
 
 
 async def test_json_inside_of_json_is_read_as_the_gateway_sends_it(nats: Messaging, subject: str) -> None:
-    async with nats.listening(subject) as events:
+    async with nats.subscribe(subject) as events:
         await nats.publish(subject, b'"{\\"service_name\\": \\"gateway\\", \\"details\\": {}}"')
         event = await events.wait_for(subject=subject)
     assert event.data == {"service_name": "gateway", "details": {}}

@@ -112,7 +112,7 @@ async def test_a_part_that_fails_is_undone_and_the_test_goes_on(database: OwnDat
 @pytest.mark.parametrize("statements", ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ABORT"])
 async def test_a_test_that_ends_its_transaction_is_told_so(database: OwnDatabase, statements: str) -> None:
     async with opened(database.owner) as client:
-        with pytest.raises(GaiaError, match="the test ended the transaction that keeps it apart"):
+        with pytest.raises(GaiaError, match="the test ended the transaction that isolates it"):
             async with client.test_transaction() as session:
                 await session.execute(statements)
         async with client.test_transaction() as session:
@@ -157,7 +157,7 @@ async def test_outside_the_sandbox_a_test_without_the_marker_only_reads(database
     async with opened(database.owner, name="dev", sandbox=False) as client, client.test_transaction() as session:
         assert isinstance(session, ReadOnlySession)
         assert await session.fetchval(MU) == 1
-        with pytest.raises(WriteRefused, match=r"Mark the test @pytest\.mark\.gaia\(writes=True\)"):
+        with pytest.raises(WriteRefused, match=r"Mark the test with @pytest\.mark\.gaia\(writes=True\)"):
             await session.execute(ADD, "Nu")
 
 

@@ -87,20 +87,20 @@ async def test_the_message_lists_what_came_instead() -> None:
     with pytest.raises(DeadlineExceeded) as caught:
         await events.wait_for(subject="gaia.service.*", where=ready, within=0.05)
     lines = str(caught.value).splitlines()
-    assert lines[0] == "no event on gaia.service.* where ready within 0.05 s, listening on gaia.>."
-    assert "broke 1 time(s)" in lines[1]
+    assert lines[0] == "no event on gaia.service.* where ready within 0.05 s, subscribed to gaia.>."
+    assert "broke 1 time;" in lines[1]
     assert unkeyed(lines[3]) == '  gaia.service.health  {"status": "starting", "token": "***"}'
     assert lines[4].startswith("  gaia.a  xxx")
-    assert lines[4].endswith("…   (already taken)")
+    assert lines[4].endswith("…   (already returned)")
 
 
 async def test_the_message_says_that_nothing_came() -> None:
-    with pytest.raises(DeadlineExceeded, match=r"None came\.$"):
+    with pytest.raises(DeadlineExceeded, match=r"No event arrived\.$"):
         await log().wait_for(within=0.01)
 
 
 async def test_that_no_event_comes_can_be_expected() -> None:
     events = log(("gaia.a", 1))
     await events.expect_none(subject="gaia.b", within=0.05)
-    with pytest.raises(AssertionError, match=r"expected no event on gaia\.\*, but one came:\s+gaia\.a  1"):
+    with pytest.raises(AssertionError, match=r"expected no event on gaia\.\*, got one:\s+gaia\.a  1"):
         await events.expect_none(subject="gaia.*", within=0.05)

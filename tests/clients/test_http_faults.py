@@ -105,7 +105,7 @@ async def test_a_post_on_a_stale_connection_is_never_sent_twice(connect: Connect
     async with peer(closes_when_idle) as server:
         gateway = connect({"gateway": server.url}).http("gateway")
         await gateway.get("/first")
-        with pytest.raises(Unreachable, match="broke the connection off"):
+        with pytest.raises(Unreachable, match="was closed before the response was complete"):
             await gateway.post("/second", json={})
         assert [each.target for each in server.received] == ["/first", "/second"]
         # and the client is not stuck with the dead connection
@@ -117,7 +117,7 @@ async def test_a_connection_that_breaks_on_its_first_request_is_a_fault_of_the_s
         writer.transport.abort()
 
     async with peer(reset) as server:
-        with pytest.raises(Unreachable, match="broke the connection off"):
+        with pytest.raises(Unreachable, match="was closed before the response was complete"):
             await connect({"gateway": server.url}).http("gateway").get("/x")
     assert len(server.received) == 1
 
@@ -145,7 +145,7 @@ async def test_a_dead_port_is_told_in_time_after_trying_again(connect: Connect, 
         await gateway.request(method, "/x")
     assert time.monotonic() - started < 30
     message = str(caught.value)
-    assert message.startswith(f"gateway cannot be reached at {url}: connection refused (3 attempts).")
+    assert message.startswith(f"gateway is unreachable at {url}: connection refused (3 attempts).")
     assert "GAIA_GATEWAY_URL" in message
     assert "--gaia-url gateway=URL" in message
     assert [each.attempt for each in seen] == [1, 2, 3]
@@ -172,7 +172,7 @@ async def test_a_service_that_comes_up_while_connecting_is_reached(connect: Conn
 
 
 async def test_an_unknown_host_is_told_by_name(connect: Connect) -> None:
-    with pytest.raises(Unreachable, match=r"gateway cannot be reached at http://gaia\.invalid: "):
+    with pytest.raises(Unreachable, match=r"gateway is unreachable at http://gaia\.invalid: "):
         await connect({"gateway": "http://gaia.invalid"}).http("gateway").get("/x")
 
 
@@ -184,7 +184,7 @@ async def test_a_port_that_takes_connections_and_is_silent_is_told_at_the_deadli
 
 async def test_a_host_that_does_not_finish_connecting_is_told_as_unreachable(connect: Connect) -> None:
     async with silent() as port:
-        with pytest.raises(Unreachable, match="before there was a connection"):
+        with pytest.raises(Unreachable, match="not connected within"):
             await connect({"gateway": f"https://127.0.0.1:{port}"}).http("gateway").get("/x", timeout=0.3)
 
 
@@ -234,7 +234,7 @@ def raw(data: bytes) -> Script:
 async def test_a_body_that_is_not_the_gzip_that_it_claims_is_a_clear_error(connect: Connect) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\nxx"
     async with peer(raw(data)) as server:
-        with pytest.raises(UnexpectedResponse, match="its body is not gzip, as its content-encoding declares"):
+        with pytest.raises(UnexpectedResponse, match="the body is not gzip, as its content-encoding declares"):
             await connect({"gateway": server.url}).http("gateway").get("/x")
 
 
@@ -249,7 +249,7 @@ async def test_a_body_nested_without_end_is_not_json(connect: Connect) -> None:
 async def test_a_long_response_that_was_cut_is_shown_in_part(connect: Connect) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + b"x" * 50_000
     async with peer(raw(data)) as server:
-        with pytest.raises(Unreachable, match=r"received until then: xxxx") as broken:
+        with pytest.raises(Unreachable, match=r"received so far: xxxx") as broken:
             await connect({"gateway": server.url}).http("gateway").get("/x")
     assert len(str(broken.value)) < 6000
 
@@ -290,7 +290,7 @@ async def test_reading_stops_at_a_bound_that_the_error_names(connect: Connect, s
     record: list[Exchange] = []
     async with peer(script) as server:
         gateway = connect({"gateway": server.url}, record=record).http("gateway")
-        with pytest.raises(UnexpectedResponse, match="more than 16 MiB once it is decoded") as large:
+        with pytest.raises(UnexpectedResponse, match="the decoded body has more than 16 MiB") as large:
             await gateway.get("/x")
 
     assert "`max_response_mib` in [env.sandbox]" in str(large.value)
@@ -322,7 +322,7 @@ DRIPS = {
 @pytest.mark.parametrize("script", DRIPS.values(), ids=DRIPS)
 async def test_a_response_without_an_end_fails_at_its_deadline(connect: Connect, script: Script) -> None:
     async with peer(script) as server:
-        with pytest.raises(DeadlineExceeded, match=r"the 0\.3 s for it are up"):
+        with pytest.raises(DeadlineExceeded, match=r"bytes of the response within 0\.3 s"):
             await connect({"gateway": server.url}).http("gateway").get("/x", timeout=0.3)
 
 
@@ -345,24 +345,20 @@ async def test_a_body_is_decoded_as_its_head_says(connect: Connect, script: Scri
 
 async def test_a_compressed_body_that_ends_too_early_is_no_response(connect: Connect) -> None:
     async with peer(encoded("gzip", body=gzip.compress(b"hello" * 50_000)[:-30])) as server:
-        with pytest.raises(UnexpectedResponse, match="ends too early"):
+        with pytest.raises(UnexpectedResponse, match="truncated"):
             await connect({"gateway": server.url}).http("gateway").get("/x")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("x-api-key", "s3cret-s3cret\n", "the value of x-api-key cannot be sent: it begins or ends with white space"),
-        ("x-api-key", " s3cret-s3cret", "the value of x-api-key cannot be sent: it begins or ends with white space"),
-        (
-            "authorization",
-            "Bearer s3cret\r\nx: y",
-            "the value of authorization cannot be sent: it holds a line break",
-        ),
-        ("x-name", "s3cret\x00", "the value of x-name cannot be sent: it holds a line break or another control"),
-        ("x-name", "s3crét", "the value of x-name cannot be sent: it holds a character that is not ASCII"),
-        ("x y", "1", "'x y' is not the name of a header"),
-        ("", "1", "'' is not the name of a header"),
+        ("x-api-key", "s3cret-s3cret\n", "the value of x-api-key begins or ends with white space"),
+        ("x-api-key", " s3cret-s3cret", "the value of x-api-key begins or ends with white space"),
+        ("authorization", "Bearer s3cret\r\nx: y", "the value of authorization contains a line break"),
+        ("x-name", "s3cret\x00", "the value of x-name contains a line break or another control"),
+        ("x-name", "s3crét", "the value of x-name contains a character that is not ASCII"),
+        ("x y", "1", "'x y' is not a valid header name"),
+        ("", "1", "'' is not a valid header name"),
     ],
 )
 async def test_a_header_that_cannot_be_sent_is_a_usage_error(
@@ -410,7 +406,7 @@ async def test_a_mock_of_httpx_is_no_response_and_no_failure_of_the_service(
         gateway = connect({"gateway": server.url}, record=seen).http("gateway")
         with monkeypatch.context() as patched:
             patched.setattr(httpx.AsyncHTTPTransport, "handle_async_request", mocked)
-            with pytest.raises(ServiceError, match="a mock of httpx") as raised:
+            with pytest.raises(ServiceError, match="mocks of httpx") as raised:
                 await gateway.get("/x")
         assert (await gateway.get("/y")).status == 200
     assert raised.value.kind == "error"

@@ -54,7 +54,7 @@ async def test_a_dead_port_is_told_at_once() -> None:
         await messaging(url, seconds=60)
     assert time.monotonic() - started < 30
     message = str(caught.value)
-    assert message.startswith(f"nats cannot be reached at {url.replace('hidden-word', '***')}: connection refused.")
+    assert message.startswith(f"nats is unreachable at {url.replace('hidden-word', '***')}: connection refused.")
     assert "GAIA_NATS_URL" in message
     assert asyncio.all_tasks() == before
 
@@ -62,7 +62,7 @@ async def test_a_dead_port_is_told_at_once() -> None:
 async def test_a_port_that_does_not_speak_nats_is_told_at_the_deadline() -> None:
     async with silent() as port:
         before, started = asyncio.all_tasks(), time.monotonic()
-        with pytest.raises(Unreachable, match="does not speak NATS"):
+        with pytest.raises(Unreachable, match="is not a NATS server"):
             await messaging(f"nats://127.0.0.1:{port}", seconds=0.5)
         assert time.monotonic() - started < 30
         assert asyncio.all_tasks() == before
@@ -79,7 +79,7 @@ async def test_wrong_credentials_are_told_at_once(tmp_path: Path) -> None:
 async def test_a_restart_of_the_server_is_survived_and_listening_goes_on(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as server:
         client = await messaging(server.url, seconds=5)
-        async with client.listening("gaia.test.>") as events:
+        async with client.subscribe("gaia.test.>") as events:
             await client.publish("gaia.test.before", 1)
             await server.stop()
             await server.start()
@@ -87,7 +87,7 @@ async def test_a_restart_of_the_server_is_survived_and_listening_goes_on(tmp_pat
             await client.publish("gaia.test.after", 2)
             assert time.monotonic() - started < 5
             await events.wait_for(subject="gaia.test.after", within=2)
-            with pytest.raises(DeadlineExceeded, match=r"The connection broke 1 time\(s\) meanwhile"):
+            with pytest.raises(DeadlineExceeded, match=r"The connection broke 1 time;"):
                 await events.wait_for(subject="gaia.test.never", within=0.05)
         await client.aclose()
 
@@ -102,7 +102,7 @@ async def test_a_server_that_stays_away_is_told_in_time_and_taken_up_again_later
                 await client.publish("gaia.test.x", 1)
             assert time.monotonic() - started < 30
         await server.start()
-        async with client.listening("gaia.test.x") as events:
+        async with client.subscribe("gaia.test.x") as events:
             await client.publish("gaia.test.x", 1)
             await events.wait_for(within=2)
         await client.aclose()
@@ -141,7 +141,7 @@ async def test_closing_while_the_server_is_away_leaves_no_task(tmp_path: Path) -
     before = asyncio.all_tasks()
     async with nats_server(tmp_path) as server:
         client = await messaging(server.url)
-        async with client.listening("gaia.>"):
+        async with client.subscribe("gaia.>"):
             await server.stop()
             started = time.monotonic()
             await client.aclose()
@@ -154,7 +154,7 @@ async def test_closing_drains_and_leaves_no_task(tmp_path: Path) -> None:
     before = asyncio.all_tasks()
     async with nats_server(tmp_path) as server:
         client = await messaging(server.url)
-        async with client.listening("gaia.>"):
+        async with client.subscribe("gaia.>"):
             await client.publish("gaia.test.x", 1)
         await client.aclose()
         await client.aclose()
@@ -194,8 +194,8 @@ async def test_what_the_server_forbids_is_raised_and_not_just_logged(tmp_path: P
         client = await messaging(server.url.replace("//", "//g:g@"))
         with pytest.raises(ServiceError, match=r"publishing on gaia\.test\.x: .*[Pp]ermissions [Vv]iolation"):
             await client.publish("gaia.test.x", 1)
-        with pytest.raises(ServiceError, match=r"listening on gaia\.>: .*[Pp]ermissions [Vv]iolation"):
-            async with client.listening("gaia.>"):
+        with pytest.raises(ServiceError, match=r"subscribing to gaia\.>: .*[Pp]ermissions [Vv]iolation"):
+            async with client.subscribe("gaia.>"):
                 pytest.fail("it was allowed")
         await client.aclose()
 

@@ -71,7 +71,7 @@ async def test_messages_are_kept_both_ways(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as server:
         where = environment(nats=server.url, api_key=Secret(KEY))
         broker = await Messaging.connect(where, WriteGuard(where), recorder=recorder.add_message)
-        async with broker.listening("gaia.test.>") as events:
+        async with broker.subscribe("gaia.test.>") as events:
             await broker.publish("gaia.test.a", {"key": KEY})
             await events.wait_for(subject="gaia.test.a")
         with pytest.raises(Unreachable):

@@ -44,7 +44,7 @@ def test_a_field_is_found_by_its_path(path: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("cost", "has no field 'cost': the answer has summary, providers, empty"),
+        ("cost", "has no field 'cost': the response has summary, providers, empty"),
         ("summary.cost", "has no field 'summary.cost': summary has total_cost, none"),
         ("providers.2.id", "providers is a list of 2"),
         ("providers.first", "providers is a list of 2"),
@@ -94,7 +94,7 @@ def test_headers_are_found_in_any_case_and_joined() -> None:
 
 def test_a_response_shows_no_secret_in_its_repr() -> None:
     given = Response(200, Headers([("x", "hidden-value")]), b"hidden-value", "hidden-value", exchange(200, "***"))
-    assert repr(given) == "<Answer 200 to GET http://h/x>"
+    assert repr(given) == "<Response 200 to GET http://h/x>"
     assert "hidden-value" not in repr(given.headers)
 
 

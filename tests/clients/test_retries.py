@@ -10,7 +10,7 @@ from pytest_gaia.clients.http._exchange import Trials
 from pytest_gaia.clients.http._transport import Fault
 
 REFUSED = Fault("connect", "connection refused")
-STALE = Fault("answer", "server disconnected", stale=True)
+STALE = Fault("response", "server disconnected", stale=True)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -46,7 +46,7 @@ def test_a_request_that_may_not_repeat_is_not_sent_again(method: str) -> None:
     assert Trials(method, connect=5).pause_after(STALE) is None
 
 
-@pytest.mark.parametrize("stage", ["answer", "deadline"])
+@pytest.mark.parametrize("stage", ["response", "deadline"])
 def test_a_fault_after_connecting_is_final(stage: str) -> None:
-    fault = Fault("answer" if stage == "answer" else "deadline", "broken")
+    fault = Fault("response" if stage == "response" else "deadline", "broken")
     assert Trials("GET", connect=5).pause_after(fault) is None

@@ -114,12 +114,12 @@ async def test_services_behind_one_url_share_their_connections(connect: Connect)
 
 async def test_a_service_that_the_environment_does_not_run_is_not_applicable(connect: Connect) -> None:
     clients = connect({"gateway": "http://h"}, name="staging", services=("gateway",), topology="gateway-only")
-    with pytest.raises(NotApplicable, match=r"staging \(gateway-only\) runs no chat service"):
+    with pytest.raises(NotApplicable, match=r"staging \(gateway-only\) has no chat service"):
         clients.http("chat")
 
 
 async def test_an_environment_without_any_url_says_so(connect: Connect) -> None:
-    with pytest.raises(NotApplicable, match="has a URL neither for chat nor for the gateway"):
+    with pytest.raises(NotApplicable, match="has no URL for chat and none for the gateway"):
         connect({}).http("chat")
 
 

@@ -95,7 +95,7 @@ def test_a_failing_check_shows_its_line_and_no_secret(
     result = pytester.runpytest_subprocess(*options, "--showlocals", "--tb=long")
     result.assert_outcomes(failed=7)
     shown = result.stdout.str()
-    assert "cannot be reached at http://127.0.0.1:1" in shown
+    assert "is unreachable at http://127.0.0.1:1" in shown
     assert "postgresql://gaia:***@127.0.0.1:1/x" in shown
     assert (urlsplit(database.owner).password or "?") not in shown
     for line in shown.splitlines():

@@ -87,19 +87,19 @@ FAR = "http://gaia.invalid"
         ({"NO_PROXY": "192.0.2.0/24"}, "http://192.0.3.1", REACHED),
         ({"HTTPS_PROXY": "socks5h://127.0.0.1:9"}, FAR, REACHED),
         ({"ALL_PROXY": "socks5://127.0.0.1:9"}, FAR, REACHED),
-        ({"HTTP_PROXY": "socks5://127.0.0.1:9"}, FAR, "HTTP_PROXY: not the URL of a proxy"),
-        ({"HTTP_PROXY": " ", "ALL_PROXY": "socks5://127.0.0.1:9"}, FAR, "ALL_PROXY: not the URL of a proxy"),
+        ({"HTTP_PROXY": "socks5://127.0.0.1:9"}, FAR, "HTTP_PROXY: expected the URL of a proxy"),
+        ({"HTTP_PROXY": " ", "ALL_PROXY": "socks5://127.0.0.1:9"}, FAR, "ALL_PROXY: expected the URL of a proxy"),
         ({"HTTP_PROXY": " "}, FAR, "not known"),
         ({"http_proxy": ""}, FAR, "not known"),
         ({"HTTP_PROXY": "", "ALL_PROXY": "{proxy}"}, FAR, REACHED),
         ({"HTTP_PROXY": "{host}"}, FAR, REACHED),
-        ({"HTTP_PROXY": "http://127.0.0.1:99999"}, FAR, "HTTP_PROXY: not the URL of a proxy"),
+        ({"HTTP_PROXY": "http://127.0.0.1:99999"}, FAR, "HTTP_PROXY: expected the URL of a proxy"),
         ({"HTTP_PROXY": "{nobody}"}, FAR, "connection refused"),
         ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, FAR, REACHED),
         ({"SSL_CERT_FILE": "/"}, FAR, REACHED),
         ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "{secure}", "SSL_CERT_FILE: no such file /nowhere/ca.pem"),
         ({"SSL_CERT_FILE": "/"}, "{secure}", "SSL_CERT_FILE: not a file /"),
-        ({"SSL_CERT_FILE": "{key}"}, "{secure}", "holds no certificate"),
+        ({"SSL_CERT_FILE": "{key}"}, "{secure}", "contains no certificate"),
         ({"SSL_CERT_DIR": "/nowhere"}, "{secure}", "SSL_CERT_DIR: no such folder /nowhere"),
         ({"SSL_CERT_FILE": "{certificate}"}, "{secure}", REACHED),
         ({"SSL_CERT_FILE": " "}, "{secure}", "the certificate is not trusted: self-signed certificate"),
@@ -153,7 +153,7 @@ TLS = 'tls {{ cert_file: "{certificate}", key_file: "{key}" }}'
         (TLS, "tls://{host}", False, "the certificate is not trusted: self-signed certificate"),
         (TLS, "nats://{host}", False, "the certificate is not trusted: self-signed certificate"),
         ("", "tls://{host}", True, "does not use TLS; is it nats://?"),
-        ("", "ws://{host}", False, "GAIA_NATS_URL: a broker at ws:// takes the package aiohttp"),
+        ("", "ws://{host}", False, "GAIA_NATS_URL: ws:// needs the package aiohttp"),
         (TOKEN, "nats://wrong@{host}", False, "Authorization Violation"),
     ],
 )
@@ -183,7 +183,7 @@ async def test_a_wrong_scheme_is_named_long_before_the_deadline(tmp_path: Path) 
     # The plain one waits for the end of a request, which a greeting of TLS does not have.
     async with peer(HEALTHY) as plain, peer(HEALTHY, tls=tls) as secure:
         for url, problem in (
-            (plain.url.replace("http:", "https:"), "what listens there does not use TLS; is it http://?"),
+            (plain.url.replace("http:", "https:"), "the server does not use TLS; is it http://?"),
             (secure.url.replace("https:", "http:"), "what listens there uses TLS; is it https://?"),
         ):
             (state,) = await asyncio.to_thread(probe_services, by_http(url), deadline=60.0)
@@ -225,5 +225,5 @@ def test_a_proxy_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
     proxy = proxy_for("https://gaia.example")
 
-    assert str(proxy) == "the proxy http://user:***@proxy.example:3128 of https_proxy"
+    assert str(proxy) == "proxy http://user:***@proxy.example:3128 from https_proxy"
     assert "hunter2" not in repr(proxy)

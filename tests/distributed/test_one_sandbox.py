@@ -21,7 +21,7 @@ import pytest
 @pytest.mark.parametrize("number", range(6))
 async def test_where_am_i(number, gaia_env, gateway, postgres, nats, worker_id):
     (await gateway.get("/api/v0.2/personas")).expect(200)
-    async with nats.listening("gaia.test.who") as events:
+    async with nats.subscribe("gaia.test.who") as events:
         await nats.publish("gaia.test.who", {"worker": worker_id})
         seen = await events.wait_for(subject="gaia.test.who", within=5)
     pathlib.Path("seen").mkdir(exist_ok=True)

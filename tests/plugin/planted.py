@@ -107,7 +107,7 @@ class TestData:
             await postgres_fresh.execute("insert into planted values ($1)", secret("sql_detail"))
 
     async def test_message(self, nats: Messaging) -> None:
-        async with nats.listening("gaia.test.>") as events:
+        async with nats.subscribe("gaia.test.>") as events:
             await nats.publish("gaia.test.plant", {"note": plant("nats")})
             await events.wait_for(subject="gaia.test.other", within=1.5)
 

@@ -21,7 +21,7 @@ import pytest
 
 async def test_asks_and_fails(postgres, nats):
     await postgres.fetch("SELECT * FROM personas WHERE name = $1", "never to be shown")
-    async with nats.listening("gaia.test.>") as events:
+    async with nats.subscribe("gaia.test.>") as events:
         await nats.publish("gaia.test.a", {"number": 1})
         await events.wait_for(subject="gaia.test.a")
     raise AssertionError("broken")

@@ -60,7 +60,9 @@ def test_a_gateway_that_is_gone_at_the_end_makes_it_infra(
     result, verdict = run(project, server, *workers)
 
     assert (result.ret, verdict["verdict"]) == (12, "INFRA")
-    assert verdict["reasons"] == ["gateway responded before the first test and no longer does: GET /health returned 503"]
+    assert verdict["reasons"] == [
+        "gateway responded before the first test and no longer does: GET /health returned 503"
+    ]
     result.assert_outcomes(passed=1, failed=1)
 
 

@@ -251,7 +251,7 @@ LOOPS = """
 
     @pytest.mark.asyncio(loop_scope="module")
     async def test_listening_elsewhere(nats):
-        async with nats.listening("gaia.test.>"): ...
+        async with nats.subscribe("gaia.test.>"): ...
 
     @pytest.mark.asyncio
     async def test_nats_again(nats):

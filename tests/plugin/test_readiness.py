@@ -41,8 +41,8 @@ def test_a_dead_gateway_ends_the_run_with_one_message(project: pytest.Pytester, 
     ("variable", "value", "options", "problem"),
     [
         ("SSL_CERT_FILE", "/nowhere/ca.pem", ["--gaia-url=https://gaia.invalid"], "SSL_CERT_FILE: no such file /nowhere/ca.pem"),
-        ("HTTP_PROXY", "socks5://127.0.0.1:9", ["--gaia-url=http://gaia.invalid"], "HTTP_PROXY: not the URL of a proxy"),
-        ("GAIA_NATS_URL", "ws://127.0.0.1:9", ["--gaia-env=local"], "GAIA_NATS_URL: a broker at ws:// takes the package aiohttp"),
+        ("HTTP_PROXY", "socks5://127.0.0.1:9", ["--gaia-url=http://gaia.invalid"], "HTTP_PROXY: expected the URL of a proxy"),
+        ("GAIA_NATS_URL", "ws://127.0.0.1:9", ["--gaia-env=local"], "GAIA_NATS_URL: ws:// needs the package aiohttp"),
     ],
 )  # fmt: skip
 def test_what_would_fail_in_every_client_is_a_usage_error_before_the_first_test(
@@ -150,4 +150,4 @@ def test_a_test_that_leaves_a_variable_broken_does_not_break_the_end_of_the_run(
     result = project.runpytest_subprocess("--gaia-url=http://gaia.invalid")
 
     assert result.ret == 11
-    result.stdout.fnmatch_lines(["gaia verdict: HOLD*last look*http_proxy: not the URL of a proxy*"])
+    result.stdout.fnmatch_lines(["gaia verdict: HOLD*last look*http_proxy: expected the URL of a proxy*"])

@@ -1,1 +1,1 @@
-"""NATS: publish, request, listen, with the platform's payloads decoded."""
+"""NATS: publish, request and subscribe, with decoded payloads."""

@@ -1,14 +1,14 @@
-"""The wire below the messaging client, and the only importer of nats.
+"""The connection to NATS; the only module that imports nats.
 
-Faults of nats-py 2.16 that end here:
+It works around these faults of nats-py 2.16:
 
-* Connecting to a dead port takes 120 s. Here it is tried twice, and one deadline holds for everything.
-* After a restart of the server it waits 2 s. Here 0.1 s, for a minute; a call after that dials anew.
-* ``drain`` raises while the connection is away, and may hang on a half-open one. It is bounded, then closed.
-* It takes percent-encoded credentials as they are, and ``tls://`` for a wish. Here the URL is read by
-  :mod:`~pytest_gaia.clients.wire`, and no credentials go to a ``tls://`` server without TLS.
-* Used in another event loop than its own, it waits until the time is up. Here that is an error at once.
-* Attempts end silently, and refused subscriptions too. What the library tells its error callback is raised.
+* Connecting to a dead port takes 120 s. Here there are two attempts with one deadline.
+* After a restart of the server it waits 2 s. Here it retries every 0.1 s for a minute; a later call connects again.
+* ``drain`` raises without a connection, and may hang on a half-open one. Here it has a time limit, then it closes.
+* It does not decode percent-encoded credentials, and treats ``tls://`` as optional. Here
+  :mod:`~pytest_gaia.clients.wire` parses the URL, and a ``tls://`` server without TLS gets no credentials.
+* In another event loop than its own it waits for the timeout. Here that is an immediate error.
+* Failed attempts and refused subscriptions are silent. Here errors from the library's error callback are raised.
 """
 
 import asyncio
@@ -36,18 +36,18 @@ __tracebackhide__ = hide
 _RECONNECT_WAIT = 0.1
 
 RECONNECTS = 600
-"""attempts to come back to a broker that went away, 0.1 s apart"""
+"""attempts to reconnect, 0.1 s apart"""
 
 _CLOSING = 2.0
 
 _T = TypeVar("_T")
 
 Stream: TypeAlias = StreamInfo
-"""what the broker knows of a stream"""
+"""configuration and state of a stream"""
 
 
 class Broker:
-    """One connection to the broker of an environment; it comes back by itself after the broker was away."""
+    """One connection to the NATS server of an environment, with automatic reconnection."""
 
     def __init__(self, environment: Environment, name: str) -> None:
         self._environment = environment
@@ -57,8 +57,8 @@ class Broker:
         self._client: Client | None = None
         self._connected = asyncio.Event()
         self._broken = asyncio.Event()
-        self._complaints: list[Exception] = []
-        self._dialling: Client | None = None
+        self._errors: list[Exception] = []
+        self._connecting: Client | None = None
         self._listeners: set[Callable[[], None]] = set()
 
     def enter(self) -> None:
@@ -69,13 +69,13 @@ class Broker:
         """Return the connected client. Raises ``Unreachable`` within the environment's ``connect`` timeout."""
         self.enter()
         if self._client is None or self._client.is_closed:
-            self._client = await self._dial()
+            self._client = await self._connect()
         if not self._client.is_connected:
             await self._wait_for_reconnect()
         return self._client
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> None:
-        """Send a message and wait until the broker has taken it."""
+        """Send a message and wait until the server has accepted it."""
         client = await self.open()
         with self._translated(f"publishing on {subject}"):
             await client.publish(subject, payload, headers=headers)
@@ -91,7 +91,7 @@ class Broker:
     async def subscription(
         self, subjects: tuple[str, ...], take: Callable[[str, bytes], None], broken: Callable[[], None]
     ) -> AsyncIterator[None]:
-        """Call ``take`` with each message while the context lasts, and ``broken`` when the connection breaks."""
+        """Call ``take`` with each message during the context, and ``broken`` when the connection breaks."""
         client = await self.open()
 
         async def handle(message: Msg) -> None:
@@ -100,34 +100,34 @@ class Broker:
         subscriptions: list[Subscription] = []
         self._listeners.add(broken)
         try:
-            with self._translated(f"listening on {', '.join(subjects)}"):
+            with self._translated(f"subscribing to {', '.join(subjects)}"):
                 for subject in subjects:
                     subscriptions.append(await client.subscribe(subject, cb=handle))
-                # Only when the broker has answered does it send what others publish from now on.
+                # The server delivers messages of others only after it has confirmed the subscription.
                 await self._flush(client)
             yield
         finally:
             self._listeners.discard(broken)
             for subscription in subscriptions:
-                # A connection that was closed meanwhile has no subscriptions left.
+                # A closed connection has no subscriptions.
                 with contextlib.suppress(nats.errors.ConnectionClosedError, nats.errors.BadSubscriptionError):
                     await subscription.unsubscribe()
 
     async def jetstream(self, what: str, ask: Callable[[JetStreamContext], Awaitable[_T]]) -> _T:
-        """Return what ``ask`` gets from JetStream; ``what`` says in errors what was asked."""
+        """Return the result of ``ask``, called with JetStream; ``what`` names the operation in errors."""
         client = await self.open()
         with self._translated(what):
             return await ask(client.jetstream(timeout=self._environment.timeouts.connect))
 
     async def memory_stream(self, name: str, subjects: tuple[str, ...]) -> Stream:
-        """Make a stream of JetStream that lives in memory."""
+        """Create a stream of JetStream in memory."""
         return await self.jetstream(
-            f"making the stream {name}",
+            f"creating the stream {name}",
             lambda js: js.add_stream(name=name, subjects=list(subjects), storage=StorageType.MEMORY),
         )
 
     async def aclose(self) -> None:
-        """Drain and close; closes at once where the connection is away. Never takes more than four seconds."""
+        """Drain and close the connection, or only close it if it is broken. Takes at most four seconds."""
         client, self._client = self._client, None
         if client is None or client.is_closed:
             return
@@ -136,32 +136,32 @@ class Broker:
         except (nats.errors.Error, TimeoutError, OSError):
             await _close(client)
 
-    async def _dial(self) -> Client:
+    async def _connect(self) -> Client:
         address = broker_address(self._url, self._source)
-        client, self._complaints = _Client(), []
-        self._dialling = client
+        client, self._errors = _Client(), []
+        self._connecting = client
         try:
             async with asyncio.timeout(self._environment.timeouts.connect):
-                await self._connect(client, address)
+                await self._log_in(client, address)
         except ConfigError:
             await _close(client)
             raise
         except TimeoutError:
             await _close(client)
-            silent = "it takes connections but does not speak NATS, or the host is silent"
-            raise self._unreachable(self._complaint() or silent) from None
+            silent = "it accepts connections but is not a NATS server, or the host does not respond"
+            raise self._unreachable(self._last_error() or silent) from None
         except (nats.errors.Error, OSError) as error:
             await _close(client)
-            raise self._unreachable(self._complaint() or reason_of(error)) from None
+            raise self._unreachable(self._last_error() or reason_of(error)) from None
         finally:
-            self._dialling = None
-        # From here on it may take longer to come back; each call bounds how long it waits for that.
+            self._connecting = None
+        # From now on it may reconnect for longer; each call limits its own wait.
         client.options["max_reconnect_attempts"] = RECONNECTS
         self._connected.set()
         return client
 
-    async def _connect(self, client: Client, address: BrokerAddress) -> None:
-        # A dict, because the library's own annotation of reconnect_time_wait is narrower than what it takes.
+    async def _log_in(self, client: Client, address: BrokerAddress) -> None:
+        # A dict, because the library's annotation of reconnect_time_wait is too narrow.
         options: dict[str, Any] = {
             "name": self._name,
             "connect_timeout": self._environment.timeouts.connect,
@@ -184,39 +184,39 @@ class Broker:
             client, self._client = self._client, None
             if client is not None:
                 await _close(client)
-            raise self._unreachable(f"the connection broke and did not come back in {seconds:g} s") from None
+            raise self._unreachable(f"the connection broke and could not be restored within {seconds:g} s") from None
 
     async def _flush(self, client: Client) -> None:
-        self._complaints.clear()
+        self._errors.clear()
         self._broken.clear()
         flushing = asyncio.ensure_future(client.flush(timeout=max(1, int(self._environment.timeouts.connect))))
         breaking = asyncio.ensure_future(self._broken.wait())
         try:
-            # The answer to a flush is lost with its connection; nats-py would wait for it until the time is up.
+            # The response to a flush is lost with its connection; nats-py would wait for it until its timeout.
             await asyncio.wait((flushing, breaking), return_when=asyncio.FIRST_COMPLETED)
             if self._broken.is_set() or not client.is_connected:
-                raise self._unreachable("the connection broke; what was just sent may be lost")
+                raise self._unreachable("the connection broke; the last messages may be lost")
             await flushing
         finally:
             flushing.cancel()
             breaking.cancel()
             await asyncio.gather(flushing, breaking, return_exceptions=True)
-        complaint = self._complaint()
-        if complaint is not None:
-            raise nats.errors.Error(complaint)
+        error = self._last_error()
+        if error is not None:
+            raise nats.errors.Error(error)
 
-    def _complaint(self) -> str | None:
-        # A broker that refuses a client says why, and hangs up: what it said counts more than that the line went dead.
-        said = [each for each in self._complaints if not isinstance(each, OSError)] or self._complaints
-        return reason_of(said[-1]) if said else None
+    def _last_error(self) -> str | None:
+        # A server that rejects a client sends a reason and closes: that reason is better than the closed connection.
+        errors = [each for each in self._errors if not isinstance(each, OSError)] or self._errors
+        return reason_of(errors[-1]) if errors else None
 
     async def _on_error(self, error: Exception) -> None:
-        if isinstance(error, (ssl.SSLError, _NoTls)) and self._dialling is not None:
-            # Another attempt would end the same way.
-            self._dialling.options["allow_reconnect"] = False
+        if isinstance(error, (ssl.SSLError, _NoTls)) and self._connecting is not None:
+            # Another attempt would fail in the same way.
+            self._connecting.options["allow_reconnect"] = False
         if isinstance(error, (nats.errors.StaleConnectionError, OSError)):
             self._broken.set()
-        self._complaints.append(error)
+        self._errors.append(error)
 
     async def _on_disconnect(self) -> None:
         self._connected.clear()
@@ -233,18 +233,18 @@ class Broker:
 
     def _unreachable(self, reason: str) -> Unreachable:
         return Unreachable(
-            f"nats cannot be reached at {mask_url(self._url)}: {reason}.\n"
-            f"The URL comes from {self._source}, environment {self._environment.label}.\n"
+            f"nats is unreachable at {mask_url(self._url)}: {reason}.\n"
+            f"Source of the URL: {self._source}. Environment: {self._environment.label}.\n"
             f"{self._remedy()}"
         )
 
     def _remedy(self) -> str:
-        if any("authorization" in str(each).lower() for each in self._complaints):
+        if any("authorization" in str(each).lower() for each in self._errors):
             return "Check the user and password, or the token, in that URL."
-        certificate = next((each for each in self._complaints if isinstance(each, ssl.SSLCertVerificationError)), None)
+        certificate = next((each for each in self._errors if isinstance(each, ssl.SSLCertVerificationError)), None)
         if certificate is not None and (remedy := remedy_of(certificate)):
             return remedy[0].upper() + remedy[1:]
-        return "Start the broker, or name another one with GAIA_NATS_URL (`disabled` if the environment has none)."
+        return "Start the server, or set another URL with GAIA_NATS_URL (`disabled` if the environment has none)."
 
     @contextlib.contextmanager
     def _translated(self, what: str, seconds: float | None = None) -> Iterator[None]:
@@ -252,9 +252,9 @@ class Broker:
         try:
             yield
         except nats.errors.NoRespondersError:
-            raise Unreachable(f"{what}: nobody answers there. Is the service that should answer running?") from None
+            raise Unreachable(f"{what}: no responders. Is the service that handles it running?") from None
         except nats.js.errors.NoStreamResponseError:
-            raise ServiceError(f"{what}: no stream takes this subject") from None
+            raise ServiceError(f"{what}: no stream has this subject") from None
         except (nats.errors.TimeoutError, TimeoutError):
             raise DeadlineExceeded(f"{what}: no response within {seconds:g} s") from None
         except (nats.errors.ConnectionClosedError, nats.errors.ConnectionReconnectingError, OSError) as error:
@@ -268,11 +268,11 @@ class _NoTls(nats.errors.Error):
 
 
 class _Client(Client):
-    """The library's client; it sends nothing to a ``tls://`` server that offers no TLS."""
+    """The library's client, which sends nothing to a ``tls://`` server without TLS."""
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """Which certificates are trusted; asked for only where there is TLS."""
+        """The trusted certificates; only used for TLS."""
         return trusted("tls://")
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
@@ -286,5 +286,5 @@ async def _close(client: Client) -> None:
     try:
         await asyncio.wait_for(client.close(), _CLOSING)
     except (nats.errors.Error, TimeoutError, OSError, AssertionError):
-        # A client that never got as far as connecting asserts that it did; there is nothing to close in it.
+        # A client that never connected fails an assertion here; it has nothing to close.
         return

@@ -1,4 +1,4 @@
-"""Messages of the broker as a check sees them: decoded, kept in order, waited for by deadline."""
+"""Received NATS messages: decoded, in order, and awaited with a deadline."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ from typing import Any
 from pytest_gaia.clients._payloads import decode
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import DeadlineExceeded
+from pytest_gaia.wording import counted
 
 __tracebackhide__ = hide
 
@@ -19,7 +20,7 @@ _WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One message. ``data`` is what the payload holds, see :func:`~pytest_gaia.clients._payloads.decode`."""
+    """One message. ``data`` is the decoded payload, see :func:`~pytest_gaia.clients._payloads.decode`."""
 
     subject: str
     data: Any
@@ -29,7 +30,7 @@ class Event:
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Return whether a subject matches a pattern with the broker's wildcards ``*`` and ``>``.
+    """Return whether a subject matches a pattern with the NATS wildcards ``*`` and ``>``.
 
     >>> matches("gaia.*.ready", "gaia.service.ready"), matches("gaia.>", "gaia")
     (True, False)
@@ -44,7 +45,7 @@ def matches(pattern: str, subject: str) -> bool:
 
 
 class EventLog:
-    """Everything that came on the subjects of one ``listening``; :meth:`wait_for` takes events from it."""
+    """All messages of one ``subscribe``. :meth:`wait_for` returns each of them once."""
 
     def __init__(self, subjects: tuple[str, ...], show: Callable[[str], str]) -> None:
         self._subjects = subjects
@@ -56,25 +57,25 @@ class EventLog:
 
     @property
     def seen(self) -> tuple[Event, ...]:
-        """Every event so far, in the order in which it came."""
+        """All events so far, in the order of arrival."""
         return tuple(self._seen)
 
     def add(self, subject: str, payload: bytes) -> None:
-        """Keep one message."""
+        """Add one message."""
         self._seen.append(Event(subject, decode(payload), payload, time.time()))
         self._news.set()
 
     def broken(self) -> None:
-        """Note that the connection broke: events of the time without it are lost."""
+        """Count a broken connection: events during the outage are lost."""
         self._breaks += 1
 
     async def wait_for(
         self, *, subject: str = ">", where: Callable[[Any], bool] | None = None, within: float = 5.0
     ) -> Event:
-        """Return the first event that matches and that no ``wait_for`` has returned yet, if need be once it comes.
+        """Return the first matching event that ``wait_for`` has not returned yet; wait for it if necessary.
 
-        ``subject`` may hold wildcards; ``where`` is asked with the decoded data, and a ``KeyError`` or the like in it
-        means no. ``within`` is in seconds. Raises ``DeadlineExceeded`` with a list of what came instead.
+        ``subject`` may contain wildcards. ``where`` gets the decoded data; a ``KeyError`` or a similar error in it means
+        no match. ``within`` is in seconds. Raises ``DeadlineExceeded`` with a list of the events received.
         """
         start = len(self._seen)
         try:
@@ -86,13 +87,13 @@ class EventLog:
     async def expect_none(
         self, *, subject: str = ">", where: Callable[[Any], bool] | None = None, within: float = 0.5
     ) -> None:
-        """Wait the whole of ``within`` seconds; raise ``AssertionError`` for an event that matches."""
+        """Wait ``within`` seconds; raise ``AssertionError`` if a matching event arrives."""
         try:
             async with asyncio.timeout(within):
                 event = await self._first(subject, where)
         except TimeoutError:
             return
-        raise AssertionError(f"expected no event on {subject}, but one came:\n  {self._line(event)}")
+        raise AssertionError(f"expected no event on {subject}, got one:\n  {self._line(event)}")
 
     async def _first(self, subject: str, where: Callable[[Any], bool] | None) -> Event:
         at = 0
@@ -108,18 +109,18 @@ class EventLog:
 
     def _missed(self, subject: str, where: Callable[[Any], bool] | None, within: float, start: int) -> str:
         condition = f" where {_name(where)}" if where else ""
-        lines = [f"no event on {subject}{condition} within {within:g} s, listening on {', '.join(self._subjects)}."]
+        lines = [f"no event on {subject}{condition} within {within:g} s, subscribed to {', '.join(self._subjects)}."]
         if self._breaks:
-            lines.append(f"The connection broke {self._breaks} time(s) meanwhile; events of that time are lost.")
+            lines.append(f"The connection broke {counted(self._breaks, 'time')}; events during the outage are lost.")
         lines.append(
-            f"Came instead, of which {len(self._seen) - start} during the wait:" if self._seen else "None came."
+            f"Other events ({len(self._seen) - start} of them during the wait):" if self._seen else "No event arrived."
         )
         lines += [f"  {self._line(event)}{self._note(at)}" for at, event in enumerate(self._seen[-_LISTED:])]
         return "\n".join(lines)
 
     def _note(self, at: int) -> str:
         index = max(len(self._seen) - _LISTED, 0) + at
-        return "   (already taken)" if index in self._taken else ""
+        return "   (already returned)" if index in self._taken else ""
 
     def _line(self, event: Event) -> str:
         data = event.data if isinstance(event.data, str) else json.dumps(event.data, default=repr)
@@ -131,9 +132,9 @@ def _holds(where: Callable[[Any], bool] | None, event: Event) -> bool:
     try:
         return where is None or bool(where(event.data))
     except (LookupError, TypeError, AttributeError, ValueError):
-        # Another event's data has another form; a condition need not know all of them.
+        # Data of other events may have other fields; a condition need not handle them.
         return False
 
 
 def _name(where: Callable[[Any], bool]) -> str:
-    return getattr(where, "__name__", repr(where)).replace("<lambda>", "its condition holds")
+    return getattr(where, "__name__", repr(where)).replace("<lambda>", "the condition holds")

@@ -1,4 +1,4 @@
-"""The messaging client: publish, request, listen, JetStream; each message is checked by the guard and recorded."""
+"""The NATS client: publish, request, subscribe, JetStream; with a write guard and recording."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_gaia.errors import NotApplicable
 from pytest_gaia.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
-    # An environment without a broker does not pay for the library.
+    # An environment without NATS saves the import of the library.
     from pytest_gaia.clients.broker._connection import Broker, Stream
 
 __tracebackhide__ = hide
@@ -27,7 +27,7 @@ CLIENT_NAME = "pytest-gaia"
 
 
 class Messaging:
-    """A connection to the environment's NATS broker, made by :meth:`connect`."""
+    """A connection to the environment's NATS server, opened by :meth:`connect`."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class Messaging:
         recorder: Callable[[Message], None] = unrecorded,
         redactor: Redactor | None = None,
     ) -> Messaging:
-        """Connect under ``name``; ``recorder`` is told of each message.
+        """Connect under ``name``; call ``recorder`` with each message.
 
-        Raises ``NotApplicable`` where the environment has no broker (nothing is dialled then), and ``Unreachable``
-        within the environment's ``connect`` timeout where the broker does not answer.
+        Raises ``NotApplicable`` without connecting if the environment has no NATS server, and ``Unreachable`` within the
+        environment's ``connect`` timeout if the server does not respond.
         """
         if not environment.has_nats:
             raise NotApplicable(_no_broker(environment))
@@ -67,10 +67,10 @@ class Messaging:
         return cls(environment, guard, broker, recorder, redactor)
 
     async def publish(self, subject: str, payload: Any = None, *, headers: dict[str, str] | None = None) -> None:
-        """Publish and wait until the broker has taken it.
+        """Publish a message and wait until the server has accepted it.
 
-        ``payload`` goes out as it is where it is bytes, encoded where it is text, and as JSON otherwise. Raises
-        ``WriteRefused`` outside ``gaia.test.>`` unless writing is permitted, ``Unreachable`` where the broker is away.
+        Bytes are sent unchanged, text as UTF-8, other values as JSON. Raises ``WriteRefused`` outside ``gaia.test.>``
+        unless writes are permitted, and ``Unreachable``.
         """
         self._guard.check_publish(subject)
         body = encode(payload)
@@ -83,7 +83,7 @@ class Messaging:
     ) -> Event:
         """Send a request and return the reply. ``timeout`` is in seconds.
 
-        Raises ``WriteRefused`` like :meth:`publish`, ``Unreachable`` where nobody answers, else ``DeadlineExceeded``.
+        Raises ``WriteRefused`` like :meth:`publish`, ``Unreachable`` without a responder, and ``DeadlineExceeded``.
         """
         self._guard.check_publish(subject)
         body = encode(payload)
@@ -94,10 +94,10 @@ class Messaging:
         return Event(reply.subject, decode(reply.data), reply.data)
 
     @contextlib.asynccontextmanager
-    async def listening(self, *subjects: str) -> AsyncIterator[EventLog]:
-        """Listen on the subjects (all of them where none is given) while the context lasts.
+    async def subscribe(self, *subjects: str) -> AsyncIterator[EventLog]:
+        """Subscribe to the subjects (default: all) during the context.
 
-        Everything published after entering is seen. Leaving unsubscribes.
+        The log receives everything that is published after entering. Leaving unsubscribes.
         """
         wanted = subjects or (">",)
         log = EventLog(wanted, self._redactor.shown)
@@ -109,12 +109,15 @@ class Messaging:
         async with self._broker.subscription(wanted, take, log.broken):
             yield log
 
+    listening = subscribe
+    """old name of :meth:`subscribe`"""
+
     def jetstream(self) -> JetStream:
         """Return JetStream on this connection."""
         return JetStream(self._broker, self._guard, self._log)
 
     async def aclose(self) -> None:
-        """Drain and close the connection; closes at once where the broker is away."""
+        """Drain and close the connection, or only close it if the server is unreachable."""
         await self._broker.aclose()
 
     def __repr__(self) -> str:
@@ -123,12 +126,12 @@ class Messaging:
 
 def _no_broker(environment: Environment) -> str:
     source = environment.sources.get("nats")
-    known = f"nats is {environment.nats!r}" if environment.nats else "no NATS URL is known"
-    return f"{environment.label} has no broker: {known}{f' ({source})' if source else ''}"
+    known = f"nats is {environment.nats!r}" if environment.nats else "no NATS URL is set"
+    return f"{environment.label} has no NATS server: {known}{f' ({source})' if source else ''}"
 
 
 class JetStream:
-    """JetStream of a :class:`Messaging`. Errors are those of ``Messaging``; what the server refuses is a ``ServiceError``."""
+    """JetStream of a :class:`Messaging`. Raises the errors of ``Messaging``, and ``ServiceError`` if the server refuses."""
 
     def __init__(self, broker: Broker, guard: WriteGuard, log: MessageLog) -> None:
         self._broker = broker
@@ -136,7 +139,7 @@ class JetStream:
         self._log = log
 
     async def publish(self, subject: str, payload: Any = None) -> int:
-        """Publish, wait until a stream has stored the message, and return its sequence number."""
+        """Publish a message, wait until a stream has stored it, and return its sequence number."""
         self._guard.check_publish(subject)
         body = encode(payload)
         self._broker.enter()
@@ -146,9 +149,9 @@ class JetStream:
 
     @contextlib.asynccontextmanager
     async def stream(self, name: str, *subjects: str) -> AsyncIterator[Stream]:
-        """Make a stream in memory for the time of the context, and delete it at the end, also after a failure.
+        """Create a stream in memory for the context, and delete it at the end, also after a failure.
 
-        Making a stream changes the broker: ``WriteRefused`` unless writing is permitted.
+        Raises ``WriteRefused`` unless writes are permitted, because a stream changes the server.
         """
         self._guard.check_publish(f"$JS.API.STREAM.CREATE.{name}")
 
@@ -159,8 +162,8 @@ class JetStream:
             await self._broker.jetstream(f"deleting the stream {name}", lambda js: js.delete_stream(name))
 
     async def info(self, name: str) -> Stream:
-        """Return what the broker knows of a stream."""
-        return await self._broker.jetstream(f"asking for the stream {name}", lambda js: js.stream_info(name))
+        """Return configuration and state of a stream."""
+        return await self._broker.jetstream(f"reading the stream {name}", lambda js: js.stream_info(name))
 
     async def get(self, stream: str, sequence: int) -> Event:
         """Return one stored message."""
@@ -179,7 +182,7 @@ def _event(message: Any) -> Event:
 
 
 class MessageLog:
-    """Tells ``keep`` of each message."""
+    """Calls ``keep`` with a record of each message."""
 
     def __init__(self, keep: Callable[[Message], None], redactor: Redactor) -> None:
         self._keep = keep
@@ -187,7 +190,7 @@ class MessageLog:
 
     @contextlib.contextmanager
     def sending(self, subject: str, payload: bytes) -> Iterator[None]:
-        """Wrap the sending of one message."""
+        """Record one message that is sent in this context."""
         started = time.time()
         try:
             yield
@@ -197,7 +200,7 @@ class MessageLog:
         self._keep(self._message("sent", subject, payload, started))
 
     def received(self, subject: str, payload: bytes) -> None:
-        """Note a message that came."""
+        """Record a received message."""
         self._keep(self._message("received", subject, payload, time.time()))
 
     def _message(

@@ -1,11 +1,12 @@
-"""The wire below the database client.
+"""The connection to PostgreSQL.
 
-Faults of asyncpg and of what stands between it and the server, that end here:
+It works around these faults of asyncpg and of poolers between it and the server:
 
-* Closing waits for ever on a connection that is in use. It is bounded; then the connection is terminated.
-* Transaction poolers know neither prepared statements nor startup parameters. None are used.
-* A prepared statement whose table was altered meanwhile breaks the transaction. Only the sandbox has any, because they
-  take a third off the cost of a test, and :class:`~pytest_gaia.clients.database.sessions.WritingSession` looks after them.
+* Closing a connection in use waits for ever. Here it has a time limit, then the connection is terminated.
+* Transaction poolers support neither prepared statements nor startup parameters. None are used.
+* A prepared statement fails after its table was altered, and breaks the transaction. Only the sandbox uses prepared
+  statements, which save a third of a test's time; :class:`~pytest_gaia.clients.database.sessions.WritingSession` repairs
+  them.
 """
 
 from __future__ import annotations
@@ -33,25 +34,25 @@ Record: TypeAlias = driver.Record
 Wire: TypeAlias = "driver.Connection[driver.Record]"
 
 hide_sql = methodcaller("errisinstance", (GaiaError, driver.PostgresError))
-"""Like :func:`pytest_gaia.clients.reasons.hide`, and for what the server says of a statement, too."""
+"""like :func:`pytest_gaia.clients.reasons.hide`, for errors of the server too"""
 
 __tracebackhide__ = hide_sql
 
 _CLOSING = 2.0
 
-# By so much longer than the server's own limit does the client wait, for the server to say so.
+# The client waits this much longer than the server's own limit, so that the server reports it.
 _MARGIN = 1.0
 
 READ_ONLY_REFUSALS = (driver.ReadOnlySQLTransactionError, driver.ActiveSQLTransactionError)
-"""How the server refuses a write, or a switch to writing, in a transaction that only reads."""
+"""errors for a write, or a switch to writing, in a read-only transaction"""
 
 SERVER_ERROR = driver.PostgresError
-"""What the server says of a statement."""
+"""an error that the server reports for a statement"""
 
 SYNTAX_ERROR = driver.PostgresSyntaxError
 
 STALE_STATEMENT = driver.InvalidCachedStatementError
-"""A prepared statement's table was altered; asyncpg has then forgotten all of them."""
+"""the table of a prepared statement was altered; asyncpg has dropped all prepared statements"""
 
 _LOST = (
     driver.PostgresConnectionError,
@@ -63,7 +64,7 @@ _LOST = (
 
 
 class Connection:
-    """One connection, made when it is first used and again after it was lost; used by one statement at a time."""
+    """One connection, opened at its first use and again after it was lost; runs one statement at a time."""
 
     def __init__(self, dsn: str, timeouts: Timeouts, *, source: str, log: StatementLog, prepares: bool = False) -> None:
         self._dsn = for_client(dsn)
@@ -76,7 +77,7 @@ class Connection:
         self._lock = asyncio.Lock()
 
     def sending(self, statement: str) -> contextlib.AbstractContextManager[None]:
-        """Wrap and record a statement of a check; what this package itself sends to keep checks apart is not recorded.
+        """Record the statement of a test that runs in this context. Statements of this package are not recorded.
 
         Raises ``GaiaError`` in another event loop than the connection's.
         """
@@ -85,10 +86,10 @@ class Connection:
 
     @contextlib.asynccontextmanager
     async def exclusive(self, *, begins: bool = False) -> AsyncIterator[Wire]:
-        """Give the connection to one user at a time; raises ``Unreachable`` or ``DeadlineExceeded`` for its faults.
+        """Yield the connection to one user at a time. Raises ``Unreachable`` or ``DeadlineExceeded``.
 
-        Only what ``begins`` something connects, and connects again. What was begun on a connection that was lost is
-        gone; the rest of it must not run on another, where it would be no part of anything.
+        Only a user that ``begins`` a transaction opens a connection. A transaction on a lost connection is gone, and its
+        remaining statements must not run on another connection.
         """
         self._home.enter()
         async with self._lock:
@@ -102,7 +103,7 @@ class Connection:
                 raise DeadlineExceeded(self._silent()) from None
 
     async def aclose(self) -> None:
-        """Close; terminates the connection where that takes more than two seconds."""
+        """Close the connection, or terminate it after two seconds."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -113,12 +114,12 @@ class Connection:
 
     @property
     def lost(self) -> bool:
-        """Whether there is no connection (any more)."""
+        """Whether the connection is closed or was never opened."""
         return self._connection is None or self._connection.is_closed()
 
     def _still_open(self) -> Wire:
         if self._connection is None or self._connection.is_closed():
-            raise self._unreachable("the connection broke before; the server has rolled back what was done on it")
+            raise self._unreachable("the connection was lost; the server has rolled back its transaction")
         return self._connection
 
     async def _open(self) -> Wire:
@@ -140,7 +141,7 @@ class Connection:
         options: dict[str, Any] = {} if self._prepares else {"statement_cache_size": 0}
         url = urlsplit(self._dsn)
         if is_loopback(url.hostname) and "sslmode" not in parse_qs(url.query):
-            # Asking a server on this machine for TLS costs a round trip and gains nothing.
+            # TLS on the same machine costs a round trip and gains nothing.
             options["ssl"] = False
         return options
 
@@ -153,32 +154,32 @@ class Connection:
                 raise self._unreachable("the client was closed while a statement ran") from error
             response, lock = self._timeouts.response, self._timeouts.connect
             limits = f"statement_timeout is {response:g} s, lock_timeout {lock:g} s"
-            raise DeadlineExceeded(f"postgres gave up a statement: {error} ({limits})") from error
+            raise DeadlineExceeded(f"postgres canceled a statement: {error} ({limits})") from error
         except _LOST as error:
             raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
         except driver.InterfaceError as error:
-            # Most of these are mistakes in a call, and are raised as they are.
+            # Most of these are wrong arguments, and are raised unchanged.
             if not wire.is_closed():
                 raise
             raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
         except driver.InternalClientError as error:
-            # What asyncpg says of a connection that the server ends while it sends.
+            # The error of asyncpg if the server closes the connection during a send.
             wire.terminate()
             raise self._unreachable("the connection broke") from error
 
     def _silent(self) -> str:
         seconds = self._timeouts.response + _MARGIN
-        return f"postgres at {mask_url(self._dsn)} did not answer a statement within {seconds:g} s, nor stop it itself"
+        return f"postgres at {mask_url(self._dsn)} did not finish or cancel a statement within {seconds:g} s"
 
     def _unreachable(self, reason: str) -> Unreachable:
         return Unreachable(
-            f"postgres cannot be used at {mask_url(self._dsn)}: {reason}.\n"
-            f"The DSN comes from {self._source}. Start the server, or correct the DSN."
+            f"postgres is unreachable at {mask_url(self._dsn)}: {reason}.\n"
+            f"Source of the DSN: {self._source}. Start the server, or correct the DSN."
         )
 
 
 async def roll_back(wire: Wire, mark: str) -> bool:
-    """Roll the transaction back; return whether the savepoint ``mark`` still stood, so that it was the same one."""
+    """Roll the transaction back; return whether the savepoint ``mark`` still existed, so it was the same transaction."""
     try:
         await wire.execute(f"ROLLBACK TO SAVEPOINT {mark}; ROLLBACK")
     except (driver.InvalidSavepointSpecificationError, driver.NoActiveSQLTransactionError):
@@ -186,28 +187,28 @@ async def roll_back(wire: Wire, mark: str) -> bool:
             await wire.execute("ROLLBACK")
         return False
     except asyncio.CancelledError:
-        # Whoever uses the connection next must not find this transaction still open.
+        # The next user of the connection must not get this open transaction.
         wire.terminate()
         raise
     return True
 
 
 def settings(timeouts: Timeouts) -> str:
-    """Return the statements that bound what follows in the transaction. Startup parameters would not pass a pooler."""
+    """Return the statements that set the time limits of a transaction. Poolers do not pass startup parameters on."""
     response, lock = int(timeouts.response * 1000), int(timeouts.connect * 1000)
     return f"SET LOCAL statement_timeout = {response}; SET LOCAL lock_timeout = {lock}"
 
 
 def carries_several(error: driver.PostgresSyntaxError) -> bool:
-    """Return whether the server refused a call because it carries more than one statement.
+    """Return whether the server rejected a call with more than one statement.
 
-    It is a syntax error like others, in the server's language, and the only one that has no position in the text.
+    The message is in the server's language, but no other syntax error lacks a position.
     """
     return not error.position
 
 
 class StatementLog:
-    """Tells ``keep`` of each statement once it is done."""
+    """Calls ``keep`` with a record of each finished statement."""
 
     def __init__(self, keep: Callable[[Statement], None], redactor: Redactor) -> None:
         self._keep = keep
@@ -215,7 +216,7 @@ class StatementLog:
 
     @contextlib.contextmanager
     def sending(self, statement: str) -> Iterator[None]:
-        """Wrap the sending of one statement and the wait for its answer."""
+        """Record one statement that runs in this context."""
         started, begun = time.time(), time.perf_counter()
         error: str | None = None
         try:
@@ -229,6 +230,6 @@ class StatementLog:
 
 
 def _named(failure: BaseException) -> str:
-    """Return class and SQLSTATE. What the server says beside them can hold the values."""
+    """Return class and SQLSTATE; the server's message may contain values."""
     state = getattr(failure, "sqlstate", None)
     return f"{type(failure).__name__} ({state})" if state else type(failure).__name__

@@ -1,4 +1,4 @@
-"""The database client: a transaction for each test on a held connection, read-only wherever writing is not permitted."""
+"""The database client: one transaction for each test on a shared connection, read-only unless writes are permitted."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -17,16 +17,16 @@ __tracebackhide__ = hide
 
 
 class Database:
-    """The PostgreSQL of an environment. Nothing connects before the first statement."""
+    """The PostgreSQL database of an environment. The connection is opened by the first statement."""
 
     def __init__(
         self, environment: Environment, guard: WriteGuard, recorder: Callable[[Statement], None] = unrecorded
     ) -> None:
         if environment.database is None:
             raise NotApplicable(
-                f"{environment.label} has no database to look into: set "
+                f"no database is configured for {environment.label}: set "
                 f"{variable_name(environment.name, 'DATABASE_URL')} (or GAIA_DATABASE_URL) "
-                f"to the DSN of a role that only reads"
+                f"to the DSN of a read-only role"
             )
         self._environment = environment
         self._guard = guard
@@ -43,13 +43,13 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def test_transaction(self) -> AsyncIterator[Session]:
-        """Give the session of one test.
+        """Yield the session of one test.
 
-        Where writing is permitted it reads and writes in one transaction, which is rolled back at the end. In the
-        sandbox that is so for every test: nobody else sees the transaction, and nothing of it stays. Elsewhere it
-        takes the marker and an environment that allows writing; all other tests get a session that only reads.
+        If writes are permitted, the session reads and writes in one transaction that is rolled back at the end. Writes
+        are permitted for every test in the sandbox. Elsewhere they need the marker and an environment that permits
+        writes; other tests get a read-only session.
 
-        Raises ``Unreachable``; ``WriteRefused`` where the environment forbids writing but the role could.
+        Raises ``Unreachable``, and ``WriteRefused`` if the environment forbids writes and the role has write grants.
         """
         if not self._may_write():
             yield await self._reading()
@@ -59,7 +59,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def fresh(self, dsn: str) -> AsyncIterator[Session]:
-        """Give a session on a database of the test's own, in which each statement commits by itself."""
+        """Yield a session on a database of its own, where each statement commits."""
         connection = Connection(dsn, self._environment.timeouts, source="the sandbox", log=self._log)
         session = WritingSession(connection, depth=0)
         try:
@@ -71,7 +71,7 @@ class Database:
             await connection.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection; never takes more than a few seconds."""
+        """Close the connection within a few seconds."""
         await self._connection.aclose()
 
     def _may_write(self) -> bool:
@@ -79,7 +79,7 @@ class Database:
 
     async def _reading(self) -> ReadOnlySession:
         session = ReadOnlySession(self._connection, self._guard, self._environment.timeouts)
-        # The sandbox belongs to the run, and its role to the sandbox: nothing in it needs protection by grants.
+        # The sandbox belongs to this run, so its role may have write grants.
         if not (self._trusted or self._environment.writes or self._environment.sandbox):
             await require_read_only_role(session, self._environment)
             self._trusted = True
@@ -91,7 +91,7 @@ class Database:
 
 _LISTED = 12
 
-# A role can do what every role can that it is a member of, whether it inherits from it or has to SET ROLE first.
+# A role has the privileges of every role that it is a member of, inherited or after SET ROLE.
 _GRANTS = """
 WITH able AS (
     SELECT oid, rolname FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')
@@ -143,12 +143,12 @@ ORDER BY rank, grant_text
 
 
 async def write_grants(session: Session) -> tuple[str, ...]:
-    """Return everything by which the role of the session could write, as sentences; empty for a role that only reads."""
+    """Return the write grants of the session's role as text; empty for a read-only role."""
     return tuple(row["grant_text"] for row in await session.fetch(_GRANTS))
 
 
 async def require_read_only_role(session: Session, environment: Environment) -> None:
-    """Raise ``WriteRefused`` where the role may write; the message names the grants and how to make another role."""
+    """Raise ``WriteRefused`` if the role may write. The message lists the grants and the SQL for a read-only role."""
     grants = await write_grants(session)
     if not grants:
         return
@@ -157,14 +157,14 @@ async def require_read_only_role(session: Session, environment: Environment) -> 
     more = f"\n  … and {len(grants) - _LISTED} more" if len(grants) > _LISTED else ""
     source = environment.sources.get("secrets.database", "the configuration")
     raise WriteRefused(
-        f"refused to use the database of {environment.label}: its role {role} may write, and {environment.name} forbids "
-        f"writing (writes = false).\nIts grants:\n{shown}{more}\n"
-        f"Give the DSN (from {source}) a role that only reads:\n{recipe(database)}"
+        f"refused to use the database of {environment.label}: the role {role} can write, but {environment.name} forbids "
+        f"writes (writes = false).\nWrite grants of the role:\n{shown}{more}\n"
+        f"Use a read-only role in the DSN (source: {source}):\n{recipe(database)}"
     )
 
 
 def recipe(database: str, role: str = "gaia_readonly", schema: str = "public") -> str:
-    """Return the SQL that makes a role which passes :func:`require_read_only_role`."""
+    """Return the SQL that creates a role for :func:`require_read_only_role`."""
     lines = (
         f"CREATE ROLE {role} LOGIN PASSWORD '…'",
         f'GRANT CONNECT ON DATABASE "{database}" TO {role}',

@@ -1,4 +1,4 @@
-"""What this project uses of asyncpg. Only this module imports it, for the client and for the sandbox."""
+"""The parts of asyncpg that this project uses; the only module that imports it."""
 
 from asyncpg import (
     ActiveSQLTransactionError,

@@ -1,4 +1,4 @@
-"""What a check may do with the database: the interface of every session, one that may write, and one that only reads."""
+"""Database sessions of tests: their common interface, a session that writes, and a read-only session."""
 
 import contextlib
 import re
@@ -27,17 +27,17 @@ __tracebackhide__ = hide_sql
 
 _MARK = "gaia_test"
 
-# Words of statements after which prepared ones may no longer fit. It is looked for anywhere: being wrong costs little.
+# Words of statements that may invalidate prepared statements. They are searched everywhere: a false match costs little.
 _ALTERS = re.compile(r"\b(create|alter|drop|rename|set|reset|do|call|discard)\b", re.IGNORECASE)
 
 _T = TypeVar("_T")
 
 
 class Session(Protocol):
-    """SQL with ``$1`` parameters. PostgreSQL's own errors come through as asyncpg raises them.
+    """SQL with ``$1`` parameters. Errors of PostgreSQL are those of asyncpg.
 
-    Raises ``WriteRefused`` for a write that is not permitted, ``DeadlineExceeded`` for a statement or a lock that
-    takes too long, ``Unreachable`` where the connection is lost.
+    Raises ``WriteRefused`` for a write that is not permitted, ``DeadlineExceeded`` for a slow statement or lock, and
+    ``Unreachable`` if the connection is lost.
     """
 
     async def fetch(self, statement: str, *values: Any) -> list[Record]:
@@ -50,17 +50,17 @@ class Session(Protocol):
         """Return the first column of the first row, or None."""
 
     async def execute(self, statement: str, *values: Any) -> str:
-        """Run a statement (several, where there are no values) and return its status, such as ``INSERT 0 1``."""
+        """Run a statement (or several, without values) and return its status, such as ``INSERT 0 1``."""
 
     async def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of values."""
 
     def transaction(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Give a context whose statements are undone together where it fails: to expect an error and go on."""
+        """Return a context whose statements are undone if it fails, to expect an error and continue."""
 
 
 class WritingSession:
-    """A session that reads and writes. ``depth`` is 0 where each statement commits by itself, 1 in a transaction."""
+    """A session that reads and writes. ``depth`` is 0 if each statement commits, 1 in a transaction."""
 
     def __init__(self, connection: Connection, *, depth: int) -> None:
         self._connection = connection
@@ -71,7 +71,7 @@ class WritingSession:
         """whether a statement may have altered a table"""
 
     def end(self) -> None:
-        """Take nothing more: a statement after the end would be no part of the transaction, and stay."""
+        """Reject further statements: they would not be part of the transaction."""
         self._ended = True
 
     async def fetch(self, statement: str, *values: Any) -> list[Record]:
@@ -87,7 +87,7 @@ class WritingSession:
         return await self._run(statement, lambda wire: wire.fetchval(statement, *values))
 
     async def execute(self, statement: str, *values: Any) -> str:
-        """Run a statement (several, where there are no values) and return its status."""
+        """Run a statement (or several, without values) and return its status."""
         return await self._run(statement, lambda wire: wire.execute(statement, *values))
 
     async def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -99,7 +99,7 @@ class WritingSession:
             with self._connection.sending(statement):
                 return await self._call(statement, call)
         except SERVER_ERROR as error:
-            # What the server says is for the check; the way it took through asyncpg tells nobody anything.
+            # The server's message is what the test needs; frames of asyncpg do not help.
             raise error.with_traceback(None) from None
 
     async def _call(self, statement: str, call: Callable[[Wire], Awaitable[_T]]) -> _T:
@@ -109,7 +109,7 @@ class WritingSession:
             except STALE_STATEMENT:
                 if self._wrote or self._depth == 0:
                     raise
-                # Nothing but reading came before: the transaction can be taken up from its start.
+                # Only reads came before, so the transaction can restart.
                 await wire.execute(f"ROLLBACK TO SAVEPOINT {_MARK}")
                 return await call(wire)
             finally:
@@ -123,12 +123,12 @@ class WritingSession:
 
     def _wire(self) -> contextlib.AbstractAsyncContextManager[Wire]:
         if self._ended:
-            raise GaiaError("this database session belongs to a test that has ended; ask for the fixture in each test")
+            raise GaiaError("this database session belongs to a finished test; request the fixture in each test")
         return self._connection.exclusive()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """Give a context whose statements are undone together where it fails."""
+        """Return a context whose statements are undone if it fails."""
         name = f"gaia_{self._depth}"
         begin, commit, undo = ("BEGIN", "COMMIT", "ROLLBACK") if self._depth == 0 else _savepoint(name)
         await self.execute(begin)
@@ -151,9 +151,9 @@ def _savepoint(name: str) -> tuple[str, str, str]:
 
 @contextlib.asynccontextmanager
 async def rolled_back(connection: Connection, timeouts: Timeouts) -> AsyncIterator[WritingSession]:
-    """Give a session in a transaction that is rolled back at the end.
+    """Yield a session in a transaction that is rolled back at the end.
 
-    Raises ``GaiaError`` at the end where the test ended the transaction itself: what it wrote may have stayed.
+    Raises ``GaiaError`` at the end if the test ended the transaction: its writes may be permanent.
     """
     session = WritingSession(connection, depth=1)
     async with connection.exclusive(begins=True) as wire:
@@ -171,9 +171,9 @@ async def rolled_back(connection: Connection, timeouts: Timeouts) -> AsyncIterat
 
 
 async def _undo(connection: Connection, session: WritingSession) -> str | None:
-    """Roll back; return what is wrong with that, if anything is."""
+    """Roll back; return the problem, if there is one."""
     if connection.lost:
-        return "The connection to the database broke during the test; the server has rolled back what it did."
+        return "The connection to the database was lost during the test; the server has rolled back its transaction."
     async with connection.exclusive() as wire:
         intact = await roll_back(wire, _MARK)
         if session.altered:
@@ -181,22 +181,22 @@ async def _undo(connection: Connection, session: WritingSession) -> str | None:
     if intact:
         return None
     return (
-        "the test ended the transaction that keeps it apart from other tests (COMMIT or ROLLBACK): what it wrote may "
-        "have stayed.\nUse session.transaction() for a part that is undone, or postgres_fresh to commit."
+        "the test ended the transaction that isolates it from other tests (COMMIT or ROLLBACK): its writes may be "
+        "permanent.\nUse session.transaction() for statements to undo, or postgres_fresh to commit."
     )
 
 
 Call = Literal["fetch", "fetchrow", "fetchval"]
 
 BEGIN = "BEGIN READ ONLY; SELECT 1"
-"""From the first query on the server refuses to switch the transaction to writing."""
+"""after its first query, a read-only transaction cannot be switched to writing"""
 
-# Session locks outlive the transaction in which they were taken; left behind, one could hold up a deployment.
+# Session locks outlive their transaction, and a leftover lock could block a deployment.
 _END = "ROLLBACK; SELECT pg_advisory_unlock_all()"
 
 
 class ReadOnlySession:
-    """``fetch``, ``fetchrow`` and ``fetchval``; whatever writes raises ``WriteRefused``."""
+    """A session with ``fetch``, ``fetchrow`` and ``fetchval``; writes raise ``WriteRefused``."""
 
     __slots__ = ("_ask", "_refuse")
 
@@ -219,7 +219,7 @@ class ReadOnlySession:
         return await self._run("fetchval", statement, values)
 
     async def execute(self, statement: str, *values: Any) -> NoReturn:
-        """Raise ``WriteRefused``: this call could carry several statements, so it is not sent at all."""
+        """Raise ``WriteRefused``: this call may contain several statements, so it is never sent."""
         del values
         raise self._refuse(statement)
 
@@ -232,11 +232,11 @@ class ReadOnlySession:
         try:
             return await self._ask(call, statement, values)
         except SERVER_ERROR as error:
-            # What the server says is for the check; the way it took through asyncpg tells nobody anything.
+            # The server's message is what the test needs; frames of asyncpg do not help.
             raise error.with_traceback(None) from None
 
     def transaction(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Give a context that does nothing: each call is undone by itself already."""
+        """Return a context that does nothing, because each call is undone anyway."""
         return contextlib.nullcontext()
 
 
@@ -252,7 +252,7 @@ def _reader(
             return await sent(call, statement, values)
 
     async def sent(call: Call, statement: str, values: Sequence[Any]) -> Any:
-        """Send it in a read-only transaction of its own; say of the server's refusals what they mean to a check."""
+        """Run it in its own read-only transaction; translate the server's refusals."""
         async with connection.exclusive(begins=True) as wire:
             await wire.execute(begin)
             try:
@@ -275,6 +275,6 @@ async def _end(wire: Wire) -> None:
     try:
         await wire.execute(_END)
     except BaseException:
-        # Cancelled, or lost: whoever uses the connection next must not find this transaction still open.
+        # Canceled or lost: the next user of the connection must not get this open transaction.
         wire.terminate()
         raise

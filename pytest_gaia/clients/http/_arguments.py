@@ -1,4 +1,4 @@
-"""What a check gives for one request, as it goes out. Everything here is checked before anything is sent."""
+"""The arguments of one request, validated and encoded before anything is sent."""
 
 import json
 import mimetypes
@@ -14,7 +14,7 @@ from pytest_gaia.clients.http._transport import encoded_form
 
 Content: TypeAlias = str | bytes | bytearray | memoryview
 File: TypeAlias = Content | IO[bytes] | tuple[Any, ...]
-"""Content or a binary file, or ``(filename, content)``, ``(filename, content, type)``, ``(filename, content, type, headers)``."""
+"""content or a binary file, or ``(filename, content)``, ``(filename, content, type)``, ``(filename, content, type, headers)``"""
 Files: TypeAlias = "Mapping[str, File] | Sequence[tuple[str, File]]"
 
 _CONTENT = "str or bytes"
@@ -24,25 +24,25 @@ _OCTETS = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a request carries. It shows nothing of itself: pytest shows arguments."""
+    """The body of a request. Its repr shows no content, because pytest prints arguments."""
 
     content: bytes | None = field(default=None, repr=False)
     kind: str | None = None
-    """its content type, where the check gives none"""
+    """its content type, if the test sets none"""
     shown: str | None = field(default=None, repr=False)
-    """what is recorded in place of ``content``"""
+    """text to record instead of ``content``"""
 
 
 def body_of(json: Any, content: Any, data: Any, files: Any, headers: Mapping[str, str]) -> Body:
-    """Return the one body that is given: ``json``, ``content``, or a form (``data``, ``files``, or both).
+    """Return the body: ``json``, ``content``, or a form (``data``, ``files``, or both).
 
-    Raises ``ValueError`` for more than one, and ``TypeError``, with the name of the argument, for what cannot be sent.
+    Raises ``ValueError`` for more than one body, and ``TypeError`` with the name of an invalid argument.
     """
     form = [name for name, value in (("data", data), ("files", files)) if value is not None]
     given = [name for name, value in (("json", json), ("content", content)) if value is not None]
     given += [" and ".join(form)] if form else []
     if len(given) > 1:
-        raise ValueError(f"a request has one body, not both: {', '.join(given)}")
+        raise ValueError(f"a request has only one body, and got several: {', '.join(given)}")
     if form:
         return _form(data, files, headers.get("content-type"))
     if json is not None:
@@ -51,7 +51,7 @@ def body_of(json: Any, content: Any, data: Any, files: Any, headers: Mapping[str
 
 
 def headers_of(headers: Any) -> dict[str, str]:
-    """Return headers by their names in lower case."""
+    """Return headers by their lower-case names."""
     if headers is None:
         return {}
     if not isinstance(headers, Mapping):
@@ -63,26 +63,26 @@ def headers_of(headers: Any) -> dict[str, str]:
 
 
 def text(value: Any, argument: str) -> str:
-    """Return ``value``, which has to be text."""
+    """Return ``value``; raise ``TypeError`` if it is not text."""
     if not isinstance(value, str):
         raise wrong_type(argument, value, "str")
     return value
 
 
 def seconds(value: Any, argument: str, default: float) -> float:
-    """Return a number of seconds, ``default`` for None."""
+    """Return a number of seconds; ``default`` for None."""
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise wrong_type(argument, value, "a number of seconds, for the whole answer")
-    # Not `<= 0`: a value that is not a number is less than nothing.
+        raise wrong_type(argument, value, "a number of seconds for the whole response")
+    # Not `<= 0`, which is false for NaN.
     if not value > 0:
         raise ValueError(f"{argument}: {value!r}, expected more than 0 seconds")
     return float(value)
 
 
 def wrong_type(argument: str, value: object, expected: str) -> TypeError:
-    """Return the error for an argument. It names the type and never shows the value, which may be a secret."""
+    """Return the error for an argument. It contains the type and never the value, which may be a secret."""
     return TypeError(f"{argument}: {type(value).__name__}, expected {expected}")
 
 
@@ -112,7 +112,7 @@ def _form(data: Any, files: Any, kind: str | None) -> Body:
 
 def _fields(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping):
-        raise wrong_type("data", data, "a mapping of names to values; a body of another kind is content=")
+        raise wrong_type("data", data, "a mapping of names to values; use content= for another kind of body")
     for name, value in data.items():
         text(name, "data: a name")
         for item in value if isinstance(value, (list, tuple)) else (value,):
@@ -151,13 +151,13 @@ def _checked(name: str, filename: Any, content: Any, kind: Any, headers: Any) ->
         kind = kind or mimetypes.guess_type(filename)[0] or _OCTETS
     if kind is not None:
         text(kind, f"{argument}: type")
-    # Read at once: an attempt that is made again sends the same.
+    # Read now, so that a retry sends the same content.
     content = content.read() if hasattr(content, "read") else content
     return filename, _bytes(content, argument, _FILE), kind, headers_of(headers)
 
 
 def _shown(fields: Mapping[str, Any], uploads: list[_Upload]) -> str:
-    """What is recorded of a form with files: their names, sizes and types, never their content."""
+    """Return the record of a form with files: names, sizes and types of the files, never their content."""
     shown: dict[str, list[Any]] = {
         name: list(value) if isinstance(value, (list, tuple)) else [value] for name, value in fields.items()
     }
@@ -172,7 +172,7 @@ Params: TypeAlias = "Mapping[str, Any] | Sequence[tuple[str, Any]]"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _DOTS = (".", "..")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# What a request line cannot hold, in a path and in a query. Percent signs that escape something stay.
+# Characters that a request line cannot contain, in a path and in a query. Percent signs that escape something stay.
 _UNSAFE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^!-~]|[\"<>`{}]")
 _UNSAFE_IN_QUERY = re.compile(r"%(?![0-9A-Fa-f]{2})|[^!-~]|[\"<>]")
 _CONTAINERS = (bytes, bytearray, memoryview, Mapping, list, tuple, set, frozenset)
@@ -181,24 +181,24 @@ _CONTAINERS = (bytes, bytearray, memoryview, Mapping, list, tuple, set, frozense
 def fill(template: str, values: Mapping[str, object] | None) -> str:
     """Return ``template`` with each ``{name}`` replaced by the quoted value. Raises ``ValueError`` for a mismatch."""
     if not template.startswith("/"):
-        raise ValueError(f"a path starts with a slash: {template!r}")
+        raise ValueError(f"a path must start with a slash: {template!r}")
     if "#" in template:
-        raise ValueError(f"a fragment is never sent: {template!r}; a '#' in a path or a query is written %23")
+        raise ValueError(f"a fragment is never sent: {template!r}; write a '#' in a path or a query as %23")
     if _CONTROL.search(template):
-        raise ValueError(f"a path holds no line break or control character: {template!r}")
+        raise ValueError(f"a path must not contain a line break or another control character: {template!r}")
     quoted = dict(_quoted(values))
     names = set(_PARAMETER.findall(template))
     if names != set(quoted):
-        raise ValueError(f"{template!r} needs path_params for {sorted(names)}, given were {sorted(quoted)}")
+        raise ValueError(f"{template!r} needs path_params for {sorted(names)}, got {sorted(quoted)}")
     filled = _PARAMETER.sub(lambda match: quoted[match[1]], template)
     _check_dots(template, filled)
     return filled
 
 
 def url_of(base_url: str, path: str, params: Any) -> str:
-    """Return the URL to ask for: ``path`` below ``base_url``, with ``params`` in addition to the query that it has.
+    """Return the URL to request: ``path`` below ``base_url``, with ``params`` added to its query.
 
-    The part behind the host is the request line's, byte for byte: dots in it are not resolved.
+    The part after the host is sent byte for byte: dots in it are not resolved.
     """
     scheme, _, rest = base_url.partition("://")
     host, slash, prefix = rest.partition("/")
@@ -219,12 +219,12 @@ def _quoted(values: Any) -> Iterator[tuple[str, str]]:
 
 
 def _check_dots(template: str, filled: str) -> None:
-    """Refuse a parameter that makes ``.`` or ``..`` of a segment: servers and proxies take it for another path."""
+    """Reject a parameter that turns a segment into ``.`` or ``..``: servers and proxies resolve it to another path."""
     segments = (each.partition("?")[0].split("/") for each in (template, filled))
     for written, segment in zip(*segments, strict=True):
         if segment in _DOTS and written != segment:
             raise ValueError(
-                f"path_params: {written!r} becomes {segment!r}, which leads to another path. To ask for it, write it in the path."
+                f"path_params: {written!r} becomes {segment!r}, which is another path. Write it in the path if you mean it."
             )
 
 
@@ -244,7 +244,7 @@ def _items(params: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(params, Mapping):
         return params.items()
     if not isinstance(params, (list, tuple)):
-        raise wrong_type("params", params, "a mapping or a list of pairs; a query that is text belongs in the path")
+        raise wrong_type("params", params, "a mapping or a list of pairs; put a query that is text into the path")
     for pair in params:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise wrong_type("params: an item", pair, "a pair of a name and a value")

@@ -1,4 +1,4 @@
-"""One HTTP exchange: a request is sent, again where that is allowed; what became of it is recorded, and a failure explained."""
+"""One HTTP exchange: send a request, retry where allowed, record the result and explain failures."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ __tracebackhide__ = hide
 _REMEMBERED = 200
 
 Identity = Mapping[str, Secret]
-"""The headers by which a client says who it is; secrets, so that no traceback shows them."""
+"""headers that identify the client; secrets, so that no traceback shows them"""
 
 
-# No repr: pytest shows arguments in tracebacks, and a link's would fill pages.
+# No repr: pytest shows arguments in tracebacks, and this one would be very long.
 @dataclass(frozen=True, slots=True, repr=False)
 class Link:
-    """The way to one service. ``route_of`` turns method and path into the path to ask for (the gateway's, where the
-    service has no URL of its own) and raises ``NotApplicable`` where there is no way.
+    """How to reach one service.
+
+    ``route_of`` returns the path to request for a method and path: the gateway's if the service has no URL of its own.
+    It raises ``NotApplicable`` if there is no route.
     """
 
     service: str
@@ -58,10 +60,10 @@ class Link:
         identity: Identity,
         within: float,
     ) -> Call:
-        """Return the request as it will go out; raises ``WriteRefused`` or ``NotApplicable`` if it must not or cannot.
+        """Return the request to send.
 
-        ``headers`` win over those of ``identity`` and ``body``. Raises ``TypeError`` or ``ValueError`` for an argument
-        that cannot be sent.
+        ``headers`` override those of ``identity`` and ``body``. Raises ``TypeError`` or ``ValueError`` for an invalid
+        argument, ``WriteRefused`` for a write that is not permitted, ``NotApplicable`` without a route.
         """
         verb = text(method, "method").upper()
         route = self.route_of(verb, text(template, "path"))
@@ -76,19 +78,19 @@ class Link:
 
     @contextlib.asynccontextmanager
     async def send(self, call: Call) -> AsyncIterator[Attempt]:
-        """Send the request, again where that is allowed, and give the attempt whose answer has begun. Each one is recorded.
+        """Send the request, with retries where allowed, and yield the attempt whose response has begun.
 
-        Raises ``Unreachable`` or ``DeadlineExceeded``.
+        Each attempt is recorded. Raises ``Unreachable`` or ``DeadlineExceeded``.
         """
         trials = Trials(call.outgoing.method, connect=min(self.environment.timeouts.connect, call.within))
         until = self.transport.home.enter().time() + call.within
         async with contextlib.AsyncExitStack() as stack:
-            attempt = await self._answered(call, until, trials, stack)
+            attempt = await self._begun(call, until, trials, stack)
             yield attempt
-            # A check that has seen enough may leave before the end; what it saw is the record.
+            # A test may leave before the end of the body; the record then holds what it read.
             attempt.finish()
 
-    async def _answered(self, call: Call, until: float, trials: Trials, stack: contextlib.AsyncExitStack) -> Attempt:
+    async def _begun(self, call: Call, until: float, trials: Trials, stack: contextlib.AsyncExitStack) -> Attempt:
         while True:
             attempt = Attempt(self, call, trials.attempt, until)
             stack.callback(attempt.give_up)
@@ -106,7 +108,7 @@ class Link:
 
 _KINDS = {
     "connect": Unreachable.kind,
-    "answer": Unreachable.kind,
+    "response": Unreachable.kind,
     "deadline": DeadlineExceeded.kind,
     "size": UnexpectedResponse.kind,
     "encoding": UnexpectedResponse.kind,
@@ -115,23 +117,23 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request of a check, as it will be tried."""
+    """A request of a test, before its first attempt."""
 
     service: str
     via: str
     route: str
     outgoing: Outgoing
     within: float
-    """seconds for the whole answer"""
+    """seconds for the whole response"""
     shown: str | None = field(default=None, repr=False)
-    """what is recorded of the body in its place"""
+    """text to record instead of the body"""
 
 
 class Attempt:
-    """One attempt of one request. Exactly one :class:`Exchange` is recorded of it: when its answer is complete, when it
-    breaks off, or when the check leaves.
+    """One attempt of one request.
 
-    ``until`` is the event loop's time at which the whole answer has to be there, with all attempts.
+    Records exactly one :class:`Exchange`: when the response is complete, when it fails, or when the test stops reading.
+    ``until`` is the deadline for the whole response, all attempts included, in the event loop's time.
     """
 
     def __init__(self, link: Link, call: Call, number: int, until: float) -> None:
@@ -148,7 +150,7 @@ class Attempt:
         self._exchange: Exchange | None = None
 
     async def begin(self, stack: contextlib.AsyncExitStack, connect: float) -> None:
-        """Send the request and wait for the head of the answer, which ``stack`` closes. Raises :class:`Fault`."""
+        """Send the request and wait for the head of the response; ``stack`` closes it. Raises :class:`Fault`."""
         most = self._link.environment.max_response_mib * MIB
         opening = self._link.transport.open(self._call.outgoing, self._progress, connect=connect, most=most)
         try:
@@ -159,13 +161,16 @@ class Attempt:
 
     @property
     def incoming(self) -> Incoming:
-        """The head of the answer."""
+        """The head of the response."""
         if self._incoming is None:
-            raise RuntimeError("no answer has begun")
+            raise RuntimeError("no response has begun")
         return self._incoming
 
     async def chunk(self) -> bytes | None:
-        """Return the next piece of the body, or None after the last. Raises the error of an answer that broke off, always."""
+        """Return the next piece of the body, or None after the last.
+
+        Raises the error of an incomplete response, also when called again.
+        """
         try:
             if self._fault is not None:
                 raise self._fault
@@ -185,7 +190,7 @@ class Attempt:
             raise self._late() from None
         if piece is not None:
             self._received.append(piece)
-            # What has been read already comes without a wait, and so without an end by the deadline.
+            # Data that is already buffered comes without a wait, so the timeout above never ends it.
             if asyncio.get_running_loop().time() > self._until:
                 raise self._late()
         return piece
@@ -198,14 +203,14 @@ class Attempt:
 
     @property
     def text(self) -> str:
-        """The body so far, in the charset that the answer names."""
+        """The body so far, decoded with the charset of the response."""
         try:
             return b"".join(self._received).decode(self.incoming.charset, errors="replace")
         except LookupError:
             return b"".join(self._received).decode("utf-8", errors="replace")
 
     def failed(self, fault: Fault) -> ServiceError:
-        """Record an attempt that broke off, and return the error that tells of it."""
+        """Record a failed attempt and return its error."""
         link = self._link
         if fault.stage == "request":
             return ServiceError(f"the request to {link.service} was not sent: {link.redactor.text(fault.reason)}.")
@@ -213,29 +218,29 @@ class Attempt:
         return explain(fault, exchange, link.environment, link.base_url)
 
     def give_up(self) -> None:
-        """Record an attempt that the check ends, unless nothing of it was sent."""
+        """Record an attempt that the test canceled, unless nothing was sent."""
         if self._progress.begun:
-            self.finish("given up by the check")
+            self.finish("canceled by the test")
 
     def finish(self, error: str | None = None) -> Exchange:
-        """Record the exchange, once, and return it; ``error`` is what failed instead of an answer."""
+        """Record the exchange once and return it. ``error`` is why there is no response."""
         if self._exchange is None:
-            self._exchange = self._made(error)
+            self._exchange = self._recorded(error)
             self._link.exchanges.append(self._exchange)
             self._link.recorder(self._exchange)
         return self._exchange
 
     def _late(self) -> Fault:
-        """Return the fault of a deadline that has passed, with how far the answer had come."""
-        up = f"the {self._call.within:g} s for it are up"
+        """Return the fault of an exceeded deadline, with the progress of the response."""
+        limit = f"{self._call.within:g} s"
         if not self._progress.connected:
-            return Fault("connect", f"{up} before there was a connection")
+            return Fault("connect", f"not connected within {limit}")
         if self._incoming is None:
-            return Fault("deadline", f"{up}, no byte of an answer came")
-        return Fault("deadline", f"{up}, {sum(map(len, self._received))} bytes of the answer came")
+            return Fault("deadline", f"no response within {limit}")
+        return Fault("deadline", f"only {sum(map(len, self._received))} bytes of the response within {limit}")
 
-    def _made(self, error: str | None) -> Exchange:
-        # First, because a path may hold what is a secret in the route as well.
+    def _recorded(self, error: str | None) -> Exchange:
+        # First, because a secret in the path may also be part of the route.
         request = self._request()
         return Exchange(
             service=self._call.service,
@@ -252,7 +257,7 @@ class Attempt:
     def _with_received(self, error: str) -> str:
         if not self._received:
             return error
-        return f"{error}; status {self.incoming.status}, received until then: {self._capped(self.text)}"
+        return f"{error}; status {self.incoming.status}, received so far: {self._capped(self.text)}"
 
     def _request(self) -> SentRequest:
         outgoing = self._call.outgoing
@@ -275,14 +280,14 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 _PAUSES = (0.1, 0.3)
 
-# What is left of the time for connecting must be worth another try.
+# Seconds of the connect timeout that must be left for another attempt.
 _WORTH = 0.05
 
 
 class Trials:
-    """Counts the attempts of one request and says whether there is another.
+    """Counts the attempts of one request and decides about the next one.
 
-    All attempts to connect share one budget of ``connect`` seconds, so that a dead endpoint is told in that time.
+    All attempts share one budget of ``connect`` seconds, so that a dead endpoint is reported within that time.
     """
 
     def __init__(self, method: str, *, connect: float) -> None:
@@ -298,7 +303,7 @@ class Trials:
         return max(self._until - time.monotonic(), _WORTH)
 
     def pause_after(self, fault: Fault) -> float | None:
-        """Return the seconds to wait before the next attempt, or None if there is none."""
+        """Return the seconds to wait before the next attempt; None if there is none."""
         pause = self._pause(fault)
         if pause is not None:
             self.attempt += 1
@@ -308,35 +313,35 @@ class Trials:
         if fault.stage == "connect" and self._pauses and self.connect > self._pauses[0] + _WORTH:
             return self._pauses.pop(0)
         if fault.stale and self._repeatable and not self._stale:
-            # The server closed the connection before the request reached it; the next attempt opens a new one.
+            # The server closed the idle connection before the request reached it; the next attempt opens a new one.
             self._stale = True
             return 0.0
         return None
 
 
 def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url: str) -> ServiceError:
-    """Return the error for a request that got no complete answer, with the exchange in its message."""
+    """Return the error for a request without a complete response. Its message contains the exchange."""
     if fault.stage == "connect":
         return Unreachable(_no_connection(fault, exchange, environment, base_url))
     if fault.stage == "deadline":
         return DeadlineExceeded(
-            f"{exchange.service} did not answer in time: {fault.reason}.\n"
-            f"The connection stood; the service is slow or hangs. Deadlines of {environment.label} are in gaia.toml: "
-            f"[env.{environment.name}.timeouts].\n\n{transcript(exchange)}"
+            f"{exchange.service} did not respond in time: {fault.reason}.\n"
+            f"The connection was open, so the service is slow or hangs. The timeouts of {environment.label} are in "
+            f"[env.{environment.name}.timeouts] of gaia.toml.\n\n{transcript(exchange)}"
         )
     if fault.stage == "encoding":
         return UnexpectedResponse(
-            f"the answer of {exchange.service} cannot be read: {fault.reason}.\n\n{transcript(exchange)}", exchange
+            f"cannot decode the response of {exchange.service}: {fault.reason}.\n\n{transcript(exchange)}", exchange
         )
     if fault.stage == "size":
         return UnexpectedResponse(
-            f"{exchange.service} answered with more than is read: {fault.reason}.\n"
-            f"The bound is `max_response_mib` in [env.{environment.name}] of gaia.toml.\n\n{transcript(exchange)}",
+            f"the response of {exchange.service} is too large: {fault.reason}.\n"
+            f"The limit is `max_response_mib` in [env.{environment.name}] of gaia.toml.\n\n{transcript(exchange)}",
             exchange,
         )
     return Unreachable(
-        f"{exchange.service} broke the connection off before its answer was complete: {fault.reason}.\n"
-        f"Look at the log of the service: it crashed, restarted, or something between cut the line.\n\n"
+        f"the connection to {exchange.service} was closed before the response was complete: {fault.reason}.\n"
+        f"Check the log of the service: it crashed, restarted, or a proxy closed the connection.\n\n"
         f"{transcript(exchange)}"
     )
 
@@ -345,12 +350,12 @@ def _no_connection(fault: Fault, exchange: Exchange, environment: Environment, b
     via = "" if exchange.via == "direct" else f" (through the {exchange.via})"
     service = exchange.service if exchange.via == "direct" else exchange.via
     source = environment.sources.get(f"urls.{service}", "default")
-    remedy = f"Start the service or its machine, or name another URL: --gaia-url {service}=URL."
+    remedy = f"Start the service or its machine, or set another URL: --gaia-url {service}=URL."
     if fault.remedy:
         remedy = f"{fault.remedy[0].upper()}{fault.remedy[1:]}"
     tries = f"{exchange.attempt} attempts" if exchange.attempt > 1 else "1 attempt"
     return (
-        f"{exchange.service}{via} cannot be reached at {mask_url(base_url)}: {fault.reason} ({tries}).\n"
-        f"The URL comes from {source}, environment {environment.label}.\n"
+        f"{exchange.service}{via} is unreachable at {mask_url(base_url)}: {fault.reason} ({tries}).\n"
+        f"Source of the URL: {source}. Environment: {environment.label}.\n"
         f"{remedy}\n\n{transcript(exchange)}"
     )

@@ -1,4 +1,4 @@
-"""Streams of server-sent events: from bytes to events, as the HTML standard reads them, and what a check sees of them."""
+"""Server-sent events: decode a stream by the HTML standard, and iterate over its events."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __tracebackhide__ = hide
 
 
 class EventStream:
-    """Events as they come: ``async for event in events``.
+    """A stream of server-sent events: ``async for event in events``.
 
-    Reading ends with the stream. It raises ``DeadlineExceeded`` when the time for the whole stream is up and
-    ``Unreachable`` when the connection breaks; ``seen`` then holds the events until that point.
+    Iteration ends with the stream. It raises ``DeadlineExceeded`` after the time limit for the whole stream, and
+    ``Unreachable`` if the connection breaks; ``seen`` then holds the events so far.
     """
 
     def __init__(self, attempt: Attempt) -> None:
@@ -33,7 +33,7 @@ class EventStream:
 
     @property
     def seen(self) -> tuple[ServerSentEvent, ...]:
-        """The events that were read so far."""
+        """The events so far."""
         return tuple(self._seen)
 
     def __aiter__(self) -> AsyncIterator[ServerSentEvent]:
@@ -56,7 +56,7 @@ class EventStream:
 
 
 async def require_events(attempt: Attempt) -> None:
-    """Raise ``UnexpectedResponse`` with the whole exchange for an answer that is no stream of events."""
+    """Raise ``UnexpectedResponse`` with the whole exchange if the response is not a stream of events."""
     status, kind = attempt.incoming.status, Headers(attempt.incoming.headers).get("content-type", "nothing")
     if status == 200 and kind.startswith("text/event-stream"):
         return
@@ -65,37 +65,37 @@ async def require_events(attempt: Attempt) -> None:
 
 
 DONE = "[DONE]"
-"""The literal by which the platform ends a stream."""
+"""the data of the last event of a stream of the platform"""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event. ``data`` is decoded JSON where it is JSON, else the text as it came, such as ``[DONE]``."""
+    """One event. ``data`` is decoded JSON, or the text itself if it is not JSON, such as ``[DONE]``."""
 
     data: Any
     text: str
-    """the data as it came"""
+    """the data as text"""
     name: str = "message"
     """the ``event`` field"""
     id: str | None = None
 
     @property
     def type(self) -> str | None:
-        """The ``type`` field of the data, or None where there is none."""
+        """The ``type`` field of the data, or None."""
         kind = self.data.get("type") if isinstance(self.data, dict) else None
         return kind if isinstance(kind, str) else None
 
 
 class Decoder:
-    """Takes a stream piece by piece, cut anywhere, and gives the events that are complete.
+    """Decodes a stream from pieces of any length into complete events.
 
-    An event at the end that no blank line follows is not an event: the stream was cut.
+    Text at the end without a blank line after it is not an event: the stream was truncated.
     """
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="replace").decode
         self._rest: list[str] = []
-        """the line that has begun, piece by piece: it may be long"""
+        """pieces of an incomplete line, which may be long"""
         self._is_held = False
         self._data: list[str] = []
         self._name = ""
@@ -107,7 +107,7 @@ class Decoder:
         return [event for event in events if event is not None]
 
     def _lines(self, text: str) -> list[str]:
-        # A carriage return at the end may be half of a line end.
+        # A carriage return at the end may be the first half of a line break.
         text = f"\r{text}" if self._is_held else text
         self._is_held = text.endswith("\r")
         first, *others = text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n").split("\n")

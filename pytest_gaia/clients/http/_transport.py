@@ -1,14 +1,14 @@
-"""The wire below the HTTP client, and the only importer of httpx.
+"""The HTTP transport; the only module that imports httpx.
 
-Faults of httpx 0.28 that end here:
+It works around these faults of httpx 0.28:
 
-* A request that is cancelled while it waits for a connection leaves a slot of the pool taken for good (httpcore
-  #1093). Requests wait here, in front of the pool, never in it; and a pool in which anything was cancelled or failed
-  is retired: it serves what is in flight, new requests get a new one.
-* It reads proxies and certificates from the environment by rules of its own. Here :mod:`~pytest_gaia.clients.wire` does,
-  for the readiness checks as well.
-* A connection that the server closed while it was idle shows as a protocol error. :class:`Fault` says so (``stale``).
-* It decodes whatever it has read at once, however much that becomes. Here a body is decoded piece by piece, up to a bound.
+* A request that is canceled while it waits for a connection occupies a slot of the pool for ever (httpcore #1093).
+  Requests wait in front of the pool instead. After a cancellation or a failure the pool is retired: it finishes the
+  requests in flight, and new requests get a new pool.
+* It reads proxies and certificates from variables in its own way. Here :mod:`~pytest_gaia.clients.wire` reads them, for
+  readiness probes too.
+* An idle connection that the server closed is reported as a protocol error. :class:`Fault` marks it as ``stale``.
+* It decodes a whole chunk at once, however large the result is. Here a body is decoded in small pieces, up to a limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pytest_gaia import __version__
 from pytest_gaia.clients.reasons import reason_of, remedy_of
 from pytest_gaia.clients.wire import HomeLoop, proxy_for, trusted
 
-# Below the five seconds after which uvicorn closes an idle connection: who closes first is then never in doubt.
+# Less than the five seconds after which uvicorn closes an idle connection, so that this side closes first.
 _KEEPALIVE = 4.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=_KEEPALIVE)
 
@@ -35,19 +35,19 @@ _PIECE = 64 * 1024
 """bytes that decoding makes at a time"""
 _MOST_ENCODINGS = 4
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-"""encoding that is asked for → how zlib reads it"""
+"""accepted content encoding → window bits of zlib"""
 MIB = 1024 * 1024
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 CONNECTIONS = 100
-"""requests to one base URL that may be under way at a time; more wait for their turn"""
+"""limit of concurrent requests to one base URL; further requests wait"""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request as it goes out. It shows its method only: all else may hold secrets, and pytest shows arguments."""
+    """A request to send. Its repr shows only the method, because the rest may contain secrets."""
 
     method: str
     url: str = field(repr=False)
@@ -55,22 +55,20 @@ class Outgoing:
     body: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Raise ``ValueError`` for a header that cannot be sent. It names the header, and shows no value."""
+        """Raise ``ValueError`` for an invalid header. The message contains its name, never its value."""
         for name, value in self.headers:
             if not _HEADER_NAME.fullmatch(name):
-                raise ValueError(f"headers: {name!r} is not the name of a header")
+                raise ValueError(f"headers: {name!r} is not a valid header name")
             if problem := _problem_of(value):
-                raise ValueError(
-                    f"headers: the value of {name} cannot be sent: it {problem} (its {len(value)} characters are not shown)"
-                )
+                raise ValueError(f"headers: the value of {name} {problem} (the {len(value)} characters are not shown)")
 
 
 def _problem_of(value: str) -> str:
     if value != value.strip():
         return "begins or ends with white space, such as the line break at the end of a file"
     if _CONTROLS.search(value):
-        return "holds a line break or another control character"
-    return "" if value.isascii() else "holds a character that is not ASCII"
+        return "contains a line break or another control character"
+    return "" if value.isascii() else "contains a character that is not ASCII"
 
 
 class _Closable(Protocol):
@@ -79,21 +77,21 @@ class _Closable(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """How far a request has come, as httpcore's trace tells it."""
+    """The progress of a request, from httpcore's trace events."""
 
     opened: bool = False
-    """it opens a connection of its own"""
+    """whether it opened a new connection"""
     connected: bool = False
     half_open: _Closable | None = None
-    """the socket while TLS is negotiated on it; httpcore forgets it when it is cancelled at that time"""
+    """the socket during TLS negotiation; httpcore leaks it if it is canceled at that time"""
 
     @property
     def begun(self) -> bool:
-        """Whether anything went out to the network."""
+        """Whether anything was sent to the network."""
         return self.opened or self.connected
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take note of an event of httpcore."""
+        """Handle a trace event of httpcore."""
         if event == "connection.connect_tcp.started":
             self.opened = True
         elif event == "connection.connect_tcp.complete":
@@ -105,7 +103,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """The head of an answer, and its body piece by piece."""
+    """The head of a response, and its body as an iterator of pieces."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -113,13 +111,14 @@ class Incoming:
     chunks: AsyncIterator[bytes] = field(repr=False)
 
 
-Stage: TypeAlias = Literal["request", "connect", "answer", "deadline", "size", "encoding"]
+Stage: TypeAlias = Literal["request", "connect", "response", "deadline", "size", "encoding"]
 
 
 class Fault(Exception):
-    """No complete answer: ``stage`` is how far it came, ``stale`` that an idle connection had been closed.
+    """A request without a complete response. ``stale``: the server had closed the idle connection.
 
-    ``request`` is a request that this side could not send; ``encoding`` a body that is not what the answer declares.
+    ``stage`` is where it failed: ``request`` means that it could not be sent, ``encoding`` that the body does not have
+    the declared encoding.
     """
 
     def __init__(self, stage: Stage, reason: str, *, stale: bool = False, remedy: str = "") -> None:
@@ -128,7 +127,7 @@ class Fault(Exception):
         self.reason = reason
         self.stale = stale
         self.remedy = remedy
-        """what to do, where it is known for this reason"""
+        """what to do, if there is a specific remedy"""
 
 
 @dataclass(slots=True)
@@ -153,10 +152,10 @@ class Transport:
     async def open(
         self, request: Outgoing, progress: Progress, *, connect: float, most: int
     ) -> AsyncIterator[Incoming]:
-        """Send ``request`` and give the answer as soon as its head is there; ``progress`` tells how far it has come.
+        """Send ``request`` and yield the response as soon as its head is there; update ``progress``.
 
-        ``connect`` bounds connecting, in seconds, and ``most`` the body, in bytes once it is decoded; all other time is for the
-        caller to bound. Raises :class:`Fault`; ``GaiaError`` in another event loop than its own.
+        ``connect`` limits connecting, in seconds; ``most`` limits the decoded body, in bytes. All other time limits are
+        the caller's. Raises :class:`Fault`, and ``GaiaError`` in another event loop than its own.
         """
         self.home.enter()
         async with self._turns, self._lease() as client:
@@ -172,7 +171,7 @@ class Transport:
             with _faults(progress, self._proxy):
                 response = await client.send(message, stream=True)
             if not progress.begun:
-                raise Fault("request", f"httpx returned an answer all the same; {_MOCKED}")
+                raise Fault("request", f"httpx returned a response without sending the request; {_MOCKED}")
             return response
         except BaseException:
             if progress.half_open is not None:
@@ -180,7 +179,7 @@ class Transport:
             raise
 
     async def aclose(self) -> None:
-        """Close every connection that is not in use; the others are closed by whoever still uses them."""
+        """Close all idle connections. Connections in use are closed when their requests end."""
         if self._pool is not None:
             self._retire(self._pool)
         if self._closing:
@@ -216,7 +215,7 @@ class Transport:
         self._in_background(pool.client.aclose())
 
     def _in_background(self, closing: Coroutine[Any, Any, None]) -> None:
-        # A task of its own: whoever was cancelled here may be cancelled again and would leave the sockets open.
+        # A separate task: a second cancellation of the current one would leave the sockets open.
         task = asyncio.get_running_loop().create_task(closing, name="gaia-http-close")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -234,7 +233,7 @@ class Transport:
         )
 
 
-_MOCKED = "a mock of httpx, such as pytest-httpx or respx, has to let requests to the environment pass"
+_MOCKED = "exclude the environment from mocks of httpx such as pytest-httpx or respx"
 
 
 @contextlib.contextmanager
@@ -248,13 +247,13 @@ def _faults(progress: Progress, proxy: str = "") -> Iterator[None]:
             raise Fault("request", f"{reason_of(error)}; {_MOCKED}") from error
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
             raise Fault("connect", f"{reason_of(error)}{proxy}", remedy=remedy_of(error)) from error
-        raise Fault("answer", reason_of(error), stale=not progress.opened) from error
+        raise Fault("response", reason_of(error), stale=not progress.opened) from error
 
 
 def encoded_form(
     fields: Mapping[str, Any], files: Sequence[tuple[str, tuple[Any, ...]]], kind: str | None
 ) -> tuple[bytes, str]:
-    """Return a form as httpx encodes it, and its content type: multipart with ``files``. ``kind`` is the type that is given."""
+    """Return an encoded form and its content type: multipart if there are ``files``. ``kind`` is the given type."""
     message = httpx.Request(
         "POST", "http://form", headers={"content-type": kind} if kind else None, data=fields, files=list(files) or None
     )
@@ -262,7 +261,7 @@ def encoded_form(
 
 
 class _Target(httpx.URL):
-    """A URL whose part behind the host goes out as it is: httpx would resolve ``..`` in it."""
+    """A URL whose path and query are sent unchanged; httpx would resolve ``..`` in them."""
 
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.partition("://")
@@ -287,19 +286,19 @@ def _message(request: Outgoing, connect: float, progress: Progress) -> httpx.Req
         content=request.body,
         extensions={"timeout": timeout.as_dict(), "trace": progress.trace},
     )
-    # It has made a plain one of it.
+    # httpx replaced it with a plain URL.
     message.url = url
     return message
 
 
 async def _chunks(response: httpx.Response, progress: Progress, most: int) -> AsyncIterator[bytes]:
     encodings = [each.strip().lower() for each in response.headers.get_list("content-encoding", split_commas=True)]
-    # The last encoding was applied last. What nobody asked for is handed on as it came.
+    # The last encoding was applied last. A body with an unknown encoding is passed on unchanged.
     known = [each for each in encodings if each not in ("", "identity")]
     layers = [_Layer(each, most) for each in reversed(known)] if all(each in _WINDOWS for each in known) else []
     if len(layers) > _MOST_ENCODINGS:
-        raise Fault("encoding", f"its body is encoded {len(layers)} times")
-    broken = f"its body is not {', '.join(known)}, as its content-encoding declares"
+        raise Fault("encoding", f"the body is encoded {len(layers)} times")
+    broken = f"the body is not {', '.join(known)}, as its content-encoding declares"
     size = 0
     try:
         with _faults(progress):
@@ -312,7 +311,7 @@ async def _chunks(response: httpx.Response, progress: Progress, most: int) -> As
     except zlib.error as error:
         raise Fault("encoding", f"{broken} ({error})") from error
     if any(layer.is_open for layer in layers):
-        raise Fault("encoding", f"{broken} (it ends too early)")
+        raise Fault("encoding", f"{broken} (truncated)")
 
 
 def _decoded(data: bytes, layers: list[_Layer]) -> Iterator[bytes]:
@@ -324,11 +323,11 @@ def _decoded(data: bytes, layers: list[_Layer]) -> Iterator[bytes]:
 
 
 def _too_large(most: int) -> Fault:
-    return Fault("size", f"its body has more than {most / MIB:g} MiB once it is decoded")
+    return Fault("size", f"the decoded body has more than {most / MIB:g} MiB")
 
 
 class _Layer:
-    """One encoding of a body. It makes small pieces, and ends at a bound even where the next layer makes nothing of them."""
+    """Decodes one encoding of a body in small pieces, up to a limit for this layer."""
 
     def __init__(self, encoding: str, most: int) -> None:
         self._zlib = zlib.decompressobj(_WINDOWS[encoding])
@@ -336,10 +335,10 @@ class _Layer:
         self._most = most
         self._made = 0
         self.is_open = False
-        """whether it has begun, and not come to its end"""
+        """whether it has begun and not ended"""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what ``data`` becomes."""
+        """Yield the decoded pieces of ``data``."""
         self.is_open = self.is_open or bool(data)
         is_more = True
         while is_more and not self._zlib.eof:
@@ -357,7 +356,7 @@ class _Layer:
         try:
             return self._zlib.decompress(data, _PIECE)
         except zlib.error:
-            # Some servers leave out the head that deflate has in HTTP.
+            # Some servers omit the zlib header of deflate.
             if not self._may_be_bare or self._made:
                 raise
             self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -1,4 +1,4 @@
-"""The HTTP client of one service: guarded, recorded, with deadlines, and answers that explain themselves."""
+"""The HTTP client of one service, with a write guard, recording, deadlines and detailed errors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __tracebackhide__ = hide
 
 
 class HttpClient:
-    """Requests to one service of the environment.
+    """An HTTP client of one service of the environment.
 
-    By default it presents the environment's API key (or its token, where there is no key). ``as_user``, ``with_key``
-    and ``anonymous`` return views with another identity that share the connections.
+    It sends the environment's API key, or its token if there is no key. ``as_user``, ``with_key`` and ``anonymous``
+    return clients with another identity that share the connections.
     """
 
     def __init__(self, link: Link, identity: Identity) -> None:
@@ -32,7 +32,7 @@ class HttpClient:
 
     @property
     def service(self) -> str:
-        """The service that answers: gateway, auth, asset or chat."""
+        """The name of the service: gateway, auth, asset or chat."""
         return self._link.service
 
     @property
@@ -42,26 +42,26 @@ class HttpClient:
 
     @property
     def base_url(self) -> str:
-        """Where requests go; the gateway's URL where the service has none of its own."""
+        """The base URL of requests; the gateway's if the service has no URL of its own."""
         return self._link.base_url
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """The latest exchanges of this client and its views, oldest first (at most 200)."""
+        """The latest 200 exchanges of this client and the clients derived from it, oldest first."""
         return tuple(self._link.exchanges)
 
     def as_user(self, token: str) -> HttpClient:
-        """Return a view that presents ``token`` as a bearer token, and no API key."""
+        """Return a client that sends ``token`` as a bearer token, and no API key."""
         self._link.redactor.learn(text(token, "token"))
         return HttpClient(self._link, {"authorization": Secret(f"Bearer {token}")})
 
     def with_key(self, key: str) -> HttpClient:
-        """Return a view that presents another API key."""
+        """Return a client that sends another API key."""
         self._link.redactor.learn(text(key, "key"))
         return HttpClient(self._link, {"x-api-key": Secret(key)})
 
     def anonymous(self) -> HttpClient:
-        """Return a view that presents neither key nor token."""
+        """Return a client that sends no credentials."""
         return HttpClient(self._link, {})
 
     async def request(
@@ -78,16 +78,16 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Response:
-        """Send a request and return the answer, whatever its status; redirects are not followed.
+        """Send a request and return the response, whatever its status. Redirects are not followed.
 
-        ``path`` may be a template (``/personas/{persona_id}``) that ``path_params`` fill; it is recorded as the route.
-        It goes out as it is written, dots and all. ``params``, a mapping or a list of pairs, are added to its query.
+        ``path`` may be a template such as ``/personas/{persona_id}``, filled from ``path_params`` and recorded as the
+        route. It is sent unchanged, dots included. ``params`` is a mapping or a list of pairs, added to the query.
 
-        ``json`` is encoded as the body, ``content`` sent as it is, ``data`` as a form, ``files`` (with ``data`` or
-        without) as a multipart form, all as httpx takes them. ``timeout`` is in seconds, for the whole answer; the
-        environment's ``answer`` where it is not given.
+        The body is ``json``, ``content`` (sent unchanged), ``data`` (a form), or ``files`` with or without ``data`` (a
+        multipart form); the arguments are those of httpx. ``timeout`` is the number of seconds for the whole response;
+        its default is ``timeouts.response`` of the environment.
 
-        Raises ``TypeError`` or ``ValueError`` for an argument that cannot be sent, ``WriteRefused``, ``NotApplicable``,
+        Raises ``TypeError`` or ``ValueError`` for an invalid argument, ``WriteRefused``, ``NotApplicable``,
         ``Unreachable`` or ``DeadlineExceeded``.
         """
         given = headers_of(headers)
@@ -104,7 +104,7 @@ class HttpClient:
         try:
             return await self._response(call)
         except GaiaError as error:
-            # What happened is in the message; for a check, it happened where it asked.
+            # The message has the details; the traceback should end in the test.
             raise error.with_traceback(None) from None
 
     async def _response(self, call: Call) -> Response:
@@ -150,8 +150,9 @@ class HttpClient:
     ) -> AsyncIterator[EventStream]:
         """Open a stream of server-sent events: ``async with gateway.stream(path, json=…) as events``.
 
-        ``deadline`` is in seconds, for the whole stream; the environment's ``stream`` where it is not given. Raises
-        what :meth:`request` raises, and ``UnexpectedResponse`` for an answer that is no stream of events.
+        ``deadline`` is the number of seconds for the whole stream; its default is ``timeouts.stream`` of the
+        environment. Raises the errors of :meth:`request`, and ``UnexpectedResponse`` if the response is not a stream of
+        events.
         """
         given = headers_of(headers)
         call = self._link.call(

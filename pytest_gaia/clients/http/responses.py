@@ -1,4 +1,4 @@
-"""The answer to a request, and the questions that a check asks it."""
+"""The response to a request, with checks for its status and its fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __tracebackhide__ = hide
 
 
 class Headers(Mapping[str, str]):
-    """Headers of an answer, by name in any case; several values of one name are joined with a comma."""
+    """Headers of a response, by case-insensitive name. Several values of one name are joined with a comma."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self._values: dict[str, str] = {}
@@ -36,10 +36,9 @@ class Headers(Mapping[str, str]):
 
 
 class Response:
-    """What a service answered.
+    """The response of a service.
 
-    ``exchange`` is the masked record of it, and what every message shows; ``text``, ``body`` and ``json()`` give what
-    really came.
+    ``exchange`` is the masked HTTP exchange, which messages show. ``text``, ``body`` and ``json()`` are not masked.
     """
 
     __slots__ = ("_text", "body", "exchange", "headers", "status")
@@ -53,23 +52,23 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text, in the charset that the answer names."""
+        """The body as text, decoded with the charset of the response."""
         return self._text
 
     @property
     def elapsed(self) -> float:
-        """Seconds until the answer was complete."""
+        """Seconds until the response was complete."""
         return self.exchange.elapsed
 
     def json(self) -> Any:
-        """Return the decoded body; :class:`UnexpectedResponse` where it is not JSON."""
+        """Return the decoded JSON body. Raises :class:`UnexpectedResponse` if it is not JSON."""
         try:
             return from_json(self.body)
         except ValueError as error:
             raise self.unexpected(f"returned something that is not JSON ({error})") from None
 
     def expect(self, *statuses: int) -> Response:
-        """Return self if the status is one of ``statuses`` (any 2xx where none is given).
+        """Return self if the status is one of ``statuses`` (default: any 2xx).
 
         Raises :class:`UnexpectedResponse` with the whole exchange.
         """
@@ -79,25 +78,25 @@ class Response:
         raise self.unexpected(f"returned {self.status}, expected {wanted}")
 
     def field(self, path: str) -> Any:
-        """Return one value of a JSON answer by a dotted path; list items by number: ``providers.0.id``.
+        """Return one value of a JSON response by its dotted path. A number selects a list item: ``providers.0.id``.
 
-        Raises :class:`UnexpectedResponse` that says how far the path leads and what is there.
+        Raises :class:`UnexpectedResponse` with the part of the path that exists and the fields found there.
         """
-        value, walked = self.json(), "the answer"
+        value, walked = self.json(), "the response"
         for name in path.split("."):
             found = _step(value, name)
             if found is None:
                 raise self.unexpected(f"has no field {path!r}: {walked} {_describe(value)}")
-            value, walked = found[0], name if walked == "the answer" else f"{walked}.{name}"
+            value, walked = found[0], name if walked == "the response" else f"{walked}.{name}"
         return value
 
     def unexpected(self, problem: str) -> UnexpectedResponse:
-        """Return the error for an answer that is not what a check needs; ``problem`` follows the service's name."""
+        """Return the error for this response. ``problem`` follows the name of the service: ``has no items``."""
         return unexpected(self.exchange, problem)
 
     def __repr__(self) -> str:
         request = self.exchange.request
-        return f"<Answer {self.status} to {request.method} {request.url}>"
+        return f"<Response {self.status} to {request.method} {request.url}>"
 
 
 Answer = Response
@@ -105,17 +104,17 @@ Answer = Response
 
 
 def unexpected(exchange: Exchange, problem: str) -> UnexpectedResponse:
-    """Return the error with the whole exchange in its message; ``problem`` follows the name of the service."""
+    """Return an error that contains the whole exchange. ``problem`` follows the name of the service."""
     return UnexpectedResponse(f"{exchange.service} {problem}{_hint(exchange)}\n\n{transcript(exchange)}", exchange)
 
 
 def _hint(exchange: Exchange) -> str:
-    """What to do about a 401 to a request that carried no credentials: most likely none are configured."""
+    """Return a hint for a 401 to a request without credentials: probably none are configured."""
     sent = {name.lower() for name in exchange.request.headers}
     if exchange.status != 401 or sent & {"authorization", "x-api-key"}:
         return ""
     return (
-        "\nNo credentials were sent. If this check was not meant to be anonymous, configure an API key: "
+        "\nThe request had no credentials. Unless that is intended, configure an API key: "
         "GAIA_<ENVIRONMENT>_API_KEY, GAIA_API_KEY, or a line in .env."
     )
 

@@ -1,4 +1,4 @@
-"""The HTTP clients of one environment, made when they are asked for, and the gateway's routes to services without a URL."""
+"""The HTTP clients of one environment, and the gateway's routes to services without a URL of their own."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from pytest_gaia.secrets.redaction import Redactor
 
 
 class ClientSet:
-    """One client for each HTTP service, one connection pool for each base URL. Nothing connects before a request."""
+    """One client for each HTTP service, and one connection pool for each base URL. Connections are opened lazily."""
 
     def __init__(
         self,
@@ -38,8 +38,8 @@ class ClientSet:
     def http(self, service: str) -> HttpClient:
         """Return the client of a service.
 
-        A service without a URL of its own is reached through the gateway, as far as the gateway has routes to it.
-        Raises ``NotApplicable`` where the environment does not run the service, ``ValueError`` for no service at all.
+        A service without a URL of its own is reached through the gateway, if the gateway has a route. Raises
+        ``NotApplicable`` if the environment does not run the service, ``ValueError`` for an unknown service.
         """
         if service not in self._clients:
             self._clients[service] = HttpClient(self._link(service), self._environment.identity)
@@ -52,14 +52,14 @@ class ClientSet:
 
     def _link(self, service: str) -> Link:
         if service not in HTTP_SERVICES:
-            raise ValueError(f"{service} is no HTTP service: {nearest(service, HTTP_SERVICES)}")
+            raise ValueError(f"{service} is not an HTTP service: {nearest(service, HTTP_SERVICES)}")
         own = self._environment.urls.get(service)
         base_url = own or self._environment.urls.get("gateway")
         name = self._environment.label
         if service not in self._environment.services:
-            raise NotApplicable(f"{name} ({self._environment.topology}) runs no {service} service")
+            raise NotApplicable(f"{name} ({self._environment.topology}) has no {service} service")
         if base_url is None:
-            raise NotApplicable(f"{name} has a URL neither for {service} nor for the gateway")
+            raise NotApplicable(f"{name} has no URL for {service} and none for the gateway")
         return Link(
             service=service,
             environment=self._environment,
@@ -92,7 +92,7 @@ def _gateway_route(service: str, environment: str, method: str, path: str) -> st
     return route
 
 
-# A service's path → the gateway's. A name in braces stands for one segment; what is written out goes before it.
+# A service's path → the gateway's. A name in braces matches one segment; literal paths take precedence.
 _ROUTES: dict[str, dict[str, str]] = {
     "auth": {
         "/auth/validate": "/api/v1/auth/validate",
@@ -122,7 +122,7 @@ _ROUTES: dict[str, dict[str, str]] = {
     },
 }
 
-# Everything below these is the same on both sides.
+# Paths below these prefixes are the same on both sides.
 _SAME: dict[str, tuple[str, ...]] = {
     "chat": (
         "/api/v0.2/chat/",
@@ -133,12 +133,12 @@ _SAME: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# The gateway would take these for an asset's id.
+# The gateway would read the last segment as the id of an asset.
 _NOT_FORWARDED = {"asset": frozenset({"/api/v1/assets/request"})}
 
 
 def through_gateway(service: str, path: str) -> str | None:
-    """Return the gateway's path for a path (or path template) of ``service``, or None where there is no route.
+    """Return the gateway's path for a path (or path template) of ``service``; None if there is no route.
 
     >>> through_gateway("auth", "/auth/validate")
     '/api/v1/auth/validate'
