@@ -1,1 +1,1 @@
-"""How an environment is: which members answer, what is deployed, and how both change."""
+"""Observe environments: which services respond, what is deployed, and what changes."""

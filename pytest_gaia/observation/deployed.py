@@ -1,4 +1,4 @@
-"""What is deployed: looked at before the first test and after the last, and woken where it sleeps."""
+"""Observe what is deployed before the first test and after the last, and start suspended apps."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,22 +10,22 @@ from pytest_gaia.config.platform import in_order
 from pytest_gaia.deploy.contract import DeployHook, Observation, UnknownApp
 from pytest_gaia.deploy.outcome import difference
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.observation.asking import ask_all
+from pytest_gaia.observation.targets import run_all
 from pytest_gaia.rollout.model import Progress, Rollout, Step
 from pytest_gaia.rollout.step import Pace, Worker
 
 PATIENCE = 30.0
-"""seconds in which a service has to let itself be observed"""
+"""seconds for the observation of one service"""
 _PACE = Pace()
 _ASLEEP = ("stopped", "suspended")
 
 Wake: TypeAlias = Callable[[str, float], object]
-"""wakes an app, within so many seconds"""
+"""starts an app within a number of seconds"""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen of one service, or why nothing was."""
+    """The observation of one service, or why there is none."""
 
     service: str
     app: str
@@ -34,28 +34,28 @@ class Sight:
 
 
 def look_at(rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE) -> tuple[Sight, ...]:
-    """Observe every service of ``rollout``; one that cannot be observed says why, and stops nothing.
+    """Observe every service of ``rollout``; return the reason for each that cannot be observed.
 
-    Tools are asked side by side; a hook of this process one by one, in this thread, since its code may expect that.
+    Tools run in parallel. A hook in this process runs for one service at a time on this thread, as its code may expect.
     """
     patience = min(rollout.deadline, PATIENCE)
     look = partial(_look, Worker(replace(rollout, deadline=patience), hook, Progress(), pace))
     if hook.name == "plugin" or len(rollout.steps) < 2:
         return tuple(map(look, rollout.steps))
-    # Interrupted, a tool under way ends within its deadline, and is waited for.
-    sights = ask_all({step.service: partial(look, step) for step in rollout.steps}, abandoned=False)
+    # After an interruption, wait for running tools, which end within their deadline.
+    sights = run_all({step.service: partial(look, step) for step in rollout.steps}, abandoned=False)
     return tuple(sights[step.service] for step in rollout.steps)
 
 
 def changes(before: Sequence[Sight], after: Sequence[Sight]) -> Iterator[str]:
-    """Yield a sentence for each service that runs something else than ``before``, or cannot be observed any more."""
+    """Yield a sentence for each service that has changed since ``before``, or can no longer be observed."""
     now = {sight.service: sight for sight in after}
     for then in before:
         sight = now.get(then.service)
         if then.observation is None or sight is None:
             continue
         if sight.observation is None:
-            yield f"{then.service}: what runs at the end could not be observed: {sight.problem}"
+            yield f"{then.service} could not be observed at the end: {sight.problem}"
         elif changed := difference(then.observation, sight.observation):
             yield f"{then.service} changed during the run: {changed}"
 
@@ -71,21 +71,21 @@ def _look(worker: Worker, step: Step) -> Sight:
 
 @dataclass(frozen=True, slots=True)
 class Woken:
-    """What became of one app that slept."""
+    """The result of starting one suspended app."""
 
     service: str
     seconds: float
     problem: str = ""
-    """why it could not be woken; asking it may wake it still, and readiness has the last word"""
+    """why it could not be started; a request may still start it, so readiness decides"""
 
     def __str__(self) -> str:
         if self.problem:
-            return f"{self.service} slept, and could not be woken: {self.problem}"
-        return f"{self.service} slept, and was woken in {self.seconds:.1f} s"
+            return f"{self.service} was suspended and could not be started: {self.problem}"
+        return f"{self.service} was suspended; started in {self.seconds:.1f} s"
 
 
 def waker_of(hook: str) -> Wake | None:
-    """Return what wakes an app within so many seconds; None where ``hook`` has nothing that sleeps."""
+    """Return the function that starts a suspended app; None if apps of ``hook`` are never suspended."""
     if hook != "fly":
         return None
     from pytest_gaia.deploy.fly.operations import wake
@@ -94,10 +94,7 @@ def waker_of(hook: str) -> Wake | None:
 
 
 def asleep(sights: Sequence[Sight]) -> tuple[Sight, ...]:
-    """Return the apps none of whose machines is awake, in the order in which to wake them.
-
-    Where one machine runs, the platform lets the others sleep until they are needed.
-    """
+    """Return the apps without a running machine, in the order in which to start them."""
     sleeping = {sight.service: sight for sight in sights if _sleeps(sight)}
     return tuple(sleeping[service] for service in in_order(sleeping))
 
@@ -105,16 +102,16 @@ def asleep(sights: Sequence[Sight]) -> tuple[Sight, ...]:
 def wake_all(
     sights: Sequence[Sight], wake: Wake, *, deadline: float, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Woken, ...]:
-    """Wake every app of ``sights`` that is asleep, one after the other, within ``deadline`` seconds in all.
+    """Start every suspended app of ``sights``, one after the other, within ``deadline`` seconds in total.
 
-    ``say`` takes the service whose turn it is. An app that cannot be woken stops nothing.
+    ``say`` is called with each service. Continue after an app that cannot be started.
     """
     until = time.monotonic() + deadline
     woken = []
     for sight in asleep(sights):
         began = time.monotonic()
         if began >= until:
-            woken.append(Woken(sight.service, 0.0, f"{deadline:g} s were used up by those before it"))
+            woken.append(Woken(sight.service, 0.0, f"the limit of {deadline:g} s was used by the apps before it"))
             continue
         say(sight.service)
         try:

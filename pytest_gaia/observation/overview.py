@@ -1,4 +1,4 @@
-"""What was observed of environments, in words: each app, each environment, and what is ahead of what. Pure."""
+"""The state of each app and environment, and which environments have newer versions. Pure."""
 
 import itertools
 import re
@@ -15,20 +15,20 @@ from pytest_gaia.observation.sampling import Reading
 AppState: TypeAlias = Literal[
     "healthy", "completed", "degraded", "suspended", "stopped", "gateway-only", "not deployed", "unknown"
 ]
-"""``completed``: a one-shot, such as a migration, that has ended with 0; ``suspended``: it sleeps, and wakes when it is asked; ``gateway-only``: the gateway is meant to stand alone here"""
+"""``completed``: a one-off task such as a migration that ended with 0; ``suspended``: started by the next request; ``gateway-only``: this environment has only a gateway"""
 EnvironmentState: TypeAlias = Literal[
     "healthy", "running", "gateway-only", "suspended", "stopped", "degraded", "not deployed", "unknown"
 ]
-"""``running`` and ``stopped``: of what would run on this machine"""
+"""``running`` and ``stopped`` are states of an environment on this machine"""
 
 _ASLEEP = ("stopped", "suspended")
 _COMPLETED: Literal["completed"] = "completed"
 _SHOWN = 3
-"""machines, or apps, that a reason names"""
+"""limit of machines or apps in a reason"""
 PIPELINE = ("dev", "staging", "production")
-"""the way of a release"""
+"""the order of promotion"""
 History: TypeAlias = "Mapping[str, Sequence[str]]"
-"""service → digests of the images that were seen to run well, the oldest first"""
+"""service → digests of images that were deployed successfully, oldest first"""
 _Order = Literal["earlier", "later", "same"]
 
 
@@ -38,53 +38,55 @@ class AppView:
 
     service: str
     app: str
-    """the deploy tool's name for it, or the address that was asked"""
+    """its name in the deploy tool, or the probed address"""
     state: AppState
     why: str = ""
+    """the reason for the state"""
     deployed_version: int | None = None
-    """number of the current release, where the tool counts them"""
+    """number of the current deployment, if the tool numbers them"""
     image: str = ""
     digests: tuple[str, ...] = ()
-    """of the images that its machines run, each once"""
+    """of the images that its machines run, without duplicates"""
     version: str = ""
-    """what it says of itself"""
+    """the version that it reports"""
     machines: str = ""
     """such as ``1 started, 1 suspended``"""
 
     @property
     def cause(self) -> str:
-        """The reason without the name of the app: equal for apps that fail in the same way."""
+        """The reason without the name of the app, so that it is equal for apps with the same problem."""
         return self.why.replace(urlsplit(self.app).hostname or self.app or "…", "…")
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentView:
-    """One environment as it was observed."""
+    """The state of one environment."""
 
     name: str
     state: EnvironmentState
     why: str = ""
+    """the reason for the state"""
     seen_by: str = ""
-    """the deploy hook, or ``health`` where its members were only asked how they are"""
+    """the source: the deploy hook, or ``health`` if the services were only probed"""
     apps: tuple[AppView, ...] = ()
 
     @property
     def as_expected(self) -> bool:
-        """Whether it is in a state that somebody may have meant it to be in."""
+        """Whether it is in an acceptable state."""
         return self.state not in ("degraded", "unknown")
 
     def app(self, service: str) -> AppView | None:
-        """Return what is known of ``service``."""
+        """Return the app of ``service``, if there is one."""
         return next((app for app in self.apps if app.service == service), None)
 
 
 def deployed_app(
     service: str, observation: Observation, reading: Reading | None = None, *, kept: str = "", local: bool = False
 ) -> AppView:
-    """Say how an app is, of which a deploy tool has told what runs.
+    """Return the state of an app from the observation of a deploy tool.
 
-    ``reading`` is its own answer, where it was asked; ``kept`` says what keeps it from sleeping, where something does;
-    ``local``: it runs on this machine, where nobody wakes what is stopped.
+    ``reading`` is the result of its probe, if it was probed. ``kept`` is the setting that keeps it running. ``local``
+    means that it runs on this machine, where requests do not start a stopped app.
     """
     state, why = _of_machines(observation, kept, local=local)
     if state == "healthy" and reading is not None and not reading.well:
@@ -104,7 +106,7 @@ def deployed_app(
 
 
 def asked_app(reading: Reading, *, local: bool) -> AppView:
-    """Say how a member is of which nothing is known but its own answer."""
+    """Return the state of a service from its probe alone."""
     state: AppState = "healthy" if reading.well else "degraded"
     if reading.latency_ms is None:
         state = "stopped" if local else "unknown"
@@ -114,7 +116,7 @@ def asked_app(reading: Reading, *, local: bool) -> AppView:
 def environment_view(
     name: str, apps: Sequence[AppView], *, seen_by: str, topology: str, local: bool = False
 ) -> EnvironmentView:
-    """Say how an environment is, from its apps. Where the gateway stands alone, the other services are added."""
+    """Return the state of an environment from its apps. A gateway-only environment gets the other services added."""
     state = _of_apps({app.state for app in apps}, alone=topology == "gateway-only", local=local)
     ordered = tuple(_in_order([*apps, *_without(apps, topology)]))
     return EnvironmentView(name, state, _why(ordered, state), seen_by, ordered)
@@ -135,7 +137,7 @@ def _in_order(apps: Sequence[AppView]) -> list[AppView]:
 def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[AppState, str]:
     machines = observation.machines
     if not machines:
-        why = "the app is there, and has no machine" if observation.exists else ""
+        why = "the app has no machine" if observation.exists else ""
         return ("stopped", "") if local else ("not deployed", why)
     problems = [f"machine {one.id} {problem}" for one in machines if (problem := _problem(one))]
     if problems:
@@ -148,25 +150,25 @@ def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[A
     if all(machine.state == _COMPLETED for machine in machines):
         return _COMPLETED, ""
     if kept and not local:
-        return "degraded", f"every machine sleeps, and {kept}"
+        return "degraded", f"all machines are suspended, but {kept}"
     return ("stopped" if local else "suspended"), ""
 
 
 def _problem(machine: Machine) -> str:
-    """Return what is wrong with a machine, what tells most first."""
+    """Return the most specific problem of a machine; empty if there is none."""
     awake = machine.state == "started"
     found = (
-        (not machine.host_ok, "is on a host that does not answer"),
-        (machine.crashed, "crashed, or ran out of memory"),
+        (not machine.host_ok, "is on a host that does not respond"),
+        (machine.crashed, "crashed or ran out of memory"),
         (not awake and machine.state not in (*_ASLEEP, _COMPLETED), f"is {machine.state}"),
-        (machine.cordoned, "is cordoned: nothing is routed to it"),
+        (machine.cordoned, "is cordoned and gets no requests"),
         (awake and machine.passing < machine.checks, f"passes {machine.passing} of {machine.checks} health checks"),
     )
     return next((problem for holds, problem in found if holds), "")
 
 
 def _of_apps(found: set[AppState], *, alone: bool, local: bool) -> EnvironmentState:
-    # What has done its work says nothing about the rest.
+    # Completed tasks do not affect the state.
     states = found - {_COMPLETED}
     if found and not states:
         return "stopped"
@@ -178,14 +180,14 @@ def _of_apps(found: set[AppState], *, alone: bool, local: bool) -> EnvironmentSt
         (state,) = states
         assert state != _COMPLETED
         return state
-    # What is not known may be well; anything else that is not alike is not as anybody meant it.
+    # An unknown app may be healthy; any other mixture is degraded.
     return "unknown" if states <= {"healthy", "suspended", "unknown"} else "degraded"
 
 
 def _why(apps: Sequence[AppView], state: EnvironmentState) -> str:
     telling = [app for app in apps if _is_reason(app, state)]
     if len(telling) > 1 and len({app.cause for app in telling}) == 1 and telling[0].why:
-        # A tool that is missing is missing for all of them.
+        # All apps have the same problem, such as a missing tool.
         return telling[0].why
     more = f"; and {len(telling) - _SHOWN} more" if len(telling) > _SHOWN else ""
     return "; ".join(f"{app.service}: {app.why or app.state}" for app in telling[:_SHOWN]) + more
@@ -199,28 +201,29 @@ def _is_reason(app: AppView, state: EnvironmentState) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Two neighbours of the pipeline, and where the one is ahead of the other."""
+    """Two neighboring environments of the pipeline, and the services that are newer in one of them."""
 
     ahead: str
+    """the environment with the newer versions"""
     behind: str
+    """the environment with the older versions"""
     services: tuple[str, ...]
-    """empty where both run the same"""
+    """empty if both run the same versions"""
     missing: tuple[str, ...] = ()
-    """those among them that do not run at all in the environment that is behind"""
+    """the services that the older environment does not run at all"""
 
     def __str__(self) -> str:
         if not self.services:
-            return f"{self.ahead} and {self.behind} run the same"
+            return f"{self.ahead} and {self.behind} run the same versions"
         named = (f"{name} (not deployed there)" if name in self.missing else name for name in self.services)
-        return f"{self.ahead} is ahead of {self.behind}: {', '.join(named)}"
+        return f"{self.ahead} is newer than {self.behind}: {', '.join(named)}"
 
 
 def leads(views: Sequence[EnvironmentView], histories: Mapping[str, History]) -> tuple[Lead, ...]:
-    """Return how each environment of the pipeline stands to the next one, as far as it is known what they run.
+    """Return how each environment of the pipeline compares with the next one, if it is known what they run.
 
-    A difference alone has no direction. Where a journal (``histories``, by environment) or the versions that the
-    services report say which one is older, that decides; otherwise the environment that a release reaches first is
-    taken to be ahead.
+    The deployment history (``histories``, by environment) or the reported versions decide which one is older. Without
+    them, the environment that is earlier in the pipeline is assumed to be newer.
     """
     known = {view.name: view for view in views if any(_runs(app) for app in view.apps)}
     stages = [known[name] for name in PIPELINE if name in known]
@@ -244,7 +247,7 @@ def _between(first: EnvironmentView, second: EnvironmentView, histories: Mapping
 
 
 def _order(app: AppView, other: AppView | None, here: History, there: History) -> _Order | None:
-    """Return which of the two is ahead; None where that cannot be said."""
+    """Return which of the two is newer; None if that is unknown."""
     if not _runs(app) or (other is not None and other.state == "unknown"):
         return None
     if other is None or not _runs(other):
@@ -269,7 +272,7 @@ def _by_digest(app: AppView, other: AppView, here: Sequence[str], there: Sequenc
 
 
 def _came_before(old: str, new: str, history: Sequence[str]) -> bool:
-    """Whether ``history`` has seen ``old`` before it last saw ``new``."""
+    """Whether ``old`` is in ``history`` before the last ``new``."""
     newest = max((number for number, digest in enumerate(history) if digest == new), default=-1)
     return old in history[:newest] if newest > 0 else False
 
@@ -281,10 +284,10 @@ def _by_version(here: str, there: str) -> _Order:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    # More digits than any version has would only make the comparison slow.
+    # Very long numbers would only make the comparison slow.
     return tuple(int(part[:18]) for part in re.findall(r"\d+", version)[:8])
 
 
 def _runs(app: AppView) -> bool:
-    """Whether it is known what ``app`` runs."""
+    """Whether the image or version of ``app`` is known."""
     return bool(app.digests or app.version)

@@ -1,4 +1,4 @@
-"""One question to one member, in its own protocol: HTTP health, the handshake of PostgreSQL, the greeting of NATS."""
+"""Probes of one service: HTTP health, the handshake of PostgreSQL, the greeting of NATS."""
 
 import json
 import re
@@ -26,56 +26,56 @@ _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 _WELL = ("healthy", "ok")
 _STATES = ("degraded", "unhealthy")
 _SLOW_HANDSHAKE = 1.0
-"""seconds of a handshake of TLS after which its port is asked whether it is one of plain HTTP"""
+"""seconds of a TLS handshake after which the port is probed for plain HTTP"""
 _LONGEST_BODY = 64 * 1024
 _LONGEST = 80
-"""characters of a word of somebody else's that are shown"""
+"""characters that are shown of a text from outside"""
 _GREETING, _REFUSAL = b"INFO ", b"-ERR "
 _LONGEST_LINE = 64 * 1024
 
 
 class ProbeError(Exception):
-    """A question that brought no good answer."""
+    """A probe without a usable response."""
 
     def __init__(
         self, problem: str, retry_after: float | None = None, *, answered: bool = False, remedy: str = ""
     ) -> None:
         super().__init__(problem)
         self.retry_after = retry_after
-        """seconds that the server asks for"""
+        """seconds that the server requested"""
         self.answered = answered
-        """whether something did answer, with an error"""
+        """whether the server responded with an error"""
         self.remedy = remedy
-        """what to do, where it is known for this problem"""
+        """what to do, if there is a specific remedy"""
 
 
-class NotYet(ProbeError):
-    """A later answer may be good: the machine may be waking."""
+class TemporaryProbeError(ProbeError):
+    """A later probe may succeed, because the machine may be starting."""
 
 
-class Dead(ProbeError):
-    """Waiting is not likely to help: unknown host, nothing listens there."""
+class PermanentProbeError(ProbeError):
+    """A later probe will probably fail too: unknown host, connection refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """A member's answer: ``state`` is None where it says nothing bad of itself."""
+    """The result of a probe. ``state`` is None if the service reports no problem."""
 
     state: str | None = None
     detail: str = ""
     version: str | None = None
-    vouched: bool = True
-    """whether it says itself that all is well; one that says nothing of that has an answer, and no more"""
+    confirmed: bool = True
+    """whether the service reports its health; False if the response has no status"""
 
     @property
     def said(self) -> str:
-        """What the member says of itself, for people."""
+        """State and version, as text."""
         state = self.state or "healthy"
         return f"{state}, version {self.version}" if self.version else state
 
 
 def probe_http(url: str, timeout: float) -> ProbeResult:
-    """``GET url/health``. A 200 is not health: the state is what the body says."""
+    """Probe ``GET url/health``. A status of 200 is not enough: the body must report a healthy state."""
     until = time.monotonic() + timeout
     try:
         with opener(url).open(f"{url}/health", timeout=timeout) as response:
@@ -83,7 +83,9 @@ def probe_http(url: str, timeout: float) -> ProbeResult:
     except HTTPError as error:
         error.close()
         if error.code >= 500 or error.code == 429:
-            raise NotYet(f"GET /health returned {error.code}", _retry_after(error), answered=True) from None
+            raise TemporaryProbeError(
+                f"GET /health returned {error.code}", _retry_after(error), answered=True
+            ) from None
         if error.code == HTTPStatus.BAD_REQUEST and (other := _other_scheme(url, until)):
             raise other from None
         return ProbeResult("degraded", f"GET /health returned {error.code}")
@@ -92,37 +94,37 @@ def probe_http(url: str, timeout: float) -> ProbeResult:
     except (OSError, ValueError) as error:
         raise _on_the_way(error, url, until) from None
     except IncompleteRead:
-        raise NotYet("the connection was broken off") from None
+        raise TemporaryProbeError("the connection was closed before the response was complete") from None
     except HTTPException:
-        raise _other_scheme(url, until) or Dead("what listens there does not speak HTTP") from None
+        raise _other_scheme(url, until) or PermanentProbeError("the server does not speak HTTP") from None
 
 
 def _body(response: HTTPResponse, until: float) -> bytes:
-    """Return the body, as much of it as is looked at; every byte restarts the time-out of a socket, and none the time for all."""
+    """Return the beginning of the body. Each byte restarts the timeout of the socket, so check the overall deadline."""
     body = bytearray()
     while len(body) < _LONGEST_BODY and (byte := response.read(1)):
         if time.monotonic() > until:
-            raise NotYet("no whole answer in time", answered=True)
+            raise TemporaryProbeError("no complete response in time", answered=True)
         body += byte
     return bytes(body)
 
 
 def probe_postgres(dsn: str, timeout: float) -> ProbeResult:
-    """Ask for TLS, which every PostgreSQL server answers with one byte before any log-in.
+    """Request TLS, to which every PostgreSQL server responds with one byte before any login.
 
-    Where the DSN names several servers, one that answers is enough, as it is for a client.
+    If the DSN lists several servers, one that responds is enough, as for a client.
     """
     until = time.monotonic() + timeout
     *others, last = endpoints(dsn)
     for address in others:
         try:
-            return _asked_for_tls(address, until - time.monotonic())
+            return _request_tls(address, until - time.monotonic())
         except ProbeError:
             continue
-    return _asked_for_tls(last, until - time.monotonic())
+    return _request_tls(last, until - time.monotonic())
 
 
-def _asked_for_tls(address: Endpoint, timeout: float) -> ProbeResult:
+def _request_tls(address: Endpoint, timeout: float) -> ProbeResult:
     try:
         with _connected(address, max(0.001, timeout)) as connection:
             connection.sendall(_SSL_REQUEST)
@@ -130,7 +132,7 @@ def _asked_for_tls(address: Endpoint, timeout: float) -> ProbeResult:
     except OSError as error:
         raise classified(error, address.host) from None
     if reply not in (b"S", b"N"):
-        raise NotYet(f"what listens on {address} does not answer as PostgreSQL does")
+        raise TemporaryProbeError(f"the server on {address} is not PostgreSQL")
     return ProbeResult()
 
 
@@ -148,7 +150,7 @@ def _connected(address: Endpoint, timeout: float) -> socket.socket:
 
 
 def opener(url: str, *handlers: BaseHandler) -> OpenerDirector:
-    """Return what opens ``url`` as the clients of the tests do: see :mod:`pytest_gaia.clients.wire`. ``handlers`` are added."""
+    """Return an opener for ``url`` with the proxy and certificates of :mod:`pytest_gaia.clients.wire`, and ``handlers``."""
     proxy, scheme = proxy_for(url), urlsplit(url).scheme
     proxies = ProxyHandler({scheme: proxy.url} if proxy else {})
     secure = _Https(context=trusted(url)) if scheme == "https" else HTTPSHandler()
@@ -157,18 +159,18 @@ def opener(url: str, *handlers: BaseHandler) -> OpenerDirector:
 
 class _Https(HTTPSHandler):
     def https_open(self, req: Request) -> HTTPResponse:
-        """Open ``req`` on a connection that notices a server without TLS early."""
-        # The standard library keeps it there, and has no other way to name the connection.
+        """Open ``req`` on a connection that detects a server without TLS early."""
+        # The standard library has no public way to set the connection class.
         return self.do_open(_HttpsConnection, req, context=self._context)  # type: ignore[attr-defined]
 
 
 class _HttpsConnection(HTTPSConnection):
-    """A server without TLS may wait for ever for the rest of a request; its port is asked by plain HTTP meanwhile."""
+    """A connection that probes for plain HTTP if the TLS handshake is slow, because the server may wait for ever."""
 
     def connect(self) -> None:
-        """Connect, through a proxy where there is one, and agree on TLS."""
+        """Connect, through a proxy if there is one, and do the TLS handshake."""
         HTTPConnection.connect(self)
-        # Both are the base class's own; a subclass that connects has no other way to know them.
+        # Both are private to the base class, which has no public equivalent.
         tunnelled: str | None = self._tunnel_host  # type: ignore[attr-defined]
         # As above.
         context: ssl.SSLContext = self._context  # type: ignore[attr-defined]
@@ -205,34 +207,34 @@ def _health(body: bytes) -> ProbeResult:
     status, version = content.get("status"), content.get("version")
     release = one_line(str(version)[:_LONGEST]) if version is not None else None
     if status is None:
-        return ProbeResult(version=release, vouched=False)
+        return ProbeResult(version=release, confirmed=False)
     if status in _WELL:
         return ProbeResult(version=release)
     return ProbeResult(
-        status if status in _STATES else "degraded", one_line(f"says {str(status)[:_LONGEST]!r}"), release
+        status if status in _STATES else "degraded", one_line(f"reports {str(status)[:_LONGEST]!r}"), release
     )
 
 
 def _retry_after(error: HTTPError) -> float | None:
-    """Return the seconds of ``Retry-After``. A date is left out: it would have to be held against another clock."""
+    """Return the seconds of ``Retry-After``. A date is ignored, because clocks may differ."""
     value = (error.headers.get("Retry-After") or "").strip()
     return float(value) if re.fullmatch("[0-9]{1,4}", value) else None
 
 
 def _on_the_way(reason: object, url: str, until: float) -> ProbeError:
-    """Classify what was met on the way to ``url``: where there is a proxy, it is the proxy that was met."""
+    """Classify an error of a connection to ``url``; with a proxy, it is an error of the proxy."""
     proxy = proxy_for(url)
     if isinstance(reason, ssl.SSLError) or proxy is None:
         return _other_scheme(url, until, reason) or classified(reason, host_of(url))
     problem = classified(reason, host_of(proxy.url))
-    remedy = f"correct {proxy.variable}, or name {host_of(url)} in NO_PROXY if it is reached without a proxy."
+    remedy = f"correct {proxy.variable}, or add {host_of(url)} to NO_PROXY to connect without a proxy."
     return type(problem)(f"{problem} (through {proxy})", remedy=remedy)
 
 
-def _other_scheme(url: str, until: float, reason: object = None) -> Dead | None:
-    """Return the problem of an ``http://`` that should be ``https://``, or the other way round, if it is one.
+def _other_scheme(url: str, until: float, reason: object = None) -> PermanentProbeError | None:
+    """Return the problem of an ``http://`` that should be ``https://``, or the reverse; None if the scheme is right.
 
-    ``reason`` is what was met, where it was no answer at all.
+    ``reason`` is the error, if there was no response at all.
     """
     is_secure = urlsplit(url).scheme == "https"
     met = (ssl.SSLError,) if is_secure else (ConnectionResetError, type(None))
@@ -242,11 +244,11 @@ def _other_scheme(url: str, until: float, reason: object = None) -> Dead | None:
         return _no_tls() if _speaks_http(endpoints(url)[0], until) else None
     if not _speaks_tls(endpoints(url)[0], until):
         return None
-    return Dead("what listens there uses TLS; is it https://?", remedy="write the URL with https://.")
+    return PermanentProbeError("the server uses TLS; is it https://?", remedy="write the URL with https://.")
 
 
-def _no_tls() -> Dead:
-    return Dead(f"{NO_TLS}; is it http://?", remedy="write the URL with http://.")
+def _no_tls() -> PermanentProbeError:
+    return PermanentProbeError(f"{NO_TLS}; is it http://?", remedy="write the URL with http://.")
 
 
 def _speaks_http(address: Endpoint, until: float) -> bool:
@@ -259,7 +261,7 @@ def _speaks_http(address: Endpoint, until: float) -> bool:
 
 
 def _speaks_tls(address: Endpoint, until: float) -> bool:
-    # Nothing is sent to it but the greeting of TLS: whom it belongs to is of no interest here.
+    # Only the TLS greeting is sent, so the certificate need not be trusted.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -273,67 +275,67 @@ def _speaks_tls(address: Endpoint, until: float) -> bool:
 
 
 def classified(reason: object, host: str) -> ProbeError:
-    """Return what the problem ``reason``, met when ``host`` was asked, says of waiting."""
+    """Return the error ``reason`` of a connection to ``host`` as a temporary or permanent problem."""
     if isinstance(reason, socket.gaierror):
-        return Dead(f"unknown host {host}")
+        return PermanentProbeError(f"unknown host {host}")
     if isinstance(reason, ConnectionRefusedError):
-        problem = Dead if is_loopback(host) else NotYet
-        return problem("connection refused: nothing listens there")
+        problem = PermanentProbeError if is_loopback(host) else TemporaryProbeError
+        return problem("connection refused")
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return Dead(tls_reason(reason), remedy=remedy_of(reason))
+        return PermanentProbeError(tls_reason(reason), remedy=remedy_of(reason))
     if isinstance(reason, ssl.SSLError):
-        return NotYet(tls_reason(reason))
+        return TemporaryProbeError(tls_reason(reason))
     if isinstance(reason, TimeoutError):
-        return NotYet("no response in time")
+        return TemporaryProbeError("no response in time")
     if isinstance(reason, ConnectionResetError):
-        return NotYet("the connection was broken off")
-    return NotYet(str(reason) or type(reason).__name__)
+        return TemporaryProbeError("connection reset")
+    return TemporaryProbeError(str(reason) or type(reason).__name__)
 
 
 def probe_nats(url: str, timeout: float) -> ProbeResult:
-    """Connect to the server at ``url``, read its greeting, log in and wait for the answer to PING.
+    """Connect to the server at ``url``, read its greeting, log in and wait for the response to PING.
 
-    A server that refuses the credentials is there and is ``degraded``. One that speaks WebSocket is only connected to.
-    Raises ``NotYet`` and ``Dead``.
+    A server that rejects the credentials is ``degraded``. A WebSocket server is only connected to. Raises
+    ``ProbeError``.
     """
     address, until = broker_address(url), time.monotonic() + timeout
     try:
         with socket.create_connection(address.endpoint, timeout=timeout) as connection:
             if address.webs:
-                return ProbeResult(detail="connected; WebSocket is not asked further")
-            return _asked(connection, address, until)
+                return ProbeResult(detail="connected; not probed further over WebSocket")
+            return _greeting(connection, address, until)
     except ConfigError as error:
-        raise Dead(str(error)) from None
+        raise PermanentProbeError(str(error)) from None
     except OSError as error:
         raise classified(error, address.endpoint.host) from None
 
 
-def _asked(connection: socket.socket, address: BrokerAddress, until: float) -> ProbeResult:
+def _greeting(connection: socket.socket, address: BrokerAddress, until: float) -> ProbeResult:
     lines = _lines(connection, until)
     greeting = next(lines, b"")
     if not greeting.startswith(_GREETING):
-        raise Dead(f"what listens on {address.endpoint} is not a NATS server")
-    if not _told(greeting).get("tls_required"):
+        raise PermanentProbeError(f"the server on {address.endpoint} is not a NATS server")
+    if not _server_info(greeting).get("tls_required"):
         if address.scheme == "tls":
-            raise Dead(f"{NO_TLS}; is it nats://?", remedy="write the URL with nats://.")
-        return _greeted(connection, lines, address)
+            raise PermanentProbeError(f"{NO_TLS}; is it nats://?", remedy="write the URL with nats://.")
+        return _log_in(connection, lines, address)
     connection.settimeout(max(0.001, until - time.monotonic()))
     with trusted("tls://").wrap_socket(connection, server_hostname=address.endpoint.host) as secured:
-        return _greeted(secured, _lines(secured, until), address)
+        return _log_in(secured, _lines(secured, until), address)
 
 
-def _greeted(connection: socket.socket, lines: Iterator[bytes], address: BrokerAddress) -> ProbeResult:
+def _log_in(connection: socket.socket, lines: Iterator[bytes], address: BrokerAddress) -> ProbeResult:
     connection.sendall(b"CONNECT " + json.dumps(_login(address)).encode() + b"\r\nPING\r\n")
     for line in lines:
         if line.startswith(b"PONG"):
             return ProbeResult()
         if line.startswith(_REFUSAL):
-            return ProbeResult("degraded", f"refuses: {_text(line.removeprefix(_REFUSAL))}")
-    raise NotYet("the connection was broken off before the answer to PING")
+            return ProbeResult("degraded", f"refused: {_text(line.removeprefix(_REFUSAL))}")
+    raise TemporaryProbeError("the connection was closed before the response to PING")
 
 
 def _lines(connection: socket.socket, until: float) -> Iterator[bytes]:
-    """Yield what the server says, line by line, until it ends the connection. Raises ``TimeoutError``."""
+    """Yield lines from the server until it closes the connection. Raises ``TimeoutError``."""
     held = b""
     while True:
         connection.settimeout(max(0.001, until - time.monotonic()))
@@ -345,16 +347,16 @@ def _lines(connection: socket.socket, until: float) -> Iterator[bytes]:
             return
 
 
-def _told(greeting: bytes) -> dict[str, Any]:
+def _server_info(greeting: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(greeting.removeprefix(_GREETING))
+        info = json.loads(greeting.removeprefix(_GREETING))
     except (ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return info if isinstance(info, dict) else {}
 
 
 def _login(address: BrokerAddress) -> dict[str, object]:
-    """Return what a client says of itself."""
+    """Return the parameters of CONNECT."""
     login: dict[str, object] = {"verbose": False, "pedantic": False, "name": "gaia-readiness", "lang": "python"}
     given = {"user": address.user, "pass": address.password, "auth_token": address.token}
     return login | {name: value for name, value in given.items() if value is not None}

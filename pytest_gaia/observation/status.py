@@ -1,4 +1,4 @@
-"""Looking at all environments at once: by the deploy tool where there is one, else by asking the members how they are."""
+"""Observe all environments in parallel: through the deploy tool if there is one, otherwise by probing the services."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,7 +12,6 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.observation.asking import ask_all
 from pytest_gaia.observation.deployed import Sight, look_at
 from pytest_gaia.observation.overview import (
     AppView,
@@ -23,21 +22,22 @@ from pytest_gaia.observation.overview import (
     environment_view,
 )
 from pytest_gaia.observation.sampling import Reading, sample
+from pytest_gaia.observation.targets import run_all
 from pytest_gaia.rollout.journal import Journal
 from pytest_gaia.rollout.plan import ALL, apps_of, plan_rollout
 
 _FOR_THE_TOOL = 0.8
-"""share of the time in which the tool has to say what runs, so that there is some left to ask what is awake"""
+"""share of the time limit for the deploy tool; the rest is for probes"""
 HEALTH = "health"
-"""what an environment was seen by, of which no deploy tool can tell"""
+"""the source of a view without a deploy tool"""
 
 
 def observe_all(
     environments: Mapping[str, Environment | Exception], rootdir: Path, *, deadline: float
 ) -> tuple[EnvironmentView, ...]:
-    """Look at ``environments`` side by side; return one view each within ``deadline`` seconds, in their order.
+    """Observe ``environments`` in parallel; return one view each within ``deadline`` seconds, in their order.
 
-    One that cannot be resolved or observed is ``unknown``, with the reason; it stops none of the others.
+    An environment that cannot be resolved or observed is ``unknown``, with the reason.
     """
     views = {name: _unknown(name, str(each)) for name, each in environments.items() if isinstance(each, Exception)}
     asks = {
@@ -45,15 +45,15 @@ def observe_all(
         for name, each in environments.items()
         if not isinstance(each, Exception)
     }
-    views |= ask_all(asks, deadline=deadline)
+    views |= run_all(asks, deadline=deadline)
     late = f"no response within {deadline:g} s"
     return tuple(views.get(name, _unknown(name, late)) for name in environments)
 
 
 def observe(environment: Environment, rootdir: Path, *, deadline: float) -> EnvironmentView:
-    """Look at one environment. Nothing is changed; only what is awake is asked how it is, where a tool can tell."""
+    """Observe one environment without changes. With a deploy tool, only services that are awake are probed."""
     settings = environment.deploy
-    # The hook of a conftest.py is known to pytest alone.
+    # Only pytest can load a hook from conftest.py.
     if settings is None or settings.hook == "plugin":
         return _by_health(environment, deadline)
     try:
@@ -63,10 +63,10 @@ def observe(environment: Environment, rootdir: Path, *, deadline: float) -> Envi
 
 
 def histories(names: Mapping[str, object], rootdir: Path) -> dict[str, History]:
-    """Return what the journals of this machine know of the environments: which image ran when."""
+    """Return the images that ran in each environment, from the deployment history on this machine."""
     found: dict[str, History] = {}
     for name in names:
-        # Without its journal the order is not known, and nothing else is lost.
+        # Without its history only the order of versions is unknown.
         with suppress(OSError):
             found[name] = _history(Journal(rootdir, name))
     return found
@@ -98,7 +98,7 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     known = apps_of(files)
     local = hook.name == "compose"
     apps = [_app(sight, readings.pop(sight.service, None), known.get(sight.service), local=local) for sight in sights]
-    # A managed database is no app, and a service may run elsewhere.
+    # A managed database is not an app, and a service may run elsewhere.
     apps += [asked_app(reading, local=local) for reading in readings.values()]
     return environment_view(environment.name, apps, seen_by=hook.name, topology=environment.topology, local=local)
 
@@ -110,7 +110,7 @@ def _app(sight: Sight, reading: Reading | None, app: App | None, *, local: bool)
 
 
 def _kept(app: App | None) -> str:
-    """Return what keeps ``app`` from sleeping; empty where its deploy file lets it."""
+    """Return the setting that keeps ``app`` running; empty if it may be suspended."""
     for port in app.served if app is not None else ():
         if port.min_machines:
             return f"{port.place.file} keeps {port.min_machines} running"

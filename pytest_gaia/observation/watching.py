@@ -1,4 +1,4 @@
-"""What the platform can do before the first test, and whether it is the same platform after the last one."""
+"""Observe the capabilities of the platform before the first test, and its changes after the last one."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,18 +10,18 @@ from urllib.request import HTTPRedirectHandler, Request
 
 from pytest_gaia.config.environment import Environment, safe_post
 from pytest_gaia.expectations.subjects import Observed
-from pytest_gaia.observation.asking import VIA_GATEWAY, ask_all
 from pytest_gaia.observation.probes import opener
-from pytest_gaia.observation.readiness import READY, WOKE, Demand, ServiceState, probe_services
+from pytest_gaia.observation.readiness import READY, STARTED, Demand, ServiceState, probe_services
+from pytest_gaia.observation.targets import VIA_GATEWAY, run_all
 
 _LONGEST = 64 * 1024
-"""bytes of an answer that are read"""
-_WELL = (READY, WOKE)
+"""bytes of a response that are read"""
+_WELL = (READY, STARTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request that changes nothing and that the gateway passes on to one service."""
+    """A request without side effects that the gateway forwards to one service."""
 
     service: str
     method: str
@@ -31,30 +31,30 @@ class Question:
 
 QUESTIONS = (
     Question("auth", "POST", "/api/v1/auth/validate", {}),
-    # The only one for which the gateway wants a key before it asks the service.
+    # The only one that needs an API key before the gateway forwards it.
     Question("asset", "GET", "/api/v1/assets/00000000-0000-4000-8000-000000000000"),
     Question("chat", "GET", "/api/v0.2/health"),
 )
 
 
 def observe(environment: Environment, states: Sequence[ServiceState]) -> Observed:
-    """Return which members answer, as the checks will ask them: a service through the gateway, where there is one.
+    """Return the services that respond, requested like the tests do: through the gateway if there is one.
 
-    A service of which the gateway's answer shows nothing is judged by what it answered itself, at a URL of its own.
+    If the gateway's response is inconclusive, the service's own response at its own URL decides.
     """
     seen = {state.service for state in states if state.asked and state.reachable}
     asked = {state.service for state in states if state.asked}
     if "gateway" not in seen:
         unreached = {state.service for state in states if state.state == VIA_GATEWAY}
         return Observed(frozenset(seen), frozenset(unreached))
-    answered = ask_all({question.service: partial(_answers, environment, question) for question in QUESTIONS})
+    answered = run_all({question.service: partial(_responds, environment, question) for question in QUESTIONS})
     up = {service for service, responds in answered.items() if responds}
     down = {service for service, responds in answered.items() if responds is False}
     return Observed(frozenset((seen - down) | up), frozenset(answered.keys() - asked - up - down))
 
 
-def _answers(environment: Environment, question: Question) -> bool | None:
-    """Return whether the service answers; None where the gateway's answer does not show it."""
+def _responds(environment: Environment, question: Question) -> bool | None:
+    """Return whether the service responds; None if the gateway's response is inconclusive."""
     if question.method == "POST" and ("gateway", question.path) not in map(safe_post, environment.safe_posts):
         return None
     url = environment.urls["gateway"]
@@ -74,10 +74,10 @@ def _answers(environment: Environment, question: Question) -> bool | None:
 
 
 def _shown(service: str, status: int, body: bytes) -> bool | None:
-    """Return what an answer of the gateway shows of ``service``: only what came from the service proves that it is there.
+    """Return what a response of the gateway shows about ``service``; only content of the service proves that it runs.
 
-    The gateway wraps an error of a service as ``Service error: …``. Its own errors (no such route, not authenticated, any
-    of its own making) and whatever stands in front of it prove nothing, except that it names a service that is down.
+    The gateway wraps an error of a service as ``Service error: …``. Its own errors (unknown route, not authenticated)
+    and responses of proxies prove nothing, except the error that names a service as unavailable.
     """
     try:
         content = json.loads(body)
@@ -92,22 +92,22 @@ def _shown(service: str, status: int, body: bytes) -> bool | None:
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Follows no redirect: the next address may be anybody's, and the request carries a key."""
+    """Follows no redirect, because the request contains a key."""
 
     def redirect_request(self, *_: object) -> None:
-        """Have the answer itself returned."""
+        """Return the redirect itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What was another at the end than before the first test, one sentence each."""
+    """Changes between the first test and the end of the run, one sentence each."""
 
     gone: tuple[str, ...] = ()
-    """required members that no longer answer: what failed may have failed for want of them"""
+    """required services that no longer respond, which may be the cause of failures"""
     changed: tuple[str, ...] = ()
-    """another release, or a required member that was well and is not: evidence of two things, and of neither"""
+    """another version, or a required service that is no longer healthy: the results are not those of one version"""
     noted: tuple[str, ...] = ()
-    """members that are not required and no longer answer"""
+    """other services that no longer respond"""
 
 
 def look_again(
@@ -117,9 +117,9 @@ def look_again(
     deadline: float,
     waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> Ending:
-    """Ask the members that answered ``before`` once more, and say what has become of them.
+    """Probe the services that responded ``before`` again, and return what has changed.
 
-    A member that was well has until ``deadline`` (seconds) to be so again: machines may have gone to sleep meanwhile.
+    A service that was healthy has ``deadline`` seconds to be healthy again, because its machine may have been suspended.
     """
     met = {state.service: state for state in before if state.asked and state.reachable}
     left_out = tuple(state.service for state in before if state.service not in met)
@@ -136,7 +136,7 @@ def look_again(
 
 
 def _gone(state: ServiceState) -> str:
-    return f"{state.service} answered before the first test and no longer does: {state.detail}"
+    return f"{state.service} responded before the first test and no longer does: {state.detail}"
 
 
 def _changes(environment: Environment, then: ServiceState, now: ServiceState) -> Iterator[str]:

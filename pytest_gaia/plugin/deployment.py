@@ -13,8 +13,8 @@ from pytest_gaia.deploy.contract import DeployHook, Request
 from pytest_gaia.deploy.hooks import PluginHook, hook_for
 from pytest_gaia.deploy.outcome import images
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.observation.asking import targets
 from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of
+from pytest_gaia.observation.targets import targets
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.options import only_looks
 from pytest_gaia.plugin.terminal.progress import begin_line, show_for_a_moment, take_away, write
@@ -131,16 +131,16 @@ class Deployment:
         hook = self._hook()
         try:
             with like_interrupts():
-                self.result = self._told(
+                self.result = self._server_info(
                     rollout, roll_out(rollout, hook, progress=TerminalProgress(terminal, hook.name))
                 )
         except RolloutInterrupted as interruption:
-            self.result = self._told(rollout, interruption.result)
+            self.result = self._server_info(rollout, interruption.result)
             if terminal is not None:
                 write(terminal, report.interruption(self.result), red=True)
             raise
 
-    def _told(self, rollout: Rollout, result: RolloutResult) -> RolloutResult:
+    def _server_info(self, rollout: Rollout, result: RolloutResult) -> RolloutResult:
         """Keep the notes; a hook that pytest alone can ask does not go on with another command."""
         self._notes += result.notes
         # A promotion writes by itself what came of its run.

@@ -45,7 +45,7 @@ async def looked(where: Environment) -> str:
         (state,) = await asyncio.to_thread(probe_services, where, deadline=20.0)
     except ConfigError as error:
         return str(error)
-    return REACHED if state.state in ("ready", "woke") else state.detail
+    return REACHED if state.state in ("ready", "started") else state.detail
 
 
 async def used(where: Environment) -> str:
@@ -184,7 +184,7 @@ async def test_a_wrong_scheme_is_named_long_before_the_deadline(tmp_path: Path) 
     async with peer(HEALTHY) as plain, peer(HEALTHY, tls=tls) as secure:
         for url, problem in (
             (plain.url.replace("http:", "https:"), "the server does not use TLS; is it http://?"),
-            (secure.url.replace("https:", "http:"), "what listens there uses TLS; is it https://?"),
+            (secure.url.replace("https:", "http:"), "the server uses TLS; is it https://?"),
         ):
             (state,) = await asyncio.to_thread(probe_services, by_http(url), deadline=60.0)
             assert (state.state, state.detail) == ("unreachable", problem)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.observation.probes import Dead, NotYet, ProbeResult, probe_nats
+from pytest_gaia.observation.probes import PermanentProbeError, ProbeResult, TemporaryProbeError, probe_nats
 from tests.clients.nats_server import NatsServer
 from tests.clients.peers import self_signed
 from tests.observation.scripted import listener
@@ -47,7 +47,7 @@ def test_a_server_that_refuses_the_password_is_there_and_degraded(sandbox: Sandb
 
     result = probe_nats(f"nats://{user}:wrong@{url.rpartition('@')[2]}", 5.0)
 
-    assert result == ProbeResult("degraded", "refuses: Authorization Violation")
+    assert result == ProbeResult("degraded", "refused: Authorization Violation")
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ async def test_a_frozen_server_is_no_server(tmp_path: Path) -> None:
     async with nats(tmp_path) as server:
         await server.pause()
 
-        with pytest.raises(NotYet, match="no response in time"):
+        with pytest.raises(TemporaryProbeError, match="no response in time"):
             await asyncio.to_thread(probe_nats, server.url, 0.3)
 
 
 async def test_a_server_that_asks_for_tls_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, certificate = self_signed(tmp_path)
     async with nats(tmp_path, f'tls {{ cert_file: "{certificate}", key_file: "{key}" }}') as server:
-        with pytest.raises(Dead, match="the certificate is not trusted"):
+        with pytest.raises(PermanentProbeError, match="the certificate is not trusted"):
             await probe(server.url)
 
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -80,7 +80,10 @@ async def test_a_server_that_asks_for_tls_gets_it(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_what_greets_otherwise_is_no_nats_server(greeting: bytes) -> None:
-    with listener(lambda peer: peer.sendall(greeting)) as port, pytest.raises(Dead, match="is not a NATS server"):
+    with (
+        listener(lambda peer: peer.sendall(greeting)) as port,
+        pytest.raises(PermanentProbeError, match="is not a NATS server"),
+    ):
         probe_nats(f"nats://127.0.0.1:{port}", 5.0)
 
 
@@ -91,7 +94,7 @@ def test_a_greeting_without_a_response_to_ping_is_not_enough(greeting: bytes) ->
         while b"PING\r\n" not in peer.recv(4096):
             pass
 
-    with listener(greet) as port, pytest.raises(NotYet, match="broken off before the answer to PING"):
+    with listener(greet) as port, pytest.raises(TemporaryProbeError, match="closed before the response to PING"):
         probe_nats(f"nats://127.0.0.1:{port}", 5.0)
 
 
@@ -113,7 +116,7 @@ def test_a_server_that_is_full_says_so_in_its_first_breath() -> None:
     with listener(greet) as port:
         result = probe_nats(f"nats://127.0.0.1:{port}", 5.0)
 
-    assert result == ProbeResult("degraded", "refuses: maximum connections exceeded")
+    assert result == ProbeResult("degraded", "refused: maximum connections exceeded")
 
 
 def test_an_endless_greeting_ends() -> None:
@@ -124,7 +127,7 @@ def test_an_endless_greeting_ends() -> None:
         except OSError:
             return
 
-    with listener(greet) as port, pytest.raises(Dead, match="is not a NATS server"):
+    with listener(greet) as port, pytest.raises(PermanentProbeError, match="is not a NATS server"):
         probe_nats(f"nats://127.0.0.1:{port}", 5.0)
 
 

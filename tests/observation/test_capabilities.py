@@ -10,8 +10,8 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.expectations.subjects import Observed
-from pytest_gaia.observation.asking import VIA_GATEWAY
 from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
+from pytest_gaia.observation.targets import VIA_GATEWAY
 from pytest_gaia.observation.watching import QUESTIONS, observe
 from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.secrets.masks import Secret

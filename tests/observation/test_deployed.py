@@ -134,7 +134,7 @@ def test_it_waits_no_longer_than_a_deployment_would() -> None:
         (
             [Sight("auth", "a", observed("a"))],
             [Sight("auth", "a", problem="rate limit")],
-            ["auth: what runs at the end could not be observed: rate limit"],
+            ["auth could not be observed at the end: rate limit"],
         ),
         ([Sight("auth", "a", problem="rate limit")], [Sight("auth", "a", observed("a"))], []),
         ([Sight("auth", "a", problem="rate limit")], [], []),

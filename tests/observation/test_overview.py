@@ -43,10 +43,10 @@ def test_an_app_whose_machines_are_well_is_healthy_and_says_what_runs() -> None:
         ({"passing": 0}, "machine m1 passes 0 of 1 health checks"),
         ({"state": "starting"}, "machine m1 is starting"),
         ({"state": "failed"}, "machine m1 is failed"),
-        ({"crashed": True}, "machine m1 crashed, or ran out of memory"),
-        ({"cordoned": True}, "machine m1 is cordoned: nothing is routed to it"),
-        ({"host_ok": False}, "machine m1 is on a host that does not answer"),
-        ({"crashed": True, "state": "stopped"}, "machine m1 crashed, or ran out of memory"),
+        ({"crashed": True}, "machine m1 crashed or ran out of memory"),
+        ({"cordoned": True}, "machine m1 is cordoned and gets no requests"),
+        ({"host_ok": False}, "machine m1 is on a host that does not respond"),
+        ({"crashed": True, "state": "stopped"}, "machine m1 crashed or ran out of memory"),
     ],
 )
 def test_a_machine_that_is_not_well_makes_its_app_degraded(wrong: dict[str, Any], why: str) -> None:
@@ -88,19 +88,22 @@ def test_an_app_that_sleeps_is_suspended_unless_it_is_kept_awake_or_runs_here(st
     assert deployed_app("auth", asleep).state == "suspended"
     assert deployed_app("auth", asleep, local=True).state == "stopped"
     kept = deployed_app("auth", asleep, kept="fly.auth.production.toml keeps 2 running")
-    assert (kept.state, kept.why) == ("degraded", "every machine sleeps, and fly.auth.production.toml keeps 2 running")
+    assert (kept.state, kept.why) == (
+        "degraded",
+        "all machines are suspended, but fly.auth.production.toml keeps 2 running",
+    )
 
 
 def test_an_app_without_machines_is_not_deployed() -> None:
     assert deployed_app("auth", seen(exists=False)).state == "not deployed"
-    assert deployed_app("auth", seen()).why == "the app is there, and has no machine"
+    assert deployed_app("auth", seen()).why == "the app has no machine"
     assert deployed_app("auth", seen(exists=False), local=True).state == "stopped"
 
 
 def test_what_the_app_says_of_itself_counts_although_its_checks_pass() -> None:
-    view = deployed_app("auth", seen(machine()), reading("unhealthy", well=False, detail="says 'unhealthy'"))
+    view = deployed_app("auth", seen(machine()), reading("unhealthy", well=False, detail="reports 'unhealthy'"))
 
-    assert (view.state, view.why) == ("degraded", "says 'unhealthy'")
+    assert (view.state, view.why) == ("degraded", "reports 'unhealthy'")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is ahead of what: images tell that environments differ; journals and versions, which of them is older."""
+"""What is newer than what: images tell that environments differ; journals and versions, which of them is older."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def said(*views: EnvironmentView, **histories: History) -> list[str]:
 def test_the_same_images_are_the_same() -> None:
     views = runs("staging", gateway=NEW, auth=OLD), runs("production", gateway=NEW, auth=OLD)
 
-    assert said(*views) == ["staging and production run the same"]
+    assert said(*views) == ["staging and production run the same versions"]
 
 
 def test_a_difference_means_that_the_earlier_stage_is_ahead() -> None:
     views = runs("staging", gateway=OLD, auth=NEW, chat=NEW), runs("production", gateway=OLD, auth=OLD, chat=OLD)
 
-    assert said(*views) == ["staging is ahead of production: auth, chat"]
+    assert said(*views) == ["staging is newer than production: auth, chat"]
 
 
 def test_what_does_not_run_there_yet_is_said_so() -> None:
@@ -49,17 +49,17 @@ def test_what_does_not_run_there_yet_is_said_so() -> None:
     )
 
     assert said(runs("staging", gateway=OLD, auth=NEW), production) == [
-        "staging is ahead of production: auth (not deployed there)"
+        "staging is newer than production: auth (not deployed there)"
     ]
 
 
 def test_a_journal_knows_that_the_later_stage_is_ahead() -> None:
     views = runs("staging", auth=OLD), runs("production", auth=NEW)
 
-    assert said(*views, production={"auth": [OLD, NEW]}) == ["production is ahead of staging: auth"]
-    assert said(*views, staging={"auth": [NEW, OLD]}) == ["staging is ahead of production: auth"]
+    assert said(*views, production={"auth": [OLD, NEW]}) == ["production is newer than staging: auth"]
+    assert said(*views, staging={"auth": [NEW, OLD]}) == ["staging is newer than production: auth"]
     assert said(*views, staging={"auth": [OLD]}, production={"chat": [OLD, NEW]}) == [
-        "staging is ahead of production: auth"
+        "staging is newer than production: auth"
     ]
 
 
@@ -67,18 +67,18 @@ def test_both_may_be_ahead_of_each_other() -> None:
     views = runs("staging", auth=OLD, chat=NEW), runs("production", auth=NEW, chat=OLD)
 
     assert said(*views, production={"auth": [OLD, NEW]}) == [
-        "staging is ahead of production: chat",
-        "production is ahead of staging: auth",
+        "staging is newer than production: chat",
+        "production is newer than staging: auth",
     ]
 
 
 @pytest.mark.parametrize(
     ("here", "there", "sentence"),
     [
-        ("0.3", "0.2", "staging is ahead of production: gateway"),
-        ("0.9", "0.10", "production is ahead of staging: gateway"),
-        ("v1.2.3-rc1", "v1.2.3-rc1", "staging and production run the same"),
-        ("abc", "abd", "staging is ahead of production: gateway"),
+        ("0.3", "0.2", "staging is newer than production: gateway"),
+        ("0.9", "0.10", "production is newer than staging: gateway"),
+        ("v1.2.3-rc1", "v1.2.3-rc1", "staging and production run the same versions"),
+        ("abc", "abd", "staging is newer than production: gateway"),
     ],
 )
 def test_without_images_versions_are_compared(here: str, there: str, sentence: str) -> None:
@@ -92,7 +92,7 @@ def test_an_image_and_a_version_cannot_be_compared() -> None:
 def test_neighbours_are_compared_and_who_is_missing_is_passed_over() -> None:
     views = runs("production", auth=OLD), runs("dev", auth=NEW), runs("preview", auth=NEW)
 
-    assert said(*views) == ["dev is ahead of production: auth"]
+    assert said(*views) == ["dev is newer than production: auth"]
 
 
 def test_what_is_unknown_or_has_no_app_by_intention_is_not_compared() -> None:
@@ -104,4 +104,4 @@ def test_what_is_unknown_or_has_no_app_by_intention_is_not_compared() -> None:
     )
 
     assert said(runs("dev", auth=NEW), unknown) == []
-    assert said(runs("dev", auth=NEW, gateway=OLD), alone) == ["dev and production run the same"]
+    assert said(runs("dev", auth=NEW, gateway=OLD), alone) == ["dev and production run the same versions"]

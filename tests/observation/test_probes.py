@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.observation.probes import Dead, NotYet, ProbeResult, probe_http, probe_postgres
+from pytest_gaia.observation.probes import (
+    PermanentProbeError,
+    ProbeResult,
+    TemporaryProbeError,
+    probe_http,
+    probe_postgres,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,14 +68,14 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_does_not_speak_http_is_said_to_do_so(says: Listener) -> None:
-    with pytest.raises(Dead, match="does not speak HTTP"):
+    with pytest.raises(PermanentProbeError, match="does not speak HTTP"):
         probe_http(f"http://127.0.0.1:{says(b'SSH-2.0-OpenSSH_9.2' + bytes(8))}", 5)
 
 
 def test_a_response_that_stops_early_may_come_later(says: Listener) -> None:
     cut_short = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n10\r\n{}"
 
-    with pytest.raises(NotYet, match="broken off"):
+    with pytest.raises(TemporaryProbeError, match="closed before the response"):
         probe_http(f"http://127.0.0.1:{says(cut_short)}", 5)
 
 
@@ -85,7 +91,7 @@ def test_a_response_that_drips_without_an_end_is_given_up_in_time() -> None:
 
     thread = threading.Thread(target=drip, daemon=True)
     thread.start()
-    with server, pytest.raises(NotYet, match="no whole answer in time"):
+    with server, pytest.raises(TemporaryProbeError, match="no complete response in time"):
         probe_http(f"http://127.0.0.1:{server.getsockname()[1]}", 0.3)
     stopped.set()
     thread.join(5)
@@ -103,11 +109,11 @@ def test_a_body_that_is_not_json_is_degraded(says: Listener, body: bytes) -> Non
     [
         (HEALTHY, ProbeResult()),
         (b'{"status": "ok", "version": 7}', ProbeResult(version="7")),
-        (b"{}", ProbeResult(vouched=False)),
-        (b'{"status": null}', ProbeResult(vouched=False)),
-        (b'{"status": "unhealthy"}', ProbeResult("unhealthy", "says 'unhealthy'")),
-        (b'{"status": "starting"}', ProbeResult("degraded", "says 'starting'")),
-        (b'{"status": {"gateway": "healthy"}}', ProbeResult("degraded", "says \"{'gateway': 'healthy'}\"")),
+        (b"{}", ProbeResult(confirmed=False)),
+        (b'{"status": null}', ProbeResult(confirmed=False)),
+        (b'{"status": "unhealthy"}', ProbeResult("unhealthy", "reports 'unhealthy'")),
+        (b'{"status": "starting"}', ProbeResult("degraded", "reports 'starting'")),
+        (b'{"status": {"gateway": "healthy"}}', ProbeResult("degraded", "reports \"{'gateway': 'healthy'}\"")),
     ],
     ids=repr,
 )
@@ -116,7 +122,7 @@ def test_health_is_what_the_body_says(says: Listener, body: bytes, result: Probe
 
 
 def test_https_to_a_server_without_tls_asks_whether_it_is_http(says: Listener) -> None:
-    with pytest.raises(Dead, match="does not use TLS; is it http://"):
+    with pytest.raises(PermanentProbeError, match="does not use TLS; is it http://"):
         probe_http(f"https://127.0.0.1:{says(page(b'{}'))}", 5)
 
 
@@ -125,10 +131,10 @@ def test_a_proxy_that_cannot_be_reached_is_named_without_its_password(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://user:hunter2@no-such-proxy.invalid:3128")
 
-    with pytest.raises(Dead) as problem:
+    with pytest.raises(PermanentProbeError) as problem:
         probe_http("http://gateway.example", 5)
 
-    assert "unknown host no-such-proxy.invalid (through the proxy http://" in str(problem.value)
+    assert "unknown host no-such-proxy.invalid (through proxy http://" in str(problem.value)
     assert "hunter2" not in str(problem.value)
 
 

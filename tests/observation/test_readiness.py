@@ -56,7 +56,7 @@ def test_three_good_responses_in_a_row_are_asked_for(serve: Start) -> None:
     state = gateway(server)
 
     assert (state.state, state.settled, state.version) == ("ready", True, "0.2")
-    assert re.fullmatch(r"3 answers in a row, the first after \d+ ms", state.detail)
+    assert re.fullmatch(r"3 consecutive successes, the first after \d+ ms", state.detail)
     assert server.asked == 3
 
 
@@ -76,7 +76,7 @@ def test_a_service_that_flaps_is_said_to_do_so_at_the_deadline(serve: Start) -> 
     state = gateway(server, deadline=2)
 
     assert (state.state, state.settled, state.reachable) == ("unsettled", False, True)
-    assert "3 are asked for" in state.detail
+    assert "of 3 consecutive" in state.detail
 
 
 def test_two_releases_that_take_turns_do_not_settle(serve: Start) -> None:
@@ -85,7 +85,7 @@ def test_two_releases_that_take_turns_do_not_settle(serve: Start) -> None:
     state = gateway(server, deadline=4, demand=THREE)
 
     assert (state.state, state.settled) == ("unsettled", False)
-    assert "now as one release, now as another" in state.detail
+    assert "alternate between versions" in state.detail
 
 
 @pytest.mark.parametrize("status", ["degraded", "unhealthy"])
@@ -93,14 +93,14 @@ def test_what_the_body_says_counts_after_a_deployment(serve: Start, status: str)
     state = gateway(serve(says(status)), deadline=1)
 
     assert (state.state, state.settled) == (status, False)
-    assert f"says '{status}'" in state.detail
+    assert f"reports '{status}'" in state.detail
 
 
 def test_a_body_that_vouches_for_nothing_is_no_good_response(serve: Start) -> None:
     state = gateway(serve(Says(200, {"version": "0.2"})), deadline=1)
 
     assert not state.settled
-    assert "does not say that it is healthy" in state.detail
+    assert "does not report to be healthy" in state.detail
 
 
 def test_without_a_deployment_a_degraded_service_settles_as_what_it_is(serve: Start) -> None:
@@ -138,7 +138,7 @@ def test_a_server_that_is_busy_says_when_to_come_back(serve: Start) -> None:
 
     state = gateway(server, demand=Demand())
 
-    assert (state.state, state.attempts) == ("woke", 2)
+    assert (state.state, state.attempts) == ("started", 2)
     assert state.cold_start_ms is not None
     assert state.cold_start_ms >= 1000
 
@@ -169,7 +169,7 @@ def test_the_first_response_is_timed_apart_from_the_row(serve: Start) -> None:
 def test_a_machine_that_wakes_is_shown_with_its_first_response(serve: Start) -> None:
     state = gateway(serve(BUSY, BUSY, healthy()))
 
-    assert state.state == "woke"
+    assert state.state == "started"
     assert "attempt 3" in state.detail
 
 

@@ -48,8 +48,8 @@ def test_changes_are_told_and_kept_with_their_time() -> None:
     tally = Tally(frozenset({"gateway"}))
     tally.add([reading()], "10:00")
 
-    assert tally.add([reading("unhealthy", detail="says 'unhealthy'")], "10:05") == [
-        "gateway: ready → unhealthy: says 'unhealthy'"
+    assert tally.add([reading("unhealthy", detail="reports 'unhealthy'")], "10:05") == [
+        "gateway: ready → unhealthy: reports 'unhealthy'"
     ]
     assert tally.add([reading(version="0.3")], "10:10") == ["gateway: unhealthy → ready", "gateway: version 0.2 → 0.3"]
     assert tally.add([reading(version="0.3")], "10:15") == []

@@ -45,14 +45,14 @@ def test_one_that_does_not_wake_stops_none_of_the_others() -> None:
     woken = wake_all([sight("auth", "stopped"), sight("gateway", "stopped")], wake, deadline=10)
 
     assert asked == ["gaia-auth-dev", "gaia-gateway-dev"]
-    assert str(woken[0]) == "auth slept, and could not be woken: a lease is held"
-    assert str(woken[1]).startswith("gateway slept, and was woken in ")
+    assert str(woken[0]) == "auth was suspended and could not be started: a lease is held"
+    assert str(woken[1]).startswith("gateway was suspended; started in ")
 
 
 def test_there_is_one_deadline_for_all_of_them() -> None:
     woken = wake_all([sight("auth", "stopped")], lambda app, deadline: None, deadline=0)
 
-    assert woken[0].problem == "0 s were used up by those before it"
+    assert woken[0].problem == "the limit of 0 s was used by the apps before it"
 
 
 def test_machines_on_fly_are_started(fake_tools: FakeTools) -> None:

@@ -99,7 +99,7 @@ def test_what_is_not_required_and_gone_is_only_told(
     result, verdict = run(project, server, f"--gaia-url=chat={chat.url}")
 
     assert (result.ret, verdict["verdict"]) == (0, "PROMOTE")
-    result.stdout.fnmatch_lines(["gaia: chat answered before the first test and no longer does: *503"])
+    result.stdout.fnmatch_lines(["gaia: chat responded before the first test and no longer does: *503"])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_the_first_answer_is_kept_apart_from_what_the_checks_measure(
     assert result.ret == 0
     lines = [json.loads(line) for line in (project.path / "run.jsonl").read_text().splitlines()]
     gateway = next(one for one in lines[0]["members"] if one["member"] == "gateway")
-    assert (gateway["state"], gateway["version"]) == ("woke", "0.2")
+    assert (gateway["state"], gateway["version"]) == ("started", "0.2")
     assert gateway["cold_start_ms"] > 0
     assert verdict["members"][0] == gateway
     # The check's own request, and nothing of readiness: that asked three times.

@@ -100,8 +100,8 @@ def test_what_sleeps_on_fly_is_woken_before_it_is_waited_for(staging: pytest.Pyt
         [
             "gaia: auth sleeps; waking it",
             "gaia: gateway sleeps; waking it",
-            "gaia: note: auth slept, and was woken in * s",
-            "gaia: note: gateway slept, and was woken in * s",
+            "gaia: note: auth was suspended; started in * s",
+            "gaia: note: gateway was suspended; started in * s",
             "gaia verdict: PROMOTE on staging: 1 passed",
         ]
     )
@@ -114,4 +114,4 @@ def test_what_does_not_wake_is_told_and_asked_all_the_same(staging: pytest.Pytes
     result = staging.runpytest_subprocess("--gaia-env=staging", "-p", "no:xdist")
 
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["gaia: note: auth slept, and could not be woken: *"])
+    result.stdout.fnmatch_lines(["gaia: note: auth was suspended and could not be started: *"])

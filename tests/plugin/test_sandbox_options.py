@@ -25,7 +25,9 @@ def test_a_service_that_is_left_out_fails_what_needs_it(project: pytest.Pytester
     result = project.runpytest_subprocess("--gaia-sandbox-without=asset")
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*asset*stopped*as asked*", "E*gateway returned 503*", "*Service asset unavailable*"])
+    result.stdout.fnmatch_lines(
+        ["*asset*stopped*as requested*", "E*gateway returned 503*", "*Service asset unavailable*"]
+    )
 
 
 def test_a_rehearsal_says_so_and_keeps_the_shape(project: pytest.Pytester) -> None:

@@ -17,8 +17,8 @@ from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
-from pytest_gaia.observation.asking import targets
 from pytest_gaia.observation.sampling import Reading, ServiceTally, Tally, sample
+from pytest_gaia.observation.targets import targets
 from pytest_gaia.system.signals import Stop, stopped_by_signals
 from pytest_gaia.wording import counted
 

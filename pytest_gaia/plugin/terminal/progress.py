@@ -53,7 +53,7 @@ class Waiting:
         self._purpose = purpose
         self._deadline = deadline
         self._began = time.monotonic()
-        self._shown = self._told = False
+        self._shown = self._server_info = False
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +65,7 @@ class Waiting:
             return
         if self._shown:
             take_away(self._terminal)
-        elif self._told:
+        elif self._server_info:
             self._terminal.write_line(f"gaia: {self._purpose}: waited {self._elapsed:.1f} s")
 
     def __call__(self, pending: tuple[str, ...] = ()) -> None:
@@ -78,10 +78,10 @@ class Waiting:
                 begin_line(self._terminal)
                 self._shown = True
             show_for_a_moment(self._terminal, f"gaia: {what} … {self._elapsed:.0f} s of {self._deadline:g} s")
-        elif not self._told and self._elapsed > _WORTH_A_LINE and self._terminal.verbosity >= 0:
+        elif not self._server_info and self._elapsed > _WORTH_A_LINE and self._terminal.verbosity >= 0:
             begin_line(self._terminal)
             self._terminal.write_line(f"gaia: {what}, at most {self._deadline:g} s", flush=True)
-            self._told = True
+            self._server_info = True
 
     @property
     def _elapsed(self) -> float:
@@ -94,7 +94,7 @@ class SuitesBegun:
     def __init__(self, config: pytest.Config, roots: Sequence[Path]) -> None:
         self._config = config
         self._roots = roots
-        self._told = False
+        self._server_info = False
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
@@ -104,12 +104,12 @@ class SuitesBegun:
     def begin(self, nodes: Iterable[str]) -> None:
         """Say what is going to be run. Outside of all suites there is nothing to say."""
         terminal: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
-        if self._told or terminal is None or terminal.verbosity < 0:
+        if self._server_info or terminal is None or terminal.verbosity < 0:
             return
         suites = by_suite(nodes, self._roots, self._config.rootpath)
         if not suites:
             return
-        self._told = True
+        self._server_info = True
         begin_line(terminal)
         for line in plan_lines(suites, max(NARROWEST, self._config.get_terminal_writer().fullwidth)):
             terminal.write_line(line)

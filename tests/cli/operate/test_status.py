@@ -79,7 +79,7 @@ def test_two_environments_that_are_well_and_run_the_same(gaia: Gaia, deployed: F
 
     assert (code, err) == (0, "")
     assert rows(out) == {"staging": ["healthy", "fly"], "production": ["healthy", "fly"]}
-    assert "pipeline: staging and production run the same" in out
+    assert "pipeline: staging and production run the same versions" in out
     (line,) = (line for line in out.splitlines() if line.split()[:2] == ["production", "auth"])
     assert line.split()[2:] == ["healthy", "v1", OLD[:19], "2", "started"]
 
@@ -88,7 +88,7 @@ def test_what_is_ahead_of_what(gaia: Gaia, deployed: FakeTools, project: Path) -
     for service in ("auth", "chat"):
         put(deployed, service, "staging", NEW, release=2)
 
-    assert "pipeline: staging is ahead of production: auth, chat\n" in gaia("status", "staging", "production").out
+    assert "pipeline: staging is newer than production: auth, chat\n" in gaia("status", "staging", "production").out
 
     for digest in (NEW, OLD):
         Journal(project, "staging").add(
@@ -100,8 +100,8 @@ def test_what_is_ahead_of_what(gaia: Gaia, deployed: FakeTools, project: Path) -
     put(deployed, "auth", "production", NEW)
     put(deployed, "auth", "staging", OLD)
     out = gaia("status", "staging", "production").out
-    assert "pipeline: production is ahead of staging: auth\n" in out
-    assert "pipeline: staging is ahead of production: chat\n" in out
+    assert "pipeline: production is newer than staging: auth\n" in out
+    assert "pipeline: staging is newer than production: chat\n" in out
 
 
 def test_the_states_of_apps(gaia: Gaia, deployed: FakeTools) -> None:
@@ -122,7 +122,7 @@ def test_the_states_of_apps(gaia: Gaia, deployed: FakeTools) -> None:
     # Its deploy file keeps one machine running.
     assert apps["staging", "auth"] == (
         "degraded",
-        "every machine sleeps, and deploy/fly.auth.staging.toml keeps 1 running",
+        "all machines are suspended, but deploy/fly.auth.staging.toml keeps 1 running",
     )
     assert apps["staging", "chat"] == ("not deployed", "")
     assert apps["production", "auth"][0] == "degraded"
@@ -168,7 +168,7 @@ def test_a_database_that_is_no_app_is_asked(gaia: Gaia, deployed: FakeTools, mon
     code, out, _ = gaia("status", "staging")
 
     assert code == 1
-    assert "postgres: connection refused: nothing listens there" in out
+    assert "postgres: connection refused" in out
     assert "hidden" not in out
 
 
@@ -188,7 +188,7 @@ def test_watching_several_environments_repeats_the_overview(gaia: Gaia, deployed
     last = gaia("status", "staging", "production", "--watch=0.1", "--for=0.1", "--json").out.splitlines()
 
     assert (code, err) == (0, "")
-    assert out.count("staging and production run the same") >= 1
+    assert out.count("staging and production run the same versions") >= 1
     assert [each["name"] for each in json.loads(last[-1])["environments"]] == ["staging", "production"]
 
 

@@ -1,4 +1,4 @@
-"""What there is to ask in an environment (each member, where it is, how it is asked), and asking many at the same time."""
+"""The services of an environment and their probes, and running several probes in parallel."""
 
 import math
 import queue
@@ -21,27 +21,27 @@ Ask: TypeAlias = Callable[[float], ProbeResult]
 VIA_GATEWAY, DISABLED, ABSENT = "via gateway", "disabled", "not configured"
 
 _LOOK = 0.2
-"""seconds of one wait for an answer, after which a signal is heard, and what is no longer wanted is noticed"""
+"""seconds between checks for signals and cancellation"""
 SLOW_START = 2.0
-"""seconds; a first answer that takes longer than this came from a machine that had to wake"""
+"""seconds; a slower first response means that the machine was suspended"""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One member of an environment."""
+    """One service of an environment."""
 
     service: str
     endpoint: str
-    """where it is, passwords masked; or its state, where there is nothing to ask"""
+    """its address, with masked passwords; or its state if it cannot be probed"""
     ask: Ask | None = None
-    """asks it once, within so many seconds; raises ``NotYet`` or ``Dead`` where it does not answer"""
+    """probe it once within a number of seconds; raises ``ProbeError``"""
 
 
 def targets(environment: Environment) -> Iterator[Target]:
-    """Yield every member that ``environment`` has or is expected to have.
+    """Yield every service that ``environment`` has or is expected to have.
 
-    Raises ``ConfigError`` where a variable of this machine (a proxy, certificates to trust) or a package that is missing
-    would keep every client from a member.
+    Raises ``ConfigError`` for an invalid variable of this machine (proxy, certificates) or a missing package, which
+    would prevent every connection to a service.
     """
     wait = environment.timeouts.connect
     for service in HTTP_SERVICES:
@@ -67,7 +67,7 @@ def _within(longest: float, probe: Ask) -> Ask:
     return lambda left: probe(min(left, longest))
 
 
-def ask_all(
+def run_all(
     asks: Mapping[str, Callable[[], T]],
     *,
     deadline: float = math.inf,
@@ -75,12 +75,11 @@ def ask_all(
     unwanted: Callable[[], bool] = lambda: False,
     abandoned: bool = True,
 ) -> dict[str, T]:
-    """Call all of ``asks`` at once, each on a thread of its own; return name → answer of those that came in time.
+    """Run all of ``asks`` in parallel threads; return name → result of those that finished within ``deadline`` seconds.
 
-    ``deadline`` is in seconds. ``waiting`` is called about five times a second with the names of those that have not
-    answered; the wait ends at once when ``unwanted`` says so. What one of them raises is raised here. With ``abandoned``,
-    the end of this process does not wait for those that go on: a look-up that hangs in the system's resolver must not
-    hold it up.
+    ``waiting`` is called about five times a second with the unfinished names. The wait ends when ``unwanted`` returns
+    true. An exception of one of them is raised here. With ``abandoned``, the process can exit while some still run, such
+    as a name lookup that hangs in the resolver.
     """
     results: queue.SimpleQueue[tuple[str, T | BaseException]] = queue.SimpleQueue()
 
