@@ -104,7 +104,7 @@ def test_a_200_that_says_degraded_is_shown_as_degraded(project: pytest.Pytester,
 
     result = project.runpytest_subprocess(f"--gaia-url=gateway={server.url}")
 
-    result.stdout.fnmatch_lines(["*gateway*degraded*says 'degraded'*"])
+    result.stdout.fnmatch_lines(["*gateway*degraded*reports 'degraded'*"])
 
 
 @pytest.mark.parametrize("arguments", [(), with_workers("-n", "2")], ids=["one", "workers"])

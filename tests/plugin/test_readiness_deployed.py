@@ -63,8 +63,8 @@ def test_what_does_not_get_well_after_a_deployment_is_not_tested(deployer: Deplo
     result.stdout.fnmatch_lines(
         [
             "gaia: stage is not ready; no test was run.",
-            "  gateway: http://* says 'unhealthy' (0 good answers in a row, 2 are asked for)",
-            "gaia verdict: INFRA on stage: gateway: says 'unhealthy' (0 good answers in a row, 2 are asked for)",
+            "  gateway: http://* reports 'unhealthy' (0 of 2 consecutive successes)",
+            "gaia verdict: INFRA on stage: gateway: reports 'unhealthy' (0 of 2 consecutive successes)",
         ]
     )
 

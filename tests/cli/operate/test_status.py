@@ -159,7 +159,7 @@ def test_what_an_awake_app_says_of_itself_counts(
     code, out, _ = gaia("status", "staging")
 
     assert code == 1
-    assert "auth: says 'unhealthy'" in out
+    assert "auth: reports 'unhealthy'" in out
 
 
 def test_a_database_that_is_no_app_is_asked(gaia: Gaia, deployed: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,12 +123,12 @@ def test_in_a_pipe_there_is_a_line_a_look_and_at_the_end_what_it_came_to(gaia: G
     assert code == 0
     assert len(looks) == server.asked > 2
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00  ", looks[0])
-    assert lines[2].endswith("  changed: gateway: ready → unhealthy: says 'unhealthy'")
+    assert lines[2].endswith("  changed: gateway: ready → unhealthy: reports 'unhealthy'")
     (title,) = (line for line in lines if line.startswith("here: "))
     assert re.fullmatch(rf"here: {server.asked} samples in \d+\.\d s", title)
     assert re.search(rf"^gateway +ready .* {100 * (server.asked - 1) / server.asked:.4g} %$", out, re.MULTILINE)
     assert [line.partition("  ")[2] for line in lines[-3:]] == [
-        "gateway: ready → unhealthy: says 'unhealthy'",
+        "gateway: ready → unhealthy: reports 'unhealthy'",
         "gateway: unhealthy → ready",
         "gateway: version 0.2 → 0.3",
     ]
