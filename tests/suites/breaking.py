@@ -1,4 +1,4 @@
-"""A plugin for the pytest that is run below: personas answer in another way than any rule for them says."""
+"""A plugin for the inner run of pytest: responses of personas match no expectation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Before the first test, give the sandbox the fault."""
+    """Inject the fault before the first test."""
     sandbox = session.config.stash[RUN].sandbox
     assert sandbox is not None
     sandbox.ready()

@@ -1,4 +1,4 @@
-"""A plugin for the pytest that is run below: it writes down every collected check and what it says of itself."""
+"""A plugin for the inner run of pytest: write each collected test and its marker to a file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pytest_gaia.expectations.expectation import Expectation
 
 VARIABLE = "SUITES_CENSUS"
-"""the variable that names the file to write"""
+"""variable with the path of the file to write"""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write one object for each check."""
+    """Write one object for each test."""
     root = session.config.rootpath
     expectations = load([root / "suites" / FOLDER], Project(root).tolerances, rootdir=root).expectations
     checks = [
@@ -33,7 +33,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _defects(item: pytest.Item, expectations: tuple[Expectation, ...]) -> list[str]:
-    """The rules by which the check is expected to fail on the sandbox: they name their tests one by one."""
+    """Return the expectations for the test on the sandbox; they name single tests."""
     names = {item.nodeid, item.nodeid.partition("[")[0]}
     named = (
         (expectation.id, {selector.text for selector in expectation.selectors})

@@ -1,4 +1,4 @@
-"""The suites of this repository, collected once and run in processes of their own."""
+"""Collect the suites of this repository once, and run them in separate processes."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 WITHOUT_PLATFORM = ("config",)
-"""suites that look at the project's files and meet no platform; ``test_config`` tries them"""
+"""suites that check the files of the project instead of a platform; ``test_config`` runs them"""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One collected check."""
+    """A collected test."""
 
     id: str
     requires: frozenset[str]
     command: frozenset[str]
     defect: frozenset[str]
-    """the rules by which it is expected to fail on the sandbox"""
+    """its expectations on the sandbox"""
     writes: bool
     core: bool
 
     @property
     def suite(self) -> str:
-        """The suite that it belongs to."""
+        """The name of its suite."""
         return self.id.split("/")[1]
 
     @property
     def function(self) -> str:
-        """Its file and function, without the values of its parameters."""
+        """Its file and function, without parameters."""
         return self.id.partition("[")[0]
 
 
 def run_suites(
     *arguments: str, variables: Mapping[str, str] | None = None, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """Run pytest on the suites, from the root folder, without the variables that would choose an environment."""
+    """Run pytest on the suites, from the root folder, without variables that select an environment."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GAIA_", "PYTEST_"))}
     command = [sys.executable, "-m", "pytest", "-p", "no:allure_pytest", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
@@ -65,7 +65,7 @@ def run_suites(
 
 @pytest.fixture(scope="package")
 def checks(tmp_path_factory: pytest.TempPathFactory) -> list[Check]:
-    """Every check that meets a platform."""
+    """Every test of a platform."""
     file = tmp_path_factory.mktemp("census") / "checks.json"
     result = run_suites("suites", "--collect-only", "-q", "-p", "tests.suites.census", variables={VARIABLE: str(file)})
     assert result.returncode == 0, result.stdout + result.stderr

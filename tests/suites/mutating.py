@@ -1,7 +1,7 @@
-"""A plugin for the pytest that is run below: instead of running every check once, it runs suites under one fault each.
+"""A plugin for the inner run of pytest: run suites once per injected fault, instead of running every test once.
 
-One process and one sandbox serve all of :data:`MUTATIONS`; a fault is given to the sandbox, the checks of its suite
-run until one fails, and the sandbox is healed.
+One process and one sandbox serve all of :data:`MUTATIONS`. For each, it injects the fault, runs the tests of the suite
+until one fails, and removes the fault.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tests.suites.mutations import Mutation
 
 VARIABLE = "SUITES_MUTATIONS"
-"""the variable that names the file to write"""
+"""variable with the path of the file to write"""
 
 
 HEALED = "no fault"
-"""the last entry: what still failed once every fault was removed"""
+"""the last entry: failures without a fault"""
 
 _SEEN = (
     "AssertionError",
@@ -38,11 +38,11 @@ _SEEN = (
     "ServiceError",
     "pytest_gaia.errors.",
 )
-"""how the message of a check begins that saw something wrong; anything else is a check that is broken itself"""
+"""how the message of a failed test begins; any other message is an error in the test"""
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
-    """Run the suites under each fault, and write down which check failed first under which."""
+    """Run the suites with each fault, and record which test failed first."""
     sandbox = session.config.stash[RUN].sandbox
     assert sandbox is not None
     found = {mutation.id: _under(session, sandbox, mutation) for mutation in MUTATIONS}
@@ -64,7 +64,7 @@ def _first_failure(session: pytest.Session, items: list[pytest.Item]) -> str | N
 
 
 def _fails(session: pytest.Session, item: pytest.Item) -> bool:
-    # Which item comes next is not known yet; with the session in its place the fixtures of the session stay.
+    # The next test is not known yet. With the session as next item, its fixtures stay alive.
     reports = runtestprotocol(item, nextitem=cast("pytest.Item", session), log=False)
     for report in reports:
         if report.failed:

@@ -1,4 +1,4 @@
-"""Faults of the platform that the suites have to see: each breaks one thing, and a check of its suite has to fail."""
+"""Faults that the suites must detect: each breaks one thing, and a test of its suite must fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ V02, V1 = "/api/v0.2", "/api/v1"
 
 @dataclass(frozen=True)
 class Mutation:
-    """One fault: which suite has to see it, and what it is (see ``pytest_gaia.sandbox._services.faults``)."""
+    """One fault and the suite that must detect it (see ``pytest_gaia.sandbox._services.faults``)."""
 
     suite: str
     service: str
@@ -45,7 +45,7 @@ def _noop(suite: str, route: str, method: str) -> Mutation:
 
 
 MUTATIONS = (
-    # health: what the gateway and the services say of themselves
+    # health: reports of the gateway and the services
     _set("health", "/health", "status", "degraded"),
     _set("health", "/health", "status", "unhealthy"),
     _drop("health", "/health", "version"),
@@ -130,7 +130,7 @@ MUTATIONS = (
     _set("assets", f"{V1}/assets", "total", -1, "asset"),
     _status("assets", f"{V1}/assets/{{asset_id}}", 500),
     _status("assets", f"{V1}/assets", 200, "asset", body={"assets": [], "total": 0}),
-    # messaging: whoever is asked for first heals the sandbox by restarting a service, so this one is at the gateway
+    # messaging: the first request to a service restarts it and removes the fault, so this one is at the gateway
     _status("messaging", f"{V1}/auth/validate", 503),
     # database
     _noop("database", f"{V02}/personas", "POST"),

@@ -1,4 +1,4 @@
-"""What became of each check in a run of its own process."""
+"""Outcomes of tests in a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``word`` is passed, failed, error or skipped; ``message`` what the report says of it."""
+    """``word`` is passed, failed, error or skipped; ``message`` is the text of the report."""
 
     word: str
     message: str = ""
@@ -23,22 +23,22 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """One run: exit code, output, and the outcome of each check by its id."""
+    """One run: exit code, output, and the outcome of each test by its id."""
 
     code: int
     output: str
     checks: Mapping[str, Outcome]
 
     def of(self, *words: str) -> set[str]:
-        """Return the ids of all checks with one of these outcomes."""
+        """Return the ids of all tests with one of these outcomes."""
         return {name for name, outcome in self.checks.items() if outcome.word in words}
 
 
 def run(directory: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> Outcomes:
-    """Run the suites with these arguments; ``directory`` is for the report. Only checks of a platform count."""
+    """Run the suites with these arguments; ``directory`` is for the report. Only tests of a platform count."""
     report = directory / "report.xml"
     result = run_suites("suites", "-q", "--tb=short", f"--junitxml={report}", *arguments, variables=variables)
-    # The report is this test's own, written a moment ago.
+    # This test has just written the report.
     cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
     found = dict(_outcome(case) for case in cases)
     met = {name: outcome for name, outcome in found.items() if name.split("/")[1] not in WITHOUT_PLATFORM}

@@ -1,4 +1,4 @@
-"""A plugin for the pytest that is run below: it runs the checks in another order, the same in every process."""
+"""A plugin for the inner run of pytest: run the tests in another order, which is the same in every process."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Shuffle the checks; xdist wants the same order from all workers, so chance has a fixed beginning."""
+    """Shuffle the tests with a fixed seed, because xdist needs the same order in all workers."""
     random.Random(20).shuffle(items)

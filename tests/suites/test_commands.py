@@ -1,4 +1,4 @@
-"""Every command of the old script stands for checks, and the documentation says for which."""
+"""Every command of the old script maps to tests, and the documentation lists them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "reference" / "commands.md"
 
-# The commands of the script, as its help lists them: kept here, so that none gets lost from the table of the tool.
+# The commands in the help of the script, so that none can be lost from the table.
 OLD = [
     "health",
     "chat",
@@ -60,7 +60,7 @@ OLD_BATCHES = ["all", "providers-all", "pricing-all", "usage-all", "personas-all
 
 
 def table(checks: list[Check]) -> list[str]:
-    """Return the rows of the documentation's table that follow from the markers."""
+    """Return the rows of the table in the documentation, computed from the markers."""
     rows = []
     for command, known in COMMANDS.items():
         functions = sorted({check.function for check in checks if command in check.command})
@@ -71,7 +71,7 @@ def table(checks: list[Check]) -> list[str]:
 
 
 def batch_rows() -> list[str]:
-    """Return the rows of the documentation's table of batches."""
+    """Return the rows of the table of batches in the documentation."""
     return [
         f"| `{batch}` | {', '.join(f'`{command}`' for command in commands)}"
         f"{'' if batch == 'all' else f' and everything else of the suite: `-m {batch[:-4]}`'} |"

@@ -1,4 +1,4 @@
-"""The suite of deploy files: red for files with mistakes, green for files without, and silent where there are none."""
+"""The suite `config` fails for files with errors, passes for correct files, and is skipped without files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOPICS = {check.topic for check in ALL_CHECKS if check.severity == "error"}
 
 
 def run_config(directory: Path, kind: str | None, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the suite in a project that holds one of the sets of files, or none."""
+    """Run the suite in a project with one of the sets of files, or none."""
     toml = directory / "gaia.toml"
     if kind is not None:
         shutil.copytree(FILES / kind, directory, dirs_exist_ok=True)
@@ -37,7 +37,7 @@ def test_files_with_usage_errors_turn_every_topic_red(tmp_path: Path) -> None:
 
     assert result.returncode == 1, result.stdout
     assert f"gaia verdict: REJECT on sandbox: {len(TOPICS)} failed" in result.stdout
-    # Place, check and mend of a finding stand in the report of its test.
+    # The report of a test contains place, check and fix of the finding.
     assert "fly.gateway.production.toml:15: env.DATABASE_URL: shared-database" in result.stdout
     assert "create a separate database server for production" in result.stdout
     assert "hunter2" not in result.stdout

@@ -1,4 +1,4 @@
-"""The same suites on a platform that this run did not start, known by its addresses only."""
+"""Run the suites against a platform that this run did not start."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """A platform of this module's own."""
+    """Start a platform for this module."""
     with Sandbox.start() as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def lab(sandbox: Sandbox) -> Stack:
-    """Where that platform is."""
+    """Return the addresses of that platform."""
     return sandbox.stack("main")
 
 
 def run_in_lab(directory: Path, stack: Stack, *arguments: str, writes: bool) -> Outcomes:
-    """Run the suites in a project whose ``gaia.toml`` describes the platform as an environment named local."""
+    """Run the suites in a project whose ``gaia.toml`` configures the platform as the environment local."""
     urls = "\n".join(f'{service} = "{url}"' for service, url in stack.urls.items())
     (directory / "gaia.toml").write_text(
         f'[gaia]\nplatform = "gaia"\nsuites = ["{ROOT / "suites"}"]\n\n[env.local]\nwrites = {str(writes).lower()}\n'
@@ -54,7 +54,7 @@ def run_in_lab(directory: Path, stack: Stack, *arguments: str, writes: bool) -> 
 
 
 async def left_over(stack: Stack) -> dict[str, int]:
-    """Return table → rows that a check made and left."""
+    """Return table → rows that tests created and left."""
     connection = await asyncpg.connect(stack.dsn, ssl=False)
     try:
         named = {"users": "email", "personas": "name", "api_keys": "name", "assets": "name"}

@@ -1,4 +1,4 @@
-"""The whole set on the sandbox: as it is, without its defects, without a service, in any order, on two workers."""
+"""Run all suites on the sandbox: with known bugs and without, without a service, in any order, on two workers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_check_passes_where_the_defects_are_gone(checks: list[Check], tmp_
     assert result.of("failed") == defects
     for name in defects:
         assert "unexpected pass" in result.checks[name].message
-    # And the rules that list the defects are out of date: that is drift, and no green run.
+    # The expectations for the known bugs are stale, so the run ends with DRIFT.
     assert result.code == 10, result.output
 
 

@@ -1,4 +1,4 @@
-"""What fails is shown with everything that helps, and with no secret."""
+"""Failures are shown with details, but without secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASSWORD = "s3cret-of-the-user"  # of nobody
 
 @pytest.fixture
 def broken() -> Iterator[Sandbox]:
-    """A platform on which every request that shows a key, a token or a password fails."""
+    """A platform that fails every request that contains a key, a token or a password."""
     sandbox = Sandbox.start()
     try:
         sandbox.ready()
