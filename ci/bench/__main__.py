@@ -21,6 +21,7 @@ def main() -> int:
     met = [*_starts()]
     met += _isolation()
     met += _plugin()
+    met += _command_line()
     met += _evaluating()
     met += _allure()
     met += _redaction()
@@ -62,6 +63,13 @@ def _plugin() -> list[bool]:
     if shutil.which("valgrind"):
         met.append(_line("added to its instructions", imports.added_percent(), "%", at_most=3))
     return met
+
+
+def _command_line() -> list[bool]:
+    print("\nthe command line, CPU time relative to `import typer`")
+    seconds = imports.command_seconds()
+    base = seconds.pop("import typer")
+    return [_line(name, value / base, "x", at_most=2) for name, value in seconds.items()]
 
 
 def _evaluating() -> list[bool]:

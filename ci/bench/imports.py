@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 from ci.bench.processes import instructions_of, seconds_of
 
 ROUNDS = 15
+GAIA = str(Path(sys.executable).with_name("gaia"))
 
 
 def added_milliseconds() -> float:
@@ -26,6 +30,22 @@ def added_percent() -> float:
         # The first run compiles the modules.
         seconds_of(project)
         return 100 * (instructions_of(project) / instructions_of(project, "-p", "no:gaia") - 1)
+
+
+def command_seconds() -> dict[str, float]:
+    """Return the CPU seconds of ``import typer``, ``gaia --version`` and ``gaia --help``: the best of several runs each."""
+    lines = {
+        "import typer": [sys.executable, "-c", "import typer"],
+        "gaia --version": [GAIA, "--version"],
+        "gaia --help": [GAIA, "--help"],
+    }
+    found: dict[str, list[float]] = {name: [] for name in lines}
+    for _ in range(ROUNDS):
+        for name, line in lines.items():
+            child = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+            _, _, usage = os.wait4(child.pid, 0)
+            found[name].append(usage.ru_utime + usage.ru_stime)
+    return {name: min(seconds) for name, seconds in found.items()}
 
 
 @contextlib.contextmanager
