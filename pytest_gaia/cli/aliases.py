@@ -22,6 +22,7 @@ RENAMED: tuple[tuple[str, str], ...] = (
     ("config lint", "config check"),
     ("config check --sarif FILE", "config check --format=sarif --output FILE"),
     ("config check --github", "config check --format=github"),
+    ("report --environment ENV", "report --env ENV"),
     ("monitor ENV --once", "status ENV --probe"),
     ("monitor ENV --interval=DURATION", "status ENV --watch=DURATION"),
     ("monitor ENV", "status ENV --watch=5s"),

@@ -1,4 +1,4 @@
-"""What the real Allure makes of results: history, environments, many files, and no network."""
+"""Reports of the real Allure: history, environments, many files, and no network."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_environments_side_by_side_stay_apart_and_none_hides_another(proje
 async def test_results_that_name_no_environment_can_be_given_one(project: Path, pages: Pages) -> None:
     write(project / "allure-results", "run", None)
 
-    assert report(project, '--environment=it\'s "dev"')["environments"] == ['it\'s "dev"']
+    assert report(project, '--env=it\'s "dev"')["environments"] == ['it\'s "dev"']
 
     page = (await pages.open(project / "gaia-report" / "index.html")).page
     await expect(page.get_by_text('Gaia: it\'s "dev"')).to_be_visible()
@@ -166,7 +166,7 @@ def test_allure_has_no_network_and_none_of_the_users_tokens(project: Path) -> No
         'require("node:dgram").createSocket("udp4").send("x", 45999, "127.0.0.1")',
     ],
 )
-def test_whatever_it_tries_to_reach_is_refused(tmp_path: Path, attempt: str) -> None:
+def test_every_connection_is_refused(tmp_path: Path, attempt: str) -> None:
     find_allure()
     (tmp_path / "offline.cjs").write_text(OFFLINE)
     script = f"const told = (error) => {{ throw error.cause ?? error; }}; {attempt};"
@@ -179,4 +179,4 @@ def test_whatever_it_tries_to_reach_is_refused(tmp_path: Path, attempt: str) -> 
     )
 
     assert done.returncode != 0
-    assert "a report is made offline" in done.stderr
+    assert "reports are built offline" in done.stderr

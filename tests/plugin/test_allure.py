@@ -52,22 +52,24 @@ def test_an_expected_failure_is_red_and_known_with_all_that_was_agreed(left: Lef
     assert failure == "AssertionError: as always"
     assert note.splitlines() == [
         "gaia: expected failure",
-        "rule: shadowed: the route is shadowed",
+        "expectation: shadowed: the route is shadowed",
         "issue: GAIA-1",
         "owner: @models",
         "expires: 2099-01-01",
     ]
     assert 'raise AssertionError("as always")' in result["statusDetails"]["trace"]
-    assert left.labels("test_expected", "expectation") == ["expected failure"]
-    assert left.labels("test_expected", "rule") == ["shadowed"]
+    assert left.labels("test_expected", "outcome") == ["expected failure"]
+    assert left.labels("test_expected", "expectation") == ["shadowed"]
     assert result["links"] == [{"type": "issue", "url": "https://issues.example/GAIA-1", "name": "GAIA-1"}]
 
 
 def test_an_unexpected_pass_is_red_and_names_the_expectation(left: Left) -> None:
     assert left.statuses["test_unexpected"] == "failed"
-    assert left.message("test_unexpected").startswith("gaia: unexpected pass: expected to fail by fixed\nrule: fixed: ")
-    assert left.labels("test_unexpected", "expectation") == ["unexpected pass"]
-    assert left.labels("test_unexpected", "rule") == ["fixed"]
+    assert left.message("test_unexpected").startswith(
+        "gaia: unexpected pass: expected to fail by fixed\nexpectation: fixed: "
+    )
+    assert left.labels("test_unexpected", "outcome") == ["unexpected pass"]
+    assert left.labels("test_unexpected", "expectation") == ["fixed"]
 
 
 def test_an_expected_failure_does_not_hide_what_breaks_after_it(left: Left) -> None:
@@ -178,7 +180,7 @@ def test_beside_the_results_stands_what_the_run_was(left: Left) -> None:
         "type": "local",
         "reportName": "small: REJECT",
     }
-    assert json.loads(left.beside("categories.json"))[-1]["name"] == "Gating"
+    assert json.loads(left.beside("categories.json"))[-1]["name"] == "Blocking failure"
 
 
 def test_a_verdict_that_is_no_promote_is_an_error_of_the_whole_run(left: Left) -> None:

@@ -29,7 +29,9 @@ def test_expected_failures_are_skipped_where_that_is_asked_for(tmp_path: Path, s
         "test_expected_and_torn": left.statuses["test_expected_and_torn"],
         "test_fails": "failed",
     }
-    assert left.message("test_expected").startswith("AssertionError: as always\n\ngaia: expected failure\nrule: ")
+    assert left.message("test_expected").startswith(
+        "AssertionError: as always\n\ngaia: expected failure\nexpectation: "
+    )
 
 
 def test_another_word_for_expected_failures_is_refused(tmp_path: Path, server: ScriptedServer) -> None:
@@ -48,7 +50,7 @@ def test_an_open_environment_tolerates_and_shows_it(tmp_path: Path, server: Scri
 
     assert left.statuses == {"test_passes": "passed", "test_fails": "failed"}
     assert left.message("test_fails").startswith("AssertionError: assert False\n\ngaia: tolerated")
-    assert left.labels("test_fails", "expectation") == ["tolerated"]
+    assert left.labels("test_fails", "outcome") == ["tolerated"]
 
 
 def test_a_skip_that_blocks_is_not_grey(tmp_path: Path, server: ScriptedServer) -> None:
@@ -59,7 +61,7 @@ def test_a_skip_that_blocks_is_not_grey(tmp_path: Path, server: ScriptedServer) 
 
     assert left.code == 1
     assert left.statuses == {"test_passes": "passed", "test_skips": "failed"}
-    assert left.message("test_skips") == "gaia: skipped, and no rule allows that: later"
+    assert left.message("test_skips") == "gaia: skipped, and no expectation covers that: later"
 
 
 def test_environments_that_share_a_folder_stay_apart(tmp_path: Path, server: ScriptedServer) -> None:

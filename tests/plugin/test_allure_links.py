@@ -40,7 +40,7 @@ def test_a_pattern_that_cannot_be_filled_in_is_refused(
     left = run(tmp_path, server.url, f"--allure-link-pattern={pattern}", *workers)
 
     assert left.code == pytest.ExitCode.USAGE_ERROR
-    assert f"ERROR: --allure-link-pattern={pattern}: nothing can be filled in there." in left.output
+    assert f"ERROR: --allure-link-pattern={pattern}: invalid pattern." in left.output
     assert "write {} where the key belongs, once, and {{ or }} for a brace that stays." in left.output
     assert "Traceback" not in left.output
     assert not left.results

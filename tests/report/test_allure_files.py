@@ -136,12 +136,12 @@ def first_category(status: str, message: str) -> str:
 @pytest.mark.parametrize(
     ("status", "message", "category"),
     [
-        ("failed", "AssertionError: 1 == 2\nassert 1 == 2", "Gating"),
-        ("broken", "ValueError: broken", "Gating"),
-        ("broken", "gaia: crashed: worker 'gw0' crashed", "Gating"),
-        ("failed", "gaia: skipped, and no rule allows that: later", "Gating"),
-        ("failed", "AssertionError: x\n\ngaia: expected failure\nrule: a: b\nissue: c", "Expected failure"),
-        ("skipped", "AssertionError: x\n\ngaia: expected failure\nrule: a: b\nissue: c", "Expected failure"),
+        ("failed", "AssertionError: 1 == 2\nassert 1 == 2", "Blocking failure"),
+        ("broken", "ValueError: broken", "Blocking failure"),
+        ("broken", "gaia: crashed: worker 'gw0' crashed", "Blocking failure"),
+        ("failed", "gaia: skipped, and no expectation covers that: later", "Blocking failure"),
+        ("failed", "AssertionError: x\n\ngaia: expected failure\nexpectation: a: b\nissue: c", "Expected failure"),
+        ("skipped", "AssertionError: x\n\ngaia: expected failure\nexpectation: a: b\nissue: c", "Expected failure"),
         ("failed", "gaia: unexpected pass: expected to fail by a", "Unexpected pass"),
         ("failed", "AssertionError: x\n\ngaia: tolerated", "Tolerated failure"),
         ("skipped", "gaia: not applicable: no database", "Not applicable"),
@@ -149,7 +149,11 @@ def first_category(status: str, message: str) -> str:
         ("broken", "gaia: incomplete: the run ended before the test did", "Not run"),
         ("unknown", "gaia: incomplete: the run ended before\ngaia: infrastructure: gateway", "Infrastructure"),
         ("broken", "pytest_gaia.errors.Unreachable: gateway cannot be reached", "Infrastructure"),
-        ("failed", "AssertionError: x\n\ngaia: failed: rule a did not excuse: status 500, expected 404", "Drift"),
+        (
+            "failed",
+            "AssertionError: x\n\ngaia: failed: expectation a did not match: status 500, expected 404",
+            "Expected failure with another cause",
+        ),
         ("passed", "", ""),
         ("skipped", "gaia: skipped: later", ""),
     ],
@@ -167,7 +171,12 @@ def test_expressions_mean_the_same_to_javascript(tmp_path: Path) -> None:
         "const [all, texts] = JSON.parse(require('fs').readFileSync(0));"
         "console.log(JSON.stringify(all.map(c => texts.map(t => new RegExp(c.messageRegex).test(t)))))"
     )
-    texts = ["AssertionError", "x\n\ngaia: expected failure\nrule: a", "gaia: failed: rule a did not excuse: b", ""]
+    texts = [
+        "AssertionError",
+        "x\n\ngaia: expected failure\nrule: a",
+        "gaia: failed: expectation a did not match: b",
+        "",
+    ]
 
     asked = subprocess.run(
         [node, script], check=True, input=json.dumps([categories(), texts]), capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""The page of a report, its history and its settings, apart from Allure."""
+"""The page of a report, its history and its settings, without Allure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.report.viewer.page import passed_on, remote_references
+from pytest_gaia.report.viewer.page import RunSummary, remote_references, shareable
 from pytest_gaia.report.viewer.results import branch_of, earlier_runs, history_file, read_results, safe_name
 from pytest_gaia.report.viewer.settings import Settings
 
@@ -25,19 +25,24 @@ def page(*parts: str) -> str:
     return "<!DOCTYPE html><html><head><title>x</title></head><body>" + "\n".join(parts) + "</body></html>"
 
 
+def passed(text: str) -> str:
+    return shareable(text, [RunSummary("staging", "REJECT", "1 failed <b>")], "4 tests: 1 passed, 3 failed")
+
+
 def scripts(text: str) -> list[str]:
-    return re.findall(r"<script[^>]*>(.*?)</script>", text, re.DOTALL)
+    """Return all scripts but the one of the summary, which is the first."""
+    return re.findall(r"<script[^>]*>(.*?)</script>", text, re.DOTALL)[1:]
 
 
 def data_script(text: str) -> str:
     return f'<script  src="data:text/javascript;base64,{base64.b64encode(text.encode()).decode()}"></script>'
 
 
-def test_analytics_and_everything_remote_is_taken_out_and_the_rest_stays() -> None:
+def test_analytics_and_remote_references_are_removed() -> None:
     remote = ['<link rel="preload" href="https://fonts.example/a.woff">', "<img src=//images.example/x.png>"]
     own = ['<link rel="icon" href="data:image/svg+xml,x">', "<script>window.mine = 1</script>"]
 
-    made = passed_on(page(ANALYTICS, *remote, *own))
+    made = passed(page(ANALYTICS, *remote, *own))
 
     assert remote_references(page(ANALYTICS, *remote)) != []
     assert remote_references(made) == []
@@ -46,8 +51,8 @@ def test_analytics_and_everything_remote_is_taken_out_and_the_rest_stays() -> No
     assert scripts(made) == ["window.mine = 1"]
 
 
-def test_the_application_becomes_a_script_of_the_page_that_means_the_same() -> None:
-    (script,) = scripts(passed_on(page(data_script(APPLICATION))))
+def test_the_application_becomes_an_equivalent_inline_script() -> None:
+    (script,) = scripts(passed(page(data_script(APPLICATION))))
 
     assert "</script" not in script
     assert "<!--" not in script
@@ -55,9 +60,11 @@ def test_the_application_becomes_a_script_of_the_page_that_means_the_same() -> N
 
 
 def test_the_policy_names_every_script_by_its_digest_and_no_other() -> None:
-    made = passed_on(page("<script>one()</script>", data_script("two()")))
+    made = passed(page("<script>one()</script>", data_script("two()")))
 
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in ("one()", "two()")]
+    texts = re.findall(r"<script[^>]*>(.*?)</script>", made, re.DOTALL)
+    assert texts[1:] == ["one()", "two()"]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
     policy = re.search(r'<head>\s*<meta http-equiv="Content-Security-Policy" content="([^"]*)">', made)
     assert policy is not None
     rules = dict(rule.strip().split(" ", 1) for rule in policy[1].split(";"))
@@ -66,18 +73,29 @@ def test_the_policy_names_every_script_by_its_digest_and_no_other() -> None:
 
 
 def test_scripts_in_files_are_those_of_the_same_place() -> None:
-    assert "script-src 'self';" in passed_on(page('<script src="app.js"></script>'))
+    assert " 'self'; style-src" in passed(page('<script src="app.js"></script>'))
 
 
 @pytest.mark.parametrize("tag", ["<script src='//x.example/a.js'>", "<VIDEO SRC=https://x.example/v>"])
-def test_a_reference_that_could_not_be_taken_out_is_found(tag: str) -> None:
-    assert len(remote_references(passed_on(page(tag)))) == 1
+def test_a_remaining_remote_reference_is_found(tag: str) -> None:
+    assert len(remote_references(passed(page(tag)))) == 1
 
 
-def test_words_in_a_script_and_links_for_people_are_no_references() -> None:
+def test_text_in_scripts_and_links_are_not_remote_references() -> None:
     assert (
         remote_references(page("<script>'<img src=https://x.example>'</script><a href=https://x.example>x</a>")) == []
     )
+
+
+def test_the_summary_needs_no_script_and_is_escaped() -> None:
+    made = passed(page("<div id=app></div>"))
+
+    assert made.index('<header id="gaia-summary" class="reject">') < made.index("<div id=app>")
+    assert '<span class="word">REJECT</span> on staging' in made
+    assert "1 failed &lt;b&gt;" in made
+    assert "4 tests: 1 passed, 3 failed" in made
+    assert "<noscript>" in made
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in made
 
 
 def test_branches_and_environments_never_share_a_history() -> None:
@@ -140,7 +158,7 @@ def test_a_line_that_is_no_run_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "history.jsonl"
     file.write_text(f"{run_of('a')}{line}\n")
 
-    with pytest.raises(ConfigError, match=r"history\.jsonl:2: this line is no run"):
+    with pytest.raises(ConfigError, match=r"history\.jsonl:2: not a valid run"):
         earlier_runs(file, [], keep=9)
 
 
@@ -158,7 +176,7 @@ def settings(**values: object) -> Settings:
     return Settings(**{**usual, **values})  # type: ignore[arg-type]  # which of them is what, the class says
 
 
-def test_categories_of_allure_2_are_said_as_allure_3_understands_them() -> None:
+def test_categories_of_allure_2_are_converted_for_allure_3() -> None:
     given = {
         "name": "Expected failure",
         "matchedStatuses": ["failed"],
@@ -170,7 +188,7 @@ def test_categories_of_allure_2_are_said_as_allure_3_understands_them() -> None:
     module = settings(categories=[given, {"name": "All"}]).module()
 
     said = json.loads(module.split("const config = ", 1)[1].split(";\n", 1)[0])["categories"]
-    assert said[0]["groupBy"] == [{"label": "rule"}]
+    assert said[0]["groupBy"] == [{"label": "expectation"}]
     assert said[0]["messageRegex"] == "^gaia"
     assert "x" not in said[0]
     assert said[1]["matchedStatuses"] == ["failed", "broken"]
@@ -226,6 +244,6 @@ def test_no_folder_hides_the_failures_of_another(
     if apart:
         assert len(read_results(folders, given).uuids) == 4
     else:
-        with pytest.raises(ConfigError, match=f"gaia report {folders[1]} --environment ENV"):
+        with pytest.raises(ConfigError, match=f"gaia report {folders[1]} -e ENV"):
             read_results(folders, given)
     assert len(read_results([folders[0], folders[0]], given).uuids) == 2

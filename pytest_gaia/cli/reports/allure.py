@@ -1,4 +1,4 @@
-"""Allure 3, the viewer: where it is, and how it is run without a network."""
+"""Find Allure 3 and run it without a network."""
 
 import json
 import os
@@ -16,27 +16,24 @@ from pytest_gaia.report.viewer.settings import OFFLINE
 _MAJOR, _NODE = 3, 20
 _DEADLINE = 900.0
 """seconds; 10,000 results take about 30"""
-_ASKED = 30.0
-"""seconds for the answer to ``--version``"""
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_VERSION_SECONDS = 30.0
+"""seconds to wait for ``--version``"""
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
-_INSTALL = (
-    "Install it: npm install --save-dev --ignore-scripts allure@3. Everything else works without it: the results stay "
-    "as they are, and the verdict never comes from Allure."
-)
+_INSTALL = "Install it: npm install --save-dev --ignore-scripts allure@3. Only gaia report needs it; verdicts do not."
 
 
 @dataclass(frozen=True, slots=True)
 class Allure:
-    """An Allure 3 that can be run."""
+    """An executable Allure 3."""
 
     command: tuple[str, ...]
     version: str
 
     def generate(self, configuration: Path, folders: Sequence[Path], workplace: Path) -> list[str]:
-        """Make the report that ``configuration`` describes, in ``workplace``; return what Allure said.
+        """Build the report described by ``configuration`` in ``workplace``; return the output of Allure.
 
-        Raises ``ReportFailed`` with Allure's last words.
+        Raises ``ReportFailed`` with the end of Allure's output.
         """
         (guard := workplace / "offline.cjs").write_text(OFFLINE, encoding="utf-8")
         said: deque[str] = deque(maxlen=TAIL)
@@ -49,29 +46,27 @@ class Allure:
             out=said.append,
         )
         if not done.ok:
-            how = "did not end in time" if done.timed_out else f"ended with {done.exit_code}"
-            raise ReportFailed(told(f"Allure {self.version} {how}, so there is no report.", said))
+            how = "timed out" if done.timed_out else f"exited with {done.exit_code}"
+            raise ReportFailed(with_output(f"Allure {self.version} {how} and built no report.", said))
         return list(said)
 
 
-def told(head: str, said: Sequence[str]) -> str:
-    """Return ``head``, and below it the lines that Allure has ``said``."""
-    lines = [line for line in (_COLOUR.sub("", each).rstrip() for each in said) if line]
-    return "\n  ".join((f"{head} It said:" if lines else f"{head} It said nothing.", *lines))
+def with_output(head: str, said: Sequence[str]) -> str:
+    """Return ``head``, and below it the output of Allure."""
+    lines = [line for line in (_COLOR.sub("", each).rstrip() for each in said) if line]
+    return "\n  ".join((f"{head} Its output:" if lines else f"{head} It printed nothing.", *lines))
 
 
 def find_allure(given: Path | None, rootdir: Path, environ: Mapping[str, str]) -> Allure:
-    """Return the Allure that a project uses: ``given``, GAIA_ALLURE, one of the project's own, or one on PATH.
+    """Return the Allure to use: ``given``, GAIA_ALLURE, the one in the project, or the one on PATH.
 
-    Raises ``ConfigError`` where there is none, where it is too old, and where Node.js is missing or too old for it.
+    Raises ``ConfigError`` if Allure or Node.js is missing or too old.
     """
     path = _located(given, rootdir, environ)
     command = (_node(path), str(path)) if _is_script(path) else (str(path),)
-    version = _packaged(path) or _answer([*command, "--version"])
+    version = _packaged(path) or _version([*command, "--version"])
     if not version.startswith(f"{_MAJOR}."):
-        raise ConfigError(
-            f"{path} is Allure {version or '(of no known version)'}; Allure {_MAJOR} is needed. {_INSTALL}"
-        )
+        raise ConfigError(f"{path} is Allure {version or '(unknown version)'}; Allure {_MAJOR} is required. {_INSTALL}")
     return Allure(command, version)
 
 
@@ -79,21 +74,20 @@ def _located(given: Path | None, rootdir: Path, environ: Mapping[str, str]) -> P
     for name, chosen in (("--allure", given), ("GAIA_ALLURE", environ.get("GAIA_ALLURE"))):
         if chosen:
             if not (path := Path(chosen)).is_file():
-                raise ConfigError(f"{name}={chosen}: there is no such file. Give the executable of Allure {_MAJOR}.")
+                raise ConfigError(f"{name}={chosen}: file not found. Give the executable of Allure {_MAJOR}.")
             return path.absolute()
     places = [rootdir.absolute() / place for place in ("node_modules/.bin/allure", "ci/npm/node_modules/.bin/allure")]
     found = next((place for place in places if place.is_file()), None) or shutil.which("allure")
     if found is None:
         tried = ", ".join(("--allure", "GAIA_ALLURE", *map(str, places), "PATH"))
         raise ConfigError(
-            f"Allure {_MAJOR}, which makes the HTML report, is not installed (looked at {tried}). It runs on Node.js "
-            f">= {_NODE}. {_INSTALL}"
+            f"Allure {_MAJOR} is not installed (searched: {tried}). It needs Node.js >= {_NODE}. {_INSTALL}"
         )
     return Path(found).absolute()
 
 
 def _is_script(path: Path) -> bool:
-    """Whether Node.js runs it. Then it is started by name: the file need not be executable, nor find ``env``."""
+    """Whether Node.js runs the file. Then ``node`` is started, and the file need not be executable."""
     try:
         with path.open("rb") as file:
             first = file.readline(200)
@@ -106,45 +100,44 @@ def _node(allure: Path) -> str:
     node = shutil.which("node")
     if node is None:
         raise ConfigError(
-            f"Node.js, which {allure} runs on, is not on PATH ({os.environ.get('PATH', 'empty')}). Install Node.js >= "
-            f"{_NODE}. Everything else works without it: the results stay as they are, and the verdict never comes "
-            "from Allure."
+            f"{allure} needs Node.js, which is not on PATH ({os.environ.get('PATH', 'empty')}). Install Node.js >= {_NODE}. "
+            "Only gaia report needs it; verdicts do not."
         )
-    version = _answer([node, "--version"])
+    version = _version([node, "--version"])
     major = re.match(r"v?(\d+)\.", version)
     if major is None or int(major[1]) < _NODE:
         raise ConfigError(
-            f"{node} is Node.js {version or '(of no known version)'}; Allure {_MAJOR} needs {_NODE} or newer. Install "
-            "one, and put it first on PATH."
+            f"{node} is Node.js {version or '(unknown version)'}; Allure {_MAJOR} needs {_NODE} or newer. Install a newer "
+            "one and put it first on PATH."
         )
     return node
 
 
-def _answer(command: Sequence[str]) -> str:
-    done = run_tool(command, deadline=_ASKED)
+def _version(command: Sequence[str]) -> str:
+    done = run_tool(command, deadline=_VERSION_SECONDS)
     return next(iter(done.stdout.split()), "") if done.ok else ""
 
 
 def _packaged(path: Path) -> str:
-    """The version as npm's package says it; Allure itself takes a second to answer."""
+    """Return the version in the npm package. Starting Allure would take a second."""
     package = path.resolve().parent / "package.json"
     try:
         described = json.loads(package.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        # A wrapper of somebody's own: it is asked.
+        # A wrapper script: run it with --version instead.
         return ""
     return str(described.get("version", "")) if described.get("name") == "allure" else ""
 
 
 def _environ(guard: Path) -> dict[str, str]:
-    """Variables of the child: no network, no colours, and none of Allure's own settings or tokens."""
+    """Return the environment of the process: no network, no colors, and no settings or tokens of Allure."""
     ours = {name: "" for name in os.environ if name.startswith("ALLURE_")}
     options = f'{os.environ.get("NODE_OPTIONS", "")} --require "{guard}"'.strip()
     return {**ours, "NODE_OPTIONS": options, "NO_COLOR": "1", "FORCE_COLOR": "0"}
 
 
 def _literal(folder: Path) -> str:
-    """Allure reads a folder's name as a pattern, in which no character can be escaped, but each can be a class."""
+    """Escape a folder name. Allure treats it as a glob, in which characters can only be escaped as classes."""
     return "".join(_classes(str(folder.absolute())))
 
 

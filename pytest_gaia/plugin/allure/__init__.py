@@ -1,4 +1,4 @@
-"""The bridge to Allure. Registered only where ``--alluredir`` is given; without it, nothing here is imported."""
+"""The bridge to Allure. It is imported and registered only with ``--alluredir``."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 
 from pytest_gaia.plugin.allure.files import Masks, RedactedFiles
 from pytest_gaia.plugin.allure.library import file_logger, plugin_manager
-from pytest_gaia.plugin.allure.seam import Seam
+from pytest_gaia.plugin.allure.rewriter import ResultRewriter
 from pytest_gaia.plugin.allure.steps import keep_steps_in_context
 from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.options import only_looks
@@ -14,17 +14,17 @@ from pytest_gaia.run.session import Run
 
 
 def bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Result | None) -> None:
-    """Stand between pytest, Allure's listener and its files; ``result`` is that of the process which talks to the user."""
+    """Register the bridge between pytest and Allure; ``result`` is None in an xdist worker."""
     logger = file_logger()
     if logger is None or only_looks(config.option):
         return
-    seam = Seam(config, run, evaluating)
+    rewriter = ResultRewriter(config, run, evaluating)
     files = RedactedFiles(logger, Masks(run))
     plugin_manager.unregister(logger)
-    for each in (seam, files):
+    for each in (rewriter, files):
         plugin_manager.register(each)
-    config.add_cleanup(_undo(logger, seam, files))
-    if config.pluginmanager.register(seam, "gaia-allure") is None:
+    config.add_cleanup(_undo(logger, rewriter, files))
+    if config.pluginmanager.register(rewriter, "gaia-allure") is None:
         return
     keep_steps_in_context(config.pluginmanager.get_plugin("allure_listener"))
     if result is not None:
@@ -34,7 +34,7 @@ def bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Resul
 
 
 def _undo(logger: object, *ours: object) -> Callable[[], None]:
-    """Allure's own clean-up, which comes later, looks for its logger; other runs of this process must not meet ours."""
+    """Return a function that restores Allure's logger, for its own cleanup and for later runs in this process."""
 
     def undo() -> None:
         for each in ours:

@@ -1,4 +1,4 @@
-"""The end of a run: every test that was planned has a result, and none says otherwise than the verdict."""
+"""The end of a run: give every planned test a result, and make all results match the verdict."""
 
 import json
 import os
@@ -15,12 +15,12 @@ import pytest
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.plugin.allure.seam import links
+from pytest_gaia.plugin.allure.rewriter import links
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
 from pytest_gaia.report.allure.labels import environment_name
-from pytest_gaia.report.allure.results import PATTERN, Shelf, tellings
+from pytest_gaia.report.allure.results import PATTERN, ResultsFolder, allure_outcomes
 from pytest_gaia.report.footer import verdict_line
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.evaluated import EvaluatedRun
@@ -28,14 +28,14 @@ from pytest_gaia.verdict.report import expectations_digest
 
 
 class EndingHooks:
-    """Registered on the process that talks to the user."""
+    """Registered in the controlling process only."""
 
     def __init__(self, config: pytest.Config, run: Run, result: Result) -> None:
         self._config = config
         self._run = run
         self._result = result
         folder = Path(os.path.abspath(config.option.allure_report_dir))  # noqa: PTH100 - as allure-pytest does it
-        self._shelf = Shelf(
+        self._results = ResultsFolder(
             folder,
             environment_name(run.declared.name, rehearsal=run.declared.simulated),
             config.rootpath,
@@ -47,30 +47,32 @@ class EndingHooks:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        """Around the hook that judges, and within the terminal's, which then says what could not be written."""
+        """Run after the evaluation, and before the terminal summary, which prints the write errors."""
         try:
             return (yield)
         finally:
             if (evaluated := self._result.evaluated) is not None:
-                self._settle(session, evaluated)
+                self._reconcile(session, evaluated)
 
-    def _settle(self, session: pytest.Session, evaluated: EvaluatedRun) -> None:
+    def _reconcile(self, session: pytest.Session, evaluated: EvaluatedRun) -> None:
         try:
-            self._shelf.settle(tellings(evaluated, self._config.option.gaia_allure_expected), round(time.time() * 1000))
+            self._results.reconcile(
+                allure_outcomes(evaluated, self._config.option.gaia_allure_expected), round(time.time() * 1000)
+            )
             for name, text in self._beside(evaluated):
-                write_file(self._shelf.folder / name, text, mode=PRIVATE)
+                write_file(self._results.folder / name, text, mode=PRIVATE)
         except OSError as error:
-            self._result.unwritten.append(f"--alluredir={self._shelf.folder}: cannot be written: {error.strerror}.")
+            self._result.unwritten.append(f"--alluredir={self._results.folder}: cannot be written: {error.strerror}.")
             if not session.exitstatus:
-                # Who asks for evidence and does not get it has not been told that all is well.
+                # Missing results must not look like success.
                 session.exitstatus = self._config.stash[VERDICT] = pytest.ExitCode.USAGE_ERROR
 
     def _redact(self, text: str) -> str:
-        # Asked for only now: what masks knows more at the end than at the start.
+        # Evaluated late: more secrets are known at the end of the run.
         return self._run.shown(text)
 
     def _beside(self, evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
-        redact, environment = self._redact, self._shelf.environment
+        redact, environment = self._redact, self._results.environment
         known = circumstances(evaluated, environment, expectations_digest(evaluated.expectations))
         known |= {f"versions.{name}": text for name, text in _versions()}
         known |= {"commit": _commit(self._run.options.rootdir), "ledger": _ledger_head(self._run.options.project)}
@@ -91,11 +93,11 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _commit(rootdir: Path) -> str:
-    """Return the commit that is tested: as the CI says it, or as git does."""
+    """Return the tested commit, from CI or git."""
     for name in ("GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT"):
         if value := os.environ.get(name):
             return value
-    # Imported here: only a run that writes such a report asks git.
+    # Imported here, because only runs that write a report need git.
     from pytest_gaia.promotion.release.commits import head
 
     with suppress(ConfigError):
@@ -104,7 +106,7 @@ def _commit(rootdir: Path) -> str:
 
 
 def _ledger_head(project: Project) -> str:
-    """Return the head of the project's ledger, where that is a folder here: another one is asked for over a network."""
+    """Return the head of the ledger if it is a local folder; a remote ledger would need a network."""
     from pytest_gaia.promotion.ledger.ledger import Ledger
     from pytest_gaia.promotion.ledger.stores import FolderStore
 

@@ -1,4 +1,4 @@
-"""What Allure writes passes here, and nothing that is text leaves unmasked. Values are changed in place, as Allure expects."""
+"""Mask all text that Allure writes. Values are changed in place, as Allure expects."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ Redact: TypeAlias = Callable[[str], str]
 
 
 class RedactedFiles:
-    """Stands in for Allure's logger, which then writes what is left."""
+    """Masks text, then passes it on to Allure's logger, which writes the files."""
 
     def __init__(self, logger: Any, redact: Callable[[str], str]) -> None:
         self._logger = logger
@@ -27,26 +27,26 @@ class RedactedFiles:
 
     @hookimpl
     def report_result(self, result: TestResult) -> None:
-        """A result: the seam has been through it."""
+        """Write a result, which is masked already."""
         with private_files():
             self._logger.report_result(result=result)
 
     @hookimpl
     def report_container(self, container: TestResultContainer) -> None:
-        """What fixtures did."""
+        """Write a container with the results of fixtures."""
         mask_container(container, self._redact)
         with private_files():
             self._logger.report_container(container=container)
 
     @hookimpl
     def report_attached_data(self, body: str | bytes, file_name: str) -> None:
-        """An attachment: text, or bytes that are text."""
+        """Write an attachment, masked if it is text."""
         with private_files():
             self._logger.report_attached_data(body=self._masked(body), file_name=file_name)
 
     @hookimpl
     def report_attached_file(self, source: str, file_name: str) -> None:
-        """A file that a test attaches; one that is no text is copied as it is."""
+        """Write a file that a test attached, masked if it is text."""
         content = Path(source).read_bytes()
         masked = self._masked(content)
         if masked == content:
@@ -58,7 +58,7 @@ class RedactedFiles:
 
     @hookimpl
     def report_globals(self, globals_item: Globals) -> None:
-        """What belongs to no test."""
+        """Write errors and attachments that belong to no test."""
         mask_globals(globals_item, self._redact)
         with private_files():
             self._logger.report_globals(globals_item=globals_item)
@@ -73,12 +73,12 @@ class RedactedFiles:
 
 
 _SHORT = 200
-"""characters up to which a text is likely to come again: labels, folders, names of fixtures"""
+"""maximum length of texts that are cached: labels, folders, names of fixtures"""
 _MANY = 4096
 
 
 class Masks:
-    """What masks text for one run, and remembers short texts: all tests of a file say the same of where they belong."""
+    """Masks text for one run. Short texts are cached, because all tests of a file share their labels."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -86,7 +86,7 @@ class Masks:
         self._learnt = 0
 
     def __call__(self, text: str) -> str:
-        """Return ``text`` with everything masked that must not be shown, and every character visible."""
+        """Return ``text`` with secrets masked and every character visible."""
         if len(text) > _SHORT:
             return self._run.shown(text)
         if self._learnt != (learnt := len(self._run.redactor.values)) or len(self._known) > _MANY:
@@ -98,7 +98,7 @@ class Masks:
 
 
 def mask_result(result: TestResult, redact: Redact) -> None:
-    """Mask a result, its steps, and whatever says where it belongs."""
+    """Mask a result, its steps, names, labels and links."""
     mask_item(result, redact)
     result.fullName = _text(result.fullName, redact)
     result.titlePath = [redact(each) for each in result.titlePath]
@@ -131,13 +131,13 @@ def mask_details(details: StatusDetails, redact: Redact) -> None:
 
 
 def mask_container(container: TestResultContainer, redact: Redact) -> None:
-    """Mask what fixtures left. Most leave a name, and no more."""
+    """Mask the results of fixtures."""
     for fixture in (*container.befores, *container.afters):
         mask_item(fixture, redact)
 
 
 def mask_globals(item: Globals, redact: Redact) -> None:
-    """Mask what belongs to no test."""
+    """Mask errors and attachments that belong to no test."""
     for error in item.errors:
         mask_details(error, redact)
     for attachment in item.attachments:
@@ -145,5 +145,5 @@ def mask_globals(item: Globals, redact: Redact) -> None:
 
 
 def _text(value: object, redact: Redact) -> object:
-    # A label can be any value; numbers and truths hold no secrets.
+    # A label can be any value; numbers and booleans contain no secrets.
     return redact(value) if isinstance(value, str) and value else value

@@ -1,4 +1,4 @@
-"""What the bridge uses of Allure's libraries: every import of ``allure_commons``, and every private member."""
+"""All imports of ``allure_commons``, and all uses of its private members."""
 
 from typing import Any
 
@@ -36,12 +36,12 @@ __all__ = [
 
 
 def file_logger() -> Any | None:
-    """Return what writes Allure's files in this process: None where nothing does."""
+    """Return Allure's logger, which writes its files in this process; None without one."""
     return next((each for each in plugin_manager.get_plugins() if isinstance(each, AllureFileLogger)), None)
 
 
 def keep_items(listener: Any, items: object) -> None:
-    """Let allure-pytest's ``listener`` keep what is open in ``items``. A version that keeps it otherwise is left."""
+    """Make allure-pytest's ``listener`` keep open items in ``items``. Other versions of it are not changed."""
     reporter: Any = getattr(listener, "allure_logger", None)
     if hasattr(reporter, "_items"):
         reporter._items = items  # noqa: SLF001 - it has no other way in

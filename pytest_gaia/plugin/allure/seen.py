@@ -1,4 +1,4 @@
-"""What is seen of one test while it runs, and what it comes to as far as its own process can tell."""
+"""The reports and failures of one test while it runs, and its outcome within its own process."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -20,63 +20,63 @@ _ORDER: tuple[Outcome, ...] = (
     "not applicable",
     "unexpected pass",
 )
-"""what the phases of a test can come to: the first that any of them has come to is that of the test"""
+"""outcomes of phases, in order of precedence: the first one found is the outcome of the test"""
 
 
-class Told(NamedTuple):
-    """One failure, whether or not a rule has excused it."""
+class Failure(NamedTuple):
+    """One failure, expected or not."""
 
     message: str
     trace: str
 
 
 class Seen:
-    """One test: the reports of its latest attempt, what failed in it, and what it has exchanged."""
+    """One test: the reports of its latest attempt, its failures, and its exchanges."""
 
-    __slots__ = ("_conversation", "_reports", "ended", "failures", "node", "retried", "started", "told")
+    __slots__ = ("_conversation", "_reports", "ended", "failures", "node", "reported", "retried", "started")
 
     def __init__(self, node: str) -> None:
         self.node = node
         self.ended = False
-        """whether its tear-down has been reported: only then is anything known of the whole of it"""
+        """whether its teardown was reported"""
         self.retried = False
         self.started = 0
-        """when the latest attempt began, in milliseconds"""
-        self.told = False
-        """whether the result of this attempt has been written"""
-        self.failures: list[Told] = []
+        """start of the latest attempt, in milliseconds"""
+        self.reported = False
+        """whether the result of this attempt was written"""
+        self.failures: list[Failure] = []
         self._reports: list[pytest.TestReport] = []
         self._conversation: tuple[list[Exchange], tuple[Statement, ...], tuple[Message, ...]] | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether nothing but passes has been seen so far."""
+        """Whether all reports so far passed."""
         return all(report.outcome == "passed" and "gaia_outcome" not in vars(report) for report in self._reports)
 
     def add(self, item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-        """Keep a report, and what failed. It will still change: pytest's own xfail comes later."""
+        """Keep a report and its failure. The report can still change: pytest applies xfail later."""
         if call.when == "setup" and self._reports:
             self._begin_again()
         self._reports.append(report)
         self.ended = call.when == "teardown"
         if report.outcome == "failed":
             error = call.excinfo.exconly() if call.excinfo is not None else report.longreprtext
-            self.failures.append(Told(error, report.longreprtext))
+            self.failures.append(Failure(error, report.longreprtext))
         elif call.excinfo is not None and vars(report).get("gaia_outcome") in ACCEPTED:
-            # The report says why it is excused, in place of the failure.
+            # The report contains the reason of the expectation instead of the failure.
             trace = pytest.TestReport.from_item_and_call(item, call).longreprtext
-            self.failures.append(Told(call.excinfo.exconly(), trace))
+            self.failures.append(Failure(call.excinfo.exconly(), trace))
 
     def keep(self, recorder: Recorder) -> None:
-        """Keep what has been exchanged until now."""
+        """Keep the exchanges so far."""
         self._conversation = recorder.exchanges, recorder.statements, recorder.messages
 
     def conversation(self, recorder: Recorder) -> tuple[list[Exchange], tuple[Statement, ...], tuple[Message, ...]]:
-        """Return what it has exchanged; of a test that has not ended, ``recorder`` still knows it."""
+        """Return the exchanges; for a test that has not ended, those of ``recorder``."""
         return self._conversation or (recorder.exchanges, recorder.statements, recorder.messages)
 
     def classification(self, tolerance: Tolerance) -> Classification:
-        """Return what the test comes to. The judge, who knows more, has the last word at the end of the run."""
+        """Return the preliminary outcome. The final evaluation happens at the end of the run."""
         if not self.ended:
             return Classification(
                 self.node, "incomplete", reason="the run ended before the test did", retried=self.retried
@@ -88,8 +88,8 @@ class Seen:
             return Classification(self.node, "passed", reason=why, retried=self.retried)
         report = found[outcome]
         if outcome == "failed" and not self.failures:
-            # A strict xfail that passed: nothing failed before pytest said so.
-            self.failures.append(Told(report.longreprtext, ""))
+            # A strict xfail that passed has no failure of its own.
+            self.failures.append(Failure(report.longreprtext, ""))
         return Classification(
             self.node,
             outcome,
@@ -99,7 +99,7 @@ class Seen:
         )
 
     def _begin_again(self) -> None:
-        self.retried, self.told = True, False
+        self.retried, self.reported = True, False
         self._reports.clear()
         self.failures.clear()
         self._conversation = None
@@ -128,7 +128,7 @@ def _why(report: pytest.TestReport, outcome: Outcome) -> str:
         return f"xfail: {vars(report).get('wasxfail') or 'no reason given'}"
     if outcome == "unexpected pass":
         return f"expected to fail by {', '.join(_expectations([report]))}"
-    # What the rules that did not excuse it say.
+    # Why expectations did not match.
     return "\n".join(text for title, text in report.sections if title == "expectations")
 
 

@@ -1,8 +1,8 @@
-"""Steps that stay in their own task.
+"""Keep the open Allure steps of each asyncio task separate.
 
-allure-python keeps the steps that are open in one list a thread. Tasks of one event loop share a thread, so under
-``asyncio.gather`` a step, and what is attached in it, would end up in whichever step was opened last. Here the steps that
-are open are part of the context, which every task and every ``asyncio.to_thread`` takes along.
+allure-python keeps open steps in one list per thread. Tasks of one event loop share a thread, so with
+``asyncio.gather`` a step and its attachments would be added to the step that was opened last. Here, open steps are part
+of the context, which every task and every ``asyncio.to_thread`` inherits.
 """
 
 import threading
@@ -18,9 +18,9 @@ _Open = tuple[str, ...]
 
 
 class ContextItems:
-    """What is open: tests and fixtures for everybody, steps for those who opened them and whom they started.
+    """Open items: tests and fixtures are global, steps belong to the context that opened them and to its tasks.
 
-    Has the methods of ``allure_commons.reporter.ThreadContextItems``, in whose place it stands.
+    Replaces ``allure_commons.reporter.ThreadContextItems`` and has its methods.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class ContextItems:
         self._open: ContextVar[_Open | None] = ContextVar("gaia_open_steps", default=None)
         self._thread = threading.current_thread()
         self._latest: _Open = ()
-        """those that are open in the thread of the tests"""
+        """steps that are open in the thread of the tests"""
 
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(value, TestStepResult):
@@ -48,25 +48,25 @@ class ContextItems:
         return chain(reversed(self._of_context()), reversed(list(self._others)))
 
     def get(self, key: str) -> Any:
-        """Return what is open under ``key``, or None."""
+        """Return the open item with this key, or None."""
         return self._steps.get(key) or self._others.get(key)
 
     def pop(self, key: str) -> Any:
-        """Close what is open under ``key``."""
+        """Close the item with this key."""
         if key not in self._steps:
             return self._others.pop(key)
         self._now_open(tuple(each for each in self._of_context() if each != key))
         return self._steps.pop(key)
 
     def cleanup(self) -> None:
-        """Nothing is kept of a thread that has ended."""
+        """Do nothing: no items are kept per thread."""
 
     def _of_context(self) -> _Open:
         known = self._open.get()
         if known is None and threading.current_thread() is not self._thread:
-            # A thread of the test's own making has an empty context, and belongs to what is open where it began.
+            # A thread created by the test has an empty context and belongs to the steps open in the thread of the tests.
             known = self._latest
-        # What was opened here can have been closed elsewhere, as the step around a fixture's yield is.
+        # A step can be closed in another context, such as the step around the yield of a fixture.
         return tuple(each for each in known or () if each in self._steps)
 
     def _now_open(self, steps: _Open) -> None:
@@ -76,5 +76,5 @@ class ContextItems:
 
 
 def keep_steps_in_context(listener: Any) -> None:
-    """Let ``listener`` (allure-pytest's) keep its steps by context. A version of it that keeps them otherwise is left."""
+    """Make allure-pytest's ``listener`` keep its steps per context. Other versions of it are not changed."""
     keep_items(listener, ContextItems())

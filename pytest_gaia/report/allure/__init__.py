@@ -1,4 +1,4 @@
-"""What Allure is told of a run: statuses, labels, categories, and files beside the results.
+"""Results for Allure: statuses, labels, categories, and the files next to the results.
 
-Everything here is values and text. pytest and Allure's own libraries are met in ``plugin/allure``.
+Everything here is values and text. ``plugin/allure`` connects it to pytest and to Allure's libraries.
 """

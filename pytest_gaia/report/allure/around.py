@@ -1,34 +1,37 @@
-"""The files beside the results: what the run was about, who ran it, and the groups of results that are no pass.
+"""The files next to the results: circumstances of the run, its executor, and the categories of results.
 
-``environment.properties`` has the form that Java reads properties in. In ``categories.json``, Allure 2 matches an
-expression against the whole message, Allure 3 searches for it. So each begins with ``^``, covers everything, and says
-with ``[\\s\\S]`` what the two dialects call by other names. Where more than one matches, the first counts in Allure 3;
-Allure 2 shows all.
+``environment.properties`` is a Java properties file. In ``categories.json``, Allure 2 matches an expression against the
+whole message, and Allure 3 searches for it. Therefore each expression begins with ``^``, covers the whole message, and
+uses ``[\\s\\S]``, which works in both dialects. If several match, Allure 3 uses the first one; Allure 2 shows all.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 
+_PAIR = re.compile(r"((?:[^\\=]|\\.)+)=(.*)")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|(.))")
+_SIGNS = {"n": "\n", "r": "\r", "t": "\t"}
 _RED = ["failed", "broken"]
 _ANY = [*_RED, "skipped", "unknown"]
 _LET_THROUGH = "gaia: (?:expected failure|tolerated|unexpected pass)"
-_OUT_OF_REACH = "(?:Unreachable|DeadlineExceeded|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
+_UNREACHABLE = "(?:Unreachable|DeadlineExceeded|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
 
 
 def circumstances(evaluated: EvaluatedRun, environment: str, expectations: str) -> dict[str, str]:
-    """Return what the run itself knows; ``policy`` is the digest of its rules. What is not known is left out."""
+    """Return the circumstances of the run; ``policy`` is the digest of its expectations. Unknown values are omitted."""
     start, end = evaluated.start, evaluated.end
     known = {
         "environment": environment,
         "topology": start.topology,
         "verdict": evaluated.verdict.word,
         "reasons": "; ".join(evaluated.verdict.reasons),
-        "release": start.deployed_version,
-        "bundle": end.release if end else "",
+        "version": start.deployed_version,
+        "release": end.release if end else "",
         "plan": end.plan if end else "",
-        "policy": expectations,
+        "expectations": expectations,
         "capabilities": ", ".join(start.capabilities),
         "capabilities.unknown": ", ".join(start.unknown),
         "started": start.started,
@@ -44,11 +47,26 @@ def properties(values: Mapping[str, str]) -> str:
     return "".join(f"{_escaped(key, ' :=')}={_escaped(value)}\n" for key, value in values.items())
 
 
+def read_properties(text: str) -> dict[str, str]:
+    """Return the values of a file that :func:`properties` wrote.
+
+    >>> read_properties(properties({"reasons": "1 failed: é", "a b": "c=d"}))
+    {'reasons': '1 failed: é', 'a b': 'c=d'}
+    """
+    pairs = (_PAIR.fullmatch(line) for line in text.splitlines())
+    return {_unescaped(found[1]): _unescaped(found[2]) for found in pairs if found}
+
+
+def _unescaped(text: str) -> str:
+    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _SIGNS.get(found[2], found[2]), text)
+    return plain.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace")
+
+
 def _escaped(text: str, also: str = "") -> str:
     plain = text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
     for character in also:
         plain = plain.replace(character, f"\\{character}")
-    # Readers of properties disagree on encodings; in ASCII they agree. A space at the start would be lost.
+    # Readers of properties disagree on encodings, except for ASCII. A leading space would be lost.
     units = plain.encode("utf-16-be", "surrogatepass")
     pairs = (int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2))
     ascii_only = "".join(chr(each) if each < 128 else f"\\u{each:04x}" for each in pairs)
@@ -56,7 +74,7 @@ def _escaped(text: str, also: str = "") -> str:
 
 
 def executor(environ: Mapping[str, str], report: str) -> dict[str, Any]:
-    """Return the executor that ``environ`` tells of; ``report`` names the report. Outside of a CI it is ``local``."""
+    """Return the executor from the CI variables in ``environ``; outside of CI it is ``local``."""
     known = _github(environ) or _gitlab(environ) or _jenkins(environ) or {"name": "local", "type": "local"}
     return {key: value for key, value in known.items() if value not in ("", None)} | {"reportName": report}
 
@@ -122,16 +140,18 @@ def _number(text: str) -> int | None:
 def categories() -> list[dict[str, Any]]:
     """Return the categories in order."""
     return [
-        _category("Infrastructure: not reached, or not answered in time", [*_RED, "unknown"], _with(_OUT_OF_REACH)),
+        _category("Infrastructure: unreachable, or no response in time", [*_RED, "unknown"], _with(_UNREACHABLE)),
         _category(
-            "Drift: fails otherwise than its rule says", _RED, _with("rule [^\\n]+ did not excuse:", _LET_THROUGH)
+            "Expected failure with another cause",
+            _RED,
+            _with("(?:rule|expectation) [^\\n]+ did not (?:excuse|match):", _LET_THROUGH),
         ),
-        _category("Unexpected pass: its rule can go", ["failed"], _with("gaia: unexpected pass")),
+        _category("Unexpected pass: delete the expectation", ["failed"], _with("gaia: unexpected pass")),
         _category("Expected failure", ["failed", "skipped"], _with("gaia: expected failure")),
         _category("Tolerated failure", ["failed", "skipped"], _with("gaia: tolerated")),
         _category("Not applicable", ["skipped"], _with("gaia: not applicable")),
         _category("Not run", _ANY, _with("gaia: incomplete")),
-        _category("Gating", _RED, _without(_LET_THROUGH)),
+        _category("Blocking failure", _RED, _without(_LET_THROUGH)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a test exchanged with the platform, as Allure's viewers show it: HTTP, SQL and NATS."""
+"""Attachments with what a test exchanged with the services: HTTP, SQL and NATS."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pytest_gaia.clients.exchanges import Exchange, Message, ReceivedResponse, SentRequest, Statement, phrase
+from pytest_gaia.printable import colourless, visible
 
 LIMIT = 64 * 1024
-"""bytes that one attachment may have"""
+"""maximum size of one attachment, in bytes"""
 MOST = 20
-"""exchanges of one test that are attached, each a file: the latest"""
+"""attached exchanges of one test, the latest ones, each in its own file"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Attached:
 def attached(
     exchanges: Sequence[Exchange], statements: Sequence[Statement], messages: Sequence[Message]
 ) -> Iterator[Attached]:
-    """Yield the attachments for what one test has exchanged; nothing for what it has not. All of it is masked already."""
+    """Yield the attachments of one test. Their values must be masked already.
+
+    Color codes are removed, and other control and bidirectional characters are shown as escapes.
+    """
     for exchange in exchanges[-MOST:]:
         status = exchange.status or exchange.error
         name = f"{exchange.request.method} {exchange.route} → {status}"
@@ -44,7 +48,7 @@ def _http(exchange: Exchange) -> bytes:
         body = _json(_exchange(exchange, limit))
         if len(body) <= LIMIT or not limit:
             return body
-        # What is cut is counted in characters, and what is written in bytes, with escapes.
+        # Bodies are cut by characters, and the attachment is measured in bytes, with escapes.
         limit //= 2
 
 
@@ -60,17 +64,22 @@ def _exchange(exchange: Exchange, limit: int) -> dict[str, Any]:
         plain["response"] = _response(exchange.response, limit)
     if exchange.error is not None:
         kind, _, message = exchange.error.partition(": ")
-        plain["error"] = {"name": kind, "message": message or kind}
+        plain["error"] = {"name": kind, "message": _shown(message or kind)}
     return plain
 
 
 def _request(request: SentRequest, limit: int) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "method": request.method,
-        "url": request.url,
+        "url": _shown(request.url),
         "headers": _pairs(request.headers),
-        "query": [{"name": name, "value": value} for name, value in parse_qsl(urlsplit(request.url).query, True)],
-        "cookies": [{"name": "cookie", "value": request.headers["cookie"]}] if "cookie" in request.headers else [],
+        "query": [
+            {"name": _shown(name), "value": _shown(value)}
+            for name, value in parse_qsl(urlsplit(request.url).query, True)
+        ],
+        "cookies": [{"name": "cookie", "value": _shown(request.headers["cookie"])}]
+        if "cookie" in request.headers
+        else [],
     }
     if request.body is not None:
         plain["body"] = _body(request.body, request.headers, limit)
@@ -87,12 +96,16 @@ def _response(response: ReceivedResponse, limit: int) -> dict[str, Any]:
 
 
 def _pairs(headers: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in headers.items()]
+    return [{"name": _shown(name), "value": _shown(value)} for name, value in headers.items()]
 
 
 def _body(text: str, headers: Mapping[str, str], limit: int) -> dict[str, Any]:
     cut = len(text) > limit
-    plain: dict[str, Any] = {"encoding": "utf8", "value": text[:limit], "size": len(text.encode(errors="replace"))}
+    plain: dict[str, Any] = {
+        "encoding": "utf8",
+        "value": _shown(text[:limit]),
+        "size": len(text.encode(errors="replace")),
+    }
     if kind := headers.get("content-type"):
         plain["contentType"] = kind
     return {**plain, "truncated": True} if cut else plain
@@ -107,7 +120,7 @@ def _sql(statements: Sequence[Statement]) -> bytes:
 
 
 def _nats(messages: Sequence[Message]) -> bytes:
-    """As many of the latest messages as an attachment holds: half a JSON document is none."""
+    """Return the latest messages that fit into an attachment; a cut JSON document would be invalid."""
     shown = [_message(each) for each in messages]
     while len(body := _json(shown)) > LIMIT and len(shown) > 1:
         del shown[: max(1, len(shown) // 4)]
@@ -117,11 +130,11 @@ def _nats(messages: Sequence[Message]) -> bytes:
 def _message(message: Message) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "direction": message.direction,
-        "subject": message.subject,
+        "subject": _shown(message.subject),
         "time": round(message.time * 1000),
-        "body": message.body,
+        "body": _shown(message.body),
     }
-    return {**plain, "error": message.error} if message.error else plain
+    return {**plain, "error": _shown(message.error)} if message.error else plain
 
 
 def _cut(body: bytes) -> bytes:
@@ -129,6 +142,10 @@ def _cut(body: bytes) -> bytes:
         return body
     end = b"\n-- cut\n"
     return body[: LIMIT - len(end)].decode(errors="ignore").encode() + end
+
+
+def _shown(text: str) -> str:
+    return visible(colourless(text))
 
 
 def _json(value: Any) -> bytes:

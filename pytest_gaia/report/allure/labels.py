@@ -1,4 +1,4 @@
-"""Who a result is, and what it is labelled with: its history, its environment, its suite, and what it checks."""
+"""Identity and labels of a result: its history, environment, suite and feature."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 
 ENVIRONMENT = "environment"
-"""the hidden parameter that keeps environments apart where histories are told apart by parameters (Allure 3)"""
+"""hidden parameter that separates the histories of environments in Allure 3"""
 CASE = "case"
-"""the hidden parameter that keeps parametrised tests apart, whose values can look alike once they are masked"""
+"""hidden parameter that separates parametrized tests, whose values can look equal after masking"""
 
 
 Labels = tuple[tuple[str, str], ...]
@@ -20,18 +20,18 @@ EPIC = "Gaia Platform"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One test as Allure names it, from pytest's node id."""
+    """The names of one test in Allure, from pytest's node id."""
 
     node: str
     path: str
     classes: tuple[str, ...]
     function: str
     case: str
-    """what stands in the brackets; empty for a test without parameters, and for a whole file"""
+    """the text in brackets; empty for a test without parameters, and for a file"""
 
     @classmethod
     def of(cls, node: str) -> Identity:
-        """Return the identity of a node id. That of a file that was not collected has no function."""
+        """Return the identity of a node id. A file that could not be collected has no function."""
         path, _, rest = node.partition("::")
         names, bracket, case = rest.partition("[")
         *classes, function = names.split("::")
@@ -39,35 +39,35 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """What a reader sees: the function with its case, or the file."""
+        """The displayed name: the function with its case, or the file."""
         shown = f"{self.function}[{self.case}]" if self.case else self.function
         return shown or self.path
 
     @property
     def full_name(self) -> str:
-        """The dotted name that all cases of a test share, as allure-pytest writes it."""
+        """The dotted name that all cases of a test share, in the format of allure-pytest."""
         folder, _, file = self.path.rpartition("/")
         package = ".".join(part for part in (folder.replace("/", "."), file.rsplit(".", 1)[0]) if part)
         return f"{'.'.join((package, *self.classes))}#{self.function}" if self.function else package
 
     @property
     def title_path(self) -> list[str]:
-        """The folders, the file and the classes that it is in."""
+        """The folders, the file and the classes of the test."""
         return [*self.path.split("/"), *self.classes]
 
 
 def history_id(node: str, environment: str) -> str:
-    """Return what ties the runs of one test in one environment together."""
+    """Return the id that all runs of one test in one environment share."""
     return _md5(f"{node}\0{environment}")
 
 
 def test_case_id(full_name: str) -> str:
-    """Return what ties all environments and cases of one test together."""
+    """Return the id that all environments and cases of one test share."""
     return _md5(full_name)
 
 
 def environment_name(name: str, *, rehearsal: bool) -> str:
-    """Return the environment as results name it: a rehearsal on the sandbox is no run of what it rehearses."""
+    """Return the name of the environment in the results; a simulated run has a name of its own."""
     return f"{name}-rehearsal" if rehearsal else name
 
 
@@ -76,7 +76,7 @@ def _md5(text: str) -> str:
 
 
 def origin(identity: Identity) -> Labels:
-    """Return where a test comes from: the tree of suites, the package and the framework, as allure-pytest writes them."""
+    """Return the origin of a test: its suites, package and framework, in the format of allure-pytest."""
     dotted = identity.path.removesuffix(".py").replace("/", ".")
     package, _, module = dotted.rpartition(".")
     named = (
@@ -91,21 +91,21 @@ def origin(identity: Identity) -> Labels:
 
 
 def of_project(identity: Identity, environment: str, rootdir: Path, roots: tuple[Path, ...]) -> Labels:
-    """Return what this package adds: the environment, and epic, feature and story."""
+    """Return the labels of this package: environment, epic, feature and story."""
     return (("env", environment), *behaviours(rootdir / identity.path, identity.classes, roots))
 
 
 def missing(present: Iterable[str], wanted: Labels) -> Labels:
-    """Return those of ``wanted`` whose name nobody has used yet: what the author of a test says goes first."""
+    """Return the labels of ``wanted`` whose names are not in ``present``: the labels of a test's author take precedence."""
     taken = set(present)
     return tuple((name, value) for name, value in wanted if name not in taken)
 
 
 @lru_cache(maxsize=4096)
 def behaviours(path: Path, classes: tuple[str, ...], roots: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the labels of the tests in one file or class: the feature is the suite, the story the class or the file.
+    """Return the labels of one file or class: the feature is the suite, the story is the class or the file.
 
-    ``roots`` are the suites' root folders; outside of them a file's folder is the feature.
+    ``roots`` are the root folders of the suites. Outside of them, the folder of the file is the feature.
     """
     root = next((root for root in roots if root in path.parents), None)
     parts = path.relative_to(root).parts if root else (path.parent.name, path.name)

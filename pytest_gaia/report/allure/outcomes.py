@@ -1,4 +1,4 @@
-"""From what a test came to, to what Allure shows of it."""
+"""The status, labels and note of a test outcome in Allure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pytest_gaia.verdict.classify import ACCEPTED, Classification, Outcome
 
 Status = Literal["failed", "broken", "passed", "skipped", "unknown"]
 ExpectedAs = Literal["failed", "skipped"]
-"""how failures that do not gate are shown: red and known, or as Allure 2 counts them, out of the way"""
+"""how non-blocking failures are shown: as failed and known, or as skipped, for Allure 2"""
 
 _STATUSES: Mapping[Outcome, Status] = {
     "passed": "passed",
@@ -34,30 +34,32 @@ _LABELLED: frozenset[Outcome] = frozenset(("expected failure", "tolerated", "une
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """What a result says beside what the test itself has left."""
+class AllureOutcome:
+    """What a result shows in addition to the output of the test."""
 
     outcome: Outcome
     status: Status
     note: str = ""
-    """stands below the failure; begins with ``gaia:``, by which categories know it"""
+    """text below the failure; begins with ``gaia:``, which the categories match"""
     known: bool = False
     flaky: bool = False
     labels: tuple[tuple[str, str], ...] = ()
     issues: tuple[str, ...] = ()
 
     def agrees(self, status: str | None) -> bool:
-        """Whether a result of this status says the same. A test that breaks has failed, to whoever judges it."""
+        """Whether a result with this status agrees. "Broken" counts as failed."""
         if self.outcome in ("failed", "error", "incomplete"):
             return status in _ALIKE[self.status]
         return status == self.status
 
 
-def tell(classification: Classification, expectations: Mapping[str, Expectation], expected_as: ExpectedAs) -> Telling:
-    """Return what Allure is told of one judgement; ``rules`` are those of the run, by id."""
+def allure_outcome(
+    classification: Classification, expectations: Mapping[str, Expectation], expected_as: ExpectedAs
+) -> AllureOutcome:
+    """Return what Allure shows for one test; ``expectations`` are those of the run, by id."""
     outcome = classification.outcome
     decided = [expectations[each] for each in classification.expectations if each in expectations]
-    return Telling(
+    return AllureOutcome(
         outcome,
         _status(classification, expected_as),
         _note(classification, decided),
@@ -75,7 +77,7 @@ def message(failure: str, note: str) -> str:
 
 def _status(classification: Classification, expected_as: ExpectedAs) -> Status:
     if classification.outcome == "skipped" and classification.blocks:
-        # Nobody looks for the reason of a red verdict among what is grey.
+        # A blocking result must not be gray.
         return "failed"
     if classification.outcome in ACCEPTED:
         return expected_as
@@ -85,28 +87,32 @@ def _status(classification: Classification, expected_as: ExpectedAs) -> Status:
 def _labels(outcome: Outcome, expectations: Iterable[str]) -> tuple[tuple[str, str], ...]:
     if outcome not in _LABELLED:
         return ()
-    return (("expectation", outcome), *(("rule", expectation) for expectation in expectations))
+    return (("outcome", outcome), *(("expectation", expectation) for expectation in expectations))
 
 
 def _note(classification: Classification, expectations: Sequence[Expectation]) -> str:
-    outcome, why = classification.outcome, classification.reason
+    outcome, reason = classification.outcome, classification.reason
     if outcome == "expected failure":
         return (
             "\n".join(("gaia: expected failure", *map(_terms, expectations)))
             if expectations
-            else f"gaia: expected failure: {why}"
+            else f"gaia: expected failure: {reason}"
         )
     if outcome == "unexpected pass":
-        head = f"gaia: unexpected pass: {why or 'a rule expects it to fail'}"
+        head = f"gaia: unexpected pass: {reason or 'an expectation expects it to fail'}"
         return "\n".join((head, *map(_terms, expectations)))
     if outcome == "skipped":
-        return f"gaia: skipped, and no rule allows that: {why}" if classification.blocks else f"gaia: skipped: {why}"
+        return (
+            f"gaia: skipped, and no expectation covers that: {reason}"
+            if classification.blocks
+            else f"gaia: skipped: {reason}"
+        )
     if outcome == "passed":
-        return f"gaia: {why}" if why else ""
-    if outcome in ("failed", "error") and not why:
+        return f"gaia: {reason}" if reason else ""
+    if outcome in ("failed", "error") and not reason:
         return ""
-    return f"gaia: {outcome}: {why}" if why else f"gaia: {outcome}"
+    return f"gaia: {outcome}: {reason}" if reason else f"gaia: {outcome}"
 
 
 def _terms(expectation: Expectation) -> str:
-    return f"rule: {expectation.id}: {expectation.reason}\nissue: {expectation.issue}\nowner: {expectation.owner}\nexpires: {expectation.expires.isoformat()}"
+    return f"expectation: {expectation.id}: {expectation.reason}\nissue: {expectation.issue}\nowner: {expectation.owner}\nexpires: {expectation.expires.isoformat()}"

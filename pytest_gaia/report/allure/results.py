@@ -1,4 +1,4 @@
-"""The files of results: what each has to say by the judged run; those of tests that left none are written."""
+"""The result files of a run: correct those that differ from the verdict, and write missing ones."""
 
 import json
 import uuid
@@ -12,14 +12,14 @@ import msgspec
 
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.report.allure.labels import CASE, ENVIRONMENT, Identity, history_id, of_project, origin, test_case_id
-from pytest_gaia.report.allure.outcomes import ExpectedAs, Telling, message, tell
+from pytest_gaia.report.allure.outcomes import AllureOutcome, ExpectedAs, allure_outcome, message
 from pytest_gaia.verdict.evaluated import EvaluatedRun, worst_of_each
 
 PATTERN = "*-result.json"
 
 
 class Written(msgspec.Struct, frozen=True, rename="camel"):
-    """What has to be known of a result to hold it against a judgement."""
+    """The parts of a result that are compared with the verdict."""
 
     history_id: str | None = None
     status: str | None = None
@@ -28,48 +28,48 @@ class Written(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """The folder of one run's results."""
+class ResultsFolder:
+    """The folder with the results of one run."""
 
     folder: Path
     environment: str
-    """as results name it"""
+    """name of the environment in the results"""
     rootdir: Path
-    """that of pytest's node ids"""
+    """folder that the node ids are relative to"""
     roots: tuple[Path, ...]
-    """the suites' root folders"""
+    """root folders of the suites"""
     link: Callable[[str], str]
-    """from the text of an issue to its address"""
+    """returns the address of an issue"""
     redact: Callable[[str], str]
     earlier: frozenset[str] = frozenset()
-    """names of files that other runs have left here"""
+    """file names of other runs in this folder"""
 
     def written(self) -> Iterator[tuple[Path, Written]]:
-        """Yield each result that this run has written so far."""
+        """Yield each result that this run wrote so far."""
         for path in self.folder.glob(PATTERN):
             if path.name not in self.earlier:
-                # Somebody else's file, which is no result at all, says nothing of any test.
+                # A file that is not a result belongs to someone else.
                 with suppress(msgspec.MsgspecError):
                     yield path, msgspec.json.decode(path.read_bytes(), type=Written)
 
-    def settle(self, tellings: Iterable[tuple[str, Telling]], moment: int) -> None:
-        """Make the results say what was judged: one for each node at least, and none that says otherwise.
+    def reconcile(self, allure_outcomes: Iterable[tuple[str, AllureOutcome]], moment: int) -> None:
+        """Make the results match the verdict: at least one for each node, and none that contradicts it.
 
-        ``moment`` is when the run ended, in milliseconds. Raises ``OSError``.
+        ``moment`` is the end of the run, in milliseconds. Raises ``OSError``.
         """
-        wanted = {history_id(node, self.environment): (node, telling) for node, telling in tellings}
+        wanted = {history_id(node, self.environment): (node, shown) for node, shown in allure_outcomes}
         attempts: dict[str, list[tuple[Path, Written]]] = {}
         for path, result in self.written():
             if result.history_id in wanted:
                 attempts.setdefault(result.history_id, []).append((path, result))
-        for known, (node, telling) in wanted.items():
+        for known, (node, shown) in wanted.items():
             if known in attempts:
-                self._align(attempts[known], telling)
+                self._align(attempts[known], shown)
             else:
-                self._write(self.result(node, telling, moment))
+                self._write(self.result(node, shown, moment))
 
-    def result(self, node: str, telling: Telling, moment: int) -> dict[str, Any]:
-        """Return the result of a test that left none."""
+    def result(self, node: str, shown: AllureOutcome, moment: int) -> dict[str, Any]:
+        """Return the result of a test that wrote none."""
         identity = Identity.of(node)
         labels = (*origin(identity), *of_project(identity, self.environment, self.rootdir, self.roots))
         return {
@@ -79,45 +79,47 @@ class Shelf:
             "fullName": identity.full_name,
             "name": identity.name,
             "titlePath": identity.title_path,
-            "status": telling.status,
-            "statusDetails": self._details({}, telling),
+            "status": shown.status,
+            "statusDetails": self._details({}, shown),
             "start": moment,
             "stop": moment,
-            "labels": _named((*labels, *telling.labels)),
-            "links": self._links(telling),
+            "labels": _named((*labels, *shown.labels)),
+            "links": self._links(shown),
             "parameters": [{"name": n, "value": v, "mode": "hidden"} for n, v in hidden(identity, self.environment)],
         }
 
-    def _align(self, attempts: list[tuple[Path, Written]], telling: Telling) -> None:
-        """The latest attempt says what was judged. Those before it are history, and say what happened, but no pass."""
+    def _align(self, attempts: list[tuple[Path, Written]], shown: AllureOutcome) -> None:
+        """Make the latest attempt match the verdict. Earlier attempts stay as they are, unless they would count as a pass."""
         latest = max(attempts, key=lambda each: (each[1].start, each[1].stop))
         for path, result in attempts:
-            wrong = (path, result) == latest or (result.status == "passed" != telling.status)
-            if wrong and not telling.agrees(result.status):
-                self._correct(path, telling)
+            wrong = (path, result) == latest or (result.status == "passed" != shown.status)
+            if wrong and not shown.agrees(result.status):
+                self._correct(path, shown)
 
-    def _correct(self, path: Path, telling: Telling) -> None:
+    def _correct(self, path: Path, shown: AllureOutcome) -> None:
         plain: dict[str, Any] = json.loads(path.read_bytes())
-        said = [label for label in plain.get("labels", ()) if label.get("name") not in ("expectation", "rule")]
+        said = [
+            label for label in plain.get("labels", ()) if label.get("name") not in ("outcome", "expectation", "rule")
+        ]
         plain |= {
-            "status": telling.status,
-            "statusDetails": self._details(plain.get("statusDetails", {}), telling),
-            "labels": [*said, *_named(telling.labels)],
-            "links": [*plain.get("links", ()), *self._links(telling)],
+            "status": shown.status,
+            "statusDetails": self._details(plain.get("statusDetails", {}), shown),
+            "labels": [*said, *_named(shown.labels)],
+            "links": [*plain.get("links", ()), *self._links(shown)],
         }
         self._replace(path, plain)
 
-    def _details(self, before: dict[str, Any], telling: Telling) -> dict[str, Any]:
+    def _details(self, before: dict[str, Any], shown: AllureOutcome) -> dict[str, Any]:
         own = without_note(before.get("message", ""))
         return {
             **before,
-            "known": telling.known,
-            "flaky": telling.flaky,
-            "message": self.redact(message(own, telling.note)),
+            "known": shown.known,
+            "flaky": shown.flaky,
+            "message": self.redact(message(own, shown.note)),
         }
 
-    def _links(self, telling: Telling) -> list[dict[str, str]]:
-        return [{"type": "issue", "url": self.link(each), "name": each} for each in telling.issues]
+    def _links(self, shown: AllureOutcome) -> list[dict[str, str]]:
+        return [{"type": "issue", "url": self.link(each), "name": each} for each in shown.issues]
 
     def _write(self, plain: dict[str, Any]) -> None:
         self._replace(self.folder / f"{uuid.uuid4()}-result.json", plain)
@@ -127,13 +129,13 @@ class Shelf:
 
 
 def hidden(identity: Identity, environment: str) -> tuple[tuple[str, str], ...]:
-    """Return the hidden parameters by which histories are told apart; all others are left out of that."""
+    """Return the hidden parameters that distinguish histories; all other parameters are excluded from that."""
     case = ((CASE, identity.case),) if identity.case else ()
     return ((ENVIRONMENT, environment), *case)
 
 
 def without_note(text: str) -> str:
-    """Return the message without what an earlier note of ours has added."""
+    """Return the message without an earlier note of this package."""
     return "" if text.startswith("gaia: ") else text.partition("\n\ngaia: ")[0]
 
 
@@ -141,15 +143,15 @@ def _named(labels: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in labels]
 
 
-def tellings(evaluated: EvaluatedRun, expected_as: ExpectedAs) -> Iterator[tuple[str, Telling]]:
-    """Yield each node of the run once, with what Allure is told of it. What the user left out is left out."""
+def allure_outcomes(evaluated: EvaluatedRun, expected_as: ExpectedAs) -> Iterator[tuple[str, AllureOutcome]]:
+    """Yield each node of the run once, with its outcome in Allure. Deselected tests are omitted."""
     expectations = {expectation.id: expectation for expectation in evaluated.expectations}
     away = evaluated.verdict.reasons[0] if evaluated.verdict.word == "INFRA" else ""
     for classification in worst_of_each(evaluated.classifications):
         told = classification
         if classification.outcome == "incomplete" and away:
-            # Readers ask why, and the answer is the same for all.
+            # The reason is the same for all tests.
             told = msgspec.structs.replace(
                 classification, reason=f"{classification.reason}\ngaia: infrastructure: {away}"
             )
-        yield classification.node, tell(told, expectations, expected_as)
+        yield classification.node, allure_outcome(told, expectations, expected_as)

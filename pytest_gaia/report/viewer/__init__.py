@@ -1,1 +1,1 @@
-"""The HTML report: what Allure is given, and what becomes of the page that it makes. Allure itself is run elsewhere."""
+"""HTML reports by Allure: their settings, their history, and a page that is safe to share."""

@@ -1,10 +1,13 @@
-"""The page that Allure makes, made fit to be passed on: nothing of it asks another machine for anything."""
+"""The page that Allure generates, changed so that it is safe to share and opens at the verdict."""
 
 import base64
 import hashlib
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_gaia.printable import one_line
 
 _SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script\s*>\s*", re.DOTALL | re.IGNORECASE)
 _LINK = re.compile(r"<(?:link|img|iframe|base)\b[^>]*>\s*", re.IGNORECASE)
@@ -17,9 +20,9 @@ _SCRIPT_DATA = re.compile(r"data:text/javascript;base64,(.*)", re.DOTALL)
 _ANALYTICS = re.compile(r"\bgtag\s*\(|\bdataLayer\b|google-?analytics", re.IGNORECASE)
 _HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
 _SMALL = 16 * 1024
-"""characters; a script that counts readers is shorter, and the application (which may hold any word) is longer"""
+"""characters; analytics scripts are shorter, and the application, which may contain any word, is longer"""
 
-# A page that is opened from a disk has no origin: it may read itself, and what it makes out of itself.
+# A page opened from a disk has no origin. It may read itself and the objects that it creates.
 _POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline' data:; img-src 'self' data: blob:; "
     "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; frame-src 'self' data: blob:; "
@@ -27,21 +30,89 @@ _POLICY = (
 )
 
 
-def passed_on(page: str) -> str:
-    """Return ``page`` without analytics and remote references, and with a policy that lets it run no other script.
+_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+_BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
+_STYLE = """\
+<style>
+#gaia-summary { --tone: #7a4d00; font: 15px/1.4 system-ui, "Segoe UI", Arial, sans-serif; background: #fff; color: #1b1e22;
+  border-top: 6px solid var(--tone); padding: 12px 24px; overflow-wrap: anywhere; }
+#gaia-summary.promote { --tone: #17633a; } #gaia-summary.reject, #gaia-summary.infra { --tone: #9c1c1c; }
+#gaia-summary h1 { font-size: 20px; margin: 0; } #gaia-summary p { margin: 2px 0 0; }
+#gaia-summary .word { color: var(--tone); font-weight: 700; }
+[data-theme="dark"] #gaia-summary { background: #1e2226; color: #e9eaeb; --tone: #f1c467; }
+[data-theme="dark"] #gaia-summary.promote { --tone: #86d6a6; }
+[data-theme="dark"] #gaia-summary.reject, [data-theme="dark"] #gaia-summary.infra { --tone: #ffa59c; }
+@media screen {
+  body { display: flex; flex-direction: column; height: 100vh; }
+  #app { flex: 1 1 0; min-height: 0; overflow: auto; } #app > * { height: 100%; }
+}
+@media screen and (max-width: 600px), screen and (max-height: 500px) {
+  body { display: block; height: auto; } #app { overflow: visible; }
+}
+</style>
+<noscript><style>#allure-app-loader { display: none; }</style></noscript>"""
+# Allure scrolls to the first test when it has loaded. Until the reader does anything, the page stays at its top.
+_TOP = """\
+(() => {
+  const events = ["pointerdown", "keydown", "wheel", "touchstart"];
+  const top = ({ target }) => { (target.scrollingElement ?? target).scrollTop = 0; };
+  const stop = () => {
+    removeEventListener("scroll", top, true);
+    events.forEach((each) => removeEventListener(each, stop, true));
+  };
+  if (location.search || location.hash) return;
+  addEventListener("scroll", top, true);
+  events.forEach((each) => addEventListener(each, stop, true));
+  setTimeout(stop, 10000);
+})();
+"""
 
-    Scripts in ``data:`` addresses become scripts of the page, so that the policy can name each by its digest.
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """The verdict of one run, as its results folder names it."""
+
+    environment: str
+    verdict: str
+    reasons: str
+
+
+def shareable(page: str, runs: Sequence[RunSummary], counts: str) -> str:
+    """Return ``page`` with a summary at its top, and without analytics and remote references.
+
+    The content security policy allows the scripts of the page and no others. For that, scripts in ``data:`` addresses
+    become inline scripts. ``counts`` describes the numbers of tests in one line.
     """
     page = _LINK.sub(lambda found: "" if _address(found[0], remote=True) else found[0], page)
     page = _SCRIPT.sub(_script, page)
+    page = _BODY.sub(lambda found: f"{found[0]}\n{_summary(runs, counts)}", page, count=1)
     allowed = " ".join(dict.fromkeys(_sources(page)))
     policy = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY.format(scripts=allowed)}">'
-    return _HEAD.sub(lambda found: f"{found[0]}\n    {policy}", page, count=1)
+    return _HEAD.sub(lambda found: f"{found[0]}\n    {policy}\n    {_VIEWPORT}\n{_STYLE}", page, count=1)
+
+
+def _summary(runs: Sequence[RunSummary], counts: str) -> str:
+    """Return the top of the page: verdict, reasons and counts. It needs no JavaScript."""
+    words = {each.verdict for each in runs}
+    tone = next(iter(words)).lower() if len(words) == 1 else "mixed"
+    heads = "".join(
+        f'<h1><span class="word">{_text(each.verdict)}</span> on {_text(each.environment)}</h1>\n<p>{_text(each.reasons)}</p>\n'
+        for each in runs
+    )
+    note = "<noscript><p>The list of tests needs JavaScript. The summary above does not.</p></noscript>"
+    return (
+        f'<header id="gaia-summary" class="{_text(tone)}">\n{heads or "<h1>Test results</h1>"}<p>{_text(counts)}</p>\n{note}\n'
+        f"</header>\n<script>{_TOP}</script>"
+    )
+
+
+def _text(text: str) -> str:
+    return html.escape(one_line(text))
 
 
 def remote_references(page: str) -> list[str]:
-    """Return the addresses on other machines that tags of ``page`` load by themselves."""
-    # What a script holds between its tags is no tag.
+    """Return the addresses on other machines that ``page`` loads by itself."""
+    # The content of a script is not a tag.
     tags = _LOADS.findall(_SCRIPT.sub(lambda found: f"<script{found[1]}>", page))
     return [address for tag in tags if (address := _address(tag, remote=True))]
 
@@ -57,8 +128,8 @@ def _script(found: re.Match[str]) -> str:
 
 
 def _inline(script: str) -> str:
-    # In a page, these two would end the script, or begin a comment that hides its end. Both stand in literals alone.
-    # And a page knows one kind of line break, of which the digest has to be made.
+    # "</script" would end the script, and "<!--" would begin a comment. Both occur only in string literals.
+    # HTML has one kind of line break, and the digest must be of that.
     lines = script.replace("\r\n", "\n").replace("\r", "\n")
     return re.sub(r"<(?=/script|!--)", r"\\x3C", lines, flags=re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""The configuration that Allure is run with. It is a JavaScript module: JSON could not say whose results are whose."""
+"""The configuration of Allure. It is a JavaScript module, because JSON has no functions that match results."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 _KEPT = ("matchedStatuses", "messageRegex", "traceRegex", "flaky")
-"""what a category of Allure 2 may say that Allure 3 understands"""
+"""keys of an Allure 2 category that Allure 3 accepts"""
 
-_BY_RULE = ("Drift", "Unexpected pass", "Expected failure", "Tolerated failure")
-"""how the names of those categories begin whose results are about a rule"""
+_BY_EXPECTATION = (
+    "Drift",
+    "Expected failure with another cause",
+    "Unexpected pass",
+    "Expected failure",
+    "Tolerated failure",
+)
+"""beginnings of the names of categories that are grouped by expectation"""
 
 OFFLINE = """\
-// Loaded before Allure: what makes a report needs no network, so it gets none.
+// Loaded before Allure. Building a report needs no network, so it gets none.
 "use strict";
-const error = (what) => new Error(`${what}: a report is made offline`);
+const error = (what) => new Error(`${what}: reports are built offline`);
 const refused = (what) => () => { throw error(what); };
 require("node:net").Socket.prototype.connect = function () {
   process.nextTick(() => this.destroy(error("a connection")));
@@ -33,21 +39,21 @@ for (const name of ["lookup", "resolve", "resolve4", "resolve6"]) {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one report is made from and with."""
+    """The settings of one report."""
 
     name: str
     output: Path
     history: Path
     runs: int
-    """how many runs the history keeps"""
+    """runs kept in the history"""
     environments: tuple[str, ...]
     default: str | None
-    """the environment of results that name none"""
+    """environment of results that name none"""
     categories: Sequence[Mapping[str, Any]]
     single_file: bool
 
     def module(self) -> str:
-        """Return the text of the configuration, for a file ``*.mjs``."""
+        """Return the text of the configuration file (``*.mjs``)."""
         values = {
             "name": self.name,
             "output": str(self.output),
@@ -71,7 +77,7 @@ class Settings:
         )
 
     def _ids(self) -> list[tuple[str, str]]:
-        # Allure takes letters, digits, _ and - alone for an id, and the name for what people read.
+        # Allure allows only letters, digits, _ and - in an id; the name may contain anything.
         names = dict.fromkeys((*self.environments, *([self.default] if self.default else [])))
         return [(f"environment_{number}", name) for number, name in enumerate(names)]
 
@@ -79,8 +85,10 @@ class Settings:
 def _category(given: Mapping[str, Any]) -> dict[str, Any]:
     name = str(given.get("name"))
     kept = {key: given[key] for key in _KEPT if given.get(key) not in (None, [])}
-    by_rule = {"groupBy": [{"label": "rule"}], "groupByMessage": False} if name.startswith(_BY_RULE) else {}
-    return {"name": name, **(kept or {"matchedStatuses": ["failed", "broken"]}), **by_rule, "expand": True}
+    by_expectation = (
+        {"groupBy": [{"label": "expectation"}], "groupByMessage": False} if name.startswith(_BY_EXPECTATION) else {}
+    )
+    return {"name": name, **(kept or {"matchedStatuses": ["failed", "broken"]}), **by_expectation, "expand": True}
 
 
 def _literal(value: Any) -> str:

@@ -54,17 +54,17 @@ def refused(outcome: Outcome, code: int, *said: str) -> None:
 
 
 def test_without_results_it_says_how_to_make_some(project: Path, gaia: Gaia) -> None:
-    refused(gaia("report"), 4, "allure-results: there is no such folder", "pytest --alluredir=allure-results")
+    refused(gaia("report"), 4, "allure-results: folder not found", "pytest --alluredir=allure-results")
 
 
 def test_an_empty_folder_is_no_good_evidence(project: Path, gaia: Gaia) -> None:
     (project / "allure-results").mkdir()
 
-    refused(gaia("report"), 4, "no results of a test in there", "no evidence is not good evidence")
+    refused(gaia("report"), 4, "no test results (*-result.json) found", "Run the tests first")
 
 
 def test_a_file_is_no_folder_of_results(project: Path, gaia: Gaia) -> None:
-    refused(gaia("report", "gaia.toml"), 4, "gaia.toml: is a file; give the folder")
+    refused(gaia("report", "gaia.toml"), 4, "gaia.toml: is a file. Give the folder")
 
 
 DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000
@@ -74,26 +74,26 @@ DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000
 def test_a_result_that_is_none_is_named(results: Path, gaia: Gaia, text: str) -> None:
     (results / "half-result.json").write_text(text)
 
-    refused(gaia("report"), 4, "half-result.json: is no result of a test", "Run again, or delete the file")
+    refused(gaia("report"), 4, "half-result.json: not a valid test result", "Run the tests again, or delete the file")
 
 
 def test_categories_that_are_none_are_named(results: Path, gaia: Gaia) -> None:
     (results / "categories.json").write_text("{}")
 
-    refused(gaia("report"), 4, "categories.json: is no list of categories")
+    refused(gaia("report"), 4, "categories.json: not a valid list of categories")
 
 
 def test_an_environment_that_contradicts_the_results_is_refused(results: Path, gaia: Gaia) -> None:
     outcome = gaia("report", "--environment", "production")
 
-    refused(outcome, 4, "--environment=production: these are results of sandbox")
+    refused(outcome, 4, "--env production: the results belong to sandbox")
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a\nb", "x" * 65])
 def test_an_environment_that_is_no_name_is_refused(project: Path, gaia: Gaia, name: str) -> None:
     result(project / "allure-results", environment=None)
 
-    refused(gaia("report", "--environment", name), 4, "is no name of an environment")
+    refused(gaia("report", "--environment", name), 4, "not a valid name of an environment")
 
 
 def test_without_allure_it_says_where_it_looked_and_what_still_works(
@@ -103,8 +103,8 @@ def test_without_allure_it_says_where_it_looked_and_what_still_works(
 
     outcome = gaia("report")
 
-    refused(outcome, 4, "Allure 3, which makes the HTML report, is not installed", "node_modules/.bin/allure", "PATH")
-    refused(outcome, 4, "npm install", "Everything else works without it")
+    refused(outcome, 4, "Allure 3 is not installed", "node_modules/.bin/allure", "PATH")
+    refused(outcome, 4, "npm install", "Only gaia report needs it")
     assert not (results.parent / "gaia-report").exists()
 
 
@@ -114,9 +114,9 @@ def test_an_executable_that_is_not_there_is_named_as_given(
 ) -> None:
     if by == "variable":
         monkeypatch.setenv("GAIA_ALLURE", "no/allure")
-        refused(gaia("report"), 4, "GAIA_ALLURE=no/allure: there is no such file")
+        refused(gaia("report"), 4, "GAIA_ALLURE=no/allure: file not found")
     else:
-        refused(gaia("report", "--allure", "no/allure"), 4, "--allure=no/allure: there is no such file")
+        refused(gaia("report", "--allure", "no/allure"), 4, "--allure=no/allure: file not found")
 
 
 def test_without_node_it_says_so_once_and_nothing_is_touched(
@@ -147,7 +147,7 @@ def test_an_old_or_broken_node_is_named(
 def test_allure_2_and_what_is_no_allure_are_refused(results: Path, gaia: Gaia, answer: str) -> None:
     allure = stand_in(results.parent / "allure", answer)
 
-    refused(gaia("report", "--allure", str(allure)), 4, "Allure 3 is needed")
+    refused(gaia("report", "--allure", str(allure)), 4, "Allure 3 is required")
 
 
 def test_what_allure_said_when_it_failed_is_shown_and_the_last_report_stays(results: Path, gaia: Gaia) -> None:
@@ -158,7 +158,7 @@ def test_what_allure_said_when_it_failed_is_shown_and_the_last_report_stays(resu
 
     outcome = gaia("report", "--allure", str(allure))
 
-    refused(outcome, 1, "Allure 3.18.0 ended with 3, so there is no report. It said:\n  no space left")
+    refused(outcome, 1, "Allure 3.18.0 exited with 3 and built no report. Its output:\n  no space left")
     assert [path.name for path in before.iterdir()] == ["gaia-report.json"]
     assert list((results.parent / ".gaia").rglob("*.jsonl")) == []
 
@@ -178,7 +178,7 @@ def test_an_allure_that_ends_with_0_and_has_made_nothing_has_failed(results: Pat
 
     outcome = gaia("report", "--allure", str(allure))
 
-    refused(outcome, 1, "ended with 0, but its report is missing or shows no test")
+    refused(outcome, 1, "exited with 0, but its report is missing or has no tests")
     assert not (results.parent / "gaia-report").exists()
 
 
@@ -196,10 +196,10 @@ def test_a_folder_of_somebody_else_is_never_replaced(results: Path, gaia: Gaia, 
     theirs.mkdir()
     (theirs / "chapter.txt").write_text("irreplaceable")
 
-    refused(gaia("report", "--allure", allure, "-o", "thesis"), 4, "--output=thesis: holds files that are no report")
+    refused(gaia("report", "--allure", allure, "-o", "thesis"), 4, "--output thesis: has files that are not a report")
 
     assert (theirs / "chapter.txt").read_text() == "irreplaceable"
-    refused(gaia("report", "--allure", allure, "-o", "gaia.toml"), 4, "--output=gaia.toml: is a file")
+    refused(gaia("report", "--allure", allure, "-o", "gaia.toml"), 4, "--output gaia.toml: is a file")
 
 
 def test_a_report_of_ours_and_an_empty_folder_are_replaced(results: Path, gaia: Gaia, allure: str) -> None:
@@ -218,7 +218,7 @@ def test_a_report_of_ours_and_an_empty_folder_are_replaced(results: Path, gaia: 
 def test_a_place_that_cannot_be_written_is_named(results: Path, gaia: Gaia, allure: str, option: str) -> None:
     outcome = gaia("report", "--allure", allure, option, "gaia.toml/below")
 
-    refused(outcome, 4, option, "a file is in the way")
+    refused(outcome, 4, option, "a file is in its place")
 
 
 def test_a_history_that_is_none_is_named_with_its_line(results: Path, gaia: Gaia, allure: str) -> None:
@@ -228,7 +228,7 @@ def test_a_history_that_is_none_is_named_with_its_line(results: Path, gaia: Gaia
 
     outcome = gaia("report", "--allure", allure, "--history", "kept", "--branch", "main")
 
-    refused(outcome, 4, "sandbox.jsonl:2: this line is no run of a history")
+    refused(outcome, 4, "sandbox.jsonl:2: not a valid run")
 
 
 def test_the_branch_is_that_of_ci_and_else_that_of_git(
@@ -266,6 +266,6 @@ def test_a_page_that_would_ask_another_machine_replaces_nothing(results: Path, g
     page = "<head><script src='//tracker.example/'>"
     allure = stand_in(results.parent / "allure", f'{ALLURE}{MADE}; echo "{page}" > report/index.html')
 
-    refused(gaia("report", "--allure", str(allure)), 1, "loads //tracker.example/ in a way that could not be removed")
+    refused(gaia("report", "--allure", str(allure)), 1, "loads //tracker.example/, which could not be removed")
 
     assert not (results.parent / "gaia-report").exists()

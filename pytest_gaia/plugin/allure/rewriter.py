@@ -1,4 +1,4 @@
-"""The one place where a result is rewritten, before Allure writes it: what was judged, where it belongs, and links to issues."""
+"""Rewrite a result before Allure writes it: its outcome, labels, and links to issues."""
 
 import uuid
 from collections.abc import Callable, Generator
@@ -30,13 +30,13 @@ from pytest_gaia.report.allure.labels import (
     origin,
     test_case_id,
 )
-from pytest_gaia.report.allure.outcomes import Telling, message, tell
+from pytest_gaia.report.allure.outcomes import AllureOutcome, allure_outcome, message
 from pytest_gaia.report.allure.results import hidden
 from pytest_gaia.run.session import Run
 
 
-class Seam:
-    """Registered where tests run, with pytest and with Allure."""
+class ResultRewriter:
+    """Registered with pytest and with Allure in every process that runs tests."""
 
     def __init__(self, config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
         self._run = run
@@ -51,59 +51,59 @@ class Seam:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        """A test begins."""
+        """Begin a test."""
         self._seen = Seen(item.nodeid)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Innermost wrapper: the report has just been judged, and the failure is still there."""
+        """Keep a report. This is the innermost wrapper: the outcome is known, and the failure is still available."""
         report = yield
         if (seen := self._seen) is not None:
             seen.add(item, report, call)
             if seen.ended and not seen.passed:
-                # With this report the exchanges are handed over, and forgotten.
+                # The recorder forgets the exchanges after this report.
                 seen.keep(self._run.recorder)
         return report
 
     @hookimpl(tryfirst=True)
     def report_result(self, result: TestResult) -> None:
-        """Rewrite the result of the test that has just ended; mask all text in it."""
-        # Whatever else comes is a result that a test has made by itself.
-        if self._seen is not None and not self._seen.told:
-            self._seen.told = True
+        """Rewrite the result of the test that has just ended, and mask all text in it."""
+        # Further results were created by the test itself.
+        if self._seen is not None and not self._seen.reported:
+            self._seen.reported = True
             self._rewrite(result, self._seen)
         mask_result(result, self._redact)
 
     def _rewrite(self, result: TestResult, seen: Seen) -> None:
         identity = Identity.of(seen.node)
         classification = seen.classification(self._evaluating.context.tolerance)
-        telling = tell(classification, self._expectations, self._expected_as)
+        shown = allure_outcome(classification, self._expectations, self._expected_as)
         self._identify(result, identity)
         if seen.retried:
-            # Which attempt is the latest is told by its start, and two can begin in one millisecond.
+            # The latest attempt is the one with the latest start, and two attempts can start in the same millisecond.
             result.start = max(result.start, seen.started + 1)
             result.stop = max(result.stop, result.start)
         seen.started = result.start
-        self._label(result, identity, telling)
+        self._label(result, identity, shown)
         if classification.outcome == "passed" and not seen.retried:
             return
-        self._explain(result, seen, telling)
+        self._explain(result, seen, shown)
         self._attach(result, seen)
 
     def _identify(self, result: TestResult, identity: Identity) -> None:
         result.historyId = history_id(identity.node, self._environment)
-        # Missing where a test did not get through its set-up; and allure-pytest takes "[a::b]" for a class.
+        # Missing if the setup failed; and allure-pytest interprets "[a::b]" as a class.
         result.fullName, result.titlePath = identity.full_name, identity.title_path
         result.testCaseId = test_case_id(identity.full_name)
         for parameter in result.parameters:
-            # Values can look alike once they are masked, and some are others in each run: the node id tells them apart.
+            # Values can look equal after masking, and some differ in each run: the node id distinguishes the tests.
             parameter.excluded = True
         for name, value in hidden(identity, self._environment):
             result.parameters.append(Parameter(name, value, mode=ParameterMode.HIDDEN.value))
 
-    def _label(self, result: TestResult, identity: Identity, telling: Telling) -> None:
+    def _label(self, result: TestResult, identity: Identity, shown: AllureOutcome) -> None:
         # Each attempt at a test adds its labels again.
         labels = dict.fromkeys((label.name, label.value) for label in result.labels)
         if "::" in identity.case:
@@ -112,20 +112,20 @@ class Seam:
         if "framework" not in names or "::" in identity.case:
             labels.update(dict.fromkeys(missing(names, origin(identity))))
         added = of_project(identity, self._environment, self._rootdir, self._run.roots)
-        labels.update(dict.fromkeys((*missing(names, added), *telling.labels)))
+        labels.update(dict.fromkeys((*missing(names, added), *shown.labels)))
         result.labels = [Label(name, value) for name, value in labels]
         result.links = list({(link.type, link.url): link for link in result.links}.values())
-        result.links += [Link("issue", self._link(each), each) for each in telling.issues]
+        result.links += [Link("issue", self._link(each), each) for each in shown.issues]
 
-    def _explain(self, result: TestResult, seen: Seen, telling: Telling) -> None:
-        # The test during which a run ends is not one of those that did not begin.
-        interrupted = telling.outcome == "incomplete"
-        broken = result.status == "broken" and telling.outcome in ("failed", "error")
-        result.status = "broken" if interrupted or broken else telling.status
+    def _explain(self, result: TestResult, seen: Seen, shown: AllureOutcome) -> None:
+        # The test during which the run ended did start.
+        interrupted = shown.outcome == "incomplete"
+        broken = result.status == "broken" and shown.outcome in ("failed", "error")
+        result.status = "broken" if interrupted or broken else shown.status
         result.statusDetails = StatusDetails(
-            known=telling.known or None,
-            flaky=telling.flaky or None,
-            message=message("\n\n".join(each.message for each in seen.failures), telling.note),
+            known=shown.known or None,
+            flaky=shown.flaky or None,
+            message=message("\n\n".join(each.message for each in seen.failures), shown.note),
             trace="\n\n".join(each.trace for each in seen.failures) or None,
         )
 
@@ -137,10 +137,10 @@ class Seam:
 
 
 def links(config: pytest.Config) -> Callable[[str], str]:
-    """Return what makes an address of an issue, by the pattern where one is given.
+    """Return a function from an issue to its address, using ``--allure-link-pattern`` if it is given.
 
-    Raises :class:`~pytest_gaia.errors.ConfigError` for a pattern of any type that cannot be filled in: allure-pytest
-    itself would find out in the middle of the run.
+    Raises :class:`~pytest_gaia.errors.ConfigError` for an invalid pattern, which allure-pytest would detect only in the
+    middle of the run.
     """
     given: list[tuple[str, str]] = config.option.allure_link_pattern
     for kind, pattern in given:
@@ -148,7 +148,7 @@ def links(config: pytest.Config) -> Callable[[str], str]:
     issues = dict(given).get("issue", "{}")
 
     def address(issue: str) -> str:
-        # A rule can name an issue by its whole address.
+        # An expectation can name an issue by its full address.
         return issue if "://" in issue else issues.format(issue)
 
     return address
@@ -159,6 +159,6 @@ def _try(kind: str, pattern: str) -> None:
         pattern.format("KEY-1")
     except (ValueError, LookupError, AttributeError, TypeError):
         raise ConfigError(
-            f"--allure-link-pattern={kind}:{pattern}: nothing can be filled in there. It was tried with KEY-1, as "
-            f"Python's str.format does: write {{}} where the key belongs, once, and {{{{ or }}}} for a brace that stays."
+            f"--allure-link-pattern={kind}:{pattern}: invalid pattern. Write {{}} once for the key of the issue, and {{{{ or }}}} "
+            "for a literal brace, as in Python's str.format."
         ) from None
