@@ -49,7 +49,7 @@ def not_ready(environment: Environment, absent: Sequence[ServiceState], deadline
     for state in absent:
         source = environment.sources.get(_KEYS.get(state.service, f"urls.{state.service}"), "default")
         lines += [
-            f"  {state.service}: {state.endpoint} (from {source}): {state.detail}",
+            f"  {state.service}: {state.endpoint} ({source}): {state.detail}",
             f"    tried: {_question(state)}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
         ]
     return [*lines, *(_when_gone(environment, gone) if gone else _when_unsettled(environment))]

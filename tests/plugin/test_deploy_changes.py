@@ -63,7 +63,7 @@ def test_what_cannot_be_seen_at_the_end_holds(deployer: Deployer) -> None:
     result = deployer.run("-p", "no:xdist")
 
     assert result.ret == 11
-    result.stdout.fnmatch_lines(["gaia verdict: HOLD on stage: gateway: could not be observed at the end: *"])
+    result.stdout.fnmatch_lines(["gaia verdict: HOLD on stage: gateway could not be observed at the end: *"])
     result.stdout.fnmatch_lines(["*login expired*"])
 
 

@@ -95,7 +95,7 @@ def test_a_machine_that_wakes_is_not_a_dead_one(project: pytest.Pytester, server
     result = project.runpytest_subprocess(f"--gaia-url=gateway={server.url}")
 
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["gaia: adhoc, release: version 7.1", f"*gateway*woke*{server.url}*attempt 3*"])
+    result.stdout.fnmatch_lines(["gaia: adhoc, release: version 7.1", f"*gateway*started*{server.url}*attempt 3*"])
 
 
 def test_a_200_that_says_degraded_is_shown_as_degraded(project: pytest.Pytester, server: ScriptedServer) -> None:

@@ -80,7 +80,7 @@ def test_what_answers_and_does_not_settle_is_not_said_to_be_out_of_reach() -> No
 
     assert not_ready(environment, [state], 45) == [
         "gaia: dev is not ready; no test was run.",
-        "  gateway: http://g (from gaia.toml:3): GET /health returned 503",
+        "  gateway: http://g (gaia.toml:3): GET /health returned 503",
         "    tried: GET /health, 9 times in 45.0 s (deadline 45 s)",
         "  do: `gaia status dev --watch` shows how it goes on; `gaia logs dev`, why;",
         "      `ready` in [env.dev.timeouts] of gaia.toml is how long it may take.",
@@ -101,8 +101,8 @@ def test_what_to_do_is_that_of_the_cause() -> None:
         "      nats: write the URL with nats://.",
     ]
     lines = not_ready(environment, [broker, database], 5)
-    assert "  nats: tls://n (from GAIA_NATS_URL): no TLS" in lines
-    assert "  postgres: postgresql://d (from .env:3): refused" in lines
+    assert "  nats: tls://n (GAIA_NATS_URL): no TLS" in lines
+    assert "  postgres: postgresql://d (.env:3): refused" in lines
     assert lines[-3] == "  do: nats: write the URL with nats://."
     assert "GAIA_DATABASE_URL" in lines[-2]
     assert "--gaia-url" not in lines[-2]
