@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line of this process; the console script ``gaia``. Exits 4 for a user's mistake."""
+    """Run the command line of this process; the console script ``gaia``. Usage errors exit 4."""
     # typer costs 0.1 s, and this package is on the way to others of its modules.
     from pytest_gaia.cli.app import run
 

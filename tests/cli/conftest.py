@@ -1,4 +1,4 @@
-"""A project to stand in, and ways to run ``gaia`` there."""
+"""A project, and fixtures that run ``gaia`` in it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ services:
 
 
 class Outcome(NamedTuple):
-    """What a command line did."""
+    """Exit code and output of a command line."""
 
     code: int
     out: str
@@ -69,7 +69,7 @@ class Outcome(NamedTuple):
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with one folder of suites and one environment of its own; the current folder, without variables."""
+    """A project with one folder of suites and one environment, as the current folder; without variables of Gaia."""
     for name in list(os.environ):
         if name.startswith("GAIA_"):
             monkeypatch.delenv(name)
@@ -81,9 +81,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def operated(project: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project, with staging and production on the stand-in for Fly, deployed and healthy, and local for compose.
+    """The project, with staging and production deployed and healthy on the fake Fly, and local for Compose.
 
-    Observations follow one another at once: nothing else changes in a cloud that stands still.
+    Observations do not wait: the fake cloud does not change between them.
     """
     text = PROJECT.replace("[gaia]", '[gaia]\ndeploy_files = "deploy"') + OPERATED
     (project / "gaia.toml").write_text(text, encoding="utf-8")
@@ -99,13 +99,13 @@ def operated(project: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def pipeline(project: Path) -> Underway:
-    """A release in the project, with a bundle and keys, and an empty ledger."""
+    """A release in the project, with keys and an empty ledger."""
     return Underway.of(project)
 
 
 @pytest.fixture
 def gaia(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Run one command line in this process, standing in the project."""
+    """Run a command line in this process, in the project."""
     from pytest_gaia import renamed
     from pytest_gaia.cli.app import run
 
@@ -122,7 +122,7 @@ def gaia(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 @pytest.fixture
 def gaia_process(project: Path) -> Callable[..., Outcome]:
-    """Run the installed script in a process of its own, standing in the project."""
+    """Run the installed script as a process, in the project."""
 
     def call(*arguments: str, **variables: str) -> Outcome:
         done = subprocess.run(
@@ -140,7 +140,7 @@ def gaia_process(project: Path) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def told(gaia: Callable[..., Outcome], pipeline: Underway) -> Callable[..., dict[str, Any]]:
-    """Ask for the sign-off page of the release, and return what it says, as JSON has it."""
+    """Return the release report as JSON."""
 
     def call(*arguments: str) -> dict[str, Any]:
         code, out, err = gaia("signoff", "report", "--bundle", pipeline.id, "--format", "json", *arguments)

@@ -1,4 +1,4 @@
-"""Small services that answer /openapi.json, over real HTTP."""
+"""Small HTTP services with /openapi.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def document(*paths: str, **extra: Any) -> dict[str, Any]:
 
 
 class Service:
-    """One service; what it answers can be changed."""
+    """A service whose response can be changed."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -31,7 +31,7 @@ class Service:
         self.status, self.body = 200, json.dumps(document(*paths)).encode()
 
     def answers(self, status: int, body: bytes = b"{}") -> None:
-        """Answer this."""
+        """Set the response."""
         self.status, self.body = status, body
 
 
@@ -49,7 +49,7 @@ def serving() -> Iterator[Service]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         service.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -1,4 +1,4 @@
-"""A project in which a release is on its way: its bundle, its keys, its ledger."""
+"""A project with a release, its keys and its ledger."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LEDGER = ".gaia/ledger"
 
 
 class Underway(Pipeline):
-    """A release whose evidence lies where the commands look for it, and ends now."""
+    """A release with evidence where the commands read it, up to now."""
 
     @classmethod
     def of(cls, project: Path) -> Underway:
-        """Begin so long ago that the whole way fits into the time until now, and no evidence is stale."""
+        """Return a start time early enough for all stages, without expired evidence."""
         begun = datetime.now(UTC) - timedelta(hours=44)
         pipeline = cls(Keyring(project / "keys"), project / LEDGER, now=begun)
         keep_release(project, pipeline.release, {})
@@ -35,7 +35,7 @@ class Underway(Pipeline):
 
     @property
     def id(self) -> str:
-        """The bundle, as people type it."""
+        """The ID of the release, as users type it."""
         return self.release.short
 
     def hold(self, name: str, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -1,4 +1,4 @@
-"""A terminal of its own for a command: what it shows, and what somebody types."""
+"""A terminal for a command: its output, and keys to press."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATIENCE = 60.0
 
 
 class Terminal:
-    """``gaia ARGUMENTS`` on a terminal; ``shown`` is everything that it has written there."""
+    """``gaia ARGUMENTS`` on a terminal; ``shown`` is its output."""
 
     def __init__(self, *arguments: str, **variables: str) -> None:
         self._screen, inner = pty.openpty()
@@ -73,7 +73,7 @@ class Terminal:
         try:
             piece = os.read(self._screen, 65536)
         except OSError:
-            # Linux says so of a terminal that nobody writes to any more; other systems give an empty answer.
+            # Linux reports a closed terminal as an error, other systems as empty input.
             return False
         self.shown += piece.decode(errors="replace")
         return bool(piece)

@@ -1,4 +1,4 @@
-"""The command line as a whole: help that teaches, version, completion, and usage mistakes."""
+"""The command line as a whole: help, version, completion, options of all commands, and usage errors."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_version(gaia_process: Gaia) -> None:
         (("sandbox", "up", "--env"), "Option '--env' requires an argument"),
     ],
 )
-def test_a_usage_usage_error_exits_4_and_helps(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
+def test_a_usage_error_exits_4_and_helps(gaia: Gaia, arguments: tuple[str, ...], message: str) -> None:
     code, out, err = gaia(*arguments)
 
     assert (code, out) == (4, "")
@@ -155,7 +155,7 @@ def test_completion_stays_silent_where_the_project_file_is_broken(project: Path)
 
 
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)])
-def test_a_stream_that_the_shell_has_closed_is_no_traceback(project: Path, closed: str, code: int) -> None:
+def test_a_closed_stream_is_no_traceback(project: Path, closed: str, code: int) -> None:
     done = subprocess.run(["/bin/sh", "-c", f"'{GAIA}' env list {closed}"], capture_output=True, text=True, check=False)
 
     assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (code, False)

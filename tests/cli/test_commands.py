@@ -1,4 +1,4 @@
-"""The table of commands: complete, true to the commands, and all that the first look at ``gaia`` loads."""
+"""The table of commands: complete, correct, and cheap to load."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_summary_is_the_beginning_of_the_help(name: str) -> None:
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["no-such-command"]])
-def test_the_first_look_loads_no_command(words: list[str]) -> None:
+def test_help_and_version_load_no_command(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", SAY, *words], capture_output=True, text=True, check=False, timeout=60)
     loaded = next(line for line in done.stdout.splitlines() if line.startswith("LOADED")).split()
 
@@ -65,7 +65,7 @@ def test_the_page_has_a_heading_for_each_command_and_for_nothing_else() -> None:
     assert described == {name: subcommands(name) for name in COMMANDS}
 
 
-def test_the_page_names_no_option_that_there_is_not() -> None:
+def test_the_page_names_existing_options_only() -> None:
     commands = [load(name) for name in COMMANDS]
     commands += [command for each in commands for command in getattr(each, "commands", {}).values()]
     known = {
@@ -76,7 +76,7 @@ def test_the_page_names_no_option_that_there_is_not() -> None:
     }
     named = {option for span in SPAN.findall(PAGE) for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)}
 
-    # Those of pytest, which the page speaks of as well, are described and tested on their own page.
+    # Options of pytest have a page and a test of their own.
     assert {each for each in named if not each.startswith("--gaia-")} <= known | {
         "--install-completion",
         "--help",

@@ -1,4 +1,4 @@
-"""What files, services and other people's entries say is shown by the commands, and is nowhere more than text."""
+"""Text from files, services and ledger entries is shown as text only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shell completes the services of the environment that is typed already."""
+"""Completion of services, by the environment in the command line."""
 
 from __future__ import annotations
 

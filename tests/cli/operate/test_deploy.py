@@ -1,4 +1,4 @@
-"""``gaia deploy``: what it prints where, its exit codes, and what it leaves behind however it ends."""
+"""``gaia deploy``: output, exit codes, and cleanup."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def deployed(tools: FakeTools) -> list[str]:
     return [call.argv[call.argv.index("-a") + 1] for call in tools.calls("fly", "deploy")]
 
 
-def test_the_result_is_a_table_and_the_course_is_told_beside_it(
-    operated: Path, gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_the_result_is_a_table_and_progress_is_on_stderr(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     code, out, err = gaia("deploy", "staging")
 
     heads, *rows = [line.split() for line in out.splitlines()]
@@ -68,16 +66,14 @@ def test_json_is_one_document(operated: Path, gaia: Gaia, fake_tools: FakeTools)
         ([], ["auth", "gateway"]),
     ],
 )
-def test_services_can_be_written_in_every_way(operated: Path, gaia: Gaia, given: list[str], apps: list[str]) -> None:
+def test_services_can_be_given_in_several_forms(operated: Path, gaia: Gaia, given: list[str], apps: list[str]) -> None:
     code, out, err = gaia("deploy", "staging", "--dry-run", *given)
 
     assert (code, err) == (0, "")
     assert [shlex.split(line)[3] for line in out.splitlines()] == [f"gaia-{app}-staging" for app in apps]
 
 
-def test_a_dry_run_prints_commands_that_a_shell_can_run_and_touches_nothing(
-    operated: Path, gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_a_dry_run_prints_shell_commands_and_changes_nothing(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     folder = operated / "deploy files"
     (operated / "deploy").rename(folder)
     (operated / "gaia.toml").write_text((operated / "gaia.toml").read_text().replace('"deploy"', '"deploy files"'))
@@ -95,7 +91,7 @@ def test_a_dry_run_prints_commands_that_a_shell_can_run_and_touches_nothing(
     assert subprocess.run(out.splitlines()[0], shell=True, cwd=operated, check=False).returncode == 0
 
 
-def test_a_dry_run_of_production_asks_nothing(operated: Path, gaia: Gaia) -> None:
+def test_a_dry_run_of_production_needs_no_confirmation(operated: Path, gaia: Gaia) -> None:
     code, out, _ = gaia("deploy", "production", "--dry-run", "--json")
 
     document = json.loads(out)
@@ -112,7 +108,7 @@ def test_a_dry_run_of_production_asks_nothing(operated: Path, gaia: Gaia) -> Non
         ("server-error", 12, "unreachable"),
     ],
 )
-def test_a_deployment_that_fails_says_why_and_how_to_go_on(
+def test_a_failed_deployment_shows_the_reason_and_how_to_continue(
     operated: Path,
     gaia: Gaia,
     fake_tools: FakeTools,
@@ -135,7 +131,7 @@ def test_a_deployment_that_fails_says_why_and_how_to_go_on(
     assert out.splitlines()[-1] == "To continue: gaia deploy staging --services auth,gateway --region fra"
 
 
-def test_production_goes_on_with_its_name(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_production_accepts_confirm(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     code, _, _ = gaia("deploy", "production", "--services", "auth", "--confirm", "production")
 
     assert code == 0
@@ -153,7 +149,7 @@ def test_on_a_terminal_production_asks_for_its_name(operated: Path, fake_tools: 
 
 
 @pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_on_a_terminal_the_course_is_live(operated: Path, fake_tools: FakeTools, variables: dict[str, str]) -> None:
+def test_on_a_terminal_progress_is_live(operated: Path, fake_tools: FakeTools, variables: dict[str, str]) -> None:
     with Terminal("deploy", "staging", "--services", "auth", **variables) as terminal:
         assert terminal.end() == 0
 
@@ -163,9 +159,7 @@ def test_on_a_terminal_the_course_is_live(operated: Path, fake_tools: FakeTools,
     assert ("auth | " in terminal.shown) == ("TERM" in variables)
 
 
-def test_the_journal_is_beside_the_project_file_wherever_one_stands(
-    operated: Path, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_history_is_next_to_the_project_file(operated: Path, gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(operated / "checks" / "health")
 
     code, _, _ = gaia("deploy", "staging", "--services", "auth")

@@ -1,4 +1,4 @@
-"""``gaia deploy`` and ``gaia rollback`` of the environment on this machine, by compose."""
+"""``gaia deploy`` and ``gaia rollback`` with Docker Compose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rows(out: str) -> list[list[str]]:
     return [line.split()[:3] for line in out.splitlines()[1:]]
 
 
-def test_services_come_up_in_their_order(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_services_start_in_dependency_order(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     code, out, err = gaia("deploy", "local")
 
     assert code == 0, err
@@ -42,9 +42,7 @@ services:
 """
 
 
-def test_an_address_that_is_not_known_and_a_one_shot_stop_neither_a_deployment_nor_the_status(
-    operated: Path, gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_unknown_addresses_and_one_time_jobs_are_accepted(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     (file,) = operated.rglob("docker-compose.yml")
     file.write_text(OPEN, encoding="utf-8")
 
@@ -56,7 +54,7 @@ def test_an_address_that_is_not_known_and_a_one_shot_stop_neither_a_deployment_n
     assert rows(status.out)[0][:2] == ["local", "running"]
 
 
-def test_what_is_up_already_stays_as_it_is(operated: Path, gaia: Gaia) -> None:
+def test_a_running_service_is_left_alone(operated: Path, gaia: Gaia) -> None:
     gaia("deploy", "local")
 
     code, out, _ = gaia("deploy", "local")
@@ -65,7 +63,7 @@ def test_what_is_up_already_stays_as_it_is(operated: Path, gaia: Gaia) -> None:
     assert rows(out) == [["auth", "auth-service", "unchanged"], ["gateway", "gateway", "unchanged"]]
 
 
-def test_an_image_is_deployed_and_gone_back_from(operated: Path, gaia: Gaia) -> None:
+def test_an_image_is_deployed_and_rolled_back(operated: Path, gaia: Gaia) -> None:
     gaia("deploy", "local")
     deployed, out, err = gaia("deploy", "local", "-s", "auth", "--image", OTHER)
     assert (deployed, rows(out)) == (0, [["auth", "auth-service", "deployed"]]), err
@@ -92,7 +90,7 @@ def test_what_compose_cannot_do_is_a_usage_error(operated: Path, gaia: Gaia, fak
     assert "--region: compose runs everything on this machine" in err
 
 
-def test_no_docker_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_missing_docker_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     fake_tools.without("docker")
 
     code, out, err = gaia("deploy", "local")
@@ -102,7 +100,7 @@ def test_no_docker_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTo
 
 
 @pytest.mark.parametrize(("fault", "outcome"), [("unhealthy", "failed"), ("phantom", "not rolled out")])
-def test_containers_decide(
+def test_the_outcome_follows_from_the_containers(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch, fault: str, outcome: str
 ) -> None:
     monkeypatch.setattr("pytest_gaia.rollout.step._STUCK_AFTER", 0.1)

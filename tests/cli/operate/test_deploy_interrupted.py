@@ -1,4 +1,4 @@
-"""``gaia deploy`` that is ended half-way, killed, begun twice, or left by its reader."""
+"""``gaia deploy`` that is interrupted, killed, started twice, or has a closed pipe."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def deployed(tools: FakeTools) -> list[str]:
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
-    """Start a command in a session of its own, its standard error to be read."""
+    """Start a command in its own session, with a pipe for standard error."""
     return subprocess.Popen(
         [GAIA, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     )
@@ -48,9 +48,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 
 @pytest.mark.slow("processes")
-def test_of_two_at_once_one_goes_on_and_the_other_does_nothing(
-    operated: Path, gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_of_two_concurrent_deployments_one_continues(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     fake_tools.fault("gaia-auth-staging", "slow:2@deploy")
     with started("deploy", "staging", "-s", "auth") as first:
         read_until(first, "Updating existing machines")
@@ -65,7 +63,7 @@ def test_of_two_at_once_one_goes_on_and_the_other_does_nothing(
 
 
 @pytest.mark.parametrize("kind", ["dumb", "xterm-256color"])
-def test_ctrl_c_on_a_terminal_says_how_to_go_on(operated: Path, fake_tools: FakeTools, kind: str) -> None:
+def test_ctrl_c_on_a_terminal_shows_how_to_continue(operated: Path, fake_tools: FakeTools, kind: str) -> None:
     fake_tools.fault("gaia-auth-staging", "slow:30@deploy")
     with Terminal("deploy", "staging", TERM=kind) as terminal:
         terminal.read_until("Updating existing machines")
@@ -78,7 +76,7 @@ def test_ctrl_c_on_a_terminal_says_how_to_go_on(operated: Path, fake_tools: Fake
     assert [call.exit for call in fake_tools.calls("fly", "deploy")] == [127]
 
 
-def test_sigterm_does_what_ctrl_c_does(operated: Path, fake_tools: FakeTools) -> None:
+def test_sigterm_works_like_ctrl_c(operated: Path, fake_tools: FakeTools) -> None:
     fake_tools.fault("gaia-auth-staging", "slow:30@deploy")
     with started("deploy", "staging", "--json") as process:
         read_until(process, "Updating existing machines")
@@ -92,7 +90,7 @@ def test_sigterm_does_what_ctrl_c_does(operated: Path, fake_tools: FakeTools) ->
 
 
 @pytest.mark.slow("processes")
-def test_a_second_run_goes_on_after_a_kill(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_a_second_run_continues_after_a_kill(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     images = ["--image", f"auth={image('auth', 7)}", "--image", f"gateway={image('gateway', 7)}"]
     fake_tools.fault("gaia-gateway-staging", "slow:30@deploy")
     with started("deploy", "staging", *images) as process:
@@ -112,7 +110,7 @@ def test_a_second_run_goes_on_after_a_kill(operated: Path, gaia: Gaia, fake_tool
 
 
 def until_noted(tools: FakeTools, number: int) -> None:
-    """Wait until so many deployments have been noted."""
+    """Wait for that number of deployments."""
     for _ in range(600):
         if len(deployed(tools)) >= number:
             return
@@ -122,7 +120,7 @@ def until_noted(tools: FakeTools, number: int) -> None:
 
 @pytest.mark.slow("processes")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_reader_that_goes_away_ends_no_deployment(operated: Path, fake_tools: FakeTools, stream: str) -> None:
+def test_a_closed_pipe_does_not_stop_a_deployment(operated: Path, fake_tools: FakeTools, stream: str) -> None:
     with started("deploy", "staging", "-s", "auth") as process:
         read_until(process, "auth: deploying")
         getattr(process, stream).close()
@@ -131,7 +129,7 @@ def test_a_reader_that_goes_away_ends_no_deployment(operated: Path, fake_tools: 
     assert Journal(operated, "staging").entries()[-1].outcome == "done"
 
 
-def test_the_exit_code_is_kept_where_nobody_reads_the_result(operated: Path, fake_tools: FakeTools) -> None:
+def test_the_exit_code_is_kept_with_a_closed_pipe(operated: Path, fake_tools: FakeTools) -> None:
     fake_tools.fault("gaia-auth-staging", "release-command-fails")
     with started("deploy", "staging", "-s", "auth") as process:
         assert process.stdout is not None

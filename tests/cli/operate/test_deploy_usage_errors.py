@@ -1,4 +1,4 @@
-"""``gaia deploy`` where only the user can mend something: one message, exit 4, and nothing done."""
+"""Usage errors of ``gaia deploy``: one message, exit 4, and no change."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def deployed(tools: FakeTools) -> list[str]:
         ([], "Missing argument"),
     ],
 )
-def test_a_usage_error_is_one_message_and_nothing_is_done(
+def test_a_usage_error_is_one_message_and_changes_nothing(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, arguments: list[str], message: str
 ) -> None:
     code, out, err = gaia("deploy", *arguments)
@@ -55,7 +55,7 @@ def test_a_usage_error_is_one_message_and_nothing_is_done(
 
 
 @pytest.mark.parametrize("without", ["file", "folder"])
-def test_deploy_files_that_are_missing_are_named(operated: Path, gaia: Gaia, without: str) -> None:
+def test_missing_deploy_files_are_named(operated: Path, gaia: Gaia, without: str) -> None:
     for file in (operated / "deploy").iterdir():
         if without == "folder" or ".staging." in file.name:
             file.unlink()
@@ -78,9 +78,7 @@ def test_a_broken_deploy_file_is_named_with_its_line(operated: Path, gaia: Gaia,
     assert deployed(fake_tools) == []
 
 
-def test_a_file_without_health_checks_is_refused_and_can_be_looked_at(
-    operated: Path, gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_a_file_without_health_checks_allows_a_dry_run_only(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     file = operated / "deploy" / "fly.auth.staging.toml"
     text = file.read_text()
     file.write_text(text[: text.index("  [[http_service.checks]]")] + text[text.index("[[vm]]") :])
@@ -99,7 +97,7 @@ def test_a_file_without_health_checks_is_refused_and_can_be_looked_at(
     assert deployed(fake_tools) == []
 
 
-def test_no_tool_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_a_missing_tool_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     fake_tools.without("fly", "flyctl")
 
     code, out, err = gaia("deploy", "staging")
@@ -109,7 +107,7 @@ def test_no_tool_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTool
 
 
 @pytest.mark.parametrize(("fault", "message"), [("not-logged-in", "fly auth login"), ("unauthorised", "FLY_API_TOKEN")])
-def test_who_may_not_is_told_what_to_do(
+def test_missing_permission_shows_a_fix(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, fault: str, message: str
 ) -> None:
     fake_tools.fault("*", fault)
@@ -121,7 +119,9 @@ def test_who_may_not_is_told_what_to_do(
     assert deployed(fake_tools) == []
 
 
-def test_an_app_that_is_not_there_stops_it_before_the_first(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_an_unknown_app_stops_the_deployment_before_the_first_service(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools
+) -> None:
     with fake_tools.state() as cloud:
         del cloud["apps"]["gaia-gateway-staging"]
 
@@ -146,7 +146,7 @@ def test_an_app_that_is_not_there_stops_it_before_the_first(operated: Path, gaia
         (["scale", "staging", "gateway", "--count", "2", "--confirm", "production"], []),
     ],
 )
-def test_a_dry_run_fails_where_the_run_would_be_refused(
+def test_a_dry_run_fails_if_the_run_would_be_refused(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, arguments: list[str], real: list[str]
 ) -> None:
     code, out, err = gaia(*arguments, *real)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def talking(operated: Path, fake_tools: FakeTools) -> Path:
-    """Two apps that have written something, a password among it, and a compose project that has as well."""
+    """Two apps and a compose project with logs; one line has a password."""
     with fake_tools.state() as cloud:
         for service in ("auth", "gateway"):
             app = cloud["apps"][f"gaia-{service}-staging"]
@@ -112,7 +112,7 @@ def test_follow_shows_several_services_at_once(talking: Path, gaia: Gaia, fake_t
     assert sorted(line.split()[0] for line in out.splitlines()) == ["auth", "gateway"]
 
 
-def test_ctrl_c_is_the_way_to_end_following(talking: Path, fake_tools: FakeTools) -> None:
+def test_ctrl_c_ends_follow(talking: Path, fake_tools: FakeTools) -> None:
     with fake_tools.state() as cloud:
         cloud["follow_seconds"] = 60
     with Terminal("logs", "staging", "auth", "--follow") as terminal:
@@ -142,7 +142,7 @@ def test_a_usage_error_is_one_message(talking: Path, gaia: Gaia, arguments: list
     assert message in err
 
 
-def test_a_hook_of_the_project_s_own_tells_of_no_logs(operated: Path, gaia: Gaia) -> None:
+def test_a_custom_hook_has_no_logs(operated: Path, gaia: Gaia) -> None:
     with (operated / "gaia.toml").open("a") as file:
         file.write('[env.preview.deploy]\nhook = "command"\ncommand = ["true"]\n')
 
@@ -153,7 +153,9 @@ def test_a_hook_of_the_project_s_own_tells_of_no_logs(operated: Path, gaia: Gaia
 
 
 @pytest.mark.parametrize(("fault", "code"), [("rate-limited", 12), ("not-logged-in", 4)])
-def test_a_tool_that_fails_says_why(operated: Path, gaia: Gaia, fake_tools: FakeTools, fault: str, code: int) -> None:
+def test_a_failed_tool_shows_the_reason(
+    operated: Path, gaia: Gaia, fake_tools: FakeTools, fault: str, code: int
+) -> None:
     fake_tools.fault("*", fault)
 
     ended, out, err = gaia("logs", "staging")
@@ -162,7 +164,7 @@ def test_a_tool_that_fails_says_why(operated: Path, gaia: Gaia, fake_tools: Fake
     assert "fly logs -a gaia-auth-staging" in err
 
 
-def test_docker_that_is_not_there_is_one_message(talking: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_missing_docker_is_one_message(talking: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     fake_tools.without("docker")
 
     code, out, err = gaia("logs", "local")

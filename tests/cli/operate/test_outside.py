@@ -1,4 +1,4 @@
-"""What is deployed past the gate: found by the ledger, by this machine's journal, and by looking; and it holds."""
+"""Deployments outside of a promotion: found in the ledger, in the deployment history, and by observation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SAID = "production was deployed outside of a promotion on 20"
 
 @pytest.fixture
 def released(operated: Path, fake_tools: FakeTools) -> Underway:
-    """A release that was promoted into production four hours ago, and runs there and in staging."""
+    """A release that was promoted to production four hours ago, and runs there and in staging."""
     pipeline = Underway.of(operated)
     images = {service: image(service, 1) for service in SERVICES}
     parts = tuple(Component(each, reference, reference.partition("@")[2]) for each, reference in images.items())
@@ -64,7 +64,7 @@ def page(gaia: Gaia, pipeline: Underway) -> dict[str, object]:
     return shown | {"exit_code": code}
 
 
-def test_it_is_written_into_the_ledger_and_holds_until_a_release_is_promoted(
+def test_an_outside_deployment_is_recorded_and_holds_until_a_promotion(
     released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert gate(gaia, released).code == 0
@@ -99,9 +99,7 @@ def test_it_is_written_into_the_ledger_and_holds_until_a_release_is_promoted(
     assert gate(gaia, released).code == 0
 
 
-def test_without_a_key_it_is_not_written_and_the_journal_of_this_machine_holds(
-    released: Underway, gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_without_a_key_the_deployment_history_holds(released: Underway, gaia: Gaia, fake_tools: FakeTools) -> None:
     before = released.entries()
 
     code, _, err = gaia(*PAST)
@@ -121,9 +119,7 @@ def test_without_a_key_it_is_not_written_and_the_journal_of_this_machine_holds(
     assert "running auth: gaia-auth-production runs sha256:000000000000, the bundle has sha256:000000000000" in out
 
 
-def test_what_somebody_else_has_deployed_is_seen_by_looking(
-    released: Underway, gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_a_deployment_from_another_machine_is_observed(released: Underway, gaia: Gaia, fake_tools: FakeTools) -> None:
     code, out, _ = gate(gaia, released, "--observe")
     assert code == 0
     assert "2 services run the images of the bundle" in out
@@ -143,7 +139,7 @@ def test_what_somebody_else_has_deployed_is_seen_by_looking(
     assert "--observe looks at what was deployed" in err
 
 
-def test_staging_deployed_past_its_gate_lets_nothing_into_production(
+def test_an_outside_deployment_of_staging_blocks_production(
     released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert gate(gaia, released, "--edge").code == 0
@@ -155,7 +151,7 @@ def test_staging_deployed_past_its_gate_lets_nothing_into_production(
     assert "staging was deployed outside of a promotion on 20" in out
 
 
-def test_one_that_changes_nothing_holds_nothing(
+def test_a_deployment_without_changes_holds_nothing(
     released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released.hold("ci", monkeypatch)
@@ -172,14 +168,14 @@ def test_one_that_changes_nothing_holds_nothing(
     assert (released.entries(), gate(gaia, released).code) == (entries, 0)
 
 
-def test_a_project_that_promotes_nothing_is_left_alone(operated: Path, gaia: Gaia) -> None:
+def test_a_project_without_promotions_records_nothing(operated: Path, gaia: Gaia) -> None:
     code, _, err = gaia("deploy", "staging")
 
     assert (code, "promotion" in err) == (0, False)
     assert not (operated / ".gaia" / "ledger").exists()
 
 
-def test_one_that_touched_nothing_is_not_written(
+def test_a_deployment_that_did_not_start_is_not_recorded(
     released: Underway, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released.hold("ci", monkeypatch)

@@ -1,4 +1,4 @@
-"""``gaia rollback``: what it goes back to, and who has to agree."""
+"""``gaia rollback``: its target and its confirmation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def deployed(operated: Path, gaia: Gaia) -> Callable[[str], None]:
-    """Deploy image 2 as auth of an environment; it goes back to what the cloud had before."""
+    """Deploy image 2 of auth; the rollback target is the image before."""
 
     def deploy(environment: str) -> None:
         reference = image("auth", 2, environment)
@@ -35,7 +35,7 @@ def deployed(operated: Path, gaia: Gaia) -> Callable[[str], None]:
 
 
 def before(environment: str = "staging") -> str:
-    """What the cloud had."""
+    """The first image."""
     name = f"registry.fly.io/gaia-auth-{environment}"
     return f"{name}@{digest_of('seed', f'{name}:deployment-{1:026}')}"
 
@@ -51,9 +51,7 @@ def digest(reference: str) -> str:
 NEW, NEW_IN_PRODUCTION = image("auth", 2), image("auth", 2, "production")
 
 
-def test_it_says_what_it_goes_back_to_and_does_it(
-    deployed: Callable[[str], None], gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_it_shows_the_target_and_rolls_back(deployed: Callable[[str], None], gaia: Gaia, fake_tools: FakeTools) -> None:
     deployed("staging")
 
     code, out, err = gaia("rollback", "staging", "--confirm", "staging")
@@ -74,7 +72,7 @@ def test_json_is_one_document(deployed: Callable[[str], None], gaia: Gaia) -> No
     assert [step["image"] for step in document["steps"]] == [before()]
 
 
-def test_a_dry_run_prints_the_command_and_asks_nobody(
+def test_a_dry_run_prints_the_command_without_confirmation(
     deployed: Callable[[str], None], gaia: Gaia, fake_tools: FakeTools
 ) -> None:
     deployed("production")
@@ -87,7 +85,7 @@ def test_a_dry_run_prints_the_command_and_asks_nobody(
     assert len(fake_tools.calls("fly", "deploy")) == 1
 
 
-def test_nothing_is_done_without_a_terminal_to_ask_at_or_with_another_name(
+def test_without_confirmation_nothing_is_changed(
     deployed: Callable[[str], None], gaia: Gaia, fake_tools: FakeTools
 ) -> None:
     deployed("staging")
@@ -113,7 +111,7 @@ def test_nothing_is_done_without_a_terminal_to_ask_at_or_with_another_name(
         ("staging", "Continue? [y/N] ", ["\n", "n\n", "staging\n", "\x04"], "y\n"),
     ],
 )
-def test_a_terminal_is_asked(
+def test_a_terminal_asks_for_confirmation(
     deployed: Callable[[str], None],
     fake_tools: FakeTools,
     environment: str,
@@ -139,7 +137,7 @@ def test_a_terminal_is_asked(
     assert runs(fake_tools, environment) == {digest(before(environment))}
 
 
-def test_ctrl_c_is_no_answer(deployed: Callable[[str], None], fake_tools: FakeTools) -> None:
+def test_ctrl_c_is_no_confirmation(deployed: Callable[[str], None], fake_tools: FakeTools) -> None:
     deployed("production")
 
     with Terminal("rollback", "production") as terminal:
@@ -152,9 +150,7 @@ def test_ctrl_c_is_no_answer(deployed: Callable[[str], None], fake_tools: FakeTo
     assert runs(fake_tools, "production") == {digest(NEW_IN_PRODUCTION)}
 
 
-def test_a_rollback_is_not_rolled_back_but_an_image_can_be_named(
-    deployed: Callable[[str], None], gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_a_second_rollback_needs_an_image(deployed: Callable[[str], None], gaia: Gaia, fake_tools: FakeTools) -> None:
     deployed("staging")
     gaia("rollback", "staging", "--confirm", "staging")
 
@@ -167,9 +163,7 @@ def test_a_rollback_is_not_rolled_back_but_an_image_can_be_named(
     assert runs(fake_tools) == {digest(image("auth", 9))}
 
 
-def test_a_deployment_that_split_is_put_right(
-    deployed: Callable[[str], None], gaia: Gaia, fake_tools: FakeTools
-) -> None:
+def test_mixed_versions_are_rolled_back(deployed: Callable[[str], None], gaia: Gaia, fake_tools: FakeTools) -> None:
     deployed("staging")
     fake_tools.fault("gaia-auth-staging", "split:1")
     failed, out, _ = gaia("deploy", "staging", "-s", "auth", "--image", image("auth", 3))
@@ -199,7 +193,7 @@ def test_a_usage_error_is_one_message(operated: Path, gaia: Gaia, arguments: lis
     assert message in err
 
 
-def test_a_tool_that_does_not_answer_proves_nothing(
+def test_an_unreachable_tool_is_no_result(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pytest_gaia.deploy.fly._tool._FIRST_PAUSE", 0.01)

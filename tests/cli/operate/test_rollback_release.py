@@ -1,4 +1,4 @@
-"""``gaia rollback`` where a ledger knows which bundle runs: planned, rehearsed, done, and quarantined."""
+"""``gaia rollback`` with a ledger that knows the running release: dry run, drill, rollback, blocked release."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SERVICES = ("auth", "gateway")
 
 
 class Releases:
-    """Bundles of staging, and what the ledger says of them."""
+    """Releases of staging, and their entries in the ledger."""
 
     def __init__(self, folder: Path, tools: FakeTools) -> None:
         self.folder = folder
@@ -53,7 +53,7 @@ class Releases:
         self._time = datetime.now(UTC) - timedelta(hours=5)
 
     def make(self, number: int, **changes: Any) -> Release:
-        """Make a bundle of images ``number``, with the deploy files of now."""
+        """Create a release of images ``number``, with the current deploy files."""
         files = deploy_files(files_in(self.folder / "deploy"))
         components = tuple(
             Component(each, image(each, number), image(each, number).partition("@")[2]) for each in SERVICES
@@ -69,7 +69,7 @@ class Releases:
         return keep_release(self.folder, Release(**values | changes), files)
 
     def ran(self, release: Release, verdict: Any = "PROMOTE", outcome: Any = "deployed") -> None:
-        """It was deployed to staging, and its suites ran."""
+        """Record a deployment to staging and a run of its suites."""
         time = self._tick()
         says = DeploymentPredicate(
             environment="staging", release=release.id, outcome=outcome, services=release.digests, time=time
@@ -87,12 +87,12 @@ class Releases:
         self._write(RUN, release, RunPredicate(result="PASSED", configuration=(), details=details))
 
     def run_now(self, release: Release) -> None:
-        """Let the cloud run it."""
+        """Run it in the fake cloud."""
         for each in release.components:
             self.tools.app(f"gaia-{each.service}-staging", reference=each.image)
 
     def rolled_back(self, **changes: Any) -> None:
-        """A rollback is in the ledger."""
+        """Record a rollback in the ledger."""
         values: dict[str, Any] = {
             "environment": "staging", "target": "earlier", "reason": "", "outcome": "deployed", "services": {},
             "time": self._tick(),
@@ -101,12 +101,12 @@ class Releases:
         self._write(ROLLBACK, release, RollbackPredicate(release=release.id, **values | changes))
 
     def written(self) -> list[RollbackPredicate]:
-        """The rollbacks in the ledger."""
+        """Return the rollbacks in the ledger."""
         entries = Promotion.here().ledger.entries()
         return [each.predicate for each in entries if isinstance(each.predicate, RollbackPredicate)]
 
     def check(self, release: Release, environment: str, name: str) -> str:
-        """What a gate says of one item."""
+        """Return the state of one check."""
         situation = Promotion.here().situation(environment, release)
         return next(check.finding.status for check in evaluate(situation).checks if check.id == name)
 
@@ -120,7 +120,7 @@ class Releases:
 
 @pytest.fixture
 def releases(operated: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> Releases:
-    """Staging by the ledger; nothing has to be signed, and there is no suite `health`."""
+    """Staging with a ledger, without signatures and without a suite `health`."""
     text = (operated / "gaia.toml").read_text().replace(
         '[env.staging]\n', '[env.staging]\nrequired = ["gateway"]\n'
     )  # fmt: skip
@@ -134,7 +134,7 @@ def releases(operated: Path, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A gateway that says that it is well."""
+    """A healthy gateway."""
     from tests.cli.documents import serving
 
     with serving() as service:
@@ -178,7 +178,7 @@ def test_the_plan_goes_to_the_last_release_that_ran_well_and_changes_nothing(
     assert fake_tools.calls("fly", "deploy") == []
 
 
-def test_it_goes_back_as_a_whole_and_quarantines_what_it_leaves(
+def test_all_services_return_and_the_release_is_blocked(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     old, new = two(releases)
@@ -201,7 +201,7 @@ def test_it_goes_back_as_a_whole_and_quarantines_what_it_leaves(
     assert "a rollback is not rolled back" in err
 
 
-def test_a_rollback_does_not_wait_for_a_key_and_writes_nothing_that_ends_a_signed_ledger(
+def test_without_a_key_a_rollback_is_not_recorded_in_a_signed_ledger(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keyring = Keyring(releases.folder / "keys")
@@ -230,7 +230,9 @@ def test_a_rollback_does_not_wait_for_a_key_and_writes_nothing_that_ends_a_signe
     assert releases.check(new, "production", "not-quarantined") == "failed"
 
 
-def test_what_runs_afterwards_and_does_not_work_is_said(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_an_unhealthy_environment_after_the_rollback_is_reported(
+    releases: Releases, gaia: Gaia, fake_tools: FakeTools
+) -> None:
     old, _ = two(releases)
 
     code, _, err = gaia("rollback", "staging", "--confirm", "staging")
@@ -254,7 +256,7 @@ HIDES = f"import atexit, ctypes\natexit.register(lambda: ctypes.CDLL(None)._exit
         (FAILS, {"PYTEST_PLUGINS": "other"}, "cannot be run: PYTEST_PLUGINS is not for a promotion"),
     ],
 )
-def test_the_suite_health_is_run_afterwards_and_its_record_evaluated(
+def test_the_suite_health_runs_after_the_rollback(
     releases: Releases,
     gaia: Gaia,
     answering: object,
@@ -276,7 +278,7 @@ def test_the_suite_health_is_run_afterwards_and_its_record_evaluated(
     assert f"gaia: staging was rolled back, but its health suite {said}" in err
 
 
-def test_a_rollback_that_failed_is_written_and_tried_again(
+def test_a_failed_rollback_is_recorded_and_repeated(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     old, new = two(releases)
@@ -292,7 +294,7 @@ def test_a_rollback_that_failed_is_written_and_tried_again(
     ]
 
 
-def test_an_image_that_is_named_leaves_the_release_too(
+def test_a_rollback_to_an_image_blocks_the_release_too(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     _, new = two(releases)
@@ -305,7 +307,7 @@ def test_an_image_that_is_named_leaves_the_release_too(
     assert releases.check(new, "staging", "deployed") == "pending"
 
 
-def test_another_database_is_refused_unless_it_is_accepted(releases: Releases, gaia: Gaia) -> None:
+def test_another_migration_is_refused_unless_it_is_accepted(releases: Releases, gaia: Gaia) -> None:
     two(releases, migration_head="0042")
 
     code, out, err = gaia("rollback", "staging", "--dry-run")
@@ -318,7 +320,7 @@ def test_another_database_is_refused_unless_it_is_accepted(releases: Releases, g
     assert "accepted" in noted
 
 
-def test_deploy_files_that_were_changed_since_are_refused(releases: Releases, gaia: Gaia) -> None:
+def test_changed_deploy_files_are_refused(releases: Releases, gaia: Gaia) -> None:
     old, _ = two(releases)
     path = configs_folder(releases.folder, old) / "fly.auth.staging.toml"
     path.write_text(path.read_text().replace("2gb", "1gb"))
@@ -329,7 +331,7 @@ def test_deploy_files_that_were_changed_since_are_refused(releases: Releases, ga
     assert "its deploy files are not as they were: kept file fly.auth.staging.toml was changed" in err
 
 
-def test_a_rehearsal_goes_both_ways_and_the_gate_takes_it(
+def test_a_drill_rolls_back_and_forward_and_passes_the_check(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     old, new = two(releases)
@@ -349,7 +351,7 @@ def test_a_rehearsal_goes_both_ways_and_the_gate_takes_it(
     assert releases.check(new, "staging", "deployed") == "passed"
 
 
-def test_a_rehearsal_whose_way_back_fails_goes_forward_all_the_same_and_proves_nothing(
+def test_a_drill_with_a_failed_rollback_goes_forward_and_passes_nothing(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     _, new = two(releases)
@@ -364,7 +366,7 @@ def test_a_rehearsal_whose_way_back_fails_goes_forward_all_the_same_and_proves_n
     assert [(says.rehearsal, says.outcome) for says in releases.written()] == [(True, "split")]
 
 
-def test_a_rehearsal_after_which_nothing_answers_proves_nothing(releases: Releases, gaia: Gaia) -> None:
+def test_a_drill_with_an_unhealthy_environment_passes_nothing(releases: Releases, gaia: Gaia) -> None:
     two(releases)
 
     code, _, err = gaia("rollback", "staging", "--drill")
@@ -392,9 +394,7 @@ def test_a_usage_error_is_one_message(releases: Releases, gaia: Gaia, arguments:
     assert message in err
 
 
-def test_a_release_that_is_not_here_is_asked_for_if_it_ran_well_and_passed_over_if_not(
-    releases: Releases, gaia: Gaia
-) -> None:
+def test_a_missing_release_is_an_error_only_if_it_is_the_target(releases: Releases, gaia: Gaia) -> None:
     old, new = two(releases)
     lost = releases.make(5)
     releases.ran(lost, verdict="HOLD")
@@ -425,7 +425,7 @@ def test_an_environment_may_have_the_name_of_an_old_subcommand(gaia: Gaia) -> No
     assert "unknown environment 'plan'" in gaia("rollback", "plan").err
 
 
-def test_the_first_release_has_nothing_to_go_back_to(releases: Releases, gaia: Gaia) -> None:
+def test_the_first_release_has_no_rollback_target(releases: Releases, gaia: Gaia) -> None:
     new = releases.make(2)
     releases.ran(new)
     releases.run_now(new)
@@ -436,7 +436,7 @@ def test_the_first_release_has_nothing_to_go_back_to(releases: Releases, gaia: G
     assert f"the ledger has no release before {new.short}" in err
 
 
-def test_nothing_is_rehearsed_from_what_does_not_run(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_a_drill_needs_the_running_release(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
     _, new = two(releases)
     releases.run_now(releases.make(9))
 
@@ -447,7 +447,7 @@ def test_nothing_is_rehearsed_from_what_does_not_run(releases: Releases, gaia: G
     assert fake_tools.calls("fly", "deploy") == []
 
 
-def test_somebody_who_promotes_is_not_disturbed(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
+def test_a_promotion_in_progress_is_not_disturbed(releases: Releases, gaia: Gaia, fake_tools: FakeTools) -> None:
     two(releases)
     Promotion.here().lock("staging", "a promotion").acquire(datetime.now(UTC))
 
@@ -457,7 +457,7 @@ def test_somebody_who_promotes_is_not_disturbed(releases: Releases, gaia: Gaia, 
     assert fake_tools.calls("fly", "deploy") == []
 
 
-def test_a_rehearsal_that_was_interrupted_leaves_nothing_known_until_it_is_repeated(
+def test_an_interrupted_drill_fails_the_check_until_it_is_repeated(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     _, new = two(releases)
@@ -476,7 +476,7 @@ def test_a_rehearsal_that_was_interrupted_leaves_nothing_known_until_it_is_repea
     assert releases.check(new, "staging", "deployed") == "passed"
 
 
-def test_a_release_whose_image_is_gone_is_passed_over(
+def test_a_release_without_its_image_is_skipped(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     old, gone, new = releases.make(1), releases.make(2), releases.make(3)

@@ -88,7 +88,7 @@ def test_production_asks_for_its_name(operated: Path, fake_tools: FakeTools) -> 
 
 
 @pytest.mark.parametrize(("fault", "code"), [("rate-limited", 12), ("lease-held", 12), ("unauthorised", 4)])
-def test_a_tool_that_fails_says_why(
+def test_a_failed_tool_shows_the_reason(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch, fault: str, code: int
 ) -> None:
     monkeypatch.setattr("pytest_gaia.deploy.fly._tool._FIRST_PAUSE", 0.01)

@@ -1,4 +1,4 @@
-"""``gaia status``: against stand-ins for fly and docker, real HTTP servers, and a sandbox."""
+"""``gaia status`` with fakes of fly and docker, real HTTP servers, and a sandbox."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def serve() -> Iterator[Callable[..., ScriptedService]]:
 
 @pytest.fixture
 def deployed(project: Path, fake_tools: FakeTools, serve: Callable[..., ScriptedService]) -> FakeTools:
-    """Staging and production on Fly, all well, on the same images; each service answers."""
+    """Staging and production on Fly, healthy, with the same images."""
     url = serve(healthy()).url
     text = "".join(
         f'[env.{name}]\nfrom = "fly"\nnats = "disabled"\n[env.{name}.urls]\n'
@@ -69,12 +69,12 @@ def put(cloud: FakeTools, service: str, environment: str, digest: str, **how: An
 
 
 def rows(out: str) -> dict[str, list[str]]:
-    """The first table: environment → its other columns."""
+    """Return the first table: environment → its other columns."""
     head, _, _ = out.partition("\n\n")
     return {line.split()[0]: line.split()[1:] for line in head.splitlines()[1:]}
 
 
-def test_two_environments_that_are_well_and_run_the_same(gaia: Gaia, deployed: FakeTools) -> None:
+def test_two_healthy_environments_with_the_same_versions(gaia: Gaia, deployed: FakeTools) -> None:
     code, out, err = gaia("status", "staging", "production")
 
     assert (code, err) == (0, "")
@@ -84,7 +84,7 @@ def test_two_environments_that_are_well_and_run_the_same(gaia: Gaia, deployed: F
     assert line.split()[2:] == ["healthy", "v1", OLD[:19], "2", "started"]
 
 
-def test_what_is_ahead_of_what(gaia: Gaia, deployed: FakeTools, project: Path) -> None:
+def test_which_environment_is_newer(gaia: Gaia, deployed: FakeTools, project: Path) -> None:
     for service in ("auth", "chat"):
         put(deployed, service, "staging", NEW, release=2)
 
@@ -132,7 +132,7 @@ def test_the_states_of_apps(gaia: Gaia, deployed: FakeTools) -> None:
     assert (found["staging"]["state"], found["staging"]["as_expected"]) == ("degraded", False)
 
 
-def test_an_app_that_may_sleep_is_suspended_and_is_not_woken(
+def test_a_sleeping_app_is_suspended_and_is_not_started(
     gaia: Gaia, deployed: FakeTools, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     for service in BACKENDS:
@@ -150,7 +150,7 @@ def test_an_app_that_may_sleep_is_suspended_and_is_not_woken(
     assert not deployed.calls("fly", "machine", "start")
 
 
-def test_what_an_awake_app_says_of_itself_counts(
+def test_the_health_response_of_an_awake_app_counts(
     gaia: Gaia, deployed: FakeTools, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     text = (project / "gaia.toml").read_text()
@@ -162,7 +162,7 @@ def test_what_an_awake_app_says_of_itself_counts(
     assert "auth: reports 'unhealthy'" in out
 
 
-def test_a_database_that_is_no_app_is_asked(gaia: Gaia, deployed: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_without_an_app_is_queried(gaia: Gaia, deployed: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_STAGING_DATABASE_URL", "postgresql://gaia:hidden@127.0.0.1:1/gaia")
 
     code, out, _ = gaia("status", "staging")
@@ -192,7 +192,7 @@ def test_watching_several_environments_repeats_the_overview(gaia: Gaia, deployed
     assert [each["name"] for each in json.loads(last[-1])["environments"]] == ["staging", "production"]
 
 
-def test_nothing_deployed_is_as_somebody_may_want_it(gaia: Gaia, deployed: FakeTools) -> None:
+def test_not_deployed_is_acceptable(gaia: Gaia, deployed: FakeTools) -> None:
     with deployed.state() as cloud:
         cloud["apps"].clear()
 
@@ -202,7 +202,7 @@ def test_nothing_deployed_is_as_somebody_may_want_it(gaia: Gaia, deployed: FakeT
     assert "staging      not deployed  fly" in out
 
 
-def test_a_gateway_that_stands_alone(
+def test_a_gateway_only_environment(
     gaia: Gaia, project: Path, fake_tools: FakeTools, serve: Callable[..., ScriptedService]
 ) -> None:
     url = serve(says("degraded")).url
@@ -224,7 +224,7 @@ def test_a_gateway_that_stands_alone(
     ("fault", "why"),
     [("not-logged-in", "fly auth login"), ("unauthorised", "may not do this"), (None, "fly is not installed")],
 )
-def test_a_tool_that_fails_makes_its_environments_unknown_and_the_rest_is_shown(
+def test_a_failed_tool_makes_its_environment_unknown(
     gaia: Gaia, deployed: FakeTools, project: Path, serve: Callable[..., ScriptedService], fault: str | None, why: str
 ) -> None:
     with (project / "gaia.toml").open("a") as file:
@@ -253,7 +253,7 @@ def test_a_malformed_deploy_file_makes_its_environment_unknown(gaia: Gaia, deplo
     assert rows(out)["production"] == ["healthy", "fly"]
 
 
-def test_an_executable_of_the_project_tells_what_runs(
+def test_an_executable_of_the_project_reports_what_runs(
     gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     machine = {"id": "m1", "state": "started", "digest": OLD}
@@ -273,7 +273,7 @@ def test_an_executable_of_the_project_tells_what_runs(
     assert line.split()[2:] == ["healthy", "v4", OLD[:19], "1", "started"]
 
 
-def test_a_hook_of_a_conftest_is_not_known_here_and_health_is_asked_instead(
+def test_a_hook_in_a_conftest_is_replaced_by_health_queries(
     gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     (project / "gaia.toml").write_text(
@@ -283,9 +283,7 @@ def test_a_hook_of_a_conftest_is_not_known_here_and_health_is_asked_instead(
     assert rows(gaia("status", "preview").out) == {"preview": ["running", "health"]}
 
 
-def test_a_tool_that_goes_on_failing_is_not_waited_for_longer_than_asked(
-    project: Path, deployed: FakeTools, gaia_process: Gaia
-) -> None:
+def test_the_time_limit_ends_a_failing_tool(project: Path, deployed: FakeTools, gaia_process: Gaia) -> None:
     deployed.fault("*", "rate-limited")
 
     code, out, _ = gaia_process("status", "staging", "--timeout", "1")
@@ -296,9 +294,7 @@ def test_a_tool_that_goes_on_failing_is_not_waited_for_longer_than_asked(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_it_and_the_tools_that_it_waits_for(
-    project: Path, deployed: FakeTools, number: signal.Signals
-) -> None:
+def test_ctrl_c_ends_the_command_and_its_tools(project: Path, deployed: FakeTools, number: signal.Signals) -> None:
     deployed.fault("*", "slow:60")
     with subprocess.Popen([GAIA, "status", "staging"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while len(processes_of(str(deployed.folder))) < len(BACKENDS):
@@ -310,7 +306,7 @@ def test_ctrl_c_ends_it_and_the_tools_that_it_waits_for(
     assert processes_of(str(deployed.folder)) == {}
 
 
-def test_a_chattering_tool_is_understood(gaia: Gaia, deployed: FakeTools) -> None:
+def test_a_tool_with_extra_output_is_understood(gaia: Gaia, deployed: FakeTools) -> None:
     deployed.fault("*", "chatter")
 
     assert gaia("status", "staging").code == 0
@@ -326,7 +322,7 @@ def compose(project: Path, fake_tools: FakeTools) -> FakeTools:
     return fake_tools
 
 
-def test_local_is_stopped_running_or_in_between(
+def test_the_states_of_local(
     gaia: Gaia,
     project: Path,
     compose: FakeTools,
@@ -347,7 +343,7 @@ def test_local_is_stopped_running_or_in_between(
     assert (code, rows(out)) == (0, {"local": ["running", "compose"]})
 
 
-def test_a_sandbox_that_was_taken_over_is_local_and_no_other_environment(project: Path) -> None:
+def test_an_exported_sandbox_is_local_only(project: Path) -> None:
     with subprocess.Popen([GAIA, "sandbox", "up", "--json"], stdout=subprocess.PIPE, text=True) as sandbox:
         assert sandbox.stdout is not None
         variables = json.loads(sandbox.stdout.readline())["variables"]
@@ -373,14 +369,14 @@ def test_a_sandbox_that_was_taken_over_is_local_and_no_other_environment(project
 
 
 @pytest.mark.parametrize("name", ["stagign", "sandbox"])
-def test_an_environment_that_cannot_be_looked_at_is_a_usage_error(gaia: Gaia, name: str) -> None:
+def test_an_environment_that_cannot_be_observed_is_a_usage_error(gaia: Gaia, name: str) -> None:
     code, out, err = gaia("status", name)
 
     assert (code, out) == (4, "")
     assert f"cannot observe the environment {name!r}" in err
 
 
-def test_environments_are_asked_at_the_same_time(
+def test_environments_are_queried_at_the_same_time(
     gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     both_are_asked = threading.Barrier(2, timeout=20)
@@ -392,7 +388,9 @@ def test_environments_are_asked_at_the_same_time(
     assert gaia("status", "one", "two").code == 0
 
 
-def test_only_what_is_configured_is_looked_at(gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]) -> None:
+def test_only_configured_environments_are_observed(
+    gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
+) -> None:
     (project / "gaia.toml").write_text("", encoding="utf-8")
 
     code, out, err = gaia("status")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def here(project: Path) -> Iterator[Here]:
-    """Let the environment ``here`` be one gateway that gives these answers; others stand beside it."""
+    """Return a function that starts the environment ``here``: a gateway with these responses, and others at given addresses."""
     started: list[ScriptedService] = []
 
     def start(*answers: Says, **others: str) -> ScriptedService:
@@ -52,13 +52,13 @@ def here(project: Path) -> Iterator[Here]:
 
 
 def nobody() -> str:
-    """An address where nothing listens."""
+    """Return an address without a listener."""
     server = ScriptedService(healthy())
     server.close()
     return server.url
 
 
-def test_one_look_shows_every_service(gaia: Gaia, here: Here) -> None:
+def test_a_probe_shows_every_service(gaia: Gaia, here: Here) -> None:
     server = here(healthy(), chat=nobody())
 
     code, out, err = gaia("status", "here", "--probe")
@@ -68,7 +68,7 @@ def test_one_look_shows_every_service(gaia: Gaia, here: Here) -> None:
     assert re.search(r"^chat +unreachable +connection refused", out, re.MULTILINE)
 
 
-def test_one_look_at_a_whole_platform(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_of_a_whole_environment(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox.start() as sandbox:
         stack = sandbox.stack("main")
         addresses = {f"GAIA_LOCAL_{name.upper()}_URL": url for name, url in stack.urls.items()}
@@ -96,15 +96,15 @@ def test_one_look_at_a_whole_platform(gaia: Gaia, project: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("answer", "code"),
     [(healthy(), 0), (says("degraded"), 0), (says("unhealthy"), 1), (Says(503), 1), (Says(200, {}), 1)],
-    ids=["healthy", "degraded, as a gateway alone is", "unhealthy", "503", "says nothing"],
+    ids=["healthy", "degraded, as in gateway-only", "unhealthy", "503", "empty body"],
 )
-def test_the_last_look_decides(gaia: Gaia, here: Here, answer: Says, code: int) -> None:
+def test_the_exit_code_follows_from_the_last_sample(gaia: Gaia, here: Here, answer: Says, code: int) -> None:
     here(answer)
 
     assert gaia("status", "here", "--probe").code == code
 
 
-def test_nobody_there_is_12(gaia: Gaia, here: Here) -> None:
+def test_an_unreachable_environment_exits_12(gaia: Gaia, here: Here) -> None:
     here(healthy()).close()
 
     code, out, _ = gaia("status", "here", "--watch", "0.1", "--for", "0.3")
@@ -113,7 +113,7 @@ def test_nobody_there_is_12(gaia: Gaia, here: Here) -> None:
     assert "unreachable" in out
 
 
-def test_in_a_pipe_there_is_a_line_a_look_and_at_the_end_what_it_came_to(gaia: Gaia, here: Here) -> None:
+def test_in_a_pipe_there_is_a_line_per_sample_and_a_summary(gaia: Gaia, here: Here) -> None:
     server = here(healthy(), says("unhealthy"), healthy("0.3"))
 
     code, out, _ = gaia("status", "here", "--watch", "0.1s", "--for", "1")
@@ -134,7 +134,7 @@ def test_in_a_pipe_there_is_a_line_a_look_and_at_the_end_what_it_came_to(gaia: G
     ]
 
 
-def test_as_json_each_look_is_a_line_and_the_last_one_sums_up(gaia: Gaia, here: Here) -> None:
+def test_json_has_a_line_per_sample_and_a_summary(gaia: Gaia, here: Here) -> None:
     here(healthy(), Says(503))
 
     code, out, _ = gaia("status", "here", "--watch", "0.1", "--for", "0.5", "--json")
@@ -163,7 +163,7 @@ def watching(*options: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, *map(in_full, (signal.SIGTERM, signal.SIGHUP))])
 @pytest.mark.parametrize(("answer", "code"), [(healthy(), 0), (says("unhealthy"), 1)], ids=["well", "unwell"])
-def test_a_signal_leaves_a_summary(here: Here, number: signal.Signals, answer: Says, code: int) -> None:
+def test_a_signal_ends_with_a_summary(here: Here, number: signal.Signals, answer: Says, code: int) -> None:
     here(answer)
     with watching() as process:
         assert process.stdout is not None
@@ -176,7 +176,7 @@ def test_a_signal_leaves_a_summary(here: Here, number: signal.Signals, answer: S
     assert re.search(r"^service +state +last +mean +max +first +healthy +reason$", out, re.MULTILINE)
 
 
-def test_afterwards_signals_are_what_they_were(gaia: Gaia, here: Here) -> None:
+def test_signal_handlers_are_restored(gaia: Gaia, here: Here) -> None:
     here(healthy())
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
@@ -185,7 +185,7 @@ def test_afterwards_signals_are_what_they_were(gaia: Gaia, here: Here) -> None:
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_a_look_that_hangs_does_not_hold_up_the_end(here: Here) -> None:
+def test_a_hanging_probe_does_not_delay_the_end(here: Here) -> None:
     asked, never = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -202,7 +202,7 @@ def test_a_look_that_hangs_does_not_hold_up_the_end(here: Here) -> None:
     assert (process.returncode, out.partition(" in ")[0], err) == (12, "here: 0 samples", "")
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(here: Here) -> None:
+def test_a_closed_pipe_ends_it_quietly(here: Here) -> None:
     here(healthy())
     with watching() as process:
         assert process.stdout is not None
@@ -214,7 +214,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(here: Here) -> None:
 
 
 class Terminal:
-    """A terminal of its own, for ``gaia status here --watch``."""
+    """A terminal that runs ``gaia status here --watch``."""
 
     def __init__(self, *options: str, **variables: str) -> None:
         self._screen, inner = pty.openpty()
@@ -244,13 +244,13 @@ class Terminal:
             self.shown += os.read(self._screen, 65536).decode()
 
     def press(self, key: bytes) -> int:
-        """Press a key; return the exit code, after everything has been shown."""
+        """Press a key, read to the end, and return the exit code."""
         os.write(self._screen, key)
         while True:
             try:
                 piece = os.read(self._screen, 65536)
             except OSError:
-                # Linux says so where other systems give an empty answer.
+                # Linux reports a closed terminal as an error, other systems as empty input.
                 break
             if not piece:
                 break
@@ -259,7 +259,7 @@ class Terminal:
         return self._process.wait(30)
 
 
-def test_on_a_terminal_a_table_follows_and_ctrl_c_leaves_the_summary(here: Here) -> None:
+def test_on_a_terminal_the_table_is_live_and_ctrl_c_prints_the_summary(here: Here) -> None:
     here(healthy(), says("unhealthy"), healthy())
     terminal = Terminal()
     terminal.read_until("here: 3 samples")
@@ -309,7 +309,7 @@ def test_without_colors_there_are_none(here: Here) -> None:
         (("--probe",), "--probe takes one environment"),
     ],
 )
-def test_a_usage_error_is_said_before_anybody_is_asked(gaia: Gaia, options: tuple[str, ...], message: str) -> None:
+def test_a_usage_error_is_reported_before_any_query(gaia: Gaia, options: tuple[str, ...], message: str) -> None:
     code, out, err = gaia("status", *options)
 
     assert (code, out) == (4, "")
@@ -322,11 +322,11 @@ def test_durations(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "1w", "1h30m", "1e3", "nan", "1000d", "1_000", "\uff19"])
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     with pytest.raises(ConfigError, match="--for"):
         seconds(text, "--for")
 
 
 @pytest.mark.parametrize(("value", "text"), [(3.04, "3.0 s"), (61, "1 min 1 s"), (7200, "2 h 0 min 0 s")])
-def test_durations_for_people(value: Any, text: str) -> None:
+def test_formatted_durations(value: Any, text: str) -> None:
     assert format_duration(value) == text

@@ -1,4 +1,4 @@
-"""Every command and option of the old scripts has a row in the document, and what the row says can be typed."""
+"""The migration page has a row for every command and option of the old scripts, with a valid command line."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def test_every_option_of_test_sh_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("line", sorted({new for _, new in ROWS}))
-def test_each_new_command_line_is_understood(line: str) -> None:
+def test_each_new_command_line_is_valid(line: str) -> None:
     gaia, *words = shlex.split(line)
     given, _ = split_extra(words)
     command = root()
 
     assert gaia == "gaia"
-    # Parsed as the command itself would parse it, and not run: a usage error would be raised.
+    # Parsing without running: a usage error would be raised.
     context = command.make_context("gaia", given)
     while isinstance(context.command, typer.core.TyperGroup):
         name, inner, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
@@ -78,7 +78,7 @@ def test_each_new_command_line_is_understood(line: str) -> None:
     "line",
     sorted({new for _, new in ROWS if new.split()[1] in ("deploy", "scale", "test", "legacy")}),
 )
-def test_what_it_would_do_is_shown_by_a_dry_run(operated: Path, gaia: Gaia, line: str) -> None:
+def test_a_dry_run_shows_the_commands(operated: Path, gaia: Gaia, line: str) -> None:
     for service in ("auth", "gateway"):
         staging = (operated / "deploy" / f"fly.{service}.staging.toml").read_text()
         (operated / "deploy" / f"fly.{service}.dev.toml").write_text(staging.replace("staging", "dev"))

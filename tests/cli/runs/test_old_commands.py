@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def commands_in_suites() -> dict[str, set[str]]:
-    """Return command → suites whose checks say, by their marker, that they stand for it."""
+    """Return command → suites with a test that has it in its marker."""
     found: dict[str, set[str]] = {}
     for path in (ROOT / "suites").glob("*/test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -25,11 +25,11 @@ def commands_in_suites() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_a_check_in_its_suite(command: str) -> None:
+def test_every_command_has_a_test_in_its_suite(command: str) -> None:
     assert COMMANDS[command].suite in commands_in_suites().get(command, set())
 
 
-def test_no_check_stands_for_a_command_that_never_was() -> None:
+def test_no_test_has_an_unknown_command() -> None:
     assert commands_in_suites().keys() <= COMMANDS.keys()
 
 

@@ -1,4 +1,4 @@
-"""``gaia sandbox up``: a real platform, kept until a signal ends it, of which nothing is left."""
+"""``gaia sandbox up``: real services until a signal, and cleanup."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def up(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """Keep a sandbox up, and give its process and what it said as JSON."""
+    """Run a sandbox; yield its process and its JSON."""
     process = subprocess.Popen(
         [GAIA, "sandbox", "up", "--json", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -39,7 +39,7 @@ def up(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
 
 
 def status(url: str, key: str | None = None) -> int:
-    """Return the status that a GET of ``url`` is answered with."""
+    """Return the status of a GET of ``url``."""
     request = urllib.request.Request(url, headers={"X-API-Key": key} if key else {})
     # Without a proxy: a variable of the machine must not come between a test and loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -58,7 +58,7 @@ def processes_of(directory: str) -> dict[int, str]:
     return {int(number): command for number, command in pairs}
 
 
-def test_it_serves_a_platform_that_its_variables_lead_to(project: Path) -> None:
+def test_its_variables_lead_to_the_services(project: Path) -> None:
     with up() as (_, told):
         variables = told["variables"]
         gateway = variables["GAIA_GATEWAY_URL"]
@@ -91,7 +91,7 @@ def test_a_signal_ends_it_cleanly_and_nothing_is_left(project: Path, number: sig
 
 
 @pytest.mark.slow("sandbox")
-def test_as_staging_it_has_the_shape_of_staging_and_not_its_name(project: Path) -> None:
+def test_with_the_topology_of_staging_it_is_still_local(project: Path) -> None:
     with up("-e", "staging") as (_, told):
         variables = told["variables"]
 
@@ -112,7 +112,7 @@ def test_services_can_be_left_out(project: Path) -> None:
         assert status(f"{variables['GAIA_CHAT_URL']}/health") == 200
 
 
-def test_people_get_addresses_the_place_of_the_logs_and_lines_to_copy(project: Path) -> None:
+def test_it_prints_addresses_logs_and_export_lines(project: Path) -> None:
     with subprocess.Popen(
         [GAIA, "sandbox", "up"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -149,7 +149,7 @@ def test_a_usage_error_exits_4_and_starts_nothing(gaia: Gaia, options: tuple[str
 
 
 @pytest.mark.slow("sandbox")
-def test_it_says_so_when_the_platform_ends_by_itself(project: Path) -> None:
+def test_a_crash_of_the_sandbox_is_reported(project: Path) -> None:
     with up() as (process, told):
         (supervisor,) = (pid for pid, command in processes_of(told["logs"]).items() if "__main__.py" in command)
         os.kill(supervisor, signal.SIGKILL)

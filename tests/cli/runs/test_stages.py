@@ -76,10 +76,10 @@ def test_deploying_and_testing_is_one_run(
     assert fake_tools.calls() == []
 
 
-def test_pytest_takes_the_place_of_the_command(operated: Path, gaia_process: Callable[..., Outcome]) -> None:
+def test_pytest_replaces_the_command(operated: Path, gaia_process: Callable[..., Outcome]) -> None:
     (operated / "checks" / "health" / "test_it.py").write_text(CHECK)
 
-    # Nothing is run; what pytest says of its options proves that it was reached with them.
+    # The help of pytest shows that pytest was started with the options.
     code, out, err = gaia_process("test", "-e", "staging", "--", "--help")
 
     assert code == 0, err
@@ -148,7 +148,7 @@ def test_a_confirmed_production_is_deployed_and_tested(
 
     code, out, err = gaia_process("deploy", "production", "--test", "--confirm", "production", "-s", "auth")
 
-    # The deployment fails, and no test is run: one that succeeds would then ask a production that is not there.
+    # The deployment fails and no test runs. After a success, tests would query a production that does not exist.
     assert code == 1, out + err
     assert "release command failed" in out + err
     assert [call.argv[2] for call in fake_tools.calls("fly", "deploy")] == ["gaia-auth-production"]

@@ -1,4 +1,4 @@
-"""``gaia legacy``: every old command line, and the pytest selection it stands for."""
+"""``gaia legacy``: every old command line and its pytest options."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_every_old_command_is_accepted_with_its_arguments(gaia: Gaia, line: str,
     ]
 
 
-def test_no_command_was_made_up() -> None:
+def test_the_table_has_no_other_commands() -> None:
     assert set(COMMANDS) == {line.split()[0] for line in OLD.split("·")}
     assert sorted(BATCHES) == sorted(OLD_BATCHES)
 
 
 @pytest.mark.parametrize("batch", OLD_BATCHES)
-def test_every_batch_keeps_the_environment_that_was_asked_for(gaia: Gaia, batch: str) -> None:
+def test_every_batch_keeps_its_environment(gaia: Gaia, batch: str) -> None:
     assert selection(gaia, "--staging", batch)[:3] == ["pytest", "checks", "--gaia-env=staging"]
 
 
@@ -78,11 +78,11 @@ def test_the_commands_of_a_batch_of_one_area_belong_to_that_suite() -> None:
             assert {COMMANDS[name].suite for name in commands} == {batch.removesuffix("-all")}
 
 
-def test_without_a_flag_the_environment_is_that_of_every_run(gaia: Gaia) -> None:
+def test_without_a_flag_the_environment_is_the_default(gaia: Gaia) -> None:
     assert selection(gaia, "health") == ["pytest", "checks", "--gaia-command=health"]
 
 
-def test_a_url_is_an_environment_of_its_own_even_where_a_variable_names_one(gaia: Gaia) -> None:
+def test_a_url_is_an_environment_of_its_own(gaia: Gaia) -> None:
     assert selection(gaia, "--url", "http://localhost:9000", "health") == [
         "pytest",
         "checks",
@@ -102,7 +102,7 @@ def test_a_message_is_one_argument_and_may_hold_anything(gaia: Gaia) -> None:
     assert selection(gaia, "chat", message)[-1] == f"--gaia-argument={message}"
 
 
-def test_what_follows_two_dashes_is_pytests(gaia: Gaia) -> None:
+def test_arguments_after_two_dashes_are_for_pytest(gaia: Gaia) -> None:
     assert selection(gaia, "providers", "--", "-x", "-k", "a or b")[-3:] == ["-x", "-k", "a or b"]
 
 
@@ -137,7 +137,7 @@ def test_a_usage_error_exits_4_and_runs_nothing(gaia: Gaia, arguments: tuple[str
     assert err.startswith(message)
 
 
-def test_a_project_without_suites_is_told_how_to_name_them(gaia: Gaia, project: Path) -> None:
+def test_a_project_without_suites_gets_a_hint(gaia: Gaia, project: Path) -> None:
     (project / "gaia.toml").write_text("", encoding="utf-8")
     assert "gaia.toml names no suites, so there are no tests to run" in gaia("legacy", "health").err
 
@@ -194,17 +194,17 @@ def test_health():
 
 
 @pytest.mark.slow("processes")
-def test_the_selection_is_run_by_pytest_whose_exit_code_counts(gaia_process: Gaia, project: Path) -> None:
+def test_pytest_runs_the_selection_and_its_exit_code_counts(gaia_process: Gaia, project: Path) -> None:
     (project / "checks" / "health" / "test_health.py").write_text(CHECK, encoding="utf-8")
 
     passed = gaia_process("legacy", "--env", "sandbox", "chat", "Test", "--", "-p", "no:anyio")
     failed = gaia_process("legacy", "--env", "sandbox", "chat", "Other", "--", "-p", "no:anyio")
-    mistaken = gaia_process("legacy", "--env", "sandbx", "chat", "Test")
+    wrong = gaia_process("legacy", "--env", "sandbx", "chat", "Test")
 
     first, _, rest = passed.out.partition("\n")
     assert first == "pytest checks --gaia-env=sandbox --gaia-command=chat --gaia-argument=Test -p no:anyio"
     assert "1 passed" in rest
     assert passed.code == 0
     assert failed.code == 1
-    assert mistaken.code == 4
-    assert "did you mean sandbox" in mistaken.err
+    assert wrong.code == 4
+    assert "did you mean sandbox" in wrong.err

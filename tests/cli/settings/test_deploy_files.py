@@ -28,7 +28,7 @@ def outside_of_actions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def broken(project: Path) -> Path:
-    """A project with every mistake."""
+    """A project with every kind of error."""
     shutil.copytree(BROKEN, project, dirs_exist_ok=True)
     return project
 

@@ -107,7 +107,7 @@ def test_show_names_file_line_and_key_of_each_value(deployed: Path, gaia: Gaia) 
     assert rows["gateway: env.LOG_LEVEL"] == (f"{file}:8 env.LOG_LEVEL", "info")
 
 
-def test_show_gives_the_settings_that_the_files_decide(deployed: Path, gaia: Gaia) -> None:
+def test_show_has_the_settings_from_deploy_files(deployed: Path, gaia: Gaia) -> None:
     settings = json.loads(gaia("env", "show", "staging", "--json").out)["settings"]
 
     assert settings["urls.gateway"] == {
@@ -164,7 +164,7 @@ def test_an_environment_without_deploy_files_shows_none(deployed: Path, gaia: Ga
     assert document["settings"]["deploy.hook"] == {"value": None, "source": None}
 
 
-def test_a_hook_alone_shows_the_files_that_it_works_by(deployed: Path, gaia: Gaia) -> None:
+def test_a_hook_shows_its_deploy_files(deployed: Path, gaia: Gaia) -> None:
     (deployed / "gaia.toml").write_text('[env.staging.deploy]\nhook = "fly"\n' + ON_GAIA, encoding="utf-8")
 
     out = gaia("env", "show", "staging").out
@@ -183,7 +183,7 @@ def test_a_usage_error_in_a_deploy_file_is_one_line_and_exit_4(deployed: Path, g
     assert err.count("\n") == 1
 
 
-def test_list_names_what_cannot_be_read_and_shows_the_rest(deployed: Path, gaia: Gaia) -> None:
+def test_list_names_unreadable_environments_and_shows_the_rest(deployed: Path, gaia: Gaia) -> None:
     (deployed / "docker-compose.yml").unlink()
 
     code, out, err = gaia("env", "list")

@@ -28,7 +28,7 @@ def rows(text: str) -> dict[str, list[str]]:
     return {first: rest for first, *rest in cells}
 
 
-def test_list_shows_shipped_and_own_environments_and_the_one_in_use(gaia: Gaia) -> None:
+def test_list_shows_built_in_and_own_environments_and_the_default(gaia: Gaia) -> None:
     code, out, err = gaia("env", "list")
 
     table = rows(out)
@@ -39,7 +39,7 @@ def test_list_shows_shipped_and_own_environments_and_the_one_in_use(gaia: Gaia) 
     assert table["preview"][2] == "https://gateway.preview.example"
 
 
-def test_list_says_what_chose_the_environment(gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_what_selects_the_environment(gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_ENV", "preview")
 
     table = rows(gaia("env", "list").out)
@@ -47,7 +47,7 @@ def test_list_says_what_chose_the_environment(gaia: Gaia, monkeypatch: pytest.Mo
     assert {name: row[4] for name, row in table.items() if row[4]} == {"preview": "GAIA_ENV"}
 
 
-def test_list_adds_the_environment_that_a_url_variable_makes(gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_adds_the_environment_of_a_url_variable(gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_ASSET_URL", "http://localhost:9001")
 
     assert rows(gaia("env", "list").out)["adhoc"] == ["microservices", "no", "", "", "GAIA_ASSET_URL"]
@@ -112,7 +112,7 @@ def test_show_as_json_masks_secrets_too(gaia: Gaia, monkeypatch: pytest.MonkeyPa
     assert "hunter2" not in out
 
 
-def test_show_without_a_name_shows_what_a_run_would_use(gaia: Gaia, project: Path) -> None:
+def test_show_without_a_name_shows_the_default_environment(gaia: Gaia, project: Path) -> None:
     (project / ".env").write_text("GAIA_ENV=dev\n", encoding="utf-8")
 
     assert rows(gaia("env", "show").out)["name"] == [".env:1", "dev"]
@@ -126,7 +126,7 @@ def test_show_takes_urls_as_a_run_does(gaia: Gaia) -> None:
     assert table["writes"] == ["default", "no"]
 
 
-def test_the_sandbox_shows_that_its_addresses_are_its_own(gaia: Gaia) -> None:
+def test_the_sandbox_has_no_addresses_before_it_starts(gaia: Gaia) -> None:
     table = rows(gaia("env", "show", "sandbox").out)
 
     assert table["urls.gateway"] == table["secrets.api_key"] == ["-", "set when the sandbox starts"]
@@ -192,7 +192,7 @@ def test_a_host_of_another_environment_exits_12(gaia: Gaia, monkeypatch: pytest.
 
 
 def on_a_terminal(*arguments: str, **variables: str) -> str:
-    """Return what ``gaia`` writes when its standard output is a terminal."""
+    """Return the output of ``gaia`` on a terminal."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **variables}
     with subprocess.Popen([GAIA, *arguments], stdout=theirs, env=environment) as process:
@@ -202,7 +202,7 @@ def on_a_terminal(*arguments: str, **variables: str) -> str:
             while piece := os.read(ours, 65536):
                 written += piece
         except OSError:
-            # Linux says EIO where others say end of file: the writer has gone.
+            # Linux reports a closed terminal as EIO, other systems as end of file.
             pass
         finally:
             os.close(ours)
@@ -224,7 +224,7 @@ def test_no_color_is_respected(project: Path) -> None:
     assert "\x1b[" not in on_a_terminal("env", "list", NO_COLOR="1")
 
 
-def test_a_reader_that_goes_away_is_no_error(project: Path) -> None:
+def test_a_closed_pipe_is_no_error(project: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", '"$0" env show staging --json | true', GAIA],
         capture_output=True,
