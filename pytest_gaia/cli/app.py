@@ -75,7 +75,7 @@ COMMANDS = {
     "signoff": Command("release.signoff", "Sign an item of the checklist for one bundle", _RELEASE),
     "waive": Command("release.signoff", "Let an item of the checklist go for one bundle", _RELEASE),
     "promote": Command("release.promote", "Promote a bundle into an environment", _RELEASE, passes_on=True),
-    "report": Command("reports.report", "Make an HTML report", _RELEASE),
+    "report": Command("reports.report", "Build an HTML report from test results", _RELEASE),
     "ledger": Command("release.ledger", "The signed evidence of every promotion", _EVIDENCE),
     "key": Command("release.keys", "The keys that sign evidence, and whom the project trusts", _EVIDENCE),
 }
