@@ -26,10 +26,10 @@ PAGES = sorted(
 )
 PROJECTS = {
     "an empty folder": (),
-    "the example of your first test": tuple((ROOT / "docs" / "tutorials" / "your-first-test").iterdir()),
-    "this repository": tuple(ROOT / name for name in ("gaia.toml", "pyproject.toml", "suites")),
+    "a new project": ("gaia init --ci none > /dev/null",),
+    "this repository": (f"cp -r {' '.join(str(ROOT / name) for name in ('gaia.toml', 'pyproject.toml', 'suites'))} .",),
 }
-"""project → files and folders to copy"""
+"""project → commands that create it"""
 _BLOCK = re.compile(
     r"^(?P<indent> *)(?:<!-- (?P<mark>[^>]*) -->\n+(?P=indent))?```(?:console|sh)\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,

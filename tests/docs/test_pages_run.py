@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,9 +30,6 @@ FOUR_WEEKS = datetime.timedelta(days=28)
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
-    for source in PROJECTS[str(how_to_run(page)).removeprefix("run in ")]:
-        copy = shutil.copytree if source.is_dir() else shutil.copy2
-        copy(source, project / source.name)
 
     ran, outputs = run_all(page, project, tmp_path)
 
@@ -45,7 +41,8 @@ def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) 
 
 def run_all(page: Path, project: Path, folder: Path) -> tuple[list[Block], list[str]]:
     """Run the blocks of a page in one shell, so that variables stay. Return them with their output."""
-    script, ran = ["set -u"], []
+    ran: list[Block] = []
+    script = ["set -u", *PROJECTS[str(how_to_run(page)).removeprefix("run in ")]]
     for step in steps(page):
         if isinstance(step, Included):
             script += copying(page.parent / step.path, project / Path(*Path(step.path).parts[1:]))
