@@ -127,10 +127,9 @@ def _rewritten(
     length = len(old.command)
     if tuple(words[:length]) != old.command:
         return None
-    rest, values = words[length:], dict[str, str]()
+    rest, values = words[length:], dict[str, list[str]]()
     for option, value in old.options:
-        taken = _take(rest, option, bool(value))
-        if taken is not None:
+        if taken := _take(rest, option, bool(value)):
             values[value or option] = taken
         elif option in old.required or old.command == new.command:
             return None
@@ -140,33 +139,29 @@ def _rewritten(
         if not found and old.command[:-1] == new.command:
             # `gaia rollback plan` names an environment.
             return None
-        values |= {name: rest[at] for name, at in zip(old.arguments, found, strict=False)}
+        values |= {name: [rest[at]] for name, at in zip(old.arguments, found, strict=False)}
         for at in reversed(found):
             del rest[at]
-    arguments = [values[name] for name in new.arguments if name in values]
-    options = [
-        word
-        for option, value in new.options
-        if not value or value in values
-        for word in ((option, values[value]) if value else (option,))
-    ]
+    arguments = [value for name in new.arguments for value in values.get(name, ())]
+    options: list[str] = []
+    for option, name in new.options:
+        options += [word for value in values.get(name, ()) for word in (option, value)] if name else [option]
     return [*new.command, *arguments, *rest, *options]
 
 
-def _take(words: list[str], option: str, with_value: bool) -> str | None:
-    """Remove ``option`` from ``words`` and return its value, empty for a flag; None if it is not given."""
-    for at, word in enumerate(words):
-        if word == option and not with_value:
-            del words[at]
-            return ""
-        if with_value and word == option and at + 1 < len(words):
-            value = words[at + 1]
-            del words[at : at + 2]
-            return value
-        if with_value and word.startswith(f"{option}="):
-            del words[at]
-            return word.partition("=")[2]
-    return None
+def _take(words: list[str], option: str, with_value: bool) -> list[str]:
+    """Remove each ``option`` from ``words``, and return the values; an empty string for a flag."""
+    found, kept = [], []
+    given = iter(words)
+    for word in given:
+        if word == option:
+            found.append(next(given, "") if with_value else "")
+        elif with_value and word.startswith(f"{option}="):
+            found.append(word.partition("=")[2])
+        else:
+            kept.append(word)
+    words[:] = kept
+    return found
 
 
 def _positions(words: Sequence[str], with_value: Collection[str]) -> list[int]:

@@ -56,6 +56,7 @@ def options_with_value(command: Sequence[str]) -> set[str]:
         ("both dev -s", "deploy dev -s --test full", 1),
         ("promote dev --plan --as=now", "promote dev --at now --dry-run", 2),
         ("promote dev --dry-run", "promote dev --dry-run", 0),
+        ("promote dev --as 1 --as=2", "promote dev --at 1 --at 2", 1),
         ("monitor dev --interval 1m --for 2h", "status dev --watch 1m --for 2h", 1),
         ("monitor dev --for=2h", "status dev --watch=5s --for=2h", 1),
         ("deploy dev --test smoke", "deploy dev --test smoke", 0),
