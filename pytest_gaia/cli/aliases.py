@@ -1,7 +1,7 @@
 """Old and short names of commands and options, replaced before a command line is parsed."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gaia.renamed import note_renamed
@@ -142,11 +142,18 @@ def _rewritten(
         values |= {name: [rest[at]] for name, at in zip(old.arguments, found, strict=False)}
         for at in reversed(found):
             del rest[at]
-    arguments = [value for name in new.arguments for value in values.get(name, ())]
-    options: list[str] = []
-    for option, name in new.options:
-        options += [word for value in values.get(name, ()) for word in (option, value)] if name else [option]
-    return [*new.command, *arguments, *rest, *options]
+    return [*_filled(new, values, rest)]
+
+
+def _filled(form: Form, values: Mapping[str, Sequence[str]], rest: Sequence[str]) -> Iterator[str]:
+    """Yield the command line of ``form``; ``rest`` is between its arguments and its options."""
+    yield from form.command
+    for name in form.arguments:
+        yield from values.get(name, ())
+    yield from rest
+    for option, name in form.options:
+        for value in values.get(name, ()) if name else ("",):
+            yield from (option, value) if name else (option,)
 
 
 def _take(words: list[str], option: str, with_value: bool) -> list[str]:
