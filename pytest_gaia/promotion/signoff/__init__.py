@@ -1,1 +1,1 @@
-"""From the ledger, the gate and the files of runs to the sign-off page. Reads; writes nothing, asks nobody."""
+"""The sign-off page of a release, from the ledger, the gate and the files of runs. Read-only."""

@@ -9,7 +9,7 @@ from pytest_gaia.promotion.ledger.statements import RUNS_WELL, SHORT, GatePredic
 from pytest_gaia.promotion.promote.rollback import earlier_release
 from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.promotion.signoff._environments import counts_of
-from pytest_gaia.promotion.signoff._look import Look, RunSeen, kept_run, may_testify, moment, plain_times
+from pytest_gaia.promotion.signoff._look import Look, RunSeen, is_valid_evidence, kept_run, moment, plain_times
 from pytest_gaia.report.layout import told
 from pytest_gaia.report.signoff.page import SHOWN_COMMITS, Change, Changes, Commit, Counts, WayBack
 from pytest_gaia.system.git import git
@@ -104,7 +104,7 @@ def _approved_before(look: Look) -> Entry | None:
     found = None
     for entry in look.entries:
         says = entry.predicate
-        if not isinstance(says, GatePredicate) or not may_testify(entry, look.target.stage):
+        if not isinstance(says, GatePredicate) or not is_valid_evidence(entry, look.target.stage):
             continue
         if (says.decision.environment, says.decision.verdict) != (look.target.environment, "PROMOTE"):
             continue

@@ -19,7 +19,7 @@ from pytest_gaia.promotion.ledger.statements import (
 )
 from pytest_gaia.promotion.promote.performance import samples_of
 from pytest_gaia.promotion.signoff._links import allure_link, web_address
-from pytest_gaia.promotion.signoff._look import VERDICT_OPTION, Look, RunSeen, may_testify, moment, span
+from pytest_gaia.promotion.signoff._look import VERDICT_OPTION, Look, RunSeen, is_valid_evidence, moment, span
 from pytest_gaia.report.signoff.page import (
     SHOWN_RUNS,
     Counts,
@@ -125,7 +125,11 @@ def _running(look: Look, situation: Situation) -> tuple[str, Mapping[str, str]]:
     if outside := situation.deployed_outside(situation.environment):
         return outside, {}
     latest = next(
-        (entry for entry in reversed(look.entries) if _puts(entry, situation) and may_testify(entry, situation.stage)),
+        (
+            entry
+            for entry in reversed(look.entries)
+            if _puts(entry, situation) and is_valid_evidence(entry, situation.stage)
+        ),
         None,
     )
     says = latest.predicate if latest else None
@@ -202,7 +206,7 @@ def _points(look: Look, name: str) -> Iterator[RunPoint]:
     stage = next(each.stage for each in look.way if each.environment == name)
     for entry in look.entries:
         says = entry.predicate
-        if not isinstance(says, RunPredicate) or not may_testify(entry, stage):
+        if not isinstance(says, RunPredicate) or not is_valid_evidence(entry, stage):
             continue
         details = says.details
         if details.environment != name or details.rehearsal:
@@ -232,7 +236,7 @@ def releases(look: Look) -> tuple[ReleasePoint, ...]:
         says = entry.predicate
         if says is None or entry.time is None or says.environment not in stages:
             continue
-        if not may_testify(entry, stages[says.environment]):
+        if not is_valid_evidence(entry, stages[says.environment]):
             continue
         if isinstance(says, DeploymentPredicate) and says.outcome in RUNS_WELL and says.release != NO_RELEASE:
             deployed.setdefault(says.release, entry.time)

@@ -14,6 +14,7 @@ _ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 _REMOTE = re.compile(r"(?:ssh://|https?://)?(?:[^@/\s]+@)?([\w.-]+)(?::\d+/|[:/])([\w./~-]+?)(?:\.git)?/?")
 _GIT_SECONDS = 10.0
+_SHORT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,10 @@ class Links:
 
     def compare(self, old: str, new: str) -> str:
         """Return the address of a comparison of two commits."""
-        return f"{self.repository}/compare/{quote(old)}...{quote(new)}" if self.repository and old and new else ""
+        if not (self.repository and old and new):
+            return ""
+        # Two longer hashes look like one secret, and would be masked.
+        return f"{self.repository}/compare/{quote(old[:_SHORT])}...{quote(new[:_SHORT])}"
 
     def issue(self, issue: str) -> str:
         """Return the address of an issue: its own, or ``issue_url`` with its key."""

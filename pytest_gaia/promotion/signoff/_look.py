@@ -74,7 +74,7 @@ def way_to(
     return tuple(promotion.situation(name, release, now, tuple(entries)) for name in ordered)
 
 
-def may_testify(entry: Entry, stage: Stage) -> bool:
+def is_valid_evidence(entry: Entry, stage: Stage) -> bool:
     """Whether ``entry`` is valid evidence of a machine in the environment of ``stage``."""
     return not entry.problem and testified(entry, stage)
 
@@ -223,7 +223,7 @@ def _gap(seen: RunSeen, why: str) -> str:
     number = seen.evidence.entry.sequence if seen.evidence else 0
     return (
         f"{seen.environment}: {why}. The numbers are from ledger entry {number}; names of tests and expectations are not "
-        "known. Add the file with {VERDICT_OPTION} FILE."
+        f"known. Add the file with {VERDICT_OPTION} FILE."
     )
 
 

@@ -93,7 +93,7 @@ def _covered(look: Look) -> Iterator[tuple[str, ClassifiedTest]]:
 
 
 def _unnamed(look: Look) -> dict[str, set[str]]:
-    """Return environment → tests with an expected failure of which only the names are known, from the ledger."""
+    """Return environment → tests with an expected failure, for runs whose verdict file is missing."""
     alone = ((name, seen.evidence) for name, seen in look.runs.items() if seen.verdict is None)
     return {name: set(run.says.details.expected) for name, run in alone if run and run.says.details.expected}
 
@@ -108,7 +108,7 @@ def _known(
 ) -> KnownFailure:
     return KnownFailure(
         expectation=expectation,
-        reason=use.reason if use else reason or "the run recorded no reason for this expectation",
+        reason=use.reason if use else reason or "the run has no reason for this expectation",
         issue=use.issue if use else "",
         issue_link=look.links.issue(use.issue) if use else "",
         owner=use.owner if use else "",

@@ -1,4 +1,4 @@
-"""Build the sign-off page of a release. Its answer is the decision of the target's gate.
+"""Build the sign-off page of a release. The gate of the target decides.
 
 Known secrets are masked, and invisible characters are shown as escapes.
 """

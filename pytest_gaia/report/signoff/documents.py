@@ -63,11 +63,11 @@ def markdown(page: SignOffPage, limit: int = LIMIT) -> str:
     """
     text, *sections = _environment(_markdown_text).get_template("page.md").render(page=page).split("\n## ")
     left_out: list[str] = []
-    room = limit - _NOTE
+    space = limit - _NOTE
     for section in sections:
         title, _, lines = section.removesuffix("\n").partition("\n\n")
         head = f"\n## {title}\n\n"
-        kept = _fitting(lines.split("\n"), room - _size(text) - _size(head))
+        kept = _fitting(lines.split("\n"), space - _size(text) - _size(head))
         if kept:
             text += head + "\n".join(kept) + "\n"
         if left := lines.count("\n") + 1 - len(kept):
@@ -146,12 +146,12 @@ def _hash(style: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
 
 
-def _fitting(lines: list[str], room: int) -> list[str]:
-    """Return the lines that fit into ``room`` bytes. The head of a table without a row is dropped."""
+def _fitting(lines: list[str], space: int) -> list[str]:
+    """Return the lines that fit into ``space`` bytes. The head of a table without a row is dropped."""
     kept: list[str] = []
     for line in lines:
-        room -= _size(line) + 1
-        if room < 0:
+        space -= _size(line) + 1
+        if space < 0:
             break
         kept.append(line)
     return [] if kept and re.fullmatch(r"\|[-:| ]+\|", kept[-1]) and len(kept) < len(lines) else kept

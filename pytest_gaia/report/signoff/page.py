@@ -1,6 +1,6 @@
 """The facts on the sign-off page as frozen values. All renderings show the same facts.
 
-Nothing is decided here: the answer is that of the target's promotion gate. Missing evidence is described in words.
+Nothing is decided here: the promotion gate of the target decides. Missing evidence is described in words.
 """
 
 from collections.abc import Iterator
@@ -391,7 +391,7 @@ class SignOffPage:
 
     @property
     def numbers(self) -> tuple[tuple[str, str, bool], ...]:
-        """The numbers below the answer: label, value, and whether the value needs attention."""
+        """The numbers below the decision: label, value, and whether the value needs attention."""
         seen = [each.counts for each in self.environments if each.counts]
         unexpected = sum(each.failed + each.unexpected_passes for each in seen)
         passed, waived = sum(each.good for each in self.checks), sum(each.in_force for each in self.waivers)

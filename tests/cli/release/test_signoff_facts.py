@@ -21,6 +21,7 @@ from tests.cli.release.signoff_files import (
     walk_kept,
 )
 from tests.promotion.pipeline import made_release
+from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,6 +198,91 @@ def test_what_changed_since_the_last_sign_off(told: Told, pipeline: Underway, pr
     assert rows["expectation stream-wrapped"][1].endswith("until 2999-12-31)")
     assert rows["expectation models-shadowed"][1] == "removed"
     assert rows["expectation new-rule"][0] == "none"
+
+
+def test_a_rollback_restores_the_release_before_with_its_images(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
+    first = pipeline.release
+    pipeline.release = keep_release(project, made_release("b", migration_head="0007"), {})
+
+    before = told("--env", "production")["way_back"]
+    pipeline.deploy("production")
+    after = told("--env", "production")["way_back"]
+
+    for back in (before, after):
+        assert back["release"] == f"release {first.short}"
+        assert back["images"] == [["auth", "sha256:autha"], ["gateway", "sha256:gatewaya"]]
+        assert back["command"] == "gaia rollback production --confirm production --accept-migrations"
+        assert "migrations differ" in back["note"]
+        assert back["drill"] == "none for this release"
+
+
+def test_without_an_earlier_release_the_page_has_no_way_back(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
+
+    back = told()["way_back"]
+
+    assert (back["release"], back["command"]) == ("", "")
+    assert back["note"] == "The ledger has no earlier release that passed in production."
+    assert back["drill"].startswith("passed in staging on ")
+
+
+def test_commits_issues_and_ci_runs_have_links(
+    told: Told, pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = 'repository_url = "https://git.example/gaia/"\nissue_url = "https://issues.example/{issue}"\n'
+    gaia_toml = project / "gaia.toml"
+    gaia_toml.write_text(gaia_toml.read_text().replace("[gaia]\n", f"[gaia]\n{settings}"))
+    repository = Repository(project, monkeypatch)
+    old, new = repository.commit("First"), repository.commit("Second")
+    pipeline.release = keep_release(project, made_release("a", commit=old), {})
+    walk_kept(pipeline, project)
+    pipeline.release = keep_release(project, made_release("b", commit=new), {})
+    pipeline.deploy("staging")
+    run_kept(pipeline, project, "staging", ci="https://ci.example/runs/7")
+
+    page = told("--env", "production")
+
+    facts = {each["label"]: each["link"] for each in page["facts"]}
+    assert facts["Commit"] == f"https://git.example/gaia/commit/{new}"
+    changes = page["changes"]
+    assert [(each["title"], each["link"]) for each in changes["commits"]] == [("Second", facts["Commit"])]
+    assert (changes["commit_count"], changes["compare"]) == (
+        1,
+        f"https://git.example/gaia/compare/{old[:8]}...{new[:8]}",
+    )
+    assert page["known"][0]["issue_link"] == f"https://issues.example/{EXPECTATION.issue}"
+    assert {each["name"]: each["ci"] for each in page["environments"]}["staging"] == "https://ci.example/runs/7"
+
+
+def test_each_release_has_its_time_to_the_target(told: Told, pipeline: Underway, project: Path) -> None:
+    walk_kept(pipeline, project)
+
+    (release,) = told()["releases"]
+
+    assert (release["release"], release["this"], release["verdict"]) == (pipeline.id, True, "PROMOTE")
+    assert release["took"].endswith((" hours", " days"))
+    assert release["ran"] == release["passed"] + release["expected"] + release["failed"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ('issue_url = "https://issues.example/"', "has no {issue}"),
+        ('repository_url = "git@git.example:gaia"', "is not a web address"),
+    ],
+)
+def test_a_wrong_address_in_the_settings_is_a_usage_error(
+    gaia: Callable[..., Any], pipeline: Underway, project: Path, setting: str, problem: str
+) -> None:
+    pipeline.through_local()
+    gaia_toml = project / "gaia.toml"
+    gaia_toml.write_text(gaia_toml.read_text().replace("[gaia]\n", f"[gaia]\n{setting}\n"))
+
+    outcome = gaia("signoff", "report", "--bundle", pipeline.id)
+
+    assert outcome.code == 4
+    assert problem in outcome.err
 
 
 def test_before_the_first_sign_off_nothing_is_compared(told: Told, pipeline: Underway, project: Path) -> None:
