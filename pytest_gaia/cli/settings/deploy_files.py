@@ -31,7 +31,15 @@ from pytest_gaia.report.github import github_annotations
 from pytest_gaia.report.sarif import code_quality, sarif
 from pytest_gaia.wording import counted
 
-app = typer.Typer(name="config", help="Check deploy files, compare environments, print a schema", no_args_is_help=True)
+HELP = """\
+Check deploy files, compare environments, print a schema.
+
+\b
+  gaia config check
+  gaia config diff staging production
+"""
+
+app = typer.Typer(name="config", help=HELP, no_args_is_help=True)
 
 CHECK_HELP = """\
 Check deploy files and CI files, before you deploy.
@@ -41,12 +49,12 @@ Reads fly.*.toml, docker-compose.yml, .github/workflows and .gitlab-ci.yml. Chan
 \b
 Examples:
   gaia config check                                  all environments
-  gaia config check production                       findings that concern production
-  gaia config check --explain autostop               why a check matters, and how to fix what it found
+  gaia config check production                       one environment
+  gaia config check --explain autostop               reason and fix of a check
   gaia config check --strict                         exit 1 for warnings, too
   gaia config check --format sarif -o lint.sarif     for GitHub code scanning
   gaia config check --format gitlab -o quality.json  for GitLab code quality
-  gaia config check --secrets                        ask Fly which secrets are set
+  gaia config check --secrets                        query the secrets on Fly
 
 Exits 1 if there is an error, 4 if a file cannot be read. To allow a finding, write a comment with a reason on its line
 or above it: # gaia: allow autostop because the pilot ends in May
@@ -63,11 +71,13 @@ Examples:
 """
 
 SCHEMA_HELP = """\
-Print the JSON Schema of gaia.toml, for completion and validation in editors.
+Print the JSON Schema of gaia.toml, for editors.
 
 \b
 Examples:
-  gaia config schema -o gaia.schema.json    then begin gaia.toml with  #:schema ./gaia.schema.json
+  gaia config schema -o gaia.schema.json
+
+Then start gaia.toml with the line: #:schema ./gaia.schema.json
 """
 
 Format = Literal["text", "json", "github", "gitlab", "sarif"]
