@@ -30,7 +30,7 @@ _EXPECTATION = """
 reason = "covers no failure, because the test passes"
 issue = "BENCH-{number}"
 owner = "@bench"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2099-01-01
 environments = ["{environment}"]
 tests = ["suites/suite{file:03}/test_trivial.py::test_trivial[{test}]"]
@@ -147,8 +147,8 @@ def _write(project: Path, files: int, expectations: int) -> None:
     (project / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
     (project / "gaia.toml").write_text(
         '[gaia]\nsuites = ["suites"]\n'
-        "[env.bench.tolerance]\nlongest_rule_days = 100000\n"
-        "[env.other.tolerance]\nlongest_rule_days = 100000\n",
+        "[env.bench.tolerance]\nmax_expectation_age_days = 100000\n"
+        "[env.other.tolerance]\nmax_expectation_age_days = 100000\n",
         encoding="utf-8",
     )
     (project / "xfail_marks.py").write_text(_XFAIL_MARKS)

@@ -75,7 +75,7 @@ loopback = true
 [env.{name}.deploy]
 services = ["gateway"]
 [env.{name}.tolerance]
-least_executed = 5
+min_tests = 5
 """
 COMPOSE = """\
 services:

@@ -25,8 +25,15 @@ Milliseconds: TypeAlias = Annotated[float, Meta(gt=0)]
 OLD_NAMES = OldNames(
     keys={
         "env.*.deploy.answers": "consecutive_successes",
+        "env.*.tolerance.least_executed": "min_tests",
+        "env.*.tolerance.longest_rule_days": "max_expectation_age_days",
         "env.*.max_answer_mib": "max_response_mib",
         "env.*.timeouts.answer": "response",
+    },
+    values={
+        "env.*.tolerance.kind": {"open": "advisory", "listed": "known-failures", "zero": "strict"},
+        "env.*.tolerance.skip": {"listed": "expected", "fails": "fail"},
+        "env.*.tolerance.xfail": {"fails": "fail"},
     },
 )
 """names that keys and values of ``gaia.toml`` had before; the old ones are accepted with a notice"""
@@ -59,8 +66,8 @@ class ToleranceTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: ToleranceKind | UnsetType = UNSET
     budget: Count | UnsetType = UNSET
-    least_executed: Count | UnsetType = UNSET
-    longest_rule_days: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    min_tests: Count | UnsetType = UNSET
+    max_expectation_age_days: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     xfail: XfailMeaning | UnsetType = UNSET
     skip: SkipMeaning | UnsetType = UNSET
 

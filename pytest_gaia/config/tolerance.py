@@ -1,58 +1,59 @@
-"""How much of a failing run an environment tolerates, and the one environment that tolerates nothing."""
+"""Which failures block a release in an environment. Production has zero tolerance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-ToleranceKind = Literal["open", "listed", "zero"]
-XfailMeaning = Literal["expected", "fails"]
-SkipMeaning = Literal["allowed", "listed", "fails"]
+ToleranceKind = Literal["advisory", "known-failures", "strict"]
+XfailMeaning = Literal["expected", "fail"]
+SkipMeaning = Literal["allowed", "expected", "fail"]
 
 PRODUCTION = "production"
-"""Name of the environment whose tolerance no file can raise."""
+"""name of the environment whose tolerance is always strict"""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What gates in one environment. The default values are those of ``listed``."""
+    """Which failures block a release in one environment. The default values are those of ``known-failures``."""
 
-    kind: ToleranceKind = "listed"
-    """``open``: only core checks gate; ``listed``: what no rule excuses gates; ``zero``: everything gates"""
+    kind: ToleranceKind = "known-failures"
+    """failures that block a release: of core tests (``advisory``), those without an expectation (``known-failures``),
+    or all (``strict``)"""
     budget: int | None = None
-    """the most failures that rules may excuse in one run; None for any number"""
-    least_executed: int = 1
-    """tests that must have run before a run is evidence"""
-    longest_rule_days: int = 90
-    """how far ``expires`` of a rule may be from its ``added``"""
+    """failure budget: most accepted failures in one run; no limit by default"""
+    min_tests: int = 1
+    """tests that a full run must execute"""
+    max_expectation_age_days: int = 90
+    """most days from ``created`` to ``expires`` of an expectation"""
     xfail: XfailMeaning = "expected"
-    """what pytest's own xfail means here"""
+    """outcome of a test that pytest reports as xfailed"""
     skip: SkipMeaning = "allowed"
-    """what a skip in code means here: ``listed`` allows only what a rule lists"""
+    """whether a skip blocks: never (``allowed``), without an expectation (``expected``), or always (``fail``)"""
 
 
-_OPEN: Mapping[str, Any] = {"kind": "open", "longest_rule_days": 180}
-_ZERO: Mapping[str, Any] = {"kind": "zero", "budget": 0, "xfail": "fails", "skip": "fails"}
-_OF_KIND: Mapping[str, Mapping[str, Any]] = {"open": _OPEN, "listed": {}, "zero": {}}
+_ADVISORY: Mapping[str, Any] = {"kind": "advisory", "max_expectation_age_days": 180}
+_STRICT: Mapping[str, Any] = {"kind": "strict", "budget": 0, "xfail": "fail", "skip": "fail"}
+_OF_KIND: Mapping[str, Mapping[str, Any]] = {"advisory": _ADVISORY, "known-failures": {}, "strict": _STRICT}
 
 
 def tolerance_of(name: str, given: Mapping[str, Any]) -> Tolerance:
-    """Return the tolerance of the environment ``name``; ``given`` are the values of its table, if any.
+    """Return the tolerance of the environment ``name``; ``given`` are the values of its table.
 
-    A zero tolerance is whole: values that would soften it do not count.
+    Values that would weaken a strict tolerance have no effect.
     """
-    kind = "zero" if name == PRODUCTION else given.get("kind", "listed")
-    unyielding = _ZERO if kind == "zero" else {}
-    return Tolerance(**{**_OF_KIND[kind], **given, **unyielding})
+    kind = "strict" if name == PRODUCTION else given.get("kind", "known-failures")
+    fixed = _STRICT if kind == "strict" else {}
+    return Tolerance(**{**_OF_KIND[kind], **given, **fixed})
 
 
 def contradiction(name: str, given: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return (key, problem in plain words) where one table says zero and something else; None where it does not."""
-    if name != PRODUCTION and given.get("kind") != "zero":
+    """Return (key, problem) if one table is strict and also weakens that; otherwise None."""
+    if name != PRODUCTION and given.get("kind") != "strict":
         return None
-    whose = f"{PRODUCTION} tolerates nothing, whatever a file says" if name == PRODUCTION else "the kind here is zero"
+    whose = f"the tolerance of {PRODUCTION} is always strict" if name == PRODUCTION else 'kind = "strict"'
     for key, value in given.items():
-        if key in _ZERO and value != _ZERO[key]:
-            return key, f"{whose}: {key} is {_shown(_ZERO[key])}; leave this out."
+        if key in _STRICT and value != _STRICT[key]:
+            return key, f"{whose}, which requires {key} = {_shown(_STRICT[key])}; remove this key."
     return None
 
 

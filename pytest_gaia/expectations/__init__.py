@@ -1,1 +1,1 @@
-"""Expectations: which failures are known, where, until when, and how they must look. Pure functions of plain values."""
+"""Expectations: known failures, declared in files, and the tests to which they apply."""

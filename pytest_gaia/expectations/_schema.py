@@ -1,19 +1,20 @@
-"""The tables of a file of rules: their keys and types, and what msgspec cannot check about them."""
+"""Keys and types of expectation files, their JSON Schema, and checks that types cannot express."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, structs
 
 from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import nearest
 from pytest_gaia.expectations.selectors import KEYS, parse
 from pytest_gaia.expectations.subjects import CAPABILITIES
+from pytest_gaia.files.decoding import OldNames
 
-# No patterns on strings: msgspec 0.22 breaks the interpreter's last garbage collection when such a type met a mistake.
+# No patterns on strings: msgspec 0.22 breaks the interpreter's last garbage collection if a value did not match such a type.
 Texts: TypeAlias = str | list[str]
 Status: TypeAlias = Annotated[int, Meta(ge=100, le=599)]
 Service: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
@@ -24,52 +25,93 @@ Phase: TypeAlias = Literal["setup", "call", "teardown"]
 
 
 class WhenTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """``when``: what must have been observed (``chat``) or not (``!chat``)."""
+    """Condition: capabilities that the run must have observed (``chat``) or not observed (``!chat``)."""
 
     capability: Texts = []
+    """one capability, or a list of capabilities that must all hold"""
 
 
 class MatchTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """``match``: the signature of the failure; of a list, one value has to fit."""
+    """Failure signature. Every field must match; one value of a list is enough."""
 
     kind: Kind | list[Kind] = []
+    """kind of failure"""
     status: Status | list[Status] = []
+    """HTTP status of the response"""
     service: Service | list[Service] = []
+    """service that was called"""
     via: Via | list[Via] = []
+    """whether the service was called directly or through the gateway"""
     route: Texts = []
+    """path template of the request, such as `/personas/{id}`"""
     method: Method | list[Method] = []
+    """method of the request"""
     message: Texts = []
+    """text that the failure message contains"""
     sqlstate: Texts = []
+    """SQLSTATE of a PostgreSQL error, such as 42501"""
     nats: Texts = []
+    """class of a NATS error, such as `NoRespondersError`"""
 
 
 class ExpectationTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file."""
+    """One known cause of failures: which tests fail, where, why and until when."""
 
-    reason: str = field(name="why")
+    reason: str
+    """cause of the failures, in one sentence"""
     issue: str
+    """issue that tracks the cause"""
     owner: str
-    added: date
+    """person or team that resolves the issue"""
+    created: date
+    """day on which the expectation was created"""
     expires: date
+    """first day on which the expectation no longer applies"""
     environments: list[str]
+    """environments in which the failures are expected; never production"""
     tests: list[str]
-    expect: Literal["fails", "flaky", "passes", "skips"] = "fails"
+    """selectors: node ID, file, folder, `service:NAME`, `marker:NAME` or `all`"""
+    expect: Literal["fail", "flaky", "pass", "skip"] = "fail"
+    """expected outcome: always fail, sometimes fail, pass (an exception to a broader expectation), or skip"""
     phase: Phase | list[Phase] | None = None
+    """phases of the test that may fail; `call` by default"""
     when: WhenTable = WhenTable()
+    """capabilities under which the expectation applies"""
     match: MatchTable = MatchTable()
-    max_tests: Annotated[int, Meta(ge=1)] | None = None
-    justification: str | None = field(name="widened", default=None)
+    """failure signature; required for `fail` and `flaky`"""
+    max_failures: Annotated[int, Meta(ge=1)] | None = None
+    """most tests that may fail in one run"""
+    justification: str | None = None
+    """why the expectation covers more than before; required by `gaia expectations ratchet`"""
 
 
-UsageError = tuple[tuple[str, ...], str]
-"""(key, what is wrong with it)"""
+OLD_NAMES = OldNames(
+    keys={"why": "reason", "added": "created", "max_tests": "max_failures", "widened": "justification"},
+    values={"expect": {"fails": "fail", "passes": "pass", "skips": "skip"}},
+)
+"""former names of keys and values, which are accepted with a notice"""
+
+REQUIRED = tuple(item.encode_name for item in structs.fields(ExpectationTable) if item.required)
+"""keys that every file has"""
 
 
-def usage_errors(table: ExpectationTable, environments: Mapping[str, Tolerance]) -> Iterator[UsageError]:
-    """Yield what is wrong with ``table``; ``environments`` are those that the project knows."""
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of expectation files."""
+    # Only this command needs it.
+    from pytest_gaia.files.jsonschema import json_schema
+
+    return json_schema(ExpectationTable, "expectation.toml", {})
+
+
+Problem = tuple[tuple[str, ...], str]
+"""(key, problem)"""
+
+
+def problems(table: ExpectationTable, environments: Mapping[str, Tolerance]) -> Iterator[Problem]:
+    """Yield the problems of ``table``; ``environments`` are those of the project."""
     yield from _texts(table)
-    if table.expires <= table.added:
-        yield ("expires",), f"{table.expires} is not after `added`, {table.added}."
+    if table.expires <= table.created:
+        yield ("expires",), f"{table.expires} is not after `created`, {table.created}."
     yield from _environments(table.environments, environments)
     yield from _tests(table.tests)
     yield from _capabilities(as_list(table.when.capability))
@@ -78,20 +120,20 @@ def usage_errors(table: ExpectationTable, environments: Mapping[str, Tolerance])
 
 
 def as_list(value: object) -> list[Any]:
-    """Return a value that may stand alone as the list that it stands for."""
+    """Return ``value`` as a list."""
     return value if isinstance(value, list) else [value]
 
 
-def _texts(table: ExpectationTable) -> Iterator[UsageError]:
-    named = {"why": table.reason, "issue": table.issue, "owner": table.owner, "widened": table.justification}
-    for key, text in named.items():
+def _texts(table: ExpectationTable) -> Iterator[Problem]:
+    for key in ("reason", "issue", "owner", "justification"):
+        text = getattr(table, key)
         if text is not None and not text.strip():
-            yield (key,), "is empty; a rule that nobody explains and nobody owns stays for ever."
+            yield (key,), "must not be empty."
     for key in ("environments", "tests"):
         values = getattr(table, key)
         if not values:
-            yield (key,), "is an empty list; the rule would be about nothing."
-        yield from (((key,), f"{each!r} stands in it twice.") for each in _repeated(values))
+            yield (key,), "must not be an empty list."
+        yield from (((key,), f"{each!r} is listed twice.") for each in _repeated(values))
 
 
 def _repeated(values: Sequence[str]) -> list[str]:
@@ -100,15 +142,15 @@ def _repeated(values: Sequence[str]) -> list[str]:
     return [value for value in dict.fromkeys(values) if values.count(value) > 1]
 
 
-def _environments(names: Sequence[str], known: Mapping[str, Tolerance]) -> Iterator[UsageError]:
+def _environments(names: Sequence[str], known: Mapping[str, Tolerance]) -> Iterator[Problem]:
     for name in names:
         if name not in known:
             yield ("environments",), f"unknown environment {name!r}; {nearest(name, known)}"
-        elif known[name].kind == "zero":
-            yield ("environments",), f"{name} tolerates nothing, so no rule may name it."
+        elif known[name].kind == "strict":
+            yield ("environments",), f"{name} has strict tolerance; an expectation cannot apply there."
 
 
-def _tests(texts: Sequence[str]) -> Iterator[UsageError]:
+def _tests(texts: Sequence[str]) -> Iterator[Problem]:
     for text in texts:
         try:
             selector = parse(text)
@@ -120,7 +162,7 @@ def _tests(texts: Sequence[str]) -> Iterator[UsageError]:
             yield ("tests",), f"unknown service {service!r}; {nearest(service, SERVICES)}"
 
 
-def _capabilities(texts: Sequence[object]) -> Iterator[UsageError]:
+def _capabilities(texts: Sequence[object]) -> Iterator[Problem]:
     for text in map(str, texts):
         name = text.removeprefix("!")
         if name not in CAPABILITIES:
@@ -129,35 +171,30 @@ def _capabilities(texts: Sequence[object]) -> Iterator[UsageError]:
             yield ("when", "capability"), f"{text!r} and '!{text}' cannot both hold."
 
 
-def _signature(table: ExpectationTable) -> Iterator[UsageError]:
+def _signature(table: ExpectationTable) -> Iterator[Problem]:
     for key in ("message", "nats"):
         if not all(str(each).strip() for each in as_list(getattr(table.match, key))):
-            yield ("match", key), "is empty, and would be found in everything."
+            yield ("match", key), "must not be empty; an empty text matches every failure."
     for route in as_list(table.match.route):
         if not str(route).startswith("/"):
-            yield ("match", "route"), f"{route!r} is no path template; it starts with '/'."
+            yield ("match", "route"), f"{route!r} is not a path template; it must start with '/'."
     for state in as_list(table.match.sqlstate):
         if not re.fullmatch("[0-9A-Z]{5}", str(state)):
-            yield ("match", "sqlstate"), f"{state!r} is no SQLSTATE; one is five characters, such as 42501."
+            yield ("match", "sqlstate"), f"{state!r} is not a SQLSTATE, which has five characters, such as 42501."
 
 
-def _fitting(table: ExpectationTable) -> Iterator[UsageError]:
-    """Yield keys that do not go with what the rule expects."""
-    asked = {key for key in KEYS if as_list(getattr(table.match, key))}
-    if table.expect in ("fails", "flaky"):
-        if not asked:
-            yield (
-                ("expect",),
-                (
-                    f"{table.expect!r} needs a `match`: without a signature, any other failure would hide behind the rule."
-                ),
-            )
+def _fitting(table: ExpectationTable) -> Iterator[Problem]:
+    """Yield keys that contradict the expected outcome."""
+    given = {key for key in KEYS if as_list(getattr(table.match, key))}
+    if table.expect in ("fail", "flaky"):
+        if not given:
+            yield ("expect",), f"{table.expect!r} needs a `match`; without one, every failure would be expected."
         if not as_list(table.phase):
-            yield ("phase",), "is an empty list; leave it out for `call`."
+            yield ("phase",), "must not be an empty list; remove it for `call`."
         return
-    for key in sorted(asked - ({"message"} if table.expect == "skips" else set())):
-        yield ("match", key), f"says nothing beside expect = {table.expect!r}; leave it out."
+    for key in sorted(given - ({"message"} if table.expect == "skip" else set())):
+        yield ("match", key), f"has no effect with expect = {table.expect!r}; remove it."
     if table.phase is not None:
-        yield ("phase",), f"says nothing beside expect = {table.expect!r}; leave it out."
-    if table.expect == "passes" and table.max_tests is not None:
-        yield ("max_tests",), "says nothing beside expect = 'passes'; leave it out."
+        yield ("phase",), f"has no effect with expect = {table.expect!r}; remove it."
+    if table.expect == "pass" and table.max_failures is not None:
+        yield ("max_failures",), "has no effect with expect = 'pass'; remove it."

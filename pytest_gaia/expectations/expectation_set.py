@@ -1,4 +1,4 @@
-"""All rules of a project, and which of them speaks for a test."""
+"""All expectations of a project, and which of them apply to a test."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pytest_gaia.expectations.selectors import Rank, keys_of, parse
 from pytest_gaia.expectations.subjects import Context, Subject
 
 Overridden = tuple["Expectation", str]
-"""A rule that is about a test and does not speak for it, and why."""
+"""an expectation that covers a test but does not apply, and the reason"""
 
 
 class ExpectationSet:
-    """The rules of a project. Their order makes no difference to anything."""
+    """The expectations of a project. Their order has no meaning."""
 
     def __init__(self, expectations: Iterable[Expectation] = ()) -> None:
         self.expectations: tuple[Expectation, ...] = tuple(sorted(expectations, key=lambda expectation: expectation.id))
@@ -28,13 +28,13 @@ class ExpectationSet:
         self._latest: _View | None = None
 
     def resolution(self, subject: Subject, context: Context) -> Resolution:
-        """Return which rules speak for ``subject``. Tests that the same rules cover share one answer."""
+        """Return which expectations apply to ``subject``. Tests that the same expectations cover share one result."""
         return self.under(context)(subject)
 
     def under(self, context: Context) -> Callable[[Subject], Resolution]:
         """Return :meth:`standing` under one context, for many tests."""
         view = self._latest
-        # A run asks ten thousand times under the very same context, and to compare one takes longer than to answer.
+        # A run resolves ten thousand tests in one context, and to compare contexts takes longer than to resolve.
         if view is None or view.context is not context:
             view = self._views.get(context)
             if view is None:
@@ -42,86 +42,87 @@ class ExpectationSet:
             self._latest = view
         return view.resolution
 
-    def ties(self, subjects: Iterable[Subject], context: Context) -> None:
-        """Raise ``ConfigError`` if equally specific rules expect different things of one of ``subjects``."""
+    def check_conflicts(self, subjects: Iterable[Subject], context: Context) -> None:
+        """Raise ``ConfigError`` if equally specific expectations conflict for one of ``subjects``."""
         for subject in subjects:
-            tied = self.resolution(subject, context).tied
-            if tied:
+            conflicting = self.resolution(subject, context).conflicting
+            if conflicting:
                 claims = ", ".join(
-                    f"{expectation.id} expects {expectation.expect} ({expectation.place})" for expectation in tied
+                    f"{expectation.id} expects {expectation.expect} ({expectation.place})"
+                    for expectation in conflicting
                 )
                 raise ConfigError(
-                    f"{subject.node}: equally specific rules disagree in {context.environment}: {claims}. "
-                    "Name the test more exactly in one of them, or give it one more condition."
+                    f"{subject.node}: equally specific expectations conflict in {context.environment}: {claims}. "
+                    "Make the selector of one more specific, or add a condition."
                 )
 
 
 class Resolution(msgspec.Struct, gc=False):
-    """How rules stand to one test under one context."""
+    """Expectations that apply to one test in one context, and those that do not."""
 
     keys: tuple[str, ...]
-    """the selectors, as texts, that cover the test and occur in rules, the most specific first"""
+    """selectors that cover the test and occur in expectations, the most specific first"""
     effective: tuple[Expectation, ...]
-    """equally specific rules that agree in what they expect; each has a ``match`` of its own"""
-    tied: tuple[Expectation, ...]
-    """equally specific rules that disagree; then there are no winners"""
+    """expectations that apply: equally specific, with the same expected outcome"""
+    conflicting: tuple[Expectation, ...]
+    """equally specific expectations that conflict; then none is effective"""
     by_key: Mapping[str, tuple[Expectation, ...]]
-    """selector, as text → all rules that have it"""
+    """expectations by selector"""
     context: Context
     expect: str | None = None
-    """what the winners expect, or None where no rule speaks for the test"""
-    speaking: tuple[str, ...] = ()
-    """the ids of the winners"""
-    _silent: tuple[tuple[str, str], ...] | None = None
+    """expected outcome; None if no expectation applies"""
+    effective_ids: tuple[str, ...] = ()
+    """IDs of the effective expectations"""
+    _overridden_ids: tuple[tuple[str, str], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.effective:
             self.expect = self.effective[0].expect
-            self.speaking = tuple([expectation.id for expectation in self.effective])
+            self.effective_ids = tuple([expectation.id for expectation in self.effective])
 
     @property
     def overridden(self) -> tuple[Overridden, ...]:
-        """Every other rule that is about the test, and why it does not speak for it, in the order of ids."""
+        """Every other expectation that covers the test, with the reason why it does not apply, in the order of IDs."""
         covering = self.covering
         others = (covering[each] for each in sorted(covering) if covering[each] not in self.effective)
         return tuple((expectation, self._reason_not(expectation)) for expectation in others)
 
     @property
-    def silent(self) -> tuple[tuple[str, str], ...]:
-        """The losers by their ids."""
-        if self._silent is None:
-            self._silent = (
+    def overridden_ids(self) -> tuple[tuple[str, str], ...]:
+        """The overridden expectations by ID."""
+        if self._overridden_ids is None:
+            self._overridden_ids = (
                 tuple((expectation.id, reason) for expectation, reason in self.overridden)
                 if self._has_overridden()
                 else ()
             )
-        return self._silent
+        return self._overridden_ids
 
     def _has_overridden(self) -> bool:
         return sum([len(self.by_key[key]) for key in self.keys]) != len(self.effective)
 
     @property
     def covering(self) -> dict[str, Expectation]:
-        """Every rule that is about the test, by its id."""
+        """Every expectation that covers the test, by ID."""
         return {expectation.id: expectation for key in self.keys for expectation in self.by_key[key]}
 
     def _reason_not(self, expectation: Expectation) -> str:
         inapplicable = expectation.inapplicable(self.context)
         if inapplicable:
             return inapplicable
-        if expectation in self.tied:
-            return f"equally specific rules disagree: {', '.join(each.id for each in self.tied if each != expectation)}"
-        best = (self.effective or self.tied)[0]
+        if expectation in self.conflicting:
+            return f"equally specific expectations conflict: {', '.join(each.id for each in self.conflicting if each != expectation)}"
+        best = (self.effective or self.conflicting)[0]
         if self._rank(best) > self._rank(expectation):
-            return f"rule {best.id} is more specific"
-        return f"rule {best.id} has more conditions"
+            return f"{best.id} takes precedence: it is more specific"
+        return f"{best.id} takes precedence: it has more conditions"
 
     def _rank(self, expectation: Expectation) -> Rank:
         return max(selector.rank for selector in expectation.selectors if selector.text in self.keys)
 
 
 class _View:
-    """The rules as they stand under one context: those that do not apply are left out once, not once a test."""
+    """The expectations in one context. Those that do not apply are excluded once, not once per test."""
 
     def __init__(self, by_key: Mapping[str, tuple[Expectation, ...]], context: Context) -> None:
         self.by_key = by_key
@@ -133,13 +134,13 @@ class _View:
             for key, expectations in by_key.items()
         }
         self._known: dict[tuple[str, ...], Resolution] = {}
-        # Tests that differ in their parameters alone differ in one selector alone. A test is asked about several times.
+        # Tests that differ only in parameters differ in one selector. Each test is resolved several times.
         self._functions: dict[tuple[str, frozenset[str], frozenset[str]], Resolution] = {}
 
     def resolution(self, subject: Subject) -> Resolution:
         node = subject.node
         names = node.find("::")
-        # What stands before the names is a path, which may hold brackets of its own.
+        # The path before the names may contain brackets.
         bracket = node.find("[", names) if names >= 0 else -1
         about = (node if bracket < 0 else node[:bracket], subject.services, subject.markers)
         function = self._functions.get(about)
@@ -156,11 +157,11 @@ class _View:
         return known
 
     def _keys(self, subject: Subject) -> tuple[str, ...]:
-        """The selectors that cover ``subject`` and occur in rules."""
+        """Return the selectors that cover ``subject`` and occur in expectations."""
         return tuple(key for key in keys_of(subject) if key in self.by_key)
 
     def _decide(self, keys: tuple[str, ...]) -> Resolution:
-        # Services and markers are equally specific: their rules compete with one another.
+        # Services and markers are equally specific, so their expectations compete.
         for _, equal in groupby(keys, key=_rank_of):
             best = _most_conditions([expectation for key in equal for expectation in self._best[key]])
             if best:
@@ -182,7 +183,7 @@ def _rank_of(key: str) -> Rank:
 
 
 def _most_conditions(expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
-    """Return those of ``rules`` that have the most conditions, each once."""
+    """Return those of ``expectations`` that have the most conditions, each once."""
     if len(expectations) <= 1:
         return tuple(expectations)
     found = {expectation.id: expectation for expectation in expectations}
@@ -192,24 +193,24 @@ def _most_conditions(expectations: Sequence[Expectation]) -> tuple[Expectation, 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A rule that speaks for tests here and not there."""
+    """An expectation that applies to tests in one environment and not in another."""
 
     expectation: Expectation
     reason: str
-    """why not there"""
+    """why it does not apply there"""
     nodes: tuple[str, ...]
 
 
 def differences(
     expectations: ExpectationSet, subjects: Iterable[Subject], here: Context, there: Context
 ) -> list[Difference]:
-    """Return, by rule, the tests that may fail (or be skipped) ``here`` and not ``there``."""
+    """Return, by expectation, the tests whose failures (or skips) are expected ``here`` and not ``there``."""
     found: dict[tuple[str, str], tuple[Expectation, list[str]]] = {}
     for subject in subjects:
         away = expectations.resolution(subject, there)
         reasons = {expectation.id: reason for expectation, reason in away.overridden}
         for expectation in expectations.resolution(subject, here).effective:
-            if expectation.expect == "passes" or expectation in away.effective:
+            if expectation.expect == "pass" or expectation in away.effective:
                 continue
             found.setdefault((expectation.id, reasons[expectation.id]), (expectation, []))[1].append(subject.node)
     return [

@@ -1,4 +1,4 @@
-"""Reading ``expectations/*.toml``: one file a rule, strictly, every mistake with its place."""
+"""Read ``expectations/*.toml``: one file per expectation, with file and line of every problem."""
 
 import os.path
 import re
@@ -8,125 +8,147 @@ from functools import lru_cache
 from pathlib import Path
 
 from pytest_gaia.config.tolerance import Tolerance
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations import selectors
-from pytest_gaia.expectations._schema import ExpectationTable, as_list, usage_errors
+from pytest_gaia.expectations._schema import OLD_NAMES, REQUIRED, ExpectationTable, Problem, as_list, problems
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.selectors import KEYS, Match
-from pytest_gaia.files.decoding import TableError, decode
+from pytest_gaia.files.decoding import TableError, decode, keys_of, with_new_names
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
 
 FOLDER = "expectations"
-"""below each folder of suites"""
+"""name of the folder, below each suite folder"""
 
 DRAFT = ".draft.toml"
-"""End of the name of a rule that nobody owns yet; such files are never read."""
+"""end of the file names of drafts, which are never read"""
+
+KEY_NAMES = keys_of(ExpectationTable)
+
+
+MOST_PROBLEMS = 20
+"""problems that one error message lists"""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the files of a project hold."""
+    """Contents of the expectation files of a project."""
 
     expectations: tuple[Expectation, ...]
-    usage_errors: tuple[str, ...]
+    problems: tuple[str, ...]
     """each starts with file, line and key"""
 
 
 def folders_of(roots: Iterable[Path]) -> tuple[Path, ...]:
-    """Return the folders of rules that there are below the folders of suites."""
+    """Return the existing expectation folders of the suite folders ``roots``."""
     return tuple(folder for root in roots if (folder := root / FOLDER).is_dir())
 
 
 def load(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> ExpectationSet:
-    """Return the rules of ``folders``; messages and rules name files relative to ``rootdir``.
+    """Return the expectations in ``folders``. File names are relative to ``rootdir``.
 
-    ``environments`` are all that the project knows. Raises ``ConfigError`` for the first mistake, and says how many
-    more there are.
+    ``environments`` are all environments of the project. Raises ``ConfigError`` that lists the problems of all files.
     """
     reading = read(folders, environments, rootdir=rootdir)
-    if reading.usage_errors:
-        first, *more = reading.usage_errors
-        rest = f"\n{len(more)} more: `gaia policy lint` shows them." if more else ""
-        raise ConfigError(f"{first}{rest}")
+    if reading.problems:
+        shown = list(reading.problems[:MOST_PROBLEMS])
+        if more := len(reading.problems) - len(shown):
+            shown.append(f"{more} more: run `gaia expectations check`.")
+        raise ConfigError("\n".join(shown))
     return ExpectationSet(reading.expectations)
 
 
 def read(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> Reading:
-    """Return the rules and all mistakes of ``folders``."""
+    """Return the expectations in ``folders``, and all problems of their files."""
     expectations: dict[str, Expectation] = {}
     found: list[str] = []
     for path, place in _placed(folders, rootdir):
         try:
-            expectation = read_expectation(path, place, environments)
+            text = read_text(path, place)
+            expectation = expectation_from(text, place, environments)
         except ConfigError as error:
-            found.append(str(error))
+            found += str(error).split("\n")
             continue
         if expectation.id in expectations:
-            found.append(
-                f"{place}:1: the rule {expectation.id} is in {expectations[expectation.id].place} too; an id is used once."
-            )
+            other = expectations[expectation.id].place
+            found.append(f"{place}:1: the expectation {expectation.id} is also defined in {other}; rename one file.")
         expectations[expectation.id] = expectation
     return Reading(tuple(expectations.values()), tuple(found))
 
 
 def expectation_files(folders: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files of rules, without drafts."""
+    """Yield the expectation files, without drafts."""
     for folder in folders:
         names = (path.name for path in folder.glob("*.toml"))
         yield from (folder / name for name in sorted(names) if not name.endswith(DRAFT))
 
 
 def _placed(folders: Iterable[Path], rootdir: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files of rules, each with its place as messages show it."""
+    """Yield the expectation files, each with its path as messages show it."""
     for folder in folders:
         place = os.path.relpath(folder, rootdir).replace(os.sep, "/")
         yield from ((path, f"{place}/{path.name}") for path in expectation_files([folder]))
 
 
-def read_expectation(path: Path, place: str, environments: Mapping[str, Tolerance]) -> Expectation:
-    """Return the rule in the file at ``path``; raises ``ConfigError`` that starts with ``place``, line and key."""
-    return expectation_from(read_text(path, place), place, environments)
-
-
 def expectation_id(place: str) -> str:
-    """Return the id of the rule in the file at ``place``."""
+    """Return the ID of the expectation in the file at ``place``: the file name without ``.toml``."""
     return place.rpartition("/")[2].removesuffix(".toml")
 
 
 def expectation_from(text: str, place: str, environments: Mapping[str, Tolerance]) -> Expectation:
-    """Return the rule that ``text`` is; the name of the file, the end of ``place``, is its id."""
+    """Return the expectation that the file ``text`` defines; ``place`` is the path of the file.
+
+    Raises ``ConfigError`` with one line per problem. Each line starts with file, line and key.
+    """
     name = expectation_id(place)
     if not _ID.fullmatch(name):
-        raise ConfigError(f"{place}:1: a rule is named in lower-case letters, digits and single '-', not {name!r}.")
+        raise ConfigError(f"{place}:1: name the file with lower-case letters, digits and single '-', not {name!r}.")
     document = parse(text, place)
+    if _has_old_names(document):
+        document, _ = with_new_names(document, key_lines(text, place), OLD_NAMES, place)
+    if found := list(_wrong_keys(document)):
+        raise _error(text, place, found)
     try:
         table = decode(document, ExpectationTable)
     except TableError as error:
-        raise _error(text, place, error.key, str(error)) from None
-    for key, problem in usage_errors(table, environments):
-        raise _error(text, place, key, problem)
-    return _expectation(name, place, table, _line_of_cap(text, place) if table.max_tests is not None else 0)
+        raise _error(text, place, [(error.key, str(error))]) from None
+    if found := list(problems(table, environments)):
+        raise _error(text, place, found)
+    return _expectation(name, place, table, _limit_line(text, place) if table.max_failures is not None else 0)
 
 
-def _line_of_cap(text: str, place: str) -> int:
-    found = [number for number, line in enumerate(text.splitlines(), 1) if _CAP.match(line)]
-    # Another line may look like it within a text of several lines; to parse every line of a thousand files takes long.
-    return found[0] if len(found) == 1 else nearest_line(key_lines(text, place), ("max_tests",))
+def _has_old_names(document: Mapping[str, object]) -> bool:
+    # To find the lines of all keys in a thousand files takes long.
+    return not OLD_NAMES.keys.keys().isdisjoint(document) or document.get("expect") in OLD_NAMES.values["expect"]
 
 
-_CAP = re.compile(r"\s*max_tests\s*=")
+def _wrong_keys(document: Mapping[str, object]) -> Iterator[Problem]:
+    missing = [f"`{key}`" for key in REQUIRED if key not in document]
+    if missing:
+        yield (), f"required keys are missing: {', '.join(missing)}."
+    for key in document:
+        if key not in KEY_NAMES:
+            yield (key,), f"unknown key; {nearest(key, KEY_NAMES)}"
+
+
+def _limit_line(text: str, place: str) -> int:
+    found = [number for number, line in enumerate(text.splitlines(), 1) if _LIMIT.match(line)]
+    # A text of several lines may contain a similar line. Parsing every line of a thousand files takes long.
+    return found[0] if len(found) == 1 else nearest_line(key_lines(text, place), ("max_failures",))
+
+
+_LIMIT = re.compile(r"\s*max_failures\s*=")
 _ID = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 
 
-def _expectation(name: str, place: str, table: ExpectationTable, max_tests_line: int) -> Expectation:
+def _expectation(name: str, place: str, table: ExpectationTable, max_failures_line: int) -> Expectation:
     capabilities = [str(each) for each in as_list(table.when.capability)]
     return Expectation(
         id=name,
         reason=table.reason.strip(),
         issue=table.issue.strip(),
         owner=table.owner.strip(),
-        added=table.added,
+        created=table.created,
         expires=table.expires,
         environments=tuple(table.environments),
         selectors=tuple(dict.fromkeys(map(selectors.parse, table.tests))),
@@ -134,18 +156,31 @@ def _expectation(name: str, place: str, table: ExpectationTable, max_tests_line:
         phases=_phases(tuple(map(str, as_list(table.phase or "call")))),
         when=tuple((each.removeprefix("!"), not each.startswith("!")) for each in capabilities),
         match=Match(**{key: tuple(as_list(asked)) for key in KEYS if (asked := getattr(table.match, key)) != []}),
-        max_tests=table.max_tests,
+        max_failures=table.max_failures,
         justification=table.justification,
         place=place,
-        max_tests_line=max_tests_line,
+        max_failures_line=max_failures_line,
     )
 
 
-# A thousand rules are about the same few combinations.
+# A thousand expectations use the same few combinations.
 _phases = lru_cache(maxsize=64)(frozenset[str])
 
 
-def _error(text: str, place: str, key: tuple[str, ...], problem: str) -> ConfigError:
-    line = nearest_line(key_lines(text, place), key)
-    name = f"{'.'.join(key)}: " if key else ""
-    return ConfigError(f"{place}:{line}: {name}{problem}")
+def _error(text: str, place: str, found: Iterable[Problem]) -> ConfigError:
+    lines = key_lines(text, place)
+    new_to_old = {new: old for old, new in OLD_NAMES.keys.items() if (old,) in lines}
+    return ConfigError(
+        "\n".join(
+            _message(place, nearest_line(lines, _written(key, new_to_old)), key, problem) for key, problem in found
+        )
+    )
+
+
+def _written(key: tuple[str, ...], new_to_old: Mapping[str, str]) -> tuple[str, ...]:
+    """Return ``key`` as the file spells it."""
+    return (new_to_old.get(key[0], key[0]), *key[1:]) if key else key
+
+
+def _message(place: str, line: int, key: tuple[str, ...], problem: str) -> str:
+    return f"{place}:{line}: {'.'.join(key)}: {problem}" if key else f"{place}:{line}: {problem}"

@@ -1,28 +1,30 @@
-"""The one way in which a rule is written: keys in order, one form for each value, comments kept."""
+"""Format expectation files: keys in order, one form for each value, current names, comments kept."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import accumulate
+from typing import Any
 
-from pytest_gaia.expectations._schema import ExpectationTable
+from pytest_gaia.expectations._schema import OLD_NAMES, ExpectationTable
 from pytest_gaia.files.decoding import keys_of
 from pytest_gaia.files.toml import statements
 
 WIDTH = 120
 
 KEY_ORDER = keys_of(ExpectationTable)
-"""the keys of a rule, in the order in which they are written"""
+"""keys of an expectation file, in order"""
 
 
 def toml(value: object) -> str:
-    """Return ``value`` on one line. It is text, number, bool, date, list or table of such."""
+    """Return ``value`` as TOML on one line; it may be a str, number, bool, date, list or dict of these."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # What JSON escapes, TOML escapes alike; JSON leaves DEL alone.
+        # TOML uses the escapes of JSON, and also escapes DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, date):
         return value.isoformat()
@@ -34,7 +36,7 @@ def toml(value: object) -> str:
 
 
 def setting(key: str, value: object) -> str:
-    """Return ``key = value``; a list that is too long for one line has one value a line."""
+    """Return ``key = value``; a list that does not fit on one line has one value per line."""
     line = f"{key} = {toml(value)}"
     if len(line) <= WIDTH or not isinstance(value, list | tuple):
         return line
@@ -42,38 +44,42 @@ def setting(key: str, value: object) -> str:
 
 
 def document(values: Mapping[str, object]) -> str:
-    """Return a whole rule, its keys in their order; a key without a value (None) is left out."""
+    """Return an expectation file, its keys in order, without the keys whose value is None."""
     known = ((key, values.get(key)) for key in KEY_ORDER)
     return "".join(f"{setting(key, value)}\n" for key, value in known if value is not None)
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One key of the file with all that belongs to it."""
+    """One key of the file with its comments."""
 
     key: str
     above: list[str] = field(default_factory=list)
-    """the comments over it"""
+    """comments above it"""
     written: list[str] = field(default_factory=list)
-    """how it is written; several pieces for a table with a header of its own, or with dotted keys"""
+    """its TOML; several parts for a table with a header, or with dotted keys"""
 
     @property
     def is_table(self) -> bool:
         return any(each.lstrip().startswith("[") for each in self.written)
 
     def text(self, value: object) -> list[str]:
-        """Return its lines. A text with comments inside is left as it is, all others are written afresh."""
+        """Return its lines. TOML that contains comments is kept as it is."""
         if any(_has_comment(each) for each in self.written):
             return [line.rstrip() for each in self.written for line in each.strip().split("\n")]
         return setting(self.key, value).split("\n")
 
 
 def formatted(text: str) -> str:
-    """Return the valid TOML ``text`` of a rule as it should be written. It says what it said before."""
-    document = tomllib.loads(text)
+    """Return the valid TOML ``text`` of an expectation file, formatted. Its meaning does not change."""
+    document = _with_new_names(tomllib.loads(text))
     top, entries, bottom = _entries(text.replace("\r\n", "\n"))
+    for each in entries:
+        if (new := OLD_NAMES.keys.get(each.key)) is not None:
+            each.written = [re.sub(rf"^(\s*\[?\s*){each.key}\b", rf"\g<1>{new}", part) for part in each.written]
+            each.key = new
     kept_tables = {each.key for each in entries if each.is_table and any(map(_has_comment, each.written))}
-    # A table with a header takes all that follows it, so it has to come last.
+    # A table with a header contains everything below it, so it must come last.
     entries.sort(key=lambda each: (each.key in kept_tables, _order(each.key)))
     lines = [
         line
@@ -81,13 +87,20 @@ def formatted(text: str) -> str:
         for line in (*([""] if each.key in kept_tables else []), *each.above, *each.text(document[each.key]))
     ]
     result = "".join(f"{line}\n" for line in [*top, *lines, *bottom])
-    if tomllib.loads(result) != document:
-        raise AssertionError(f"formatting would change what the rule says:\n{result}")
+    if _with_new_names(tomllib.loads(result)) != document:
+        raise AssertionError(f"formatting would change the meaning:\n{result}")
     return result
 
 
+def _with_new_names(document: Mapping[str, Any]) -> dict[str, Any]:
+    values = {OLD_NAMES.keys.get(key, key): value for key, value in document.items()}
+    if isinstance(expect := values.get("expect"), str):
+        values["expect"] = OLD_NAMES.values["expect"].get(expect, expect)
+    return values
+
+
 def _entries(text: str) -> tuple[list[str], list[_Entry], list[str]]:
-    """Return the comment at the top of the file (with the empty line below it), its entries, and what follows them."""
+    """Return the comment at the top of the file with the empty line below it, the entries, and the rest."""
     lines = text.split("\n")
     entries: dict[str, _Entry] = {}
     top: list[str] = []
@@ -112,7 +125,7 @@ def _comments(lines: list[str]) -> list[str]:
 
 
 def _has_comment(statement: str) -> bool:
-    """Whether there is a comment in ``statement``: a '#' at which its line can end and nothing changes."""
+    """Return whether ``statement`` contains a comment: a '#' where its line can end without a change of meaning."""
     lines = statement.split("\n")
     starts = accumulate((len(line) + 1 for line in lines), initial=0)
     whole = tomllib.loads(statement)

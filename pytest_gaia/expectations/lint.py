@@ -1,4 +1,4 @@
-"""What is wrong with rules although each of them can be read: dates, twins, and rules that do nothing."""
+"""Check the expectations of a project: dates, duplicates, conflicts, and expectations without effect."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pytest_gaia.expectations.subjects import Context, Subject
 from pytest_gaia.wording import counted
 
 SOON = 7
-"""days before its end from which a rule is warned about"""
+"""days before ``expires`` from which there is a warning"""
 
 
 def lint(
     expectations: Sequence[Expectation], subjects: Sequence[Subject], tolerances: Mapping[str, Tolerance], today: date
 ) -> list[Finding]:
-    """Return what is found, errors first. ``subjects`` are all tests of the project."""
+    """Return the findings, errors first. ``subjects`` are all tests of the project."""
     coverage = cover(expectations, subjects, tolerances, today)
     found = [
         *(finding for expectation in expectations for finding in _dates(expectation, tolerances, today)),
         *_twins(expectations),
         *(finding for expectation in expectations for finding in _use(expectation, coverage, today)),
-        *(_finding("error", "tie", tie.expectations[0], tie.text) for tie in coverage.ties),
+        *(_finding("error", "conflict", conflict.expectations[0], conflict.text) for conflict in coverage.conflicts),
     ]
     return sorted(found, key=sort_key)
 
@@ -46,18 +46,18 @@ def _dates(expectation: Expectation, tolerances: Mapping[str, Tolerance], today:
             "error",
             "expired",
             expectation,
-            f"expired {expectation.expires} and excuses nothing; {expectation.owner} decides",
+            f"expired on {expectation.expires}; remove or renew it ({expectation.owner})",
         )
     elif left <= SOON:
-        text = f"expires {expectation.expires}, in {counted(left, 'day')}; {expectation.owner} decides"
+        text = f"expires on {expectation.expires}, in {counted(left, 'day')} ({expectation.owner})"
         yield _finding("warning", "expires-soon", expectation, text)
-    if expectation.added > today:
-        yield _finding("warning", "added-later", expectation, f"`added` is {expectation.added}, after today")
-    life = (expectation.expires - expectation.added).days
+    if expectation.created > today:
+        yield _finding("warning", "created-in-future", expectation, f"`created` is {expectation.created}, after today")
+    life = (expectation.expires - expectation.created).days
     for name in expectation.environments:
-        longest = tolerances[name].longest_rule_days
+        longest = tolerances[name].max_expectation_age_days
         if life > longest:
-            text = f"lives {counted(life, 'day')}, and a rule for {name} at most {longest}"
+            text = f"is valid for {counted(life, 'day')}; the limit in {name} is {longest}"
             yield _finding("error", "long-lived", expectation, text)
 
 
@@ -76,7 +76,7 @@ def _twins(expectations: Iterable[Expectation]) -> Iterator[Finding]:
         for one, other in combinations(same, 2):
             shared = sorted(set(one.environments) & set(other.environments))
             if shared:
-                yield _finding("error", "duplicate", other, f"says in {', '.join(shared)} what {one.id} says")
+                yield _finding("error", "duplicate", other, f"is the same as {one.id} in {', '.join(shared)}")
 
 
 def _use(expectation: Expectation, coverage: Coverage, today: date) -> Iterator[Finding]:
@@ -88,36 +88,38 @@ def _use(expectation: Expectation, coverage: Coverage, today: date) -> Iterator[
         if selector.text not in coverage.tests:
             text = f"{selector.text} covers no test{coverage.hint(selector.text)}"
             yield _finding("error", "unused-selector", expectation, text)
-    yield from _cap(expectation, coverage)
+    yield from _limit(expectation, coverage)
     if expectation.days_left(today) <= 0:
         return
     hiding = coverage.hidden.get(expectation.id, {})
-    if hiding and expectation.id not in coverage.speaking:
+    if hiding and expectation.id not in coverage.applied:
         others = ", ".join(sorted(hiding))
-        yield _finding("error", "shadowed", expectation, f"never speaks for a test: {others} always goes before it")
+        yield _finding("error", "shadowed", expectation, f"never applies: {others} always takes precedence")
     else:
         for other, count in sorted(hiding.items()):
-            text = f"does not speak for {count} of its tests where {other} does"
+            text = f"{other} takes precedence for {count} of its tests; ignore this if it is intended"
             yield _finding("warning", "overlap", expectation, text)
 
 
-def _cap(expectation: Expectation, coverage: Coverage) -> Iterator[Finding]:
+def _limit(expectation: Expectation, coverage: Coverage) -> Iterator[Finding]:
     covered = coverage.tests_of(expectation)
-    if expectation.max_tests is not None:
-        if expectation.max_tests > covered:
-            text = f"max_tests is {expectation.max_tests}, and it covers only {covered}"
-            yield _finding("warning", "loose-cap", expectation, text)
-    elif expectation.expect != "passes":
-        # A function or a file is a cap of its own.
+    if expectation.max_failures is not None:
+        if expectation.max_failures > covered:
+            text = f"max_failures is {expectation.max_failures}, but it covers only {counted(covered, 'test')}"
+            yield _finding("warning", "loose-limit", expectation, text)
+    elif expectation.expect != "pass":
+        # A function or a file limits the number of tests.
         for selector in expectation.selectors:
             if selector.rank[0] < PATH or (selector.rank[0] == PATH and not selector.text.endswith(".py")):
-                text = f"{selector.text} covers {coverage.tests.get(selector.text, 0)} tests, and there is no max_tests"
-                yield _finding("warning", "uncapped", expectation, text)
+                text = (
+                    f"{selector.text} covers {coverage.tests.get(selector.text, 0)} tests, and max_failures is not set"
+                )
+                yield _finding("warning", "no-limit", expectation, text)
 
 
 @dataclass(frozen=True, slots=True)
-class Tie:
-    """Equally specific rules that disagree about a test."""
+class Conflict:
+    """Equally specific expectations with different outcomes for a test."""
 
     expectations: tuple[Expectation, ...]
     node: str
@@ -125,33 +127,33 @@ class Tie:
 
     @property
     def text(self) -> str:
-        """The tie in words."""
-        claims = " and ".join(f"{expectation.id} expects {expectation.expect}" for expectation in self.expectations)
-        return f"{claims} of {self.node} in {self.environment}, equally specific"
+        """The conflict in words."""
+        claims = ", ".join(f"{expectation.id} expects {expectation.expect}" for expectation in self.expectations)
+        return f"equally specific expectations conflict for {self.node} in {self.environment}: {claims}"
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How the rules of a project meet its tests."""
+    """Which tests each expectation covers, and which expectations take precedence."""
 
     tests: Mapping[str, int]
-    """selector, as text → tests that it covers; every selector that covers any, whether or not a rule uses it"""
+    """number of tests by selector, for every selector that covers a test"""
     by_expectation: Mapping[str, int]
-    """id → tests that any of its selectors covers"""
-    speaking: frozenset[str]
-    """ids of rules that speak for some test, somewhere"""
+    """number of covered tests by ID"""
+    applied: frozenset[str]
+    """IDs of expectations that apply to at least one test in one environment"""
     hidden: Mapping[str, Mapping[str, int]]
-    """id → id of a rule that goes before it though it expects a failure too → tests on which it does"""
-    ties: tuple[Tie, ...]
+    """ID → ID of an expectation that takes precedence → number of tests"""
+    conflicts: tuple[Conflict, ...]
 
     def tests_of(self, expectation: Expectation) -> int:
-        """How many tests ``rule`` is about."""
+        """Return the number of tests that ``expectation`` covers."""
         return self.by_expectation.get(expectation.id, 0)
 
     def hint(self, text: str) -> str:
-        """Return the nearest selector that covers something, as the end of a sentence."""
+        """Return the most similar selector that covers a test, as the end of a sentence."""
         kind = parse(text).kind
-        # A service that covers nothing is spelled right: its name was checked when the file was read.
+        # Names of services are already checked.
         known = [key for key in self.tests if parse(key).kind == kind] if kind != "service" else []
         close = difflib.get_close_matches(text, known, n=1)
         return f"; did you mean {close[0]}?" if close else ""
@@ -160,31 +162,31 @@ class Coverage:
 def cover(
     expectations: Sequence[Expectation], subjects: Sequence[Subject], tolerances: Mapping[str, Tolerance], today: date
 ) -> Coverage:
-    """Hold all ``rules`` against all ``subjects``."""
-    ruleset = ExpectationSet(expectations)
+    """Return which of ``subjects`` the ``expectations`` cover."""
+    expectation_set = ExpectationSet(expectations)
     groups = _groups(expectations, subjects)
-    speaking: set[str] = set()
+    applied: set[str] = set()
     hidden: dict[str, Counter[str]] = {}
-    ties: dict[tuple[str, ...], Tie] = {}
+    conflicts: dict[tuple[str, ...], Conflict] = {}
     for context in _contexts(expectations, tolerances, today):
         counted: dict[str, Counter[str]] = {}
         for group in groups:
-            resolution = ruleset.resolution(group.example, context)
-            speaking.update(expectation.id for expectation in resolution.effective)
-            if resolution.tied:
-                tie = Tie(resolution.tied, group.example.node, context.environment)
-                ties.setdefault(tuple(expectation.id for expectation in tie.expectations), tie)
+            resolution = expectation_set.resolution(group.example, context)
+            applied.update(expectation.id for expectation in resolution.effective)
+            if resolution.conflicting:
+                conflict = Conflict(resolution.conflicting, group.example.node, context.environment)
+                conflicts.setdefault(tuple(expectation.id for expectation in conflict.expectations), conflict)
             for overridden, winner in _hiding(resolution, context):
                 counted.setdefault(overridden, Counter())[winner] += group.size
         for overridden, effective in counted.items():
             hidden[overridden] = hidden.get(overridden, Counter()) | effective
     tests = Counter(key for subject in subjects for key in keys_of(subject))
-    return Coverage(tests, _sizes(groups), frozenset(speaking), hidden, tuple(ties.values()))
+    return Coverage(tests, _sizes(groups), frozenset(applied), hidden, tuple(conflicts.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Tests that the same rules are about."""
+    """Tests that the same expectations cover."""
 
     expectations: tuple[str, ...]
     example: Subject
@@ -215,21 +217,21 @@ def _sizes(groups: Iterable[_Group]) -> Counter[str]:
 def _contexts(
     expectations: Iterable[Expectation], tolerances: Mapping[str, Tolerance], today: date
 ) -> Iterator[Context]:
-    """Yield every combination of circumstances that makes a difference to ``rules``."""
+    """Yield every combination of environment and capabiliconflicts that ``expectations`` distinguish."""
     environments = sorted({name for expectation in expectations for name in expectation.environments})
-    capabilities = sorted({name for expectation in expectations for name, _ in expectation.when})
+    capabiliconflicts = sorted({name for expectation in expectations for name, _ in expectation.when})
     for environment in environments:
-        for seen in product((True, False), repeat=len(capabilities)):
-            observed = frozenset(name for name, there in zip(capabilities, seen, strict=True) if there)
+        for seen in product((True, False), repeat=len(capabiliconflicts)):
+            observed = frozenset(name for name, there in zip(capabiliconflicts, seen, strict=True) if there)
             yield Context(environment, observed, today, tolerances[environment])
 
 
 def _hiding(resolution: Resolution, context: Context) -> Iterator[tuple[str, str]]:
-    """Yield (rule, winner) where both expect a failure, both apply, and only the winner is asked."""
-    if resolution.expect not in ("fails", "flaky"):
+    """Yield (overridden, effective) IDs of expectations that both expect a failure."""
+    if resolution.expect not in ("fail", "flaky"):
         return
     for expectation, _ in resolution.overridden:
-        if expectation.expect in ("fails", "flaky") and expectation.inapplicable(context) is None:
+        if expectation.expect in ("fail", "flaky") and expectation.inapplicable(context) is None:
             for winner in resolution.effective:
                 yield expectation.id, winner.id
 
@@ -239,15 +241,15 @@ Level = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with one rule, or may be."""
+    """One error or warning about an expectation."""
 
     level: Level
     check: str
     """name of the check, such as ``unused``"""
     expectation: str
-    """id of the rule"""
+    """ID of the expectation"""
     place: str
-    """its file"""
+    """path of its file"""
     text: str
 
 

@@ -1,8 +1,7 @@
-"""Which tests a rule is about: a piece of a node id, a service, a marker, or all.
+"""Select tests by a part of their node ID, by service, by marker, or all.
 
-A piece of a node id covers a test only at a boundary: ``suites/persona`` does not cover ``suites/personas``, and
-``test_a`` does not cover ``test_ab``. There are no globs and no patterns, so that whether two rules overlap, and which
-of them is more specific, is never a matter of opinion.
+A part of a node ID matches at boundaries only: ``suites/persona`` does not cover ``suites/personas``, and ``test_a``
+does not cover ``test_ab``. Wildcards do not exist, so that the more specific of two selectors is always known.
 """
 
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pytest_gaia.expectations.subjects import FailureDetails, Subject
 from pytest_gaia.secrets.masks import unkeyed
 
 Rank: TypeAlias = tuple[int, int]
-"""How specific a selector is; a total order: all < service, marker < folder < file < class < function < parameters."""
+"""specificity: all < service, marker < folder < file < class < function < parameters"""
 
 ALL, GROUP, PATH, NAME, PARAMETERS = range(5)
 
@@ -30,24 +29,24 @@ class Selector(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def kind(self) -> str:
-        """What it names: ``all``, ``service``, ``marker``, ``path``, ``name`` (class or function) or ``parameters``."""
+        """Kind of the selector: ``all``, ``service``, ``marker``, ``path``, ``name`` (class or function) or ``parameters``."""
         return self.text.partition(":")[0] if self.rank[0] == GROUP else _KINDS[self.rank[0]]
 
     def covers(self, subject: Subject) -> bool:
-        """Whether ``subject`` is one of the tests that this selector is about."""
+        """Return whether the selector covers the test ``subject``."""
         return self.text in keys_of(subject)
 
 
 @lru_cache(maxsize=16384)
 def parse(text: str) -> Selector:
-    """Return the selector that ``text`` stands for; raises ``ValueError`` that says what is wrong with it."""
+    """Return the selector ``text``. Raises ``ValueError`` with the problem."""
     if text == "all":
         return Selector(text, (ALL, 0))
     if not text or text != text.strip():
-        raise ValueError(f"{text!r} is empty, or has spaces at its ends")
+        raise ValueError(f"{text!r} is empty, or begins or ends with a space")
     if text.startswith(("service:", "marker:")):
         if not text.partition(":")[2]:
-            raise ValueError(f"{text!r} names nothing after the colon")
+            raise ValueError(f"{text!r} has no name after the colon")
         return Selector(text, (GROUP, 0))
     return _parse_node(text)
 
@@ -58,7 +57,7 @@ def keys_of(subject: Subject) -> tuple[str, ...]:
 
 
 def keys_around(subject: Subject) -> tuple[str, ...]:
-    """Return those of :func:`keys_of` that cover more than its class: file, folders, members, markers, all."""
+    """Return those of :func:`keys_of` that are broader than a class: file, folders, members, markers, all."""
     return (
         *_paths_of(subject.node.partition("::")[0]),
         *(f"service:{service}" for service in sorted(subject.services)),
@@ -72,7 +71,7 @@ def names_of(node: str) -> Iterator[str]:
     path, separator, rest = node.partition("::")
     if not separator:
         return
-    # What stands in brackets is the user's: it may hold "::", "/" and brackets of its own.
+    # Parameters may contain "::", "/" and brackets.
     name, bracket, _ = rest.partition("[")
     if bracket:
         yield node
@@ -97,20 +96,20 @@ def _parse_node(text: str) -> Selector:
         return Selector(text, (PATH, path.count("/") + 1))
     name, bracket, parameters = rest.partition("[")
     if "" in name.split("::"):
-        raise ValueError(f"{text!r} has an empty name beside a '::'")
+        raise ValueError(f"{text!r} has an empty name next to '::'")
     _check_globs(name, text)
     if bracket and not parameters.endswith("]"):
-        raise ValueError(f"{text!r} opens a bracket and does not end with one")
+        raise ValueError(f"{text!r} contains '[' and does not end with ']'")
     return Selector(text, (PARAMETERS, 0) if bracket else (NAME, name.count("::") + 1))
 
 
 def _check_path(path: str) -> None:
     if "\\" in path:
-        raise ValueError(f"{path!r} holds a backslash; node ids are written with '/'")
+        raise ValueError(f"{path!r} contains a backslash; write node IDs with '/'")
     if path.startswith("/") or path[1:2] == ":":
-        raise ValueError(f"{path!r} is absolute; node ids are relative to the folder of gaia.toml")
+        raise ValueError(f"{path!r} is absolute; node IDs are relative to the folder of gaia.toml")
     if not _NO_NAMES.isdisjoint(path.split("/")):
-        raise ValueError(f"{path!r} holds an empty part, '.' or '..'; write it as pytest prints it")
+        raise ValueError(f"{path!r} contains an empty part, '.' or '..'; copy the node ID that pytest prints")
     _check_globs(path, path)
 
 
@@ -119,7 +118,7 @@ _NO_NAMES = frozenset(("", ".", ".."))
 
 def _check_globs(part: str, text: str) -> None:
     if "*" in part or "?" in part:
-        raise ValueError(f"{text!r} holds a wildcard; name the folder, the file or the class that holds the tests")
+        raise ValueError(f"{text!r} contains a wildcard; name the folder, file or class instead")
 
 
 Values: TypeAlias = tuple[str, ...]
@@ -128,9 +127,9 @@ CRASH = "crash"
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """What a rule asks of a failure. A field that is empty asks nothing; a field with several values asks for one of them.
+    """Failure signature. Every field that is set must match; one value of a field is enough.
 
-    A crash is never matched: it always gates.
+    A crash never matches: it always blocks.
     """
 
     kind: Values = ()
@@ -140,13 +139,13 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     route: Values = ()
     method: Values = ()
     message: Values = ()
-    """pieces of the message; case and white space do not matter"""
+    """parts of the message; case and white space are ignored"""
     sqlstate: Values = ()
     nats: Values = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The fields that ask something."""
+        """The fields that are set."""
         return tuple(name for name in KEYS if getattr(self, name))
 
 
@@ -154,17 +153,15 @@ KEYS = Match.__struct_fields__
 
 
 def mismatch(match: Match, details: FailureDetails) -> tuple[str, ...]:
-    """Return what keeps ``symptom`` from matching, such as ``status 500, expected 404|503``; empty if it matches."""
+    """Return the differences to ``details``, such as ``status 500, expected 404|503``; empty if the signature matches."""
     problems = [_problem(match, details, key) for key in match.keys]
     if details.kind == CRASH:
-        problems.append("kind crash, which always gates")
+        problems.append("kind crash, which always blocks")
     return tuple(problem for problem in problems if problem)
 
 
 def folded(text: str) -> str:
-    """Return ``text`` as messages are compared: lower case, every stretch of white space one space, secrets without
-    the digests that every run makes anew.
-    """
+    """Return ``text`` as it is compared: in lower case, with single spaces, without the digests of masked secrets."""
     return " ".join(unkeyed(text).casefold().split())
 
 

@@ -1,4 +1,4 @@
-"""What rules are held against: a test, how it failed, and the circumstances of the run."""
+"""Inputs of expectations: a test, the details of its failure, and the context of the run."""
 
 import json
 from collections.abc import Iterable
@@ -16,15 +16,14 @@ from pytest_gaia.files.writing import write_file
 PHASES = ("setup", "call", "teardown")
 
 KINDS = ("assertion", "http", "timeout", "unreachable", "error", "crash")
-"""How a test can fail: an assertion; an unexpected answer; no answer in time; no connection; any other exception; the
-end of the process that ran it."""
+"""kinds of failures: assertion, unexpected HTTP response, timeout, no connection, other exception, end of the process"""
 
 CAPABILITIES = SERVICES
-"""What a rule can be bound to: the members of the platform that were seen to answer."""
+"""services that an expectation can depend on, if the run observed that they are reachable"""
 
 
 class Observed(NamedTuple):
-    """Which of ``CAPABILITIES`` answered before the first test; those that are in neither set did not."""
+    """Capabilities before the first test. A capability in neither set was unreachable."""
 
     capabilities: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
@@ -34,18 +33,18 @@ NOTHING_OBSERVED = Observed()
 
 
 class Subject(msgspec.Struct, frozen=True, gc=False):
-    """What a selector looks at: one collected test."""
+    """One collected test, as selectors see it."""
 
     node: str
-    """pytest's node id, relative to the root of the project"""
+    """node ID, relative to the root of the project"""
     markers: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()
-    """the members of the platform that it uses"""
+    """services that it uses"""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureDetails:
-    """How one phase of a test failed; what is not known is None. A rule's ``match`` is held against it."""
+    """Failure of one phase of a test, compared with ``match``. Unknown values are None."""
 
     phase: str
     """one of ``PHASES``"""
@@ -61,20 +60,20 @@ class FailureDetails:
     method: str | None = None
     sqlstate: str | None = None
     nats: str | None = None
-    """reason that the broker or its client gave"""
+    """class of the error that the NATS client raised"""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The circumstances under which a run is judged. A replay judges the same evidence under others."""
+    """Circumstances under which a run is evaluated. ``gaia replay`` evaluates the same results under others."""
 
     environment: str
     capabilities: frozenset[str]
-    """those of ``CAPABILITIES`` that were observed"""
+    """observed capabilities"""
     today: date
     tolerance: Tolerance
     unknown: frozenset[str] = frozenset()
-    """those of which nothing shows whether they answer"""
+    """capabilities for which the run has no observation"""
 
 
 def write_subjects(path: Path, subjects: Iterable[Subject]) -> None:
@@ -86,6 +85,6 @@ def write_subjects(path: Path, subjects: Iterable[Subject]) -> None:
 
 
 def read_subjects(path: Path) -> list[Subject]:
-    """Read what :func:`write_subjects` has written."""
+    """Read a file that :func:`write_subjects` wrote."""
     plain = json.loads(path.read_text(encoding="utf-8"))
     return [Subject(each["node"], frozenset(each["markers"]), frozenset(each["services"])) for each in plain]

@@ -1,4 +1,4 @@
-"""From failures to drafts of rules: those that look alike become one, and no draft excuses anything by itself."""
+"""Draft expectations for failures: one draft for all failures with the same signature."""
 
 import re
 from collections import Counter, defaultdict
@@ -15,29 +15,29 @@ from pytest_gaia.secrets.names import is_secret_parameter
 from pytest_gaia.wording import counted
 
 MOST_VALUES = 4
-"""a signature that would name more routes or methods names none"""
+"""most routes or methods of a signature; with more, the signature names none"""
 
 LEAST_MESSAGE = 8
-"""characters of a message that make a signature"""
+"""fewest characters of a message in a signature"""
 
 DAYS = 28
-"""the life that a draft proposes"""
+"""lifetime of a draft, in days"""
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """One failure that no rule has excused."""
+    """One failure that no expectation covers."""
 
     environment: str
     subject: Subject
     details: FailureDetails
     flaky: bool = False
-    """whether the test has passed as well"""
+    """whether the test passed in another run"""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A rule that lacks what only people know: why, the issue, the owner."""
+    """An expectation without reason, issue and owner."""
 
     name: str
     environment: str
@@ -49,11 +49,11 @@ class Draft:
     count: int
     """tests that failed like this"""
     example: str
-    """first line of one of the messages"""
+    """first line of one message"""
 
 
 def drafts(failures: Iterable[Failing], executed: Iterable[str]) -> list[Draft]:
-    """Return one draft for each kind of failure, the most frequent first. ``executed`` are the nodes of all tests."""
+    """Return one draft per signature, the most frequent first. ``executed`` are the node IDs of all executed tests."""
     clusters: defaultdict[object, list[Failing]] = defaultdict(list)
     for each in failures:
         clusters[_likeness(each)].append(each)
@@ -64,30 +64,30 @@ def drafts(failures: Iterable[Failing], executed: Iterable[str]) -> list[Draft]:
 
 
 def written(draft: Draft, today: date, longest_days: int) -> str:
-    """Return the draft as TOML. It cannot be loaded before somebody has filled in what is empty."""
+    """Return the draft as TOML. It is invalid until the empty values are filled in."""
     signature = {key: _plain(getattr(draft.match, key)) for key in draft.match.keys}
     hint = ""
     if signature.keys() == {"kind"}:
-        # A kind alone would excuse every other failure of these tests.
+        # The kind alone would match every other failure of these tests.
         signature["message"] = ""
-        hint = "# Nothing tells these failures from others that may be shown here: give a piece of the message.\n"
+        hint = "# Add part of the message: without it, every failure of this kind would be expected.\n"
     values: Mapping[str, object] = {
-        "why": "",
+        "reason": "",
         "issue": "",
         "owner": "",
-        "added": today,
+        "created": today,
         "expires": today + timedelta(min(DAYS, longest_days)),
         "environments": [draft.environment],
         "tests": list(draft.tests),
         "expect": draft.expect,
         "phase": draft.phase if draft.phase != "call" else None,
         "match": signature,
-        "max_tests": draft.count,
+        "max_failures": draft.count,
     }
     head = (
         f"# {counted(draft.count, 'test')} failed like this in {draft.environment}:\n"
         f"# {draft.example}\n"
-        f"# A draft excuses nothing. Say why, name the issue and the owner, and move it to expectations/{draft.name}.toml\n"
+        f"# gaia does not read drafts. Fill in reason, issue and owner, then move the file to expectations/{draft.name}.toml\n"
         f"{hint}"
     )
     return f"{head}\n{document(values)}"
@@ -98,26 +98,26 @@ def _plain(values: Sequence[object]) -> object:
 
 
 _LONGEST_LINE = 2000
-"""characters of a message that are looked at; what is longer is no message that a rule names"""
+"""characters of a message that are read"""
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 _CUT = "\n"
 _CODE = re.compile(r"\d{6}|(?=[a-z-]{0,7}\d)(?=[\d-]{0,7}[a-z])[a-z\d-]{8}", re.IGNORECASE)
-"""what begins like a one-time code, an invitation or a key: six digits, or eight letters and digits"""
+"""start of a one-time code, an invitation or a key: six digits, or eight letters and digits"""
 _SEGMENT = re.compile(r"[A-Za-z]{5,}")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _UNPRONOUNCEABLE = re.compile(r"[^aeiouy]{6}|^(?!https$)[^aeiouy]+$", re.IGNORECASE)
 _LEAST_RANDOM = 5
-"""letters by which a word is taken for a random one"""
+"""fewest letters of a word that can look random"""
 _LONGEST_WORD = 30
 _SHORTEST_PARTS = 2.5
-"""letters, in the mean; in a random text capital and small letters take turns faster than in any CamelCase"""
+"""mean number of letters; random text alternates between capital and small letters faster than CamelCase"""
 
 
 def literal(message: str) -> str:
-    """Return what failures with such a message have in common: the longest piece of its first line without numbers, ids and
-    quoted values, or, where that is next to nothing, with them.
+    """Return the longest part of the first line that similar failures share: without numbers, IDs and quoted values.
 
-    Words that look random, and what stands beside the name of a secret, are never in it: a draft is going to be committed.
+    If that is too short, return the longest part with them. The part never contains random words or values of secrets,
+    because drafts are committed.
     """
     first = _first_line(message)
     stable = _QUOTED.sub(_CUT, _without_brackets(first))
@@ -125,8 +125,9 @@ def literal(message: str) -> str:
 
 
 def narrow(message: str) -> str:
-    """Return the longest piece of the message's first line that a failure with the same cause has as well: with quoted values,
-    and, where values were compared, with numbers.
+    """Return the longest part of the first line that failures with the same cause share.
+
+    It includes quoted values, and numbers if values were compared.
     """
     first = _first_line(message)
     compared = first.removeprefix("AssertionError: ").startswith("assert ")
@@ -148,7 +149,7 @@ def _has_digit(word: str) -> bool:
 
 
 def _without_brackets(line: str) -> str:
-    """Return ``line`` without what stands from the first brace to the last, and from the first bracket to the last."""
+    """Return ``line`` without the text between the outermost braces and between the outermost brackets."""
     for opening, closing in ("{}", "[]"):
         start, end = line.find(opening), line.rfind(closing)
         if 0 <= start < end:
@@ -157,13 +158,13 @@ def _without_brackets(line: str) -> str:
 
 
 def _pieces(line: str, varies: Callable[[str], bool] = lambda _: False) -> list[str]:
-    """Return the stretches of ``line`` between the words that vary, and those that may be secrets."""
+    """Return the parts of ``line`` between words that vary or may be secrets."""
     kept = [_CUT if MASK in word or varies(word) or hidden else word for word, hidden in _words(line)]
     return [" ".join(piece.split()).strip(" .,:;()") for piece in "".join(kept).split(_CUT)]
 
 
 def _words(line: str) -> Iterator[tuple[str, bool]]:
-    """Yield the words of ``line`` and the spaces between them, each with whether it may be a secret."""
+    """Yield (word or spaces, whether it may be a secret)."""
     before, in_key = "", False
     for word in re.findall(r"\s+|\S+", line):
         if word.isspace():
@@ -177,14 +178,14 @@ def _words(line: str) -> Iterator[tuple[str, bool]]:
 
 
 def _holds_parameters(word: str) -> bool:
-    """Whether ``word`` is an address with a query or a user, or names a secret and its value."""
+    """Return whether ``word`` is a URL with a query or a user, or contains a secret with its name."""
     name, equals, value = word.partition("=")
     address = "://" in word and ("?" in word or "@" in word)
     return address or (bool(equals and value) and is_secret_parameter(name.strip("\"'([{<,").rpartition("&")[2]))
 
 
 def _is_random(word: str) -> bool:
-    """Whether ``word`` looks like made by a machine, as far as its letters show it."""
+    """Return whether the letters of ``word`` look random."""
     if _CODE.search(word):
         return True
     for segment in _SEGMENT.findall(word):
@@ -200,20 +201,20 @@ def _is_random(word: str) -> bool:
 
 
 def _example(message: str) -> str:
-    """Return the message's first line without what may be a secret."""
+    """Return the first line of the message without possible secrets."""
     return "".join("…" if hidden else word for word, hidden in _words(_first_line(message)))[:200]
 
 
 def _likeness(failing: Failing) -> tuple[object, ...]:
     details = failing.details
     wire = (details.status, details.service, details.via, details.sqlstate, details.nats)
-    # What the wire says is the better signature: messages change with every release.
+    # Protocol fields are the better signature: messages change with every release.
     message = "" if _is_on_the_wire(details) else literal(details.message)
     return (failing.environment, failing.flaky, details.phase, details.kind, *wire, message)
 
 
 def _is_on_the_wire(details: FailureDetails) -> bool:
-    """Whether an answer tells this failure from others of its kind."""
+    """Return whether a status or error code identifies the failure."""
     return any(value is not None for value in (details.status, details.sqlstate, details.nats))
 
 
@@ -226,7 +227,7 @@ def _draft(cluster: Sequence[Failing], executed: Sequence[str], taken: Counter[s
         name=name if taken[name] == 1 else f"{name}-{taken[name]}",
         environment=first.environment,
         phase=first.details.phase,
-        expect="flaky" if first.flaky else "fails",
+        expect="flaky" if first.flaky else "fail",
         match=_match(cluster),
         tests=compressed(nodes, executed),
         count=len(nodes),
@@ -252,17 +253,17 @@ def _match(cluster: Sequence[Failing]) -> Match:
 
 
 def compressed(nodes: Sequence[str], executed: Sequence[str]) -> tuple[str, ...]:
-    """Return the fewest selectors, none of a whole top folder, that cover ``nodes`` and no other of ``executed``."""
+    """Return the fewest selectors that cover ``nodes`` and no other test of ``executed``; never the top folder."""
     wanted = set(nodes)
     foreign = {key for node in executed if node not in wanted for key in keys_of(Subject(node))}
     places = {node: [key for key in keys_of(Subject(node)) if _is_place(key) and key not in foreign] for node in nodes}
     covering = Counter(key for keys in places.values() for key in keys)
-    # A file with one failed test is not a failed file: of two that cover the same tests, the narrower is meant.
+    # Of two selectors that cover the same tests, prefer the narrower one.
     return tuple(dict.fromkeys(max(keys, key=covering.__getitem__, default=node) for node, keys in places.items()))
 
 
 def _is_place(key: str) -> bool:
-    """Whether ``key`` is a part of a node id, and more than the top folder of all tests."""
+    """Return whether ``key`` is part of a node ID below the top folder."""
     return parse(key).rank[0] > GROUP and ("/" in key or "::" in key)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, remaining, wrapped
 from pytest_gaia.verdict.classify import Classification, Outcome
-from pytest_gaia.verdict.evaluated import EvaluatedRun, over_caps
+from pytest_gaia.verdict.evaluated import EvaluatedRun, over_limits
 from pytest_gaia.wording import counted
 
 _SOON = 7
@@ -75,7 +75,7 @@ def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
         elif left <= _SOON:
             yield f"expectation {expectation.id} expires in {counted(left, 'day')}; {_ask(expectation)}"
     if evaluated.partial:
-        yield from over_caps(evaluated.classifications, evaluated.expectations)
+        yield from over_limits(evaluated.classifications, evaluated.expectations)
     for classification in evaluated.classifications:
         if classification.outcome == "unexpected pass" or (
             classification.outcome == "passed" and classification.reason

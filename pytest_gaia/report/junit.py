@@ -76,7 +76,7 @@ def _tag(each: Classification, evaluated: EvaluatedRun) -> str:
         return ""
     if each.outcome == "unexpected pass" and not each.blocks:
         # Where everything is tolerated, it is worth a note.
-        return "" if evaluated.context.tolerance.kind == "open" else "failure"
+        return "" if evaluated.context.tolerance.kind == "advisory" else "failure"
     if each.blocks or each.outcome == "incomplete":
         return "error" if each.outcome in _ERRORS else "failure"
     return "skipped"

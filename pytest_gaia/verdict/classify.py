@@ -1,4 +1,4 @@
-"""The judge: a pure function of raw evidence, rules, environment, observed capabilities and date."""
+"""Classify the result of one test by the expectations that apply. Pure functions."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -32,28 +32,28 @@ Outcome = Literal[
 EXECUTED: frozenset[Outcome] = frozenset(
     ("passed", "failed", "error", "crashed", "expected failure", "tolerated", "unexpected pass")
 )
-"""what a test that ran can come to"""
+"""outcomes of tests that ran"""
 ACCEPTED: frozenset[Outcome] = frozenset(("expected failure", "tolerated"))
-"""what a failure comes to that is let through"""
+"""outcomes of failures that do not block"""
 
-_PASSED = "the test passed, and its own strict xfail says that it must not"
+_PASSED = "the test passed, but is marked xfail(strict=True)"
 _WHOLE = frozenset(PHASES)
-"""the phases of a test that ran to its end"""
+"""phases of a completed test"""
 _WHEN = attrgetter("when")
 
 
 class Classification(msgspec.Struct, frozen=True, gc=False):
-    """What one test came to under one environment's rules."""
+    """Outcome of one test in one environment."""
 
     node: str
     outcome: Outcome
     blocks: bool = False
-    """whether it alone rejects the release"""
+    """whether it blocks the release"""
     reason: str = ""
     expectations: tuple[str, ...] = ()
-    """the rules that decided it"""
+    """IDs of the expectations that decided the outcome"""
     overridden: tuple[tuple[str, str], ...] = ()
-    """rules that cover the test and did not decide it, each with the reason"""
+    """expectations that cover the test but did not decide the outcome, each with the reason"""
     retried: bool = False
     """whether it was attempted more than once"""
 
@@ -63,26 +63,26 @@ OUTCOME: Callable[[Classification], Outcome] = attrgetter("outcome")
 
 @dataclass(frozen=True, slots=True)
 class PhaseOutcome:
-    """What the rules say to one failed phase: the rule that excuses it, or what kept each from doing so."""
+    """Classification of one failed phase: the expectation that covers it, or why none does."""
 
     expectation: Expectation | None = None
     native: str | None = None
-    """the reason of pytest's own xfail, where that is accepted"""
+    """reason of pytest's xfail, if it is accepted"""
     refusals: tuple[tuple[str, str], ...] = ()
 
     @property
     def accepted(self) -> bool:
-        """Whether the failure was expected."""
+        """Whether the failure is expected."""
         return self.expectation is not None or self.native is not None
 
     @property
     def text(self) -> str:
-        """What a failed test says of the rules that did not excuse it."""
-        return "\n".join(f"rule {expectation} did not excuse: {reason}" for expectation, reason in self.refusals)
+        """One line per expectation that does not cover the failure."""
+        return "\n".join(f"expectation {expectation} did not match: {reason}" for expectation, reason in self.refusals)
 
 
 def subject_of(record: TestRecord) -> Subject:
-    """Return what selectors look at."""
+    """Return the test of ``record``, for selectors."""
     return Subject(record.subject or record.node, _as_set(record.markers), _as_set(record.services))
 
 
@@ -91,19 +91,19 @@ _as_set = lru_cache(maxsize=256)(frozenset[str])
 
 
 def classify(record: TestRecord, expectations: ExpectationSet, context: Context) -> Classification:
-    """Judge one test. Only an explicit pass is a pass; what is not known gates, or holds."""
+    """Classify one test. Only an explicit pass is a pass; unknown results block or hold."""
     return classify_by(expectations.resolution(subject_of(record), context), record, context)
 
 
 def classify_by(resolution: Resolution, record: TestRecord, context: Context) -> Classification:
-    """Judge one test by the rules that stand for it."""
-    if not resolution.tied and record.clean:
+    """Classify one test by the resolved expectations."""
+    if not resolution.conflicting and record.clean:
         return _passed(record, resolution)
     if record.state == "crashed" or (record.state == "not collected" and not record.phases):
         return Classification(record.node, record.state, blocks=True, reason=record.message)
     if record.state == "deselected":
         return Classification(record.node, "deselected")
-    if resolution.tied:
+    if resolution.conflicting:
         return _disputed(record, resolution)
     classification = _other(record, resolution, context)
     return (
@@ -114,23 +114,23 @@ def classify_by(resolution: Resolution, record: TestRecord, context: Context) ->
 
 
 def _other(record: TestRecord, resolution: Resolution, context: Context) -> Classification:
-    """Judge a test that did not pass at once, or of which not everything is known."""
+    """Classify a test that did not pass at the first attempt, or whose results are incomplete."""
     failed = [phase for phase in record.phases if phase.outcome == "failed"]
     if failed:
         return _failed(record, failed, resolution, context)
-    if (record.attempt > 1 or record.earlier) and context.tolerance.kind == "zero":
-        reason = f"it failed before attempt {max(record.attempt, 2)}: a retry is no pass here"
-        return Classification(record.node, "failed", blocks=True, reason=reason, overridden=resolution.silent)
+    if (record.attempt > 1 or record.earlier) and context.tolerance.kind == "strict":
+        reason = f"failed before attempt {max(record.attempt, 2)}; a retry does not count in this environment"
+        return Classification(record.node, "failed", blocks=True, reason=reason, overridden=resolution.overridden_ids)
     left_out = [phase for phase in record.phases if phase.outcome != "passed"]
     if left_out:
-        # What was skipped counts, even if something else did not apply.
+        # A skip takes precedence over "not applicable".
         skipped = next((phase for phase in left_out if phase.outcome == "skipped"), left_out[0])
         return _left_out(record, skipped, resolution, context)
     return _passed(record, resolution)
 
 
 def classify_phase(phase: Phase, resolution: Resolution, context: Context) -> PhaseOutcome:
-    """Hold one failed phase against the rules that stand for its test."""
+    """Classify one failed phase by the expectations that apply to its test."""
     details = details_of(phase)
     refusals: list[tuple[str, str]] = []
     for expectation in resolution.effective:
@@ -143,18 +143,18 @@ def classify_phase(phase: Phase, resolution: Resolution, context: Context) -> Ph
 
 
 def details_of(phase: Phase) -> FailureDetails:
-    """Return what a rule's signature is held against."""
+    """Return the details that signatures are compared with."""
     if phase.failure is None:
         return FailureDetails(phase.when, "error")
     known = msgspec.structs.asdict(phase.failure)
-    # For people: no rule is held against the class of an exception.
+    # The class of an exception is shown, but not compared.
     del known["exception"]
     return FailureDetails(phase.when, **known)
 
 
 def _failed(record: TestRecord, failed: Iterable[Phase], resolution: Resolution, context: Context) -> Classification:
     held = [(phase, classify_phase(phase, resolution, context)) for phase in failed]
-    overridden = resolution.silent
+    overridden = resolution.overridden_ids
     unexpected = [(phase, answer) for phase, answer in held if not answer.accepted]
     if not unexpected:
         expectations = tuple(dict.fromkeys(answer.expectation.id for _, answer in held if answer.expectation))
@@ -165,47 +165,51 @@ def _failed(record: TestRecord, failed: Iterable[Phase], resolution: Resolution,
         )
     refusals = tuple(refusal for _, answer in unexpected for refusal in answer.refusals)
     reason = "\n".join(text for phase, answer in unexpected for text in (_short(phase), answer.text) if text)
-    if context.tolerance.kind == "open" and not record.core and all(phase.when == "call" for phase, _ in unexpected):
+    if (
+        context.tolerance.kind == "advisory"
+        and not record.core
+        and all(phase.when == "call" for phase, _ in unexpected)
+    ):
         return Classification(record.node, "tolerated", reason=reason, overridden=overridden + refusals)
     outcome: Outcome = "failed" if any(phase.when == "call" for phase, _ in unexpected) else "error"
     return Classification(record.node, outcome, blocks=True, reason=reason, overridden=overridden + refusals)
 
 
 def _left_out(record: TestRecord, phase: Phase, resolution: Resolution, context: Context) -> Classification:
-    overridden = resolution.silent
+    overridden = resolution.overridden_ids
     if phase.outcome == "not applicable":
         return Classification(record.node, "not applicable", reason=phase.reason, overridden=overridden)
     details = FailureDetails(phase.when, "", phase.reason)
     listed = tuple(
         expectation.id
         for expectation in resolution.effective
-        if expectation.expect == "skips" and not mismatch(expectation.match, details)
+        if expectation.expect == "skip" and not mismatch(expectation.match, details)
     )
-    allowed = context.tolerance.skip == "allowed" or (context.tolerance.skip == "listed" and bool(listed))
+    allowed = context.tolerance.skip == "allowed" or (context.tolerance.skip == "expected" and bool(listed))
     return Classification(
         record.node, "skipped", blocks=not allowed, reason=phase.reason, expectations=listed, overridden=overridden
     )
 
 
 def _disputed(record: TestRecord, resolution: Resolution) -> Classification:
-    claims = ", ".join(f"{expectation.id} expects {expectation.expect}" for expectation in resolution.tied)
-    reason = f"equally specific rules disagree about it: {claims}"
-    return Classification(record.node, "error", blocks=True, reason=reason, overridden=resolution.silent)
+    claims = ", ".join(f"{expectation.id} expects {expectation.expect}" for expectation in resolution.conflicting)
+    reason = f"equally specific expectations conflict: {claims}"
+    return Classification(record.node, "error", blocks=True, reason=reason, overridden=resolution.overridden_ids)
 
 
 def _passed(record: TestRecord, resolution: Resolution) -> Classification:
-    overridden = resolution.silent
+    overridden = resolution.overridden_ids
     if not _WHOLE.issubset(map(_WHEN, record.phases)):
         return Classification(
-            record.node, "incomplete", reason=record.message or "it did not run to its end", overridden=overridden
+            record.node, "incomplete", reason=record.message or "it did not complete", overridden=overridden
         )
-    if resolution.expect == "fails":
-        reason = f"expected to fail by {', '.join(resolution.speaking)}"
+    if resolution.expect == "fail":
+        reason = f"expected to fail: {', '.join(resolution.effective_ids)}"
         return Classification(
-            record.node, "unexpected pass", reason=reason, expectations=resolution.speaking, overridden=overridden
+            record.node, "unexpected pass", reason=reason, expectations=resolution.effective_ids, overridden=overridden
         )
     reason = f"passed on attempt {record.attempt}" if record.attempt > 1 else ""
-    return Classification(record.node, "passed", False, reason, resolution.speaking, overridden)
+    return Classification(record.node, "passed", False, reason, resolution.effective_ids, overridden)
 
 
 def _short(phase: Phase) -> str:

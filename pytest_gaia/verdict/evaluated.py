@@ -1,4 +1,4 @@
-"""A judged run: every judgement, and one word: may the release go on, and if not, why not."""
+"""Evaluate a run: classify every test, and decide the verdict with its reasons."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +23,7 @@ from pytest_gaia.verdict.classify import (
 )
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord, tested_addresses
 from pytest_gaia.verdict.plan import missing_reason, not_passed
+from pytest_gaia.wording import counted
 
 Word = Literal["PROMOTE", "PARTIAL", "REJECT", "DRIFT", "HOLD", "INFRA"]
 
@@ -30,66 +31,66 @@ EXIT_CODES: dict[Word, int] = {"PROMOTE": 0, "PARTIAL": 0, "REJECT": 1, "DRIFT":
 """pytest's own codes, 0 to 6, keep their meaning"""
 
 CANNOT_PROMOTE = "partial run: cannot promote a release"
-"""the first reason of every PARTIAL"""
+"""first reason of every PARTIAL"""
 _NAMED = 20
-"""how many tests a reason names"""
+"""most tests that a reason lists"""
 _NO_EXPECTATIONS = ExpectationSet()
 _OWN_CODES = (2, 3, 4)
-"""pytest's exit codes: interrupted, failed inside, called wrongly"""
+"""pytest's exit codes: interrupted, internal error, usage error"""
 _SELECTED = ("ran", "crashed", "never ran")
 """states of tests that were selected"""
 _EVALUATED = (0, 1, 5)
-"""pytest's exit codes of which records say more: all passed, some failed, nothing selected"""
-_ENDINGS = {2: "the run was interrupted", 3: "pytest failed inside", 4: "pytest was called wrongly"}
+"""pytest's exit codes for which the results are more precise: passed, failed, no tests"""
+_ENDINGS = {2: "the run was interrupted", 3: "pytest had an internal error", 4: "pytest had a usage error"}
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the run as a whole."""
+    """Facts about the run as a whole."""
 
     planned: int = 0
     """tests that were selected"""
     missing: int = 0
-    """selected tests of which nothing is known"""
+    """selected tests without a result"""
     unavailable: str = ""
     """why the environment could not be tested"""
     interrupted: str = ""
-    """why the run ended before its time"""
+    """why the run ended early"""
     changed: tuple[str, ...] = ()
-    """what was another at the end than before the first test"""
+    """what changed in the environment between the first test and the end"""
     undeployed: str = ""
-    """why what was to be deployed does not run"""
+    """why the deployment does not run"""
     not_passed: str = ""
-    """which tests of the sealed plan were not passed"""
+    """required tests that did not pass"""
     held: str = ""
-    """what was found after the end of the run"""
+    """problem found after the end of the run"""
     unused: tuple[str, ...] = ()
-    """active rules that cover no test of a complete run"""
+    """active expectations that cover no test of a complete run"""
     partial: tuple[str, ...] = ()
-    """what was left out of the run; empty for a full run"""
+    """what was not selected; empty for a full run"""
     full_required: bool = False
-    """whether a partial run is not enough"""
+    """whether the run must be a full run"""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The word, and every reason for it."""
+    """The verdict and its reasons."""
 
     word: Word
     reasons: tuple[str, ...]
 
     @property
     def exit_code(self) -> int:
-        """What the run ends with."""
+        """Exit code of the run."""
         return EXIT_CODES[self.word]
 
 
 def decide(
     classifications: Sequence[Classification], expectations: Sequence[Expectation], facts: Facts, context: Context
 ) -> Verdict:
-    """Return the verdict. INFRA wins over REJECT over HOLD over DRIFT over PARTIAL; all else is PROMOTE."""
+    """Return the verdict: the first of INFRA, REJECT, HOLD, DRIFT and PARTIAL that has a reason, otherwise PROMOTE."""
     counts: Counter[Outcome] = Counter(map(OUTCOME, classifications))
-    # Of those that passed, which are nearly all, everything is said by their number.
+    # Nearly all tests pass, and of those only the number matters.
     others = [
         classification
         for classification in classifications
@@ -99,7 +100,7 @@ def decide(
         "INFRA": [facts.unavailable] if facts.unavailable else [],
         "REJECT": [*([facts.undeployed] if facts.undeployed else []), *_blocking(others)],
         "HOLD": _holding(others, counts, expectations, facts, context),
-        "DRIFT": _drifting(others, facts) if context.tolerance.kind != "open" else [],
+        "DRIFT": _drifting(others, facts) if context.tolerance.kind != "advisory" else [],
         "PARTIAL": [CANNOT_PROMOTE, *facts.partial] if facts.partial else [],
     }
     for word, found in reasons.items():
@@ -109,7 +110,7 @@ def decide(
 
 
 def accepted(classifications: Sequence[Classification]) -> int:
-    """How many failures the environment's rules and tolerance have let through."""
+    """Return the number of failures that the expectations and the tolerance accept."""
     return sum(classification.outcome in ACCEPTED for classification in classifications)
 
 
@@ -131,51 +132,51 @@ def _holding(
     checks = (
         (facts.held, facts.held),
         (facts.interrupted, facts.interrupted),
-        (not facts.planned, "nothing was selected"),
+        (not facts.planned, "no test was selected"),
         (not (counts["passed"] or counts["unexpected pass"]), "no test passed"),
-        (counts["incomplete"], f"{counts['incomplete']} tests did not run to their end"),
+        (counts["incomplete"], f"{counted(counts['incomplete'], 'test')} did not complete"),
         (facts.not_passed, facts.not_passed),
-        (facts.missing > 0, f"nothing is known of {facts.missing} selected tests"),
+        (facts.missing > 0, f"{counted(facts.missing, 'selected test')} without a result"),
         (
             facts.full_required and facts.partial,
-            f"a full run is required (--gaia-require-full), and this one is partial: {'; '.join(facts.partial)}",
+            f"a full run is required (--gaia-require-full), but this run is partial: {'; '.join(facts.partial)}",
         ),
         (
-            not facts.partial and executed < tolerance.least_executed,
-            f"{executed} tests ran, at least {tolerance.least_executed} must",
+            not facts.partial and executed < tolerance.min_tests,
+            f"only {counted(executed, 'test')} ran; at least {tolerance.min_tests} required (tolerance.min_tests)",
         ),
         (
             tolerance.budget is not None and spent > tolerance.budget,
-            f"{spent} failures were excused, the budget is {tolerance.budget}",
+            f"{spent} accepted failures exceed the failure budget of {tolerance.budget} (tolerance.budget)",
         ),
     )
     found = [reason for holds, reason in checks if holds]
-    # A part of the suites cannot show whether the number in the file is wrong: it only warns.
-    return [*found, *facts.changed, *([] if facts.partial else over_caps(classifications, expectations))]
+    # In a partial run, an exceeded limit is only a warning.
+    return [*found, *facts.changed, *([] if facts.partial else over_limits(classifications, expectations))]
 
 
-def over_caps(classifications: Iterable[Classification], expectations: Iterable[Expectation]) -> list[str]:
-    """Return a sentence for each rule that excused more tests than its ``max_tests`` allows, and what to do about it."""
+def over_limits(classifications: Iterable[Classification], expectations: Iterable[Expectation]) -> list[str]:
+    """Return a message for each expectation that covers more failures than its ``max_failures``."""
     accepted: defaultdict[str, list[str]] = defaultdict(list)
     for each in classifications:
         if each.outcome in ("expected failure", "skipped"):
             for expectation in each.expectations:
                 accepted[expectation].append(each.node)
-    capped = (
-        (expectation, expectation.max_tests, accepted[expectation.id])
+    limited = (
+        (expectation, expectation.max_failures, accepted[expectation.id])
         for expectation in expectations
-        if expectation.max_tests is not None
+        if expectation.max_failures is not None
     )
-    return [_over_its_cap(expectation, most, nodes) for expectation, most, nodes in capped if len(nodes) > most]
+    return [_over_limit(expectation, most, nodes) for expectation, most, nodes in limited if len(nodes) > most]
 
 
-def _over_its_cap(expectation: Expectation, most: int, nodes: Sequence[str]) -> str:
-    line = f":{expectation.max_tests_line}" if expectation.max_tests_line else ""
+def _over_limit(expectation: Expectation, most: int, nodes: Sequence[str]) -> str:
+    line = f":{expectation.max_failures_line}" if expectation.max_failures_line else ""
     place = f" ({expectation.place}{line})" if expectation.place else ""
-    more = f" and {len(nodes) - _NAMED} more (-v names them)" if len(nodes) > _NAMED else ""
+    more = f" and {len(nodes) - _NAMED} more (-v lists them)" if len(nodes) > _NAMED else ""
     return (
-        f"rule {expectation.id}{place} excused {len(nodes)} tests, its max_tests is {most}; "
-        f"set max_tests = {len(nodes)} if they all fail for its reason: {', '.join(nodes[:_NAMED])}{more}"
+        f"expectation {expectation.id}{place} covers {len(nodes)} failures, but max_failures is {most}; "
+        f"set max_failures = {len(nodes)} if all have the same cause: {', '.join(nodes[:_NAMED])}{more}"
     )
 
 
@@ -186,53 +187,56 @@ def _drifting(classifications: Sequence[Classification], facts: Facts) -> list[s
         if each.outcome == "unexpected pass"
         for expectation in each.expectations
     )
-    reasons = [f"{count} tests passed that rule {expectation} expects to fail" for expectation, count in passed.items()]
-    return reasons + [f"rule {expectation} covers no test" for expectation in facts.unused]
+    reasons = [
+        f"{counted(count, 'test')} passed although {expectation} expects failures"
+        for expectation, count in passed.items()
+    ]
+    return reasons + [f"expectation {expectation} covers no test" for expectation in facts.unused]
 
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """One run under one environment's rules on one day."""
+    """One run, evaluated in one environment on one day."""
 
     start: RunStart
     end: RunEnd | None
     context: Context
     expectations: tuple[Expectation, ...]
-    """all rules that the run was judged by, applicable or not"""
+    """all expectations of the project, applicable or not"""
     classifications: tuple[Classification, ...]
     verdict: Verdict
     blocking_in_production: int
-    """how many tests would gate under production's rules"""
+    """number of tests that would block in production"""
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """member → every address at which it was tested"""
+    """addresses at which each service was tested"""
 
     @property
     def exit_code(self) -> int:
-        """What the run ends with: pytest's own code where that says more than a verdict could."""
+        """Exit code of the run: that of pytest if pytest itself failed, otherwise that of the verdict."""
         return self.end.pytest_exit if self.end and self.end.pytest_exit in _OWN_CODES else self.verdict.exit_code
 
     @property
     def partial(self) -> tuple[str, ...]:
-        """What was left out of the run; empty for a full run, and where the record does not say."""
+        """What was not selected; empty for a full run and for results logs without this field."""
         return (self.end.partial if self.end else None) or ()
 
     @cached_property
     def counts(self) -> Counter[Outcome]:
-        """Outcome → tests."""
+        """Number of tests by outcome."""
         return Counter(map(OUTCOME, self.classifications))
 
     @property
     def accepted(self) -> int:
-        """How many failures were let through."""
+        """Number of accepted failures."""
         return accepted(self.classifications)
 
     def using(self, expectation: Expectation) -> int:
-        """How many failures ``rule`` excused."""
+        """Return the number of failures that ``expectation`` covers."""
         return self._using[expectation.id]
 
     @cached_property
     def _using(self) -> Counter[str]:
-        # Counted once for all rules: a run can have as many rules as tests.
+        # Count once: a run can have as many expectations as tests.
         accepted = (each.expectations for each in self.classifications if each.outcome == "expected failure")
         return Counter(expectation for expectations in accepted for expectation in expectations)
 
@@ -244,7 +248,7 @@ def evaluate_run(
     expectations: ExpectationSet,
     context: Context,
 ) -> EvaluatedRun:
-    """Judge a run. The same arguments give the same result: a replay is this very call with other rules or dates."""
+    """Evaluate a run. ``gaia replay`` calls this with other expectations, environments or dates."""
     resolutions = list(map(expectations.under(context), map(subject_of, records)))
     classifications = tuple(map(classify_by, resolutions, records, repeat(context)))
     facts = _facts(records, end, resolutions, expectations, context)
@@ -252,9 +256,9 @@ def evaluate_run(
         facts = replace(facts, not_passed=missing_reason(len(end.sealed), not_passed(end.sealed, classifications)))
     verdict = decide(classifications, expectations.expectations, facts, context)
     production = replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
-    # No rule can name production, so none has to be asked; and what passed at once gates nowhere.
+    # No expectation applies to production, and tests that passed at once never block.
     doubtful = (
-        record for record, come_to in zip(records, classifications, strict=True) if not _at_once(record, come_to)
+        record for record, outcome in zip(records, classifications, strict=True) if not _at_once(record, outcome)
     )
     blocking = sum(classify(record, _NO_EXPECTATIONS, production).blocks for record in doubtful)
     return EvaluatedRun(
@@ -269,8 +273,8 @@ def evaluate_run(
     )
 
 
-def _at_once(record: TestRecord, come_to: Classification) -> bool:
-    return come_to.outcome in ("passed", "unexpected pass") and record.attempt == 1 and not record.earlier
+def _at_once(record: TestRecord, outcome: Classification) -> bool:
+    return outcome.outcome in ("passed", "unexpected pass") and record.attempt == 1 and not record.earlier
 
 
 def _facts(
@@ -281,9 +285,9 @@ def _facts(
     context: Context,
 ) -> Facts:
     if end is None:
-        return Facts(planned=len(records), interrupted="the run was killed before its end")
+        return Facts(planned=len(records), interrupted="the run was killed before it ended")
     unused: tuple[str, ...] = ()
-    # In a selection, a rule without tests says nothing; in a complete run it is a rule too many.
+    # Only a complete run can show that an expectation is unused.
     if end.complete:
         covered = _covering(resolutions)
         active = (
@@ -305,16 +309,16 @@ def _facts(
 
 
 def _covering(resolutions: Sequence[Resolution]) -> set[str]:
-    """The rules that are about any of the tests. Tests that the same rules cover share one standing."""
+    """Return the IDs of expectations that cover a test. Tests that the same expectations cover share one resolution."""
     each_once = dict(zip(map(id, resolutions), resolutions, strict=True))
     return {expectation for resolution in each_once.values() for expectation in resolution.covering}
 
 
 def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
     if end.lost:
-        return f"ended before their time: {', '.join(end.lost)}"
+        return f"these workers ended early: {', '.join(end.lost)}"
     if end.pytest_exit == 1 and not any(_failed(record) for record in records):
-        return "pytest counted a failure that no record shows"
+        return "pytest reports a failure that is missing in the results"
     return (
         "" if end.pytest_exit in _EVALUATED else _ENDINGS.get(end.pytest_exit, f"pytest ended with {end.pytest_exit}")
     )
@@ -326,9 +330,9 @@ def _failed(record: TestRecord) -> bool:
 
 
 def worst_of_each(classifications: Iterable[Classification]) -> list[Classification]:
-    """Return the worst judgement of each test, in the order in which tests come first. Deselected ones are left out.
+    """Return the worst classification of each test, in order, without deselected tests.
 
-    A test is judged more than once if it ran on several workers, or ran to its end and took its worker down elsewhere.
+    A test has several if it ran on several workers, or completed and later crashed its worker.
     """
     worst: dict[str, Classification] = {}
     for each in classifications:

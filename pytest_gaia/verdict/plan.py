@@ -1,7 +1,7 @@
-"""The sealed plan: which tests a run owes, written down and hashed before anything is deployed.
+"""The test plan: the required tests of a run, written and hashed before anything is deployed.
 
-What is left out afterwards (``-k``, ``-m``, ``--deselect``, ``--lf``, ``-x``, an emptied suite) cannot turn a stage
-green: every test of the plan must have passed, or be excused by a rule, or not apply for a reason that is known.
+A test that is missing in the run (``-k``, ``-m``, ``--deselect``, ``--lf``, ``-x``, an empty suite) makes the verdict HOLD:
+every test of the plan must pass, fail as expected, or not apply.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from pytest_gaia.verdict.classify import Classification
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"
 
 _NAMED = 3
-"""how many tests a reason names"""
+"""most tests that a reason lists"""
 
 
 class PlannedTest(msgspec.Struct, frozen=True, order=True, gc=False):
-    """One test that the run owes."""
+    """One required test."""
 
     node: str
     markers: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class PlannedTest(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 class PlannedObjective(msgspec.Struct, frozen=True, order=True, gc=False):
-    """One service level objective that the run will be measured by."""
+    """One service level objective of the run."""
 
     route: str
     percentile: float
@@ -41,26 +41,26 @@ class PlannedObjective(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is decided before a run begins, and that nothing may change afterwards."""
+    """Required tests and objectives, fixed before the run."""
 
     format: Literal["gaia-plan/1"] = FORMAT
     environment: str
     release: str = msgspec.field(default="", name="bundle")
     suites: tuple[str, ...]
     tests: tuple[PlannedTest, ...]
-    """by node id"""
+    """sorted by node ID"""
     objectives: tuple[PlannedObjective, ...] = ()
     expectations_digest: str = msgspec.field(name="policy", default="")
-    """SHA-256 of the rules in force"""
+    """SHA-256 of the expectations"""
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the content, however the file is laid out."""
+        """SHA-256 of the content in hex, independent of the format of the file."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """The node ids."""
+        """Node IDs of the tests."""
         return tuple(test.node for test in self.tests)
 
 
@@ -70,34 +70,34 @@ def write_plan(path: Path, plan: Plan) -> None:
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a plan; raises ``ConfigError`` for a file that cannot be read, or is none."""
+    """Read a test plan. Raises ``ConfigError`` for an unreadable or invalid file."""
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a sealed plan (see --gaia-plan-out): {error}.") from None
+        raise ConfigError(f"{path}: not a test plan (see --gaia-plan-out): {error}.") from None
     if not plan.tests:
-        raise ConfigError(f"{path}: this plan owes no test, and would prove nothing.")
+        raise ConfigError(f"{path}: the test plan contains no test.")
     return plan
 
 
-def not_passed(sealed: Iterable[str], classifications: Sequence[Classification]) -> tuple[str, ...]:
-    """Return the sealed tests that have neither passed nor are excused; those that gate are told elsewhere."""
-    shown = {classification.node for classification in classifications if _shows(classification)}
-    return tuple(node for node in sealed if node not in shown)
+def not_passed(required: Iterable[str], classifications: Sequence[Classification]) -> tuple[str, ...]:
+    """Return the ``required`` tests that neither passed nor failed as expected."""
+    shown = {classification.node for classification in classifications if _counts(classification)}
+    return tuple(node for node in required if node not in shown)
 
 
-def missing_reason(sealed: int, missing: Sequence[str]) -> str:
-    """Return in words that sealed tests were not passed; '' if all were."""
+def missing_reason(required: int, missing: Sequence[str]) -> str:
+    """Return a message for required tests that did not pass; '' if all passed."""
     if not missing:
         return ""
     named = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
-    return f"{len(missing)} of {sealed} sealed tests were not passed: {named}"
+    return f"{len(missing)} of {required} required tests did not pass: {named}"
 
 
-def _shows(classification: Classification) -> bool:
+def _counts(classification: Classification) -> bool:
     if classification.outcome == "skipped":
-        # A skip is an answer only where a rule asks for it.
+        # A skip counts only if an expectation covers it.
         return bool(classification.expectations)
     return classification.outcome in ("passed", "unexpected pass", "expected failure", "tolerated", "not applicable")

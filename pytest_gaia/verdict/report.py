@@ -6,15 +6,22 @@ from typing import Any, Literal
 
 import msgspec
 
-from pytest_gaia.expectations.expectation import SAID, Expectation
+from pytest_gaia.config.tolerance import ToleranceKind
+from pytest_gaia.expectations.expectation import MEANING, Expectation
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceHealth
 
-# Ledgers hold digests that were computed with these names.
-_IN_DIGEST = {"reason": "why", "justification": "widened"}
+_KIND_IN_FILE: dict[ToleranceKind, Literal["open", "listed", "zero"]] = {
+    "advisory": "open",
+    "known-failures": "listed",
+    "strict": "zero",
+}
+# Ledgers contain digests that were computed with these names.
+_KEYS_IN_DIGEST = {"reason": "why", "created": "added", "max_failures": "max_tests", "justification": "widened"}
+_EXPECT_IN_DIGEST = {"fail": "fails", "pass": "passes", "skip": "skips"}
 
 FORMAT: Literal["gaia-verdict/1"] = "gaia-verdict/1"
 
@@ -111,7 +118,7 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         services=evaluated.start.services,
         deployment=evaluated.start.deployment,
         changed=evaluated.end.changed if evaluated.end else (),
-        tolerance=context.tolerance.kind,
+        tolerance=_KIND_IN_FILE[context.tolerance.kind],
         evaluated_as_of=context.today.isoformat(),
         started=evaluated.start.started,
         finished=evaluated.end.finished if evaluated.end else "",
@@ -153,8 +160,13 @@ def schema() -> dict[str, Any]:
 
 def expectations_digest(expectations: tuple[Expectation, ...]) -> str:
     """Return the SHA-256 of all rules, whatever the order and the spelling of their files."""
-    plain = [{_IN_DIGEST.get(name, name): getattr(each, name) for name in SAID} for each in expectations]
+    plain = [_in_digest(each) for each in expectations]
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
+
+
+def _in_digest(expectation: Expectation) -> dict[str, Any]:
+    values = {_KEYS_IN_DIGEST.get(name, name): getattr(expectation, name) for name in MEANING}
+    return {**values, "expect": _EXPECT_IN_DIGEST.get(expectation.expect, expectation.expect)}
 
 
 def _use(expectation: Expectation, evaluated: EvaluatedRun) -> ExpectationUse:

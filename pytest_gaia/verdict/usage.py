@@ -1,4 +1,4 @@
-"""What recorded runs say of rules: which still excuse something, and which failures none excuses."""
+"""Find unused expectations and unexpected failures in results logs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,18 +13,18 @@ from pytest_gaia.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
-    """A rule, or a part of one, that the runs did not need."""
+class Unused:
+    """An expectation, or a part of one, that is not needed."""
 
     expectation: Expectation
     reason: str
     nodes: tuple[str, ...] = ()
-    """tests that passed in every run though the rule still excuses others; empty where it excused nothing"""
+    """tests that passed in every run, if the expectation still covers other failures"""
 
 
 @dataclass(slots=True)
 class _Use:
-    """One rule in one run."""
+    """Use of one expectation in one run."""
 
     inapplicable: str | None
     passed: set[str] = field(default_factory=set)
@@ -32,26 +32,26 @@ class _Use:
 
     @property
     def clean(self) -> bool:
-        """Whether its tests ran, and none of them needed it."""
+        """Whether its tests ran and none failed."""
         return bool(self.passed) and not self.accepted
 
 
-def idle(expectations: Iterable[Expectation], runs: Sequence[EvaluatedRun], *, clean_runs: int) -> list[Idle]:
-    """Return the rules that excused nothing in any of ``runs``, the oldest run first.
+def unused(expectations: Iterable[Expectation], runs: Sequence[EvaluatedRun], *, clean_runs: int) -> list[Unused]:
+    """Return the expectations that covered no failure in any of ``runs``, which are sorted by time.
 
-    A flaky rule is idle only after ``clean_runs`` runs in a row in which its tests passed. A rule of whose environments
-    none was run, or whose tests were not run, is not judged at all.
+    A flaky expectation is unused after ``clean_runs`` consecutive runs in which its tests passed. Expectations whose
+    environments or tests did not run are not reported.
     """
     used = [_uses(run) for run in runs]
     found = [
-        _idle(expectation, [each[expectation.id] for each in used if expectation.id in each], clean_runs)
+        _unused(expectation, [each[expectation.id] for each in used if expectation.id in each], clean_runs)
         for expectation in expectations
     ]
     return [each for each in found if each is not None]
 
 
 def _uses(run: EvaluatedRun) -> dict[str, _Use]:
-    """Return id → what became of each rule that names the environment of ``run``."""
+    """Return the use of each expectation that names the environment of ``run``, by ID."""
     named = (expectation for expectation in run.expectations if run.context.environment in expectation.environments)
     uses = {expectation.id: _Use(expectation.inapplicable(run.context)) for expectation in named}
     for classification in run.classifications:
@@ -63,34 +63,30 @@ def _uses(run: EvaluatedRun) -> dict[str, _Use]:
     return uses
 
 
-def _idle(expectation: Expectation, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
-    if expectation.expect == "passes" or not uses:
+def _unused(expectation: Expectation, uses: Sequence[_Use], clean_runs: int) -> Unused | None:
+    if expectation.expect == "pass" or not uses:
         return None
     reasons = [use.inapplicable for use in uses if use.inapplicable]
     if len(reasons) == len(uses):
-        return Idle(expectation, f"never applied: {reasons[-1]}")
+        return Unused(expectation, f"did not apply in any run: {reasons[-1]}")
     if expectation.expect == "flaky":
         return _flaky(expectation, uses, clean_runs)
     passed, accepted = _all(use.passed for use in uses), _all(use.accepted for use in uses)
     if passed and not accepted:
-        return Idle(
-            expectation, f"excused nothing: {counted(len(passed), 'test')} passed in {counted(len(uses), 'run')}"
+        return Unused(
+            expectation, f"{counted(len(passed), 'test')} passed in {counted(len(uses), 'run')}, and none failed"
         )
     healed = tuple(sorted(passed - accepted))
-    return Idle(expectation, f"{len(healed)} of its tests passed every time", healed) if healed else None
+    return Unused(expectation, f"{counted(len(healed), 'test')} passed in every run", healed) if healed else None
 
 
-def _flaky(expectation: Expectation, uses: Sequence[_Use], clean_runs: int) -> Idle | None:
+def _flaky(expectation: Expectation, uses: Sequence[_Use], clean_runs: int) -> Unused | None:
     clean = 0
     for use in reversed(uses):
         if not use.clean:
             break
         clean += 1
-    return (
-        Idle(expectation, f"stale: its tests passed in the last {counted(clean, 'run')}")
-        if clean >= clean_runs
-        else None
-    )
+    return Unused(expectation, f"all tests passed in the last {counted(clean, 'run')}") if clean >= clean_runs else None
 
 
 def _all(sets: Iterable[set[str]]) -> set[str]:
@@ -98,7 +94,7 @@ def _all(sets: Iterable[set[str]]) -> set[str]:
 
 
 def unexpected(runs: Sequence[tuple[RecordedRun, EvaluatedRun]]) -> Iterator[Failing]:
-    """Yield the first failure of each test in each run that no rule excuses; flaky if the test has passed as well."""
+    """Yield the first unexpected failure of each test in each run; flaky if the test also passed."""
     passed = {
         (evaluated.context.environment, each.node)
         for _, evaluated in runs

@@ -39,14 +39,14 @@ TODAY = datetime.datetime.now(datetime.UTC).date()
 EXPIRES = TODAY + datetime.timedelta(days=60)
 
 EXPECTATION = """
-why = "{why}"
+reason = "{why}"
 issue = "https://issues.example/{issue}"
 owner = "@models"
-added = {added}
+created = {added}
 expires = {expires}
 environments = ["sandbox"]
 tests = ["suites/models/test_models.py::{test}"]
-expect = "fails"
+expect = "fail"
 match = {{ status = 404 }}
 """
 
@@ -64,7 +64,7 @@ def make_project(folder: Path) -> Path:
     (folder / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
     (folder / "suites" / "models" / "test_models.py").write_text(CHECKS)
     for name, (why, issue, test) in EXPECTATIONS.items():
-        text = EXPECTATION.format(why=why, issue=issue, test=test, added=TODAY, expires=EXPIRES)
+        text = EXPECTATION.format(why=why, issue=issue, test=test, created=TODAY, expires=EXPIRES)
         (folder / "suites" / "expectations" / f"{name}.toml").write_text(text)
     return folder
 

@@ -142,7 +142,7 @@ def test_an_address_configures_a_name_and_what_follows_the_name_stays_strict(
 
     assert production.urls == {"gateway": "https://shop.example"}
     assert (production.writes, production.experimental, production.core_only) == (False, False, True)
-    assert production.tolerance == Tolerance(kind="zero", budget=0, xfail="fails", skip="fails", least_executed=20)
+    assert production.tolerance == Tolerance(kind="strict", budget=0, xfail="fail", skip="fail", min_tests=20)
     assert production.stage.require_signed
     assert (production.safe_posts, production.hosts, production.suites) == ((), (), None)
 

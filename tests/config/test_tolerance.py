@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.config.environment import Environment
 
-ZERO = Tolerance(kind="zero", budget=0, xfail="fails", skip="fails", least_executed=20)
+ZERO = Tolerance(kind="strict", budget=0, xfail="fail", skip="fail", min_tests=20)
 
 
 def resolved(root: Path, name: str, text: str = "", *, simulate: bool = False) -> Environment:
@@ -29,14 +29,14 @@ def test_the_shipped_environments_tolerate_less_the_closer_they_are_to_users(tmp
     found = Project(tmp_path).tolerances
 
     assert {name: each.kind for name, each in found.items()} == {
-        "sandbox": "listed",
-        "local": "listed",
-        "dev": "open",
-        "staging": "listed",
-        "production": "zero",
+        "sandbox": "known-failures",
+        "local": "known-failures",
+        "dev": "advisory",
+        "staging": "known-failures",
+        "production": "strict",
     }
     assert found["staging"].budget == 130
-    assert found["staging"].least_executed == 50
+    assert found["staging"].min_tests == 50
     assert found["production"] == ZERO
 
 
@@ -50,9 +50,9 @@ def test_a_new_environment_accepts_only_what_is_listed(tmp_path: Path) -> None:
 def test_a_project_changes_it_key_by_key_and_the_source_is_known(tmp_path: Path) -> None:
     staging = resolved(tmp_path, "staging", "[env.staging.tolerance]\nbudget = 3\n")
 
-    assert (staging.tolerance.budget, staging.tolerance.least_executed) == (3, 50)
+    assert (staging.tolerance.budget, staging.tolerance.min_tests) == (3, 50)
     assert staging.sources["tolerance.budget"] == "gaia.toml:2"
-    assert staging.sources["tolerance.least_executed"] == "default"
+    assert staging.sources["tolerance.min_tests"] == "default"
 
 
 def test_a_rehearsal_has_the_tolerance_of_what_it_simulates(tmp_path: Path) -> None:
@@ -61,35 +61,35 @@ def test_a_rehearsal_has_the_tolerance_of_what_it_simulates(tmp_path: Path) -> N
 
 
 def test_zero_forgets_what_a_lower_layer_allowed(tmp_path: Path) -> None:
-    text = '[env.staging.tolerance]\nkind = "zero"\n'
+    text = '[env.staging.tolerance]\nkind = "strict"\n'
 
     tolerance = resolved(tmp_path, "staging", text).tolerance
 
-    assert (tolerance.kind, tolerance.budget, tolerance.xfail, tolerance.skip) == ("zero", 0, "fails", "fails")
-    assert tolerance.least_executed == 50
+    assert (tolerance.kind, tolerance.budget, tolerance.xfail, tolerance.skip) == ("strict", 0, "fail", "fail")
+    assert tolerance.min_tests == 50
 
 
 def test_production_may_ask_for_more_evidence(tmp_path: Path) -> None:
-    assert resolved(tmp_path, "production", "[env.production.tolerance]\nleast_executed = 90\n").tolerance == Tolerance(
-        kind="zero", budget=0, xfail="fails", skip="fails", least_executed=90
+    assert resolved(tmp_path, "production", "[env.production.tolerance]\nmin_tests = 90\n").tolerance == Tolerance(
+        kind="strict", budget=0, xfail="fail", skip="fail", min_tests=90
     )
 
 
 @pytest.mark.parametrize(
     ("name", "line", "problem"),
     [
-        ("production", 'kind = "listed"', "kind: production tolerates nothing, whatever a file says: kind is \"zero\""),
-        ("production", 'kind = "open"', "kind: production tolerates nothing"),
-        ("production", "budget = 1", "budget: production tolerates nothing, whatever a file says: budget is 0"),
-        ("production", 'xfail = "expected"', 'xfail: production tolerates nothing, whatever a file says: xfail is "fails"'),
-        ("production", 'skip = "allowed"', "skip: production tolerates nothing"),
-        ("staging", 'skip = "listed"\nkind = "zero"', 'skip: the kind here is zero: skip is "fails"; leave this out.'),
-        ("staging", 'kind = "lsited"', "kind: unknown value 'lsited'; did you mean listed? Known: listed, open, zero."),
+        ("production", 'kind = "known-failures"', "kind: the tolerance of production is always strict, which requires kind = \"strict\""),
+        ("production", 'kind = "advisory"', "kind: the tolerance of production is always strict"),
+        ("production", "budget = 1", "budget: the tolerance of production is always strict, which requires budget = 0"),
+        ("production", 'xfail = "expected"', 'xfail: the tolerance of production is always strict, which requires xfail = "fail"'),
+        ("production", 'skip = "allowed"', "skip: the tolerance of production is always strict"),
+        ("staging", 'skip = "expected"\nkind = "strict"', 'skip: kind = "strict", which requires skip = "fail"; remove this key.'),
+        ("staging", 'kind = "lsited"', "kind: unknown value 'lsited'; Known: advisory, known-failures, strict."),
         ("staging", "bugdet = 3", "bugdet: unknown key; did you mean budget?"),
         ("staging", "budget = -1", "budget: expected a whole number >= 0"),
         ("staging", "budget = 1.5", "budget: expected a whole number, got a number"),
-        ("staging", "longest_rule_days = 0", "longest_rule_days: expected a whole number >= 1"),
-        ("staging", 'xfail = "allowed"', "xfail: unknown value 'allowed'; Known: expected, fails."),
+        ("staging", "max_expectation_age_days = 0", "max_expectation_age_days: expected a whole number >= 1"),
+        ("staging", 'xfail = "allowed"', "xfail: unknown value 'allowed'; Known: expected, fail."),
     ],
 )  # fmt: skip
 def test_a_usage_error_names_line_key_and_what_is_right(tmp_path: Path, name: str, line: str, problem: str) -> None:

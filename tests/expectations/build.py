@@ -16,10 +16,10 @@ ADDED, EXPIRES = date(2026, 3, 1), date(2026, 3, 28)
 ENVIRONMENTS = {name: tolerance_of(name, {}) for name in ("sandbox", "dev", "staging", "production")}
 
 EXPECTATION = """\
-why = "personas are not deployed yet"
+reason = "personas are not deployed yet"
 issue = "GAIA-412"
 owner = "@persona-team"
-added = 2026-03-01
+created = 2026-03-01
 expires = 2026-03-28
 environments = ["staging"]
 tests = ["suites/personas"]
@@ -33,7 +33,7 @@ def expectation(expectation_id: str, *tests: str, **more: Any) -> Expectation:
         "reason": "not deployed yet",
         "issue": "GAIA-1",
         "owner": "@team",
-        "added": ADDED,
+        "created": ADDED,
         "expires": EXPIRES,
         "environments": ("staging",),
         "match": Match(status=(503,)),

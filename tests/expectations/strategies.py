@@ -126,7 +126,7 @@ def expectations(draw: st.DrawFn, failed: Failed, expectation_id: str = "new") -
         expectation_id,
         draw(selector).text,
         expect=expect,
-        match=Match() if expect == "passes" else draw(match),
+        match=Match() if expect == "pass" else draw(match),
         phases=frozenset(draw(st.lists(st.sampled_from(phases), min_size=1))),
         when=draw(conditions(failed.circumstances, holding=flaw != "when")),
         environments=tuple(draw(st.lists(st.sampled_from(names), min_size=1, unique=True))),

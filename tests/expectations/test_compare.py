@@ -18,13 +18,13 @@ def test_what_is_accepted_in_both_is_no_difference() -> None:
 def test_each_expectation_is_named_with_its_tests_and_reason_it_does_not_hold_there() -> None:
     here_alone = expectation("here-alone", "suites/personas/test_crud.py::test_a")
     elsewhere = expectation("elsewhere", "suites/personas", environments=("dev",))
-    carve_out = expectation("carve-out", TESTS[1].node, expect="passes", match=Match())
+    carve_out = expectation("carve-out", TESTS[1].node, expect="pass", match=Match())
     found = differences(
         ExpectationSet([here_alone, elsewhere, carve_out]), TESTS, context("staging"), context("production")
     )
 
     assert [(each.expectation.id, each.reason, each.nodes) for each in found] == [
-        ("here-alone", "production excuses nothing", (TESTS[0].node,))
+        ("here-alone", "production has strict tolerance", (TESTS[0].node,))
     ]
 
 
@@ -32,5 +32,5 @@ def test_a_capability_makes_a_difference() -> None:
     expectations = ExpectationSet([expectation("bound", "suites/personas", when=(("chat", False),))])
     (found,) = differences(expectations, TESTS, context("staging"), context("staging", "chat"))
 
-    assert found.reason == "capability chat was observed, rule needs !chat"
+    assert found.reason == "requires !chat, and chat was observed"
     assert found.nodes == tuple(test.node for test in TESTS)

@@ -34,7 +34,7 @@ def test_the_most_specific_selector_wins(index: int) -> None:
     resolution = ExpectationSet([narrow, broad]).resolution(TEST, context())
 
     assert resolution.effective == (narrow,)
-    assert resolution.overridden == ((broad, "rule narrow is more specific"),)
+    assert resolution.overridden == ((broad, "narrow takes precedence: it is more specific"),)
 
 
 def test_of_equally_specific_expectations_the_one_with_more_conditions_wins() -> None:
@@ -42,7 +42,7 @@ def test_of_equally_specific_expectations_the_one_with_more_conditions_wins() ->
     resolution = ExpectationSet([plain, bound]).resolution(TEST, context())
 
     assert resolution.effective == (bound,)
-    assert resolution.overridden == ((plain, "rule b has more conditions"),)
+    assert resolution.overridden == ((plain, "b takes precedence: it has more conditions"),)
 
 
 def test_equal_expectations_that_agree_both_speak() -> None:
@@ -53,7 +53,7 @@ def test_equal_expectations_that_agree_both_speak() -> None:
     resolution = ExpectationSet([one, other]).resolution(TEST, context())
 
     assert resolution.effective == (one, other)
-    assert resolution.expect == "fails"
+    assert resolution.expect == "fail"
     assert [each.id for each in resolution.effective if not each.refusal(answered(404))] == ["other"]
 
 
@@ -61,9 +61,9 @@ def test_an_expectation_that_does_not_apply_leaves_the_word_to_a_broader_one() -
     broad = expectation("broad", "suites/personas")
 
     for narrow, reason in (
-        (expectation("narrow", NODE, expires=TODAY), f"expired {TODAY}"),
-        (expectation("narrow", NODE, environments=("dev",)), "environment staging is not among dev"),
-        (expectation("narrow", NODE, when=(("chat", True),)), "capability chat was not observed, rule needs chat"),
+        (expectation("narrow", NODE, expires=TODAY), f"expired on {TODAY}"),
+        (expectation("narrow", NODE, environments=("dev",)), "applies to dev only"),
+        (expectation("narrow", NODE, when=(("chat", True),)), "requires chat, and chat was not observed"),
     ):
         resolution = ExpectationSet([broad, narrow]).resolution(TEST, context())
         assert resolution.effective == (broad,)
@@ -76,19 +76,19 @@ def test_an_expectation_switches_itself_off_where_its_capability_answers() -> No
 
     assert expectations.resolution(TEST, context("staging", "gateway")).effective == (bound,)
     assert expectations.resolution(TEST, context("staging", "chat")).overridden == (
-        (bound, "capability chat was observed, rule needs !chat"),
+        (bound, "requires !chat, and chat was observed"),
     )
 
 
 @pytest.mark.parametrize("wanted", [False, True])
 def test_what_is_not_known_accepts_nothing_and_lifts_no_carve_out(wanted: bool) -> None:
     bound = expectation("bound", NODE, when=(("chat", wanted),))
-    carve_out = expectation("carve-out", NODE, when=(("chat", wanted),), expect="passes", match=Match())
+    carve_out = expectation("carve-out", NODE, when=(("chat", wanted),), expect="pass", match=Match())
     unknown = replace(context("staging", "gateway"), unknown=frozenset({"chat"}))
 
     needed = "chat" if wanted else "!chat"
     assert ExpectationSet([bound]).resolution(TEST, unknown).overridden == (
-        (bound, f"whether chat answers is not known, rule needs {needed}"),
+        (bound, f"requires {needed}, and it is unknown whether chat is reachable"),
     )
     assert ExpectationSet([carve_out]).resolution(TEST, unknown).effective == (carve_out,)
 
@@ -106,16 +106,16 @@ def test_nothing_speaks_where_the_tolerance_is_zero_even_if_named() -> None:
     resolution = ExpectationSet([named]).resolution(TEST, context("production"))
 
     assert resolution.effective == ()
-    assert resolution.overridden == ((named, "production excuses nothing"),)
+    assert resolution.overridden == ((named, "production has strict tolerance"),)
 
 
 def test_a_carve_out_is_more_specific_and_accepts_nothing() -> None:
     broad = expectation("broad", "suites/personas")
-    carve_out = expectation("carve-out", NODE, expect="passes", match=Match())
+    carve_out = expectation("carve-out", NODE, expect="pass", match=Match())
     resolution = ExpectationSet([broad, carve_out]).resolution(TEST, context())
 
-    assert resolution.expect == "passes"
-    assert [each.refusal(answered(503)) for each in resolution.effective] == [("it expects passes, not a failure",)]
+    assert resolution.expect == "pass"
+    assert [each.refusal(answered(503)) for each in resolution.effective] == [("expects pass, not a failure",)]
 
 
 def test_a_tie_that_disagrees_has_no_winner_and_is_a_usage_error() -> None:
@@ -125,16 +125,16 @@ def test_a_tie_that_disagrees_has_no_winner_and_is_a_usage_error() -> None:
 
     assert resolution.effective == ()
     assert resolution.overridden == (
-        (fails, "equally specific rules disagree: other"),
-        (flaky, "equally specific rules disagree: one"),
+        (fails, "equally specific expectations conflict: other"),
+        (flaky, "equally specific expectations conflict: one"),
     )
     with pytest.raises(ConfigError) as caught:
-        expectations.ties([subject("suites/other/test_x.py::test_y"), TEST], context())
+        expectations.check_conflicts([subject("suites/other/test_x.py::test_y"), TEST], context())
     message = str(caught.value)
     assert message.startswith(NODE)
-    assert "one expects fails (suites/expectations/one.toml)" in message
+    assert "one expects fail (suites/expectations/one.toml)" in message
     assert "other expects flaky" in message
-    expectations.ties([TEST], context("dev"))
+    expectations.check_conflicts([TEST], context("dev"))
 
 
 def test_a_more_specific_expectation_settles_a_tie() -> None:
@@ -142,7 +142,7 @@ def test_a_more_specific_expectation_settles_a_tie() -> None:
     resolution = ExpectationSet([*tie, expectation("settles", NODE)]).resolution(TEST, context())
 
     assert [each.id for each in resolution.effective] == ["settles"]
-    assert [reason for _, reason in resolution.overridden] == ["rule settles is more specific"] * 2
+    assert [reason for _, reason in resolution.overridden] == ["settles takes precedence: it is more specific"] * 2
 
 
 def test_an_expectation_with_several_selectors_speaks_through_its_most_specific_one() -> None:

@@ -56,8 +56,8 @@ def test_every_key_is_read(write: Write) -> None:
 phase = ["setup", "call"]
 when = { capability = ["!chat", "gateway"] }
 match = { status = [404, 503], via = "gateway", message = "unavailable" }
-max_tests = 8
-widened = "a second service moved"
+max_failures = 8
+justification = "a second service moved"
 """,
     )
     text = text.replace('["suites/personas"]', '["suites/personas/", "service:chat"]')
@@ -68,7 +68,7 @@ widened = "a second service moved"
             reason="personas are not deployed yet",
             issue="GAIA-412",
             owner="@persona-team",
-            added=date(2026, 3, 1),
+            created=date(2026, 3, 1),
             expires=date(2026, 3, 28),
             environments=("staging",),
             selectors=(parse("suites/personas"), parse("service:chat")),
@@ -76,7 +76,7 @@ widened = "a second service moved"
             phases=frozenset({"setup", "call"}),
             when=(("chat", False), ("gateway", True)),
             match=Match(status=(404, 503), via=("gateway",), message=("unavailable",)),
-            max_tests=8,
+            max_failures=8,
             justification="a second service moved",
         ),
     )
@@ -85,8 +85,8 @@ widened = "a second service moved"
 def test_what_is_left_out_has_the_documented_default(write: Write) -> None:
     (expectation,) = expectations_of(write(EXPECTATION))
 
-    assert (expectation.expect, expectation.phases, expectation.when, expectation.max_tests) == (
-        "fails",
+    assert (expectation.expect, expectation.phases, expectation.when, expectation.max_failures) == (
+        "fail",
         frozenset({"call"}),
         (),
         None,
@@ -103,30 +103,30 @@ def test_tables_may_be_written_out(write: Write) -> None:
 @pytest.mark.parametrize(
     ("key", "line", "expected"),
     [
-        ("why", 'wy = "x"', ":1: wy: unknown key; did you mean why?"),
-        ("why", 'why = " "', ":1: why: is empty"),
-        ("why", "why = 3", ":1: why: expected a string, got a number"),
-        ("why", "", ":1: the key `why` is missing."),
-        ("owner", "", ":1: the key `owner` is missing."),
-        ("owner", 'owner = ""', ":3: owner: is empty"),
+        ("reason", 'raeson = "x"', ":1: required keys are missing: `reason`."),
+        ("reason", 'reason = " "', ":1: reason: must not be empty"),
+        ("reason", "reason = 3", ":1: reason: expected a string, got a number"),
+        ("reason", "", ":1: required keys are missing: `reason`."),
+        ("owner", "", ":1: required keys are missing: `owner`."),
+        ("owner", 'owner = ""', ":3: owner: must not be empty"),
         ("issue", 'issue = "GAIA-412', ":2: not valid TOML"),
-        ("added", 'added = "2026-03-01"', ":4: added: expected a date, such as 2030-01-31, got a string"),
-        ("added", "added = 2026-03-01T10:00:00Z", ":4: added: expected a date, such as 2030-01-31, got a date with a time"),
-        ("added", "added = 2026-02-30", ":4: not valid TOML"),
-        ("expires", "expires = 2026-03-01", ":5: expires: 2026-03-01 is not after `added`, 2026-03-01."),
+        ("created", 'created = "2026-03-01"', ":4: created: expected a date, such as 2030-01-31, got a string"),
+        ("created", "created = 2026-03-01T10:00:00Z", ":4: created: expected a date, such as 2030-01-31, got a date with a time"),
+        ("created", "created = 2026-02-30", ":4: not valid TOML"),
+        ("expires", "expires = 2026-03-01", ":5: expires: 2026-03-01 is not after `created`, 2026-03-01."),
         ("environments", 'environments = ["stagign"]', ":6: environments: unknown environment 'stagign'; did you mean stag"),
-        ("environments", 'environments = ["production"]', ":6: environments: production tolerates nothing"),
-        ("environments", "environments = []", ":6: environments: is an empty list"),
+        ("environments", 'environments = ["production"]', ":6: environments: production has strict tolerance"),
+        ("environments", "environments = []", ":6: environments: must not be an empty list"),
         ("environments", 'environments = "staging"', ":6: environments: expected a list, got a string"),
-        ("environments", 'environments = ["dev", "dev"]', ":6: environments: 'dev' stands in it twice"),
-        ("tests", "tests = []", ":7: tests: is an empty list"),
-        ("tests", 'tests = [\n  "suites/a",\n  "suites/*",\n]', ":7: tests: 'suites/*' holds a wildcard"),
+        ("environments", 'environments = ["dev", "dev"]', ":6: environments: 'dev' is listed twice"),
+        ("tests", "tests = []", ":7: tests: must not be an empty list"),
+        ("tests", 'tests = [\n  "suites/a",\n  "suites/*",\n]', ":7: tests: 'suites/*' contains a wildcard"),
         ("tests", 'tests = ["service:chta"]', ":7: tests: unknown service 'chta'; did you mean chat?"),
-        ("tests", 'tests = ["suites/a", "suites/a"]', ":7: tests: 'suites/a' stands in it twice"),
-        ("match", "", ":1: expect: 'fails' needs a `match`"),
-        ("match", "match = {}", ":1: expect: 'fails' needs a `match`"),
+        ("tests", 'tests = ["suites/a", "suites/a"]', ":7: tests: 'suites/a' is listed twice"),
+        ("match", "", ":1: expect: 'fail' needs a `match`"),
+        ("match", "match = {}", ":1: expect: 'fail' needs a `match`"),
         ("match", 'expect = "flaky"', ":8: expect: 'flaky' needs a `match`"),
-        ("match", 'expect = "fail"', ":8: expect: unknown value 'fail'; did you mean fails? Known: fails, flaky, passes, skips"),
+        ("match", 'expect = "failing"', ":8: expect: unknown value 'failing'; did you mean fail? Known: fail, flaky, pass, skip"),
         ("match", "match = 503", ":8: match: expected a table, got a number"),
         ("match", "match = { sttus = 503 }", ":8: match.sttus: unknown key; did you mean status?"),
         ("match", "match = { status = true }", ":8: match.status: expected a whole number or a list, got true or false"),
@@ -135,19 +135,19 @@ def test_tables_may_be_written_out(write: Write) -> None:
         ("match", 'match = { method = "get" }', ":8: match.method: unknown value 'get'"),
         ("match", 'match = { via = "direkt" }', ":8: match.via: unknown value 'direkt'; did you mean direct?"),
         ("match", 'match = { service = ["chat", "aset"] }', ":8: match.service: unknown value 'aset'; did you mean asset?"),
-        ("match", 'match = { message = "" }', ":8: match.message: is empty"),
-        ("match", 'match = { route = "api" }', ":8: match.route: 'api' is no path template"),
-        ("match", 'match = { sqlstate = "4250" }', ":8: match.sqlstate: '4250' is no SQLSTATE"),
+        ("match", 'match = { message = "" }', ":8: match.message: must not be empty"),
+        ("match", 'match = { route = "api" }', ":8: match.route: 'api' is not a path template"),
+        ("match", 'match = { sqlstate = "4250" }', ":8: match.sqlstate: '4250' is not a SQLSTATE"),
         ("match", "[match]\nstatus = 503\nvia = 3", ":10: match.via: expected a string"),
-        ("match", 'expect = "passes"\nmatch = { status = 503 }', ":9: match.status: says nothing beside expect = 'passes'"),
-        ("match", 'expect = "passes"\nphase = "call"', ":9: phase: says nothing beside expect = 'passes'"),
-        ("match", 'expect = "passes"\nmax_tests = 3', ":9: max_tests: says nothing beside"),
-        ("match", 'expect = "skips"\nmatch = { kind = "http" }', ":9: match.kind: says nothing beside expect = 'skips'"),
+        ("match", 'expect = "pass"\nmatch = { status = 503 }', ":9: match.status: has no effect with expect = 'pass'"),
+        ("match", 'expect = "pass"\nphase = "call"', ":9: phase: has no effect with expect = 'pass'"),
+        ("match", 'expect = "pass"\nmax_failures = 3', ":9: max_failures: has no effect with"),
+        ("match", 'expect = "skip"\nmatch = { kind = "http" }', ":9: match.kind: has no effect with expect = 'skip'"),
         ("expires", 'expires = 2026-03-28\nphase = "cal"', ":6: phase: unknown value 'cal'; did you mean call?"),
-        ("expires", "expires = 2026-03-28\nphase = []", ":6: phase: is an empty list"),
-        ("expires", "expires = 2026-03-28\nmax_tests = 0", ":6: max_tests: expected a whole number >= 1"),
-        ("expires", "expires = 2026-03-28\nmax_tests = 1.5", ":6: max_tests: expected a whole number, got a number"),
-        ("expires", 'expires = 2026-03-28\nwidened = ""', ":6: widened: is empty"),
+        ("expires", "expires = 2026-03-28\nphase = []", ":6: phase: must not be an empty list"),
+        ("expires", "expires = 2026-03-28\nmax_failures = 0", ":6: max_failures: expected a whole number >= 1"),
+        ("expires", "expires = 2026-03-28\nmax_failures = 1.5", ":6: max_failures: expected a whole number, got a number"),
+        ("expires", 'expires = 2026-03-28\njustification = ""', ":6: justification: must not be empty"),
         ("expires", 'expires = 2026-03-28\nwhen = { capability = "!cht" }', ":6: when.capability: unknown capability 'cht'; did"),
         ("expires", 'expires = 2026-03-28\nwhen = { capability = ["chat", "!chat"] }', ":6: when.capability: 'chat' and '!chat'"),
         ("expires", 'expires = 2026-03-28\nwhen = { capable = "chat" }', ":6: when.capable: unknown key; did you mean capability?"),
@@ -157,19 +157,19 @@ def test_a_usage_error_names_file_line_key_and_the_right_name(write: Write, key:
     message = usage_error_of(write(replaced(key, line)))
 
     assert message.startswith(f"suites/expectations/persona-cut-over.toml{expected}")
-    assert "\n" not in message
+    assert "\n" not in message or line.startswith("raeson")
 
 
 @pytest.mark.parametrize("name", ["Persona.toml", "persona_cut.toml", "-a.toml", "a--b.toml", "a b.toml"])
 def test_a_file_is_named_in_kebab_case(write: Write, name: str) -> None:
-    assert f"suites/expectations/{name}:1: a rule is named in lower-case" in usage_error_of(write(EXPECTATION, name))
+    assert f"suites/expectations/{name}:1: name the file with lower-case" in usage_error_of(write(EXPECTATION, name))
 
 
 def test_a_file_that_is_not_utf_8_is_named(write: Write) -> None:
     root = write(EXPECTATION)
-    (root / "suites/expectations/persona-cut-over.toml").write_bytes(b'why = "\xff"')
+    (root / "suites/expectations/persona-cut-over.toml").write_bytes(b'reason = "\xff"')
 
-    assert "persona-cut-over.toml: not UTF-8 (byte 7)" in usage_error_of(root)
+    assert "persona-cut-over.toml: not UTF-8 (byte 10)" in usage_error_of(root)
 
 
 def test_one_id_in_two_folders_is_a_usage_error(write: Write) -> None:
@@ -177,29 +177,32 @@ def test_one_id_in_two_folders_is_a_usage_error(write: Write) -> None:
     (root / "more").mkdir()
     (root / "more/persona-cut-over.toml").write_text(EXPECTATION)
 
-    with pytest.raises(ConfigError, match=r"more/persona-cut-over\.toml:1: the rule persona-cut-over is in suites"):
+    with pytest.raises(
+        ConfigError, match=r"more/persona-cut-over\.toml:1: the expectation persona-cut-over is also defined in suites"
+    ):
         load([root / "suites/expectations", root / "more"], ENVIRONMENTS, rootdir=root)
 
 
-def test_all_usage_errors_are_found_and_the_first_is_told(write: Write) -> None:
+def test_all_problems_of_all_files_are_reported(write: Write) -> None:
     write(EXPECTATION, "b.toml")
-    write(replaced("why", "wy = 1"), "a.toml")
+    write(replaced("reason", "raeson = 1"), "a.toml")
     root = write(replaced("owner", ""), "c.toml")
     reading = read(folders_of([root / "suites"]), ENVIRONMENTS, rootdir=root)
 
     assert [expectation.id for expectation in reading.expectations] == ["b"]
-    assert [usage_error.partition(":")[0].rpartition("/")[2] for usage_error in reading.usage_errors] == [
+    assert [usage_error.partition(":")[0].rpartition("/")[2] for usage_error in reading.problems] == [
+        "a.toml",
         "a.toml",
         "c.toml",
     ]
-    assert usage_error_of(root).endswith("\n1 more: `gaia policy lint` shows them.")
+    assert usage_error_of(root).splitlines() == list(reading.problems)
 
 
 def test_drafts_and_other_files_are_not_read(write: Write) -> None:
-    write('why = ""', "a.draft.toml")
-    root = write("not a rule", "README.md")
+    write('reason = ""', "a.draft.toml")
+    root = write("not an expectation", "README.md")
     (root / "suites/expectations/drafts").mkdir()
-    (root / "suites/expectations/drafts/b.toml").write_text("why = 1")
+    (root / "suites/expectations/drafts/b.toml").write_text("reason = 1")
 
     assert expectations_of(root) == ()
 

@@ -22,20 +22,20 @@ def test_keys_come_in_their_order_and_values_in_one_form() -> None:
 tests   = [ "suites/a",
             "suites/b" ]
 match.status = 503
-why = 'not
+reason = 'not
  there'
-max_tests=3
+max_failures=3
 match.via = "gateway"
 environments=["staging",]
 """
     untidy = untidy.replace("'not\n there'", "'not there'")
 
     assert formatted(untidy) == (
-        'why = "not there"\n'
+        'reason = "not there"\n'
         'environments = ["staging"]\n'
         'tests = ["suites/a", "suites/b"]\n'
         'match = { status = 503, via = "gateway" }\n'
-        "max_tests = 3\n"
+        "max_failures = 3\n"
     )
 
 

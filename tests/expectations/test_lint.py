@@ -33,9 +33,9 @@ def checks(*expectations: Expectation) -> list[tuple[str, str]]:
 def test_expectations_that_do_what_they_should_are_silent() -> None:
     assert (
         found(
-            expectation("one", "suites/personas", max_tests=3),
+            expectation("one", "suites/personas", max_failures=3),
             expectation("two", "suites/health/test_health.py"),
-            expectation("carve-out", "suites/personas/test_crud.py::test_a", expect="passes", match=Match()),
+            expectation("carve-out", "suites/personas/test_crud.py::test_a", expect="pass", match=Match()),
         )
         == []
     )
@@ -75,22 +75,22 @@ def test_two_expectations_that_say_the_same_are_duplicates_only_where_both_apply
 
 def test_an_expectation_that_others_always_precede_is_shadowed() -> None:
     broad = expectation("broad", "suites/health")
-    narrow = expectation("narrow", "suites/health/test_health.py", max_tests=1)
+    narrow = expectation("narrow", "suites/health/test_health.py", max_failures=1)
 
-    assert checks(broad, narrow) == [("shadowed", "broad"), ("uncapped", "broad")]
+    assert checks(broad, narrow) == [("shadowed", "broad"), ("no-limit", "broad")]
 
 
 def test_an_expectation_that_others_precede_only_under_a_condition_overlaps() -> None:
-    broad = expectation("broad", "suites/health", max_tests=1)
+    broad = expectation("broad", "suites/health", max_failures=1)
     narrow = expectation("narrow", "suites/health/test_health.py", when=(("chat", False),))
     (only,) = found(broad, narrow)
 
     assert (only.level, only.check) == ("warning", "overlap")
-    assert only.text == "does not speak for 1 of its tests where narrow does"
+    assert only.text == "narrow takes precedence for 1 of its tests; ignore this if it is intended"
 
 
 def test_expectations_whose_conditions_exclude_each_other_do_not_overlap() -> None:
-    broad = expectation("broad", "suites/health", max_tests=1, when=(("chat", True),))
+    broad = expectation("broad", "suites/health", max_failures=1, when=(("chat", True),))
     narrow = expectation("narrow", "suites/health/test_health.py", when=(("chat", False),))
 
     assert found(broad, narrow) == []
@@ -98,29 +98,30 @@ def test_expectations_whose_conditions_exclude_each_other_do_not_overlap() -> No
 
 def test_an_overlap_is_counted_in_tests() -> None:
     broad, narrow = (
-        expectation("broad", "suites/personas", max_tests=4),
+        expectation("broad", "suites/personas", max_failures=4),
         expectation("narrow", "suites/personas/test_crud.py"),
     )
 
-    assert [each.text for each in found(broad, narrow)] == ["does not speak for 3 of its tests where narrow does"]
+    assert [each.text for each in found(broad, narrow)] == [
+        "narrow takes precedence for 3 of its tests; ignore this if it is intended"
+    ]
 
 
 def test_a_carve_out_hides_nothing_that_should_speak() -> None:
-    broad = expectation("broad", "suites/personas", max_tests=3)
-    carve_out = expectation("carve-out", "suites/personas/test_crud.py", expect="passes", match=Match())
+    broad = expectation("broad", "suites/personas", max_failures=3)
+    carve_out = expectation("carve-out", "suites/personas/test_crud.py", expect="pass", match=Match())
 
     assert found(broad, carve_out) == []
 
 
 def test_a_tie_that_disagrees_is_found_whatever_capability_it_takes() -> None:
-    fails = expectation("one", "service:chat", max_tests=4, when=(("nats", True),))
-    flaky = expectation("two", "service:asset", max_tests=1, when=(("chat", False),), expect="flaky")
-    ties = [each for each in found(fails, flaky) if each.check == "tie"]
+    fails = expectation("one", "service:chat", max_failures=4, when=(("nats", True),))
+    flaky = expectation("two", "service:asset", max_failures=1, when=(("chat", False),), expect="flaky")
+    ties = [each for each in found(fails, flaky) if each.check == "conflict"]
 
     assert [each.expectation for each in ties] == ["one"]
     assert ties[0].text == (
-        "one expects fails and two expects flaky of suites/personas/test_more.py::test_d[x y] in staging, "
-        "equally specific"
+        "equally specific expectations conflict for suites/personas/test_more.py::test_d[x y] in staging: one expects fail, two expects flaky"
     )
 
 
@@ -147,30 +148,30 @@ def test_an_expired_expectation_is_not_called_shadowed_too() -> None:
 
 
 def test_an_expectation_may_live_as_long_as_the_strictest_of_its_environments_allows() -> None:
-    longest = ENVIRONMENTS["staging"].longest_rule_days
-    lives = expectation("lives", "suites/health/test_health.py", added=TODAY, expires=TODAY + timedelta(longest))
+    longest = ENVIRONMENTS["staging"].max_expectation_age_days
+    lives = expectation("lives", "suites/health/test_health.py", created=TODAY, expires=TODAY + timedelta(longest))
     longer = expectation(
-        "longer", "suites/health/test_health.py::test_up", added=TODAY, expires=TODAY + timedelta(longest + 1)
+        "longer", "suites/health/test_health.py::test_up", created=TODAY, expires=TODAY + timedelta(longest + 1)
     )
 
     assert checks(lives) == []
     assert [(each.check, each.text) for each in found(longer)] == [
-        ("long-lived", f"lives {longest + 1} days, and a rule for staging at most {longest}")
+        ("long-lived", f"is valid for {longest + 1} days; the limit in staging is {longest}")
     ]
 
 
 def test_an_expectation_of_tomorrow_is_pointed_out() -> None:
-    assert checks(expectation("early", "suites/health/test_health.py", added=TODAY + timedelta(1))) == [
-        ("added-later", "early")
+    assert checks(expectation("early", "suites/health/test_health.py", created=TODAY + timedelta(1))) == [
+        ("created-in-future", "early")
     ]
 
 
 @pytest.mark.parametrize(
     ("selector", "expected"),
     [
-        ("all", "all covers 5 tests, and there is no max_tests"),
-        ("service:chat", "service:chat covers 4 tests, and there is no max_tests"),
-        ("suites/personas", "suites/personas covers 4 tests, and there is no max_tests"),
+        ("all", "all covers 5 tests, and max_failures is not set"),
+        ("service:chat", "service:chat covers 4 tests, and max_failures is not set"),
+        ("suites/personas", "suites/personas covers 4 tests, and max_failures is not set"),
         ("suites/personas/test_crud.py", None),
     ],
 )
@@ -179,12 +180,12 @@ def test_a_broad_expectation_without_a_cap_is_pointed_out(selector: str, expecte
 
 
 def test_a_cap_that_caps_nothing_is_pointed_out() -> None:
-    assert checks(expectation("loose", "suites/personas", max_tests=5)) == [("loose-cap", "loose")]
-    assert checks(expectation("tight", "suites/personas", max_tests=4)) == []
+    assert checks(expectation("loose", "suites/personas", max_failures=5)) == [("loose-limit", "loose")]
+    assert checks(expectation("tight", "suites/personas", max_failures=4)) == []
 
 
 def test_tests_that_two_selectors_cover_are_counted_once() -> None:
-    assert checks(expectation("twice", "suites/personas", "suites/personas/test_crud.py", max_tests=4)) == []
+    assert checks(expectation("twice", "suites/personas", "suites/personas/test_crud.py", max_failures=4)) == []
 
 
 def test_errors_come_first() -> None:

@@ -81,8 +81,8 @@ def test_a_long_message_is_cut() -> None:
 def test_a_crash_is_never_matched() -> None:
     crash = FailureDetails("call", "crash", "worker gw0 crashed")
 
-    assert mismatch(Match(message=("crashed",)), crash) == ("kind crash, which always gates",)
-    assert "kind crash, which always gates" in mismatch(Match(kind=("crash",)), crash)
+    assert mismatch(Match(message=("crashed",)), crash) == ("kind crash, which always blocks",)
+    assert "kind crash, which always blocks" in mismatch(Match(kind=("crash",)), crash)
 
 
 def test_the_fields_are_those_of_a_details() -> None:

@@ -55,7 +55,7 @@ def test_the_order_of_files_makes_no_difference(scene: some.Scene, random: Rando
     random.shuffle(shuffled)
     one, other = (some.resolution(each, scene.failed) for each in (scene.expectations, shuffled))
 
-    assert (one.effective, one.tied, one.overridden) == (other.effective, other.tied, other.overridden)
+    assert (one.effective, one.conflicting, one.overridden) == (other.effective, other.conflicting, other.overridden)
 
 
 @given(some.scenes())

@@ -61,4 +61,4 @@ def test_every_command_is_described() -> None:
 def test_the_example_is_an_expectation() -> None:
     example = REFERENCE.partition("```toml\n")[2].partition("```")[0]
 
-    assert expectation_from(example, "suites/expectations/example.toml", ENVIRONMENTS).max_tests == 8
+    assert expectation_from(example, "suites/expectations/example.toml", ENVIRONMENTS).max_failures == 8

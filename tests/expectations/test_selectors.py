@@ -96,7 +96,7 @@ def test_keys_of_a_test_go_from_the_most_specific_to_all() -> None:
     ("text", "problem"),
     [
         ("", "empty"),
-        (" suites", "spaces at its ends"),
+        (" suites", "begins or ends with a space"),
         ("/suites/x", "absolute"),
         ("C:/suites", "absolute"),
         ("suites\\x", "backslash"),
@@ -109,10 +109,10 @@ def test_keys_of_a_test_go_from_the_most_specific_to_all() -> None:
         ("suites/x.py::", "empty name"),
         ("suites/x.py::::test_a", "empty name"),
         ("::test_a", "empty part"),
-        ("suites/x.py::test_a[b", "opens a bracket"),
+        ("suites/x.py::test_a[b", "does not end with"),
         ("suites/x.py::[b]", "empty name"),
-        ("service:", "names nothing"),
-        ("marker:", "names nothing"),
+        ("service:", "has no name"),
+        ("marker:", "has no name"),
     ],
 )
 def test_a_malformed_selector_says_what_is_wrong(text: str, problem: str) -> None:

@@ -28,7 +28,7 @@ def gaia(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_lint_finds_no_error_on_the_day_of_the_youngest_expectation() -> None:
     # On a day of their own: that a rule has expired by now must not turn this red, but `gaia policy lint`.
-    done = gaia("lint", f"--as-of={max(expectation.added for expectation in EXPECTATIONS)}")
+    done = gaia("lint", f"--as-of={max(expectation.created for expectation in EXPECTATIONS)}")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "error:" not in done.stdout
@@ -42,7 +42,7 @@ def test_files_are_written_in_the_one_way() -> None:
 def test_an_expectation_is_capped_and_binds_to_what_is_observed_or_to_an_environment_of_its_own(
     expectation: Expectation,
 ) -> None:
-    assert expectation.max_tests is not None
+    assert expectation.max_failures is not None
     assert expectation.when or len(expectation.environments) == 1
 
 

@@ -111,9 +111,9 @@ def test_a_draft_for_a_failure_that_nothing_tells_apart_asks_for_its_message(mes
     text = written(draft, TODAY, 90)
 
     assert tomllib.loads(text)["match"] == {"kind": "assertion", "message": ""}
-    for key in ("why", "issue", "owner"):
+    for key in ("reason", "issue", "owner"):
         text = text.replace(f'{key} = ""', f'{key} = "known"')
-    with pytest.raises(ConfigError, match=r"match\.message: is empty"):
+    with pytest.raises(ConfigError, match=r"match\.message: must not be empty"):
         expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS)
 
 
@@ -155,7 +155,7 @@ def test_a_message_of_any_length_has_a_piece(unit: str) -> None:
 def test_a_test_that_passed_too_is_drafted_as_flaky() -> None:
     assert [draft.expect for draft in drafted(failing(PERSONAS[0], flaky=True), failing(PERSONAS[1]))] == [
         "flaky",
-        "fails",
+        "fail",
     ]
 
 
@@ -184,9 +184,9 @@ def test_a_draft_lacks_what_only_people_know_and_is_no_expectation() -> None:
     text = written(draft, TODAY, 90)
     content = tomllib.loads(text)
 
-    assert (content["why"], content["issue"], content["owner"]) == ("", "", "")
-    assert (content["max_tests"], content["environments"]) == (1, ["staging"])
-    with pytest.raises(ConfigError, match="why: is empty"):
+    assert (content["reason"], content["issue"], content["owner"]) == ("", "", "")
+    assert (content["max_failures"], content["environments"]) == (1, ["staging"])
+    with pytest.raises(ConfigError, match="reason: must not be empty"):
         expectation_from(text, "staging-chat-503.toml", ENVIRONMENTS)
 
 
@@ -194,7 +194,7 @@ def test_a_draft_that_was_filled_in_is_an_expectation_that_accepts_its_failures(
     failure = failing(PERSONAS[2])
     (draft,) = drafted(failure)
     text = written(draft, TODAY, 90)
-    for key in ("why", "issue", "owner"):
+    for key in ("reason", "issue", "owner"):
         text = text.replace(f'{key} = ""', f'{key} = "known"')
     expectation = expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS)
 

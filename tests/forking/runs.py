@@ -44,13 +44,13 @@ PROJECT = """
 suites = ["suites"]
 [env.small]
 [env.small.tolerance]
-longest_rule_days = 100000
+max_expectation_age_days = 100000
 """
 EXPECTATION = """
-why = "a reason"
+reason = "a reason"
 issue = "GAIA-1"
 owner = "@team"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2099-01-01
 environments = ["small"]
 tests = ["suites/small/test_small.py::test_raises"]

@@ -25,7 +25,7 @@ nats = "disabled"
 [env.stage.urls]
 gateway = "{url}"
 [env.stage.tolerance]
-kind = "listed"
+kind = "known-failures"
 [env.stage.deploy]
 {deploy}
 services = ["gateway"]

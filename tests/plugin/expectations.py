@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 SHADOWED = """
-why = "the route is shadowed"
+reason = "the route is shadowed"
 issue = "GAIA-1"
 owner = "@models"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2099-01-01
 environments = ["small"]
-expect = "fails"
+expect = "fail"
 """
 """all of a rule but the tests that it selects and the failures that it matches"""

@@ -66,7 +66,7 @@ def test_an_expected_failure_is_red_and_known_with_all_that_was_agreed(left: Lef
 def test_an_unexpected_pass_is_red_and_names_the_expectation(left: Left) -> None:
     assert left.statuses["test_unexpected"] == "failed"
     assert left.message("test_unexpected").startswith(
-        "gaia: unexpected pass: expected to fail by fixed\nexpectation: fixed: "
+        "gaia: unexpected pass: expected to fail: fixed\nexpectation: fixed: "
     )
     assert left.labels("test_unexpected", "outcome") == ["unexpected pass"]
     assert left.labels("test_unexpected", "expectation") == ["fixed"]
@@ -81,7 +81,7 @@ def test_an_expected_failure_does_not_hide_what_breaks_after_it(left: Left) -> N
 
 def test_a_failure_that_no_expectation_accepts_says_why(left: Left) -> None:
     assert left.statuses["test_otherwise"] == "failed"
-    assert "rule otherwise did not excuse: no status, expected 404" in left.message("test_otherwise")
+    assert "expectation otherwise did not match: no status, expected 404" in left.message("test_otherwise")
     assert left.labels("test_otherwise", "expectation") == []
 
 

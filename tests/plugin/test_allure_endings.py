@@ -150,7 +150,7 @@ def test_retries_are_one_result_and_no_plain_pass(tmp_path: Path, server: Script
 
 
 def test_a_retry_that_is_no_pass_is_shown_as_it_was_evaluated(tmp_path: Path, server: ScriptedServer) -> None:
-    toml = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nkind = "zero"\n'
+    toml = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nkind = "strict"\n'
     make_project(tmp_path, CHECKS.format(ending="assert len(seen) > 1, 'torn'"), toml=toml)
 
     left = run(tmp_path, server.url, "--reruns=2", "--reruns-delay=0")

@@ -44,7 +44,9 @@ def test_another_word_for_expected_failures_is_refused(tmp_path: Path, server: S
 
 
 def test_an_open_environment_tolerates_and_shows_it(tmp_path: Path, server: ScriptedServer) -> None:
-    make_project(tmp_path, "def test_passes(): pass\ndef test_fails(): assert False\n", toml=TOML + 'kind = "open"\n')
+    make_project(
+        tmp_path, "def test_passes(): pass\ndef test_fails(): assert False\n", toml=TOML + 'kind = "advisory"\n'
+    )
 
     left = run(tmp_path, server.url)
 
@@ -55,7 +57,7 @@ def test_an_open_environment_tolerates_and_shows_it(tmp_path: Path, server: Scri
 
 def test_a_skip_that_blocks_is_not_grey(tmp_path: Path, server: ScriptedServer) -> None:
     checks = "import pytest\ndef test_passes(): pass\ndef test_skips(): pytest.skip('later')\n"
-    make_project(tmp_path, checks, toml=TOML + 'kind = "zero"\n')
+    make_project(tmp_path, checks, toml=TOML + 'kind = "strict"\n')
 
     left = run(tmp_path, server.url)
 

@@ -208,7 +208,7 @@ def test_nothing_is_deployed_for_no_tests(deployer: Deployer, way: Sequence[str]
 
     assert result.ret == 11
     assert deployer.calls == []
-    result.stdout.fnmatch_lines(["gaia verdict: HOLD on stage: nothing was selected*"])
+    result.stdout.fnmatch_lines(["gaia verdict: HOLD on stage: no test was selected*"])
 
 
 @alone_and_not

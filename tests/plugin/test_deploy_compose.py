@@ -20,7 +20,7 @@ suites = ["suites"]
 [env.local]
 from = "compose"
 [env.local.tolerance]
-least_executed = 1
+min_tests = 1
 [env.local.deploy]
 consecutive_successes = 1
 deadline = 20

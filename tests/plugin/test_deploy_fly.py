@@ -22,7 +22,7 @@ deploy_files = "deploy"
 [env.staging]
 from = "fly"
 [env.staging.tolerance]
-least_executed = 1
+min_tests = 1
 [env.staging.deploy]
 consecutive_successes = 1
 deadline = {deadline}

@@ -28,7 +28,7 @@ async def test_capabilities(gateway):
 """
 
 ROUTE = "/api/v0.2/models/capabilities"
-TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nlongest_rule_days = 100000\n'
+TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_another_status_is_not_accepted_and_the_failure_says_why(
     result = run(models, server)
 
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["rule models-shadowed did not excuse: status 500, expected 404|503"])
+    result.stdout.fnmatch_lines(["expectation models-shadowed did not match: status 500, expected 404|503"])
     result.stdout.fnmatch_lines(["gaia verdict: REJECT on small: 1 failed, 1 passed"])
 
 
@@ -125,7 +125,7 @@ def test_a_failed_assertion_is_not_accepted_by_a_status(models: pytest.Pytester,
     result = run(models, server)
 
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["rule models-shadowed did not excuse: no status, expected 404|503"])
+    result.stdout.fnmatch_lines(["expectation models-shadowed did not match: no status, expected 404|503"])
 
 
 def test_an_unexpected_pass_is_drift(models: pytest.Pytester, server: ScriptedServer) -> None:
@@ -137,7 +137,7 @@ def test_an_unexpected_pass_is_drift(models: pytest.Pytester, server: ScriptedSe
     result.stdout.fnmatch_lines(
         [
             "*test_capabilities: unexpected pass*",
-            "gaia verdict: DRIFT on small: 1 tests passed that rule models-shadowed*",
+            "gaia verdict: DRIFT on small: 1 test passed although models-shadowed*",
         ]
     )
 
@@ -152,7 +152,7 @@ def test_an_expectation_that_covers_nothing_is_drift_in_a_complete_run_only(
     result = run(models, server)
 
     assert result.ret == 10
-    result.stdout.fnmatch_lines(["gaia verdict: DRIFT on small: rule long-gone covers no test*"])
+    result.stdout.fnmatch_lines(["gaia verdict: DRIFT on small: expectation long-gone covers no test*"])
 
 
 def test_an_expired_expectation_accepts_nothing_and_warns(models: pytest.Pytester, server: ScriptedServer) -> None:
@@ -180,7 +180,7 @@ def test_runxfail_evaluates_without_accepting(models: pytest.Pytester, server: S
         (("owner", "owners"), "*models-shadowed.toml:*owners*did you mean owner*"),
         (('"small"', '"smal"'), "*models-shadowed.toml:*smal*did you mean small*"),
         (('"small"', '"production"'), "*models-shadowed.toml:*production*"),
-        (('expect = "fails"', 'expect = "fail"'), "*models-shadowed.toml:*expect*fail*"),
+        (('expect = "fail"', 'expect = "fail"'), "*models-shadowed.toml:*expect*fail*"),
         (("match = { status = [404, 503] }", ""), "*models-shadowed.toml:*match*"),
     ],
 )

@@ -76,7 +76,7 @@ SELECTION = (
     Way("by name", 11, "HOLD", args=("--deselect=suites/small",)),
     Way("an ignored folder", 11, "HOLD", args=("--ignore=suites/small",)),
     Way("no tests in the suite", 11, "HOLD", source=""),
-    Way("too few", 11, "HOLD", tolerance="least_executed = 2", says="1 tests ran, at least 2 must"),
+    Way("too few", 11, "HOLD", tolerance="min_tests = 2", says="only 1 test ran; at least 2 required"),
     Way("a path that is not there", 4, "HOLD", args=("suites/small/test_gone.py",)),
     Way("a command that nothing stands for", 4, "HOLD", args=("--gaia-command=deploy",)),
 )
@@ -84,11 +84,11 @@ SELECTION = (
 SKIPS = (
     Way("everything", 11, "HOLD", IMPORT + SKIPPED, says="no test passed"),
     Way("one, in zero", 1, "REJECT", PASSES + IMPORT + SKIPPED, tolerance=ZERO),
-    Way("one that no rule lists", 1, "REJECT", PASSES + IMPORT + SKIPPED, tolerance='skip = "listed"'),
+    Way("one that no rule lists", 1, "REJECT", PASSES + IMPORT + SKIPPED, tolerance='skip = "expected"'),
     Way(
         "one whose rule lists another reason", 1, "REJECT", PASSES + IMPORT + SKIPPED.replace("skipped", "fails"),
-        tolerance='skip = "listed"', expectation=EXPECTATION.replace('kind = "assertion", message = "broken"', 'message = "never"')
-        + 'expect = "skips"\n',
+        tolerance='skip = "expected"', expectation=EXPECTATION.replace('kind = "assertion", message = "broken"', 'message = "never"')
+        + 'expect = "skip"\n',
     ),
     Way("a module", 11, "HOLD", IMPORT + "pytest.skip('later', allow_module_level=True)\n" + FAILS),
     Way("a module, in zero", 1, "REJECT", IMPORT + "pytest.importorskip('not_there')\n" + FAILS, tolerance=ZERO),
@@ -115,7 +115,7 @@ MARKS = (
     Way("everything", 11, "HOLD", IMPORT + MARKED.format("")),
     Way(
         "not run, and counted as run", 11, "HOLD", IMPORT + PASSES + MARKED.format("run=False"),
-        tolerance="least_executed = 2",
+        tolerance="min_tests = 2",
     ),
     Way("in zero", 1, "REJECT", IMPORT + PASSES + MARKED.format(""), tolerance=ZERO),
     Way("strict, in zero", 1, "REJECT", IMPORT + PASSES + MARKED.format("strict=True"), tolerance=ZERO),
@@ -123,7 +123,7 @@ MARKS = (
     Way("in code, in zero", 1, "REJECT", IMPORT + PASSES + "def test_x(): pytest.xfail('later')\n", tolerance=ZERO),
     Way("a broken fixture", 1, "REJECT", PASSES + BROKEN.format("assert False, 'broken'", XFAIL, False)),
     Way("a broken teardown", 1, "REJECT", PASSES + BROKEN.format("yield; assert False", XFAIL, False)),
-    Way("in a fixture", 11, "HOLD", BROKEN.format("pytest.xfail('later')", "", False), tolerance="least_executed = 1"),
+    Way("in a fixture", 11, "HOLD", BROKEN.format("pytest.xfail('later')", "", False), tolerance="min_tests = 1"),
 )  # fmt: skip
 
 EXPECTATIONS = (
@@ -143,7 +143,7 @@ EXPECTATIONS = (
     Way("over the budget", 11, "HOLD", PASSES + FAILS, expectation=EXPECTATION, tolerance="budget = 0", says="the budget is 0"),
     Way(
         "over its cap", 11, "HOLD", PASSES + FAILS + FAILS.replace("fails", "more"),
-        expectation=EXPECTATION.replace("::test_fails", "") + "max_tests = 1\n", says="its max_tests is 1",
+        expectation=EXPECTATION.replace("::test_fails", "") + "max_failures = 1\n", says="its max_failures is 1",
     ),
     Way("everything fails as expected", 11, "HOLD", FAILS, expectation=EXPECTATION, says="no test passed"),
     Way("nothing fails any more", 10, "DRIFT", PASSES + FAILS.replace("False", "True"), expectation=EXPECTATION),
@@ -202,7 +202,7 @@ def test_expectations_that_disagree_are_not_green(project: pytest.Pytester, serv
     way = Way("disagreeing", 1, "REJECT", PASSES + FAILS, expectation=EXPECTATION)
     other = (
         EXPECTATION.partition("match")[0].replace("small", "small", 1)
-        + 'expect = "passes"\nwhen = { capability = ["gateway", "!nats"] }\n'
+        + 'expect = "pass"\nwhen = { capability = ["gateway", "!nats"] }\n'
     )
     (project.path / "suites" / "expectations").mkdir()
     (project.path / "suites" / "expectations" / "the-other.toml").write_text(other)
@@ -220,7 +220,7 @@ def test_the_last_failures_alone_are_no_complete_run(project: pytest.Pytester, s
         PASSES + FAILS,
         args=("--lf",),
         apart=True,
-        tolerance="least_executed = 2",
+        tolerance="min_tests = 2",
     )
     settings = project.path / "pyproject.toml"
     settings.write_text(settings.read_text().replace('"-p", "no:cacheprovider", ', ""))

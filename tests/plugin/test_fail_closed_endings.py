@@ -20,7 +20,7 @@ HOOK = "import os, pytest, sys\ndef pytest_{}: {}\n"
 UNEVALUATED = "no verdict: the run was ended before it was judged"
 
 PYTEST_EXIT = (
-    Way("in a test", 11, "HOLD", PASSES + TEST.format(EXIT), says="1 tests did not run to their end"),
+    Way("in a test", 11, "HOLD", PASSES + TEST.format(EXIT), says="1 test did not complete"),
     Way("in a setup", 11, "HOLD", PASSES + FIXTURE.format(EXIT)),
     Way("in the last teardown", 11, "HOLD", PASSES + FIXTURE.format(f"yield; {EXIT}")),
     Way("after an excused failure", 11, "HOLD", FAILS + TEST.format(EXIT), expectation=EXPECTATION),
@@ -118,7 +118,7 @@ WORKERS = (
     Way("ended in a file", 11, "HOLD", "import os\nos._exit(0)\n", args=("-n1", "--max-worker-restart=0")),
     Way(
         "ended after its tests", 11, "HOLD", conftest=LATE,
-        args=("-n1", "--max-worker-restart=0"), says="ended before their time: worker gw0",
+        args=("-n1", "--max-worker-restart=0"), says="these workers ended early: worker gw0",
     ),
     Way("pytest.exit in a test", 3, "HOLD", PASSES + TEST.format(EXIT), args=("-n1",)),
     Way("workers that collect different tests", 1, "REJECT", RANDOM, args=("-n2",)),
@@ -127,7 +127,7 @@ WORKERS = (
     Way(
         "a worker's hook that leaves out what fails", 11, "HOLD", PASSES + FAILS, args=("-n1",),
         conftest="def pytest_collection_modifyitems(items): items[:] = [i for i in items if 'passes' in i.name]\n",
-        says="1 tests did not run to their end",
+        says="1 test did not complete",
     ),
 )  # fmt: skip
 

@@ -65,17 +65,17 @@ def test_dies(): os._exit(3)
 def test_after(): pass
 """
 EXPECTATION = """
-why = "known"
+reason = "known"
 issue = "GAIA-1"
 owner = "@team"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2099-01-01
 environments = ["small"]
 tests = ["suites/small/test_small.py::test_{name}"]
-expect = "fails"
+expect = "fail"
 match = {{ kind = "assertion" }}
 """
-TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nlongest_rule_days = 100000\n'
+TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
 
 
 @pytest.fixture

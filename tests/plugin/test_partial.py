@@ -21,8 +21,8 @@ suites = ["suites"]
 [env.small]
 nats = "disabled"
 [env.small.tolerance]
-least_executed = 3
-longest_rule_days = 100000
+min_tests = 3
+max_expectation_age_days = 100000
 """
 OTHER = """
 import pytest
@@ -33,15 +33,15 @@ def test_three(): pass
 def test_away(): raise AssertionError("must not run")
 """
 EXPECTATION = """
-why = "a reason"
+reason = "a reason"
 issue = "GAIA-1"
 owner = "@team"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2099-01-01
 environments = ["small"]
 tests = ["suites/small"]
 match = { kind = "assertion" }
-max_tests = 1
+max_failures = 1
 """
 WORKERS = pytest.mark.parametrize("workers", [(), with_workers("-n2")], ids=["one", "workers"])
 FIRST = "suites/small/test_small.py::test_one"
@@ -239,7 +239,7 @@ def test_where_a_full_run_is_required_a_part_holds(small: pytest.Pytester, worke
 
     assert (result.ret, verdict["verdict"]) == (11, "HOLD")
     assert verdict["reasons"] == [
-        "a full run is required (--gaia-require-full), and this one is partial: -m small deselected 2 of 4 tests"
+        "a full run is required (--gaia-require-full), but this run is partial: -m small deselected 2 of 4 tests"
     ]
 
 
@@ -298,7 +298,7 @@ def test_a_new_test_that_an_expectation_accepts_beyond_its_cap_holds_a_full_run_
     source = "def test_old(): assert False\ndef test_new(): assert False\n"
     (small.path / "suites/small/test_small.py").write_text(source)
     message = (
-        "rule capped (suites/expectations/capped.toml:10) excused 2 tests, its max_tests is 1; set max_tests = 2 if they "
+        "expectation capped (suites/expectations/capped.toml:10) covers 2 failures, but max_failures is 1; set max_failures = 2 if they "
         "all fail for its reason: suites/small/test_small.py::test_old, suites/small/test_small.py::test_new"
     )
 

@@ -123,11 +123,11 @@ def test_an_expectation_that_quotes_a_masked_message_holds_in_every_run(
     quoted = re.search(r"key \*{3}[0-9a-f]{8}\*{3}", first.stdout.str())
     assert quoted is not None
     (expectations / "small-key.toml").write_text(
-        f'''why = "known"\nissue = "GAIA-1"\nowner = "me"\nadded = 2026-01-01\nexpires = 2099-01-01
+        f'''reason = "known"\nissue = "GAIA-1"\nowner = "me"\nadded = 2026-01-01\nexpires = 2099-01-01
 environments = ["small"]\ntests = ["{FILE}"]\nexpect = "fails"\nmatch = {{ kind = "error", message = "{quoted[0]}" }}\n'''
     )
     small.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\ntopology = "gateway-only"\n'
-        "[env.small.tolerance]\nlongest_rule_days = 100000\n")  # fmt: skip
+        "[env.small.tolerance]\nmax_expectation_age_days = 100000\n")  # fmt: skip
 
     for _ in range(2):
         result = small.runpytest_subprocess(*arguments(server, "--gaia-verdict-file=verdict.json"))

@@ -50,7 +50,7 @@ def test_shape(gaia_env):
     result.stdout.fnmatch_lines(
         [
             "gaia: environment staging (SIMULATED on the sandbox)*",
-            "gaia verdict: HOLD on staging (SIMULATED on the sandbox): 1 tests ran, at least 50 must*",
+            "gaia verdict: HOLD on staging (SIMULATED on the sandbox): only 1 test ran; at least 50 required*",
         ]
     )
 

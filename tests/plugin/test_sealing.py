@@ -96,7 +96,7 @@ def test_what_the_run_leaves_out_holds(project: pytest.Pytester, narrowing: tupl
     seal(project)
     result = run(project, "--gaia-plan=plan.json", *narrowing)
     assert result.ret == 11
-    result.stdout.fnmatch_lines(["gaia verdict: HOLD on preview:", "*of 8 sealed tests were not passed*"])
+    result.stdout.fnmatch_lines(["gaia verdict: HOLD on preview:", "*of 8 required tests did not pass*"])
 
 
 LEFT_OUT = {
@@ -177,9 +177,9 @@ def changed(path: Path, **values: Any) -> None:
         ({"environment": "staging"}, "*sealed for another environment (staging, this run's is preview)*"),
         ({"bundle": "b8"}, "*sealed for another bundle (b8, this run's is b7)*"),
         ({"policy": "00"}, "*sealed for another set of rules*"),
-        ({"tests": []}, "*this plan owes no test*"),
-        ({"format": "gaia-plan/2"}, "*not a sealed plan*"),
-        ({"tests": "all"}, "*not a sealed plan*"),
+        ({"tests": []}, "*the test plan contains no test*"),
+        ({"format": "gaia-plan/2"}, "*not a test plan*"),
+        ({"tests": "all"}, "*not a test plan*"),
     ],
 )
 def test_a_plan_of_another_run_is_refused(project: pytest.Pytester, values: dict[str, Any], message: str) -> None:

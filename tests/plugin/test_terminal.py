@@ -25,17 +25,17 @@ TOML = """
 suites = ["suites"]
 [env.small]
 [env.small.tolerance]
-longest_rule_days = 100000
+max_expectation_age_days = 100000
 """
 EXPECTATION = """
-why = "the route is shadowed by another one, which takes everything that looks like a model for its own"
+reason = "the route is shadowed by another one, which takes everything that looks like a model for its own"
 issue = "GAIA-1"
 owner = "@models"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2099-01-01
 environments = ["small"]
 tests = ["suites/models/test_models.py::test_{name}"]
-expect = "fails"
+expect = "fail"
 match = {{ status = 404 }}
 """
 CHECKS = """

@@ -21,10 +21,10 @@ FOLDER = "suites/traps"
 FILE = f"{FOLDER}/test_traps.py"
 
 COMMON = """
-why = "it is known"
+reason = "it is known"
 issue = "GAIA-1"
 owner = "@team"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2099-01-01
 environments = ["small"]
 """
@@ -117,7 +117,8 @@ MODES = {
 def traps(project: pytest.Pytester) -> pytest.Pytester:
     """A project with all traps, in an environment that lists what may fail."""
     project.makefile(
-        ".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nlongest_rule_days = 100000\n'
+        ".toml",
+        gaia='[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n',
     )
     settings = project.path / "pyproject.toml"
     settings.write_text(settings.read_text().replace('"-p", "no:cacheprovider", ', ""))

@@ -13,20 +13,20 @@ from tests.slow import in_full
 PASSES = "def test_passes(): pass\n"
 FAILS = "def test_fails(): assert False, 'broken'\n"
 
-ZERO = 'kind = "zero"'
+ZERO = 'kind = "strict"'
 
 EXPECTATION = """
-why = "a reason"
+reason = "a reason"
 issue = "GAIA-1"
 owner = "@team"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2099-01-01
 environments = ["small"]
 tests = ["suites/small/test_small.py::test_fails"]
 match = { kind = "assertion", message = "broken" }
 """
 
-_ENVIRONMENT = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nlongest_rule_days = 100000\n'
+_ENVIRONMENT = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
 _STALE = '{"format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "tests": []}\n'
 
 

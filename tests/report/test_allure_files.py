@@ -142,7 +142,7 @@ def first_category(status: str, message: str) -> str:
         ("failed", "gaia: skipped, and no expectation covers that: later", "Blocking failure"),
         ("failed", "AssertionError: x\n\ngaia: expected failure\nexpectation: a: b\nissue: c", "Expected failure"),
         ("skipped", "AssertionError: x\n\ngaia: expected failure\nexpectation: a: b\nissue: c", "Expected failure"),
-        ("failed", "gaia: unexpected pass: expected to fail by a", "Unexpected pass"),
+        ("failed", "gaia: unexpected pass: expected to fail: a", "Unexpected pass"),
         ("failed", "AssertionError: x\n\ngaia: tolerated", "Tolerated failure"),
         ("skipped", "gaia: not applicable: no database", "Not applicable"),
         ("unknown", "gaia: incomplete: the run ended before the test did", "Not run"),

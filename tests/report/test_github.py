@@ -32,7 +32,7 @@ def test_an_unexpected_pass_is_a_warning() -> None:
     warned = [line for line in said_of(eventful()) if line.startswith("::warning ")]
 
     assert warned == [
-        "::warning title=gaia::suites/health/test_health.py::test_ok: unexpected pass: expected to fail by healed"
+        "::warning title=gaia::suites/health/test_health.py::test_ok: unexpected pass: expected to fail: healed"
     ]
 
 

@@ -65,5 +65,5 @@ def test_another_failure_does_not_hide_behind_the_expected_one() -> None:
     result = run_suites(*REHEARSAL, "-m", "personas", "-p", "tests.suites.breaking")
 
     assert result.returncode == 1, result.stdout
-    assert "rule staging-personas did not excuse: status 500, expected 404|503" in result.stdout
+    assert "expectation staging-personas did not match: status 500, expected 404|503" in result.stdout
     assert "gaia verdict: REJECT" in result.stdout

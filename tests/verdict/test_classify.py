@@ -97,12 +97,12 @@ def test_an_expectation_accepts_what_it_covers_and_matches() -> None:
 @pytest.mark.parametrize(
     ("record", "other", "reason"),
     [
-        (failed(NODE, BUG), COVERING, "rule covering did not excuse: no status, expected 503"),
-        (at("setup"), COVERING, "rule covering did not excuse: phase setup, expected call"),
-        (at("teardown"), COVERING, "rule covering did not excuse: phase teardown, expected call"),
-        (failed(NODE), msgspec.structs.replace(COVERING, expect="passes"), "rule covering did not excuse: it expects passes, not a failure"),
-        (failed(NODE), msgspec.structs.replace(COVERING, expect="skips"), "rule covering did not excuse: it expects skips, not a failure"),
-        (at("call", None), COVERING, "rule covering did not excuse: no status, expected 503"),
+        (failed(NODE, BUG), COVERING, "expectation covering did not match: no status, expected 503"),
+        (at("setup"), COVERING, "expectation covering did not match: phase setup, expected call"),
+        (at("teardown"), COVERING, "expectation covering did not match: phase teardown, expected call"),
+        (failed(NODE), msgspec.structs.replace(COVERING, expect="pass"), "expectation covering did not match: expects pass, not a failure"),
+        (failed(NODE), msgspec.structs.replace(COVERING, expect="skip"), "expectation covering did not match: expects skip, not a failure"),
+        (at("call", None), COVERING, "expectation covering did not match: no status, expected 503"),
     ],
 )  # fmt: skip
 def test_an_expectation_says_reason_it_does_not_accept(record: TestRecord, other: Expectation, reason: str) -> None:
@@ -111,7 +111,7 @@ def test_an_expectation_says_reason_it_does_not_accept(record: TestRecord, other
     assert found.blocks
     assert reason in found.reason.splitlines()
     assert found.expectations == ()
-    assert found.overridden == (("covering", reason.partition("excuse: ")[2]),)
+    assert found.overridden == (("covering", reason.partition("did not match: ")[2]),)
 
 
 def test_each_failed_phase_needs_an_accept_of_its_own() -> None:
@@ -147,11 +147,11 @@ def test_a_flaky_test_may_pass_or_fail_as_listed() -> None:
 
 
 def test_expectations_that_disagree_block_even_a_pass() -> None:
-    other = msgspec.structs.replace(COVERING, id="other", expect="passes", when=(("chat", False),), match=Match())
+    other = msgspec.structs.replace(COVERING, id="other", expect="pass", when=(("chat", False),), match=Match())
     found = evaluated(passed(NODE), COVERING, other)
 
     assert (found.outcome, found.blocks) == ("error", True)
-    assert found.reason == "equally specific rules disagree about it: covering expects fails, other expects passes"
+    assert found.reason == "equally specific expectations conflict: covering expects fail, other expects pass"
 
 
 def test_an_expectation_knows_a_test_by_its_place_in_the_project() -> None:
@@ -176,7 +176,7 @@ def test_an_expectation_knows_a_test_by_its_place_in_the_project() -> None:
 )
 def test_a_mark_accepts_a_call_where_marks_are_accepted(record: TestRecord, expected: str, fails: str) -> None:
     assert evaluated(record, xfail="expected").outcome == expected
-    assert evaluated(record, xfail="fails").outcome == fails
+    assert evaluated(record, xfail="fail").outcome == fails
 
 
 def test_an_expectation_does_not_accept_a_pass_that_a_strict_mark_fails() -> None:
@@ -186,25 +186,25 @@ def test_an_expectation_does_not_accept_a_pass_that_a_strict_mark_fails() -> Non
     )
 
     assert found.blocks
-    assert found.overridden == (("any", "the test passed, and its own strict xfail says that it must not"),)
+    assert found.overridden == (("any", "the test passed, but is marked xfail(strict=True)"),)
 
 
 # Skips
 
 
 SKIPPED = ran(Phase("setup", "skipped", reason="waits for GAIA-7"), TEARDOWN)
-LISTING = msgspec.structs.replace(COVERING, expect="skips", match=Match(message=("gaia-7",)))
+LISTING = msgspec.structs.replace(COVERING, expect="skip", match=Match(message=("gaia-7",)))
 
 
 @pytest.mark.parametrize(
     ("meaning", "expectations", "blocks"),
     [
         ("allowed", (), False),
-        ("listed", (), True),
-        ("listed", (LISTING,), False),
-        ("listed", (msgspec.structs.replace(LISTING, match=Match()),), False),
-        ("listed", (msgspec.structs.replace(LISTING, match=Match(message=("GAIA-8",))),), True),
-        ("listed", (COVERING,), True),
+        ("expected", (), True),
+        ("expected", (LISTING,), False),
+        ("expected", (msgspec.structs.replace(LISTING, match=Match()),), False),
+        ("expected", (msgspec.structs.replace(LISTING, match=Match(message=("GAIA-8",))),), True),
+        ("expected", (COVERING,), True),
         ("fails", (), True),
         ("fails", (LISTING,), True),
     ],
@@ -227,7 +227,7 @@ def test_a_classification_says_whether_there_was_more_than_one_attempt(
 
 # Tolerance
 
-OPEN, ZERO = tolerance_of("dev", {"kind": "open"}), tolerance_of("production", {})
+OPEN, ZERO = tolerance_of("dev", {"kind": "advisory"}), tolerance_of("production", {})
 
 
 def under(tolerance: Tolerance, record: TestRecord) -> Classification:
@@ -267,7 +267,7 @@ def test_no_expectation_applies_where_nothing_is_tolerated() -> None:
     found = evaluated(failed(NODE), forged, environment="production")
 
     assert found.blocks
-    assert found.overridden == (("covering", "production excuses nothing"),)
+    assert found.overridden == (("covering", "production has strict tolerance"),)
 
 
 @pytest.mark.parametrize("key", KEYS)

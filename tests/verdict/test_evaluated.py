@@ -50,20 +50,20 @@ def test_a_run_that_was_killed_holds() -> None:
 
     found = evaluated(killed).verdict
 
-    assert (found.word, found.reasons) == ("HOLD", ("the run was killed before its end",))
+    assert (found.word, found.reasons) == ("HOLD", ("the run was killed before it ended",))
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"pytest_exit": 2}, "the run was interrupted"),
-        ({"pytest_exit": 3}, "pytest failed inside"),
-        ({"pytest_exit": 4}, "pytest was called wrongly"),
+        ({"pytest_exit": 3}, "pytest had an internal error"),
+        ({"pytest_exit": 4}, "pytest had a usage error"),
         ({"pytest_exit": 7}, "pytest ended with 7"),
-        ({"pytest_exit": 1}, "pytest counted a failure that no record shows"),
-        ({"lost": ("worker gw1", "worker gw2")}, "ended before their time: worker gw1, worker gw2"),
-        ({"planned": 3}, "nothing is known of 1 selected tests"),
-        ({"planned": 0}, "nothing was selected"),
+        ({"pytest_exit": 1}, "pytest reports a failure that is missing in the results"),
+        ({"lost": ("worker gw1", "worker gw2")}, "these workers ended early: worker gw1, worker gw2"),
+        ({"planned": 3}, "1 selected test without a result"),
+        ({"planned": 0}, "no test was selected"),
         ({"changed": ("gateway: version 0.3, it was 0.2",)}, "gateway: version 0.3, it was 0.2"),
     ],
 )
@@ -85,7 +85,7 @@ def test_an_end_that_does_not_fit_holds(changes: dict[str, Any], reason: str) ->
 def test_a_missing_test_is_not_made_up_for_by_another_record(extra: TestRecord) -> None:
     short = ending(run(passed(A), extra), planned=2)
 
-    assert "nothing is known of 1 selected tests" in evaluated(short).verdict.reasons
+    assert "1 selected test without a result" in evaluated(short).verdict.reasons
 
 
 def test_what_could_not_be_reached_is_infra_whatever_else_there_is() -> None:
@@ -111,7 +111,7 @@ def test_a_deployment_that_did_not_come_about_rejects_nothing() -> None:
 def test_an_expectation_that_covers_nothing_is_drift_only_where_everything_was_selected() -> None:
     elsewhere = expectation("elsewhere", "suites/gone")
 
-    assert evaluated(run(passed(A)), elsewhere).verdict.reasons == ("rule elsewhere covers no test",)
+    assert evaluated(run(passed(A)), elsewhere).verdict.reasons == ("expectation elsewhere covers no test",)
     assert evaluated(run(passed(A), complete=False), elsewhere).verdict.word == "PROMOTE"
 
 
@@ -130,14 +130,14 @@ def test_a_record_says_whether_its_run_was_full_and_replays_to_the_same_verdict(
         (before, 50, "HOLD"),
     ):
         again = read_run(record(tmp_path / "run.jsonl", recorded))
-        asked = replace(context("staging").tolerance, least_executed=least)
+        asked = replace(context("staging").tolerance, min_tests=least)
 
         assert again == recorded
         assert evaluated(again, tolerance=asked).verdict.word == word
 
 
 def test_a_partial_run_only_warns_of_an_expectation_over_its_cap() -> None:
-    capped = expectation("capped", "suites/personas", max_tests=1)
+    capped = expectation("capped", "suites/personas", max_failures=1)
     recorded = ending(
         run(failed(A), failed(B), passed("suites/x.py::test_x")), partial=("only suites/x was collected",)
     )
@@ -145,7 +145,7 @@ def test_a_partial_run_only_warns_of_an_expectation_over_its_cap() -> None:
     found = evaluated(recorded, capped)
 
     assert found.verdict.word == "PARTIAL"
-    assert [text for text in warnings(found) if text.startswith("rule capped (") and "max_tests = 2" in text]
+    assert [text for text in warnings(found) if text.startswith("expectation capped (") and "max_failures = 2" in text]
     assert verdict_file(found).partial == ("only suites/x was collected",)
 
 
@@ -186,7 +186,9 @@ def test_the_expectations_are_known_by_its_content() -> None:
     assert expectations_digest((one, other)) == expectations_digest(
         (msgspec.structs.replace(one, place="elsewhere.toml"), other)
     )
-    assert expectations_digest((one, other)) != expectations_digest((one, msgspec.structs.replace(other, max_tests=3)))
+    assert expectations_digest((one, other)) != expectations_digest(
+        (one, msgspec.structs.replace(other, max_failures=3))
+    )
 
 
 def test_the_verdict_file_names_expectations_and_overridden() -> None:
@@ -196,12 +198,15 @@ def test_the_verdict_file_names_expectations_and_overridden() -> None:
 
     assert {use.id: (use.accepted, use.applies, use.days_left) for use in document.expectations} == {
         "broad": (0, "", 13),
-        "expired": (0, f"expired {TODAY}", 0),
+        "expired": (0, f"expired on {TODAY}", 0),
         "personas": (1, "", 13),
     }
     found = next(test for test in document.tests if test.node == A)
     assert found.expectations == ("personas",)
-    assert dict(found.overridden) == {"broad": "rule personas is more specific", "expired": f"expired {TODAY}"}
+    assert dict(found.overridden) == {
+        "broad": "personas takes precedence: it is more specific",
+        "expired": f"expired on {TODAY}",
+    }
     assert (document.verdict, document.accepted, document.counts) == (
         "DRIFT",
         1,

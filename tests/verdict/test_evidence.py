@@ -49,10 +49,10 @@ def test_what_was_written_is_read(path: Path) -> None:
 
 
 def test_a_run_is_evaluated_by_what_it_observed_and_by_what_it_could_not_show(path: Path) -> None:
-    context = read_run(path).start.context("dev", date(2026, 11, 2), Tolerance(kind="open"))
+    context = read_run(path).start.context("dev", date(2026, 11, 2), Tolerance(kind="advisory"))
 
     assert context == Context(
-        "dev", frozenset({"gateway", "nats"}), date(2026, 11, 2), Tolerance(kind="open"), frozenset({"chat"})
+        "dev", frozenset({"gateway", "nats"}), date(2026, 11, 2), Tolerance(kind="advisory"), frozenset({"chat"})
     )
 
 

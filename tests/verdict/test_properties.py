@@ -174,7 +174,7 @@ def test_only_a_run_with_evidence_ends_with_0(case: some.Case) -> None:
     assert not any(each.blocks for each in found.classifications)
     assert found.counts["passed"] + found.counts["unexpected pass"] > 0
     assert not found.counts["incomplete"]
-    assert end.partial or sum(found.counts[outcome] for outcome in EXECUTED) >= tolerance.least_executed
+    assert end.partial or sum(found.counts[outcome] for outcome in EXECUTED) >= tolerance.min_tests
     assert tolerance.budget is None or found.accepted <= tolerance.budget
     assert end.planned <= len({test.node for test in case.run.tests if test.state != "deselected"})
 

@@ -9,7 +9,7 @@ from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.selectors import Match
 from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import Failure
-from pytest_gaia.verdict.usage import executed, idle, unexpected
+from pytest_gaia.verdict.usage import executed, unexpected, unused
 from tests.expectations.build import context, expectation
 from tests.verdict.runs import failed, passed, run
 
@@ -29,7 +29,7 @@ def evaluated(recorded: RecordedRun, *expectations: Expectation) -> EvaluatedRun
 
 
 def idle_in(expectations: list[Expectation], *runs: RecordedRun, clean_runs: int = 3) -> list[tuple[str, str]]:
-    found = idle(expectations, [evaluated(each, *expectations) for each in runs], clean_runs=clean_runs)
+    found = unused(expectations, [evaluated(each, *expectations) for each in runs], clean_runs=clean_runs)
     return [(each.expectation.id, each.reason) for each in found]
 
 
@@ -39,7 +39,7 @@ def test_an_expectation_that_accepts_is_needed() -> None:
 
 def test_an_expectation_whose_tests_passed_in_every_run_is_idle() -> None:
     assert idle_in([expectation("idle", "suites/personas")], run(passed(A), passed(B)), run(passed(A))) == [
-        ("idle", "excused nothing: 2 tests passed in 2 runs")
+        ("idle", "2 tests passed in 2 runs, and none failed")
     ]
 
 
@@ -49,9 +49,9 @@ def test_one_run_that_needed_it_is_enough() -> None:
 
 def test_tests_that_healed_are_named_beside_those_that_did_not() -> None:
     expectations = [expectation("half", "suites/personas")]
-    (found,) = idle(expectations, [evaluated(run(failed(A), passed(B)), *expectations)], clean_runs=1)
+    (found,) = unused(expectations, [evaluated(run(failed(A), passed(B)), *expectations)], clean_runs=1)
 
-    assert (found.reason, found.nodes) == ("1 of its tests passed every time", (B,))
+    assert (found.reason, found.nodes) == ("1 test passed in every run", (B,))
 
 
 def test_an_expectation_whose_tests_did_not_run_is_left_alone() -> None:
@@ -68,8 +68,8 @@ def test_an_expectation_that_never_applied_says_reason() -> None:
     expectations = [expectation("bound", A, when=(("chat", False),)), expectation("late", A, expires=date(2026, 3, 10))]
 
     assert idle_in(expectations, run(passed(A), capabilities=("chat",))) == [
-        ("bound", "never applied: capability chat was observed, rule needs !chat"),
-        ("late", "never applied: expired 2026-03-10"),
+        ("bound", "did not apply in any run: requires !chat, and chat was observed"),
+        ("late", "did not apply in any run: expired on 2026-03-10"),
     ]
 
 
@@ -78,14 +78,12 @@ def test_a_flaky_expectation_goes_stale_after_clean_runs_in_a_row() -> None:
     clean, dirty = run(passed(A), passed(B)), run(failed(A), passed(B))
 
     assert idle_in(expectations, clean, dirty, clean, clean) == []
-    assert idle_in(expectations, dirty, clean, clean, clean) == [
-        ("flaky", "stale: its tests passed in the last 3 runs")
-    ]
+    assert idle_in(expectations, dirty, clean, clean, clean) == [("flaky", "all tests passed in the last 3 runs")]
     assert idle_in(expectations, clean, clean) == []
 
 
 def test_a_carve_out_is_never_idle() -> None:
-    assert idle_in([expectation("carve-out", A, expect="passes", match=Match())], run(passed(A))) == []
+    assert idle_in([expectation("carve-out", A, expect="pass", match=Match())], run(passed(A))) == []
 
 
 def test_only_failures_that_no_expectation_accepts_are_left() -> None:

@@ -92,7 +92,7 @@ def lint_expectations(run: FromRun = None, as_of: AsOf = None, as_json: AsJson =
     """Look at every rule of this project."""
     project = expectations_here()
     reading = project.reading()
-    found = [_usage_error(each) for each in reading.usage_errors]
+    found = [_usage_error(each) for each in reading.problems]
     if not found:
         _warn_of_a_part(run)
         found = lint(reading.expectations, project.subjects(run), project.tolerances, day(as_of))
@@ -101,7 +101,7 @@ def lint_expectations(run: FromRun = None, as_of: AsOf = None, as_json: AsJson =
     else:
         echo_lines(f"{each.level}: {each.check}: {each.place}: {each.text}" for each in found)
         typer.echo(_summary(found, len(reading.expectations)))
-        if reading.usage_errors:
+        if reading.problems:
             typer.echo("Once every file can be read, lint holds the rules against the tests.")
     raise typer.Exit(int(any(each.level == "error" for each in found)))
 
@@ -212,9 +212,9 @@ def _effective(resolution: Resolution, context: Context) -> Iterator[str]:
 
 
 def _expectation(expectation: Expectation) -> str:
-    if expectation.expect in ("passes", "skips"):
+    if expectation.expect in ("pass", "skip"):
         return f"it {expectation.expect}"
-    verb = "fails" if expectation.expect == "fails" else "may fail"
+    verb = "fails" if expectation.expect == "fail" else "may fail"
     return f"it {verb} in {' or '.join(expectation.phase_names)} with {signature(expectation)}"
 
 

@@ -21,9 +21,9 @@ from pytest_gaia.system.git import git
 RATCHET_HELP = """\
 Refuse rules that excuse more than they did at a git reference and do not say why. Exits 1 if there are any.
 
-Wider is: more tests or environments, a later end, a higher or no max_tests, a value more or a field less in `match`,
-a condition less in `when`, another phase; and for a carve-out (expect = "passes") the opposite. To widen a rule, say
-why in the file: widened = "chat moved behind the gateway too". A new rule says why anyway.
+Wider is: more tests or environments, a later end, a higher or no max_failures, a value more or a field less in `match`,
+a condition less in `when`, another phase; and for a carve-out (expect = "pass") the opposite. To widen a rule, say
+why in the file: justification = "chat moved behind the gateway too". A new rule says why anyway.
 
 \b
   gaia policy ratchet --base origin/main
@@ -54,7 +54,7 @@ def ratchet_expectations(
     else:
         echo_lines(f"{each.place}: {each.text}" for each in found)
         if found:
-            typer.echo('Say why in each file: widened = "…"')
+            typer.echo('Say why in each file: justification = "…"')
         else:
             typer.echo(f"No rule excuses more than at {base} without saying why.")
     raise typer.Exit(int(bool(found)))

@@ -138,7 +138,7 @@ def expectation_json(expectation: Expectation, today: date) -> dict[str, Any]:
         "why": expectation.reason,
         "issue": expectation.issue,
         "owner": expectation.owner,
-        "added": expectation.added.isoformat(),
+        "added": expectation.created.isoformat(),
         "expires": expectation.expires.isoformat(),
         "days_left": expectation.days_left(today),
         "environments": list(expectation.environments),
@@ -147,7 +147,7 @@ def expectation_json(expectation: Expectation, today: date) -> dict[str, Any]:
         "phase": list(expectation.phase_names),
         "when": [condition(*each) for each in expectation.when],
         "match": {key: list(getattr(expectation.match, key)) for key in expectation.match.keys},
-        "max_tests": expectation.max_tests,
+        "max_failures": expectation.max_failures,
     }
 
 

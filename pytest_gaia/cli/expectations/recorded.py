@@ -16,7 +16,7 @@ from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.expectations.suggestions import Draft, drafts, written
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
-from pytest_gaia.verdict.usage import executed, idle, unexpected
+from pytest_gaia.verdict.usage import executed, unexpected, unused
 from pytest_gaia.wording import counted
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Files written by --gaia-report-log.")]
@@ -73,7 +73,7 @@ def diff(
     count = sum(len(nodes) for _, _, nodes in found)
     verb = "was excused" if recorded else "may be excused"
     typer.echo(f"{count} of what {verb} in {one} would gate in {other}")
-    if there.tolerance.kind == "open" and not recorded:
+    if there.tolerance.kind == "advisory" and not recorded:
         typer.echo(f"The tolerance of {other} is open: only core checks gate there.")
     for expectation, reason, nodes in found:
         echo_lines(["", f"{expectation}: {reason}", *(f"  {node}" for node in nodes)])
@@ -111,7 +111,7 @@ def prune(
     """Name rules that are not needed."""
     project = expectations_here()
     recorded = sorted((read_run(path) for path in runs), key=lambda run: run.start.started)
-    found = idle(
+    found = unused(
         project.expectations().expectations, [_evaluated(project, run) for run in recorded], clean_runs=clean_runs
     )
     if as_json:
@@ -159,7 +159,7 @@ def _evaluated(project: ExpectationsProject, run: RecordedRun) -> EvaluatedRun:
 
 
 def _longest(project: ExpectationsProject, draft: Draft) -> int:
-    return project.tolerances[draft.environment].longest_rule_days
+    return project.tolerances[draft.environment].max_expectation_age_days
 
 
 def _write(project: ExpectationsProject, texts: dict[str, str]) -> None:

@@ -84,9 +84,9 @@ class CheckHooks:
         """Ask now which tests must not pass: ten thousand questions in a row cost less than one in each test."""
         if only_looks(session.config.option):
             return
-        if any(expectation.expect == "fails" for expectation in self.evaluating.expectations.expectations):
+        if any(expectation.expect == "fail" for expectation in self.evaluating.expectations.expectations):
             for evidence in filter(None, (item.stash.get(EVIDENCE, None) for item in session.items)):
-                evidence.must_fail = self.evaluating.resolution(evidence.subject).expect == "fails"
+                evidence.must_fail = self.evaluating.resolution(evidence.subject).expect == "fail"
         # All that was collected stays until the end. To go through it in search of garbage while tests run takes 4 % of
         # the time of ten thousand small ones.
         gc.freeze()
@@ -173,7 +173,7 @@ class CheckHooks:
         classify_phase = self.evaluating.classify_phase(evidence.subject, phase)
         if classify_phase.expectation is None and classify_phase.refusals:
             report.sections.append(("expectations", classify_phase.text))
-        open_environment = self.evaluating.context.tolerance.kind == "open"
+        open_environment = self.evaluating.context.tolerance.kind == "advisory"
         tolerated = open_environment and phase.when == "call" and not evidence.traits.needs.core
         return phases.showing_of(phase, report, classify_phase, tolerated=tolerated)
 
@@ -206,7 +206,7 @@ class CheckHooks:
     def _evaluate_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         # A subtest makes its report while its test is still in its call.
         if evidence.clean and not phases.under_way():
-            expectations = self.evaluating.resolution(evidence.subject).speaking
+            expectations = self.evaluating.resolution(evidence.subject).effective_ids
             Showing("unexpected pass", expectations=tuple(expectations)).apply(item, report)
 
     def _add(self, evidence: Evidence, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

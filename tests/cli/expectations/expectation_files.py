@@ -20,10 +20,10 @@ def test_b(): raise AssertionError("tests are collected, not run")
 """
 
 EXPECTATION = """\
-why = "chat is not deployed yet"
+reason = "chat is not deployed yet"
 issue = "GAIA-412"
 owner = "@chat-team"
-added = 2026-03-01
+created = 2026-03-01
 expires = 2026-04-01
 environments = ["staging"]
 tests = ["checks/health/test_up.py::test_a"]

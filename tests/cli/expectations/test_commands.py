@@ -66,7 +66,7 @@ def test_list_shows_who_answers_for_what_and_how_long(gaia: Gaia, project: Path)
     assert (code, err) == (0, "")
     lines = [line.split("  ") for line in out.splitlines()]
     assert [cell.strip() for cell in lines[1] if cell] == [
-        "chat-cut-over", "fails", "staging", "status 503", "@chat-team", "GAIA-412", "17 days",
+        "chat-cut-over", "fail", "staging", "status 503", "@chat-team", "GAIA-412", "17 days",
     ]  # fmt: skip
     assert out.splitlines()[2].endswith("expired 2026-03-10")
 
@@ -127,7 +127,7 @@ def test_warnings_alone_do_not_fail_lint(gaia: Gaia, project: Path, recorded: Pa
 
     assert code == 0
     assert out.startswith(
-        "warning: expires-soon: checks/expectations/chat-cut-over.toml: expires 2026-04-01, in 4 days;"
+        "warning: expires-soon: checks/expectations/chat-cut-over.toml: expires on 2026-04-01, in 4 days (@chat-team)"
     )
 
 
@@ -143,7 +143,7 @@ def test_lint_names_every_file_that_cannot_be_read(gaia: Gaia, project: Path) ->
         ("mistake", "a", "checks/expectations/a.toml:1"),
         ("mistake", "b", "checks/expectations/b.toml:6"),
     ]
-    assert found[1]["text"] == "environments: production tolerates nothing, so no rule may name it."
+    assert found[1]["text"] == "environments: production has strict tolerance; an expectation cannot apply there."
 
 
 def test_lint_says_reason_tests_cannot_be_collected(gaia: Gaia, project: Path) -> None:
@@ -172,8 +172,8 @@ def test_explain_names_the_winner_the_overridden_and_what_became_of_the_test(
     assert (code, err) == (0, "")
     assert "chat-cut-over speaks for it (checks/health/test_up.py::test_a): it fails in call with status 503\n" in out
     assert "  who:   @chat-team, GAIA-412, 17 days left, checks/expectations/chat-cut-over.toml\n" in out
-    assert "  lost: all-of-chat (service:chat): rule chat-cut-over is more specific\n" in out
-    assert "  lost: bound (checks): capability chat was not observed, rule needs chat\n" in out
+    assert "  lost: all-of-chat (service:chat): chat-cut-over takes precedence: it is more specific\n" in out
+    assert "  lost: bound (checks): requires chat, and chat was not observed\n" in out
     assert out.endswith("In this run: expected failure\n  chat is not deployed yet\n")
 
 
@@ -183,15 +183,15 @@ def test_explain_says_reason_a_failure_was_not_accepted(gaia: Gaia, project: Pat
     out = gaia("policy", "explain", A, "--env=staging", f"--run={recorded}", AS_OF).out
 
     assert "In this run: failed, which gates\n" in out
-    assert "rule chat-cut-over did not excuse: status 503, expected 404|500" in out
+    assert "expectation chat-cut-over did not match: status 503, expected 404|500" in out
 
 
 def test_explain_in_an_environment_without_tolerance(gaia: Gaia, project: Path, recorded: Path) -> None:
     write_expectation(project)
     found = json.loads(gaia("policy", "explain", A, "--env=production", f"--run={recorded}", "--json", AS_OF).out)
 
-    assert (found["tolerance"], found["winners"]) == ("zero", [])
-    assert found["losers"] == [{"rule": "chat-cut-over", "why": "production excuses nothing"}]
+    assert (found["tolerance"], found["winners"]) == ("strict", [])
+    assert found["losers"] == [{"rule": "chat-cut-over", "why": "production has strict tolerance"}]
     assert found["judgements"][0]["gates"] is True
 
 
@@ -237,7 +237,7 @@ def test_a_malformed_expectation_ends_every_other_command_with_its_place(
     for command in (("list",), ("prune", str(recorded)), ("explain", A, "--env=staging", f"--run={recorded}")):
         code, out, err = gaia("policy", *command)
         assert (code, out) == (4, "")
-        assert err == "gaia: checks/expectations/chat-cut-over.toml:1: the key `owner` is missing.\n"
+        assert err == "gaia: checks/expectations/chat-cut-over.toml:1: required keys are missing: `owner`.\n"
 
 
 def test_the_sample_failure_is_the_one_of_the_expectation() -> None:

@@ -27,7 +27,7 @@ def git(folder: Path, *arguments: str) -> None:
 @pytest.fixture
 def repository(project: Path) -> Path:
     """The project under version control, with one rule."""
-    write_expectation(project, max_tests="3")
+    write_expectation(project, max_failures="3")
     git(project, "init", "--quiet")
     git(project, "add", ".")
     git(project, "commit", "--quiet", "--message=first")
@@ -43,16 +43,16 @@ def test_an_unchanged_project_passes(gaia: Gaia, repository: Path) -> None:
 
 
 def test_a_widening_is_refused_until_it_says_reason(gaia: Gaia, repository: Path) -> None:
-    write_expectation(repository, max_tests="9", environments='["staging", "dev"]')
+    write_expectation(repository, max_failures="9", environments='["staging", "dev"]')
     code, out, _ = gaia("policy", "ratchet", "--base=HEAD")
     assert code == 1
     assert out == (
-        "checks/expectations/chat-cut-over.toml: environments: dev is new in it\n"
-        "checks/expectations/chat-cut-over.toml: max_tests: was 3 and is 9\n"
-        'Say why in each file: widened = "…"\n'
+        "checks/expectations/chat-cut-over.toml: environments: dev is new\n"
+        "checks/expectations/chat-cut-over.toml: max_failures: was 3, is 9\n"
+        'Say why in each file: justification = "…"\n'
     )
 
-    write_expectation(repository, max_tests="9", environments='["staging", "dev"]', widened='"dev moved too"')
+    write_expectation(repository, max_failures="9", environments='["staging", "dev"]', widened='"dev moved too"')
     assert gaia("policy", "ratchet", "--base=HEAD").code == 0
 
 
@@ -72,7 +72,7 @@ def test_an_expectation_that_was_malformed_cannot_be_compared(gaia: Gaia, reposi
 
     assert code == 1
     assert json.loads(out)[0]["text"] == (
-        "cannot be compared: checks/expectations/chat-cut-over.toml:1: the key `owner` is missing."
+        "cannot be compared: checks/expectations/chat-cut-over.toml:1: required keys are missing: `owner`."
     )
 
 
@@ -82,14 +82,14 @@ def test_a_project_below_the_top_of_its_repository_is_compared_too(
     top = tmp_path_factory.mktemp("top")
     inner = top / "inner"
     project.rename(inner)
-    write_expectation(inner, max_tests="3")
+    write_expectation(inner, max_failures="3")
     git(top, "init", "--quiet")
     git(top, "add", ".")
     git(top, "commit", "--quiet", "--message=first")
     monkeypatch.chdir(inner)
-    write_expectation(inner, max_tests="4")
+    write_expectation(inner, max_failures="4")
 
-    assert "max_tests: was 3 and is 4" in gaia("policy", "ratchet", "--base=HEAD").out
+    assert "max_failures: was 3, is 4" in gaia("policy", "ratchet", "--base=HEAD").out
 
 
 def test_an_unknown_reference_is_a_usage_error(gaia: Gaia, repository: Path) -> None:
@@ -129,7 +129,7 @@ def test_fmt_writes_expectations_in_one_way_and_then_has_nothing_to_do(gaia: Gai
 
 
 def test_fmt_names_a_file_that_is_no_toml(gaia: Gaia, project: Path) -> None:
-    write_expectation(project).write_text("why = \n")
+    write_expectation(project).write_text("reason = \n")
 
     code, _, err = gaia("policy", "fmt")
 

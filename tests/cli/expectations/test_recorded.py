@@ -31,7 +31,7 @@ def test_diff_lists_what_a_run_was_accepted_and_production_would_not_accept(gaia
     assert (code, err) == (0, "")
     assert out == (
         "1 of what was excused in staging would gate in production\n\n"
-        f"chat-cut-over: production excuses nothing\n  {A}\n"
+        f"chat-cut-over: production has strict tolerance\n  {A}\n"
     )
 
 
@@ -41,7 +41,7 @@ def test_diff_without_a_run_lists_what_expectations_allow(gaia: Gaia, project: P
 
     found = json.loads(gaia("policy", "diff", "staging", "dev", "--as-of=2026-03-15", "--json").out)
 
-    assert found == [{"rule": "chat-cut-over", "why": "environment dev is not among staging", "tests": [A, B]}]
+    assert found == [{"rule": "chat-cut-over", "why": "applies to staging only", "tests": [A, B]}]
 
 
 def test_diff_of_unknown_environments_is_a_usage_error(gaia: Gaia) -> None:
@@ -72,7 +72,7 @@ def test_suggest_writes_drafts_that_are_never_read(gaia: Gaia, project: Path) ->
 
     assert (code, out) == (0, "")
     assert err == "checks/expectations/drafts/staging-chat-503.draft.toml\n"
-    assert 'why = ""' in (project / err.strip()).read_text()
+    assert 'reason = ""' in (project / err.strip()).read_text()
     assert gaia("policy", "list") == before
 
 
@@ -99,7 +99,7 @@ def test_prune_names_expectations_that_runs_did_not_need(gaia: Gaia, project: Pa
 
     assert (code, err) == (1, "")
     assert out == (
-        "checks/expectations/chat-cut-over.toml: excused nothing: 1 test passed in 2 runs\n"
+        "checks/expectations/chat-cut-over.toml: 1 test passed in 2 runs, and none failed\n"
         "not needed in 2 runs: 1 rule, or parts of them\n"
     )
 
@@ -120,7 +120,7 @@ def test_prune_waits_for_enough_clean_runs_of_a_flaky_expectation_in_the_order_o
 
     assert gaia("policy", "prune", *clean, dirty).code == 0
     code, out, _ = gaia("policy", "prune", *clean, dirty, "--clean-runs=2", "--json")
-    assert (code, json.loads(out)[0]["why"]) == (1, "stale: its tests passed in the last 2 runs")
+    assert (code, json.loads(out)[0]["why"]) == (1, "all tests passed in the last 2 runs")
 
 
 @pytest.mark.parametrize("command", ["suggest", "prune"])

@@ -36,7 +36,7 @@ def test_the_matrix_is_in_absolute_numbers_that_add_up(told: Told, pipeline: Und
     staging = (
         *evaluated_in("staging"),
         evaluated("suites/chat/test_chat.py::test_b[GET /a::b]", "failed", "call: AssertionError: no", gates=True),
-        evaluated("suites/chat/test_chat.py::test_c", "unexpected pass", "expected to fail by x", ("x",)),
+        evaluated("suites/chat/test_chat.py::test_c", "unexpected pass", "expected to fail: x", ("x",)),
         evaluated("suites/chat/test_gone.py", "not collected", "ImportError", gates=True),
         evaluated("suites/chat/test_chat.py::test_d", "skipped", "not today"),
     )

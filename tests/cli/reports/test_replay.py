@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Outcome
 
 EXPECTATION = """
-why = "personas are not there yet"
+reason = "personas are not there yet"
 issue = "GAIA-412"
 owner = "@persona-team"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2026-12-24
 environments = ["staging"]
 tests = ["suites/personas"]
-expect = "fails"
+expect = "fail"
 match = { status = 503 }
 """
 
@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "suites" / "expectations").mkdir(parents=True)
     (tmp_path / "suites" / "expectations" / "personas.toml").write_text(EXPECTATION)
     (tmp_path / "gaia.toml").write_text(
-        '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.staging.tolerance]\nleast_executed = 1\n'
+        '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.staging.tolerance]\nmin_tests = 1\n'
     )
     failed = (PASSED[0], Phase("call", "failed", failure=Failure("http", status=503)), PASSED[2])
     lines = (
@@ -107,7 +107,7 @@ def test_a_run_that_was_killed_is_not_evidence_enough(gaia: Callable[..., Outcom
     result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23")
 
     assert result.code == 11
-    assert "the run was killed before its end" in result.out
+    assert "the run was killed before it ended" in result.out
 
 
 def test_a_report_that_cannot_be_written_is_one_message(project: Path, gaia: Callable[..., Outcome]) -> None:

@@ -86,10 +86,10 @@ import pathlib
 rules = pathlib.Path("suites/expectations")
 rules.mkdir(exist_ok=True)
 (rules / "late.toml").write_text('''
-why = "a reason"
+reason = "a reason"
 issue = "GAIA-1"
 owner = "@team"
-added = 2026-11-01
+created = 2026-11-01
 expires = 2027-01-01
 environments = ["stage"]
 tests = ["suites/health/test_health.py::test_two"]
@@ -193,7 +193,7 @@ def test_a_selection_holds_even_where_all_that_was_sealed_passes(promotable: Pro
     assert done.returncode == 11, done.stdout + done.stderr
     run = promotable.predicate(RunPredicate)
     assert (run.result, run.details.verdict, run.details.missing) == ("FAILED", "HOLD", ())
-    assert "a full run is required (--gaia-require-full), and this one is partial: -m health was given" in done.stdout
+    assert "a full run is required (--gaia-require-full), but this run is partial: -m health was given" in done.stdout
 
 
 @pytest.mark.slow("processes")

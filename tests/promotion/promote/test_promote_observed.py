@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow("processes")
 
 __all__ = ["fake_tools", "project", "server"]
 
-SETTINGS = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.local.tolerance]\nleast_executed = 1\n'
+SETTINGS = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.local.tolerance]\nmin_tests = 1\n'
 
 
 def release_of(rootdir: Path, images: dict[str, str], commit: str) -> Release:
