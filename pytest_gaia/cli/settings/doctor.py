@@ -140,9 +140,9 @@ def _expectations(project: Project) -> Iterator[Finding]:
     from pytest_gaia.expectations.files import folders_of, read
 
     reading = read(folders_of(project.suites), project.tolerances, rootdir=project.rootdir)
-    if reading.usage_errors:
-        problem = f"{counted(len(reading.usage_errors), 'error')}"
-        yield Finding("error", "expectations", problem, "\n  ".join(reading.usage_errors))
+    if reading.problems:
+        problem = f"{counted(len(reading.problems), 'error')}"
+        yield Finding("error", "expectations", problem, "\n  ".join(reading.problems))
     else:
         yield Finding("ok", "expectations", counted(len(reading.expectations), "file"))
 
