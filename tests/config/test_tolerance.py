@@ -99,3 +99,11 @@ def test_a_usage_error_names_line_key_and_what_is_right(tmp_path: Path, name: st
         _ = Project(tmp_path).suites
 
     assert str(caught.value).startswith(f"gaia.toml:2: env.{name}.tolerance.{problem}")
+
+
+def test_old_names_of_keys_and_values_are_accepted(tmp_path: Path) -> None:
+    text = '[env.dev.tolerance]\nkind = "listed"\nleast_executed = 3\nlongest_rule_days = 7\nskip = "listed"\nxfail = "fails"\n'
+
+    assert resolved(tmp_path, "dev", text).tolerance == Tolerance(
+        kind="known-failures", min_tests=3, max_expectation_age_days=7, skip="expected", xfail="fail"
+    )

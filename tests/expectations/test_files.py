@@ -210,3 +210,34 @@ def test_drafts_and_other_files_are_not_read(write: Write) -> None:
 def test_a_project_without_expectations_has_an_empty_set(tmp_path: Path) -> None:
     assert folders_of([tmp_path]) == ()
     assert load((), ENVIRONMENTS, rootdir=tmp_path).expectations == ()
+
+
+OLD_NAMES = (
+    ("reason =", "why ="),
+    ("created =", "added ="),
+    ("match =", 'expect = "fails"\nmax_tests = 8\nwidened = "x"\nmatch ='),
+)
+
+
+def test_old_names_are_accepted_with_a_notice(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pytest_gaia.renamed._printed", set())
+    text = EXPECTATION
+    for new, old in OLD_NAMES:
+        text = text.replace(new, old)
+
+    (expectation,) = expectations_of(write(text))
+
+    assert (expectation.expect, expectation.max_failures, expectation.justification) == ("fail", 8, "x")
+    assert [line.partition("persona-cut-over.toml")[2] for line in capsys.readouterr().err.splitlines()] == [
+        ":1: the key `why` is now `reason`; the old name will be removed in 0.4.",
+        ":4: the key `added` is now `created`; the old name will be removed in 0.4.",
+        ':8: expect = "fails" is now expect = "fail"; the old name will be removed in 0.4.',
+        ":9: the key `max_tests` is now `max_failures`; the old name will be removed in 0.4.",
+        ":10: the key `widened` is now `justification`; the old name will be removed in 0.4.",
+    ]
+
+
+def test_all_missing_keys_are_reported_at_once(write: Write) -> None:
+    assert "required keys are missing: `reason`, `issue`, `owner`, `created`, `expires`" in usage_error_of(write(""))

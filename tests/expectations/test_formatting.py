@@ -130,3 +130,11 @@ def test_formatting_keeps_meaning_and_comments_and_settles_at_once(
     assert sorted(line for line in once.split("\n") if line.startswith("#")) == sorted(
         comment.strip() for comment in above[: len(content)]
     )
+
+
+def test_old_names_are_replaced() -> None:
+    old = 'why = "x" # comment\nadded = 2026-01-01\nexpect = "passes"\nmax_tests = 3\nwidened = "y"\n'
+
+    assert formatted(old) == (
+        'reason = "x" # comment\ncreated = 2026-01-01\nexpect = "pass"\nmax_failures = 3\njustification = "y"\n'
+    )

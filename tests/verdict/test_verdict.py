@@ -207,8 +207,8 @@ def test_an_expectation_over_its_cap_is_named_with_its_place_its_tests_and_the_n
 
     (reason,) = decided(PASSED, *tests[:2], expectations=(capped,)).reasons
     assert reason == (
-        f"expectation capped ({place}:11) covers 2 failures, but max_failures is 1; set max_failures = 2 if they all fail for its "
-        "reason: suites/chat/test_chat.py::test_0, suites/chat/test_chat.py::test_1"
+        f"expectation capped ({place}:11) covers 2 failures, but max_failures is 1; set max_failures = 2 if all have the "
+        "same cause: suites/chat/test_chat.py::test_0, suites/chat/test_chat.py::test_1"
     )
     assert decided(PASSED, *tests, expectations=(capped,)).reasons[0].endswith("::test_19 and 2 more (-v lists them)")
     assert decided(PASSED, *tests, expectations=(capped,), facts=NARROWED).word == "PARTIAL"

@@ -52,7 +52,7 @@ def test_a_widening_is_refused_until_it_says_reason(gaia: Gaia, repository: Path
         'Say why in each file: justification = "…"\n'
     )
 
-    write_expectation(repository, max_failures="9", environments='["staging", "dev"]', widened='"dev moved too"')
+    write_expectation(repository, max_failures="9", environments='["staging", "dev"]', justification='"dev moved too"')
     assert gaia("policy", "ratchet", "--base=HEAD").code == 0
 
 
