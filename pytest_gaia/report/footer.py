@@ -24,6 +24,11 @@ _SHOWN: tuple[Outcome, ...] = (
 )
 
 
+def _numbered(count: int, outcome: Outcome) -> str:
+    plural = {"expected failure": "expected failures", "unexpected pass": "unexpected passes"}
+    return f"{count} {outcome if count == 1 else plural.get(outcome, outcome)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How much the summary prints, and in how many columns."""
@@ -97,7 +102,7 @@ def _head(label: str, evaluated: EvaluatedRun) -> str:
 
 def _parts(evaluated: EvaluatedRun) -> list[str]:
     verdict = evaluated.verdict
-    counts = [f"{evaluated.counts[outcome]} {outcome}" for outcome in _SHOWN if evaluated.counts[outcome]]
+    counts = [_numbered(evaluated.counts[outcome], outcome) for outcome in _SHOWN if evaluated.counts[outcome]]
     reasons = verdict.reasons if verdict.word != "PROMOTE" else ()
     return [*reasons, *(count for count in counts if count not in reasons)] or ["no test ran"]
 
