@@ -206,15 +206,23 @@ def load(name: str) -> Any:
     command = typer.main.get_group(holder).commands[name]
     shared = _plain_typer()
     shared.command()(_everywhere)
-    _accept(command, [each for each in typer.main.get_command(shared).params if each.name in _EVERYWHERE])
+    _prepare(command, [each for each in typer.main.get_command(shared).params if each.name in _EVERYWHERE])
     return command
 
 
-def _accept(command: Any, options: Sequence[Any]) -> None:
-    """Add ``options`` to a command and its subcommands."""
+def _prepare(command: Any, options: Sequence[Any]) -> None:
+    """Add ``options`` to a command and its subcommands, and show arguments as git and gh do: ``ENV``, ``[SERVICE]...``."""
+    for argument in command.params:
+        if argument.param_type_name == "argument":
+            # typer writes {ENV} and ENV <str>.
+            name = argument.metavar or str(argument.name).upper()
+            shown = name if argument.required else f"[{name}]"
+            argument.get_usage_pieces = lambda _, shown=shown + ("..." if argument.nargs == -1 else ""): [shown]
+            row = None if argument.hidden else (name, argument.help or "")
+            argument.get_help_record = lambda _, row=row: row
     command.params.extend(options)
     for each in getattr(command, "commands", {}).values():
-        _accept(each, options)
+        _prepare(each, options)
 
 
 def _plain_typer(**settings: Any) -> typer.Typer:

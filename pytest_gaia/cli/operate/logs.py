@@ -51,7 +51,7 @@ def show_logs(
     env: EnvironmentName,
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE]…", help="Only these services", autocompletion=complete_service),
+        typer.Argument(metavar="SERVICE", help="Only these services", autocompletion=complete_service),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C")] = False,
     since: Annotated[

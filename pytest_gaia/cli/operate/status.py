@@ -59,7 +59,7 @@ _DIGEST = len("sha256:") + 12
 @app.command("status", help=HELP)
 def show_status(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[ENV]…", help="Only these", autocompletion=complete_name)
+        list[str] | None, typer.Argument(metavar="ENV", help="Only these environments", autocompletion=complete_name)
     ] = None,
     watch: Annotated[
         str | None, typer.Option("--watch", "-w", metavar="[DURATION]", help="Repeat until Ctrl-C; default: every 5s")

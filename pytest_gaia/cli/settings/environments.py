@@ -73,7 +73,8 @@ def list_environments(as_json: AsJson = False) -> None:
 @app.command("show", help=SHOW_HELP)
 def show_environment(
     name: Annotated[
-        str | None, typer.Argument(help="Default: the environment that a run uses", autocompletion=complete_name)
+        str | None,
+        typer.Argument(metavar="ENV", help="Default: the environment that a run uses", autocompletion=complete_name),
     ] = None,
     url: Annotated[
         list[str] | None, typer.Option(metavar="SERVICE=URL", help="As --gaia-url of pytest; repeatable")

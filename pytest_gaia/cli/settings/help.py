@@ -54,7 +54,9 @@ app = typer.Typer()
 
 @app.command("help", help=HELP)
 def show_topic(
-    topic: Annotated[str, typer.Argument(metavar="COMMAND|TOPIC", autocompletion=lambda: [*TOPICS])],
+    topic: Annotated[
+        str, typer.Argument(metavar="COMMAND|TOPIC", help="Topics: exit-codes", autocompletion=lambda: [*TOPICS])
+    ],
 ) -> None:
     """Print a topic; the help of a command is shown by the group of commands."""
     if topic not in TOPICS:
@@ -64,7 +66,9 @@ def show_topic(
 
 @app.command("completion", help=COMPLETION_HELP)
 def print_completion(
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", autocompletion=lambda: list(SHELLS))],
+    shell: Annotated[
+        str, typer.Argument(metavar="SHELL", help="bash, zsh or fish", autocompletion=lambda: list(SHELLS))
+    ],
 ) -> None:
     """Call ``gaia`` in the mode in which typer prints the script."""
     # Here, because the table of commands names this module.
