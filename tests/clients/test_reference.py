@@ -20,7 +20,7 @@ from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.clients.http.responses import Response
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "clients.md").read_text("utf-8")
-OF_WHOM = {"gateway": HttpClient, "answer": Response, "nats": Messaging, "events": (EventLog, EventStream)}
+OF_WHOM = {"gateway": HttpClient, "response": Response, "nats": Messaging, "events": (EventLog, EventStream)}
 
 
 def calls() -> list[tuple[str, str, list[str]]]:
@@ -64,7 +64,7 @@ def test_every_public_name_is_on_the_page() -> None:
         assert [name for name in names if name not in PAGE] == []
 
 
-UNMENTIONED = {"service", "environment", "base_url", "connect", "aclose", "unexpected"}
+UNMENTIONED = {"listening", "service", "environment", "base_url", "connect", "aclose", "unexpected"}
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
