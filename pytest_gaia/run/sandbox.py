@@ -1,6 +1,6 @@
-"""The sandbox as the processes of a run see it: started by one of them, shared by all.
+"""The handle of a sandbox: one process of a run starts it, and all processes use it.
 
-Everything here is synchronous and can be called from any thread.
+All functions are synchronous and can be called from any thread.
 """
 
 import json
@@ -26,25 +26,25 @@ _POLL_SECONDS = 0.002
 _LOOK_SECONDS = 0.2
 _TELL_SECONDS = 0.2
 START_SECONDS = 30.0
-"""how long a sandbox may take until it serves"""
+"""time limit for the start of a sandbox"""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One isolated platform of the sandbox: its addresses and credentials, which stay out of ``repr``."""
+    """One isolated stack of the sandbox: its addresses, and its credentials, which are not part of ``repr``."""
 
     name: str
     urls: Mapping[str, str]
-    """service → base URL; connections to a service that does not run are refused"""
+    """service → base URL; a service that does not run refuses connections"""
     nats: str = field(repr=False)
-    """URL of the cell's account on the broker, or ``disabled``"""
+    """URL of the stack's NATS account, or ``disabled``"""
     dsn: str = field(repr=False)
     api_key: str = field(repr=False)
     jwt_secret: str = field(repr=False)
 
 
 class Sandbox:
-    """The servers of one sandbox. Every method may raise :class:`~pytest_gaia.errors.SandboxError`."""
+    """One sandbox. Every method may raise :class:`~pytest_gaia.errors.SandboxError`."""
 
     def __init__(
         self, directory: Path, process: subprocess.Popen[bytes] | None = None, hold: int | None = None
@@ -56,26 +56,28 @@ class Sandbox:
 
     @classmethod
     def start(cls, *, without: Iterable[str] = (), topology: Topology = "microservices", fixed: bool = False) -> Self:
-        """Start a sandbox and return at once; :meth:`ready` waits for it.
+        """Start a sandbox and return immediately; :meth:`ready` waits for it.
 
-        ``without`` names members that do not run, ``fixed`` serves the platform without its known defects. The sandbox
-        ends with :meth:`stop`, and with this process, however that ends. Raises ``ConfigError`` for an unknown member.
+        ``without`` lists services that do not run; ``fixed`` fixes the known bugs. The sandbox ends with :meth:`stop`, or
+        with this process. Raises ``ConfigError`` for an unknown service.
         """
         left_out = tuple(without)
         for service in left_out:
             if service not in SERVICES:
-                raise ConfigError(f"The sandbox has no member {service!r}: {nearest(service, SERVICES)}")
+                raise ConfigError(f"The sandbox has no service {service!r}: {nearest(service, SERVICES)}")
         try:
             directory, lock = directories.create_run()
             hold = directories.hold(directory, directories.STARTER)
         except OSError as error:
-            raise SandboxError(f"No directory could be made for the sandbox: {error}. Set TMPDIR to one.") from error
+            raise SandboxError(
+                f"Cannot create a folder for the sandbox: {error}. Set TMPDIR to a writable one."
+            ) from error
         try:
             directories.Request(_secret(), _secret(), left_out, topology, fixed).write(directory)
             process = _spawn(directory, lock)
         except OSError as error:
             os.close(hold)
-            raise SandboxError(f"The sandbox could not be started in {directory}: {error}") from error
+            raise SandboxError(f"Cannot start the sandbox in {directory}: {error}") from error
         finally:
             os.close(lock)
         return cls(directory, process, hold)
@@ -86,7 +88,7 @@ class Sandbox:
         return cls(directory)
 
     def __enter__(self) -> Self:
-        """Wait until it serves; leaving the block ends it."""
+        """Wait until it is ready; stop it at the end of the block."""
         try:
             self.ready()
         except BaseException:
@@ -98,7 +100,7 @@ class Sandbox:
         self.stop()
 
     def ready(self, timeout: float = START_SECONDS, waiting: Callable[[], None] = lambda: None) -> None:
-        """Wait until the sandbox serves, at most ``timeout`` seconds. Raises ``SandboxError`` that says why it does not.
+        """Wait until the sandbox is ready, at most ``timeout`` seconds. Raises ``SandboxError`` with the reason.
 
         ``waiting`` is called about five times a second.
         """
@@ -114,37 +116,40 @@ class Sandbox:
             time.sleep(_POLL_SECONDS)
 
     def stack(self, name: str) -> Stack:
-        """Return a cell, made at the first call for its name. Wait for :meth:`ready` before."""
+        """Return a stack; the first call for a name creates it. Wait for :meth:`ready` first."""
         known = self._details["stacks"].get(name) or self._call("POST", f"/stacks/{name}")
         return Stack(**{**known, "urls": MappingProxyType(known["urls"])})
 
     def fresh_database(self, stack: str) -> str:
-        """Return the DSN of a new database with the platform's tables and first rows, which nobody else uses."""
+        """Return the DSN of a new database with tables and initial rows."""
         dsn: str = self._call("POST", f"/stacks/{stack}/databases")["dsn"]
         return dsn
 
     def drop_database(self, stack: str, dsn: str) -> None:
-        """Drop such a database, in the background, with whatever is connected to it."""
+        """Drop a fresh database in the background, and close its connections."""
         self._call("DELETE", f"/stacks/{stack}/databases", {"dsn": dsn})
 
     def fault(self, stack: str, service: str, kind: str, **arguments: object) -> None:
-        """Give a service of a cell a fault; ``stop`` lets connections be refused. Raises ``ConfigError`` for a wrong one.
+        """Inject a fault into a service of a stack. Raises ``ConfigError`` for an unknown name or argument.
 
-        The other kinds and their arguments are those of :mod:`pytest_gaia.sandbox._services.faults`.
+        ``stop`` refuses connections. The other kinds are those of :mod:`pytest_gaia.sandbox._services.faults`.
         """
         self._call("POST", f"/stacks/{stack}/faults", {**arguments, "service": service, "kind": kind})
 
     def heal(self, stack: str) -> None:
-        """Remove all faults of a cell."""
+        """Remove all faults of a stack."""
         self._call("DELETE", f"/stacks/{stack}/faults")
 
     def stop_service(self, service: str) -> None:
-        """Stop ``nats`` or ``postgres``, which all cells share."""
+        """Stop ``nats`` or ``postgres``, which all stacks share."""
         self._call("POST", f"/services/{service}/stop")
 
     def start_service(self, service: str) -> None:
-        """Start ``nats`` or ``postgres`` again, at the address that it had."""
+        """Start ``nats`` or ``postgres`` again, at the same address."""
         self._call("POST", f"/services/{service}/start")
+
+    stop_member, start_member = stop_service, start_service
+    """old names of these methods"""
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -152,21 +157,21 @@ class Sandbox:
         return MappingProxyType(self._details["timings"])
 
     def wait(self) -> None:
-        """Block until the sandbox ends by itself; raises ``SandboxError``, because it should not. A signal interrupts."""
-        # In short waits: Python hears of a signal that comes just before a wait only when that ends.
+        """Block until the sandbox ends unexpectedly, and raise ``SandboxError``. Signals interrupt it."""
+        # In short waits, because Python handles a signal only between them.
         while self._process is not None and self._process.poll() is None:
             time.sleep(_LOOK_SECONDS)
-        raise SandboxError(f"The sandbox has ended by itself.{self._log()}")
+        raise SandboxError(f"The sandbox ended unexpectedly.{self._log()}")
 
     def stop(self) -> None:
-        """End the sandbox and wait until nothing of it is left. Does nothing the second time, or if it is not ours."""
+        """Stop the sandbox and wait for its end. Does nothing if it is stopped, or was started by another process."""
         process, self._process = self._process, None
         if process is None:
             return
         if process.stdin is not None:
             process.stdin.close()
         deadline = time.monotonic() + _STOP_SECONDS
-        # Popen.wait with a timeout looks only every 50 ms.
+        # Popen.wait with a timeout polls only every 50 ms.
         while process.poll() is None:
             if time.monotonic() > deadline:
                 process.kill()
@@ -182,12 +187,12 @@ class Sandbox:
     @property
     def _details(self) -> dict[str, Any]:
         if self._known is None:
-            raise SandboxError("The sandbox was asked for something before it was ready: call ready() first.")
+            raise SandboxError("The sandbox is not ready yet: call ready() first.")
         return self._known
 
     def _look(self) -> bool:
-        """Whether the sandbox serves. Raises ``SandboxError`` if it never will."""
-        # In this order: a supervisor that has ended has written before.
+        """Whether the sandbox is ready. Raises ``SandboxError`` if its start failed."""
+        # In this order, because the supervisor writes the file before it exits.
         ended = self._process.poll() is not None if self._process else not directories.is_held(self.directory)
         try:
             self._known = json.loads((self.directory / directories.READY).read_text("utf-8"))
@@ -201,17 +206,17 @@ class Sandbox:
         try:
             return report.read_text("utf-8")
         except FileNotFoundError:
-            return f"The sandbox's supervisor ended before it was ready.{self._log()}"
+            return f"The supervisor of the sandbox ended before the sandbox was ready.{self._log()}"
 
     def _log(self) -> str:
         try:
             end = (self.directory / directories.LOG).read_text("utf-8", "replace")[-2000:].strip()
         except OSError:
             return ""
-        return f" Its log ends:\n{end}" if end else ""
+        return f" End of its log:\n{end}" if end else ""
 
     def _call(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Call the supervisor. A mistake of the caller comes back as ``ConfigError``."""
+        """Call the supervisor. Raises ``ConfigError`` for an invalid call."""
         from http.client import HTTPConnection, HTTPException
         from urllib.parse import quote
 
@@ -220,16 +225,16 @@ class Sandbox:
             headers = {"Authorization": f"Bearer {self._details['token']}"}
             connection.request(method, quote(path), json.dumps(content or {}), headers)
             response = connection.getresponse()
-            answer: dict[str, Any] = json.loads(response.read())
+            reply: dict[str, Any] = json.loads(response.read())
         except (OSError, HTTPException, ValueError) as error:
-            raise SandboxError(f"The sandbox does not answer ({method} {path}): {error}.{self._log()}") from error
+            raise SandboxError(f"The sandbox does not respond ({method} {path}): {error}.{self._log()}") from error
         finally:
             connection.close()
         if response.status == 400:
-            raise ConfigError(answer["error"])
+            raise ConfigError(reply["error"])
         if response.status != 200:
-            raise SandboxError(f"The sandbox failed at {method} {path}: {answer['error']}")
-        return answer
+            raise SandboxError(f"The sandbox failed at {method} {path}: {reply['error']}")
+        return reply
 
 
 def bind(environment: Environment, stack: Stack) -> Environment:
@@ -266,7 +271,7 @@ def _secret() -> str:
 def _spawn(directory: Path, lock: int) -> subprocess.Popen[bytes]:
     """Start the supervisor in a session of its own, where Ctrl-C does not reach it. It inherits the lock."""
     program = Path(__file__).parents[1] / "sandbox" / "__main__.py"
-    # -P: nothing of the current folder is imported by mistake. -W: the user's own warning filters are not for it.
+    # -P: import nothing from the current folder. -W: do not apply the user's warning filters.
     command = (sys.executable, "-P", "-W", "ignore", str(program), str(directory))
     with directories.private_log(directory / directories.LOG) as log:
         # This very interpreter, with a program of this package.

@@ -1,5 +1,5 @@
-"""The embedded platform: one supervised process with a real PostgreSQL, a real NATS server and the services.
+"""The sandbox: one supervised process with a real PostgreSQL, a real NATS server and reference services.
 
-``python -m pytest_gaia.sandbox DIRECTORY`` is the supervisor; :mod:`pytest_gaia.run.sandbox` starts it and talks to it.
-Nothing is imported here: the supervisor's own start is measured in milliseconds.
+``python -m pytest_gaia.sandbox DIRECTORY`` is the supervisor; :mod:`pytest_gaia.run.sandbox` starts and calls it. This
+module imports nothing, because the start of the supervisor takes only milliseconds.
 """

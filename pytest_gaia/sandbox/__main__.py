@@ -1,4 +1,4 @@
-"""``python -m pytest_gaia.sandbox DIRECTORY``: supervise one run's sandbox. Started by :mod:`pytest_gaia.run.sandbox`."""
+"""``python -m pytest_gaia.sandbox DIRECTORY``: supervise the sandbox of one run; see :mod:`pytest_gaia.run.sandbox`."""
 
 import sys
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def main() -> int:
-    """Run the supervisor for the directory that the command line names, and return its exit code."""
+    """Run the supervisor for the directory on the command line, and return its exit code."""
     if len(sys.argv) != 2:
         sys.stderr.write("usage: python -m pytest_gaia.sandbox DIRECTORY (use 'gaia sandbox up')\n")
         return 2
@@ -18,9 +18,9 @@ def main() -> int:
 
 
 def _keep_bytecode() -> None:
-    """Keep compiled modules in the user's cache where Python was told not to keep them beside the sources.
+    """Keep compiled modules in the user's cache if Python must not write them next to the sources.
 
-    Without them a supervisor compiles everything it imports anew, which takes longer than all the rest of its start.
+    Compiling all imports takes longer than the rest of the supervisor's start.
     """
     from pytest_gaia.sandbox.directories import cache_directory
 
@@ -29,9 +29,9 @@ def _keep_bytecode() -> None:
 
 
 class _Redirection:
-    """Finds nothing, but is asked first: it says where the module that is about to be found is kept.
+    """A finder that finds nothing, but sets the cache folder for the module that is imported next.
 
-    What was installed with compiled modules beside the sources, as the standard library is, is used as ever.
+    Packages with compiled modules next to their sources, such as the standard library, are not affected.
     """
 
     def __init__(self, place: str) -> None:
@@ -55,6 +55,6 @@ def _is_compiled(package: str) -> bool:
 
 if __name__ == "__main__":
     if not __package__:
-        # Started by its path: the folder that holds the package may be known to the run's process alone.
+        # Started by path: the package's folder may only be on the path of the run's process.
         sys.path.append(str(Path(__file__).parents[2]))
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""One NATS server with JetStream, and an account of its own for each cell."""
+"""One NATS server with JetStream, and one account for each stack."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pytest_gaia.sandbox._ports import HOST, ReservedPort
 from pytest_gaia.sandbox._processes import Child, failed, spawn
 
 _ACCOUNTS = 16
-"""accounts that are declared at a time; starting with more takes longer"""
+"""accounts in one step; more accounts make the start slower"""
 _START_SECONDS = 10.0
 _ATTEMPTS = 3
 _STOP_SECONDS = 3.0
@@ -20,7 +20,7 @@ _RELOADED = b"Reloaded server configuration"
 
 
 class Broker:
-    """The NATS server of one run. It is launched at once and waited for later."""
+    """The NATS server of one run. It starts immediately and is awaited later."""
 
     def __init__(self, program: Path, run: Path) -> None:
         self.port = ReservedPort()
@@ -36,7 +36,7 @@ class Broker:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process is there."""
+        """Whether the server's process runs."""
         return self._child is not None and self._child.running
 
     def launch(self) -> None:
@@ -44,12 +44,12 @@ class Broker:
         try:
             self._child = spawn(self._run, "nats", (self._program, "-c", self._folder / "nats.conf"))
         except OSError as error:
-            raise SandboxError(f"{self._program} does not run: {error}") from error
+            raise SandboxError(f"{self._program} cannot be started: {error}") from error
 
     async def ready(self) -> None:
-        """Wait until the server takes connections. Raises ``SandboxError`` with the end of its log.
+        """Wait until the server accepts connections. Raises ``SandboxError`` with the end of its log.
 
-        If somebody was quicker to take the port, the server moves to another one, unless it has had clients before.
+        If another process has taken the port, the server moves to another one, unless it already had clients.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             if await self._accepts():
@@ -64,14 +64,14 @@ class Broker:
             self.launch()
 
     async def stop(self) -> None:
-        """Stop the server; streams that are kept in files survive."""
+        """Stop the server; streams in files survive."""
         from pytest_gaia.sandbox._processes import ended
 
         if self._child is not None:
             await ended(self._child, signal.SIGTERM, _STOP_SECONDS)
 
     async def url(self, stack: str) -> str:
-        """Return the URL of the cell's account, which is declared now if all others are taken."""
+        """Return the URL of the stack's account; declare more accounts if all are in use."""
         number = self._stacks.setdefault(stack, len(self._stacks))
         if number >= len(self._passwords):
             self._declare()
@@ -80,7 +80,7 @@ class Broker:
         return f"nats://stack{number}:{self._passwords[number]}@{HOST}:{self.port.number}"
 
     async def _accepts(self) -> bool:
-        """Wait until the server takes connections; False if it ends instead, or is not ready in time."""
+        """Wait until the server accepts connections; False if it exits, or is not ready in time."""
         import asyncio
 
         deadline = time.monotonic() + _START_SECONDS
@@ -111,7 +111,7 @@ class Broker:
         )
 
     async def _reload(self) -> None:
-        """Let the running server read its configuration again, and wait until it says that it did."""
+        """Reload the configuration of the running server, and wait until its log confirms it."""
         import asyncio
 
         if self._child is None:
@@ -121,11 +121,11 @@ class Broker:
         deadline = time.monotonic() + _START_SECONDS
         while self._child.log.read_bytes().count(_RELOADED) == before:
             if time.monotonic() > deadline:
-                raise failed("NATS did not take new accounts", self._child.tail())
+                raise failed("NATS did not reload its accounts", self._child.tail())
             await asyncio.sleep(0.002)
 
     async def _listens(self) -> bool:
-        """Whether the server greets: then its accounts can be used. Whoever has taken its port does not."""
+        """Whether the server sends its greeting; another process on the port does not."""
         import asyncio
 
         try:

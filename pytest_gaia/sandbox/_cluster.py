@@ -1,7 +1,8 @@
-"""A cluster with the platform's tables: unpacked from the cache, or made.
+"""A PostgreSQL cluster with the platform's tables, unpacked from the cache or newly created.
 
-A cluster's ``home`` holds ``data`` and ``password``, the one of the superuser, which only the supervisor uses. Clusters
-that were unpacked from one archive share it; the role of the services and the tests gets a new one in every run."""
+The ``home`` of a cluster contains ``data`` and ``password``: the password of the superuser, which only the supervisor
+uses. Clusters from one archive share it. The role of services and tests gets a new password in every run.
+"""
 
 import hashlib
 import os
@@ -24,17 +25,17 @@ from pytest_gaia.sandbox.directories import cache_directory
 from pytest_gaia.system.locks import try_hold
 
 _LAYOUT = "5"
-"""Part of every key: raise it when what is packed changes its meaning."""
+"""part of every key: increase it after a change of the content of archives"""
 
 _KEPT = 4
-"""archives that are kept, the ones used last"""
+"""number of archives to keep, by last use"""
 
 SUPERUSER = "postgres"
 OWNER = "gaia"
-"""the role of the services and the tests: it owns the databases, and is no superuser"""
+"""the role of services and tests: it owns the databases and is not a superuser"""
 TEMPLATE = "platform"
 FIRST = "gaia_main"
-"""a database that is there from the start: the first cell need not wait for a clone"""
+"""a database that exists from the start, so that the first stack need not wait for a clone"""
 _INITDB = (
     "--no-sync",
     "--no-instructions",
@@ -43,7 +44,7 @@ _INITDB = (
     "--auth=scram-sha-256",
     "--no-locale",
 )
-# The first also for initdb's own servers: one that crashes shall leave nothing outside of its folder.
+# The first one also applies to initdb's own servers, so that a crash leaves nothing outside of their folder.
 _SINCE = {
     16: ("-c", "dynamic_shared_memory_type=mmap"),
     17: ("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
@@ -51,7 +52,7 @@ _SINCE = {
 
 
 class Archive:
-    """One packed cluster in the user's cache. ``directory`` is None where nothing can be kept."""
+    """One packed cluster in the user's cache. ``directory`` is None if there is no cache."""
 
     def __init__(self, directory: Path | None, parts: tuple[str, ...]) -> None:
         text = "\0".join((_LAYOUT, platform.machine(), *parts))
@@ -59,9 +60,9 @@ class Archive:
         self.path = directory / name if directory else None
 
     def unpack(self, run: Path, home: Path, account: Account | None) -> Child | None:
-        """Start to unpack the archive into ``home``; None where there is none, or no ``tar``.
+        """Start to unpack the archive into ``home``; None without an archive or without ``tar``.
 
-        ``account`` needs no access to the cache: the archive is opened here.
+        ``account`` needs no access to the cache, because this process opens the archive.
         """
         if self.path is None:
             return None
@@ -76,7 +77,7 @@ class Archive:
 
     @contextmanager
     def draft(self) -> Iterator[IO[bytes]]:
-        """Give a file that takes the archive's place when the block ends well. Raises ``OSError``."""
+        """Yield a file that replaces the archive if the block succeeds. Raises ``OSError``."""
         if self.path is None:
             raise FileNotFoundError("there is no cache directory")
         with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=f".{self.path.name}.", delete=False) as file:
@@ -90,14 +91,14 @@ class Archive:
         self._prune()
 
     def discard(self) -> None:
-        """Remove the archive, because it is damaged."""
+        """Delete the damaged archive."""
         if self.path is not None:
             with suppress(OSError):
                 self.path.unlink()
 
     @contextmanager
     def try_lock(self) -> Iterator[bool]:
-        """Say whether it is for this process to make the archive; True, too, where nobody can be asked."""
+        """Yield whether this process should create the archive; also true if there is no lock file."""
         held, descriptor = True, None
         if self.path is not None:
             with suppress(OSError):
@@ -110,7 +111,7 @@ class Archive:
                 os.close(descriptor)
 
     def _prune(self) -> None:
-        """Remove the archives of versions that have not been used for long, and drafts of killed runs."""
+        """Delete the least recently used archives, and drafts of killed runs."""
         if self.path is None:
             return
         with suppress(OSError):
@@ -123,7 +124,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where one run's cluster is, and what it is made with and of."""
+    """The cluster of one run: its folder, programs and schema."""
 
     binaries: PostgresBinaries
     account: Account | None
@@ -132,7 +133,7 @@ class Cluster:
 
     @property
     def home(self) -> Path:
-        """The folder of the cluster, which belongs to the server's user."""
+        """The folder of the cluster, owned by the server's user."""
         return self.run / "postgres"
 
     @property
@@ -142,33 +143,33 @@ class Cluster:
 
     @cached_property
     def archive(self) -> Archive:
-        """The cluster's place in the cache."""
+        """The archive of the cluster in the cache."""
         return Archive(cache_directory(), (self.binaries.version, *_INITDB, OWNER, self.schema))
 
     def unpack(self) -> Child | None:
-        """Start to unpack the cluster; None where that is not in the cache."""
+        """Start to unpack the cluster; None if it is not in the cache."""
         self._empty_home()
         return self.archive.unpack(self.run, self.home, self.account)
 
     def initialise(self) -> Child:
-        """Start to make a new cluster. Raises ``SandboxError``."""
+        """Start to create a new cluster. Raises ``SandboxError``."""
         self._empty_home()
         secret = self.home / "password"
         secret.write_text(os.urandom(16).hex(), "utf-8")
         self._give(secret)
         version = _major(self.binaries.initdb)
         newer = [word for since, words in _SINCE.items() if version >= since for word in words]
-        # What a program that crashes leaves in shared memory is found by its files: initdb must not remove them.
+        # Shared memory of a crashed program is found through its files, so initdb must not delete them.
         where: tuple[str | Path, ...] = ("-D", self.home / "data", "-U", SUPERUSER, f"--pwfile={secret}", "--no-clean")
         try:
             command = (self.binaries.initdb, *where, *_INITDB, *newer)
             return spawn(self.run, "initdb", command, account=self.account)
         except OSError as error:
-            raise SandboxError(f"{self.binaries.initdb} does not run: {error}") from error
+            raise SandboxError(f"{self.binaries.initdb} cannot be started: {error}") from error
 
     @property
     def complete(self) -> bool:
-        """Whether everything is there that a server needs."""
+        """Whether all files that a server needs exist."""
         return (self.home / "data" / "PG_VERSION").is_file() and (self.home / "password").is_file()
 
     def _empty_home(self) -> None:
@@ -182,7 +183,7 @@ class Cluster:
 
 
 def _major(initdb: Path) -> int:
-    # The program was found by this package, or named by the user.
+    # The program was found by this package, or set by the user.
     completed = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     found = re.search(r"\d+", completed.stdout)
     return int(found.group()) if found else 0

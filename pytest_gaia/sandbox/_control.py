@@ -1,17 +1,17 @@
-"""The supervisor's own HTTP interface, for the processes of its run only.
+"""The supervisor's HTTP interface for the processes of its run.
 
 =======================================  ==================================================================
-``GET /state``                           which cells there are, and which members run
-``POST /stacks/{stack}``                   the endpoints of a cell, which is made at the first call
-``POST /stacks/{stack}/faults``            ``{"service", "kind", …}``: give a service a fault
-``DELETE /stacks/{stack}/faults``          remove the cell's faults
-``POST /stacks/{stack}/databases``         ``{"dsn"}`` of a fresh database
-``DELETE /stacks/{stack}/databases``       ``{"dsn"}``: drop it, in the background
-``POST /services/{member}/stop|start``    stop or start the broker or the database server, for all cells
+``GET /state``                           the stacks, and whether the shared services run
+``POST /stacks/{stack}``                 the endpoints of a stack, which the first call creates
+``POST /stacks/{stack}/faults``          ``{"service", "kind", …}``: inject a fault into a service
+``DELETE /stacks/{stack}/faults``        remove the faults of the stack
+``POST /stacks/{stack}/databases``       ``{"dsn"}`` of a fresh database
+``DELETE /stacks/{stack}/databases``     ``{"dsn"}``: drop it in the background
+``POST /services/{service}/stop|start``  stop or start ``nats`` or ``postgres``, for all stacks
 =======================================  ==================================================================
 
-Every call presents the run's token. A mistake of the caller is answered with 400, a failure of the sandbox with 500,
-both with ``{"error": message}``.
+Every call needs the token of the run. An invalid call returns 400, a failure of the sandbox 500, both with
+``{"error": message}``.
 """
 
 import hmac
@@ -36,10 +36,10 @@ class Control:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
-        status, content = await self._answer(scope, await Request(scope, receive).body())
+        status, content = await self._respond(scope, await Request(scope, receive).body())
         await json_response(content, status)(scope, receive, send)
 
-    async def _answer(self, scope: Mapping[str, Any], body: bytes) -> tuple[int, object]:
+    async def _respond(self, scope: Mapping[str, Any], body: bytes) -> tuple[int, object]:
         if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):
             return 401, {"error": "wrong token"}
         parts = scope["path"].strip("/").split("/")
@@ -49,7 +49,7 @@ class Control:
             return 400, {"error": str(error)}
         except GaiaError as error:
             return 500, {"error": str(error)}
-        # Whatever it is, the caller shall read it instead of waiting.
+        # Report any error to the caller, which waits for a response.
         except Exception as error:  # noqa: BLE001
             _log.exception("%s %s", scope["method"], scope["path"])
             return 500, {"error": f"{type(error).__name__}: {error}"}
@@ -80,7 +80,7 @@ class Control:
             stack.apps.faults.add(service, kind, **arguments)
         elif service not in stack.servers:
             raise ConfigError(
-                f"Only a service of a cell can be stopped, not {service!r}: {nearest(service, stack.servers)}"
+                f"Only a service of a stack can be stopped, not {service!r}: {nearest(service, stack.servers)}"
             )
         else:
             await stack.stop(service)

@@ -1,4 +1,4 @@
-"""Databases of one run: each a clone of the template, which is sealed so that nothing can disturb the cloning."""
+"""The databases of one run, cloned from a locked template."""
 
 import asyncio
 import itertools
@@ -16,13 +16,13 @@ Seed = Callable[[Connection, str], Awaitable[None]]
 
 _PREFIX = "fresh_"
 _AHEAD = 2
-"""clones that are kept ready, once somebody has asked for one"""
+"""clones that are kept ready after the first request"""
 _UNWANTED = 32
-"""databases that may wait to be dropped, of eight megabytes each"""
+"""limit of databases that wait to be dropped, of eight megabytes each"""
 
 
 class Databases:
-    """Makes and drops databases on one server. All work goes over one connection, one statement at a time."""
+    """Creates and drops databases on one server, over one connection and one statement at a time."""
 
     def __init__(self, server: PostgresServer, password: str) -> None:
         self._server = server
@@ -30,7 +30,7 @@ class Databases:
         self._owner_password = os.urandom(16).hex()
         self._admin: Connection | None = None
         self._lock = asyncio.Lock()
-        self._sealing: asyncio.Task[None] | None = None
+        self._locking: asyncio.Task[None] | None = None
         self._names: set[str] = set()
         self._missing: list[str] = []
 
@@ -40,23 +40,23 @@ class Databases:
         return self._server.running
 
     def dsn(self, database: str) -> str:
-        """Return where the services and the tests reach a database."""
+        """Return the DSN of a database for services and tests."""
         return self._server.dsn(OWNER, self._owner_password, database)
 
     async def prepare(self, seed: Seed, api_key: str) -> None:
-        """Once a run: give the owner a password, and put the first rows into the first database.
+        """Set the owner's password and insert the initial rows into the first database, once for a run.
 
-        The template gets them in the background; :meth:`create` waits for it.
+        The template gets the rows in the background; :meth:`create` waits for it.
         """
         first = await self._server.connect(SUPERUSER, self._password, FIRST)
         await first.execute(f"ALTER ROLE {OWNER} PASSWORD '{self._owner_password}'")
         await seed(first, api_key)
         await first.close()
         self._names.add(FIRST)
-        self._sealing = asyncio.ensure_future(self._seal(seed, api_key))
+        self._locking = asyncio.ensure_future(self._lock_template(seed, api_key))
 
     async def create(self, database: str) -> None:
-        """Make a database if there is none of that name; while the server is stopped, remember it for :meth:`resume`."""
+        """Create a database if it does not exist; while the server is stopped, :meth:`resume` creates it later."""
         if database in self._names:
             return
         async with self.turn():
@@ -68,31 +68,31 @@ class Databases:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait until the template is complete and nothing else is under way, and keep it so for the block."""
-        if self._sealing is not None:
-            await asyncio.shield(self._sealing)
+        """Wait until the template is complete and no other work runs, and exclude other work during the block."""
+        if self._locking is not None:
+            await asyncio.shield(self._locking)
         async with self._lock:
             yield
 
     async def resume(self) -> None:
-        """Make what was asked for while the server was stopped."""
+        """Create the databases that were requested while the server was stopped."""
         while self._missing:
             await self.create(self._missing.pop())
 
     async def drop(self, database: str) -> None:
-        """Drop a database, with whoever uses it; while the server is stopped, it stays."""
+        """Drop a database and its connections; while the server is stopped, it stays."""
         async with self.turn():
             if self._server.running:
                 await (await self._connection()).execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
                 self._names.discard(database)
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection to the server."""
         if self._admin is not None:
             self._admin.terminate()
 
-    async def _seal(self, seed: Seed, api_key: str) -> None:
-        """Put the first rows into the template and close it: a connection to it would disturb the cloning."""
+    async def _lock_template(self, seed: Seed, api_key: str) -> None:
+        """Insert the initial rows into the template and forbid connections, which would prevent cloning."""
         template = await self._server.connect(SUPERUSER, self._password, TEMPLATE)
         await seed(template, api_key)
         await template.close()
@@ -106,7 +106,7 @@ class Databases:
 
 
 class FreshDatabases:
-    """A supply of databases. Cloning goes before dropping, because somebody may wait for a clone."""
+    """A supply of databases. Cloning takes precedence over dropping, because a test may wait for a clone."""
 
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
@@ -117,25 +117,25 @@ class FreshDatabases:
         self._keeper: asyncio.Task[None] | None = None
 
     async def take(self) -> str:
-        """Return the name of a database that nobody else gets. Raises ``SandboxError`` while the server is stopped."""
+        """Return the name of a new database. Raises ``SandboxError`` while the server is stopped."""
         if not self._databases.available:
-            raise SandboxError("PostgreSQL is stopped: no database can be made until it is started again.")
+            raise SandboxError("PostgreSQL is stopped: start it to create a database.")
         self._wake()
         taken = await self._ready.get()
         self._more.set()
         if isinstance(taken, Exception):
-            raise SandboxError(f"No database could be made: {taken}") from taken
+            raise SandboxError(f"Cannot create a database: {taken}") from taken
         return taken
 
     def give_back(self, database: str) -> None:
-        """Let a database be dropped, with whoever uses it. Raises ``ConfigError`` for any that was not taken here."""
+        """Drop a database in the background. Raises ``ConfigError`` for any other than a fresh database."""
         if not database.startswith(_PREFIX):
-            raise ConfigError(f"{database!r} is no database that was made to be dropped.")
+            raise ConfigError(f"{database!r} is not a fresh database and cannot be dropped.")
         self._unwanted.append(database)
         self._wake()
 
     async def close(self) -> None:
-        """Stop making and dropping."""
+        """Stop creating and dropping."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -146,7 +146,7 @@ class FreshDatabases:
             self._keeper = asyncio.ensure_future(self._keep())
 
     async def _keep(self) -> None:
-        """Make and drop one database after the other, and sleep when there is nothing to do."""
+        """Create and drop databases one at a time; sleep without work."""
         while True:
             await self._more.wait()
             self._more.clear()
@@ -160,7 +160,7 @@ class FreshDatabases:
         name = f"{_PREFIX}{next(self._numbers)}"
         try:
             await self._databases.create(name)
-        # Whatever it is, it is for whoever waits for the database.
+        # Any error is passed to the caller that waits for the database.
         except Exception as error:  # noqa: BLE001
             await self._ready.put(error)
         else:

@@ -1,4 +1,4 @@
-"""The whole platform of one run: the servers that all cells share, and a cell for each process of the run."""
+"""The platform of one run: the servers that all stacks share, and one stack for each process of the run."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pytest_gaia.sandbox._web import HttpServer
 from pytest_gaia.sandbox.directories import Request
 
 SHARED = ("nats", "postgres")
-"""members that all cells share"""
+"""services that all stacks share"""
 
 MAIN = "main"
-"""the cell that every run has"""
+"""the stack that every run has"""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 STOP = "stop"
-"""the kind of fault that the servers do themselves: connections are refused"""
+"""the kind of fault that stops a server: connections are refused"""
 
 
 class Platform:
-    """What the supervisor runs, once it runs."""
+    """The running platform."""
 
     def __init__(self, postgres: PostgresServer, broker: Broker, databases: Databases, stacks: Stacks) -> None:
         self.postgres = postgres
@@ -41,7 +41,7 @@ class Platform:
 
     @classmethod
     async def open(cls, request: Request, broker: Broker, postgres: PostgresServer, password: str) -> Platform:
-        """Return the platform with its cell ``main``, in the shape that ``request`` asks for."""
+        """Return the platform with its stack ``main``, as configured in ``request``."""
         databases = Databases(postgres, password)
         await databases.prepare(seed, request.api_key)
         if request.has_broker:
@@ -53,16 +53,16 @@ class Platform:
         return platform
 
     def state(self) -> dict[str, Any]:
-        """Return which cells there are and which shared members run."""
+        """Return the stacks, and whether the shared services run."""
         return {
             "stacks": self.stacks.names,
             "services": {"nats": self.broker.running, "postgres": self.postgres.running},
         }
 
     async def switch(self, service: str, *, on: bool) -> None:
-        """Start or stop a shared member. Raises ``ConfigError`` for any other, ``SandboxError`` if it does not start."""
+        """Start or stop a shared service. Raises ``ConfigError`` for any other, ``SandboxError`` if it does not start."""
         if service not in SHARED:
-            raise ConfigError(f"{service!r} is not shared by all cells: {nearest(service, SHARED)}")
+            raise ConfigError(f"{service!r} is not shared by all stacks: {nearest(service, SHARED)}")
         if service == "nats":
             await self._switch_broker(on=on)
         else:
@@ -93,7 +93,7 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What a process needs to know of its cell."""
+    """The addresses and credentials of a stack."""
 
     name: str
     urls: Mapping[str, str]
@@ -103,13 +103,13 @@ class Endpoints:
     jwt_secret: str = field(repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as they go over the wire."""
+        """Return the fields as JSON."""
         return asdict(self)
 
 
 @dataclass(slots=True)
 class Stack:
-    """A cell that runs."""
+    """A running stack."""
 
     endpoints: Endpoints
     apps: StackApps
@@ -118,14 +118,14 @@ class Stack:
     """services that a fault has stopped"""
 
     async def stop(self, service: str) -> None:
-        """Let connections to ``service`` be refused."""
+        """Refuse connections to ``service``."""
         if self.servers[service].running:
             await self.apps.stopping(service)
             self.servers[service].stop()
             self.stopped.add(service)
 
     async def heal(self) -> None:
-        """Start what was stopped, and forget every other fault."""
+        """Start stopped services and remove all other faults."""
         self.apps.faults.clear()
         while self.stopped:
             service = self.stopped.pop()
@@ -133,14 +133,14 @@ class Stack:
             await self.apps.started(service)
 
     async def close(self) -> None:
-        """Stop all services for good."""
+        """Stop all services permanently."""
         for server in self.servers.values():
             server.stop()
         await self.apps.stop()
 
 
 class Stacks:
-    """Makes cells on demand. A cell lives until the end of the run."""
+    """Creates stacks on demand. A stack lives until the end of the run."""
 
     def __init__(self, request: Request, databases: Databases, broker: Broker) -> None:
         self._request = request
@@ -151,13 +151,13 @@ class Stacks:
 
     @property
     def names(self) -> list[str]:
-        """The cells that were asked for."""
+        """The names of the stacks."""
         return sorted(self._stacks)
 
     async def get(self, name: str) -> Stack:
-        """Return the cell, made at the first call. Raises ``SandboxError`` if it cannot be made."""
+        """Return the stack, which the first call creates. Raises ``SandboxError`` if that fails."""
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"{name!r} cannot name a cell: use up to 40 letters, digits, dashes and underscores.")
+            raise ConfigError(f"{name!r} cannot name a stack: use up to 40 letters, digits, dashes and underscores.")
         if name not in self._stacks:
             self._stacks[name] = asyncio.ensure_future(self._make(name))
         try:
@@ -167,14 +167,14 @@ class Stacks:
             raise
 
     def existing(self, name: str) -> Stack:
-        """Return a cell that runs. Raises ``ConfigError`` if there is none of that name."""
+        """Return a running stack. Raises ``ConfigError`` if there is none of that name."""
         task = self._stacks.get(name)
         if task is None or not task.done():
-            raise ConfigError(f"There is no cell {name!r}: {nearest(name, self._stacks)}")
+            raise ConfigError(f"There is no stack {name!r}: {nearest(name, self._stacks)}")
         return task.result()
 
     async def close(self) -> None:
-        """Stop every service of every cell."""
+        """Stop all services of all stacks."""
         stacks = [task.result() for task in self._stacks.values() if task.done() and not task.exception()]
         for stack in stacks:
             await stack.close()
@@ -210,7 +210,7 @@ class Stacks:
         )
 
     def _announce(self, apps: StackApps) -> None:
-        """Let the services say on the broker that they run, while whoever asked for the cell goes on."""
+        """Publish the start of the services on NATS in the background."""
         task = asyncio.ensure_future(apps.start())
         self._announcements.add(task)
         task.add_done_callback(self._announcements.discard)

@@ -1,12 +1,12 @@
-"""Loopback ports that stay ours while nobody listens on them."""
+"""Loopback ports that stay reserved while no server listens on them."""
 
 import socket
 import sys
 
 HOST = "127.0.0.1"
 
-# On Linux two sockets may share an address as long as neither listens and both say SO_REUSEADDR: a bound socket that
-# never listens keeps the port from everybody else, while connecting to it is refused. Elsewhere it has to be let go.
+# On Linux two sockets with SO_REUSEADDR may share an address while neither listens: a bound socket that never listens
+# reserves the port, and connections to it are refused. Other systems do not support this.
 _CAN_SHARE = sys.platform == "linux"
 
 
@@ -33,14 +33,14 @@ class ReservedPort:
         return _bound(self.number)
 
     def release(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         if self._holder is not None:
             self._holder.close()
             self._holder = None
 
 
 def _bound(number: int) -> socket.socket:
-    # asyncio turns Nagle off (40 ms for an answer in two writes) only for sockets that name their protocol.
+    # asyncio disables Nagle's algorithm (40 ms for two writes) only for sockets with an explicit protocol.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

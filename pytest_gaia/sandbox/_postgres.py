@@ -1,4 +1,4 @@
-"""One PostgreSQL server: started for speed, not for safety, with a cluster from the cache or from nothing."""
+"""One PostgreSQL server, configured for speed, with a cluster from the cache or a new one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SETTINGS = {
     # Reachable from this machine only, and with a password only.
     "listen_addresses": HOST,
     "unix_socket_directories": "",
-    # What is lost in a crash is thrown away at the end of the run anyhow.
+    # The data is deleted at the end of the run anyway.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -33,12 +33,12 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "1h",
-    # Short queries on small tables: nothing to vacuum, compile or spread.
+    # For short queries on small tables vacuuming, compiling and parallel workers only cost time.
     "autovacuum": "off",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
     "max_logical_replication_workers": "0",
-    # A run that is killed leaves nothing in /dev/shm outside of its own directory, and a small /dev/shm does not matter.
+    # A killed run leaves nothing in /dev/shm outside of its folder, and a small /dev/shm is enough.
     "dynamic_shared_memory_type": "mmap",
     "shared_buffers": "32MB",
     "huge_pages": "off",
@@ -47,7 +47,7 @@ _SETTINGS = {
     "log_timezone": "UTC",
 }
 
-# The passwords are 128 random bits, which no number of rounds makes harder to guess; each round costs every connection.
+# Passwords have 128 random bits, so more rounds add no security, but slow down every connection.
 _SETTINGS_SINCE = {16: {"scram_iterations": "1"}, 18: {"io_method": "sync"}}
 
 _READY_LINE = 7
@@ -65,7 +65,7 @@ _MAKE_SECONDS = 120.0
 
 
 class PostgresServer:
-    """The server of one cluster. ``home`` holds the cluster in ``data``; it belongs to ``account`` if one is given."""
+    """The server of one cluster. The cluster is in ``home/data``, owned by ``account`` if there is one."""
 
     def __init__(self, binaries: PostgresBinaries, run: Path, home: Path, account: Account | None) -> None:
         self.port = ReservedPort()
@@ -78,11 +78,11 @@ class PostgresServer:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process is there."""
+        """Whether the server's process runs."""
         return self._child is not None and self._child.running
 
     def dsn(self, user: str, password: str, database: str) -> str:
-        """Return where a database of this server is reached."""
+        """Return the DSN of a database of this server."""
         return f"postgresql://{user}:{password}@{HOST}:{self.port.number}/{database}"
 
     async def connect(self, user: str, password: str, database: str) -> Connection:
@@ -92,7 +92,7 @@ class PostgresServer:
         return await driver.connect(self.dsn(user, password, database), ssl=False, timeout=_CONNECT_SECONDS)
 
     async def start(self) -> None:
-        """Start the server and wait until it takes connections. Raises ``SandboxError`` with the end of its log."""
+        """Start the server and wait until it accepts connections. Raises ``SandboxError`` with the end of its log."""
         for attempt in range(1, _ATTEMPTS + 1):
             self._child = self._launch()
             if await self._accepts(self._child):
@@ -105,7 +105,7 @@ class PostgresServer:
             self.port = ReservedPort()
 
     async def stop(self) -> None:
-        """Stop the server at once, closing every connection in order. What it holds is kept."""
+        """Stop the server and close all connections. Its data is kept."""
         if self._child is not None:
             await ended(self._child, signal.SIGINT, _STOP_SECONDS)
 
@@ -114,11 +114,11 @@ class PostgresServer:
         options = {**_SETTINGS, **_since(self._data), "port": str(self.port.number)}
         arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         command: list[str | Path] = [self._binaries.postgres, "-D", self._data, *arguments]
-        # SIGQUIT: PostgreSQL ends its own processes and gives its shared memory back, without a checkpoint.
+        # At SIGQUIT, PostgreSQL ends its processes and frees its shared memory without a checkpoint.
         return spawn(self._run, "postgres", command, account=self._account, on_death=signal.SIGQUIT)
 
     async def _accepts(self, child: Child) -> bool:
-        """Wait until the server says that it is ready, in the file that pg_ctl reads. False if it ended instead."""
+        """Wait until the server's status file, which pg_ctl reads, is ready. False if the server exited."""
         deadline = time.monotonic() + _START_SECONDS
         status = self._data / "postmaster.pid"
         while child.running:
@@ -136,7 +136,7 @@ class PostgresServer:
 
 
 def _since(data: Path) -> Mapping[str, str]:
-    """Return the settings that this cluster's version knows and an older one does not."""
+    """Return the settings that need the version of this cluster."""
     version = int((data / "PG_VERSION").read_text().split(".")[0])
     return {
         name: value for since, known in _SETTINGS_SINCE.items() if version >= since for name, value in known.items()
@@ -144,20 +144,19 @@ def _since(data: Path) -> Mapping[str, str]:
 
 
 async def clone(admin: Connection, database: str) -> None:
-    """Make ``database`` as a copy of the template."""
-    # A clone would wait a tenth of a second for a connection to the template that is still on its way out.
-    # The server tells nobody when that is gone: it has to be asked.
+    """Create ``database`` as a copy of the template."""
+    # A clone would wait 0.1 s for a closing connection to the template. Polling is the only way to detect its end.
     while await admin.fetchval(_CONNECTIONS, TEMPLATE):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
-    # Copying files takes a third of the time that writing their pages to the log does.
+    # Copying files takes a third of the time of writing pages to the log.
     await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE {TEMPLATE} OWNER {OWNER} STRATEGY FILE_COPY')
 
 
 async def started_server(cluster: Cluster, unpacking: Child | None, libraries: Awaitable[None]) -> PostgresServer:
     """Return the running server of ``cluster``, which may already be unpacking.
 
-    A cluster that is not in the cache, or is damaged there, is made; ``libraries`` is awaited before asyncpg is used.
-    Raises ``SandboxError`` with the end of the log of what failed.
+    Creates the cluster if it is not in the cache, or damaged; waits for ``libraries`` before using asyncpg. Raises
+    ``SandboxError`` with the end of the log of the failed program.
     """
     server = PostgresServer(cluster.binaries, cluster.run, cluster.home, cluster.account)
     if unpacking is None or not await _started(cluster, server, unpacking):
@@ -166,10 +165,10 @@ async def started_server(cluster: Cluster, unpacking: Child | None, libraries: A
 
 
 async def _started(cluster: Cluster, server: PostgresServer, unpacking: Child) -> bool:
-    """Start the server on what was in the cache; False, and nothing is left in the cache, if that is damaged."""
+    """Start the server with the cached cluster; if it is damaged, delete it from the cache and return False."""
     unpacked = await succeeded(unpacking, "Unpacking the cluster", _UNPACK_SECONDS)
     if not unpacked and _is_full(cluster.home):
-        raise failed(f"The cluster could not be unpacked in {cluster.home}", unpacking.tail() or NO_SPACE)
+        raise failed(f"Cannot unpack the cluster in {cluster.home}", unpacking.tail() or NO_SPACE)
     if unpacked and cluster.complete:
         try:
             await server.start()
@@ -182,13 +181,13 @@ async def _started(cluster: Cluster, server: PostgresServer, unpacking: Child) -
 
 
 def _is_full(directory: Path) -> bool:
-    """Whether there is no room left, not even for the log that would say so."""
+    """Whether the disk is full; then the log may be empty."""
     room = os.statvfs(directory)
     return room.f_bavail * room.f_frsize < _FULL
 
 
 async def _make_once(cluster: Cluster, server: PostgresServer, libraries: Awaitable[None]) -> None:
-    """Make the cluster, unless another run is about to: then wait for it and take what it made."""
+    """Create the cluster; if another run is creating it, wait for that one and use it."""
     while True:
         with cluster.archive.try_lock() as mine:
             if mine:
@@ -200,7 +199,7 @@ async def _make_once(cluster: Cluster, server: PostgresServer, libraries: Awaita
 
 
 async def _make(cluster: Cluster, server: PostgresServer, libraries: Awaitable[None]) -> None:
-    what = f"Making a cluster with {cluster.binaries.initdb}"
+    what = f"Creating a cluster with {cluster.binaries.initdb}"
     making = cluster.initialise()
     if not await succeeded(making, what, _MAKE_SECONDS):
         raise failed(f"{what} in {cluster.home} failed", making.tail())
@@ -213,10 +212,10 @@ async def _make(cluster: Cluster, server: PostgresServer, libraries: Awaitable[N
 
 
 async def _create_databases(cluster: Cluster, server: PostgresServer) -> None:
-    """Make the template and the first database, both with the platform's tables.
+    """Create the template and the first database with the platform's tables.
 
-    A new cluster has three databases, of three hundred files each. One becomes the template, and one that nobody needs
-    goes: every later run unpacks what is left.
+    A new cluster has three databases of three hundred files. One becomes the template and one is dropped, because every
+    later run unpacks them all.
     """
     admin = await server.connect(SUPERUSER, cluster.password, "postgres")
     await admin.execute(f"CREATE ROLE {OWNER} LOGIN")
@@ -233,11 +232,11 @@ async def _create_databases(cluster: Cluster, server: PostgresServer) -> None:
 
 
 async def _store(cluster: Cluster) -> None:
-    """Pack the stopped cluster for the next runs. What goes wrong is logged: this run does not need it."""
+    """Pack the stopped cluster for later runs. Errors are only logged."""
     try:
         with cluster.archive.draft() as file:
             packing = cluster.archive.pack(cluster.run, cluster.home, file, cluster.account)
             if not await succeeded(packing, "Packing the cluster", _UNPACK_SECONDS):
                 raise OSError(packing.tail())
     except (OSError, SandboxError) as error:
-        _log.warning("The cluster could not be kept for the next run: %s", error)
+        _log.warning("Cannot store the cluster in the cache: %s", error)

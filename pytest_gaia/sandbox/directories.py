@@ -1,8 +1,9 @@
-"""Where a sandbox keeps its files: one directory for each run, with what the run asks for, and one cache for each user.
+"""The folders of a sandbox: one folder for each run, with its request, and one cache for each user.
 
-A run's directory is held by a file lock for as long as its supervisor lives, and by another one for as long as the
-process that started it may want to read why it has ended. A directory that nobody holds is known to be a leftover.
-The process that starts a sandbox needs this, too: nothing is imported here that takes time."""
+The supervisor holds a file lock on the run's folder while it lives. The process that started it holds another lock while
+it may read error messages. A folder without a lock is left over from a killed run. This module has no slow imports,
+because the process that starts a sandbox needs it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.system import locks
 
 PREFIX = "pytest-gaia-"
-"""What the name of every run's directory begins with, followed by the user's number."""
+"""prefix of the folders of runs; the user's id follows"""
 
 LOCK = "lock"
 """held by the supervisor"""
@@ -27,40 +28,40 @@ STARTER = "starter.lock"
 """held by the process that has started it"""
 REQUEST = "request.json"
 READY = "stack.json"
-"""appears, complete, when the sandbox serves"""
+"""written when the sandbox is ready"""
 ERROR = "error.txt"
-"""appears instead if it could not start: why, and what to do"""
+"""written instead if it could not start, with reason and remedy"""
 LOG = "supervisor.log"
 
-# The place for files in memory on Linux, not a temporary file with a fixed name.
+# The file system in memory on Linux, not a temporary file with a fixed name.
 MEMORY = Path("/dev/shm")  # noqa: S108
 ENOUGH = 512 * 1024 * 1024
-"""bytes that have to be free in memory for a run to live there"""
+"""bytes that must be free in memory to place a run there"""
 
-# Where temporary files of all users are, if TMPDIR is a place of root's own.
+# Folders for temporary files of all users, if TMPDIR is private to root.
 _SHARED = ("/tmp", "/var/tmp")  # noqa: S108
 
 
 def roots() -> list[Path]:
-    """Return the places that runs may live in, the best first."""
+    """Return the folders for runs, best first."""
     places = dict.fromkeys(Path(place) for place in (MEMORY, tempfile.gettempdir(), *_SHARED))
     return [place for place in places if place.is_dir()]
 
 
 def is_open(directory: Path) -> bool:
-    """Whether everybody may enter a directory. Raises ``OSError`` where there is none."""
+    """Whether all users can enter a folder. Raises ``OSError`` if it does not exist."""
     path = directory.resolve()
     return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 
 
 def create_run() -> tuple[Path, int]:
-    """Make a directory for a run and lock it. Return it with the lock's descriptor, for the supervisor to inherit.
+    """Create and lock a folder for a run. Return it with the lock's descriptor, which the supervisor inherits.
 
-    Raises ``OSError`` where no place can be written to.
+    Raises ``OSError`` if no folder is writable.
     """
     failure: OSError | None = None
     for root in roots():
-        # As root, the server of another user has to get there.
+        # If this is root, PostgreSQL's user must be able to enter it.
         if (root != MEMORY or _has_room(root)) and (os.geteuid() != 0 or is_open(root)):
             try:
                 directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.geteuid()}-", dir=root))
@@ -68,21 +69,21 @@ def create_run() -> tuple[Path, int]:
                 failure = error
                 continue
             return directory, hold(directory)
-    raise failure or FileNotFoundError("there is no temporary directory that the servers can use")
+    raise failure or FileNotFoundError("the servers can use no temporary folder")
 
 
 def hold(directory: Path, lock: str = LOCK) -> int:
-    """Hold a run's directory until the descriptor that is returned is closed. Raises ``OSError``."""
+    """Lock a run's folder until the returned descriptor is closed. Raises ``OSError``."""
     return locks.hold(directory / lock)
 
 
 def is_held(directory: Path, lock: str = LOCK) -> bool:
-    """Whether somebody holds this run's directory: by default, whether its supervisor is alive (or about to be)."""
+    """Whether a run's folder is locked: by default, whether its supervisor runs or is about to start."""
     return locks.is_held(directory / lock)
 
 
 def cache_directory() -> Path | None:
-    """Return the user's cache directory, made if need be; None where nothing can be kept between runs."""
+    """Return the user's cache folder, created if necessary; None if there is no usable folder."""
     for candidate in _cache_candidates():
         try:
             candidate.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ def cache_directory() -> Path | None:
 
 
 def write_private(path: Path, content: str) -> None:
-    """Write a file that only this user may read, and let it appear complete or not at all."""
+    """Write a file atomically that only this user can read."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -103,7 +104,7 @@ def write_private(path: Path, content: str) -> None:
 
 
 def private_log(path: Path) -> BinaryIO:
-    """Open a log to write at its end, which only this user may read."""
+    """Open a log for appending that only this user can read."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
 
@@ -116,7 +117,7 @@ def _has_room(root: Path) -> bool:
 
 
 def _cache_candidates() -> list[Path]:
-    """Places for the cache, in the order in which they are tried."""
+    """Return the folders for the cache, in order of preference."""
     environ = os.environ
     if chosen := environ.get("GAIA_CACHE_DIR"):
         return [Path(chosen)]
@@ -130,40 +131,40 @@ def _cache_candidates() -> list[Path]:
 
 
 def _is_own(directory: Path) -> bool:
-    """Whether this user alone can write there: a name in /tmp that can be guessed may be somebody else's trap."""
+    """Whether only this user can write there; another user may have created a predictable name in /tmp."""
     status = directory.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The shape of the platform, and its secrets."""
+    """The configuration of the platform, and its secrets."""
 
     api_key: str = field(repr=False)
     jwt_secret: str = field(repr=False)
     without: tuple[str, ...] = ()
-    """members that do not run"""
+    """services that do not run"""
     topology: str = "microservices"
     fixed: bool = False
-    """whether to serve the platform without its known defects"""
+    """whether to fix the known bugs"""
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The services that run in every cell."""
+        """The services that run in every stack."""
         there = ("gateway",) if self.topology == "gateway-only" else HTTP_SERVICES
         return tuple(service for service in there if service not in self.without)
 
     @property
     def has_broker(self) -> bool:
-        """Whether the broker runs from the start."""
+        """Whether NATS runs from the start."""
         return self.topology != "gateway-only" and "nats" not in self.without
 
     def write(self, directory: Path) -> None:
-        """Store the request for the supervisor of ``directory``, readable by this user only."""
+        """Write the request for the supervisor into ``directory``; only this user can read it."""
         write_private(directory / REQUEST, json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, directory: Path) -> Request:
-        """Return the request of ``directory``."""
+        """Read the request from ``directory``."""
         stored = json.loads((directory / REQUEST).read_text("utf-8"))
         return cls(**{**stored, "without": tuple(stored["without"])})

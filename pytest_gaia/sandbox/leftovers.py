@@ -1,4 +1,4 @@
-"""What a killed run leaves behind is cleared away by the next one: its processes, shared memory and files."""
+"""Clean up after killed runs: end their processes, free their shared memory and delete their files."""
 
 import ctypes
 import os
@@ -12,18 +12,18 @@ from pathlib import Path
 from pytest_gaia.sandbox._processes import RECORDS, end_recorded
 from pytest_gaia.sandbox.directories import LOCK, PREFIX, REQUEST, STARTER, is_held, roots
 
-# PostgreSQL at SIGTERM would wait for its clients; at SIGQUIT it ends its own processes at once.
+# At SIGTERM, PostgreSQL would wait for its clients; at SIGQUIT it ends immediately.
 _REQUESTS = {"postgres": signal.SIGQUIT}
 _END_SECONDS = 2.0
 _UNFINISHED_SECONDS = 60.0
-"""how long a directory may be without a request before it counts as left behind"""
+"""age of a folder without a request after which it counts as left over"""
 
 _SHMKEY_LINE = 6
 _IPC_RMID = 0
 
 
 def reclaim() -> list[Path]:
-    """Clear away every run of this user whose supervisor and whose starter are gone. Return what was removed. Blocks."""
+    """Clean up every run of this user whose supervisor and starter are gone; return the deleted folders. Blocks."""
     found = [each for root in roots() for each in root.glob(f"{PREFIX}{os.geteuid()}-*") if _is_left(each)]
     for directory in found:
         clear(directory)
@@ -31,10 +31,10 @@ def reclaim() -> list[Path]:
 
 
 def clear(directory: Path) -> None:
-    """End what still runs of a run, and remove its directory. Blocks."""
+    """End the processes of a run and delete its folder. Blocks."""
     end_children(directory)
     free_shared_memory(directory)
-    # A process that was just killed may have had the last word: then there is one more file to remove.
+    # A process that was just killed may have written one more file.
     for _ in range(3):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
@@ -42,28 +42,28 @@ def clear(directory: Path) -> None:
 
 
 def end_children(directory: Path) -> None:
-    """End the processes that a run has recorded and that still run. Blocks."""
+    """End the recorded processes of a run that still run. Blocks."""
     with suppress(OSError):
         for record in (directory / RECORDS).iterdir():
             end_recorded(record, _REQUESTS.get(record.name, signal.SIGTERM), _END_SECONDS)
 
 
 def _is_left(directory: Path) -> bool:
-    """Whether nobody holds this directory of ours; one that is being made has no request yet."""
+    """Whether this user's folder is unlocked and not being created, which is when it has no request yet."""
     try:
         status = directory.lstat()
     except OSError:
         return False
     if status.st_uid != os.geteuid() or directory.is_symlink():
         return False
-    # One that could not start is held by its starter, which has yet to read why.
+    # The starter of a sandbox that could not start keeps its lock until it has read the reason.
     if is_held(directory, LOCK) or is_held(directory, STARTER):
         return False
     return (directory / REQUEST).exists() or time.time() - status.st_mtime > _UNFINISHED_SECONDS
 
 
 def free_shared_memory(directory: Path) -> None:
-    """Give back the segment by which a killed PostgreSQL marked its cluster as in use, if nobody is attached to it."""
+    """Free the shared memory segment of a killed PostgreSQL, if no process is attached to it."""
     if sys.platform != "linux":
         return
     try:

@@ -61,7 +61,7 @@ def test_a_missing_library_names_the_extra(package: str, tmp_path: Path, monkeyp
 def test_a_folder_without_postgres_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_PG_BIN", str(tmp_path))
 
-    assert f"GAIA_PG_BIN={tmp_path} holds no postgres and initdb" in failure()
+    assert f"GAIA_PG_BIN={tmp_path} must be a folder with the programs postgres and initdb" in failure()
 
 
 def test_a_broker_that_is_no_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_initdb_that_fails_shows_its_last_words(tmp_path: Path, monkeypatch: pyt
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    assert "Making a cluster" in message
+    assert "Creating a cluster" in message
     assert "File too large" in message
 
 

@@ -1,6 +1,6 @@
-"""Reference services of the Gaia Platform: gateway, auth, asset and chat as raw ASGI applications.
+"""Reference services of the Gaia Platform: gateway, auth, asset and chat as ASGI applications.
 
-They answer as the release that the suites were written against, its defects included (``fixed=True`` serves it without).
+They respond like the observed version of the platform, including its known bugs; ``fixed=True`` fixes them.
 
 >>> from pytest_gaia.sandbox._services import StackSettings, build_stack, schema, seed
 >>> # once for the template database:   await connection.execute(schema()); await seed(connection, api_key)

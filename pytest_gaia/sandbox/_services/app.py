@@ -1,4 +1,4 @@
-"""What every service is made of, on Starlette: requests, answers and errors, and a table of routes."""
+"""The common parts of the services, based on Starlette: requests, responses, errors and a table of routes."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class HttpError(Exception):
-    """Answer ``status_code`` with ``{"detail": detail}``."""
+    """An error response with ``status_code`` and ``{"detail": detail}``."""
 
     def __init__(self, status_code: int, detail: object) -> None:
         super().__init__(status_code, detail)
@@ -34,7 +34,7 @@ class HttpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: ``kind`` is ``jwt`` or ``api_key``, ``credentials`` the header to present to the next service."""
+    """The user of a request. ``kind`` is ``jwt`` or ``api_key``, ``credentials`` the header for the next service."""
 
     user_id: str
     kind: str
@@ -49,7 +49,7 @@ class Request(requests.Request):
 
     @property
     def user_id(self) -> str:
-        """The id of the user on a route that wants one."""
+        """The id of the user, on a route with authentication."""
         if self.identity is None:
             msg = f"{self.method} {self.url.path} is served without a user"
             raise LookupError(msg)
@@ -57,23 +57,23 @@ class Request(requests.Request):
 
     @property
     def dry(self) -> bool:
-        """Whether a fault asks that this request change nothing while answering as if it had."""
+        """Whether a fault makes this request change nothing, with a normal response."""
         return bool(self.scope.get("gaia.dry"))
 
     @property
     def any_key(self) -> bool:
-        """Whether a fault asks that any key be accepted."""
+        """Whether a fault makes any API key valid."""
         return bool(self.scope.get("gaia.any_key"))
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Server-sent events, written as they come to whoever is still there: the release finishes what it began."""
+    """Server-sent events. Like the platform, it continues to the end after the client has left."""
 
     chunks: AsyncGenerator[bytes, None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write event after event to the peer."""
+        """Send one event after the other."""
         headers = [(b"content-type", SSE_TYPE.encode()), (b"cache-control", b"no-cache")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with aclosing(self.chunks) as chunks:
@@ -86,10 +86,10 @@ Handler = Callable[[Request], Awaitable[object]]
 
 
 class Service:
-    """The ASGI application of one service; the first route that fits a request wins.
+    """The ASGI application of one service; the first matching route handles a request.
 
-    A handler returns a ``Response``, a ``Stream``, or anything else as the content of a 200 in JSON; it raises
-    ``HttpError`` for an error of its own. What it did not expect is logged and answered with ``crash``.
+    A handler returns a ``Response``, a ``Stream``, or the content of a JSON response with status 200. It raises
+    ``HttpError`` for an error response. Other exceptions are logged, and the response is that of ``crash``.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class Service:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         try:
-            # Within an application Starlette raises an error for a wrong path or method, instead of answering in text.
+            # Inside an application Starlette raises an error for an unknown route instead of sending text.
             await self._router({**scope, "app": self}, receive, send)
         except HTTPException as error:
             await json_response({"detail": error.detail}, error.status_code)(scope, receive, send)
 
     def add(self, rule: str, handler: Handler, *, open_: bool = False) -> None:
-        """Append a route, such as ``"GET /health"``, that is told in ``/openapi.json``."""
+        """Append a route such as ``"GET /health"``, and list it in ``/openapi.json``."""
         self._add(rule, handler, open_=open_)
         method, template = rule.split(" ")
         operation: dict[str, object] = {"responses": {"200": {"description": "Successful Response"}}}
@@ -134,14 +134,14 @@ class Service:
                 return result if isinstance(result, Response | Stream) else json_response(result)
             except HttpError as error:
                 return json_response({"detail": error.detail}, error.status_code)
-            # A service answers 500 to what it did not expect, whatever that is; the log has it all.
+            # A service returns 500 for any unexpected error, and logs it.
             except Exception:  # noqa: BLE001
                 _log.exception("%s: %s %s", self._title, request.method, request.url.path)
                 return self._crash()
 
         method, template = rule.split(" ")
         route = routing.Route(template, serve, methods=[method])
-        # Starlette answers HEAD wherever it answers GET; the platform does not.
+        # Starlette adds HEAD to every GET; the platform does not.
         route.methods = {method}
         self._router.routes.append(route)
 
@@ -150,12 +150,12 @@ class Service:
 
 
 def json_response(content: object, status: int = 200) -> Response:
-    """Return ``content`` as an answer in JSON; bytes are taken for JSON that is already encoded."""
+    """Return ``content`` as a JSON response; bytes are already encoded JSON."""
     return Response(content if isinstance(content, bytes) else encode(content), status, {"content-type": JSON_TYPE})
 
 
 def encode(content: object) -> bytes:
-    """Return ``content`` as the services write JSON: compact, UTF-8."""
+    """Return ``content`` as the JSON of the services: compact UTF-8."""
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -164,7 +164,7 @@ def _crash() -> Response:
 
 
 def naive_now() -> str:
-    """Return the present time in UTC without its zone, in ISO 8601."""
+    """Return the current time in UTC without its zone, in ISO 8601."""
     return naive(datetime.now(UTC))
 
 
@@ -174,5 +174,5 @@ def naive(moment: datetime) -> str:
 
 
 def today() -> date:
-    """Return the present day in UTC."""
+    """Return the current day in UTC."""
     return datetime.now(UTC).date()

@@ -1,4 +1,4 @@
-"""The asset service: takes requests for assets; its list is, in this release, always empty."""
+"""The asset service: accepts requests for assets; its list is always empty in this version."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _REQUEST = {
     "session_id": OPTIONAL_STRING,
 }
 
-# A token's subject need not be a user of this database: such an asset belongs to nobody.
+# The subject of a token need not be a user of this database; then the asset has no owner.
 _ADD = """
     INSERT INTO assets (user_id, type, name, description, generation_params)
     VALUES ((SELECT id FROM users WHERE id::text = $1), $2, $3, $4, $5) RETURNING id, status
@@ -30,7 +30,7 @@ _ADD = """
 
 
 def asset_service(identities: Identities, database: Database, *, fixed: bool = False) -> Service:
-    """Build the asset service. ``fixed`` serves the route that the gateway forwards generation to."""
+    """Build the asset service. ``fixed`` adds the route to which the gateway forwards generation."""
     router = Service("Gaia Asset Service", identities.authenticate)
     assets = Assets(database)
     add_canned(router, "asset", "GET /api/v1/assets/")
@@ -51,12 +51,12 @@ class Assets:
         self._database = database
 
     async def request(self, request: Request) -> object:
-        """Store a request for an asset, pending."""
+        """Store a pending request for an asset."""
         wish = validated(request.content, _REQUEST)
         return await self._add(request, wish["category"], wish["description"], wish)
 
     async def generate(self, request: Request) -> object:
-        """Store a request for an asset in the words of the gateway's first API."""
+        """Store a request for an asset from the gateway's API, version 1."""
         wish = validated(request.content, {"type": STRING, "prompt": STRING})
         return await self._add(request, wish["type"], wish["prompt"], wish)
 
@@ -68,7 +68,7 @@ class Assets:
         return {**asset, "category": category, "timestamp": naive_now()}
 
     async def health(self, request: Request) -> object:
-        """Tell how the service and its database are; of the broker it says connected, whatever is true."""
+        """Report the health of the service and its database; NATS is always reported as connected."""
         up = await self._database.responds()
         return {
             "status": "healthy" if up else "unhealthy",

@@ -1,6 +1,7 @@
-"""Who asks: API keys through the database, user tokens by their signature; and the auth service, which tells.
+"""Authentication with API keys (in the database) and user tokens (by signature), and the auth service.
 
-What needs Supabase fails, as there is none behind it."""
+Routes that need Supabase fail, because there is none.
+"""
 
 from collections.abc import Mapping
 
@@ -43,7 +44,7 @@ class Identities:
         return Identity(user, "api_key", ("x-api-key", self._api_key if request.any_key else key))
 
     async def user_of_key(self, key: str, *, any_key: bool = False) -> str | None:
-        """Return the user of an API key and note its use; None for a wrong key, and for any while the database is down."""
+        """Return the user of an API key and record its use; None for a wrong key, or while the database is down."""
         if any_key:
             return USER_ID
         try:
@@ -53,7 +54,7 @@ class Identities:
         return str(rows[0]["user_id"]) if rows else None
 
     def user_of_token(self, token: str) -> str | None:
-        """Return the subject of a user token, or None where it is not valid, not for this audience, or expired."""
+        """Return the subject of a user token; None if it is invalid, expired or for another audience."""
         import jwt
 
         try:
@@ -87,7 +88,7 @@ class Auth:
         self._database = database
 
     async def health(self, request: Request) -> object:
-        """Tell how the service and its database are."""
+        """Report the health of the service and its database."""
         up = await self._database.responds()
         word = "healthy" if up else "unhealthy"
         return {
@@ -100,7 +101,7 @@ class Auth:
         }
 
     async def validate(self, request: Request) -> object:
-        """Validate a token or a key; always 200, the answer says whether it is valid."""
+        """Validate a token or a key; the status is always 200, and ``valid`` has the result."""
         content = validated(request.content, {"token": OPTIONAL_STRING, "api_key": OPTIONAL_STRING})
         if content.get("token") and (user := self._identities.user_of_token(content["token"])):
             return {"valid": True, "auth_type": "jwt", "user_id": user, "error": None}
@@ -111,7 +112,7 @@ class Auth:
         return {"valid": False, "auth_type": "none", "user_id": None, "error": error}
 
     async def internal_validate(self, request: Request) -> object:
-        """Repeat what another service already knows of a user."""
+        """Return the user that another service sent."""
         content = json_object(request.content)
         return {
             "valid": bool(content.get("user_id")),

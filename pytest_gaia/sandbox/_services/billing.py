@@ -1,6 +1,6 @@
-"""What the providers of models and assets cost: prices, usage, limits and bills.
+"""The costs of providers of models and assets: prices, usage, limits and bills.
 
-The same day always has the same figures; all that tells of this month tells of the same month, and adds up.
+The same day always has the same figures, and all reports about this month are consistent.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ _ANALYSED_DAYS = 30
 _ALERT_PERCENT = 80
 
 _PRICING: Mapping[str, Mapping[str, Any]] = FIGURES["pricing"]
-"""provider → how it is priced"""
+"""provider → its price list"""
 _QUALITIES: Mapping[str, Mapping[str, float]] = FIGURES["prices"]
 """provider → quality → USD for one"""
 _COMPARED: Mapping[str, list[str]] = FIGURES["compared"]
-"""operation → providers, the cheapest first; DALL-E is sold in tiers and not compared"""
+"""operation → providers, cheapest first; DALL-E has tiers and is not compared"""
 _CREDITS: int = _PRICING["meshy"]["operations"]["text_to_3d"]
-"""what Meshy takes for a model from its package"""
+"""credits that Meshy charges for one model"""
 
 
 class Rate(NamedTuple):
-    """How a provider is billed: ``unit`` names what its requests make, ``price`` is in USD for one of them."""
+    """The rate of a provider. ``unit`` is what its requests produce, ``price`` is in USD for one unit."""
 
     operation: str
     unit: str
     price: float
     per_request: int
-    """units that one request makes"""
+    """units of one request"""
     daily: int
-    """requests on a day, at least"""
+    """minimum of requests for a day"""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one provider did: requests, units of its rate, and USD."""
+    """The usage of one provider: requests, units of its rate, and USD."""
 
     requests: int
     units: int
@@ -57,11 +57,11 @@ class Entry:
 _NOTHING = Entry(0, 0, 0.0)
 _RATES: Mapping[str, Rate] = {provider: Rate(**rate) for provider, rate in FIGURES["rates"].items()}
 _THIS_MONTH: Mapping[str, Entry] = {provider: Entry(**entry) for provider, entry in FIGURES["this_month"].items()}
-"""What the month has seen before anything was logged; Meshy is paid by its package, the others by use."""
+"""the usage of this month before any log entry; Meshy is paid by package, the others by use"""
 
 
 def add_pricing(router: Service, *, fixed: bool) -> None:
-    """Add the routes of prices. In the release every mistake in a request for a price is a 500."""
+    """Add the routes of prices. Without ``fixed``, every invalid request for a price returns 500."""
     prices = Pricing(fixed=fixed)
     tiers, packages = f"GET {_PRICES}/cost-estimator/dalle-tiers", f"GET {_PRICES}/cost-estimator/meshy-packages"
     router.add(f"GET {_PRICES}/current", prices.current)
@@ -75,7 +75,7 @@ def add_pricing(router: Service, *, fixed: bool) -> None:
 
 
 def add_usage(router: Service, *, fixed: bool) -> None:
-    """Add the routes of usage. In the release every mistake in a log entry is a 500."""
+    """Add the routes of usage. Without ``fixed``, every invalid log entry returns 500."""
     usage = Usage(fixed=fixed)
     router.add(f"GET {_USAGE}/current", usage.current)
     router.add(f"GET {_USAGE}/history", history)
@@ -86,7 +86,7 @@ def add_usage(router: Service, *, fixed: bool) -> None:
 
 
 class Pricing:
-    """The handlers that can be asked wrongly."""
+    """The handlers that validate their input."""
 
     def __init__(self, *, fixed: bool) -> None:
         self._fixed = fixed
@@ -99,12 +99,12 @@ class Pricing:
         return {"pricing": {**_PRICING[provider], **details}, "effective_date": naive_now(), "currency": "USD"}
 
     async def update(self, request: Request) -> object:
-        """Look for new prices of one provider: there are none."""
+        """Update the prices of one provider, which never change."""
         provider = self._provider(request)
         return {"status": "success", "provider": provider, "updated": False, "timestamp": naive_now()}
 
     async def estimate(self, request: Request) -> object:
-        """Return what an operation would cost."""
+        """Return the estimated cost of an operation."""
         wish = json_object(request.content)
         provider, operation = wish.get("provider", ""), wish.get("operation", "image_generation")
         if provider not in _RATES:
@@ -182,7 +182,7 @@ async def analytics(request: Request) -> object:
 
 
 class Usage:
-    """The handlers that tell of this month, to which what is logged is added."""
+    """The handlers for this month's usage, including log entries."""
 
     def __init__(self, *, fixed: bool) -> None:
         self._fixed = fixed
@@ -202,14 +202,14 @@ class Usage:
         return {"success": True, "message": "Usage logged successfully", "timestamp": naive_now()}
 
     async def current(self, request: Request) -> object:
-        """Return this month's usage of one ``provider``, or all."""
+        """Return this month's usage of one ``provider``, or of all."""
         wanted = request.query_params.get("provider")
         entries = {name: entry for name, entry in self._entries.items() if wanted in (None, name)}
         period = {"start": f"{today().replace(day=1)}", "end": naive_now()}
         return {**_totals(entries), "providers": _by_provider(entries), "billing_period": period, "as_of": naive_now()}
 
     async def limits(self, request: Request) -> object:
-        """Return what is left of this month's limits of one ``provider``, or all."""
+        """Return this month's limits of one ``provider``, or of all, with usage and rest."""
         used = {provider: entry.units for provider, entry in self._entries.items()}
         used |= {"meshy": used["meshy"] * _CREDITS, "stability": _on_day(today(), "stability").units}
         wanted = request.query_params.get("provider")
@@ -222,7 +222,7 @@ class Usage:
         return {"billing_period": period, "limits": shown, "warnings": []}
 
     async def billing(self, request: Request) -> object:
-        """Return this month's bill so far."""
+        """Return the current bill of this month."""
         day = today()
         last = day.replace(day=calendar.monthrange(day.year, day.month)[1])
         charges = self._charges()
@@ -263,7 +263,7 @@ class Usage:
 
 
 async def history(request: Request) -> object:
-    """Return usage of the last ``days``, of one ``provider`` or all."""
+    """Return the usage of the last ``days``, for one ``provider`` or all."""
     count = max(1, whole_number(request, "days", 30))
     wanted = request.query_params.get("provider")
     names = [name for name in _RATES if wanted in (None, name)]
@@ -283,7 +283,7 @@ async def history(request: Request) -> object:
 
 
 def _bad_request(status: int, detail: str, *, fixed: bool) -> HttpError:
-    """Return the error for a mistake of the caller; the release wraps it in a 500 that only quotes its status."""
+    """Return the error for an invalid request. Without ``fixed`` it is a 500 whose text contains the status."""
     return HttpError(status, detail) if fixed else HttpError(500, f"{status}: {detail}")
 
 
@@ -293,7 +293,7 @@ def _money(amount: float) -> float:
 
 
 def _price(provider: str, quality: str) -> float:
-    """Return USD for one unit; a quality that is unknown costs what a usual one does."""
+    """Return USD for one unit; an unknown quality has the standard price."""
     return _QUALITIES.get(provider, {}).get(quality, _RATES[provider].price)
 
 
@@ -308,7 +308,7 @@ def _date(request: Request, name: str, default: date) -> date:
 
 
 def _on_day(day: date, provider: str) -> Entry:
-    """Return what a provider did on one day."""
+    """Return the usage of a provider on one day."""
     rate = _RATES[provider]
     requests = rate.daily + day.toordinal() % 5
     units = requests * rate.per_request
@@ -335,7 +335,7 @@ def _totals(entries: Mapping[str, Entry]) -> dict[str, object]:
 
 
 def _units(entries: Mapping[str, Entry], unit: str) -> int:
-    """Return the units of one kind over all providers."""
+    """Return the total of one kind of unit."""
     return sum(entry.units for provider, entry in entries.items() if _RATES[provider].unit == unit)
 
 
@@ -347,7 +347,7 @@ def _by_provider(entries: Mapping[str, Entry]) -> dict[str, object]:
 
 
 def _operations(entries: Mapping[str, Entry]) -> list[dict[str, object]]:
-    """Return what was done, the dearest first."""
+    """Return the operations, most expensive first."""
     return [
         {"operation": f"{provider}_{_RATES[provider].operation}", "cost": entry.cost, "count": entry.requests}
         for provider, entry in sorted(entries.items(), key=lambda item: -item[1].cost)

@@ -1,4 +1,4 @@
-"""The chat service: conversations, whole and as server-sent events, and everything that is served beside them."""
+"""The chat service: conversations as JSON and as server-sent events, and the other routes of the service."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def chat_service(identities: Identities, database: Database, *, fixed: bool = Fa
     """Build the chat service."""
     router = Service("Gaia Chat Service", identities.authenticate)
     histories = Histories()
-    # The release keeps what was streamed apart: clearing the history of plain conversations leaves it.
+    # The platform stores streamed messages separately: clearing the history does not delete them.
     streamed = histories if fixed else Histories()
     streaming = Streaming(streamed, fixed=fixed)
     chat = Chat(database, histories, streaming)
@@ -47,7 +47,7 @@ def chat_service(identities: Identities, database: Database, *, fixed: bool = Fa
     router.add("GET /chat/status", chat.short_status)
     router.add("POST /chat/multi-provider", chat.complete)
     router.add("POST /chat/", chat.complete_plainly)
-    # Personas are read from the database at each use: there is nothing to reload.
+    # Personas are read from the database at each use, so there is nothing to reload.
     router.add("POST /chat/reload-prompt", canned(RESPONSES["chat"][_RELOAD]))
     router.add("DELETE /chat/history", chat.clear)
     router.add("POST /api/v0.2/chat", chat.complete)
@@ -66,21 +66,21 @@ def chat_service(identities: Identities, database: Database, *, fixed: bool = Fa
 
 
 class Histories:
-    """What each user and the models have said, in memory: the release was not seen to write ``chat_messages``."""
+    """The messages of each user, in memory: the platform was not observed to write ``chat_messages``."""
 
     def __init__(self) -> None:
         self._messages: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
 
     def add(self, user_id: str, message: str, response: str) -> None:
-        """Append a message and its answer."""
+        """Append a message and its response."""
         self._messages[user_id] += [("user", message), ("assistant", response)]
 
     def count(self, user_id: str) -> int:
-        """Return the number of messages, answers included."""
+        """Return the number of messages and responses."""
         return len(self._messages[user_id])
 
     def clear(self, user_id: str) -> None:
-        """Forget what one user and the models have said."""
+        """Delete the messages of one user."""
         self._messages.pop(user_id, None)
 
 
@@ -93,7 +93,7 @@ class Chat:
         self._streaming = streaming
 
     async def complete(self, request: Request) -> object:
-        """Answer a message, or stream the answer where the message asks for that."""
+        """Respond to a message, as a stream if the request has ``stream``."""
         wish = validated(request.content, CHAT_REQUEST)
         completion = complete(wish)
         if wish.get("stream"):
@@ -111,7 +111,7 @@ class Chat:
         }
 
     async def complete_plainly(self, request: Request) -> object:
-        """Answer a message without figures."""
+        """Respond to a message without figures."""
         wish = validated(request.content, CHAT_REQUEST)
         completion = complete(wish)
         if not request.dry:
@@ -120,23 +120,23 @@ class Chat:
         return {"response": completion.text, **completion.source, **figures}
 
     async def short_status(self, request: Request) -> object:
-        """Tell how much has been said."""
+        """Return the number of messages."""
         count = self._histories.count(request.user_id)
         return {"message_count": count, "has_history": count > 0}
 
     async def status(self, request: Request) -> object:
-        """Tell how much has been said, with the version of the API."""
+        """Return the number of messages and the version of the API."""
         count = self._histories.count(request.user_id)
         return {"message_count": count, "has_history": count > 0, "api_version": "v0.2"}
 
     async def clear(self, request: Request) -> object:
-        """Forget what has been said."""
+        """Delete the history."""
         if not request.dry:
             self._histories.clear(request.user_id)
         return {"status": "success", "message": "Chat history cleared", "api_version": "v0.2"}
 
     async def health(self, request: Request) -> object:
-        """Tell how the service and its database are; of the broker it says connected, whatever is true."""
+        """Report the health of the service and its database; NATS is always reported as connected."""
         up = await self._database.responds()
         return {
             "service": "chat",
@@ -158,7 +158,7 @@ def _add_streaming(router: Service, streaming: Streaming) -> None:
 
 
 class Streaming:
-    """Streams answers and remembers for whom it has fetched persona and tools."""
+    """Streams responses, with caches of personas and tools."""
 
     def __init__(self, histories: Histories, *, fixed: bool) -> None:
         self._histories = histories
@@ -167,14 +167,14 @@ class Streaming:
         self._tools: dict[str, None] = {}
 
     async def stream(self, request: Request) -> Stream:
-        """Stream the answer to a message."""
+        """Stream the response to a message."""
         wish = validated(request.content, CHAT_REQUEST)
         return Stream(self.events(request, wish, complete(wish)))
 
     async def events(
         self, request: Request, wish: Mapping[str, Any], completion: Completion
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the events of one answer in their order, as SSE."""
+        """Yield the events of one response in order."""
         user, activity = request.user_id, str(wish.get("activity") or "generic")
         yield _event("start", timestamp=naive_now())
         hits = {"persona": user in self._personas, "tools": activity in self._tools}
@@ -187,7 +187,7 @@ class Streaming:
             yield _event("content", content=chunk, **completion.source)
         if not request.dry:
             self._histories.add(user, wish["message"], completion.text)
-        # The release counts no tokens of what it streams.
+        # The platform counts no tokens of streams.
         tokens = completion.total_tokens if self._fixed else 0
         figures = {"response_time_ms": completion.milliseconds, "total_tokens": tokens}
         yield _event("metadata", **figures, fallback_used=False)
@@ -195,7 +195,7 @@ class Streaming:
         yield b"data: [DONE]\n\n"
 
     async def status(self, request: Request) -> object:
-        """Tell how streaming is, and how much has been said."""
+        """Return the state of streaming and the number of messages."""
         count = self._histories.count(request.user_id)
         capabilities = ("streaming", "model_selection", "persona_caching", "tool_caching", "multi_provider")
         return {
@@ -209,11 +209,11 @@ class Streaming:
         }
 
     async def cache_status(self, request: Request) -> object:
-        """Tell what is cached."""
+        """Return the state of the caches."""
         return {"cache_stats": self._cache(), "timestamp": naive_now()}
 
     async def invalidate(self, request: Request) -> object:
-        """Forget what is cached: ``cache_type`` persona, tools, or anything else for both."""
+        """Clear a cache: ``cache_type`` is persona, tools, or anything else for both."""
         kind = required_query(request, "cache_type")
         if not request.dry:
             if kind != "tools":
@@ -223,7 +223,7 @@ class Streaming:
         return {"status": "success", "message": f"Cache invalidated: {kind}", "timestamp": naive_now()}
 
     async def clear(self, request: Request) -> object:
-        """Forget what has been said."""
+        """Delete the history of streams."""
         if not request.dry:
             self._histories.clear(request.user_id)
         return {"status": "success", "message": "Streaming chat history cleared", "timestamp": naive_now()}

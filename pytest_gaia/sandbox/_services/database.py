@@ -1,4 +1,4 @@
-"""The cell's database as its services use it: its tables, its first rows, and a small pool that survives the server's absence."""
+"""The database of a stack: its tables, its initial rows, and a small pool that survives outages of the server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pytest_gaia.sandbox._services.app import HttpError
 from pytest_gaia.sandbox._services.figures import FIGURES
 
 USER_ID = "6a1a0000-0000-4000-8000-000000000001"
-"""The user whose API key ``seed`` stores."""
+"""the user whose API key ``seed`` stores"""
 
 MU: Mapping[str, Any] = FIGURES["persona"]
-"""The first persona."""
+"""the first persona"""
 
 ADD_PERSONA = """
     INSERT INTO personas (name, description, system_prompt, personality_traits, capabilities, created_by)
@@ -35,7 +35,7 @@ def schema() -> str:
 
 
 def key_hash(api_key: str) -> str:
-    """Return what the platform stores of an API key: its SHA-256 in hexadecimal."""
+    """Return the hash of an API key that the platform stores: its SHA-256 in hexadecimal."""
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
@@ -61,21 +61,21 @@ def persona_values(persona: Mapping[str, object], created_by: str) -> tuple[obje
 
 
 class DatabaseDown(HttpError):
-    """The database cannot be reached; an answer of 500 where no service has a better one."""
+    """The database is unreachable. The response is a 500 unless the service has a better one."""
 
     def __init__(self) -> None:
         super().__init__(500, "Database unavailable")
 
 
 class FailedTransaction(HttpError):
-    """A statement came into a transaction in which another one has failed, and which nobody has rolled back."""
+    """A statement in a failed transaction that was not rolled back."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(500, f"(psycopg2.errors.InFailedSqlTransaction) {problem}")
 
 
 class Database:
-    """A pool that connects on first use and again after the server was away."""
+    """A connection pool that connects at first use and reconnects after outages."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -88,12 +88,12 @@ class Database:
         return self._sessions[-1]
 
     async def acquire(self) -> PoolConnectionProxy[Record]:
-        """Return a connection that has to be given back. Raises ``DatabaseDown``."""
+        """Return a connection, to be released later. Raises ``DatabaseDown``."""
         with _mapped():
             return await (await self._open()).acquire(timeout=CONNECT_TIMEOUT)
 
     async def release(self, connection: PoolConnectionProxy[Record]) -> None:
-        """Give a connection back; what it has begun is rolled back. Raises ``DatabaseDown``."""
+        """Release a connection and roll back its transaction. Raises ``DatabaseDown``."""
         if self._pool is not None:
             with _mapped():
                 await self._pool.release(connection)
@@ -104,7 +104,7 @@ class Database:
             return await connection.fetch(query, *values)
 
     async def write(self, query: str, *values: object, dry: bool = False) -> list[Record]:
-        """Run one statement that changes something, undone where ``dry``, and return its rows. Raises ``DatabaseDown``."""
+        """Run one writing statement and return its rows; ``dry`` rolls it back. Raises ``DatabaseDown``."""
         async with self._connection() as connection:
             if not dry:
                 return await connection.fetch(query, *values)
@@ -116,7 +116,7 @@ class Database:
                 await transaction.rollback()
 
     async def responds(self) -> bool:
-        """Whether the database can be reached."""
+        """Whether the database is reachable."""
         try:
             await self.fetch("SELECT 1")
         except DatabaseDown:
@@ -124,7 +124,7 @@ class Database:
         return True
 
     async def close(self) -> None:
-        """Close the pool; a connection that does not let go is cut."""
+        """Close the pool; terminate connections that do not close in time."""
         for session in self._sessions:
             with suppress(DatabaseDown):
                 await session.rollback()
@@ -147,7 +147,7 @@ class Database:
         if self._pool is None:
             from pytest_gaia.clients.database import driver
 
-            # Without minimum there is nothing to wait for here: the pool exists before a second caller can run.
+            # A pool without minimum size needs no wait, so it exists before a second caller can run.
             options: dict[str, Any] = {"min_size": 0, "max_size": 4, "timeout": CONNECT_TIMEOUT, "ssl": False}
             self._pool = driver.create_pool(self._dsn, **options)
             await self._pool
@@ -155,7 +155,7 @@ class Database:
 
 
 class Session:
-    """One transaction for all who use it. A statement that fails leaves it failed until somebody rolls it back."""
+    """One shared transaction. A failed statement leaves it failed until it is rolled back."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -163,9 +163,9 @@ class Session:
         self._lock = asyncio.Lock()
 
     async def run(self, query: str, *values: object, dry: bool = False) -> list[Record]:
-        """Run one statement and commit it, or undo it where ``dry``; return its rows.
+        """Run one statement and commit it, or roll it back if ``dry``; return its rows.
 
-        Raises ``DatabaseDown``, :class:`FailedTransaction` behind a statement that has failed, and what PostgreSQL refuses.
+        Raises ``DatabaseDown``, :class:`FailedTransaction` after a failed statement, and errors of PostgreSQL.
         """
         from pytest_gaia.clients.database import driver
 
@@ -180,7 +180,7 @@ class Session:
             except driver.InFailedSQLTransactionError as error:
                 raise FailedTransaction(str(error)) from error
             except driver.IntegrityConstraintViolationError:
-                # The release answers that the name is taken, and forgets to roll back.
+                # The platform reports the duplicate name and does not roll back.
                 raise
             except BaseException:
                 await self._end()
@@ -189,7 +189,7 @@ class Session:
             return rows
 
     async def rollback(self) -> None:
-        """Roll back what has failed."""
+        """Roll back the transaction."""
         async with self._lock:
             await self._end()
 
@@ -201,7 +201,7 @@ class Session:
 
 @contextmanager
 def _mapped() -> Iterator[None]:
-    """Raise ``DatabaseDown`` for what says that the server is gone."""
+    """Raise ``DatabaseDown`` for errors of a lost connection."""
     from pytest_gaia.clients.database import driver
 
     gone = (

@@ -1,22 +1,22 @@
-"""Faults that a cell's services can be given, and which of them meet one request.
+"""Fault injection: the faults of a stack's services, and which of them apply to a request.
 
 =================  =======================================  ========================================================
-kind               arguments (with their defaults)          what the client sees
+kind               arguments (with their defaults)          effect for the client
 =================  =======================================  ========================================================
-``slow``           ``delay`` = 0.5 seconds                  the answer comes late
-``hang``                                                    no answer until the fault is removed
+``slow``           ``delay`` = 0.5 seconds                  the response is late
+``hang``                                                    no response until the fault is removed
 ``status``         ``status`` = 500, ``body`` = None        that status, and ``body`` as JSON (a detail by default)
 ``reset``                                                   the connection is reset
 ``drop``           ``field``                                the field is missing: ``summary.total_cost``, ``items.*.id``
 ``set``            ``field``, ``value``                     the field has that value
-``noop``                                                    a write answers as ever, and changes nothing
+``noop``                                                    a write gets its normal response, and changes nothing
 ``accept_any_key``                                          every API key is accepted
 ``sse_truncate``   ``after`` = 3 events                     the event stream ends early
-``sse_reorder``    ``move`` = complete, ``before`` = start  the event of the one type comes before that of the other
+``sse_reorder``    ``move`` = complete, ``before`` = start  the event of one type comes before that of the other
 =================  =======================================  ========================================================
 
-Every kind takes ``route`` (a path template such as ``/api/v0.2/personas/{persona_id}``, or a prefix that ends in ``/*``),
-``method`` and ``times`` (the number of requests it meets before it is used up).
+Every kind accepts ``route`` (a path template such as ``/api/v0.2/personas/{persona_id}``, or a prefix that ends in
+``/*``), ``method`` and ``times`` (the number of requests that it applies to).
 """
 
 import asyncio
@@ -47,7 +47,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 """kind → its arguments and their defaults"""
 
 COMMON: Mapping[str, Any] = {"route": None, "method": None, "times": None}
-"""the arguments that every kind takes"""
+"""the arguments of every kind"""
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "delay": (int, float),
@@ -62,7 +62,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 STATELESS = ("gateway", "auth")
-"""Services that write nothing themselves, for which ``noop`` has no meaning."""
+"""services that write nothing themselves, so ``noop`` has no effect on them"""
 
 REWRITES = ("drop", "set", "sse_truncate", "sse_reorder")
 _DATA = b"data: "
@@ -82,7 +82,7 @@ class Fault:
     removed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def meets(self, service: str, method: str, path: str) -> bool:
-        """Whether the fault is for this request."""
+        """Whether the fault applies to this request."""
         return (
             self.service == service
             and self.left != 0
@@ -92,13 +92,13 @@ class Fault:
 
 
 class Faults:
-    """The faults of one cell."""
+    """The faults of one stack."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, service: str, kind: str, **arguments: object) -> Fault:
-        """Give ``member`` a fault. Raises ``ConfigError`` for an unknown member, kind or argument, or a wrong value."""
+        """Inject a fault into ``service``. Raises ``ConfigError`` for an unknown name or a wrong value."""
         _check_service(service, kind)
         complete = _complete(kind, arguments)
         route, method, times = (complete.pop(name) for name in COMMON)
@@ -107,13 +107,13 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Remove all faults; requests that hang are let go."""
+        """Remove all faults and release hanging requests."""
         for fault in self._faults:
             fault.removed.set()
         self._faults.clear()
 
     def take(self, service: str, method: str, path: str) -> tuple[Fault, ...]:
-        """Return the faults that meet this request, in the order they were added, and count it against them."""
+        """Return the faults that apply to this request, in the order of addition, and count the request."""
         met = tuple(fault for fault in self._faults if fault.meets(service, method, path))
         for fault in met:
             if fault.left is not None:
@@ -141,11 +141,11 @@ def _check_service(service: str, kind: str) -> None:
     if kind not in KINDS:
         raise ConfigError(f"Unknown kind of fault {kind!r}: {nearest(kind, KINDS)}")
     if kind == "noop" and service in STATELESS:
-        raise ConfigError(f"Fault noop: {service} writes nothing itself; give the fault to chat or asset.")
+        raise ConfigError(f"Fault noop: {service} writes nothing itself; inject the fault into chat or asset.")
 
 
 def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, Any]:
-    """Return the arguments, all of them checked, with the defaults filled in."""
+    """Return the validated arguments with defaults."""
     known = {**KINDS[kind], **COMMON}
     given = {name: value for name, value in arguments.items() if name not in COMMON or value is not None}
     for name, value in given.items():
@@ -164,7 +164,7 @@ def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, Any]:
 
 
 class Rewriter:
-    """Takes the place of ``send``: holds the answer until it is complete, and sends it with the faults in it."""
+    """A replacement for ``send`` that buffers the response and applies faults to it."""
 
     def __init__(self, send: Send, faults: Sequence[Fault]) -> None:
         self._send = send
@@ -173,7 +173,7 @@ class Rewriter:
         self._body: list[bytes] = []
 
     async def __call__(self, message: Message) -> None:
-        """Take one message of the application."""
+        """Handle one message of the application."""
         if message["type"] == "http.response.start":
             self._start = message
             return
@@ -193,7 +193,7 @@ class Rewriter:
 
 
 def drop_field(content: Any, path: Sequence[str]) -> None:
-    """Remove the field at ``path``; ``*`` stands for every key or item. What is not there stays away."""
+    """Remove the field at ``path``, if it exists; ``*`` matches every key or item."""
     *parents, name = path
     for parent in _descend(content, parents):
         for key in _keys(parent, name):
@@ -201,7 +201,7 @@ def drop_field(content: Any, path: Sequence[str]) -> None:
 
 
 def set_field(content: Any, path: Sequence[str], value: object) -> None:
-    """Set the field at ``path``, also one that an object lacks; ``*`` stands for every key or item."""
+    """Set or add the field at ``path``; ``*`` matches every key or item."""
     *parents, name = path
     for parent in _descend(content, parents):
         keys = _keys(parent, name)
@@ -217,7 +217,7 @@ def _descend(content: Any, path: Sequence[str]) -> list[Any]:
 
 
 def _keys(parent: Any, name: str) -> list[Any]:
-    """Return the keys or indexes of ``parent`` that ``name`` means, the last first so that they can be removed."""
+    """Return the keys or indexes of ``parent`` that match ``name``, last first so that they can be removed."""
     if isinstance(parent, dict):
         return list(parent) if name == "*" else [name] * (name in parent)
     if isinstance(parent, list):
@@ -271,7 +271,7 @@ def _kind(event: bytes) -> str | None:
 
 
 class Faulty:
-    """An application, and the faults of the service that it is."""
+    """The application of a service, with fault injection."""
 
     def __init__(self, app: ASGIApp, service: str, faults: Faults) -> None:
         self._app = app
@@ -279,7 +279,7 @@ class Faulty:
         self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, with the faults that meet it."""
+        """Serve one request with the faults that apply to it."""
         if scope["type"] != "http":
             return
         met = self._faults.take(self._service, scope["method"], scope["path"])
@@ -294,7 +294,7 @@ class Faulty:
 
 
 async def _met(fault: Fault, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Do what the fault does before the application has its turn; whether that is the whole answer."""
+    """Apply a fault before the application runs; return whether that completed the response."""
     match fault.kind:
         case "slow":
             await _until_removed(fault, fault.arguments["delay"])
@@ -317,13 +317,13 @@ async def _met(fault: Fault, scope: Scope, receive: Receive, send: Send) -> bool
 
 
 async def _until_removed(fault: Fault, timeout: float | None) -> None:
-    """Wait, but no longer than until the fault is removed: the request is then served as ever."""
+    """Wait until the timeout or until the fault is removed."""
     with suppress(TimeoutError):
         await asyncio.wait_for(fault.removed.wait(), timeout)
 
 
 async def _reset(scope: Scope, receive: Receive) -> None:
-    """Reset the connection. ASGI has no word for that: the server puts a function for it into ``scope["state"]``."""
+    """Reset the connection with the server's function in ``scope["state"]``, because ASGI has no such message."""
     scope["state"]["reset"]()
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,6 +1,6 @@
-"""The services' figures and fixed answers, from ``figures.json``.
+"""Figures and fixed responses of the services, from ``figures.json``.
 
-In an answer, a text such as ``"{samples}"`` stands for the value of that name, and ``"{now}"`` for the present time.
+In a response, a text such as ``"{samples}"`` is replaced with the value of that name, and ``"{now}"`` with the time.
 """
 
 import json
@@ -12,16 +12,16 @@ from pytest_gaia.sandbox._services.app import Handler, HttpError, Request, Servi
 
 FIGURES: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
 RESPONSES: Mapping[str, Mapping[str, Any]] = FIGURES["answers"]
-"""service → route → answer"""
+"""service → route → response"""
 
 
 def filled(content: Any, **values: object) -> Any:
-    """Return a copy of ``content`` with the present time and ``values`` in it."""
+    """Return a copy of ``content`` with the current time and ``values`` filled in."""
     return _filled(content, {"{now}": naive_now(), **{f"{{{name}}}": value for name, value in values.items()}})
 
 
 def canned(content: object, **values: object) -> Handler:
-    """Return a handler that always answers ``content``."""
+    """Return a handler that always returns ``content``."""
 
     async def handle(request: Request) -> object:
         return filled(content, **values)
@@ -30,7 +30,7 @@ def canned(content: object, **values: object) -> Handler:
 
 
 def chosen(contents: Mapping[str, object], missing: str) -> Handler:
-    """Return a handler that answers with the content for the value in its path, or 404 with the text ``missing``."""
+    """Return a handler that returns the content for the value in its path, or 404 with the text ``missing``."""
 
     async def handle(request: Request) -> object:
         (name,) = request.path_params.values()
@@ -42,7 +42,7 @@ def chosen(contents: Mapping[str, object], missing: str) -> Handler:
 
 
 def add_canned(app: Service, service: str, *rules: str, open_: bool = False) -> None:
-    """Add the routes of ``service`` whose answers depend on nothing but the time."""
+    """Add the routes of ``service`` with fixed responses."""
     for rule in rules:
         app.add(rule, canned(RESPONSES[service][rule]), open_=open_)
 

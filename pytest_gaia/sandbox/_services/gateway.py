@@ -1,4 +1,4 @@
-"""The gateway: checks who asks, forwards to the other services, and tells how they are."""
+"""The gateway: authenticates requests, forwards them to the other services, and reports their health."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from pytest_gaia.sandbox._services.validation import NUMBER, validated
 V02 = "/api/v0.2"
 V1 = "/api/v1"
 REPAIRED_TARGETS = {f"GET {V1}/assets": f"{V1}/assets/"}
-"""Where the platform without its defects sends what the release sends to a path that the backend does not serve."""
+"""route → target with ``fixed``; the platform uses a path that the backend does not serve"""
 CONNECT_TIMEOUT = 5.0
 RESPONSE_TIMEOUT = 30.0
 HEALTH_TIMEOUT = 2.0
@@ -35,7 +35,7 @@ ROOT_LIMIT = 60
 
 
 class Forward(NamedTuple):
-    """One route of the gateway and where it goes. ``target`` is empty where the backend has the same path."""
+    """One route of the gateway and its target; an empty ``target`` is the same path."""
 
     rule: str
     service: str = "chat"
@@ -43,9 +43,9 @@ class Forward(NamedTuple):
     open: bool = False
     streams: bool = False
     may_stream: bool = False
-    """A body with ``"stream": true`` asks for a stream, which the release wraps in JSON."""
+    """whether ``"stream": true`` in the body requests a stream, which the platform wraps in JSON"""
     copies_length: bool = False
-    """The release forwards the headers of this POST without its body: one that has a body cannot be sent on."""
+    """whether the platform forwards the headers of this POST without its body, so that a body breaks it"""
 
 
 FORWARDS = (
@@ -121,7 +121,7 @@ FORWARDS = (
 
 
 class RateLimit:
-    """At most ``limit`` calls in any window of ``per_seconds``, counted for each client."""
+    """A limit of ``limit`` calls of a client in a window of ``per_seconds``."""
 
     def __init__(self, limit: int, *, per_seconds: float) -> None:
         self._limit = limit
@@ -129,7 +129,7 @@ class RateLimit:
         self._calls: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def allows(self, client: str) -> bool:
-        """Whether the client may call now; a call that is refused does not count."""
+        """Whether the client may call now; rejected calls do not count."""
         now = time.monotonic()
         calls = self._calls[client]
         while calls and calls[0] <= now - self._window:
@@ -141,15 +141,15 @@ class RateLimit:
 
 
 class BackendDown(Exception):
-    """The service refused the connection or broke it off before it answered."""
+    """The service refused the connection, or closed it before its response."""
 
 
 class LengthMismatch(Exception):
-    """The request declares another length than its body has, and cannot be sent."""
+    """The declared length of a request differs from its body, so it cannot be sent."""
 
 
 class Call(NamedTuple):
-    """One request for a backend. ``headers`` may declare a ``content-length``; otherwise the body's is sent."""
+    """One request to a backend. ``headers`` may contain a ``content-length``; the default is the body's length."""
 
     method: str
     target: str
@@ -167,14 +167,14 @@ class Call(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """The beginning of an answer; ``chunks`` is its body as it comes."""
+    """The head of a response; ``chunks`` iterates over its body."""
 
     status: int
     content_type: str
     chunks: AsyncIterator[bytes]
 
     async def body(self) -> bytes:
-        """Read the whole body. Raises ``BackendDown`` when it breaks off."""
+        """Read the whole body. Raises ``BackendDown`` if it is truncated."""
         try:
             return b"".join([chunk async for chunk in self.chunks])
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -183,7 +183,7 @@ class Reply(NamedTuple):
 
 @asynccontextmanager
 async def send(base_url: str, call: Call) -> AsyncIterator[Reply]:
-    """Send ``call`` and yield the answer once its headers are there. Raises ``BackendDown``, ``LengthMismatch``."""
+    """Send ``call`` and yield the head of the response. Raises ``BackendDown`` or ``LengthMismatch``."""
     url = urlsplit(base_url)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -238,7 +238,7 @@ def gateway_service(
 
 
 class Gateway:
-    """What the gateway answers by itself, and how it forwards the rest."""
+    """The handlers of the gateway's own routes and of forwarded routes."""
 
     def __init__(self, database: Database, backends: Mapping[str, str], *, fixed: bool) -> None:
         self._database = database
@@ -247,13 +247,13 @@ class Gateway:
         self._root_limit = RateLimit(ROOT_LIMIT, per_seconds=60)
 
     async def health(self, request: Request) -> object:
-        """Tell whether the database and the other services answer; says nothing of the broker."""
+        """Report the health of the database and the other services; NATS is not included."""
         database, *services = await asyncio.gather(self._database.responds(), *map(self._responds, self._backends))
         status = ("healthy" if all(services) else "degraded") if database else "unhealthy"
         return {"status": status, "timestamp": naive_now(), "version": "0.2"}
 
     async def root(self, request: Request) -> object:
-        """Greet, at most sixty times a minute for each client."""
+        """Return a greeting, at most sixty times a minute for each client."""
         if not self._root_limit.allows(request.client.host if request.client else "unknown"):
             return json_response({"error": f"Rate limit exceeded: {ROOT_LIMIT} per 1 minute"}, 429)
         return RESPONSES["gateway"]["GET /"]
@@ -291,7 +291,7 @@ class Gateway:
         return json_response(body, reply.status)
 
     async def _relay(self, service: str, call: Call) -> AsyncGenerator[bytes, None]:
-        """Pass a stream on as it comes. The 200 is out before the backend is asked: one that is down gives no events."""
+        """Forward a stream. The status 200 is sent before the backend is called, so an outage gives an empty stream."""
         try:
             async with send(self._backends[service], call) as reply:
                 async for chunk in reply.chunks:
@@ -314,7 +314,7 @@ class Gateway:
         return Call(request.method, f"{path}?{query}" if query else path, headers, body)
 
     async def _responds(self, service: str) -> bool:
-        """Whether a service answers at all; what it says of itself does not count."""
+        """Whether a service responds, whatever its status."""
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT), send(self._backends[service], Call("GET", "/health", {})):
                 return True
@@ -323,7 +323,7 @@ class Gateway:
 
 
 def _with_identity(request: Request) -> bytes:
-    """Return the body with the user added, where it is a JSON object and there is a user."""
+    """Return the body with the user added, if it is a JSON object and there is a user."""
     if not request.content or request.identity is None:
         return request.content
     try:

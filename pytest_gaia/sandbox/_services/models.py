@@ -1,4 +1,4 @@
-"""The language models: what is told of them, their providers and their speed, and the stand-in that answers for them."""
+"""The language models: their descriptions, providers and performance, and a fake that responds for them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from pytest_gaia.sandbox._services.figures import FIGURES, RESPONSES, add_canned
 from pytest_gaia.sandbox._services.validation import whole_number
 
 MODELS: Mapping[str, Mapping[str, Any]] = FIGURES["models"]
-"""name → what is told of the model, the default one of each provider first"""
+"""name → description of the model, with the default model of each provider first"""
 
 _FAST, _BEST = "claude-3-haiku-20240307", "gpt-4o"
 _SUMMARY = ("id", "name", "capabilities", "max_tokens", "context_window", "provider")
@@ -20,7 +20,7 @@ _PERFORMANCE = "/api/v0.2/performance"
 
 
 class Completion(NamedTuple):
-    """One answer of a model."""
+    """One response of a model."""
 
     source: Mapping[str, str]
     """names of the provider and of the model"""
@@ -29,24 +29,24 @@ class Completion(NamedTuple):
     input_tokens: int
     output_tokens: int
     milliseconds: int
-    """how long the model would have taken"""
+    """the response time of the model"""
 
     @property
     def total_tokens(self) -> int:
-        """Tokens in and out."""
+        """Input and output tokens."""
         return self.input_tokens + self.output_tokens
 
     def chunks(self) -> list[str]:
-        """Return the text in the pieces in which it is streamed: joined they are the text, the last is empty."""
+        """Return the pieces of the text for streaming; the last piece is empty."""
         words = self.text.split(" ")
         pieces = [" ".join(words[start : start + _WORDS_IN_CHUNK]) for start in range(0, len(words), _WORDS_IN_CHUNK)]
         return [*(f"{piece} " for piece in pieces[:-1]), pieces[-1], ""]
 
 
 def complete(wish: Mapping[str, object]) -> Completion:
-    """Answer a chat request: the same message always gets the same answer.
+    """Respond to a chat request; the same message always gets the same response.
 
-    Raises ``HttpError`` 500 for a model, or a provider, that there is none of.
+    Raises ``HttpError`` 500 for an unknown model or provider.
     """
     name, reasoning = _choose(wish)
     model, message = MODELS[name], str(wish["message"])
@@ -57,7 +57,7 @@ def complete(wish: Mapping[str, object]) -> Completion:
 
 
 def add_providers(router: Service, *, fixed: bool) -> None:
-    """Add the routes of providers. The release lacks those of a single provider, but for its models."""
+    """Add the routes of providers. Without ``fixed``, the only route of a single provider is that of its models."""
     responses, missing = RESPONSES["chat"], "Provider {} not found"
     listed, health, stats = (responses[f"GET {_PROVIDERS}/{name}"] for name in ("", "health", "stats"))
     of_models = f"GET {_PROVIDERS}/{{provider}}/models"
@@ -74,7 +74,7 @@ def add_providers(router: Service, *, fixed: bool) -> None:
 
 
 def add_models(router: Service, *, fixed: bool) -> None:
-    """Add the routes of models. The release lacks the three named lists: their names are taken for models."""
+    """Add the routes of models. Without ``fixed``, the three lists are missing and their names are read as models."""
     router.add(f"GET {_MODELS}/", _listing)
     if fixed:
         add_canned(router, "chat", *(f"GET {_MODELS}/{name}" for name in ("capabilities", "priorities", "contexts")))
@@ -82,7 +82,7 @@ def add_models(router: Service, *, fixed: bool) -> None:
 
 
 def add_performance(router: Service) -> None:
-    """Add the routes of performance. The release measures no chat: its own figures are those of an idle platform."""
+    """Add the routes of performance. The platform does not measure chats, so its figures are those of an idle one."""
     measured = Performance()
     router.add(f"GET {_PERFORMANCE}/summary", measured.summary)
     add_canned(router, "chat", f"GET {_PERFORMANCE}/providers")
@@ -92,7 +92,7 @@ def add_performance(router: Service) -> None:
 
 
 class Performance:
-    """The handlers that know since when is measured."""
+    """The handlers that use the start time of the measurement."""
 
     def __init__(self) -> None:
         self._since = datetime.now(UTC)
@@ -102,7 +102,7 @@ class Performance:
         return filled(RESPONSES["chat"][f"GET {_PERFORMANCE}/summary"], since=naive(self._since))
 
     async def reset(self, request: Request) -> object:
-        """Begin to measure anew."""
+        """Restart the measurement."""
         start, end = self._since, datetime.now(UTC)
         if not request.dry:
             self._since = end
@@ -112,12 +112,12 @@ class Performance:
 
 
 async def _stages(request: Request) -> object:
-    """Return how long the stages of a request take; their shares add up to 100 percent."""
+    """Return the durations of the stages of a request; their shares add up to 100 percent."""
     return filled(RESPONSES["chat"][f"GET {_PERFORMANCE}/stages"], samples=whole_number(request, "limit", 100))
 
 
 async def _listing(request: Request) -> object:
-    """List the models of one ``provider`` or ``capability``, or all."""
+    """List the models, filtered by ``provider`` or ``capability``."""
     provider, capability = request.query_params.get("provider"), request.query_params.get("capability")
     found = [
         {name: model[name] for name in _SUMMARY}
@@ -144,5 +144,5 @@ def _choose(wish: Mapping[str, object]) -> tuple[str, str]:
 
 
 def _tokens(text: str) -> int:
-    """Return about as many tokens as a model would count: one for four characters."""
+    """Return an estimate of the number of tokens: one for four characters."""
     return max(1, len(text) // 4)

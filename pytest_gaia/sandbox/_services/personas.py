@@ -1,4 +1,4 @@
-"""Personas over HTTP, in the database."""
+"""The routes of personas, which are stored in the database."""
 
 import json
 import uuid
@@ -60,8 +60,8 @@ def add_personas(router: Service, database: Database, *, fixed: bool) -> None:
 class Personas:
     """The handlers of personas.
 
-    Whatever inserts does so in one session. The release does not roll it back when a name is taken: until a persona is
-    changed, chosen or removed, which begins with that, every insert is answered with 500.
+    All inserts use one database session. The platform does not roll it back after a duplicate name: then every insert
+    returns 500 until a persona is changed, selected or deleted, which begins with a rollback.
     """
 
     def __init__(self, database: Database, *, fixed: bool) -> None:
@@ -79,7 +79,7 @@ class Personas:
         return {"success": True, "personas": found, "total": len(found), "message": f"Found {len(found)} personas"}
 
     async def create(self, request: Request) -> object:
-        """Add a persona. 400 where its name is taken."""
+        """Add a persona. Returns 400 for a duplicate name."""
         from pytest_gaia.clients.database import driver
 
         wish = validated(request.content, CREATE)
@@ -90,22 +90,22 @@ class Personas:
                 await self._session.rollback()
             raise _taken(wish["name"]) from None
         made = _persona(rows[0])
-        # Only here the release writes times without a zone.
+        # Only here the platform writes times without a zone.
         times = {name: naive(rows[0][name]) for name in ("created_at", "updated_at")}
         return _done("created", {**made, **times})
 
     async def current(self, request: Request) -> object:
-        """Return the persona that the user chose, else the first; one made up where there is none."""
+        """Return the user's selected persona, otherwise the first, otherwise a default."""
         rows = await self._database.fetch(_CURRENT, request.user_id)
         message = "Current persona retrieved successfully"
-        return {"success": True, "message": message, "persona": _persona(rows[0]) if rows else _stand_in()}
+        return {"success": True, "message": message, "persona": _persona(rows[0]) if rows else _default_persona()}
 
     async def get(self, request: Request) -> object:
-        """Return one persona. 404 for one that is unknown."""
+        """Return one persona, or 404."""
         return _done("retrieved", _persona(await self._find(request.path_params["persona_id"])))
 
     async def update(self, request: Request) -> object:
-        """Change the given fields of a persona. 404 for one that is unknown, 400 where the new name is taken."""
+        """Change the given fields of a persona. Returns 404 for an unknown one, 400 for a duplicate name."""
         wish = validated(request.content, UPDATE)
         await self._session.rollback()
         row = await self._find(request.path_params["persona_id"])
@@ -117,14 +117,14 @@ class Personas:
         return _done("updated", _persona(rows[0]))
 
     async def delete(self, request: Request) -> object:
-        """Remove a persona. 404 for one that is unknown."""
+        """Delete a persona, or return 404."""
         await self._session.rollback()
         row = await self._find(request.path_params["persona_id"])
         await self._database.write("DELETE FROM personas WHERE id = $1", row["id"], dry=request.dry)
         return {"success": True, "message": "Persona deleted successfully", "persona_id": str(row["id"])}
 
     async def choose(self, request: Request) -> object:
-        """Make a persona the user's current one. 404 for one that is unknown."""
+        """Select a persona for the user, or return 404."""
         wish = validated(request.content, {"persona_id": STRING})
         await self._session.rollback()
         row = await self._find(wish["persona_id"])
@@ -133,7 +133,7 @@ class Personas:
         return {"success": True, "message": message, "persona_id": str(row["id"]), "persona_name": row["name"]}
 
     async def initialize(self, request: Request) -> object:
-        """Make sure that the first persona is there."""
+        """Create the first persona if it does not exist."""
         rows = await self._session.run("SELECT * FROM personas WHERE name = $1", MU["name"])
         created = not rows
         if created:
@@ -172,7 +172,7 @@ def _persona(row: Record) -> dict[str, Any]:
     }
 
 
-def _stand_in() -> dict[str, Any]:
+def _default_persona() -> dict[str, Any]:
     times = dict.fromkeys(("created_at", "updated_at"), naive_now())
     return {**MU, "id": "default", "is_active": True, "created_by": "system", **times}
 

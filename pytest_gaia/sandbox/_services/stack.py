@@ -1,4 +1,4 @@
-"""One cell: the four services over one database and one account on the broker, and what they say there."""
+"""One stack: the four services with one database and one NATS account, and the events that they publish."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ HEALTH = "gaia.service.health"
 READY = "gaia.service.ready"
 TIMEOUT = 2.0
 
-# The release sends this very value whenever it starts.
+# The platform always sends this value when it starts.
 CHAT_TIMESTAMP = "2024-01-01T00:00:00Z"
 
 _log = logging.getLogger(__name__)
@@ -28,27 +28,27 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """What the services of a cell need to know. Secrets and URLs that may hold one stay out of ``repr``."""
+    """The settings of a stack's services. Secrets and URLs with secrets are not part of ``repr``."""
 
     name: str
     dsn: str = field(repr=False)
     """the database, prepared with :func:`schema` and :func:`seed`"""
     jwt_secret: str = field(repr=False)
     api_key: str = field(repr=False)
-    """the key that was given to ``seed``"""
+    """the key that was passed to ``seed``"""
     backends: Mapping[str, str]
-    """base URLs of auth, asset and chat for the gateway; the URL of a service that is left out refuses"""
+    """base URLs of auth, asset and chat for the gateway; a service that does not run refuses connections"""
     nats_url: str = field(default=NATS_DISABLED, repr=False)
     """URL with user and password, or ``disabled``"""
     running: tuple[str, ...] = HTTP_SERVICES
-    """the services that run, and say so on the broker"""
+    """the services that run, and publish events about it"""
     fixed: bool = False
-    """serve the platform without the defects of its release"""
+    """whether to fix the known bugs"""
 
 
 @dataclass(frozen=True, slots=True)
 class StackApps:
-    """The services of one cell. ``apps`` holds all four; the caller decides which of them it serves."""
+    """The services of one stack. ``apps`` contains all four; the caller decides which of them run."""
 
     settings: StackSettings
     apps: Mapping[str, ASGIApp]
@@ -56,28 +56,28 @@ class StackApps:
     database: Database
 
     async def start(self) -> None:
-        """Say on the broker that the services run; call it once they listen. A broker that is down is no error."""
+        """Publish the start of the services, once they listen. An unreachable NATS server is not an error."""
         for service in self.settings.running:
             await self.started(service)
 
     async def stop(self) -> None:
-        """Say on the broker that the services stop, let hanging requests go and close the connections."""
+        """Publish the stop of the services, release hanging requests and close all connections."""
         for service in self.settings.running:
             await self.stopping(service)
         self.faults.clear()
         await self.database.close()
 
     async def started(self, service: str) -> None:
-        """Publish what ``service`` publishes when it starts (one that was stopped and started again, too)."""
+        """Publish the events for the start of ``service``, also after a restart."""
         await publish_started(self.settings.nats_url, service, fixed=self.settings.fixed)
 
     async def stopping(self, service: str) -> None:
-        """Publish what ``service`` publishes when it stops."""
+        """Publish the events for the stop of ``service``."""
         await publish_stopping(self.settings.nats_url, service)
 
 
 def build_stack(settings: StackSettings) -> StackApps:
-    """Build the services of a cell; nothing connects before the first request."""
+    """Build the services of a stack. Connections are opened by the first request."""
     database = Database(settings.dsn)
     identities = Identities(database, settings.jwt_secret, settings.api_key)
     faults = Faults()
@@ -92,17 +92,17 @@ def build_stack(settings: StackSettings) -> StackApps:
 
 
 async def publish_started(nats_url: str, service: str, *, fixed: bool) -> None:
-    """Publish what ``service`` says when it starts; auth says nothing, unless ``fixed``."""
+    """Publish the start of ``service``; auth publishes nothing unless ``fixed``."""
     await publish(nats_url, _on_start(service, fixed=fixed))
 
 
 async def publish_stopping(nats_url: str, service: str) -> None:
-    """Publish what ``service`` says when it stops: only the gateway does."""
+    """Publish the stop of ``service``; only the gateway does."""
     await publish(nats_url, [(HEALTH, _gateway("stopping"))] if service == "gateway" else [])
 
 
 async def publish(nats_url: str, messages: Iterable[tuple[str, object]]) -> None:
-    """Send ``(subject, JSON content)`` and wait until the broker has them; a broker that is away is logged, no error."""
+    """Send ``(subject, JSON content)`` and wait for confirmation; only log an unreachable NATS server."""
     frames = [_frame(subject, content) for subject, content in messages]
     if not frames or nats_url == NATS_DISABLED:
         return
@@ -110,7 +110,7 @@ async def publish(nats_url: str, messages: Iterable[tuple[str, object]]) -> None
         async with asyncio.timeout(TIMEOUT):
             await _send(nats_url, b"".join(frames))
     except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-        _log.warning("the broker did not take an event: %s", error)
+        _log.warning("cannot publish an event on NATS: %s", error)
 
 
 def _on_start(service: str, *, fixed: bool) -> list[tuple[str, object]]:
@@ -120,12 +120,12 @@ def _on_start(service: str, *, fixed: bool) -> list[tuple[str, object]]:
         return [(READY, {"service": "asset-service", "status": "ready", "capabilities": CAPABILITIES})]
     if service == "chat":
         return [(READY, {"service": "chat", "status": "ready", "timestamp": CHAT_TIMESTAMP})]
-    # The release's auth service builds an event that does not serialise, and so sends none.
+    # The platform's auth service builds an event that cannot be serialized, and sends none.
     return [(READY, {"service": "auth", "status": "ready", "timestamp": naive_now()})] if fixed else []
 
 
 def _gateway(status: str) -> str:
-    """Return the gateway's event: JSON text, which is then encoded as JSON once more."""
+    """Return the gateway's event: JSON text, which is encoded as JSON a second time."""
     return json.dumps({"service_name": "gateway", "status": status, "timestamp": naive_now(), "details": {}})
 
 

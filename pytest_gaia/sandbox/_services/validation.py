@@ -1,4 +1,4 @@
-"""Checks of request bodies and queries, answered with 422 and the error list that FastAPI gives."""
+"""Validation of request bodies and queries, with FastAPI's responses for errors (422)."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pytest_gaia.sandbox._services.app import HttpError, Request
 
 
 class Field(NamedTuple):
-    """What a field may be: one of ``types``, and of ``choices`` where there are any."""
+    """The rule for a field: its ``types``, and optional ``choices``."""
 
     types: tuple[type, ...]
     word: str
@@ -17,7 +17,7 @@ class Field(NamedTuple):
     longest: int | None = None
 
     def problem(self, value: object) -> dict[str, object] | None:
-        """Return what is wrong with a value in FastAPI's words, or None."""
+        """Return the problem with a value as FastAPI reports it, or None."""
         if value is None and self.optional:
             return None
         if self.choices and value not in self.choices:
@@ -48,7 +48,7 @@ OPTIONAL_OBJECT = Field((dict,), "dict", optional=True)
 
 
 def validated(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Return the JSON object in ``body`` once all ``fields`` of it are right. Raises ``HttpError`` 422."""
+    """Return the JSON object in ``body`` if all ``fields`` are valid. Raises ``HttpError`` 422."""
     content = _parsed(body)
     problems = []
     for name, field in fields.items():
@@ -64,12 +64,12 @@ def validated(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return any JSON object. Raises ``HttpError`` 422."""
+    """Return the JSON object in ``body``. Raises ``HttpError`` 422."""
     return validated(body, {})
 
 
 def required_query(request: Request, name: str) -> str:
-    """Return a value of the query. Raises ``HttpError`` 422 where it is missing."""
+    """Return a value of the query. Raises ``HttpError`` 422 if it is missing."""
     query = request.query_params
     if name not in query:
         raise HttpError(422, [_problem("missing", ["query", name], "Field required", None)])

@@ -157,4 +157,4 @@ def test_a_crash_of_the_sandbox_is_reported(project: Path) -> None:
         _, err = process.communicate(timeout=30)
 
         assert process.returncode == 12
-        assert "gaia: The sandbox has ended by itself." in err
+        assert "gaia: The sandbox ended unexpectedly." in err

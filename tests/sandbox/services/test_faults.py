@@ -225,7 +225,7 @@ async def test_healed_platform_responds_as_before(platform: Platform) -> None:
         ("chat", "hang", {"times": 0}, "Fault hang: times must be at least 1, not 0."),
         ("chat", "hang", {"times": "2"}, "Fault hang: times must be int, not '2'."),
         ("chat", "hang", {"route": 7}, "Fault hang: route must be str, not 7."),
-        ("gateway", "noop", {}, "Fault noop: gateway writes nothing itself; give the fault to chat or asset."),
+        ("gateway", "noop", {}, "Fault noop: gateway writes nothing itself; inject the fault into chat or asset."),
     ],
 )
 def test_usage_error_is_named(service: str, kind: str, arguments: dict[str, Any], message: str) -> None:
