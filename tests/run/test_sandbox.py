@@ -68,7 +68,7 @@ def test_another_process_attaches_to_it(sandbox: Sandbox) -> None:
 
 
 def test_attaching_to_what_is_gone_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="ended before it was ready"):
+    with pytest.raises(SandboxError, match="ended before the sandbox was ready"):
         Sandbox.attach(tmp_path).ready()
 
 

@@ -44,7 +44,7 @@ def test_a_stopped_sandbox_says_that_it_is_gone() -> None:
     sandbox.ready()
     sandbox.stop()
 
-    with pytest.raises(SandboxError, match="does not answer"):
+    with pytest.raises(SandboxError, match="does not respond"):
         sandbox.stack("gw0")
 
 
@@ -129,7 +129,7 @@ def test_a_supervisor_that_is_killed_while_it_starts_is_an_error_that_says_so() 
         for pid in mentioning(sandbox.directory):
             os.kill(pid, signal.SIGKILL)
 
-        with pytest.raises(SandboxError, match="ended before it was ready"):
+        with pytest.raises(SandboxError, match="ended before the sandbox was ready"):
             sandbox.ready()
     finally:
         sandbox.stop()

@@ -181,7 +181,7 @@ def test_a_copy_that_somebody_else_could_have_made_is_refused(
     os.chown(trap, 65534, 65534)
     monkeypatch.setattr("pytest_gaia.sandbox.binaries._open_to_all", lambda folder: False)
 
-    with pytest.raises(SandboxError, match="belongs to somebody else"):
+    with pytest.raises(SandboxError, match="belongs to another user"):
         reachable(found, Account(65534, 65534))
 
 
