@@ -163,7 +163,7 @@ def _write(project: Path, files: int, expectations: int) -> None:
     for number in range(expectations):
         # Every tenth expectation is for another environment, so that each test has to be matched against it.
         elsewhere = number % 10 == 0
-        environment, expect = ("other", "fails") if elsewhere else ("bench", "flaky")
+        environment, expect = ("other", "fail") if elsewhere else ("bench", "flaky")
         text = _EXPECTATION.format(
             number=number, file=number % files, test=number // files, environment=environment, expect=expect
         )

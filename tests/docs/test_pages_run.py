@@ -19,7 +19,7 @@ RUN = [page for page in PAGES if (how_to_run(page) or "").startswith("run in ")]
 PLACEHOLDER = "http://127.0.0.1:8666"
 """address in example files, replaced by that of the sandbox in the second terminal"""
 SECOND = "in a second terminal"
-LONGEST = 240
+LONGEST = 600
 WRITTEN = datetime.date(2026, 11, 28)
 """date in example files"""
 FOUR_WEEKS = datetime.timedelta(days=28)
