@@ -101,6 +101,9 @@ def _plain(path: str, text: str) -> Iterator[tuple[int, str, bool]]:
     """Yield the text of a document without markup, link targets, template expressions and keys of TOML."""
     markup = _TEMPLATE if path.endswith(".html") else _MARKUP
     cleaned = markup.sub(lambda match: "\n" * match[0].count("\n") + " ", text)
+    if path.startswith(("changes/", "CHANGELOG.md")):
+        # The changelog names old options and commands.
+        cleaned = re.sub(r"`[^`]*`", " ", cleaned)
     if path.endswith(".toml"):
         cleaned = "\n".join(_KEY.sub("", line) for line in cleaned.splitlines())
     yield 1, cleaned, False

@@ -19,6 +19,7 @@ def found(path: str, text: str) -> list[tuple[int, str]]:
         ("docs/page.md", "One line.\nThe way that mends it.\n", [(2, "mends")]),
         ("docs/page.md", "It is known all\nthe same.\n", [(1, "all\nthe same")]),
         ("docs/page.md", "See [the page](mend-it.md).\n", []),
+        ("changes/+x.changed.md", "`gaia bundle` is now `gaia release`; nobody knew.", [(1, "nobody")]),
         ("page.html", "<p class='mend'>{{ mend }} Nobody\n{% if mend %} whoever", [(1, "Nobody"), (2, "whoever")]),
         ("gaia.toml", 'mend = "x"  # heeds\n', [(1, "heeds")]),
         ("code.py", 'def run() -> None:\n    """Say it.\n\n    Mend it."""\n', [(4, "Mend")]),
