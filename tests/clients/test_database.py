@@ -169,8 +169,8 @@ async def test_outside_the_sandbox_a_marked_test_writes_and_is_rolled_back(datab
             assert await session.fetchval("SELECT count(*) FROM personas") == 1
 
 
-async def test_a_rehearsal_of_an_environment_that_forbids_writing_only_reads(database: OwnDatabase) -> None:
-    shape = {"name": "production", "writes": False, "rehearsal": True}
+async def test_a_simulation_of_an_environment_that_forbids_writing_only_reads(database: OwnDatabase) -> None:
+    shape = {"name": "production", "writes": False, "simulated": True}
     async with opened(database.owner, permitted=True, **shape) as client, client.test_transaction() as session:
         assert isinstance(session, ReadOnlySession)
         with pytest.raises(WriteRefused, match=r"production \(SIMULATED"):
