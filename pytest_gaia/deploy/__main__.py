@@ -1,7 +1,7 @@
-"""``python -m pytest_gaia.deploy fly|compose < request.json``: a built-in adapter by the contract of an executable.
+"""``python -m pytest_gaia.deploy fly|compose < request.json``: a built-in adapter as an executable hook.
 
-A command of a project's own can hand requests on to it, changed or not. The reply is the one line on standard output;
-the tool's lines go to standard error.
+The command of a project can forward requests to it, changed or not. The reply is the only line on standard output; lines
+of the tool go to standard error.
 """
 
 import sys
@@ -18,7 +18,7 @@ _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str], source: str) -> int:
-    """Carry out the request in ``source``, print the reply, and return the exit code of the contract."""
+    """Run the request in ``source``, print the reply, and return the exit code."""
     try:
         hook = built_in(_only(arguments))
         reply = hook.run(_request(source), _log)
@@ -41,7 +41,7 @@ def _request(source: str) -> Request:
     try:
         return msgspec.json.decode(source, type=Request)
     except msgspec.MsgspecError as error:
-        raise ConfigError(f"standard input is no request of a deploy hook (one JSON object): {error}") from None
+        raise ConfigError(f"standard input is not a request to a deploy hook (one JSON object): {error}") from None
 
 
 def _log(line: str) -> None:

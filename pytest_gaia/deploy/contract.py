@@ -1,8 +1,8 @@
-"""The contract of a deploy hook: one request in, one reply out.
+"""The interface of deploy hooks: one request in, one reply out.
 
-An adapter implements :class:`DeployHook`. An executable speaks the same as JSON: the request on standard input, one
-line with the reply as the last line of standard output, everything else on standard error; exit 0 done, 10 already
-there, 75 try again, anything else failed. All phases are idempotent.
+An adapter implements :class:`DeployHook`. An executable uses the same values as JSON: it reads the request from standard
+input, and writes the reply as the last line of standard output and all else to standard error. Exit code 0 means done, 10
+unchanged, 75 retry, any other failed. All phases are idempotent.
 """
 
 import datetime
@@ -31,53 +31,53 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def converted(value: Any, kind: type[T]) -> T:
-    """Return ``value`` as ``kind``, as ``msgspec.convert`` does; apps are asked at the same time.
+    """Return ``value`` as ``kind``, with a lock around ``msgspec.convert``.
 
-    msgspec works out what a type holds when it first meets it, and crashes where two threads do that at once.
+    msgspec inspects a type at its first use, and crashes if two threads do that at the same time.
     """
     with _ONE_AT_A_TIME:
         return msgspec.convert(value, kind)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a hook is asked to do, for one service of one environment."""
+    """A request to a hook, for one service of one environment."""
 
     phase: Phase
     environment: str
     service: str
-    """the platform's name: nats, postgres, auth, asset, chat, gateway"""
+    """name of the service: nats, postgres, auth, asset, chat, gateway"""
     app: str
-    """the tool's name for it: the app on Fly, the service of a compose file"""
+    """its name in the tool: the app on Fly, the service in a compose file"""
     config: str | None = None
     """absolute path of the deploy file"""
     release: str | None = msgspec.field(default=None, name="bundle")
-    """id of the bundle that is deployed"""
+    """id of the release that is deployed"""
     image: str | None = None
-    """reference to deploy, best with a digest; None: what the deploy file builds or names"""
+    """reference of the image, preferably with a digest; None for the image in the deploy file, or a build"""
     previous: str | None = None
-    """for ``rollback``, and for the plan of one: the reference to go back to"""
+    """for ``rollback`` and its plan: reference of the image to restore"""
     region: str | None = None
     rebuild: bool = False
     remote_only: bool = True
     beside: tuple[str, ...] | None = None
-    """names of the tool for what is started together with ``app``; None: all that it depends on"""
+    """names in the tool of services to start together with ``app``; None for all its dependencies"""
     attempt: int = 1
     deadline: float = 600.0
-    """seconds that the phase may take"""
+    """time limit of the phase, in seconds"""
     dry_run: bool = False
     directory: str | None = None
-    """absolute path of the project, which the tool is run in and which a build sees; None: the working directory"""
+    """absolute path of the project, in which the tool runs and builds; None for the working directory"""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine or container that runs an app, as it was observed."""
+    """The observed state of one machine or container of an app."""
 
     id: str
     state: str
-    """``started``, ``stopped``, ``suspended``, ``starting`` … (Fly's words; compose's are translated); ``completed`` for
-    a one-shot that has ended well, which is as good as ``started``"""
+    """``started``, ``stopped``, ``suspended``, ``starting`` … (the states of Fly); ``completed`` for a container that runs
+    once and succeeded, which counts as ``started``"""
     group: str = ""
-    """its process group on Fly; empty where the tool has none, or does not say"""
+    """process group on Fly; empty if there is none or it is unknown"""
     region: str | None = None
     image: str | None = None
     """reference"""
@@ -91,53 +91,53 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     host_ok: bool = True
     cordoned: bool = False
     crashed: bool = False
-    """whether it ended with an error, or for want of memory, since its last start"""
+    """whether it crashed or ran out of memory since its last start"""
     memory_mb: int | None = None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """What an app turned out to be. A tool's exit code is no part of it."""
+    """The observed state of an app, independent of the exit code of the tool."""
 
     app: str
     exists: bool
     machines: tuple[Machine, ...] = ()
-    """those that serve; machines of a release command, of a console and standbys are left out"""
+    """machines that serve, without those of release commands, consoles and standbys"""
     version: int | None = msgspec.field(default=None, name="release")
     """number of the current release"""
     hostname: str | None = None
     taken: str = ""
-    """when, ISO 8601 in UTC"""
+    """time of the observation, ISO 8601 in UTC"""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a hook answers."""
+    """The reply of a hook."""
 
     status: ReplyStatus
     commands: tuple[tuple[str, ...], ...] = ()
-    """the exact command lines: those that would run (``plan``, a dry run) or have run"""
+    """exact command lines that ran, or would run (``plan``, a dry run)"""
     version: int | None = msgspec.field(default=None, name="release")
     image: str | None = None
     observation: Observation | None = None
     message: str = ""
-    """one sentence: what happened, and for a failure what to do"""
+    """one sentence: the result, and for a failure what to do"""
     tail: tuple[str, ...] = ()
-    """the tool's last lines, secrets masked"""
+    """last lines of the tool, with secrets masked"""
 
 
 class UnknownApp(ConfigError):
-    """The tool knows no app of that name, or not for this user: nothing was ever deployed there."""
+    """The app does not exist in the tool, or this user cannot see it."""
 
 
 class DeployHook(Protocol):
-    """A way to deploy. It judges nothing: it does, and says what the tool said."""
+    """A way to deploy. It runs a tool and reports its result, without evaluating it."""
 
     name: str
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
-        """Carry out one phase; ``log`` takes the tool's lines as they come, secrets masked.
+        """Run one phase; ``log`` gets each line of the tool, with secrets masked.
 
-        A tool that fails is a reply (``failed``), one that should be asked again another (``retry``: rate limit, 5xx,
-        no network, a lease that somebody holds). Raises ``ConfigError`` for what only the user can mend: the tool is
-        not installed, nobody is logged in; ``UnknownApp`` where the tool knows no such app.
+        The reply to a failure is ``failed``, or ``retry`` for a temporary one (rate limit, 5xx, no network, a lease held by
+        another process). Raises ``ConfigError`` if only the user can fix the problem (the tool is not installed, or not
+        logged in), and ``UnknownApp`` for an app that does not exist.
         """
         ...

@@ -1,4 +1,4 @@
-"""From the settings of an environment to the hook that deploys it: a built-in adapter, an executable, or a Python function."""
+"""Create the deploy hook of an environment: a built-in adapter, an executable, or a Python function."""
 
 import importlib
 import traceback
@@ -15,59 +15,60 @@ from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.secrets.redaction import masker
 
 BUILT_IN = tuple(sorted({*get_args(HookName)} - {"command", "plugin"}))
-"""the adapters that come with this package: each is the module of that name beside this one, whose ``adapter()`` makes it"""
-_WANTED = "return a Reply, a dict with its fields, or None where the request is somebody else's"
+"""built-in adapters; each is a package next to this module with a function ``adapter()``"""
+_WANTED = "return a Reply, a dict with its fields, or None for requests of other environments"
 _FROM_BEST: tuple[ReplyStatus, ...] = ("done", "unchanged", "retry", "failed")
 
 
 def hook_for(environment: Environment, plugin_hook: DeployHook | None = None, *, rootdir: Path) -> DeployHook:
-    """Return the hook of ``environment``. ``plugin_hook`` stands for ``hook = "plugin"``; ``rootdir`` has gaia.toml.
+    """Return the hook of ``environment``. ``plugin_hook`` is the one for ``hook = "plugin"``; ``rootdir`` has gaia.toml.
 
-    Raises ``ConfigError``: the environment has no deployment, its command is not there, nobody implements its hook.
+    Raises ``ConfigError`` if the environment has no deployment, its command does not exist, or its hook is not
+    implemented.
     """
     settings = environment.deploy
     if settings is None:
         raise ConfigError(
-            f"{environment.name} has no deployment: add `from` to [env.{environment.name}] of gaia.toml, "
+            f"{environment.name} has no deployment. Add `from` to [env.{environment.name}] of gaia.toml, "
             f"or a hook to [env.{environment.name}.deploy]."
         )
     if settings.hook == "command":
         return CommandHook(settings.command, rootdir)
     if settings.hook == "plugin":
-        return plugin_hook if plugin_hook is not None else _nobody(environment)
+        return plugin_hook if plugin_hook is not None else _not_implemented(environment)
     return built_in(settings.hook)
 
 
 def built_in(name: str) -> DeployHook:
     """Return the adapter ``name``. Raises ``ConfigError`` for an unknown one."""
     if name not in BUILT_IN:
-        raise ConfigError(f"there is no built-in hook {name!r}; {nearest(name, BUILT_IN)}")
-    made: DeployHook = importlib.import_module(f"pytest_gaia.deploy.{name}").adapter()
-    return made
+        raise ConfigError(f"unknown built-in hook {name!r}; {nearest(name, BUILT_IN)}")
+    hook: DeployHook = importlib.import_module(f"pytest_gaia.deploy.{name}").adapter()
+    return hook
 
 
-def _nobody(environment: Environment) -> DeployHook:
+def _not_implemented(environment: Environment) -> DeployHook:
     source = environment.sources.get("deploy.hook", "gaia.toml")
     raise ConfigError(
-        f'{source}: env.{environment.name}.deploy.hook is "plugin", and there is no pytest_gaia_deploy to ask: it stands '
-        f"in a conftest.py, which pytest alone loads. Run `pytest --gaia-env={environment.name} --gaia-deploy`, in a "
-        "project whose root conftest.py implements it."
+        f'{source}: env.{environment.name}.deploy.hook is "plugin", but pytest_gaia_deploy is not implemented here. Only '
+        f"pytest loads conftest.py: implement it in the root conftest.py, and run `pytest --gaia-env={environment.name} "
+        "--gaia-deploy`."
     )
 
 
 class CommandHook:
-    """Runs ``command`` once a phase, in ``folder``, where a relative path of it is looked for as well."""
+    """Run ``command`` once for each phase, in ``folder``, which relative paths start from."""
 
     name = "command"
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
-        """Raises ``ConfigError`` where there is no such executable."""
+        """Raises ``ConfigError`` if the executable does not exist."""
         self._folder = folder
         self._argv = (_executable(command[0], folder), *command[1:])
         self._shown = command[0]
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
-        """Hand the request over on standard input; everything on standard error, and every other line, is logged."""
+        """Pass the request on standard input, and log all lines except the reply."""
         redact = masker()
         finished = run_tool(
             self._argv,
@@ -83,20 +84,20 @@ class CommandHook:
 
 
 def _executable(name: str, folder: Path) -> str:
-    """Return the path of ``name``; one without a slash is left to PATH, as in a shell."""
+    """Return the path of ``name``; a name without a slash is looked up on PATH, as in a shell."""
     if "/" not in name:
         return name
     path = folder / name
     if not path.is_file():
         raise ConfigError(
-            f"deploy.command: there is no file {name} (looked for {path}). "
-            "Name an executable: a path from the folder of gaia.toml, or a name on PATH."
+            f"deploy.command: file {name} not found (looked for {path}). "
+            "Use a path from the folder of gaia.toml, or a name on PATH."
         )
     return str(path)
 
 
 class PluginHook:
-    """Asks ``call`` for every phase, in this process. It cannot be ended from outside: its deadline is its own."""
+    """Call ``call`` for each phase, in this process. The call itself must respect the deadline."""
 
     name = "plugin"
 
@@ -105,61 +106,58 @@ class PluginHook:
         self._title = title
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
-        """Return what ``call`` gives back; what it raises is a deployment that failed.
+        """Return the reply of ``call``; an exception becomes a failed reply.
 
-        Raises ``ConfigError`` for a value that is no reply, and where nobody answers.
+        Raises ``ConfigError`` for an invalid reply, and for None.
         """
         redact = masker()
         try:
             given = self._call(request, lambda line: log(redact(line)))
         except GaiaError:
             raise
-        # Whatever the project's own code raises is what it has to say, as the exit code of an executable is.
+        # Any exception of the project's code is a failure, as the exit code of an executable is.
         except Exception as problem:  # noqa: BLE001
             return self._raised(request, problem, redact)
         reply = self._reply(request, given)
         if request.phase == "observe" and reply.status in ("done", "unchanged") and reply.observation is None:
-            why = f"{self._title} answered `observe` without an observation: nothing says what runs."
+            why = f"{self._title} returned no observation for `observe`, so the running version is unknown."
             return msgspec.structs.replace(reply, status="failed", message=why)
         return msgspec.structs.replace(reply, message=redact(reply.message), tail=tuple(map(redact, reply.tail)))
 
     def _reply(self, request: Request, given: object) -> Reply:
         where = f"`{request.phase}` of {request.service} in {request.environment}"
         if given is None:
-            raise ConfigError(f"{self._title}: nobody answered {where}: every implementation returned None; {_WANTED}.")
+            raise ConfigError(f"{self._title}: every implementation returned None for {where}; {_WANTED}.")
         try:
-            # Through plain values: a Reply that was built by hand is not checked.
+            # Converted to plain values first, because the fields of a Reply are not checked when it is created.
             plain = msgspec.to_builtins(given) if isinstance(given, Reply) else given
             if not isinstance(plain, dict):
                 raise NoReply(f"{type(given).__name__} is neither a Reply nor a dict")
             return from_values(plain, request)
         except (NoReply, TypeError) as problem:
-            raise ConfigError(
-                f"{self._title}: what it returned for {where} is no reply: {problem}; {_WANTED}."
-            ) from None
+            raise ConfigError(f"{self._title}: invalid reply for {where}: {problem}; {_WANTED}.") from None
 
     def _raised(self, request: Request, problem: Exception, redact: Callable[[str], str]) -> Reply:
         what = f"{type(problem).__name__}: {problem}"
-        message = redact(f"{self._title} raised {what} (at {_place(problem)}), when asked for `{request.phase}`.")
+        message = redact(f"{self._title} raised {what} (at {_place(problem)}) in `{request.phase}`.")
         return Reply(status="failed", message=message, tail=tuple(redact(line) for line in what.splitlines()))
 
 
 def _place(problem: Exception) -> str:
-    """Return the innermost line of code that is no library's."""
+    """Return file and line of the innermost frame outside of libraries."""
     frames = traceback.extract_tb(problem.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]
     return f"{own[-1].filename}:{own[-1].lineno}"
 
 
 class NoReply(ValueError):
-    """What a hook gave back cannot be read as a reply; the text says why."""
+    """An invalid reply of a hook; the text is the reason."""
 
 
 def from_values(values: Mapping[str, Any], request: Request, *, status: ReplyStatus = "done") -> Reply:
-    """Return ``values`` as a reply. ``status`` stands where they name none.
+    """Return ``values`` as a reply, with ``status`` as the default.
 
-    An observation may leave out what follows from the request and from itself: ``app``, ``exists``, ``taken``.
-    Raises :class:`NoReply`.
+    In an observation, ``app``, ``exists`` and ``taken`` have defaults. Raises :class:`NoReply`.
     """
     complete = {"status": status, **values}
     observation = complete.get("observation")
@@ -173,23 +171,22 @@ def from_values(values: Mapping[str, Any], request: Request, *, status: ReplySta
 
 
 def from_executable(name: str, finished: Finished, request: Request, redact: Callable[[str], str]) -> Reply:
-    """Return what an executable replied: the exit code speaks first, and the last line of its output adds to it.
+    """Return the reply of an executable, from its exit code and the last line of its output.
 
-    Where the two disagree, the worse one counts. A phase that ended well need not have a line, except for ``observe``:
-    without an observation nothing is proved.
+    If the two disagree, the worse status counts. The line is optional for a successful phase, except for ``observe``.
     """
     failed = Reply(status="failed", tail=finished.stderr_tail)
     if finished.exit_code is None:
-        why = f"{name} did not end within {request.deadline:g} s at `{request.phase}`, and was ended."
+        why = f"{name} exceeded its time limit of {request.deadline:g} s in `{request.phase}` and was stopped."
         return msgspec.structs.replace(failed, message=why)
     status = EXIT_STATUSES.get(finished.exit_code, "failed")
     line = last_line(finished.stdout)
     try:
-        said = from_values(_object(line), request, status=status) if line.startswith("{") else Reply(status=status)
+        reply = from_values(_object(line), request, status=status) if line.startswith("{") else Reply(status=status)
     except NoReply as problem:
-        why = f"{name}: the last line of its output is no reply to `{request.phase}`: {problem}"
+        why = f"{name}: the last line of its output is not a valid reply to `{request.phase}`: {problem}"
         return msgspec.structs.replace(failed, message=redact(why))
-    return _evaluated(name, said, status, finished, request, redact)
+    return _evaluated(name, reply, status, finished, request, redact)
 
 
 def last_line(text: str) -> str:
@@ -198,22 +195,22 @@ def last_line(text: str) -> str:
 
 
 def _evaluated(
-    name: str, said: Reply, status: ReplyStatus, finished: Finished, request: Request, redact: Callable[[str], str]
+    name: str, reply: Reply, status: ReplyStatus, finished: Finished, request: Request, redact: Callable[[str], str]
 ) -> Reply:
-    worse = max(said.status, status, key=_FROM_BEST.index)
-    message = said.message
+    worse = max(reply.status, status, key=_FROM_BEST.index)
+    message = reply.message
     if worse == "failed" and not message:
-        disagree = f", and says {said.status}" if said.status != status else ""
-        message = f"{name} ended with exit code {finished.exit_code}{disagree} at `{request.phase}`."
-    if request.phase == "observe" and worse in ("done", "unchanged") and said.observation is None:
+        disagree = f", but its reply has the status {reply.status}" if reply.status != status else ""
+        message = f"{name} ended with exit code {finished.exit_code} in `{request.phase}`{disagree}."
+    if request.phase == "observe" and worse in ("done", "unchanged") and reply.observation is None:
         worse = "failed"
-        message = f'{name} answered `observe` without an observation: its last line has to hold {{"observation": …}}.'
+        message = f'{name} returned no observation for `observe`: its last line must contain {{"observation": …}}.'
     return msgspec.structs.replace(
-        said,
+        reply,
         status=worse,
         message=redact(message),
-        commands=tuple(tuple(redact(word) for word in command) for command in said.commands),
-        tail=tuple(redact(text) for text in said.tail) or finished.stderr_tail,
+        commands=tuple(tuple(redact(word) for word in command) for command in reply.commands),
+        tail=tuple(redact(text) for text in reply.tail) or finished.stderr_tail,
     )
 
 

@@ -1,4 +1,4 @@
-"""What became of a deployment, judged by what was observed. Pure: the same values give the same outcome."""
+"""The outcome of a deployment, computed only from observations."""
 
 import re
 from collections import Counter
@@ -10,42 +10,42 @@ from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request
 
 Kind: TypeAlias = Literal["deployed", "deployed_with_tool_error", "phantom", "failed", "split", "unchanged"]
 """
-``deployed``                 everything wanted runs everywhere, and is well
-``deployed_with_tool_error`` the same, although the tool said that it failed
-``unchanged``                it ran before, and nothing was replaced
-``phantom``                  the tool said that it is done, and it is not
-``failed``                   the tool said that it failed, and it did
-``split``                    some machines run what is wanted, others something else
+``deployed``                 the wanted version runs on every machine and is healthy
+``deployed_with_tool_error`` the same, although the tool reported a failure
+``unchanged``                the wanted version was already running
+``phantom``                  not rolled out, although the tool reported success
+``failed``                   the tool reported a failure, and the wanted version does not run
+``split``                    mixed versions: only some machines run the wanted version
 """
 
 GOOD: frozenset[Kind] = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 
-# What `docker` says where a login may be missing instead is left out: that image may be there.
+# Without messages of `docker` that may also mean a missing login, because the image may exist.
 _GONE = re.compile(r"could not find image|manifest unknown|manifest for \S+ not found|no such image", re.IGNORECASE)
 _SHOWN = 3
 """machines that a reason names"""
 _COMPARED = 19
-"""characters of a digest that people compare: ``sha256:`` and twelve more"""
+"""characters of a digest in messages: ``sha256:`` and twelve more"""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What should run. Whatever is None is not known, and not asked for."""
+    """What should run. None means unknown, and not compared."""
 
     image: str | None = None
-    """reference; by its digest if it has one, otherwise by its name and tag"""
+    """reference, compared by digest if it has one, otherwise by name and tag"""
     version: int | None = None
-    """machines of this release or a later one will do"""
+    """number of the release on Fly; a later one is accepted"""
     checks_required: bool = True
-    """whether a machine without a health check is not well; a container of compose may have none"""
+    """whether every machine must have a health check; containers of compose need none"""
     groups: Mapping[str, bool] = field(default_factory=dict)
-    """process group → the same for its machines; each has at least one"""
+    """process group → whether its machines must have a health check; each needs at least one machine"""
 
     @classmethod
     def of(
         cls, request: Request, reply: Reply, *, checks_required: bool = True, groups: Mapping[str, bool] | None = None
     ) -> Self:
-        """Return what ``request`` asked for, and ``reply`` says it has become."""
+        """Return what should run after ``request`` and ``reply``."""
         asked = request.previous if request.phase == "rollback" else request.image
         image = asked if asked and digest_of(asked) else reply.image or asked
         return cls(image, reply.version, checks_required, groups or {})
@@ -53,22 +53,22 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a deployment; ``reason`` is a sentence, empty where there is nothing to say."""
+    """The outcome of a deployment; ``reason`` is a sentence, or empty."""
 
     kind: Kind
     reason: str = ""
 
     @property
     def good(self) -> bool:
-        """Whether what is wanted runs."""
+        """Whether the wanted version runs."""
         return self.kind in GOOD
 
 
 def classify(tool: Reply, before: Observation, after: Observation, wanted: Wanted) -> Outcome:
-    """Return what became of a deployment.
+    """Return the outcome of a deployment.
 
-    ``after`` decides; what the tool said only names it. Where the tool did not say which release it made, the app's
-    newest is asked of every machine, so one that went back to the old image is not taken for the new one.
+    ``after`` decides; the result of the tool only selects the name of the outcome. If the tool reported no release number,
+    every machine must run the newest release of the app. This detects a machine that returned to the old image.
     """
     changed = _fingerprint(before) != _fingerprint(after)
     if wanted.version is None and changed:
@@ -76,30 +76,32 @@ def classify(tool: Reply, before: Observation, after: Observation, wanted: Wante
     reason = converged(after, wanted)
     if not reason:
         if not changed:
-            # Nothing was replaced: good if nothing had to be, and no excuse for a tool that failed.
-            return Outcome("failed", _said(tool)) if tool.status in ("failed", "retry") else Outcome("unchanged")
-        return Outcome("deployed") if tool.status in ("done", "unchanged") else _in_spite(tool)
+            # Nothing was replaced: good if that was not necessary, but not after a failure of the tool.
+            return Outcome("failed", _message(tool)) if tool.status in ("failed", "retry") else Outcome("unchanged")
+        return Outcome("deployed") if tool.status in ("done", "unchanged") else _despite_error(tool)
     says_done = tool.status in ("done", "unchanged")
     if _is_split(after, wanted):
-        return Outcome("split", reason if says_done else f"{reason}; {_said(tool)}")
+        return Outcome("split", reason if says_done else f"{reason}; {_message(tool)}")
     if says_done:
-        return Outcome("phantom", f"the tool said that it is done, but {reason}")
-    return Outcome("failed", f"{_said(tool)}; {reason}")
+        return Outcome("phantom", f"the tool reported success, but {reason}")
+    return Outcome("failed", f"{_message(tool)}; {reason}")
 
 
 def converged(observation: Observation, wanted: Wanted) -> str:
-    """Return why what is wanted does not run everywhere, in one sentence; an empty text if it does."""
+    """Return the reason why the wanted version does not run everywhere; empty if it does."""
     if not observation.exists:
         return f"{observation.app} does not exist"
     if not observation.machines:
-        return f"{observation.app} has no machine that serves"
+        return f"{observation.app} has no serving machine"
     there = {machine.group for machine in observation.machines}
-    # A hook that knows nothing of groups leaves them empty.
+    # A hook without process groups leaves them empty.
     if "" not in there and (absent := [group for group in wanted.groups if group not in there]):
-        return f"{observation.app} has no machine of the process group {absent[0]}"
+        return f"{observation.app} has no machine in the process group {absent[0]}"
     if len(digests := {machine.digest for machine in observation.machines}) > 1:
         shown = Counter(_short(machine.digest) for machine in observation.machines)
-        return f"{len(digests)} images run: " + ", ".join(f"{digest} ×{number}" for digest, number in shown.items())
+        return f"{len(digests)} different images run: " + ", ".join(
+            f"{digest} ×{number}" for digest, number in shown.items()
+        )
     problems = [
         f"machine {machine.id} {problem}"
         for machine in observation.machines
@@ -110,7 +112,7 @@ def converged(observation: Observation, wanted: Wanted) -> str:
 
 
 def is_gone(reason: str) -> bool:
-    """Whether a deployment failed because the registry does not have its image any more.
+    """Whether a deployment failed because its image is no longer in the registry.
 
     >>> is_gone('`fly deploy` failed: could not find image "registry.fly.io/auth:v1"')
     True
@@ -139,7 +141,7 @@ def repository_of(reference: str) -> str:
 
 
 def name_and_tag(reference: str) -> tuple[str, str]:
-    """Return the last part of an image's name, and its tag: registries are mirrored, and so not compared.
+    """Return the last part of an image's name, and its tag. Registries may be mirrors, so they are not compared.
 
     >>> name_and_tag("localhost:5000/gaia/auth@sha256:ab12")
     ('auth', 'latest')
@@ -149,24 +151,24 @@ def name_and_tag(reference: str) -> tuple[str, str]:
 
 
 def _problems(machine: Machine, wanted: Wanted) -> Iterator[str]:
-    """Yield what is wrong with one machine, what tells most first."""
+    """Yield the problems of one machine, the most informative first."""
     if not machine.host_ok:
-        yield "is on a host that does not answer"
+        yield "is on a host that does not respond"
     yield from _differences(machine, wanted)
     if machine.crashed:
-        yield "crashed, or ran out of memory, after it started"
+        yield "crashed or ran out of memory after it started"
     if machine.state not in ("started", "completed"):
         yield f"is {machine.state}, not started"
     if machine.cordoned:
-        yield "is cordoned: nothing is routed to it"
+        yield "is cordoned, so it gets no requests"
     if machine.checks == 0 and wanted.groups.get(machine.group, wanted.checks_required):
-        yield "has no health check, so nothing is known of its health"
+        yield "has no health check, so its health is unknown"
     if machine.critical or machine.passing < machine.checks:
         yield f"passes {machine.passing} of {machine.checks} health checks"
 
 
 def _differences(machine: Machine, wanted: Wanted) -> Iterator[str]:
-    """Yield how what runs on a machine is not what is wanted."""
+    """Yield the differences between a machine and the wanted version."""
     if wanted.image and (digest := digest_of(wanted.image)):
         if machine.digest != digest:
             yield f"runs {_short(machine.digest)}, not {_short(digest)}"
@@ -177,24 +179,24 @@ def _differences(machine: Machine, wanted: Wanted) -> Iterator[str]:
 
 
 def _is_split(observation: Observation, wanted: Wanted) -> bool:
-    """Whether machines differ in what they run."""
+    """Whether machines run different versions."""
     if len({machine.digest for machine in observation.machines}) > 1:
         return True
     return len({any(_differences(machine, wanted)) for machine in observation.machines}) > 1
 
 
 def _fingerprint(observation: Observation) -> tuple[object, ...]:
-    """What changes when something is deployed, and only then: where releases are counted, scaling is no deployment."""
+    """Return values that only a deployment changes; with release numbers, scaling does not count."""
     runs = {(machine.digest, machine.image, machine.version) for machine in observation.machines}
     containers = () if observation.version is not None else sorted(machine.id for machine in observation.machines)
     return observation.exists, observation.version, frozenset(runs), tuple(containers)
 
 
-def _in_spite(tool: Reply) -> Outcome:
-    return Outcome("deployed_with_tool_error", f"what is wanted runs everywhere, although {_said(tool)}")
+def _despite_error(tool: Reply) -> Outcome:
+    return Outcome("deployed_with_tool_error", f"the wanted version runs everywhere, although {_message(tool)}")
 
 
-def _said(tool: Reply) -> str:
+def _message(tool: Reply) -> str:
     return tool.message.rstrip(". ") or "the tool failed"
 
 
@@ -203,13 +205,13 @@ def _short(digest: str | None) -> str:
 
 
 def running_image(observation: Observation) -> str:
-    """Return what all machines run, pinned to its digest; empty where they differ or say nothing."""
+    """Return the image that all machines run, with its digest; empty if they differ or it is unknown."""
     images = {pinned(machine) for machine in observation.machines}
     return images.pop() if len(images) == 1 else ""
 
 
 def pinned(machine: Machine) -> str:
-    """Return the reference of a machine's image: by digest where that is known, since a tag can move.
+    """Return the reference of a machine's image, with its digest if that is known.
 
     >>> from pytest_gaia.deploy.contract import Machine
     >>> pinned(Machine(id="1", state="started", image="registry.fly.io/gaia-auth-dev:v7", digest="sha256:ab"))
@@ -222,27 +224,27 @@ def pinned(machine: Machine) -> str:
 
 
 def digests(observation: Observation) -> tuple[str, ...]:
-    """Return the digests of all machines, each once."""
+    """Return the digests of all machines, without duplicates."""
     return tuple(sorted({machine.digest for machine in observation.machines if machine.digest}))
 
 
 def difference(before: Observation, after: Observation) -> str:
-    """Return how ``after`` runs something else than ``before``, in one sentence; an empty text if it does not.
+    """Return the difference between ``before`` and ``after`` as one sentence; empty if there is none.
 
-    Images and releases count. Machines that were started, stopped or added with the same image do not.
+    Compares images and release numbers. Machines that were started, stopped or added with the same image do not count.
     """
     if before.exists != after.exists:
-        return f"{after.app} {'was deployed meanwhile' if after.exists else 'is gone'}"
+        return f"{after.app} {'was deployed meanwhile' if after.exists else 'no longer exists'}"
     if before.version is not None and after.version is not None and before.version != after.version:
-        return f"{after.app} is at release {after.version}, it was at {before.version}"
+        return f"{after.app} has release {after.version}, but had release {before.version} before"
     then, now = images(before), images(after)
     if then != now:
-        return f"{after.app} runs {_listed(now)}, it ran {_listed(then)}"
+        return f"{after.app} runs {_listed(now)}, but ran {_listed(then)} before"
     return ""
 
 
 def images(observation: Observation) -> tuple[str, ...]:
-    """Return what the machines run: digests, and references where no digest is known; each once, sorted."""
+    """Return the digests that the machines run, or references without a known digest; sorted, without duplicates."""
     return tuple(sorted({each.digest or each.image or "an unknown image" for each in observation.machines}))
 
 

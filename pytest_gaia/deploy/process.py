@@ -1,4 +1,4 @@
-"""Running a deploy tool: with a deadline, its lines as they come, and nothing left behind however it ends."""
+"""Run a deploy tool with a deadline, stream its output, and leave no process behind."""
 
 import ctypes
 import logging
@@ -25,7 +25,7 @@ from pytest_gaia.secrets.redaction import masker
 from pytest_gaia.system.signals import held_back
 
 ending = threading.Event()
-"""Set when this process is about to end: tools that other threads wait for are ended then, and none is started."""
+"""Set when this process is about to exit: running tools are stopped, and none is started."""
 
 _Line: TypeAlias = tuple[str, str | None]
 """name of the stream, and a line of it; None for its end"""
@@ -33,21 +33,21 @@ _Line: TypeAlias = tuple[str, str | None]
 TAIL = 40
 """lines of standard error that are kept"""
 _KEPT = 32 * 1024 * 1024
-"""characters of standard output that are kept; of more, the last"""
+"""last characters of standard output that are kept"""
 _LONGEST_LINE = 1024 * 1024
 _GRACE = 5.0
-"""seconds in which a tool may tidy up (give back a lease) before it is killed"""
+"""seconds for a tool to clean up (such as to release a lease) before it is killed"""
 _LOOK = 0.2
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a tool ended. The lines of standard error are masked; standard output is raw, and so never in ``repr``."""
+    """The result of a tool. Lines of standard error are masked; standard output is not, so ``repr`` omits it."""
 
     argv: tuple[str, ...]
     exit_code: int | None
-    """None where it was ended at the deadline; negative where a signal ended it"""
+    """None after the deadline; negative after a signal"""
     stdout: str = field(repr=False)
     stderr_tail: tuple[str, ...] = ()
     timed_out: bool = False
@@ -56,12 +56,12 @@ class Finished:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended by itself, and with 0."""
+        """Whether it ended with exit code 0."""
         return self.exit_code == 0
 
 
 def find_tool(*names: str, install: str = "") -> str:
-    """Return the path of the first of ``names`` that is on PATH; ``install`` is a sentence on how to get it.
+    """Return the path of the first of ``names`` on PATH; ``install`` is a sentence with the way to install it.
 
     Raises ``ConfigError``.
     """
@@ -71,7 +71,7 @@ def find_tool(*names: str, install: str = "") -> str:
     tried = " and ".join(names)
     raise ConfigError(
         f"{names[0]} is not installed, or not on PATH: looked for {tried} in {os.environ.get('PATH', '(empty)')}. "
-        f"{install or f'Install {names[0]}, or put its folder on PATH.'} Nothing was changed."
+        f"{install or f'Install {names[0]}, or add its folder to PATH.'} Nothing was changed."
     )
 
 
@@ -89,21 +89,21 @@ def run_tool(
     redact: Callable[[str], str] | None = None,
     grace: float = _GRACE,
 ) -> Finished:
-    """Run ``argv`` to its end, at most ``deadline`` seconds, and return how it ended.
+    """Run ``argv`` for at most ``deadline`` seconds, and return its result.
 
-    ``log`` takes the lines of standard error as they come, ``out`` those of standard output, both masked, on the
-    thread of the caller. ``stdin`` is what it can read (nothing by default, so a question fails at once instead of
-    waiting); ``redact`` masks (default: ``masker()``).
+    ``log`` gets the lines of standard error, ``out`` those of standard output, both masked, on the thread of the caller.
+    ``stdin`` is the standard input (empty by default, so a prompt fails instead of waiting). ``redact`` masks the lines
+    (default: ``masker()``).
 
-    The tool gets ``env`` and those of this process's variables that are for ``environment``; of all whose names are names
-    of secrets only those that begin with one of ``secrets``, if that is given (see ``config.variables.passed_on``).
+    The tool gets ``env`` and the variables of this process for ``environment``. With ``secrets``, it gets variables with
+    the name of a secret only if they begin with one of ``secrets`` (see ``config.variables.passed_on``).
 
-    The tool runs in a session of its own. At the deadline, and when anything is raised here (Ctrl-C), its whole group
-    gets SIGTERM and after ``grace`` seconds SIGKILL; the same goes for what it leaves in its group when it ends. A
-    second Ctrl-C kills at once. A thread that Ctrl-C does not reach gets ``KeyboardInterrupt`` once ``ending`` is set.
-    Raises ``ConfigError`` where it cannot be run.
+    The tool runs in its own session. At the deadline, and after an exception here (Ctrl-C), its process group gets SIGTERM,
+    and SIGKILL after ``grace`` seconds. Processes that it leaves in its group are stopped in the same way. A second Ctrl-C
+    kills immediately. Other threads get ``KeyboardInterrupt`` when ``ending`` is set. Raises ``ConfigError`` if the tool
+    cannot be run.
     """
-    _go_on()
+    _check_ending()
     began = time.monotonic()
     mask = redact or masker()
     tail: deque[str] = deque(maxlen=TAIL)
@@ -123,7 +123,7 @@ def run_tool(
     with _running(lambda: _start(argv, cwd, stdin, variables, mask), grace) as (process, lines):
         in_time = _follow(process, lines, began + deadline, take)
     if not in_time:
-        # Its last words say what it was about.
+        # Its last lines often contain the reason.
         _follow(process, lines, time.monotonic() + _LOOK, take)
     code = process.returncode if in_time else None
     shown = tuple(mask(part) for part in argv)
@@ -137,11 +137,11 @@ def run_tool(
 def _running(
     start: Callable[[], subprocess.Popen[str]], grace: float
 ) -> Iterator[tuple[subprocess.Popen[str], queue.SimpleQueue[_Line]]]:
-    """Start a process, and end its whole group with the block: SIGTERM, and after ``grace`` seconds SIGKILL."""
+    """Start a process, and stop its group at the end of the block: SIGTERM, and SIGKILL after ``grace`` seconds."""
     started: list[subprocess.Popen[str]] = []
     try:
         try:
-            # A process that was started, and is not known yet, would be left running, and its streams open.
+            # Without this, a signal right after the start would leave the process running.
             with held_back():
                 started.append(start())
                 lines = _read_all(started[0])
@@ -152,14 +152,14 @@ def _running(
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(grace)
     finally:
-        # Whatever interrupts the wait above.
+        # Also after an interrupt of the wait above.
         for process in started:
             _signal(process.pid, signal.SIGKILL)
             process.wait()
 
 
 class _Output:
-    """The end of standard output, bounded."""
+    """The last part of standard output."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque()
@@ -182,7 +182,7 @@ def _start(
     env: Mapping[str, str],
     mask: Callable[[str], str],
 ) -> subprocess.Popen[str]:
-    # A file, not a pipe: a tool that does not read could not hold us up.
+    # A file, not a pipe, because a tool that does not read it would block this process.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as source:
         source.write(stdin or "")
         source.seek(0)
@@ -203,21 +203,21 @@ def _start(
             )
         except (OSError, ValueError) as problem:
             raise ConfigError(
-                f"{mask(str(argv[0]))} cannot be run: {problem}. Give an executable file (chmod +x, with a #! line if "
-                "it is a script) and its arguments."
+                f"{mask(str(argv[0]))} cannot be run: {problem}. Use an executable file (chmod +x, and a #! line in "
+                "a script)."
             ) from None
 
 
 def _read_all(process: subprocess.Popen[str]) -> queue.SimpleQueue[_Line]:
     lines: queue.SimpleQueue[_Line] = queue.SimpleQueue()
     for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
-        # A daemon: a grandchild that keeps the pipe open must not hold up the end of the run.
+        # A daemon, because a grandchild that keeps the pipe open must not delay the end of the run.
         threading.Thread(target=_read, args=(name, stream, lines), daemon=True, name=f"gaia-{name}").start()
     return lines
 
 
 def _read(name: str, stream: IO[str], lines: queue.SimpleQueue[_Line]) -> None:
-    # A pipe that is closed under its reader ends as it does by itself.
+    # The pipe may be closed while it is read.
     with stream, suppress(OSError, ValueError):
         for line in iter(lambda: stream.readline(_LONGEST_LINE), ""):
             lines.put((name, line))
@@ -230,12 +230,12 @@ def _follow(
     until: float,
     take: Callable[[str, str], None],
 ) -> bool:
-    """Hand every line to ``take`` until both streams have ended; return whether the process ended in time."""
+    """Pass every line to ``take`` until both streams end; return whether the process ended in time."""
     streams, ended = 2, False
     while streams and (left := until - time.monotonic()) > 0:
-        _go_on()
+        _check_ending()
         if not ended and process.poll() is not None:
-            # What it left running would keep the streams open.
+            # Processes that it left running would keep the streams open.
             ended = True
             _signal(process.pid, signal.SIGKILL)
         try:
@@ -253,19 +253,19 @@ def _follow(
     return process.poll() is not None
 
 
-def _go_on() -> None:
+def _check_ending() -> None:
     if ending.is_set():
         raise KeyboardInterrupt
 
 
 def _signal(group: int, number: signal.Signals) -> None:
-    # macOS says "not permitted" of a group whose members have all ended.
+    # macOS reports "not permitted" for a group without running processes.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 
 
 def _follow_parent() -> Callable[[], None] | None:
-    """On Linux the kernel ends the tool when this process is killed."""
+    """Return a function that makes the Linux kernel stop the tool when this process dies; None elsewhere."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl

@@ -66,7 +66,7 @@ def test_where_code_and_line_disagree_the_worse_counts(tmp_path: Path, code: int
 def test_a_failure_says_what_failed_and_shows_the_last_lines(tmp_path: Path) -> None:
     reply = reply_of(tmp_path, "echo no quota >&2; exit 3")
 
-    assert reply.message == "./hook ended with exit code 3 at `deploy`."
+    assert reply.message == "./hook ended with exit code 3 in `deploy`."
     assert reply.tail == ("no quota",)
 
 
@@ -95,7 +95,7 @@ def test_to_observe_without_an_observation_proves_nothing(tmp_path: Path, script
     reply = reply_of(tmp_path, script, "observe")
 
     assert reply.status == "failed"
-    assert "without an observation" in reply.message
+    assert "returned no observation" in reply.message
 
 
 def test_an_observation_that_is_to_be_asked_for_again_is_no_failure(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_line_that_is_no_reply_fails_the_phase(tmp_path: Path, line: str, comp
     reply = reply_of(tmp_path, f"echo '{line}'")
 
     assert reply.status == "failed"
-    assert "./hook: the last line of its output is no reply to `deploy`" in reply.message
+    assert "./hook: the last line of its output is not a valid reply to `deploy`" in reply.message
     assert complaint in reply.message
 
 
@@ -150,7 +150,7 @@ def test_past_its_deadline_it_is_ended_with_what_it_has_started(tmp_path: Path) 
     reply = reply_of(tmp_path, "sleep 600 & echo $! > child; echo began >&2; wait", deadline=1.0)
 
     assert reply.status == "failed"
-    assert reply.message == "./hook did not end within 1 s at `deploy`, and was ended."
+    assert reply.message == "./hook exceeded its time limit of 1 s in `deploy` and was stopped."
     assert reply.tail == ("began",)
     assert has_ended(int((tmp_path / "child").read_text()))
 
@@ -170,7 +170,7 @@ def test_a_name_without_a_slash_is_looked_for_on_path(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"deploy\.command: there is no file ci/deploy \(looked for .*ci/deploy\)"):
+    with pytest.raises(ConfigError, match=r"deploy\.command: file ci/deploy not found \(looked for .*ci/deploy\)"):
         CommandHook(["ci/deploy"], tmp_path)
 
 

@@ -47,18 +47,18 @@ def test_what_is_no_other_release(case: Case) -> None:
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
-        (Case(seen(machine()), seen(machine(), version=5)), "gaia-auth-dev is at release 5, it was at 4"),
-        (Case(seen(machine()), seen(machine(digest=B))), "gaia-auth-dev runs sha256:bbbbbbbbbbbb, it ran sha256:aaaaaaaaaaaa"),
+        (Case(seen(machine()), seen(machine(), version=5)), "gaia-auth-dev has release 5, but had release 4 before"),
+        (Case(seen(machine()), seen(machine(digest=B))), "gaia-auth-dev runs sha256:bbbbbbbbbbbb, but ran sha256:aaaaaaaaaaaa before"),
         (
             Case(seen(machine()), seen(machine(), machine(2, digest=B))),
-            "gaia-auth-dev runs sha256:aaaaaaaaaaaa, sha256:bbbbbbbbbbbb, it ran sha256:aaaaaaaaaaaa",
+            "gaia-auth-dev runs sha256:aaaaaaaaaaaa, sha256:bbbbbbbbbbbb, but ran sha256:aaaaaaaaaaaa before",
         ),
-        (Case(seen(machine()), seen()), "gaia-auth-dev runs nothing, it ran sha256:aaaaaaaaaaaa"),
-        (Case(seen(machine()), seen(exists=False)), "gaia-auth-dev is gone"),
+        (Case(seen(machine()), seen()), "gaia-auth-dev runs nothing, but ran sha256:aaaaaaaaaaaa before"),
+        (Case(seen(machine()), seen(exists=False)), "gaia-auth-dev no longer exists"),
         (Case(seen(exists=False), seen(machine())), "gaia-auth-dev was deployed meanwhile"),
         (
             Case(seen(machine(digest=None, image="r/a:1")), seen(machine(digest=None, image="r/a:2"))),
-            "gaia-auth-dev runs r/a:2, it ran r/a:1",
+            "gaia-auth-dev runs r/a:2, but ran r/a:1 before",
         ),
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ def test_a_command_is_looked_for_in_the_folder_of_the_project(tmp_path: Path) ->
     environment = Environment("staging", deploy=DeploySettings(hook="command", command=("ci/deploy",)))
 
     assert hook_for(environment, rootdir=tmp_path).name == "command"
-    with pytest.raises(ConfigError, match="there is no file ci/deploy"):
+    with pytest.raises(ConfigError, match="file ci/deploy not found"):
         hook_for(environment, rootdir=tmp_path / "ci")
 
 
@@ -46,10 +46,10 @@ def test_a_plugin_that_nobody_has_written_is_a_usage_error(tmp_path: Path) -> No
 
 
 def test_an_environment_without_a_deployment_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"staging has no deployment: add `from` to \[env\.staging\]"):
+    with pytest.raises(ConfigError, match=r"staging has no deployment. Add `from` to \[env\.staging\]"):
         hook_for(Environment("staging"), rootdir=tmp_path)
 
 
 def test_a_name_that_is_nearly_right_is_offered() -> None:
-    with pytest.raises(ConfigError, match="no built-in hook 'flyio'; did you mean fly"):
+    with pytest.raises(ConfigError, match="unknown built-in hook 'flyio'; did you mean fly"):
         built_in("flyio")

@@ -60,13 +60,13 @@ def test_nonsense_is_a_usage_error(given: object, complaint: str) -> None:
         reply_of(given)
 
     message = str(caught.value)
-    assert message.startswith("pytest_gaia_deploy: what it returned for `deploy` of gateway in staging is no reply: ")
+    assert message.startswith("pytest_gaia_deploy: invalid reply for `deploy` of gateway in staging: ")
     assert complaint in message
-    assert message.endswith("return a Reply, a dict with its fields, or None where the request is somebody else's.")
+    assert message.endswith("return a Reply, a dict with its fields, or None for requests of other environments.")
 
 
 def test_a_request_that_nobody_answers_is_a_usage_error() -> None:
-    with pytest.raises(ConfigError, match="nobody answered `deploy` of gateway in staging"):
+    with pytest.raises(ConfigError, match="every implementation returned None for `deploy` of gateway in staging"):
         reply_of(None)
 
 
@@ -75,7 +75,7 @@ def test_to_observe_without_an_observation_proves_nothing(given: object) -> None
     reply = reply_of(given, "observe")
 
     assert reply.status == "failed"
-    assert "without an observation" in reply.message
+    assert "returned no observation" in reply.message
 
 
 def test_what_it_raises_is_a_deployment_that_failed() -> None:

@@ -68,12 +68,12 @@ def test_the_tools_own_lines_go_to_standard_error(tmp_path: Path) -> None:
     [
         ([], request("plan"), f"usage: python -m pytest_gaia.deploy {'|'.join(BUILT_IN)} < request.json"),
         (["compose", "fly"], request("plan"), "usage: "),
-        (["flyctl"], request("plan"), "no built-in hook 'flyctl'; did you mean fly"),
-        (["compose"], "", "standard input is no request"),
-        (["compose"], "deploy staging", "standard input is no request"),
+        (["flyctl"], request("plan"), "unknown built-in hook 'flyctl'; did you mean fly"),
+        (["compose"], "", "standard input is not a request"),
+        (["compose"], "deploy staging", "standard input is not a request"),
         (["compose"], json.dumps({"phase": "ship"}), "Invalid enum value 'ship'"),
-        (["compose"], request("plan", config=None), "no compose file is known for gateway of local"),
-        (["compose"], request("plan", region="fra"), "--region: compose runs everything on this machine"),
+        (["compose"], request("plan", config=None), "no compose file for gateway in local"),
+        (["compose"], request("plan", region="fra"), "--region: compose runs on this machine only"),
     ],
 )
 def test_a_usage_error_is_one_message_and_a_failed_reply(arguments: list[str], source: str, complaint: str) -> None:

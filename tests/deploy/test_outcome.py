@@ -41,7 +41,7 @@ def test_one_machine_that_runs_what_is_wanted_has_converged() -> None:
     ("seen", "wanted", "reason"),
     [
         (Observation(app="gaia-x", exists=False), PROMOTED, "gaia-x does not exist"),
-        (observed(), PROMOTED, "gaia-auth-staging has no machine that serves"),
+        (observed(), PROMOTED, "gaia-auth-staging has no serving machine"),
         (observed(machine(digest=OLD)), PROMOTED, "machine m1 runs sha256:000000000000, not sha256:111111111111"),
         (observed(machine(digest=None)), PROMOTED, "machine m1 runs an unknown image, not sha256:111111111111"),
         (
@@ -50,22 +50,22 @@ def test_one_machine_that_runs_what_is_wanted_has_converged() -> None:
             "machine m1 runs registry.fly.io/auth:deployment-OLD, not registry.fly.io/auth:deployment-NEW",
         ),
         (observed(machine(version=41)), Wanted(NEW_IMAGE, 42), "machine m1 runs release 41, not 42"),
-        (observed(machine(host_ok=False)), PROMOTED, "machine m1 is on a host that does not answer"),
+        (observed(machine(host_ok=False)), PROMOTED, "machine m1 is on a host that does not respond"),
         (observed(machine(state="suspended")), PROMOTED, "machine m1 is suspended, not started"),
         (observed(machine(state="replacing")), PROMOTED, "machine m1 is replacing, not started"),
-        (observed(machine(cordoned=True)), PROMOTED, "machine m1 is cordoned: nothing is routed to it"),
+        (observed(machine(cordoned=True)), PROMOTED, "machine m1 is cordoned, so it gets no requests"),
         (
             observed(machine(checks=0, passing=0)),
             PROMOTED,
-            "machine m1 has no health check, so nothing is known of its health",
+            "machine m1 has no health check, so its health is unknown",
         ),
         (observed(machine(checks=2)), PROMOTED, "machine m1 passes 1 of 2 health checks"),
         (observed(machine(critical=1)), PROMOTED, "machine m1 passes 1 of 1 health checks"),
-        (observed(machine(crashed=True)), PROMOTED, "machine m1 crashed, or ran out of memory, after it started"),
+        (observed(machine(crashed=True)), PROMOTED, "machine m1 crashed or ran out of memory after it started"),
         (
             observed(machine(), machine("m2", OLD), machine("m3", OLD)),
             PROMOTED,
-            "2 images run: sha256:111111111111 ×1, sha256:000000000000 ×2",
+            "2 different images run: sha256:111111111111 ×1, sha256:000000000000 ×2",
         ),
         (
             observed(*(machine(f"m{number}", state="stopped") for number in range(5))),
@@ -86,18 +86,18 @@ WORKER: dict[str, Any] = {"group": "worker", "checks": 0, "passing": 0}
     ("machines", "reason"),
     [
         ([{"group": "app"}, WORKER], ""),
-        ([WORKER], "gaia-auth-staging has no machine of the process group app"),
-        ([{"group": "app"}], "gaia-auth-staging has no machine of the process group worker"),
-        ([{**WORKER, "group": "app"}, WORKER], "machine m0 has no health check, so nothing is known of its health"),
-        ([{"group": "app"}, {**WORKER, "crashed": True}], "machine m1 crashed, or ran out of memory, after it started"),
+        ([WORKER], "gaia-auth-staging has no machine in the process group app"),
+        ([{"group": "app"}], "gaia-auth-staging has no machine in the process group worker"),
+        ([{**WORKER, "group": "app"}, WORKER], "machine m0 has no health check, so its health is unknown"),
+        ([{"group": "app"}, {**WORKER, "crashed": True}], "machine m1 crashed or ran out of memory after it started"),
         ([{"group": "app"}, {**WORKER, "state": "stopped"}], "machine m1 is stopped, not started"),
         ([{"group": "app"}, {**WORKER, "checks": 1}], "machine m1 passes 0 of 1 health checks"),
         # What no file names, and a hook that does not know groups, are held to the stricter rule.
         (
             [{"group": "app"}, WORKER, {**WORKER, "group": "cron"}],
-            "machine m2 has no health check, so nothing is known of its health",
+            "machine m2 has no health check, so its health is unknown",
         ),
-        ([{}, {"checks": 0, "passing": 0}], "machine m1 has no health check, so nothing is known of its health"),
+        ([{}, {"checks": 0, "passing": 0}], "machine m1 has no health check, so its health is unknown"),
         ([{}], ""),
     ],
 )

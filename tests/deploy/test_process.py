@@ -239,7 +239,7 @@ def test_what_cannot_be_run_is_one_clear_message(tmp_path: Path, content: str | 
         program.write_text(content)
         program.chmod(0o755)
 
-    with pytest.raises(ConfigError, match=r"hook cannot be run: .*Give an executable file"):
+    with pytest.raises(ConfigError, match=r"hook cannot be run: .*Use an executable file"):
         run_tool([str(program)], deadline=5)
 
 
@@ -263,8 +263,7 @@ def test_a_tool_that_is_missing_is_one_clear_message(tmp_path: Path, monkeypatch
         find_tool("fly", "flyctl", install="Install flyctl.")
 
     assert str(problem.value) == (
-        f"fly is not installed, or not on PATH: looked for fly and flyctl in {tmp_path}. Install flyctl. "
-        "Nothing was changed."
+        f"fly is not installed, or not on PATH: looked for fly and flyctl in {tmp_path}. Install flyctl. Nothing was changed."
     )
 
 

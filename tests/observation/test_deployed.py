@@ -129,7 +129,7 @@ def test_it_waits_no_longer_than_a_deployment_would() -> None:
         (
             [Sight("auth", "a", observed("a"))],
             [Sight("auth", "a", observed("a", version=2))],
-            ["auth changed during the run: a is at release 2, it was at 1"],
+            ["auth changed during the run: a has release 2, but had release 1 before"],
         ),
         (
             [Sight("auth", "a", observed("a"))],

@@ -37,7 +37,7 @@ def test_a_release_that_changes_during_the_run_holds(deployer: Deployer, way: tu
     result = deployer.run(*way)
 
     assert result.ret == 11
-    sentence = f"gateway changed during the run: gateway is at release 9, it was at {version}"
+    sentence = f"gateway changed during the run: gateway has release 9, but had release {version} before"
     result.stdout.fnmatch_lines([f"gaia verdict: HOLD on stage: {sentence}, 2 passed"])
     assert deployer.verdict["changed"] == [sentence]
 

@@ -108,14 +108,14 @@ def test_what_fails_in_it_rejects(deployer: Deployer, what: str, said: str, way:
     [
         (
             {"observe": "return True"},
-            "what it returned for `observe` of gateway in stage is no reply: bool is neither",
+            "invalid reply for `observe` of gateway in stage: bool is neither",
             ALONE,
         ),
         ({"observe": 'return {"status": "ok"}'}, "Invalid enum value 'ok'", ALONE),
-        ({"observe": "return None"}, "nobody answered `observe` of gateway in stage", ALONE),
+        ({"observe": "return None"}, "every implementation returned None for `observe` of gateway in stage", ALONE),
         (
             {"deploy": "return 0"},
-            "what it returned for `deploy` of gateway in stage is no reply: int is neither",
+            "invalid reply for `deploy` of gateway in stage: int is neither",
             WORKERS,
         ),
     ],
@@ -173,7 +173,7 @@ def test_a_hook_that_nobody_implements(deployer: Deployer, arguments: tuple[str,
 
     assert result.ret == code
     text = result.stdout.str()
-    assert 'env.stage.deploy.hook is "plugin", and there is no pytest_gaia_deploy to ask' in text
+    assert 'env.stage.deploy.hook is "plugin", but pytest_gaia_deploy is not implemented here' in text
 
 
 def test_an_implementation_that_is_not_asked_is_mentioned(deployer: Deployer) -> None:

@@ -83,14 +83,14 @@ def test_each_service_is_deployed_and_seen_to_run(fake_tools: FakeTools, tmp_pat
 @pytest.mark.parametrize(
     ("faults", "outcome", "exit_code", "reason"),
     [
-        (["phantom"], "phantom", 1, "the tool said that it is done, but"),
-        (["split"], "split", 1, "2 images run"),
-        (["reverting:2"], "phantom", 1, "the tool said that it is done, but"),
+        (["phantom"], "phantom", 1, "the tool reported success, but"),
+        (["split"], "split", 1, "2 different images run"),
+        (["reverting:2"], "phantom", 1, "the tool reported success, but"),
         (["release-command-fails"], "failed", 1, "release command failed"),
         (["unhealthy"], "failed", 1, "health checks"),
         (["oom"], "failed", 1, "out of memory"),
         (["image-gone"], "failed", 1, "could not find image"),
-        (["tool-error-after-success"], "deployed_with_tool_error", 0, "what is wanted runs everywhere, although"),
+        (["tool-error-after-success"], "deployed_with_tool_error", 0, "the wanted version runs everywhere, although"),
         (["lease-held:2"], "deployed", 0, ""),
         (["rate-limited:2@deploy"], "deployed", 0, ""),
         (["server-error:1"], "deployed", 0, ""),

@@ -1,4 +1,4 @@
-"""Services of a compose file on this machine, by Docker."""
+"""Deploy services of a compose file on this machine with Docker."""
 
 from pytest_gaia.deploy.contract import DeployHook
 

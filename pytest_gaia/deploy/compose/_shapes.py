@@ -1,4 +1,4 @@
-"""What ``docker compose`` and ``docker inspect`` print, read into the contract's machines, and why they fail."""
+"""Parse the output of ``docker compose`` and ``docker inspect``, and classify their failures."""
 
 import json
 import re
@@ -17,23 +17,23 @@ _STATES = {
     "dead": "failed",
     "removing": "destroying",
 }
-"""compose's words for the state of a container → those of the contract; ``created`` is the same in both"""
+"""state of a container → state of a machine; ``created`` is the same in both"""
 _ONE_OFF = "com.docker.compose.oneoff=True"
-"""the label of a container that `docker compose run` has made: it serves nobody"""
+"""label of containers created by `docker compose run`"""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What one container runs."""
+    """The image of one container."""
 
     id: str
     """``sha256:…`` of the image's configuration"""
     references: tuple[str, ...] = ()
-    """``repository@sha256:…``, one for each registry that it came from or went to; none of an image made here"""
+    """``repository@sha256:…`` for each registry; empty for an image built on this machine"""
     oom_killed: bool = False
 
     def digest(self, wanted: str | None, repository: str) -> str:
-        """Return what names the image: the digest that was asked for, if this is it; else one of its own."""
+        """Return the ``wanted`` digest if it is one of this image, or else another one of it."""
         known = [(digest, name) for name, _, digest in (each.partition("@") for each in self.references) if digest]
         if wanted is not None and wanted in (self.id, *(digest for digest, _ in known)):
             return wanted
@@ -50,24 +50,24 @@ class Container:
     image: str
     state: str
     health: str
-    """``healthy``, ``unhealthy``, ``starting``; empty where there is no check"""
+    """``healthy``, ``unhealthy``, ``starting``; empty without a health check"""
     exit_code: int
     port: int | None
-    """on the host"""
+    """port on the host"""
 
     def well(self, *, may_end: bool = False) -> bool:
-        """Whether it runs, healthy where that is checked, or is a one-shot (``may_end``) that has ended well."""
+        """Whether it runs and is not unhealthy, or (with ``may_end``) ended successfully."""
         if self.state == "running":
             return self.health in ("", "healthy")
         return may_end and self.completed
 
     @property
     def completed(self) -> bool:
-        """Whether it has ended with 0."""
+        """Whether it ended with exit code 0."""
         return self.state == "exited" and self.exit_code == 0
 
     def machine(self, image: Image, wanted: str | None, *, may_end: bool = False) -> Machine:
-        """Return it as the contract knows it; ``wanted`` is the digest that was asked for, ``may_end`` a one-shot's right."""
+        """Return it as a machine; ``wanted`` is the wanted digest, ``may_end`` whether it runs only once."""
         ended_badly = self.state in ("exited", "restarting") and self.exit_code != 0
         completed = may_end and self.completed
         return Machine(
@@ -83,14 +83,15 @@ class Container:
 
 
 def containers(output: str) -> tuple[Container, ...]:
-    """Read the output of ``ps``: one object a line, or one array, as older versions print it. Raises ``ValueError``."""
+    """Parse the output of ``ps``: one object per line, or one array in older versions. Raises ``ValueError``."""
     return tuple(_container(values) for values in _objects(output) if _ONE_OFF not in str(values.get("Labels", "")))
 
 
 def images(inspected: str, referred: str) -> Mapping[str, Image]:
     """Return container id → image.
 
-    ``inspected`` has a line "id image-id oom-killed" a container, ``referred`` a line "image-id [references]" an image.
+    ``inspected`` has one line "id image-id oom-killed" for each container, ``referred`` one line "image-id [references]"
+    for each image.
     """
     references = {
         words[0]: tuple(json.loads(words[1]) or ())
@@ -111,7 +112,7 @@ def _objects(output: str) -> Iterator[dict[str, Any]]:
         yield from json.loads(text)
         return
     for line in text.splitlines():
-        # Warnings may stand between the lines.
+        # There may be warnings between the lines.
         if line.startswith("{"):
             yield json.loads(line)
 
@@ -135,21 +136,21 @@ def _published(publishers: Iterable[Mapping[str, Any]]) -> int | None:
 
 _ONLY_THE_USER = (
     (r"cannot connect to the docker daemon|docker daemon is not running",
-     "the Docker daemon does not answer: start Docker"),
-    (r"permission denied while trying to connect", "this user may not talk to Docker: join the group docker"),
+     "the Docker daemon does not respond; start Docker"),
+    (r"permission denied while trying to connect", "this user has no permission to use Docker; add it to the group docker"),
     (r"is not a docker command|unknown (?:shorthand )?flag: '?-{0,2}f|unknown command: docker compose",
-     "Docker has no `compose`: install the compose plugin, version 2"),
-    (r"no such service", "the compose file has no such service"),
+     "Docker has no `compose` command; install the compose plugin, version 2"),
+    (r"no such service", "the service is not in the compose file"),
     (r"no configuration file provided|(?:open|stat) \S+(?:\.ya?ml|\.env)\S*: no such file",
-     "the compose file, or a file that it names, is missing"),
+     "the compose file, or a file in it, is missing"),
     (r"yaml: |validating .*: |additional propert|undefined (?:network|volume|service)|invalid compose project",
      "the compose file is malformed"),
-    (r"required variable .* is missing|invalid interpolation format", "a variable that the compose file needs is not set"),
+    (r"required variable .* is missing|invalid interpolation format", "a variable of the compose file is not set"),
     (r"pull access denied|manifest (?:unknown|for .* not found)|repository does not exist|no such image",
-     "the image is not there, or this user may not pull it: check its name, `docker login`"),
-    (r"unauthorized|authentication required", "the registry wants a login: `docker login`"),
+     "the image does not exist, or this user may not pull it; check its name, or run `docker login`"),
+    (r"unauthorized|authentication required", "the registry needs a login; run `docker login`"),
 )  # fmt: skip
-"""what stands in the output → what it means and what to do: asking again would give the same"""
+"""pattern in the output → meaning, and what to do; a retry would not help"""
 
 _TEMPORARY = re.compile(
     r"toomanyrequests|too many requests|\b429\b|rate limit|\b50[0234]\b|internal server error|bad gateway"
@@ -161,10 +162,10 @@ _TEMPORARY = re.compile(
 
 
 def usage_error_in(text: str) -> str:
-    """Return what only the user can mend, if that is what ``text`` complains of; else an empty string."""
+    """Return the problem in ``text`` that only the user can fix; empty if there is none."""
     return next((why for pattern, why in _ONLY_THE_USER if re.search(pattern, text, re.IGNORECASE)), "")
 
 
 def is_temporary(text: str) -> bool:
-    """Whether ``text`` complains of a registry or a network that may answer the next time."""
+    """Whether ``text`` contains a temporary failure of a registry or a network."""
     return _TEMPORARY.search(text) is not None

@@ -1,4 +1,4 @@
-"""The hook ``compose``: services of a compose file on this machine. ``up`` does, ``ps`` says what came of it."""
+"""The hook ``compose``: deploy services of a compose file on this machine with ``up``, and observe them with ``ps``."""
 
 import json
 import math
@@ -25,7 +25,7 @@ _TOOL = "docker"
 _INSTALL = "Install Docker with its compose plugin (version 2)."
 _QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
 _SPARE = 0.1
-"""share of the deadline that is left to `up` after its own, so that it can say what it was waiting for"""
+"""share of the deadline after the time limit of `up`, so that `up` can report what it waited for"""
 _VERBS = ("up", "build", "ps")
 _INSPECT = ("container", "inspect", "--format", "{{.Id}} {{.Image}} {{.State.OOMKilled}}")
 _IMAGES = ("image", "inspect", "--format", "{{.Id}} {{json .RepoDigests}}")
@@ -34,16 +34,16 @@ _LINES = "200"
 
 
 class ComposeHook:
-    """Deploys one service of a compose file. Regions and remote builders mean nothing here."""
+    """Deploy one service of a compose file. Regions and remote builders do not apply."""
 
     name = "compose"
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
-        """Carry out one phase. Raises ``ConfigError`` for what only the user can mend."""
+        """Run one phase. Raises ``ConfigError`` for problems that only the user can fix."""
         if request.config is None:
-            raise ConfigError(f"compose: no compose file is known for {request.service} of {request.environment}.")
+            raise ConfigError(f"compose: no compose file for {request.service} in {request.environment}.")
         if request.region is not None:
-            raise ConfigError("--region: compose runs everything on this machine; leave it out.")
+            raise ConfigError("--region: compose runs on this machine only; remove the option.")
         job = _Job(request, log)
         if request.phase == "plan" or (request.dry_run and request.phase != "observe"):
             return Reply(status="done", commands=job.commands(), message=job.remark())
@@ -63,35 +63,31 @@ class _Job:
         self._one_shots: frozenset[str] | None = None
 
     def commands(self) -> tuple[Command, ...]:
-        """Return what deploys the service: exactly what would be, or has been, run."""
+        """Return the exact commands that deploy the service."""
         wait = str(max(1, int(self._request.deadline * (1 - _SPARE))))
         up = ("up", "--detach", "--wait", "--wait-timeout", wait)
-        # Whatever it is called, it is no option.
+        # After `--`, no name is taken for an option.
         service = ("--", self._request.app)
         if self._image:
-            # The other services keep the images that they run: without --no-deps, those of the file would replace them.
+            # --no-deps keeps the images of the other services, which those in the file would replace.
             return ((*self._compose("--file", "-"), *up, "--no-build", "--no-deps", *service),)
         rebuilt = ((*self._compose(), "build", "--no-cache", "--pull", *service),)
         beside = self._request.beside
-        # A one-shot that has run in this deployment already would be started again as a dependency.
+        # Otherwise a service that runs once would run again as a dependency.
         names = service if beside is None else ("--no-deps", "--", *beside, self._request.app)
         return (*(rebuilt if self._request.rebuild else ()), (*self._compose(), *up, *names))
 
     def remark(self) -> str:
-        """Return what the commands alone do not show."""
+        """Return what the commands do not show."""
         path = override_file(Path(str(self._request.config)))
-        said = [
+        remarks = [
             *([f"standard input: {self._override(self._image)}"] if self._image else []),
-            *(
-                [f"{path.name} is not read: Compose lays it over the file only where no --file is given"]
-                if path
-                else []
-            ),
+            *([f"{path.name} is not applied, because Compose reads it only without --file"] if path else []),
         ]
-        return "; ".join(said)
+        return "; ".join(remarks)
 
     def deploy(self) -> Reply:
-        """Run the commands. ``up`` also fails if a one-shot container ends well, so ``ps`` has the last word."""
+        """Run the commands. ``up`` also fails if a container that runs once succeeds, so ``ps`` decides."""
         override = self._override(self._found_here()) if self._image else None
         for command in self.commands():
             finished = self._run(command, stdin=override)
@@ -100,7 +96,7 @@ class _Job:
         return Reply(status="done", commands=self.commands(), image=self._image)
 
     def observe(self) -> Reply:
-        """Say which containers of the service there are, and which image each of them really runs."""
+        """Return the containers of the service, and the image that each of them runs."""
         listing = (*self._compose(), "ps", "--all", "--format", "json", "--", self._request.app)
         finished = self._run(listing)
         if not finished.ok:
@@ -134,18 +130,22 @@ class _Job:
 
     def _failed(self, command: Command, finished: Finished) -> Reply:
         text = "\n".join(finished.stderr_tail)
-        last = next((line for line in reversed(finished.stderr_tail) if line.strip()), "it said nothing")
+        last = next((line for line in reversed(finished.stderr_tail) if line.strip()), "no output")
         verb = next((word for word in command if word in _VERBS), "")
         shown = f"docker compose {verb}"
         if why := usage_error_in(text):
-            raise ConfigError(f"{shown}: {why}. It said: {last}")
+            raise ConfigError(f"{shown}: {why}. Output: {last}")
         reply = Reply(status="failed", commands=(command,), image=self._image, tail=finished.stderr_tail)
         if finished.timed_out:
-            return replace(reply, message=f"{shown} did not end within {self._request.deadline:g} s, and was ended.")
+            return replace(
+                reply, message=f"{shown} exceeded its time limit of {self._request.deadline:g} s and was stopped."
+            )
         if is_temporary(text):
             return replace(reply, status="retry", message=f"{shown}: {last}")
         if verb == "up" and self._all_well():
-            why = f"{shown} ended with {finished.exit_code}, as it does where a one-shot container has ended well."
+            why = (
+                f"{shown} ended with exit code {finished.exit_code}, because a container that runs once has succeeded."
+            )
             return replace(reply, status="done", message=why)
         return replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}")
 
@@ -156,7 +156,7 @@ class _Job:
         return is_there and all(each.well(may_end=self._may_end(each)) for each in found)
 
     def _may_end(self, container: Container) -> bool:
-        """Whether an end is what the file means ``container`` to come to. Most never end, and need no look at the file."""
+        """Whether ``container`` is meant to run only once. Reads the compose file only for a container that has ended."""
         if not container.completed:
             return False
         if container.service == self._request.app and self._request.service in SERVICES:
@@ -170,13 +170,13 @@ class _Job:
         try:
             return containers(finished.stdout)
         except ValueError as problem:
-            raise ConfigError(f"docker compose ps: its output is no JSON ({problem}): {_INSTALL}") from None
+            raise ConfigError(f"docker compose ps: invalid JSON ({problem}). {_INSTALL}") from None
 
     def _override(self, image: str | None) -> str:
         return json.dumps({"services": {self._request.app: {"image": image}}})
 
     def _found_here(self) -> str | None:
-        """An image that was built here has an id and no digest: of no registry, and so only known by the id alone."""
+        """Return the id of an image that was built on this machine, which has no digest; else the image."""
         digest = digest_of(self._image or "")
         known = digest is not None and self._run((_TOOL, "image", "inspect", "--format", "{{.Id}}", digest)).ok
         return digest if known else self._image
@@ -211,8 +211,8 @@ def logs(
 
     ``since`` is a time in ISO 8601; older lines are left out, and ``lines`` then has no default. Secrets are masked.
 
-    Raises ``ConfigError`` for what only the user can mend, ``DeployUnavailable`` where Docker does not answer, and
-    ``DeployFailed`` for the rest.
+    Raises ``ConfigError`` for problems that only the user can fix, ``DeployUnavailable`` if Docker does not respond, and
+    ``DeployFailed`` for any other failure.
     """
     docker = find_tool(_TOOL, install=_INSTALL)
     command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix"]
@@ -224,9 +224,9 @@ def logs(
     )
     if finished.ok:
         return
-    said = "\n".join(finished.stderr_tail)
+    output = "\n".join(finished.stderr_tail)
     what = f"docker compose logs {service}"
-    if why := usage_error_in(said):
-        raise ConfigError(f"{what}: {why}. It said: {said}")
-    kind = DeployUnavailable if finished.timed_out or is_temporary(said) else DeployFailed
-    raise kind(f"{what} ended with exit code {finished.exit_code}: {said or 'it said nothing'}")
+    if why := usage_error_in(output):
+        raise ConfigError(f"{what}: {why}. Output: {output}")
+    kind = DeployUnavailable if finished.timed_out or is_temporary(output) else DeployFailed
+    raise kind(f"{what} ended with exit code {finished.exit_code}: {output or 'no output'}")

@@ -1,4 +1,4 @@
-"""Apps on Fly.io, by flyctl."""
+"""Deploy apps on Fly.io with flyctl."""
 
 from pytest_gaia.deploy.contract import DeployHook
 

@@ -1,4 +1,4 @@
-"""The executable ``fly``: how it is called, why it failed, and when it is asked again."""
+"""Run the executable ``fly``, classify its failures, and retry temporary ones."""
 
 import random
 import re
@@ -17,25 +17,25 @@ from pytest_gaia.system.signals import wait_for
 T = TypeVar("T")
 
 VARIABLES = {"NO_COLOR": "1", "FLY_NO_UPDATE_CHECK": "1", "FLY_SEND_METRICS": "0", "FLY_EMIT_RELEASE_JSON": "1"}
-"""What is set for every call, besides the user's own variables. The token stays in one of them, never in a command."""
+"""Variables for every call, in addition to those of the user. The token stays in a variable, never in a command."""
 
 _SECRETS = ("FLY_", "DOCKER_", "DEPOT_")
-"""what the names of the secrets begin with that flyctl and its builders read"""
+"""prefixes of secrets that flyctl and its builders read"""
 
-_INSTALL = "Install flyctl (https://fly.io/docs/flyctl/install/), or put its folder on PATH."
+_INSTALL = "Install flyctl (https://fly.io/docs/flyctl/install/), or add its folder to PATH."
 _FIRST_PAUSE = 1.0
 _DO: dict[str, str] = {
     "not-logged-in": "Run `fly auth login`, or set FLY_API_TOKEN (in CI: `fly tokens create deploy -a {app}`).",
-    "unauthorised": (
-        "The token in FLY_API_TOKEN, or the account of `fly auth whoami`, may not do this: it belongs to another "
-        "organisation or app, is read-only, or has expired."
+    "unauthorized": (
+        "The token in FLY_API_TOKEN, or the account of `fly auth whoami`, has no permission: it belongs to another "
+        "organization or app, is read-only, or has expired."
     ),
-    "unknown-app": "Check the app's name in the deploy file, or create it: `fly apps create {app}`.",
+    "unknown-app": "Check the name of the app in the deploy file, or run `fly apps create {app}`.",
 }
 
 
 class FlyTool:
-    """flyctl. ``wait`` waits a number of seconds; ``attempts`` is how often a question is asked in all."""
+    """flyctl. ``wait`` waits a number of seconds; ``attempts`` is the maximum number of calls."""
 
     def __init__(self, *, wait: Callable[[float], object] | None = None, attempts: int = 5) -> None:
         self._wait = partial(wait_for, ending) if wait is None else wait
@@ -43,12 +43,12 @@ class FlyTool:
 
     @cached_property
     def path(self) -> str:
-        """Where the executable is. Raises ``ConfigError`` where it is not installed."""
+        """The path of the executable. Raises ``ConfigError`` if it is not installed."""
         return find_tool("fly", "flyctl", install=_INSTALL)
 
     @property
     def name(self) -> str:
-        """Its name, as people type it."""
+        """The name of the executable."""
         return PurePath(self.path).name
 
     def act(
@@ -59,15 +59,15 @@ class FlyTool:
         out: Callable[[str], None] | None = None,
         directory: Path | None = None,
     ) -> Finished:
-        """Run one command once, and return how it ended; ``log`` and ``out`` take its lines as they come."""
+        """Run one command, and return its result; ``log`` and ``out`` get its lines."""
         command = [self.path, *arguments]
         return run_tool(command, deadline=deadline, cwd=directory, env=VARIABLES, secrets=_SECRETS, log=log, out=out)
 
     def ask(self, read: Callable[[Any], T], *arguments: str, app: str = "", deadline: float = 60.0) -> T:
-        """Return what ``read`` makes of the JSON that a command prints; ask again while it fails for a time only.
+        """Return the result of ``read`` for the JSON output of a command. Retries temporary failures.
 
-        Raises ``ConfigError`` for what only the user can mend, ``DeployUnavailable`` where the failure lasts and
-        ``DeployFailed`` for any other.
+        Raises ``ConfigError`` for problems that only the user can fix, ``DeployUnavailable`` if a temporary failure lasts,
+        and ``DeployFailed`` for any other failure.
         """
         until = time.monotonic() + deadline
         for attempt in range(1, self._attempts + 1):
@@ -82,18 +82,18 @@ class FlyTool:
         raise self.error(finished, app)
 
     def error(self, finished: Finished, app: str = "") -> ConfigError | DeployUnavailable | DeployFailed:
-        """Return a command's failure as an error: what failed, why, and what to do."""
-        what, why = f"`{self.spoken(finished)}` failed", explain(finished)
+        """Return the failure of a command as an error with its reason and what to do."""
+        what, why = f"`{self.command_line(finished)}` failed", explain(finished)
         failure = classify(finished)
         if failure in _DO:
             kind = UnknownApp if failure == "unknown-app" else ConfigError
             return kind(f"{what}: {why}. {_DO[failure].format(app=app or 'APP')}")
         if failure == "temporary" or finished.timed_out:
-            return DeployUnavailable(f"{what}, and went on failing: {why}. Nothing is proved; try again later.")
+            return DeployUnavailable(f"{what} repeatedly: {why}. Try again later.")
         return DeployFailed(f"{what}: {why}.")
 
-    def spoken(self, finished: Finished) -> str:
-        """Return the command as people type it."""
+    def command_line(self, finished: Finished) -> str:
+        """Return the command line."""
         return " ".join((self.name, *finished.argv[1:]))
 
     def _read(self, read: Callable[[Any], T], finished: Finished) -> T:
@@ -101,19 +101,19 @@ class FlyTool:
             return read(find_json(finished.stdout))
         except NotJson as problem:
             raise DeployFailed(
-                f"`{self.spoken(finished)}` gave an answer that cannot be read: {problem}. Is {self.path} flyctl, and "
-                f"recent? See `{self.name} version`."
+                f"`{self.command_line(finished)}` printed unexpected output: {problem}. Check that {self.path} is a recent "
+                f"flyctl: `{self.name} version`."
             ) from None
 
 
 def _pause(attempt: int) -> float:
-    """Seconds before the next attempt: doubled each time, and spread, so that several runs do not ask at once."""
-    # Nothing secret depends on it.
+    """Return the seconds before the next attempt: doubled each time, with random jitter."""
+    # Not used for anything secret.
     spread: float = random.uniform(0.5, 1.5)  # noqa: S311
     return _FIRST_PAUSE * 2.0 ** (attempt - 1) * spread
 
 
-Failure: TypeAlias = Literal["not-logged-in", "unauthorised", "unknown-app", "temporary", "other"]
+Failure: TypeAlias = Literal["not-logged-in", "unauthorized", "unknown-app", "temporary", "other"]
 
 _TEMPORARY = (
     r"rate.?limit|too many requests|status\D{0,8}(?:429|5\d\d)\b|internal server error|bad gateway|service unavailable"
@@ -127,11 +127,10 @@ _DENIED = (
 )
 _SIGNS: tuple[tuple[Failure, str], ...] = (
     ("not-logged-in", r"no access token available|not logged in|flyctl auth login"),
-    # Before what is temporary, since the sentences of these name it too: a machine that is gone, and an image that is
-    # bad, are no better later.
+    # Before temporary failures, whose words also occur in these messages; a retry would not help.
     ("other", r"machine not found|(?:health|smoke) checks|release.command"),
     ("temporary", _TEMPORARY),
-    ("unauthorised", _DENIED),
+    ("unauthorized", _DENIED),
     ("unknown-app", r"could not find app|app not found|could not resolve app"),
 )
 _SIGN = tuple((failure, re.compile(pattern, re.IGNORECASE)) for failure, pattern in _SIGNS)
@@ -142,7 +141,7 @@ _DEADLINE, _CANCELLED, _PANIC = 126, 127, 3
 
 
 def classify(finished: Finished) -> Failure:
-    """Return what kind of failure this is. Only flyctl's own error is read: an app may log any of these words."""
+    """Return the kind of failure. Only the error of flyctl counts, because an app may log any of these words."""
     text = _error(finished)
     if finished.exit_code == _DEADLINE and not text:
         return "temporary"
@@ -150,18 +149,18 @@ def classify(finished: Finished) -> Failure:
 
 
 def explain(finished: Finished) -> str:
-    """Return what went wrong, in one line, without a full stop."""
+    """Return the reason of the failure in one line, without a full stop."""
     if finished.timed_out:
-        return f"it did not end within {finished.elapsed:.0f} s, and was ended"
+        return f"time limit exceeded after {finished.elapsed:.0f} s"
     text = " ".join(_REQUEST_ID.sub("", _error(finished)).split()).rstrip(".")
     if text:
         return text[:_LONGEST]
-    meaning = {_DEADLINE: " (deadline exceeded)", _CANCELLED: " (cancelled)", _PANIC: " (it crashed)"}
+    meaning = {_DEADLINE: " (deadline exceeded)", _CANCELLED: " (canceled)", _PANIC: " (crashed)"}
     return f"exit code {finished.exit_code}{meaning.get(finished.exit_code or 0, '')}"
 
 
 def _error(finished: Finished) -> str:
-    """The error that it ended with: its last line that says so, and what follows; else its last line."""
+    """Return its last line that begins with "error" and the lines after it, or else its last line."""
     lines = [line for line in finished.stderr_tail if line.strip()]
     for number in range(len(lines) - 1, -1, -1):
         if _ERROR.match(lines[number]):

@@ -1,8 +1,8 @@
-"""Apps on Fly: what can be asked without changing anything, and what operating them takes besides deploying.
+"""Observe and operate apps on Fly.
 
-Every function raises ``ConfigError`` (flyctl is not installed, nobody is logged in, no permission), its kind
-``UnknownApp``, ``DeployUnavailable`` (rate-limited or out of reach, and it lasted) or ``DeployFailed`` (anything else).
-``log`` takes flyctl's lines as they come, secrets masked.
+Every function raises ``ConfigError`` (flyctl is not installed or not logged in, or has no permission), its subclass
+``UnknownApp``, ``DeployUnavailable`` (Fly is rate-limited or unreachable) or ``DeployFailed`` (anything else). ``log`` gets
+the lines of flyctl, with secrets masked.
 """
 
 import math
@@ -16,14 +16,14 @@ from pytest_gaia.deploy.process import Finished
 from pytest_gaia.errors import ConfigError
 
 ASLEEP = frozenset({"stopped", "suspended"})
-"""states of a machine that runs again when it is started"""
+"""states of a machine that can be started again"""
 _WAKE = 120.0
 _SCALE = 300.0
 _RECENT = 60.0
 
 
 def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) -> Observation:
-    """Return what runs of ``app``: its serving machines, and the number of its current release."""
+    """Return the serving machines of ``app``, and the number of its current release."""
     tool = tool or FlyTool()
     listing = ("machine", "list", "-a", app, "--json")
     machines = tool.ask(shapes.serving, *listing, app=app, deadline=deadline)
@@ -39,12 +39,12 @@ def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) ->
 
 
 def releases(app: str, *, tool: FlyTool | None = None) -> tuple[Release, ...]:
-    """Return the newest 25 releases of ``app``, newest first. Their status is flyctl's word, and proves nothing."""
+    """Return the newest 25 releases of ``app``, newest first. Their status, as flyctl reports it, is not reliable."""
     return (tool or FlyTool()).ask(shapes.releases, "releases", "-a", app, "--json", app=app)
 
 
 def secret_names(app: str, *, tool: FlyTool | None = None) -> frozenset[str]:
-    """Return the names of the secrets that are set for ``app``; their values never leave Fly."""
+    """Return the names of the secrets that are set for ``app``. Fly does not return their values."""
     return (tool or FlyTool()).ask(shapes.secret_names, "secrets", "list", "-a", app, "--json", app=app)
 
 
@@ -53,12 +53,12 @@ def _nothing(_: str) -> None:
 
 
 def sleeping(observation: Observation) -> tuple[str, ...]:
-    """Return the ids of the machines that have to be started before they answer."""
+    """Return the ids of stopped and suspended machines."""
     return tuple(machine.id for machine in observation.machines if machine.state in ASLEEP)
 
 
 def wake_commands(app: str, machines: tuple[str, ...], deadline: float = _WAKE) -> tuple[tuple[str, ...], ...]:
-    """Return the arguments that start ``machines``, and wait until each has started."""
+    """Return the arguments that start ``machines`` and wait until each has started."""
     if not machines:
         return ()
     limit = f"{max(1, int(deadline))}s"
@@ -69,9 +69,9 @@ def wake_commands(app: str, machines: tuple[str, ...], deadline: float = _WAKE) 
 def wake(
     app: str, *, log: Callable[[str], None] = _nothing, deadline: float = _WAKE, tool: FlyTool | None = None
 ) -> tuple[str, ...]:
-    """Start the machines of ``app`` that are asleep, wait until they have started, and return their ids.
+    """Start the stopped and suspended machines of ``app``, wait until they have started, and return their ids.
 
-    They answer a little later: ask them. A deployment that is under way holds them: ``DeployUnavailable``.
+    They may not respond immediately. Raises ``DeployUnavailable`` during a deployment, which holds the machines.
     """
     tool = tool or FlyTool()
     machines = sleeping(observe(app, tool=tool))
@@ -83,18 +83,18 @@ def wake(
 def scale_commands(
     app: str, *, count: int | None = None, memory: int | None = None, region: str | None = None
 ) -> tuple[tuple[str, ...], ...]:
-    """Return the arguments that give ``app`` a number of machines, and each of them ``memory`` MB.
+    """Return the arguments that set the number of machines of ``app`` and their ``memory`` in MB.
 
-    Raises ``ConfigError`` where neither is asked for, or one is not a positive number.
+    Raises ``ConfigError`` if neither is given, or if one is not positive.
     """
     if count is None and memory is None:
-        raise ConfigError(f"{app}: nothing to scale: give a count, an amount of memory, or both.")
+        raise ConfigError(f"{app}: nothing to scale; give a count, an amount of memory, or both.")
     for what, value in (("count", count), ("memory", memory)):
         if value is not None and value < 1:
-            raise ConfigError(f"{app}: {what} {value}: it has to be 1 or more.")
+            raise ConfigError(f"{app}: {what} {value} must be at least 1.")
     place = ("--region", region) if region else ()
     commands = []
-    # Memory first: new machines are made like those that are there.
+    # Memory first, because new machines copy the existing ones.
     if memory is not None:
         commands.append(("scale", "memory", str(memory), "-a", app))
     if count is not None:
@@ -113,15 +113,15 @@ def scale(
     deadline: float = _SCALE,
     tool: FlyTool | None = None,
 ) -> Reply:
-    """Give ``app`` a number of machines, and each of them ``memory`` MB; return the commands and what runs then."""
+    """Set the number of machines of ``app`` and their ``memory`` in MB; return the commands and an observation."""
     tool = tool or FlyTool()
     commands = scale_commands(app, count=count, memory=memory, region=region)
-    spoken = tuple((tool.name, *command) for command in commands)
+    command_lines = tuple((tool.name, *command) for command in commands)
     if dry_run:
-        return Reply(status="done", commands=spoken)
+        return Reply(status="done", commands=command_lines)
     for command in commands:
         _must(tool, tool.act(*command, deadline=deadline, log=log, out=log), app)
-    return Reply(status="done", commands=spoken, observation=observe(app, tool=tool))
+    return Reply(status="done", commands=command_lines, observation=observe(app, tool=tool))
 
 
 def logs(
@@ -132,7 +132,7 @@ def logs(
     log: Callable[[str], None] = _nothing,
     tool: FlyTool | None = None,
 ) -> None:
-    """Hand the newest lines of ``app``'s log to ``take``; with ``follow`` go on until Ctrl-C. Secrets are masked."""
+    """Pass the newest lines of the log of ``app`` to ``take``; with ``follow`` continue until Ctrl-C. Masks secrets."""
     tool = tool or FlyTool()
     entries = _Entries(take, log)
     arguments = ("logs", "-a", app, *(() if follow else ("--no-tail",)), "--json")
@@ -140,7 +140,7 @@ def logs(
 
 
 class _Entries:
-    """JSON objects of several lines each, one after the other."""
+    """Parser of JSON objects that span several lines."""
 
     def __init__(self, take: Callable[[LogLine], None], other: Callable[[str], None]) -> None:
         self._take = take
@@ -148,7 +148,7 @@ class _Entries:
         self._lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """Take one line; the last one of an entry completes it. A line outside of entries is not one of the app's."""
+        """Add one line. The last line of an entry completes it; lines outside of entries go to ``other``."""
         if not self._lines and not line.startswith("{"):
             self._other(line)
             return

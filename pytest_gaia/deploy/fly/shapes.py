@@ -1,7 +1,7 @@
-"""What flyctl prints of apps, machines, releases, secrets and logs, and what that means.
+"""Parse the JSON output of flyctl about apps, machines, releases, secrets and logs.
 
-Types of its GraphQL API have Go's names. Fields that nothing here asks for are left out; others may be missing or null,
-as Go writes empty lists.
+Types of its GraphQL API have Go names. Unused fields are left out; others may be missing or null, as Go writes empty
+lists.
 """
 
 import json
@@ -18,11 +18,11 @@ _START_OF_JSON = re.compile(r"^[\[{]|^(?:null|true|false)\s*$", re.MULTILINE)
 
 
 class NotJson(ValueError):
-    """There is no JSON of the expected shape in what a tool printed; the text says why."""
+    """The output of a tool has no JSON of the expected shape; the text is the reason."""
 
 
 def find_json(text: str) -> Any:
-    """Return the longest JSON value of ``text`` that starts a line: a tool may print other lines around it.
+    """Return the longest JSON value in ``text`` that starts a line. A tool may print other lines around it.
 
     Raises :class:`NotJson`.
     """
@@ -32,12 +32,12 @@ def find_json(text: str) -> Any:
     except (msgspec.DecodeError, RecursionError):
         found = list(_values(text))
     if not found:
-        raise NotJson("it printed no JSON")
+        raise NotJson("no JSON in its output")
     return max(found, key=lambda value: value[0])[1]
 
 
 def _values(text: str) -> list[tuple[int, Any]]:
-    """Length and value of every JSON value that starts a line, except for those inside of another."""
+    """Return (length, value) of every JSON value that starts a line, without nested ones."""
     decoder, found, end = json.JSONDecoder(), [], 0
     for start in (match.start() for match in _START_OF_JSON.finditer(text)):
         if start < end:
@@ -56,30 +56,30 @@ def convert(value: Any, kind: type[T]) -> T:
     try:
         return converted([] if empty else value, kind)
     except msgspec.ValidationError as problem:
-        raise NotJson(f"its JSON is not of the expected shape: {problem}") from None
+        raise NotJson(f"unexpected JSON: {problem}") from None
 
 
 class Status(msgspec.Struct, frozen=True, rename="pascal"):
-    """What ``fly status --json`` says of an app."""
+    """The output of ``fly status --json``."""
 
     name: str
     deployed: bool = False
     hostname: str = ""
     version: int = 0
-    """number of the current release; 0 for none"""
+    """number of the current release; 0 without one"""
 
 
 class Release(msgspec.Struct, frozen=True, rename="pascal"):
-    """One release of an app. What flyctl does not ask its API for, and prints as empty, is left out."""
+    """One release of an app, without fields that flyctl always leaves empty."""
 
     version: int
     status: str = ""
-    """``running``, ``complete``, ``failed`` or ``interrupted``; the last word of it may be missing, so prove nothing"""
+    """``running``, ``complete``, ``failed`` or ``interrupted``; the last update may be missing, so it is not reliable"""
     image_ref: str = ""
 
     @property
     def complete(self) -> bool:
-        """Whether flyctl says that it came to its end."""
+        """Whether flyctl reports it as complete."""
         return self.status == "complete"
 
 
@@ -96,7 +96,7 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class Emitted(msgspec.Struct, frozen=True):
-    """The release that a deployment has made (``FLY_EMIT_RELEASE_JSON``)."""
+    """The release that a deployment has created (``FLY_EMIT_RELEASE_JSON``)."""
 
     id: str
     version: int
@@ -104,17 +104,17 @@ class Emitted(msgspec.Struct, frozen=True):
 
 
 def status(value: Any) -> Status:
-    """Return what ``fly status --json`` printed. Raises :class:`NotJson`."""
+    """Parse the output of ``fly status --json``. Raises :class:`NotJson`."""
     return convert(value, Status)
 
 
 def releases(values: Any) -> tuple[Release, ...]:
-    """Return what ``fly releases --json`` printed, newest first. Raises :class:`NotJson`."""
+    """Parse the output of ``fly releases --json``, newest first. Raises :class:`NotJson`."""
     return tuple(sorted(convert(values, list[Release]), key=lambda release: -release.version))
 
 
 def secret_names(values: Any) -> frozenset[str]:
-    """Return the names of ``fly secrets list --json``, whose spelling of the key differs between versions."""
+    """Return the names in the output of ``fly secrets list --json``, whose key depends on the version."""
     entries = convert(values, list[dict[str, Any]])
     return frozenset(name for entry in entries if isinstance(name := entry.get("name", entry.get("Name")), str))
 
@@ -125,7 +125,7 @@ def log_line(value: Any) -> LogLine:
 
 
 def emitted(stdout: str) -> Emitted | None:
-    """Return the release that a deployment says it has made, on the last line that is one; None if there is none."""
+    """Return the release on the last line that contains one; None if there is none."""
     for line in reversed(stdout.splitlines()):
         if line.startswith("{"):
             try:
@@ -165,7 +165,7 @@ class _ImageRef(msgspec.Struct):
     digest: str = ""
 
     def reference(self) -> str | None:
-        """The whole of it, as people and flyctl write it."""
+        """Return the complete reference."""
         if not self.repository:
             return None
         name = f"{self.registry}/{self.repository}" if self.registry else self.repository
@@ -193,7 +193,7 @@ class _Event(msgspec.Struct):
     request: _Cause | None = None
 
     def is_crash(self) -> bool:
-        """Whether the machine ended with an error, or for want of memory, and nobody had asked it to end."""
+        """Whether the machine failed or ran out of memory, without a request to stop."""
         if self.type != "exit" or self.request is None:
             return False
         ended = self.request.exit_event
@@ -222,11 +222,11 @@ class _Machine(msgspec.Struct):
     checks: list[_Check] | None = None
 
     def settings(self) -> _Config:
-        """Its configuration; of a machine whose host does not answer, what is known of it."""
+        """Return its configuration, which may be incomplete if its host does not respond."""
         return self.config or self.incomplete_config or _Config()
 
     def serves(self) -> bool:
-        """Whether it is one that a deployment makes and that stays."""
+        """Whether a deployment created it, and it serves requests."""
         metadata = self.settings().metadata or {}
         group = metadata.get("fly_process_group")
         managed = metadata.get("fly_platform_version") == _V2 and group not in _EPHEMERAL
@@ -234,13 +234,13 @@ class _Machine(msgspec.Struct):
 
     def crashed(self) -> bool:
         """Whether it crashed after it was last started."""
-        # Newest first; those of one moment stay in the order of the API, which is the same.
+        # Newest first; the sort keeps the order of simultaneous events.
         events = sorted(self.events or [], key=lambda event: event.timestamp, reverse=True)
         last = next((event for event in events if event.type == "start" or event.is_crash()), None)
         return last is not None and last.type != "start"
 
     def observed(self) -> Machine:
-        """What the contract says of it."""
+        """Return it as an observed machine."""
         settings = self.settings()
         metadata = settings.metadata or {}
         release = metadata.get("fly_release_version", "")
@@ -265,6 +265,6 @@ class _Machine(msgspec.Struct):
 
 
 def serving(values: Any) -> tuple[Machine, ...]:
-    """Return the machines that serve, of what ``fly machine list --json`` printed. Raises :class:`NotJson`."""
+    """Return the serving machines in the output of ``fly machine list --json``. Raises :class:`NotJson`."""
     machines = convert(values, list[_Machine])
     return tuple(machine.observed() for machine in machines if machine.serves())

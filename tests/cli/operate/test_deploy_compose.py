@@ -87,7 +87,7 @@ def test_what_compose_cannot_do_is_a_usage_error(operated: Path, gaia: Gaia, fak
     code, out, err = gaia("deploy", "local", "--region", "fra")
 
     assert (code, out) == (4, "")
-    assert "--region: compose runs everything on this machine" in err
+    assert "--region: compose runs on this machine only" in err
 
 
 def test_missing_docker_is_one_message(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:

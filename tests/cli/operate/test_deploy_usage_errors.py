@@ -33,7 +33,7 @@ def deployed(tools: FakeTools) -> list[str]:
         (["staging", "--image", "auth:v1"], "of which service is it the image?"),
         (["staging", "--image", "auth="], "of which service is it the image?"),
         (["staging", "--image", "auth=a:1", "--image", "auth=a:2"], "two images: a:1 and a:2"),
-        (["staging", "--image", "chat=chat:v1"], "which is not one of the services"),
+        (["staging", "--image", "chat=chat:v1"], "which is not among the services"),
         (["staging", "--services", "auth", "--image", "a:1", "--rebuild"], "give one of them"),
         (["staging", "--confirm", "production"], "but the environment is staging. Nothing was changed."),
         (["production"], "stdin is not a terminal. Pass --confirm production"),
@@ -65,7 +65,7 @@ def test_missing_deploy_files_are_named(operated: Path, gaia: Gaia, without: str
     code, out, err = gaia("deploy", "staging")
 
     assert (code, out) == (4, "")
-    assert ("fly.staging.toml" if without == "file" else "there is no such folder") in err
+    assert ("fly.staging.toml" if without == "file" else "folder of deploy files not found") in err
 
 
 def test_a_broken_deploy_file_is_named_with_its_line(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:

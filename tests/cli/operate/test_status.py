@@ -222,7 +222,7 @@ def test_a_gateway_only_environment(
 
 @pytest.mark.parametrize(
     ("fault", "why"),
-    [("not-logged-in", "fly auth login"), ("unauthorised", "may not do this"), (None, "fly is not installed")],
+    [("not-logged-in", "fly auth login"), ("unauthorised", "has no permission"), (None, "fly is not installed")],
 )
 def test_a_failed_tool_makes_its_environment_unknown(
     gaia: Gaia, deployed: FakeTools, project: Path, serve: Callable[..., ScriptedService], fault: str | None, why: str

@@ -13,7 +13,7 @@ from pytest_gaia.deploy.compose._shapes import is_temporary, usage_error_in
         ("docker: 'compose' is not a docker command.\nSee 'docker --help'", "compose plugin"),
         ("unknown shorthand flag: 'f' in -f", "compose plugin"),
         ("unknown flag: --file", "compose plugin"),
-        ("no such service: gatway", "no such service"),
+        ("no such service: gatway", "not in the compose file"),
         ("no configuration file provided: not found", "is missing"),
         ("open /srv/docker-compose.yml: no such file or directory", "is missing"),
         ("yaml: line 3: mapping values are not allowed in this context", "malformed"),
@@ -21,7 +21,7 @@ from pytest_gaia.deploy.compose._shapes import is_temporary, usage_error_in
         ('service "gateway" refers to undefined network gaia: invalid compose project', "malformed"),
         ("required variable KEY is missing a value: set it", "not set"),
         ("Error response from daemon: pull access denied for gaia/gateway", "docker login"),
-        ("Error response from daemon: manifest for gaia/gateway:9 not found: manifest unknown", "not there"),
+        ("Error response from daemon: manifest for gaia/gateway:9 not found: manifest unknown", "does not exist"),
         ("unauthorized: authentication required", "login"),
     ],
 )

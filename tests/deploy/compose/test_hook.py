@@ -96,9 +96,7 @@ def test_a_plan_names_the_override_file_that_is_not_read(tmp_path: Path) -> None
 
     said = ask("plan", config=str(tmp_path / "docker-compose.yml")).message
 
-    assert said == (
-        "docker-compose.override.yml is not read: Compose lays it over the file only where no --file is given"
-    )
+    assert said == ("docker-compose.override.yml is not applied, because Compose reads it only without --file")
 
 
 def test_what_was_planned_is_what_is_run(docker: Docker) -> None:
@@ -167,7 +165,7 @@ def test_up_that_fails_because_a_container_ended_is_believed_unless_it_was_a_one
     reply = ask("deploy", config=str(file))
 
     assert reply.status == status
-    how = "ended with 1, as it does where a one-shot container has ended well."
+    how = "ended with exit code 1, because a container that runs once has succeeded."
     assert (reply.message == f"docker compose up {how}") == (status == "done")
 
 
@@ -221,7 +219,7 @@ def test_a_daemon_that_is_away_is_the_users_matter(docker: Docker, phase: str) -
     for verb in ("up", "ps"):
         docker.says(verb, err="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", code=1)
 
-    with pytest.raises(ConfigError, match=r"does not answer: start Docker\. It said: Cannot connect"):
+    with pytest.raises(ConfigError, match=r"does not respond; start Docker\. Output: Cannot connect"):
         ask(phase)
 
 
@@ -238,7 +236,7 @@ def test_past_the_deadline_it_is_ended(docker: Docker) -> None:
     reply = ask("deploy", deadline=0.3)
 
     assert reply.status == "failed"
-    assert reply.message == "docker compose up did not end within 0.3 s, and was ended."
+    assert reply.message == "docker compose up exceeded its time limit of 0.3 s and was stopped."
 
 
 def test_what_runs_is_observed_with_the_image_of_each_container(docker: Docker) -> None:
@@ -281,5 +279,5 @@ def test_a_service_without_containers_is_not_there(docker: Docker) -> None:
 def test_output_that_is_no_json_names_the_version_that_is_needed(docker: Docker) -> None:
     docker.says("ps", "{NAME   IMAGE   COMMAND")
 
-    with pytest.raises(ConfigError, match=r"docker compose ps: its output is no JSON .*version 2"):
+    with pytest.raises(ConfigError, match=r"docker compose ps: invalid JSON .*version 2"):
         ask("observe")

@@ -219,7 +219,7 @@ def test_a_tool_that_fails_after_it_has_done_it_is_a_warning(folder: Path, fake_
         ("docker", "daemon-down", "start Docker"),
         ("docker", "unauthorised", "group docker"),
         ("docker", "no-compose", "compose plugin"),
-        ("gateway", "image-gone", "the image is not there"),
+        ("gateway", "image-gone", "the image does not exist"),
     ],
 )
 def test_what_only_the_user_can_mend_is_said_at_once(

@@ -188,13 +188,13 @@ TIMEOUTS = '[deploy]\nwait_timeout = "30m"\nrelease_command_timeout = "45m"\n'
             TIMEOUTS,
             {"deadline": 2000.0},
             ["--release-command-timeout", "2000s", "--wait-timeout", "1800s"],
-            "release_command_timeout is 2700 s in fly.toml, and the deployment is ended after 2000 s: raise `deadline`",
+            "release_command_timeout is 2700 s in fly.toml, but the deployment stops after 2000 s; raise `deadline`",
         ),
         (
             TIMEOUTS,
             {"deadline": 900.0, "previous": IMAGE},
             ["--skip-release-command", "--wait-timeout", "900s"],
-            "wait_timeout is 1800 s in fly.toml, and the deployment is ended after 900 s: raise `deadline`",
+            "wait_timeout is 1800 s in fly.toml, but the deployment stops after 900 s; raise `deadline`",
         ),
         ("[deploy]\nwait_timeout = 90000\n", {}, ["--release-command-timeout", "60s", "--wait-timeout", "60s"], "90 s"),
         ("", {"deadline": 7200.0}, ["--release-command-timeout", "600s", "--wait-timeout", "300s"], ""),
@@ -333,12 +333,12 @@ def test_the_lines_of_the_tool_come_as_they_are_said_and_without_the_token(
         (["suspended"], 2, "deployed", ""),
         (["slow:0.3@deploy"], 1, "deployed", ""),
         (["chatter"], 1, "deployed", ""),
-        (["phantom"], 2, "phantom", "the tool said that it is done, but machine"),
-        (["reverting:0"], 2, "phantom", "the tool said that it is done, but machine"),
-        (["split"], 2, "split", "2 images run: "),
+        (["phantom"], 2, "phantom", "the tool reported success, but machine"),
+        (["reverting:0"], 2, "phantom", "the tool reported success, but machine"),
+        (["split"], 2, "split", "2 different images run: "),
         (["unhealthy"], 2, "split", "timeout reached waiting for health checks"),
         (["unhealthy"], 1, "failed", "timeout reached waiting for health checks"),
-        (["oom"], 1, "failed", "ran out of memory, after it started"),
+        (["oom"], 1, "failed", "ran out of memory after it started"),
         (["release-command-fails"], 2, "failed", "release command failed - aborting deployment"),
         (["image-gone"], 1, "failed", "could not find image"),
         (["tool-error-after-success"], 2, "deployed_with_tool_error", "runs everywhere, although `fly deploy"),
@@ -500,12 +500,12 @@ def test_flyctl_by_its_long_name_will_do(fake_tools: FakeTools, hook: FlyHook) -
 
 
 def test_a_rollback_needs_an_image(hook: FlyHook) -> None:
-    with pytest.raises(ConfigError, match="there is no image to go back to; name one with --to"):
+    with pytest.raises(ConfigError, match="no image for the rollback; name one with --to"):
         run(hook, "rollback", previous=None)
 
 
 def test_a_deployment_needs_a_file_or_an_image(hook: FlyHook) -> None:
-    with pytest.raises(ConfigError, match="there is neither a deploy file nor an image to deploy"):
+    with pytest.raises(ConfigError, match="nothing to deploy, because there is neither a deploy file nor an image"):
         run(hook, image=None, config=None)
 
 
@@ -516,7 +516,7 @@ def test_at_the_deadline_flyctl_is_ended_and_says_so(fake_tools: FakeTools, hook
     reply = run(hook, deadline=2.0)
 
     assert reply.status == "failed"
-    assert "it did not end within 2 s, and was ended" in reply.message
+    assert "time limit exceeded after 2 s" in reply.message
     assert [call.exit for call in fake_tools.calls("fly", "deploy")] == [127]
     assert fake_tools.releases(APP)[-1]["status"] == "interrupted"
 
@@ -546,4 +546,4 @@ def test_a_tool_of_the_same_name_is_told_from_flyctl(
     reply = run(hook, "observe")
 
     assert reply.status == "failed"
-    assert f"it printed no JSON. Is {tmp_path}/fly flyctl, and recent? See `fly version`." in reply.message
+    assert f"no JSON in its output. Check that {tmp_path}/fly is a recent flyctl: `fly version`." in reply.message

@@ -140,5 +140,5 @@ def test_no_machines_are_an_empty_list_or_null() -> None:
 
 @pytest.mark.parametrize("values", [{"error": "x"}, [{"state": "started"}], ["a"], 3])
 def test_another_shape_is_an_error_that_says_where(values: Any) -> None:
-    with pytest.raises(NotJson, match="its JSON is not of the expected shape: "):
+    with pytest.raises(NotJson, match="unexpected JSON: "):
         serving(values)

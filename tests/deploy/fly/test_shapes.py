@@ -33,7 +33,7 @@ def test_the_answer_is_found_among_other_lines(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "No managed postgres clusters found in organization gaia", "{not json", "\n"])
 def test_text_is_no_json(text: str) -> None:
-    with pytest.raises(NotJson, match="it printed no JSON"):
+    with pytest.raises(NotJson, match="no JSON in its output"):
         find_json(text)
 
 

@@ -17,9 +17,9 @@ def ended(*lines: str, code: int | None = 1, **how: object) -> Finished:
     [
         ("Error: no access token available. Please login with 'flyctl auth login'", "not-logged-in"),
         ("Error: No access token available. Please login with 'flyctl auth login'", "not-logged-in"),
-        ("Error: You must be authenticated to view this.", "unauthorised"),
-        ("Error: failed to list VMs: unauthorized (Request ID: 01J-fra)", "unauthorised"),
-        ("Error: Not authorized to access this app", "unauthorised"),
+        ("Error: You must be authenticated to view this.", "unauthorized"),
+        ("Error: failed to list VMs: unauthorized (Request ID: 01J-fra)", "unauthorized"),
+        ("Error: Not authorized to access this app", "unauthorized"),
         ('Error: Could not find App "gaia-auth-stagign"', "unknown-app"),
         ("Error: failed to list VMs: app not found (Request ID: 01J-fra)", "unknown-app"),
         ("Error: failed to list VMs: rate limit exceeded", "temporary"),
@@ -63,11 +63,11 @@ def test_the_last_error_counts_with_the_lines_that_follow_it() -> None:
         (ended("Error: failed to list VMs: unauthorized (Request ID: 01J-fra)"), "failed to list VMs: unauthorized"),
         (ended("going down"), "going down"),
         (ended(code=126), "exit code 126 (deadline exceeded)"),
-        (ended(code=127), "exit code 127 (cancelled)"),
-        (ended(code=3), "exit code 3 (it crashed)"),
+        (ended(code=127), "exit code 127 (canceled)"),
+        (ended(code=3), "exit code 3 (crashed)"),
         (ended(), "exit code 1"),
         (ended("Error: " + "x" * 9999), "x" * 400),
-        (ended(code=None, timed_out=True, elapsed=600.2), "it did not end within 600 s, and was ended"),
+        (ended(code=None, timed_out=True, elapsed=600.2), "time limit exceeded after 600 s"),
     ],
 )
 def test_a_failure_is_explained_in_one_line(finished: Finished, text: str) -> None:
