@@ -112,7 +112,9 @@ def test_without_the_tool_a_run_that_does_not_deploy_says_so_and_goes_on(
     deploying = run(staging, "--gaia-deploy")
 
     assert (looking.ret, deploying.ret) == (0, 4)
-    looking.stdout.fnmatch_lines(["gaia: note: what is deployed is not known of auth, gateway: fly is not installed, or not on PATH*"])
+    looking.stdout.fnmatch_lines(
+        ["gaia: note: what is deployed is not known of auth, gateway: fly is not installed, or not on PATH*"]
+    )
     deploying.stdout.fnmatch_lines(["ERROR: fly is not installed, or not on PATH*"])
 
 
@@ -148,7 +150,9 @@ def test_somebody_who_deploys_during_the_run_spoils_it(staging: pytest.Pytester,
 
     assert result.ret == 11
     result.stdout.fnmatch_lines(
-        ["gaia verdict: HOLD on staging: auth changed during the run: gaia-auth-staging has release 2, but had release 1 before*"]
+        [
+            "gaia verdict: HOLD on staging: auth changed during the run: gaia-auth-staging has release 2, but had release 1 before*"
+        ]
     )
 
 
